@@ -14,7 +14,8 @@ API clients at once; `long`: thousands of explanations in one process, and what 
 memory while somebody explores everything; `small`: the dashboard in a small place; `ray`: a folder explained by one
 process, and by a cluster's workers; `drift`: how often planted drift is found;
 `errors`: how often the planted cause of errors is;
-`evaluation`: how long 5,000 labelled pictures take after their maps; `watching`: what watching adds to a training.
+`evaluation`: how long 5,000 labelled pictures take after their maps; `watching`: what watching adds to a training;
+`tasks`: what a region, a query and Integrated Gradients cost.
 """
 
 from __future__ import annotations
@@ -319,6 +320,13 @@ def _watching(_: argparse.Namespace) -> Outcome:
     return Outcome(watching.measure(), watching.markdown, watching.OUT)
 
 
+def _tasks(options: argparse.Namespace) -> Outcome:
+    from benchmarks.tasks import speed
+
+    result = speed.tasks(options.rounds or speed.ROUNDS)
+    return Outcome(result, speed.markdown, None if options.rounds else speed.OUT)
+
+
 def _evaluation(options: argparse.Namespace) -> Outcome:
     from benchmarks.errors import run, speed
     from benchmarks.processes import fresh
@@ -357,6 +365,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "errors": _errors,
     "evaluation": _evaluation,
     "watching": _watching,
+    "tasks": _tasks,
 }
 
 

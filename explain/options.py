@@ -184,7 +184,7 @@ class Options:
     evidence: Side = _option(
         "for",
         "--evidence for|both",
-        "image class detect segment batch prove",
+        _MOST,
         "Show what speaks for the target alone, or both that and what speaks against it, in two colours",
         description="What speaks `for` the target, or `both` that and what speaks against it, as a signed map; null: "
         "for.",

@@ -233,8 +233,8 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
 
 
 def _score_of(label: str, score: float | None, model: ModelSpec) -> dict[str, float | str | None]:
-    """Return the column of one class's probability, or of one number, in a model."""
-    if model.measures:
+    """Return the column of one class's probability, or share of the picture, or of one number, in a model."""
+    if model.measures or model.segments:
         return {label: None if score is None else describe_score(score, model, label)}
     return {f"Score of {label}": None if score is None else score * 100}
 

@@ -53,6 +53,8 @@ def live() -> None:
     detects = explainer.model.task == "detect"
     with title:
         st.markdown(f"## {_headline(choices)}")
+        if choices.model.segments:
+            st.caption("Percents are shares of the frame, and not how sure it is.")
     method = _method(choices, explainer)
     options: dict[str, Any] = {name: choices.options[name] for name in TAKEN if choices.options.get(name)}
     if "half" in explainer.resident.adapter.preprocessings and _fast(options):

@@ -90,7 +90,10 @@ class Comparison:
 
     @cached_property
     def maps(self) -> tuple[NDArray[np.float32], ...]:
-        """Each model's first map over `common`, float32 (h, w) on one grid of at most 320 cells a side; 0 if none."""
+        """Each model's first map over `common`, float32 (h, w) on one grid of at most 320 cells a side; 0 if none.
+
+        A signed map keeps its signs; what is compared is where its evidence is, whatever its sign.
+        """
         left, top, right, bottom = self.common
         empty = np.zeros((bottom - top, right - left), np.float32)
         each = (e.heatmaps[0].grown()[top:bottom, left:right] if e.heatmaps else empty for e in self.explanations)
@@ -98,7 +101,7 @@ class Comparison:
 
     @cached_property
     def _agreements(self) -> tuple[tuple[Agreement, ...], ...]:
-        return agreement_matrix(self.maps)
+        return agreement_matrix([np.abs(one) for one in self.maps])
 
     def has_map(self, index: int) -> bool:
         """Return whether a model has a map that shows anything."""
@@ -169,14 +172,16 @@ class Comparison:
         if all(explanation.model.segments for explanation in self.explanations):
             found = (list_classes(explanation, KINDS) for explanation in self.explanations)
             return "; ".join(f"{name} finds {what}" for name, what in zip(self.names, found, strict=True)) + "."
-        answers = ["" if e.model.task == "embed" else _answer(e.predictions) for e in self.explanations]
+        answers = [_answer(explanation) for explanation in self.explanations]
         number = NUMBERS.get(len(answers), len(answers))
         if set(answers) == {NOTHING}:
             return f"{'Neither' if len(answers) == 2 else f'None of the {number}'} finds anything."
         if len(set(answers)) == 1:
             sure = [best.score if (best := self.best(i)) else 0.0 for i in range(len(self.names))]
             agreed, compared = ("Both", "more") if len(answers) == 2 else (f"All {number}", "most")
-            if unsure := self._unsure:
+            unsure = self._unsure
+            # A share of the picture is not how sure a model is.
+            if unsure or any(explanation.model.segments for explanation in self.explanations):
                 return f"{agreed} say {answers[0]}{unsure}."
             return f"{agreed} say {answers[0]}; {self.names[int(np.argmax(sure))]} is {compared} confident."
         groups: dict[str, list[str]] = {}
@@ -189,7 +194,8 @@ class Comparison:
         """Say that no classifier is sure of its answer: `, neither with more than 13 %`; empty where one is."""
         best = [self.best(index) for index in range(len(self.names))]
         scores = [one.score for one in best if one is not None and one.box is None]
-        if len(scores) < len(best) or max(scores) >= UNSURE or any(e.model.task == "embed" for e in self.explanations):
+        others = any(explanation.model.task in ("embed", "segment") for explanation in self.explanations)
+        if len(scores) < len(best) or max(scores) >= UNSURE or others:
             return ""
         # Rounded up, as an upper bound.
         most = math.ceil(100 * max(scores))
@@ -230,8 +236,14 @@ def share_classes(first: Explanation, second: Explanation) -> bool:
     return not class_names(first).isdisjoint(class_names(second))
 
 
-def _answer(predictions: Sequence[Prediction]) -> str:
-    """A classifier's best class; of a detector what it found, whatever the order: `1 bus and 4 people`."""
+def _answer(explanation: Explanation) -> str:
+    """A classifier's best class; of a detector what it found, whatever the order: `1 bus and 4 people`; of a
+    segmentation its classes; of an embedder nothing."""
+    predictions = explanation.predictions
+    if explanation.model.task == "embed":
+        return ""
+    if explanation.model.segments:
+        return list_classes(explanation, KINDS)
     if not predictions:
         return NOTHING
     if predictions[0].box is None:

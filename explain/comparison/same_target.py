@@ -51,4 +51,7 @@ def _of(explanation: Explanation, wanted: Prediction) -> Explanation:
         return replace(explanation, heatmaps=())
     if explanation.heatmaps and explanation.heatmaps[0].target.label == wanted.label:
         return explanation
+    if explanation.model.segments and all(one.label != wanted.label for one in explanation.predictions):
+        # No pixel has it, so that there is nothing to explain.
+        return replace(explanation, heatmaps=())
     return explanation.with_options(targets=(wanted.label,))

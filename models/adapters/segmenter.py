@@ -137,6 +137,13 @@ class Segmenter(PreparedAdapter):
         across, down = int((x * sx + ox) * w / width), int((y * sy + oy) * h / height)
         return min(max(across, columns.start), columns.stop - 1), min(max(down, rows.start), rows.stop - 1)
 
+    def find_point(self, outputs: Segmentation, geometry: Geometry, place: int) -> tuple[float, float]:
+        """Return the point (x, y) of the picture in the middle of the answer's pixel y * w + x."""
+        (h, w), (height, width) = outputs.size, geometry.input
+        (sy, sx), (oy, ox) = geometry.scale, geometry.offset
+        y, x = divmod(place, w)
+        return ((x + 0.5) * width / w - ox) / sx, ((y + 0.5) * height / h - oy) / sy
+
     def place_corners(
         self, outputs: Segmentation, geometry: Geometry, corners: NDArray[np.float64]
     ) -> NDArray[np.float64]:

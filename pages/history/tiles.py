@@ -142,7 +142,9 @@ def _tile(record: Record, *, example: bool) -> Tile:
     score = record_view.tell_score(record, record.score)
     boxes = sum(prediction.box is not None for prediction in record.predictions)
     what = f"{plural(boxes, 'box')}; {record.model}" if detects and boxes else record.model
-    if not detects and first is not None and record.label and first.label != record.label:
+    # A segmentation finds several classes, each somewhere else.
+    one_answer = record.task not in ("detect", "segment")
+    if one_answer and first is not None and record.label and first.label != record.label:
         what = f"predicted {first.label}; {record.model}"
     when = "Example" if example else history_store.when(record.created)
     about = f"{record.picture_name}, {label} {score}, {record.model}, {history_store.exact(record.created)}"

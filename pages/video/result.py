@@ -46,7 +46,7 @@ def draw(job: ClipJob, *, key: str) -> None:
     made, start = job.summary, job.plan.settings.start
     changed = made.clip.stat().st_mtime_ns
     about = _about(str(made.clip), changed)
-    where = "Detect" if job.plan.model in _detectors() else "Explore"
+    where = "Detect" if job.plan.model in _ids("detect") else "Explore"
     moments = [replace(one, seconds=max(0.0, one.seconds - start)) for one in made.moments]
     shown = timeline.Timeline(
         seconds=about.seconds,
@@ -54,6 +54,7 @@ def draw(job: ClipJob, *, key: str) -> None:
         curves=_curves(str(made.folder), about.seconds, start, changed),
         moments=moments,
         opens=f"Open this frame on {where}",
+        score="Share of the picture" if job.plan.model in _ids("segment") else "How sure it is",
     )
     player, beside = st.columns(2, gap="medium")
     with player:
@@ -72,8 +73,8 @@ def draw(job: ClipJob, *, key: str) -> None:
         st.caption(f"{made.skipped:,} broken frames of the file were left out.")
 
 
-def _detectors() -> set[str]:
-    return {spec.id for spec in model_picker.present("detect")}
+def _ids(task: str) -> set[str]:
+    return {spec.id for spec in model_picker.present(task)}
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

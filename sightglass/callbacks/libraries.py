@@ -26,10 +26,19 @@ def attach_to_yolo(yolo: Any, step: Step) -> None:
     if not hasattr(yolo, "add_callback"):
         raise ModelProblem(f"A {type(yolo).__name__} has no add_callback: give a YOLO of Ultralytics.")
 
+    begun: dict[str, int] = {}
+
+    def begin(trainer: Any) -> None:
+        begun["epoch"] = trainer.epoch
+
     def watch(trainer: Any) -> None:
+        # It is called once more at the end, for the best weights, under the number of an epoch that never was.
+        if trainer.epoch != begun.get("epoch", trainer.epoch):
+            return
         ema = getattr(trainer, "ema", None)
         step(ema.ema if ema else trainer.model, trainer.epoch)
 
+    yolo.add_callback("on_train_epoch_start", begin)
     yolo.add_callback("on_fit_epoch_end", watch)
 
 

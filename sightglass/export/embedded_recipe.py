@@ -84,7 +84,7 @@ def view_of(explanation: Result, index: int, **settings: bool | float | str) -> 
     return Look(
         index=index,
         label=explanation.heatmaps[index].target.label[:200],
-        screen="detect" if explanation.options.per != "class" else "explore",
+        screen="detect" if explanation.options.per != "class" and not explanation.model.segments else "explore",
         automatic=not explanation.options.layers,
         settings=settings,
     )

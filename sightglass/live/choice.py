@@ -37,8 +37,6 @@ def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -
     Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
     """
     spec = explainer.model
-    if spec.task == "segment":
-        raise ModelProblem(f"{spec.id} gives each pixel a class: choose a model that classifies or draws boxes.")
     if spec.task in ("embed", "regress"):
         raise ModelProblem(f"{spec.id} names nothing in a picture: choose a model that classifies or draws boxes.")
     if not explainer.resident.gradients:

@@ -88,7 +88,7 @@ class Looker:
             pin, lost = None, True
         if pin is not None:
             shown = any(prediction.index == pin.index for prediction in predictions)
-            if self.detects and not shown:
+            if not shown and (self.detects or self.choice.explainer.model.segments):
                 return None, None, False
             return resolve(replace(options, targets=(pin.index,)), predictions, evidence)[0], None, False
         if self.detects:

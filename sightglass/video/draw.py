@@ -13,7 +13,7 @@ import torch
 
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.maps.statistics import Statistics, describe
-from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.phrases import describe_share, percent, plain_text
 from sightglass.explain.rendering import contact_sheet, render
 from sightglass.export import scaled
 from sightglass.models.adapter import Target
@@ -47,14 +47,15 @@ class Drawn:
     seen: Seen
     heatmap: Heatmap
     content: NDArray[np.float32]
-    """float32 (h, w) in 0..1 on the clip's scale, over the part of the input that is picture."""
+    """float32 (h, w) in 0..1 on the clip's scale, or -1..1 of a signed map, over the part of the input that is
+    picture."""
     strength: float
     """Its strongest evidence, where 1 is what is strong for this class or object in the clip; 0 and more."""
 
     @property
     def statistics(self) -> Statistics:
         """Statistics of the map on its own scale, places in pixels of the clip's frames."""
-        values = self.heatmap.content
+        values = self.heatmap.strength
         scale = GRID / max(values.shape)
         if scale < 1:
             size = max(1, round(values.shape[1] * scale)), max(1, round(values.shape[0] * scale))
@@ -62,16 +63,20 @@ class Drawn:
         return describe(values, self.heatmap.seen)
 
 
-def strength(raws: Raws, geometry: Geometry) -> float:
-    """Return how strong a map's evidence is at most: its highest raw value over the picture, averaged over layers."""
+def strength(raws: Raws, geometry: Geometry, *, signed: bool = False) -> float:
+    """Return how strong a map's evidence is at most: its highest raw value over the picture, averaged over layers.
+
+    `signed`: the highest absolute value.
+    """
     highest = []
     for raw in raws:
         y0, y1, x0, x1 = picture_cells(geometry, *raw.shape)
-        highest.append(max(0.0, float(raw[y0:y1, x0:x1].max())))
+        part = raw[y0:y1, x0:x1]
+        highest.append(max(0.0, float((np.abs(part) if signed else part).max())))
     return sum(highest) / len(highest)
 
 
-def levels(records: Iterable[Sighting], geometry: Geometry) -> dict[tuple[int, int], float]:
+def levels(records: Iterable[Sighting], geometry: Geometry, *, signed: bool = False) -> dict[tuple[int, int], float]:
     """Return, for each class or object, the strength that `COMMON` of its frames do not exceed: 1 on the clip's scale.
 
     Not the highest of all: a single frame would darken all others. Counted in steps of a 32nd of a doubling, so memory
@@ -80,7 +85,7 @@ def levels(records: Iterable[Sighting], geometry: Geometry) -> dict[tuple[int, i
     counts: dict[tuple[int, int], Counter[int]] = {}
     for record in records:
         for one in record.shown:
-            if one.raws is not None and 0 < (found := strength(one.raws, geometry)) < math.inf:
+            if one.raws is not None and 0 < (found := strength(one.raws, geometry, signed=signed)) < math.inf:
                 counts.setdefault(one.series, Counter())[math.ceil(STEPS * math.log2(found) - 1e-9)] += 1
     return {series: 2 ** (_quantile(counted, COMMON) / STEPS) for series, counted in counts.items()}
 
@@ -98,10 +103,22 @@ class Painter:
     """Draws the frames of one clip."""
 
     def __init__(
-        self, geometry: Geometry, size: tuple[int, int], settings: Settings, method: str, layers: tuple[str, ...]
+        self,
+        geometry: Geometry,
+        size: tuple[int, int],
+        settings: Settings,
+        method: str,
+        layers: tuple[str, ...],
+        *,
+        signed: bool = False,
+        areas: bool = False,
     ) -> None:
-        """`geometry`: of a frame in the model's input. `size`: (width, height) of what is drawn, both even."""
+        """`geometry`: of a frame in the model's input. `size`: (width, height) of what is drawn, both even.
+
+        `signed`: maps keep their signs. `areas`: a score is a share of the picture.
+        """
         self.geometry, self.size, self.settings = geometry, size, settings
+        self.signed, self._areas = signed, areas
         self._method, self._layers = method, layers
         self.levels: dict[tuple[int, int], float] = {}
         """What is 1 on the clip's scale, see `levels`."""
@@ -113,12 +130,21 @@ class Painter:
             return ()
         raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(one.raws or () for one in having), strict=True)]
         targets = [Target(one.index, one.label) for one in having]
-        made = heatmaps(raws, targets, method=self._method, layers=self._layers, geometry=self.geometry, scale="own")
+        made = heatmaps(
+            raws,
+            targets,
+            method=self._method,
+            layers=self._layers,
+            geometry=self.geometry,
+            scale="own",
+            signed=self.signed,
+        )
         return tuple(self._scale_map(one, heatmap) for one, heatmap in zip(having, made, strict=True))
 
     def _scale_map(self, seen: Seen, heatmap: Heatmap) -> Drawn:
         level = self.levels.get(seen.series, 0.0)
-        share = strength(seen.raws or (), self.geometry) / level if level > 0 else 0.0
+        found = strength(seen.raws or (), self.geometry, signed=self.signed) if level > 0 else 0.0
+        share = found / level if level > 0 else 0.0
         gain = min(1.0, share) if self.settings.scale == "clip" else 1.0
         return Drawn(seen, heatmap, heatmap.content * np.float32(gain), share)
 
@@ -130,9 +156,11 @@ class Painter:
         `trails`: of each object by its number, in pixels of the clip's frames.
         """
         small = as_even(pixels, self.size)
-        if maps:
-            hottest = np.maximum.reduce([one.content for one in maps])
-            small = paint_map(small, scaled.place_field(hottest, self.geometry, self.size), self.settings.style)
+        # A signed map is over a picture in grey, and no frame between may flash in colours.
+        if maps or self.signed:
+            hottest = _join([one.content for one in maps]) if maps else np.zeros((1, 1), np.float32)
+            kind = "signed" if self.signed else "heat"
+            small = paint_map(small, scaled.place_field(hottest, self.geometry, self.size, kind), self.settings.style)
         if not self.settings.labels:
             return small
         return self._label(self._draw_trails(small, trails), record)
@@ -163,6 +191,8 @@ class Painter:
             return pixels
         (one,) = record.shown
         text = f"{one.label} {percent(one.score)}"
+        if self._areas:
+            text = f"{one.label} {describe_share(one.score)}" if one.score else f"no {one.label}"
         return contact_sheet.add_heading(pixels, plain_text(text))
 
     def _scale(self, place: Sequence[float]) -> tuple[float, ...]:
@@ -170,6 +200,12 @@ class Painter:
         height, width = self.geometry.original
         across, down = self.size[0] / width, self.size[1] / height
         return tuple(at * (down if i % 2 else across) for i, at in enumerate(place))
+
+
+def _join(contents: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the strongest value of several maps in each place, with its sign."""
+    highest, lowest = np.maximum.reduce(contents), np.minimum.reduce(contents)
+    return np.where(highest >= -lowest, highest, lowest)
 
 
 def _label(one: Seen) -> str:

@@ -14,7 +14,7 @@ from sightglass.explain.evidence import batched_pass
 from sightglass.explain.evidence.determinism import PassLock, own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import chosen_layers
-from sightglass.explain.evidence.targets import decode
+from sightglass.explain.evidence.targets import decode, resolve
 from sightglass.explain.explanation import method_of, takes_several
 from sightglass.explain.methods.method import Request
 from sightglass.models.adapter import Target
@@ -60,13 +60,17 @@ class Looking:
             raise ModelProblem("Boxes around examples are of one picture: for a clip, give words.")
         self.resident = self._ready(explainer.resident)
         adapter = self.resident.adapter
-        if adapter.spec.segments:
-            raise ModelProblem(f"{adapter.spec.id} gives each pixel a class: for a clip use a classifier or detector.")
         if adapter.spec.task in ("embed", "regress"):
             raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
+        if adapter.spec.segments and (
+            self.options.at or self.options.against is not None or self.options.per != "class"
+        ):
+            raise ModelProblem("A clip shows where the pixels of one class come from: leave at, against and per out.")
         if self.options.preprocessing not in adapter.preprocessings:
             raise ModelProblem(f"{adapter.spec.id} cannot take a frame as {self.options.preprocessing!r}.")
         self.method = method_of(self.resident, self.options)
+        self.signed = self.method.signed and self.options.evidence == "both"
+        """Whether maps keep their signs."""
         self.layers = chosen_layers(self.resident, self.options.layers)
         self.wanted = tuple(class_index(one, adapter.labels) for one in self.options.targets)
         if len(self.wanted) > 1 and not adapter.detects:
@@ -202,9 +206,14 @@ class Looking:
         """Return the class that a classifier's map is of: the one that was named, or its best."""
         labels = evidence.resident.adapter.labels
         index = self.wanted[0] if self.wanted else decode(evidence, replace(self.options, top_k=1))[0].index
-        return Target(index, labels[index], (), self.options.part)
+        return self._with_signs(Target(index, labels[index], (), self.options.part))
+
+    def _with_signs(self, target: Target) -> Target:
+        return replace(target, both_ways=self.options.evidence == "both")
 
     def _class_record(self, frame: Frame, evidence: Evidence) -> Sighting:
+        if self.resident.adapter.spec.segments:
+            return self._area_record(frame, evidence)
         (best,) = decode(evidence, replace(self.options, top_k=1))
         target = self._class(evidence)
         assert target.index is not None
@@ -212,6 +221,20 @@ class Looking:
         if target.index != best.index:
             score = evidence.resident.adapter.class_scores(evidence.outputs)[0, target.index].item()
         seen = Seen(target.label, target.index, score, raws=self._raws(evidence, [target])[0])
+        return Sighting(frame.number, frame.pts, frame.seconds, best.label, best.score, (seen,))
+
+    def _area_record(self, frame: Frame, evidence: Evidence) -> Sighting:
+        """Return the class of a segmentation that was named, or the largest, with its share of the frame."""
+        predictions = decode(evidence, self.options)
+        best, labels = predictions[0], evidence.resident.adapter.labels
+        index = self.wanted[0] if self.wanted else best.index
+        score = next((one.score for one in predictions if one.index == index), 0.0)
+        raws = None
+        if score:
+            # Of a class that no pixel has now there is nothing to explain.
+            target = resolve(replace(self.options, targets=(index,), top_k=1), predictions, evidence)[0]
+            raws = self._raws(evidence, [target])[0]
+        seen = Seen(labels[index], index, score, raws=raws)
         return Sighting(frame.number, frame.pts, frame.seconds, best.label, best.score, (seen,))
 
     def _boxes(self, evidence: Evidence) -> Sequence[Prediction]:
@@ -229,7 +252,8 @@ class Looking:
         ]
         mapped = sorted(mapped, key=lambda pair: pair[0])[: self.settings.objects]
         targets = [
-            Target(p.index, p.label, () if p.anchor is None else (p.anchor,), self.options.part) for _, p in mapped
+            self._with_signs(Target(p.index, p.label, () if p.anchor is None else (p.anchor,), self.options.part))
+            for _, p in mapped
         ]
         raws = dict(zip((track for track, _ in mapped), self._raws(evidence, targets), strict=True))
         seen = tuple(

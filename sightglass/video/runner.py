@@ -108,8 +108,8 @@ def _facts(clip: Clip, looking: Looking, settings: Settings) -> Json:
         "method": looking.method.id,
         "layers": [layer.path for layer in looking.layers],
         "targets": options.targets,
-        **{name: getattr(options, name) for name in ("part", "preprocessing", "confidence", "iou", "classes")},
-        **{name: getattr(options, name) for name in ("vocabulary", "masks", "head")},
+        **{name: getattr(options, name) for name in ("part", "evidence", "preprocessing", "confidence", "iou")},
+        **{name: getattr(options, name) for name in ("classes", "vocabulary", "masks", "head")},
         **settings.facts,
         "device": str(looking.resident.device),
         "versions": versions(),
@@ -272,10 +272,12 @@ class _Run:
             chosen,
             self.looking.method.id,
             self.looking.paths,
+            signed=self.looking.signed,
+            areas=self.looking.resident.adapter.spec.segments,
         )
         if chosen.scale == "clip":
             # Which no frame knows before the last one was seen.
-            painter.levels = draw.levels(self._records(0), painter.geometry)
+            painter.levels = draw.levels(self._records(0), painter.geometry, signed=painter.signed)
         frames_done, after = 0, None
         if number:
             before = self.space.entry(f"drawn/{number - 1}")
@@ -361,13 +363,15 @@ class _Run:
         note = write.join(pieces, self.folder / CLIP, self.clip, within, sound=chosen.sound)
         ended = self.space.entry("looked") or {}
         notes = [note] if note else []
+        if self.looking.signed:
+            notes.append("Red raises the score; blue, in dashed lines, lowers it.")
         if ended.get("cut_off"):
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
 
         def rows() -> Iterator[Row]:
             return timeline.read_rows(self.space.path("rows", i, "jsonl") for i in range(count))
 
-        found = moments.moments(rows(), about.width, about.height)
+        found = moments.moments(rows(), about.width, about.height, areas=self.looking.resident.adapter.spec.segments)
         entry = {"key": "whole", "stamp": "", "frames": frames, "looked": looked, "skipped": skipped, "notes": notes}
         entry["moments"] = [vars(one) for one in found]
         head = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}

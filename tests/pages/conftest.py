@@ -53,8 +53,8 @@ def received(app: AppTest, name: str) -> list[dict[str, Any]]:
     return [unpack_data(proto.bytes)[0] for proto in drawn]
 
 
-def shown(app: AppTest) -> Shown:
-    payload = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("viewer"))
+def shown(app: AppTest, place: int = 0) -> Shown:
+    payload = [e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("viewer")][place]
     head, blobs = unpack_data(payload)
     steps, grids, start = np.frombuffer(zlib.decompress(blobs[1]), "<u2"), [], 0
     for height, width in head["grids"]:

@@ -57,6 +57,13 @@ def test_models_of_drawn_scenes_have_a_clip_of_these(page):
     assert head(page(PAGE, model="demo-cls-s"))["stills"] == "scene 1, scene 2, scene 3, one thing, a rod"
 
 
+def test_a_segmentation_says_shares_of_the_picture(page):
+    app = page(PAGE, model="demo-seg")
+    assert not app.exception and not app.error
+    assert head(app)["choice"]["model"] == "demo-seg"
+    assert "shares of the frame" in texts(app)
+
+
 def test_a_frame_goes_to_explore_with_the_class_that_was_followed(page):
     data = jpeg("bus")
     label = Explainer()(data).predictions[1].label

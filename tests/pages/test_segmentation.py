@@ -11,9 +11,11 @@ from sightglass.components.session.links import Unused
 from sightglass.components.session.state import ChosenArea
 from sightglass.components.views import areas
 from sightglass.explain import Explainer
+from sightglass.explain.picture.image import to_png
+from sightglass.export import embedded_recipe
 from sightglass.models.adapter import AreaTarget
 from sightglass.models.geometry import fill_polygon
-from tests.pages.conftest import headline, received, session, texts
+from tests.pages.conftest import headline, received, session, shown, texts
 
 
 def test_classes_are_a_layer_beside_the_map_and_a_click_explains_a_region(page, bus):
@@ -92,6 +94,29 @@ def test_a_link_that_weighs_a_class_against_itself_opens_without_that(page, bus)
     assert not app.exception and not app.error
     assert any("rival “" in words for words in session(app, Unused).said)
     assert session(app, ChosenArea).at == (x, y)
+
+
+@pytest.mark.parametrize("asked", [{}, {"at": (0, 0)}])
+def test_a_map_of_a_region_opens_again_as_that_region(page, bus, asked):
+    whole = Explainer("demo-seg")(bus)
+    y, x = np.argwhere(whole.segmentation == whole.predictions[1].index)[0]
+    other = whole.predictions[0].label
+    if asked:
+        # Why not another class there?
+        asked = {"at": (x + 0.5, y + 0.5), "targets": (other,)}
+    made = whole.with_options(per="region", top_k=2, **asked)
+    index = len(made.heatmaps) - 1
+    view = embedded_recipe.view_of(made, index)
+    assert view.screen == "explore"
+    data = embedded_recipe.write(to_png(made.overlay(index)), made.recipe, view.model_copy(update={"screen": "detect"}))
+    app = page()
+    app.file_uploader[0].upload("a region.png", data, "image/png").run()
+    assert not app.exception and not app.error
+    assert "this region lies outside it" in texts(app)
+    np.testing.assert_allclose(shown(app, -1).maps[0], made.heatmaps[index].content, atol=2e-5)
+    assert app.query_params["at"]
+    app.button(key="explore-classes").click().run()
+    assert "at" not in app.query_params
 
 
 def test_what_a_brush_painted_becomes_one_outline():

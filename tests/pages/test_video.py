@@ -79,6 +79,7 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     assert "my walk.mp4: demo-cls-s, every frame" in texts(app)
     given = drawn(app)
     assert given["opens"] == "Open this frame on Explore"
+    assert given["score"] == "How sure it is"
     assert given["seconds"] == pytest.approx(7 / 25, abs=0.02)
     times = [point[0] for point in given["curves"][0]["points"]]
     assert times == pytest.approx([i / 25 for i in range(7)], abs=0.01)
@@ -88,6 +89,17 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     assert (image.pixels == frames[7].pixels).all()
     assert image.name == "my walk 0.00.3 s.png"
     assert app.get("video")
+
+
+def test_a_segmentation_s_timeline_is_of_shares_of_the_picture(page: Any, plan: ClipPlan) -> None:
+    app = page(SCREEN, model="demo-seg")
+    put(app, finished(ClipJob(replace(plan, model="demo-seg"))))
+    app.run()
+    assert not app.exception and not app.error
+    given = drawn(app)
+    assert given["score"] == "Share of the picture"
+    assert given["opens"] == "Open this frame on Explore"
+    assert 0 < given["curves"][0]["points"][0][1] < 0.5
 
 
 def test_the_original_is_shown_below_and_a_moment_is_exported(page: Any, plan: ClipPlan) -> None:

@@ -49,7 +49,9 @@ def view(contents: Contents) -> None:
             f"{recipe.picture_name} was explained by {spec.id}, which is not on this machine: choose it under Model, "
             "then open the file again."
         )
-    choose_model(spec, own=contents.view.screen == "detect")
+    # Earlier versions named the other one for a region.
+    screen = "explore" if spec.segments else contents.view.screen
+    choose_model(spec, own=screen == "detect")
     if recipe.method in METHODS:
         # Whether the model exposes its internals is known when it is loaded; then one of the two is drawn.
         for kind in ("answers", spec.task) if METHODS[recipe.method].family == "mask" else (spec.task,):
@@ -70,15 +72,17 @@ def view(contents: Contents) -> None:
     area.picture, area.model, area.linked = recipe.picture_sha256, spec.id, False
     area.at = recipe.at
     area.against = None if recipe.against is None else str(recipe.against)
+    area.wanted, area.pixel, area.marked = None, None, ()
     if recipe.per in ("region", "pixel"):
         url_state.put(state.SPAN, recipe.per, drawn_only=True)
+        area.pixel = next((one for one in recipe.targets[contents.view.index :] if isinstance(one, tuple)), None)
     # Lists and viewers on the page keep what they show: new ones take their places.
     chosen.generation += 1
-    _start_viewer(contents.view.settings, recipe.picture_sha256, contents.view.screen)
+    _start_viewer(contents.view.settings, recipe.picture_sha256, screen)
     state.of(state.Reopened).recipe = recipe
     navigation = state.of(state.Navigation)
-    if navigation.page != contents.view.screen:
-        navigation.go_to = page.script(contents.view.screen)
+    if navigation.page != screen:
+        navigation.go_to = page.script(screen)
 
 
 def result(image: Image, recipe: Recipe, how: Look) -> None:

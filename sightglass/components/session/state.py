@@ -97,6 +97,10 @@ class ChosenArea:
     at: tuple[float, ...] = ()
     """A point, a rectangle xyxy, or an area's corners, in original pixels; empty: the maps are of whole classes."""
     against: str | None = None
+    wanted: int | None = None
+    """The class that is asked about there, where it is another than the pixels have."""
+    pixel: tuple[int, int] | None = None
+    """The pixel of the answer and the class that a reopened map is of, until their place in the picture is known."""
     linked: bool = False
     """Whether the address named it."""
     marked: tuple[float, ...] = ()

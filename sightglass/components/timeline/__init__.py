@@ -30,6 +30,8 @@ class Timeline:
     moments: Sequence[Moment]
     opens: str
     """What the button that opens a frame says."""
+    score: str
+    """What the upper curves are."""
 
 
 def draw(timeline: Timeline, *, key: str, on_open: Callable[[], None]) -> None:
@@ -38,6 +40,7 @@ def draw(timeline: Timeline, *, key: str, on_open: Callable[[], None]) -> None:
         "seconds": timeline.seconds,
         "rate": timeline.rate,
         "opens": timeline.opens,
+        "score": timeline.score,
         "curves": [
             {"name": curve.name, "color": curve.color, "points": [[p.seconds, p.score, p.area] for p in curve.points]}
             for curve in timeline.curves

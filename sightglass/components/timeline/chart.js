@@ -88,9 +88,9 @@ export function topArea(curves) {
 }
 
 /**
- * @param {SVGElement} svg @param {{seconds: number, curves: Curve[], moments: Moment[]}} timeline @param {Frame} frame
+ * @param {SVGElement} svg @param {{seconds: number, score: string, curves: Curve[], moments: Moment[]}} timeline @param {Frame} frame
  */
-export function drawChart(svg, { seconds, curves, moments }, frame) {
+export function drawChart(svg, { seconds, score: title, curves, moments }, frame) {
   svg.setAttribute("viewBox", `0 0 ${frame.width} ${frame.height}`);
   const [score, area] = frame.rows, most = topArea(curves);
   const lines = (/** @type {1|2} */ value, /** @type {number} */ top, /** @type {{top: number, bottom: number}} */ row) =>
@@ -102,7 +102,7 @@ export function drawChart(svg, { seconds, curves, moments }, frame) {
       return path ? line : null;
     }).reverse();
   const nodes = [
-    ...axis(score, 1, "How sure it is", frame), ...axis(area, most, "Half of the evidence is on", frame),
+    ...axis(score, 1, title, frame), ...axis(area, most, "Half of the evidence is on", frame),
     ...times(seconds, frame),
     ...moments.flatMap((one, i) => mark(xOf(one.seconds, seconds, frame), frame, i, one)),
     ...lines(1, 1, score), ...lines(2, most, area),

@@ -7,7 +7,7 @@ import { clock, dashesOf, drawChart, frameOf, momentAt, nextMoment, timeAt, xOf 
 /**
  * @typedef {import("./chart.js").Curve} Curve
  * @typedef {import("./chart.js").Moment} Moment
- * @typedef {{seconds: number, rate: number, opens: string, curves: Curve[], moments: Moment[]}} Timeline
+ * @typedef {{seconds: number, rate: number, opens: string, score: string, curves: Curve[], moments: Moment[]}} Timeline
  * @typedef {import("../../browser/component.js").Send} Send
  */
 
@@ -76,7 +76,7 @@ function mount(root, signal) {
   const svg = /** @type {SVGSVGElement} */ (/** @type {unknown} */ (find(root, ".chart")));
   const list = find(root, ".moments"), open = find(root, ".open");
   /** @type {Timeline} */
-  let timeline = { seconds: 0, rate: 25, opens: "", curves: [], moments: [] };
+  let timeline = { seconds: 0, rate: 25, opens: "", score: "", curves: [], moments: [] };
   /** @type {Send} */
   let send = () => {};
   let drawn = "", time = 0, frame = frameOf(600);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import streamlit as st
@@ -21,11 +21,14 @@ from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.segments import draw_segments
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import MarkedRegion, View
     from sightglass.explain import Explainer, Explanation
+    from sightglass.models.adapters.segmenter import Segmenter
 
 SPANS = {"region": "Region", "pixel": "Pixel"}
 """What a click asks about."""
@@ -44,6 +47,7 @@ def explain(choices: Choices, explainer: Explainer, **how: Any) -> Explanation |
 
     What a link names and this model refuses is left out, in a line that can be dismissed.
     """
+    _find_reopened(choices, explainer)
     asked = _options(choices, explainer)
     try:
         return explain_job.explain(choices, explainer, **how, **asked)
@@ -61,6 +65,22 @@ def explain(choices: Choices, explainer: Explainer, **how: Any) -> Explanation |
     return explain(choices, explainer, **how)
 
 
+def _find_reopened(choices: Choices, explainer: Explainer) -> None:
+    """Choose the place in the picture of a pixel that a reopened map is of, and the class that is asked about there."""
+    area = state.of(ChosenArea)
+    (pixel, area.pixel), chosen = (area.pixel, None), (choices.image.sha256, choices.model.id)
+    if pixel is None or not choices.model.segments or (area.picture, area.model) != chosen:
+        return
+    found = explain_job.predict(choices, explainer).evidence
+    adapter = cast("Segmenter", found.resident.adapter)
+    (place, index), classes = pixel, found.outputs.classes
+    if not place < classes.size:
+        return
+    if not area.at:
+        area.at = _round_down(adapter.find_point(found.outputs, found.geometry, place), choices.image)
+    area.wanted = index if index != classes.flat[place] and index < len(adapter.labels) else None
+
+
 def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     """Return the options of the place that was chosen on this picture; none for other models, and without one."""
     area = state.of(ChosenArea)
@@ -70,12 +90,17 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     if area.picture is None:
         _take_link(area, choices, explainer)
     elif (area.picture, area.model) != (choices.image.sha256, choices.model.id):
-        area.at, area.against = (), None
+        area.at, area.against, area.wanted = (), None, None
+    if area.against is not None and area.against not in explainer.labels and area.against.isdecimal():
+        # A recipe may have its index.
+        area.against = dict(enumerate(explainer.labels)).get(int(area.against))
     _write(_to_text(area.at), area.against if area.at else None)
     if not area.at:
         return {}
     per = "class" if len(area.at) > 2 else _span()
-    return {"at": area.at, "per": per, **({} if area.against is None else {"against": area.against})}
+    against = {} if area.against is None else {"against": area.against}
+    wanted = {} if area.wanted is None else {"targets": (area.wanted,)}
+    return {"at": area.at, "per": per, **against, **wanted}
 
 
 def _write(at: str | None, against: str | None) -> None:
@@ -136,15 +161,18 @@ def take_click(view: View, explanation: Explanation) -> None:
 
 
 def _choose(explanation: Explanation, at: tuple[float, ...]) -> None:
-    width, height = explanation.image.width, explanation.image.height
-    # The edge of the last pixel belongs to no pixel.
-    inside = (min(max(one, 0.0), (height if i % 2 else width) - 0.001) for i, one in enumerate(at))
     area = state.of(ChosenArea)
     area.picture, area.model, area.linked = explanation.image.sha256, explanation.model.id, False
-    area.at = tuple(math.floor(one * STEP) / STEP for one in inside)
-    area.against = None
+    area.at = _round_down(at, explanation.image)
+    area.against = area.wanted = None
     class_picker.forget()
     st.rerun()
+
+
+def _round_down(at: Iterable[float], image: Picture) -> tuple[float, ...]:
+    # The edge of the last pixel belongs to no pixel.
+    inside = (min(max(one, 0.0), (image.height if i % 2 else image.width) - 0.001) for i, one in enumerate(at))
+    return tuple(math.floor(one * STEP) / STEP for one in inside)
 
 
 def find_corners(region: MarkedRegion, explanation: Explanation) -> tuple[float, ...]:
@@ -229,6 +257,7 @@ def _against(explanation: Explanation, index: int) -> None:
 
 
 def _forget() -> None:
-    state.of(ChosenArea).at = ()
+    area = state.of(ChosenArea)
+    area.at, area.wanted = (), None
     class_picker.forget()
     page.clear_waiting()

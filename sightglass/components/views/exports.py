@@ -60,6 +60,8 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
         Files("Figure", vectors, each("figure", figure, "png", "jpg", "svg", "pdf")),
         Files("Report", page, each("report", report, "html", "pdf")),
     ]
+    if explanation.model.segments:
+        listed.append(_of_segmentation(explanation))
     if proof is not None:
         listed.append(_of_proof(explanation, index, begin))
     if METHODS[explanation.heatmaps[index].method].quick:
@@ -76,6 +78,21 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
     if proof is not None:
         about += " The recipe makes the map's proof again, too."
     return [*listed, Files("Data", about, data)]
+
+
+def _of_segmentation(explanation: Explanation) -> Files:
+    """Return the class of each pixel, as it is drawn and by its index."""
+    begin = f"{_begin(explanation.image.name)}-{explanation.model.id}"
+
+    def file(name: str) -> bytes:
+        return next(data for own, data in result_folder.of_segmentation(explanation) if own == name)
+
+    offers: list[charts.Offer] = [
+        ("Over the picture, .png", f"{begin}-segmentation.png", partial(file, "segmentation.png")),
+        ("Numbers, .png", f"{begin}-classes.png", partial(file, "classes.png")),
+    ]
+    about = "The class of each pixel: in colours with names, or a grey picture of the classes' numbers, 255 for none."
+    return Files("Classes", about, offers)
 
 
 def _of_proof(explanation: Explanation, index: int, begin: str) -> Files:

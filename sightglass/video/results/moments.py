@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.explain.findings.diagnosis import UNSURE
-from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.phrases import describe_share, percent, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,6 +66,8 @@ class Finder:
     """Reads the rows of a timeline frame by frame."""
 
     diagonal: float
+    areas: bool = False
+    """Whether an answer is the largest class of a segmentation, and its score a share of the frame."""
     answer: str | None = None
     """The answer; empty while the model is unsure."""
     waiting: tuple[str, float, int, float, str] | None = None
@@ -93,7 +95,7 @@ class Finder:
         yield from self._find_gone(now)
 
     def _answer(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
-        best = row["best"] if row["best_score"] >= UNSURE else ""
+        best = row["best"] if self.areas or row["best_score"] >= UNSURE else ""
         if self.answer is None:
             self.answer = best
         if best == self.answer:
@@ -106,6 +108,8 @@ class Finder:
             before, self.answer, self.waiting = self.answer, answer, None
             change = f"{before} becomes {label}" if before else f"sure again: {label}"
             words = f"{change}, {percent(score)} sure" if answer else f"unsure: at best {label}, {percent(score)}"
+            if self.areas:
+                words = f"{label} is now the largest: {describe_share(score)}"
             yield Moment(seconds, frame, "answer", plain_text(words), label=answer)
 
     def _find_moves(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
@@ -147,10 +151,13 @@ class Finder:
                 del self.series[key]
 
 
-def moments(rows: Iterable[Row], width: int, height: int) -> list[Moment]:
-    """Return the moments of a timeline, in the order of time, at most `MAX_MOMENTS`; sizes in pixels of its frames."""
+def moments(rows: Iterable[Row], width: int, height: int, *, areas: bool = False) -> list[Moment]:
+    """Return the moments of a timeline, in the order of time, at most `MAX_MOMENTS`; sizes in pixels of its frames.
+
+    `areas`: of a segmentation.
+    """
     found: list[Moment] = []
-    for one in Finder(math.hypot(width, height)).read(rows):
+    for one in Finder(math.hypot(width, height), areas).read(rows):
         found.append(one)
         if len(found) >= MAX_MOMENTS:
             break

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from PIL import Image as Pillow
+
+from sightglass.components.views import exports
 from sightglass.deck import making
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.comparison.same_target import same_target
+from sightglass.models.adapter import Prediction
 from sightglass.models.demo.scenes import draw, sample
 from sightglass.monitor.observation import observe
 from sightglass.pages.history.record import tell_score
@@ -43,3 +51,38 @@ def test_two_segmenters_are_compared_by_what_they_find() -> None:
     words = Comparison((made, made), ("one", "two"), ()).verdict
     assert words.startswith("one finds ") and "; two finds " in words
     assert "confident" not in words and "with more than" not in words
+
+
+def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> None:
+    made = explained()
+    classifier = Explainer("demo-cls-s")(made.image, top_k=1)
+
+    def tell(score: float, first: str) -> str:
+        sure = replace(classifier, predictions=(Prediction("gear", 0, score),))
+        found = replace(made, predictions=(Prediction(first, 2, 0.06), Prediction("star", 1, 0.01)))
+        return Comparison((sure, found), ("a", "b"), ()).verdict
+
+    assert tell(0.9, "gear") == "a says gear; b says gear and star."
+    assert tell(0.1, "gear") == "a says gear; b says gear and star."
+    alone = replace(made, predictions=(Prediction("gear", 2, 0.06),))
+    for score in (0.1, 0.9):
+        sure = replace(classifier, predictions=(Prediction("gear", 0, score),))
+        assert Comparison((sure, alone), ("a", "b"), ()).verdict == "Both say gear."
+
+
+def test_a_segmentation_without_the_compared_class_has_no_map_of_it() -> None:
+    made = explained()
+    absent = next(one for one in made.evidence.resident.adapter.labels if all(p.label != one for p in made.predictions))
+    here, gone = (same_target([made], Prediction(label, 0, 0.9))[0] for label in (made.predictions[1].label, absent))
+    assert here.heatmaps[0].target.label == made.predictions[1].label
+    assert not gone.heatmaps
+
+
+def test_export_has_the_class_of_each_pixel() -> None:
+    made = explained()
+    (files,) = [one for one in exports.of_map(made, 0, {}) if one.title == "Classes"]
+    drawn, numbers = (np.asarray(Pillow.open(io.BytesIO(make()))) for _, _, make in files.files)
+    assert drawn.shape == made.image.pixels.shape
+    assert made.segmentation is not None
+    assert np.array_equal(numbers, made.segmentation)
+    assert [name for _, name, _ in files.files] == ["picture-demo-seg-segmentation.png", "picture-demo-seg-classes.png"]

@@ -55,7 +55,7 @@ def test_the_browser_grows_maps_as_python_does(case):
     assert np.allclose(content.flatten().numpy() * 65535, case["expected"], atol=2)
 
 
-@pytest.mark.parametrize(("model", "options"), [("demo-cls-s", {}), ("demo-s", {"per": "detection"})])
+@pytest.mark.parametrize(("model", "options"), [("demo-cls-s", {}), ("demo-s", {"per": "detection"}), ("demo-seg", {})])
 def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
     data = jpeg()
     answer = looking(model).look(data)
@@ -67,6 +67,19 @@ def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
     for ours, theirs in zip(answer.map.raws, made.heatmaps[0].raw, strict=True):
         assert np.array_equal(ours, theirs)
     assert answer.place == (0 if options else None)
+
+
+def test_a_class_of_a_segmentation_is_followed_and_has_no_map_while_no_pixel_has_it():
+    segmenter, data = looking("demo-seg"), jpeg()
+    found = segmenter.look(data)
+    second = found.predictions[1]
+    segmenter.wanted = Pin(second.index)
+    followed = segmenter.look(data)
+    assert (followed.map.label, followed.map.score) == (second.label, second.score)
+    segmenter.wanted = Pin(next(i for i in range(10) if all(one.index != i for one in found.predictions)))
+    missing = segmenter.look(data)
+    assert missing.map is None
+    assert missing.predictions == found.predictions
 
 
 def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
@@ -119,8 +132,6 @@ def test_models_and_methods_that_cannot_follow_a_camera_are_refused_in_a_sentenc
     embedder = SimpleNamespace(model=SimpleNamespace(id="osnet", task="embed"))
     with pytest.raises(ModelProblem, match=r"^osnet names nothing in a picture: choose .*\.$"):
         choose(embedder, None, {})
-    with pytest.raises(ModelProblem, match=r"^demo-seg gives each pixel a class: choose .*\.$"):
-        choose(Explainer("demo-seg"), None, {})
     with pytest.raises(ModelProblem, match=r"^There is no option top_k here: use .*\.$"):
         choose(Explainer("demo-cls-s"), None, {"top_k": 3})
     with pytest.raises(ModelProblem, match=r"^A camera looks for at most 100 things, not 101: give fewer\.$"):

@@ -423,3 +423,69 @@ def test_a_clip_without_a_frame_in_the_range(explainer: Explainer, tmp_path: Pat
     path = clip(tmp_path / "a.mp4", plain(3), pts=[0, 1, 90])
     with pytest.raises(ImageProblem, match="no frame in that range"):
         run(path, explainer, tmp_path / "out", settings=Settings(start=1, end=2))
+
+
+def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_followed() -> None:
+    frame = Frame(0, 0, 0.0, scene(1)[0])
+    segmenter = Explainer("demo-seg")
+    own = segmenter(Image(frame.pixels), top_k=1)
+    label, smaller = own.predictions[0].label, own.predictions[1].label
+    absent = next(one for one in segmenter.labels if one not in {found.label for found in own.predictions})
+    for targets, expected in (((), label), ((smaller,), smaller), ((absent,), absent)):
+        ((record,), looking) = _look_at(segmenter, frame, targets=targets)
+        (seen,) = record.seen
+        assert (record.answer, seen.label) == (label, expected)
+        if expected == absent:
+            # No pixel has it, so that there is nothing to explain.
+            assert (seen.score, seen.raws) == (0.0, None)
+            continue
+        alone = segmenter(Image(frame.pixels), targets=(expected,))
+        assert seen.score == pytest.approx(next(one.score for one in alone.predictions if one.label == expected))
+        assert seen.raws is not None
+        assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(seen.raws, alone.heatmaps[0].raw, strict=True))
+        painter = Painter(looking.geometry(frame.pixels), (160, 160), EXACT, looking.method.id, looking.paths)
+        (mine,) = painter.maps(record)
+        assert np.allclose(mine.content, alone.heatmaps[0].content, atol=1e-4)
+
+
+def _look_at(explainer: Explainer, frame: Frame, **options: Any) -> tuple[list[Sighting], Looking]:
+    looking = Looking(explainer, options, EXACT)
+    looking.workers = 1
+    return looking([frame]), looking
+
+
+@pytest.mark.parametrize("options", [{"at": (10, 10)}, {"per": "region"}, {"against": "gear"}])
+def test_a_place_of_one_picture_is_not_asked_of_a_clip(options: dict[str, Any]) -> None:
+    with pytest.raises(ModelProblem, match=r"^A clip shows .*: leave at, against and per out\.$"):
+        Looking(Explainer("demo-seg"), options, EXACT)
+
+
+@pytest.mark.parametrize("model", [MODEL, DETECTOR, "demo-seg"])
+def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
+    frame, one = Frame(0, 0, 0.0, scene(1)[0]), Explainer(model)
+    (record,), looking = _look_at(one, frame, evidence="both")
+    painter = Painter(looking.geometry(frame.pixels), (160, 160), EXACT, looking.method.id, looking.paths, signed=True)
+    mine = painter.maps(record)[0]
+    how = {"per": "detection"} if model == DETECTOR else {}
+    own = one(Image(frame.pixels), evidence="both", confidence=0.25, top_k=1, **how).heatmaps[0]
+    assert mine.content.min() < 0 < mine.content.max()
+    assert np.allclose(mine.content, own.content, atol=1e-3)
+    drawn = painter.paint(frame.pixels, record, (mine,), {}).astype(int)
+    # Over grey, so that every colour is the map's: red raises the score, blue lowers it.
+    hot, cold = (np.unravel_index(at(own.values), own.values.shape) for at in (np.argmax, np.argmin))
+    assert drawn[hot][0] > drawn[hot][2] or own.values.max() < 0.3
+    assert drawn[cold][2] > drawn[cold][0] or own.values.min() > -0.3
+    without = painter.paint(frame.pixels, record, (), {})
+    assert np.ptp(without.astype(int), axis=2).max() == 0
+
+
+def test_moments_of_a_segmentation_name_its_largest_class_however_small() -> None:
+    from sightglass.video.results.moments import moments
+
+    rows = [
+        {"seconds": i / 10, "frame": i, "answer": name, "best": name, "best_score": 0.06, "object": None, "map": "flat"}
+        for i, name in enumerate(["star"] * 5 + ["gear"] * 8)
+    ]
+    (found,) = moments(rows, 100, 100, areas=True)
+    assert (found.seconds, found.label) == (0.5, "gear")
+    assert found.words == "gear is now the largest: 6 % of the picture"

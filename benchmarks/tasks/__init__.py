@@ -1,0 +1,1 @@
+"""Speed of maps of regions, queries and single pixels."""

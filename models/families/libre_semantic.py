@@ -1,0 +1,142 @@
+"""Load semantic segmentation networks through libreyolo (MIT): PIDNet, PP-LiteSeg, SegFormer, U-Net.
+
+Networks and preparation of pictures are the library's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image as Pillow
+from torch.nn.functional import interpolate
+
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.models import labels
+from sightglass.models.adapters.segmenter import Segmenter
+from sightglass.models.checkpoints import checkpoint
+from sightglass.models.checkpoints.weights import locate, sha256_of
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sightglass.models.adapter import Progress
+    from sightglass.models.spec import ModelSpec
+
+FAMILIES = {
+    "pidnet": "LibrePIDNet",
+    "ppliteseg": "LibrePPLiteSeg",
+    "segformer": "LibreSegformer",
+    "unet": "LibreUNet",
+    "fcn": "LibreFCN",
+    "deeplabv3": "LibreDeepLabv3",
+}
+"""The library's classes by its names of families; `arch` is one of these, a hyphen and a size: `pidnet-s`."""
+BARS = ("pidnet", "segformer")
+"""Families whose pictures keep their shape, with bars at the right and below; others squeeze them."""
+CORNERS = ("pidnet",)
+"""Families whose answer is enlarged by the centres of its corner pixels."""
+LOSSES = ("seghead_p.", "seghead_d.", "aux_classifier.")
+"""Beginnings of tensors that only training uses."""
+
+
+def load(spec: ModelSpec, progress: Progress | None = None) -> LibreSegmenter:
+    """Build the network on the CPU, from a file of the library's, or untrained by a seed.
+
+    Raises ModelProblem for an architecture that the library has not, WeightsProblem where the file does not fit it.
+    """
+    spec = spec.as_segmentation()
+    kind, size = _find_kind(spec.arch)
+    own = labels.own(spec)
+    # Some of the library's networks print what they are made of.
+    with contextlib.redirect_stdout(io.StringIO()):
+        if (seed := spec.weights.random) is not None:
+            count = {"nb_classes": len(own)} if own else {}
+            whole = checkpoint.build_seeded(
+                lambda: kind(None, size=size, device="cpu", _scratch_init=True, **count), seed
+            )
+            return LibreSegmenter(spec, whole, own, checkpoint.digest(whole.model))
+        path = locate(spec, progress=progress)
+        return LibreSegmenter(spec, _fill(kind, size, checkpoint.read(path), spec, path), own, sha256_of(path))
+
+
+def _fill(kind: Any, size: str, tensors: Any, spec: ModelSpec, path: Any) -> Any:
+    """Return the library's model with the tensors of a file; raise WeightsProblem where they are not its own."""
+    refused = WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.")
+    try:
+        count = kind.detect_nb_classes(tensors)
+        whole = kind(tensors, size=size, nb_classes=count, device="cpu")
+    except (KeyError, RuntimeError, TypeError, ValueError) as problem:
+        raise refused from problem
+    # The library leaves what a file lacks at random, and says so in a log.
+    names = [name for name, _ in whole.model.named_parameters() if not name.startswith(LOSSES)]
+    if whole.size != size or any(name not in tensors for name in names):
+        raise refused
+    return whole
+
+
+def _find_kind(arch: str) -> tuple[Any, str]:
+    """Return the library's class of an architecture, and its size; raise ModelProblem where there is none."""
+    family, _, size = arch.partition("-")
+    if family not in FAMILIES:
+        raise ModelProblem(
+            f"{arch} is no segmentation of libreyolo known here: say one of {', '.join(FAMILIES)}, a "
+            "hyphen and its size."
+        )
+    kind = getattr(import_module(f"libreyolo.models.{family}.model"), FAMILIES[family])
+    if size not in kind.INPUT_SIZES:
+        raise ModelProblem(f"{family} has no size {size!r}: choose one of {', '.join(kind.INPUT_SIZES)}.")
+    return kind, size
+
+
+class LibreSegmenter(Segmenter):
+    """A segmentation network of libreyolo with its own way of preparing pictures."""
+
+    preprocessings: tuple[str, ...] = ("trained",)
+
+    def __init__(self, spec: ModelSpec, whole: Any, own: Sequence[str], weights_sha256: str) -> None:
+        """`whole`: the library's model; its network is from then on the adapter's own."""
+        names = own or tuple(str(whole.names.get(index, index)) for index in range(whole.nb_classes))
+        height, width = self._size = _sides(whole.input_size)
+        # Which nothing but a description reads: the library prepares.
+        how = Preprocessing((height, width), min(height, width), (0.0,) * 3, (1.0,) * 3, antialias=False, crop="squash")
+        super().__init__(spec, whole.model, names, how, weights_sha256)
+        self._whole = whole
+
+    @property
+    def resizing(self) -> str:
+        height, width = self._size
+        bars = ", with bars at the right and below" if self._whole.FAMILY in BARS else ""
+        return f"{'fitted' if bars else 'squeezed'} to {width} by {height}{bars}"
+
+    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+        self.check_preprocessing(preprocessing)
+        tensor, _, (width, height), ratio = self._whole._preprocess(Pillow.fromarray(pixels), color_format="rgb")
+        size = tensor.shape[2], tensor.shape[3]
+        fitted = size
+        if self._whole.FAMILY in BARS:
+            fitted = max(int(height * ratio), 1), max(int(width * ratio), 1)
+        scale = fitted[0] / height, fitted[1] / width
+        return ModelInput(tensor, Geometry((height, width), size, scale, (0.0, 0.0)))
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        output = self.module(tensor)
+        if isinstance(output, dict):
+            output = next(output[name] for name in ("semantic_logits", "predictions", "out") if name in output)
+        logits: Tensor = output[0] if isinstance(output, (tuple, list)) else output
+        # As `predict` enlarges it before it chooses the classes, to the input instead of the picture.
+        corners = self._whole.FAMILY in CORNERS
+        return interpolate(logits, tensor.shape[2:], mode="bilinear", align_corners=corners)
+
+
+def _sides(size: Any) -> tuple[int, int]:
+    """Return (height, width) of an input."""
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
