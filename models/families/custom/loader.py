@@ -22,6 +22,7 @@ from sightglass.models.families.custom.classifier import (
     CustomSegmenter,
     channels_of,
     make_adapter,
+    name_numbers,
     probe,
 )
 from sightglass.models.families.custom.inspect import inspect
@@ -147,7 +148,8 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | Custom
     notes += seen.notes
     if seen.task != "embed":
         found = labels.find_names(saved.tables(), seen.count)
-        names, more = labels.for_classes(spec, seen.count, found, binary=seen.binary)
+        spec, count = name_numbers(spec, seen)
+        names, more = labels.for_classes(spec, count, found, binary=seen.binary)
         notes += more
     if not spec.preprocessing.complete:
         notes += (_preprocessing_note(seen.preprocessing, seen.why),)
