@@ -49,9 +49,10 @@ def describe_number(explanation: Result, index: int = 0) -> str:
 
 def describe_place_number(explanation: Result, index: int = 0) -> str:
     """Say the number of the place that a map is of, as a sentence; empty for other maps."""
-    if read_place(explanation, index) is None:
+    if (number := read_place(explanation, index)) is None:
         return ""
-    label, number = explanation.heatmaps[index].target.label, describe_number(explanation, index)
+    label = explanation.heatmaps[index].target.label
     if explanation.options.against is None:
-        return f"At the place {label} is {number}."
-    return f"At the place {label} is that at the other place and {number} more."
+        return f"At the place {label} is {describe_number(explanation, index)}."
+    much = quantity(abs(number), explanation.model.unit_of(label))
+    return f"At the place {label} is {much} {'less' if number < 0 else 'more'} than at the other."

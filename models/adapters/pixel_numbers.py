@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import AreaTarget, Part, PlaceTarget, Prediction, Target
 from sightglass.models.adapters.segmenter import Segmentation, Segmenter
+from sightglass.models.spec import AREA_METHOD, METHOD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from sightglass.models.geometry import Geometry
     from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec
 
 
 class PixelNumbers(Segmenter):
@@ -29,6 +32,10 @@ class PixelNumbers(Segmenter):
 
     parts: tuple[Part, ...] = ("signed", "class", "lowers")
     measures_pixels = True
+
+    def __init__(self, spec: ModelSpec, *args: Any, **options: Any) -> None:
+        # GradCAM weighs channels by their mean gradient, which is 0 for the difference of two places.
+        super().__init__(replace(spec, method=AREA_METHOD if spec.method == METHOD else spec.method), *args, **options)
 
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float

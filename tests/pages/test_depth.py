@@ -41,8 +41,14 @@ def test_an_address_names_a_place_and_the_one_it_is_compared_with(page, depth):
     made = Explainer(depth)(load_bundled("scene 1"), at=(100, 120), against="300,200")
     app = page(model=depth, example="scene 1", at="100,120", rival="300,200")
     assert not app.exception and not app.error
-    assert made.heatmaps[0].signed and "that at the other place and" in headline(app)
+    assert made.heatmaps[0].signed and "than at the other" in headline(app)
     app.button(key="explore-alone").click().run()
-    assert "other place" not in headline(app) and "At the place depth" in headline(app)
+    assert "the other" not in headline(app) and "At the place depth" in headline(app)
     app.button(key="explore-whole").click().run()
     assert "At the place" not in headline(app) and "at" not in app.query_params
+
+
+def test_other_pages_open_with_a_depth(page, depth):
+    for name in ("topk", "trust", "whatif", "compare"):
+        app = page(f"pages/{name}.py", model=depth, example="scene 1")
+        assert not app.exception, name

@@ -79,7 +79,10 @@ def test_a_place_is_the_pixel_under_it_and_its_difference_to_another_is_theirs(e
     np.testing.assert_allclose(raw[2], raw[0] - raw[1], atol=1e-6)
     area, rest = both.area(), both.other_area()
     assert area is not None and rest is not None and area[30, 20] and rest[60, 100] and not (area & rest).any()
-    assert f"At the place depth is that at the other place and {describe_number(both)} more" in headline(both, "yellow")
+    number = describe_number(both)
+    told = f"{number.removeprefix('−')} {'less' if number[0] == '−' else 'more'} than at the other."
+    assert f"At the place depth is {told}" in headline(both, "yellow")
+    assert both.heatmaps[0].state == "ok"
     lowers = one.with_method("hirescam").with_options(part="lowers").heatmaps[0].raw[0]
     np.testing.assert_allclose(lowers, -raw[0], atol=1e-7)
 
@@ -135,7 +138,7 @@ def test_the_command_line_explains_a_place_and_replays_it(
     assert (
         main([*["image", "room.png", "--model", "depth", "--at", "20,30", "--against", "100,60", "--out", "out"]]) == 0
     )
-    assert "m more" in capsys.readouterr().out.replace("\n", " ")
+    assert "than at the other" in capsys.readouterr().out.replace("\n", " ")
     assert json.loads((tmp_path / "out" / "recipe.json").read_text())["against"] == "100,60"
     assert main([*["replay", "out/recipe.json", "--picture", "room.png"]]) == 0
 
