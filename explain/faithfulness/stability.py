@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -261,7 +262,7 @@ def _answer(
     if adapter.detects:
         return _box(explanation, evidence, made, target)
     if isinstance(target, PlaceTarget) and isinstance(adapter, PixelNumbers):
-        there = target if made is None else target.moved(lambda pixels: _move_pixels(pixels, made, evidence))
+        there = target if made is None else target.moved(partial(_move_pixels, made=made, evidence=evidence))
         return float(adapter.number(evidence.outputs, there).detach()), "", there
     if isinstance(target, AreaTarget) and isinstance(adapter, Segmenter):
         target = target if made is None else _move(target, made, evidence)

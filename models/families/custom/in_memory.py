@@ -140,7 +140,7 @@ def shared_copy(module: nn.Module) -> nn.Module:
 
 def _module(
     spec: ModelSpec, model: nn.Module, transform: Callable[..., Any] | None, task: Task | None
-) -> InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | InMemoryDepth:
+) -> InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | InMemoryDepth | InMemoryJoints:
     module = shared_copy(model)
     known, why = spec.preprocessing, "by trying sizes"
     if transform is not None:
@@ -157,7 +157,7 @@ def _module(
     spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
     notes = seen.notes if transform is not None else seen.notes + _assume(spec, preprocessing, why)
     sha256 = checkpoint.digest(module)
-    made: InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | InMemoryDepth
+    made: InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | InMemoryDepth | InMemoryJoints
     if seen.task == "segment":
         names, more = labels.for_classes(spec, seen.count, otherwise=labels.voc(), binary=seen.binary)
         made = InMemorySegmenter(spec, seen.module, names, preprocessing, sha256, notes=notes + more)

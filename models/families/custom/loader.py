@@ -19,7 +19,6 @@ from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom import code
 from sightglass.models.families.custom.classifier import (
     CustomEmbedder,
-    CustomSegmenter,
     channels_of,
     make_adapter,
     name_numbers,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sightglass.models.adapter import Progress
+    from sightglass.models.adapters.segmenter import Segmenter
     from sightglass.models.checkpoints.checkpoint import Checkpoint
     from sightglass.models.preprocess import Preprocessing
     from sightglass.models.spec import ModelSpec
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["inspect", "load", "of_library"]
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder | CustomSegmenter:
+def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder | Segmenter:
     """Open the checkpoint on the CPU, wherever it was saved.
 
     Raises WeightsProblem where the file is damaged or does not fit, ModelProblem where the architecture, its code or
@@ -126,7 +126,7 @@ def _adapter(
     return Classifier(spec, module, names, preprocessing, sha256)
 
 
-def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | CustomEmbedder | CustomSegmenter:
+def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | CustomEmbedder | Segmenter:
     args = spec.weights.args
     notes: tuple[str, ...] = ()
     if (seed := spec.weights.random) is not None:

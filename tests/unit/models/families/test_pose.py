@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from sightglass.api.results import Predicted
+from sightglass.api.schemas import DetectRequest
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.resident import RESIDENCY, Resident
 from sightglass.explain.explainer import Explainer
@@ -96,7 +98,9 @@ def test_a_map_of_a_joint_says_what_raises_and_what_lowers_it(explainer: Explain
     assert found is not None and found[0].name == "left wrist" and found[1] == made.predictions[0].joints[9].x
     (row, _) = table.rows(made)
     assert (row["joint"], row["number"]) == ("left wrist", found[1])
-    assert made.summary()["predictions"][0]["joints"][9]["x"] == found[1]
+    said = Predicted.model_validate(made.summary()["predictions"][0])
+    assert (said.joints[9].name, said.joints[9].x) == ("left wrist", found[1])
+    assert DetectRequest.model_validate({"image": "", "joint": "nose x"}).joint == "nose x"
 
 
 def test_a_number_of_a_joint_is_not_proved_as_a_score(explainer: Explainer) -> None:
