@@ -155,11 +155,11 @@ class Options:
     at: tuple[float, ...] = _option(
         (),
         "--at X,Y[,X,Y]",
-        "segment",
+        "image segment",
         "A point in a region, a rectangle, or three corners of an area and more, in pixels of the picture; with --per "
-        "pixel that pixel.",
-        description="For a segmentation: a point (x, y), a rectangle xyxy, or the corners of an area (x, y, x, y, x, y "
-        "and more), in original pixels; with per=region the region there, with per=pixel that pixel.",
+        "pixel that pixel; of a depth the place.",
+        description="For a segmentation or a depth: a point (x, y), a rectangle xyxy, or the corners of an area (x, y, "
+        "x, y, x, y and more), in original pixels; with per=region the region there, with per=pixel that pixel.",
         separator=",",
         kind=str,
     )
@@ -167,12 +167,22 @@ class Options:
     whole picture. Pixels that an area's outline goes around twice are outside of it, so that it may have holes."""
     against: int | str | None = _option(
         None,
-        "--against CLASS",
-        "segment",
-        "Why the class and not this one, in the same pixels.",
-        description="For a segmentation: another class, which the explained one is weighed against in the same pixels.",
+        "--against CLASS|X,Y",
+        "image segment",
+        "Why the class and not this one, in the same pixels; of a depth, another place: why more here than there?",
+        description="For a segmentation: another class, which the explained one is weighed against in the same pixels; "
+        "for a depth another place, as x,y or x,y,x,y.",
     )
-    """Of a segmentation: the class that the explained one is weighed against."""
+    """Of a segmentation: the class that the explained one is weighed against; of a depth the other place, `x,y`."""
+    joint: str | None = _option(
+        None,
+        "--joint 'NAME x|y|visibility'",
+        "detect",
+        "Of a pose: what raises and what lowers one number of a joint, such as 'left wrist x'.",
+        description="Of a pose: a joint of each detection and one of its numbers, as left wrist x, nose visibility; "
+        "the map shows what raises it and what lowers it.",
+    )
+    """Of a pose: a joint and x, y or visibility, `left wrist x`; each map is then of that number of one detection."""
     part: Part = _option(
         "class",
         "--part NAME",
@@ -289,8 +299,14 @@ class Options:
         for name, known in (("per", get_args(Per)), ("part", get_args(Part)), ("within", get_args(Within))):
             if getattr(self, name) not in known:
                 raise ModelProblem(f"{name} is {getattr(self, name)!r}: use one of {', '.join(known)}.")
-        if self.against is not None:
+        if self.against is not None and parse_other_place(self.against) is None:
             object.__setattr__(self, "part", "contrast")
+        if self.joint is not None:
+            if self.per == "picture" or self.part not in ("class", "signed", "lowers"):
+                asked = "per=picture" if self.per == "picture" else f"part={self.part}"
+                raise ModelProblem(f"joint is one number of one detection: leave {asked} out.")
+            object.__setattr__(self, "per", "detection")
+            object.__setattr__(self, "part", "lowers" if self.part == "lowers" else "signed")
         if self.per == "pixel" and len(self.at) > 2:
             raise ModelProblem(
                 f"at is {'a rectangle' if len(self.at) == 4 else 'an area'}: one pixel is at a point (x, y)."
@@ -340,6 +356,16 @@ def _parse_at(given: Any) -> tuple[float, ...]:
         (x0, x1), (y0, y1) = sorted(place[::2]), sorted(place[1::2])
         return x0, y0, x1, y1
     return place
+
+
+def parse_other_place(against: int | str | None) -> tuple[float, ...] | None:
+    """Return the place that `against` names, a point or a rectangle; None where it is a class."""
+    if not isinstance(against, str) or "," not in against:
+        return None
+    try:
+        return _parse_at(against)
+    except ModelProblem:
+        return None
 
 
 def _layer_names(given: Any) -> tuple[str, ...]:

@@ -118,6 +118,8 @@ class Recipe(BaseModel):
     at: tuple[float, ...] = Field(default=(), max_length=2 * MAX_CORNERS, exclude_if=lambda at: not at)
     """Of a segmentation; files of other models lack it and `against`, so that earlier versions read them."""
     against: int | Legible | None = Field(default=None, exclude_if=lambda against: against is None)
+    joint: Legible | None = Field(default=None, exclude_if=lambda joint: joint is None)
+    """Of a pose; files of other models lack it."""
     evidence: Side = Field(default="for", exclude_if=lambda side: side == "for")
     ratio: Share = 0.02
     classes: tuple[int | Legible, ...] = ()

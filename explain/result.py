@@ -24,7 +24,7 @@ from sightglass.explain.proof.seal import known
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
-from sightglass.models.adapter import Prediction, Target
+from sightglass.models.adapter import PlaceTarget, Prediction, Target
 from sightglass.models.geometry import Box
 from sightglass.models.labels import class_index
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.proof.seal import Seal
+    from sightglass.models.adapters.pixel_numbers import PixelNumbers
     from sightglass.models.adapters.segmenter import Segmenter
     from sightglass.models.spec import ModelSpec
 
@@ -65,6 +66,11 @@ class Result:
     def __repr__(self) -> str:
         best = ", ".join(f"{p.label} {p.score:.2f}" for p in self.predictions[:3])
         return f"{type(self).__name__}({self.image.name!r}, {self.model.id!r}: {best}; {len(self.heatmaps)} heatmaps)"
+
+    @property
+    def measures(self) -> bool:
+        """Whether its maps are of numbers, and no classes or boxes: a regression's, or a joint's."""
+        return self.model.measures or self.options.joint is not None
 
     @cached_property
     def statistics(self) -> tuple[Statistics, ...]:
@@ -254,19 +260,35 @@ class Result:
         adapter: Segmenter = self.evidence.resident.adapter  # type: ignore[assignment]
         return adapter.classes_at(self.evidence.outputs, self.evidence.geometry)
 
+    @cached_property
+    def depth(self) -> NDArray[np.float32] | None:
+        """The number of each pixel, (H, W), of a network that gives pixels one; NaN where the model did not look."""
+        if not self.evidence.resident.adapter.measures_pixels:
+            return None
+        adapter: PixelNumbers = self.evidence.resident.adapter  # type: ignore[assignment]
+        return adapter.numbers_at(self.evidence.outputs, self.evidence.geometry)
+
     def area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
-        """Return the pixels that a map explains, bool (H, W); None of a model that gives pixels no class."""
-        if not self.model.segments:
+        """Return the pixels that a map explains, bool (H, W); None of a model that gives pixels nothing."""
+        if not self.model.segments and not self.evidence.resident.adapter.measures_pixels:
             return None
         adapter: Segmenter = self.evidence.resident.adapter  # type: ignore[assignment]
         return adapter.pixels_at(self.evidence.outputs, self.evidence.geometry, self._map(index).target)
+
+    def other_area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
+        """Return the pixels that a place is weighed against, bool (H, W); None of maps that name no other place."""
+        target = self._map(index).target
+        if not isinstance(target, PlaceTarget) or not target.than:
+            return None
+        adapter: PixelNumbers = self.evidence.resident.adapter  # type: ignore[assignment]
+        return adapter.pixels_at(self.evidence.outputs, self.evidence.geometry, target.with_pixels(target.other))
 
     def outside(self, index: int | str = 0) -> float | None:
         """Return the share 0..1 of a map's evidence that lies outside of the pixels that it explains.
 
         None of a model that gives pixels no class, and where there is no evidence.
         """
-        area = self.area(index)
+        area = self.area(index) if self.model.segments else None
         if area is None or self._map(index).measured.state != "ok":
             return None
         return 1 - self.inside(area, self.heatmaps.index(self._map(index)))

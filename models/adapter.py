@@ -36,12 +36,25 @@ Part = Literal[
 number `signed` is what raises it and what lowers it in one map, `class` what raises it, and `lowers` what lowers it."""
 
 
+Axis = Literal["x", "y", "visibility"]
+"""Which number of a joint is explained."""
 Span = Literal["class", "region", "pixel"]
 Record = Callable[[str, "Tensor"], "Tensor"]
 """Called with a path and attention weights (B, heads, queries, keys); returns what is used in their place, usually the
 same."""
 Progress = Callable[[int, int], None]
 """Called with (bytes done, total bytes or 0) of a download; may raise `Cancelled` to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """A joint of a detected body, in original pixels."""
+
+    name: str
+    x: float
+    y: float
+    visibility: float | None = None
+    """0..1: how sure the model is that it can be seen; None where the model does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,8 @@ class Prediction:
     """Which raw candidate of a detector this box came from."""
     corners: tuple[tuple[float, float], ...] | None = None
     """Of a turned box: its four corners (x, y) in original pixels; `box` is the upright rectangle around them."""
+    joints: tuple[Joint, ...] = ()
+    """Of a pose, in the order of the adapter's `joints`."""
 
     @property
     def outline(self) -> tuple[tuple[float, float], ...]:
@@ -102,6 +117,15 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class JointTarget(Target):
+    """One number of a joint of a detection; `part` is `signed`, or `lowers` for what lowers it alone."""
+
+    joint: int = 0
+    """Its place in the adapter's `joints`."""
+    axis: Axis = "x"
+
+
+@dataclass(frozen=True, slots=True)
 class AreaTarget(Target):
     """Some pixels of a segmentation, and why they have a class; on the grid of the model's answer.
 
@@ -126,6 +150,25 @@ class AreaTarget(Target):
     def with_pixels(self, pixels: NDArray[np.bool_]) -> AreaTarget:
         """Return the target of other pixels, bool (h, w)."""
         return replace(self, size=(pixels.shape[0], pixels.shape[1]), packed=np.packbits(pixels).tobytes())
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceTarget(AreaTarget):
+    """The mean number of some pixels, such as their depth, or by how much it is above that of other pixels."""
+
+    than: bytes = field(default=b"", repr=False)
+    """The pixels that it is weighed against, packed as `packed`; empty: against none."""
+
+    @property
+    def other(self) -> NDArray[np.bool_]:
+        """The pixels that it is weighed against, bool (h, w)."""
+        return replace(self, packed=self.than, than=b"").pixels
+
+    def moved(self, move: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> PlaceTarget:
+        """Return the target of pixels that a function from (h, w) to (h, w) moves."""
+        found = self.with_pixels(move(self.pixels))
+        assert isinstance(found, PlaceTarget)
+        return replace(found, than=np.packbits(move(self.other)).tobytes() if self.than else b"")
 
 
 class Adapter:
@@ -172,6 +215,12 @@ class Adapter:
     detects: bool = False
     """Whether it answers with boxes; `run` then returns `Detections`. `strongest`, `candidate`, `candidates_on`,
     `predictions` and `why` are for such models only."""
+    measures_pixels: bool = False
+    """Whether it gives each pixel a number, such as its depth (`PixelNumbers`)."""
+    joints: tuple[str, ...] = ()
+    """Names of the joints that come with each box, of a network of poses."""
+    limbs: tuple[tuple[int, int], ...] = ()
+    """Pairs of joints, by their places in `joints`, between which a line is drawn."""
     has_embedding: bool = False
     """Whether its pictures can be compared by `embedding`."""
     takes_words: bool = False

@@ -25,6 +25,7 @@ from sightglass.components.views import (
     comparisons,
     detections,
     exports,
+    joints,
     missing_places,
     panels,
     snapshots,
@@ -95,8 +96,10 @@ def detect() -> None:
             choices = replace(choices, options=choices.options | {"confidence": detection_options.confidence()})
         with head:
             st.markdown("### Boxes", width="content", help=glossary.TERMS["score"])
-            request = detection_options.more(explainer, masks=METHODS[choices.method].family == "mask")
+            masks = METHODS[choices.method].family == "mask"
+            request = detection_options.more(explainer, masks=masks)
         with rows:
+            request = replace(request, options=request.options | joints.choose(explainer, masks=masks))
             detection_options.filter_chip(explainer, request)
         _show(Query(lens, choices, explainer, request), PageLayout(title, left, rows, right))
 
@@ -148,6 +151,8 @@ def _show(query: Query, layout: PageLayout) -> None:
             st.markdown("### What the map says", help=glossary.TERMS["evidence"])
             with st.container(horizontal=True):
                 detections.numbers(explanation, at)
+            if listed:
+                joints.table(explanation, listed[index].prediction)
     proof.panel(tested)
 
 

@@ -218,7 +218,7 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     # Export has the files of the view, once there is a map that is finished.
     files = not (maps and explanation.finished)
     hides = hiding.is_offered(explanation)
-    if explanation.model.segments:
+    if _has_places(explanation):
         return _segmentation(explanation, shown)
     return panels.show(
         image,
@@ -234,11 +234,17 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     )
 
 
+def _has_places(explanation: Explanation) -> bool:
+    """Return whether each pixel has a class or a number, which a click asks about."""
+    return explanation.model.segments or explanation.evidence.resident.adapter.measures_pixels
+
+
 def _segmentation(explanation: Explanation, shown: Sequence[Pane]) -> View:
-    """Draw the classes and the map side by side, each of which can be clicked."""
+    """Draw the classes, or the number of each pixel, and the map side by side, each of which can be clicked."""
     one, other = st.columns(2)
     with one:
-        areas.show_classes(explanation)
+        show = areas.show_classes if explanation.model.segments else areas.show_depth
+        show(explanation)
     with other:
         files = not explanation.finished
         view = panels.show(explanation.image, shown, key="viewer", area=True, files=files, height=areas.HEIGHT)
@@ -263,6 +269,8 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
         _actions(explanation, index)
     if explanation.model.segments:
         areas.controls(explanation, index, view)
+    elif _has_places(explanation):
+        areas.depth_controls(explanation)
     elif hiding.is_offered(explanation):
         hiding.answer(view, explanation)
     if view.region is not None and explanation.heatmaps:

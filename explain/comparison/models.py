@@ -17,6 +17,7 @@ from sightglass.common.work.progress import check
 from sightglass.explain.evidence.targets import decode
 from sightglass.explain.findings.areas import list_classes
 from sightglass.explain.findings.diagnosis import NUMBERS, SAME_PLACE
+from sightglass.explain.findings.numbers import read_place
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
 from sightglass.explain.phrases import NBSP, describe_score, kinds, listing, percent
 
@@ -268,6 +269,8 @@ def score_of_map(explanation: Explanation, index: int = 0) -> float | None:
     """Return the score, 0..1, of what a map is of, also where it is not among the best; None where there is none."""
     if index >= len(explanation.heatmaps) or explanation.model.task == "embed":
         return None
+    if (place := read_place(explanation, index)) is not None:
+        return place
     target = explanation.heatmaps[index].target.index
     listed = [p.score for p in explanation.predictions if p.index == target]
     if not listed:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.places import find_joints, find_middle, find_places, pixels_inside
 from sightglass.explain.phrases import percent
 from sightglass.models.adapter import AreaTarget, Target
-from sightglass.models.geometry import fill_polygon
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -38,12 +38,16 @@ def resolve(options: Options, predictions: Sequence[Prediction], evidence: Evide
 
 def _find_targets(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
     adapter = evidence.resident.adapter
+    if options.joint is not None and not adapter.joints:
+        raise ModelProblem(f"{adapter.spec.id} finds no joints: leave joint to a pose network such as yolo11n-pose.")
     if adapter.spec.task == "embed":
         if any(target != EMBEDDING for target in options.targets):
             raise ModelProblem(f"{adapter.spec.id} names no classes: compare pictures with it (similarity).")
         return [Target(None, "its embedding", (), options.part)]
     if adapter.spec.segments:
         return [*_areas(options, predictions, evidence)]
+    if adapter.measures_pixels:
+        return [*find_places(options, evidence)]
     if options.per in ("region", "pixel") or options.at or options.against is not None:
         asked = "at" if options.at else "against" if options.against is not None else f"per={options.per}"
         raise ModelProblem(f"{adapter.spec.id} gives no class to a pixel: leave {asked} to a segmentation network.")
@@ -52,6 +56,8 @@ def _find_targets(options: Options, predictions: Sequence[Prediction], evidence:
     if options.per == "picture":
         anchors = adapter.strongest(evidence.outputs, options.ratio)
         return [Target(None, "the whole picture", anchors, options.part)]
+    if options.joint is not None:
+        return [*find_joints(options, _detections(options, predictions, evidence), adapter)]
     if options.per == "detection":
         return [
             Target(index, adapter.labels[index], (anchor,), options.part)
@@ -106,7 +112,7 @@ def _regions(options: Options, predictions: Sequence[Prediction], evidence: Evid
     if places:
         return [target(*pair) for pair in places]
     if options.at:
-        x, y = adapter.find_pixel(outputs, evidence.geometry, *_middle(options.at, evidence))
+        x, y = adapter.find_pixel(outputs, evidence.geometry, *find_middle(options.at, evidence))
         own = int(classes[y, x])
         return [target(y * width + x, class_index(name, adapter.labels)) for name in named or (own,)]
     wanted = {class_index(name, adapter.labels) for name in named}
@@ -115,16 +121,6 @@ def _regions(options: Options, predictions: Sequence[Prediction], evidence: Evid
     every.sort(key=lambda one: (adapter.is_background(one[0]), -one[2]))
     shown = [one for one in every if not wanted or one[0] in wanted][: options.top_k]
     return [target(at, index) for index, at, _ in shown]
-
-
-def _middle(at: tuple[float, ...], evidence: Evidence) -> tuple[float, float]:
-    """Return a point, or the middle of a rectangle; raise ModelProblem where it is outside of the picture."""
-    height, width = evidence.geometry.original
-    if not all(0 <= x <= width for x in at[::2]) or not all(0 <= y <= height for y in at[1::2]):
-        raise ModelProblem(
-            f"at is {', '.join(f'{one:g}' for one in at)}, and the picture is {width} by {height} pixels."
-        )
-    return sum(at[::2]) / len(at[::2]), sum(at[1::2]) / len(at[1::2])
 
 
 def _of_classes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:
@@ -141,8 +137,8 @@ def _of_classes(options: Options, predictions: Sequence[Prediction], evidence: E
             )
         shown = dict.fromkeys(prediction.index for prediction in predictions)
         return [_all_of(index, outputs.classes == index, adapter) for index in wanted or [*shown][: options.top_k]]
-    _middle(options.at, evidence)
-    inside = _inside(options.at, evidence)
+    find_middle(options.at, evidence)
+    inside = pixels_inside(options.at, evidence)
     counts = np.bincount(outputs.classes[inside])
     order = sorted(np.flatnonzero(counts).tolist(), key=lambda index: (adapter.is_background(index), -counts[index]))
     chosen = wanted or order[: options.top_k]
@@ -151,22 +147,6 @@ def _of_classes(options: Options, predictions: Sequence[Prediction], evidence: E
         _all_of(index, mine if (mine := inside & (outputs.classes == index)).any() else inside, adapter)
         for index in chosen
     ]
-
-
-def _inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_]:
-    """Return the pixels of the answer in a rectangle or an area, bool (h, w): one at least."""
-    adapter: Segmenter = evidence.resident.adapter  # type: ignore[assignment]
-    outputs: Segmentation = evidence.outputs
-    places = [adapter.find_pixel(outputs, evidence.geometry, x, y) for x, y in zip(at[::2], at[1::2], strict=True)]
-    inside = np.zeros(outputs.size, bool)
-    if len(places) > 2:
-        corners = adapter.place_corners(outputs, evidence.geometry, np.reshape(at, (-1, 2)))
-        inside = fill_polygon(corners, outputs.size) & adapter.covers(outputs, evidence.geometry)
-    if not inside.any():
-        # A point, a rectangle, or an area that holds the middle of no pixel.
-        (x0, y0), (x1, y1) = places[0], places[-1] if len(places) == 2 else places[0]
-        inside[y0 : y1 + 1, x0 : x1 + 1] = True
-    return inside
 
 
 def _all_of(index: int, pixels: NDArray[np.bool_], adapter: Segmenter) -> AreaTarget:

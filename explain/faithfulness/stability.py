@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,8 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.explain.phrases import describe_score, listing, signed
 from sightglass.explain.proof.scores import boxes_of, match_boxes
-from sightglass.models.adapter import AreaTarget
+from sightglass.models.adapter import AreaTarget, JointTarget, PlaceTarget
+from sightglass.models.adapters.pixel_numbers import PixelNumbers
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.families.custom.in_memory import READY
 
@@ -206,15 +208,20 @@ def stability(
     check_changeable(explanation.image, explanation.options.preprocessing)
     score, first, _ = _answer(explanation, explanation.evidence, None, heatmap.target)
     variants = []
-    for number, kind in enumerate(CHANGES):
+    # In a mirror left and right are other joints, and what raises an x lowers it.
+    joint = isinstance(heatmap.target, JointTarget)
+    changes = [kind for kind in CHANGES if not (joint and kind == "mirror")]
+    for number, kind in enumerate(changes):
         if cancel is not None and cancel.is_set():
             raise Cancelled
         if progress is not None:
-            progress(number / len(CHANGES), CHANGES[kind])
+            progress(number / len(changes), CHANGES[kind])
         variants.append(_variant(explanation, index, kind, first, cancel))
     chance = chance_level(explanation, heatmap)
     maps = np.stack([heatmap.strength, *(one.map for one in variants if one.map is not None)])
-    return Stability(heatmap.target.label, explanation.model, score, tuple(variants), maps.mean(0), maps.std(0), chance)
+    # The scores are those of its box.
+    label = explanation.evidence.resident.adapter.labels[heatmap.target.index or 0] if joint else heatmap.target.label
+    return Stability(label, explanation.model, score, tuple(variants), maps.mean(0), maps.std(0), chance)
 
 
 def check_changeable(image: Image, preprocessing: str) -> None:
@@ -254,6 +261,9 @@ def _answer(
         raise ModelProblem("There is no single answer to test here: explain a class or one box.")
     if adapter.detects:
         return _box(explanation, evidence, made, target)
+    if isinstance(target, PlaceTarget) and isinstance(adapter, PixelNumbers):
+        there = target if made is None else target.moved(partial(_move_pixels, made=made, evidence=evidence))
+        return float(adapter.number(evidence.outputs, there).detach()), "", there
     if isinstance(target, AreaTarget) and isinstance(adapter, Segmenter):
         target = target if made is None else _move(target, made, evidence)
         score, _, _ = adapter.certainty(evidence.outputs, target, target.pixels)
@@ -268,14 +278,19 @@ def _answer(
 
 def _move(target: AreaTarget, made: Changed, evidence: Evidence) -> AreaTarget:
     """Return the same pixels of a segmentation where a change put them."""
-    pixels = target.pixels
+    return target.with_pixels(_move_pixels(target.pixels, made, evidence))
+
+
+def _move_pixels(pixels: NDArray[np.bool_], made: Changed, evidence: Evidence) -> NDArray[np.bool_]:
+    """Return pixels of the answer, bool (h, w), where a change put them."""
     if made.mirrored:
-        return target.with_pixels(pixels[:, ::-1])
+        return pixels[:, ::-1]
     by = [
-        round(one * own / side) for one, own, side in zip(made.shift, target.size, evidence.geometry.input, strict=True)
+        round(one * own / side)
+        for one, own, side in zip(made.shift, pixels.shape, evidence.geometry.input, strict=True)
     ]
     moved = np.roll(pixels, by, (0, 1))
-    return target.with_pixels(moved if moved.any() else pixels)
+    return moved if moved.any() else pixels
 
 
 def _box(

@@ -13,6 +13,7 @@ from sightglass.explain.evidence import receptive_field
 from sightglass.explain.evidence.missing import score_format
 from sightglass.explain.findings.areas import describe_outside, list_classes
 from sightglass.explain.findings.finding import Finding, most_serious_first
+from sightglass.explain.findings.numbers import describe_number, describe_place_number
 from sightglass.explain.findings.proved import add_proof
 from sightglass.explain.findings.randomisation import describe_independent, find_independent
 from sightglass.explain.findings.reliability import reliability
@@ -57,11 +58,18 @@ def headline(explanation: Result, hot: str, index: int = 0) -> str:
         if not found:
             return nothing_found(explanation)
         shown = kinds(Counter(p.label for p in found).most_common(), 2)
+        if explanation.heatmaps and (number := describe_number(explanation, index)):
+            label = explanation.heatmaps[index].target.label
+            shown += f". {label[0].upper()}{label[1:]} is {number}"
         return f"{name} found {shown}. {_hottest(explanation, hot, index, of_class=True)}"
     if explanation.model.task == "embed":
         return f"{name} compares pictures. {_hottest(explanation, hot, index, of_class=False)}"
     if explanation.model.measures:
         said = ", ".join(f"{p.label} {describe_score(p.score, explanation.model, p.label)}" for p in found)
+        if explanation.evidence.resident.adapter.measures_pixels:
+            said += " on average"
+        if explanation.heatmaps and (place := describe_place_number(explanation, index)):
+            said += f". {place.removesuffix('.')}"
         return f"{name} gives {said}. {_hottest(explanation, hot, index, of_class=True)}"
     if explanation.model.segments:
         return f"{name} finds {list_classes(explanation, NAMED)}. {_hottest(explanation, hot, index, of_class=True)}"
@@ -84,7 +92,7 @@ def _hottest(explanation: Result, hot: str, index: int, *, of_class: bool) -> st
         return f"{hot.capitalize()} is what the box's query read."
     if not METHODS[heatmap.method].per_class:
         return f"{hot.capitalize()} is what stands out to the model."
-    if heatmap.signed and not explanation.model.measures:
+    if heatmap.signed and not explanation.measures:
         return f"Red speaks for {heatmap.target.label}; blue, in dashed lines, against it."
     if explanation.options.part == "contrast":
         if explanation.model.segments and (other := rival(explanation, index)) is not None:
@@ -92,7 +100,7 @@ def _hottest(explanation: Result, hot: str, index: int, *, of_class: bool) -> st
         return f"{hot.capitalize()} shows the evidence for {heatmap.target.label} over the other classes."
     if explanation.model.task == "embed":
         return f"{hot.capitalize()} is what its embedding is based on."
-    if explanation.model.measures:
+    if explanation.measures:
         if heatmap.signed:
             return f"Red raises {heatmap.target.label}; blue, in dashed lines, lowers it."
         return f"{hot.capitalize()} shows what {describe_direction(explanation, index)} {heatmap.target.label}."
@@ -142,7 +150,7 @@ def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> s
     end = f": half of it is on {percent(statistics.half_heat_area)} {part}." if half else "."
     if explanation.options.part == "contrast" and (other := rival(explanation, index)) is not None:
         return f"Why **{heatmap.target.label}** and not {other}? What favours it is strongest {place}{end}"
-    if explanation.model.measures and METHODS[heatmap.method].per_class:
+    if explanation.measures and METHODS[heatmap.method].per_class:
         more = f" {_shares(heatmap.raising)}" if half and heatmap.raising is not None else ""
         return (
             f"What {describe_direction(explanation, index)} **{heatmap.target.label}** is strongest {place}{end}{more}"
@@ -225,7 +233,7 @@ def unseen(explanation: Result) -> float:
 def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     """Return the limitations of the map at `index`, most serious first; a proof that it has is heard."""
     found = [Finding("note", "note", note) for note in explanation.notes]
-    if explanation.heatmaps and (explanation.model.measures or explanation.heatmaps[index].signed):
+    if explanation.heatmaps and (explanation.measures or explanation.heatmaps[index].signed):
         found += _find_directions(explanation, index)
     if (hidden := unseen(explanation)) >= CROPPED:
         much = percent(hidden) if hidden < NEARLY else "Nearly all"
@@ -247,7 +255,7 @@ def _find_directions(explanation: Result, index: int) -> list[Finding]:
     """Find which way a number's map shows, and how much of a signed one's evidence goes either way."""
     heatmap, part = explanation.heatmaps[index], explanation.options.part
     if heatmap.signed:
-        what = "number" if explanation.model.measures else "score"
+        what = "number" if explanation.measures else "score"
         return [] if heatmap.raising is None else [Finding("both ways", "note", _shares(heatmap.raising, what))]
     method = METHODS[heatmap.method]
     if not method.per_class:
@@ -427,7 +435,7 @@ def _empty(explanation: Result, index: int) -> str:
     return {
         "flat": f"The map for {label} is flat: at this layer {name} finds no place that matters more than another.",
         "no evidence": f"{name} finds no evidence for {label}{layer}."
-        if not explanation.model.measures
+        if not explanation.measures
         else f"{name} finds nothing that {describe_direction(explanation, index)} {label} at this layer.",
         "not a number": f"{name} failed on {label} (not a number): try another method or layer.",
     }[heatmap.state]

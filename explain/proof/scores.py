@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem
+from sightglass.models.adapter import JointTarget
 from sightglass.models.adapters.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def scorer(evidence: Evidence, target: Target, options: Options) -> Scorer:
         raise ModelProblem(f"{adapter.spec.id} gives numbers: this test needs a class whose probability can fall.")
     if target.index is None:
         raise ModelProblem("There is no single answer to test here: explain a class or one box.")
+    if isinstance(target, JointTarget):
+        raise ModelProblem(f"The map is of a number, {target.label}: this test needs a score that can fall.")
     index, contrast = target.index, target.part == "contrast"
     if isinstance(adapter, Segmenter):
         return _of_pixels(adapter, target, adapter.pixels_of(evidence.outputs, target))

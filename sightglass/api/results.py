@@ -59,6 +59,15 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class PredictedJoint(Answer):
+    """A joint of a body, in pixels of the picture."""
+
+    name: str
+    x: Number
+    y: Number
+    visibility: Number = Field(description="0..1; null where the model does not say.")
+
+
 class Predicted(Answer):
     model_config = ConfigDict(
         json_schema_extra={"example": {"label": "minibus", "index": 654, "score": 0.622, "box": None}}
@@ -68,6 +77,9 @@ class Predicted(Answer):
     index: int
     score: Number = Field(description="0..1; of a regression the number itself")
     box: Box | None = Field(description="xyxy in pixels of the picture; null for a classifier.")
+    joints: list[PredictedJoint] = Field(
+        default=[], exclude_if=lambda joints: not joints, description="Of a pose, in the model's order."
+    )
     unit: str | None = Field(
         default=None, exclude_if=lambda unit: unit is None, description="Of a regression's number, where one is stated."
     )

@@ -195,6 +195,7 @@ class DetectRequest(_TargetRequest):
     """Explain what a detector finds in a picture, and where it looked for each box."""
 
     per: Per | None = _option("per", description="What each map explains; null: a box.")
+    joint: Words | None = _option("joint")
     alpha: Alpha = DEFAULTS["alpha"]
 
 

@@ -11,6 +11,7 @@ from sightglass.common.errors import ImageProblem, Problem
 from sightglass.explain import methods, phrases
 from sightglass.explain.faithfulness import seal
 from sightglass.explain.findings import diagnosis
+from sightglass.explain.findings.numbers import describe_number
 from sightglass.explain.picture import image, pair
 from sightglass.export import animation, figure, result_folder, table
 from sightglass.export.report import html as html_report
@@ -184,7 +185,7 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
 
     rows = [
         (
-            row["label"],
+            f"{row['label']} {describe_number(explanation, row['map'])}".strip(),
             "–" if row["score"] is None else show(row["score"], row["label"]),
             phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],

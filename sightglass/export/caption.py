@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
 from sightglass.explain.findings.diagnosis import describe_direction, diagnose
+from sightglass.explain.findings.numbers import describe_number, read_place
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import own_boxes, percent
 from sightglass.models.preprocess import WAYS
@@ -41,6 +42,8 @@ def check(explanation: Result, index: int) -> Heatmap:
 
 def score(explanation: Result, index: int) -> float | None:
     """Return the model's score of a map's target; None where it is not among the predictions."""
+    if (place := read_place(explanation, index)) is not None:
+        return place
     target = explanation.heatmaps[index].target.index
     own = explanation.own(index) or [p for p in explanation.predictions if p.index == target]
     return max((p.score for p in own), default=None)
@@ -50,6 +53,8 @@ def title(explanation: Result, index: int) -> str:
     """Return a map's title: `minibus, 62 %`."""
     sure = score(explanation, index)
     label = explanation.heatmaps[index].target.label
+    if number := describe_number(explanation, index):
+        return f"{label}, {number}"
     return label if sure is None else f"{label}, {phrases.describe_score(sure, explanation.model, label)}"
 
 
@@ -99,7 +104,7 @@ def caption(explanation: Result, index: int) -> str:
     method, layers = METHODS[heatmap.method], list(heatmap.layers)
     name = method.name_for(explanation.model.task)
     part = PARTS.get(recipe.part, f", its {recipe.part}")
-    if explanation.model.measures:
+    if explanation.measures:
         part = f" (what {describe_direction(explanation, index)} it)"
     fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
     adapter = explanation.evidence.resident.adapter
@@ -115,7 +120,7 @@ def caption(explanation: Result, index: int) -> str:
     if heatmap.signed:
         sentences[-1] = (
             f"1 and −1 on the scale are the largest absolute value {maximum}. "
-            f"Red raises the {'number' if explanation.model.measures else 'score'}; blue, in dashed lines, lowers it."
+            f"Red raises the {'number' if explanation.measures else 'score'}; blue, in dashed lines, lowers it."
         )
     if heatmap.state != "ok":
         sentences.append(f"The map is empty: {STATES[heatmap.state]}.")

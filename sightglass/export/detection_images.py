@@ -10,6 +10,7 @@ from sightglass.common.files import file_stem
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
+from sightglass.explain.rendering.joints import draw_joints
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Kind, Style
 from sightglass.export import embedded_recipe
@@ -29,7 +30,7 @@ def every_map(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool =
     if explanation.heatmaps:
         hottest = np.maximum.reduce([heatmap.strength for heatmap in explanation.heatmaps])
         pixels = _under(explanation, hottest, style)
-    return _draw_boxes(pixels, explanation.predictions if boxes else ())
+    return _draw_boxes(explanation, pixels, explanation.predictions if boxes else ())
 
 
 def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> NDArray[np.uint8]:
@@ -37,7 +38,7 @@ def one_map(explanation: Result, index: int, style: Style = VIEWER_STYLE, *, box
     heatmap = explanation.heatmaps[index]
     pixels = _under(explanation, heatmap.content, style, heatmap.kind)
     own = explanation.own(index) if boxes else ()
-    return _draw_boxes(pixels, own, chosen=0 if len(own) == 1 else None)
+    return _draw_boxes(explanation, pixels, own, chosen=0 if len(own) == 1 else None)
 
 
 def tagger(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = True) -> Callable[[bytes, int], bytes]:
@@ -59,7 +60,8 @@ def files(explanation: Result, style: Style = VIEWER_STYLE, *, boxes: bool = Tru
     stem = file_stem(explanation.image.name.rsplit(".", 1)[0])
     tagged, found = tagger(explanation, style, boxes=boxes), tagger(explanation, style)
     yield f"{stem}_original.jpg", to_jpeg(explanation.image.pixels)
-    yield f"{stem}_detection.jpg", found(to_jpeg(_draw_boxes(explanation.image.pixels, explanation.predictions)), 0)
+    boxed = _draw_boxes(explanation, explanation.image.pixels, explanation.predictions)
+    yield f"{stem}_detection.jpg", found(to_jpeg(boxed), 0)
     yield f"{stem}_gradcam.jpg", tagged(to_jpeg(every_map(explanation, style, boxes=boxes)), 0)
     for i, heatmap in enumerate(explanation.heatmaps):
         name = f"{stem}_{i + 1:02}_{file_stem(heatmap.target.label)}.jpg"
@@ -71,6 +73,12 @@ def _under(explanation: Result, values: NDArray[np.float32], style: Style, kind:
     return paint(explanation.image.pixels, Field(values, geometry.extent, geometry.seen, kind), style)
 
 
-def _draw_boxes(pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None) -> NDArray[np.uint8]:
+def _draw_boxes(
+    explanation: Result, pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None
+) -> NDArray[np.uint8]:
+    limbs = explanation.evidence.resident.adapter.limbs
+    for prediction in found:
+        if prediction.joints:
+            pixels = draw_joints(pixels, prediction.joints, limbs)
     items = [(p.box, plain_text(f"{p.label} {percent(p.score)}")) for p in found if p.box]
     return draw_boxes(pixels, items, chosen=chosen) if items else pixels

@@ -148,6 +148,7 @@ def facts(explanation: Result) -> Json:
         "predictions": [
             {"label": p.label, "index": p.index, "score": p.score, "box": p.box}
             | table.unit_and_range(explanation.model, p.label)
+            | ({"joints": [asdict(joint) for joint in p.joints]} if p.joints else {})
             for p in explanation.predictions
         ],
         "boxes": [asdict(n) if (n := explanation.box_numbers(i)) else None for i in indices] if detects else [],

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import csv_cells
+from sightglass.explain.findings.numbers import read_joint
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.statistics import BINS, MEANING, NAMES, format_value
 from sightglass.export import caption
@@ -73,6 +74,7 @@ def _of_map(explanation: Result, index: int) -> Json:
         "class": heatmap.target.index,
         "score": caption.score(explanation, index),
         **({"unit": explanation.model.unit_of(heatmap.target.label)} if explanation.model.measures else {}),
+        **_of_joint(explanation, index),
         "method": heatmap.method,
         "layers": " ".join(heatmap.layers),
         "scale": heatmap.scale,
@@ -83,6 +85,12 @@ def _of_map(explanation: Result, index: int) -> Json:
     }
     numbers = asdict(boxes) if boxes is not None else {field.name: None for field in fields(BoxNumbers)}
     return found | _flat(explanation.statistics[index]) | {f"box_{key}": value for key, value in numbers.items()}
+
+
+def _of_joint(explanation: Result, index: int) -> Json:
+    """Return the number of a joint that a map is of, in pixels of the picture or as a share; nothing of other maps."""
+    found = read_joint(explanation, index)
+    return {} if found is None else {"joint": found[0].name, "number": found[1]}
 
 
 def _flat(statistics: Statistics) -> Json:

@@ -29,6 +29,26 @@ test("a label is known by its box and the place that it came to stand at", () =>
   assert.deepEqual(labels[1].place, [0, 60, 32, 80]);
 });
 
+test("a body has a dot for each joint, a line for each limb, and a ring around the joint that is asked about", () => {
+  const drawn = /** @type {number[][]} */ ([]);
+  const before = globalThis.Path2D;
+  globalThis.Path2D = /** @type {any} */ (class {
+    lineTo(/** @type {number} */ x, /** @type {number} */ y) { drawn.push([x, y, 0]); }
+    arc(/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ radius) { drawn.push([x, y, radius]); }
+    moveTo() {}
+    closePath() {}
+  });
+  const context = new Proxy({}, { get: (_, name) => () => (name === "measureText" ? { width: 20 } : null), set: () => true });
+  const body = { points: [[10, 10], [20, 30], [40, 40]], limbs: [[0, 1]], hidden: [2], chosen: 1 };
+  const [shown] = outline.boxesShown(plain, [plain], [{ ...box, body }], 0);
+  outline.outlineBoxes(/** @type {any} */ (context), 100, 100, [0, 0, 100, 100], [shown], "sans-serif");
+  globalThis.Path2D = before;
+  const rounds = drawn.filter(([, , radius]) => radius), lines = drawn.filter(([, , radius]) => !radius).slice(4);
+  assert.deepEqual(rounds.map(([x, y]) => [x, y]), [[10, 10], [20, 30], [20, 30], [40, 40]]);
+  assert.deepEqual(rounds.map(([, , radius]) => radius > 5), [false, false, true, false]);
+  assert.deepEqual(lines, [[20, 30, 0]]);
+});
+
 test("a panel's own boxes keep their corners and cannot be chosen", () => {
   const corners = [[0, 1], [1, 0], [2, 1], [1, 2]];
   const [shown] = outline.boxesShown({ maps: [], boxes: [{ ...box, corners }] }, [], [], 0);

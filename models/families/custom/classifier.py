@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapters.classifier import Classifier, both
 from sightglass.models.adapters.embedder import Embedded, Embedder
+from sightglass.models.adapters.peaks import NUMBERS, name_peaks, read_peaks
+from sightglass.models.adapters.pixel_numbers import PixelNumbers, as_pixels
 from sightglass.models.adapters.segmenter import Segmenter, is_map
 from sightglass.models.adapters.tasks import ANSWERS, COARSEST, FEW, LONG, assumed, task_of_names
 from sightglass.models.preprocess import Preprocessing
@@ -56,6 +58,13 @@ class Probed:
     notes: tuple[str, ...]
     step: int = 1
     """Of a segmentation network: see `Segmenter.step`."""
+    pixels: bool = False
+    """Whether its numbers are of pixels: a depth, or of several channels heat maps of joints."""
+
+    @property
+    def depth(self) -> bool:
+        """Whether each pixel has one number."""
+        return self.pixels and self.count == 1
 
     @property
     def binary(self) -> bool:
@@ -102,6 +111,24 @@ class CustomSegmenter(Segmenter):
         return logits_of(answer, self.kind)
 
 
+class CustomDepth(PixelNumbers):
+    """Find the number of each pixel in whatever the module returns."""
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        answer = map_in(self.module(tensor), self.spec.weights.output, numbers=True)
+        assert answer is not None
+        return answer
+
+
+class CustomJoints(CustomClassifier):
+    """Read joints from the heat maps in whatever the module returns."""
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        answer = map_in(self.module(tensor), self.spec.weights.output)
+        assert answer is not None
+        return read_peaks(answer, (tensor.shape[2], tensor.shape[3]))
+
+
 class CustomEmbedder(Embedder):
     """A module whose answer is a vector to compare."""
 
@@ -111,9 +138,16 @@ class CustomEmbedder(Embedder):
         return Embedded(vector)
 
 
+def name_numbers(spec: ModelSpec, seen: Probed) -> tuple[ModelSpec, int]:
+    """Return the row with names for what is read from heat maps, and how many numbers there are; else as they are."""
+    if not seen.pixels or seen.depth:
+        return spec, seen.count
+    return name_peaks(spec, seen.count), len(NUMBERS) * seen.count
+
+
 def make_adapter(
     spec: ModelSpec, seen: Probed, names: Sequence[str], sha256: str, notes: tuple[str, ...]
-) -> CustomClassifier | CustomEmbedder | CustomSegmenter:
+) -> CustomClassifier | CustomEmbedder | CustomSegmenter | CustomDepth:
     """Return the adapter of a probed module by its task."""
     spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
     if seen.task == "segment":
@@ -122,6 +156,12 @@ def make_adapter(
         return pixels
     if seen.task == "embed":
         return CustomEmbedder(spec, seen.module, (), seen.preprocessing, sha256, notes=notes)
+    if seen.depth:
+        depth = CustomDepth(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
+        depth.step = seen.step
+        return depth
+    if seen.pixels:
+        return CustomJoints(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
     made = CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
     made.kind = seen.kind
     return made
@@ -163,9 +203,15 @@ def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
     return rows[0] if len(rows) == 1 else None
 
 
-def map_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
-    """Return the (B, classes, h, w) in a module's output: the `chosen` one, the only one, or one of a usual name."""
-    found = {name: tensor for name, tensor in outputs_in(output).items() if is_map(tensor)}
+def map_in(output: Any, chosen: str | int | None = None, *, numbers: bool = False) -> Tensor | None:
+    """Return the (B, classes, h, w) in a module's output: the `chosen` one, the only one, or one of a usual name.
+
+    `numbers`: one may be without classes, (B, h, w), as a depth's.
+    """
+    every = outputs_in(output)
+    if numbers:
+        every = {name: as_pixels(tensor) for name, tensor in every.items()}
+    found = {name: tensor for name, tensor in every.items() if is_map(tensor)}
     if chosen is not None:
         return found.get(chosen)
     usual = next((name for name in USUAL if name in found), None)
@@ -202,7 +248,7 @@ def probe(
     _check_inputs(module, spec)
     channels, flat = (channels, None) if channels else _taken(module, stated, spec)
     stated = stated.for_channels(channels)
-    trial = _Trial(module, channels, spec)
+    trial = _Trial(module, channels, spec, numbers=task == "regress")
     side, why = _side(trial, stated.sides or flat)
     runs = [found for fill in FILLS if isinstance(found := trial.run(side, fill), _Found)]
     answers = [found.answer for found in runs]
@@ -237,20 +283,22 @@ def _of_pixels(
 ) -> Probed:
     """Return the findings about a segmentation network; raise ModelProblem where another task was stated for it."""
     spec, side = trial.spec, preprocessing.size[0]
+    count, step = answers[0].shape[1], math.gcd(side, STEP)
+    if isinstance(trial.run(side, wider=step), Exception):
+        # It takes one size only.
+        preprocessing = replace(preprocessing, crop="squash")
+    if task == "regress":
+        return Probed(trial.module, task, count, "numbers", preprocessing, why, (), step, pixels=True)
     # A table that leaves the task out says classify.
     if task not in (None, "segment") and (spec.in_memory or task != "classify"):
         raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
     notes: tuple[str, ...] = (
         () if task == "segment" else (f"It was taken for {ANSWERS['segment']}: it returns a map of each class.",)
     )
-    kind, step = kind_of(answers), math.gcd(side, STEP)
+    kind = kind_of(answers)
     if kind in ("probabilities", "probability", "sigmoids"):
         notes += ("It returns probabilities: their logarithms are taken for its logits.",)
-    if isinstance(trial.run(side, wider=step), Exception):
-        # It takes one size only.
-        preprocessing = replace(preprocessing, crop="squash")
-    count = 2 if answers[0].shape[1] == 1 else answers[0].shape[1]
-    return Probed(trial.module, "segment", count, kind, preprocessing, why, notes, step)
+    return Probed(trial.module, "segment", 2 if count == 1 else count, kind, preprocessing, why, notes, step)
 
 
 STEP = 32
@@ -358,8 +406,8 @@ class _Found:
 class _Trial:
     """Passes of flat pictures through somebody's module."""
 
-    def __init__(self, module: nn.Module, channels: int, spec: ModelSpec) -> None:
-        self.module, self.channels, self.spec = module, channels, spec
+    def __init__(self, module: nn.Module, channels: int, spec: ModelSpec, *, numbers: bool = False) -> None:
+        self.module, self.channels, self.spec, self.numbers = module, channels, spec, numbers
 
     def run(self, side: int, fill: float = 0.0, wider: int = 0) -> _Found | Exception:
         """Return what comes out, or the exception; raises ModelProblem where that is no row of numbers, and no map of
@@ -372,7 +420,9 @@ class _Trial:
         except Exception as problem:
             return problem
         answer = answer_in(output, self.spec.weights.output)
-        pixels = map_in(output, self.spec.weights.output) if answer is None else None
+        pixels = None
+        if answer is None:
+            pixels = map_in(output, self.spec.weights.output, numbers=self.numbers)
         if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= side:
             return _Found(pixels[0].flatten(1).T, pixels.shape[2], maps=True)
         if answer is None or len(answer) != 1:

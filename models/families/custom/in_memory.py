@@ -24,7 +24,15 @@ from sightglass.models.adapters.tasks import check_task
 from sightglass.models.catalog_tables import check_preprocessing, read_inputs, read_outputs
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import transforms
-from sightglass.models.families.custom.classifier import CustomClassifier, CustomEmbedder, CustomSegmenter, probe
+from sightglass.models.families.custom.classifier import (
+    CustomClassifier,
+    CustomDepth,
+    CustomEmbedder,
+    CustomJoints,
+    CustomSegmenter,
+    name_numbers,
+    probe,
+)
 from sightglass.models.families.custom.pair import PairClassifier, make_pair, probe_pair
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
@@ -141,7 +149,7 @@ def shared_copy(module: nn.Module) -> nn.Module:
 
 def _module(
     spec: ModelSpec, model: nn.Module, transform: Callable[..., Any] | None, task: Task | None
-) -> InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | PairClassifier:
+) -> InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | InMemoryDepth | InMemoryJoints | PairClassifier:
     module = shared_copy(model)
     known, why = spec.preprocessing, "by trying sizes"
     if transform is not None:
@@ -160,16 +168,22 @@ def _module(
     spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
     notes = seen.notes if transform is not None else seen.notes + _assume(spec, preprocessing, why)
     sha256 = checkpoint.digest(module)
-    made: InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter
+    made: InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | InMemoryDepth | InMemoryJoints
     if seen.task == "segment":
         names, more = labels.for_classes(spec, seen.count, otherwise=labels.voc(), binary=seen.binary)
         made = InMemorySegmenter(spec, seen.module, names, preprocessing, sha256, notes=notes + more)
         made.kind, made.step = seen.kind, 1 if type(module).__module__.startswith(SEGMENTATION) else seen.step
     elif seen.task == "embed":
         made = InMemoryEmbedder(spec, seen.module, (), preprocessing, sha256, notes=notes)
+    elif seen.depth:
+        names, _ = labels.for_classes(spec, 1)
+        made = InMemoryDepth(spec, seen.module, names, preprocessing, sha256, notes=notes)
+        made.step = seen.step
     else:
-        names, _ = labels.for_classes(spec, seen.count, otherwise=labels.imagenet(), binary=seen.binary)
-        made = InMemoryClassifier(spec, seen.module, names, preprocessing, sha256, notes=notes)
+        spec, count = name_numbers(spec, seen)
+        names, _ = labels.for_classes(spec, count, otherwise=labels.imagenet(), binary=seen.binary)
+        kind = InMemoryJoints if seen.pixels else InMemoryClassifier
+        made = kind(spec, seen.module, names, preprocessing, sha256, notes=notes)
         made.kind = seen.kind
     made.transform = transform
     made.preprocessings = (*made.preprocessings, READY)
@@ -224,6 +238,14 @@ class InMemoryClassifier(_OwnInput, CustomClassifier):
 
 class InMemorySegmenter(_OwnInput, CustomSegmenter):
     """A module as it is given, whose answer is a class for each pixel."""
+
+
+class InMemoryDepth(_OwnInput, CustomDepth):
+    """A module as it is given, whose answer is a number for each pixel."""
+
+
+class InMemoryJoints(_OwnInput, CustomJoints):
+    """A module as it is given, whose answer is a heat map for each joint."""
 
 
 class InMemoryEmbedder(_OwnInput, CustomEmbedder):

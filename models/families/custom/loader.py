@@ -20,9 +20,9 @@ from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom import code
 from sightglass.models.families.custom.classifier import (
     CustomEmbedder,
-    CustomSegmenter,
     channels_of,
     make_adapter,
+    name_numbers,
     probe,
 )
 from sightglass.models.families.custom.inspect import inspect
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sightglass.models.adapter import Progress
+    from sightglass.models.adapters.segmenter import Segmenter
     from sightglass.models.checkpoints.checkpoint import Checkpoint
     from sightglass.models.preprocess import Preprocessing
     from sightglass.models.spec import ModelSpec
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["inspect", "load", "of_library"]
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder | CustomSegmenter:
+def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder | Segmenter:
     """Open the checkpoint on the CPU, wherever it was saved.
 
     Raises WeightsProblem where the file is damaged or does not fit, ModelProblem where the architecture, its code or
@@ -129,7 +130,7 @@ def _adapter(
     return Classifier(spec, module, names, preprocessing, sha256)
 
 
-def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | CustomEmbedder | CustomSegmenter:
+def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | CustomEmbedder | Segmenter:
     args = spec.weights.args
     notes: tuple[str, ...] = ()
     if (seed := spec.weights.random) is not None:
@@ -152,7 +153,8 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | Custom
     notes += seen.notes
     if seen.task != "embed":
         found = labels.find_names(saved.tables(), seen.count)
-        names, more = labels.for_classes(spec, seen.count, found, binary=seen.binary)
+        spec, count = name_numbers(spec, seen)
+        names, more = labels.for_classes(spec, count, found, binary=seen.binary)
         notes += more
     if not spec.preprocessing.complete:
         notes += (_preprocessing_note(seen.preprocessing, seen.why),)

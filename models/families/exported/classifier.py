@@ -12,6 +12,8 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, both
 from sightglass.models.adapters.embedder import Embedded, Embedder, PreparedAdapter
+from sightglass.models.adapters.peaks import NUMBERS, read_peaks
+from sightglass.models.adapters.segmenter import is_map
 from sightglass.models.families.custom.classifier import FILLS, kind_of, record
 from sightglass.models.families.exported.files import read_labels, taken
 from sightglass.models.families.exported.runtime import pad, pieces, tensors
@@ -34,7 +36,7 @@ NEAR = 1e-3
 def classifier(
     spec: ModelSpec, runtime: Runtime, size: tuple[int, int], answer: Tensor, notes: list[str], sha256: str
 ) -> ExportedClassifier | ExportedEmbedder:
-    """Adapt a file that answers (B, n); append assumptions and capabilities to `notes`."""
+    """Adapt a file that answers (B, n), or heat maps of joints; append assumptions and capabilities to `notes`."""
     preprocessing = _preprocessing(spec, runtime, size, notes)
     place = place_of(spec, runtime, ())
     one = answer.shape[1] == 1 and not spec.measures
@@ -52,7 +54,11 @@ def classifier(
         made = ExportedEmbedder(spec, module, (), preprocessing, sha256)
     else:
         names, more = labels.for_classes(
-            spec, 2 if one else answer.shape[1], read_labels(runtime), labels.imagenet(), binary=one
+            spec,
+            2 if one else len(NUMBERS) * answer.shape[1] if is_map(answer) else answer.shape[1],
+            () if is_map(answer) else read_labels(runtime),
+            labels.imagenet(),
+            binary=one,
         )
         notes += more
         made = ExportedClassifier(spec, module, names, preprocessing, sha256)
@@ -171,6 +177,8 @@ class _Exported(PreparedAdapter):
             given = pad(part, self.batch)
             given = given.permute(0, 2, 3, 1).contiguous() if self.channels_last else given
             answered = _row(list(tensors(self.module(given)))[self.place])
+            if is_map(answered):
+                answered = read_peaks(answered, (tensor.shape[2], tensor.shape[3]))
             rows.append(answered if len(answered) == len(part) else answered[: len(part)])
         return rows[0] if len(rows) == 1 else torch.cat(rows)
 

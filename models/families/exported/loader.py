@@ -18,6 +18,8 @@ import torch
 from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapters.detector import MAX_BOXES, Detections, Detector
+from sightglass.models.adapters.peaks import name_peaks
+from sightglass.models.adapters.segmenter import is_map
 from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, assumed, task_of_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom.classifier import FILLS, kind_of
@@ -83,7 +85,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
     if spec.task != "detect":
         place = place_of(spec, runtime, outputs)
         outputs = (outputs[place].flatten(1) if outputs[place].shape[2:] == (1, 1) else outputs[place],)
-    if wanted is None and (outputs[0].ndim == 2 and len(outputs) == 1):
+    peaks = spec.measures and is_map(outputs[0])
+    if peaks:
+        spec = name_peaks(spec, outputs[0].shape[1], read_labels(runtime))
+    if wanted is None and ((outputs[0].ndim == 2 and len(outputs) == 1) or peaks):
         if spec.task == "detect":
             raise ModelProblem(f'{spec.id} answers with one row of numbers: say task = "classify" in its table.')
         made: ExportedDetector | ExportedClassifier | ExportedEmbedder = classifier(

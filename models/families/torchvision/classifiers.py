@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
     from sightglass.models.adapter import Progress
     from sightglass.models.adapters.classifier import Classifier
-    from sightglass.models.families.custom.classifier import CustomEmbedder, CustomSegmenter
+    from sightglass.models.adapters.segmenter import Segmenter
+    from sightglass.models.families.custom.classifier import CustomEmbedder
     from sightglass.models.spec import ModelSpec
 
 
-def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder | CustomSegmenter:
+def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder | Segmenter:
     """Build the model on the CPU with torchvision's default weights, or an operator's own state dict."""
     default = default_weights(spec.arch)
     if spec.weights.path:

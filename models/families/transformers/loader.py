@@ -30,8 +30,12 @@ from sightglass.models.families.detr.huggingface import (
     read_processor,
 )
 from sightglass.models.families.transformers.segmentation import (
+    TransformersDepth,
+    TransformersInput,
     TransformersSegmenter,
+    estimates_depth,
     load_processor,
+    make_depth,
     make_segmenter,
     segments,
 )
@@ -79,7 +83,9 @@ class TransformersEmbedder(Embedder):
     more: Mapping[str, Any] = {}
 
 
-Adapted = TransformersClassifier | TransformersEmbedder | TransformersSegmenter | TransformersDetector
+Adapted = (
+    TransformersClassifier | TransformersEmbedder | TransformersSegmenter | TransformersDepth | TransformersDetector
+)
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
@@ -105,13 +111,13 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
     channels = getattr(net.config, "num_channels", 3)
     preprocessing = preprocessing.changed(spec.preprocessing.for_channels(channels, preprocessing.channels))
     notes = () if spec.preprocessing.complete else notes
-    if not (_classifies(arch) or segments(arch)) and spec.task != "embed":
+    if not (_classifies(arch) or segments(arch) or estimates_depth(arch)) and spec.task != "embed":
         raise ModelProblem(
             f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
             "fine-tuned to classes."
         )
     made = make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
-    if isinstance(made, TransformersSegmenter) and not spec.preprocessing.stated():
+    if isinstance(made, TransformersInput) and not spec.preprocessing.stated():
         made.processor = load_processor(folder, picture_settings(folder))
     return made
 
@@ -145,6 +151,8 @@ def make_adapter(
     adapter: Adapted
     if segments(arch):
         adapter = make_segmenter(spec, arch, net, preprocessing, sha256, notes)
+    elif estimates_depth(arch):
+        adapter = make_depth(spec, net, preprocessing, sha256, notes)
     elif _classifies(arch):
         found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
         row = replace(spec, task=_task(spec, net.config))
@@ -266,6 +274,7 @@ def inspect(path: Path) -> TableDraft | None:
     boxes = is_detector(arch)
     has_classes = _classifies(arch) or segments(arch) or boxes
     task = "segment" if segments(arch) else "detect" if boxes else "classify" if has_classes else "embed"
+    task = "regress" if estimates_depth(arch) else task
     table = {"task": task, "weights": {"path": str(folder)}}
     notes = [f"config.json says that it is a {arch}."]
     unknown: tuple[Unknown, ...] = ()

@@ -6,6 +6,7 @@ library's post-processing makes them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +14,7 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import WeightsProblem
 from sightglass.models import labels
+from sightglass.models.adapters.pixel_numbers import PixelNumbers, as_pixels
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.geometry import Geometry, ModelInput
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 BY_QUERIES = ("Mask2FormerForUniversalSegmentation", "MaskFormerForInstanceSegmentation")
 """Classes whose answer is a mask and class probabilities for each query."""
-BODY = ("segformer.", "backbone.", "model.pixel_level_module.encoder.")
+BODY = ("segformer.", "dpt.", "backbone.", "model.pixel_level_module.encoder.")
 """Beginnings of the paths of a network's body; what comes after it is its head."""
 LEAST = 1e-30
 """Least score whose logarithm is taken."""
@@ -41,8 +43,13 @@ def segments(arch: str) -> bool:
     return arch.endswith("ForSemanticSegmentation") or arch in BY_QUERIES
 
 
-class TransformersSegmenter(Segmenter):
-    """A network with logits of each pixel, prepared by its own image processor."""
+def estimates_depth(arch: str) -> bool:
+    """Return whether a class of Transformers gives each pixel a depth."""
+    return arch.endswith("ForDepthEstimation")
+
+
+class TransformersInput(Segmenter):
+    """A network of pixels, prepared by its own image processor."""
 
     processor: Any = None
     """The library's image processor; None: prepared by `preprocessing`."""
@@ -54,13 +61,17 @@ class TransformersSegmenter(Segmenter):
             return super().prepare(pixels, preprocessing)
         return run_processor(self.processor, pixels)
 
-    def _answer(self, tensor: Tensor) -> Tensor:
-        logits: Tensor = self.module(pixel_values=tensor, **self.more).logits
-        return logits
-
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer of the body; of a network with other names the last map before the classes."""
         return super().default_layers([layer for layer in layers if layer.path.startswith(BODY)] or layers)
+
+
+class TransformersSegmenter(TransformersInput):
+    """A network with logits of each pixel."""
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        logits: Tensor = self.module(pixel_values=tensor, **self.more).logits
+        return logits
 
 
 class QuerySegmenter(TransformersSegmenter):
@@ -75,6 +86,14 @@ class QuerySegmenter(TransformersSegmenter):
         classes = outputs.class_queries_logits.softmax(-1)[..., :-1]
         scores = torch.einsum("bqc,bqhw->bchw", classes, outputs.masks_queries_logits.sigmoid())
         return scores.clamp_min(LEAST).log()
+
+
+class TransformersDepth(TransformersInput, PixelNumbers):
+    """A network with a depth of each pixel: DPT, Depth Anything, ZoeDepth."""
+
+    def _answer(self, tensor: Tensor) -> Tensor:
+        depth: Tensor = self.module(pixel_values=tensor, **self.more).predicted_depth
+        return as_pixels(depth)
 
 
 def run_processor(processor: Any, pixels: NDArray[np.uint8]) -> ModelInput:
@@ -104,6 +123,15 @@ def load_processor(folder: Path, settings: Mapping[str, Any]) -> Any:
         raise WeightsProblem(
             f"{folder.name} has a preprocessor_config.json that Transformers cannot read ({reason[:200].rstrip('.:')})."
         ) from problem
+
+
+def make_depth(
+    spec: ModelSpec, net: Any, preprocessing: Preprocessing, sha256: str, notes: tuple[str, ...]
+) -> TransformersDepth:
+    """Return the adapter of a network that estimates depth."""
+    row = replace(spec, task="regress")
+    names, _ = labels.for_classes(row, 1, ("depth",))
+    return TransformersDepth(row, net, names, preprocessing, sha256, notes=notes)
 
 
 def make_segmenter(

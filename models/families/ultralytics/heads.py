@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sightglass.models.adapters.detector import Detections
 from sightglass.models.adapters.queries import QueryDetections, make_detections
+from sightglass.models.families.ultralytics.pose import add_joints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +49,8 @@ def grid(head: Any, feats: Sequence[Tensor], text: Tensor | None = None) -> Dete
         regressions = [torch.cat(both, 1) for both in zip(regressions, angles, strict=True)]
     coefficients = [tower(x) for tower, x in zip(branch.get("mask_head", ()), maps, strict=False)]
     centres, strides = _cells(head, maps)
-    return _detections(head, maps, (logits, regressions, coefficients), (centres, strides))
+    found = _detections(head, maps, (logits, regressions, coefficients), (centres, strides))
+    return add_joints(head, branch, maps, found) if "pose_head" in branch else found
 
 
 def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:

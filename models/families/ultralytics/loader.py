@@ -1,6 +1,6 @@
 """Load Ultralytics' models.
 
-Segmenters have masks, rotated boxes (OBB) corners, poses their boxes alone; a `-sem` gives each pixel a class.
+Segmenters have masks, rotated boxes (OBB) corners, poses joints; a `-sem` gives each pixel a class.
 The boxes are those of `predict`, plus a segmenter's boxes with an empty mask, which `predict` drops.
 """
 
@@ -27,6 +27,7 @@ from sightglass.models.checkpoints.weights import cache, locate, sha256_of
 from sightglass.models.families.custom import transforms
 from sightglass.models.families.ultralytics.detectors import NumberedLayers, RtDetr, TurnedDetector, YoloDetector
 from sightglass.models.families.ultralytics.heads import reader
+from sightglass.models.families.ultralytics.pose_detector import PoseDetector
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary
 from sightglass.models.families.ultralytics.semantic import YoloSegmenter
 from sightglass.models.layers import Layer
@@ -110,7 +111,7 @@ def import_quietly() -> None:
 def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier | YoloDetector | YoloSegmenter:
     """Adapt an Ultralytics model; the module is fused, frozen and from then on the adapter's own."""
     from ultralytics.nn.modules.conv import Conv, RepConv
-    from ultralytics.nn.modules.head import OBB, RTDETRDecoder
+    from ultralytics.nn.modules.head import OBB, Pose, RTDETRDecoder
 
     head = module.model[-1]
     task = TASK_OF_HEAD.get(type(head).__name__, "detect")
@@ -142,6 +143,8 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
         kind: type[YoloDetector] = RtDetr
     elif isinstance(head, OBB):
         kind = TurnedDetector
+    elif isinstance(head, Pose):
+        kind = PoseDetector
     else:
         kind = OpenVocabulary if _takes_prompts(head) else YoloDetector
     return kind(spec, fused, _labels(spec, fused, _classes(fused)), weights_sha256)

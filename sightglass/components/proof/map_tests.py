@@ -186,7 +186,7 @@ def draw_choice(explanation: Explanation, index: int) -> None:
         "Each quick method's strongest parts are hidden, then alone kept. The more the score hangs on them, the larger "
         "the number. One picture's winner is partly luck: try others too."
     )
-    if explanation.model.measures:
+    if explanation.measures:
         st.caption(":material/info: This model gives numbers: the test needs a class whose probability can fall.")
         return
     found: Choice | None = result(CHOICE, explanation, index)
@@ -221,7 +221,7 @@ def draw_flip(explanation: Explanation, index: int) -> None:
     if explanation.model.task == "embed":
         st.caption(":material/info: This model compares pictures and names nothing, so there is no answer to change.")
         return
-    if explanation.model.measures:
+    if explanation.measures:
         st.caption(":material/info: This model gives numbers and names nothing, so there is no answer to change.")
         return
     found: Flip | None = result(FLIP, explanation, index)

@@ -60,6 +60,9 @@ def view(contents: Contents) -> None:
     url_state.put(f"fit-{spec.task}", recipe.preprocessing)
     for key in ("part", "part-contrast", "part-signed"):
         url_state.put(key, recipe.part, drawn_only=True)
+    joint, _, number = (recipe.joint or "none ").rpartition(" ")
+    url_state.put("joint", joint, drawn_only=True)
+    url_state.put("joint-number", number or "x", drawn_only=True)
     url_state.put("evidence", recipe.evidence == "both", drawn_only=True)
     if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
         url_state.put("words", words)

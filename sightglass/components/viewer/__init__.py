@@ -17,7 +17,7 @@ from sightglass.common.files.packing import pack_data
 from sightglass.common.style import DEFAULTS as STYLE
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.viewer import replies
-from sightglass.components.viewer.payload import DEFAULTS, Box, Map, Pane, ViewerOptions, ViewerScene, pack
+from sightglass.components.viewer.payload import DEFAULTS, Box, Map, Pane, Skeleton, ViewerOptions, ViewerScene, pack
 from sightglass.components.viewer.replies import MarkedRegion
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "Map",
     "MarkedRegion",
     "Pane",
+    "Skeleton",
     "View",
     "ViewerOptions",
     "ViewerScene",

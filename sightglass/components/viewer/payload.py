@@ -50,6 +50,20 @@ class Box:
     tag: str | None = None
     dashed: bool = False
     corners: tuple[tuple[float, float], ...] | None = None
+    skeleton: Skeleton | None = None
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The joints of a body over the picture: dots, hollow where the joint is probably hidden, and lines between."""
+
+    points: tuple[tuple[float, float], ...]
+    """(x, y) in original pixels."""
+    limbs: tuple[tuple[int, int], ...] = ()
+    hidden: frozenset[int] = frozenset()
+    """Places of the joints that are probably not visible: no line goes to them."""
+    chosen: int | None = None
+    """The joint that the map is of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,6 +268,14 @@ def _pack_box(box: Box) -> Json:
         out["dashed"] = True
     if box.corners is not None:
         out["corners"] = [[float(x), float(y)] for x, y in box.corners]
+    if (body := box.skeleton) is not None:
+        seen = [pair for pair in body.limbs if not body.hidden & {*pair}]
+        out["body"] = {
+            "points": [[float(x), float(y)] for x, y in body.points],
+            "limbs": [[*pair] for pair in seen],
+            "hidden": sorted(body.hidden),
+            "chosen": body.chosen,
+        }
     return out
 
 

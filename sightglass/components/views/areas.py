@@ -16,8 +16,10 @@ from sightglass.components.session.state import SPAN, ChosenArea
 from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
 from sightglass.explain.findings.areas import is_background
-from sightglass.explain.options import MAX_CORNERS, Options
+from sightglass.explain.options import MAX_CORNERS, Options, parse_other_place
+from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
+from sightglass.explain.rendering.depth import draw_numbers, ends_of
 from sightglass.explain.rendering.segments import draw_segments
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ SPANS = {"region": "Region", "pixel": "Pixel"}
 """What a click asks about."""
 HEIGHT = 380
 """Of either picture in a window of 900 pixels: two are side by side."""
+ENDS = {"place": "The place", "other": "The place to compare with"}
+"""Which of two places on a depth a click chooses."""
+END = "depth-end"
 AT, AGAINST = "at", "rival"
 """Names in the address."""
 STEP = 10
@@ -84,7 +89,8 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
 def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     """Return the options of the place that was chosen on this picture; none for other models, and without one."""
     area = state.of(ChosenArea)
-    if not choices.model.segments:
+    depth = explainer.resident.adapter.measures_pixels
+    if not (choices.model.segments or depth):
         _write(None, None)
         return {}
     if area.picture is None:
@@ -97,7 +103,7 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     _write(_to_text(area.at), area.against if area.at else None)
     if not area.at:
         return {}
-    per = "class" if len(area.at) > 2 else _span()
+    per = "class" if depth or len(area.at) > 2 else _span()
     against = {} if area.against is None else {"against": area.against}
     wanted = {} if area.wanted is None else {"targets": (area.wanted,)}
     return {"at": area.at, "per": per, **against, **wanted}
@@ -121,11 +127,17 @@ def _take_link(area: ChosenArea, choices: Choices, explainer: Explainer) -> None
     except ModelProblem:
         place = ()
     sides = choices.image.width, choices.image.height
-    if at and place and all(0 <= one < sides[i % 2] for i, one in enumerate(place)):
+
+    def there(place: tuple[float, ...]) -> bool:
+        return bool(place) and all(0 <= one < sides[i % 2] for i, one in enumerate(place))
+
+    depth = explainer.resident.adapter.measures_pixels
+    if at and there(place):
         area.at, area.linked = place, True
     elif at:
         links.leave_out(AT, at)
-    if against and area.at and against in explainer.labels:
+    known = there(parse_other_place(against) or ()) if depth else against in explainer.labels
+    if against and area.at and known:
         area.against = against
     elif against:
         links.leave_out(AGAINST, against)
@@ -154,6 +166,62 @@ def show_classes(explanation: Explanation) -> None:
         _choose(explanation, at)
 
 
+def show_depth(explanation: Explanation, index: int = 0) -> None:
+    """Draw the number of each pixel in colours, with its scale; a click explains the number there."""
+    numbers = explanation.depth
+    assert numbers is not None
+    label = explanation.evidence.resident.adapter.labels[0]
+    unit = explanation.model.unit_of(label)
+    low, high = (quantity(end, unit) for end in ends_of(numbers))
+    chosen = explanation.area(index) if explanation.options.at else None
+    drawn = draw_numbers(numbers, (low, high), chosen=chosen, other=explanation.other_area(index))
+    scale = f"from {low}, dark, to {high}, bright{'' if unit else '; without a unit, relative'}"
+    line = f"{label.capitalize()} {scale}. Click a place: why this number?"
+    title = f"{label.capitalize()}{'' if unit else ', relative'}"
+    view = panels.show(Picture.open(drawn), [Pane(title=title)], key="depth", height=HEIGHT, area=True, line=line)
+    take_click(view, explanation)
+    if view.region is not None and (at := find_corners(view.region, explanation)) != state.of(ChosenArea).marked:
+        state.of(ChosenArea).marked = at
+        _choose(explanation, at)
+
+
+def depth_controls(explanation: Explanation) -> None:
+    """Draw which of two places a click chooses, and the way back to the whole picture."""
+    area = state.of(ChosenArea)
+    if not (area.at and explanation.options.at):
+        st.caption("Click a place in the picture to see what makes its number.")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", key="areas"):
+        url_state.widget(
+            st.segmented_control,
+            "A click chooses",
+            ENDS,
+            "place",
+            key=END,
+            name="end",
+            help="The place that is explained, or another one: what makes the number larger here than there?",
+        )
+        if area.against is not None:
+            st.button(
+                "Leave the other place out",
+                icon=":material/close:",
+                key="explore-alone",
+                on_click=_alone,
+                help="Explain the number of the place alone.",
+            )
+        st.button(
+            "Back to the whole picture",
+            icon=":material/undo:",
+            key="explore-whole",
+            on_click=_forget,
+            help="Explain the mean number of the whole picture again.",
+        )
+
+
+def _alone() -> None:
+    state.of(ChosenArea).against = None
+
+
 def take_click(view: View, explanation: Explanation) -> None:
     """Explain the place that was clicked, and draw the page anew."""
     if view.point is not None:
@@ -163,8 +231,12 @@ def take_click(view: View, explanation: Explanation) -> None:
 def _choose(explanation: Explanation, at: tuple[float, ...]) -> None:
     area = state.of(ChosenArea)
     area.picture, area.model, area.linked = explanation.image.sha256, explanation.model.id, False
-    area.at = _round_down(at, explanation.image)
-    area.against = area.wanted = None
+    area.wanted, place = None, _round_down(at, explanation.image)
+    depth = explanation.evidence.resident.adapter.measures_pixels
+    if depth and area.at and url_state.recall_value(END, ENDS, "place", name="end") == "other":
+        area.against = _to_text(place)
+    else:
+        area.at, area.against = place, area.against if depth else None
     class_picker.forget()
     st.rerun()
 
@@ -258,6 +330,6 @@ def _against(explanation: Explanation, index: int) -> None:
 
 def _forget() -> None:
     area = state.of(ChosenArea)
-    area.at, area.wanted = (), None
+    area.at, area.against, area.wanted = (), None, None
     class_picker.forget()
     page.clear_waiting()

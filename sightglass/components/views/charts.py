@@ -71,7 +71,7 @@ def numbers(explanation: Explanation, index: int) -> None:
     if score is not None and (ends := describe_range(explanation.model, label)):
         metric(escape(label), describe_score(score, explanation.model, label), f"on a scale from {ends}", SCALE)
     if (raising := explanation.heatmaps[index].raising) is not None:
-        what = "number" if explanation.model.measures else "score"
+        what = "number" if explanation.measures else "score"
         metric(f"Raises the {what}", percent(raising), f"of the evidence, {percent(1 - raising)} lowers it", RAISING)
     half_heat(statistics, "of the visible area" if unseen(explanation) else "of the picture")
     if (boxes := explanation.box_numbers(index)) is not None:

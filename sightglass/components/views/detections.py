@@ -12,8 +12,9 @@ from sightglass.components.answer_list import Row, rows
 from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.viewer import Box
-from sightglass.components.views import panels, tables
+from sightglass.components.views import joints, panels, tables
 from sightglass.components.views.charts import NOTHING, metric, without_training
+from sightglass.explain.findings.numbers import describe_number
 from sightglass.explain.phrases import NBSP, percent
 
 if TYPE_CHECKING:
@@ -231,6 +232,7 @@ def marks(explanation: Explanation, listed: list[ListedBox], tags: str, chosen: 
             tag=_tag(item, tags),
             dashed=item.number == "?",
             corners=item.prediction.corners,
+            skeleton=joints.skeleton(explanation, item.prediction),
         )
         for i, item in enumerate(listed)
         if item.prediction.box is not None
@@ -247,9 +249,15 @@ def heats(explanation: Explanation, listed: list[ListedBox]) -> tuple[Map, ...]:
     if explanation.options.per == "picture":
         return tuple(panels.heat(explanation, i, note="") for i in range(len(explanation.heatmaps)))
     return tuple(
-        panels.heat(explanation, i, title=item.title, note=percent(item.score))
+        panels.heat(explanation, i, title=item.title, note=_note(explanation, i, item))
         for i, item in zip(range(len(explanation.heatmaps)), listed, strict=False)
     )
+
+
+def _note(explanation: Explanation, index: int, item: ListedBox) -> str:
+    """Return what stands beside a map's name: the number of its joint, or the score of its box."""
+    number = describe_number(explanation, index)
+    return f"{explanation.heatmaps[index].target.label} {number}" if number else percent(item.score)
 
 
 def numbers(explanation: Explanation, index: int) -> None:

@@ -22,8 +22,10 @@ from sightglass.explain.recipe import Recipe
 from sightglass.export import command, result_folder
 from sightglass.models import catalog
 from sightglass.models.families.ultralytics import prompts
+from tests.built import built
 from tests.unit.models.families.test_ultralytics_prompts import YOLOE, open_model, spoken
 
+POSE = "yolo11n-pose"
 LITE, BOXES, CLIP, REID, VIT = "efficientnet-lite0", "demo-s", "demo-clip", "demo-reid", "demo-vit"
 WORDS = ("red star", "blue ball", "yellow square")
 QUICK: dict[str, Any] = {"method": "drise", "masks": 12, "top_k": 1}
@@ -73,6 +75,8 @@ CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("masks", LITE, {**QUICK}),
     ("masks", LITE, {**QUICK, "method": "occlusion"}),
     ("masks", BOXES, {**QUICK, "per": "detection"}),
+    ("joint", POSE, {"joint": "left wrist x"}),
+    ("joint", POSE, {"joint": "nose visibility", "part": "lowers"}),
     ("head", VIT, {"head": 1, "method": "attention"}),
 )
 
@@ -117,11 +121,11 @@ Loaded = Callable[[str], Explainer]
 
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
-    """Load a model; a YOLOE has random weights."""
+    """Load a model; a YOLOE and a pose have random weights."""
 
     def load(model: str) -> Explainer:
-        if model == YOLOE:
-            resident = Resident(open_model(), torch.device("cpu"))
+        if model in (YOLOE, POSE):
+            resident = Resident(open_model() if model == YOLOE else built(POSE), torch.device("cpu"))
             monkeypatch.setattr(RESIDENCY, "get", lambda *_: resident)
             monkeypatch.setattr(RESIDENCY, "residents", lambda: [resident])
         return Explainer(model)
@@ -135,7 +139,7 @@ def test_the_command_of_a_recipe_makes_the_same_map_and_recipe(
 ) -> None:
     if (option, model) != ("part", CLIP):  # whose own is the contrast
         assert given[option] != getattr(Options(), option)
-    expect_the_same(loaded(model)("scene.png", **ANY_BOX | given if model == YOLOE else given))
+    expect_the_same(loaded(model)("scene.png", **ANY_BOX | given if model in (YOLOE, POSE) else given))
 
 
 def test_every_option_has_a_case() -> None:
