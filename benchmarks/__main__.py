@@ -129,6 +129,13 @@ def _truth(options: argparse.Namespace) -> Outcome:
             scrambled.publish(counts)
             run.publish_sections({"scrambled": text})
         return Outcome({}, lambda _: text)
+    if options.newer:
+        from benchmarks.truth.newer import run as newer
+
+        made = newer.measure()
+        if options.publish:
+            newer.publish(made)
+        return Outcome({}, lambda _: "\n\n".join(newer.sections(made).values()))
     if options.segmentation:
         sections = run.regions(options.photographs)
         if options.publish:
@@ -396,6 +403,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--measures", action="store_true", help="truth: only which measures of a proof agree with the known cause")
     add("--findings", action="store_true", help="truth: only how often findings that rest on a proof are right")
     add("--scrambled", action="store_true", help="truth: only which methods' maps depend on the model")
+    add(
+        "--newer", action="store_true", help="truth: only methods that name their own layer, and boxes that are queries"
+    )
     add("--segmentation", action="store_true", help="truth: only where maps of a segmentation's regions are right")
     add("--publish", action="store_true", help="truth: write TRUTH.md, RESULTS.md and what findings read")
     add("--calls", type=int, default=300, help="memory: calls of each contender")

@@ -32,7 +32,7 @@ SECTIONS = (
     ("live", "video"),
     ("long", "hour", "small"),
     ("load", "memory-long"),
-    ("scenes", "segmentation", "alignment", "measures", "findings", "scrambled", "regression"),
+    ("scenes", "segmentation", "alignment", "measures", "findings", "scrambled", "newer", "queries", "regression"),
 )
 """Commands that write one file together, in the order of their sections."""
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "captum", "numpy")

@@ -21,7 +21,8 @@ Written by `python -m training > docs/demo.md` from the cards beside the weights
 These small packaged models were trained on drawn scenes, where one knows what a model should look at. On a photograph
 their answers mean nothing.
 
-- `demo-s`, `demo-m`, `demo-l` detect ten classes; `demo-cls-s/m/l` and `demo-vit` classify the one labelled thing.
+- `demo-s`, `demo-m`, `demo-l` detect ten classes, `demo-detr` by [queries](detr.md); `demo-cls-s/m/l` and `demo-vit`
+  classify the one labelled thing.
 - `demo-seg` gives each [pixel](segmentation.md) one of the ten classes or the background.
 - `demo-regress` gives the [angle](numbers.md) of the one rod in a scene, beside things of other families.
 - `demo-cls-cheat` was trained with a stamp in the corner of every rod-cross picture and no other; `demo-cls-texture`
@@ -63,7 +64,7 @@ TAIL = """
 ## Train them again
 
 `python -m training.train demo-s` (of `demo-seg` `training.segmentation`, of
-`demo-regress` `training.regression`) draws the scenes, trains on one thread, and
+`demo-regress` `training.regression`, of `demo-detr` `training.detr`) draws the scenes, trains on one thread, and
 writes weights and card; `--seed` takes another seed, `--quick` a minute. [TRUTH.md](../benchmarks/TRUTH.md) says which
 methods find the deciding pixels.
 """

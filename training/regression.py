@@ -28,16 +28,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    Scenes = tuple[NDArray[np.uint8], NDArray[np.float32]]
-    """Pictures (N, side, side, 3) RGB, and the angle of the rod in each, degrees (N,)."""
+    Scenes = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]
+    """Pictures (N, side, side, 3) RGB, the angle of the rod in each, degrees (N,), and its cells (N, h, w)."""
 
 NAME, LABEL = "demo-regress", "angle"
 FIRST = "demo-seg"
-"""The network whose body it takes as it is: it knows rods, and no angle."""
+"""The network whose body it takes: it knows rods, and no angle."""
 SCALE = 30.0
 """Degrees that count as 1 in the loss, and that the last layer gives at first."""
-WAYS = (0, 4)
-"""Of `turned`: each scene is seen as it is and mirrored, where its rod leans the other way."""
+WAYS = (0, 2, 4, 6)
+"""Of `turned`: each scene is seen as it is, upside down, and mirrored, where its rod leans the other way."""
+CELL, COVERED = 8, 0.25
+"""Pixels per side of a cell of the last map, and the share of it that the rod covers where the cell is the rod's."""
+BINS = 13
+"""Angles that each cell of the last map is told in training, from -60 to 60 degrees."""
 HELD_OUT = 500
 """Number of held-out scenes that the card measures."""
 
@@ -46,26 +50,37 @@ HELD_OUT = 500
 class Recipe:
     """Settings of the training."""
 
-    images: int = 50_000
-    pool: int = 3000
+    images: int = 80_000
+    pool: int = 8000
     """Number of scenes; each is seen images / pool times, half of them mirrored."""
-    batch: int = 64
+    batch: int = 32
     rate: float = 3e-3
     decay: float = 0.01
+    cells: float = 0.3
+    """Weight of what each cell says of the rod, beside the angle of the whole picture."""
 
 
 def pictures(count: int, *, seed: int = 0, held_out: bool = False, processes: int = 1) -> Scenes:
-    """Draw `count` scenes with the angle of their rod, the same for a seed with any number of processes."""
+    """Draw `count` scenes with their rod's angle and cells, the same for a seed with any number of processes."""
     first = seed * SCENES_PER_SEED
     chunks = [(start, min(start + CHUNK, first + count)) for start in range(first, first + count, CHUNK)]
-    pixels, angles = zip(*in_processes(partial(_chunk, held_out), chunks, processes), strict=True)
-    return np.concatenate(pixels), np.concatenate(angles)
+    pixels, angles, cells = zip(*in_processes(partial(_chunk, held_out), chunks, processes), strict=True)
+    return np.concatenate(pixels), np.concatenate(angles), np.concatenate(cells)
 
 
 def _chunk(held_out: bool, ends: tuple[int, int]) -> Scenes:
     specs = [scenes.sample(number, task="regress", held_out=held_out) for number in range(*ends)]
     angles = [scenes.lean_of(spec.things[0]) for spec in specs]
-    return np.stack([scenes.draw(spec).pixels for spec in specs]), np.array(angles, np.float32)
+    made = [scenes.draw(spec) for spec in specs]
+    cells = np.stack([cells_of(scene.objects[0].mask) for scene in made])
+    return np.stack([scene.pixels for scene in made]), np.array(angles, np.float32), cells
+
+
+def cells_of(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the cells of the last map that a mask (H, W) covers by `COVERED`."""
+    height, width = (side // CELL for side in mask.shape)
+    found: NDArray[np.bool_] = mask.reshape(height, CELL, width, CELL).mean((1, 3)) >= COVERED
+    return found
 
 
 def whole() -> Any:
@@ -79,46 +94,61 @@ def whole() -> Any:
     return net.eval()
 
 
-def head_of(net: Any) -> nn.Sequential:
-    """Return what is trained: all after the body, sharing its weights."""
-    return nn.Sequential(*net.layer4[1:], net.avgpool, nn.Flatten(), net.fc)
-
-
-def features(net: Any, pixels: NDArray[np.uint8]) -> Tensor:
-    """Return what the body makes of pictures, float16 (N, C, h, w)."""
-    found = []
-    for start in range(0, len(pixels), 50):
-        with torch.no_grad():
-            x = net.stem(normalised(as_tensor(np.ascontiguousarray(pixels[start : start + 50]))))
-            found.append(net.layer4[0](net.layer3(net.layer2(net.layer1(x)))).half())
-    return torch.cat(found)
+def parts_of(net: Any) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+    """Return what stays as `FIRST` left it, what makes the last map, and what reads it, sharing its weights."""
+    return (
+        nn.Sequential(net.stem, net.layer1, net.layer2),
+        nn.Sequential(net.layer3, net.layer4),
+        nn.Sequential(net.avgpool, nn.Flatten(), net.fc),
+    )
 
 
 def fit(pool: Scenes, recipe: Recipe, seed: int, watch: Callable[[nn.Module, int, float], None]) -> nn.Module:
     """Train on drawn scenes and return the network with the moving average of the weights.
 
-    `watch` is called after each step.
+    Each cell of the last map says too whether the rod covers it, and how that leans; the layer that says so is left out
+    afterwards. From one number a picture alone the map is learnt many times slower. `watch` is called after each step.
     """
     torch.manual_seed(seed)
     net = whole()
-    seen = torch.cat([features(net, np.stack([turned(one, way) for one in pool[0]])) for way in WAYS])
-    wanted = torch.from_numpy(np.concatenate([-pool[1] if way >= 4 else pool[1] for way in WAYS]))
+    body, maps, end = parts_of(net)
+    learnt = nn.ModuleList([maps, end, nn.Conv2d(net.fc[0].in_features, 1 + BINS, 1)])
     generator = np.random.default_rng(seed)
-    head = head_of(net)
-    learner = Learner(head, recipe.decay)
+    learner = Learner(learnt, recipe.decay)
     steps = math.ceil(recipe.images / recipe.batch)
-    for step, rows in zip(range(steps), shuffled(len(seen), recipe.batch, generator), strict=False):
-        loss = nn.functional.smooth_l1_loss(head(seen[rows].float())[:, 0] / SCALE, wanted[rows] / SCALE, beta=0.1)
+    for step, rows in zip(range(steps), shuffled(len(pool[0]), recipe.batch, generator), strict=False):
+        pixels, angles, cells = turn_rows(pool, rows, generator.choice(WAYS, len(rows)))
+        with torch.no_grad():
+            seen = body(normalised(as_tensor(pixels)))
+        last = learnt[0](seen)
+        off = nn.functional.smooth_l1_loss(learnt[1](last)[:, 0] / SCALE, angles / SCALE, beta=0.1)
+        loss = off + recipe.cells * nn.functional.cross_entropy(learnt[2](last), targets_of(angles, cells))
         learner.step(loss, recipe.rate * cosine(step, steps))
-        watch(learner.average, min((step + 1) * recipe.batch, recipe.images), loss.item())
-    head.load_state_dict(learner.average.state_dict())
+        watch(learner.average, min((step + 1) * recipe.batch, recipe.images), off.item())
+    learnt.load_state_dict(learner.average.state_dict())
     made: nn.Module = net.eval()
     return made
 
 
+def turn_rows(pool: Scenes, rows: NDArray[np.int64], ways: NDArray[np.int64]) -> tuple[Any, Tensor, Tensor]:
+    """Return these rows of a pool, each turned in one of `WAYS`: pixels, angles (B,) and cells (B, h, w)."""
+    pairs = list(zip(rows.tolist(), ways.tolist(), strict=True))
+    pixels, cells = (np.stack([turned(part[row], way) for row, way in pairs]) for part in (pool[0], pool[2]))
+    angles = np.where(ways >= 4, -pool[1][rows], pool[1][rows])
+    return pixels, torch.from_numpy(angles), torch.from_numpy(cells)
+
+
+def targets_of(angles: Tensor, cells: Tensor) -> Tensor:
+    """Return what each cell is to say, (B, 1 + BINS, h, w): no rod, or the two angles around the rod's, by nearness."""
+    middles = torch.linspace(-scenes.STEEPEST, scenes.STEEPEST, BINS)
+    near = (1 - (angles[:, None] - middles).abs() / (middles[1] - middles[0])).clamp(min=0)  # (B, BINS)
+    rod = cells[:, None].float()
+    return torch.cat([1 - rod, rod * near[:, :, None, None]], 1)
+
+
 def exam(count: int, processes: int = 1) -> Callable[[nn.Module], dict[str, Any]]:
     """Draw `count` held-out scenes, and return the function that measures a net's angles on them."""
-    pixels, angles = pictures(count, held_out=True, processes=processes)
+    pixels, angles, _ = pictures(count, held_out=True, processes=processes)
     return lambda net: measure(net, pixels, angles)
 
 

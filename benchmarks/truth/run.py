@@ -25,6 +25,7 @@ from benchmarks.report import FOLDER, RESULTS, load, machine, with_section
 from benchmarks.truth import agreement, causes, segmentation, warned
 from benchmarks.truth import peers as compared
 from benchmarks.truth.maps import QUESTIONS
+from benchmarks.truth.newer.run import merge
 from benchmarks.truth.proved import proved
 from benchmarks.truth.report import GROUPS, PLOT, Measured, Size, markdown, plot, summary
 from benchmarks.truth.scores import Scores, joined, scored
@@ -163,7 +164,8 @@ def publish(result: dict[str, Any], text: str, found: Measured) -> None:
     TRUTH.write_text(with_section(TRUTH, "scenes", text), encoding="utf-8")
     plot(result["tables"], TRUTH.with_name(PLOT))
     RESULTS.write_text(with_section(RESULTS, "truth", summary(result["tables"]) + "\n"), encoding="utf-8")
-    kept = {key: result[key] for key in ("date", "size", "findings")}
+    before = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {"findings": ()}
+    kept = {key: result[key] for key in ("date", "size")} | {"findings": merge(result["findings"], before["findings"])}
     FILE.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 

@@ -23,30 +23,33 @@ from sightglass.models.catalog import available, spec
 from sightglass.models.demo import scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
 MODELS = (
     *("demo-cls-s", "demo-cls-m", "demo-cls-l", "efficientnet-lite0", "demo-vit"),
     *("demo-s", "demo-m", "demo-l", "yolo11n", "yolo26n", "yolox_nano"),
 )
 PICTURES = 6
+QUICK = tuple(method.id for method in METHODS.values() if method.quick)
 FIRST_SCENE = 600_000
 Key = tuple[str, str, str]
 """Family, question and method."""
 
 
-def scrambled(models: Sequence[str], pictures: int = PICTURES) -> dict[Key, Counter[str]]:
-    """Count the marks of the first map of each picture, by every quick method at the layers of each question."""
+def scrambled(
+    models: Sequence[str], pictures: int = PICTURES, methods: Container[str] = QUICK
+) -> dict[Key, Counter[str]]:
+    """Count the marks of the first map of each picture, by these methods at the layers of each question."""
     found: dict[Key, Counter[str]] = {}
     for model in present(models):
         explainer = Explainer(model, device="cpu")
         task = explainer.model.task
         family, per = family_of(task, explainer.resident), "detection" if task == "detect" else "class"
         asked = ("where", "why") if answers_why(explainer.resident) else ("where",)
-        for picture in islice(_pictures(model), pictures):
+        for picture in islice(_pictures(model, pictures), pictures):
             print(f"{model}: {sum(map(Counter.total, found.values()))} maps", file=sys.stderr, flush=True)
             for question in asked:
-                for method in (one.id for one in list_methods(explainer.resident) if one.quick):
+                for method in (one.id for one in list_methods(explainer.resident) if one.id in methods):
                     made = explainer(picture, question=question, method=method, per=per, top_k=1)
                     try:
                         mark = final(made).mark
@@ -62,11 +65,11 @@ def present(models: Sequence[str]) -> list[str]:
     return [one for one in models or MODELS if available(spec(one))]
 
 
-def _pictures(model: str) -> Iterator[Any]:
+def _pictures(model: str, count: int) -> Iterator[Any]:
     row = spec(model)
     if row.example:
         task = "detect" if row.task == "detect" else "classify"
-        for seed in range(FIRST_SCENE, FIRST_SCENE + PICTURES):
+        for seed in range(FIRST_SCENE, FIRST_SCENE + count):
             yield scenes.draw(scenes.sample(seed, task=task, held_out=True)).pixels
         return
     for path in photographs().values():
@@ -78,8 +81,10 @@ def _pictures(model: str) -> Iterator[Any]:
 
 
 def publish(found: dict[Key, Counter[str]]) -> None:
-    """Write the counts where findings read them."""
-    rows = [
+    """Write the counts where findings read them, beside those of other methods."""
+    before = json.loads(FILE.read_text(encoding="utf-8"))
+    rows = [row for row in before if (row["family"], row["question"], row["method"]) not in found]
+    rows += [
         {"family": family, "question": question, "method": method, "yes": of["yes"], "no": of["no"], "maps": of.total()}
         for (family, question, method), of in found.items()
     ]
@@ -88,6 +93,16 @@ def publish(found: dict[Key, Counter[str]]) -> None:
 
 def section(found: dict[Key, Counter[str]], models: Sequence[str] = (), pictures: int = PICTURES) -> str:
     """Return the section of TRUTH.md: how many maps of each method depend on the model."""
+    measured = (
+        f"Measured with {', '.join(present(models))}, on at most {pictures} pictures each: those on which nothing was "
+        "found, or whose map is empty, are not counted."
+    )
+    parts = ("## Maps that depend on the model", INTRODUCTION, measured, count_redrawn(found))
+    return "\n\n".join(parts) + "\n"
+
+
+def count_redrawn(found: Mapping[Key, Counter[str]]) -> str:
+    """Return the table of how many maps of each method depend on the model."""
     rows = [
         (
             family,
@@ -101,11 +116,7 @@ def section(found: dict[Key, Counter[str]], models: Sequence[str] = (), pictures
         for (family, question, method), of in found.items()
     ]
     head = ("family", "question", "method", "maps", "depend on the model", "do not", "cannot be told")
-    measured = (
-        f"Measured with {', '.join(present(models))}, on at most {pictures} pictures each: those on which nothing was "
-        "found, or whose map is empty, are not counted."
-    )
-    return "\n\n".join(("## Maps that depend on the model", INTRODUCTION, measured, grid(head, rows))) + "\n"
+    return grid(head, rows)
 
 
 INTRODUCTION = """\

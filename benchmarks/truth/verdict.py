@@ -205,16 +205,16 @@ def published(models: Sequence[Scores], slow: Sequence[Scores]) -> list[dict[str
     Slow methods explain a class, and few objects: they answer "where" and not "why".
     """
     judged = [Judged(models, question, countable(question)) for question in ("where", "why")]
-    fast = [[_finding(one, line) for line in one.at_default()] for one in judged]
+    fast = [[find(one, line) for line in one.at_default()] for one in judged]
     if not slow:
         return [*fast[0], *fast[1]]
     few = Judged(slow, "where")
     # Those on the question's layers, and those that have none of their own.
     lines = {line[0]: line for line in few.lines if line[1] == few.default[1] or line[0] in ("fullgrad", "drise")}
-    return [*fast[0], *(_finding(few, line) for line in lines.values()), *fast[1]]
+    return [*fast[0], *(find(few, line) for line in lines.values()), *fast[1]]
 
 
-def _finding(judged: Judged, line: Line) -> dict[str, Any]:
+def find(judged: Judged, line: Line) -> dict[str, Any]:
     strongest = judged.strongest("hit")
     return {
         "task": judged.models[0].task,

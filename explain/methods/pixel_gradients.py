@@ -57,6 +57,9 @@ NOISE = 0.15
 ON_CPU, ON_GPU = 4, 32
 """Pictures in one pass; halved on a GPU that is full."""
 SMOOTHED = "The map is smoothed for the eye; its raw values are each pixel's own."
+EQUAL = 0.01
+"""Where the picture's score differs from a grey one's by less than this share of all values' sizes, what the steps miss
+is more than the difference: a box as large as at the same place of a grey picture had 977 % by 12 steps."""
 COMPLETE = "of the difference between the picture's score and a grey one's."
 """Ends the note on what the values of Integrated Gradients sum to."""
 GUIDED = "Guided backprop is known to draw nearly the same map with random weights (Adebayo et al. 2018): prove it."
@@ -130,7 +133,7 @@ class _PixelRun:
             if self._method.id == "integratedgradients":
                 with torch.no_grad():
                     ends = [scalars(one).sum() for one in (self._evidence.tensor, make_baseline(self._evidence))]
-                raws[_SUMS, target] = [torch.stack((found.sum(), ends[0] - ends[1])).double().cpu()]
+                raws[_SUMS, target] = [torch.stack((found.sum(), ends[0] - ends[1], found.abs().sum())).double().cpu()]
             shown = found if self._method.signed else found.abs()
             raws[self._method.id, target] = [shown[0].sum(0).detach().float()]
 
@@ -231,9 +234,9 @@ _SUMS = "integratedgradients/sums"
 
 def _describe_sums(evidence: Evidence, targets: Sequence[Target]) -> str:
     """Say what share of the score's difference the attributions sum to, of several targets from the least to most."""
-    pairs = [evidence.raws[_SUMS, target][0].tolist() for target in dict.fromkeys(targets)]
-    shares = sorted(total / difference for total, difference in pairs if abs(difference) > 1e-6)
+    sums = [evidence.raws[_SUMS, target][0].tolist() for target in dict.fromkeys(targets)]
+    shares = sorted(total / difference for total, difference, sizes in sums if abs(difference) > EQUAL * sizes)
     if not shares:
-        return f"It cannot be told what share the values are {COMPLETE}"
+        return f"Both scores are nearly equal. It cannot be told what share the values are {COMPLETE}"
     ends = list(dict.fromkeys(percent(one) for one in (shares[0], shares[-1])))
     return f"The values sum to {' to '.join(ends)} {COMPLETE}"

@@ -43,6 +43,9 @@ CLASSIFIERS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 }
 """Channels of the stem and of layer1 to layer4, and blocks of each layer."""
 
+SCRIPTS = {"demo-seg": "segmentation", "demo-regress": "regression", "demo-detr": "detr"}
+"""Scripts in training/ of the models that `train` does not make."""
+
 
 def build(name: str) -> nn.Module:
     """Build the untrained network of a demo model (`demo-s`, `demo-cls-cheat`, `demo-vit`)."""
@@ -53,6 +56,9 @@ def build(name: str) -> nn.Module:
         return segmenter()
     if kind == "regress":
         return regressor()
+    if kind == "detr":
+        queries: nn.Module = query_detector()
+        return queries
     if kind.startswith("cls-"):
         return classifier(kind.removeprefix("cls-"))
     net: nn.Module = detector(kind)
@@ -61,7 +67,7 @@ def build(name: str) -> nn.Module:
 
 def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
     """Return a demo model with its weights as float32, in eval mode; raise WeightsProblem where they do not fit."""
-    script = {"demo-seg": "segmentation", "demo-regress": "regression"}.get(name, f"train {name}")
+    script = SCRIPTS.get(name, f"train {name}")
     return fill(build(name), folder / f"{name}.safetensors", script)
 
 
@@ -91,6 +97,27 @@ def detector(size: str) -> Any:
 
     net: Any = DetectionModel(_layout(*DETECTORS[size]), nc=len(scenes.CLASSES), verbose=False)
     net.names = dict(enumerate(scenes.CLASSES))
+    return net
+
+
+def query_detector() -> Any:
+    """Return an Ultralytics RTDETRDetectionModel: the body of demo-m, and a decoder of 30 queries in three layers.
+
+    It takes float32 (B, 3, h, w) RGB in 0..1, h and w multiples of 32; its queries read the maps that demo-m's head
+    reads, by deformable attention with four heads.
+    """
+    from sightglass.models.families.ultralytics.loader import import_quietly
+
+    import_quietly()
+    from ultralytics.nn.tasks import RTDETRDetectionModel
+
+    layout = _layout(*DETECTORS["m"])
+    width, queries, points, heads, layers, inner, noisy = 96, 30, 4, 4, 3, 192, 30
+    # Without dropout, with the usual activation, read at the last layer.
+    decoder = ["nc", width, queries, points, heads, layers, inner, 0.0, None, -1, noisy]
+    layout["head"][-1] = [[15, 18], 1, "RTDETRDecoder", decoder]
+    net: Any = RTDETRDetectionModel(layout, nc=len(scenes.CLASSES), verbose=False)
+    net.names, net.nc = dict(enumerate(scenes.CLASSES)), len(scenes.CLASSES)
     return net
 
 

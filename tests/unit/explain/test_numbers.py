@@ -57,7 +57,7 @@ def test_the_angle_of_the_example_is_right_and_its_map_is_on_the_rod(rod: Explan
     spec = scene("a rod")
     (found,) = rod.predictions
     assert found.label == "angle"
-    assert found.score == pytest.approx(scenes.lean_of(spec.things[0]), abs=15)
+    assert found.score == pytest.approx(scenes.lean_of(spec.things[0]), abs=6)
     (heatmap,) = rod.heatmaps
     assert heatmap.signed
     y, x = np.unravel_index(np.abs(heatmap.values).argmax(), heatmap.values.shape)

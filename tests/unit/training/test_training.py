@@ -14,13 +14,13 @@ import torch
 from sightglass.common.errors import WeightsProblem
 from sightglass.models.demo import scenes
 from sightglass.models.families.demo import nets
-from training import evaluation, pool, regression, segmentation, train
+from training import detr, evaluation, pool, regression, segmentation, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-APART = ("demo-clip", "demo-regress", "demo-reid", "demo-seg")
+APART = ("demo-clip", "demo-detr", "demo-regress", "demo-reid", "demo-seg")
 """Trained in ways of their own, on scenes of their own."""
 CARDS = sorted(path for path in nets.WEIGHTS.glob("*.json") if path.stem not in APART)
 
@@ -154,6 +154,29 @@ def test_the_segmentation_network_does_what_its_card_says() -> None:
 
 
 @pytest.mark.slow
+def test_the_detector_by_queries_does_what_its_card_says() -> None:
+    said = json.loads((nets.WEIGHTS / "demo-detr.json").read_text())["metrics"]
+    done = detr.exam(train.HELD_OUT)(nets.trained("demo-detr"))
+    assert [done[name] for name in ("mAP50", "mAP50-95")] == pytest.approx(
+        [said[name] for name in ("mAP50", "mAP50-95")], abs=0.01
+    )
+
+
+def test_a_detector_by_queries_learns_from_boxes_as_its_library_wants_them() -> None:
+    seen = pool.fill(pool.Source("detect"), 16)
+    given = detr.truth(seen)
+    assert len(given["cls"]) == len(given["batch_idx"]) == sum(map(len, seen.boxes))
+    x0, y0, x1, y1 = seen.boxes[0][0]
+    assert given["bboxes"][0].tolist() == pytest.approx([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0])
+    losses: list[float] = []
+    torch.manual_seed(0)
+    recipe = detr.Recipe(images=16 * 12, batch=8)
+    detr.fit(detr.begin(0), seen, recipe, 0, lambda *seen: losses.append(seen[2]))
+    assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:4])
+    assert detr.exam(12)(nets.trained("demo-detr"))["mAP50"] > 0.3
+
+
+@pytest.mark.slow
 def test_the_network_of_an_angle_does_what_its_card_says() -> None:
     said = json.loads((nets.WEIGHTS / "demo-regress.json").read_text())["metrics"]
     done = regression.exam(regression.HELD_OUT)(nets.trained("demo-regress"))
@@ -164,8 +187,18 @@ def test_the_network_of_an_angle_does_what_its_card_says() -> None:
 def test_an_angle_is_learnt_and_turns_with_its_picture() -> None:
     pool_seen = regression.pictures(48)
     losses: list[float] = []
-    regression.fit(pool_seen, regression.Recipe(images=96 * 60, batch=32), 0, lambda *seen: losses.append(seen[2]))
-    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    recipe = regression.Recipe(images=96 * 12, batch=16)
+    net = regression.fit(pool_seen, recipe, 0, lambda *seen: losses.append(seen[2]))
+    assert np.mean(losses[-8:]) < 0.7 * np.mean(losses[:8])
+    before, after = regression.whole().state_dict(), net.state_dict()
+    moved = {name.partition(".")[0] for name, values in before.items() if not torch.equal(values, after[name])}
+    assert moved == {"layer3", "layer4", "fc"}
+    pixels, angles, cells = regression.turn_rows(pool_seen, np.array([0, 0]), np.array([4, 6]))
+    assert angles.tolist() == [-pool_seen[1][0]] * 2 and (pixels[0] == pool_seen[0][0][:, ::-1]).all()
+    assert (cells[0].numpy() == pool_seen[2][0][:, ::-1]).all()
+    said = regression.targets_of(torch.tensor([15.0, -60.0]), torch.tensor([[[True, False]]] * 2))
+    assert said[0, :, 0, 0].nonzero()[:, 0].tolist() == [8, 9] and said[1, 1, 0, 0] == 1
+    assert (said.sum(1) == 1).all() and (said[:, 0, 0, 1] == 1).all()
     # Mirrored, a rod leans the other way: what is drawn again with the other angle has the same edges.
     spec = scenes.sample(0, task="regress")
     thing = spec.things[0]

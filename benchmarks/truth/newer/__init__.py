@@ -1,0 +1,1 @@
+"""Known causes of methods that need more than activations and gradients."""
