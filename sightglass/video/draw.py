@@ -159,8 +159,8 @@ class Painter:
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self.signed:
             hottest = _join([one.content for one in maps]) if maps else np.zeros((1, 1), np.float32)
-            kind = "signed" if self.signed else "heat"
-            small = paint_map(small, scaled.place_field(hottest, self.geometry, self.size, kind), self.settings.style)
+            field = scaled.place_field(hottest, self.geometry, self.size, "signed" if self.signed else "heat")
+            small = paint_map(small, field, self.settings.style)
         if not self.settings.labels:
             return small
         return self._label(self._draw_trails(small, trails), record)
@@ -205,7 +205,8 @@ class Painter:
 def _join(contents: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Return the strongest value of several maps in each place, with its sign."""
     highest, lowest = np.maximum.reduce(contents), np.minimum.reduce(contents)
-    return np.where(highest >= -lowest, highest, lowest)
+    joined: NDArray[np.float32] = np.where(highest >= -lowest, highest, lowest)
+    return joined
 
 
 def _label(one: Seen) -> str:
