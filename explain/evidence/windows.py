@@ -101,11 +101,14 @@ class _Tracer(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        if func is F.linear:
-            self._read.append((args[0], False))
-        elif func is F.conv2d and args[1].shape[-2:] == (1, 1):
-            self._read.append((args[0], True))
-        return func(*args, **(kwargs or {}))
+        given = kwargs or {}
+        if func is F.linear or func is F.conv2d:
+            values, weight = (
+                given.get(name) if name in given else args[i] for i, name in enumerate(("input", "weight"))
+            )
+            if func is F.linear or weight.shape[-2:] == (1, 1):
+                self._read.append((values, func is F.conv2d))
+        return func(*args, **given)
 
     def record(self, path: str, weights: Tensor) -> Tensor:
         """Note where the tokens of one attention, (windows, heads, queries, keys), lie; return it unchanged."""
