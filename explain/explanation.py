@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common.door import above
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence import batched_pass
-from sightglass.explain.evidence.attention import COMPUTED_OPENLY
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.targets import UNSHOWN, decode, resolve, unshown
 from sightglass.explain.faithfulness.prove import prove
@@ -23,6 +22,7 @@ from sightglass.explain.methods import AREAS, METHODS, PAIRS, attention, from_ev
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import OWN_NOTES
+from sightglass.explain.methods.windowed_attention import WINDOW_NOTES
 from sightglass.explain.options import Options, Scale, Wanted
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
@@ -199,7 +199,7 @@ def explain(
     predictions = decode(evidence, options)
     targets = resolve(options, predictions, evidence) if maps else []
     # Notes of an explanation that this one is derived from, without those on its method and targets.
-    ended = (UNSHOWN, NO_EFFECT, COMPUTED_OPENLY, *OWN_NOTES)
+    ended = (UNSHOWN, NO_EFFECT, *WINDOW_NOTES, *OWN_NOTES)
     earlier = (note for note in notes if not note.endswith(ended))
     adapter = evidence.resident.adapter
     hides = NO_LAYER if adapter.gradients and not evidence.resident.gradients else ()

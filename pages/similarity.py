@@ -24,7 +24,7 @@ from sightglass.explain import methods
 from sightglass.explain.evidence import cache
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.picture import image
-from sightglass.explain.similarity import patches, ranking
+from sightglass.explain.similarity import difference, patches, ranking
 from sightglass.explain.similarity import similarity as pair_similarity
 from sightglass.export import similarity_files
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.explain.rendering.style import Unseen
+    from sightglass.explain.similarity.difference import SetApart
     from sightglass.explain.similarity.patches import PatchColours, PatchGrid
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity
@@ -71,6 +72,11 @@ def similarity() -> None:
         if lens == "patches":
             title.markdown(f"## {escape(shorten(choices.image.name, 28, 8))}, patch by patch")
             _patches(choices, explainer, ranking)
+            _notes(ranking, None, instead)
+            return
+        if lens == "apart":
+            title.markdown(f"## What sets {escape(shorten(choices.image.name, 28, 8))} apart")
+            _apart(choices, explainer, ranking)
             _notes(ranking, None, instead)
             return
         left, right = st.columns([3, 1], gap="medium")
@@ -126,12 +132,13 @@ def _lens() -> str:
     return url_state.widget(
         st.segmented_control,
         "What is compared",
-        {"pair": "Pictures", "patches": "Patches"},
+        {"pair": "Pictures", "patches": "Patches", "apart": "Against all"},
         "pair",
         key="similarity-lens",
         name="parts",
         label_visibility="collapsed",
-        help="Pictures: what makes two similar. Patches: in colours, and which others are like the one you click.",
+        help="Pictures: what makes two similar. Patches: in colours, and which others are like the one you click. "
+        "Against all: what sets yours apart from the pictures most like it.",
     )
 
 
@@ -260,6 +267,35 @@ def _patches(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
     grids, colours = state.latest("patches", key, make)
     digest = hashlib.sha256(repr(key).encode()).hexdigest()[:12]
     patches_view.draw_patches(grids, colours, key=f"patches-{digest}")
+
+
+def _apart(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
+    """Draw what sets the picture apart from those that are most like it."""
+    if len(ranking.hits) < difference.FEWEST:
+        st.caption("One picture is no group: give at least two under :material/photo_library: *Against*.")
+        return
+    layers = tuple(choices.options.get("layers") or ())
+    hits = ranking.hits[: difference.MOST]
+    network = explainer.resident.adapter.weights_sha256, explainer.model.row
+    pictures = ranking.query.sha256, ranking.query.name, tuple(hit.item.stamp for hit in hits)
+
+    def make() -> SetApart:
+        with explain_job.spinner(explainer), presence.visit(), queue_line.turn():
+            opened = [hit.item.open() for hit in hits]
+            return difference.set_apart(explainer, ranking.query, opened, layers=layers, **_preprocessing(choices))
+
+    found = state.latest("apart", (*network, *pictures, layers, str(_preprocessing(choices))), make)
+    unseen: Unseen = "dark" if st.context.theme.type == "dark" else "light"
+    left, right = st.columns([3, 1], gap="medium")
+    with left:
+        drawn = image.Image(similarity_files.draw_apart(found, unseen)).thumbnail(960)
+        st.image(drawn, caption=found.picture.image.name, alt=found.words)
+    with right:
+        st.markdown("### What the map means")
+        st.caption(escape(found.words))
+        st.caption("Hot places differ from what the others have in common, more than those differ among themselves.")
+        st.caption(difference.MEASURED)
+        st.caption(f"By DiffCAM at {escape(found.layer)}.")
 
 
 def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) -> None:

@@ -91,12 +91,33 @@ def follow(
 
     One forward pass for all targets, and one backward pass for each.
     """
+    seen = {one.path: one for one in attentions(evidence.resident)}
+    for found in differentiate(evidence, targets, seen, progress=progress, cancel=cancel):
+        last = [*found][-1]
+        read = (found[last][1][0] != 0).any(-1).any(0)
+        yield [
+            (Weighed(seen[path], weights[0], _rows(seen[path], seen[last], read)), gradient[0])
+            for path, (weights, gradient) in found.items()
+        ]
+
+
+def differentiate(
+    evidence: Evidence,
+    targets: Sequence[Target],
+    paths: Collection[str],
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """Yield, for each target, some modules' weights and the gradient of the target's scalar there, by path.
+
+    Both are (B, heads, queries, keys), in the order of execution.
+    """
     resident = evidence.resident
-    seen = {one.path: one for one in attentions(resident)}
     recorded: dict[str, Tensor] = {}
 
     def record(path: str, weights: Tensor) -> Tensor:
-        if path in seen:
+        if path in paths:
             recorded[path] = weights if weights.requires_grad else weights.detach().requires_grad_()
         return recorded.get(path, weights)
 
@@ -112,13 +133,10 @@ def follow(
             found: Sequence[Tensor | None] = [None] * len(recorded)
             if scalar.requires_grad:
                 found = torch.autograd.grad(scalar, [*recorded.values()], retain_graph=True, allow_unused=True)
-            gradients = [torch.zeros_like(w) if g is None else g for g, w in zip(found, recorded.values(), strict=True)]
-            last = [*recorded][-1]
-            read = (gradients[-1][0] != 0).any(-1).any(0)
-            yield [
-                (Weighed(seen[path], weights[0].detach(), _rows(seen[path], seen[last], read)), gradient[0])
-                for (path, weights), gradient in zip(recorded.items(), gradients, strict=True)
-            ]
+            yield {
+                path: (weights.detach(), torch.zeros_like(weights) if gradient is None else gradient)
+                for (path, weights), gradient in zip(recorded.items(), found, strict=True)
+            }
 
 
 def attentions(resident: Resident) -> tuple[Attended, ...]:

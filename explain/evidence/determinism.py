@@ -8,10 +8,12 @@ by less than 0.00002. Autocast, which a caller may be in, would round to 8 bits.
 
 from __future__ import annotations
 
+import random
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from sightglass.common.errors import ModelProblem
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 AUTOCAST = ("cpu", "cuda", "mps")
 """Kinds of devices that autocast is switched on for, each by itself."""
 _STATE = threading.Lock()
+_RANDOM = threading.Lock()
+"""Held while numbers are drawn from the process's own generators with a seed."""
 _inside = 0
 _undo: list[Callable[[], None]] = []
 
@@ -91,6 +95,27 @@ def own_modes() -> Iterator[None]:
             modes.enter_context(torch.inference_mode(False))
         if torch.get_default_device().type != "cpu":
             modes.enter_context(torch.device("cpu"))
+        yield
+
+
+@contextmanager
+def own_random_state(seed: int | None = None) -> Iterator[None]:
+    """Give back the states of all generators of random numbers (Python's, NumPy's, PyTorch's on all devices in use).
+
+    `seed`: inside, the same numbers are drawn each time, by one thread at a time.
+    """
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = [*range(torch.cuda.device_count())] if started else []
+    with ExitStack() as stack:
+        if seed is not None:
+            stack.enter_context(_RANDOM)
+        stack.enter_context(torch.random.fork_rng(devices=devices))
+        stack.callback(random.setstate, random.getstate())
+        stack.callback(np.random.set_state, np.random.get_state())
+        if seed is not None:
+            random.seed(seed)
+            np.random.seed(seed)
+            torch.manual_seed(seed)
         yield
 
 

@@ -21,6 +21,7 @@ from sightglass.explain.backward import convolution
 from sightglass.explain.evidence.cache import ByteCache, clear_quick
 from sightglass.explain.evidence.determinism import PassLock, own_modes
 from sightglass.explain.evidence.survey import Survey, survey
+from sightglass.explain.evidence.windows import trace_windows
 from sightglass.models.adapters import folding
 from sightglass.models.load import load
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.work.progress import Progress
     from sightglass.explain.evidence.survey import Attended
+    from sightglass.explain.evidence.windows import Windows
     from sightglass.models.adapter import Adapter
     from sightglass.models.adapters.folding import Twin
     from sightglass.models.layers import Layer
@@ -59,6 +61,7 @@ class Resident:
         adapter.module.to(device).to(memory_format=self.memory_format)
         self.probed = (1, 1)
         """(h, w) of the input that `layers` was found with."""
+        self._windows: dict[tuple[int, ...], tuple[Windows, ...]] = {}
 
     @property
     def origin(self) -> Resident:
@@ -115,6 +118,34 @@ class Resident:
     def queries(self) -> Attended | None:
         """The cross-attention of a detector whose boxes are queries; None of others."""
         return self._survey.queries
+
+    @cached_property
+    def attends_to_one_grid(self) -> bool:
+        """Whether the attention of all layers can be multiplied: it is over one grid, the whole picture."""
+        usable = [one for one in self.attentions if one.grid is not None]
+        if not usable or len(usable) < len(self.attentions):
+            return False
+        # The last may be read by other tokens than it reads (a text's), and leave out what stands before the patches.
+        through = usable if usable[-1].same else usable[:-1]
+        one_grid = len({one.grid for one in usable}) == 1 and len({one.prefix for one in through}) <= 1
+        return one_grid and all(one.same for one in through)
+
+    @cached_property
+    def joins_windows(self) -> bool:
+        """Whether its attention within windows, or of coarser keys, can be followed from the last to the first."""
+        return bool(self.attentions) and bool(self.find_windows(self._blank()[1]))
+
+    def find_windows(self, tensor: Tensor) -> tuple[Windows, ...]:
+        """Return where the windows of all attention modules lie on an input like `tensor`, (1, C, h, w).
+
+        In the order of execution; empty where one of them is not followed.
+        """
+        shape = tuple(tensor.shape)
+        if shape not in self._windows:
+            with self.lock:
+                paths = [one.path for one in self.attentions]
+                self._windows[shape] = trace_windows(self.adapter.probe(), tensor, paths)
+        return self._windows[shape]
 
     @cached_property
     def has_relu(self) -> bool:

@@ -97,11 +97,11 @@ def method(name: str) -> Method:
 def list_methods(resident: Resident) -> tuple[Method, ...]:
     """The methods that can explain a loaded model, in the table's order."""
     task = resident.adapter.spec.task
-    layers = {one.grid for one in resident.attentions}
-    whole = layers - {None}
-    # What multiplies all layers' attention needs them on one grid, over the whole picture.
-    attending = {"attention"} if whole else set()
-    attending |= {"rollout", "chefer", "legrad"} if len(whole) == 1 == len(layers) else set()
+    attending: set[str] = set()
+    if resident.gradients and task != "detect":
+        attending |= {"attention"} if any(one.grid for one in resident.attentions) else set()
+        attending |= {"rollout", "chefer"} if resident.attends_to_one_grid or resident.joins_windows else set()
+        attending |= {"legrad"} if resident.attends_to_one_grid else set()
     return tuple(
         method
         for method in METHODS.values()

@@ -18,6 +18,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.attention import COMPUTED_OPENLY, attentions, choose, follow, weigh
 from sightglass.explain.methods.legrad import legrad
 from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.explain.methods.windowed_attention import EVERY, join_windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.attention import Weighed
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.models.adapter import Target
-
-EVERY = "every attention"
-"""The layer named by a map that is made of all layers."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
@@ -41,8 +39,9 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
             raise ModelProblem(f"There is no head {head}: this attention has {count}, which count from 0.")
         rows = [one.mean(0) if head is None else one[head] for one in maps.values()]
         return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (COMPUTED_OPENLY,))
-    if missing := evidence.missing(method.id, targets):
-        _uniform(evidence, method)
+    if evidence.resident.attentions and not evidence.resident.attends_to_one_grid:
+        return join_windows(evidence, method, targets, request)
+    missing = evidence.missing(method.id, targets)
     if missing and method.id == "rollout":
         paths = [one.path for one in attentions(evidence.resident)]
         raw = rollout(weigh(evidence, missing[0], wanted=paths))
@@ -109,17 +108,3 @@ def _keys(matrix: Tensor, first: Weighed, one: Weighed) -> Tensor:
 def _read(modules: Sequence[Weighed], matrix: Tensor | None) -> Tensor:
     assert matrix is not None
     return modules[0].to_map(matrix[modules[-1].rows].mean(0))
-
-
-def _uniform(evidence: Evidence, method: Method) -> None:
-    """Raise ModelProblem where the layers' attention cannot be multiplied."""
-    resident = evidence.resident
-    everything, usable = resident.attentions, attentions(resident)
-    # The last may be read by other tokens than it reads (a text's), and leave out what stands before the patches.
-    through = usable if usable[-1].same else usable[:-1]
-    one_grid = len({one.grid for one in usable}) == 1 and len({one.prefix for one in through}) <= 1
-    if len(usable) < len(everything) or not one_grid or not all(one.same for one in through):
-        raise ModelProblem(
-            f"{resident.adapter.spec.id} does not attend to one grid throughout, so {method.name} cannot join its "
-            "layers: choose Attention or LayerCAM."
-        )

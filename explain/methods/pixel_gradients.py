@@ -22,17 +22,15 @@ They run on a second set of modules over the model's weights, so that captum's h
 
 from __future__ import annotations
 
-import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.explain.evidence.determinism import exact
+from sightglass.explain.evidence.determinism import exact, own_random_state
 from sightglass.explain.evidence.layers import PIXELS
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.explain.methods.rise import find_grey
@@ -41,7 +39,7 @@ from sightglass.models.adapters.detector import IN_CELL, Detections
 from sightglass.models.adapters.folding import copy_adapter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -65,8 +63,8 @@ COMPLETE = "of the difference between the picture's score and a grey one's."
 GUIDED = "Guided backprop is known to draw nearly the same map with random weights (Adebayo et al. 2018): prove it."
 OWN_NOTES = (SMOOTHED, COMPLETE, GUIDED)
 """How notes end that belong to maps of these methods alone."""
-_RANDOM = threading.Lock()
-"""Held while captum draws from the process's own generators."""
+DRAWS = ("smoothgrad", "gradientshap")
+"""Methods that draw random numbers."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
@@ -121,7 +119,8 @@ class _PixelRun:
             size, done = self._batch(target), self._done
             while True:
                 try:
-                    with torch.enable_grad(), exact(device), _seeded(device, seed, self._method):
+                    drawn = own_random_state(seed) if self._method.id in DRAWS else nullcontext()
+                    with torch.enable_grad(), exact(device), drawn:
                         found = self._attribute(scalars, size)
                     break
                 except torch.OutOfMemoryError:
@@ -210,23 +209,6 @@ def _split(adapter: Adapter, outputs: Any, count: int) -> list[Any]:
     if adapter.splits_batches:
         return [outputs.part(place) for place in range(count)]
     return [outputs.with_leaves([leaf[place : place + 1] for leaf in outputs.leaves]) for place in range(count)]
-
-
-@contextmanager
-def _seeded(device: torch.device, seed: int, method: Method) -> Iterator[None]:
-    """Have captum draw the same numbers each time, and leave the process's generators as they were."""
-    if method.id not in ("smoothgrad", "gradientshap"):
-        yield
-        return
-    devices = [device] if device.type == "cuda" else []
-    with _RANDOM, torch.random.fork_rng(devices):
-        before = np.random.get_state()
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(before)
 
 
 _SUMS = "integratedgradients/sums"

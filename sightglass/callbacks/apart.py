@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from collections import OrderedDict
-from contextlib import contextmanager
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.determinism import own_modes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
 """What a network is wrapped into for training, and where it is in there."""
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Give back the states of all generators of random numbers, and the caller's autocast and other modes."""
-    before = random.getstate(), np.random.get_state()
-    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    devices = range(torch.cuda.device_count()) if started else ()
-    try:
-        with torch.random.fork_rng(devices=list(devices)), own_modes():
-            yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])
 
 
 def find_network(model: Any, path: str = "") -> Any:

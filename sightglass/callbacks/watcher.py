@@ -13,12 +13,13 @@ from torch import nn
 
 from sightglass.batch.records import QUALITY, overlay
 from sightglass.callbacks import libraries, watched
-from sightglass.callbacks.apart import copy_apart, find_network, undisturbed
+from sightglass.callbacks.apart import copy_apart, find_network
 from sightglass.callbacks.watched import EpochAnswer, WatchedEpoch, WatchedPicture, WatchedTraining
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import file_stem, write_file
 from sightglass.common.settings import settings
+from sightglass.explain.evidence.determinism import own_modes, own_random_state
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.maps import boxes
 from sightglass.explain.methods import method as find_method
@@ -136,7 +137,7 @@ class Watcher:
         began = time.perf_counter()
         try:
             try:
-                with undisturbed():
+                with own_random_state(), own_modes():
                     answers = self._explain(model, epoch)
                 made = WatchedEpoch(number=int(epoch), answers=answers, **self._measure(began))
             except Exception as problem:

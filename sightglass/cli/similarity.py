@@ -20,6 +20,7 @@ from sightglass.explain.picture.image import to_png
 from sightglass.explain.picture.item import LISTS
 from sightglass.explain.rendering import contact_sheet
 from sightglass.explain.similarity import evaluation, ranking
+from sightglass.explain.similarity.difference import MEASURED, MOST, set_apart
 from sightglass.export import result_folder, similarity_files
 from sightglass.export.report import retrieval as retrieval_report
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.image import Image
+    from sightglass.explain.similarity.difference import SetApart
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.export.result_folder import File
 
@@ -62,6 +64,11 @@ class SimilarityOptions(cli.SealOptions, cli.LoadOptions):
     patches: bool = cli.field(
         "--patches", "Also draw the patches of two pictures in colours: those of one colour are alike.", default=False
     )
+    apart: bool = cli.field(
+        "--apart",
+        "With --gallery: also what sets the query apart from the pictures most like it (DiffCAM).",
+        default=False,
+    )
     model: cli.Model = "efficientnet-lite0"
     of: str = cli.field(
         "--of cosine|product",
@@ -88,6 +95,7 @@ class SimilarityOptions(cli.SealOptions, cli.LoadOptions):
     sightglass similarity a.jpg b.jpg --method all
     sightglass similarity a.jpg b.jpg --seal
     sightglass similarity a.jpg b.jpg --patches
+    sightglass similarity person.jpg --gallery persons/ --apart
     sightglass similarity a.jpg b.jpg --json | jq .score
     """,
 )
@@ -120,6 +128,8 @@ def similarity(
         raise Problem("--method all compares two pictures: name one method for a --gallery.")
     if options.patches and gallery:
         raise Problem("--patches colours two pictures: leave --gallery out.")
+    if options.apart and (many or not gallery):
+        raise Problem("--apart compares one query with a group: give one picture and a --gallery.")
     if options.seal and many:
         raise Problem("--seal tests a pair of pictures: give one query, or leave it out.")
     if (options.names is not None or options.visualize) and not many:
@@ -226,9 +236,12 @@ def _gallery(
     for name, sentence in found.failed:
         console.warn(sentence if name in sentence else f"{name}: {sentence}")
     made: list[Json] = []
+    apart = _set_apart(explainer, query, found, given, progress) if options.apart else None
 
     def export_files() -> Iterator[File]:
         yield similarity_files.of_ranking(found)
+        if apart is not None:
+            yield from similarity_files.of_apart(apart)
         for i, hit in enumerate(found.hits[: options.top]):
             progress(i / min(options.top, len(found.hits)), f"Map of {hit.name}")
             pair = similarity(explainer, query, hit.item.open(), **given)
@@ -244,6 +257,8 @@ def _gallery(
     console.table(("rank", "picture", "score", "that is"), rows[:MAX_ROWS], right=("rank", "score"))
     if len(rows) > MAX_ROWS:
         console.say(f"{len(rows) - MAX_ROWS} more are in ranking.csv.")
+    if apart is not None:
+        console.say(apart.words, f"note: {MEASURED}")
     if found.itself:
         console.say(f"note: left out, the same picture as the query: {', '.join(found.itself)}.")
     console.files(folder, written)
@@ -254,6 +269,7 @@ def _gallery(
             "context": baseline,
             "ranking": similarity_files.ranking(found),
             "top": made,
+            "apart": None if apart is None else apart.summary(),
             "itself": found.itself,
             "failed": [{"picture": name, "error": sentence} for name, sentence in found.failed],
             "folder": folder,
@@ -261,6 +277,19 @@ def _gallery(
         }
     )
     return 1 if found.failed else 0
+
+
+def _set_apart(
+    explainer: Explainer,
+    query: Image,
+    found: ranking.Ranking,
+    given: dict[str, Any],
+    progress: Progress,
+) -> SetApart:
+    """Compare the query with the pictures of a gallery that are most like it."""
+    fitting = {name: given[name] for name in ("layers", "preprocessing") if name in given}
+    group = [hit.item.open() for hit in found.hits[:MOST]]
+    return set_apart(explainer, query, group, progress=progress, **fitting)
 
 
 def _evaluation(

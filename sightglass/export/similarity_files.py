@@ -12,6 +12,7 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering import color_tables, contact_sheet, contours
 from sightglass.explain.rendering.render import line_width, paint
+from sightglass.explain.rendering.render import overlay as heat_over
 from sightglass.explain.rendering.style import Field, Style, Unseen
 from sightglass.explain.similarity.similarity import describe_places
 from sightglass.export import table
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.picture.image import Image
+    from sightglass.explain.similarity.difference import SetApart
     from sightglass.explain.similarity.matches import CellEdges
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import ComparedImage, Similarity
@@ -89,6 +91,19 @@ def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen =
     values = np.sign(side.signed) * side.signed**2
     field = Field(values, side.geometry.extent, side.seen, kind="difference")
     return paint(side.image.pixels, field, style or Style(), unseen=unseen)
+
+
+def draw_apart(found: SetApart, unseen: Unseen = "light") -> NDArray[np.uint8]:
+    """Draw what sets a picture apart over it, uint8 (H, W, 3)."""
+    picture = found.picture
+    heat = np.clip(picture.geometry.to_original(picture.padded), 0, 1).astype(np.float32)
+    return heat_over(picture.image.pixels, heat, weighted=True, seen=picture.seen, unseen=unseen)
+
+
+def of_apart(found: SetApart) -> Iterator[File]:
+    """Yield apart.jpg with DiffCAM's map, and apart.json."""
+    yield "apart.jpg", _draw_sheet([draw_apart(found)], [found.picture.image.name], found.words)
+    yield "apart.json", to_json(found.summary()).encode()
 
 
 def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:

@@ -22,6 +22,7 @@ from sightglass.components.views import exports
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof import seal
+from sightglass.explain.similarity import difference
 from sightglass.explain.similarity.ranking import context, rank
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.export import similarity_files
@@ -273,3 +274,13 @@ def test_a_patch_shows_what_is_like_it_here_and_there(page) -> None:
     app.session_state[key] = {"cell": rows * columns}
     app.run()
     assert received(app, "patches")[0]["chosen"] is None and not app.exception
+
+
+def test_what_sets_a_picture_apart_from_the_gallery_is_drawn_and_said(page) -> None:
+    app = page(SCREEN, parts="apart", model="demo-cls-s")
+    assert not app.exception and not app.error
+    assert app.markdown[0].value.startswith("## What sets ")
+    made, explainer = app.session_state["latest-apart"][1], Explainer("demo-cls-s")
+    hits = rank(explainer, made.picture.image, gallery_picker._examples_for(explainer, made.picture.image)).hits
+    assert made.references == tuple(hit.item.open().name for hit in hits) and len(hits) > 1
+    assert made.words in texts(app) and difference.MEASURED in texts(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 import sightglass.explain.evidence.determinism
-from sightglass.explain.evidence.determinism import PassLock, exact
+from sightglass.explain.evidence.determinism import PassLock, exact, own_random_state
 from sightglass.explain.evidence.resident import Resident
 from sightglass.models import catalog
 from sightglass.models.load import load
@@ -55,6 +56,31 @@ def test_inside_it_is_exact_and_afterwards_as_before() -> None:
     with pytest.raises(ValueError, match="out"), exact(GPU):
         raise ValueError("out")
     assert switches() == before
+
+
+def test_random_numbers_are_drawn_again_and_the_callers_go_on() -> None:
+    def draw_one() -> tuple[float, float, float]:
+        return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+    def start() -> None:
+        random.seed(1)
+        np.random.seed(1)
+        torch.manual_seed(1)
+
+    start()
+    wanted = [draw_one() for _ in range(2)]
+    start()
+    assert draw_one() == wanted[0]
+    inside = []
+    for seed in (7, 7, None):
+        with own_random_state(seed):
+            inside.append(draw_one())
+    assert inside[0] == inside[1]
+    # Without a seed they are the next ones, and are drawn again outside.
+    assert inside[2] == wanted[1] == draw_one()
+    with pytest.raises(ValueError, match="out"), own_random_state(3):
+        raise ValueError("out")
+    assert draw_one() != inside[0]
 
 
 def test_what_somebody_else_had_set_stays_set() -> None:

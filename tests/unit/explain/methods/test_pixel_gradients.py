@@ -16,6 +16,7 @@ from sightglass.explain.maps.heatmap import smooth
 from sightglass.explain.methods import METHODS, pixel_gradients
 from sightglass.explain.methods.method import Request
 from sightglass.explain.methods.pixel_gradients import COMPLETE, find_noise, make_baseline
+from sightglass.explain.similarity.similarity import similarity
 from sightglass.models.adapters.folding import copy_module
 from sightglass.models.demo import scenes
 from tests.late import late
@@ -45,6 +46,18 @@ class _Class(nn.Module):
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.net(pictures)
         return logits[:, self.index]
+
+
+class _Vector(nn.Module):
+    """A vector and no classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 8, 5, 4)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        mean: torch.Tensor = self.body(pictures).relu().mean((2, 3))
+        return mean
 
 
 def attribute(name: str, net: nn.Module, evidence: Any) -> torch.Tensor:
@@ -94,6 +107,33 @@ def test_a_box_is_explained_by_its_own_candidate(part: str) -> None:
     given, grey = made.evidence.tensor, make_baseline(made.evidence)
     wanted = method.attribute(given, grey, n_steps=12, internal_batch_size=1)[0].sum(0).numpy()
     np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-2, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_a_region_is_explained_by_its_own_pixels() -> None:
+    pixels = scenes.draw(scenes.sample(1, task="segment", held_out=True)).pixels
+    first = Explainer("demo-seg")(pixels).with_method("integratedgradients")
+    (heatmap, *_), adapter = first.heatmaps, first.evidence.resident.adapter
+    target = heatmap.target
+    # Along the way to grey the network's answer changes, and the pixels that are asked about stay.
+    asked = torch.from_numpy(first.evidence.outputs.classes == target.index)
+
+    def scalar(pictures: torch.Tensor) -> torch.Tensor:
+        return (adapter.run(pictures).logits[:, target.index] * asked).sum((1, 2))
+
+    given, grey = first.evidence.tensor, make_baseline(first.evidence)
+    wanted = captum.IntegratedGradients(scalar).attribute(given, grey, n_steps=12, internal_batch_size=1)[0].sum(0)
+    np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted.numpy()).max())
+    with torch.no_grad():
+        difference = float(scalar(given) - scalar(grey))
+    assert heatmap.raw[0].sum() == pytest.approx(difference, rel=0.1)
+
+
+@pytest.mark.parametrize("method", ["integratedgradients", "smoothgrad"])
+def test_an_embedder_has_no_class_to_ask_for(method: str, scene: np.ndarray) -> None:
+    with pytest.raises(ModelProblem, match=r"asks for a class and .* predicts none: use GradCAM or EigenCAM\."):
+        Explainer(_Vector(), preprocess={"size": 64}, task="embed")(scene, method=method)
+    with pytest.raises(ModelProblem, match="cannot explain similarity: use one of GradCAM"):
+        similarity(Explainer("demo-cls-s"), scene, scene[::-1].copy(), method=method)
 
 
 def test_integrated_gradients_say_what_they_sum_to(scene: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

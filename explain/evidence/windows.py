@@ -1,0 +1,190 @@
+"""Find which cells of the picture each window of attention holds.
+
+Swin, MaxViT, MobileViT and relatives cut a map into windows, or patches into sets, before they attend. A picture of
+noise is sent through once: no two cells of a map are then alike, so that the rows an attention reads are found, number
+for number, among the cells of the map they were cut from. Between the two, a module that returns as many rows as it was
+given leaves each where it was (norms, linear layers, blocks). Rows of zeros are padding. A model is followed only where
+every attention holds each cell of its map exactly once; anything else is refused rather than guessed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from sightglass.explain.evidence.survey import Size, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor, nn
+
+    from sightglass.models.adapter import Adapter
+
+KEPT = 32
+"""Latest maps that windows may have been cut from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Where the tokens of one attention module lie, on an input of one size."""
+
+    path: str
+    queries: Tensor
+    """int64 (windows, queries): cells of `grid`, row by row; -1 for padding."""
+    grid: Size
+    keys: Tensor
+    """int64 (windows, keys): cells of `key_grid`; -1 for padding."""
+    key_grid: Size
+
+
+def trace_windows(adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> tuple[Windows, ...]:
+    """Return the windows of each of the model's attention modules in the order of execution, from one pass.
+
+    `tensor`: any (1, C, h, w) of the size and device asked for. Empty where one of them, or their order from fine to
+    coarse, is not what relevance can be followed through.
+    """
+    noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0)).to(tensor.device)
+    tracer = _Tracer(adapter.module, (tensor.shape[-2], tensor.shape[-1]))
+    try:
+        with torch.no_grad(), tracer, adapter.record_attention(tracer.record):
+            adapter.run(noise)
+    finally:
+        tracer.close()
+    found = [tracer.found.get(path) for path in paths]
+    windows = tuple(one for one in found if one is not None)
+    if len(windows) < len(found) or set(tracer.found) != set(paths):
+        return ()
+    sides = [one.grid for one in windows]
+    steps = [*pairwise(sides), *((one.grid, one.key_grid) for one in windows)]
+    return () if any(b[0] > a[0] or b[1] > a[1] for a, b in steps) else windows
+
+
+class _Tracer(TorchFunctionMode):
+    """Follows one thread's pass: its maps, what its linear layers read, and which rows came from which."""
+
+    def __init__(self, module: nn.Module, size: Size) -> None:
+        super().__init__()
+        self.found: dict[str, Windows | None] = {}
+        self._size, self._caller = size, threading.get_ident()
+        self._maps: deque[tuple[Tensor, Size]] = deque(maxlen=KEPT)
+        """Rows (cells, C) and their grid, the latest last."""
+        self._grids: dict[Size, None] = {}
+        self._before: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        """What a module was given, by what it returned in the same shape."""
+        self._read: list[tuple[Tensor, bool]] = []
+        """What linear layers read since the innermost modules were entered, and whether its channels come first."""
+        self._entered: dict[str, int] = {}
+        self._handles = [
+            handle
+            for path, part in module.named_modules()
+            for handle in (
+                part.register_forward_pre_hook(self._enter(path)),
+                part.register_forward_hook(self._leave),
+            )
+        ]
+
+    def close(self) -> None:
+        """Take the hooks off the module."""
+        for handle in self._handles:
+            handle.remove()
+        self._read.clear()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        given = kwargs or {}
+        if func is F.linear or func is F.conv2d:
+            values, weight = (
+                given.get(name) if name in given else args[i] for i, name in enumerate(("input", "weight"))
+            )
+            if func is F.linear or weight.shape[-2:] == (1, 1):
+                self._read.append((values, func is F.conv2d))
+        return func(*args, **given)
+
+    def record(self, path: str, weights: Tensor) -> Tensor:
+        """Note where the tokens of one attention, (windows, heads, queries, keys), lie; return it unchanged."""
+        windows, _, queries, keys = weights.shape
+        read = self._read[self._entered.get(path, len(self._read)) :]
+        asks = self._place(read, windows, queries)
+        given = asks if keys == queries else self._place(read, windows, keys)
+        twice = path in self.found
+        self.found[path] = None if twice or asks is None or given is None else Windows(path, *asks, *given)
+        return weights
+
+    def _enter(self, path: str) -> Callable[..., None]:
+        def entered(_: nn.Module, given: tuple[Any, ...]) -> None:
+            if threading.get_ident() == self._caller:
+                self._entered[path] = len(self._read)
+                self._note(given)
+
+        return entered
+
+    def _leave(self, _: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        if threading.get_ident() != self._caller:
+            return
+        outputs = output if isinstance(output, tuple) else (output,)
+        for one in outputs:
+            for other in given:
+                alike = isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and one.shape == other.shape
+                if alike and one is not other and one.ndim > 2:
+                    self._before[one] = other
+                    break
+        self._note(outputs)
+
+    def _note(self, tensors: tuple[Any, ...]) -> None:
+        """Keep what can be a map of one picture."""
+        for one in tensors:
+            if not isinstance(one, torch.Tensor) or one.ndim not in (3, 4) or len(one) != 1:
+                continue
+            layer = describe("", one, self._size, self._grids)
+            if one.ndim == 4:
+                # Either may be the channels' side: only the one it is has the rows that are looked for.
+                self._maps.append((one[0].flatten(1).T, (one.shape[2], one.shape[3])))
+                self._maps.append((one[0].flatten(0, 1), (one.shape[1], one.shape[2])))
+                if layer is not None and layer.layout == "nchw":
+                    self._grids.pop(layer.shape[1:], None)
+                    self._grids[layer.shape[1:]] = None
+            elif layer is not None and not layer.prefix:
+                self._maps.append((one[0], layer.shape[1:]))
+
+    def _place(self, read: Sequence[tuple[Tensor, bool]], windows: int, tokens: int) -> tuple[Tensor, Size] | None:
+        """Return the cells (windows, tokens) of the first that was read with so many rows, and their grid."""
+        for tensor, first in read:
+            if (tensor.numel() // tensor.shape[1 if first else -1]) == windows * tokens:
+                for one in self._origins(tensor):
+                    rows = (one.movedim(1, -1) if first else one).flatten(0, -2)
+                    if (cells := self._match(rows)) is not None:
+                        return cells[0].view(windows, tokens), cells[1]
+                return None
+        return None
+
+    def _origins(self, tensor: Tensor | None) -> Iterator[Tensor]:
+        """Yield a tensor, and those that modules made it from row by row, the latest first."""
+        while tensor is not None:
+            yield tensor
+            tensor = self._before.get(tensor)
+
+    def _match(self, rows: Tensor) -> tuple[Tensor, Size] | None:
+        """Return the cell of each of (rows, C), and their grid; None where a map has other cells than these."""
+        wanted = [row.tobytes() for row in rows.cpu().numpy()]
+        padding = bytes(len(wanted[0]))
+        first = rows[next((place for place, row in enumerate(wanted) if row != padding), 0)]
+        for cells, grid in reversed(self._maps):
+            other = cells.shape[1] != rows.shape[1] or len(cells) > len(rows)
+            if other or not bool((cells == first).all(1).any()):
+                continue
+            known = {row.tobytes(): place for place, row in enumerate(cells.cpu().numpy())}
+            places = [known.get(row, -1 if row == padding else None) for row in wanted]
+            inside = [place for place in places if place is not None and place >= 0]
+            if None not in places and len(inside) == len(set(inside)) == len(cells):
+                return torch.tensor(places), grid
+        return None
