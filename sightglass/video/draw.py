@@ -204,9 +204,9 @@ class Painter:
 
 def _join(contents: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Return the strongest value of several maps in each place, with its sign."""
-    highest, lowest = np.maximum.reduce(contents), np.minimum.reduce(contents)
-    joined: NDArray[np.float32] = np.where(highest >= -lowest, highest, lowest)
-    return joined
+    highest: NDArray[np.float32] = np.maximum.reduce(contents)
+    lowest: NDArray[np.float32] = np.minimum.reduce(contents)
+    return np.where(highest >= -lowest, highest, lowest)
 
 
 def _label(one: Seen) -> str:
