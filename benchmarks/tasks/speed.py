@@ -6,6 +6,7 @@ A picture of its own in each round: nothing that an earlier one left behind is o
 from __future__ import annotations
 
 import time
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def _time(bare: Contender, lines: Sequence[Contender], rounds: int, warm_up: int
         line.call(argument)
         return (time.process_time() - begun) * 1e3
 
-    took = in_rounds({line.id: lambda line=line: spend(line) for line in (bare, *lines)}, rounds, warm_up)
+    took = in_rounds({line.id: partial(spend, line) for line in (bare, *lines)}, rounds, warm_up)
     forward = float(np.median(took[bare.id]))
     return [row(line, took[line.id], forward) for line in (bare, *lines)]
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.picture.decode import Pixels
+    from sightglass.explain.rendering.style import Kind
     from sightglass.models.geometry import Geometry
     from sightglass.video.parts import Raws, Seen, Sighting
     from sightglass.video.settings import Settings
@@ -159,7 +160,7 @@ class Painter:
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self.signed:
             hottest = _join([one.content for one in maps]) if maps else np.zeros((1, 1), np.float32)
-            kind = "signed" if self.signed else "heat"
+            kind: Kind = "signed" if self.signed else "heat"
             small = paint_map(small, scaled.place_field(hottest, self.geometry, self.size, kind), self.settings.style)
         if not self.settings.labels:
             return small
@@ -204,8 +205,10 @@ class Painter:
 
 def _join(contents: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Return the strongest value of several maps in each place, with its sign."""
-    highest, lowest = np.maximum.reduce(contents), np.minimum.reduce(contents)
-    return np.where(highest >= -lowest, highest, lowest)
+    highest: NDArray[np.float32] = np.maximum.reduce(contents)
+    lowest: NDArray[np.float32] = np.minimum.reduce(contents)
+    joined: NDArray[np.float32] = np.where(highest >= -lowest, highest, lowest)
+    return joined
 
 
 def _label(one: Seen) -> str:
