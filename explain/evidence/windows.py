@@ -101,11 +101,10 @@ class _Tracer(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        given = kwargs or {}
+        given: dict[str, Any] = kwargs or {}
         if func is F.linear or func is F.conv2d:
-            values, weight = (
-                given.get(name) if name in given else args[i] for i, name in enumerate(("input", "weight"))
-            )
+            values = given["input"] if "input" in given else args[0]
+            weight = given["weight"] if "weight" in given else args[1]
             if func is F.linear or weight.shape[-2:] == (1, 1):
                 self._read.append((values, func is F.conv2d))
         return func(*args, **given)
@@ -171,7 +170,7 @@ class _Tracer(TorchFunctionMode):
         """Yield a tensor, and those that modules made it from row by row, the latest first."""
         while tensor is not None:
             yield tensor
-            tensor = self._before.get(tensor)
+            tensor = self._before.get(tensor)  # type: ignore[no-untyped-call]
 
     def _match(self, rows: Tensor) -> tuple[Tensor, Size] | None:
         """Return the cell of each of (rows, C), and their grid; None where a map has other cells than these."""

@@ -131,7 +131,8 @@ def find_direction(mean: NDArray[np.float32], references: NDArray[np.float32]) -
     The covariance (C, C) is never made: (X^T X / n + t I)^-1 d = (d - X^T (X X^T + n t I)^-1 X d) / t.
     """
     known = references.astype(np.float64)
-    centred, gap = known - known.mean(0), mean - known.mean(0)
+    centred = known - known.mean(0)
+    gap: NDArray[np.float64] = mean - known.mean(0)
     count = len(known)
     ridge = float((centred**2).mean())
     if not ridge:
