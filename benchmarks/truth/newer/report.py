@@ -1,4 +1,4 @@
-"""Report pixel gradients, attention and query attention as sections of TRUTH.md, and for the menus."""
+"""Report known-cause scores of pixel gradients, attention and queries."""
 
 from __future__ import annotations
 

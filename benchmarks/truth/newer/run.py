@@ -1,4 +1,4 @@
-"""Measure pixel gradients, attention and query attention on drawn scenes with known causes."""
+"""Measure pixel gradients and attention on drawn scenes with known causes."""
 
 from __future__ import annotations
 

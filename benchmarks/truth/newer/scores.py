@@ -1,4 +1,4 @@
-"""Score pixel gradients, attention and query attention on drawn scenes, object by object."""
+"""Score pixel gradients, attention and query attention on drawn scenes."""
 
 from __future__ import annotations
 
