@@ -41,7 +41,8 @@ def test_an_address_names_a_place_and_the_one_it_is_compared_with(page, depth):
     made = Explainer(depth)(load_bundled("scene 1"), at=(100, 120), against="300,200")
     app = page(model=depth, example="scene 1", at="100,120", rival="300,200")
     assert not app.exception and not app.error
-    assert made.heatmaps[0].signed and "than at the other" in headline(app)
+    assert made.heatmaps[0].signed and app.selectbox(key="method-regress").value == "hirescam"
+    assert "than at the other" in headline(app)
     app.button(key="explore-alone").click().run()
     assert "the other" not in headline(app) and "At the place depth" in headline(app)
     app.button(key="explore-whole").click().run()

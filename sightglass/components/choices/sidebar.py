@@ -172,7 +172,9 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     model, resident = explainer.model, explainer.resident
     key = method_key(explainer)
     offered = [method.id for method in able(resident)]
-    first = model.method if model.method in offered else offered[0]
+    # A network of pixels is known by what it returns alone, and then has a method of its own.
+    own = resident.adapter.spec.method
+    first = own if own in offered else offered[0]
     if possible := [method for method in methods if method in offered]:
         key, offered, first = "method-page", possible, possible[0]
     else:
