@@ -20,6 +20,7 @@ from sightglass.models import catalog
 from sightglass.models.own import store
 from sightglass.pages.models.add import Adding
 from tests import plant_net
+from tests.conftest import PERSONS
 from tests.pages.conftest import received, session, shown, texts
 
 if TYPE_CHECKING:
@@ -39,6 +40,15 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path / "store"
     model_picker.forget_menu()
     policy.install(policy.Policy())
+
+
+def test_a_model_that_another_process_took_out_of_the_catalogue_leaves_the_menu_at_once(page, own_models, monkeypatch):
+    own_models(PERSONS)
+    assert "persons" in page(model="demo-cls-s").selectbox(key="family").options
+    monkeypatch.delenv("SIGHTGLASS_MODELS")
+    app = page(model="demo-cls-s")
+    assert not app.exception and not app.error
+    assert "persons" not in app.selectbox(key="family").options
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,8 @@ def menu() -> tuple[list[str], set[str]]:
     After the first come those that were added, by the operator or by whose session it is; the demos are the last that
     are here.
     """
-    return _menu(users.owner())
+    # What another process added or removed is seen at once.
+    return _menu(users.owner(), tuple(catalog.families()))
 
 
 def forget_menu() -> None:
@@ -42,8 +43,8 @@ def forget_menu() -> None:
 
 
 @st.cache_data(show_spinner=False, ttl=300)
-def _menu(whose: str) -> tuple[list[str], set[str]]:
-    del whose
+def _menu(whose: str, known: tuple[str, ...]) -> tuple[list[str], set[str]]:
+    del whose, known
     families, packaged = catalog.families(), catalog.families(packaged=True)
     here = {spec.id for specs in families.values() for spec in specs if catalog.available(spec)}
     present = [name for name, specs in families.items() if any(spec.id in here for spec in specs)]
