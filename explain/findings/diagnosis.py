@@ -16,7 +16,7 @@ from sightglass.explain.findings.finding import Finding, most_serious_first
 from sightglass.explain.findings.numbers import describe_number, describe_place_number
 from sightglass.explain.findings.proved import add_proof
 from sightglass.explain.findings.randomisation import describe_independent, find_independent
-from sightglass.explain.findings.reliability import reliability
+from sightglass.explain.findings.reliability import reliability, subject_of
 from sightglass.explain.maps.boxes import on_border
 from sightglass.explain.maps.statistics import coarse, describe_place, rank_correlation, rescale
 from sightglass.explain.methods import METHODS
@@ -361,9 +361,8 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
         )
         found.append(Finding("outside box", "caution", text))
     question = "why" if explanation.options.part == "contrast" else "where"
-    measured, usual = (
-        reliability(explanation.model.task, question, id) for id in (method.id, explanation.model.method)
-    )
+    subject = subject_of(explanation.model.task, queries=explanation.evidence.resident.queries is not None)
+    measured, usual = (reliability(subject, question, id) for id in (method.id, explanation.model.method))
     if measured is not None and measured.fails:
         found.append(Finding("measured", "caution", _of_method(method.name, measured.sentence)))
     elif measured is not None and usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:

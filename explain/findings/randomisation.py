@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from sightglass.explain.result import Result
 
 FILE = Path(__file__).with_name("randomisation.json")
-Family = Literal["detector", "classifier", "transformer"]
+Family = Literal["detector", "query", "classifier", "transformer"]
+UNMEASURED = ("embed", "segment", "regress")
+"""Tasks that have no figures."""
 MOST = 0.5
 """The share of maps that do not depend on the model from which a method is said to draw such maps."""
 
@@ -46,7 +48,7 @@ def question_of(part: str) -> str:
 def family_of(task: str, resident: Resident) -> Family:
     """Return the family whose figures a model of a task has."""
     if task == "detect":
-        return "detector"
+        return "detector" if resident.queries is None else "query"
     return "transformer" if resident.attentions else "classifier"
 
 
@@ -114,7 +116,7 @@ def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
     question = question_of(explanation.options.part)
     # The gradients of pixels are at no layer.
     layers = heatmap.layers if METHODS[heatmap.method].at_layers else ()
-    if explanation.model.task in ("embed", "segment") or not asks_at(resident, question, layers):
+    if explanation.model.task in UNMEASURED or not asks_at(resident, question, layers):
         return None
     return family_of(explanation.model.task, resident), question, heatmap.method
 

@@ -22,7 +22,7 @@ class Reliability:
     """A method's scores on one question, at that question's default layers and target."""
 
     task: str
-    """`classify` or `detect`."""
+    """`classify`, `detect`, or `query`: a detector whose boxes are queries."""
     question: str
     """`where` or `why`."""
     method: str
@@ -63,6 +63,11 @@ BASELINES = {
     "box fill": "the box alone",
     "empty map": "an empty map",
 }
+
+
+def subject_of(task: str, *, queries: bool) -> str:
+    """Return what a model's methods are listed under as a task; `queries`: its boxes are queries."""
+    return "query" if queries else task
 
 
 def reliability(task: str, question: str, method: str) -> Reliability | None:

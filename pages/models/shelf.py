@@ -85,11 +85,11 @@ def draw() -> None:
     if not wanted:
         st.info("No model matches: type less, or choose All.", icon=":material/search_off:")
         return
-    residents, known = _residents(), {task: reliabilities(task) for task in TASKS if task}
+    residents = _residents()
     most = PAGE + shelf.more
     added = {spec.id for spec in store.list_own()}
     rows = [
-        _row(spec, residents.get(spec.id), known[spec.task], present=spec.id in here, own=spec.id in added)
+        _row(spec, residents.get(spec.id), _find_reliabilities(spec), present=spec.id in here, own=spec.id in added)
         for spec in wanted[:most]
     ]
     if (asked := model_list.model_list(rows, key="models-list")) is not None:
@@ -193,6 +193,11 @@ def _size(spec: ModelSpec, *, present: bool) -> str:
     file = weights.find(spec) if present else None
     known = file.stat().st_size / 1e6 if file is not None and file.is_file() else spec.megabytes
     return size_of_download(known).removeprefix("about ")
+
+
+def _find_reliabilities(spec: ModelSpec) -> dict[str, Reliability]:
+    # Without the network itself only its name says whether its boxes are queries.
+    return reliabilities(spec.task, queries="DETR" in spec.family)
 
 
 def _record(spec: ModelSpec, known: Mapping[str, Reliability]) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PART = {"where": "class", "why": "contrast"}
 QUERY = "queryattention"
+OWN_LAYER = ("pixel", "attention", "query")
 SOURCES = {"the encoder": ("neck P3", "neck P4", "all neck outputs"), "the backbone": ("backbone P3", "SPPF")}
 """Where a gradient is taken, and how TRUTH.md calls these layers."""
 
@@ -40,13 +41,19 @@ def lines_of(judged: Judged) -> list[Line]:
     ]
 
 
-def findings(every: Sequence[Scores]) -> list[dict[str, Any]]:
-    """Return a finding for each question and method that names its own layer, as the menus read them."""
+def findings(others: Sequence[Scores], queries: Scores) -> list[dict[str, Any]]:
+    """Return a finding for each question and method that names its own layer, as the menus read them.
+
+    Of `queries`, a detector whose boxes are queries, also of the others, at the default's layer: it is none of those
+    that detectors' figures are of.
+    """
     found = []
-    for of in every:
+    for of in (*others, queries):
         for judged in (judge(of, question) for question in QUESTIONS):
-            own = [line for line in lines_of(judged) if METHODS[line[0]].family in ("pixel", "attention", "query")]
-            found += [find(judged, line) for line in own if sum(judged.objects)]
+            at = judged.default[1] if of is queries else None
+            own = [line for line in lines_of(judged) if line[1] == at or METHODS[line[0]].family in OWN_LAYER]
+            more = {"task": "query"} if of is queries else {}
+            found += [find(judged, line) | more for line in own if sum(judged.objects)]
     # The first model of a task speaks for it.
     first = {(one["task"], one["question"], one["method"]): one for one in reversed(found)}
     return [one for one in found if first[one["task"], one["question"], one["method"]] is one]

@@ -10,7 +10,7 @@ import streamlit as st
 from sightglass.components import glossary
 from sightglass.components.session import state, url_state
 from sightglass.explain.findings import randomisation
-from sightglass.explain.findings.reliability import reliability
+from sightglass.explain.findings.reliability import reliability, subject_of
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing
 from sightglass.explain.questions import Question, answers_why, settings
@@ -142,9 +142,12 @@ def questions(explainer: Explainer) -> dict[Question, Preset]:
     return {name: settings(resident, name) for name in get_args(Question)} if answers_why(resident) else {}
 
 
-def reliabilities(task: str) -> dict[str, Reliability]:
-    """Return what tests on drawn scenes found about each method, for the current question."""
-    made = {method: reliability(task, _question(), method) for method in METHODS}
+def reliabilities(task: str, *, queries: bool = False) -> dict[str, Reliability]:
+    """Return what tests on drawn scenes found about each method, for the current question.
+
+    `queries`: of a detector whose boxes are queries.
+    """
+    made = {method: reliability(subject_of(task, queries=queries), _question(), method) for method in METHODS}
     return {method: one for method, one in made.items() if one is not None}
 
 
@@ -164,8 +167,7 @@ def describe_dependence(explainer: Explainer, method: str) -> str:
 
 def _is_measured(explainer: Explainer) -> bool:
     """Return whether figures of methods hold at the chosen layers."""
-    # Of segmentation networks nobody measured them.
-    if explainer.model.task in ("embed", "segment"):
+    if explainer.model.task in randomisation.UNMEASURED:
         return False
     paths, key = {layer.path for layer in explainer.layers}, f"layers-{explainer.model.id}"
     remembered = url_state.recall_value(key, paths, [], name="layers", read=lambda text: text.split(","))

@@ -180,7 +180,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     else:
         offered = _in_groups(offered, (first, model.why.method))
     url_state.recall_own(key, offered, first, name="method")
-    found = detection_options.reliabilities(model.task)
+    found = detection_options.reliabilities(model.task, queries=resident.queries is not None)
     # Measured on maps of a class or box.
     same = set() if methods else detection_options.independent(explainer)
     grouped = not possible and len({METHODS[method].group for method in offered}) > 1

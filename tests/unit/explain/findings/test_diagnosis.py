@@ -62,9 +62,10 @@ def explanation(
     )
     spec = SimpleNamespace(row="", method="hirescam")
     about = {"weights_sha256": "", "spec": spec, "labels": labels, "paper": None, "subject": "", "parts": ("class",)}
+    about["measures_pixels"] = False
     adapter = SimpleNamespace(**about, class_logits=lambda _: torch.tensor([answer]))
     outputs = None if logits is None else SimpleNamespace(scores=logits.sigmoid()[..., None])
-    resident = SimpleNamespace(adapter=adapter, default_layers=("a",), attentions=(), gradients=True)
+    resident = SimpleNamespace(adapter=adapter, default_layers=("a",), attentions=(), queries=None, gradients=True)
     evidence: Any = SimpleNamespace(geometry=geometry, resident=resident, outputs=outputs, paths=("a",))
     predictions = tuple(Prediction(labels[i % len(labels)], i % len(labels), score) for i, score in enumerate(scores))
     return Explanation(

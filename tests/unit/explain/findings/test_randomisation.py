@@ -46,6 +46,12 @@ def test_other_families_have_figures_of_their_own(published: None, scene: Path, 
     assert randomisation.family_of("classify", Explainer("demo-vit").resident) == "transformer"
     assert randomisation.family_of("classify", Explainer("demo-cls-s").resident) == "classifier"
     assert find_independent(Explainer(persons)(scene), 0) is None
+    # A detector whose boxes are queries is none of those that ignore training.
+    detr = Explainer("demo-detr")(scene, top_k=1)
+    assert randomisation.family_of("detect", detr.evidence.resident) == "query"
+    assert find_independent(detr, 0) is None and not randomisation.describe_independent(detr, 0)
+    # Nobody measured models that give numbers.
+    assert not randomisation.describe_expected(Explainer("demo-regress")(scene), 0)
 
 
 @pytest.mark.parametrize("question", ["where", "why"])
@@ -73,7 +79,7 @@ def test_what_is_published_is_of_methods_that_there_are_and_adds_up() -> None:
     found = randomisation._load_published()
     assert ("detector", "where", "hirescam") in found and ("classifier", "where", "gradcam") in found
     for (family, question, method), one in found.items():
-        assert family in ("detector", "classifier", "transformer") and question in ("where", "why")
+        assert family in ("detector", "query", "classifier", "transformer") and question in ("where", "why")
         # Of six pictures a map may be empty.
         assert method in METHODS and 0 <= one.yes + one.no <= one.maps and one.maps >= 4
 
@@ -106,7 +112,7 @@ def test_the_report_and_the_product_have_the_same_counts() -> None:
     """The table of TRUTH.md is what menus and findings read."""
     report = (Path(randomisation.__file__).parents[2] / "benchmarks" / "TRUTH.md").read_text("utf-8")
     found = randomisation._load_published()
-    assert {family for family, *_ in found} == {"detector", "classifier", "transformer"}
+    assert {family for family, *_ in found} == {"detector", "query", "classifier", "transformer"}
     for (family, question, method), one in found.items():
         rest = one.maps - one.yes - one.no
         cells = (family, question, METHODS[method].name, one.maps, one.yes, one.no, rest)

@@ -35,6 +35,6 @@ def test_its_query_read_the_object_and_the_menu_knows_how_often(scene: scenes.De
     read = explainer(scene.pixels, per="detection", top_k=1, method="queryattention")
     (thing,) = [one for one in scene.objects if one.label == read.predictions[0].label]
     assert read.inside(thing.mask) > 0.4
-    where, why = (reliability("detect", question, "queryattention") for question in ("where", "why"))
+    where, why = (reliability("query", question, "queryattention") for question in ("where", "why"))
     assert where is not None and not where.fails and where.hit[0] > 0.7
     assert why is not None and why.fails and why.sentence.startswith("Failed")
