@@ -19,8 +19,7 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.picture.item import LISTS
 from sightglass.explain.rendering import contact_sheet
-from sightglass.explain.similarity import evaluation, ranking
-from sightglass.explain.similarity.difference import MEASURED, MOST, set_apart
+from sightglass.explain.similarity import difference, evaluation, ranking
 from sightglass.export import result_folder, similarity_files
 from sightglass.export.report import retrieval as retrieval_report
 
@@ -258,7 +257,7 @@ def _gallery(
     if len(rows) > MAX_ROWS:
         console.say(f"{len(rows) - MAX_ROWS} more are in ranking.csv.")
     if apart is not None:
-        console.say(apart.words, f"note: {MEASURED}")
+        console.say(apart.words, f"note: {difference.MEASURED}")
     if found.itself:
         console.say(f"note: left out, the same picture as the query: {', '.join(found.itself)}.")
     console.files(folder, written)
@@ -288,8 +287,8 @@ def _set_apart(
 ) -> SetApart:
     """Compare the query with the pictures of a gallery that are most like it."""
     fitting = {name: given[name] for name in ("layers", "preprocessing") if name in given}
-    group = [hit.item.open() for hit in found.hits[:MOST]]
-    return set_apart(explainer, query, group, progress=progress, **fitting)
+    group = [hit.item.open() for hit in found.hits[: difference.MOST]]
+    return difference.set_apart(explainer, query, group, progress=progress, **fitting)
 
 
 def _evaluation(
