@@ -45,6 +45,7 @@ LOADERS = {
     "clip": ("CLIP", "open_clip_torch"),
     "transformers": ("Transformers", "transformers"),
     "detr": ("DETR's family", "libreyolo"),
+    "libre_semantic": ("LibreYOLO's segmentation", "libreyolo"),
     "keras": ("Keras", "keras"),
     "exported": ("Exported files", "onnxruntime"),
     "osnet": ("OSNet", None),
