@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.explain.evidence import receptive_field
 from sightglass.explain.evidence.missing import score_format
+from sightglass.explain.findings import receptive_field
 from sightglass.explain.findings.areas import describe_outside, list_classes
 from sightglass.explain.findings.finding import Finding, most_serious_first
 from sightglass.explain.findings.numbers import describe_number, describe_place_number

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from sightglass.components import second_picture
 from sightglass.components.session.pictures import image_source
-from sightglass.components.views import second_picture
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import to_png
 from sightglass.models.adapters.pair import is_joined
