@@ -343,7 +343,8 @@ def channels_of(module: nn.Module) -> int:
 
 def _check_inputs(module: nn.Module, spec: ModelSpec) -> None:
     """Raise ModelProblem for a module that needs more than a picture, or a volume."""
-    first = next((part for part in module.modules() if isinstance(part, (nn.Conv1d, nn.Conv2d, nn.Conv3d))), None)
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    first = next((part for _, part in module.named_modules() if isinstance(part, kinds)), None)
     if isinstance(first, nn.Conv3d):
         raise ModelProblem(f"{spec.id} takes volumes (Conv3d), and only flat pictures can be explained here.")
     try:
