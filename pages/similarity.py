@@ -132,13 +132,13 @@ def _lens() -> str:
     return url_state.widget(
         st.segmented_control,
         "What is compared",
-        {"pair": "Pictures", "patches": "Patches", "apart": "Against all"},
+        {"pair": "Pictures", "patches": "Patches", "apart": "Group"},
         "pair",
         key="similarity-lens",
         name="parts",
         label_visibility="collapsed",
         help="Pictures: what makes two similar. Patches: in colours, and which others are like the one you click. "
-        "Against all: what sets yours apart from the pictures most like it.",
+        "Group: what sets yours apart from the pictures most like it.",
     )
 
 

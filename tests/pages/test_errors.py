@@ -97,7 +97,8 @@ def test_an_example_that_was_stopped_can_be_made_again(page, monkeypatch: pytest
     app = rerun_until(app, lambda: "The example was stopped." in texts(app))
     assert not app.exception and not app.error
     press(app, "errors-again")
-    assert len(started) == 2 and "Explaining 200 drawn scenes" in texts(app)
+    rerun_until(app, lambda: len(started) == 2)
+    assert "Explaining 200 drawn scenes" in texts(app)
 
 
 def test_the_example_is_made_where_nothing_can_be_saved(page, monkeypatch: pytest.MonkeyPatch) -> None:

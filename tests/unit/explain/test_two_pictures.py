@@ -252,14 +252,14 @@ def test_joined_pictures_are_known_after_they_were_saved(tmp_path: Path) -> None
 
 @pytest.fixture
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model `mine` of a models.toml, whose second picture is grey, and two pictures."""
+    """A model `pair` of a models.toml, whose second picture is grey, and two pictures."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
     Path("nets.py").write_text(Path(own_nets.__file__).read_text("utf-8"), "utf-8")
     torch.manual_seed(0)
     torch.save(own_nets.TwoBranches(grey=True).state_dict(), "net.pth")
     Path("models.toml").write_text(
-        '[model.mine]\nloader = "custom"\narch = "nets.py:TwoBranches"\n'
+        '[model.pair]\nloader = "custom"\narch = "nets.py:TwoBranches"\n'
         'weights = { path = "net.pth", labels = ["p", "q", "r"], args = { grey = true }, '
         "preprocessing = { size = 64 }, "
         'inputs = ["rgb", { name = "depth", channels_in = 1, mean = [0.5], std = [0.2] }] }\n',
@@ -272,7 +272,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_table_names_the_inputs_and_a_recipe_makes_the_maps_again(mine: Path) -> None:
-    explainer = Explainer("mine", residency=Residency())
+    explainer = Explainer("pair", residency=Residency())
     made = explainer(("one.png", "two.png"))
     grey = made.evidence.tensor[:, :, :, SIDE:]
     assert torch.equal(grey[:, 0], grey[:, 2])
@@ -290,28 +290,28 @@ def test_a_table_names_the_inputs_and_a_recipe_makes_the_maps_again(mine: Path) 
 
 
 def test_the_command_line_takes_two_pictures_and_replays_them(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["image", "one.png", "two.png", "-m", "mine", "--json", "--top-k", "1"]) == 0
+    assert main(["image", "one.png", "two.png", "-m", "pair", "--json", "--top-k", "1"]) == 0
     (result,) = json.loads(capsys.readouterr().out)["results"]
     assert result["recipe"]["picture_name"] == "one.png + two.png"
     folder = Path(result["folder"])
     assert folder.name == "one_and_two"
     assert main(["replay", str(folder / "recipe.json"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["same"] is True
-    assert main(["prove", "one.png + two.png", "-m", "mine", "--json", "--steps", "4"]) == 0
+    assert main(["prove", "one.png + two.png", "-m", "pair", "--json", "--steps", "4"]) == 0
 
 
 def test_the_api_takes_the_second_picture_as_other(mine: Path) -> None:
     one, two = (base64.b64encode(Path(name).read_bytes()).decode() for name in ("one.png", "two.png"))
     with TestClient(create(ApiRules())) as client:
         sent = {"image": one, "other": two, "other_name": "two.png", "maps": "npy", "top_k": 1}
-        answer = client.post("/api/explain", json={**sent, "model": "mine"})
+        answer = client.post("/api/explain", json={**sent, "model": "pair"})
         assert answer.status_code == 200
-        expected = Explainer("mine")(("one.png", "two.png"), top_k=1)
+        expected = Explainer("pair")(("one.png", "two.png"), top_k=1)
         values = np.load(io.BytesIO(base64.b64decode(answer.json()["heatmaps"][0]["npy"])))
         np.testing.assert_allclose(values, expected.heatmaps[0].values, atol=1e-6)
         refused = client.post("/api/explain", json={**sent, "model": "demo-cls-s"})
         assert "takes one picture: leave other out" in refused.text
-        refused = client.post("/api/explain", json={"image": one, "model": "mine"})
+        refused = client.post("/api/explain", json={"image": one, "model": "pair"})
         assert "takes two pictures, rgb and depth" in refused.text
 
 
@@ -319,4 +319,4 @@ def test_a_wrong_input_is_named(mine: Path) -> None:
     text = Path("models.toml").read_text("utf-8")
     Path("models.toml").write_text(text.replace("channels_in", "channel"), "utf-8")
     catalog._merge.cache_clear()
-    assert "inputs 2 of model mine" in catalog.faults()["mine"] or "channels_in" in catalog.faults()["mine"]
+    assert "inputs 2 of model pair" in catalog.faults()["pair"] or "channels_in" in catalog.faults()["pair"]
