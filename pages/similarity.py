@@ -19,7 +19,8 @@ from sightglass.components.session import history_store, page, state, url_state
 from sightglass.components.session.jobs import explain_job, presence, queue_line, seal_job
 from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
-from sightglass.components.views import exports, similar
+from sightglass.components.viewer import Map, Pane
+from sightglass.components.views import exports, panels, similar
 from sightglass.explain import methods
 from sightglass.explain.evidence import cache
 from sightglass.explain.phrases import percent, plural
@@ -76,7 +77,8 @@ def similarity() -> None:
             return
         if lens == "apart":
             title.markdown(f"## What sets {escape(shorten(choices.image.name, 28, 8))} apart")
-            _apart(choices, explainer, ranking)
+            if (found := _apart(choices, explainer, ranking)) is not None:
+                title.markdown(f"## {escape(found.words)}")
             _notes(ranking, None, instead)
             return
         left, right = st.columns([3, 1], gap="medium")
@@ -269,11 +271,11 @@ def _patches(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
     patches_view.draw_patches(grids, colours, key=f"patches-{digest}")
 
 
-def _apart(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
-    """Draw what sets the picture apart from those that are most like it."""
+def _apart(choices: Choices, explainer: Explainer, ranking: Ranking) -> SetApart | None:
+    """Draw what sets the picture apart from those that are most like it, and return it; None without a group."""
     if len(ranking.hits) < difference.FEWEST:
         st.caption("One picture is no group: give at least two under :material/photo_library: *Against*.")
-        return
+        return None
     layers = tuple(choices.options.get("layers") or ())
     hits = ranking.hits[: difference.MOST]
     network = explainer.resident.adapter.weights_sha256, explainer.model.row
@@ -285,17 +287,27 @@ def _apart(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
             return difference.set_apart(explainer, ranking.query, opened, layers=layers, **_preprocessing(choices))
 
     found = state.latest("apart", (*network, *pictures, layers, str(_preprocessing(choices))), make)
-    unseen: Unseen = "dark" if st.context.theme.type == "dark" else "light"
+    apart, (raw,) = found.picture, found.picture.raw
+    # An empty map is empty on every scale.
+    heat = Map(
+        apart.image.name,
+        "",
+        apart.signed,
+        apart.geometry.extent,
+        apart.seen,
+        raw=(0.0, max(0.0, float(raw.max()))),
+        cells=(raw.shape[0], raw.shape[1]),
+        text=found.words,
+    )
     left, right = st.columns([3, 1], gap="medium")
     with left:
-        drawn = image.Image(similarity_files.draw_apart(found, unseen)).thumbnail(960)
-        st.image(drawn, caption=found.picture.image.name, alt=found.words)
+        line = "Hot places differ from what the others have in common, more than those differ among themselves."
+        panels.show(apart.image, [Pane(maps=(heat,))], key="viewer-apart", line=line)
     with right:
         st.markdown("### What the map means")
-        st.caption(escape(found.words))
-        st.caption("Hot places differ from what the others have in common, more than those differ among themselves.")
         st.caption(difference.MEASURED)
         st.caption(f"By DiffCAM at {escape(found.layer)}.")
+    return found
 
 
 def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) -> None:
