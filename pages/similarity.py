@@ -77,8 +77,8 @@ def similarity() -> None:
             return
         if lens == "apart":
             title.markdown(f"## What sets {escape(shorten(choices.image.name, 28, 8))} apart")
-            if (found := _apart(choices, explainer, ranking)) is not None:
-                title.markdown(f"## {escape(found.words)}")
+            if (apart := _apart(choices, explainer, ranking)) is not None:
+                title.markdown(f"## {escape(apart.words)}")
             _notes(ranking, None, instead)
             return
         left, right = st.columns([3, 1], gap="medium")
