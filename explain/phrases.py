@@ -33,9 +33,14 @@ def describe_score(score: float, model: ModelSpec, label: str = "") -> str:
 
     `label`: which number it is, where a model's have several units.
     """
-    if model.segments:
+    return format_score(model.task, score, model.unit_of(label) if model.measures else "")
+
+
+def format_score(task: str, score: float, unit: str = "") -> str:
+    """Format a score where only the task of its model is known: `describe_score`; `unit`: of a number."""
+    if task == "segment":
         return describe_share(score)
-    return quantity(score, model.unit_of(label)) if model.measures else percent(score)
+    return quantity(score, unit) if task == "regress" else percent(score)
 
 
 def describe_range(model: ModelSpec, label: str) -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.given_pictures import join_pairs
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.pair import join_pictures
 from sightglass.explain.recipe import Recipe, SavedSeal
 from sightglass.models import catalog
 
@@ -47,7 +47,8 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
             "models add`."
         )
     explainer = Explainer(recipe.model, device=recipe.device)
-    image = join_pictures(*map(Image.open, source)) if isinstance(source, tuple) else Image.open(source)
+    inputs = explainer.resident.adapter.inputs
+    image = Image.open(join_pairs(source, inputs) if inputs else source)
     if image.sha256 != recipe.picture_sha256:
         raise ModelProblem(f"{image.name} is not the picture of this recipe: give it {recipe.picture_name}.")
     if explainer.resident.adapter.weights_sha256 != recipe.weights_sha256:

@@ -151,6 +151,10 @@ class AreaTarget(Target):
         """Return the target of other pixels, bool (h, w)."""
         return replace(self, size=(pixels.shape[0], pixels.shape[1]), packed=np.packbits(pixels).tobytes())
 
+    def moved(self, move: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> AreaTarget:
+        """Return the target of pixels that a function from (h, w) to (h, w) moves."""
+        return self.with_pixels(move(self.pixels))
+
 
 @dataclass(frozen=True, slots=True)
 class PlaceTarget(AreaTarget):
@@ -165,7 +169,7 @@ class PlaceTarget(AreaTarget):
         return replace(self, packed=self.than, than=b"").pixels
 
     def moved(self, move: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> PlaceTarget:
-        """Return the target of pixels that a function from (h, w) to (h, w) moves."""
+        """Return the target of pixels, and of those that it is weighed against, that a function moves."""
         found = self.with_pixels(move(self.pixels))
         assert isinstance(found, PlaceTarget)
         return replace(found, than=np.packbits(move(self.other)).tobytes() if self.than else b"")

@@ -113,8 +113,8 @@ class _Tracer(TorchFunctionMode):
         """Note where the tokens of one attention, (windows, heads, queries, keys), lie; return it unchanged."""
         windows, _, queries, keys = weights.shape
         read = self._read[self._entered.get(path, len(self._read)) :]
-        asks = self._place(read, windows, queries)
-        given = asks if keys == queries else self._place(read, windows, keys)
+        asks = self._find_cells(read, windows, queries)
+        given = asks if keys == queries else self._find_cells(read, windows, keys)
         twice = path in self.found
         self.found[path] = None if twice or asks is None or given is None else Windows(path, *asks, *given)
         return weights
@@ -155,7 +155,7 @@ class _Tracer(TorchFunctionMode):
             elif layer is not None and not layer.prefix:
                 self._maps.append((one[0], layer.shape[1:]))
 
-    def _place(self, read: Sequence[tuple[Tensor, bool]], windows: int, tokens: int) -> tuple[Tensor, Size] | None:
+    def _find_cells(self, read: Sequence[tuple[Tensor, bool]], windows: int, tokens: int) -> tuple[Tensor, Size] | None:
         """Return the cells (windows, tokens) of the first that was read with so many rows, and their grid."""
         for tensor, first in read:
             if (tensor.numel() // tensor.shape[1 if first else -1]) == windows * tokens:

@@ -265,7 +265,7 @@ def _answer(
         there = target if made is None else target.moved(partial(_move_pixels, made=made, evidence=evidence))
         return float(adapter.number(evidence.outputs, there).detach()), "", there
     if isinstance(target, AreaTarget) and isinstance(adapter, Segmenter):
-        target = target if made is None else _move(target, made, evidence)
+        target = target if made is None else target.moved(partial(_move_pixels, made=made, evidence=evidence))
         score, _, _ = adapter.certainty(evidence.outputs, target, target.pixels)
         most = int(np.bincount(evidence.outputs.classes[target.pixels]).argmax())
         return float(score[0]), adapter.labels[most], target
@@ -274,11 +274,6 @@ def _answer(
         return float(scores[target.index]), "", target
     best = int(adapter.class_logits(evidence.outputs)[0].argmax())
     return float(scores[target.index]), adapter.labels[best], target
-
-
-def _move(target: AreaTarget, made: Changed, evidence: Evidence) -> AreaTarget:
-    """Return the same pixels of a segmentation where a change put them."""
-    return target.with_pixels(_move_pixels(target.pixels, made, evidence))
 
 
 def _move_pixels(pixels: NDArray[np.bool_], made: Changed, evidence: Evidence) -> NDArray[np.bool_]:

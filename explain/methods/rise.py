@@ -59,9 +59,9 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     occludes, geometry = method.id == "occlusion", evidence.geometry
     count = request.masks or budget(evidence.resident.adapter.spec.task, method.id)
     kind: type[Masks] | type[Windows] = Windows if occludes else Masks
-    masks: PictureMasks = kind.sample(count, geometry, seed)
-    if geometry.columns > 1:
-        masks = MasksOfTwo.sample(kind, count, geometry, seed)
+    masks: PictureMasks = (
+        MasksOfTwo.sample(kind, count, geometry, seed) if geometry.columns > 1 else kind.sample(count, geometry, seed)
+    )
     name = f"{method.id}/{len(masks)}/{seed}"
     called = method.name_for("detect" if evidence.resident.adapter.detects else "classify")
     missing = evidence.missing(name, targets)

@@ -50,14 +50,14 @@ JUDGED: dict[object, tuple[str, str]] = {
 def tiles(job: BatchJob, rows: Frame, where: str, order: str, every: Frame) -> None:
     """Draw pictures side by side, each with its prediction and buttons to Explore and History; `every`: all pictures of
     the run, from which the names must tell these apart."""
-    names = distinct_names(list(every["picture"]))
+    names, scores = distinct_names(list(every["picture"])), table.read_scores(job.folders[0])
     with st.container(horizontal=True, gap="small"):
         for row in rows.to_dict("records"):
             with st.container(width=WIDE, gap="xxsmall"):
-                _tile(job, row, names[row["picture"]], where, order)
+                _tile(job, row, names[row["picture"]], where, order, scores)
 
 
-def _tile(job: BatchJob, row: Json, name: str, where: str, order: str) -> None:
+def _tile(job: BatchJob, row: Json, name: str, where: str, order: str, scores: table.Scores) -> None:
     path = job.folders[0] / row["file"]
     # The catalogue may not have the model any more.
     spec = catalog.catalog().get(row["model"])
@@ -67,7 +67,6 @@ def _tile(job: BatchJob, row: Json, name: str, where: str, order: str) -> None:
         st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}{judged}")
     except OSError:
         st.caption("The map's image was deleted: run it again.")
-    scores = table.read_scores(job.folders[0])
     score = scores.describe(row["predicted_score"], row["predicted"]) if row["predicted"] else ""
     answer = f"**{row['predicted']}** {score}" if row["predicted"] else f"**{nothing}**"
     sign = JUDGED.get(row.get("wrong"), ("", ""))[0]

@@ -25,7 +25,7 @@ from sightglass.components.views import charts, panels, tables
 from sightglass.deck import rows as slide_rows
 from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import NBSP, describe_share, megabytes, percent, plural
+from sightglass.explain.phrases import NBSP, format_score, megabytes, percent, plural
 from sightglass.export import command
 from sightglass.pages.history.annotations import AnnotatedRecord, marking
 from sightglass.pages.history.files import archive, files, mark, pair
@@ -137,7 +137,7 @@ def tell_score(record: Record, score: float | None) -> str:
     """Return a score as it is written: of a segmentation a share of the picture; empty for none."""
     if score is None:
         return ""
-    return describe_share(score) if record.task == "segment" else percent(score)
+    return format_score(record.task, score)
 
 
 def panel_map(item: SavedMap, record: Record, *, title: str | None = None, note: str | None = None) -> Map:

@@ -64,9 +64,7 @@ def find_matches(frame: pd.DataFrame, folder: Path) -> dict[str, frozenset[str]]
 
 
 def find_labels(frame: pd.DataFrame, folder: Path) -> list[FolderLabel]:
-    """Return what each folder's name counts as: those that are not counted first, then by name; none of numbers."""
-    if table.read_scores(folder).numbers:
-        return []
+    """Return what each folder's name counts as: those that are not counted first, then by name."""
     counts = frame.drop_duplicates("picture")["labelled"].value_counts()
     return list_labels({str(name): int(count) for name, count in counts.items()}, _classes(frame, folder), folder)
 

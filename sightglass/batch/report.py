@@ -112,26 +112,26 @@ def _write_extremes(
     folder: Path, frame: Any, names: dict[str, str], scores: table.Scores
 ) -> list[tuple[str, str, list[dict[str, str]]]]:
     """Return the sections of the pictures with the least sure answers, the worst masks, or the extreme numbers."""
-    errors = []
-    if "absolute_error" in frame:
-        rows = analysis.order(frame[frame["absolute_error"].notna()], "error")
-        about = f"The number beside the true one. {_most(rows)}"
-        tiles = _tiles(
-            folder, rows, names, lambda row: plain_text(f"true: {quantity(row['true_number'], scores.unit)}")
-        )
-        errors = [("The largest errors", about, tiles)]
+
+    def write(title: str, about: str, order: str) -> tuple[str, str, list[dict[str, str]]]:
+        rows = analysis.order(frame, order)
+        return title, f"{about}{_most(frame)}", _tiles(folder, rows, names, lambda row: "")
+
     if scores.areas:
         return [_write_worst_masks(folder, frame, names)]
-    found = (
-        (("The smallest numbers", "smallest"), ("The largest numbers", "largest"))
-        if scores.numbers
-        else (("The least sure", "unsure"),)
-    )
-    about = "" if scores.numbers else "The lowest scores of all predictions. "
-    return errors + [
-        (title, f"{about}{_most(frame)}", _tiles(folder, analysis.order(frame, order), names, lambda row: ""))
-        for title, order in found
-    ]
+    if not scores.numbers:
+        return [write("The least sure", "The lowest scores of all predictions. ", "unsure")]
+    found = [write("The smallest numbers", "", "smallest"), write("The largest numbers", "", "largest")]
+    if "absolute_error" in frame:
+        rows = analysis.order(frame[frame["absolute_error"].notna()], "error")
+        tiles = _tiles(
+            folder,
+            rows,
+            names,
+            lambda row: plain_text(f"true: {scores.describe(row['true_number'], row['predicted'])}"),
+        )
+        found.insert(0, ("The largest errors", f"The number beside the true one. {_most(rows)}", tiles))
+    return found
 
 
 def _write_worst_masks(folder: Path, frame: Any, names: dict[str, str]) -> tuple[str, str, list[dict[str, str]]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import atomic_write, csv_cells, write_file
-from sightglass.explain.phrases import describe_share, percent, quantity
+from sightglass.explain.phrases import format_score
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -53,9 +53,7 @@ class Scores:
 
     def describe(self, score: float, label: str) -> str:
         """Format the score of an answer: `62 %`, `12 % of the picture` or `−12.4°`."""
-        if self.numbers:
-            return quantity(score, self.units.get(label, ""))
-        return describe_share(score) if self.areas else percent(score)
+        return format_score(self.task, score, self.units.get(label, ""))
 
     @property
     def unit(self) -> str:

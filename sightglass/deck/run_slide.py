@@ -88,9 +88,10 @@ def _count(frame: Any, found: accuracy.Accuracy | None, spec: ModelSpec | None) 
 
 
 def _tile(row: Json, image: Image, spec: ModelSpec | None) -> GalleryTile:
-    label, score = row["predicted"], row["predicted_score"]
-    said = describe_score(score, spec, label) if spec is not None and label else percent(score) if label else ""
-    answer = f"{label} {said}" if label else "nothing found"
+    label, answer = row["predicted"], "nothing found"
+    if label:
+        score = row["predicted_score"]
+        answer = f"{label} {percent(score) if spec is None else describe_score(score, spec, label)}"
     name, cells = f"{_SIGNS.get(row['wrong'], '')}{answer}", row["cells"]
     # Several of the largest pictures at once are gigabytes.
     small = Picture(image.thumbnail(_SIDE), image.name)

@@ -93,16 +93,12 @@ def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen =
     return paint(side.image.pixels, field, style or Style(), unseen=unseen)
 
 
-def draw_apart(found: SetApart, unseen: Unseen = "light") -> NDArray[np.uint8]:
-    """Draw what sets a picture apart over it, uint8 (H, W, 3)."""
-    picture = found.picture
-    heat = np.clip(picture.geometry.to_original(picture.padded), 0, 1).astype(np.float32)
-    return heat_over(picture.image.pixels, heat, weighted=True, seen=picture.seen, unseen=unseen)
-
-
 def of_apart(found: SetApart) -> Iterator[File]:
     """Yield apart.jpg with DiffCAM's map, and apart.json."""
-    yield "apart.jpg", _draw_sheet([draw_apart(found)], [found.picture.image.name], found.words)
+    picture = found.picture
+    heat = np.clip(picture.geometry.to_original(picture.padded), 0, 1).astype(np.float32)
+    drawn = heat_over(picture.image.pixels, heat, weighted=True, seen=picture.seen)
+    yield "apart.jpg", _draw_sheet([drawn], [picture.image.name], found.words)
     yield "apart.json", to_json(found.summary()).encode()
 
 

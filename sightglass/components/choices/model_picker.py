@@ -34,7 +34,7 @@ def menu() -> tuple[list[str], set[str]]:
     are here.
     """
     # What another process added or removed is seen at once.
-    return _menu(users.owner(), tuple(catalog.families()))
+    return _menu(users.owner(), tuple(catalog.catalog()))
 
 
 def forget_menu() -> None:

@@ -159,11 +159,7 @@ def show_classes(explanation: Explanation) -> None:
     layer = Picture.open(drawn)
     line = "Click a region, or mark an area: why this class?"
     view = panels.show(layer, [Pane(title="Classes")], key="classes", height=HEIGHT, area=True, line=line)
-    take_click(view, explanation)
-    # Nothing is measured in this layer: a mark asks, as a click does.
-    if view.region is not None and (at := find_corners(view.region, explanation)) != state.of(ChosenArea).marked:
-        state.of(ChosenArea).marked = at
-        _choose(explanation, at)
+    _take_mark(view, explanation)
 
 
 def show_depth(explanation: Explanation, index: int = 0) -> None:
@@ -179,10 +175,7 @@ def show_depth(explanation: Explanation, index: int = 0) -> None:
     line = f"{label.capitalize()} {scale}. Click a place: why this number?"
     title = f"{label.capitalize()}{'' if unit else ', relative'}"
     view = panels.show(Picture.open(drawn), [Pane(title=title)], key="depth", height=HEIGHT, area=True, line=line)
-    take_click(view, explanation)
-    if view.region is not None and (at := find_corners(view.region, explanation)) != state.of(ChosenArea).marked:
-        state.of(ChosenArea).marked = at
-        _choose(explanation, at)
+    _take_mark(view, explanation)
 
 
 def depth_controls(explanation: Explanation) -> None:
@@ -226,6 +219,14 @@ def take_click(view: View, explanation: Explanation) -> None:
     """Explain the place that was clicked, and draw the page anew."""
     if view.point is not None:
         _choose(explanation, view.point)
+
+
+def _take_mark(view: View, explanation: Explanation) -> None:
+    """Explain the place that was clicked or marked: nothing is measured in a layer, so that a mark asks too."""
+    take_click(view, explanation)
+    if view.region is not None and (at := find_corners(view.region, explanation)) != state.of(ChosenArea).marked:
+        state.of(ChosenArea).marked = at
+        _choose(explanation, at)
 
 
 def _choose(explanation: Explanation, at: tuple[float, ...]) -> None:

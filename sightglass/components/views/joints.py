@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import streamlit as st
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NONE = "none"
 KEY, AXIS = "joint", "number"
 """Keys of the two controls, and their names in the address."""
-AXES: dict[Axis, str] = {"x": "x", "y": "y", "visibility": "visibility"}
+AXES: dict[Axis, str] = {axis: axis for axis in get_args(Axis)}
 
 
 def choose(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
@@ -82,5 +82,5 @@ def table(explanation: Explanation, prediction: Prediction) -> None:
 
 def _row(joint: Joint, chosen: bool) -> dict[str, str]:
     seen = "–" if joint.visibility is None else percent(joint.visibility)
-    return {"joint": f"{joint.name} ◂" if chosen else joint.name, "x": f"{joint.x:.0f}", "y": f"{joint.y:.0f}",
-            "visible": seen}  # fmt: skip
+    name = f"{joint.name} ◂" if chosen else joint.name
+    return {"joint": name, "x": f"{joint.x:.0f}", "y": f"{joint.y:.0f}", "visible": seen}
