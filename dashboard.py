@@ -126,8 +126,9 @@ if script_context() is None:
     door = Middleware(Door, base=base, provider=provider, is_named=provider.is_named_site)
     app = st.App(__file__, routes=routes(base=base), middleware=[door], lifespan=import_ahead.serving)
 else:
+    from sightglass.common import removed
     from sightglass.components.page_title import page_title
-    from sightglass.components.session import signed_in
+    from sightglass.components.session import links, signed_in
     from sightglass.components.session.markdown import escape
     from sightglass.components.tour import tour
 
@@ -146,7 +147,19 @@ else:
             help=help,
         )
 
-    hidden = st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden")
+    def removed_page(name: str) -> StreamlitPage:
+        """Return the hidden page at an address that opens Explore with what to use instead."""
+
+        def leave() -> None:
+            links.miss_removed_page(name)
+            st.switch_page(pages["explore"])
+
+        return st.Page(leave, title="Explore", url_path=name, visibility="hidden")
+
+    hidden = [
+        st.Page(to_explore, title="Explore", url_path="explore", visibility="hidden"),
+        *map(removed_page, removed.PAGES),
+    ]
 
     def bar(shown: str) -> tuple[StreamlitPage, str]:
         """Draw the bar, in which the menu of one page is named after it; return the page to run and its name."""
@@ -164,7 +177,7 @@ else:
             for menu, group in menu_of_all.items()
         }
         # Expanded: in the drawer of a phone, pages beyond the twelfth would hide behind another button.
-        found = st.navigation({"": [hidden], **menus}, position="top", expanded=True)
+        found = st.navigation({"": hidden, **menus}, position="top", expanded=True)
         return found, next((name for name in pages if pages[name] is found), "explore")
 
     with signed_in.running() as user:

@@ -26,6 +26,7 @@ from sightglass.common.errors import (
     from_machine,
     nearest,
 )
+from sightglass.common.removed import find_route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -68,7 +69,7 @@ KINDS: dict[str, Kind] = {
     "option": Kind("Option not supported", (400,), "The model, or this picture, does not support an option."),
     "map": Kind("There is no map", (422,), "Nothing was found to explain: ask for JSON, or lower confidence."),
     "accept": Kind("Not acceptable", (406,), "No media type in `Accept` is available."),
-    "path": Kind("No such path", (404,), "GET /api/docs lists all requests."),
+    "path": Kind("No such path", (404, 410), "GET /api/docs lists all requests."),
     "method": Kind("Method not allowed", (405,), "`Allow` names the methods."),
     "key": Kind("A key is required", (401,), "Send it as `Authorization: Bearer` or `X-API-Key`, or sign in."),
     "role": Kind("Not allowed", (403,), "The role of whoever asks does not allow this: ask an administrator."),
@@ -309,4 +310,6 @@ def problem_responses(*statuses: int) -> dict[int | str, Json]:
 
 async def respond(request: Request, error: Exception) -> Response:
     """Answer whatever a route raises."""
+    if isinstance(error, HTTPException) and error.status_code == 404 and (gone := find_route(request.url.path)):
+        return response(ApiProblem(410, "path", gone), request.url.path)
     return response(from_exception(error), request.url.path)

@@ -35,6 +35,7 @@ from sightglass.cli.options import PROGRAM, app
 from sightglass.cli.records import deck, history, training, watch
 from sightglass.cli.server import dashboard, serve, users
 from sightglass.cli.server import settings as settings_verb
+from sightglass.common import removed
 from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine, nearest
 from sightglass.common.settings import settings
 from sightglass.explain import recipe
@@ -139,6 +140,8 @@ def _as_here(given: list[str]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default the process's own, and return its exit code; every error is one sentence."""
     given = _as_here(list(sys.argv[1:] if arguments is None else arguments))
+    if given and (sentence := removed.VERBS.get(given[0])):
+        return _fail(sentence, 2, given)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files may be bytes that are no text.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -183,6 +186,8 @@ def _say_usage(error: Any) -> str:
     """Return the sentence about wrong usage: options that contain the word first, and none that only sounds alike."""
     message = str(error.format_message()).strip()
     if wanted := getattr(error, "option_name", ""):
+        if wanted in removed.OPTIONS:
+            return removed.OPTIONS[wanted].rstrip(".")
         word = wanted.lstrip("-")
         known = {name.lstrip("-"): name for one in error.ctx.command.params for name in one.opts if name[:2] == "--"}
         meant = [name for name in known if len(word) > 2 and word in name] or nearest(word, known, cutoff=0.7)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from sightglass.common import removed
 from sightglass.common.errors import SettingProblem, did_you_mean
 from sightglass.common.files import data_folder
 
@@ -353,6 +354,15 @@ def unknown() -> list[str]:
     strangers = sorted(
         name
         for name, value in os.environ.items()
-        if name.startswith(PREFIX) and name not in names and value.strip() and not _is_of_a_service(name, value)
+        if name.startswith(PREFIX)
+        and name not in names
+        and name not in removed.SETTINGS
+        and value.strip()
+        and not _is_of_a_service(name, value)
     )
     return [f"There is no setting {name}: {did_you_mean(name, names, 'see docs/settings.md.')}" for name in strangers]
+
+
+def find_removed() -> list[str]:
+    """Return a sentence for each variable that is set and that this version no longer reads."""
+    return [sentence for name, sentence in removed.SETTINGS.items() if os.environ.get(name, "").strip()]

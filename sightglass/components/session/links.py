@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+from sightglass.common import removed
 from sightglass.components.session import state
 from sightglass.components.session.markdown import escape, shorten
 
@@ -30,6 +31,11 @@ def leave_out(name: str, value: str) -> None:
 def miss_page() -> None:
     """Note that no page is at the address."""
     _note("There is no page at this address: this is Explore.")
+
+
+def miss_removed_page(name: str) -> None:
+    """Note what to use instead of a page that was removed."""
+    _note(removed.PAGES[name])
 
 
 def say() -> None:
