@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background, explain_job, monitoring
 from sightglass.explain.phrases import plural
@@ -47,9 +46,6 @@ def begin(monitor: Monitor, way: str) -> None:
         button()
         if monitor.folder is not None and way == "server":
             monitoring.toggle()
-    page.show_refusal("have explanations monitored")
-    if not users.may_save():
-        return
     st.markdown("### Add explanations")
     for column, (title, words, code) in zip(st.columns(3, gap="medium"), _doors(monitor), strict=True):
         with column:
@@ -143,9 +139,7 @@ def progress(trial: Trial) -> None:
             f"The first half is the reference. {_end(trial)}",
             width="content",
         )
-        # A viewer monitors none.
-        draw = page.allowed_button if trial.shared else st.button
-        draw(
+        st.button(
             "Monitor your own model" if trial.shared else "Leave the trial",
             icon=":material/add_chart:" if trial.shared else ":material/logout:",
             type="tertiary",

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from sightglass import monitor
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.choices import permitted_folders
 from sightglass.components.session import state, url_state
@@ -91,10 +90,9 @@ class Chosen:
 
     @property
     def own(self) -> bool:
-        """Whether it may be written to: a permitted folder is only read, an example is everybody's, and a viewer
-        changes nothing."""
+        """Whether it may be written to: a permitted folder is only read, and an example is everybody's."""
         running = trial() if self.way == "trial" else None
-        return users.may_save() and self.way != "folder" and not (running is not None and running.shared)
+        return self.way != "folder" and not (running is not None and running.shared)
 
     @property
     def stamp(self) -> tuple[Any, ...]:

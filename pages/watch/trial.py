@@ -12,7 +12,6 @@ import numpy as np
 import streamlit as st
 
 from sightglass import explain, monitor
-from sightglass.common import users
 from sightglass.common.errors import Cancelled
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.components.session.jobs.background import Status, Task
@@ -60,8 +59,7 @@ class Trial(Task[TrialStatus]):
             per_minute=10_000,
             pictures=True,
         )
-        with users.making_example():
-            super().__init__(_run, TrialStatus(), model, options, self.monitor)
+        super().__init__(_run, TrialStatus(), model, options, self.monitor)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)

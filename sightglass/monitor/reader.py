@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.style import DEFAULTS, OPACITY
 from sightglass.explain.phrases import plural
@@ -186,7 +185,6 @@ class Reading:
         `source`: None for the trend (`since`, `until`, `model`); a path for a run's results (results.parquet,
         results.csv, or their folder); or explanations. Raises Problem if it is empty.
         """
-        users.require_saving("set a reference")
         until = aware(until)
         if source is None:
             until = until or datetime.now(UTC)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.explain.phrases import listing, plural
 from sightglass.monitor.phrases import many
@@ -278,7 +277,6 @@ def _files(folder: Path, *suffixes: str) -> list[tuple[str, int, int]]:
 
 def forget_reference(monitor: Monitor, model: str) -> None:
     """Delete a model's reference and leave the others; raise Problem if that cannot be written, or may not."""
-    users.require_saving("delete a reference")
     reference = monitor.reference()
     if reference is None or monitor.folder is None or model not in reference.models:
         return

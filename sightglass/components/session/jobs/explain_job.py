@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.common.work.turns import QUICK, SLOW
 from sightglass.components.session import page, state
@@ -67,8 +66,7 @@ def example(choices: Choices, shared: Callable[..., Run], make: Callable[[dict[s
     if not is_slow(choices.method):
         options = {"method": choices.method, **options}
     key = (choices.model.id, catalog.whose(choices.model), json.dumps(options, default=str, sort_keys=True))
-    with users.making_example():
-        made = shared(*key, partial(make, options))
+    made = shared(*key, partial(make, options))
     if made.finished() and made.status.failure is not None:
         # Tried again at the next visit; those of others stay.
         shared.clear(*key, make)  # type: ignore[attr-defined]  # Streamlit's
