@@ -16,7 +16,6 @@ from sightglass.batch import analysis
 from sightglass.components.session import history_store
 from sightglass.explain import Explainer
 from sightglass.history import History, rows, schema
-from sightglass.live import tickets
 from sightglass.monitor import Monitor, observation
 
 if TYPE_CHECKING:
@@ -85,15 +84,6 @@ def test_a_few_lines_of_a_wrong_clock_hide_none_before_them(
         monitor._trend.append(replace(one, time=start + timedelta(minutes=minutes)).line())
     seen = monitor.observations(since=start - timedelta(minutes=1))
     assert [round((found.time - start).total_seconds() / 60) for found in seen if found.time] == [0, 1, 2]
-
-
-def test_tickets_do_not_ask_the_clock(clock: list[float]) -> None:
-    ticket = tickets.issue()
-    clock[0] = 30 * DAY
-    assert tickets.valid(ticket)
-    other = tickets.issue()
-    clock[0] = -30 * DAY
-    assert tickets.valid(other)
 
 
 def test_results_from_before_1980_can_be_packed(tmp_path: Path) -> None:

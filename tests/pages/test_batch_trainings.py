@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sightglass.callbacks import watched
-from sightglass.common import users
 from tests.pages.conftest import texts
 from tests.pages.test_batch import button
 from tests.unit.callbacks.test_watcher import make_watcher, train
@@ -61,5 +60,5 @@ def test_what_failed_or_is_gone_is_a_sentence(page, trained):
 
 
 def test_nobody_sees_the_trainings_of_another(page, trained, visit):
-    opened = visit(users.User("anna@example.org", "anna", "user"))
+    opened = visit("anna@example.org")
     assert "stamps" not in texts(opened("batch"))

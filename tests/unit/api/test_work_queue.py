@@ -105,7 +105,7 @@ def test_people_are_served_in_turn_and_are_told_so() -> None:
             assert opened.wait(5)
             served.append(name)
 
-        with users.acting(users.User(name[0], "", "user")):
+        with users.acting(name[0]):
             await queue.run(work, timeout=patience(10), place=places.append)
 
     async def crowd() -> None:
@@ -128,7 +128,7 @@ def test_who_takes_all_places_gives_one_up_to_who_has_fewer() -> None:
     queue, opened = WorkQueue(workers=1, waiting=4), threading.Event()
 
     async def ask(name: str) -> str:
-        with users.acting(users.User(name[0], "", "user")):
+        with users.acting(name[0]):
             await queue.run(lambda _: opened.wait(5), timeout=patience(10))
         return name
 
@@ -140,7 +140,7 @@ def test_who_takes_all_places_gives_one_up_to_who_has_fewer() -> None:
         while queue.stats().waiting < 4:
             await asyncio.sleep(0)
         for name in "ab":
-            with users.acting(users.User(name, "", "user")):
+            with users.acting(name):
                 if name == "b":
                     queue.check()
                 else:

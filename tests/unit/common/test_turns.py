@@ -101,7 +101,7 @@ def test_who_has_most_waiting_spares_the_last_one_for_who_has_less() -> None:
 
 def _apart(turns: Turns, whose: str = "") -> Turn:
     """Return a place in the queue as another thread takes it: one that is inside passes at once."""
-    with users.acting(users.User(whose, whose, "user") if whose else users.LOCAL):
+    with users.acting(whose):
         return turns.turn().__enter__()
 
 
