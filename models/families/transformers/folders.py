@@ -11,7 +11,7 @@ import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import WeightsProblem
+from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.common.legible import legible
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise WeightsProblem where a folder names files outside of it, or code of its own."""
+    """Raise a Problem where a folder names files outside of it, or code of its own."""
     for file in sorted(folder.glob("*.index.json")):
         parts = read(file).get("weight_map")
         for name in parts.values() if isinstance(parts, dict) else ():
@@ -52,9 +52,9 @@ def check_folder(folder: Path) -> None:
     for file in CONFIGURATIONS:
         for key, value in _items(read(folder / file)):
             if key in CODE and value:
-                raise WeightsProblem(
-                    f"{folder.name} brings its own code ({key} in {file}), which is not run here: take a model "
-                    "that the library itself has."
+                raise ModelProblem(
+                    f"{folder.name} brings its own code, which is not run here ({key} in {file}): take a model that "
+                    "the library itself has."
                 )
             if not isinstance(value, str) or not value or key == UNREAD:
                 continue

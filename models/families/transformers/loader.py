@@ -252,9 +252,9 @@ def inspect(path: Path) -> TableDraft | None:
     config = read(folder / "config.json")
     if "model_type" not in config or config["model_type"] in TEXT_KINDS:
         return None
+    check_folder(folder)
     arch = _architecture(folder, config)
     weights_in(folder)
-    check_folder(folder)
     boxes = is_detector(arch)
     has_classes = _classifies(arch) or segments(arch) or boxes
     task = "segment" if segments(arch) else "detect" if boxes else "classify" if has_classes else "embed"
@@ -282,11 +282,7 @@ def _config(folder: Path) -> Json:
 
 
 def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
-    """Return the class of Transformers in a folder's configuration; raise ModelProblem for code of the folder."""
-    if "auto_map" in config:
-        raise ModelProblem(
-            f"{folder.name} brings its own code, which is not run here: take a model that Transformers itself has."
-        )
+    """Return the class of Transformers in a folder's configuration; raise ModelProblem where there is none."""
     arch = str(next(iter(config.get("architectures") or ()), ""))
     if not arch or _class(arch) is None:
         import transformers
