@@ -73,11 +73,6 @@ MENU = {
             "rule",
             "Labelled pictures: where a model goes wrong, how often, and why.",
         ),
-        "watch": (
-            "Watch",
-            "monitoring",
-            "A model in use: its confidence over time, where it looks, what has changed, and the worst cases.",
-        ),
     },
     "Show": {
         "live": (

@@ -36,7 +36,7 @@ PARTS = 10
 """After each of them the browser forgets all and comes as somebody new; memory is noted."""
 PAGES = (
     *("explore", "topk", "detect", "compare", "similarity", "cheat", "trust", "whatif"),
-    *("batch", "watch", "live", "video", "present", "history"),
+    *("batch", "live", "video", "present", "history"),
 )
 CONTROLS = "button:visible, [role=tab]:visible, [role=radio]:visible, input[type=checkbox]:visible"
 LEFT_ALONE = re.compile(r"stop|cancel|delete|remove|download|full screen|share|print", re.IGNORECASE)
@@ -120,7 +120,7 @@ def hour(seconds: float = SECONDS, models: tuple[str, ...] = ()) -> Row:
     names = [name for name in models or MODELS if catalog.available(catalog.spec(name))]
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)
-        folders = {f"SIGHTGLASS_{name}": str(folder / name.lower()) for name in ("HISTORY", "MONITOR", "BATCHES")}
+        folders = {f"SIGHTGLASS_{name}": str(folder / name.lower()) for name in ("HISTORY", "BATCHES")}
         folders |= {f"SIGHTGLASS_{name}": str(folder / name.lower()) for name in ("CLIPS", "HEATMAPS")}
         with (
             environment(SIGHTGLASS_MEMORY_MB=str(BUDGET_MB), **folders),

@@ -39,7 +39,6 @@ OTHERS = {
     "Similarity": "similarity",
     "Cheat": "cheat",
     "Batch": "batch",
-    "Monitor": "watch",
     "Live": "live",
     "Video": "video",
     "History": "history",

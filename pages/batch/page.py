@@ -23,7 +23,7 @@ from sightglass.models import catalog
 from sightglass.pages.batch import accuracy, bundled, folders, gallery, labels, slide, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
-from sightglass.pages.batch.runs import earlier, trainings
+from sightglass.pages.batch.runs import earlier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,9 +55,7 @@ def batch() -> None:
     choices, explainer = sidebar.draw()
     job = state.of(Batch).job
     with main:
-        if trainings.is_open():
-            trainings.draw(top)
-        elif job is None:
+        if job is None:
             with top:
                 _first(choices, explainer)
         elif not job.finished():
@@ -107,7 +105,6 @@ def _first(choices: Choices, explainer: Explainer) -> None:
             )
     if (chosen := earlier.choose()) is not None:
         _run(chosen)
-    trainings.choose()
     if source is None:
         with right:
             _start_button(choices, source, second, prove=prove)

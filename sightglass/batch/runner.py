@@ -127,7 +127,7 @@ def run(
     engine: str = "plain",
     address: str | None = None,
     gpus: float = 1.0,
-    watch: Callable[[Explanation], object] | None = None,
+    on_explained: Callable[[Explanation], object] | None = None,
     origin: RunOrigin | None = None,
 ) -> Summary:
     """Explain every picture of a source and write files and a table to `out`.
@@ -143,7 +143,7 @@ def run(
     of an earlier run. A run without labels takes those of the earlier one. `match`: the classes that labels mean where
     their names do not say so, none for a label that is not to count; in a local folder it is kept with the run.
     `resume`: continue an earlier run into `out`; False: start over. `progress` receives the share that is done and the
-    time left; `watch` every explanation made in this process, in any thread. `engine`: `plain`, this process; or
+    time left; `on_explained` every explanation made in this process, in any thread. `engine`: `plain`, this process; or
     `ray`, a cluster: a temporary one on this machine, or that at `address`. There `device` is each worker's, and
     `gpus` its share of a GPU. `origin`: what a person chose, where `source` is what was found of it; by default the
     source itself, if the next process can find it. It is kept with all else that the run needs to go on.
@@ -167,7 +167,7 @@ def run(
     proving = Proving(matrix, methods.sample((item.key for item in items), matrix)) if prove else None
     style = Style.parse(colormap, alpha)
     work = Work(explainer, options or {}, maps, store.put, style=style, side=side, prove=proving, seal=seal)
-    work.watch = watch
+    work.on_explained = on_explained
     work.labels = _take_labels(labels, match, store, work, items, resume=resume)
     noted = None
     if (origin := origin or facts.describe_source(source)) and (named := facts.name_model(model, origin)):

@@ -93,7 +93,7 @@ class Work:
         """Whether workers run the model at the same time."""
         self.stop = threading.Event()
         """Set to stop the run."""
-        self.watch: Callable[[Explanation], object] | None = None
+        self.on_explained: Callable[[Explanation], object] | None = None
         """Receives every explanation, in any worker's thread."""
         self.labels: RunLabels | None = None
         """What is in the pictures, under the names of the model's classes."""
@@ -190,8 +190,8 @@ class Work:
                     found[item.key] = {"key": item.key, "stamp": stamp, "problem": str(made)}
                     continue
                 stem = records.stem(item)
-                if self.watch is not None:
-                    self.watch(made)
+                if self.on_explained is not None:
+                    self.on_explained(made)
                 rows, sealed = self._test(records.rows(item, made, stem), made)
                 records.write(self.put, stem, made, self.style, self.side, sealed)
                 held = self._hold_against_labels(item, made)

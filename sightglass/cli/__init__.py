@@ -32,7 +32,7 @@ from sightglass.cli import (
 )
 from sightglass.cli.console import Console
 from sightglass.cli.options import PROGRAM, app
-from sightglass.cli.records import deck, history, training, watch
+from sightglass.cli.records import deck, history
 from sightglass.cli.server import dashboard, serve, users
 from sightglass.cli.server import settings as settings_verb
 from sightglass.common import removed
@@ -54,8 +54,6 @@ _MODULES = (
     prove,
     similarity,
     replay,
-    watch,
-    training,
     dashboard,
     serve,
     settings_verb,
@@ -89,8 +87,6 @@ sightglass replay explained/bus/recipe.json --picture bus.jpg
 sightglass models list --here
 sightglass history list plate
 sightglass deck make lies
-sightglass watch watched --since 24h
-sightglass training run --out epochs
 sightglass dashboard
 sightglass serve
 sightglass users add anna

@@ -196,25 +196,11 @@ class Settings(BaseSettings):
         "The most that the history may take, in MB of 1,000,000 bytes.",
         "the most that the history may take, in MB",
     )
-    monitor: FolderOrOff = _field(
-        lambda: data_folder("monitor"),
-        "The monitor's folder; off: nothing is monitored.",
-        shown="in the user's data folder",
-    )
-    monitor_threshold: Annotated[float, Field(ge=0, le=1)] | None = _field(
-        None,
-        "The confidence below which an explanation is odd; 0: never.",
+    save_below: Annotated[float, Field(ge=0, le=1)] = _field(
+        0.0,
+        "The score below which an answer is saved in the history under the tag unsure; 0: none is.",
         "a number from 0 to 1, such as 0.5",
-        shown="learned from the reference, else 0.5",
     )
-    monitor_per_minute: Annotated[Count, Field(ge=0)] = _field(
-        30, "Odd explanations that each process logs in a minute.", "a whole number, 0 or more"
-    )
-    monitor_mb: Positive = _field(
-        16.0, "The size of one log file, its maps counted, in MiB.", "a number of MiB above 0, such as 16"
-    )
-    monitor_keep: Annotated[Count, Field(ge=1)] = _field(8, "Log files that are kept.", "a whole number, 1 or more")
-    monitor_pictures: Yes = _field(False, "Whether the log keeps the pictures too: 1, yes, true or on.")
     access: Annotated[Literal["open", "password", "oidc", "proxy"], _from_text(str.lower)] | None = _field(
         None,
         "How people sign in: open (nobody does), password, oidc or proxy (docs/security.md).",
@@ -264,7 +250,6 @@ class Settings(BaseSettings):
     )
     api_model: str = _field("efficientnet-lite0", "The model of a request that names none.")
     api_device: str = _field("auto", "Where models are loaded: auto, cpu, cuda, cuda:N or mps.")
-    api_monitor: Yes = _field(False, "Whether explanations are monitored by default: 1, yes, true or on.")
     stop_seconds: Annotated[float, Field(ge=0, le=3600)] = _field(
         5.0, "Seconds that running work gets when a server stops.", "a number of seconds, such as 5"
     )

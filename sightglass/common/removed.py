@@ -1,19 +1,43 @@
-"""Names that this version no longer has, each with a sentence that says what to use instead.
+"""Names that this version no longer has, and what replaces them.
 
 Each table maps a name to the sentence. The sentence names the removed part and its replacement.
 """
 
 from __future__ import annotations
 
-VERBS: dict[str, str] = {}
+_UNSURE = "unsure answers are saved in History with"
+VERBS: dict[str, str] = {
+    "watch": f"The verb watch was removed: {_UNSURE} batch --save-below 0.5; history list --tag unsure lists them.",
+    "training": "The verb training was removed: docs/notebook.md shows how to explain pictures after each epoch.",
+}
 """Verbs of the command line, such as `watch`."""
-OPTIONS: dict[str, str] = {}
+OPTIONS: dict[str, str] = {
+    "--monitor": f"--monitor was removed: {_UNSURE} --save-below 0.5.",
+    "--monitor-threshold": f"--monitor-threshold was removed: {_UNSURE} --save-below 0.5.",
+}
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
+FIELDS: dict[str, str] = {
+    "monitor": "The field monitor was removed: save_below saves answers with a low score in the history.",
+}
+"""Fields of the API's requests, such as `monitor`; whichever route they are sent to."""
 ROUTES: dict[str, str] = {}
 """Paths of the API without parameters, such as `/api/monitor`; paths below one count too. The answer is 410."""
-SETTINGS: dict[str, str] = {}
+SETTINGS: dict[str, str] = {
+    f"SIGHTGLASS_{name}": f"SIGHTGLASS_{name} was removed: {_UNSURE} SIGHTGLASS_SAVE_BELOW."
+    for name in (
+        "MONITOR",
+        "MONITOR_THRESHOLD",
+        "MONITOR_PER_MINUTE",
+        "MONITOR_MB",
+        "MONITOR_KEEP",
+        "MONITOR_PICTURES",
+        "API_MONITOR",
+    )
+}
 """Environment variables, such as `SIGHTGLASS_MONITOR`. A server that finds one logs the sentence and starts."""
-PAGES: dict[str, str] = {}
+PAGES: dict[str, str] = {
+    "watch": "Watch was removed: answers below SIGHTGLASS_SAVE_BELOW are in History under the tag unsure.",
+}
 """Addresses of the dashboard, such as `watch`. The visit opens Explore with the sentence."""
 
 

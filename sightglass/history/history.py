@@ -289,6 +289,20 @@ class History:
             raise Problem(GONE)
         return rows.read_record(row)
 
+    def find(self, explanation: Explanation, index: int = 0) -> Record | None:
+        """Return the newest record of the same picture, recipe and selected map; None if there is none."""
+        if not self._store.exists:
+            return None
+        recipe = explanation.recipe
+        alike = "picture_sha256 = ? AND model = ? AND method = ?"
+        with self._store.reading() as database:
+            found = database.execute(
+                f"SELECT {rows.COLUMNS} FROM {rows.TABLES} WHERE {alike} ORDER BY n DESC",
+                (explanation.image.sha256, recipe.model, recipe.method),
+            ).fetchall()
+        records = map(rows.read_record, found)
+        return next((record for record in records if record.recipe == recipe and record.index == index), None)
+
     def annotate(
         self,
         id: str,

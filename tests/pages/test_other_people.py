@@ -22,7 +22,6 @@ from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import Image, to_jpeg
 from sightglass.history import History
 from sightglass.models import catalog
-from sightglass.monitor import default
 from sightglass.pages.video import folders
 from sightglass.pages.video.folders import ClipPlan, ClipSource
 from tests.pages.conftest import received
@@ -84,10 +83,6 @@ def _leave(base: Path) -> Left:
     record = history.keep(explanation, note="whiskers, zqxw", tags=["zqxw tag"])
     deck = history.decks.create("zqxw deck")
     UPLOADS.put(image)
-    monitor = default()
-    monitor.threshold = 1.0
-    entry = monitor.watch(explanation, source="zqxw source")
-    assert entry is not None
     photo = to_jpeg(image.pixels)
     snapshots.keep(photo, snapshots.folder(), datetime(2001, 2, 3, 4, 5, 6))
     run = users.folder(base / "batches") / "run of cats"
@@ -108,15 +103,13 @@ def _leave(base: Path) -> Left:
         "second": MODEL,
         "kept": record.id,
         "deck": deck.id,
-        "entry": entry.id,
         "find": "whiskers",
         "folder": str(run),
         "gallery": "folder",
         "gallery-folder": str(run),
-        "log-folder": str(monitor.folder),
     }
     small = history.thumbnail(record)
-    unknown = dict.fromkeys(("picture", "kept", "deck", "entry"), "0123456789abcdef") | {
+    unknown = dict.fromkeys(("picture", "kept", "deck"), "0123456789abcdef") | {
         "model": "nothing",
         "folder": str(users.folder(base / "batches", users.User("nobody", "", "user")) / "run of cats"),
     }
@@ -155,7 +148,7 @@ def photos(app: AppTest) -> AppTest:
 def test_whoever_left_it_finds_it(left: Left, visit: Any) -> None:
     """Otherwise nothing would follow from others not finding it."""
     opened = visit(ANNA)
-    for name in ("explore", "history", "present", "watch", "video"):
+    for name in ("explore", "history", "present", "video"):
         app = opened(name, **left.address)
         assert not app.exception
         assert WORD in told(app), name
@@ -181,12 +174,6 @@ def test_nobody_else_finds_it_on_any_page(left: Left, visit: Any) -> None:
     assert b"only you see it" in text
     assert WORD not in text
     assert not any(pixels in text for pixels in left.pixels)
-    # In a session that has not chosen a log yet.
-    opened = visit(BEN)
-    opened("explore")
-    app = opened("watch", log="folder", **left.address)
-    assert any("What people saved" in one for one in sentences(app))
-    assert WORD not in unquoted(told(app))
 
 
 def test_an_id_of_another_is_told_of_as_one_that_never_existed(left: Left, visit: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -23,11 +22,8 @@ from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.spec import WeightsTable
-from sightglass.monitor import Monitor, default
-from sightglass.monitor.trend import forget_reference
 from sightglass.pages.batch.job import BatchJob
 from sightglass.pages.video.job import ClipJob
-from sightglass.pages.watch.trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +41,7 @@ def made() -> Explanation:
 
 @pytest.fixture(autouse=True)
 def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    for name in ("history", "monitor", "heatmaps", "batches"):
+    for name in ("history", "heatmaps", "batches"):
         monkeypatch.setenv(f"SIGHTGLASS_{name.upper()}", str(tmp_path / name))
     monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(tmp_path / "people.sqlite3"))
     yield tmp_path
@@ -62,13 +58,11 @@ def changes(made: Explanation, folder: Path) -> dict[str, Callable[[], Any]]:
         "delete": lambda: history.delete([kept]),
         "photo": lambda: snapshots.write_unique(b"x", folder / "heatmaps", "x.jpg"),
         "batch": lambda: BatchJob(None, ()),  # type: ignore[arg-type]
-        "reference": lambda: Monitor(folder / "monitor").set_reference([made]),
-        "no reference": lambda: forget_reference(Monitor(folder / "monitor"), made.model.id),
         "clip": lambda: ClipJob(None),  # type: ignore[arg-type]
     }
 
 
-@pytest.mark.parametrize("what", ["keep", "deck", "delete", "photo", "batch", "clip", "reference", "no reference"])
+@pytest.mark.parametrize("what", ["keep", "deck", "delete", "photo", "batch", "clip"])
 def test_a_viewer_saves_and_starts_nothing(what: str, made: Explanation, stores: Path) -> None:
     with users.acting(VIEWER):
         change = changes(made, stores)[what]
@@ -85,23 +79,15 @@ def test_a_viewer_reads_what_there_is(made: Explanation, stores: Path) -> None:
         assert History(users.folder(stores / "history")).get(kept.id).id == kept.id
 
 
-def test_what_a_viewer_explains_is_not_monitored(made: Explanation, stores: Path) -> None:
-    for role, expected in (("viewer", False), ("user", True)):
-        with users.acting(users.User("vera", "Vera", role)):
-            default().watch(made)
-        assert any(path.is_file() for path in stores.glob("monitor/**/*.jsonl")) == expected
-
-
 def test_the_api_explains_for_a_viewer_and_saves_nothing(scene: Path) -> None:
     policy.install(policy.Policy("password"))
     people.add("vera", "viewer")
     headers = {"authorization": f"Bearer {people.issue_token('vera', '')}"}
     with TestClient(create(ApiRules(model="demo-cls-s"))) as client:
-        for fields, status in (({}, 200), ({"monitor": "false"}, 200), ({"monitor": "true"}, 403)):
+        for fields in ({}, {"save_below": "1"}):
             answer = client.post("/api/explain", files={"image": scene.read_bytes()}, data=fields, headers=headers)
-            assert answer.status_code == status, answer.text
-    assert answer.json()["type"] == "/api/problems/role"
-    assert "Viewers cannot have explanations monitored" in answer.json()["detail"]
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["saved"] is None
 
 
 def test_a_viewer_starts_no_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -137,15 +123,3 @@ def test_an_example_is_made_for_a_viewer_too_who_may_do_no_more_for_it() -> None
         made: Any = explain_job.example(choices, lambda *given: given[-1](), make)
         assert users.current() is VIEWER
     assert made.role == "user"
-
-
-def test_the_example_of_watch_has_something_to_show_to_a_viewer(stores: Path) -> None:
-    with users.acting(VIEWER):
-        trial = Trial(catalog.spec("demo-cls-s"), {}, shared=True)
-    end = time.monotonic() + 60
-    while not (trial.status.done or trial.finished(0.01)):
-        assert time.monotonic() < end
-    trial.cancel.set()
-    assert trial.finished(60)
-    assert trial.status.failure is None
-    assert len(trial.monitor.observations()) == trial.status.done

@@ -140,7 +140,6 @@ def folders() -> Iterator[Check]:
     at = settings()
     places = {
         "History": (at.history, "HISTORY", True),
-        "Monitor": (at.monitor, "MONITOR", False),
         "Batches": (at.batches, "BATCHES", False),
         "Heatmaps": (at.heatmaps, "HEATMAPS", False),
         "Clips": (at.clips, "CLIPS", False),
@@ -149,7 +148,7 @@ def folders() -> Iterator[Check]:
         if folder is None:
             yield Check("Folders", name, "off", f"SIGHTGLASS_{variable}=off")
         else:
-            off = ", or off" if variable in ("HISTORY", "MONITOR") else ""
+            off = ", or off" if variable == "HISTORY" else ""
             yield _folder(name, folder, f"Give SIGHTGLASS_{variable} a folder that can be written{off}", essential)
     yield _people()
     cache = "Set XDG_CACHE_HOME to a folder that can be written, or put weights into those of SIGHTGLASS_WEIGHTS"

@@ -75,11 +75,12 @@ class ServeOptions:
         cli.MODEL,
     )
     device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", cli.MODEL)
-    monitor: bool = cli.field(
-        "--monitor",
-        "Log uncertain or odd pictures with their maps for the Watch page; the pictures themselves are not saved.",
+    save_below: float | None = cli.field(
+        "--save-below SCORE",
+        "Save answers with a lower score in the history, under the tag unsure \\[none].",
         LIMITS,
-        default=False,
+        min=0,
+        max=1,
     )
 
 
@@ -119,7 +120,7 @@ def serve(options: ServeOptions) -> int:
         max_bytes=None if options.limit_mb is None else int(options.limit_mb * 2**20),
         model=options.model,
         device=options.device,
-        monitor=options.monitor or None,
+        save_below=options.save_below,
     )
     console = Console()
     listener = bound(options.host, options.port)

@@ -16,7 +16,7 @@ MIB = 2**20
 CACHES = {
     "explanations": 256,
     "uploads": 256,
-    "records": 100,
+    "records": 115,
     "pairs": 64,
     "similarities": 128,
     "pictures": 64,
@@ -25,12 +25,10 @@ CACHES = {
     "tables": 32,
     "evaluations": 24,
     "examples": 28,
-    "logs": 15,
     "stages": 16,
     "photos": 8,
     "scrambles": 8,
-    "thumbnails": 8,
-    "entries": 8,
+    "thumbnails": 16,
     "errors": 4,
     "blurs": 4,
     "seals": 1,
@@ -38,9 +36,9 @@ CACHES = {
 }
 """Explanations and uploads of all sessions, records of the history, those of two pictures, comparisons of two pictures,
 pictures encoded for the browser, pictures with their annotations, embeddings of galleries, tables of batch runs,
-evaluations of those with labels, bundled pictures, lines of the monitor's logs, decks as they are presented, maps of
-scrambled weights, small pictures (saved photos, those in the bar, logged entries of the monitor, errors), blurred ones,
-maps of other pictures to compare with, and seals; in MiB of the default total."""
+evaluations of those with labels, bundled pictures, decks as they are presented, maps of scrambled weights, small
+pictures (saved photos, those in the bar, errors), blurred ones, maps of other pictures to compare with, and seals; in
+MiB of the default total."""
 PARTS = {"models": 2048, "evidence": 256, "cache": sum(CACHES.values())}
 """Loaded models, evidence of the latest pictures, and CACHES together; in MiB of the default total. Each has a setting
 of its own, SIGHTGLASS_MODELS_MB and so on."""

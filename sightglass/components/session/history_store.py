@@ -188,7 +188,7 @@ def _save(entries: Sequence[_Entry], screen: str, view: str) -> None:
 
 
 def _keep(explanation: Explanation, index: int, screen: str, words: str) -> str:
-    if (there := _record_of(explanation, index)) is not None:
+    if (there := store().find(explanation, index)) is not None:
         return store().add_proofs(there.id, explanation).id
     return store().keep(explanation, index=index, look=look(), screen=screen, note=words).id
 
@@ -215,17 +215,11 @@ def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> 
 
 def _existing(explanation: Explanation, index: int) -> str | None:
     """Return the record of this view, whoever saved it, if it has its proofs and seals."""
-    if (there := _record_of(explanation, index)) is None:
+    if (there := store().find(explanation, index)) is None:
         return None
     sealed = [i for i, seal in enumerate(list_seals(explanation)) if seal is not None]
     whole = all(there.proof_of(i) for i in explanation.proofs) and all(there.seal_of(i) for i in sealed)
     return there.id if whole else None
-
-
-def _record_of(explanation: Explanation, index: int) -> Record | None:
-    recipe = explanation.recipe
-    alike = store().search(text=recipe.picture_name, model=recipe.model, method=recipe.method, limit=200).records
-    return next((one for one in alike if one.recipe == recipe and one.index == index), None)
 
 
 def _existing_pair(found: Similarity) -> str | None:

@@ -23,7 +23,6 @@ from sightglass.evaluation.evaluation import EvaluatedPicture
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
-from sightglass.monitor import default
 from tests.unit.test_whose import OWN
 
 if TYPE_CHECKING:
@@ -104,7 +103,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         for name, value in (
             ("ACCESS", "password"),
             ("PEOPLE", base / "people.db"),
-            ("MONITOR", base / "monitor"),
             ("BATCHES", base / "batches"),
         ):
             patched.setenv(f"SIGHTGLASS_{name}", str(value))
@@ -130,7 +128,7 @@ def clients(app: Api) -> dict[str, TestClient]:
 
 @pytest.fixture(scope="module", autouse=True)
 def left(clients: dict[str, TestClient]) -> None:
-    """What Anna leaves: a model of her own, loaded, counted, monitored with a picture of hers, and a labelled run."""
+    """What Anna leaves: a model of her own, loaded, counted, and a labelled run."""
     with users.acting(policy_user("anna")):
         (*_, table) = catalog._tables()
         run = users.folder(settings().batches) / ANNAS
@@ -141,7 +139,7 @@ def left(clients: dict[str, TestClient]) -> None:
     )
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text(OWN.format(id=ANNAS), "utf-8")
-    fields = {"image": picture(), "model": ANNAS, "name": "zqxw cat.png", "monitor": True, "top_k": 1}
+    fields = {"image": picture(), "model": ANNAS, "name": "zqxw cat.png", "top_k": 1}
     answer = clients["anna"].post("/api/explain", json=fields)
     assert answer.status_code == 200, answer.text
 
@@ -210,12 +208,3 @@ def test_the_socket_knows_only_ones_own_models(clients: dict[str, TestClient], w
             said.append({name: str(value).replace(model, "…") for name, value in socket.receive_json().items()})
     assert [one["type"] for one in said] == ["ready" if who == "anna" else "problem", "problem"]
     assert who == "anna" or said[0] == said[1]
-
-
-def test_what_is_monitored_is_in_nobody_elses_log() -> None:
-    counts = {}
-    for id_ in ROLES:
-        with users.acting(policy_user(id_)):
-            counts[id_] = [one.model for one in default().observations()]
-    assert counts == {"anna": [ANNAS], "ben": [], "cleo": []}
-    assert list(default().observations()) == []

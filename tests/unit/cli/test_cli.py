@@ -667,6 +667,18 @@ def test_batch_goes_on_where_it_was_and_names_what_it_could_not_use(call) -> Non
     assert out.splitlines()[0] == words
 
 
+def test_batch_saves_unsure_answers_in_the_history(call, monkeypatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", "kept")
+    how = ("batch", "scene.png", "--model", "demo-cls-s", "--workers", "1", "--restart", "--out", "run")
+    code, out, _ = call(*how, "--save-below", "1")
+    assert code == 0 and "1 unsure answer below 100 % in the history." in out.replace("\N{NO-BREAK SPACE}", " ")
+    assert "scene.png" in call("history", "list", "--tag", "unsure")[1]
+    assert "unsure" not in call(*how)[1]
+    monkeypatch.setenv("SIGHTGLASS_SAVE_BELOW", "0.01")
+    assert "0 unsure answers" in call(*how)[1]
+    assert "leave --engine ray out" in call(*how, "--save-below", "0.5", "--engine", "ray")[2]
+
+
 def test_batch_continues_a_run_as_it_was_begun_from_any_folder(call, monkeypatch) -> None:
     Path("photos").mkdir()
     for name in ("one", "two", "three"):

@@ -47,7 +47,6 @@ def test_what_is_broken_is_named_with_what_to_do(
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "file/history"))
     monkeypatch.setenv("SIGHTGLASS_API_QUEUE", "many")
     monkeypatch.setenv("SIGHTGLASS_QUEU", "3")
-    monkeypatch.setenv("SIGHTGLASS_MONITOR", "off")
     monkeypatch.setenv("SIGHTGLASS_API_MODEL", "resnet152")
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "nowhere"))
     monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(tmp_path / "people"))
@@ -60,7 +59,6 @@ def test_what_is_broken_is_named_with_what_to_do(
     assert "a whole number" in found["SIGHTGLASS_API_QUEUE"]["advice"]
     assert "SIGHTGLASS_API_QUEUE" in found["Unknown variable"]["advice"]
     assert "resnet152" in found["Trial"]["advice"]
-    assert found["Monitor"]["state"] == "off"
     assert found["Weights"]["state"] == "limited"
     assert "SIGHTGLASS_PEOPLE" in found["People"]["advice"]
     assert main(["doctor"]) == 1

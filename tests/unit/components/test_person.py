@@ -11,9 +11,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
 from sightglass.common import users
-from sightglass.components.session import state
-from sightglass.components.session.jobs import background, monitoring
+from sightglass.components.session.jobs import background
 from sightglass.components.views import charts
+from sightglass.history import unsure
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -80,24 +80,13 @@ def test_a_download_is_made_for_who_was_offered_it(monkeypatch: pytest.MonkeyPat
     assert offered[0]() == ANNA.id
 
 
-def test_what_is_monitored_goes_to_the_log_of_whose_session_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sightglass.monitor
-
-    class Log:
-        def watch(self, explanation: object, *, source: str) -> None:
-            seen.put((users.current().id, explanation, source))
-
-    seen: queue.Queue[tuple[str, object, str]] = queue.Queue()
-    monkeypatch.setattr(sightglass.monitor, "default", Log)
-    monkeypatch.setattr(monitoring, "AFTER", 0)
-    monkeypatch.setattr(state, "of", lambda kind: kind())
-    monitoring._queue.clear()
-    with users.acting(ANNA):
-        monitoring.note("a", "of Anna")  # type: ignore[arg-type]
-    with users.acting(BEN):
-        monitoring.note("b", "of Ben")  # type: ignore[arg-type]
-    assert seen.get(timeout=patience(10)) == (ANNA.id, "of Anna", "dashboard")
-    assert seen.get(timeout=patience(10)) == (BEN.id, "of Ben", "dashboard")
+def test_an_unsure_answer_is_saved_for_whose_session_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: queue.Queue[tuple[str, object]] = queue.Queue()
+    monkeypatch.setattr(unsure, "save_unsure", lambda explanation, below: saved.put((users.current().id, explanation)))
+    for person in (ANNA, BEN):
+        with users.acting(person):
+            unsure.save_unsure_later(person.name, 0.5)  # type: ignore[arg-type]
+    assert [saved.get(timeout=patience(10)) for _ in range(2)] == [(ANNA.id, ANNA.name), (BEN.id, BEN.name)]
 
 
 def test_work_in_a_thread_acts_for_who_started_it() -> None:

@@ -13,10 +13,8 @@ from sightglass.common import memory
 from sightglass.components.session import history_store
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.monitor import Monitor
 from sightglass.pages.batch import frames
 from sightglass.pages.present import slides
-from sightglass.pages.watch import log
 
 MB = 2**20
 
@@ -24,7 +22,7 @@ MB = 2**20
 @pytest.fixture(autouse=True)
 def empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the caches of these pages alone, so that nobody else's has to make room."""
-    every: set[ByteCache[Any]] = {frames._tables, log._lines, slides._stages}
+    every: set[ByteCache[Any]] = {frames._tables, slides._stages}
     monkeypatch.setattr(cache, "_EVERY", every)
     for one in every:
         one.clear()
@@ -78,17 +76,6 @@ def test_what_was_found_in_a_table_is_held_with_it(read: list[Any], monkeypatch:
     frames.frame("two", None, 1)
     pressed(monkeypatch)
     assert frames.odd("one", None, 1) is not found
-
-
-def test_lines_of_a_log_are_shared_and_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monitor = Monitor(tmp_path)
-    every = log.lines(monitor)
-    assert log.lines(monitor) is every
-    log.read("other", lambda: [1, 2, 3])
-    assert log._lines.nbytes == 3 * log._LINE
-    pressed(monkeypatch)
-    assert len(log._lines) == 1
-    assert log.lines(monitor) is not every
 
 
 def test_a_presented_deck_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:

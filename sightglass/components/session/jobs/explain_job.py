@@ -13,9 +13,10 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import Cancelled, Problem
+from sightglass.common.settings import settings
 from sightglass.common.work.turns import QUICK, SLOW
 from sightglass.components.session import page, state
-from sightglass.components.session.jobs import background, monitoring, presence, queue_line
+from sightglass.components.session.jobs import background, presence, queue_line
 from sightglass.components.session.jobs.background import Status, Task, Watched
 from sightglass.explain.comparison import models
 from sightglass.explain.evidence import resident
@@ -150,9 +151,11 @@ def explain(
                 return made
         _cache().put(key, made)
     page.clear_waiting()
-    _finished(image.sha256, choices.model.id, key)
-    if monitoring.on():
-        monitoring.note(key, made)
+    if _finished(image.sha256, choices.model.id, key) and (below := settings().save_below):
+        # Imported once it is needed: few servers save unsure answers.
+        from sightglass.history import unsure
+
+        unsure.save_unsure_later(made, below)
     return made
 
 
@@ -165,11 +168,14 @@ def _in_turn(explainer: Explainer, image: Image, options: dict[str, Any]) -> Exp
             return explainer(image, cancel=cancel, **options)
 
 
-def _finished(picture: str, model: str, key: Key) -> None:
+def _finished(picture: str, model: str, key: Key) -> bool:
+    """Note the last finished explanation of a picture; return whether it is another one than before."""
     finished = state.of(Running).finished
+    changed = finished.get((picture, model)) != key
     finished[picture, model] = key
     while len(finished) > MAX_FINISHED:
         del finished[next(iter(finished))]
+    return changed
 
 
 def before(choices: Choices) -> Explanation | None:
