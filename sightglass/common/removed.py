@@ -7,7 +7,12 @@ from __future__ import annotations
 
 VERBS: dict[str, str] = {}
 """Verbs of the command line, such as `watch`."""
-OPTIONS: dict[str, str] = {}
+OPTIONS: dict[str, str] = {
+    "--apart": "--apart was removed: compare two pictures, or rank a --gallery.",
+    "--visualize": "--visualize was removed: queries.csv names each query's first match, which similarity QUERY MATCH "
+    "explains.",
+    "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
+}
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
 ROUTES: dict[str, str] = {}
 """Paths of the API without parameters, such as `/api/monitor`; paths below one count too. The answer is 410."""
