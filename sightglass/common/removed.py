@@ -11,6 +11,7 @@ OPTIONS: dict[str, str] = {
     "--apart": "--apart was removed: compare two pictures, or rank a --gallery.",
     "--visualize": "--visualize was removed: queries.csv names each query's first match, which similarity QUERY MATCH "
     "explains.",
+    "--matrix": "--matrix was removed: run batch --prove once for each --method.",
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
 }
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
