@@ -125,7 +125,6 @@ else:
     from sightglass.components.page_title import page_title
     from sightglass.components.session import links, signed_in
     from sightglass.components.session.markdown import escape
-    from sightglass.components.tour import tour
 
     def to_explore() -> None:
         """The start page's own address."""
@@ -188,7 +187,5 @@ else:
         # The name takes no place, and no gap.
         with st.container(gap=None):
             page_title(pages[shown].title, links=[menu for menu, group in menu_of_all.items() if len(group) == 1])
-            if shown == "explore":
-                tour()
             with st.container():
                 current.run()

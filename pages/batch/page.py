@@ -38,14 +38,11 @@ LENSES: dict[str, tuple[str, Callable[[BatchJob], None]]] = {
     "accuracy": ("Accuracy", accuracy.draw),
     "classes": ("Mean maps", views.classes),
     "odd": ("Outliers", views.odd),
-    "methods": ("Methods", views.methods),
     "table": ("Table", views.table),
 }
-"""`methods` only where they were compared."""
 COST = (
     "The model then runs some 180 times for each map. On two busy cores that is two seconds with EfficientNet-Lite0 "
-    "instead of 0.03, and six to ten with YOLO11n. For 16 of the pictures every quick method is compared at up to "
-    "six layers, in 450 runs each."
+    "instead of 0.03, and six to ten with YOLO11n."
 )
 
 
@@ -313,7 +310,7 @@ def _draw_result(job: BatchJob) -> None:
     if not labels.draw(job):
         accuracy.line(job)
     folders.draw(job)
-    lenses = {name: label for name, (label, _) in LENSES.items() if name != "methods" or views.compare(job)}
+    lenses = {name: label for name, (label, _) in LENSES.items()}
     lens = url_state.widget(
         st.segmented_control,
         "Lens",
@@ -322,8 +319,7 @@ def _draw_result(job: BatchJob) -> None:
         key="batch-lens",
         name="lens",
         label_visibility="collapsed",
-        help="Every picture, right and wrong, each class's mean map, unusual maps, numbers; methods and layers once "
-        "maps are proved.",
+        help="Every picture, right and wrong, each class's mean map, unusual maps, numbers.",
     )
     LENSES[lens][1](job)
 

@@ -352,9 +352,6 @@ class Similar(Answer):
     )
     places: list[Places] = Field(description="For the first and the second picture, in words.")
     pairs: list[Matched]
-    seal: Seal | None = Field(
-        default=None, description="Of the first picture's map; null without a map, and unless the request asks for it."
-    )
     notes: list[str]
     context: Context | None = None
     sides: list[SimilarityMap] = Field(description="The maps of the first and of the second picture.")

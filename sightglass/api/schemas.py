@@ -262,11 +262,6 @@ class SimilarityRequest(BaseModel):
         "`npy` float32 in -1..1.",
     )
     overlay: bool = Field(default=False, description="Whether to send each picture under its map, a PNG in base64.")
-    seal: bool = Field(
-        default=False,
-        description="Whether the first picture's map is tested: does it depend on the model, matter to the score, hold "
-        "still? About 70 passes.",
-    )
     context: bool = Field(
         default=True, description="Whether to report the scores of unrelated pictures, which takes a few more passes."
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightglass.batch import accuracy, analysis, labels, matrix, output, proofs, report, runner, seals, table
+from sightglass.batch import accuracy, analysis, labels, output, proofs, report, runner, seals, table
 from sightglass.batch.earlier import facts
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
@@ -50,8 +50,6 @@ ANEW = {
     *("engine", "ray_address", "ray_gpus"),
 }
 """Options that may be given with `--continue`."""
-METHODS = 5
-"""Methods at layers that are printed."""
 MAX_PICTURES = 5_000_000
 """Pictures among which `--num-samples` chooses."""
 
@@ -92,14 +90,6 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.ModelOptions):
         "Also test each map: hide what it shows, beside other maps; columns of the table. Some 260 passes a map.",
         cli.MAP,
         default=False,
-    )
-    matrix: int = cli.field(
-        "--matrix N",
-        "With --prove: test every quick method at up to six layers on at most N pictures; 0 for none. Some 450 passes "
-        "a picture \\[16].",
-        cli.MAP,
-        default=16,
-        min=0,
     )
     labels: Path | None = cli.field(
         "--labels PATH",
@@ -165,7 +155,7 @@ def batch(
     A picture that cannot be read is reported and skipped. A run that was stopped or killed resumes when it is called
     again, or with --continue and its folder. The folder gets report.html (the pictures worth a look, on one page),
     maps/,
-    results.csv, results.parquet and problems.csv; with --prove also methods.csv. With --seal the table has columns of
+    results.csv, results.parquet and problems.csv. With --seal the table has columns of
     the tests, also for pictures that an earlier run explained without them. With --labels the answers are held against
     them: accuracy or average precision with a 95 % interval, errors by type, and why objects were missed, in
     evaluation.json, evaluation.csv and evaluation.parquet; of a segmentation IoU of each class, mean IoU and pixel
@@ -276,7 +266,6 @@ def _run(
         colormap=options.colormap,
         **_get_size_and_opacity(options),
         prove=options.prove,
-        matrix=options.matrix,
         seal=options.seal,
         labels=truth,
         match=corrections,
@@ -384,19 +373,11 @@ def _say_right(console: Console, folder: Path) -> Json:
 
 
 def _say_proved(console: Console, folder: Path) -> Json:
-    """Print how many maps are supported, and which method and layer shows most; return the same."""
-    rows, found = table.read(folder), matrix.read(folder)
+    """Print how many maps are supported; return the same."""
+    rows = table.read(folder)
     supported, proved = proofs.add_up(rows) or (0, 0)
     console.say(f"{proofs.describe_proofs(rows)}.")
-    if found is not None:
-        console.say(found.sentence)
-        console.table(matrix.HEAD, matrix.rows(found, METHODS), right=matrix.HEAD[2:])
-    best = found.best if found is not None else None
-    return {
-        "proved": proved,
-        "supported": supported,
-        "best": None if best is None else {"method": best.method, "layer": best.layer},
-    }
+    return {"proved": proved, "supported": supported}
 
 
 def _say_sealed(console: Console, folder: Path) -> Json:

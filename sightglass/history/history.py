@@ -186,13 +186,6 @@ class History:
         self._store.commit(lambda _: files, write, limit=self.limit)
         return self.get(id)
 
-    def add_pair_seal(self, id: str, found: Similarity) -> Record:
-        """Put the seal that a comparison has by now into the record that was made of it; otherwise as `add_proofs`."""
-        write = partial(rows.add_proofs, id=id, said=(), proofs={}, seals=pairs.encode_seal(found))
-        self.get(id)
-        self._store.commit(lambda _: [], write, limit=self.limit)
-        return self.get(id)
-
     def proof(self, record: Record, index: int) -> Proof | None:
         """Return the proof of a record's map as it was saved, every number exact; None if that map was not proved.
 

@@ -12,7 +12,7 @@ import streamlit as st
 from sightglass import explain
 from sightglass.common import locations
 from sightglass.common.errors import WeightsProblem
-from sightglass.components import glossary, tour
+from sightglass.components import glossary
 from sightglass.components.choices import (
     detection_options,
     image_picker,
@@ -94,7 +94,6 @@ def draw(
             options["head"] = _head(explainer)
         else:
             url_state.write("head", None)
-        tour.door()
         if locations.has_site():
             # Relative, as a proxy may show the server below a path.
             st.link_button("Documentation", "docs/", icon=":material/menu_book:", type="tertiary")

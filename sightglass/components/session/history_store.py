@@ -194,8 +194,6 @@ def _keep(explanation: Explanation, index: int, screen: str, words: str) -> str:
 
 
 def _keep_pair(pair: ComparedPair) -> str:
-    if (there := _record_of_pair(pair.found)) is not None:
-        return store().add_pair_seal(there.id, pair.found).id
     return store().keep_pair(pair.found, pair.context, ranking=pair.ranking).id
 
 
@@ -223,12 +221,7 @@ def _existing(explanation: Explanation, index: int) -> str | None:
 
 
 def _existing_pair(found: Similarity) -> str | None:
-    """Return the record of this comparison, whoever saved it, if it has its seal."""
-    there = _record_of_pair(found)
-    return there.id if there is not None and (found.known_seal is None or there.seal_of(0)) else None
-
-
-def _record_of_pair(found: Similarity) -> Record | None:
+    """Return the record of this comparison, whoever saved it."""
     query, other = found.sides
     name = query.image.name
     alike = store().search(text=name, model=found.model.id, method=found.method, limit=200).records
@@ -237,7 +230,7 @@ def _record_of_pair(found: Similarity) -> Record | None:
         if (pair := one.pair) is not None:
             there = (one.picture_sha256, one.layers, pair.sha256, pair.of, pair.preprocessing, pair.weights_sha256)
             if there == wanted:
-                return one
+                return one.id
     return None
 
 
