@@ -11,6 +11,7 @@ import streamlit as st
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, Problem
+from sightglass.common.settings import MIB
 from sightglass.components.session import history_store, reopen, state, url_state
 from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
@@ -43,7 +44,7 @@ MAX_ENTRIES = 500
 """Entries that are read; older ones are in the log's files."""
 ORDERS = {"worst": "Worst first", "newest": "Newest first"}
 LARGE = 720
-_entries: ByteCache[bytes] = ByteCache("entries", len)
+_entries: ByteCache[bytes] = ByteCache(8 * MIB, len)
 """Maps in the gallery, by folder and entry."""
 MAX_HEIGHT, MAX_WIDTH = 520, 470
 """Pixels of an entry's picture, so that the buttons below it stay in sight."""

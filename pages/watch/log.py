@@ -12,6 +12,7 @@ import streamlit as st
 from sightglass import monitor
 from sightglass.common import users
 from sightglass.common.errors import Problem
+from sightglass.common.settings import MIB
 from sightglass.components.choices import permitted_folders
 from sightglass.components.session import state, url_state
 from sightglass.explain.evidence.cache import ByteCache
@@ -38,7 +39,7 @@ MAX_LINES = 10_000
 """Lines that are read: more would take too long for a page."""
 _LINE = 2000
 """Bytes of a line in memory, or of an entry, at least."""
-_lines: ByteCache[list[Any]] = ByteCache("logs", lambda lines: _LINE * len(lines))
+_lines: ByteCache[list[Any]] = ByteCache(15 * MIB, lambda lines: _LINE * len(lines))
 """What was read of logs."""
 T = TypeVar("T")
 

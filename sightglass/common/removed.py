@@ -11,7 +11,10 @@ OPTIONS: dict[str, str] = {}
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
 ROUTES: dict[str, str] = {}
 """Paths of the API without parameters, such as `/api/monitor`; paths below one count too. The answer is 410."""
-SETTINGS: dict[str, str] = {}
+SETTINGS: dict[str, str] = {
+    "SIGHTGLASS_PROFILE": "There are no profiles any more: set SIGHTGLASS_MEMORY_MB and the container's memory limit.",
+    "SIGHTGLASS_CACHE_MB": "Small caches have fixed limits now: set SIGHTGLASS_MODELS_MB and SIGHTGLASS_EVIDENCE_MB.",
+}
 """Environment variables, such as `SIGHTGLASS_MONITOR`. A server that finds one logs the sentence and starts."""
 PAGES: dict[str, str] = {}
 """Addresses of the dashboard, such as `watch`. The visit opens Explore with the sentence."""

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from sightglass.components.choices import gallery_picker
 from sightglass.components.seal import KEY
 from sightglass.components.session import state
-from sightglass.components.session.jobs import seal_job
+from sightglass.components.session.jobs import background
 from sightglass.components.session.jobs.seal_job import Seals
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Sidebar
@@ -221,8 +221,7 @@ def test_the_method_in_the_sidebar_is_the_one_that_made_the_maps(page) -> None:
 def test_the_querys_map_has_a_seal_that_says_what_the_engine_says(page, monkeypatch) -> None:
     seal.forget()
     # The test asks once and waits, where a page goes on asking.
-    monkeypatch.setattr(seal_job, "LEASE", 600.0)
-    monkeypatch.setattr(seal_job, "ABANDONED", 600.0)
+    monkeypatch.setattr(background, "ABANDONED", 600.0)
     app = page(SCREEN, model="demo-reid", example=person_scenes.EXAMPLE)
     (data,) = received(app, "seal")
     (row,) = data["rows"]

@@ -203,7 +203,7 @@ def test_the_matrix_grows_while_it_is_made_and_stays_when_it_is_stopped(page, mo
     app.run()
     assert list(app.dataframe[0].value["bn2"]) == [0.3, 0.1] and not running.polled()
     # What comes is drawn at the next look, once.
-    monkeypatch.setattr(job, "PAUSE", 0.0)
+    running._redraw_every = 0.0
     running.partial = choice.Choice("minibus", tuple(cells))
     assert running.polled()
     app.run()
@@ -213,18 +213,6 @@ def test_the_matrix_grows_while_it_is_made_and_stays_when_it_is_stopped(page, mo
     press(app, "Start again")
     assert "Stop" in labels(app) and not app.exception and not app.error
     session(app, job.MapTestJobs).jobs["choice"][1].cancel.set()
-
-
-def test_a_test_that_no_page_polls_is_stopped_and_can_be_begun_anew(monkeypatch):
-    monkeypatch.setattr(job, "ABANDONED", -1.0)
-
-    def work(*, progress: Any, cancel: Event, partial: Any) -> None:
-        progress(0.1, "1 of 8")
-        if cancel.is_set():
-            raise Cancelled
-
-    left = job.MapTestJob(work)
-    assert left.finished(10) and left.abandoned and left.cancel.is_set()
 
 
 def test_what_is_wrong_is_said_where_the_test_was_to_be(page, monkeypatch):

@@ -61,8 +61,6 @@ def draw_marks(maps: Sequence[Sealable], every: Sequence[str] = (), *, labels: b
 
     `every`: the names of the maps in the page's panel, which a click on a mark opens; without any the marks only tell.
     """
-    # A run of the whole page is somebody's click.
-    seal_job.hold()
     if maps and settings().seal:
         _draw(maps, [*every], labels, [bool(_shows(one.known)) for one in maps])
 

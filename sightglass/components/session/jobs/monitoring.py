@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common import users
+from sightglass.common.work.progress import lower_priority
 from sightglass.components.session import page, state, url_state
-from sightglass.components.session.jobs import background
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -79,7 +79,7 @@ def _queue() -> queue.Queue[Any]:
 
 
 def _watch(waiting: queue.Queue[Any]) -> None:
-    background.lower_priority()
+    lower_priority()
     while True:
         due, user, explanation = waiting.get()
         time.sleep(max(0.0, due - time.monotonic()))
