@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.components.proof import map_test_job as job
 from sightglass.components.proof import map_tests as parts
+from sightglass.components.session.jobs import background
 from sightglass.components.session.page import SOMETHING_BROKE
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Sidebar
@@ -74,7 +75,7 @@ def until(app: AppTest, words: str) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is expected is computed while no page polls, for long on a busy machine."""
-    monkeypatch.setattr(job, "ABANDONED", 600.0)
+    monkeypatch.setattr(background, "ABANDONED", 600.0)
 
 
 @pytest.fixture

@@ -91,7 +91,8 @@ def prove(explanation: Explanation, index: int) -> tuple[Proof | None, Job[Proof
         mine = replace(explanation, proofs={})
         proofs.job = Job(partial(mine.prove, index, fillings=(FILLING, "mean")))
     job = proofs.job
-    if not job.polled() or job.cancel.is_set():
+    job.polled()
+    if not job.finished() or job.cancel.is_set():
         return job.partial, job
     # A failed job stays, so that a rerun shows the same error instead of starting it again.
     if job.status.failure is not None:
