@@ -11,7 +11,6 @@ from sightglass.components.answer_list import Row, rows
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, reopen, url_state
-from sightglass.components.session.jobs import queue_line
 from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
 from sightglass.deck import views
@@ -108,8 +107,7 @@ def _add_to_deck(current: StoryStep) -> None:
 def _current(story: str, step: Step) -> StoryStep:
     for model in (STORIES[story].cheat, STORIES[story].honest):
         sidebar.load(model)
-    with queue_line.turn():
-        return shortcut_story.story_step(story, step, url_state.memory("picture-of-story") or 0)
+    return shortcut_story.story_step(story, step, url_state.memory("picture-of-story") or 0)
 
 
 def _yours(story: str) -> None:

@@ -10,13 +10,14 @@ import numpy as np
 import streamlit as st
 
 from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.components import saving
+from sightglass.common.settings import MIB
+from sightglass.components import saving, streamlit_internals
 from sightglass.components.answer_list import Row, rows
 from sightglass.components.choices import gallery_picker, model_picker, sidebar
 from sightglass.components.patches import view as patches_view
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, state, url_state
-from sightglass.components.session.jobs import explain_job, presence, queue_line
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import exports, similar
@@ -156,9 +157,7 @@ def _settings(choices: Choices) -> dict[str, Any]:
 
 @st.cache_resource(show_spinner=False)
 def _cache() -> Any:
-    return cache.ByteCache(
-        "similarities", lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides)
-    )
+    return cache.ByteCache(128 * MIB, lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides))
 
 
 def _rank(choices: Choices, explainer: Explainer, items: tuple[Any, ...]) -> Ranking:
@@ -166,7 +165,7 @@ def _rank(choices: Choices, explainer: Explainer, items: tuple[Any, ...]) -> Ran
     ways = _preprocessing(choices)
     # Items have stamps: the same ones in the same order are the same gallery.
     key = (explainer.model.id, choices.image.sha256, tuple((item.key, item.stamp) for item in items), str(ways))
-    with explain_job.spinner(explainer), presence.visit(), queue_line.line() as show:
+    with explain_job.spinner(explainer), streamlit_internals.status_line() as show:
 
         def progress(share: float, words: str) -> None:
             if len(items) > STRIP * 2:
@@ -201,14 +200,14 @@ def _compare(choices: Choices, explainer: Explainer, ranking: Ranking, place: in
     key += (hit.item.stamp, hit.item.key, of, str(sorted(settings.items())))
     found: Similarity | None = _cache().get(key)
     if found is None:
-        with explain_job.spinner(explainer), queue_line.turn():
+        with explain_job.spinner(explainer):
             found = similarity(explainer, ranking.query, hit.item.open(), of=of, **settings)  # type: ignore[arg-type]
         _cache().put(key, found)
     return found
 
 
 def _context(choices: Choices, explainer: Explainer, found: Similarity) -> Context:
-    with st.spinner("Comparing unrelated pictures…", show_time=False), presence.visit():
+    with st.spinner("Comparing unrelated pictures…", show_time=False):
         return ranking.context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
 
 
@@ -242,7 +241,7 @@ def _patches(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
     key = (*network, *pictures, layers, str(_preprocessing(choices)))
 
     def make() -> tuple[list[PatchGrid], PatchColours]:
-        with explain_job.spinner(explainer), queue_line.turn():
+        with explain_job.spinner(explainer):
             opened = [ranking.query, *(hit.item.open() for hit in hits)]
             grids = patches.read_patches(explainer, opened, layers=layers, **_preprocessing(choices))
         return grids, patches.colour_patches(grids)

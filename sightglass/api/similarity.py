@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sightglass.api import service
 from sightglass.api.limits import check_size, raise_if_cancelled
-from sightglass.common.work.turns import QUICK
+from sightglass.common.work.progress import explanation_slot
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.similarity import ranking, similarity
 from sightglass.export import similarity_files
@@ -31,7 +31,7 @@ def compare_pictures(request: SimilarityRequest, settings: ApiRules, cancel: thr
         check_size(max(one, other, key=lambda image: image.pixels.size), 2, request)
         explainer = service.load_explainer(request.model or settings.model, settings)
         found: Similarity
-        with service.turn(QUICK, cancel):
+        with explanation_slot(cancel):
             found = similarity.similarity(explainer, one, other, of=request.of, **given)
         raise_if_cancelled(cancel)
         baseline = ranking.context(explainer, one, found.preprocessing, other=other) if request.context else None

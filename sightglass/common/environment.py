@@ -26,21 +26,6 @@ MAX_QUOTED = 80
 """Letters of a malformed value that its sentence repeats."""
 MAX_PATH, MAX_PART = 4096, 255
 """Bytes that Linux takes, and of one name in it: a longer path raises an error of its own wherever it is looked for."""
-PROFILES: dict[str, dict[str, Any]] = {
-    "small": {
-        "memory_mb": 840,
-        "models_mb": 48,
-        "evidence_mb": 0,
-        "cache_mb": 96,
-        "api_workers": 1,
-        "api_queue": 8,
-        "api_mb": 10,
-        "seal": False,
-        "own_models_mb": 128,
-    }
-}
-"""Other defaults, by the name of the profile; `small`, for one small model and the evidence of one picture, sets more
-(`sightglass/common/memory/small.py`)."""
 
 
 def _from_text(parse: Callable[[str], Any]) -> BeforeValidator:
@@ -61,12 +46,6 @@ def _exact(text: str) -> str:
     if not text.strip().isdecimal():
         raise ValueError("not a whole number")
     return text
-
-
-def _profile(text: str) -> str:
-    if (name := text.strip().lower()) not in PROFILES:
-        raise ValueError("no such profile")
-    return name
 
 
 def _folder(text: str) -> Path:
@@ -144,26 +123,20 @@ class Settings(BaseSettings):
         "Where people sign in: administrators may add models whose files run code: 1, yes, true or on.",
     )
     offline: NotNo = _field(False, "Never download: any value but 0, false or no.")
-    profile: Annotated[str | None, _from_text(_profile)] = _field(
-        None, "small: for 1 GB of memory.", "small, or leave it out"
-    )
     memory_mb: Megabytes | None = _field(
-        None, "Memory for the whole process, in MiB.", "a number of MiB, such as 4096", shown="4096"
+        None,
+        "Memory that models (a half) and evidence (a sixteenth) take their parts of, in MiB.",
+        "a number of MiB, such as 4096",
+        shown="4096",
     )
     models_mb: Megabytes | None = _field(
-        None, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048", shown="2048 of 4096"
+        None, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048", shown="half of SIGHTGLASS_MEMORY_MB"
     )
     evidence_mb: Megabytes | None = _field(
         None,
-        "Memory for the evidence of the latest pictures, in MiB.",
+        "Memory for the evidence and maps of the latest pictures, in MiB.",
         "a number of MiB, such as 256",
-        shown="256 of 4096",
-    )
-    cache_mb: Megabytes | None = _field(
-        None,
-        "Memory for all other caches together, in MiB, in fixed shares.",
-        "a number of MiB, such as 1152",
-        shown="1152 of 4096",
+        shown="a sixteenth of SIGHTGLASS_MEMORY_MB",
     )
     masks: Annotated[int, Field(ge=1), _from_text(_exact)] | None = _field(
         None,
@@ -174,7 +147,6 @@ class Settings(BaseSettings):
     seal: NotNo = _field(
         True,
         "Test each map in the background once it is shown; 0, false or no: only when somebody asks.",
-        shown="1; no with the profile small",
     )
     folders: Folders = _field((), "Folders that the dashboard may read, separated as in PATH.")
     batches: Folder = _field(Path("batches"), "Where the dashboard writes the results of batch runs.")
@@ -263,9 +235,8 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _without_blanks(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """A blank variable is one that is not set; a profile has defaults of its own."""
-        given = {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
-        return PROFILES.get(str(given.get("profile", "")).strip().lower(), {}) | given
+        """Take a blank variable for one that is not set."""
+        return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
 
     if not TYPE_CHECKING:
 

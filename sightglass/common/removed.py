@@ -28,6 +28,9 @@ FIELDS: dict[str, str] = {
 ROUTES: dict[str, str] = {}
 """Paths of the API without parameters, such as `/api/monitor`; paths below one count too. The answer is 410."""
 SETTINGS: dict[str, str] = {
+    "SIGHTGLASS_PROFILE": "There are no profiles any more: set SIGHTGLASS_MEMORY_MB and the container's memory limit.",
+    "SIGHTGLASS_CACHE_MB": "Small caches have fixed limits now: set SIGHTGLASS_MODELS_MB and SIGHTGLASS_EVIDENCE_MB.",
+} | {
     f"SIGHTGLASS_{name}": f"SIGHTGLASS_{name} was removed: {_UNSURE} SIGHTGLASS_SAVE_BELOW."
     for name in (
         "MONITOR",

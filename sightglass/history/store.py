@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from sightglass.common import users
 from sightglass.common.errors import DISK_FULL, Problem
-from sightglass.common.memory.machine import writable
+from sightglass.common.files import writable
 from sightglass.explain.phrases import megabytes
 from sightglass.history import schema
 

@@ -13,7 +13,6 @@ from PIL import Image as Pillow
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.work.turns import Turns
 from sightglass.components.choices import sidebar
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.jobs.explain_job import Running
@@ -303,21 +302,6 @@ def test_a_slow_method_can_be_stopped_and_what_is_shown_belongs_to_its_caption(p
     assert job.finished(20)
     assert "ScoreCAM" not in app.markdown[0].value
     assert len(shown(app).maps) == 5
-
-
-def test_a_slow_method_waits_for_those_of_others_and_says_how_many_they_are(page, monkeypatch):
-    turns = Turns(1)
-    monkeypatch.setattr(explain_job, "SLOW", turns)
-    with turns.turn() as others, turns.turn():
-        assert others.wait(0)
-        app = page(method="scorecam")
-        assert "ScoreCAM is running." in headline(app)
-        job = session(app, Running).job
-        until(lambda: job.status.words == "2 pictures are ahead of yours.", what=lambda: job.status.words)
-        # A session that leaves, or stops its method, gives up its place.
-        job.cancel.set()
-        assert job.finished(20)
-        assert turns.waiting == 1
 
 
 def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_screens(page, bus):

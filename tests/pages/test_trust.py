@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.components.proof import map_test_job as job
 from sightglass.components.proof import map_tests as parts
+from sightglass.components.session.jobs import background
 from sightglass.components.session.page import SOMETHING_BROKE
 from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
@@ -70,7 +71,7 @@ def until(app: AppTest, words: str) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is expected is computed while no page polls, for long on a busy machine."""
-    monkeypatch.setattr(job, "ABANDONED", 600.0)
+    monkeypatch.setattr(background, "ABANDONED", 600.0)
 
 
 @pytest.fixture
@@ -153,18 +154,6 @@ def test_a_test_can_be_stopped_and_started_again_and_ends_when_another_map_is_ch
     classes.set_value(classes.options[1]).run()
     assert begun[1].is_set() and "Change the picture slightly" in labels(app)
     assert not app.exception and not app.error
-
-
-def test_a_test_that_no_page_polls_is_stopped_and_can_be_begun_anew(monkeypatch):
-    monkeypatch.setattr(job, "ABANDONED", -1.0)
-
-    def work(*, progress: Any, cancel: Event) -> None:
-        progress(0.1, "1 of 8")
-        if cancel.is_set():
-            raise Cancelled
-
-    left = job.MapTestJob(work)
-    assert left.finished(10) and left.abandoned and left.cancel.is_set()
 
 
 def test_what_is_wrong_is_said_where_the_test_was_to_be(page, monkeypatch):

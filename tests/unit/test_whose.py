@@ -309,9 +309,7 @@ def test_the_list_of_people_names_the_folder_that_each_has_in_every_store(
 
 @pytest.mark.usefixtures("stores")
 def test_the_same_weights_under_the_same_id_are_explained_by_ones_own_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "sightglass.explain.explainer.EVIDENCE", ByteCache("evidence", lambda evidence: evidence.nbytes)
-    )
+    monkeypatch.setattr("sightglass.explain.explainer.EVIDENCE", ByteCache(2**28, lambda evidence: evidence.nbytes))
     explainers = {}
     for user, licence in ((ANNA, "Anna's own"), (BEN, "Ben's own")):
         add_model(user, "mine")

@@ -8,7 +8,6 @@ from sightglass.common import environment, logs
 from sightglass.common.access import policy
 from sightglass.common.errors import ModelProblem, SettingProblem
 from sightglass.common.legible import one_line
-from sightglass.common.memory import budget, small
 from sightglass.common.settings import settings
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
@@ -19,16 +18,15 @@ LOGGER = logging.getLogger(__name__)
 def prepare(host: str | None = "localhost", *, announce: bool = True) -> None:
     """Prepare this process for serving HTTP on an address; None: on all that the machine has.
 
-    `announce`: log who gets in, where not this machine alone. Logs a warning where memory is given to its parts that
-    there is not, and where a folder of weights or a models.toml is missing or broken. Raises SettingProblem, one
-    sentence for each variable that is malformed or unknown, or that names a model that does not exist: otherwise the
-    first request to need it would fail; and where uvicorn lacks what is needed of it.
+    `announce`: log who gets in, where not this machine alone. Logs a warning where a folder of weights or a models.toml
+    is missing or broken. Raises SettingProblem, one sentence for each variable that is malformed or unknown, or that
+    names a model that does not exist: otherwise the first request to need it would fail; and where uvicorn lacks what
+    is needed of it.
     """
     # Here, where callers expect its SettingProblem: it checks uvicorn as it is imported.
     from sightglass.api.server import uvicorn_internals
 
     environment.check()
-    small.prepare()
     try:
         catalog.spec(settings().api_model)
     except ModelProblem as problem:
@@ -38,8 +36,6 @@ def prepare(host: str | None = "localhost", *, announce: bool = True) -> None:
     catalog.log_faults()
     for folder in weights.missing_folders():
         LOGGER.warning("SIGHTGLASS_WEIGHTS names %s, which is no folder here: correct it.", one_line(str(folder)))
-    if (excess := budget.excess()) is not None:
-        LOGGER.warning("%s", excess)
     uvicorn_internals.install()
     logs.install()
     found = policy.of(host)

@@ -18,10 +18,8 @@ from sightglass.cli.doctor import packages
 from sightglass.cli.doctor.packages import Check, first_line
 from sightglass.common.access import people
 from sightglass.common.errors import Problem
+from sightglass.common.files import writable
 from sightglass.common.files.packaged import photographs
-from sightglass.common.memory import budget
-from sightglass.common.memory import machine as this_machine
-from sightglass.common.memory.machine import writable
 from sightglass.common.settings import MIB, settings
 from sightglass.explain import explainer
 from sightglass.explain.evidence import resident
@@ -54,8 +52,6 @@ LOADERS = {
     "http_service": ("Models behind HTTP", None),
 }
 """The families of models: their loaders, names for a person, and the package that each needs besides PyTorch."""
-PASSES = 1.15
-"""Share of SIGHTGLASS_MEMORY_MB that the process reaches for moments, while models run."""
 FREE_MB = 1024
 """Free disk space below which a folder is soon full."""
 CONNECT_SECONDS = 3.0
@@ -65,26 +61,7 @@ MAX_LISTED = 3
 
 
 def machine() -> Iterator[Check]:
-    """Device, memory and cores, with the limits of a container."""
-    yield from _device()
-    found = this_machine.machine()
-    limit = " (limited, as in a container)"
-    memory = f"{found.memory / MIB:,.0f} MiB{limit if 'memory' in found.limited else ''}, {found.free / MIB:,.0f} free"
-    needed = budget.total() * PASSES
-    if needed * MIB > found.memory:
-        share = int(found.memory / MIB / PASSES) // 10 * 10
-        advice = f"Set SIGHTGLASS_MEMORY_MB={share}: it may grow to about {needed:,.0f} MiB as it is set now."
-        yield Check("Machine", "Memory", "limited", memory, advice)
-    else:
-        yield Check("Machine", "Memory", "works", memory)
-    cores = f"{found.cores:g}{limit if 'cores' in found.limited else ''}"
-    if found.cores < 2:
-        yield Check("Machine", "Cores", "limited", cores, "Give it two cores or more: pages wait while a map is made.")
-    else:
-        yield Check("Machine", "Cores", "works", cores)
-
-
-def _device() -> Iterator[Check]:
+    """The device that models run on."""
     import torch
 
     name = settings().api_device
@@ -235,8 +212,6 @@ def variables() -> Iterator[Check]:
         yield Check("Settings", environment.variable(field), "broken", "malformed", sentence)
     for sentence in strangers:
         yield Check("Settings", "Unknown variable", "limited", "sets nothing", sentence)
-    if not broken and (excess := budget.excess()) is not None:
-        yield Check("Settings", "Memory", "limited", "more than there is", excess)
     if not broken and not strangers:
         count = sum(environment.variable(field) in os.environ for field in environment.Settings.model_fields)
         yield Check("Settings", "Environment", "works", f"{count} of {len(environment.Settings.model_fields)} are set")

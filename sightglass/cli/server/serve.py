@@ -17,7 +17,6 @@ from sightglass.cli.pictures import load_explainer
 from sightglass.common import logs
 from sightglass.common.access import policy
 from sightglass.common.errors import Problem
-from sightglass.common.memory import small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,7 +144,7 @@ def serve(options: ServeOptions) -> int:
 
 def _limit_threads() -> None:
     """Set threads as the dashboard does, before torch is imported: one core stays free to accept requests."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(small.threads()))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     sys.setswitchinterval(0.0005)
 
 

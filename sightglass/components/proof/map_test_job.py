@@ -11,16 +11,15 @@ import streamlit as st
 from sightglass.common.errors import Cancelled
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background
-from sightglass.components.session.jobs.background import Status, Watched
+from sightglass.components.session.jobs.background import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
+    from sightglass.common.work.progress import Progress
     from sightglass.explain import Explanation
 
-ABANDONED = 15.0
-"""Seconds after which a test that no page polls any more is stopped."""
 PATIENCE = 0.4
 """Seconds that a test may take before a progress bar is worth showing."""
 KEPT = 16
@@ -40,26 +39,11 @@ class MapTest:
     """Called with an explanation, a map's index, `progress` and `cancel`."""
 
 
-class MapTestJob(Watched[Status]):
-    """One test in a thread of its own."""
-
-    def __init__(self, work: Callable[..., Any]) -> None:
-        self.result: Any = None
-        # Not stored here: its evidence is freed when the thread ends.
-        super().__init__(self._test, Status(), work)
-
-    def _test(self, status: Status, cancel: Event, work: Callable[..., Any]) -> None:
-        def report(share: float, words: str) -> None:
-            self.report(share, words[:1].upper() + words[1:], ABANDONED)
-
-        self.result = work(progress=report, cancel=cancel)
-
-
 @dataclass
 class MapTestJobs:
     """The session's tests that run, were stopped or failed, by the name of their part, and what others found."""
 
-    jobs: dict[str, tuple[Key, MapTestJob]] = field(default_factory=dict)
+    jobs: dict[str, tuple[Key, Job[Any]]] = field(default_factory=dict)
     results: dict[Key, Any] = field(default_factory=dict)
 
     def keep(self, key: Key, result: Any) -> None:
@@ -84,7 +68,7 @@ def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool =
     job = _find_job(part, key)
 
     def start() -> None:
-        held.jobs[part.name] = (key, MapTestJob(partial(part.run, explanation, index)))
+        held.jobs[part.name] = (key, Job(partial(_run, part, explanation, index)))
 
     if job is None and begin:
         start()
@@ -111,7 +95,14 @@ def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool =
     return job.result
 
 
-def _find_job(part: MapTest, key: Key) -> MapTestJob | None:
+def _run(part: MapTest, explanation: Explanation, index: int, *, progress: Progress, cancel: Event, **_: Any) -> Any:
+    def report(share: float, words: str) -> None:
+        progress(share, words[:1].upper() + words[1:])
+
+    return part.run(explanation, index, progress=report, cancel=cancel)
+
+
+def _find_job(part: MapTest, key: Key) -> Job[Any] | None:
     """Return the job of exactly this test, if there is one; that of another map is stopped."""
     jobs = state.of(MapTestJobs).jobs
     before, job = jobs.get(part.name, ((), None))
