@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.batch import journal
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, state, url_state
@@ -82,10 +81,6 @@ def batch() -> None:
 def _first(choices: Choices, explainer: Explainer) -> None:
     """Draw the choice of pictures and, until there are some, the bundled ones as the sidebar's model explains them."""
     head = st.container(horizontal=True, vertical_alignment="center")
-    if not users.may_save():
-        page.show_refusal("have pictures of their own explained here")
-        _example(choices, explainer, head)
-        return
     source = None
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -157,8 +152,7 @@ def _example(choices: Choices, explainer: Explainer, head: DeltaGenerator) -> No
         head.markdown("## Many pictures at once")
         return
     count, done = plural(len(ready.source.items), "bundled picture"), ready.finished()
-    now = ": now choose your own" if users.may_save() else ""
-    head.markdown(f"## {count} explained{now}" if done else f"## Explaining {count}, as an example")
+    head.markdown(f"## {count} explained: now choose your own" if done else f"## Explaining {count}, as an example")
     if not done:
         background.progress(ready)
     elif ready.status.failure is not None:
@@ -206,7 +200,6 @@ def _prove() -> bool:
 
 
 def _start(source: Source, choices: Choices, second: str | None, *, prove: bool = False, resume: bool = True) -> None:
-    users.require_saving("start a batch")
     plans, folder, truth = [], pictures.scratch(), state.of(labels.ChosenLabels).truth
     for name in filter(None, (choices.model.id, second)):
         fitted = choices

@@ -36,10 +36,8 @@ _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(;[\w.=+-]{1,60}){0,4},", re.IGNORE
 
 @dataclass(frozen=True)
 class ApiRules:
-    """The limits of the server, and who may use it."""
+    """The limits of the server."""
 
-    key: str | None = None
-    """Key that requests must send, if any: SIGHTGLASS_API_KEY."""
     max_bytes: int = 20 * MIB
     """Maximum size of a picture file: SIGHTGLASS_API_MB."""
     timeout: float = 60.0
@@ -71,8 +69,6 @@ class ApiRules:
         found = settings()
         given = {name: value for name, value in given.items() if value is not None}
         # A variable that is overridden is not read, so that a malformed one does no harm.
-        if "key" not in given and found.api_key:
-            given["key"] = found.api_key.get_secret_value()
         if "max_bytes" not in given:
             given["max_bytes"] = int(found.api_mb * MIB)
         if "waiting" not in given:

@@ -9,6 +9,8 @@ _UNSURE = "unsure answers are saved in History with"
 VERBS: dict[str, str] = {
     "watch": f"The verb watch was removed: {_UNSURE} batch --save-below 0.5; history list --tag unsure lists them.",
     "training": "The verb training was removed: docs/notebook.md shows how to explain pictures after each epoch.",
+    "users": "Sightglass keeps no list of people: set SIGHTGLASS_TOKEN, or [auth] in .streamlit/secrets.toml "
+    "(docs/security.md).",
 }
 """Verbs of the command line, such as `watch`."""
 OPTIONS: dict[str, str] = {
@@ -30,6 +32,20 @@ ROUTES: dict[str, str] = {}
 SETTINGS: dict[str, str] = {
     "SIGHTGLASS_PROFILE": "There are no profiles any more: set SIGHTGLASS_MEMORY_MB and the container's memory limit.",
     "SIGHTGLASS_CACHE_MB": "Small caches have fixed limits now: set SIGHTGLASS_MODELS_MB and SIGHTGLASS_EVIDENCE_MB.",
+    "SIGHTGLASS_ACCESS": "SIGHTGLASS_ACCESS is not read any more: set SIGHTGLASS_TOKEN, [auth] in "
+    ".streamlit/secrets.toml, or SIGHTGLASS_OPEN=1.",
+    "SIGHTGLASS_PASSWORD": "SIGHTGLASS_PASSWORD is not read any more: set SIGHTGLASS_TOKEN.",
+    "SIGHTGLASS_PEOPLE": "SIGHTGLASS_PEOPLE is not read any more: name the e-mail addresses that may sign in in "
+    "SIGHTGLASS_EMAILS.",
+    "SIGHTGLASS_NEWCOMERS": "SIGHTGLASS_NEWCOMERS is not read any more: everybody whom the provider signs in gets in, "
+    "or those in SIGHTGLASS_EMAILS.",
+    "SIGHTGLASS_OIDC_CLAIM": "SIGHTGLASS_OIDC_CLAIM is not read any more: a verified e-mail "
+    "address counts, else `sub`.",
+    "SIGHTGLASS_PROXY_HEADER": "SIGHTGLASS_PROXY_HEADER is not read any more: let the proxy send SIGHTGLASS_TOKEN as "
+    "`Authorization: Bearer`.",
+    "SIGHTGLASS_PROXIES": "SIGHTGLASS_PROXIES is not read any more: set FORWARDED_ALLOW_IPS.",
+    "SIGHTGLASS_REQUESTS_PER_MINUTE": "SIGHTGLASS_REQUESTS_PER_MINUTE is not read any more: limit requests at "
+    "the proxy.",
 } | {
     f"SIGHTGLASS_{name}": f"SIGHTGLASS_{name} was removed: {_UNSURE} SIGHTGLASS_SAVE_BELOW."
     for name in (
@@ -45,6 +61,7 @@ SETTINGS: dict[str, str] = {
 """Environment variables, such as `SIGHTGLASS_MONITOR`. A server that finds one logs the sentence and starts."""
 PAGES: dict[str, str] = {
     "watch": "Watch was removed: answers below SIGHTGLASS_SAVE_BELOW are in History under the tag unsure.",
+    "account": "There are no accounts any more: docs/security.md says how to sign in.",
 }
 """Addresses of the dashboard, such as `watch`. The visit opens Explore with the sentence."""
 

@@ -7,7 +7,6 @@ import shutil
 import socket
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,7 +15,6 @@ from PIL import features
 
 from sightglass.cli.doctor import packages
 from sightglass.cli.doctor.packages import Check, first_line
-from sightglass.common.access import people
 from sightglass.common.errors import Problem
 from sightglass.common.files import writable
 from sightglass.common.files.packaged import photographs
@@ -127,23 +125,11 @@ def folders() -> Iterator[Check]:
         else:
             off = ", or off" if variable == "HISTORY" else ""
             yield _folder(name, folder, f"Give SIGHTGLASS_{variable} a folder that can be written{off}", essential)
-    yield _people()
     cache = "Set XDG_CACHE_HOME to a folder that can be written, or put weights into those of SIGHTGLASS_WEIGHTS"
     yield _folder("Downloads", weights.cache(), cache, False)
     yield _folder("Temporary files", Path(tempfile.gettempdir()), "Set TMPDIR to a folder that can be written", True)
     for folder in weights.missing_folders():
         yield Check("Folders", "Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS.")
-
-
-def _people() -> Check:
-    file = people.path()
-    try:
-        count = len(people.everybody())
-    except Problem as problem:
-        return Check("Folders", "People", "broken", f"{file} cannot be read", str(problem))
-    advice = "Give SIGHTGLASS_PEOPLE a file in a folder that can be written"
-    found = _folder("People", file.parent, advice, False)
-    return found if found.state != "works" else replace(found, found=f"{file}, {count or 'nobody'} on the list")
 
 
 def _folder(name: str, folder: Path, advice: str, essential: bool) -> Check:

@@ -88,8 +88,8 @@ def off() -> bool:
 
 
 def writable() -> bool:
-    """Return whether whose session it is may save something to History."""
-    return not off() and users.may_save()
+    """Return whether something can be saved to History."""
+    return not off()
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
@@ -250,14 +250,7 @@ def _details(ids: Sequence[str], name: str) -> None:
 
 
 def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
-    """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to.
-
-    A viewer reads them.
-    """
-    if not users.may_save():
-        st.markdown(escape(record.note) or "No note")
-        st.caption(", ".join(map(escape, record.tags)) or "No tags")
-        return
+    """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to."""
     place = f"{key}-note"
     # Also here: where the field was drawn anew meanwhile, its callback did not run.
     _save_note(ids, place)

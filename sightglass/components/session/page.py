@@ -9,11 +9,11 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common import logs, users
+from sightglass.common import logs
 from sightglass.common.errors import Problem, from_machine
 from sightglass.common.locations import PAGES
 from sightglass.components.session import links, state, url_state
@@ -193,14 +193,3 @@ def find_problem(failure: BaseException, event: str) -> Problem | None:
     found = from_machine(failure)
     LOGGER.log(logging.ERROR if found is None else logging.WARNING, event, exc_info=failure)
     return found
-
-
-def allowed_button(label: str, **more: Any) -> bool:
-    """Draw a button, as `st.button`; nothing for a viewer: what does the work checks the role again."""
-    return users.may_save() and st.button(label, **more)
-
-
-def show_refusal(what: str) -> None:
-    """Tell a viewer what is not offered, such as `start a batch`, and whom to ask; nothing to others."""
-    if not users.may_save():
-        st.caption(f":material/visibility: {users.refusal(what)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
-from sightglass.common import memory, users
+from sightglass.common import memory
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import explanation_slot
@@ -64,8 +64,7 @@ def example(choices: Choices, shared: Callable[..., Run], make: Callable[[dict[s
     if not is_slow(choices.method):
         options = {"method": choices.method, **options}
     key = (choices.model.id, catalog.whose(choices.model), json.dumps(options, default=str, sort_keys=True))
-    with users.making_example():
-        made = shared(*key, partial(make, options))
+    made = shared(*key, partial(make, options))
     if made.finished() and made.status.failure is not None:
         # Tried again at the next visit; those of others stay.
         shared.clear(*key, make)  # type: ignore[attr-defined]  # Streamlit's

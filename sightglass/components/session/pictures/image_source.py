@@ -42,7 +42,7 @@ class Pictures:
     """Size of the file that the camera took last."""
     photo: str | None = None
     """SHA-256 of a photo that is to be saved with its map."""
-    person: users.User = field(default_factory=users.current)
+    person: str = field(default_factory=users.current)
     """Whose session it is."""
 
     def opened(self, sha256: str | None) -> Image | None:
