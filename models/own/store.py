@@ -235,9 +235,7 @@ def _check_labels(into: Path, made: Toml) -> None:
     if received.is_file() and not (anywhere and Path(stated).is_absolute()):
         weights["labels"] = str(received)
     elif not anywhere:
-        raise ModelProblem(
-            f"{received.name[:MAX_NAME]} is none of the received files: drop it together with the model."
-        )
+        raise ModelProblem(f"{received.name[:MAX_NAME]} is none of the received files: drop it with the model.")
 
 
 def change(id_: str, values: Mapping[str, object]) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from sightglass import models
 from sightglass.cli import main
-from sightglass.common.access import policy
+from sightglass.common import access
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import Explainer
 from sightglass.models.families.transformers.folders import check_folder
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("SIGHTGLASS_OWN_MODELS", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
-    policy.install(policy.Policy("open"))
+    access.install(access.Access("open"))
     yield tmp_path / "store"
-    policy.install(policy.Policy())
+    access.install(access.Access())
 
 
 def small_net() -> nn.Module:
@@ -228,7 +228,7 @@ def test_class_names_are_read_from_received_files_alone(tmp_path: Path) -> None:
     into = store.receive([("net.pth", data.getvalue()), ("names.md.txt", b"a\nb\nc\nd\n")])
     draft = inspect_model(save("TorchScript", tmp_path / "net.pt"))
     for answer in (str(tmp_path / "secret.txt"), "../secret.txt"):
-        with pytest.raises(NotAllowed, match=r"secret\.txt is none of the received files"):
+        with pytest.raises(ModelProblem, match=r"secret\.txt is none of the received files"):
             store._check_labels(into, {"weights": {"labels": answer}})
     table = {**draft.table, "weights": {"labels": "names.md.txt"}}
     store._check_labels(into, table)
