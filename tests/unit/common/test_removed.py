@@ -35,5 +35,5 @@ def test_a_removed_route(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_removed_setting_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(removed.SETTINGS, "SIGHTGLASS_GONE", SENTENCE)
     monkeypatch.setenv("SIGHTGLASS_GONE", "1")
-    assert environment.find_removed() == [SENTENCE]
+    assert SENTENCE in environment.find_removed()
     assert environment.unknown() == []
