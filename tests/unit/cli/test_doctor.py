@@ -48,12 +48,10 @@ def test_what_is_broken_is_named_with_what_to_do(
     monkeypatch.setenv("SIGHTGLASS_QUEU", "3")
     monkeypatch.setenv("SIGHTGLASS_API_MODEL", "resnet152")
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "nowhere"))
-    monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(tmp_path / "people"))
-    (tmp_path / "people").write_text("no list of people, as SQLite writes it")
     code, found = _answer(capsys)
     assert code == 1
     broken = {name for name, one in found.items() if one["state"] == "broken"}
-    assert broken == {"History", "People", "SIGHTGLASS_API_QUEUE", "Trial"}
+    assert broken == {"History", "SIGHTGLASS_API_QUEUE", "Trial"}
     assert "SIGHTGLASS_HISTORY" in found["History"]["advice"]
     assert "a whole number" in found["SIGHTGLASS_API_QUEUE"]["advice"]
     assert "SIGHTGLASS_API_QUEUE" in found["Unknown variable"]["advice"]
