@@ -12,7 +12,6 @@ import streamlit as st
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.settings import MIB
 from sightglass.components import saving, seal, streamlit_internals
-from sightglass.components.answer_list import Row, rows
 from sightglass.components.choices import gallery_picker, model_picker, sidebar
 from sightglass.components.patches import view as patches_view
 from sightglass.components.saving import slides
@@ -22,6 +21,7 @@ from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import exports, panels, similar
+from sightglass.components.widgets import Row, rows
 from sightglass.explain import methods
 from sightglass.explain.evidence import cache
 from sightglass.explain.phrases import percent, plural
