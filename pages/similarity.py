@@ -13,7 +13,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.settings import MIB
 from sightglass.components import saving, seal, streamlit_internals
 from sightglass.components.choices import gallery_picker, model_picker, sidebar
-from sightglass.components.patches import view as patches_view
+from sightglass.components.patches import draw_patches
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, state, url_state
 from sightglass.components.session.jobs import explain_job, seal_job
@@ -267,7 +267,7 @@ def _patches(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
 
     grids, colours = state.latest("patches", key, make)
     digest = hashlib.sha256(repr(key).encode()).hexdigest()[:12]
-    patches_view.draw_patches(grids, colours, key=f"patches-{digest}")
+    draw_patches(grids, colours, key=f"patches-{digest}")
 
 
 def _apart(choices: Choices, explainer: Explainer, ranking: Ranking) -> SetApart | None:
