@@ -12,9 +12,9 @@ where a layer's cells look, beside where its map is drawn; `regression`: which m
 which layer they are right; `api`: the API under load, beside the dashboard's pages; `load`: twenty sessions and eight
 API clients at once; `long`: thousands of explanations in one process, and what stays behind; `hour`: the dashboard's
 memory while somebody explores everything; `small`: the dashboard in a small place; `ray`: a folder explained by one
-process, and by a cluster's workers; `drift`: how often planted drift is found;
+process, and by a cluster's workers;
 `errors`: how often the planted cause of errors is;
-`evaluation`: how long 5,000 labelled pictures take after their maps; `watching`: what watching adds to a training;
+`evaluation`: how long 5,000 labelled pictures take after their maps;
 `tasks`: what a region, a query and Integrated Gradients cost.
 """
 
@@ -308,23 +308,11 @@ def _small(options: argparse.Namespace) -> Outcome:
     return Outcome(result, small.markdown, None if options.models else small.OUT, shared=True)
 
 
-def _drift(options: argparse.Namespace) -> Outcome:
-    from benchmarks import drift
-
-    return Outcome(drift.measure(options.rounds or drift.SEEDS), drift.markdown, None if options.rounds else drift.OUT)
-
-
 def _errors(options: argparse.Namespace) -> Outcome:
     from benchmarks.errors import run
 
     result = run.errors(options.rounds or run.SEEDS, options.sets)
     return Outcome(result, run.markdown, None if options.rounds else run.OUT)
-
-
-def _watching(_: argparse.Namespace) -> Outcome:
-    from benchmarks import watching
-
-    return Outcome(watching.measure(), watching.markdown, watching.OUT)
 
 
 def _tasks(options: argparse.Namespace) -> Outcome:
@@ -368,10 +356,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "api": _api,
     "load": _load,
     "ray": _ray,
-    "drift": _drift,
     "errors": _errors,
     "evaluation": _evaluation,
-    "watching": _watching,
     "tasks": _tasks,
 }
 

@@ -13,7 +13,7 @@ from sightglass.components import painter, saving
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state
-from sightglass.components.session.jobs import explain_job, queue_line
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
@@ -118,8 +118,7 @@ def _answer(
         said = changes.sentence(original, found, edit)
     with title:
         st.markdown(f"## {escape(sidebar.add_warning(choices, said))}")
-    with queue_line.turn():
-        shown = _with_map(original, after, found)
+    shown = _with_map(original, after, found)
     with right:
         _map(original, shown, found)
     with below:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
@@ -53,7 +54,7 @@ STUDENT = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 7: 1.943, 8: 1.895}
 """The 95 % quantile of Student's t by the number of draws, for an interval of 90 % to both sides."""
 SAME = 0.9
 """The least rank correlation of a map with itself, made twice: of 154 maps of eight kinds the lowest was 0.9999999."""
-_CACHE: ByteCache[Scramble] = ByteCache("scrambles", lambda one: one.nbytes)
+_CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda one: one.nbytes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,6 @@ import numpy as np
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge, WeightsProblem
-from sightglass.common.memory import give_back
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.decode import (
     Pixels,
@@ -34,14 +33,11 @@ from sightglass.explain.picture.decode import (
     plain_jpeg,
 )
 from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from_file, many
-from sightglass.explain.picture.shrink import WHOLE
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.preprocess import MAX_CHANNELS
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
-LARGE = 30_000_000
-"""Bytes of pixels from which the memory that decoding took is given back at once."""
 PNG_LEVEL = 3
 """zlib's, of PNG: a photograph and its overlay took less than half the time of Pillow's 6, in files as large."""
 MAX_WEBP = 16_383
@@ -127,7 +123,6 @@ class Image:
         name: str | None = None,
         max_bytes: int = MAX_BYTES,
         max_pixels: int = MAX_PIXELS,
-        room: int | None = None,
     ) -> Image:
         """Decode `source` into an Image.
 
@@ -135,9 +130,7 @@ class Image:
         an https address as text, whose file is kept in the cache; bytes; a binary file or upload (read from its start);
         a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or float in 0..1; a
         tensor (1 or 3, H, W), alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2 to 16) of any
-        numbers; or an Image, which is returned as it is. Files may also be .npy, or TIFFs with many channels. `room`: a
-        file of more pixels is opened at a half, a quarter or an eighth of its width and height, and says so in its
-        notes.
+        numbers; or an Image, which is returned as it is. Files may also be .npy, or TIFFs with many channels.
 
         Raises ImageProblem for anything else and for a damaged or truncated file; TooLarge, a subclass, for more than
         `max_bytes` or `max_pixels`.
@@ -167,14 +160,12 @@ class Image:
                 else:
                     pixels, notes = from_array(numbers, title, max_pixels)
             elif (data := _read(source, title, max_bytes)).startswith(KINDS) and (
-                array := from_file(data, title, max_pixels if room is None else min(max_pixels, WHOLE))
+                array := from_file(data, title, max_pixels)
             ) is not None:
                 pixels, planes, notes = convert_array(array, title, max_pixels)
             else:
                 kind = kind_of(data, title)
-                pixels, notes = decode(lambda: header(data, kind), title, max_pixels, room)
-                if pixels.nbytes > (LARGE if room is None else room):
-                    give_back()
+                pixels, notes = decode(lambda: header(data, kind), title, max_pixels)
                 notes += frames(data, kind)
                 file = data if not notes and plain_jpeg(data, kind) else b""
         except MemoryError as error:

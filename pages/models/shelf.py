@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components import model_list
 from sightglass.components.choices import model_picker
@@ -184,7 +183,7 @@ def _row(
         speed="" if speed is None else f"{speed:,.0f} ms",
         memory="" if resident is None else megabytes(resident.nbytes),
         state="" if present else "not here",
-        buttons=tuple(buttons) if users.may_save() else (),
+        buttons=tuple(buttons),
     )
 
 
@@ -212,8 +211,6 @@ def _act(what: str, model_id: str) -> None:
         result.open_model(spec)
     elif what == "edit":
         add.show(model_id)
-    elif not users.may_save():
-        shelf.problem = users.refusal("do that")
     elif what == "unload":
         _unload(model_id)
     elif what == "measure":

@@ -42,7 +42,6 @@ class ClipJob(Task[ClipStatus]):
     ) -> None:
         """`folder`: that of an uploaded clip and its results; `keep`: of results alone. Both live as long as this
         object."""
-        users.require_saving("have a clip explained")
         self.plan, self.folder, self._keep = plan, folder, keep
         if folder is not None:
             _RUNS[users.owner(), folder.path.name] = self

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.common.work.turns import WaitingLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +41,7 @@ class Viewer:
 
     def __init__(self, loop: Loop, deliver: Callable[[FrameResult], None]) -> None:
         """`deliver` is called from the loop's thread and must not block."""
-        self._loop, self._deliver, self.owner = loop, deliver, users.owner()
+        self._loop, self._deliver = loop, deliver
         self._waiting: tuple[int, bytes, float] | None = None
         self.looker: Looker | None = None
         """Frames wait until there is one."""
@@ -99,7 +98,7 @@ class Loop:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self._viewers: set[Viewer] = set()
-        self._line: WaitingLine[Viewer] = WaitingLine()
+        self._line: deque[Viewer] = deque()
         self._thread: threading.Thread | None = None
 
     def join(self, deliver: Callable[[FrameResult], None]) -> Viewer:
@@ -127,7 +126,7 @@ class Loop:
     def ready(self, viewer: Viewer) -> None:
         """Let a viewer stand in line, once, if it is one of the loop's; called with the lock held."""
         if viewer in self._viewers and viewer not in self._line:
-            self._line.append(viewer.owner, viewer)
+            self._line.append(viewer)
             self.changed.notify()
 
     def _run(self) -> None:

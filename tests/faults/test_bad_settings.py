@@ -64,7 +64,6 @@ COMMANDS = (
     ("history", "list"),
     ("deck", "list"),
     ("users", "list"),
-    ("watch", "."),
     ("image", "a.png", "--model", "demo-cls-s", "--out", "out"),
 )
 

@@ -167,7 +167,6 @@ def masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 
 
 EXAMPLES = (
-    "sightglass.pages.watch.trial.example",
     "sightglass.pages.batch.bundled._job",
     "sightglass.pages.video.example._job",
     "sightglass.pages.errors.trial.example",

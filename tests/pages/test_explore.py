@@ -13,13 +13,13 @@ from PIL import Image as Pillow
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.work.turns import Turns
 from sightglass.components.choices import sidebar
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.jobs.explain_job import Running
 from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP, percent
+from sightglass.history import History
 from tests.pages.conftest import act, bar, headline, received, rerun_until, session, shown, texts
 from tests.servers import until
 
@@ -36,6 +36,13 @@ def test_the_first_screen_is_an_explained_picture_and_says_what_the_engine_says(
     np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
     assert len(view.maps) == 5
     assert len(app.metric) == 3
+
+
+def test_an_unsure_answer_is_saved_in_the_history(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    monkeypatch.setenv("SIGHTGLASS_SAVE_BELOW", "1")
+    assert not page().error
+    until(lambda: History().search(tag="unsure").total == 1)
 
 
 def test_another_class_by_name_becomes_a_row_and_is_in_the_address(page):
@@ -295,21 +302,6 @@ def test_a_slow_method_can_be_stopped_and_what_is_shown_belongs_to_its_caption(p
     assert job.finished(20)
     assert "ScoreCAM" not in app.markdown[0].value
     assert len(shown(app).maps) == 5
-
-
-def test_a_slow_method_waits_for_those_of_others_and_says_how_many_they_are(page, monkeypatch):
-    turns = Turns(1)
-    monkeypatch.setattr(explain_job, "SLOW", turns)
-    with turns.turn() as others, turns.turn():
-        assert others.wait(0)
-        app = page(method="scorecam")
-        assert "ScoreCAM is running." in headline(app)
-        job = session(app, Running).job
-        until(lambda: job.status.words == "2 pictures are ahead of yours.", what=lambda: job.status.words)
-        # A session that leaves, or stops its method, gives up its place.
-        job.cancel.set()
-        assert job.finished(20)
-        assert turns.waiting == 1
 
 
 def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_screens(page, bus):

@@ -15,7 +15,6 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof import seal
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.history import History
 from sightglass.pages.history import files
@@ -69,25 +68,6 @@ def test_the_pair_on_the_screen_is_saved_once(page, store):
     assert not app.get("page_link")
     pressed(app, "Save").click().run()
     assert store.search().total == 2
-
-
-def test_a_saved_pair_gets_its_seal_and_shows_it(page, store):
-    seal.forget()
-    app = page(SIMILARITY)
-    pressed(app, "Save").click().run()
-    (record,) = store.search().records
-    made = seal.Seal("bus.jpg", (seal.SealMark("model", "yes", "They do: 0.1."),))
-    bus = image_source.example("bus")
-    found = similarity(Explainer("efficientnet-lite0"), bus, gallery_picker._part(bus, gallery_picker.CLOSE["bus"]))
-    seal.remember(found.seal_key, made)
-    pressed(app, "Save").click().run()
-    (record,) = store.search().records
-    assert record.seals == (made, None)
-    seal.forget()
-    app.switch_page(SCREEN).run()
-    app.query_params["kept"] = record.id
-    app.run()
-    assert not app.exception and f"Seal: {made.line}" in texts(app)
 
 
 def test_where_the_history_is_off_nothing_can_be_saved(page, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sightglass.common import locations
 from sightglass.components import streamlit_internals
 from sightglass.components.session import links
 from tests.pages.conftest import texts
@@ -32,3 +33,13 @@ def test_an_address_without_a_page_says_so_in_our_words(page, monkeypatch: pytes
     monkeypatch.setattr(links.state, "of", lambda _: said)
     streamlit_internals._navigation.send_page_not_found(None)
     assert said.waiting == ["There is no page at this address: this is Explore."]
+
+
+def test_the_documentation_is_a_link_where_its_site_was_built(page, tmp_path, monkeypatch) -> None:
+    def sites(app) -> list[str]:
+        return [one.proto.url for one in app.get("link_button") if one.proto.label == "Documentation"]
+
+    monkeypatch.setattr(locations, "SITE", tmp_path)
+    assert sites(page()) == []
+    (tmp_path / "index.html").touch()
+    assert sites(page()) == ["docs/"]

@@ -9,7 +9,7 @@ import pytest
 
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.components.proof import payload
-from sightglass.components.session.jobs import proof_job
+from sightglass.components.session.jobs import background, proof_job
 from sightglass.components.session.jobs.proof_job import Proofs
 from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.faithfulness.prove import prove
@@ -47,7 +47,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(Explanation, "prove", few)
     # The tests wait for a proof without polling it as a page does, for long on a busy machine.
-    monkeypatch.setattr(proof_job, "ABANDONED", 600.0)
+    monkeypatch.setattr(background, "ABANDONED", 600.0)
     return proved
 
 
@@ -68,7 +68,7 @@ def test_the_panel_opens_says_what_the_engine_says_and_closes(page, bus, quick):
 
 def test_a_record_opened_on_explore_brings_its_proof(page, tmp_path, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
-    monkeypatch.setattr(proof_job, "ABANDONED", 600.0)
+    monkeypatch.setattr(background, "ABANDONED", 600.0)
     app = page(model="demo-cls-s", example="scene-1")
     app.button(key=BUTTON).click().run()
     finished(app).run().button(key="keep-explore").click().run()
@@ -200,13 +200,13 @@ def test_stop_keeps_what_there_is_and_starts_again(page, monkeypatch):
         raise Cancelled
 
     monkeypatch.setattr(Explanation, "prove", endless)
-    monkeypatch.setattr(proof_job, "ABANDONED", 600.0)
+    monkeypatch.setattr(background, "ABANDONED", 600.0)
     app = page(prove="1")
     job = session(app, Proofs).job
-    while job.proof is None:
+    while job.partial is None:
         assert not job.finished(0.05)
     shown = given(app.run())
-    assert shown["curves"] and not shown["table"] and shown["sentence"] == job.proof.sentence
+    assert shown["curves"] and not shown["table"] and shown["sentence"] == job.partial.sentence
     app.button(key="stop-proof").click().run()
     assert job.finished(10)
     assert "Stopped: 5 of 10 maps." in texts(app.run())

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.settings import settings
 from sightglass.components import seal as marks
 from sightglass.components.seal import KEY, _row
-from sightglass.components.session.jobs import seal_job
+from sightglass.components.session.jobs import background, seal_job
 from sightglass.components.session.jobs.seal_job import Seals
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import strip
@@ -34,8 +33,7 @@ DETECT = {"model": "demo-s", "example": "scene 3"}
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     seal.forget()
     # The tests wait for the marks without asking for them as a page does, for long on a busy machine.
-    monkeypatch.setattr(seal_job, "ABANDONED", 600.0)
-    monkeypatch.setattr(seal_job, "LEASE", 600.0)
+    monkeypatch.setattr(background, "ABANDONED", 600.0)
 
 
 def rows(app: AppTest) -> list[dict[str, Any]]:
@@ -120,11 +118,6 @@ def test_nonsense_from_the_browser_opens_nothing(page):
 
 
 def test_a_setting_switches_it_off(page, monkeypatch):
-    with monkeypatch.context() as patched:
-        patched.setenv("SIGHTGLASS_PROFILE", "small")
-        assert not settings().seal
-        patched.setenv("SIGHTGLASS_SEAL", "1")
-        assert settings().seal
     monkeypatch.setenv("SIGHTGLASS_SEAL", "no")
     assert rows(page(model="demo-cls-s", example="scene 1")) == []
 

@@ -12,24 +12,18 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sightglass.components.choices import gallery_picker
-from sightglass.components.seal import KEY
 from sightglass.components.session import state
-from sightglass.components.session.jobs import seal_job
-from sightglass.components.session.jobs.seal_job import Seals
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Sidebar
 from sightglass.components.views import exports
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof import seal
-from sightglass.explain.similarity import difference
 from sightglass.explain.similarity.ranking import context, rank
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.export import similarity_files
 from sightglass.models.demo import person_scenes
 from tests.conftest import PERSONS
 from tests.pages.conftest import received, session, texts
-from tests.waits import patience
 
 SCREEN = "pages/similarity.py"
 
@@ -218,47 +212,6 @@ def test_the_method_in_the_sidebar_is_the_one_that_made_the_maps(page) -> None:
     assert app.query_params["method"] in ("gradcam", ["gradcam"])
 
 
-def test_the_querys_map_has_a_seal_that_says_what_the_engine_says(page, monkeypatch) -> None:
-    seal.forget()
-    # The test asks once and waits, where a page goes on asking.
-    monkeypatch.setattr(seal_job, "LEASE", 600.0)
-    monkeypatch.setattr(seal_job, "ABANDONED", 600.0)
-    app = page(SCREEN, model="demo-reid", example=person_scenes.EXAMPLE)
-    (data,) = received(app, "seal")
-    (row,) = data["rows"]
-    assert not data["opens"] and row["label"] == "" and {mark["answer"] for mark in row["marks"]} == {""}
-    app.session_state[KEY] = {"ask": 1}
-    app.run()
-    job = session(app, Seals).job
-    assert job is None or job.finished(patience(120))
-    app.run()
-    assert not app.exception and not app.error
-    explainer = Explainer("demo-reid")
-    own = Image.open(person_scenes.draw(person_scenes.example()).pixels)
-    other = Image.open(person_scenes.draw(person_scenes.to_compare()[listed(app)[0][0]]).pixels)
-    made = similarity(explainer, own, other).known_seal
-    assert made is not None and made.whole
-    (row,) = received(app, "seal")[0]["rows"]
-    assert [(mark["answer"], mark["sentence"]) for mark in row["marks"]] == [(m.answer, m.sentence) for m in made.marks]
-
-
-def test_maps_that_do_not_depend_on_the_model_are_not_said_to_show_what_is_alike(page) -> None:
-    app = page(SCREEN, model="demo-reid", example=person_scenes.EXAMPLE)
-    assert "similar at" in texts(app) or "similar in" in texts(app)
-    explainer = Explainer("demo-reid")
-    own = Image.open(person_scenes.draw(person_scenes.example()).pixels)
-    other = Image.open(person_scenes.draw(person_scenes.to_compare()[listed(app)[0][0]]).pixels)
-    shows = "what it would show without training"
-    mark = seal.SealMark("model", "no", "They survive scrambling.", 0.54, 0.31, shows=shows)
-    seal.remember(similarity(explainer, own, other).seal_key, seal.Seal("", (mark, mark, mark)))
-    app.run()
-    assert not app.exception and not app.error
-    assert "Each map shows what it would show without training" in texts(app)
-    assert "0.54 by rank correlation; unrelated maps reach 0.31" in texts(app)
-    assert "similar at" not in texts(app) and "similar in" not in texts(app)
-    seal.forget()
-
-
 def test_a_patch_shows_what_is_like_it_here_and_there(page) -> None:
     app = page(SCREEN, parts="patches", model="demo-cls-s")
     assert not app.exception and not app.error
@@ -274,13 +227,3 @@ def test_a_patch_shows_what_is_like_it_here_and_there(page) -> None:
     app.session_state[key] = {"cell": rows * columns}
     app.run()
     assert received(app, "patches")[0]["chosen"] is None and not app.exception
-
-
-def test_what_sets_a_picture_apart_from_the_gallery_is_drawn_and_said(page) -> None:
-    app = page(SCREEN, parts="apart", model="demo-cls-s")
-    assert not app.exception and not app.error
-    assert app.markdown[0].value.startswith("## What sets ")
-    made, explainer = app.session_state["latest-apart"][1], Explainer("demo-cls-s")
-    hits = rank(explainer, made.picture.image, gallery_picker._examples_for(explainer, made.picture.image)).hits
-    assert made.references == tuple(hit.item.open().name for hit in hits) and len(hits) > 1
-    assert made.words in texts(app) and difference.MEASURED in texts(app)

@@ -29,14 +29,13 @@ OFFERED = {
     "present": {"New deck", "Open a file", "Make and open"},
     # Of these the example, at the first visit.
     "errors": set(),
-    "watch": set(),
 }
 """What people who may save and start things find on a page."""
 
 
 @pytest.fixture(autouse=True)
 def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("history", "monitor", "heatmaps", "batches", "clips"):
+    for name in ("history", "heatmaps", "batches", "clips"):
         monkeypatch.setenv(f"SIGHTGLASS_{name.upper()}", str(tmp_path / name))
 
 

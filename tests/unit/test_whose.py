@@ -30,7 +30,6 @@ from sightglass.explain.picture.image import load_bundled
 from sightglass.history import History
 from sightglass.live import tickets
 from sightglass.models import catalog
-from sightglass.monitor import default
 from sightglass.pages.batch.job import folder_for
 from sightglass.pages.batch.runs import finished
 from sightglass.pages.batch.source import Source
@@ -49,7 +48,7 @@ method = "layercam"
 channels_last = false
 weights = {{ package = "sightglass.models.demo", file = "weights/demo-cls-s.safetensors" }}
 """
-STORES = ("history", "monitor", "heatmaps", "batches", "clips")
+STORES = ("history", "heatmaps", "batches", "clips")
 
 
 @pytest.fixture
@@ -88,7 +87,6 @@ def said(ask: Callable[..., object], *given: object) -> str:
     ("name", "place"),
     [
         ("history", lambda: History().folder),
-        ("monitor", lambda: default().folder),
         ("heatmaps", snapshots.folder),
         ("batches", lambda: folder_for(Source((), "", "/pictures"), "demo-s", {}, scratch=None).parent),  # type: ignore[arg-type]
         ("clips", folders._base),
@@ -311,9 +309,7 @@ def test_the_list_of_people_names_the_folder_that_each_has_in_every_store(
 
 @pytest.mark.usefixtures("stores")
 def test_the_same_weights_under_the_same_id_are_explained_by_ones_own_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "sightglass.explain.explainer.EVIDENCE", ByteCache("evidence", lambda evidence: evidence.nbytes)
-    )
+    monkeypatch.setattr("sightglass.explain.explainer.EVIDENCE", ByteCache(2**28, lambda evidence: evidence.nbytes))
     explainers = {}
     for user, licence in ((ANNA, "Anna's own"), (BEN, "Ben's own")):
         add_model(user, "mine")

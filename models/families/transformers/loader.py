@@ -20,7 +20,7 @@ from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.embedder import Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.checkpoints.weights import forbidden_by, offline, sha256_of
+from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
 from sightglass.models.families.detr.huggingface import (
     TransformersDetector,
     check_detector,
@@ -202,7 +202,7 @@ def fetch(name: str, *patterns: str) -> Path:
     try:
         return Path(snapshot_download(name, local_files_only=offline(), allow_patterns=[*patterns]))
     except Exception as problem:
-        why = forbidden_by() if offline() else "it could not be downloaded"
+        why = FORBIDDEN if offline() else "it could not be downloaded"
         raise WeightsProblem(
             f"{name} is not on this machine and {why}: download its repository and give the folder as weights.path."
         ) from problem

@@ -7,7 +7,6 @@ import shutil
 import socket
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,12 +15,9 @@ from PIL import features
 
 from sightglass.cli.doctor import packages
 from sightglass.cli.doctor.packages import Check, first_line
-from sightglass.common.access import people
 from sightglass.common.errors import Problem
+from sightglass.common.files import writable
 from sightglass.common.files.packaged import photographs
-from sightglass.common.memory import budget
-from sightglass.common.memory import machine as this_machine
-from sightglass.common.memory.machine import writable
 from sightglass.common.settings import MIB, settings
 from sightglass.explain import explainer
 from sightglass.explain.evidence import resident
@@ -53,8 +49,6 @@ LOADERS = {
     "custom": ("Your own networks", None),
 }
 """The families of models: their loaders, names for a person, and the package that each needs besides PyTorch."""
-PASSES = 1.15
-"""Share of SIGHTGLASS_MEMORY_MB that the process reaches for moments, while models run."""
 FREE_MB = 1024
 """Free disk space below which a folder is soon full."""
 CONNECT_SECONDS = 3.0
@@ -64,26 +58,7 @@ MAX_LISTED = 3
 
 
 def machine() -> Iterator[Check]:
-    """Device, memory and cores, with the limits of a container."""
-    yield from _device()
-    found = this_machine.machine()
-    limit = " (limited, as in a container)"
-    memory = f"{found.memory / MIB:,.0f} MiB{limit if 'memory' in found.limited else ''}, {found.free / MIB:,.0f} free"
-    needed = budget.total() * PASSES
-    if needed * MIB > found.memory:
-        share = int(found.memory / MIB / PASSES) // 10 * 10
-        advice = f"Set SIGHTGLASS_MEMORY_MB={share}: it may grow to about {needed:,.0f} MiB as it is set now."
-        yield Check("Machine", "Memory", "limited", memory, advice)
-    else:
-        yield Check("Machine", "Memory", "works", memory)
-    cores = f"{found.cores:g}{limit if 'cores' in found.limited else ''}"
-    if found.cores < 2:
-        yield Check("Machine", "Cores", "limited", cores, "Give it two cores or more: pages wait while a map is made.")
-    else:
-        yield Check("Machine", "Cores", "works", cores)
-
-
-def _device() -> Iterator[Check]:
+    """The device that models run on."""
     import torch
 
     name = settings().api_device
@@ -139,7 +114,6 @@ def folders() -> Iterator[Check]:
     at = settings()
     places = {
         "History": (at.history, "HISTORY", True),
-        "Monitor": (at.monitor, "MONITOR", False),
         "Batches": (at.batches, "BATCHES", False),
         "Heatmaps": (at.heatmaps, "HEATMAPS", False),
         "Clips": (at.clips, "CLIPS", False),
@@ -148,25 +122,13 @@ def folders() -> Iterator[Check]:
         if folder is None:
             yield Check("Folders", name, "off", f"SIGHTGLASS_{variable}=off")
         else:
-            off = ", or off" if variable in ("HISTORY", "MONITOR") else ""
+            off = ", or off" if variable == "HISTORY" else ""
             yield _folder(name, folder, f"Give SIGHTGLASS_{variable} a folder that can be written{off}", essential)
-    yield _people()
     cache = "Set XDG_CACHE_HOME to a folder that can be written, or put weights into those of SIGHTGLASS_WEIGHTS"
     yield _folder("Downloads", weights.cache(), cache, False)
     yield _folder("Temporary files", Path(tempfile.gettempdir()), "Set TMPDIR to a folder that can be written", True)
     for folder in weights.missing_folders():
         yield Check("Folders", "Weights", "limited", f"{folder} is not there", "Correct SIGHTGLASS_WEIGHTS.")
-
-
-def _people() -> Check:
-    file = people.path()
-    try:
-        count = len(people.everybody())
-    except Problem as problem:
-        return Check("Folders", "People", "broken", f"{file} cannot be read", str(problem))
-    advice = "Give SIGHTGLASS_PEOPLE a file in a folder that can be written"
-    found = _folder("People", file.parent, advice, False)
-    return found if found.state != "works" else replace(found, found=f"{file}, {count or 'nobody'} on the list")
 
 
 def _folder(name: str, folder: Path, advice: str, essential: bool) -> Check:
@@ -235,8 +197,6 @@ def variables() -> Iterator[Check]:
         yield Check("Settings", environment.variable(field), "broken", "malformed", sentence)
     for sentence in strangers:
         yield Check("Settings", "Unknown variable", "limited", "sets nothing", sentence)
-    if not broken and (excess := budget.excess()) is not None:
-        yield Check("Settings", "Memory", "limited", "more than there is", excess)
     if not broken and not strangers:
         count = sum(environment.variable(field) in os.environ for field in environment.Settings.model_fields)
         yield Check("Settings", "Environment", "works", f"{count} of {len(environment.Settings.model_fields)} are set")

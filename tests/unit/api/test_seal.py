@@ -15,11 +15,8 @@ from sightglass.api.schemas import ApiRules, CompareRequest, ExplainRequest
 from sightglass.common.errors import Cancelled
 from sightglass.explain import Explainer
 from sightglass.explain.faithfulness import seal
-from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.proof.seal import QUESTIONS, Seal, SealMark, forget
-from sightglass.explain.similarity.similarity import similarity
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.demo import person_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,29 +152,3 @@ def test_it_stops_within_a_batch(scene: Path, monkeypatch: pytest.MonkeyPatch, c
     with pytest.raises(Cancelled):
         answer(made, request, rules, cancel)
     assert len(passes) == 3
-
-
-def test_two_compared_pictures_have_the_librarys_seal(client: TestClient) -> None:
-    one, other = (
-        Image.open(person_scenes.draw(picked).pixels)
-        for picked in (person_scenes.example(), person_scenes.to_compare()["twin, other top.png"])
-    )
-    body = {
-        "image": base64.b64encode(to_png(one.pixels)).decode(),
-        "other": base64.b64encode(to_png(other.pixels)).decode(),
-        "model": "demo-reid",
-        "maps": "none",
-        "context": False,
-    }
-    explainer = Explainer("demo-reid")
-    answer = client.post("/api/similarity", json={**body, "seal": True}).json()
-    found = similarity(explainer, one, other)
-    assert found.known_seal is not None
-    made = found.known_seal.summary()["marks"]
-    assert [(m["question"], m["answer"], m["value"]) for m in answer["seal"]["marks"]] == [
-        (m["question"], m["answer"], m["value"]) for m in made
-    ]
-    # Known by now, and not asked for.
-    assert client.post("/api/similarity", json=body).json()["seal"] is None
-    same = {**body, "other": body["image"], "seal": True}
-    assert client.post("/api/similarity", json=same).json()["seal"] is None

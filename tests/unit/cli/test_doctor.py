@@ -13,7 +13,6 @@ import pytest
 
 from sightglass.cli import main
 from sightglass.cli.doctor import checks, packages
-from sightglass.common.memory.machine import Machine
 
 ROOT = Path(__file__).parents[3]
 GIB = 2**30
@@ -47,7 +46,6 @@ def test_what_is_broken_is_named_with_what_to_do(
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "file/history"))
     monkeypatch.setenv("SIGHTGLASS_API_QUEUE", "many")
     monkeypatch.setenv("SIGHTGLASS_QUEU", "3")
-    monkeypatch.setenv("SIGHTGLASS_MONITOR", "off")
     monkeypatch.setenv("SIGHTGLASS_API_MODEL", "resnet152")
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "nowhere"))
     monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(tmp_path / "people"))
@@ -60,21 +58,10 @@ def test_what_is_broken_is_named_with_what_to_do(
     assert "a whole number" in found["SIGHTGLASS_API_QUEUE"]["advice"]
     assert "SIGHTGLASS_API_QUEUE" in found["Unknown variable"]["advice"]
     assert "resnet152" in found["Trial"]["advice"]
-    assert found["Monitor"]["state"] == "off"
     assert found["Weights"]["state"] == "limited"
     assert "SIGHTGLASS_PEOPLE" in found["People"]["advice"]
     assert main(["doctor"]) == 1
     assert "Broken: History" in capsys.readouterr().out
-
-
-def test_a_small_machine_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightglass.common.memory import machine
-
-    monkeypatch.setattr(machine, "machine", lambda: Machine(2 * GIB, GIB, 0.5, ("memory", "cores")))
-    found = {one.name: one for one in checks.machine()}
-    assert found["Memory"].state == found["Cores"].state == "limited"
-    assert "SIGHTGLASS_MEMORY_MB=1780:" in found["Memory"].advice
-    assert "as in a container" in found["Memory"].found
 
 
 def test_packages_that_are_missing_old_or_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

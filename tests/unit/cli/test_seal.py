@@ -13,7 +13,6 @@ from sightglass.cli.pictures import Series
 from sightglass.explain import Explainer
 from sightglass.explain.faithfulness import seal
 from sightglass.explain.phrases import plain_text
-from sightglass.explain.picture.image import load_bundled, to_png
 from sightglass.explain.proof.seal import Seal, SealMark, forget
 
 if TYPE_CHECKING:
@@ -166,24 +165,3 @@ def test_a_batch_adds_the_tests_to_its_table_also_after_a_run_without(
     assert found == {"seal": "1", "seal_model": "no", "seal_answer": "yes", "seal_still": "cannot be told"}
     page = (tmp_path / "explained/scene/report.html").read_text("utf-8")
     assert "Maps that fail a test" in page and "does not depend on the model" in page
-
-
-def test_two_pictures_are_sealed_and_a_folder_of_queries_is_not(call: Callable[..., tuple[int, str]]) -> None:
-    Path("other.png").write_bytes(to_png(load_bundled("scene 1").pixels))
-    words = ("similarity", "scene.png", "other.png", "--model", "demo-cls-s", "--out", "out")
-    assert call(*words, "--json")[0] == 0 and json.loads(Path("out/similarity.json").read_text())["seal"] is None
-    code, said = call(*words, "--seal")
-    made = json.loads(Path("out/similarity.json").read_text())["seal"]
-    assert code == 0 and [mark["question"] for mark in made["marks"]] == ["model", "answer", "still"]
-    assert f"{made['target']}: " in said and all(
-        plain_text(mark["sentence"]) in said for mark in made["marks"] if mark["answer"] != "yes"
-    )
-    forget()
-    # The pictures of a gallery whose maps are drawn are sealed one by one.
-    code, said = call(
-        "similarity", "scene.png", "--gallery", "out", "--model", "demo-cls-s", "--seal", "--top", "1", "--json"
-    )
-    answer = json.loads(said)
-    assert code == 0 and answer["top"][0]["seal"]["target"] == "scene.png"
-    code, said = call("similarity", "out", "--gallery", "out", "--model", "demo-cls-s", "--seal")
-    assert code == 2

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sightglass.cli import main
-from sightglass.common import environment
+from sightglass.common import environment, removed
 from sightglass.common.environment import Settings, describe_default, variable
 from sightglass.common.errors import SettingProblem
 from sightglass.common.settings import settings
@@ -23,14 +23,10 @@ MALFORMED = {
     "memory_mb": ("4 GB", "-1"),
     "models_mb": ("2GB", "-1", "nan", "inf"),
     "evidence_mb": ("much", "-1"),
-    "cache_mb": ("much", "-1"),
     "masks": ("many", "0", "-3", "1.5"),
     "history_mb": ("much", "0", "-1", "1e9", "inf"),
-    "monitor_threshold": ("half", "-0.1", "1.1", "nan"),
-    "monitor_per_minute": ("often", "-1", "inf"),
-    "monitor_mb": ("big", "0"),
+    "save_below": ("half", "-0.1", "1.1", "nan"),
     "own_models_mb": ("big", "0"),
-    "monitor_keep": ("all", "0"),
     "requests_per_minute": ("often", "-1", "inf"),
     "api_mb": ("many", "0", "inf"),
     "api_timeout": ("soon", "0", "nan", "inf"),
@@ -85,15 +81,13 @@ def test_variables_are_read_whenever_they_change(monkeypatch: pytest.MonkeyPatch
     assert settings().api_hosts == ("one.example", "two.example")
     monkeypatch.setenv("SIGHTGLASS_API_WORKERS", "2.7")
     assert settings().api_workers == 2
-    for text, pictures in (("on", True), ("TRUE", True), ("2", False), ("no", False)):
-        monkeypatch.setenv("SIGHTGLASS_MONITOR_PICTURES", text)
-        assert settings().monitor_pictures is pictures
+    for text, runs_code in (("on", True), ("TRUE", True), ("2", False), ("no", False)):
+        monkeypatch.setenv("SIGHTGLASS_MODEL_CODE", text)
+        assert settings().model_code is runs_code
 
 
-@pytest.mark.parametrize("field", ["history", "monitor"])
-def test_a_folder_is_named_or_off_or_among_the_users_data(
-    field: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_folder_is_named_or_off_or_among_the_users_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    field = "history"
     monkeypatch.setenv(variable(field), "off")
     assert getattr(settings(), field) is None
     monkeypatch.setenv(variable(field), str(tmp_path))
@@ -128,7 +122,7 @@ def test_settings_are_read_in_one_place() -> None:
     }
     known = {variable(field) for field in Settings.model_fields}
     named = {name for text in texts.values() for name in re.findall(r"\bSIGHTGLASS_[A-Z_]*[A-Z]\b", text)}
-    assert named <= known
+    assert named <= known | set(removed.SETTINGS)
 
 
 def test_reading_them_takes_nothing_that_is_slow_to_import() -> None:

@@ -504,19 +504,13 @@ def test_byte_cache_asks_sizes_again_when_something_is_added() -> None:
     assert len(cache) == 2
 
 
-def test_what_caches_evict_is_given_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[int] = []
-    monkeypatch.setattr("sightglass.common.memory.give_back", lambda: given.append(1))
-    monkeypatch.setattr("sightglass.explain.evidence.cache._EVICTED", type(cache._EVICTED)())
-    first: ByteCache[bytearray] = ByteCache(100, lambda value: len(value) << 20)
-    second: ByteCache[bytearray] = ByteCache(100, lambda value: len(value) << 20)
-    for number in (1, 2, 3):
-        first.put(number, bytearray(20))
-        assert given == []
-        second.put(number, bytearray(20))
-    assert given == [1], "80 MiB from both caches together"
-    first.put(4, bytearray(20))
-    assert given == [1], "20 MiB since then"
+def test_where_memory_runs_out_caches_are_dropped_but_what_only_its_owner_has() -> None:
+    maps: ByteCache[bytes] = ByteCache(100, len)
+    uploads: ByteCache[bytes] = ByteCache(lambda: 100, len, disposable=False)
+    for one in (maps, uploads):
+        one.put("a", b"a")
+    cache.clear_all()
+    assert (len(maps), len(uploads)) == (0, 1)
 
 
 def test_evidence_is_held_within_its_budget(explainer: Explainer, crops: list[Image], monkeypatch: Any) -> None:

@@ -16,9 +16,9 @@ from sightglass.deck import making
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.comparison.same_target import same_target
+from sightglass.history.unsure import best_score
 from sightglass.models.adapter import Prediction
 from sightglass.models.demo.scenes import draw, sample
-from sightglass.monitor.observation import observe
 from sightglass.pages.history.record import tell_score
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def explained() -> Explanation:
     return Explainer("demo-seg")(draw(sample(0, task="segment", held_out=True)).pixels)
 
 
-def test_the_monitor_does_not_take_a_small_region_for_an_unsure_answer() -> None:
-    assert observe(explained()).confidence is None
+def test_a_small_region_is_no_unsure_answer() -> None:
+    assert best_score(explained()) is None
 
 
 def test_a_slide_has_no_bars_of_how_sure_it_is() -> None:

@@ -7,7 +7,6 @@ import json
 import shlex
 import sqlite3
 import zipfile
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from sightglass.cli import main
 from sightglass.explain import Explainer, Problem
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item
-from sightglass.explain.proof.seal import Seal, SealMark, forget, remember
 from sightglass.explain.similarity.ranking import Context, Ranking, context, rank
 from sightglass.explain.similarity.similarity import Similarity, similarity
 from sightglass.export import similarity_files
@@ -216,39 +214,3 @@ def test_the_command_makes_the_same_maps_again(
     again = np.load(tmp_path / "again" / "maps.npz")
     np.testing.assert_array_equal(again["query"], made[0].query.padded)
     np.testing.assert_array_equal(again["gallery"], made[0].gallery.padded)
-
-
-@pytest.fixture
-def seal(made: tuple[Similarity, Context, Ranking]) -> Iterator[Seal]:
-    """The seal of the pair, which takes no pass here and is made only once it is remembered."""
-    forget()
-    yield Seal(made[0].query.image.name, (SealMark("model", "yes", "It does.", 0.1 + 0.2, 0.3),))
-    forget()
-
-
-def test_a_record_has_the_seal_of_its_pair(
-    history: History, made: tuple[Similarity, Context, Ranking], seal: Seal, tmp_path: Path
-) -> None:
-    assert keep(history, made).seals == ()
-    remember(made[0].seal_key, seal)
-    record = keep(history, made)
-    assert record.seals == (seal, None)
-    forget()
-    # Also in another process, and in the record's files.
-    found = history.similarity(record)
-    assert found.known_seal == seal and "--seal" in shlex.split(command(record))
-    files = dict(history.export([record.id]))
-    said = {name.rpartition("/")[2]: json.loads(data) for name, data in files.items() if name.endswith(".json")}
-    assert said["similarity.json"]["seal"] == said["record.json"]["seals"][0] == json.loads(json.dumps(seal.summary()))
-
-
-def test_a_pair_that_was_saved_before_its_seal_gets_it(
-    history: History, made: tuple[Similarity, Context, Ranking], seal: Seal
-) -> None:
-    record = keep(history, made)
-    remember(made[0].seal_key, seal)
-    assert history.add_pair_seal(record.id, made[0]).seals == (seal, None)
-    assert history.similarity(history.get(record.id)).known_seal == seal
-    forget()
-    # A later one without a seal leaves it.
-    assert history.add_pair_seal(record.id, made[0]).seals == (seal, None)

@@ -16,8 +16,8 @@ from torch import nn
 
 from sightglass import models
 from sightglass.cli import main
-from sightglass.common.access import policy
-from sightglass.common.errors import ModelProblem, NotAllowed, Problem
+from sightglass.common import access
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import Explainer
 from sightglass.models.families.transformers.folders import check_folder
 from sightglass.models.inspect import TRUST, inspect_model
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("SIGHTGLASS_OWN_MODELS", str(tmp_path / "store"))
     monkeypatch.chdir(tmp_path)
-    policy.install(policy.Policy("open"))
+    access.install(access.Access("open"))
     yield tmp_path / "store"
-    policy.install(policy.Policy())
+    access.install(access.Access())
 
 
 def small_net() -> nn.Module:
@@ -106,7 +106,7 @@ def test_a_file_that_torch_evaluates_is_opened_by_nobody_who_does_not_trust_it(
     assert store.runs_code(draft, {})
     for setting in ("no", "yes"):
         monkeypatch.setenv("SIGHTGLASS_MODEL_CODE", setting)
-        with pytest.raises(NotAllowed if setting == "no" else ModelProblem, match=r"runs code|do you trust"):
+        with pytest.raises(ModelProblem, match=r"runs code|do you trust"):
             store.register(into, draft, {TRUST: "yes"} if setting == "no" else {})
     assert not (tmp_path / "ran").exists()
 
@@ -228,7 +228,7 @@ def test_class_names_are_read_from_received_files_alone(tmp_path: Path) -> None:
     into = store.receive([("net.pth", data.getvalue()), ("names.md.txt", b"a\nb\nc\nd\n")])
     draft = inspect_model(save("TorchScript", tmp_path / "net.pt"))
     for answer in (str(tmp_path / "secret.txt"), "../secret.txt"):
-        with pytest.raises(NotAllowed, match=r"secret\.txt is none of the received files"):
+        with pytest.raises(ModelProblem, match=r"secret\.txt is none of the received files"):
             store._check_labels(into, {"weights": {"labels": answer}})
     table = {**draft.table, "weights": {"labels": "names.md.txt"}}
     store._check_labels(into, table)
