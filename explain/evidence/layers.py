@@ -68,7 +68,7 @@ def stages(resident: Resident) -> tuple[ModelStage, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LayerChoices:
-    """The layers that are offered by name; empty for a model without layers (an exported file, a service)."""
+    """The layers that are offered by name; empty for a model without layers (some exported files)."""
 
     layers: tuple[Layer, ...]
     """In the order of execution."""

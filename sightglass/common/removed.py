@@ -65,6 +65,12 @@ PAGES: dict[str, str] = {
 }
 """Addresses of the dashboard, such as `watch`. The visit opens Explore with the sentence."""
 
+LOADERS: dict[str, str] = dict.fromkeys(
+    ("http_service", "endpoint"),
+    "asks a detector behind an HTTP address, which was removed: export the detector to ONNX or OpenVINO.",
+)
+"""Loaders in a models.toml, whose sentence goes on after the model's name."""
+
 
 def find_route(path: str) -> str | None:
     """Return the sentence for a removed path of the API, or None."""

@@ -76,11 +76,7 @@ def test_a_batch_is_read_and_has_nothing_left_to_do(tmp_path: Path) -> None:
 def test_loaders_by_their_former_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(FORMER / "models.toml"))
     known = catalog.catalog()
-    assert [known[name].loader for name in ("plain", "small vit", "elsewhere")] == [
-        "torchvision.classifiers",
-        "timm",
-        "http_service",
-    ]
+    assert [known[name].loader for name in ("plain", "small vit")] == ["torchvision.classifiers", "timm"]
     assert load(known["plain"]).labels[0].startswith("tench")
 
 

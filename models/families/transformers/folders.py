@@ -44,11 +44,11 @@ def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
 
 def check_folder(folder: Path) -> None:
     """Raise a Problem where a folder names files outside of it, or code of its own."""
-    for file in sorted(folder.glob("*.index.json")):
-        parts = read(file).get("weight_map")
-        for name in parts.values() if isinstance(parts, dict) else ():
-            if not _is_plain(name):
-                raise _refuse(folder, file.name, name)
+    for index in sorted(folder.glob("*.index.json")):
+        parts = read(index).get("weight_map")
+        for part in parts.values() if isinstance(parts, dict) else ():
+            if not _is_plain(part):
+                raise _refuse(folder, index.name, part)
     for file in CONFIGURATIONS:
         for key, value in _items(read(folder / file)):
             if key in CODE and value:

@@ -47,7 +47,6 @@ LOADERS = {
     "osnet": ("OSNet", None),
     "promptsg": ("PromptSG", None),
     "custom": ("Your own networks", None),
-    "http_service": ("Models behind HTTP", None),
 }
 """The families of models: their loaders, names for a person, and the package that each needs besides PyTorch."""
 FREE_MB = 1024
