@@ -49,7 +49,6 @@ def sides(app) -> list[str]:
 
 
 def test_the_pair_on_the_screen_is_saved_once_and_gets_its_seal(page, store):
-    seal.forget()
     app = page(SIMILARITY)
     pressed(app, "Save").click().run()
     assert not app.exception and not app.error
