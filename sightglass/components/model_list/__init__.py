@@ -35,7 +35,6 @@ class ModelRow:
     layer: str
     record: str
     """What tests found about its default method."""
-    speed: str
     memory: str
     state: str
     """Whether its weights are here."""
