@@ -124,9 +124,9 @@ if script_context() is None:
     app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
 else:
     from sightglass.common import removed
-    from sightglass.components.page_title import page_title
     from sightglass.components.session import links, signed_in
     from sightglass.components.session.markdown import escape
+    from sightglass.components.widgets import page_title
 
     def to_explore() -> None:
         """The start page's own address."""

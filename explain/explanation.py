@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.door import above
 from sightglass.common.errors import ModelProblem
+from sightglass.common.lazy import above
 from sightglass.explain.evidence import batched_pass
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.targets import UNSHOWN, decode, resolve, unshown

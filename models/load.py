@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.door import above
 from sightglass.common.errors import Cancelled, ModelProblem, Problem
+from sightglass.common.lazy import above
 
 if TYPE_CHECKING:
     from sightglass.models.adapter import Adapter, Progress

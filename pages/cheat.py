@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
-from sightglass.components.answer_list import Row, rows
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, reopen, url_state
 from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
+from sightglass.components.widgets import Row, rows
 from sightglass.deck import views
 from sightglass.explain.phrases import percent
 from sightglass.explain.whatif import shortcut_story

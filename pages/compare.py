@@ -10,7 +10,7 @@ import streamlit as st
 from sightglass.common.errors import ModelProblem
 from sightglass.components import saving, seal
 from sightglass.components.choices import model_picker, sidebar
-from sightglass.components.choices.model_names import add_title, names
+from sightglass.components.choices.model_picker import add_title, short_names
 from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
 from sightglass.components.session import page, url_state
@@ -41,7 +41,7 @@ def compare() -> None:
     choices, _first = sidebar.draw(bar)
     with page.head(top) as title:
         models = _models(choices.model)
-        pair = _pair([add_title(name) for name in names(models)])
+        pair = _pair([add_title(name) for name in short_names(models)])
     with main:
         if len(models) < 2:
             title.markdown("## Choose at least two models.")
@@ -54,7 +54,7 @@ def compare() -> None:
         title.markdown(f"## {escape(sidebar.add_warning(choices, add_title(comparison.verdict)))}")
         comparison = _of_one_target(comparison)
         _panels(comparison, pair)
-        named = zip(names(models), comparison.explanations, strict=True)
+        named = zip(short_names(models), comparison.explanations, strict=True)
         maps = [(add_title(name), one, 0) for name, one in named if one.heatmaps]
         seal.draw(maps)
         # Between the sentence above and the table, whose toolbar lies over what is above it.
@@ -62,7 +62,7 @@ def compare() -> None:
             if maps:
                 proof.button()
             saved = [(one, 0) for one in comparison.explanations]
-            slide = slides.of_models(comparison, [add_title(name) for name in names(models)])
+            slide = slides.of_models(comparison, [add_title(name) for name in short_names(models)])
             saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved, slide=slide)
         proof.panel(maps)
         _table(comparison)
@@ -160,7 +160,7 @@ def _comparison(choices: Choices, models: list[ModelSpec], method: str) -> Compa
         explanations.append(explanation)
         with st.spinner(f"Timing {model.id}", show_time=False):
             timings.append(explain_job.measure_time(explanation))
-    return Comparison(tuple(explanations), names(models), tuple(timings))
+    return Comparison(tuple(explanations), short_names(models), tuple(timings))
 
 
 def _of_one_target(comparison: Comparison) -> Comparison:

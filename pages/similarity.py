@@ -12,15 +12,15 @@ import streamlit as st
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.settings import MIB
 from sightglass.components import saving, streamlit_internals
-from sightglass.components.answer_list import Row, rows
 from sightglass.components.choices import gallery_picker, model_picker, sidebar
-from sightglass.components.patches import view as patches_view
+from sightglass.components.patches import draw_patches
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import exports, similar
+from sightglass.components.widgets import Row, rows
 from sightglass.explain import methods
 from sightglass.explain.evidence import cache
 from sightglass.explain.phrases import percent, plural
@@ -248,7 +248,7 @@ def _patches(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
 
     grids, colours = state.latest("patches", key, make)
     digest = hashlib.sha256(repr(key).encode()).hexdigest()[:12]
-    patches_view.draw_patches(grids, colours, key=f"patches-{digest}")
+    draw_patches(grids, colours, key=f"patches-{digest}")
 
 
 def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components import changes as bars
-from sightglass.components import painter, saving
+from sightglass.components import painter, saving, widgets
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state
@@ -107,7 +106,7 @@ def _answer(
     with middle:
         st.markdown("### Boxes" if original.model.task == "detect" else "### Answers")
         if found:
-            bars.changes(found, original.model, key="changes")
+            widgets.changes(found, original.model, key="changes")
         else:
             st.caption("No box has a high enough score, in either picture.")
     if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components import model_list
+from sightglass.components import widgets
 from sightglass.components.choices import model_picker
 from sightglass.components.choices.detection_options import reliabilities
-from sightglass.components.model_list import Button, ModelRow
 from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.components.session.markdown import sentence
+from sightglass.components.widgets import Button, ModelRow
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import download as size_of_download
 from sightglass.explain.phrases import megabytes, plural
@@ -89,7 +89,7 @@ def draw() -> None:
         _row(spec, residents.get(spec.id), _find_reliabilities(spec), present=spec.id in here, own=spec.id in added)
         for spec in wanted[:most]
     ]
-    if (asked := model_list.model_list(rows, key="models-list")) is not None:
+    if (asked := widgets.model_list(rows, key="models-list")) is not None:
         _act(*asked)
         st.rerun()
     if len(wanted) > most:

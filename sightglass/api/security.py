@@ -206,15 +206,12 @@ class AuthMiddleware:
     def _admit(self, path: str, request: HTTPConnection, scope: Scope) -> str | ApiProblem:
         """Return the id of the visitor who sends a request, or why it is refused."""
         rules, tokens = access.in_use(), tokens_in(request.headers)
-        # A page of another site, and a browser that a page sends here, have no token.
-        if any(map(rules.accepts, tokens)):
-            return users.LOCAL
-        public = is_public(path)
+        by_token, public = any(map(rules.accepts, tokens)), is_public(path)
         if rules.way == "local" and not public and any(name in request.headers for name in FORWARDED):
             return ApiProblem(403, "origin", THROUGH_PROXY)
         if sentence := self._wrong_origin(path, request, scope, public=public):
             return ApiProblem(403, "origin", sentence)
-        if not rules.asks or rules.accepts_cookie(request.cookies.get(_cookie(scope), "")):
+        if by_token or not rules.asks or rules.accepts_cookie(request.cookies.get(_cookie(scope), "")):
             return users.LOCAL
         # A browser asks without a cookie what another site's page may send; the API answers those it knows.
         if public or (scope.get("method") == "OPTIONS" and is_of_api(path)):

@@ -86,6 +86,11 @@ def install(access: Access) -> None:
     _IN_USE[:] = [access]
 
 
+def is_installed() -> bool:
+    """Return whether a server of this process has its rules."""
+    return bool(_IN_USE)
+
+
 def in_use() -> Access:
     """Return the rules of this process; a process that is no server has those of this machine."""
     return _IN_USE[0] if _IN_USE else Access()

@@ -36,8 +36,8 @@ SETTINGS: dict[str, str] = {
     "SIGHTGLASS_ACCESS": "SIGHTGLASS_ACCESS is not read any more: set SIGHTGLASS_TOKEN, [auth] in "
     ".streamlit/secrets.toml, or SIGHTGLASS_OPEN=1.",
     "SIGHTGLASS_PASSWORD": "SIGHTGLASS_PASSWORD is not read any more: set SIGHTGLASS_TOKEN.",
-    "SIGHTGLASS_PEOPLE": "SIGHTGLASS_PEOPLE is not read any more: name the e-mail addresses that may sign in in "
-    "SIGHTGLASS_EMAILS.",
+    "SIGHTGLASS_PEOPLE": "SIGHTGLASS_PEOPLE is not read any more: SIGHTGLASS_EMAILS lists the e-mail addresses "
+    "that may sign in.",
     "SIGHTGLASS_NEWCOMERS": "SIGHTGLASS_NEWCOMERS is not read any more: everybody whom the provider signs in gets in, "
     "or those in SIGHTGLASS_EMAILS.",
     "SIGHTGLASS_OIDC_CLAIM": "SIGHTGLASS_OIDC_CLAIM is not read any more: a verified e-mail "

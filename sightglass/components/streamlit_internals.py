@@ -51,7 +51,7 @@ _find("streamlit.runtime.scriptrunner.ScriptRunContext", "session_id", "uploaded
 _find("streamlit.runtime.memory_uploaded_file_manager.MemoryUploadedFileManager", "remove_file")
 
 STATUS_ICON = ":material/hourglass_top:"
-"""By which `page_title/layout.css` knows the line, and keeps it in sight however the page is scrolled."""
+"""By which `widgets/layout.css` knows the line, and keeps it in sight however the page is scrolled."""
 UPLOAD_OPTION = "server.maxUploadSize"
 _limits: list[int] = []
 """The MB that the operator set, before models needed more."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common import users
-from sightglass.common.door import above
 from sightglass.common.errors import Problem
+from sightglass.common.lazy import above
 from sightglass.common.settings import settings
 from sightglass.explain.rendering.marks import Mark
 from sightglass.history import comparison, encoding, export, pairs, proofs, rows, schema, search

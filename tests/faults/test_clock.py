@@ -15,7 +15,6 @@ from sightglass.batch import analysis
 from sightglass.components.session import history_store
 from sightglass.explain import Explainer
 from sightglass.history import History, rows, schema
-from sightglass.live import tickets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,15 +71,6 @@ def test_a_record_of_tomorrow_has_its_date() -> None:
     now = datetime.now(UTC)
     assert history_store.when(now) == "just now"
     assert history_store.when(now + timedelta(days=2)) == history_store.exact(now + timedelta(days=2))
-
-
-def test_tickets_do_not_ask_the_clock(clock: list[float]) -> None:
-    ticket = tickets.issue()
-    clock[0] = 30 * DAY
-    assert tickets.valid(ticket)
-    other = tickets.issue()
-    clock[0] = -30 * DAY
-    assert tickets.valid(other)
 
 
 def test_results_from_before_1980_can_be_packed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightglass.components.choices import layer_picker, model_names, model_picker
+from sightglass.components.choices import layer_picker, model_picker
 from sightglass.components.session.jobs.explain_job import Running
 from sightglass.components.session.pictures.image_source import Pictures, example
 from sightglass.components.session.state import ChosenBox, Sidebar
@@ -739,9 +739,9 @@ def test_sizes_are_of_one_family(monkeypatch):
     ],
 )
 def test_models_are_named_by_size_where_they_are_sizes(ids, words):
-    assert model_names.names([catalog.spec(name) for name in ids]) == words
-    assert model_names.add_title("small and medium say cat") == "Small and medium say cat"
-    assert model_names.add_title("yolo11n") == "yolo11n"
+    assert model_picker.short_names([catalog.spec(name) for name in ids]) == words
+    assert model_picker.add_title("small and medium say cat") == "Small and medium say cat"
+    assert model_picker.add_title("yolo11n") == "yolo11n"
 
 
 @pytest.mark.parametrize(

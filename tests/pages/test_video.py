@@ -173,7 +173,7 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(
     again.query_params["clip"] = folder.path.name
     again.switch_page(SCREEN).run()
     assert session(again, Video).job is made and "7 frames" in again.markdown[0].value
-    with users.acting(users.User("ann", "Ann", "user")):
+    with users.acting("ann"):
         assert running(folder.path.name) is None
     next(one for one in app.button if one.label == "Another clip").click().run()
     assert "clip" not in app.query_params

@@ -13,7 +13,7 @@ from sightglass import explain, history
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
-from sightglass.components import note
+from sightglass.components import widgets
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escape, sentence
@@ -73,7 +73,7 @@ class Saved:
     """By page."""
     problems: dict[str, str] = field(default_factory=dict)
     """What was wrong with tags, by the key of their widget."""
-    notes: dict[str, note.NoteStatus] = field(default_factory=dict)
+    notes: dict[str, widgets.NoteStatus] = field(default_factory=dict)
     """What came of the last note that was typed, by the key of its field."""
 
 
@@ -255,10 +255,10 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
     # Also here: where the field was drawn anew meanwhile, its callback did not run.
     _save_note(ids, place)
     record = store().get(record.id)
-    note.note(
+    widgets.note(
         record.note,
         id=record.id,
-        status=state.of(Saved).notes.get(place, note.NoteStatus()),
+        status=state.of(Saved).notes.get(place, widgets.NoteStatus()),
         most=NOTE,
         key=place,
         on_change=partial(_save_note, ids, place),
@@ -283,15 +283,15 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
 
 def _save_note(ids: Sequence[str], place: str) -> None:
     """Save what was typed since, once."""
-    notes, given = state.of(Saved).notes, note.typed(st.session_state.get(place))
-    if given is None or given.id != ids[0] or notes.get(place, note.NoteStatus()).step == given.step:
+    notes, given = state.of(Saved).notes, widgets.typed(st.session_state.get(place))
+    if given is None or given.id != ids[0] or notes.get(place, widgets.NoteStatus()).step == given.step:
         return
     try:
         for one in ids:
             store().annotate(one, note=given.text)
-        notes[place] = note.NoteStatus(given.step)
+        notes[place] = widgets.NoteStatus(given.step)
     except Problem as problem:
-        notes[place] = note.NoteStatus(given.step, str(problem))
+        notes[place] = widgets.NoteStatus(given.step, str(problem))
 
 
 def _annotate(ids: Sequence[str], key: str) -> None:

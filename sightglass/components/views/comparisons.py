@@ -10,8 +10,7 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
-from sightglass.components.choices.model_names import add_title
-from sightglass.components.choices.model_names import names as model_names
+from sightglass.components.choices.model_picker import add_title, short_names
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
@@ -188,7 +187,7 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
         return LensResult()
     method = detections.quick_method(choices, explainer)
     names, sides, problems = [], [], []
-    for spec, name in zip(models, model_names(models), strict=True):
+    for spec, name in zip(models, short_names(models), strict=True):
         try:
             made = _other(choices, spec, request, method)
             sides.append(side(made, wanted))

@@ -21,6 +21,7 @@ from sightglass.api import routes
 from sightglass.api.app import create
 from sightglass.api.endpoints.openapi import as_openapi_3_0
 from sightglass.api.schemas import ApiRules
+from sightglass.common import access
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison
@@ -311,7 +312,9 @@ def test_the_description_names_both_bodies_and_every_answer(client: TestClient) 
     assert form["additionalProperties"] is False
 
 
-def test_the_description_has_names_examples_keys_and_a_version(client: TestClient) -> None:
+def test_the_description_has_names_examples_keys_and_a_version(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer = client.get("/api/openapi.json")
     said = answer.json()
     assert answer.headers["api-version"] == said["components"]["headers"]["Version"]["schema"]["const"] == "1"
@@ -319,9 +322,10 @@ def test_the_description_has_names_examples_keys_and_a_version(client: TestClien
     assert len(set(named)) == len(named) and {"explain_picture", "list_models", "get_readiness"} <= {*named}
     assert all(re.fullmatch("[a-z_]+", name) for name in named)
     assert {"Bearer", "Key"} == {*said["components"]["securitySchemes"]}
-    # Without a key everybody is answered, and with one all but what reveals nothing.
+    # Without a token everybody is answered, and with one all but what reveals nothing.
     assert said["security"] == [{}, {"Bearer": []}, {"Key": []}]
-    locked = create(ApiRules(key="k")).openapi()
+    monkeypatch.setattr(access, "_IN_USE", [access.Access("token", "k")])
+    locked = create(ApiRules()).openapi()
     assert locked["security"] == [{"Bearer": []}, {"Key": []}]
     open_ones = {path for path, ways in locked["paths"].items() for way in ways.values() if way.get("security") == []}
     assert open_ones == {

@@ -47,9 +47,9 @@ def test_all_are_named_at_once_and_so_is_a_model_that_does_not_exist(monkeypatch
 
 
 def test_a_mistyped_variable_is_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_ACESS", "password")
+    monkeypatch.setenv("SIGHTGLASS_TOKKEN", "secret")
     with pytest.raises(
-        SettingProblem, match=r"^There is no setting SIGHTGLASS_ACESS: did you mean SIGHTGLASS_ACCESS\?$"
+        SettingProblem, match=r"^There is no setting SIGHTGLASS_TOKKEN: did you mean SIGHTGLASS_TOKEN\?$"
     ):
         startup.prepare()
 

@@ -8,8 +8,7 @@ import shlex
 import sqlite3
 import zipfile
 from dataclasses import fields
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -24,6 +23,12 @@ from sightglass.explain.similarity.similarity import Similarity, similarity
 from sightglass.export import similarity_files
 from sightglass.history import History, Record
 from sightglass.history.pairs import command, context_of
+from tests.unit.history.conftest import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sightglass.explain import Explanation
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +43,6 @@ def made(bus: Path) -> tuple[Similarity, Context, Ranking]:
     ranking = rank(explainer, query, items)
     found = similarity(explainer, query, part, layers=("blocks.4", "bn2"), method="layercam")
     return found, context(explainer, query, other=part), ranking
-
-
-@pytest.fixture
-def history(tmp_path: Path) -> History:
-    return History(tmp_path / "history")
-
-
-def files(history: History) -> list[Path]:
-    assert history.folder is not None
-    return sorted(path for path in (history.folder / "files").rglob("*") if path.is_file())
 
 
 def keep(history: History, made: tuple[Similarity, Context, Ranking], **more: Any) -> Record:
@@ -136,10 +131,10 @@ def test_its_pictures_are_stored_once_and_go_with_the_last_record(
 
 
 def test_what_is_no_pair_and_what_is_damaged_is_said(
-    history: History, made: tuple[Similarity, Context, Ranking], bus: Path
+    history: History, made: tuple[Similarity, Context, Ranking], one: Explanation
 ) -> None:
     record = keep(history, made)
-    single = history.keep(Explainer("efficientnet-lite0")(bus, top_k=1))
+    single = history.keep(one)
     with pytest.raises(Problem, match="of one picture"):
         history.similarity(single)
     with pytest.raises(Problem, match="open each by itself"):
@@ -154,21 +149,6 @@ def test_what_is_no_pair_and_what_is_damaged_is_said(
     with pytest.raises(Problem, match="is gone"):
         history.similarity(record)
     assert "damaged.txt" in "".join(name for name, _ in history.export([record.id]))
-
-
-def test_a_record_of_before_has_no_pair(history: History, bus: Path) -> None:
-    """A body without the field is a record of one picture, as it was."""
-    record = history.keep(Explainer("efficientnet-lite0")(bus, top_k=1))
-    assert history.folder is not None
-    with sqlite3.connect(history.folder / "history.db") as database:
-        from zlib import crc32
-
-        ((body,),) = database.execute("SELECT body FROM bodies").fetchall()
-        plain = json.loads(body)
-        assert plain.pop("pair") is None
-        former = json.dumps(plain)
-        database.execute("UPDATE bodies SET body = ?, crc = ?", (former, crc32(former.encode())))
-    assert History(history.folder).get(record.id) == record
 
 
 def test_the_command_line_lists_shows_and_exports_a_pair(

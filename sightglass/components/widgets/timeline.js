@@ -2,11 +2,11 @@
 
 import { ARROWS, component, find, onResize } from "../../browser/component.js";
 import { make, svgElement } from "../../browser/elements.js";
-import { clock, dashesOf, drawChart, frameOf, momentAt, nextMoment, timeAt, xOf } from "./chart.js";
+import { clock, dashesOf, drawChart, frameOf, momentAt, nextMoment, timeAt, xOf } from "./timeline_chart.js";
 
 /**
- * @typedef {import("./chart.js").Curve} Curve
- * @typedef {import("./chart.js").Moment} Moment
+ * @typedef {import("./timeline_chart.js").Curve} Curve
+ * @typedef {import("./timeline_chart.js").Moment} Moment
  * @typedef {{seconds: number, rate: number, opens: string, score: string, curves: Curve[], moments: Moment[]}} Timeline
  * @typedef {import("../../browser/component.js").Send} Send
  */
