@@ -95,7 +95,7 @@ MENU = {
         "history": ("History", "bookmarks", "What you saved: search, annotate and compare it; no model runs."),
     },
     "Models": {
-        "models": ("Models", "deployed_code", "What is here, how large and how fast; add your own from a file."),
+        "models": ("Models", "deployed_code", "What is here, and how large; add your own from a file."),
     },
 }
 """The menus of the bar in their order, each with its pages: their addresses, titles, icons and help texts."""

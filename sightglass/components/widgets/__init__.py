@@ -185,7 +185,6 @@ class ModelRow:
     layer: str
     record: str
     """What tests found about its default method."""
-    speed: str
     memory: str
     state: str
     """Whether its weights are here."""
