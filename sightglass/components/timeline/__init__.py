@@ -13,8 +13,7 @@ from sightglass.components.declare import declare
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sightglass.video.results.curves import AnswerCurve
-    from sightglass.video.results.moments import Moment
+    from sightglass.video.results import AnswerCurve, Moment
 
 _component = declare("timeline", __file__)
 
