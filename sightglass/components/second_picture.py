@@ -15,7 +15,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.uploads import open_upload
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.components.views import panels
-from sightglass.explain.picture.pair import join_pictures
+from sightglass.explain.picture.image import join_pictures
 from sightglass.models.adapters.pair import is_joined
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from threading import Event
 from typing import Any
 
-import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -21,10 +20,9 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.faithfulness import badge, scramble, stability
 from sightglass.explain.phrases import percent
-from sightglass.explain.picture.image import Image
 from sightglass.history import History
 from tests.conftest import PERSONS
-from tests.pages.conftest import rerun_until, session, texts
+from tests.pages.conftest import rerun_until, texts
 
 SCREEN = "pages/trust.py"
 
@@ -111,15 +109,6 @@ def test_a_scrambled_detectors_box_has_no_score(page):
     assert any(one.value.startswith("### Does the map depend on the model? ") for one in mark)
 
 
-def test_a_number_s_map_stands_beside_scrambled_ones_as_strong_as_it_is_either_way(page):
-    app = page(SCREEN, model="demo-regress", example="a rod")
-    until(app, "The last panel is the middle draw")
-    element = next(one for one in app.get("bidi_component") if one.proto.component_name.endswith("viewer"))
-    (length,) = struct.unpack("<I", element.proto.bytes[:4])
-    panels = json.loads(element.proto.bytes[4 : 4 + length])["panels"]
-    assert {one["maps"][0]["kind"] for one in panels} == {"heat"} and len(panels) > 2
-
-
 def test_small_changes_show_what_the_engine_finds(page, explanation):
     app = page(SCREEN, method="gradcam")
     press(app, "Change the picture slightly")
@@ -153,18 +142,6 @@ def test_a_test_can_be_stopped_and_started_again_and_ends_when_another_map_is_ch
     classes.set_value(classes.options[1]).run()
     assert begun[1].is_set() and "Change the picture slightly" in labels(app)
     assert not app.exception and not app.error
-
-
-def test_a_test_that_no_page_polls_is_stopped_and_can_be_begun_anew(monkeypatch):
-    monkeypatch.setattr(job, "ABANDONED", -1.0)
-
-    def work(*, progress: Any, cancel: Event) -> None:
-        progress(0.1, "1 of 8")
-        if cancel.is_set():
-            raise Cancelled
-
-    left = job.MapTestJob(work)
-    assert left.finished(10) and left.abandoned and left.cancel.is_set()
 
 
 def test_what_is_wrong_is_said_where_the_test_was_to_be(page, monkeypatch):
@@ -206,24 +183,3 @@ def test_a_model_that_names_nothing_is_tested_too(page, nameless, monkeypatch, s
         until(app, "similar to itself")
     else:
         assert "similar to the original" in texts(app)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 300)])
-def test_a_picture_of_one_pixel_or_line_is_tested_too(page, monkeypatch, size):
-    monkeypatch.setattr(parts, "QUICK_BYTES", 0)
-    app = page(SCREEN, model="demo-cls-s")
-    tiny = Image(np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8), "tiny.png")
-    pictures = session(app, image_source.Pictures)
-    pictures.own[tiny.sha256], pictures.chosen = tiny, tiny.sha256
-    app.run()
-    press(app, "Change the picture slightly")
-    until(app, "Under 8 small changes")
-    app.switch_page("pages/whatif.py").run()
-    assert not app.exception and not app.error
-
-
-def test_a_session_holds_no_more_results_than_it_may():
-    held = job.MapTestJobs()
-    for number in range(job.KEPT + 3):
-        held.keep((number,), number)
-    assert list(held.results.values()) == list(range(3, job.KEPT + 3))

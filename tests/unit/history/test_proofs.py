@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Explainer, Image, Problem
-from sightglass.explain.proof.words import lines, rows
-from sightglass.explain.replaying import replay, replay_proof
+from sightglass.explain.proof.measures import lines, rows
 from sightglass.export import embedded_recipe
 from sightglass.export.proof import files as proof_files
 from sightglass.history import History
@@ -71,13 +70,6 @@ def test_a_proof_comes_back_number_by_number_and_says_the_same(history: History,
     assert record.recipe == proved.recipe
 
 
-def test_the_recipe_of_a_record_makes_its_proof_again_bit_for_bit(history: History, proved: Explanation) -> None:
-    record = history.keep(proved)
-    recipe = record.recipe_of(1)
-    assert recipe is not None and recipe.prove is not None
-    assert plain(replay_proof(recipe, replay(recipe, history.picture(record)))) == plain(history.proof(record, 1))
-
-
 def test_an_archive_has_the_curves_the_numbers_and_the_recipe(history: History, proved: Explanation) -> None:
     record = history.keep(proved)
     found = {name.partition("/")[2]: data for name, data in history.export([record.id])}
@@ -127,14 +119,6 @@ def test_a_proof_added_later_is_heard_in_the_findings_of_its_record(
     assert history.add_proofs(record.id, replace(bare, proofs={0: whole})).findings == record.findings
     other = replace(bare, proofs={1: worse.proofs[0]})
     assert history.add_proofs(record.id, other).findings == record.findings
-
-
-def test_a_full_history_refuses_a_proof_and_keeps_the_record(tmp_path: Path, bare, proved) -> None:
-    record = History(tmp_path / "kept").keep(bare)
-    full = History(tmp_path / "kept", limit=1000)
-    with pytest.raises(Problem, match="The history is full"):
-        full.add_proofs(record.id, proved)
-    assert full.get(record.id) == record
 
 
 def test_a_record_of_before_opens_without_a_proof_and_can_be_given_one(history: History, bare, proved) -> None:

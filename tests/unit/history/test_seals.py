@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sightglass.cli import main
 from sightglass.cli.replay import read
-from sightglass.deck import views
 from sightglass.explain import Explainer, Image
 from sightglass.explain.proof.seal import Seal, SealMark, forget, remember
 from sightglass.export import embedded_recipe
@@ -80,30 +78,6 @@ def test_a_record_of_before_opens_without_seals(history: History, bare: Explanat
     assert again.recipe_of(0) == bare.recipe
 
 
-def test_proofs_that_come_later_bring_the_seals_that_came_meanwhile(history: History, scene: Path) -> None:
-    forget()
-    made = Explainer("demo-cls-s")(Image.open(scene), top_k=2)
-    first, second = (Seal(heatmap.target.label, MARKS) for heatmap in made.heatmaps)
-    remember(made.seal_key(0), first)
-    record = history.keep(made)
-    forget()
-    remember(made.seal_key(1), second)
-    made.prove(0, steps=2, fillings=("mean",))
-    assert history.add_proofs(record.id, made).seals == (first, second)
-
-
-def test_the_command_line_shows_it(
-    history: History, bare: Explanation, sealed: Seal, capsys: pytest.CaptureFixture[str]
-) -> None:
-    record = history.keep(bare, index=1)
-    assert main(["history", "show", record.id, "--folder", str(history.folder)]) == 0
-    shown = capsys.readouterr().out
-    assert "✓ depends on the model: yes · ✗ matters to the answer: no" in " ".join(shown.split())
-    other = history.keep(bare, index=0)
-    assert main(["history", "show", other.id, "--folder", str(history.folder)]) == 0
-    assert "depends on the model" not in capsys.readouterr().out
-
-
 def test_its_files_have_it_in_words_and_in_their_recipe(
     history: History, bare: Explanation, sealed: Seal, tmp_path: Path
 ) -> None:
@@ -117,14 +91,6 @@ def test_its_files_have_it_in_words_and_in_their_recipe(
     assert embedded_recipe.read(files["overlay.png"]) == recipe
     (tmp_path / "record.json").write_bytes(files["record.json"])
     assert read(tmp_path / "record.json") == recipe
-
-
-def test_a_slide_of_a_record_has_it_without_the_model(history: History, bare: Explanation, sealed: Seal) -> None:
-    record = history.keep(bare, index=1)
-    forget()
-    maps = views.of_record(record, bare.image, history.heatmaps(record)).panels[0].maps
-    assert [one.seal for one in maps] == ["", sealed.line]
-    assert [one.seal_short for one in maps] == ["", "✓ model · ✗ answer · ? still"]
 
 
 def test_two_records_look_nowhere_where_one_s_map_is_drawn_by_random_weights(
