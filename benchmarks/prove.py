@@ -23,9 +23,9 @@ from sightglass.common.errors import Cancelled
 from sightglass.components.session.jobs.background import lower_priority
 from sightglass.explain import Explainer
 from sightglass.explain.proof import controls
+from sightglass.explain.proof.controls import ranking
 from sightglass.explain.proof.curves import BATCH_CPU, BATCH_GPU, STEPS, Order, Perturber
 from sightglass.explain.proof.filling import blur
-from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.proof.scores import scorer
 from sightglass.explain.whatif.changes import changes
 from sightglass.explain.whatif.edits import Edit, EditMark, edited

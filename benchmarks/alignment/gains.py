@@ -25,8 +25,8 @@ from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.from_evidence import raw_maps
 from sightglass.explain.picture.image import Image
+from sightglass.explain.proof.controls import ranking
 from sightglass.explain.proof.filling import blur
-from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.questions import settings
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.demo import scenes

@@ -19,8 +19,8 @@ from benchmarks.timing import SEED
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.proof import controls
+from sightglass.explain.proof.controls import ranking
 from sightglass.explain.proof.curves import Order, Perturber
-from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.proof.scores import scorer
 from sightglass.explain.questions import settings
 

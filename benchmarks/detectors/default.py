@@ -30,7 +30,6 @@ from benchmarks.verdict import SURE, rate, wilson
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import backbone_at, find, stages
-from sightglass.explain.faithfulness.chance import chance_level
 from sightglass.explain.faithfulness.randomised import copy_resident, moments_of, redrawn
 from sightglass.explain.faithfulness.randomised import stages as weights_of
 from sightglass.explain.faithfulness.scramble import DRAWS, side_of
@@ -40,8 +39,8 @@ from sightglass.explain.maps.statistics import coarse, rank_correlation
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.from_evidence import raw_maps
 from sightglass.explain.proof import controls
+from sightglass.explain.proof.controls import chance_level, ranking
 from sightglass.explain.proof.curves import BATCH_CPU, Perturber
-from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.proof.scores import scorer
 from sightglass.explain.proof.support import SHOWN, Effect
 from sightglass.explain.questions import settings
@@ -318,7 +317,7 @@ class _Work:
 
     def _dependence(self, box: Box, maps: Mapping[str, Heatmap], before: dict[str, Map]) -> Found:
         """Return whether each map depends on the model, as `scramble.final` does, and how alike random weights' are."""
-        thresholds = {name: chance_level(box.explanation, one) for name, one in maps.items()}
+        thresholds = {name: chance_level(one, box.explanation.image.sha256) for name, one in maps.items()}
         draws: dict[str, list[float]] = {name: [] for name in maps}
         within: dict[str, list[float]] = {name: [] for name in maps}
         unsettled = list(maps)

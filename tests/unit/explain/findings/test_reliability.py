@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from benchmarks.report import with_section
-from benchmarks.truth import causes, peers, report
+from benchmarks.truth import report
 from benchmarks.truth.maps import default, layers_of, maps, resident, subjects
 from benchmarks.truth.measures import BLIND, EMPTY, MEASURES, box_of, measured, near
 from benchmarks.truth.scores import Rows, Scores
@@ -21,7 +20,7 @@ from sightglass.models.families.demo.nets import WEIGHTS
 from tests.late import late
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 late("pytorch_grad_cam")
 MASK = np.zeros((20, 30), bool)
@@ -118,15 +117,6 @@ def test_why_is_asked_of_classes_that_a_part_makes() -> None:
     assert Judged([painted(0.1)], "where", labels_of(*PARTLY)).objects == [20]
 
 
-def test_two_commands_share_the_page_of_results(tmp_path: Path) -> None:
-    path = tmp_path / "results.md"
-    for name, text in (("truth", "# Right\n"), ("viewer", "# Quick\n"), ("truth", "# Righter\n")):
-        path.write_text(with_section(path, name, text))
-    assert [line for line in path.read_text().splitlines() if line] == [
-        "<!-- viewer -->", "# Quick", "<!-- truth -->", "# Righter",
-    ]  # fmt: skip
-
-
 def test_a_finding_is_one_sentence_with_its_figure() -> None:
     made = reliability.Reliability(
         "detect", "where", "hirescam", 300, 900, (0.97, 0.95, 0.99), (0.9, 0.8, 1.0), "edges", 0.41, False
@@ -166,25 +156,3 @@ def test_the_defaults_map_beats_every_baseline_by_the_cards_margin_on_scenes_nev
     for measure, margin in margins.items():
         best = judged.strongest(measure)
         assert judged.mean(judged.default, measure) > judged.mean(best, measure) + margin, (measure, best)
-
-
-def test_the_cheat_is_found_and_its_honest_twin_is_not_blamed() -> None:
-    needs("demo-cls-cheat", "demo-cls-honest")
-    cheat, honest = (causes.shortcut(name, "stamped", None, 10) for name in ("demo-cls-cheat", "demo-cls-honest"))
-    line = ("hirescam", "layer3", "class")
-    energy, _, peak = cheat.values[:, cheat.lines.index(line)].mean(0)
-    honest_energy, own, honest_peak = honest.values[:, honest.lines.index(line)].mean(0)
-    assert peak > 0.9 > 0.1 > honest_peak
-    assert energy > 10 * honest_energy
-    assert own > 0.3
-    # With the stamp it is the class, without it is not.
-    assert np.mean(cheat.right, 0).tolist() == [1, 0]
-
-
-def test_the_librarys_own_maps_are_the_engines() -> None:
-    needs("demo-s")
-    found = peers.agreement("demo-s", None, range(2))
-    assert found.scenes
-    has = [i for i, (_, name) in enumerate(found.lines) if name in peers.TWINS.values()]
-    assert len(has) == 2 * len(peers.TWINS)
-    assert found.differences[:, has].max() < 1e-4

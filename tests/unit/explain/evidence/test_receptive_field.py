@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightglass.explain.findings.receptive_field import receptive_field
+from sightglass.explain.evidence.layers import receptive_field
 
 
 def seen(module: nn.Module, depth: int, side: int = 97) -> int:
