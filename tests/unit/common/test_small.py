@@ -155,18 +155,3 @@ def test_threads_of_a_server_share_a_few_heaps(profile: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     most = small.ARENAS if profile else int(done.stdout)
     assert 1 < done.stderr.count("Arena ") <= most
-
-
-@pytest.mark.slow
-def test_one_model_s_pages_and_large_photographs_stay_within_the_memory_of_a_small_place() -> None:
-    pytest.importorskip("playwright")
-    from benchmarks.memory import small as bench
-    from benchmarks.viewer.browser import BrowserProblem
-
-    try:
-        found = bench.small()
-    except BrowserProblem as problem:
-        pytest.skip(str(problem))
-    for step in found["steps"]:
-        # Everything else can be reached.
-        assert step["most"] <= bench.MOST_MB if step["own"] else step["now"], step["title"]

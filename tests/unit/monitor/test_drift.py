@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from benchmarks import drift as drift_benchmark
 from sightglass.batch import run
 from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
@@ -330,14 +329,3 @@ def test_a_folder_runs_results_are_what_watching_it_would_have_seen(pictures: li
         monitor.look_through(out, add=True)
         assert len(monitor.seen(model=model, source="batch")["time"]) == 6
         assert monitor.set_reference(out).models[model].count == 6
-
-
-def test_planted_drift_is_found_and_nothing_else() -> None:
-    """A few seeds of `benchmarks drift`, whose report has all of them."""
-    pool = drift_benchmark.make_pool(clean=320, changed=30, kinds=("blur", "dark"))
-    few = {"reference": 200}
-    assert sum(drift_benchmark.plant(pool, "clean", 0.0, seed, **few).changed for seed in range(5)) <= 1
-    for kind, name in (("blur", "sharpness"), ("dark", "brightness")):
-        for seed in range(3):
-            found = drift_benchmark.plant(pool, kind, 0.3, seed, **few)
-            assert name in [one.name for one in found.numbers if one.changed], (kind, seed, found.words)

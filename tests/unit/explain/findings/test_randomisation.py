@@ -106,14 +106,3 @@ def test_at_other_layers_than_were_measured_nothing_is_said(published: None, sce
     assert find_independent(other, 0) is None and randomisation.describe_expected(other, 0) == ""
     assert randomisation.asks_at(explainer.resident, "where", ())
     assert not randomisation.asks_at(explainer.resident, "why", ())
-
-
-def test_the_report_and_the_product_have_the_same_counts() -> None:
-    """The table of TRUTH.md is what menus and findings read."""
-    report = (Path(randomisation.__file__).parents[2] / "benchmarks" / "TRUTH.md").read_text("utf-8")
-    found = randomisation._load_published()
-    assert {family for family, *_ in found} == {"detector", "query", "classifier", "transformer"}
-    for (family, question, method), one in found.items():
-        rest = one.maps - one.yes - one.no
-        cells = (family, question, METHODS[method].name, one.maps, one.yes, one.no, rest)
-        assert f"| {' | '.join(map(str, cells))} |" in report
