@@ -1,7 +1,7 @@
 """Limitations that only a proof reveals.
 
-How often each is right, on models that cheat and on their honest twin, is in benchmarks/TRUTH.md, "Findings that rest
-on a proof" (`python -m benchmarks truth --findings`).
+How often each is right, on models that cheat and on their honest twin, is in
+benchmarks/results/2026-11-24-proof-findings.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which methods' maps depend on the model, by family, as measured.
 
-The figures are in `randomisation.json`, written by `python -m benchmarks truth --scrambled --publish` and explained in
-benchmarks/TRUTH.md.
+The figures are in `randomisation.json`, written by `python -m benchmarks truth --only weights --write` and explained in
+benchmarks/results/truth.md.
 """
 
 from __future__ import annotations

@@ -19,10 +19,9 @@ SHOWN = frozenset(
         *("random", "blobs", "centre", "edges", "sufficiency", "necessity", "stability"),
     }
 )
-"""The measures that screens, the API and the command line show unless all are asked for: those of
-`benchmarks/truth/numbers.py`, and the spread under small changes (`stability.Stability`). On drawn scenes their rank
+"""The measures that screens, the API and the command line show unless all are asked for. On drawn scenes their rank
 correlation with whether a map's hottest pixel is on the known cause is clear of zero, as the mean over families of
-models (`python -m benchmarks truth --measures`, benchmarks/TRUTH.md). This is the only such list."""
+models (benchmarks/results/2026-11-24-proof-measures.md). This is the only such list."""
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "sufficiency": ("sufficiency",),
