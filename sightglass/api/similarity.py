@@ -42,7 +42,7 @@ def compare_pictures(request: SimilarityRequest, settings: ApiRules, cancel: thr
 def _side(side: ComparedImage, request: SimilarityRequest, cancel: threading.Event | None) -> Json:
     raise_if_cancelled(cancel)
     alike, apart = (service.plain(asdict(numbers)) for numbers in side.statistics)
-    with service.large_in_turn(side.image):
+    with service.reserve_pixels(side.image):
         drawn = service.base64_text(to_png(similarity_files.overlay(side))) if request.overlay else None
         raise_if_cancelled(cancel)
         values = side.geometry.to_original(side.padded) if request.maps != "none" else side.padded

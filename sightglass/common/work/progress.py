@@ -20,6 +20,7 @@ _SLOTS = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 """Quick explanations that somebody waits for, at the same time: more at once are not done sooner."""
 _POLL = 0.25
 """Seconds between two checks whether waiting work was cancelled."""
+PAUSE = 1.0
 NICE = 10
 """Priority of threads that let the dashboard's pages come first."""
 _thread = threading.local()
@@ -33,7 +34,7 @@ def lower_priority() -> None:
 
 
 class PausableStop(threading.Event):
-    """A stop event whose check waits while the page is being drawn."""
+    """A stop event whose check waits while the page is being drawn, for at most `PAUSE` seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +52,8 @@ class PausableStop(threading.Event):
         self.resume()
 
     def is_set(self) -> bool:
-        self._free.wait()
+        # Not for longer: the check may be within a lock that the page waits for.
+        self._free.wait(PAUSE)
         return super().is_set()
 
 
