@@ -24,9 +24,9 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
-from sightglass.models.families.exported import files
-from sightglass.models.families.exported.layouts import LAYOUTS, grid, infer
-from sightglass.models.families.exported.loader import ExportedClassifier, ExportedDetector, letterbox
+from sightglass.models.families.exported import runtimes
+from sightglass.models.families.exported.classifier import ExportedClassifier
+from sightglass.models.families.exported.detector import LAYOUTS, ExportedDetector, grid, infer, letterbox
 from sightglass.models.families.exported.loader import load as open_exported
 from sightglass.models.families.ultralytics.loader import import_quietly
 from sightglass.models.inspect import inspect_model
@@ -547,7 +547,7 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(Backwards(), (torch.rand(1, 32, 48, 3).half(),), str(tmp_path / "h.onnx"), dynamo=False)
-    runtime = files.open_file(tmp_path / "h.onnx")
+    runtime = runtimes.open_file(tmp_path / "h.onnx")
     assert (runtime.size, runtime.channels_last, runtime.halved) == ((32, 48), True, True)
     (out,) = runtime(torch.rand(1, 3, 32, 48))
     assert (out.shape, out.dtype) == ((1, 3), torch.float32)

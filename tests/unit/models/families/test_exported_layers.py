@@ -19,7 +19,8 @@ from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import list_methods
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.families.exported.loader import ExportedClassifier, inspect
+from sightglass.models.families.exported.classifier import ExportedClassifier
+from sightglass.models.families.exported.loader import inspect
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, WeightsTable
