@@ -11,7 +11,7 @@ Task = Literal["classify", "multilabel", "detect", "embed", "regress", "segment"
 TASKS: tuple[Task, ...] = get_args(Task)
 METHOD, AREA_METHOD = "gradcam", "hirescam"
 """Methods of models whose tables state none: of those with one answer a picture, and with one a pixel. Of regions
-HiResCAM finds the cause most often (`python -m benchmarks truth --segmentation`)."""
+HiResCAM finds the cause most often (benchmarks/results/2026-11-24-truth-segmentation.md)."""
 
 
 class Table:

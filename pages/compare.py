@@ -19,8 +19,8 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.session.state import Choices
 from sightglass.components.viewer import Pane
 from sightglass.components.views import exports, panels, tables
+from sightglass.explain.comparison.detections import largest, same_target
 from sightglass.explain.comparison.models import Comparison
-from sightglass.explain.comparison.same_target import largest, same_target
 from sightglass.explain.findings.diagnosis import answer
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, describe_score, listing, percent, plural

@@ -33,6 +33,7 @@ from sightglass.explain.picture.decode import (
     plain_jpeg,
 )
 from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from_file, many
+from sightglass.models.adapters.pair import STRIP, is_joined, join
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.preprocess import MAX_CHANNELS
 
@@ -42,6 +43,8 @@ PNG_LEVEL = 3
 """zlib's, of PNG: a photograph and its overlay took less than half the time of Pillow's 6, in files as large."""
 MAX_WEBP = 16_383
 """Maximum side of a WebP, in pixels."""
+AND = " + "
+"""Between the names of two joined pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +196,7 @@ def example_meant(path: str) -> str | None:
     if os.path.basename(path) != path or os.path.exists(path):
         return None
     # It draws, with OpenCV.
-    from sightglass.explain.picture.examples import example_named
+    from sightglass.models.demo.showcase import example_named
 
     return example_named(path) or example_named(path.replace("-", " "))
 
@@ -203,7 +206,7 @@ def load_bundled(name: str) -> Image:
 
     Raises ImageProblem where the package that a photograph comes with is not installed.
     """
-    from sightglass.explain.picture.examples import example_source
+    from sightglass.models.demo.showcase import example_source
 
     source, file_name = example_source(name)
     return Image.open(source, name=file_name)
@@ -304,3 +307,32 @@ def _read_stream(stream: Any, max_bytes: int) -> bytes:
             raise ImageProblem('The file was opened as text; open it with mode "rb".')
         data += part
     return bytes(data)
+
+
+def split_name(name: str) -> tuple[str, str] | None:
+    """Return the two names in `A + B`; None for one name, and where there is a file of the whole name."""
+    two = name.split(AND)
+    return (two[0], two[1]) if len(two) == 2 and all(two) and not os.path.exists(name) else None
+
+
+def join_pictures(first: Image, second: Image) -> Image:
+    """Return two pictures as one that a model of two pictures takes, with a strip below that marks the halves.
+
+    The second is brought to the first's size, which its notes say. Raises ImageProblem where either is joined already,
+    or both together are too large.
+
+        both = join_pictures(Image.open("bus.jpg"), Image.open("zidane.jpg"))
+        both.name, both.width  # ("bus.jpg + zidane.jpg", 1620)
+    """
+    if twice := next((one for one in (first, second) if is_joined(one.pixels)), None):
+        raise ImageProblem(f"{twice.name} is two pictures already: give single ones.")
+    height, width = first.height, first.width
+    if 2 * width * (height + STRIP) > MAX_PIXELS:
+        raise ImageProblem(f"{first.name} is too large beside another: give at most {MAX_PIXELS // 2:,} pixels.")
+    notes: tuple[str, ...] = ()
+    pixels = second.pixels
+    if (second.height, second.width) != (height, width):
+        pixels = np.asarray(Pillow.fromarray(pixels).resize((width, height), Pillow.Resampling.BICUBIC))
+        notes = (f"{second.name} was brought to {width} x {height} pixels, the size of {first.name}.",)
+    name = f"{first.name}{AND}{second.name}"
+    return Image(join(first.pixels, pixels), name, (*first.notes, *second.notes, *notes))

@@ -19,7 +19,7 @@ from sightglass.components.views import panels
 from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.phrases import describe_score, plain_text, plural
-from sightglass.explain.picture.pair import join_pictures
+from sightglass.explain.picture.image import join_pictures
 from sightglass.models.adapters.pair import is_joined
 from sightglass.models.families.custom.transforms import keys
 from sightglass.models.own import outputs, store

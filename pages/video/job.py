@@ -12,7 +12,7 @@ from sightglass.common import users
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.explain.phrases import listing, plural
 from sightglass.video.clips import clip as video_clip
-from sightglass.video.results.moments import clock
+from sightglass.video.results import clock
 
 if TYPE_CHECKING:
     from threading import Event

@@ -22,15 +22,14 @@ from sightglass.explain.picture.image import Image
 from sightglass.pages.video.job import Video, describe, headline
 from sightglass.video.clips import clip as video_clip
 from sightglass.video.clips import write
-from sightglass.video.results.curves import curves
-from sightglass.video.results.moments import clock
+from sightglass.video.results import clock, curves
 
 if TYPE_CHECKING:
     from sightglass.deck.scene import Scene
     from sightglass.pages.video.folders import ClipPlan
     from sightglass.pages.video.job import ClipJob
     from sightglass.video.clips.clip import About
-    from sightglass.video.results.curves import AnswerCurve
+    from sightglass.video.results import AnswerCurve
 
 
 MOMENTS = 3

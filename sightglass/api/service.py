@@ -26,18 +26,16 @@ from sightglass.api.server import metrics
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem, TooLarge
 from sightglass.common.files import Json, npy_bytes, to_json
 from sightglass.common.work.progress import explanation_slot
-from sightglass.explain.comparison.detections import find_missed
+from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
-from sightglass.explain.comparison.same_target import same_target
 from sightglass.explain.faithfulness.seal import seal_maps
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import method
 from sightglass.explain.options import OFFERED
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.decode import kind_of
-from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.picture.image import Image, join_pictures, to_png
 from sightglass.explain.picture.memory import DECODING, strips
-from sightglass.explain.picture.pair import join_pictures
 from sightglass.explain.picture.planes import KINDS
 from sightglass.explain.rendering.style import Style
 from sightglass.export import class_files, comparison_folder, embedded_recipe, result_folder

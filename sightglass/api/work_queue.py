@@ -142,7 +142,7 @@ class WorkQueue:
             answer.cancel()
             raise
         if answer.done() and not answer.cancelled():
-            return answer.result()
+            return answer.result()  # type: ignore[no-any-return]
         job.cancel.set()
         answer.cancel()
         if future.cancel():

@@ -164,7 +164,7 @@ class Settings(BaseSettings):
         "The score below which an answer is saved in the history under the tag unsure; 0: none is.",
         "a number from 0 to 1, such as 0.5",
     )
-    access: Annotated[Literal["open", "password", "oidc", "proxy"], _from_text(str.lower)] | None = _field(
+    token: SecretStr | None = _field(
         None,
         "The token that everybody sends who uses this server; any other address than localhost needs one.",
         shown="on a network address: a random one, printed at the start",

@@ -14,7 +14,7 @@ from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.lazy import above
 from sightglass.common.settings import settings
-from sightglass.explain.rendering.marks import Mark
+from sightglass.export.annotations import Mark
 from sightglass.history import comparison, encoding, export, pairs, proofs, rows, schema, search
 from sightglass.history.records import (
     FilterChoices,

@@ -16,6 +16,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from sightglass.common import users
 from sightglass.common.files.packing import unpack_data
@@ -219,20 +220,20 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Callable[
 
 
 @pytest.fixture
-def app() -> AppTest:
-    return AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
+def page():
+    """Open one page, without any other before it: `page("topk")`, with query parameters as keywords.
 
+    Each call is a session of its own.
+    """
 
-@pytest.fixture
-def page(app: AppTest):
-    """A page after Explore, or Explore alone: `page("pages/topk.py")`, with query parameters as keywords."""
-
-    def opened(path: str | None = None, **parameters: str) -> AppTest:
-        for name, value in parameters.items():
-            app.query_params[name] = value
-        app.run()
-        if path:
-            app.switch_page(path).run()
-        return app
+    def opened(name: str = "", **parameters: str) -> AppTest:
+        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
+        if name:
+            file = Path(name)
+            # `switch_page` knows the pages' addresses only after a first run, of another page.
+            app._page_hash = calc_hash(file.parent.name if file.stem == "page" else file.stem)
+        for parameter, value in parameters.items():
+            app.query_params[parameter] = value
+        return app.run()
 
     return opened

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import struct
-import zipfile
 from typing import Any
 
 import pytest
@@ -15,12 +13,10 @@ from sightglass.components.choices import gallery_picker
 from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Sidebar
-from sightglass.components.views import exports
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
-from sightglass.explain.similarity.ranking import context, rank
+from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
-from sightglass.export import similarity_files
 from sightglass.models.demo import person_scenes
 from tests.conftest import PERSONS
 from tests.pages.conftest import received, session, texts
@@ -75,21 +71,6 @@ def test_the_pair_and_its_ranking_can_be_exported(page) -> None:
     assert not app.exception and not app.error
     labels = {one.proto.label for one in app.get("download_button")}
     assert {"Maps, .jpg", "Best matches, .jpg", "All numbers, .json", "Ranking, .csv", "All files, .zip"} <= labels
-
-
-def test_what_is_exported_is_what_the_command_line_writes(bus) -> None:
-    explainer = Explainer("efficientnet-lite0")
-    ranking = rank(explainer, bus, [bus, bus.with_name("zidane.jpg")])
-    found = similarity(explainer, bus, bus.with_name("zidane.jpg"))
-    held = context(explainer, found.query.image)
-    rows = exports.of_similarity(found, held, ranking, {})
-    made = {name: make() for row in rows for _, name, make in row.files}
-    written = dict(similarity_files.of_similarity(found, held))
-    assert made["bus-zidane-similarity.jpg"] == written["similarity.jpg"]
-    assert made["bus-zidane-similarity.json"] == written["similarity.json"]
-    assert made["bus-zidane-similarity-ranking.csv"] == similarity_files.of_ranking(ranking)[1]
-    with zipfile.ZipFile(io.BytesIO(made["bus-zidane-similarity.zip"])) as archive:
-        assert sorted(archive.namelist()) == sorted(written)
 
 
 def test_names_are_shown_as_they_are_and_a_number_stays_with_its_sign(page, pictures: list) -> None:
@@ -153,15 +134,6 @@ def test_two_pictures_given_in_the_bar_are_compared_and_a_later_choice_stays(pag
     assert app.segmented_control(key="gallery-way").value == "examples"
 
 
-def test_the_chosen_one_becomes_the_query(page) -> None:
-    app = page(SCREEN)
-    name = sent(app)["sides"][1]["name"]
-    next(button for button in app.button if button.label == "Use as the query").click().run()
-    assert not app.exception and not app.error
-    assert sent(app)["sides"][0]["name"] == name
-    assert isinstance(session(app, Sidebar).picture, Image)
-
-
 def test_instead_of_a_detector_a_classifier_compares_and_the_page_says_so(page) -> None:
     app = page(SCREEN, model="demo-s")
     assert not app.exception and not app.error
@@ -179,18 +151,6 @@ def test_persons_are_compared_with_the_same_person_the_twin_and_others(page) -> 
     assert [name.split()[0] for name in names] == ["same", "same", "twin,", "person", "person", "person"]
     assert "clearly related" in app.markdown[0].value
     assert sent(app)["outlined"]
-
-
-def test_a_model_of_persons_says_that_a_bus_means_little_to_it(page) -> None:
-    app = page(SCREEN, model="demo-reid")
-    assert "of little meaning here" in app.markdown[0].value
-
-
-def test_a_model_of_scenes_is_judged_by_scenes(page) -> None:
-    app = page(SCREEN, model="demo-cls-s")
-    assert not app.exception and not app.error
-    assert "unrelated scenes score" in texts(app)
-    assert all(name.startswith("scene") for name, _ in listed(app))
 
 
 def test_a_model_without_classes_explains_one_picture_on_explore(page, own_models) -> None:

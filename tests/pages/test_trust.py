@@ -8,12 +8,10 @@ from collections import OrderedDict
 from threading import Event
 from typing import Any
 
-import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.components.proof import map_test_job as job
 from sightglass.components.proof import map_tests as parts
 from sightglass.components.session.jobs import background
 from sightglass.components.session.page import SOMETHING_BROKE
@@ -22,10 +20,9 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.faithfulness import badge, scramble, stability
 from sightglass.explain.phrases import percent
-from sightglass.explain.picture.image import Image
 from sightglass.history import History
 from tests.conftest import PERSONS
-from tests.pages.conftest import rerun_until, session, texts
+from tests.pages.conftest import rerun_until, texts
 
 SCREEN = "pages/trust.py"
 
@@ -112,15 +109,6 @@ def test_a_scrambled_detectors_box_has_no_score(page):
     assert any(one.value.startswith("### Does the map depend on the model? ") for one in mark)
 
 
-def test_a_number_s_map_stands_beside_scrambled_ones_as_strong_as_it_is_either_way(page):
-    app = page(SCREEN, model="demo-regress", example="a rod")
-    until(app, "The last panel is the middle draw")
-    element = next(one for one in app.get("bidi_component") if one.proto.component_name.endswith("viewer"))
-    (length,) = struct.unpack("<I", element.proto.bytes[:4])
-    panels = json.loads(element.proto.bytes[4 : 4 + length])["panels"]
-    assert {one["maps"][0]["kind"] for one in panels} == {"heat"} and len(panels) > 2
-
-
 def test_small_changes_show_what_the_engine_finds(page, explanation):
     app = page(SCREEN, method="gradcam")
     press(app, "Change the picture slightly")
@@ -195,24 +183,3 @@ def test_a_model_that_names_nothing_is_tested_too(page, nameless, monkeypatch, s
         until(app, "similar to itself")
     else:
         assert "similar to the original" in texts(app)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 300)])
-def test_a_picture_of_one_pixel_or_line_is_tested_too(page, monkeypatch, size):
-    monkeypatch.setattr(parts, "QUICK_BYTES", 0)
-    app = page(SCREEN, model="demo-cls-s")
-    tiny = Image(np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8), "tiny.png")
-    pictures = session(app, image_source.Pictures)
-    pictures.own[tiny.sha256], pictures.chosen = tiny, tiny.sha256
-    app.run()
-    press(app, "Change the picture slightly")
-    until(app, "Under 8 small changes")
-    app.switch_page("pages/whatif.py").run()
-    assert not app.exception and not app.error
-
-
-def test_a_session_holds_no_more_results_than_it_may():
-    held = job.MapTestJobs()
-    for number in range(job.KEPT + 3):
-        held.keep((number,), number)
-    assert list(held.results.values()) == list(range(3, job.KEPT + 3))

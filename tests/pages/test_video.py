@@ -21,10 +21,7 @@ from sightglass.pages.video.folders import ClipPlan, ClipSource
 from sightglass.pages.video.job import ClipJob, Video, headline, running
 from sightglass.video import Settings, runner
 from sightglass.video.clips.clip import Clip
-from sightglass.video.colors import color_of
-from sightglass.video.results.curves import curves
-from sightglass.video.results.moments import Kind, Moment
-from sightglass.video.results.summary import Summary
+from sightglass.video.results import Kind, Moment, Summary, color_of, curves
 from tests.clips import clip, scene
 from tests.pages.conftest import received, rerun_until, session, texts
 from tests.waits import patience

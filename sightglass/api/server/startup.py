@@ -32,8 +32,8 @@ def prepare(
         catalog.spec(settings().api_model)
     except ModelProblem as problem:
         raise SettingProblem(f"{environment.variable('api_model')}: {problem}") from problem
-    for sentence in environment.find_removed():
-        LOGGER.warning("%s", sentence)
+    for advice in environment.find_removed():
+        LOGGER.warning("%s", advice)
     catalog.log_faults()
     for folder in weights.missing_folders():
         LOGGER.warning("SIGHTGLASS_WEIGHTS names %s, which is no folder here: correct it.", one_line(str(folder)))

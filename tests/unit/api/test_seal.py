@@ -72,14 +72,6 @@ def test_the_seals_are_the_librarys_by_json_and_by_form(client: TestClient, scen
     assert [mark["question"] for mark in found["seals"][0]["marks"]] == list(QUESTIONS)
 
 
-def test_nothing_is_tested_unless_it_is_asked_for(client: TestClient, scene: Path, sealed: list[str]) -> None:
-    fields = {"model": "demo-cls-s", "top_k": 1}
-    assert ask(client, "explain", scene, **fields)["seals"] is None and sealed == []
-    assert ask(client, "explain", scene, seal=True, **fields)["seals"][0]["target"] == sealed[0]
-    # Another request's are none of this one's.
-    assert ask(client, "explain", scene, **fields)["seals"] is None and len(sealed) == 1
-
-
 def test_boxes_classes_and_models_are_sealed(client: TestClient, scene: Path, sealed: list[str]) -> None:
     boxes = ask(client, "detect", scene, model="demo-s", top_k=2, seal=True)
     assert [one["target"] for one in boxes["seals"]] == sealed and len(sealed) == len(boxes["heatmaps"]) == 2
@@ -102,11 +94,6 @@ def test_boxes_classes_and_models_are_sealed(client: TestClient, scene: Path, se
     assert [one["seals"] for one in ask(client, "compare", scene, models=["demo-cls-s"])["models"]] == [None] * 3
 
 
-def test_an_empty_map_has_none(client: TestClient, scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "seal_maps", lambda explanation, *_, **__: (None,) * len(explanation.heatmaps))
-    assert ask(client, "explain", scene, model="demo-cls-s", top_k=2, seal=True)["seals"] == [None, None]
-
-
 def test_a_map_alone_has_no_place_for_it(client: TestClient, scene: Path) -> None:
     for kind in ("image/png", "application/x-npy"):
         answer = client.post(
@@ -116,17 +103,6 @@ def test_a_map_alone_has_no_place_for_it(client: TestClient, scene: Path) -> Non
             headers={"Accept": kind},
         )
         assert answer.status_code == 400 and "leave seal out" in answer.json()["detail"]
-
-
-def test_it_is_described_with_an_example(client: TestClient) -> None:
-    found = client.get("/api/openapi.json").json()["components"]["schemas"]
-    for name in ("ExplainRequest", "DetectRequest", "ClassRequest", "CompareRequest", "ExplainForm"):
-        assert "60 passes" in str(found[name]["properties"]["seal"])
-    assert found["ExplainRequest"]["properties"]["seal"]["default"] is False
-    example = found["Seal"]["example"]
-    assert [mark["question"] for mark in example["marks"]] == list(QUESTIONS)
-    assert set(example["marks"][0]) == set(found["SealMark"]["properties"]) == set(SealMark.__slots__)
-    assert all("description" in about for about in found["Seal"]["properties"].values())
 
 
 @pytest.mark.parametrize("compares", [False, True])

@@ -164,7 +164,8 @@ def _in_thread(
     running = state.of(Running)
     # Nobody stopped it: its browser was away.
     if running.job is None or running.job.abandoned:
-        running.key, running.job = key, Job(partial(explainer, choices.image, **options))
+        call: Callable[..., Explanation] = partial(explainer, choices.image, **options)  # type: ignore[assignment]
+        running.key, running.job = key, Job(call)
     job = running.job
     # Nobody waits for a cancelled thread: it ends before the model's next module.
     unfinished = job.partial if job.status.share >= WORTH_SHOWING else None

@@ -14,10 +14,10 @@ from sightglass.common.settings import MIB
 from sightglass.components.session import state, url_state
 from sightglass.components.session.pictures.uploads import DIGITS, UPLOADS, Closed, token
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.picture.examples import EXAMPLES as EXAMPLES
-from sightglass.explain.picture.examples import example_named as example_named
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.picture.item import Item
+from sightglass.models.demo.showcase import EXAMPLES as EXAMPLES
+from sightglass.models.demo.showcase import example_named as example_named
 
 FIRST = "bus"
 MAX_OWN = 12
