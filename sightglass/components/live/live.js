@@ -7,10 +7,9 @@ import { defaults, keep, recalled } from "../viewer/settings.js";
 import { Answers } from "./answers.js";
 import { showButtons, wireButtons } from "./buttons.js";
 import { Following } from "./following.js";
-import { handOver } from "./handover.js";
 import { Loop } from "./loop.js";
 import { Notice } from "./notice.js";
-import { Recorder } from "./recorder.js";
+import { Recorder, handOver } from "./recorder.js";
 import { Screen } from "./screen.js";
 import { Sources } from "./source.js";
 
