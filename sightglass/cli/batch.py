@@ -174,7 +174,7 @@ def batch(
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
     console = Console(options.json)
-    answers = _find_unsure(options)
+    answers = _unsure_answers(options)
     cancel = threading.Event()
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
         done = _run(origin, options, asked, progress, cancel, answers)
@@ -394,7 +394,7 @@ def _get_size_and_opacity(options: BatchOptions) -> Json:
     return size | ({} if options.alpha is None else {"alpha": options.alpha})
 
 
-def _find_unsure(options: BatchOptions) -> UnsureAnswers | None:
+def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:
     """Return what saves unsure answers; None where none are to be saved."""
     below = settings().save_below if options.save_below is None else options.save_below
     if options.engine == "ray":
