@@ -54,7 +54,7 @@ MENU = {
         "trust": (
             "Trust",
             "fact_check",
-            "Whether one map of your picture deserves trust: scrambled weights, small changes, other methods, a patch.",
+            "Whether one map of your picture deserves trust: scrambled weights, and small changes of the picture.",
         ),
         "whatif": (
             "What if",

@@ -303,11 +303,10 @@ def _draw_result(job: BatchJob) -> None:
     if not labels.draw(job):
         accuracy.line(job)
     folders.draw(job)
-    lenses = {name: label for name, (label, _) in LENSES.items()}
     lens = url_state.widget(
         st.segmented_control,
         "Lens",
-        lenses,
+        {name: label for name, (label, _) in LENSES.items()},
         "gallery",
         key="batch-lens",
         name="lens",
