@@ -24,11 +24,11 @@ os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
 # Spinning threads on a shared machine make the tests ten times slower, see sightglass/components/session/page.py.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
-for kept in ("CLIPS", "HEATMAPS", "HISTORY", "MONITOR", "OWN_MODELS", "PEOPLE"):
+for kept in ("CLIPS", "HEATMAPS", "HISTORY", "OWN_MODELS"):
     if f"SIGHTGLASS_{kept}" not in os.environ:
         # No test writes to what the person who runs it has kept.
         folder = tempfile.mkdtemp(prefix=f"sightglass-{kept.lower()}-")
-        os.environ[f"SIGHTGLASS_{kept}"] = os.path.join(folder, "people.sqlite3") if kept == "PEOPLE" else folder
+        os.environ[f"SIGHTGLASS_{kept}"] = folder
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 

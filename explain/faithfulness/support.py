@@ -19,8 +19,8 @@ from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.faithfulness.other_maps import other_maps
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.proof import controls
+from sightglass.explain.proof.controls import ranking
 from sightglass.explain.proof.curves import BATCH_CPU, Perturber
-from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.proof.scores import scorer
 from sightglass.explain.proof.support import CLEAR, OTHERS, SHARES, SHOWN, Effect, Support, settle
 

@@ -59,7 +59,6 @@ class BatchJob(Task[BatchStatus]):
     """Whether every session sees this run, so that none may change what stands beside its table."""
 
     def __init__(self, source: Source, plans: tuple[RunPlan, ...], *, resume: bool = True) -> None:
-        users.require_saving("start a batch")
         self.source, self.plans = source, plans
         super().__init__(_run, BatchStatus(), source, plans, resume)
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.batch import journal
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, state, url_state
@@ -23,7 +22,7 @@ from sightglass.models import catalog
 from sightglass.pages.batch import accuracy, bundled, folders, gallery, labels, slide, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
-from sightglass.pages.batch.runs import earlier, trainings
+from sightglass.pages.batch.runs import earlier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,14 +37,11 @@ LENSES: dict[str, tuple[str, Callable[[BatchJob], None]]] = {
     "accuracy": ("Accuracy", accuracy.draw),
     "classes": ("Mean maps", views.classes),
     "odd": ("Outliers", views.odd),
-    "methods": ("Methods", views.methods),
     "table": ("Table", views.table),
 }
-"""`methods` only where they were compared."""
 COST = (
     "The model then runs some 180 times for each map. On two busy cores that is two seconds with EfficientNet-Lite0 "
-    "instead of 0.03, and six to ten with YOLO11n. For 16 of the pictures every quick method is compared at up to "
-    "six layers, in 450 runs each."
+    "instead of 0.03, and six to ten with YOLO11n."
 )
 
 
@@ -55,9 +51,7 @@ def batch() -> None:
     choices, explainer = sidebar.draw()
     job = state.of(Batch).job
     with main:
-        if trainings.is_open():
-            trainings.draw(top)
-        elif job is None:
+        if job is None:
             with top:
                 _first(choices, explainer)
         elif not job.finished():
@@ -87,10 +81,6 @@ def batch() -> None:
 def _first(choices: Choices, explainer: Explainer) -> None:
     """Draw the choice of pictures and, until there are some, the bundled ones as the sidebar's model explains them."""
     head = st.container(horizontal=True, vertical_alignment="center")
-    if not users.may_save():
-        page.show_refusal("have pictures of their own explained here")
-        _example(choices, explainer, head)
-        return
     source = None
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -107,7 +97,6 @@ def _first(choices: Choices, explainer: Explainer) -> None:
             )
     if (chosen := earlier.choose()) is not None:
         _run(chosen)
-    trainings.choose()
     if source is None:
         with right:
             _start_button(choices, source, second, prove=prove)
@@ -163,8 +152,7 @@ def _example(choices: Choices, explainer: Explainer, head: DeltaGenerator) -> No
         head.markdown("## Many pictures at once")
         return
     count, done = plural(len(ready.source.items), "bundled picture"), ready.finished()
-    now = ": now choose your own" if users.may_save() else ""
-    head.markdown(f"## {count} explained{now}" if done else f"## Explaining {count}, as an example")
+    head.markdown(f"## {count} explained: now choose your own" if done else f"## Explaining {count}, as an example")
     if not done:
         background.progress(ready)
     elif ready.status.failure is not None:
@@ -212,7 +200,6 @@ def _prove() -> bool:
 
 
 def _start(source: Source, choices: Choices, second: str | None, *, prove: bool = False, resume: bool = True) -> None:
-    users.require_saving("start a batch")
     plans, folder, truth = [], pictures.scratch(), state.of(labels.ChosenLabels).truth
     for name in filter(None, (choices.model.id, second)):
         fitted = choices
@@ -316,7 +303,7 @@ def _draw_result(job: BatchJob) -> None:
     if not labels.draw(job):
         accuracy.line(job)
     folders.draw(job)
-    lenses = {name: label for name, (label, _) in LENSES.items() if name != "methods" or views.compare(job)}
+    lenses = {name: label for name, (label, _) in LENSES.items()}
     lens = url_state.widget(
         st.segmented_control,
         "Lens",
@@ -325,8 +312,7 @@ def _draw_result(job: BatchJob) -> None:
         key="batch-lens",
         name="lens",
         label_visibility="collapsed",
-        help="Every picture, right and wrong, each class's mean map, unusual maps, numbers; methods and layers once "
-        "maps are proved.",
+        help="Every picture, right and wrong, each class's mean map, unusual maps, numbers.",
     )
     LENSES[lens][1](job)
 

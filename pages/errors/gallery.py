@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
+from sightglass.common.settings import MIB
 from sightglass.components.session import url_state
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.evaluation.errors.tile import draw_tile
@@ -37,7 +38,7 @@ PAGE = 28
 THREADS = 4
 """Pictures that are decoded at once."""
 HELP = "White: what is labelled. Dashed: what the model answered. Yellow is where it looked for that."
-_tiles: ByteCache[bytes] = ByteCache("errors", len)
+_tiles: ByteCache[bytes] = ByteCache(4 * MIB, len)
 """Tiles by run, error, and whether with the map; empty of a picture that cannot be opened."""
 
 

@@ -9,7 +9,6 @@ import streamlit as st
 from sightglass.common.errors import Problem
 from sightglass.components.choices import sidebar
 from sightglass.components.session import page, state
-from sightglass.components.session.jobs import queue_line
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.evaluation.errors.hiding import HiddenPlace, hide_hottest
 from sightglass.evaluation.errors.tile import draw_tile
@@ -101,5 +100,4 @@ def _hide(run: LabelledRun, unit: ErrorUnit) -> HiddenPlace:
     if not METHODS[recipe.method].quick:
         raise Problem(f"{METHODS[recipe.method].name} takes too long for this: open the picture, then What if.")
     explainer = sidebar.load(spec.id)
-    with queue_line.turn():
-        return hide_hottest(explainer, image, unit, recipe)
+    return hide_hottest(explainer, image, unit, recipe)

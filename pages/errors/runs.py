@@ -10,6 +10,7 @@ import streamlit as st
 
 from sightglass.batch.labelled import summary
 from sightglass.common.errors import Problem
+from sightglass.common.settings import MIB
 from sightglass.components.choices import permitted_folders
 from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import sentence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 EXAMPLE = "example"
 _OBJECT = 600
 """Bytes of an answer or a labelled object in memory, about."""
-_reports: ByteCache[tuple[ErrorReport, int]] = ByteCache("evaluations", itemgetter(1))
+_reports: ByteCache[tuple[ErrorReport, int]] = ByteCache(24 * MIB, itemgetter(1))
 """What is said of each run's errors; sessions share them, and change nothing in them."""
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass import batch
-from sightglass.common import users
 from sightglass.common.errors import Cancelled
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.components.session.jobs.background import Status, Task
@@ -29,8 +28,7 @@ class KnownCauseJob(Task[Status]):
     def __init__(self) -> None:
         self._scratch = scratch_folder("errors")
         self.folder = Path(self._scratch.name) / "results"
-        with users.making_example():
-            super().__init__(_run, Status(), self)
+        super().__init__(_run, Status(), self)
 
     def open_pictures(self) -> Path:
         """Return the folder of the set, drawn on first use; where nothing can be saved, for this process alone."""

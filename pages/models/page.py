@@ -1,4 +1,4 @@
-"""Models: list, download, measure, and add your own."""
+"""Models: list, download, and add your own."""
 
 from __future__ import annotations
 

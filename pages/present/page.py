@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.session import history_store, page
 from sightglass.components.session.markdown import sentence
@@ -49,25 +48,20 @@ def present() -> None:
 def _all(found: tuple[Deck, ...], store: History) -> None:
     own = sum(not deck.ready for deck in found)
     st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Show it to a room")
-    page.show_refusal("make or change decks")
-    if not (found or users.may_save()):
-        st.markdown("**Present**, below a map on any page, shows that view on the whole screen.")
-        return
     if not own:
         st.markdown(
             "A deck is a row of slides, each one of your views with its picture, answer, map and seal. Press **Add "
             "to deck** below a map on any page, or begin with a ready one."
         )
     decks.problem()
-    if users.may_save():
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            decks.new()
-            opening.button()
-        ready.begin(store)
-        ready.progress()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        decks.new()
+        opening.button()
+    ready.begin(store)
+    ready.progress()
     cards = [partial(decks.card, deck) for deck in sorted(found, key=lambda deck: bool(deck.ready))]
     there = {deck.ready for deck in found}
-    offers = [name for name in ready.READY if name not in there] if users.may_save() else []
+    offers = [name for name in ready.READY if name not in there]
     decks.draw([*cards, *(partial(ready.card, name) for name in offers)])
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import Cancelled
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.evaluation import ground_truth, known_cause
@@ -62,8 +61,6 @@ class ScoreJob(Task[ScoreStatus]):
 
     def __init__(self, plan: ScorePlan | None) -> None:
         """Start with a plan; None: with the example."""
-        if plan is not None:
-            users.require_saving("score models")
         self.plan = plan
         super().__init__(_run, ScoreStatus(), plan)
 
@@ -74,8 +71,7 @@ class ExampleJob(ScoreJob):
     shared = True
 
     def __init__(self) -> None:
-        with users.making_example():
-            super().__init__(None)
+        super().__init__(None)
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)

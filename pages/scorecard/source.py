@@ -120,8 +120,6 @@ def list_problems(sentences: Sequence[str]) -> None:
 def _choose_models(task: str) -> list[str]:
     here = model_picker.menu()[1]
     every = {name: spec for name, spec in catalog.catalog().items() if spec.task == task}
-    if not users.may_save():
-        every = {name: spec for name, spec in every.items() if name in here}
     key = f"scorecard-models-{task}"
     first = _find_first(task)
     url_state.recall(key, every, first, name="score", read=lambda text: text.split(",")[:MOST])

@@ -25,7 +25,7 @@ from sightglass.common import users
 from sightglass.common.files import to_json, write_file
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.common.settings import settings
-from sightglass.video.results.summary import CLIP as RESULT
+from sightglass.video.results import CLIP as RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from sightglass.common import users
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.explain.phrases import listing, plural
 from sightglass.video.clips import clip as video_clip
-from sightglass.video.results.moments import clock
+from sightglass.video.results import clock
 
 if TYPE_CHECKING:
     from threading import Event
@@ -42,7 +42,6 @@ class ClipJob(Task[ClipStatus]):
     ) -> None:
         """`folder`: that of an uploaded clip and its results; `keep`: of results alone. Both live as long as this
         object."""
-        users.require_saving("have a clip explained")
         self.plan, self.folder, self._keep = plan, folder, keep
         if folder is not None:
             _RUNS[users.owner(), folder.path.name] = self

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.components.choices import image_picker, sidebar
 from sightglass.components.session import page, state, url_state
@@ -98,11 +97,6 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
             f"{choices.model.name} names nothing that could be followed: choose a classifier or detector."
         )
     head = top.container()
-    if not users.may_save():
-        with top:
-            page.show_refusal("have clips of their own explained")
-        _example(head, choices, explainer)
-        return
     _last_clips()
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -142,8 +136,7 @@ def _example(head: DeltaGenerator, choices: Choices, explainer: Explainer) -> No
         page.show_failure(ready.status.failure, "the bundled clip could not be explained")
     else:
         with head:
-            now = ": now drop your own" if users.may_save() else ""
-            _add_title(f"A short clip explained{now}", ready, own=False)
+            _add_title("A short clip explained: now drop your own", ready, own=False)
         st.caption(f"{escape(ready.plan.source.name)}: {escape(describe(ready.plan))}. {headline(ready.summary)}.")
         result.draw(ready, key=f"video-example-{ready.plan.model}")
 
@@ -265,7 +258,6 @@ def _over_time() -> tuple[int, float, str]:
 
 
 def _start(source: ClipSource, choices: Choices, settings: Settings, targets: tuple[str, ...]) -> None:
-    users.require_saving("have a clip explained")
     options = {"method": choices.method, **choices.options}
     if targets:
         options["targets"] = targets

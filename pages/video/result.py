@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import ImageProblem, Problem
-from sightglass.components import timeline
+from sightglass.components import widgets
 from sightglass.components.choices import model_picker
 from sightglass.components.saving import slides
 from sightglass.components.session import page, state
@@ -22,15 +22,14 @@ from sightglass.explain.picture.image import Image
 from sightglass.pages.video.job import Video, describe, headline
 from sightglass.video.clips import clip as video_clip
 from sightglass.video.clips import write
-from sightglass.video.results.curves import curves
-from sightglass.video.results.moments import clock
+from sightglass.video.results import clock, curves
 
 if TYPE_CHECKING:
     from sightglass.deck.scene import Scene
     from sightglass.pages.video.folders import ClipPlan
     from sightglass.pages.video.job import ClipJob
     from sightglass.video.clips.clip import About
-    from sightglass.video.results.curves import AnswerCurve
+    from sightglass.video.results import AnswerCurve
 
 
 MOMENTS = 3
@@ -48,7 +47,7 @@ def draw(job: ClipJob, *, key: str) -> None:
     about = _about(str(made.clip), changed)
     where = "Detect" if job.plan.model in _ids("detect") else "Explore"
     moments = [replace(one, seconds=max(0.0, one.seconds - start)) for one in made.moments]
-    shown = timeline.Timeline(
+    shown = widgets.Timeline(
         seconds=about.seconds,
         rate=float(about.rate),
         curves=_curves(str(made.folder), about.seconds, start, changed),
@@ -66,7 +65,7 @@ def draw(job: ClipJob, *, key: str) -> None:
             settings = job.plan.settings
             st.video(str(job.plan.source.path), start_time=settings.start, end_time=settings.end, width=width)
     with beside:
-        timeline.draw(shown, key=key, on_open=partial(_open, job.plan, key, where.lower()))
+        widgets.draw_timeline(shown, key=key, on_open=partial(_open, job.plan, key, where.lower()))
     for note in made.notes:
         st.caption(sentence(note))
     if made.skipped:

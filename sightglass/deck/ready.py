@@ -10,8 +10,8 @@ from sightglass.common.errors import Cancelled
 from sightglass.deck import making, views
 from sightglass.deck import ready_words as words
 from sightglass.deck.scene import Scene
+from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.comparison.models import Comparison, measure
-from sightglass.explain.comparison.same_target import same_target
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import load_bundled

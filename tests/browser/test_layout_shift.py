@@ -240,7 +240,6 @@ OWN: dict[str, tuple[str, list[Act]]] = {
     "trust": ("/trust?model=demo-cls-s&example=scene+3", []),
     "batch": ("/batch?model=demo-cls-s", [("tick", _tick), ("untick", _tick)]),
     "errors": ("/errors", []),
-    "watch": ("/watch", []),
     "live": ("/live", []),
     "video": ("/video?model=demo-s", []),
     "present": ("/present", []),

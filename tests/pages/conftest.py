@@ -168,7 +168,6 @@ def masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
 
 
 EXAMPLES = (
-    "sightglass.pages.watch.trial.example",
     "sightglass.pages.batch.bundled._job",
     "sightglass.pages.video.example._job",
     "sightglass.pages.errors.trial.example",
@@ -198,12 +197,12 @@ def session(app: AppTest, kind: type[T]) -> T:
 
 
 @pytest.fixture
-def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[users.User], Callable[..., AppTest]]]:
+def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Callable[..., AppTest]]]:
     """Open pages as a person: `visit(BEN)(name, **address)`."""
 
-    def as_person(user: users.User) -> Callable[..., AppTest]:
+    def as_person(user: str) -> Callable[..., AppTest]:
         users.resolve_with(lambda: user if get_script_run_ctx(suppress_warning=True) else users.NOBODY)
-        monkeypatch.setattr(signed_in, "who", lambda: user)
+        monkeypatch.setattr(signed_in, "_visitor", lambda: user)
         app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
 
         def opened(name: str, **address: str) -> AppTest:

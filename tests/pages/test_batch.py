@@ -14,13 +14,12 @@ import pytest
 from PIL import Image as Pillow
 from pyarrow import parquet
 
-from sightglass.batch import analysis, matrix, table, tags
+from sightglass.batch import analysis, table, tags
 from sightglass.common.errors import ModelProblem
 from sightglass.components.choices import model_picker
 from sightglass.components.choices.permitted_folders import check_path, folders
 from sightglass.components.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from sightglass.evaluation import stored
-from sightglass.explain.methods import METHODS
 from sightglass.explain.picture import source as sources
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.history import History
@@ -250,7 +249,7 @@ def test_two_models_can_be_sorted_by_where_they_disagree(page, many):
     assert session(again, Batch).job.plans[1].model == "efficientnet-lite2"
 
 
-def test_a_run_is_proved_afterwards_and_says_which_maps_to_trust_and_which_method_shows_most(page, many):
+def test_a_run_is_proved_afterwards_and_says_which_maps_to_trust(page, many):
     for file in sorted(many.rglob("*.jpg"))[3:]:
         file.unlink()
     app = page(SCREEN, folder=str(many), model="demo-cls-s", layers="layer4")
@@ -275,17 +274,6 @@ def test_a_run_is_proved_afterwards_and_says_which_maps_to_trust_and_which_metho
     assert opened(app) == list(rows.sort_values("over_random")["picture"]) and "beside random places" in texts(app)
     app.segmented_control(key="batch-lens").set_value("table").run()
     assert {"advantage", "over_random", "verdict", "proof"} <= set(app.dataframe[0].value)
-    app.segmented_control(key="batch-lens").set_value("methods").run()
-    assert not app.exception and not app.error
-    found = matrix.read(plan.folder)
-    assert found is not None and found.best is not None and found.pictures == 3
-    shown = app.dataframe[0].value
-    assert list(shown["Method"])[-1] == "Random places" and list(shown)[1:] == list(found.layers)
-    assert any(found.sentence in one.value for one in app.markdown)
-    button(app, f"Use {METHODS[found.best.method].name} at {found.best.layer}").click().run()
-    button(app, "Explain again with these choices").click().run()
-    (plan,) = session(app, Batch).job.plans
-    assert plan.prove and (plan.options["method"], plan.options["layers"]) == (found.best.method, (found.best.layer,))
 
 
 def test_a_run_is_sealed_afterwards_and_sorted_by_the_tests_that_its_maps_pass(page, many):
@@ -311,7 +299,6 @@ def offered(app) -> dict[str, list[str]]:
     return {
         gallery.ORDERS["random"]: app.selectbox(key="batch-order").options,
         gallery.ONLY["unproved"]: app.selectbox(key="batch-only").options,
-        "Methods": app.segmented_control(key="batch-lens").options,
     }
 
 

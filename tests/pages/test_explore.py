@@ -19,7 +19,9 @@ from sightglass.components.session.jobs.explain_job import Running
 from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP, percent
+from sightglass.history import History
 from tests.pages.conftest import act, bar, headline, received, rerun_until, session, settled, shown, texts
+from tests.servers import until
 
 UNFINISHED = "This map is not finished"
 
@@ -45,6 +47,13 @@ def test_the_first_screen_says_what_the_engine_says(page, bus):
     assert view.titles == [best.label] and view.head["beside"]
     np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
     assert len(view.maps) == 5 and len(app.metric) == 3
+
+
+def test_an_unsure_answer_is_saved_in_the_history(page, monkeypatch, tmp_path):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    monkeypatch.setenv("SIGHTGLASS_SAVE_BELOW", "1")
+    assert not page().error
+    until(lambda: History().search(tag="unsure").total == 1)
 
 
 def test_another_class_becomes_a_row_with_its_probability_and_a_click_leads_back(page, bus):

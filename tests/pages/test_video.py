@@ -21,10 +21,7 @@ from sightglass.pages.video.folders import ClipPlan, ClipSource
 from sightglass.pages.video.job import ClipJob, Video, headline, running
 from sightglass.video import Settings, runner
 from sightglass.video.clips.clip import Clip
-from sightglass.video.colors import color_of
-from sightglass.video.results.curves import curves
-from sightglass.video.results.moments import Kind, Moment
-from sightglass.video.results.summary import Summary
+from sightglass.video.results import Kind, Moment, Summary, color_of, curves
 from tests.clips import clip, scene
 from tests.pages.conftest import received, rerun_until, session, texts
 from tests.waits import patience
@@ -173,7 +170,7 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(
     again.query_params["clip"] = folder.path.name
     again.switch_page(SCREEN).run()
     assert session(again, Video).job is made and "7 frames" in again.markdown[0].value
-    with users.acting(users.User("ann", "Ann", "user")):
+    with users.acting("ann"):
         assert running(folder.path.name) is None
     next(one for one in app.button if one.label == "Another clip").click().run()
     assert "clip" not in app.query_params

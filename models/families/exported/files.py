@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import yaml_file
+from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.families.exported.graphs import Program
 from sightglass.models.families.exported.runtime import Runtime, tensors
 from sightglass.models.preprocess import MAX_CHANNELS
@@ -171,6 +172,7 @@ def open_file(path: Path) -> Runtime:
     }  # fmt: skip
     for suffixes, kind in kinds.items():
         if path.suffix.lower() in suffixes:
+            archive_names(path)
             return kind(path)
     known = ", ".join(suffix for suffixes in kinds for suffix in suffixes)
     raise ModelProblem(f"{path.name} is no exported model: its name should end in one of {known}.")

@@ -8,7 +8,7 @@ file keeps its modules or its graph, the modules are rebuilt, so that it has lay
 from __future__ import annotations
 
 import logging
-import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -21,6 +21,7 @@ from sightglass.models.adapters.detector import MAX_BOXES, Detections, Detector
 from sightglass.models.adapters.peaks import name_peaks
 from sightglass.models.adapters.segmenter import is_map
 from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, assumed, task_of_names
+from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.families.custom.classifier import FILLS, kind_of
 from sightglass.models.families.custom.inspect import find_labels
@@ -42,6 +43,7 @@ from sightglass.models.families.exported.files import (
     read_labels,
     taken,
 )
+from sightglass.models.families.exported.graphs import ADVICE
 from sightglass.models.families.exported.layouts import LAYOUTS, Candidates, Layout, grid, infer
 from sightglass.models.families.exported.runtime import pad, pieces
 from sightglass.models.geometry import Geometry, ModelInput
@@ -334,43 +336,46 @@ _SIDE = Unknown(
 def inspect(path: Path) -> TableDraft | None:
     """Draft the table of an exported file; None for another kind. Raises ModelProblem where it cannot be opened.
 
-    TorchScript is only recognised: opening it can run code in it.
+    Files that can run code when they are opened are only recognised.
     """
     suffix = path.suffix.lower()
     if path.is_dir():
         found = sorted(path.glob("*.xml"))
         return inspect(found[0]) if len(found) == 1 and found[0].with_suffix(".bin").is_file() else None
-    if suffix in TORCHSCRIPT and _is_script(path):
-        return _script(path)
+    if suffix in PROGRAM or (suffix in TORCHSCRIPT and _is_script(path)):
+        return _draft_unopened(path, program=suffix in PROGRAM)
     if suffix in OPENVINO and not (other := path.with_suffix(".bin")).is_file():
         raise ModelProblem(f"{path.name} is one half of an OpenVINO model: give {other.name} with it.")
-    if suffix in (*ONNX, *PROGRAM, *OPENVINO):
+    if suffix in (*ONNX, *OPENVINO):
         return _open(path, open_file(path))
     return None
 
 
 def _is_script(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            inner = {name.partition("/")[2] for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile):
-        return False
-    return "constants.pkl" in inner and any(name.startswith("code/") for name in inner)
+    names = archive_names(path)
+    return "constants.pkl" in names and any(name.startswith("code/") for name in names)
 
 
-def _script(path: Path) -> TableDraft:
-    question = "It is TorchScript, and opening such a file can run code in it: do you trust its source?"
+def _draft_unopened(path: Path, *, program: bool) -> TableDraft:
+    """Draft the table of a file that can run code when it is opened; `program`: of torch.export."""
+    if program and not archive_names(path):
+        raise ModelProblem(f"{path.name} is not what torch.export saves: {ADVICE}.")
+    kind = "a file of torch.export" if program else "TorchScript"
+    # A program states the size of its input, which is read once the file is trusted.
+    side = replace(_SIDE, default="") if program else _SIDE
     unknown = (
-        Unknown(TRUST, question, ("no", "yes")),
+        Unknown(
+            TRUST, f"It is {kind}, and opening such a file can run code in it: do you trust its source?", ("no", "yes")
+        ),
         ask_task(None, detects=True),
-        _SIDE,
+        side,
         Unknown(
             "weights.labels", "Where are the names of its classes (a .json, a data.yaml or a text file)?", needed=False
         ),
         *_numbers(None),
     )
     table = {"task": "classify", "weights": {"path": str(path)}}
-    return TableDraft("exported", path.name, table, unknown, ("It is a TorchScript file.",))
+    return TableDraft("exported", path.name, table, unknown, (f"It is {kind if program else 'a TorchScript file'}.",))
 
 
 def _open(path: Path, runtime: Runtime) -> TableDraft:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from sightglass.api import run_results as results
 from sightglass.api.endpoints.endpoint import Endpoint, answer_json, read_parameters
 from sightglass.api.endpoints.models import NoParameters
-from sightglass.api.endpoints.negotiation import CSV, JSON, PARQUET, LargeResponse, negotiate, run_queued
+from sightglass.api.endpoints.negotiation import CSV, JSON, PARQUET, negotiate, run_queued
 from sightglass.api.problems import ApiProblem
 from sightglass.api.work_queue import BEFORE
 from sightglass.batch.labelled import pixels, summary
@@ -108,7 +108,7 @@ async def _answer_table(request: Request, work: Callable[[str], bytes]) -> Respo
     kind = negotiate(request.headers.get("accept"), TABLES)
     made = await run_queued(request, lambda cancel: work(kind))
     headers = {"Vary": "Accept", BEFORE: str(request.state.before)}
-    return LargeResponse([made], media_type=kind, headers=headers)
+    return Response(made, media_type=kind, headers=headers)
 
 
 def _find_folder(id: str) -> Path:

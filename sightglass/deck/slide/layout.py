@@ -13,10 +13,9 @@ import numpy as np
 from sightglass.common.errors import Problem
 from sightglass.deck.slide import footer as foot
 from sightglass.deck.slide import words as word_stack
-from sightglass.deck.slide.box_labels import box_labels
 from sightglass.deck.slide.footer import Footer
 from sightglass.deck.slide.items import Curves, Film, Item, Page, PageRect, Sight, Text
-from sightglass.deck.slide.panels import choose_map, describe_making
+from sightglass.deck.slide.panels import box_labels, choose_map, describe_making
 from sightglass.deck.slide.text_fit import (
     LINE,
     break_lines,

@@ -100,7 +100,7 @@ def test_pictures_to_compare_with_are_opened_one_at_a_time(monkeypatch: pytest.M
 
 def test_pictures_make_room_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The files are each person's own, and another's session is what runs when memory is short."""
-    with users.acting(users.User("ann", "Ann", "user")):
+    with users.acting("ann"):
         pictures = Pictures(chosen="bus")
         one, _ = given(pictures, monkeypatch, 2)
     image_source._close_all()

@@ -11,9 +11,6 @@ import pytest
 from sightglass.common.errors import Cancelled
 from sightglass.deck import payload, ready, scenes
 from sightglass.deck import ready_words as words
-from sightglass.explain import Explainer
-from sightglass.explain.picture.image import load_bundled
-from sightglass.explain.proof.seal import Seal, SealMark, forget, remember
 from sightglass.history import History
 
 if TYPE_CHECKING:
@@ -86,20 +83,6 @@ def test_nobody_looked_where_a_map_does_not_depend_on_the_model() -> None:
     assert not re.search(r"look|speaks|evidence", said)
     assert "looked" in words.names_it("bus", 0.6, 0.2)[0]
     assert "look at" in words.compare_places("bus", [("small", "large", 0.9)])[0]
-
-
-def test_a_ready_deck_hears_the_seal_of_its_map() -> None:
-    found = Explainer("efficientnet-lite0")(load_bundled(ready.PICTURE), top_k=2)
-    marks = (SealMark("model", "no", "Random weights draw it as well.", 0.98, 0.2, shows="the picture's edges"),)
-    remember(found.seal_key(0), Seal(found.heatmaps[0].target.label, marks))
-    made = ready.scenes_of("lies", steps=2)
-    next(made)
-    first = next(made)
-    forget()
-    assert first.title == "This heat map shows the picture's edges"
-    assert first.panels[0].maps[0].seal == "✗ depends on the model: no"
-    assert "looked" not in f"{first.sentence} {first.notes}"
-    assert first.panels[0].maps[0].sentence.startswith("The map for ")
 
 
 def test_prices_and_finds_are_compared_as_they_were_measured() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.maps.boxes import parse_place, same_object
+from sightglass.explain.maps.boxes import parse_place
 from sightglass.explain.replaying import replay
 from tests.weights import picture, real
 
@@ -108,18 +108,6 @@ def test_pictures_of_any_shape_have_maps_on_their_own_pixels(
     for x0, y0, x1, y1 in (prediction.box for prediction in made.predictions):
         assert 0 <= x0 < x1 <= width
         assert 0 <= y0 < y1 <= height
-
-
-@pytest.mark.parametrize(
-    "names",
-    [("demo-s", "demo-m"), pytest.param(("yolo11n", "yolo26n"), marks=pytest.mark.weights("yolo11n.pt", "yolo26n.pt"))],
-)
-def test_the_same_object_is_found_in_another_model_s_answers(names: tuple[str, str]) -> None:
-    one, other = (explained(name, picture(name)) for name in names)
-    for prediction in [p for p in one.predictions if p.score > 0.5][:4]:
-        place = same_object(prediction, other.predictions)
-        assert place is not None
-        assert other.predictions[place].label == prediction.label
 
 
 @pytest.mark.parametrize(
