@@ -29,7 +29,7 @@ from sightglass.explain.methods import rise
 from tests.waits import patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -223,10 +223,10 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Callable[
 def page():
     """Open one page, without any other before it: `page("topk")`, with query parameters as keywords.
 
-    Each call is a session of its own.
+    Each call is a session of its own, which begins with the `state` that its browser remembers.
     """
 
-    def opened(name: str = "", **parameters: str) -> AppTest:
+    def opened(name: str = "", state: Mapping[str, Any] | None = None, **parameters: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
         if name:
             file = Path(name)
@@ -234,6 +234,11 @@ def page():
             app._page_hash = calc_hash(file.parent.name if file.stem == "page" else file.stem)
         for parameter, value in parameters.items():
             app.query_params[parameter] = value
-        return app.run()
+        for key, value in (state or {}).items():
+            app.session_state[key] = value
+        app.run()
+        # From here on the session is where a run left it.
+        app._page_hash = ""
+        return app
 
     return opened
