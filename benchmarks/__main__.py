@@ -13,8 +13,7 @@ which layer they are right; `api`: the API under load, beside the dashboard's pa
 API clients at once; `long`: thousands of explanations in one process, and what stays behind; `hour`: the dashboard's
 memory while somebody explores everything; `small`: the dashboard in a small place; `ray`: a folder explained by one
 process, and by a cluster's workers; `drift`: how often planted drift is found;
-`errors`: how often the planted cause of errors is;
-`evaluation`: how long 5,000 labelled pictures take after their maps; `watching`: what watching adds to a training;
+`watching`: what watching adds to a training;
 `tasks`: what a region, a query and Integrated Gradients cost.
 """
 
@@ -314,13 +313,6 @@ def _drift(options: argparse.Namespace) -> Outcome:
     return Outcome(drift.measure(options.rounds or drift.SEEDS), drift.markdown, None if options.rounds else drift.OUT)
 
 
-def _errors(options: argparse.Namespace) -> Outcome:
-    from benchmarks.errors import run
-
-    result = run.errors(options.rounds or run.SEEDS, options.sets)
-    return Outcome(result, run.markdown, None if options.rounds else run.OUT)
-
-
 def _watching(_: argparse.Namespace) -> Outcome:
     from benchmarks import watching
 
@@ -332,13 +324,6 @@ def _tasks(options: argparse.Namespace) -> Outcome:
 
     result = speed.tasks(options.rounds or speed.ROUNDS)
     return Outcome(result, speed.markdown, None if options.rounds else speed.OUT)
-
-
-def _evaluation(options: argparse.Namespace) -> Outcome:
-    from benchmarks.errors import run, speed
-    from benchmarks.processes import fresh
-
-    return Outcome(fresh(speed.measure, speed.PICTURES), lambda timed: "\n\n".join(run.describe_speed(timed)))
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
@@ -369,8 +354,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Outcome]] = {
     "load": _load,
     "ray": _ray,
     "drift": _drift,
-    "errors": _errors,
-    "evaluation": _evaluation,
     "watching": _watching,
     "tasks": _tasks,
 }
@@ -411,7 +394,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--calls", type=int, default=300, help="memory: calls of each contender")
     add("--count", type=int, help="long: number of explanations, default 2000")
     add("--many", type=int, default=5000, help="throughput: number of pictures over which memory is watched")
-    add("--sets", type=Path, help="errors: a folder that keeps the evaluated scenes, and has those of an earlier run")
     add("--pictures", type=int, default=256, help="ray: number of pictures in a round")
     add(
         "--seconds",

@@ -78,7 +78,7 @@ def draw(job: BatchJob) -> None:
             plans = tuple(replace(plan, labels=None) for plan in job.plans)
             state.of(Batch).job = BatchJob(job.source, plans)
 
-    may = users.may_save() and not job.shared
+    may = users.may_save() and not job.example
     _draw(found, read_classes(folder), correct if may else None, own=own)
 
 

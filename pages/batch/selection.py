@@ -71,7 +71,7 @@ def actions(job: BatchJob, shown: Sequence[str]) -> None:
         if not selected:
             return
         st.caption(f"{len(selected):,} selected", width="content")
-        if users.may_save() and not job.shared:
+        if users.may_save() and not job.example:
             _tag(job)
         charts.download(
             "Export, .zip",

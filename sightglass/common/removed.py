@@ -5,9 +5,14 @@ Each table maps a name to the sentence. The sentence names the removed part and 
 
 from __future__ import annotations
 
-VERBS: dict[str, str] = {}
+VERBS: dict[str, str] = {
+    "evidence": "Evidence packs are gone: hand over report.html, which `sightglass batch` writes into a run's folder.",
+}
 """Verbs of the command line, such as `watch`."""
-OPTIONS: dict[str, str] = {}
+OPTIONS: dict[str, str] = {
+    "--places": "A scorecard compares no maps: `sightglass compare` says whether models look at the same place.",
+    "--no-places": "A scorecard compares no maps: leave --no-places out.",
+}
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
 ROUTES: dict[str, str] = {}
 """Paths of the API without parameters, such as `/api/monitor`; paths below one count too. The answer is 410."""

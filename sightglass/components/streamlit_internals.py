@@ -157,12 +157,6 @@ def is_connected(session: str) -> bool:
     return not _runtime.exists() or _runtime.get_instance().is_active_session(session)
 
 
-def is_serving() -> bool:
-    """Return whether there is a server, and not a test of one page alone."""
-    # Streamlit's own tests stand in for the whole runtime.
-    return bool(_runtime.exists()) and type(_runtime.get_instance()) is _runtime.Runtime
-
-
 def idle_sessions() -> Iterator[AppSession]:
     """Yield the sessions without a browser in which no page runs."""
     if not _runtime.exists():

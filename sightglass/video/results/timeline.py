@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.files import atomic_write, csv_cells, jsonable
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import Json, atomic_write, csv_cells, jsonable
 from sightglass.video.draw import COLUMNS
+from sightglass.video.results.moments import Moment
+from sightglass.video.results.summary import CLIP, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,3 +43,27 @@ def write(folder: Path, rows: Callable[[], Iterable[Row]], facts: Mapping[str, A
         for number, row in enumerate(rows()):
             file.write((",\n  " if number else "\n  ") + json.dumps(row))
         file.write("\n ]\n}\n")
+
+
+def read_facts(folder: Path) -> Json:
+    """Return what a finished run was made with; raise ModelProblem where its result cannot be read."""
+    facts: Json = _read(folder)["run"]
+    return facts
+
+
+def read_result(folder: Path) -> Summary:
+    """Return the result of a finished run; raise ModelProblem where it cannot be read."""
+    found = _read(folder)
+    moments = tuple(Moment(**one) for one in found["moments"])
+    numbers = (found["frames"], found["looked"], found["skipped"])
+    return Summary(folder, *numbers, 0.0, resumed=True, moments=moments, notes=tuple(found["notes"]))
+
+
+def _read(folder: Path) -> Json:
+    try:
+        found: Json = json.loads((folder / JSON).read_text("utf-8"))
+        if not (folder / CLIP).is_file() or not {"run", "moments", "frames", "looked", "skipped", "notes"} <= {*found}:
+            raise ValueError
+    except (OSError, ValueError) as error:
+        raise ModelProblem(f"The result in {folder.name} cannot be read: explain the clip again.") from error
+    return found
