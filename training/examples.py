@@ -78,8 +78,7 @@ def make_clip(folder: Path) -> None:
     """Explain the bundled clip of a scene."""
     settings = video.Settings(every=2, side=CLIP_SIDE, end=CLIP_SECONDS)
     video.run("scene.mp4", "demo-m", folder, settings=settings, device="cpu")
-    for name in (journal.NAME, "timeline.csv"):
-        (folder / name).unlink()
+    (folder / journal.NAME).unlink()
 
 
 def make_decks(folder: Path) -> None:

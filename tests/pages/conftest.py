@@ -166,13 +166,7 @@ def masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     release.set()
 
 
-EXAMPLES = (
-    "sightglass.pages.watch.trial.example",
-    "sightglass.pages.batch.bundled._job",
-    "sightglass.pages.video.example._job",
-    "sightglass.pages.errors.trial.example",
-    "sightglass.pages.scorecard.job.example",
-)
+EXAMPLES = ("sightglass.pages.watch.trial.example",)
 """The caches of the runs that every session shares."""
 
 

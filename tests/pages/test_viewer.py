@@ -26,7 +26,7 @@ OFFERED = {
     "cheat": {"Add to deck"},
     "batch": {"Explain all"},
     "video": {"A clip"},
-    "present": {"New deck", "Open a file", "Make and open"},
+    "present": {"New deck", "Open a file"},
     # Of these the example, at the first visit.
     "errors": set(),
     "watch": set(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +14,6 @@ from sightglass.api.schemas import ApiRules
 from sightglass.common import users
 from sightglass.common.access import people, policy
 from sightglass.common.errors import NotAllowed, WeightsProblem
-from sightglass.components.session.jobs import background, explain_job
 from sightglass.components.views import snapshots
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
@@ -117,26 +115,6 @@ def test_a_viewer_starts_no_download(monkeypatch: pytest.MonkeyPatch, tmp_path: 
             weights.locate(spec)
     with users.acting(replace(VIEWER, role="user")):
         assert not weights.offline()
-
-
-def test_an_example_is_made_for_a_viewer_too_who_may_do_no_more_for_it() -> None:
-    class Run:
-        status = background.Status()
-        role = ""
-
-        def finished(self) -> bool:
-            return True
-
-    def make(options: dict[str, Any]) -> Run:
-        run = Run()
-        run.role = users.current().role
-        return run
-
-    choices: Any = SimpleNamespace(model=catalog.spec("demo-cls-s"), method="gradcam", options={})
-    with users.acting(VIEWER):
-        made: Any = explain_job.example(choices, lambda *given: given[-1](), make)
-        assert users.current() is VIEWER
-    assert made.role == "user"
 
 
 def test_the_example_of_watch_has_something_to_show_to_a_viewer(stores: Path) -> None:

@@ -62,7 +62,8 @@ def read_result(folder: Path) -> Summary:
 def _read(folder: Path) -> Json:
     try:
         found: Json = json.loads((folder / JSON).read_text("utf-8"))
-        if not (folder / CLIP).is_file() or not {"run", "moments", "frames", "looked", "skipped", "notes"} <= {*found}:
+        there = all((folder / name).is_file() for name in (CLIP, CSV))
+        if not there or not {"run", "moments", "frames", "looked", "skipped", "notes"} <= {*found}:
             raise ValueError
     except (OSError, ValueError) as error:
         raise ModelProblem(f"The result in {folder.name} cannot be read: explain the clip again.") from error
