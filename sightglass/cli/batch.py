@@ -25,8 +25,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, jsonable, write_file
 from sightglass.common.settings import settings
 from sightglass.common.style import DEFAULTS
-from sightglass.evaluation import ground_truth
-from sightglass.evaluation.pixels import masks
+from sightglass.evaluation import ground_truth, masks
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture import source as picture_source
@@ -157,8 +156,8 @@ def batch(
     maps/,
     results.csv, results.parquet and problems.csv. With --seal the table has columns of
     the tests, also for pictures that an earlier run explained without them. With --labels the answers are held against
-    them: accuracy or average precision with a 95 % interval, errors by type, and why objects were missed, in
-    evaluation.json, evaluation.csv and evaluation.parquet; of a segmentation IoU of each class, mean IoU and pixel
+    them: accuracy or average precision with a 95 % interval, and errors by type, in evaluation.json, evaluation.csv and
+    evaluation.parquet; of a segmentation IoU of each class, mean IoU and pixel
     accuracy, in the first two and masks.parquet.
     """
     if options.continued is not None:
@@ -341,13 +340,8 @@ def _say_evaluated(console: Console, found: EvaluationSummary) -> None:
         console.say(f"The {labelled_summary.LISTED} lowest of {len(classes)} classes; summary.json has all.")
     if found.task != "detect":
         return
-    console.say(f"{found.found}. Errors, and the AP50 that mending all of a type would add:")
-    console.table(found.error_columns, found.list_errors(), right=found.error_columns[1:3])
-    console.say(found.about_errors)
-    if missed := found.list_missed():
-        console.say("Why objects have no right box:")
-        console.table(("reason", "objects"), missed, right=("objects",))
-    console.say(*filter(None, [found.consequence]))
+    console.say(f"{found.found}. Errors:")
+    console.table(("error", "count", "meaning"), found.list_errors(), right=("count",))
 
 
 def _say_left_out(console: Console, folder: Path) -> Json:
