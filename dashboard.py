@@ -54,7 +54,7 @@ MENU = {
         "trust": (
             "Trust",
             "fact_check",
-            "Whether one map of your picture deserves trust: scrambled weights, small changes, other methods, a patch.",
+            "Whether one map of your picture deserves trust: scrambled weights, and small changes of the picture.",
         ),
         "whatif": (
             "What if",
@@ -72,11 +72,6 @@ MENU = {
             "Errors",
             "rule",
             "Labelled pictures: where a model goes wrong, how often, and why.",
-        ),
-        "watch": (
-            "Watch",
-            "monitoring",
-            "A model in use: its confidence over time, where it looks, what has changed, and the worst cases.",
         ),
     },
     "Show": {
@@ -100,7 +95,7 @@ MENU = {
         "history": ("History", "bookmarks", "What you saved: search, annotate and compare it; no model runs."),
     },
     "Models": {
-        "models": ("Models", "deployed_code", "What is here, how large and how fast; add your own from a file."),
+        "models": ("Models", "deployed_code", "What is here, and how large; add your own from a file."),
     },
 }
 """The menus of the bar in their order, each with its pages: their addresses, titles, icons and help texts."""
@@ -129,10 +124,9 @@ if script_context() is None:
     app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
 else:
     from sightglass.common import removed
-    from sightglass.components.page_title import page_title
     from sightglass.components.session import links, signed_in
     from sightglass.components.session.markdown import escape
-    from sightglass.components.tour import tour
+    from sightglass.components.widgets import page_title
 
     def to_explore() -> None:
         """The start page's own address."""
@@ -195,7 +189,5 @@ else:
         # The name takes no place, and no gap.
         with st.container(gap=None):
             page_title(pages[shown].title, links=[menu for menu, group in menu_of_all.items() if len(group) == 1])
-            if shown == "explore":
-                tour()
             with st.container():
                 current.run()

@@ -2,8 +2,8 @@
 
 Convolutions on a GPU are deterministic and in full float32: PyTorch lets cuDNN round what it multiplies to 10 bits
 (TF32) and choose algorithms whose sums come in any order. Emulated on a CPU, TF32 moved maps by up to 0.02 of their
-range, and detectors' GradCAM++ and XGradCAM by nearly all of it (benchmarks/GPU.md); float32's own rounding moves most
-by less than 0.00002. Autocast, which a caller may be in, would round to 8 bits.
+range, and detectors' GradCAM++ and XGradCAM by nearly all of it; float32's own rounding moves most by less than
+0.00002 (benchmarks/results/2026-11-22-gpu-rounding.md). Autocast, which a caller may be in, would round to 8 bits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
-from sightglass.explain.evidence.cache import relieve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,8 +121,7 @@ def own_random_state(seed: int | None = None) -> Iterator[None]:
 class PassLock:
     """A re-entrant lock for the passes of a model, which are in the project's `own_modes`, and `exact` on a GPU.
 
-    Taking it raises Cancelled where the work of this thread was stopped, and has caches make room where the process has
-    grown too large: long work fills no cache.
+    Taking it raises Cancelled where the work of this thread was stopped.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -133,7 +131,6 @@ class PassLock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         check()
-        relieve()
         if not self._lock.acquire(blocking, timeout):
             return False
         with ExitStack() as inside:

@@ -92,9 +92,13 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
     room = int(settings().own_models_mb * MB) - used()
     stem = PurePosixPath(next((name for name, _ in given if _is_model(name)), given[0][0] if given else "model")).stem
     into = _new_folder(own, stem)
+    names = set[str]()
     try:
         count = 0
         for name, data in _unpacked(given):
+            if name.casefold() in names:
+                raise ModelProblem(f"There are two files called {name} there: drop those of one model only.")
+            names.add(name.casefold())
             count, room = count + 1, room - (data.stat().st_size if isinstance(data, Path) else len(data))
             if count > MAX_FILES:
                 raise ModelProblem(f"A model has at most {MAX_FILES} files: drop those of one model only.")
@@ -207,6 +211,7 @@ def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> st
     made, open_ = adding.fill(found, answers)
     if open_:
         raise ModelProblem(open_[0].question)
+    _check_labels(into, made)
     to, id_ = table(), into.name
     adding.write(to, id_, table_file.relative(made, to.parent), force=True)
     if (wrong := catalog.faults().get(id_)) is not None:
@@ -214,6 +219,23 @@ def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> st
         raise ModelProblem(wrong.replace(f"{to.name}: ", ""))
     (into / OPEN).unlink(missing_ok=True)
     return id_
+
+
+def _check_labels(into: Path, made: Toml) -> None:
+    """Make the file of class names in a table one of the received files.
+
+    Raises ModelProblem for another file of the server, unless the person's files may run code here anyway.
+    """
+    weights = made.get("weights", {})
+    stated = weights.get("labels")
+    if not isinstance(stated, str):
+        return
+    received = into / PurePosixPath(stated.replace("\\", "/")).name
+    anywhere = not code_refusal()
+    if received.is_file() and not (anywhere and Path(stated).is_absolute()):
+        weights["labels"] = str(received)
+    elif not anywhere:
+        raise ModelProblem(f"{received.name[:MAX_NAME]} is none of the received files: drop it with the model.")
 
 
 def change(id_: str, values: Mapping[str, object]) -> None:

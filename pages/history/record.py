@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components.answer_list import Row, rows
 from sightglass.components.proof import draw as draw_proof
 from sightglass.components.proof import payload
 from sightglass.components.saving import slides
@@ -21,6 +20,7 @@ from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.components.views import charts, panels, tables
+from sightglass.components.widgets import Row, rows
 from sightglass.deck import rows as slide_rows
 from sightglass.deck import views
 from sightglass.explain.methods import describe_setup

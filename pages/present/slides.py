@@ -10,6 +10,7 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
+from sightglass.common.settings import MIB
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.markdown import escape
 from sightglass.components.stage import stage
@@ -45,7 +46,7 @@ FILES = (
 )
 PLAY = "play"
 """Of the address: the stage is shown, from that slide."""
-_stages: ByteCache[bytes] = ByteCache("stages", len)
+_stages: ByteCache[bytes] = ByteCache(16 * MIB, len)
 """Decks as they are presented."""
 LIMITS = {"title": MAX_TITLE, "sentence": MAX_SENTENCE, "notes": MAX_NOTES}
 

@@ -24,7 +24,7 @@ from sightglass.common.errors import (
     from_machine,
     nearest,
 )
-from sightglass.common.removed import find_route
+from sightglass.common.removed import FIELDS, find_route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -191,15 +191,18 @@ def _of_http(error: HTTPException) -> ApiProblem:
 
 def wrong_fields(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> str:
     """Return Pydantic's errors as one sentence, with a suggestion for an unknown field."""
-    names, near = list(known), dict[str, list[str]]()
+    names, near, gone = list(known), dict[str, list[str]](), list[str]()
     found: dict[str, list[Mapping[str, Any]]] = {}
     for error in errors:
         if error["type"] == "extra_forbidden":
             field = str(error["loc"][-1])[:60]
-            near[field] = nearest(field, names)
+            if field in FIELDS:
+                gone.append(FIELDS[field].rstrip("."))
+            else:
+                near[field] = nearest(field, names)
         elif error["type"] != "none_required":
             found.setdefault(_where(error["loc"]), []).append(error)
-    sentences = [f"{where} {_describe_errors(group)}" for where, group in found.items()]
+    sentences = gone + [f"{where} {_describe_errors(group)}" for where, group in found.items()]
     hint = ": did you mean {}?" if len(sentences) + len(near) == 1 else " (did you mean {}?)"
     sentences += [f"there is no field {field!r}" + hint.format(*close) for field, close in near.items() if close]
     # Last and together, because the list of known fields is long.

@@ -20,7 +20,6 @@ from sightglass.cli import (
     compare,
     detect,
     doctor,
-    evidence,
     examples,
     image,
     models,
@@ -32,7 +31,7 @@ from sightglass.cli import (
 )
 from sightglass.cli.console import Console
 from sightglass.cli.options import PROGRAM, app
-from sightglass.cli.records import deck, history, training, watch
+from sightglass.cli.records import deck, history
 from sightglass.cli.server import dashboard, serve
 from sightglass.cli.server import settings as settings_verb
 from sightglass.common import removed
@@ -50,12 +49,9 @@ _MODULES = (
     video,
     compare,
     scorecard,
-    evidence,
     prove,
     similarity,
     replay,
-    watch,
-    training,
     dashboard,
     serve,
     settings_verb,
@@ -81,15 +77,12 @@ sightglass batch photos/ --out run1
 sightglass video clip.mp4
 sightglass compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
 sightglass scorecard photos/ --labels labels.json -m demo-s -m demo-l
-sightglass evidence explained/photos --out pack
 sightglass prove bus.jpg
 sightglass similarity bus.jpg zidane.jpg
 sightglass replay explained/bus/recipe.json --picture bus.jpg
 sightglass models list --here
 sightglass history list plate
 sightglass deck make lies
-sightglass watch watched --since 24h
-sightglass training run --out epochs
 sightglass dashboard
 sightglass serve
 sightglass settings

@@ -26,21 +26,6 @@ MAX_QUOTED = 80
 MAX_PATH, MAX_PART = 4096, 255
 """Bytes that Linux takes, and of one name in it: a longer path raises an error of its own wherever it is looked for."""
 FLAGS = dict.fromkeys(("1", "yes", "true", "on"), True) | dict.fromkeys(("0", "no", "false", "off"), False)
-PROFILES: dict[str, dict[str, Any]] = {
-    "small": {
-        "memory_mb": 840,
-        "models_mb": 48,
-        "evidence_mb": 0,
-        "cache_mb": 96,
-        "api_workers": 1,
-        "api_queue": 8,
-        "api_mb": 10,
-        "seal": False,
-        "own_models_mb": 128,
-    }
-}
-"""Other defaults, by the name of the profile; `small`, for one small model and the evidence of one picture, sets more
-(`sightglass/common/memory/small.py`)."""
 
 
 def _from_text(parse: Callable[[str], Any]) -> BeforeValidator:
@@ -61,12 +46,6 @@ def _exact(text: str) -> str:
     if not text.strip().isdecimal():
         raise ValueError("not a whole number")
     return text
-
-
-def _profile(text: str) -> str:
-    if (name := text.strip().lower()) not in PROFILES:
-        raise ValueError("no such profile")
-    return name
 
 
 def _folder(text: str) -> Path:
@@ -135,26 +114,20 @@ class Settings(BaseSettings):
     )
     model_code: Flag = _field(False, "On a network address: whether visitors may add models whose files run code.")
     offline: Flag = _field(False, "Never download.")
-    profile: Annotated[str | None, _from_text(_profile)] = _field(
-        None, "small: for 1 GB of memory.", "small, or leave it out"
-    )
     memory_mb: Megabytes | None = _field(
-        None, "Memory for the whole process, in MiB.", "a number of MiB, such as 4096", shown="4096"
+        None,
+        "Memory that models (a half) and evidence (a sixteenth) take their parts of, in MiB.",
+        "a number of MiB, such as 4096",
+        shown="4096",
     )
     models_mb: Megabytes | None = _field(
-        None, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048", shown="2048 of 4096"
+        None, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048", shown="half of SIGHTGLASS_MEMORY_MB"
     )
     evidence_mb: Megabytes | None = _field(
         None,
-        "Memory for the evidence of the latest pictures, in MiB.",
+        "Memory for the evidence and maps of the latest pictures, in MiB.",
         "a number of MiB, such as 256",
-        shown="256 of 4096",
-    )
-    cache_mb: Megabytes | None = _field(
-        None,
-        "Memory for all other caches together, in MiB, in fixed shares.",
-        "a number of MiB, such as 1152",
-        shown="1152 of 4096",
+        shown="a sixteenth of SIGHTGLASS_MEMORY_MB",
     )
     masks: Annotated[int, Field(ge=1), _from_text(_exact)] | None = _field(
         None,
@@ -165,7 +138,6 @@ class Settings(BaseSettings):
     seal: Flag = _field(
         True,
         "Test each map in the background once it is shown; no: only when somebody asks.",
-        shown="1; no with the profile small",
     )
     folders: Folders = _field((), "Folders that the dashboard may read, separated as in PATH.")
     batches: Folder = _field(Path("batches"), "Where the dashboard writes the results of batch runs.")
@@ -187,25 +159,11 @@ class Settings(BaseSettings):
         "The most that the history may take, in MB of 1,000,000 bytes.",
         "the most that the history may take, in MB",
     )
-    monitor: FolderOrOff = _field(
-        lambda: data_folder("monitor"),
-        "The monitor's folder; off: nothing is monitored.",
-        shown="in the user's data folder",
-    )
-    monitor_threshold: Annotated[float, Field(ge=0, le=1)] | None = _field(
-        None,
-        "The confidence below which an explanation is odd; 0: never.",
+    save_below: Annotated[float, Field(ge=0, le=1)] = _field(
+        0.0,
+        "The score below which an answer is saved in the history under the tag unsure; 0: none is.",
         "a number from 0 to 1, such as 0.5",
-        shown="learned from the reference, else 0.5",
     )
-    monitor_per_minute: Annotated[Count, Field(ge=0)] = _field(
-        30, "Odd explanations that each process logs in a minute.", "a whole number, 0 or more"
-    )
-    monitor_mb: Positive = _field(
-        16.0, "The size of one log file, its maps counted, in MiB.", "a number of MiB above 0, such as 16"
-    )
-    monitor_keep: Annotated[Count, Field(ge=1)] = _field(8, "Log files that are kept.", "a whole number, 1 or more")
-    monitor_pictures: Flag = _field(False, "Whether the log keeps the pictures too.")
     token: SecretStr | None = _field(
         None,
         "The token that everybody sends who uses this server; any other address than localhost needs one.",
@@ -240,7 +198,6 @@ class Settings(BaseSettings):
     )
     api_model: str = _field("efficientnet-lite0", "The model of a request that names none.")
     api_device: str = _field("auto", "Where models are loaded: auto, cpu, cuda, cuda:N or mps.")
-    api_monitor: Flag = _field(False, "Whether explanations are monitored by default.")
     stop_seconds: Annotated[float, Field(ge=0, le=3600)] = _field(
         5.0, "Seconds that running work gets when a server stops.", "a number of seconds, such as 5"
     )
@@ -254,9 +211,8 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _without_blanks(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """A blank variable is one that is not set; a profile has defaults of its own."""
-        given = {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
-        return PROFILES.get(str(given.get("profile", "")).strip().lower(), {}) | given
+        """Take a blank variable for one that is not set."""
+        return {name: value for name, value in values.items() if not (isinstance(value, str) and not value.strip())}
 
     if not TYPE_CHECKING:
 

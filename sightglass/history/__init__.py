@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sightglass.common.lazy import defer_imports
 
 if TYPE_CHECKING:
-    from sightglass.explain.rendering.marks import Mark as Mark
+    from sightglass.export.annotations import Mark as Mark
     from sightglass.history.history import History as History
     from sightglass.history.records import FilterChoices as FilterChoices
     from sightglass.history.records import Order as Order

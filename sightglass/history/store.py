@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import DISK_FULL, Problem
-from sightglass.common.memory.machine import writable
+from sightglass.common.files import writable
 from sightglass.explain.phrases import megabytes
 from sightglass.history import schema
 

@@ -63,7 +63,6 @@ COMMANDS = (
     ("models", "list"),
     ("history", "list"),
     ("deck", "list"),
-    ("watch", "."),
     ("image", "a.png", "--model", "demo-cls-s", "--out", "out"),
 )
 

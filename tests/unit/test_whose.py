@@ -26,7 +26,6 @@ from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import load_bundled, to_png
 from sightglass.history import History
 from sightglass.models import catalog
-from sightglass.monitor import default
 from sightglass.pages.batch.job import folder_for
 from sightglass.pages.batch.runs import finished
 from sightglass.pages.batch.source import Source
@@ -47,7 +46,7 @@ method = "layercam"
 channels_last = false
 weights = {{ package = "sightglass.models.demo", file = "weights/demo-cls-s.safetensors" }}
 """
-STORES = ("history", "monitor", "heatmaps", "batches", "clips")
+STORES = ("history", "heatmaps", "batches", "clips")
 
 
 @pytest.fixture
@@ -86,7 +85,6 @@ def said(ask: Callable[..., object], *given: object) -> str:
     ("name", "place"),
     [
         ("history", lambda: History().folder),
-        ("monitor", lambda: default().folder),
         ("heatmaps", snapshots.folder),
         ("batches", lambda: folder_for(Source((), "", "/pictures"), "demo-s", {}, scratch=None).parent),  # type: ignore[arg-type]
         ("clips", folders._base),
@@ -287,9 +285,7 @@ def test_a_thread_that_is_not_carried_reads_nobodys(stores: Path) -> None:
 
 @pytest.mark.usefixtures("stores")
 def test_the_same_weights_under_the_same_id_are_explained_by_ones_own_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "sightglass.explain.explainer.EVIDENCE", ByteCache("evidence", lambda evidence: evidence.nbytes)
-    )
+    monkeypatch.setattr("sightglass.explain.explainer.EVIDENCE", ByteCache(2**28, lambda evidence: evidence.nbytes))
     explainers = {}
     for user, licence in ((ANNA, "Anna's own"), (BEN, "Ben's own")):
         add_model(user, "mine")

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from sightglass.api.schemas import ApiRules
     from sightglass.common.files import Json
     from sightglass.live.choice import LiveChoice
-    from sightglass.live.loop import FrameResult, Loop
+    from sightglass.live.loop import Loop
+    from sightglass.live.message import FrameResult
 
 LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"

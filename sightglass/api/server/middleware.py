@@ -1,7 +1,6 @@
 """ASGI middleware of the API: CORS, metrics, and limits of bodies.
 
-A body is counted as it arrives and refused if it is too large, stalls or exceeds the memory for bodies; work whose
-client disconnects is cancelled.
+A body is counted as it arrives and refused if it is too large or too slow; work whose client disconnects is cancelled.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
@@ -38,14 +36,10 @@ TWO_PICTURES = "/api/similarity"
 """Path whose body has two pictures."""
 FIELD_BYTES = 256 * 1024
 """Bytes allowed for everything but the pictures."""
-STALL_SECONDS = 10.0
-"""Longest pause within a body."""
 MAX_BODY_SECONDS = 60.0
 """Time limit for a whole body."""
-MAX_DRAINED = 64 * 2**20
+MAX_DRAINED, DRAIN_SECONDS = 64 * 2**20, 5.0
 """Bytes of a refused body that are read and dropped: a client that is still sending does not read the answer."""
-MAX_BODIES = 8
-"""Bodies of full length in memory at the same time, over all requests: a longer queue has to be of smaller pictures."""
 CLIENT_CLOSED = 499
 """Status counted when the client disconnected before an answer; never sent."""
 
@@ -98,7 +92,6 @@ class BodyLimits:
 
     def __init__(self, app: ASGIApp, settings: ApiRules, queue: WorkQueue | None = None) -> None:
         self.app, self.settings, self.queue = app, settings, queue
-        self.budget = BodyBudget(MAX_BODIES * self._max_bytes(""))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -113,12 +106,12 @@ class BodyLimits:
         sending = headers.get("expect", "").lower() != "100-continue"
         if problem is None:
             seconds = max(MAX_BODY_SECONDS, self.settings.timeout)
-            limits = _Limits(max_bytes, seconds, self._too_large(), self.budget)
-            call = _Call(receive, send, limits, self.queue if posts else None)
+            queue = self.queue if scope["method"] == "POST" else None
+            call = _Call(receive, send, max_bytes, seconds, self._too_large(), queue)
             problem = await call.run(lambda: self.app(scope, call.receive, call.send))
             sending = (sending or call.bytes > 0) and not call.complete
         if problem is not None:
-            # A client that awaits 100 Continue sends nothing yet, and one that stalled has had its time.
+            # A client that awaits 100 Continue sends nothing yet, and one that was too slow has had its time.
             if sending and problem.status != 408:
                 await _drain(receive)
             await problems.response(problem, scope["path"])(scope, receive, send)
@@ -133,29 +126,20 @@ class BodyLimits:
         return ApiProblem(413, "size", detail, {"Connection": "close"})
 
 
-@dataclass
-class BodyBudget:
-    """Memory for bodies, shared by all requests."""
-
-    limit: int
-    """Bytes."""
-    used: int = 0
-    """Bytes."""
-
-
-@dataclass(frozen=True)
-class _Limits:
-    max_bytes: int
-    seconds: float
-    too_large: ApiProblem
-    budget: BodyBudget
-
-
 class _Call:
     """One request: what was received and sent, and whether the client is still connected."""
 
-    def __init__(self, receive: Receive, send: Send, limits: _Limits, queue: WorkQueue | None = None) -> None:
-        self._receive, self._send, self._limits, self._queue = receive, send, limits, queue
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        max_bytes: int,
+        seconds: float,
+        too_large: ApiProblem,
+        queue: WorkQueue | None = None,
+    ) -> None:
+        self._receive, self._send, self._queue = receive, send, queue
+        self._max_bytes, self._seconds, self._too_large = max_bytes, seconds, too_large
         self._deadline: float | None = None
         self.bytes = 0
         self.complete = False
@@ -184,7 +168,6 @@ class _Call:
                 return None if self._started else ApiProblem(500, "internal", problems.INTERNAL)
             return None
         finally:
-            self._limits.budget.used -= self.bytes
             for left in (task, self._listener):
                 if left is not None and not left.done():
                     left.cancel()
@@ -197,15 +180,17 @@ class _Call:
             return await asyncio.shield(self._listen())
         now = asyncio.get_running_loop().time()
         if self._deadline is None:
-            self._deadline = now + self._limits.seconds
+            self._deadline = now + self._seconds
             self._check_queue()
         try:
-            message = await asyncio.wait_for(self._receive(), min(STALL_SECONDS, self._deadline - now))
+            message = await asyncio.wait_for(self._receive(), self._deadline - now)
         except TimeoutError:
-            detail = "The request stalled or took too long: send it again."
+            detail = "The request took too long: send it again."
             self._refuse(ApiProblem(408, "slow", detail, {"Connection": "close"}))
         if message["type"] == "http.request":
-            self._count(len(message.get("body", b"")))
+            self.bytes += len(message.get("body", b""))
+            if self.bytes > self._max_bytes:
+                self._refuse(self._too_large)
             self.complete = not message.get("more_body", False)
             if self.complete:
                 self._listen()
@@ -213,16 +198,6 @@ class _Call:
             # No client is left to answer, and nothing failed.
             raise asyncio.CancelledError
         return message
-
-    def _count(self, length: int) -> None:
-        budget = self._limits.budget
-        self.bytes += length
-        budget.used += length
-        if self.bytes > self._limits.max_bytes:
-            self._refuse(self._limits.too_large)
-        if budget.used > budget.limit:
-            detail = "Too much is being sent at the same time: try again in 5 s."
-            self._refuse(ApiProblem(429, "busy", detail, {"Retry-After": "5"}))
 
     def _check_queue(self) -> None:
         """Refuse the request before its body is read if the queue is full."""
@@ -264,7 +239,7 @@ async def _drain(receive: Receive) -> None:
     """Read and drop the rest of a body, for a limited time."""
     dropped = 0
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(STALL_SECONDS / 2):
+        async with asyncio.timeout(DRAIN_SECONDS):
             while dropped < MAX_DRAINED:
                 message = await receive()
                 dropped += len(message.get("body", b""))

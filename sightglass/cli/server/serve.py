@@ -16,7 +16,6 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
 from sightglass.common import access, logs
 from sightglass.common.errors import Problem
-from sightglass.common.memory import small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,11 +74,12 @@ class ServeOptions:
         cli.MODEL,
     )
     device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", cli.MODEL)
-    monitor: bool = cli.field(
-        "--monitor",
-        "Log uncertain or odd pictures with their maps for the Watch page; the pictures themselves are not saved.",
+    save_below: float | None = cli.field(
+        "--save-below SCORE",
+        "Save answers with a lower score in the history, under the tag unsure \\[none].",
         LIMITS,
-        default=False,
+        min=0,
+        max=1,
     )
 
 
@@ -119,7 +119,7 @@ def serve(options: ServeOptions) -> int:
         max_bytes=None if options.limit_mb is None else int(options.limit_mb * 2**20),
         model=options.model,
         device=options.device,
-        monitor=options.monitor or None,
+        save_below=options.save_below,
     )
     console = Console()
     listener = bound(options.host, options.port)
@@ -144,7 +144,7 @@ def serve(options: ServeOptions) -> int:
 
 def _limit_threads() -> None:
     """Set threads as the dashboard does, before torch is imported: one core stays free to accept requests."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(small.threads()))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     sys.setswitchinterval(0.0005)
 
 

@@ -15,7 +15,7 @@ from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from sightglass.models.spec import ModelSpec
 
@@ -25,6 +25,7 @@ MAX_BUTTONS = 5
 TIMM_EXAMPLE = "mobilenetv3_small_100"
 BY_ID = "id "
 """Marks entries of the menu that are one model, not a family."""
+SIZES = {"n": "nano", "t": "tiny", "s": "small", "m": "medium", "l": "large", "x": "extra large"}
 
 
 def menu() -> tuple[list[str], set[str]]:
@@ -204,3 +205,16 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, e
         width="stretch",
     )
     return sizes[chosen]
+
+
+def short_names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
+    """Return a name for each model, as it stands in the middle of a sentence: `small`, or `YOLO11n`."""
+    family = {model.family for model in models}
+    if len(models) > 1 and len(family) == 1 and all(model.size in SIZES for model in models):
+        return tuple(SIZES[model.size] for model in models)
+    return tuple(model.name for model in models)
+
+
+def add_title(text: str) -> str:
+    """Return a name, or a sentence that may begin with one, as it begins: `Small`; other names stay as they are."""
+    return text[:1].upper() + text[1:] if text.startswith(tuple(SIZES.values())) else text

@@ -17,7 +17,7 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.files import write_file
-from sightglass.common.settings import settings
+from sightglass.common.settings import MIB, settings
 from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts
@@ -37,7 +37,7 @@ PATTERN = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.jpg")
 STRIP = 8
 """Photos that are shown at once."""
 ACROSS = 4
-_photos: ByteCache[NDArray[np.uint8]] = ByteCache("photos", lambda pixels: int(pixels.nbytes))
+_photos: ByteCache[NDArray[np.uint8]] = ByteCache(8 * MIB, lambda pixels: int(pixels.nbytes))
 
 
 @dataclass

@@ -337,10 +337,10 @@ def test_settings_that_make_no_sense(monkeypatch: pytest.MonkeyPatch, name: str,
 
 
 def test_settings_come_from_the_environment_and_are_overruled(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("API_MB", "0.5"), ("API_QUEUE", "0"), ("API_MONITOR", "yes")):
+    for name, value in (("API_MB", "0.5"), ("API_QUEUE", "0"), ("SAVE_BELOW", "0.5")):
         monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
     found = ApiRules.from_environment(waiting=3, timeout=None)
-    assert found == ApiRules(max_bytes=2**19, waiting=3, monitor=True)
+    assert found == ApiRules(max_bytes=2**19, waiting=3, save_below=0.5)
 
 
 def test_beside_another_application_it_is_made_when_it_is_asked() -> None:

@@ -145,7 +145,7 @@ def test_the_start_script_puts_all_that_is_written_into_the_volume(tmp_path: Pat
     done = _start("settings", "--json", DATA=str(data), MODELS=str(models), **own)
     assert done.returncode == 0, done.stderr
     value = {row["name"]: row["value"] for row in json.loads(done.stdout)["settings"]}
-    for name in ("HISTORY", "MONITOR", "BATCHES"):
+    for name in ("HISTORY", "BATCHES"):
         assert value[f"SIGHTGLASS_{name}"] == str(data / name.lower())
     assert value["SIGHTGLASS_WEIGHTS"] == str(models)
     assert value["SIGHTGLASS_MODELS"] == str(models / "models.toml")

@@ -20,11 +20,10 @@ from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.picture.image import load_bundled
 from sightglass.live import message
-from sightglass.live.answer import FrameAnswer, Pin, RawMap
 from sightglass.live.choice import choose
-from sightglass.live.follow import PATIENCE, FollowedObject
-from sightglass.live.look import Looker
-from sightglass.live.loop import BROKE, FrameResult, Loop
+from sightglass.live.look import PATIENCE, FollowedObject, Looker
+from sightglass.live.loop import BROKE, Loop
+from sightglass.live.message import FrameAnswer, FrameResult, Pin, RawMap
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
 from tests.waits import patience

@@ -1,1 +1,0 @@
-"""Measure memory over hours, under one budget and on small machines."""
