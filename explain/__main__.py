@@ -2,7 +2,7 @@
 
 import sys
 
-from sightglass.common.door import above
+from sightglass.common.lazy import above
 
 if __name__ == "__main__":
     sys.exit(above("command_line").main())

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import torch
 
-from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.explain.evidence import batched_pass, given_model, given_pictures
+from sightglass.common import memory
+from sightglass.common.errors import Cancelled, ModelProblem, lacks_memory
+from sightglass.explain.evidence import batched_pass, cache, given_model, given_pictures
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
-EVIDENCE: ByteCache[Evidence] = ByteCache("evidence", lambda evidence: evidence.nbytes)
+EVIDENCE: ByteCache[Evidence] = ByteCache(memory.evidence_bytes, lambda evidence: evidence.nbytes)
 """Evidence of the latest pictures: another class, method or scale of one of them costs no pass."""
 T = TypeVar("T")
+LET_GO = "The GPU ran out of memory: other models were let go."
 MAX_VOCABULARIES = 16
 """Lists of words for which an open-vocabulary model is kept ready."""
 
@@ -133,9 +135,10 @@ class Explainer:
         """Load the model, unloading others where the device is full; `anywhere`: on the CPU if it stays full."""
         try:
             return self._get(self._device)
-        except torch.OutOfMemoryError:
-            EVIDENCE.clear()
-            self._residency.free()
+        except Exception as error:
+            if not lacks_memory(error):
+                raise
+        self._make_room()
         try:
             return self._get(self._device)
         except torch.OutOfMemoryError as error:
@@ -335,23 +338,28 @@ class Explainer:
 
     @own_modes()
     def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
-        """Return `work(resident, notes)`, also where the GPU is full: after unloading other models, then on the CPU.
+        """Return `work(resident, notes)`, also where memory is full: after unloading other models, then on the CPU.
 
         `notes` are sentences that say which of these was needed.
         """
         try:
             return work(self.resident, self._notes)
-        except torch.OutOfMemoryError:
-            # Made room once; a second failure means that this picture does not fit the GPU at all.
-            EVIDENCE.clear()
-            self._residency.free(keep=self.resident)
+        except Exception as error:
+            if not lacks_memory(error):
+                raise
+            on_gpu = isinstance(error, torch.OutOfMemoryError)
+        # Room is made once; a second failure means that this picture does not fit at all.
+        self._make_room(keep=self.resident)
         try:
-            return work(self.resident, ("The GPU ran out of memory: other models were let go.",))
+            return work(self.resident, (LET_GO,) if on_gpu else self._notes)
         except torch.OutOfMemoryError:
-            EVIDENCE.clear()
-            self._residency.free()
+            self._make_room()
         resident = self._get(torch.device("cpu"))
         return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
+
+    def _make_room(self, keep: Resident | None = None) -> None:
+        cache.clear_all()
+        self._residency.free(keep)
 
     def with_vocabulary(self, resident: Resident, options: Options, image: Image | None) -> Resident:
         """Return the model set to look for the vocabulary or the examples; unchanged where neither is given.

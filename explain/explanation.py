@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.door import above
 from sightglass.common.errors import ModelProblem
+from sightglass.common.lazy import above
 from sightglass.explain.evidence import batched_pass
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.targets import UNSHOWN, decode, resolve, unshown
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
-    from sightglass.explain.findings.finding import Finding
+    from sightglass.explain.findings import Finding
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.proof.seal import Seal
     from sightglass.models.geometry import ModelInput

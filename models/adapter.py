@@ -197,7 +197,7 @@ class Adapter:
     """Sentences that belong to each of its explanations."""
 
     gradients: bool = True
-    """Whether it has layers and gradients; False for a model that only answers (some exported files, a service)."""
+    """Whether it has layers and gradients; False for a model that only answers (some exported files)."""
     batch: int | None = None
     """Pictures that one pass takes; None: any number."""
     splits_batches: bool = False

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.door import above
 from sightglass.common.errors import Cancelled, ModelProblem, Problem
+from sightglass.common.lazy import above
 
 if TYPE_CHECKING:
     from sightglass.models.adapter import Adapter, Progress
@@ -23,7 +23,6 @@ FAMILIES = Path(__file__).with_name("families")
 FORMER_NAMES = {
     "clip_models": "clip",
     "demo_models": "demo",
-    "endpoint": "http_service",
     "keras_models": "keras",
     "own_models": "custom",
     "promptsg_models": "promptsg",

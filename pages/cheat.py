@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
-from sightglass.components.answer_list import Row, rows
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, reopen, url_state
-from sightglass.components.session.jobs import queue_line
 from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
+from sightglass.components.widgets import Row, rows
 from sightglass.deck import views
 from sightglass.explain.phrases import percent
 from sightglass.explain.whatif import shortcut_story
@@ -50,7 +49,6 @@ YOURS = (
         "photo_library",
         "Explain many. A class whose mean map is hot away from the objects may be recognised by a shortcut.",
     ),
-    ("watch", "Watch", "monitoring", "Watch it in use: pictures with most of the evidence along the edges are logged."),
 )
 """Page, title, icon, and what to look for there."""
 ADD = "sightglass models add leaf.pth --image leaf.jpg"
@@ -109,8 +107,7 @@ def _add_to_deck(current: StoryStep) -> None:
 def _current(story: str, step: Step) -> StoryStep:
     for model in (STORIES[story].cheat, STORIES[story].honest):
         sidebar.load(model)
-    with queue_line.turn():
-        return shortcut_story.story_step(story, step, url_state.memory("picture-of-story") or 0)
+    return shortcut_story.story_step(story, step, url_state.memory("picture-of-story") or 0)
 
 
 def _yours(story: str) -> None:
@@ -118,7 +115,7 @@ def _yours(story: str) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         st.markdown(
-            "A model that relies on a shortcut can be right on every picture of its test set. Three places to look for "
+            "A model that relies on a shortcut can be right on every picture of its test set. Two places to look for "
             "one:"
         )
         for name, label, icon, words in YOURS:

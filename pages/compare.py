@@ -7,22 +7,20 @@ from itertools import combinations
 import pandas as pd
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import ModelProblem
-from sightglass.common.memory import small
 from sightglass.components import saving, seal
 from sightglass.components.choices import model_picker, sidebar
-from sightglass.components.choices.model_names import add_title, names
+from sightglass.components.choices.model_picker import add_title, short_names
 from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
 from sightglass.components.session import page, url_state
-from sightglass.components.session.jobs import explain_job, queue_line
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.state import Choices
 from sightglass.components.viewer import Pane
 from sightglass.components.views import exports, panels, tables
+from sightglass.explain.comparison.detections import largest, same_target
 from sightglass.explain.comparison.models import Comparison
-from sightglass.explain.comparison.same_target import largest, same_target
 from sightglass.explain.findings.diagnosis import answer
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, describe_score, listing, percent, plural
@@ -32,8 +30,8 @@ from sightglass.models import catalog
 from sightglass.models.spec import ModelSpec
 
 MAX_MODELS = 4
-FIRST, SMALL_FIRST = 3, 2
-"""Models that the page begins with, and in a small place: all of them are in memory at once."""
+FIRST = 3
+"""Models that the page begins with: all of them are in memory at once."""
 OWN_ANSWERS = "own"
 
 
@@ -43,7 +41,7 @@ def compare() -> None:
     choices, _first = sidebar.draw(bar)
     with page.head(top) as title:
         models = _models(choices.model)
-        pair = _pair([add_title(name) for name in names(models)])
+        pair = _pair([add_title(name) for name in short_names(models)])
     with main:
         if len(models) < 2:
             title.markdown("## Choose at least two models.")
@@ -56,7 +54,7 @@ def compare() -> None:
         title.markdown(f"## {escape(sidebar.add_warning(choices, add_title(comparison.verdict)))}")
         comparison = _of_one_target(comparison)
         _panels(comparison, pair)
-        named = zip(names(models), comparison.explanations, strict=True)
+        named = zip(short_names(models), comparison.explanations, strict=True)
         maps = [(add_title(name), one, 0) for name, one in named if one.heatmaps]
         seal.draw(maps)
         # Between the sentence above and the table, whose toolbar lies over what is above it.
@@ -64,7 +62,7 @@ def compare() -> None:
             if maps:
                 proof.button()
             saved = [(one, 0) for one in comparison.explanations]
-            slide = slides.of_models(comparison, [add_title(name) for name in names(models)])
+            slide = slides.of_models(comparison, [add_title(name) for name in short_names(models)])
             saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved, slide=slide)
         proof.panel(maps)
         _table(comparison)
@@ -73,8 +71,6 @@ def compare() -> None:
 def _models(chosen: ModelSpec) -> list[ModelSpec]:
     """Choose two to four models: at first the sizes of the sidebar's family."""
     every, widgets, here = catalog.catalog(), st.session_state, model_picker.menu()[1]
-    if not users.may_save():
-        every = {key: spec for key, spec in every.items() if key in here or key == chosen.id}
     if url_state.memory("models-of") not in (None, chosen.family):
         widgets["models"] = _sizes(chosen)
     url_state.keep("models-of", chosen.family)
@@ -94,9 +90,7 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
             select_all=False,
             key="models",
             max_selections=MAX_MODELS,
-            help="Any models of the catalogue; those to download are fetched first."
-            if users.may_save()
-            else "Any models that are on this machine.",
+            help="Any models of the catalogue; those to download are fetched first.",
         )
     url_state.keep("models", ids, _sizes(chosen), name="models")
     return [every[key] for key in ids]
@@ -108,7 +102,7 @@ def _sizes(chosen: ModelSpec, most: int | None = None) -> list[str]:
     here = model_picker.menu()[1]
     family = [spec.id for spec in catalog.families().get(chosen.family, []) if spec.id in here]
     if len(family) > 1:
-        return family[: most or (SMALL_FIRST if small.choose() else FIRST)]
+        return family[: most or FIRST]
     return list(dict.fromkeys([chosen.id, *(spec.id for spec in model_picker.present(chosen.task))]))[:2]
 
 
@@ -166,7 +160,7 @@ def _comparison(choices: Choices, models: list[ModelSpec], method: str) -> Compa
         explanations.append(explanation)
         with st.spinner(f"Timing {model.id}", show_time=False):
             timings.append(explain_job.measure_time(explanation))
-    return Comparison(tuple(explanations), names(models), tuple(timings))
+    return Comparison(tuple(explanations), short_names(models), tuple(timings))
 
 
 def _of_one_target(comparison: Comparison) -> Comparison:
@@ -204,9 +198,8 @@ def _of_one_target(comparison: Comparison) -> Comparison:
     )
     if chosen == OWN_ANSWERS:
         return comparison
-    with queue_line.turn():
-        wanted = offered[int(chosen)][1] if int(chosen) else None
-        return replace(comparison, explanations=same_target(comparison.explanations, wanted))
+    wanted = offered[int(chosen)][1] if int(chosen) else None
+    return replace(comparison, explanations=same_target(comparison.explanations, wanted))
 
 
 def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:

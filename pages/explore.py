@@ -12,7 +12,6 @@ import streamlit as st
 from sightglass.common.errors import Cancelled
 from sightglass.components import canvas, glossary, hiding, saving, seal, second_picture
 from sightglass.components.choices import class_picker, sidebar
-from sightglass.components.headline import HOT
 from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, url_state
@@ -20,6 +19,7 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
 from sightglass.components.views import areas, attention_heads, charts, exports, panels, visual_prompts
+from sightglass.components.widgets import HOT
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS
 

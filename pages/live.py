@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.components import live as canvas
 from sightglass.components import seal
 from sightglass.components.choices import sidebar
@@ -61,7 +60,7 @@ def live() -> None:
         options["preprocessing"] = "half"
     watched = state.of(WatchedFrames)
     watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
-    saves = _own_machine() and users.may_save()
+    saves = _own_machine()
     canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=saves)
     if (frozen := state.of(canvas.LiveVisit).frozen) is not None:
         _seal(frozen, replace(choices, image=frozen.image, method=method), explainer, options)

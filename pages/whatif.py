@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components import changes as bars
-from sightglass.components import painter, saving
+from sightglass.components import painter, saving, widgets
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state
-from sightglass.components.session.jobs import explain_job, queue_line
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
 from sightglass.components.views import charts, exports, panels
-from sightglass.explain.comparison.same_target import same_target
+from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score
 from sightglass.explain.picture import image as picture_image
@@ -107,7 +106,7 @@ def _answer(
     with middle:
         st.markdown("### Boxes" if original.model.task == "detect" else "### Answers")
         if found:
-            bars.changes(found, original.model, key="changes")
+            widgets.changes(found, original.model, key="changes")
         else:
             st.caption("No box has a high enough score, in either picture.")
     if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:
@@ -118,8 +117,7 @@ def _answer(
         said = changes.sentence(original, found, edit)
     with title:
         st.markdown(f"## {escape(sidebar.add_warning(choices, said))}")
-    with queue_line.turn():
-        shown = _with_map(original, after, found)
+    shown = _with_map(original, after, found)
     with right:
         _map(original, shown, found)
     with below:

@@ -18,7 +18,6 @@ import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import check
-from sightglass.explain.evidence.cache import relieve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,8 +121,7 @@ def own_random_state(seed: int | None = None) -> Iterator[None]:
 class PassLock:
     """A re-entrant lock for the passes of a model, which are in the project's `own_modes`, and `exact` on a GPU.
 
-    Taking it raises Cancelled where the work of this thread was stopped, and has caches make room where the process has
-    grown too large: long work fills no cache.
+    Taking it raises Cancelled where the work of this thread was stopped.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -133,7 +131,6 @@ class PassLock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         check()
-        relieve()
         if not self._lock.acquire(blocking, timeout):
             return False
         with ExitStack() as inside:

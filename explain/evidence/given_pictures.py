@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.pair import join_pictures
+from sightglass.explain.picture.image import Image, join_pictures
 from sightglass.models.families.custom.in_memory import READY
 
 if TYPE_CHECKING:

@@ -15,10 +15,8 @@ import torch
 
 from sightglass.common import memory
 from sightglass.common.errors import ModelProblem
-from sightglass.common.memory import small
-from sightglass.common.memory.budget import measure
 from sightglass.explain.backward import convolution
-from sightglass.explain.evidence.cache import ByteCache, clear_quick
+from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import PassLock, own_modes
 from sightglass.explain.evidence.survey import Survey, survey
 from sightglass.explain.evidence.windows import trace_windows
@@ -215,7 +213,7 @@ class Resident:
 
     @property
     def gradients(self) -> bool:
-        """Whether layers and gradients are accessible: an exported file or a service only returns predictions.
+        """Whether layers and gradients are accessible: some exported files only return predictions.
 
         A network of linear layers alone has none that returns a map.
         """
@@ -249,12 +247,10 @@ class Residency:
     """The loaded models, by id and device, within a budget of bytes."""
 
     def __init__(self, budget: int | None = None) -> None:
-        """`budget` in bytes; None: the models' part of the process's memory."""
+        """`budget` in bytes; None: as set for the process."""
         self._residents: ByteCache[Resident] = ByteCache(
-            "models" if budget is None else budget, lambda resident: resident.nbytes
+            memory.models_bytes if budget is None else budget, lambda resident: resident.nbytes, disposable=False
         )
-        self._used: WeakValueDictionary[tuple[str, str], Resident] = WeakValueDictionary()
-        """What was loaded, for as long as anybody uses it: in a small place no model is in memory twice."""
         self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._objects: WeakValueDictionary[tuple[object, ...], Resident] = WeakValueDictionary()
         """Models that callers have in memory, by identity: they are theirs, outside of the budget."""
@@ -266,17 +262,10 @@ class Residency:
         if (resident := self._residents.get(key)) is not None and _unchanged(resident.source, source):
             return resident
         with self._loading[key]:
-            resident = self._residents.get(key) or (self._used.get(key) if small.choose() else None)
+            resident = self._residents.get(key)
             if resident is None or not _unchanged(resident.source, source):
-                measure(memory.resident())
-                if small.choose():
-                    # One at a time: while it is loaded, no other is in memory.
-                    self.free()
-                    clear_quick()
-                    memory.give_back()
                 resident = Resident(load(spec, progress=of_download(spec.id, progress)), device)
                 resident.source = source
-                self._used[key] = resident
             self._residents.put(key, resident)
         return resident
 

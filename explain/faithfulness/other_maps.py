@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.common.files.packaged import photographs
+from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.targets import decode, resolve
@@ -62,7 +63,7 @@ class OtherMap:
     """float32 (SIDE, SIDE) over the content of the model's input, or over the box."""
 
 
-_CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache("controls", lambda maps: sum(one.values.nbytes for one in maps))
+_CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(4 * MIB, lambda maps: sum(one.values.nbytes for one in maps))
 _MAKING: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)
 
 

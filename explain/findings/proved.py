@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, get_args
 
-from sightglass.explain.findings.finding import Finding
+from sightglass.explain.findings import Finding
 from sightglass.explain.phrases import percent
 from sightglass.explain.proof.proof import SUFFICIENT
 

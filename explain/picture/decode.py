@@ -16,7 +16,6 @@ from PIL import Image as Pillow
 from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401 - add their formats to Pillow's
 
 from sightglass.common.errors import ImageProblem, TooLarge
-from sightglass.explain.picture import shrink
 from sightglass.explain.picture.memory import DECODING, copy, strips
 
 if TYPE_CHECKING:
@@ -115,22 +114,13 @@ def plain_jpeg(data: bytes, kind: str) -> bool:
     return opened.mode == "RGB" and [name for name, _ in opened.applist] in ([], ["APP0"])
 
 
-def decode(
-    opened: Callable[[], Pillow.Image], name: str, max_pixels: int, room: int | None = None
-) -> tuple[Pixels, tuple[str, ...]]:
-    """Return RGB pixels and notes of an image; whatever its decoder raises becomes an ImageProblem.
-
-    `room`: pixels above which it is opened at a half, a quarter or an eighth of its width and height, with a note.
-    """
+def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
+    """Return RGB pixels and notes of an image; whatever its decoder raises becomes an ImageProblem."""
     try:
         image = opened()
         check_size(*image.size, name, max_pixels)
-        factor = 1
-        if room is not None:
-            factor, room = shrink.begin(image, name, room)
         with DECODING.take(image.width * image.height):
-            pixels, notes = _flatten(image, room)
-        return pixels, (*notes, *shrink.note(factor))
+            return _flatten(image)
     except (ImageProblem, MemoryError):
         raise
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
@@ -145,7 +135,7 @@ def decode(
         raise ImageProblem(f"{name} is damaged, cut off or of an unusual kind; send it again, or as PNG.") from error
 
 
-def _flatten(image: Pillow.Image, room: int | None) -> tuple[Pixels, tuple[str, ...]]:
+def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
     # Pillow rotates a TIFF while loading and does not say so.
     turned = _orientation(image) if image.format == "TIFF" else 1
     notes = ["16-bit reduced to 8 bits"] if ";16" in str(getattr(image, "tile", "")) else []
@@ -158,12 +148,12 @@ def _flatten(image: Pillow.Image, room: int | None) -> tuple[Pixels, tuple[str, 
         if transparent:
             rgb.paste("white", mask=Pillow.fromarray(values == key))
     else:
-        rgb, transparent = _on_white(shrink.shrunk(image, room))
+        rgb, transparent = _on_white(image)
     if image.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
         notes.append(f"{image.mode} converted to RGB")
     if transparent:
         notes.append(ON_WHITE)
-    rgb, left = shrink.shrunk(rgb, room), _orientation(image)
+    left = _orientation(image)
     if turned in _UPRIGHT or left in _UPRIGHT:
         notes.append("rotated as its EXIF orientation says")
     return copy(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)

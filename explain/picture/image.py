@@ -21,7 +21,6 @@ import numpy as np
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge, WeightsProblem
-from sightglass.common.memory import give_back
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.decode import (
     Pixels,
@@ -34,18 +33,18 @@ from sightglass.explain.picture.decode import (
     plain_jpeg,
 )
 from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from_file, many
-from sightglass.explain.picture.shrink import WHOLE
+from sightglass.models.adapters.pair import STRIP, is_joined, join
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.preprocess import MAX_CHANNELS
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
-LARGE = 30_000_000
-"""Bytes of pixels from which the memory that decoding took is given back at once."""
 PNG_LEVEL = 3
 """zlib's, of PNG: a photograph and its overlay took less than half the time of Pillow's 6, in files as large."""
 MAX_WEBP = 16_383
 """Maximum side of a WebP, in pixels."""
+AND = " + "
+"""Between the names of two joined pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +126,6 @@ class Image:
         name: str | None = None,
         max_bytes: int = MAX_BYTES,
         max_pixels: int = MAX_PIXELS,
-        room: int | None = None,
     ) -> Image:
         """Decode `source` into an Image.
 
@@ -135,9 +133,7 @@ class Image:
         an https address as text, whose file is kept in the cache; bytes; a binary file or upload (read from its start);
         a Pillow image; an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool or float in 0..1; a
         tensor (1 or 3, H, W), alone or as a batch of one, of uint8 or float in 0..1; an array (H, W, 2 to 16) of any
-        numbers; or an Image, which is returned as it is. Files may also be .npy, or TIFFs with many channels. `room`: a
-        file of more pixels is opened at a half, a quarter or an eighth of its width and height, and says so in its
-        notes.
+        numbers; or an Image, which is returned as it is. Files may also be .npy, or TIFFs with many channels.
 
         Raises ImageProblem for anything else and for a damaged or truncated file; TooLarge, a subclass, for more than
         `max_bytes` or `max_pixels`.
@@ -167,14 +163,12 @@ class Image:
                 else:
                     pixels, notes = from_array(numbers, title, max_pixels)
             elif (data := _read(source, title, max_bytes)).startswith(KINDS) and (
-                array := from_file(data, title, max_pixels if room is None else min(max_pixels, WHOLE))
+                array := from_file(data, title, max_pixels)
             ) is not None:
                 pixels, planes, notes = convert_array(array, title, max_pixels)
             else:
                 kind = kind_of(data, title)
-                pixels, notes = decode(lambda: header(data, kind), title, max_pixels, room)
-                if pixels.nbytes > (LARGE if room is None else room):
-                    give_back()
+                pixels, notes = decode(lambda: header(data, kind), title, max_pixels)
                 notes += frames(data, kind)
                 file = data if not notes and plain_jpeg(data, kind) else b""
         except MemoryError as error:
@@ -202,7 +196,7 @@ def example_meant(path: str) -> str | None:
     if os.path.basename(path) != path or os.path.exists(path):
         return None
     # It draws, with OpenCV.
-    from sightglass.explain.picture.examples import example_named
+    from sightglass.models.demo.showcase import example_named
 
     return example_named(path) or example_named(path.replace("-", " "))
 
@@ -212,7 +206,7 @@ def load_bundled(name: str) -> Image:
 
     Raises ImageProblem where the package that a photograph comes with is not installed.
     """
-    from sightglass.explain.picture.examples import example_source
+    from sightglass.models.demo.showcase import example_source
 
     source, file_name = example_source(name)
     return Image.open(source, name=file_name)
@@ -313,3 +307,32 @@ def _read_stream(stream: Any, max_bytes: int) -> bytes:
             raise ImageProblem('The file was opened as text; open it with mode "rb".')
         data += part
     return bytes(data)
+
+
+def split_name(name: str) -> tuple[str, str] | None:
+    """Return the two names in `A + B`; None for one name, and where there is a file of the whole name."""
+    two = name.split(AND)
+    return (two[0], two[1]) if len(two) == 2 and all(two) and not os.path.exists(name) else None
+
+
+def join_pictures(first: Image, second: Image) -> Image:
+    """Return two pictures as one that a model of two pictures takes, with a strip below that marks the halves.
+
+    The second is brought to the first's size, which its notes say. Raises ImageProblem where either is joined already,
+    or both together are too large.
+
+        both = join_pictures(Image.open("bus.jpg"), Image.open("zidane.jpg"))
+        both.name, both.width  # ("bus.jpg + zidane.jpg", 1620)
+    """
+    if twice := next((one for one in (first, second) if is_joined(one.pixels)), None):
+        raise ImageProblem(f"{twice.name} is two pictures already: give single ones.")
+    height, width = first.height, first.width
+    if 2 * width * (height + STRIP) > MAX_PIXELS:
+        raise ImageProblem(f"{first.name} is too large beside another: give at most {MAX_PIXELS // 2:,} pixels.")
+    notes: tuple[str, ...] = ()
+    pixels = second.pixels
+    if (second.height, second.width) != (height, width):
+        pixels = np.asarray(Pillow.fromarray(pixels).resize((width, height), Pillow.Resampling.BICUBIC))
+        notes = (f"{second.name} was brought to {width} x {height} pixels, the size of {first.name}.",)
+    name = f"{first.name}{AND}{second.name}"
+    return Image(join(first.pixels, pixels), name, (*first.notes, *second.notes, *notes))

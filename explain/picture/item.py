@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.legible import legible
-from sightglass.common.memory import small
 from sightglass.explain.picture.image import Image
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Item:
         data = self.read()
         if _has_recipe(data):
             raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
-        return Image.open(data, name=self.name, room=small.room())
+        return Image.open(data, name=self.name)
 
 
 class Unreachable(ImageProblem):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.proof.support import Mark
 
@@ -23,7 +24,7 @@ QUESTIONS: dict[Question, str] = {
     "still": "holds still",
 }
 SHAPES: dict[Mark, str] = {"yes": "✓", "no": "✗", "cannot be told": "?"}
-_CACHE: ByteCache[Seal] = ByteCache("seals", lambda _: 1000)
+_CACHE: ByteCache[Seal] = ByteCache(1 * MIB, lambda _: 1000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.work.turns import QUICK
+from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import Image
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.explainer import Explainer
 
-VECTORS: ByteCache[NDArray[np.float32]] = ByteCache("embeddings", lambda vector: vector.nbytes)
+VECTORS: ByteCache[NDArray[np.float32]] = ByteCache(64 * MIB, lambda vector: vector.nbytes)
 """Embeddings by picture, model and preprocessing: the latest 30,000 or so of 512 numbers."""
 
 
@@ -37,8 +37,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
         if (vector := VECTORS.get(key)) is None:
             taken = image.taken(adapter.channels, adapter.spec.id)
             given = adapter.prepare(taken, preprocessing)
-            with QUICK.turn() as turn, torch.no_grad():
-                turn.wait()
+            with torch.no_grad():
                 with resident.lock:
                     outputs = resident.fastest_adapter(()).run(resident.move_input(given.tensor))
                 raw = adapter.embedding(outputs)[0].float()

@@ -27,12 +27,11 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof.seal import known
 from sightglass.explain.similarity.embedding import comparable, mirrored_score
 from sightglass.explain.similarity.matches import Matches, matches
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.methods.method import Method
-    from sightglass.explain.proof.seal import Seal
     from sightglass.models.geometry import Geometry
     from sightglass.models.spec import ModelSpec
 
@@ -123,24 +121,10 @@ class Similarity:
     device: str = ""
     automatic: bool = True
     """Whether the layers are the model's own."""
-    sealed: Seal | None = None
-    """The seal that a saved comparison has."""
 
     @property
     def sides(self) -> tuple[ComparedImage, ComparedImage]:
         return self.query, self.gallery
-
-    @property
-    def seal_key(self) -> Hashable:
-        """Everything that the seal of this pair depends on."""
-        pictures = [side.image.sha256 for side in self.sides]
-        asked = (self.method, self.layers, self.of, self.preprocessing)
-        return ("pair", self.weights_sha256, self.model.row, *pictures, *asked)
-
-    @property
-    def known_seal(self) -> Seal | None:
-        """The seal of the query's map if it was made in this process, or saved: `seal.seal_pair` makes it."""
-        return known(self.seal_key) or self.sealed
 
     def summary(self) -> Json:
         """Return plain values, ready for JSON."""
@@ -158,7 +142,6 @@ class Similarity:
             "pairs": [
                 {"query": pair.query, "gallery": pair.gallery, "score": pair.score} for pair in self.matches.pairs
             ],
-            "seal": None if (made := self.known_seal) is None else made.summary(),
             "notes": self.notes,
         }
 
@@ -242,13 +225,6 @@ def similarity(
         )
 
     return explainer.with_oom_fallback(work)
-
-
-def draw_maps(pair: Sequence[Evidence], method: str, of: Of) -> tuple[float, list[NDArray[np.float32]]]:
-    """Return the score of two pictures and their signed maps, as `ComparedImage.signed`, from the passes over both."""
-    _, score, _, raws, _ = _compare(pair, METHODS[method], of)
-    sides = [(raw, evidence.geometry) for raw, evidence in zip(raws, pair, strict=True)]
-    return score, scale(sides, pair[0].paths)
 
 
 def _compare(

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from sightglass.common.errors import ImageProblem
+from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
@@ -44,7 +45,7 @@ SIZES = (0.005, 0.25)
 """Diameters of the brush, as shares of the picture's longer side."""
 _POINTS: dict[Kind, int] = {"brush": 1, "rectangle": 2, "patch": 3, "area": 2}
 _SHIFT = 4
-_blurs: ByteCache[NDArray[np.uint8]] = ByteCache("blurs", lambda small: small.nbytes)
+_blurs: ByteCache[NDArray[np.uint8]] = ByteCache(4 * MIB, lambda small: small.nbytes)
 """By the picture's SHA-256: a stroke must not wait for the same blur again."""
 
 

@@ -7,8 +7,7 @@ import re
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common import users
-from sightglass.common.access import policy
+from sightglass.common import access
 from sightglass.common.errors import WeightsProblem
 from sightglass.models.checkpoints import remote_file, weights
 
@@ -26,14 +25,14 @@ MORE = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "v
 
 def check(name: str) -> None:
     """Raise WeightsProblem, one sentence, for what is neither an https address nor a name on Hugging Face, where
-    downloads are off, and for persons who may not make this server contact others."""
+    downloads are off, and on servers that fetch nothing for their visitors."""
     if not remote_file.is_address(name) and not _NAME.fullmatch(name):
         raise WeightsProblem(f"{name[:80]} is no address: give one with https://, or owner/name on Hugging Face.")
     if weights.offline():
-        raise WeightsProblem(f"{name[:80]} is not fetched: {weights.forbidden_by()}. Drop its file instead.")
+        raise WeightsProblem(f"{name[:80]} is not fetched: {weights.FORBIDDEN}. Drop its file instead.")
     # A server may reach what its visitors cannot.
-    if policy.in_use().way != "local" and users.current().role != "admin":
-        raise WeightsProblem("Only administrators can add a model by its address: download it and drop the file.")
+    if not access.may_fetch():
+        raise WeightsProblem("This server fetches no addresses (SIGHTGLASS_FETCH): download the file and drop it.")
 
 
 def fetch(name: str, progress: Progress | None = None) -> list[Path]:

@@ -1,16 +1,32 @@
-"""Example scenes and stories of models that cheat."""
+"""Bundled pictures (photographs and drawn scenes), and stories of models that cheat."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from sightglass.models.demo.scenes import STAMPED, TEXTURED, Spec, sample, with_background, with_stamp, without_stamp
+from sightglass.common.errors import ImageProblem
+from sightglass.common.files import packaged
+from sightglass.models.demo import captioned_scenes, person_scenes
+from sightglass.models.demo.scenes import (
+    STAMPED,
+    TEXTURED,
+    Spec,
+    draw,
+    sample,
+    with_background,
+    with_stamp,
+    without_stamp,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sightglass.models.demo.shapes import Thing
 
 SIDE = 576
@@ -41,13 +57,39 @@ def enlarge(spec: Spec, side: int = SIDE) -> Spec:
 
 _SCENES = MappingProxyType({"scene 1": 39, "scene 2": 7, "scene 3": 30, "one thing": 4, "a rod": 7})
 SCENES = tuple(_SCENES)
-"""Names of the examples, none of which was seen in training."""
+"""Names of the drawn examples, none of which was seen in training."""
+EXAMPLES = (*packaged.PHOTOGRAPHS, *SCENES, captioned_scenes.EXAMPLE, person_scenes.EXAMPLE)
+"""Names of all bundled pictures."""
 
 
 def scene(name: str) -> Spec:
     """Return an example by its name."""
     task = {"one thing": "classify", "a rod": "regress"}.get(name, "detect")
     return enlarge(sample(_SCENES[name], task=task, held_out=True))
+
+
+def example_source(name: str) -> tuple[Path | NDArray[np.uint8], str]:
+    """Return what `Image.open` takes of an example, a file or uint8 (H, W, 3) RGB, and its file name.
+
+    The package that a photograph comes with is not imported. Raises ImageProblem where it is not installed.
+    """
+    if name in SCENES:
+        return draw(scene(name)).pixels, f"{name}.png"
+    if name == captioned_scenes.EXAMPLE:
+        return captioned_scenes.draw(captioned_scenes.example(), SIDE).pixels, f"{name}.png"
+    if name == person_scenes.EXAMPLE:
+        return person_scenes.draw(person_scenes.example()).pixels, f"{name}.png"
+    if (path := packaged.photograph(name)) is None:
+        package, _ = packaged.PHOTOGRAPHS[name]
+        raise ImageProblem(f"The example {name} comes with {package}, which is not installed: choose another picture.")
+    return path, path.name
+
+
+def example_named(file_name: str) -> str | None:
+    """Return the example whose picture has this file name."""
+    if (stem := file_name.removesuffix(".png")) != file_name and stem in EXAMPLES and stem not in packaged.PHOTOGRAPHS:
+        return stem
+    return next((name for name, (_, part) in packaged.PHOTOGRAPHS.items() if Path(part).name == file_name), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from sightglass.common import users
-from sightglass.common.access import policy
-from sightglass.common.errors import ModelProblem, NotAllowed, Problem
+from sightglass.common import access, users
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import ABANDONED, file_stem
 from sightglass.common.settings import settings
 from sightglass.models import catalog, labels
@@ -44,22 +43,20 @@ def refusal() -> str:
     """Return why the current person cannot add a model, in one sentence; empty if nothing is against it."""
     if not limits.is_on():
         return "Adding models is off on this server: its operator can set SIGHTGLASS_OWN_MODELS."
-    return "" if users.may_save() else users.refusal("add a model")
+    return ""
 
 
 def code_refusal() -> str:
     """Return why the current person's files may not run code here, in one sentence; empty if they may."""
-    if policy.in_use().way == "local":
+    if access.may_run_code():
         return ""
-    if not settings().model_code:
-        return "This file runs code when it is opened, which this server does not allow (SIGHTGLASS_MODEL_CODE)."
-    return "" if users.current().role == "admin" else "This file runs code when it is opened: ask an administrator."
+    return "This file runs code when it is opened, which this server does not allow (SIGHTGLASS_MODEL_CODE)."
 
 
 def folder() -> Path:
-    """Return the current person's folder; raise NotAllowed where that person cannot add a model."""
+    """Return the current person's folder; raise ModelProblem where nobody can add a model."""
     if why := refusal():
-        raise NotAllowed(why)
+        raise ModelProblem(why)
     base = settings().own_models
     assert base is not None
     return users.folder(base.absolute())
@@ -95,9 +92,13 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
     room = int(settings().own_models_mb * MB) - used()
     stem = PurePosixPath(next((name for name, _ in given if _is_model(name)), given[0][0] if given else "model")).stem
     into = _new_folder(own, stem)
+    names = set[str]()
     try:
         count = 0
         for name, data in _unpacked(given):
+            if name.casefold() in names:
+                raise ModelProblem(f"There are two files called {name} there: drop those of one model only.")
+            names.add(name.casefold())
             count, room = count + 1, room - (data.stat().st_size if isinstance(data, Path) else len(data))
             if count > MAX_FILES:
                 raise ModelProblem(f"A model has at most {MAX_FILES} files: drop those of one model only.")
@@ -203,13 +204,14 @@ def unanswered() -> Path | None:
 def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> str:
     """Write the table of received files into the person's models.toml, and return the model's id.
 
-    Raises ModelProblem with the first question that is open, NotAllowed for code that may not run here.
+    Raises ModelProblem with the first question that is open, and for code that may not run here.
     """
     if runs_code(found, answers) and (why := code_refusal()):
-        raise NotAllowed(why)
+        raise ModelProblem(why)
     made, open_ = adding.fill(found, answers)
     if open_:
         raise ModelProblem(open_[0].question)
+    _check_labels(into, made)
     to, id_ = table(), into.name
     adding.write(to, id_, table_file.relative(made, to.parent), force=True)
     if (wrong := catalog.faults().get(id_)) is not None:
@@ -217,6 +219,23 @@ def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> st
         raise ModelProblem(wrong.replace(f"{to.name}: ", ""))
     (into / OPEN).unlink(missing_ok=True)
     return id_
+
+
+def _check_labels(into: Path, made: Toml) -> None:
+    """Make the file of class names in a table one of the received files.
+
+    Raises ModelProblem for another file of the server, unless the person's files may run code here anyway.
+    """
+    weights = made.get("weights", {})
+    stated = weights.get("labels")
+    if not isinstance(stated, str):
+        return
+    received = into / PurePosixPath(stated.replace("\\", "/")).name
+    anywhere = not code_refusal()
+    if received.is_file() and not (anywhere and Path(stated).is_absolute()):
+        weights["labels"] = str(received)
+    elif not anywhere:
+        raise ModelProblem(f"{received.name[:MAX_NAME]} is none of the received files: drop it with the model.")
 
 
 def change(id_: str, values: Mapping[str, object]) -> None:

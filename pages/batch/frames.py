@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.batch import analysis, labels, tags
 from sightglass.batch.table import PARQUET
+from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     Frame = Any
 
-_tables: ByteCache[tuple[Any, int]] = ByteCache("tables", itemgetter(1))
+_tables: ByteCache[tuple[Any, int]] = ByteCache(32 * MIB, itemgetter(1))
 """Tables, and what was found in them, each with its bytes; sessions share them, and change nothing in them."""
 
 

@@ -11,6 +11,7 @@ import streamlit as st
 
 from sightglass import history
 from sightglass.common.errors import Problem
+from sightglass.common.settings import MIB
 from sightglass.components.markup import markup
 from sightglass.components.session import history_store, state
 from sightglass.components.session.markdown import sentence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.history import Mark, Record
 
-_drawn: ByteCache[NDArray[np.uint8]] = ByteCache("annotations", lambda pixels: int(pixels.nbytes))
+_drawn: ByteCache[NDArray[np.uint8]] = ByteCache(60 * MIB, lambda pixels: int(pixels.nbytes))
 
 
 @dataclass

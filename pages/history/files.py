@@ -6,6 +6,7 @@ import io
 import zipfile
 from typing import TYPE_CHECKING
 
+from sightglass.common.settings import MIB
 from sightglass.components.session import history_store
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.export import similarity_files
@@ -31,7 +32,7 @@ def files(record: Record) -> tuple[Image, tuple[SavedMap, ...]]:
 def pair(record: Record) -> Similarity:
     """Return the comparison of a record of two pictures, cached: it never changes."""
     store = history_store.store()
-    if (found := _pairs.get(key := (str(store.folder), record.id, bool(record.seals)))) is None:
+    if (found := _pairs.get(key := (str(store.folder), record.id))) is None:
         found = store.similarity(record)
         _pairs.put(key, found)
     return found
@@ -52,11 +53,11 @@ def _size(found: tuple[Image, tuple[SavedMap, ...]]) -> int:
     return int(image.pixels.nbytes + len(image.jpeg) + sum(grid.nbytes for grid in grids))
 
 
-_cache: ByteCache[tuple[Image, tuple[SavedMap, ...]]] = ByteCache("records", _size)
+_cache: ByteCache[tuple[Image, tuple[SavedMap, ...]]] = ByteCache(100 * MIB, _size)
 
 
 _pairs: ByteCache[Similarity] = ByteCache(
-    "pairs", lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides)
+    64 * MIB, lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides)
 )
 
 

@@ -11,7 +11,7 @@ from sightglass.common import typed_text
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, reopen, state
-from sightglass.components.session.jobs import explain_job, queue_line
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence, without_keys
 from sightglass.components.session.state import Choices
 from sightglass.components.viewer import Pane
@@ -19,7 +19,7 @@ from sightglass.components.views import panels
 from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.phrases import describe_score, plain_text, plural
-from sightglass.explain.picture.pair import join_pictures
+from sightglass.explain.picture.image import join_pictures
 from sightglass.models.adapters.pair import is_joined
 from sightglass.models.families.custom.transforms import keys
 from sightglass.models.own import outputs, store
@@ -177,8 +177,7 @@ def _ask_unit(spec: ModelSpec) -> None:
 
 
 def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
-    with queue_line.turn():
-        found = preprocessing_check.readings(explainer.resident, image)
+    found = preprocessing_check.readings(explainer.resident, image)
     if len(found) < 2:
         return
     # Of numbers there is no first answer that could stay the same.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from sightglass import history
 from sightglass.api.limits import (
     check_compared,
     check_options,
@@ -23,23 +24,19 @@ from sightglass.api.limits import (
 from sightglass.api.problems import ApiProblem, finite
 from sightglass.api.schemas import ClassRequest, DetectRequest, ExplainRequest
 from sightglass.api.server import metrics
-from sightglass.common import users
-from sightglass.common.errors import ImageProblem, ModelProblem, TooLarge
+from sightglass.common.errors import ImageProblem, ModelProblem, Problem, TooLarge
 from sightglass.common.files import Json, npy_bytes, to_json
-from sightglass.common.work.progress import stopped_by
-from sightglass.common.work.turns import QUICK, SLOW
-from sightglass.explain.comparison.detections import find_missed
+from sightglass.common.work.progress import explanation_slot
+from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
-from sightglass.explain.comparison.same_target import same_target
 from sightglass.explain.faithfulness.seal import seal_maps
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import method
 from sightglass.explain.options import OFFERED
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.decode import kind_of
-from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.picture.image import Image, join_pictures, to_png
 from sightglass.explain.picture.memory import DECODING, strips
-from sightglass.explain.picture.pair import join_pictures
 from sightglass.explain.picture.planes import KINDS
 from sightglass.explain.rendering.style import Style
 from sightglass.export import class_files, comparison_folder, embedded_recipe, result_folder
@@ -49,12 +46,10 @@ from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from sightglass.api.schemas import ApiRules, CompareRequest, ProveRequest, SimilarityRequest
-    from sightglass.common.work.turns import Turns
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.questions import Question
@@ -63,8 +58,6 @@ if TYPE_CHECKING:
     Explaining = ExplainRequest | DetectRequest | ClassRequest
 
 LOGGER = logging.getLogger(__name__)
-TURN_SECONDS = 0.25
-"""Seconds between two looks at whether the client still waits for its turn."""
 FEWER = "ask for fewer maps (top_k, targets, classes)"
 
 
@@ -139,27 +132,27 @@ def explain(
             check_single(image, single)
         else:
             check_size(image, expected_maps(request, explainer), request, FEWER)
-        made = in_turn(explainer, image, request.question, given, cancel)
+        made = explain_picture(explainer, image, request.question, given, cancel)
     if not single:
         check_size(image, len(made.heatmaps), request, FEWER)
     count(made)
     return made
 
 
-def in_turn(
+def explain_picture(
     explainer: Explainer,
     image: Image,
     question: Question | None,
     given: dict[str, Any],
     cancel: threading.Event | None,
 ) -> Explanation:
-    """Explain a picture in its turn among those of the dashboard's sessions; raise Cancelled."""
+    """Explain a picture, within the limit shared with the dashboard's sessions; raise Cancelled."""
     chosen = explainer.options(given, question).method or explainer.model.method
-    with turn(QUICK if method(chosen).quick else SLOW, cancel):
+    with explanation_slot(cancel) if method(chosen).quick else nullcontext():
         return explainer(image, cancel=cancel, question=question, **given)
 
 
-def seal_in_turn(
+def make_seals(
     explanation: Explanation,
     request: Explaining | CompareRequest,
     cancel: threading.Event | None,
@@ -167,25 +160,13 @@ def seal_in_turn(
 ) -> list[Json | None] | None:
     """Return the seals of the first maps, `most` of them or all; None for a map without one, and where none is asked.
 
-    They are made beside the quick work of others. Raises Cancelled.
+    Raises Cancelled.
     """
     if not request.seal:
         return None
-    with turn(SLOW, cancel):
-        made = seal_maps(explanation, most, cancel=cancel)
+    made = seal_maps(explanation, most, cancel=cancel)
     found = [None if seal is None else finite(seal.summary()) for seal in made]
     return found + [None] * (len(explanation.heatmaps) - len(found))
-
-
-@contextmanager
-def turn(turns: Turns, cancel: threading.Event | None) -> Iterator[None]:
-    """Take a turn at the models; raise Cancelled once nobody waits for the answer."""
-    with turns.turn() as own:
-        while not own.wait(TURN_SECONDS):
-            raise_if_cancelled(cancel)
-        raise_if_cancelled(cancel)
-        with stopped_by(cancel):
-            yield
 
 
 def engine_options(request: Explaining | CompareRequest | ProveRequest | SimilarityRequest) -> Json:
@@ -216,12 +197,10 @@ def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event
         for name in ids:
             raise_if_cancelled(cancel)
             explainer = load_explainer(name, settings)
-            made.append(in_turn(explainer, image, request.question, given, cancel))
-            with turn(QUICK, cancel):
-                timings.append(measure(made[-1].evidence))
+            made.append(explain_picture(explainer, image, request.question, given, cancel))
+            timings.append(measure(made[-1].evidence))
             count(made[-1])
-        with turn(QUICK, cancel):
-            explanations = tuple(made) if request.targets or request.each_own else same_target(made)
+        explanations = tuple(made) if request.targets or request.each_own else same_target(made)
         return Comparison(explanations, names, tuple(timings))
 
 
@@ -238,7 +217,7 @@ def full_answer(
     """Return everything about an explanation, as `results.Explained` or `results.Detected`."""
     style = style_of(request)
     # The headline and the limitations follow from them.
-    seals = seal_in_turn(explanation, request, cancel)
+    seals = make_seals(explanation, request, cancel)
     answer = plain(result_folder.summary(explanation, style))
     every = range(len(explanation.heatmaps))
     answer["heatmaps"] = [map_answer(explanation, i, request, style, cancel) for i in every]
@@ -250,7 +229,7 @@ def full_answer(
         single = explanation.options.per == "detection"
         wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
         answer["missing"] = [plain_text(one.words) for one in find_missed(explanation, wanted)]
-    return answer | {"monitor": monitor(explanation, request.monitor, settings)}
+    return answer | {"saved": save_unsure(explanation, request.save_below, settings)}
 
 
 def class_answer(
@@ -258,7 +237,7 @@ def class_answer(
 ) -> Json:
     """Return what speaks for each class, as `results.Classes`."""
     style = style_of(request)
-    seals = seal_in_turn(explanation, request, cancel) or [None] * len(explanation.heatmaps)
+    seals = make_seals(explanation, request, cancel) or [None] * len(explanation.heatmaps)
     found = [
         plain(class_files.class_analysis(explanation, i))
         | {"heatmap": map_answer(explanation, i, request, style, cancel), "seal": seal}
@@ -273,7 +252,7 @@ def class_answer(
         "recipe": plain(sealed_recipe(explanation)),
         "milliseconds": finite(explanation.milliseconds),
         "notes": explanation.notes,
-        "monitor": monitor(explanation, request.monitor, settings),
+        "saved": save_unsure(explanation, request.save_below, settings),
     }
 
 
@@ -281,14 +260,14 @@ def comparison_answer(
     comparison: Comparison, request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None
 ) -> Json:
     """Return the models' predictions and how far their maps agree, as `results.Comparison`."""
-    seals = [seal_in_turn(explanation, request, cancel, 1) for explanation in comparison.explanations]
+    seals = [make_seals(explanation, request, cancel, 1) for explanation in comparison.explanations]
     style, answer = style_of(request), plain(comparison_folder.comparison(comparison))
     for model, explanation, sealed in zip(answer["models"], comparison.explanations, seals, strict=True):
         model["seals"] = sealed
         model["heatmaps"] = [
             map_answer(explanation, i, request, style, cancel, pixels=i == 0) for i in range(len(explanation.heatmaps))
         ]
-        model["monitor"] = monitor(explanation, request.monitor, settings)
+        model["saved"] = save_unsure(explanation, request.save_below, settings)
     return answer
 
 
@@ -318,7 +297,7 @@ def map_answer(
         "seen": one.seen,
     }
     if pixels:
-        with large_in_turn(explanation.image):
+        with reserve_pixels(explanation.image):
             single = _single_map(explanation, index)
             values = single.heatmaps[0].values
             answer |= encode(values, request.maps, signed=one.signed) if request.maps != "none" else {}
@@ -330,7 +309,7 @@ def map_answer(
     return finite(answer)  # type: ignore[no-any-return]
 
 
-def large_in_turn(image: Image) -> AbstractContextManager[None]:
+def reserve_pixels(image: Image) -> AbstractContextManager[None]:
     """Return a context in which a map at the size of a picture is drawn: large ones one after the other."""
     return DECODING.take(image.width * image.height)
 
@@ -375,31 +354,23 @@ def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes
     """Return the first map: its overlay as `image/png`, or its values. Raises ApiProblem if there is none."""
     if not explanation.heatmaps:
         raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
-    with large_in_turn(explanation.image):
+    with reserve_pixels(explanation.image):
         if kind == "image/png":
             return overlay_png(explanation, 0, style_of(request))
         return npy(_single_map(explanation, 0).heatmaps[0].values)
 
 
-def monitor(explanation: Explanation, requested: bool | None, settings: ApiRules) -> Json | None:
-    """Let the monitor see an explanation and return what it did; None if that is not requested.
-
-    Raises NotAllowed where a viewer requests it, and nothing else.
-    """
-    if requested:
-        users.require_saving("have explanations monitored")
-    if not (settings.monitor if requested is None else requested):
+def save_unsure(explanation: Explanation, requested: float | None, settings: ApiRules) -> str | None:
+    """Save an explanation whose score is below the limit in the history; return its record's id, else None."""
+    below = settings.save_below if requested is None else requested
+    if not below:
         return None
     try:
-        from sightglass.monitor import default
-
-        entry = default().watch(explanation, source="api")
-    except Exception as error:
-        LOGGER.warning("an explanation could not be monitored", exc_info=error)
-        return {"logged": False, "why": [], "words": ["It could not be monitored: the server's log says why."]}
-    if entry is None:
-        return {"logged": False, "why": [], "words": []}
-    return {"logged": True, "id": entry.id, "why": list(entry.why), "words": list(entry.words)}
+        record = history.save_unsure(explanation, below)
+    except Problem as problem:
+        LOGGER.warning("an unsure answer could not be saved: %s", problem)
+        return None
+    return None if record is None else record.id
 
 
 def base64_text(data: bytes) -> str:

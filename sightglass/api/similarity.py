@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 from sightglass.api import service
 from sightglass.api.limits import check_size, raise_if_cancelled
-from sightglass.api.problems import finite
-from sightglass.common.work.turns import QUICK, SLOW
+from sightglass.common.work.progress import explanation_slot
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.similarity import ranking, similarity
-from sightglass.explain.similarity.seal import seal_pair
 from sightglass.export import similarity_files
 from sightglass.models.checkpoints import weights
 
@@ -33,23 +31,18 @@ def compare_pictures(request: SimilarityRequest, settings: ApiRules, cancel: thr
         check_size(max(one, other, key=lambda image: image.pixels.size), 2, request)
         explainer = service.load_explainer(request.model or settings.model, settings)
         found: Similarity
-        with service.turn(QUICK, cancel):
+        with explanation_slot(cancel):
             found = similarity.similarity(explainer, one, other, of=request.of, **given)
         raise_if_cancelled(cancel)
         baseline = ranking.context(explainer, one, found.preprocessing, other=other) if request.context else None
-    sealed = None
-    if request.seal and found.state == "ok":
-        # Beside the quick work of others.
-        with service.turn(SLOW, cancel):
-            sealed = finite(seal_pair(explainer, found, cancel=cancel).summary())
-    answer = service.plain(similarity_files.summary(found, baseline)) | {"seal": sealed}
+    answer = service.plain(similarity_files.summary(found, baseline))
     return answer | {"sides": [_side(side, request, cancel) for side in found.sides]}
 
 
 def _side(side: ComparedImage, request: SimilarityRequest, cancel: threading.Event | None) -> Json:
     raise_if_cancelled(cancel)
     alike, apart = (service.plain(asdict(numbers)) for numbers in side.statistics)
-    with service.large_in_turn(side.image):
+    with service.reserve_pixels(side.image):
         drawn = service.base64_text(to_png(similarity_files.overlay(side))) if request.overlay else None
         raise_if_cancelled(cancel)
         values = side.geometry.to_original(side.padded) if request.maps != "none" else side.padded

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import cv2
 import numpy as np
 
-from sightglass.batch import accuracy, labels, matrix, seals, table, tags
+from sightglass.batch import accuracy, labels, seals, table, tags
 from sightglass.batch.labelled.labels import name_pictures, to_number
 from sightglass.batch.labelled.number_errors import NumberErrors, measure_errors
 from sightglass.batch.records import FOLDER
@@ -278,7 +278,7 @@ def _neighbours(frame: Frame) -> tuple[Frame, Any]:
 def pack(folder: Path, to: Path) -> Path:
     """Write all results of a run to a .zip, atomically and uncompressed: pictures do not get smaller."""
     files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file() and not path.name.startswith("."))
-    names = (table.PARQUET, table.CSV, table.PROBLEMS, matrix.FILE, labels.FILE, tags.FILE)
+    names = (table.PARQUET, table.CSV, table.PROBLEMS, labels.FILE, tags.FILE)
     tables = [folder / name for name in names if (folder / name).is_file()]
     with atomic_write(to) as draft, zipfile.ZipFile(draft, "w", strict_timestamps=False) as archive:
         for path in (*tables, *files):

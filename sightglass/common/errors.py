@@ -51,10 +51,6 @@ class WeightsProblem(Problem):
     """The weights are nowhere to be had, or are not what they should be."""
 
 
-class NotAllowed(Problem):
-    """The role of whoever asks does not allow this."""
-
-
 class Cancelled(Exception):
     """The work was stopped because somebody asked for it."""
 
@@ -69,9 +65,14 @@ _NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory")
 """Of torch on a CPU and on a GPU, and of OpenCV, whose errors are no MemoryError."""
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory could not be allocated."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+
+
 def from_machine(error: BaseException) -> MachineProblem | None:
     """Return the problem for an error that is the machine's and neither the user's nor a bug; None for any other."""
-    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+    if lacks_memory(error):
         return MachineProblem("This does not fit in memory: give a smaller picture or model, or fewer classes.")
     if not isinstance(error, OSError):
         return None

@@ -1,4 +1,4 @@
-"""Import modules when they are first used (PEP 562)."""
+"""Import modules when they are first used (PEP 562); the only way to a layer above."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+ABOVE = {
+    "families": "sightglass.models.families",
+    "figure": "sightglass.export.figure",
+    "html_report": "sightglass.export.report.html",
+    "result_folder": "sightglass.export.result_folder",
+    "decks": "sightglass.deck.decks",
+    "command_line": "sightglass.cli",
+}
+"""Modules that code below them calls on behalf of its callers: `Explanation.save`, `History.decks`."""
 
 
 class _Lazy:
@@ -58,3 +69,8 @@ def defer_imports(
 
     # Not by its own lines, which would have type checkers take any name for one of the package.
     vars(sys.modules[package]).update(__getattr__=find, __all__=sorted(homes))
+
+
+def above(name: str, inside: str = "") -> Any:
+    """Import a module of ABOVE, or one inside it, when it is needed."""
+    return import_module(f"{ABOVE[name]}{inside}")

@@ -12,15 +12,14 @@ from sightglass.components.choices import image_picker
 from sightglass.components.session import state
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.session.pictures import image_source
-from sightglass.components.session.pictures.uploads import open_upload
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.components.views import panels
-from sightglass.explain.picture.pair import join_pictures
+from sightglass.explain.picture.image import Image, join_pictures
 from sightglass.models.adapters.pair import is_joined
 
 if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
-    from sightglass.explain import Explainer, Image
+    from sightglass.explain import Explainer
 
 KEY = "second-picture"
 HEIGHT = 456
@@ -83,7 +82,7 @@ def _take(first: Image) -> None:
     if file is None:
         return
     try:
-        second = open_upload(file.getvalue(), file.name)
+        second = Image.open(file.getvalue(), name=file.name)
     except ImageProblem as problem:
         state.of(RefusedPicture).words = str(problem)
     else:

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import replace
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common import logs
-from sightglass.common.memory import small
 from sightglass.common.private_parts import Library
 from sightglass.models.own import limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Iterator
 
-    from streamlit.runtime.app_session import AppSession
     from streamlit.runtime.scriptrunner import ScriptRunContext
-    from streamlit.runtime.state.session_state import SessionState
 
 LIBRARY = Library("streamlit", "1.67")
 _find = LIBRARY.find
@@ -35,7 +32,7 @@ decode_signed_value = _find("streamlit.web.server.starlette.starlette_app_utils.
 USER_COOKIE_NAME = _find("streamlit.web.server.starlette.starlette_server_config.USER_COOKIE_NAME")
 enqueue_message = _find("streamlit.runtime.scriptrunner_utils.script_run_context.enqueue_message")
 
-_config = _find("streamlit.config", "get_option", "is_manually_set", "set_option")
+_config = _find("streamlit.config", "get_option", "set_option")
 _context = _find("streamlit.runtime.scriptrunner.get_script_run_ctx")
 _element = _find("streamlit.proto.Element_pb2.Element")
 _loggers = _find("streamlit.logger", "setup_formatter")
@@ -46,29 +43,18 @@ _net = _find("streamlit.net_util", "get_external_ip", "get_internal_ip")
 _pages = _find("streamlit.runtime.pages_manager.PagesManager", "uses_pages_directory")
 _runtime = _find("streamlit.runtime", "exists", "get_instance", "Runtime")
 _runner = _find("streamlit.runtime.scriptrunner.script_runner.ScriptRunner", "_run_script")
-_states = _find("streamlit.runtime.app_session.AppSessionState", "APP_NOT_RUNNING")
 
 _find("streamlit.delta_generator.DeltaGenerator", "_transient")
-_find("streamlit.runtime.runtime.Runtime", "_session_mgr", "is_active_session")
-_find("streamlit.runtime.session_manager.SessionManager", "list_sessions", "is_active_session")
-_find("streamlit.runtime.app_session.AppSession", "_state", "_fragment_storage", "session_state", "id")
-_find("streamlit.runtime.fragment.MemoryFragmentStorage", "clear", "contains")
-_find("streamlit.runtime.state.safe_session_state.SafeSessionState", "_state", "on_script_will_rerun")
-_find("streamlit.runtime.state.session_state.SessionState", "_new_widget_state")
-_find("streamlit.runtime.state.session_state.WStates", "widget_metadata")
-_find("streamlit.runtime.state.common.WidgetMetadata", "callback", "callbacks", "callback_args", "callback_kwargs")
-_find(
-    "streamlit.runtime.scriptrunner.ScriptRunContext",
-    *("session_id", "session_state", "fragment_ids_this_run", "shared", "uploaded_file_mgr"),
-)
+_find("streamlit.runtime.fragment.MemoryFragmentStorage", "contains")
+_find("streamlit.runtime.state.safe_session_state.SafeSessionState", "on_script_will_rerun")
+_find("streamlit.runtime.scriptrunner.ScriptRunContext", "session_id", "uploaded_file_mgr")
 _find("streamlit.runtime.memory_uploaded_file_manager.MemoryUploadedFileManager", "remove_file")
 
+STATUS_ICON = ":material/hourglass_top:"
+"""By which `widgets/layout.css` knows the line, and keeps it in sight however the page is scrolled."""
 UPLOAD_OPTION = "server.maxUploadSize"
 _limits: list[int] = []
 """The MB that the operator set, before models needed more."""
-AWAY_OPTION = "server.disconnectedSessionTTL"
-AWAY_SECONDS = 15
-"""In a small place, of the two minutes of Streamlit's: a session holds what its page shows, with the model of it."""
 _KEY = secrets.token_bytes(32)
 
 
@@ -92,7 +78,6 @@ def prepare_server(miss_page: Callable[[], None] = lambda: None) -> None:
     # Streamlit's own addresses are a plain hash, and of files of more than 1 MiB one of three small parts: of two that
     # differ elsewhere, such as raw maps with the same margins, it would show everybody the first.
     _media._calculate_file_id = media_id
-    shorten_absence()
     hand_over_loggers()
     _raise_upload_limit()
     _runner._run_script = skip_lost_fragments(_runner._run_script)
@@ -109,12 +94,6 @@ def hand_over_loggers() -> None:
     """Give loggers that Streamlit makes from now on no handlers of their own where logs are JSON."""
     if logs.wants_json():
         _loggers.setup_formatter = logs.hand_over
-
-
-def shorten_absence() -> None:
-    """On a 1 GB machine end sessions without a browser sooner; what an operator set wins."""
-    if small.choose() and not _config.is_manually_set(AWAY_OPTION):
-        _config.set_option(AWAY_OPTION, AWAY_SECONDS)
 
 
 def skip_lost_fragments(run: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
@@ -152,62 +131,30 @@ def internal_address() -> str | None:
     return _net.get_internal_ip()
 
 
-def is_connected(session: str) -> bool:
-    """Return whether a browser is connected to a session."""
-    return not _runtime.exists() or _runtime.get_instance().is_active_session(session)
-
-
 def is_serving() -> bool:
     """Return whether there is a server, and not a test of one page alone."""
     # Streamlit's own tests stand in for the whole runtime.
     return bool(_runtime.exists()) and type(_runtime.get_instance()) is _runtime.Runtime
 
 
-def idle_sessions() -> Iterator[AppSession]:
-    """Yield the sessions without a browser in which no page runs."""
-    if not _runtime.exists():
-        return
-    manager = _runtime.get_instance()._session_mgr
-    for session in [info.session for info in manager.list_sessions()]:
-        if not manager.is_active_session(session.id) and session._state is _states.APP_NOT_RUNNING:
-            yield session
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """Yield what shows a line at the foot of the window; `st.spinner` cannot change its text.
 
-
-def release_widgets(session: AppSession) -> None:
-    """Drop a session's callbacks and fragments, which its page makes again."""
-    _drop_callbacks(session.session_state, ())
-    session._fragment_storage.clear()
-
-
-def release_other_pages() -> None:
-    """Drop the callbacks of widgets that the page, drawn to its end, does not have."""
-    context = script_context()
-    # Of a fragment only its own widgets are drawn.
-    if context is not None and not context.fragment_ids_this_run:
-        _drop_callbacks(context.session_state._state, context.shared.widget_ids_this_run.snapshot())
-
-
-def _drop_callbacks(held: SessionState, drawn: Container[str]) -> None:
-    metadata = held._new_widget_state.widget_metadata
-    for id, one in list(metadata.items()):
-        if id not in drawn and (one.callback or one.callbacks):
-            metadata[id] = replace(one, callback=None, callbacks=None, callback_args=None, callback_kwargs=None)
-
-
-def changing_spinner(icon: str) -> tuple[Callable[[str], None], Callable[[], None]]:
-    """Return what shows a spinner's text, and what removes it; `st.spinner` cannot change its own.
-
-    Both raise where the browser has left, or asked for another run.
+    It raises where the session has ended, or asked for another run.
     """
     line = _element()
-    line.spinner.text = icon
+    line.spinner.text = STATUS_ICON
     create, clear = _main._transient(line)
 
     def show(text: str) -> None:
-        line.spinner.text = f"{icon} {text}"
+        line.spinner.text = f"{STATUS_ICON} {text}"
         enqueue_message(create())
 
-    return show, lambda: enqueue_message(clear())
+    try:
+        yield show
+    finally:
+        enqueue_message(clear())
 
 
 def remove_upload(file_id: str) -> None:

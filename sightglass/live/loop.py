@@ -5,36 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from collections import deque
 from typing import TYPE_CHECKING
 
-from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.common.work.turns import WaitingLine
+from sightglass.live.message import FrameResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sightglass.live.answer import FrameAnswer, Pin
     from sightglass.live.look import Looker
+    from sightglass.live.message import Pin
 
 LOGGER = logging.getLogger(__name__)
 BROKE = "This frame could not be explained because of a bug: choose another model or method."
-
-
-@dataclass(frozen=True, eq=False)
-class FrameResult:
-    """What became of a frame."""
-
-    number: int
-    """The frame's. All earlier frames of this viewer are settled too: answered, or dropped for a later one."""
-    answer: FrameAnswer | None
-    problem: str = ""
-    """One sentence, where there is no answer."""
-    waited: float = 0.0
-    """Milliseconds from its arrival until the model turned to it."""
-    dropped: int = 0
-    """Frames of this viewer so far that a later one replaced while they waited."""
 
 
 class Viewer:
@@ -42,7 +26,7 @@ class Viewer:
 
     def __init__(self, loop: Loop, deliver: Callable[[FrameResult], None]) -> None:
         """`deliver` is called from the loop's thread and must not block."""
-        self._loop, self._deliver, self.owner = loop, deliver, users.owner()
+        self._loop, self._deliver = loop, deliver
         self._waiting: tuple[int, bytes, float] | None = None
         self.looker: Looker | None = None
         """Frames wait until there is one."""
@@ -99,7 +83,7 @@ class Loop:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self._viewers: set[Viewer] = set()
-        self._line: WaitingLine[Viewer] = WaitingLine()
+        self._line: deque[Viewer] = deque()
         self._thread: threading.Thread | None = None
 
     def join(self, deliver: Callable[[FrameResult], None]) -> Viewer:
@@ -127,7 +111,7 @@ class Loop:
     def ready(self, viewer: Viewer) -> None:
         """Let a viewer stand in line, once, if it is one of the loop's; called with the lock held."""
         if viewer in self._viewers and viewer not in self._line:
-            self._line.append(viewer.owner, viewer)
+            self._line.append(viewer)
             self.changed.notify()
 
     def _run(self) -> None:

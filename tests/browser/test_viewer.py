@@ -48,7 +48,7 @@ APP = (
     + """
 import streamlit as st
 from PIL import Image
-from sightglass.components.answer_list import Row, rows
+from sightglass.components.widgets import Row, rows
 from sightglass.components.viewer import Box, Map, ViewerOptions, Pane, ViewerScene, viewer
 
 st.set_page_config(layout="wide")

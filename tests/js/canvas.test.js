@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Sheet, described, extend } from "../../sightglass/components/canvas/sheet.js";
+import { Sheet, described, extend } from "../../sightglass/components/canvas/canvas.js";
 
 test("every step on a sheet can be taken back, rubbing out and clearing too", () => {
   const page = new Sheet([]);

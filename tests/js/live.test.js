@@ -5,7 +5,7 @@ import { packed } from "./packing.js";
 
 import { followed } from "../../sightglass/components/live/answers.js";
 import { Link } from "../../sightglass/components/live/link.js";
-import { Pace } from "../../sightglass/components/live/pace.js";
+import { Pace } from "../../sightglass/components/live/loop.js";
 import { grown } from "../../sightglass/components/live/raw_map.js";
 import { boxAt, outlined, percent } from "../../sightglass/components/live/screen.js";
 import { named } from "../../sightglass/components/live/recorder.js";

@@ -3,7 +3,7 @@ import test from "node:test";
 import { packed } from "./packing.js";
 
 globalThis.window = new EventTarget();
-const { default: note } = await import("../../sightglass/components/note/note.js");
+const { default: note } = await import("../../sightglass/components/widgets/note.js");
 
 /** A field as the browser has it, and what it sends. */
 function opened() {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { forgetDrawer, isLink } from "../../sightglass/components/page_title/page_title.js";
+import { forgetDrawer, isLink } from "../../sightglass/components/widgets/page_title.js";
 
 test("a drawer that was opened is not stored, and nothing else is lost", () => {
   class Stored {

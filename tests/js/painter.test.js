@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Edits, Hand, corners, described } from "../../sightglass/components/painter/edits.js";
-import { infill } from "../../sightglass/components/painter/infill.js";
+import { infill } from "../../sightglass/components/painter/canvases.js";
 
 const nothing = () => ({ marks: [], fill: "blur", keep: false });
 

@@ -3,8 +3,7 @@ import test from "node:test";
 
 import { WANTED, destination, problemOf } from "../../sightglass/components/picture_bar/camera.js";
 import { Intake, sorted } from "../../sightglass/components/picture_bar/intake.js";
-import { Places, addressOf } from "../../sightglass/components/picture_bar/places.js";
-import { unanswered } from "../../sightglass/components/picture_bar/picture_bar.js";
+import { addressOf, Places, unanswered } from "../../sightglass/components/picture_bar/picture_bar.js";
 import { moved } from "../../sightglass/components/picture_bar/strip.js";
 
 const BUS = { page: "explore", picture: "bus", model: "s", query: "" };

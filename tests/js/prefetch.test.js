@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { createPrefetch } from "../../sightglass/components/viewer/prefetch.js";
+import { createPrefetch } from "../../sightglass/components/viewer/bridge.js";
 
 class Input extends EventTarget {
   type = "file";

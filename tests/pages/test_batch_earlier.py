@@ -151,7 +151,7 @@ def test_damaged_notes_and_results_are_a_sentence(page, many):
 
 
 def test_nobody_sees_the_runs_of_another(page, many, visit):
-    anna, ben = (users.User(f"{name}@example.org", name, "user") for name in ("anna", "ben"))
+    anna, ben = "anna@example.org", "ben@example.org"
     folder = explained(page, many)
     with users.acting(anna):
         hers = users.folder(folder.parent) / folder.name

@@ -14,6 +14,7 @@ import torch
 from sightglass.common.errors import ModelProblem
 from sightglass.models.adapters.queries import QueryDetections, make_detections
 from sightglass.models.families.detr.sections import SectionedDetector
+from sightglass.models.families.transformers.folders import from_folder
 from sightglass.models.geometry import Geometry, ModelInput
 
 if TYPE_CHECKING:
@@ -120,8 +121,7 @@ def read_processor(folder: Path, config: Any) -> tuple[Any, tuple[str, ...]]:
 
     notes: tuple[str, ...] = ()
     if any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json")):
-        made: Any = AutoImageProcessor
-        processor = made.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        processor = from_folder(AutoImageProcessor, folder)
     else:
         kinds: Any = IMAGE_PROCESSOR_MAPPING.get(type(config), {})
         several = kinds.values() if isinstance(kinds, dict) else kinds if isinstance(kinds, tuple) else (kinds,)

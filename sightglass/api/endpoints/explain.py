@@ -33,7 +33,7 @@ def _explain(
     explanation = service.explain(request, settings, cancel, single="" if kind == JSON else kind)
     if kind != JSON:
         found = service.first_map(explanation, kind, request)
-        service.monitor(explanation, request.monitor, settings)
+        service.save_unsure(explanation, request.save_below, settings)
         return found
     if isinstance(request, ClassRequest):
         return service.class_answer(explanation, request, settings, cancel)

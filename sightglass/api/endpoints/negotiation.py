@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import secrets
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, get_origin
@@ -18,26 +17,21 @@ from starlette.responses import Response
 from sightglass.api import problems
 from sightglass.api.problems import ApiProblem
 from sightglass.api.work_queue import BEFORE
-from sightglass.common.memory import give_back
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
 
     from sightglass.api.schemas import ApiRules
+    from sightglass.api.work_queue import WorkQueue
     from sightglass.common.files import Json
 
 JSON, PNG, NPY = "application/json", "image/png", "application/x-npy"
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
 PICTURES = {"image": "name", "other": "other_name"}
 """Fields that are files, and the field for the file's name."""
-PIECE = 2**20
-"""Bytes of an answer that are sent at a time."""
-ENCODED = ("png", "npy", "overlay")
-"""Fields of an answer that are base64."""
 EMPTY = {"const": ""}
 """Schema of a form field that was left empty."""
 # The answer says why a form cannot be read.
@@ -59,12 +53,9 @@ class RequestBody:
 async def run_queued(request: Request, work: Callable[[threading.Event], T]) -> T:
     """Run `work` in the application's queue and return its result; `request.state.before` is its place there."""
     settings: ApiRules = request.app.state.settings
-
-    def store_place(before: int) -> None:
-        request.state.before = before
-
-    result: T = await request.app.state.queue.run(work, timeout=settings.timeout, place=store_place)
-    return result
+    queue: WorkQueue = request.app.state.queue
+    request.state.before = len(queue)
+    return await queue.run(work, timeout=settings.timeout)
 
 
 async def respond(
@@ -82,61 +73,13 @@ async def respond(
     kind = negotiate(request.headers.get("accept"), offers)
     body = await read_body(request, settings)
 
-    def run(cancel: threading.Event) -> list[bytes]:
+    def run(cancel: threading.Event) -> bytes:
         made = work(parse(body, schema), settings, cancel, kind)
-        return [made] if isinstance(made, bytes) else write_json(answer, made)
+        return made if isinstance(made, bytes) else answer.__pydantic_serializer__.to_json(answer.model_validate(made))
 
     made = await run_queued(request, run)
     headers = {"Vary": "Accept", BEFORE: str(request.state.before)}
-    return LargeResponse(made, media_type=kind, headers=headers)
-
-
-def write_json(answer: type[BaseModel], made: Any) -> list[bytes]:
-    """Return the JSON of an answer in parts: its maps stay what they are, where one text would copy them three times.
-
-    Takes them out of `made`.
-    """
-    mark, taken = secrets.token_hex(16), list[str]()
-
-    def take(value: Any) -> None:
-        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(inner, dict | list):
-                take(inner)
-            elif name in ENCODED and isinstance(inner, str) and len(inner) > PIECE:
-                # Base64 is the same in JSON.
-                taken.append(inner)
-                value[name] = f"{mark}{len(taken) - 1:04}"
-
-    if isinstance(made, dict):
-        take(made)
-    text = answer.__pydantic_serializer__.to_json(answer.model_validate(made))
-    first, *others = text.split(mark.encode())
-    parts = [first]
-    for part in others:
-        parts += (taken[int(part[:4])].encode(), part[4:])
-        taken[int(part[:4])] = ""
-    return parts
-
-
-class LargeResponse(Response):
-    """A body in parts, sent piece by piece, each when the client has taken the one before: no whole copy is made."""
-
-    def __init__(self, parts: list[bytes], *, media_type: str, headers: dict[str, str] | None = None) -> None:
-        self.parts, length = parts, sum(map(len, parts))
-        super().__init__(media_type=media_type, headers={"Content-Length": str(length), **(headers or {})})
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        large = any(len(part) > PIECE for part in self.parts)
-        while self.parts:
-            part = self.parts.pop(0)
-            for start in range(0, len(part), PIECE):
-                await send({"type": "http.response.body", "body": part[start : start + PIECE], "more_body": True})
-            # Not kept until the next is sent.
-            del part
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        if large:
-            give_back()
+    return Response(made, media_type=kind, headers=headers)
 
 
 def negotiate(accept: str | None, offers: Sequence[str]) -> str:

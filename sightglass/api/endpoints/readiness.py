@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightglass.common.errors import Problem
-from sightglass.common.memory.machine import writable
+from sightglass.common.files import writable
 from sightglass.common.settings import MIB, settings
 from sightglass.common.work import stopping
 from sightglass.explain.picture import image

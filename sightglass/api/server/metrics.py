@@ -11,7 +11,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from sightglass.common import memory
-from sightglass.common.memory import budget
 from sightglass.models.catalog import everybodys
 
 if TYPE_CHECKING:
@@ -79,20 +78,21 @@ class _CurrentState(Collector):
 
 
 def _memory() -> Iterator[Metric]:
-    """Yield what each cache, and the process, holds and may hold; a cache that was not made yet holds nothing."""
-    cache = sys.modules.get("sightglass.explain.evidence.cache")
-    held = cache.count_cached_bytes() if cache else {}
-    bytes_, limits = (
-        GaugeMetricFamily(f"sightglass_memory_{name}", text, labels=("part",))
-        for name, text in (("bytes", "Bytes that a cache holds."), ("limit_bytes", "Bytes that it may hold."))
+    """Yield what models and evidence take, and may take; the process's own memory is among the usual metrics."""
+    resident = sys.modules.get("sightglass.explain.evidence.resident")
+    explainer = sys.modules.get("sightglass.explain.explainer")
+    parts = (
+        ("models", resident.RESIDENCY.nbytes if resident else 0, memory.models_bytes()),
+        ("evidence", explainer.EVIDENCE.nbytes if explainer else 0, memory.evidence_bytes()),
     )
-    for name in (*budget.PARTS, *budget.CACHES):
-        if name != "cache":
-            bytes_.add_metric((name,), held.get(name, 0))
-            limits.add_metric((name,), budget.limit(name))
-    bytes_.add_metric(("process",), memory.resident())
-    limits.add_metric(("process",), budget.total() * budget.MIB)
-    yield bytes_
+    held, limits = (
+        GaugeMetricFamily(f"sightglass_memory_{name}", text, labels=("part",))
+        for name, text in (("bytes", "Bytes that a part holds."), ("limit_bytes", "Bytes that it may hold."))
+    )
+    for name, nbytes, limit in parts:
+        held.add_metric((name,), nbytes)
+        limits.add_metric((name,), limit)
+    yield held
     yield limits
 
 

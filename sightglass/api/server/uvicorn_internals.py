@@ -1,7 +1,7 @@
-"""Private parts of uvicorn: header deadline, real peer address, graceful stop.
+"""Private parts of uvicorn: graceful stop.
 
-Streamlit starts its server by itself and takes no protocol, no middleware outside of uvicorn's own and no handler of
-signals, so they are replaced in every server of this process. What an installed version lacks is said when this file
+Streamlit starts its server by itself and takes no middleware outside of uvicorn's own and no handler of signals, so
+they are replaced in every server of this process. What an installed version lacks is said when this file
 is imported, which `startup.prepare` does.
 """
 
@@ -12,91 +12,31 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
-from sightglass.api.security.identity import PEER, peer_of
 from sightglass.api.server.stopping import ANSWER_SECONDS, InFlight
-from sightglass.common.access import policy
 from sightglass.common.private_parts import Library
 from sightglass.common.settings import settings
 from sightglass.common.work import stopping
 
 if TYPE_CHECKING:
-    import asyncio
     from types import FrameType
 
-HEADER_SECONDS = 20.0
-"""Longest time from a connection, or from the first byte of a further request, to the end of the headers."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-ALLOWED_IPS = "FORWARDED_ALLOW_IPS"
-"""Uvicorn's own variable of trusted proxies, which counts where it is set."""
 EXIT_SECONDS = 4.0
 """Seconds after SIGHTGLASS_STOP_SECONDS at which the process ends, whatever is still running."""
 
 LIBRARY = Library("uvicorn", "0.54")
-auto = LIBRARY.find("uvicorn.protocols.http.auto", "AutoHTTPProtocol")
-_HTTP = LIBRARY.find("uvicorn.protocols.http.auto.AutoHTTPProtocol", "cycle", "loop", "transport")
-_ProxyHeaders = LIBRARY.find("uvicorn.middleware.proxy_headers.ProxyHeadersMiddleware")
 _Server = LIBRARY.find("uvicorn.Server", "handle_exit", "_captured_signals", "started", "should_exit", "config")
-_forward, _close_now = _ProxyHeaders.__call__, _Server.handle_exit
+_close_now = _Server.handle_exit
 
 
 def install() -> None:
     """Replace these parts of every server that starts from now on; call it in the main thread."""
-    auto.AutoHTTPProtocol = HeaderDeadline
-    _ProxyHeaders.__call__ = _remember_peer
     _Server.handle_exit = handle_exit
     for number in SIGNALS:
         # Streamlit's server has taken its signals before it reads our file.
         server = getattr(signal.getsignal(number), "__self__", None)
         if isinstance(server, _Server):
             signal.signal(number, server.handle_exit)
-
-
-class HeaderDeadline(_HTTP):  # type: ignore[misc, valid-type]
-    """uvicorn's protocol for HTTP/1.1 with a deadline for the headers of each request, which it awaits forever."""
-
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._set_deadline()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._clear_deadline()
-        elif self._deadline is None:
-            self._set_deadline()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._clear_deadline()
-        super().connection_lost(exc)
-
-    def _set_deadline(self) -> None:
-        self._deadline = self.loop.call_later(HEADER_SECONDS, self._close)
-
-    def _clear_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _close(self) -> None:
-        # A WebSocket has a protocol of its own from its headers on.
-        if self.transport.get_protocol() is self:
-            self.transport.close()
-
-
-async def _remember_peer(self: Any, scope: Any, receive: Any, send: Any) -> None:
-    """Note the other end of a connection before a trusted proxy's headers stand in for it.
-
-    Of its own uvicorn takes any program of this machine for a proxy, and so would let it choose its address.
-    """
-    if scope["type"] != "lifespan":
-        scope[PEER] = scope.get("client")
-        if policy.is_trusted_proxy(peer := peer_of(scope)):
-            self = _ProxyHeaders(self.app, [peer, *policy.proxies()])
-        elif not os.environ.get(ALLOWED_IPS):
-            scope["headers"] = [one for one in scope["headers"] if one[0].lower() != b"x-forwarded-for"]
-    await _forward(self, scope, receive, send)
 
 
 def handle_exit(server: Any, number: int, frame: FrameType | None) -> None:

@@ -63,7 +63,6 @@ class RunArguments:
     colormap: str
     alpha: float
     prove: bool
-    matrix: int
     seal: bool
 
 

@@ -6,11 +6,11 @@ import os
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
+from sightglass.common import memory
 from sightglass.common.errors import SettingProblem
 from sightglass.common.files import Json
-from sightglass.common.memory import budget
 
-SECRET = ("api_key", "password")
+SECRET = ("token", "api_key")
 COLUMNS = ("variable", "value", "default", "meaning")
 
 
@@ -25,33 +25,28 @@ COLUMNS = ("variable", "value", "default", "meaning")
 def settings(json: cli.Json = False) -> int:
     """List the environment variables that Sightglass reads, each with its value, default and meaning.
 
-    Below them is how the memory is shared. The API key and the password are masked. The exit code is 1 if a
-    variable is malformed or unknown, or if parts of the memory exceed its total.
+    Below them is the memory for models and evidence. Tokens are masked. The exit code is 1 if a
+    variable is malformed or unknown.
     """
     from sightglass.common.environment import unknown
 
     console, rows = Console(json), _rows()
     console.table(COLUMNS, [(row["name"], row["value"] or "", row["default"], row["meaning"]) for row in rows])
     problems = [*(row["problem"] for row in rows if row["problem"]), *unknown()]
-    memory, excess = _memory()
-    if excess is not None:
-        problems.append(excess)
-    if memory:
-        parts = ", ".join(f"{name} {size:,.0f}" for name, size in memory.items() if name != "total")
-        console.say(f"Memory in MiB: {parts}; together {memory['total']:,.0f}.")
+    if limits := _memory_limits():
+        console.say(f"Memory in MiB: {', '.join(f'{name} {size:,.0f}' for name, size in limits.items())}.")
     for problem in problems:
         console.warn(problem)
-    console.result({"settings": rows, "memory_mb": memory, "problems": problems})
+    console.result({"settings": rows, "memory_mb": limits, "problems": problems})
     return 1 if problems else 0
 
 
-def _memory() -> tuple[dict[str, float], str | None]:
-    """Return the MiB of the process itself, of each part and of all, and what is wrong; nothing of malformed ones."""
+def _memory_limits() -> dict[str, float]:
+    """Return the MiB for models and for evidence; nothing where a setting is malformed."""
     try:
-        parts = {name: budget.part(name) for name in budget.PARTS}
-        return {"process": budget.process(), **parts, "total": budget.total()}, budget.excess()
+        return {"models": memory.models_mb(), "evidence": memory.evidence_mb()}
     except SettingProblem:
-        return {}, None
+        return {}
 
 
 def _rows() -> list[Json]:

@@ -47,6 +47,15 @@ def atomic_write(path: Path, *, sync: bool = False) -> Iterator[Path]:
         raise
 
 
+def writable(folder: Path) -> Path | None:
+    """Return the folder, or the nearest above it that exists, if files can be made there; else None."""
+    there = folder.absolute()
+    # A link that leads nowhere is in the way.
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    return there if os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK) else None
+
+
 def remove_drafts(folder: Path, *, age: float = ABANDONED) -> None:
     """Delete what killed processes left of `atomic_write` in a folder, not below it: drafts that nobody has written to
     for `age` seconds."""

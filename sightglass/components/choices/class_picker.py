@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components.answer_list import Row, rows
 from sightglass.components.session import links, state, url_state
 from sightglass.components.session.jobs import explain_job
+from sightglass.components.widgets import Row, rows
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.phrases import describe_score
 

@@ -15,14 +15,14 @@ from PIL import ImageOps
 
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
-from sightglass.common.settings import settings
+from sightglass.common.settings import MIB, settings
 from sightglass.components import canvas, picture_bar
 from sightglass.components.picture_bar import Bar, Thumb
 from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.markdown import sentence
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import EXAMPLES
-from sightglass.components.session.pictures.uploads import UPLOADS, Closed, open_upload, token
+from sightglass.components.session.pictures.uploads import UPLOADS, Closed, token
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_in_pixels
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL = (104, 88)
 """Width and height in pixels, twice those on the page."""
-_thumbnails: ByteCache[str] = ByteCache("thumbnails", len)
+_thumbnails: ByteCache[str] = ByteCache(8 * MIB, len)
 INVITATION = "Drop, paste or upload your own picture."
 
 
@@ -86,7 +86,7 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
         hint="" if pictures.own or pictures.problem or navigation.page != "explore" else INVITATION,
         problem=pictures.problem or "",
         drawing=bool(url_state.memory("draw")),
-        photo=saved if navigation.page == "detect" and users.may_save() else "",
+        photo=saved if navigation.page == "detect" else "",
         place={"page": navigation.page, "picture": chosen, "model": model, "query": _query()},
     )
     picture_bar.draw(shown, take, place)
@@ -270,7 +270,7 @@ def take(files: Iterable[tuple[str, bytes]], late: bool = False) -> None:
                 if not late:
                     _open_again(contents, name)
                 continue
-            image = open_upload(data, name)
+            image = Image.open(data, name=name)
         except Problem as problem:
             is_model = name.lower().endswith(catalog.SUFFIXES)
             problems.append(f"{name[:80]} is a model: drop it on the page Models." if is_model else str(problem))

@@ -15,7 +15,7 @@ from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from sightglass.models.spec import ModelSpec
 
@@ -25,6 +25,7 @@ MAX_BUTTONS = 5
 TIMM_EXAMPLE = "mobilenetv3_small_100"
 BY_ID = "id "
 """Marks entries of the menu that are one model, not a family."""
+SIZES = {"n": "nano", "t": "tiny", "s": "small", "m": "medium", "l": "large", "x": "extra large"}
 
 
 def menu() -> tuple[list[str], set[str]]:
@@ -84,17 +85,13 @@ def choose(own_detector: bool = False) -> ModelSpec:
     """Draw the menus, and return the chosen model; `own_detector`: the page has a detector of its own."""
     names, here = menu()
     families, addressed, end = catalog.families(), _read_model(), ""
-    unlisted = addressed is not None and addressed.family not in families
-    if not users.may_save():
-        names, families = _here(names, families, here, addressed)
     if own_detector:
         (names, families, addressed), end = _detectors(names, families, here), OWN_DETECTOR
-    any_of_timm = (users.may_save() or unlisted) and not own_detector
     first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
     family = url_state.widget(
         st.selectbox,
         "Model",
-        _make_searchable(names, families, here, other=any_of_timm),
+        _make_searchable(names, families, here, other=not own_detector),
         first,
         key=f"family{end}",
         on_change=_found_by_id,
@@ -127,19 +124,6 @@ def instead_of_missing(own_detector: bool) -> ModelSpec | None:
         return last.model
     first = catalog.detector(here) if own_detector else FIRST
     return catalog.spec(first) if first in here else next((catalog.spec(name) for name in sorted(here)), None)
-
-
-def _here(
-    names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str], addressed: ModelSpec | None
-) -> tuple[list[str], dict[str, list[ModelSpec]]]:
-    """Return what there is for a viewer, who cannot start a download: the models that are on this machine.
-
-    It includes an unavailable one that the address names, marked as such.
-    """
-    wanted = here | {addressed.id if addressed else ""}
-    found = {name: [spec for spec in specs if spec.id in wanted] for name, specs in families.items()}
-    found = {name: specs for name, specs in found.items() if specs}
-    return [name for name in names if name in found], found
 
 
 def _detectors(
@@ -221,3 +205,16 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, e
         width="stretch",
     )
     return sizes[chosen]
+
+
+def short_names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
+    """Return a name for each model, as it stands in the middle of a sentence: `small`, or `YOLO11n`."""
+    family = {model.family for model in models}
+    if len(models) > 1 and len(family) == 1 and all(model.size in SIZES for model in models):
+        return tuple(SIZES[model.size] for model in models)
+    return tuple(model.name for model in models)
+
+
+def add_title(text: str) -> str:
+    """Return a name, or a sentence that may begin with one, as it begins: `Small`; other names stay as they are."""
+    return text[:1].upper() + text[1:] if text.startswith(tuple(SIZES.values())) else text

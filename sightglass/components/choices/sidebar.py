@@ -12,7 +12,7 @@ import streamlit as st
 from sightglass import explain
 from sightglass.common import locations
 from sightglass.common.errors import WeightsProblem
-from sightglass.components import glossary, tour
+from sightglass.components import glossary, streamlit_internals
 from sightglass.components.choices import (
     detection_options,
     image_picker,
@@ -22,7 +22,6 @@ from sightglass.components.choices import (
     unavailable,
 )
 from sightglass.components.session import page, state, url_state
-from sightglass.components.session.jobs import queue_line
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Choices
@@ -94,7 +93,6 @@ def draw(
             options["head"] = _head(explainer)
         else:
             url_state.write("head", None)
-        tour.door()
         if locations.has_site():
             # Relative, as a proxy may show the server below a path.
             st.link_button("Documentation", "docs/", icon=":material/menu_book:", type="tertiary")
@@ -146,7 +144,7 @@ def load(model_id: str) -> Explainer:
     import_ahead.finish()
     if _is_resident(catalog.spec(model_id)):
         return explain.Explainer(model_id)
-    with queue_line.line() as show:
+    with streamlit_internals.status_line() as show:
         show("Loading the model…")
         explainer = explain.Explainer(model_id, progress=lambda share, words: show(f"{words} ({percent(share)})"))
     if model_id not in model_picker.menu()[1]:

@@ -15,7 +15,6 @@ from sightglass.common.files.packing import pack_data
 from sightglass.components.choices.class_picker import row_label
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import page
-from sightglass.components.session.jobs import queue_line
 from sightglass.explain.phrases import describe_score
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.whatif import hiding
@@ -58,8 +57,7 @@ def _answer(explanation: Explanation, hider: hiding.DiscHider) -> None:
         head["turn"] = given["turn"]
         try:
             if (disc := _parse(given)) is not None:
-                with queue_line.turn():
-                    head["rows"] = rows(explanation, hider.changes(disc))
+                head["rows"] = rows(explanation, hider.changes(disc))
             if given.get("blurred") is True:
                 head["seen"], blurred = _blurred(explanation)
         except Exception as failure:

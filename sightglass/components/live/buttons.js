@@ -4,7 +4,7 @@ import { CHOICES } from "../../common/style.js";
 import { find } from "../../browser/component.js";
 import { gradient } from "../../browser/table.js";
 import { hearIn, showSliders, wireSliders } from "../viewer/controls.js";
-import { handOver } from "./handover.js";
+import { handOver } from "./recorder.js";
 
 /** @typedef {import("./live.js").Live} Live */
 

@@ -4,18 +4,15 @@ import { blobOf, componentOf, find, themeOf } from "../../browser/component.js";
 import { bytes } from "../../browser/unpack.js";
 import { listColormaps } from "../viewer/controls.js";
 import { defaults, keep, recalled } from "../viewer/settings.js";
-import { Answers } from "./answers.js";
+import { Answers, Following } from "./answers.js";
 import { showButtons, wireButtons } from "./buttons.js";
-import { Following } from "./following.js";
-import { handOver } from "./handover.js";
 import { Loop } from "./loop.js";
-import { Notice } from "./notice.js";
-import { Recorder } from "./recorder.js";
+import { handOver, Recorder } from "./recorder.js";
 import { Screen } from "./screen.js";
-import { Sources } from "./source.js";
+import { Notice, Sources } from "./source.js";
 
 /**
- * @typedef {{choice: {model: string, method: string, options: object}, ticket: string, place: string, stills: string,
+ * @typedef {{choice: {model: string, method: string, options: object}, place: string, stills: string,
  *   said: string, saves: boolean, colormaps: import("../viewer/controls.js").Colormap[], height: number}} Head  place: the
  *   page that a frame can be opened on; stills: names the clip's pictures; said: what became of a snapshot; saves: on the server
  */

@@ -1,7 +1,47 @@
 // Where frames come from: this device's camera, or a clip of pictures in motion that needs no camera.
 
-import { keepStored, stored } from "../../browser/component.js";
+import { find, keepStored, stored } from "../../browser/component.js";
 import { reduced } from "../../browser/geometry.js";
+
+/** Milliseconds for which a sentence stays. */
+const SHORT_MS = 6_000;
+
+export class Notice {
+  /** What is wrong with the connection: it is shown first. */
+  connection = "";
+  #sentence = "";
+  #retry = false;
+
+  /** @param {HTMLElement} root */
+  constructor(root) {
+    this.root = root;
+  }
+
+  #show() {
+    const { root, connection } = this, words = connection || this.#sentence, again = find(root, ".again");
+    find(root, ".notice .words").textContent = words;
+    find(root, ".notice").hidden = !words;
+    again.hidden = connection ? !["waiting", "ended"].includes(root.dataset.state ?? "") : !this.#retry;
+    again.textContent = connection ? "Try now" : "Try again";
+  }
+
+  /** @param {string} sentence empty where nothing is wrong with the connection */
+  connect(sentence) {
+    if (!sentence && !this.connection) return;
+    this.connection = sentence;
+    this.#show();
+  }
+
+  /**
+   * Say something of the camera, or of what was done.
+   * @param {string} sentence @param {number} [ms] for which it stays; 0: until the next one @param {boolean} [retry] whether to offer the camera again
+   */
+  say(sentence, ms = SHORT_MS, retry = false) {
+    [this.#sentence, this.#retry] = [sentence, retry];
+    this.#show();
+    if (ms) setTimeout(() => this.#sentence === sentence && this.say("", 0), ms);
+  }
+}
 
 /** @typedef {{draw: (context: CanvasRenderingContext2D, now: number) => number, size: number[], fresh: (now: number) => boolean, stop: () => void}} Source
  *   draw: fill the context's canvas, of this `size`, with the frame of now, and return when the camera took it; fresh: whether
@@ -117,7 +157,7 @@ export class Sources {
   #clip = null;
   #turns = 0;
 
-  /** @param {HTMLVideoElement} video @param {import("./notice.js").Notice} notice @param {() => void} changed @param {AbortSignal} signal */
+  /** @param {HTMLVideoElement} video @param {Notice} notice @param {() => void} changed @param {AbortSignal} signal */
   constructor(video, notice, changed, signal) {
     this.video = video;
     this.notice = notice;

@@ -4,8 +4,7 @@ import { blobOf, find, fractionOf, onceAFrame } from "../../browser/component.js
 import { svgElement } from "../../browser/elements.js";
 import { Steps } from "../../browser/steps.js";
 import { WHOLE, placer, pointIn, visible, zoomAt } from "../../browser/geometry.js";
-import { drawMark } from "./figure.js";
-import { listMarks, showStatus } from "./list.js";
+import { drawMark, listMarks, showStatus } from "./figure.js";
 import { MAX_MARKS, drawingOf, inside, isLargeEnough, textBox, unitOf } from "./shapes.js";
 
 /**

@@ -2,7 +2,7 @@
 
 import { ARROWS, fractionOf } from "../../browser/component.js";
 import { panned } from "../../browser/geometry.js";
-import { listMarks } from "./list.js";
+import { listMarks } from "./figure.js";
 import { inside, markAt, reshaped, shifted } from "./shapes.js";
 
 /** @typedef {import("./board.js").Board} Board @typedef {import("./shapes.js").Point} Point */

@@ -3,9 +3,8 @@
 import { component, find, onResize } from "../../browser/component.js";
 import { make } from "../../browser/elements.js";
 import { Board } from "./board.js";
-import { INKS } from "./figure.js";
+import { INKS, TOOLS } from "./figure.js";
 import { wireKeys, wirePointer } from "./hand.js";
-import { TOOLS } from "./list.js";
 
 /** @typedef {import("./shapes.js").Mark} Mark */
 

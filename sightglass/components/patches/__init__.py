@@ -1,4 +1,4 @@
-"""A picture whose patches can be chosen."""
+"""Draw pictures in patches, and what is like the chosen one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,28 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.components.declare import declare, no_callback, packed_by_content
+from sightglass.components.session.markdown import escape, shorten
+from sightglass.explain.phrases import percent, signed
 from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.similarity import patch_pictures, patches
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sightglass.explain.rendering.style import Pixels
     from sightglass.explain.similarity.matches import CellEdges
+    from sightglass.explain.similarity.patches import PatchColours, PatchGrid
 
-_component = declare("patches", __file__)
+_component = declare(
+    "patches",
+    __file__,
+    html='<div class="component patches"><canvas tabindex="0" role="application"></canvas>'
+    '<p class="line" aria-live="polite"></p></div>',
+)
 HEIGHT = 420
 """CSS pixels of the picture, at most."""
+WIDE = 240
+"""CSS pixels of a picture in the row below."""
 
 
 def choose_patch(pixels: Pixels, edges: CellEdges, size: tuple[int, int], text: str, *, key: str) -> int | None:
@@ -36,3 +49,44 @@ def choose_patch(pixels: Pixels, edges: CellEdges, size: tuple[int, int], text: 
     result = _component(key=key, data=packed_by_content(head, [to_jpeg(pixels)])[1], on_cell_change=no_callback)
     found = result.cell
     return found if isinstance(found, int) and 0 <= found < count else None
+
+
+def draw_patches(grids: Sequence[PatchGrid], colours: PatchColours, *, key: str) -> None:
+    """Draw the first picture, of which a patch can be chosen, and the others below it."""
+    first = grids[0]
+    left, right = st.columns(2, gap="medium")
+    with left:
+        drawn = patch_pictures.draw_colours(first, colours.colours[0], colours.foreground[0])
+        size = first.image.width, first.image.height
+        text = f"{first.image.name} in {first.shape[0]} by {first.shape[1]} patches. Arrow keys move, Enter chooses."
+        cell = choose_patch(drawn, first.edges, size, text, key=key)
+    with right:
+        st.markdown("### What the colours mean")
+        st.caption("Patches of one colour are alike to the model, in all pictures here.")
+        st.caption("Grey is what lies below 0 on the first principal component: often the background.")
+        st.caption(f"The three colours show {percent(sum(colours.shares))} of how the other patches differ.")
+    if cell is None:
+        st.markdown("### The same colours in the other pictures")
+        every = zip(grids, colours.colours, colours.foreground, strict=True)
+        others = [patch_pictures.draw_colours(*one) for one in every][1:]
+        _draw_row(grids[1:], others, [""] * len(others))
+        return
+    st.markdown("### Like the chosen patch")
+    alike = patches.find_alike(grids, 0, cell)
+    pictures = [
+        patch_pictures.draw_alike(grid, one, cell if place == 0 else None)
+        for place, (grid, one) in enumerate(zip(grids, alike, strict=True))
+    ]
+    words = [f"best {'patch' if place else 'other patch'}: {signed(one.score)}" for place, one in enumerate(alike)]
+    _draw_row(grids, pictures, words)
+    st.caption("1.00 is the same, 0.00 unrelated: the cosine, less what all patches here have in common.")
+
+
+def _draw_row(grids: Sequence[PatchGrid], pictures: Sequence[Pixels], words: Sequence[str]) -> None:
+    # Not columns: on a phone each would be as wide as the page.
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        for grid, pixels, said in zip(grids, pictures, words, strict=True):
+            name = grid.image.name
+            with st.container(width=WIDE):
+                caption = "  \n".join(filter(None, (escape(shorten(name, 24)), said)))
+                st.image(pixels, caption=caption, width="stretch", alt=f"{name}: {said or 'its patches in colours'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,20 +11,17 @@ import streamlit as st
 from sightglass.common.errors import Cancelled
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background
-from sightglass.components.session.jobs.background import Status, Watched
+from sightglass.components.session.jobs.background import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
+    from sightglass.common.work.progress import Progress
     from sightglass.explain import Explanation
 
-ABANDONED = 15.0
-"""Seconds after which a test that no page polls any more is stopped."""
 PATIENCE = 0.4
 """Seconds that a test may take before a progress bar is worth showing."""
-PAUSE = 3.0
-"""Seconds between two looks at what a test has found so far: the whole page is drawn again for each."""
 KEPT = 16
 """Results that a session holds: of four maps or more."""
 Key = tuple[Any, ...]
@@ -40,47 +36,14 @@ class MapTest:
     icon: str
     help: str
     run: Callable[..., Any]
-    """Called with an explanation, a map's index, `progress` and `cancel`, and `partial` where it grows."""
-    grows: bool = False
-    """Whether it is slow enough to show partial results."""
-
-
-class MapTestJob(Watched[Status]):
-    """One test in a thread of its own."""
-
-    def __init__(self, work: Callable[..., Any]) -> None:
-        self.result: Any = None
-        self.partial: Any = None
-        """What was found so far."""
-        self._drawn: Any = None
-        self._drawn_at = time.monotonic()
-        # Not stored here: its evidence is freed when the thread ends.
-        super().__init__(self._test, Status(), work)
-
-    def _test(self, status: Status, cancel: Event, work: Callable[..., Any]) -> None:
-        def report(share: float, words: str) -> None:
-            self.report(share, words[:1].upper() + words[1:], ABANDONED)
-
-        self.result = work(progress=report, cancel=cancel, partial=self._grow)
-
-    def _grow(self, found: Any) -> None:
-        self.partial = found
-
-    def polled(self) -> bool:
-        grown = self.partial is not self._drawn and time.monotonic() - self._drawn_at > PAUSE
-        return super().polled() or grown
-
-    def draws(self) -> Any:
-        """Return what was found so far, which the page is about to draw."""
-        self._drawn, self._drawn_at = self.partial, time.monotonic()
-        return self._drawn
+    """Called with an explanation, a map's index, `progress` and `cancel`."""
 
 
 @dataclass
 class MapTestJobs:
     """The session's tests that run, were stopped or failed, by the name of their part, and what others found."""
 
-    jobs: dict[str, tuple[Key, MapTestJob]] = field(default_factory=dict)
+    jobs: dict[str, tuple[Key, Job[Any]]] = field(default_factory=dict)
     results: dict[Key, Any] = field(default_factory=dict)
 
     def keep(self, key: Key, result: Any) -> None:
@@ -105,7 +68,7 @@ def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool =
     job = _find_job(part, key)
 
     def start() -> None:
-        held.jobs[part.name] = (key, MapTestJob(partial(_run, part, explanation, index)))
+        held.jobs[part.name] = (key, Job(partial(_run, part, explanation, index)))
 
     if job is None and begin:
         start()
@@ -121,8 +84,6 @@ def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool =
             st.button("Start again", icon=":material/replay:", key=f"again-{part.name}", on_click=start, help=again)
         return None
     if not job.finished(PATIENCE):
-        # Before polling: it would run the page again.
-        job.draws()
         background.progress(job, help=f"Stop this test: {part.button.lower()}.", estimate=True)
         return None
     # A failed job stays, so that a rerun shows the same error instead of starting it again.
@@ -134,17 +95,14 @@ def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool =
     return job.result
 
 
-def so_far(part: MapTest, explanation: Explanation, index: int) -> Any:
-    """Return what a test that runs, or was stopped, has found so far; None for nothing."""
-    job = _find_job(part, key_of(part, explanation, index))
-    return None if job is None else job.draws()
+def _run(part: MapTest, explanation: Explanation, index: int, *, progress: Progress, cancel: Event, **_: Any) -> Any:
+    def report(share: float, words: str) -> None:
+        progress(share, words[:1].upper() + words[1:])
+
+    return part.run(explanation, index, progress=report, cancel=cancel)
 
 
-def _run(part: MapTest, explanation: Explanation, index: int, *, partial: Callable[[Any], None], **how: Any) -> Any:
-    return part.run(explanation, index, **how, **({"partial": partial} if part.grows else {}))
-
-
-def _find_job(part: MapTest, key: Key) -> MapTestJob | None:
+def _find_job(part: MapTest, key: Key) -> Job[Any] | None:
     """Return the job of exactly this test, if there is one; that of another map is stopped."""
     jobs = state.of(MapTestJobs).jobs
     before, job = jobs.get(part.name, ((), None))

@@ -18,8 +18,9 @@ from sightglass.explain.findings.proved import of_proof
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.components.session.jobs.proof_job import ProofJob
+    from sightglass.components.session.jobs.background import Job
     from sightglass.explain import Explanation
+    from sightglass.explain.proof.proof import Proof
 
 Candidate = tuple[str, "Explanation", int]
 """A map that can be proved: its name among those of the page, its explanation, its index there."""
@@ -171,7 +172,7 @@ def _running(explanation: Explanation, index: int) -> bool:
         return False
 
 
-def _goes_on(job: ProofJob | None) -> bool:
+def _goes_on(job: Job[Proof] | None) -> bool:
     return job is not None and not job.cancel.is_set()
 
 
@@ -198,7 +199,7 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
     key = proof_job.key_of(explanation, index)
     shown, data = state.latest("proof-picture", key, lambda: payload.pack(explanation, index))
     if job is not None:
-        made = job.begun()
+        made = job.first_result(proof_job.FIRST)
     drawn = payload.curves(made, detects=bool(explanation.own(index)), of=shown, whole=job is None)
     if made is not None and job is None:
         for finding in of_proof(explanation.model.task, explanation.statistics[index], made):
@@ -206,7 +207,7 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
     component.draw(data, drawn, key="proof-panel")
 
 
-def _progress(job: ProofJob) -> None:
+def _progress(job: Job[Proof]) -> None:
     """Draw the proof's progress and a button to stop it or to start it again."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if job.cancel.is_set():

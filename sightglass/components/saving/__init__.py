@@ -8,7 +8,6 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.components.saving import slides
-from sightglass.components.saving.view_settings import view_settings
 from sightglass.components.session import history_store
 from sightglass.components.session.markdown import sentence
 from sightglass.components.views import charts
@@ -90,4 +89,4 @@ def _export(screen: str, rows: Callable[[Look], Sequence[Files]], view: bool, mo
 
 def _view_files(screen: str) -> Look:
     """Draw the files of the view, which the viewer makes, and return its settings as the browser reports them."""
-    return view_settings(f"view-files-{screen}")
+    return slides.view_settings(f"view-files-{screen}")

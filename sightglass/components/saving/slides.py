@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -10,11 +11,11 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.components import stage
-from sightglass.components.saving.view_settings import view_settings
+from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escape, sentence
-from sightglass.components.viewer import Look
+from sightglass.components.viewer import SETTINGS, Look
 from sightglass.deck import html_file, rows, views
 from sightglass.deck import scene as slide_scene
 from sightglass.explain.phrases import plural
@@ -36,6 +37,7 @@ NEW = "new"
 NEW_TITLE = "My deck"
 SHORTCUT = "d"
 """The key that presses the button, wherever nothing is being typed."""
+_view_files = declare("view_files", __file__)
 
 
 @dataclass
@@ -148,7 +150,6 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
     adding.scene = shown = replace(scene, title=title or "", sentence=words or "")
     if history_store.off():
         st.caption("History is switched off here, so there are no decks to add it to.")
-    page.show_refusal("add it to a deck")
     if not history_store.writable():
         return shown
     choose_deck(number)
@@ -272,3 +273,17 @@ def of_pair(found: Similarity, verdict: str) -> Draft:
         return rows.of_pair(found, verdict)
 
     return draft
+
+
+def view_settings(key: str, *, quiet: bool = False) -> Look:
+    """Draw the files of the view, which the viewer makes, and return its settings as the browser reports them.
+
+    `quiet`: draw nothing. The first run returns none: once the browser has told them, there is another one.
+    """
+    result = _view_files(key=key, data={"quiet": quiet}, on_settings_change=no_callback)
+    try:
+        given = json.loads(result.settings or "{}")
+    except (TypeError, ValueError):
+        return {}
+    known = given.items() if isinstance(given, dict) else ()
+    return {name: value for name, value in known if name in SETTINGS and isinstance(value, bool | int | float | str)}

@@ -13,7 +13,7 @@ from sightglass import explain, history
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
-from sightglass.components import note
+from sightglass.components import widgets
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escape, sentence
@@ -73,7 +73,7 @@ class Saved:
     """By page."""
     problems: dict[str, str] = field(default_factory=dict)
     """What was wrong with tags, by the key of their widget."""
-    notes: dict[str, note.NoteStatus] = field(default_factory=dict)
+    notes: dict[str, widgets.NoteStatus] = field(default_factory=dict)
     """What came of the last note that was typed, by the key of its field."""
 
 
@@ -88,8 +88,8 @@ def off() -> bool:
 
 
 def writable() -> bool:
-    """Return whether whose session it is may save something to History."""
-    return not off() and users.may_save()
+    """Return whether something can be saved to History."""
+    return not off()
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
@@ -188,14 +188,12 @@ def _save(entries: Sequence[_Entry], screen: str, view: str) -> None:
 
 
 def _keep(explanation: Explanation, index: int, screen: str, words: str) -> str:
-    if (there := _record_of(explanation, index)) is not None:
+    if (there := store().find(explanation, index)) is not None:
         return store().add_proofs(there.id, explanation).id
     return store().keep(explanation, index=index, look=look(), screen=screen, note=words).id
 
 
 def _keep_pair(pair: ComparedPair) -> str:
-    if (there := _record_of_pair(pair.found)) is not None:
-        return store().add_pair_seal(there.id, pair.found).id
     return store().keep_pair(pair.found, pair.context, ranking=pair.ranking).id
 
 
@@ -215,26 +213,15 @@ def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> 
 
 def _existing(explanation: Explanation, index: int) -> str | None:
     """Return the record of this view, whoever saved it, if it has its proofs and seals."""
-    if (there := _record_of(explanation, index)) is None:
+    if (there := store().find(explanation, index)) is None:
         return None
     sealed = [i for i, seal in enumerate(list_seals(explanation)) if seal is not None]
     whole = all(there.proof_of(i) for i in explanation.proofs) and all(there.seal_of(i) for i in sealed)
     return there.id if whole else None
 
 
-def _record_of(explanation: Explanation, index: int) -> Record | None:
-    recipe = explanation.recipe
-    alike = store().search(text=recipe.picture_name, model=recipe.model, method=recipe.method, limit=200).records
-    return next((one for one in alike if one.recipe == recipe and one.index == index), None)
-
-
 def _existing_pair(found: Similarity) -> str | None:
-    """Return the record of this comparison, whoever saved it, if it has its seal."""
-    there = _record_of_pair(found)
-    return there.id if there is not None and (found.known_seal is None or there.seal_of(0)) else None
-
-
-def _record_of_pair(found: Similarity) -> Record | None:
+    """Return the record of this comparison, whoever saved it."""
     query, other = found.sides
     name = query.image.name
     alike = store().search(text=name, model=found.model.id, method=found.method, limit=200).records
@@ -243,7 +230,7 @@ def _record_of_pair(found: Similarity) -> Record | None:
         if (pair := one.pair) is not None:
             there = (one.picture_sha256, one.layers, pair.sha256, pair.of, pair.preprocessing, pair.weights_sha256)
             if there == wanted:
-                return one
+                return one.id
     return None
 
 
@@ -263,22 +250,15 @@ def _details(ids: Sequence[str], name: str) -> None:
 
 
 def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
-    """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to.
-
-    A viewer reads them.
-    """
-    if not users.may_save():
-        st.markdown(escape(record.note) or "No note")
-        st.caption(", ".join(map(escape, record.tags)) or "No tags")
-        return
+    """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to."""
     place = f"{key}-note"
     # Also here: where the field was drawn anew meanwhile, its callback did not run.
     _save_note(ids, place)
     record = store().get(record.id)
-    note.note(
+    widgets.note(
         record.note,
         id=record.id,
-        status=state.of(Saved).notes.get(place, note.NoteStatus()),
+        status=state.of(Saved).notes.get(place, widgets.NoteStatus()),
         most=NOTE,
         key=place,
         on_change=partial(_save_note, ids, place),
@@ -303,15 +283,15 @@ def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
 
 def _save_note(ids: Sequence[str], place: str) -> None:
     """Save what was typed since, once."""
-    notes, given = state.of(Saved).notes, note.typed(st.session_state.get(place))
-    if given is None or given.id != ids[0] or notes.get(place, note.NoteStatus()).step == given.step:
+    notes, given = state.of(Saved).notes, widgets.typed(st.session_state.get(place))
+    if given is None or given.id != ids[0] or notes.get(place, widgets.NoteStatus()).step == given.step:
         return
     try:
         for one in ids:
             store().annotate(one, note=given.text)
-        notes[place] = note.NoteStatus(given.step)
+        notes[place] = widgets.NoteStatus(given.step)
     except Problem as problem:
-        notes[place] = note.NoteStatus(given.step, str(problem))
+        notes[place] = widgets.NoteStatus(given.step, str(problem))
 
 
 def _annotate(ids: Sequence[str], key: str) -> None:

@@ -9,14 +9,13 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common import logs, users
+from sightglass.common import logs
 from sightglass.common.errors import Problem, from_machine
 from sightglass.common.locations import PAGES
-from sightglass.common.memory import small
 from sightglass.components.session import links, state, url_state
 from sightglass.components.session.markdown import sentence
 
@@ -25,13 +24,14 @@ if TYPE_CHECKING:
 
     from streamlit.delta_generator import DeltaGenerator
 
+    from sightglass.common.work.progress import PausableStop
     from sightglass.explain.picture.image import Image
 
 LOGGER = logging.getLogger(__name__)
 # Before torch is imported. Its threads wait by spinning: where they share a core with anything else, a browser or a
 # second visitor, one pass took 1,500 ms instead of 17 when measured. Leaving one core free costs little and avoids
 # that.
-os.environ.setdefault("OMP_NUM_THREADS", str(small.threads()))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
 # The script and the loop that sends its messages take turns. Python's 5 ms a turn, once for nearly every message and
 # every file that a browser requests, add up to more than the work itself while torch is being imported.
 sys.setswitchinterval(0.0005)
@@ -62,15 +62,11 @@ def guard(draw: Callable[[], None]) -> Callable[[], None]:
 
     @wraps(draw)
     def run_page() -> None:
-        # Here: the server reads this module before its first page, and `held` needs the engine.
-        from sightglass.components.session import held
-
-        with log_run(draw.__name__):
+        with log_run(draw.__name__), state.of(PageRun).pause_tests():
             url_state.arrive(draw.__name__)
             try:
                 draw()
                 state.of(Waiting).drawn = draw.__name__
-                held.by_other_pages()
             except Exception as failure:
                 show_failure(failure, "a page failed")
                 # The picture stays in sight.
@@ -79,10 +75,27 @@ def guard(draw: Callable[[], None]) -> Callable[[], None]:
             finally:
                 clear_waiting()
                 links.say()
-                # A page may have made large arrays that no cache was given.
-                held.relieve()
 
     return run_page
+
+
+@dataclass
+class PageRun:
+    """What goes on in the background of the page."""
+
+    tests: PausableStop | None = None
+    """Stops the tests of the page's maps."""
+
+    @contextmanager
+    def pause_tests(self) -> Iterator[None]:
+        """Pause the tests while the page is being drawn: each pass of theirs takes time from it."""
+        if self.tests is not None:
+            self.tests.pause()
+        try:
+            yield
+        finally:
+            if self.tests is not None:
+                self.tests.resume()
 
 
 @contextmanager
@@ -165,6 +178,11 @@ def head(place: DeltaGenerator) -> Iterator[Title]:
             yield title
 
 
+def draw_example_badge() -> None:
+    """Mark what comes with Sightglass, and is nobody's own result."""
+    st.badge("Example", icon=":material/science:", color="blue")
+
+
 def show_failure(failure: BaseException, event: str) -> None:
     """Show a problem as its sentence; anything else is a bug, logged as the `event` with its traceback."""
     if (problem := find_problem(failure, event)) is None:
@@ -180,14 +198,3 @@ def find_problem(failure: BaseException, event: str) -> Problem | None:
     found = from_machine(failure)
     LOGGER.log(logging.ERROR if found is None else logging.WARNING, event, exc_info=failure)
     return found
-
-
-def allowed_button(label: str, **more: Any) -> bool:
-    """Draw a button, as `st.button`; nothing for a viewer: what does the work checks the role again."""
-    return users.may_save() and st.button(label, **more)
-
-
-def show_refusal(what: str) -> None:
-    """Tell a viewer what is not offered, such as `start a batch`, and whom to ask; nothing to others."""
-    if not users.may_save():
-        st.caption(f":material/visibility: {users.refusal(what)}")

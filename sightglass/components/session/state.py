@@ -10,8 +10,6 @@ import streamlit as st
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamlit.runtime.state.session_state import SessionState
-
     from sightglass.explain.picture.image import Image
     from sightglass.explain.questions import Question
     from sightglass.explain.recipe import Recipe
@@ -43,12 +41,6 @@ def latest(name: str, depends_on: Any, make: Callable[[], T]) -> T:
     if latest_result is None or latest_result[0] != depends_on:
         latest_result = st.session_state[f"latest-{name}"] = (depends_on, make())
     return cast("T", latest_result[1])
-
-
-def drop_latest(session: SessionState) -> None:
-    """Drop a session's latest results, which are made again."""
-    for key in [key for key in session if key.startswith("latest-")]:
-        del session[key]
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from sightglass.common.settings import MIB
 from sightglass.components.declare import packed_by_content
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_words
@@ -31,7 +32,7 @@ Rect = tuple[float, float, float, float]
 
 MAX_SIDE = 1600
 """Pixels of a picture's longer side that the browser gets at first; zooming in brings finer ones."""
-_blobs: ByteCache[bytes] = ByteCache("pictures", len)
+_blobs: ByteCache[bytes] = ByteCache(64 * MIB, len)
 
 
 @dataclass(frozen=True)

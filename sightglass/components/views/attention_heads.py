@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components.session.jobs import queue_line
 from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
 from sightglass.explain.methods import METHODS
@@ -28,8 +27,7 @@ def strip(explanation: Explanation, index: int = 0) -> None:
 
     @st.dialog("All heads", width="large", icon=":material/grid_view:")
     def show() -> None:
-        with queue_line.turn():
-            heads = explanation.by_head(index)
+        heads = explanation.by_head(index)
         maps = [
             panels.layer(
                 explanation,

@@ -10,10 +10,9 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
-from sightglass.components.choices.model_names import add_title
-from sightglass.components.choices.model_names import names as model_names
+from sightglass.components.choices.model_picker import add_title, short_names
 from sightglass.components.session import page, url_state
-from sightglass.components.session.jobs import explain_job, queue_line
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Box, Pane
 from sightglass.components.views import detections, panels
@@ -188,11 +187,10 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
         return LensResult()
     method = detections.quick_method(choices, explainer)
     names, sides, problems = [], [], []
-    for spec, name in zip(models, model_names(models), strict=True):
+    for spec, name in zip(models, short_names(models), strict=True):
         try:
             made = _other(choices, spec, request, method)
-            with queue_line.turn():
-                sides.append(side(made, wanted))
+            sides.append(side(made, wanted))
             names.append(add_title(name))
         except Problem as problem:
             problems.append(str(problem))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components.answer_list import Row, rows
 from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.viewer import Box
 from sightglass.components.views import joints, panels, tables
 from sightglass.components.views.charts import NOTHING, metric, without_training
+from sightglass.components.widgets import Row, rows
 from sightglass.explain.findings.numbers import describe_number
 from sightglass.explain.phrases import NBSP, percent
 

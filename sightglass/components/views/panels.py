@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.style import DEFAULTS
-from sightglass.components import headline
+from sightglass.components import widgets
 from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
@@ -215,7 +215,7 @@ def say(text: str, *, key: str) -> None:
     picture = state.of(state.Sidebar).picture
     initial = _initial(picture.sha256 if picture is not None else "") or {}
     known = {colormap.name: colormap.hot for colormap in colormaps()}
-    headline.headline(
+    widgets.headline(
         text, key=key, hot=known.get(initial.get("colormap", ""), known[DEFAULTS["colormap"]]).capitalize()
     )
 

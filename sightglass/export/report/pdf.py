@@ -13,12 +13,11 @@ from sightglass.common.files import packaged
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import pixels, shorten
-from sightglass.explain.proof.words import lines
+from sightglass.explain.proof.measures import lines
 from sightglass.explain.rendering.render import map_lut
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.export import caption, command, embedded_recipe, scaled, table
 from sightglass.export.proof import files as proof_files
-from sightglass.export.proof import pages as proof_pages
 from sightglass.export.proof import report as proof_report
 
 if TYPE_CHECKING:
@@ -239,8 +238,8 @@ def _proof(page: FPDF, proof: Proof) -> None:
     for line in (proof.sentence, *lines(proof)):
         _text(page, line, 9.5, after=0.6)
     _text(page, proof_report.settings(proof), 8, colour=_SOFT)
-    proof_pages.charts(page, proof)
-    proof_pages.numbers(page, proof)
+    proof_report.charts(page, proof)
+    proof_report.numbers(page, proof)
     _text(page, proof_report.ABOUT, 8, colour=_SOFT)
 
 

@@ -21,6 +21,7 @@ from sightglass.api.app import create
 from sightglass.api.endpoints import negotiation
 from sightglass.api.schemas import ApiRules
 from sightglass.api.work_queue import Busy, TooSlow
+from sightglass.common import access
 from sightglass.common.errors import Cancelled, Problem, WeightsProblem
 from sightglass.models.catalog import available, catalog
 from sightglass.models.checkpoints import weights
@@ -336,10 +337,10 @@ def test_settings_that_make_no_sense(monkeypatch: pytest.MonkeyPatch, name: str,
 
 
 def test_settings_come_from_the_environment_and_are_overruled(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("API_KEY", "k"), ("API_MB", "0.5"), ("API_QUEUE", "0"), ("API_MONITOR", "yes")):
+    for name, value in (("API_MB", "0.5"), ("API_QUEUE", "0"), ("SAVE_BELOW", "0.5")):
         monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
     found = ApiRules.from_environment(waiting=3, timeout=None)
-    assert found == ApiRules(key="k", max_bytes=2**19, waiting=3, monitor=True)
+    assert found == ApiRules(max_bytes=2**19, waiting=3, save_below=0.5)
 
 
 def test_beside_another_application_it_is_made_when_it_is_asked() -> None:
@@ -353,11 +354,11 @@ def test_beside_another_application_it_is_made_when_it_is_asked() -> None:
         assert "/api/docs/swagger-ui.css" in client.get("/api/docs").text
 
 
-def test_below_the_path_of_a_proxy_it_answers_as_at_the_root() -> None:
-    with TestClient(Starlette(routes=api.routes(ApiRules(key="k"), base="/sight/glass"))) as client:
+def test_below_the_path_of_a_proxy_it_answers_as_at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "_IN_USE", [access.Access("token", "k")])
+    with TestClient(Starlette(routes=api.routes(ApiRules(), base="/sight/glass"))) as client:
         for base in ("", "/sight/glass"):
             assert client.get(f"{base}/api/health").json()["status"] == "ok"
-            # What needs no key is told by the path below /api.
             told(client.get(f"{base}/api/models"), 401, "key")
             told(client.get(f"{base}/predict_with_gradcam", headers={"X-API-Key": "k"}), 405, "method")
             assert f'"{base}/api/docs/swagger-ui.css"' in client.get(f"{base}/api/docs").text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import io
 import json
 import threading
@@ -13,13 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from sightglass.api import limits, problems, service, similarity
 from sightglass.api.app import create
-from sightglass.api.endpoints import negotiation
-from sightglass.api.endpoints.negotiation import LargeResponse
 from sightglass.api.schemas import (
     ApiRules,
     ClassRequest,
@@ -32,7 +28,6 @@ from sightglass.common.errors import Cancelled, ImageProblem, TooLarge
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.models.geometry import Geometry
-from tests import loops
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -269,42 +264,3 @@ def test_too_large_is_a_kind_of_its_own_and_no_matter_of_words(client: TestClien
     refused = problems.from_exception(TooLarge("No."))
     assert (refused.status, refused.kind) == (413, "size")
     assert problems.from_exception(ImageProblem("No.")).status == 422
-
-
-def test_a_large_answer_is_sent_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    body, messages = bytes(range(256)) * 10, []
-
-    async def send(message: Any) -> None:
-        messages.append(message)
-
-    async def sent(given: bytes) -> None:
-        await LargeResponse([given], media_type=negotiation.JSON)({"type": "http"}, never, send)
-
-    monkeypatch.setattr(negotiation, "PIECE", 1000)
-    for given in (body, b""):
-        messages.clear()
-        loops.run(sent(given))
-        start, *parts = messages
-        assert (b"content-length", str(len(given)).encode()) in start["headers"]
-        assert b"".join(part["body"] for part in parts) == given
-        assert [part["more_body"] for part in parts] == [True] * (len(parts) - 1) + [False]
-        assert max(len(part["body"]) for part in parts) <= 1000
-
-
-class _Answer(BaseModel):
-    maps: list[dict[str, str]]
-    notes: str
-
-
-def test_the_parts_of_an_answer_are_its_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(negotiation, "PIECE", 8)
-    maps = [
-        {"png": "A" * 9, "label": 'a "name" of many letters'},
-        {"overlay": "BB=="},
-        {"npy": "C" * 30, "png": "D" * 9},
-    ]
-    given = {"maps": maps, "notes": "more than eight letters"}
-    expected = copy.deepcopy(given)
-    parts = negotiation.write_json(_Answer, given)
-    assert json.loads(b"".join(parts)) == expected
-    assert [part for part in parts if part.isalnum()] == [b"A" * 9, b"C" * 30, b"D" * 9]

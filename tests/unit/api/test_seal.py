@@ -15,11 +15,8 @@ from sightglass.api.schemas import ApiRules, CompareRequest, ExplainRequest
 from sightglass.common.errors import Cancelled
 from sightglass.explain import Explainer
 from sightglass.explain.faithfulness import seal
-from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.proof.seal import QUESTIONS, Seal, SealMark, forget
-from sightglass.explain.similarity.similarity import similarity
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.demo import person_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,14 +72,6 @@ def test_the_seals_are_the_librarys_by_json_and_by_form(client: TestClient, scen
     assert [mark["question"] for mark in found["seals"][0]["marks"]] == list(QUESTIONS)
 
 
-def test_nothing_is_tested_unless_it_is_asked_for(client: TestClient, scene: Path, sealed: list[str]) -> None:
-    fields = {"model": "demo-cls-s", "top_k": 1}
-    assert ask(client, "explain", scene, **fields)["seals"] is None and sealed == []
-    assert ask(client, "explain", scene, seal=True, **fields)["seals"][0]["target"] == sealed[0]
-    # Another request's are none of this one's.
-    assert ask(client, "explain", scene, **fields)["seals"] is None and len(sealed) == 1
-
-
 def test_boxes_classes_and_models_are_sealed(client: TestClient, scene: Path, sealed: list[str]) -> None:
     boxes = ask(client, "detect", scene, model="demo-s", top_k=2, seal=True)
     assert [one["target"] for one in boxes["seals"]] == sealed and len(sealed) == len(boxes["heatmaps"]) == 2
@@ -105,11 +94,6 @@ def test_boxes_classes_and_models_are_sealed(client: TestClient, scene: Path, se
     assert [one["seals"] for one in ask(client, "compare", scene, models=["demo-cls-s"])["models"]] == [None] * 3
 
 
-def test_an_empty_map_has_none(client: TestClient, scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "seal_maps", lambda explanation, *_, **__: (None,) * len(explanation.heatmaps))
-    assert ask(client, "explain", scene, model="demo-cls-s", top_k=2, seal=True)["seals"] == [None, None]
-
-
 def test_a_map_alone_has_no_place_for_it(client: TestClient, scene: Path) -> None:
     for kind in ("image/png", "application/x-npy"):
         answer = client.post(
@@ -119,17 +103,6 @@ def test_a_map_alone_has_no_place_for_it(client: TestClient, scene: Path) -> Non
             headers={"Accept": kind},
         )
         assert answer.status_code == 400 and "leave seal out" in answer.json()["detail"]
-
-
-def test_it_is_described_with_an_example(client: TestClient) -> None:
-    found = client.get("/api/openapi.json").json()["components"]["schemas"]
-    for name in ("ExplainRequest", "DetectRequest", "ClassRequest", "CompareRequest", "ExplainForm"):
-        assert "60 passes" in str(found[name]["properties"]["seal"])
-    assert found["ExplainRequest"]["properties"]["seal"]["default"] is False
-    example = found["Seal"]["example"]
-    assert [mark["question"] for mark in example["marks"]] == list(QUESTIONS)
-    assert set(example["marks"][0]) == set(found["SealMark"]["properties"]) == set(SealMark.__slots__)
-    assert all("description" in about for about in found["Seal"]["properties"].values())
 
 
 @pytest.mark.parametrize("compares", [False, True])
@@ -155,29 +128,3 @@ def test_it_stops_within_a_batch(scene: Path, monkeypatch: pytest.MonkeyPatch, c
     with pytest.raises(Cancelled):
         answer(made, request, rules, cancel)
     assert len(passes) == 3
-
-
-def test_two_compared_pictures_have_the_librarys_seal(client: TestClient) -> None:
-    one, other = (
-        Image.open(person_scenes.draw(picked).pixels)
-        for picked in (person_scenes.example(), person_scenes.to_compare()["twin, other top.png"])
-    )
-    body = {
-        "image": base64.b64encode(to_png(one.pixels)).decode(),
-        "other": base64.b64encode(to_png(other.pixels)).decode(),
-        "model": "demo-reid",
-        "maps": "none",
-        "context": False,
-    }
-    explainer = Explainer("demo-reid")
-    answer = client.post("/api/similarity", json={**body, "seal": True}).json()
-    found = similarity(explainer, one, other)
-    assert found.known_seal is not None
-    made = found.known_seal.summary()["marks"]
-    assert [(m["question"], m["answer"], m["value"]) for m in answer["seal"]["marks"]] == [
-        (m["question"], m["answer"], m["value"]) for m in made
-    ]
-    # Known by now, and not asked for.
-    assert client.post("/api/similarity", json=body).json()["seal"] is None
-    same = {**body, "other": body["image"], "seal": True}
-    assert client.post("/api/similarity", json=same).json()["seal"] is None

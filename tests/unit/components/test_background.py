@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sightglass.components.session.jobs.background import time_left
+from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs.background import Job, Status, Task, time_left
 from tests.waits import patience
 
 
@@ -48,3 +52,33 @@ task = Task(work, Status())
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=patience(120)
     )
     assert (ended.returncode, ended.stdout) == (0, "stopped\n"), ended.stderr
+
+
+def test_a_job_that_no_page_polls_any_more_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    polled = threading.Event()
+
+    def work(*, progress: Any, cancel: threading.Event, partial: Any) -> str:
+        partial("half")
+        assert polled.wait(patience(20))
+        progress(0.5, "half")
+        return "stopped" if cancel.is_set() else "whole"
+
+    job = Job(work)
+    assert job.first_result(patience(20)) == "half" and job.polled()
+    assert job.draw_partial() == "half" and not job.polled()
+    monkeypatch.setattr(background, "ABANDONED", -1.0)
+    polled.set()
+    assert job.finished(patience(20)) and (job.result, job.abandoned) == ("stopped", True)
+
+
+def test_work_is_cancelled_once_its_session_has_ended() -> None:
+    cancelled = threading.Event()
+
+    def work(status: Status, cancel: threading.Event) -> None:
+        assert cancel.wait(patience(20))
+        cancelled.set()
+
+    session = {"task": Task(work, Status())}
+    session.clear()
+    gc.collect()
+    assert cancelled.wait(patience(20))

@@ -1,25 +1,22 @@
-"""Run work in threads with progress and stop."""
+"""Run work in threads: start, progress, stop, result."""
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import math
-import os
-import sys
 import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import Cancelled
 from sightglass.common.work import stopping
+from sightglass.common.work.progress import lower_priority
 from sightglass.components.session import page
-from sightglass.components.session.jobs import presence
 from sightglass.explain.phrases import NBSP
 
 if TYPE_CHECKING:
@@ -28,6 +25,8 @@ if TYPE_CHECKING:
 
 SETTLED = 1.0
 """Seconds after which the speed of some work says how long the rest takes."""
+ABANDONED = 15.0
+"""Seconds after which a job that no page polls any more is stopped."""
 FAREWELL = 10.0
 """Seconds that `stop_all` waits for work that was told to stop."""
 _RUNNING: dict[threading.Thread, threading.Event] = {}
@@ -47,17 +46,20 @@ class Status:
 
 
 S = TypeVar("S", bound=Status)
+T = TypeVar("T")
 
 
 class Task(Generic[S]):
     """Work in a thread that goes on across pages, and is cancelled once the session drops this object."""
 
-    stop_event: ClassVar[type[threading.Event]] = threading.Event
-    """What tells the work to stop, and is asked between its passes."""
+    def __init__(
+        self, work: Callable[..., None], status: S, *given: Any, cancel: threading.Event | None = None
+    ) -> None:
+        """Start `work(status, cancel, *given)`; an exception becomes the status's failure.
 
-    def __init__(self, work: Callable[..., None], status: S, *given: Any) -> None:
-        """Start `work(status, cancel, *given)`; an exception becomes the status's failure."""
-        self.status, self.cancel, self.started = status, self.stop_event(), time.monotonic()
+        `cancel` tells the work to stop, and is checked between its passes.
+        """
+        self.status, self.cancel, self.started = status, cancel or threading.Event(), time.monotonic()
         # The thread holds no reference to this object, unless `work` is one of its methods.
         weakref.finalize(self, self.cancel.set)
         for_person = users.bind_person(_run)
@@ -75,30 +77,56 @@ class Task(Generic[S]):
         return self.finished()
 
 
-class Watched(Task[S]):
-    """Work that stops once nobody waits for it: its page was left and polls it no more, or its browser has gone."""
+class Job(Task[Status], Generic[T]):
+    """A call of the engine for a page; it stops once its page was left, or its browser has gone."""
 
-    def __init__(self, work: Callable[..., None], status: S, *given: Any) -> None:
-        self._polled_at = time.monotonic()
+    def __init__(
+        self, call: Callable[..., T], *, redraw_every: float = 0.0, cancel: threading.Event | None = None
+    ) -> None:
+        """Start `call(progress=…, cancel=…, partial=…)`.
+
+        `redraw_every`: seconds between two redraws of the page for what `partial` is given.
+        """
+        self.result: T | None = None
+        self.partial: T | None = None
+        """The unfinished result, of a call that refines it step by step."""
         self.abandoned = False
-        """Whether it was stopped because nobody waited for it any more."""
-        super().__init__(work, status, *given)
-        presence.watch(self)
+        """Whether it was stopped because no page polled it any more."""
+        self._grown, self._drawn, self._redraw_every = threading.Event(), cast("T | None", None), redraw_every
+        self._polled_at = self._drawn_at = time.monotonic()
+        super().__init__(self._call, Status(), call, cancel=cancel)
 
-    def report(self, share: float, words: str, patience: float) -> None:
-        """Report to the page, and stop where none has polled for `patience` seconds."""
-        self.status.report(share, words)
-        if time.monotonic() - self._polled_at > patience:
-            self.leave()
+    def _call(self, status: Status, cancel: threading.Event, call: Callable[..., T]) -> None:
+        def report(share: float, words: str) -> None:
+            status.report(share, words)
+            if time.monotonic() - self._polled_at > ABANDONED:
+                self.abandoned = True
+                cancel.set()
 
-    def leave(self) -> None:
-        """Stop, because nobody waits for it any more."""
-        self.abandoned = True
-        self.cancel.set()
+        try:
+            self.result = call(progress=report, cancel=cancel, partial=self._grow)
+            self.partial = self.result
+        finally:
+            self._grown.set()
+
+    def _grow(self, partial: T) -> None:
+        self.partial = partial
+        self._grown.set()
+
+    def first_result(self, wait: float) -> T | None:
+        """Return the result as far as it has come, after waiting at most `wait` seconds for its first part."""
+        self._grown.wait(wait)
+        return self.partial
+
+    def draw_partial(self) -> T | None:
+        """Return the unfinished result, which the page is about to draw."""
+        self._drawn, self._drawn_at = self.partial, time.monotonic()
+        return self._drawn
 
     def polled(self) -> bool:
         self._polled_at = time.monotonic()
-        return super().polled()
+        grown = self.partial is not self._drawn and self._polled_at - self._drawn_at >= self._redraw_every
+        return super().polled() or grown
 
 
 def _run(work: Callable[..., None], status: Status, *given: Any) -> None:
@@ -129,13 +157,6 @@ def stop_all() -> None:
     cancel_all()
     for thread in running:
         thread.join(max(0.0, end - time.monotonic()))
-
-
-def lower_priority() -> None:
-    """Let pages and their stop button come first; threads that torch starts from this one inherit that."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def report_bytes(status: Status, cancel: threading.Event) -> Callable[[int, int], None]:

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import users
+from sightglass import history
+from sightglass.common import memory
 from sightglass.common.errors import Cancelled, Problem
-from sightglass.common.work.turns import QUICK, SLOW
+from sightglass.common.settings import settings
+from sightglass.common.work.progress import explanation_slot
 from sightglass.components.session import page, state
-from sightglass.components.session.jobs import background, monitoring, presence, queue_line
-from sightglass.components.session.jobs.background import Status, Task, Watched
+from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs.background import Job
 from sightglass.explain.comparison import models
 from sightglass.explain.evidence import resident
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.methods import METHODS
-from sightglass.models import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from threading import Event
 
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer, Explanation, Image
     from sightglass.explain.comparison.models import Timing
 
-ABANDONED = 15.0
-"""Seconds after which a slow method that no page polls any more is stopped."""
 WORTH_SHOWING = 0.1
 """Share of a method that refines its map at which the unfinished one says more than the map before."""
 PATIENCE = 0.4
@@ -41,7 +37,6 @@ PATIENCE = 0.4
 MAX_FINISHED = 64
 """Pictures of a session, each by a model, whose last explanation is remembered."""
 Key = tuple[Any, ...]
-Run = TypeVar("Run", bound=Task[Any])
 
 
 @st.cache_resource(show_spinner=False)
@@ -54,57 +49,7 @@ def _cache() -> ByteCache[Explanation]:
         maps = sum(array.nbytes for array in grown)
         return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
 
-    return ByteCache("explanations", size)
-
-
-def example(choices: Choices, shared: Callable[..., Run], make: Callable[[dict[str, Any]], Run]) -> Run:
-    """Return the run over a page's example with these choices.
-
-    `shared`: the page's cache, called with the model's id, whose model it is, its options as text, and what makes the
-    run, by `make`.
-    """
-    options = dict(choices.options)
-    if not is_slow(choices.method):
-        options = {"method": choices.method, **options}
-    key = (choices.model.id, catalog.whose(choices.model), json.dumps(options, default=str, sort_keys=True))
-    with users.making_example():
-        made = shared(*key, partial(make, options))
-    if made.finished() and made.status.failure is not None:
-        # Tried again at the next visit; those of others stay.
-        shared.clear(*key, make)  # type: ignore[attr-defined]  # Streamlit's
-    return made
-
-
-class ExplainJob(Watched[Status]):
-    """One slow explanation in a thread of its own."""
-
-    def __init__(self, explainer: Explainer, choices: Choices, options: dict[str, Any]) -> None:
-        self.result: Explanation | None = None
-        self.partial: Explanation | None = None
-        """The unfinished map of a method that refines one step by step."""
-        self.unseen = False
-        """Whether that has not been on the page yet."""
-        super().__init__(self._explain, Status(), explainer, choices, options)
-
-    def _explain(
-        self, status: Status, cancel: Event, explainer: Explainer, choices: Choices, options: dict[str, Any]
-    ) -> None:
-        def report(share: float, words: str) -> None:
-            self.report(share, words, ABANDONED)
-
-        with SLOW.turn() as turn:
-            while not turn.wait(queue_line.EVERY):
-                report(0.0, queue_line.describe_queue_place(turn.ahead))
-                if cancel.is_set():
-                    raise Cancelled
-            self.started = time.monotonic()
-            self.result = explainer(choices.image, progress=report, cancel=cancel, partial=self._refine, **options)
-
-    def _refine(self, made: Explanation) -> None:
-        self.partial, self.unseen = made, True
-
-    def polled(self) -> bool:
-        return super().polled() or self.unseen
+    return ByteCache(memory.evidence_bytes, size)
 
 
 @dataclass
@@ -112,7 +57,7 @@ class Running:
     """The session's slow explanation, if any, and how long models took."""
 
     key: Key = ()
-    job: ExplainJob | None = None
+    job: Job[Explanation] | None = None
     timings: dict[str, Timing] = field(default_factory=dict)
     finished: dict[tuple[str, str], Key] = field(default_factory=dict)
     """The last finished explanation of a picture by a model."""
@@ -143,33 +88,34 @@ def explain(
     if made is None:
         if wait or not is_slow(options["method"]):
             with nullcontext() if quiet else spinner(explainer):
-                made = _in_turn(explainer, image, options)
+                made = _explain_now(explainer, image, options)
         else:
             made, finished = _in_thread(key, choices, explainer, options)
             if made is None or not finished:
                 return made
         _cache().put(key, made)
     page.clear_waiting()
-    _finished(image.sha256, choices.model.id, key)
-    if monitoring.on():
-        monitoring.note(key, made)
+    if _finished(image.sha256, choices.model.id, key) and (below := settings().save_below):
+        history.save_unsure_later(made, below)
     return made
 
 
-def _in_turn(explainer: Explainer, image: Image, options: dict[str, Any]) -> Explanation:
-    """Explain a picture while the page waits, after those that were given before it."""
-    slow = is_slow(options["method"])
-    with (SLOW if slow else QUICK).turn() as turn:
-        queue_line.stand(turn)
-        with presence.visit() as cancel:
-            return explainer(image, cancel=cancel, **options)
+def _explain_now(explainer: Explainer, image: Image, options: dict[str, Any]) -> Explanation:
+    """Explain a picture while the page waits."""
+    if is_slow(options["method"]):
+        return explainer(image, **options)
+    with explanation_slot():
+        return explainer(image, **options)
 
 
-def _finished(picture: str, model: str, key: Key) -> None:
+def _finished(picture: str, model: str, key: Key) -> bool:
+    """Note the last finished explanation of a picture; return whether it is another one than before."""
     finished = state.of(Running).finished
+    changed = finished.get((picture, model)) != key
     finished[picture, model] = key
     while len(finished) > MAX_FINISHED:
         del finished[next(iter(finished))]
+    return changed
 
 
 def before(choices: Choices) -> Explanation | None:
@@ -180,7 +126,7 @@ def before(choices: Choices) -> Explanation | None:
 
 def predict(choices: Choices, explainer: Explainer, **more: Any) -> Explanation:
     """Return what the model says of the picture, without a map: one pass."""
-    with queue_line.turn():
+    with explanation_slot():
         return explainer(choices.image, maps=False, **choices.options | more)
 
 
@@ -196,22 +142,23 @@ def _in_thread(
     running = state.of(Running)
     # Nobody stopped it: its browser was away.
     if running.job is None or running.job.abandoned:
-        running.key, running.job = key, ExplainJob(explainer, choices, options)
+        call: Callable[..., Explanation] = partial(explainer, choices.image, **options)  # type: ignore[assignment]
+        running.key, running.job = key, Job(call)
     job = running.job
     # Nobody waits for a cancelled thread: it ends before the model's next module.
-    partial = job.partial if job.status.share >= WORTH_SHOWING else None
+    unfinished = job.partial if job.status.share >= WORTH_SHOWING else None
     if job.cancel.is_set():
-        if partial is None:
+        if unfinished is None:
             raise Cancelled
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"Stopped before it finished: {job.status.words}.", width="content")
             restart_button()
-        return partial, False
+        return unfinished, False
     if not job.finished(PATIENCE):
         # Before polling: it would run the page again.
-        job.unseen = False
+        job.draw_partial()
         background.progress(job, help="Stop this method and go back to the map before.", estimate=True)
-        return partial, False
+        return unfinished, False
     # A failed job stays, so that a rerun shows the same error instead of starting it again.
     if job.status.failure is not None:
         raise job.status.failure
@@ -244,8 +191,7 @@ def class_of(explanation: Explanation, wanted: str | None) -> tuple[Explanation,
         return explanation, labels.index(wanted) if wanted else 0
     try:
         indices: list[Any] = [heatmap.target.index for heatmap in explanation.heatmaps]
-        with queue_line.turn():
-            return explanation.with_targets(*indices, wanted), len(labels)
+        return explanation.with_targets(*indices, wanted), len(labels)
     except Problem:
         return explanation, 0
 
@@ -255,6 +201,5 @@ def measure_time(explanation: Explanation) -> Timing:
     timings = state.of(Running).timings
     key = f"{explanation.model.id}-{explanation.evidence.resident.device}-{explanation.evidence.geometry.input}"
     if key not in timings:
-        with queue_line.turn():
-            timings[key] = models.measure(explanation.evidence)
+        timings[key] = models.measure(explanation.evidence)
     return timings[key]

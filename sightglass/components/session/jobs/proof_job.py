@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass.components.session import state
-from sightglass.components.session.jobs.background import Status, Watched
+from sightglass.components.session.jobs.background import Job
 from sightglass.explain.recipe import ProofSettings, versions
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from sightglass.explain.recipe import Recipe
     from sightglass.history import Record, SavedMap
 
-ABANDONED = 10.0
-"""Seconds after which a proof that no page polls any more is stopped."""
 MAX_PROOFS = 64
 """Of one session in memory; each is some thousand numbers."""
 FIRST = 0.2
@@ -34,43 +32,13 @@ _NOT_IN_KEY = {"picture_name", "targets", "top_k", "scale", "within", "versions"
 Key = tuple[Any, ...]
 
 
-class ProofJob(Watched[Status]):
-    """The proof of one map, in a thread of its own."""
-
-    def __init__(self, explanation: Explanation, index: int) -> None:
-        self.proof: Proof | None = None
-        """As far as it has come."""
-        self._begun = threading.Event()
-        super().__init__(self._prove, Status(), explanation, index)
-
-    def _prove(self, status: Status, cancel: threading.Event, explanation: Explanation, index: int) -> None:
-        def report(share: float, words: str) -> None:
-            self.report(share, words, ABANDONED)
-
-        # Other sessions may hold the same explanation: they have not asked for its proof.
-        own, fillings = replace(explanation, proofs={}), (FILLING, "mean")
-        try:
-            self._grow(own.prove(index, fillings=fillings, progress=report, cancel=cancel, partial=self._grow))
-        finally:
-            self._begun.set()
-
-    def _grow(self, made: Proof) -> None:
-        self.proof = made
-        self._begun.set()
-
-    def begun(self) -> Proof | None:
-        """Return the proof as far as it has come, after waiting `FIRST` seconds at most for its first curve."""
-        self._begun.wait(FIRST)
-        return self.proof
-
-
 @dataclass
 class Proofs:
     """The session's proofs, and the one that is in the making."""
 
     made: OrderedDict[Key, Proof] = field(default_factory=OrderedDict)
     key: Key = ()
-    job: ProofJob | None = None
+    job: Job[Proof] | None = None
 
 
 def key_of(explanation: Explanation, index: int) -> Key:
@@ -104,7 +72,7 @@ def _hold(key: Key, proof: Proof) -> None:
         made.popitem(last=False)
 
 
-def prove(explanation: Explanation, index: int) -> tuple[Proof | None, ProofJob | None]:
+def prove(explanation: Explanation, index: int) -> tuple[Proof | None, Job[Proof] | None]:
     """Return the proof so far of a map, and its job, running or stopped.
 
     Starts the job where there is none; the proof of any other map stops. Raises what went wrong in it.
@@ -119,17 +87,20 @@ def prove(explanation: Explanation, index: int) -> tuple[Proof | None, ProofJob 
     if proofs.job is not None and proofs.job.abandoned:
         proofs.job = None
     if proofs.job is None:
-        proofs.job = ProofJob(explanation, index)
+        # Other sessions may hold the same explanation: they have not asked for its proof.
+        mine = replace(explanation, proofs={})
+        proofs.job = Job(partial(mine.prove, index, fillings=(FILLING, "mean")))
     job = proofs.job
-    if not job.polled() or job.cancel.is_set():
-        return job.proof, job
+    job.polled()
+    if not job.finished() or job.cancel.is_set():
+        return job.partial, job
     # A failed job stays, so that a rerun shows the same error instead of starting it again.
     if job.status.failure is not None:
         raise job.status.failure
-    assert job.proof is not None
+    assert job.result is not None
     proofs.job = None
-    _hold(key, job.proof)
-    return job.proof, None
+    _hold(key, job.result)
+    return job.result, None
 
 
 def carrying(explanation: Explanation) -> Explanation:

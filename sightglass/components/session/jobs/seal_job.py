@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import Cancelled
-from sightglass.common.work.turns import SEALS, GivingWay
+from sightglass.common.work.progress import PausableStop
 from sightglass.components.session import page, state
-from sightglass.components.session.jobs.background import Status, Watched
+from sightglass.components.session.jobs.background import Job
 from sightglass.explain.faithfulness import seal
 from sightglass.explain.findings.randomisation import describe_expected
 from sightglass.explain.proof.seal import known, untested
@@ -24,12 +22,7 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation
     from sightglass.explain.proof.seal import Seal
 
-PAUSE = 0.2
-"""Seconds between two looks whether tests that wait for their turn are still wanted."""
-LEASE = 0.45
-"""Seconds that tests go on after the browser asked for them: while somebody works with the page it does not ask."""
-ABANDONED = 20.0
-"""Seconds after which tests that no page asks for any more are stopped."""
+Unfinished = dict[Hashable, "Seal"]
 
 
 @dataclass(frozen=True)
@@ -60,62 +53,31 @@ def of_explanation(name: str, explanation: Explanation, index: int) -> Sealable:
     return Sealable(name, label, explanation.seal_key(index), make, expected)
 
 
-class SealJob(Watched[Status]):
-    """The seals of some maps, one after the other, in a thread of its own."""
-
-    stop_event = GivingWay
-
-    def __init__(self, maps: Sequence[Sealable]) -> None:
-        self.unfinished: dict[Hashable, Seal] = {}
-        super().__init__(self._seal, Status(), tuple(maps))
-        self.hold(LEASE)
-
-    def hold(self, after: float) -> None:
-        """Hold the tests after so many seconds, unless they are asked for again."""
-        self._stop.patience = ABANDONED
-        self._stop.wanted_until = time.monotonic() + after
-
-    @property
-    def stopped(self) -> bool:
-        return self._stop.stopped
-
-    @property
-    def _stop(self) -> GivingWay:
-        assert isinstance(self.cancel, GivingWay)
-        return self.cancel
-
-    def _seal(self, status: Status, cancel: threading.Event, maps: Sequence[Sealable]) -> None:
-        def report(share: float, words: str) -> None:
-            self.report(share, words, ABANDONED)
-
-        with SEALS.turn() as turn:
-            while not turn.wait(PAUSE):
-                report(0.0, "Waiting")
-                if cancel.is_set():
-                    raise Cancelled
-            self._seal_each(maps, report, cancel)
-
-    def _seal_each(self, maps: Sequence[Sealable], report: Progress, cancel: threading.Event) -> None:
-        for one in maps:
-
-            def grow(made: Seal, key: Hashable = one.key) -> None:
-                self.unfinished[key] = made
-
-            one.make(progress=report, cancel=cancel, partial=grow)
-
-
 @dataclass
 class Seals:
     """The session's tests that run, or failed, and of which maps."""
 
     keys: tuple[Hashable, ...] = ()
-    job: SealJob | None = None
+    job: Job[Unfinished] | None = None
 
 
-def hold() -> None:
-    """Hold this session's tests, because somebody did something: they go on once the browser asks again."""
-    if (job := state.of(Seals).job) is not None:
-        job.hold(0.0)
+def _seal_each(
+    maps: Sequence[Sealable],
+    *,
+    progress: Progress,
+    cancel: threading.Event,
+    partial: Callable[[Unfinished], None],
+) -> Unfinished:
+    """Make the seals of some maps, one after the other; return them as far as they come."""
+    seals: Unfinished = {}
+    for one in maps:
+
+        def grow(seal: Seal, key: Hashable = one.key) -> None:
+            seals[key] = seal
+            partial(seals)
+
+        one.make(progress=progress, cancel=cancel, partial=grow)
+    return seals
 
 
 def follow(maps: Sequence[Sealable], *, begin: bool) -> tuple[list[Seal | None], bool]:
@@ -124,16 +86,18 @@ def follow(maps: Sequence[Sealable], *, begin: bool) -> tuple[list[Seal | None],
     Tests of other maps stop. `begin`: start what is missing.
     """
     held, keys = state.of(Seals), tuple(one.key for one in maps)
-    if held.job is not None and (held.keys != keys or held.job.stopped):
+    if held.job is not None and (held.keys != keys or held.job.abandoned):
         held.job.cancel.set()
         held.job = None
     missing = [one for one in maps if one.known is None]
     if missing and held.job is None and begin:
-        held.keys, held.job = keys, SealJob(missing)
-    works = held.job is not None and not held.job.polled()
-    if held.job is not None and begin:
-        held.job.hold(LEASE)
-    unfinished = {} if held.job is None else held.job.unfinished
+        held.keys, stop = keys, PausableStop()
+        state.of(page.PageRun).tests = stop
+        held.job = Job(partial(_seal_each, missing), cancel=stop)
+    if held.job is not None:
+        held.job.polled()
+    works = held.job is not None and not held.job.finished()
+    unfinished = (held.job and held.job.partial) or {}
     found = [one.known or unfinished.get(one.key) for one in maps]
     if held.job is not None and not works and (failure := held.job.status.failure) is not None:
         problem = page.find_problem(failure, "a map could not be sealed") or page.SOMETHING_BROKE

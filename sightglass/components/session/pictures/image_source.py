@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from weakref import WeakSet
 
 import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files import packaged
+from sightglass.common.settings import MIB
 from sightglass.components.session import state, url_state
 from sightglass.components.session.pictures.uploads import DIGITS, UPLOADS, Closed, token
-from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.picture.examples import EXAMPLES as EXAMPLES
-from sightglass.explain.picture.examples import example_named as example_named
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.picture.item import Item
+from sightglass.models.demo.showcase import EXAMPLES as EXAMPLES
+from sightglass.models.demo.showcase import example_named as example_named
 
 FIRST = "bus"
 MAX_OWN = 12
@@ -43,11 +42,8 @@ class Pictures:
     """Size of the file that the camera took last."""
     photo: str | None = None
     """SHA-256 of a photo that is to be saved with its map."""
-    person: users.User = field(default_factory=users.current)
+    person: str = field(default_factory=users.current)
     """Whose session it is."""
-
-    def __post_init__(self) -> None:
-        _SESSIONS.add(self)
 
     def opened(self, sha256: str | None) -> Image | None:
         """Return one of the session's own pictures, decoded again if need be; None where it is not here any more."""
@@ -84,17 +80,6 @@ class Pictures:
         return sum(image.pixels.nbytes for image in list(self.own.values()) if isinstance(image, Image))
 
 
-_SESSIONS: WeakSet[Pictures] = WeakSet()
-
-
-@cache.makes_room
-def _close_all() -> None:
-    """Keep but the chosen pictures of all sessions in memory."""
-    for pictures in list(_SESSIONS):
-        with users.acting(pictures.person):
-            pictures.close(0)
-
-
 def own() -> tuple[Image | Closed, ...]:
     """Return the session's own pictures, oldest first."""
     return tuple(state.of(Pictures).own.values())
@@ -111,7 +96,7 @@ def own_items(but: str) -> tuple[Item, ...]:
     )
 
 
-_examples: ByteCache[Image] = ByteCache("examples", lambda image: image.pixels.nbytes + len(image.jpeg))
+_examples: ByteCache[Image] = ByteCache(28 * MIB, lambda image: image.pixels.nbytes + len(image.jpeg))
 
 
 def example(name: str) -> Image:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem
-from sightglass.common.memory import small
+from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import Image
 
@@ -34,11 +34,6 @@ class NamedPicture(Protocol):
 def token(image: NamedPicture) -> str:
     """Return what an address calls a picture."""
     return image.sha256[:DIGITS]
-
-
-def open_upload(data: bytes, name: str) -> Image:
-    """Open a file that a person gave, smaller in a small place; raise ImageProblem where that fails."""
-    return Image.open(data, name=name, room=small.room())
 
 
 def _mine(key: str) -> tuple[str, str]:
@@ -69,11 +64,13 @@ class _Kept:
 class Uploads:
     """The uploads of all people by `token`; never written to disk. Safe to use from several threads.
 
-    Those used longest ago are deleted first where they exceed their part of the memory.
+    Those used longest ago are deleted first where they exceed 256 MiB.
     """
 
     clock: Callable[[], float] = time.monotonic
-    _kept: ByteCache[_Kept] = field(default_factory=lambda: ByteCache("uploads", lambda kept: kept.nbytes))
+    _kept: ByteCache[_Kept] = field(
+        default_factory=lambda: ByteCache(256 * MIB, lambda kept: kept.nbytes, disposable=False)
+    )
 
     def put(self, image: Image, data: bytes = b"") -> None:
         """Keep a picture; `data`: the file that it was opened from, which is smaller than its pixels."""
@@ -92,7 +89,7 @@ class Uploads:
             return None
         kept.used = self.clock()
         try:
-            image = kept.data if isinstance(kept.data, Image) else open_upload(kept.data, kept.name)
+            image = kept.data if isinstance(kept.data, Image) else Image.open(kept.data, name=kept.name)
         except ImageProblem:  # too little memory, for now
             return None
         return image if token(image) == key else None

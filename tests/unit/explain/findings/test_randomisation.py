@@ -67,14 +67,6 @@ def test_a_box_s_map_that_does_not_depend_on_the_weights_says_so_wherever_it_is_
     assert said in f"{slide.title} {slide.sentence}"
 
 
-def test_a_slide_says_so_beneath_a_title_that_is_too_long_for_it(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Explainer("demo-s")(scene, per="detection", top_k=1)
-    monkeypatch.setattr(views, "MAX_TITLE", 60)
-    slide = views.of_map(made)
-    assert "not which part" not in slide.title
-    assert slide.sentence.endswith("This map shows which object, not which part of it.")
-
-
 def test_what_is_published_is_of_methods_that_there_are_and_adds_up() -> None:
     found = randomisation._load_published()
     assert ("detector", "where", "hirescam") in found and ("classifier", "where", "gradcam") in found

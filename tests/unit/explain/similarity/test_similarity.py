@@ -317,23 +317,6 @@ def test_a_number_is_told_against_unrelated_pictures_and_a_mirror_image(lite: Ex
     assert float(vector @ vector) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_model_of_persons_says_that_other_pictures_mean_little(bus: Path, zidane: Path) -> None:
-    reid = Explainer("demo-reid")
-    images = [Image.open(bus), Image.open(zidane)]
-    held = context(reid, images[0], other=images[1])
-    assert held.verdict(0.91) == "of little meaning here"
-    assert "upright pictures of one person, which bus.jpg and zidane.jpg are not." in held.words
-    specs = person_scenes.to_compare()
-    own = Image.open(person_scenes.draw(person_scenes.example()).pixels, name="person.png")
-    found = {name: similarity(reid, own, person_scenes.draw(spec).pixels).score for name, spec in specs.items()}
-    # The person's other pictures come first, then the twin, then strangers.
-    ranked = sorted(found, key=lambda name: -found[name])
-    assert [name.split()[0] for name in ranked] == ["same", "same", "twin,", "person", "person", "person"]
-    held = context(reid, own, other=Image.open(person_scenes.draw(specs["same person.png"]).pixels))
-    assert held.verdict(found["same person.png"]) == "clearly related"
-    assert not held.caution
-
-
 def test_persons_keep_the_colours_of_their_clothes(lite: Explainer, bus: Path, zidane: Path) -> None:
     reid = Explainer("demo-reid")
     specs = [person_scenes.example(), *person_scenes.to_compare().values()]
