@@ -1,4 +1,4 @@
-"""Control maps for proofs: edges, centre, random; the order of pixels, and how alike unrelated maps are."""
+"""Control maps for proofs, the ranking of pixels, likeness by chance."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sightglass import history
 from sightglass.batch import accuracy, analysis, labels, output, proofs, report, runner, seals, table
 from sightglass.batch.earlier import facts
 from sightglass.batch.labelled import labels as labelled
@@ -30,7 +31,6 @@ from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture import source as picture_source
 from sightglass.export import result_folder
-from sightglass.history.unsure import UnsureAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sightglass.batch.earlier.facts import RunOrigin
     from sightglass.batch.labelled.summary import EvaluationSummary
     from sightglass.cli.console import Progress
+    from sightglass.history import UnsureAnswers
 
 STOPPED = 130
 CLUSTER = "Cluster"
@@ -395,7 +396,7 @@ def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:
         if options.save_below is not None:
             raise ModelProblem("--save-below needs the pictures on this machine: leave --engine ray out.")
         return None
-    return UnsureAnswers(below) if below else None
+    return history.UnsureAnswers(below) if below else None
 
 
 def _write(folder: Path | str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from sightglass import history
 from sightglass.common import memory
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.common.settings import settings
@@ -95,10 +96,7 @@ def explain(
         _cache().put(key, made)
     page.clear_waiting()
     if _finished(image.sha256, choices.model.id, key) and (below := settings().save_below):
-        # Imported once it is needed: few servers save unsure answers.
-        from sightglass.history import unsure
-
-        unsure.save_unsure_later(made, below)
+        history.save_unsure_later(made, below)
     return made
 
 
