@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem, nearest
-from sightglass.common.files import yaml_file
+from sightglass.common.files import packing
 from sightglass.common.legible import legible
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ def read_file(path: Path) -> Any:
 
     Raises OSError, ValueError with the reason, RecursionError.
     """
-    if path.suffix.lower() in yaml_file.SUFFIXES:
-        return yaml_file.read_yaml(path)
+    if path.suffix.lower() in packing.SUFFIXES:
+        return packing.read_yaml(path)
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() == ".json":
         return json.loads(text)
@@ -140,7 +140,7 @@ def may_name(file: Path, stem: str) -> bool:
     """Return whether a file's name says that it may hold names of classes for the model of this stem."""
     if not file.is_file():
         return False
-    if file.suffix.lower() in yaml_file.SUFFIXES:
+    if file.suffix.lower() in packing.SUFFIXES:
         return True
     fits = file.stem == stem or any(word in file.name.lower() for word in NAMED_LIKE)
     return fits and file.suffix.lower() in (".json", ".txt")

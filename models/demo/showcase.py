@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import ImageProblem
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.models.demo import captioned_scenes, person_scenes
 from sightglass.models.demo.scenes import (
     STAMPED,
@@ -58,7 +58,7 @@ def enlarge(spec: Spec, side: int = SIDE) -> Spec:
 _SCENES = MappingProxyType({"scene 1": 39, "scene 2": 7, "scene 3": 30, "one thing": 4, "a rod": 7})
 SCENES = tuple(_SCENES)
 """Names of the drawn examples, none of which was seen in training."""
-EXAMPLES = (*packaged.PHOTOGRAPHS, *SCENES, captioned_scenes.EXAMPLE, person_scenes.EXAMPLE)
+EXAMPLES = (*packing.PHOTOGRAPHS, *SCENES, captioned_scenes.EXAMPLE, person_scenes.EXAMPLE)
 """Names of all bundled pictures."""
 
 
@@ -79,17 +79,17 @@ def example_source(name: str) -> tuple[Path | NDArray[np.uint8], str]:
         return captioned_scenes.draw(captioned_scenes.example(), SIDE).pixels, f"{name}.png"
     if name == person_scenes.EXAMPLE:
         return person_scenes.draw(person_scenes.example()).pixels, f"{name}.png"
-    if (path := packaged.photograph(name)) is None:
-        package, _ = packaged.PHOTOGRAPHS[name]
+    if (path := packing.photograph(name)) is None:
+        package, _ = packing.PHOTOGRAPHS[name]
         raise ImageProblem(f"The example {name} comes with {package}, which is not installed: choose another picture.")
     return path, path.name
 
 
 def example_named(file_name: str) -> str | None:
     """Return the example whose picture has this file name."""
-    if (stem := file_name.removesuffix(".png")) != file_name and stem in EXAMPLES and stem not in packaged.PHOTOGRAPHS:
+    if (stem := file_name.removesuffix(".png")) != file_name and stem in EXAMPLES and stem not in packing.PHOTOGRAPHS:
         return stem
-    return next((name for name, (_, part) in packaged.PHOTOGRAPHS.items() if Path(part).name == file_name), None)
+    return next((name for name, (_, part) in packing.PHOTOGRAPHS.items() if Path(part).name == file_name), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.evaluation import EvaluatedPicture
 from sightglass.evaluation.stored import EvaluationFacts
-from sightglass.explain.maps.cells import CELLS
+from sightglass.explain.maps.heatmap import CELLS
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
 

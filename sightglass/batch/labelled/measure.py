@@ -13,7 +13,7 @@ from sightglass.evaluation import stored
 from sightglass.evaluation.evaluation import LEAST_CONFIDENCE, EvaluatedPicture
 from sightglass.explain.evidence.targets import decode
 from sightglass.explain.explanation import explain, method_of
-from sightglass.explain.maps.cells import cells
+from sightglass.explain.maps.heatmap import cells
 
 if TYPE_CHECKING:
     from sightglass.batch.journal import Journal, Outcome

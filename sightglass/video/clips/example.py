@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from sightglass.common.errors import ImageProblem
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.explain.picture.image import load_bundled
 from sightglass.models.demo import motion, scenes
@@ -77,7 +77,7 @@ def _scene() -> Iterator[Pixels]:
 
 
 def _photographs() -> Iterator[Pixels]:
-    if any(packaged.photograph(name) is None for name in SHOWN):
+    if any(packing.photograph(name) is None for name in SHOWN):
         raise ImageProblem("The example's photographs come with a package that is not installed: choose a clip.")
     count = round(motion.SECONDS * motion.RATE / len(SHOWN))
     for name in SHOWN:

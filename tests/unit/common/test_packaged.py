@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sightglass.common.files.packaged import PHOTOGRAPHS, packaged_file, photograph, photographs
+from sightglass.common.files.packing import PHOTOGRAPHS, packaged_file, photograph, photographs
 
 
 def test_every_photograph_is_found_by_its_name() -> None:
