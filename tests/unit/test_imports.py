@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 OUTSIDE = ("benchmarks", "training")
 """Beside the program, and not installed."""
 STREAMLIT = {"components", "pages", "dashboard"}
-HEAVY = ("torch", "torchvision", "cv2", "timm", "ultralytics", "streamlit", "scipy", "sklearn", "pandas", "matplotlib")
+HEAVY = (
+    *("torch", "torchvision", "cv2", "timm", "ultralytics", "streamlit", "scipy", "sklearn", "pandas", "matplotlib"),
+    *("pydantic", "platformdirs"),
+)
 
 
 def files() -> list[Path]:
@@ -228,7 +231,7 @@ def test_every_room_is_searched() -> None:
     } <= names
 
 
-FREE = ("", ".explain", ".models.catalog", ".models.adapter", ".models.load", ".explain.methods")
+FREE = ("", ".explain", ".common.settings", ".models.catalog", ".models.adapter", ".models.load", ".explain.methods")
 """Modules of the package that are imported without any of the heavy libraries."""
 
 
