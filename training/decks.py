@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sightglass.deck import making, views
 from sightglass.deck.archive import READY
 from sightglass.deck.scene import Scene
+from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.comparison.models import Comparison
-from sightglass.explain.comparison.same_target import same_target
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent

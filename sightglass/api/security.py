@@ -194,8 +194,8 @@ class AuthMiddleware:
             # Before the handshake is accepted this is answered with status 403.
             await send({"type": "websocket.close", "code": REFUSED, "reason": "Not allowed."})
         else:
-            response = problems.response(answer, scope["path"]) if isinstance(answer, ApiProblem) else answer
-            await response(scope, receive, send)
+            refusal = problems.response(answer, scope["path"]) if isinstance(answer, ApiProblem) else answer
+            await refusal(scope, receive, send)
 
     def _admit(self, path: str, request: HTTPConnection, scope: Scope) -> str | ApiProblem:
         """Return the id of the visitor who sends a request, or why it is refused."""

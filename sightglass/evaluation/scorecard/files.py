@@ -67,7 +67,7 @@ def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence
 
 def list_objects(card: Scorecard) -> list[dict[str, Any]]:
     """Return a row for each labelled object, or picture of a classifier, with a column of right or wrong a model."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for picture in card.largest.evaluation.pictures:
         units: Sequence[tuple[str, tuple[float | None, ...]]] = [(picture.truth or "", (None,) * 4)]
         if card.largest.detects:
@@ -91,7 +91,7 @@ def to_parquet(card: Scorecard) -> bytes:
 
 def list_rows(card: Scorecard) -> list[dict[str, str]]:
     """Return a row of texts a model under the columns of `HELP`; columns that are empty for all are left out."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in card.rows:
         star = " ★" if card.is_efficient(row) and len(card.rows) > 1 else ""
         speed, facts = row.speed, row.facts
