@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import monitor
-from sightglass.batch import accuracy, analysis, labels, matrix, output, proofs, report, runner, seals, table
-from sightglass.batch.earlier import facts
+from sightglass.batch import accuracy, analysis, earlier, labels, matrix, output, proofs, report, runner, seals, table
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.cli import options as cli
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sightglass.batch import Summary
-    from sightglass.batch.earlier.facts import RunOrigin
+    from sightglass.batch.earlier import RunOrigin
     from sightglass.batch.labelled.summary import EvaluationSummary
     from sightglass.cli.console import Progress
     from sightglass.monitor import Monitor
@@ -177,7 +176,7 @@ def batch(
     if options.continued is not None:
         origin, asked, options = _find_earlier(options.continued, options, context)
     elif source:
-        origin = facts.RunOrigin(
+        origin = earlier.RunOrigin(
             source=tuple(source), base=os.getcwd(), model=options.model, samples=options.num_samples
         )
     else:
@@ -228,7 +227,7 @@ def _find_earlier(
         if name not in ANEW and source is not None and source.name == "COMMANDLINE":
             what = "SOURCE" if name == "source" else parameter.opts[0]
             raise ModelProblem(f"--continue goes on as the run was begun: leave {what} out.")
-    found = facts.read_facts(output.at(folder))
+    found = earlier.read_facts(output.at(folder))
     if found is None:
         raise ModelProblem(f"There is no run to go on with in {folder}: give the folder of its results.")
     how = asdict(found.arguments)

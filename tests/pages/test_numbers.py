@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torchvision.models import resnet18
 
-from sightglass.batch.labelled.number_errors import measure_errors
+from sightglass.batch.analysis import measure_errors
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import load_bundled
