@@ -17,11 +17,12 @@ import numpy as np
 
 from sightglass.batch import accuracy, labels, seals, table, tags
 from sightglass.batch.labelled.labels import name_pictures, to_number
-from sightglass.batch.labelled.number_errors import NumberErrors, measure_errors
 from sightglass.batch.records import FOLDER
 from sightglass.common.files import atomic_write
+from sightglass.evaluation.intervals import redraw
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.maps.statistics import iou
+from sightglass.explain.phrases import plural, quantity
 from sightglass.explain.rendering.render import heatmap_only, hottest_mask
 from sightglass.export.table import csv as write_csv
 
@@ -245,6 +246,41 @@ def filter_rows(
     if text:
         found = found[found["picture"].str.contains(text, case=False, regex=False)]
     return found
+
+
+@dataclass(frozen=True)
+class NumberErrors:
+    """How far a model's numbers are from the true ones, whichever way, in their unit."""
+
+    pictures: int
+    mean: float
+    low: float
+    high: float
+    """The mean's 95 % interval; nan of fewer than two pictures."""
+    median: float
+
+    def describe(self, unit: str) -> str:
+        """Return it as a sentence: by how much it is wrong, with the interval, and on how many pictures."""
+        on = plural(self.pictures, "labelled picture")
+        known = self.low == self.low
+        interval = f" (95 % interval: {quantity(self.low)} to {quantity(self.high, unit)})" if known else ""
+        mean, median = (quantity(value, unit) for value in (self.mean, self.median))
+        return f"Wrong by {mean} in the mean{interval}, {median} in the median: {on}"
+
+
+def measure_errors(errors: Sequence[float], *, seed: int = 0) -> NumberErrors:
+    """Return the mean and the median of absolute errors, the mean with the interval of redrawn pictures (percentiles).
+
+    `errors`: number minus true number, of one picture at least.
+
+    >>> measure_errors([1.0, -3.0]).mean
+    2.0
+    """
+    sizes = np.abs(np.asarray(errors, np.float64))
+    low, high = float("nan"), float("nan")
+    if len(sizes) > 1:
+        low, high = np.percentile(redraw(len(sizes), seed) @ sizes / len(sizes), [2.5, 97.5])
+    return NumberErrors(len(sizes), float(sizes.mean()), float(low), float(high), float(np.median(sizes)))
 
 
 def measure_numbers(frame: Frame) -> NumberErrors | None:

@@ -13,8 +13,7 @@ import streamlit as st
 
 from sightglass import examples
 from sightglass.batch import output
-from sightglass.batch.earlier.facts import read_facts
-from sightglass.batch.earlier.listing import list_runs
+from sightglass.batch.earlier import list_runs, read_facts
 from sightglass.batch.table import PARQUET
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
@@ -31,8 +30,7 @@ from sightglass.pages.batch.job import Batch, BatchJob, OpenedJob, RunPlan
 from sightglass.pages.batch.source import MAX_PICTURES, Source
 
 if TYPE_CHECKING:
-    from sightglass.batch.earlier.facts import RunFacts
-    from sightglass.batch.earlier.listing import EarlierRun
+    from sightglass.batch.earlier import EarlierRun, RunFacts
 
 
 def choose() -> BatchJob | None:
