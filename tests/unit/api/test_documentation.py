@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from docs import site_links
-from sightglass.api import documentation
+from sightglass.api import NOT_BUILT, documentation_routes
 from sightglass.common import style
 
 
@@ -30,7 +30,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("base", ["", "/sightglass"])
 def test_the_site_is_shown_and_nothing_beside_it(base: str) -> None:
-    client = TestClient(Starlette(routes=documentation.routes(base)))
+    client = TestClient(Starlette(routes=documentation_routes(base)))
     entered = client.get(f"{base}/docs")
     assert (str(entered.url).removeprefix("http://testserver"), entered.status_code) == (f"{base}/docs/", 200)
     assert "Documentation" in entered.text
@@ -44,10 +44,10 @@ def test_the_site_is_shown_and_nothing_beside_it(base: str) -> None:
 def test_without_a_site_it_says_how_to_build_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for nowhere in (None, tmp_path):
         monkeypatch.setattr(style, "SITE", nowhere)
-        client = TestClient(Starlette(routes=documentation.routes()))
+        client = TestClient(Starlette(routes=documentation_routes()))
         for path in ("/docs", "/docs/", "/docs/cli.html"):
             answer = client.get(path)
-            assert (answer.status_code, answer.text) == (404, documentation.NOT_BUILT)
+            assert (answer.status_code, answer.text) == (404, NOT_BUILT)
 
 
 def test_every_page_is_in_the_menu_and_no_link_leads_nowhere(tmp_path: Path) -> None:
