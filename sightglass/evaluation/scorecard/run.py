@@ -23,7 +23,7 @@ from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.quality import measure_quality
 from sightglass.models.checkpoints import weights
-from sightglass.models.label_matching import match
+from sightglass.models.labels import match
 
 if TYPE_CHECKING:
     import threading
