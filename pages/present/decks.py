@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components.session import history_store, state
+from sightglass.components.session import history_store, page, state
 from sightglass.components.session.markdown import escape, sentence
+from sightglass.deck import archive
+from sightglass.deck.archive import READY
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -65,11 +67,30 @@ def card(deck: Deck) -> None:
     """Draw a deck with the button that opens it."""
     if picture := _picture(deck):
         st.image(picture, width="stretch", alt=f"A slide of {deck.title}")
+    if deck.ready:
+        page.draw_example_badge()
     st.markdown(f"**{escape(deck.title)}**")
     made = "comes with Sightglass" if deck.ready else f"changed {history_store.when(deck.changed)}"
     st.caption(f"{plural(len(deck.slides), 'slide')}, {made}")
     help = "See its slides, present it, edit it and export it."
     st.button("Open", icon=":material/slideshow:", key=f"deck-open-{deck.id}", on_click=go, args=(deck.id,), help=help)
+
+
+def ready_card(name: str) -> None:
+    """Draw a packaged deck that nobody opened here yet, with the button that adds it to the decks."""
+    title, about = READY[name]
+
+    def open_deck() -> None:
+        try:
+            go(archive.put_ready(history_store.store().decks, name).id)
+        except Problem as found:
+            state.of(Talk).problem = str(found)
+
+    page.draw_example_badge()
+    st.markdown(f"**{title}**")
+    st.caption(about)
+    help = "Add it to your decks and open it: it can be presented, edited and exported."
+    st.button("Open", icon=":material/slideshow:", key=f"deck-open-{name}", on_click=open_deck, help=help)
 
 
 def _picture(deck: Deck) -> bytes:

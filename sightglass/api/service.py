@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from sightglass import history
 from sightglass.api.limits import (
     check_compared,
     check_options,
@@ -364,10 +365,8 @@ def save_unsure(explanation: Explanation, requested: float | None, settings: Api
     below = settings.save_below if requested is None else requested
     if not below:
         return None
-    from sightglass.history import unsure
-
     try:
-        record = unsure.save_unsure(explanation, below)
+        record = history.save_unsure(explanation, below)
     except Problem as problem:
         LOGGER.warning("an unsure answer could not be saved: %s", problem)
         return None

@@ -27,8 +27,7 @@ from sightglass.batch.ray.engine import RayEngine
 from sightglass.batch.worker import ThreadEngine, Work
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
-from sightglass.evaluation import ground_truth, stored
-from sightglass.evaluation.pixels import masks
+from sightglass.evaluation import ground_truth, masks, stored
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import MAX_PICTURES, find
@@ -135,7 +134,7 @@ def run(
     `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`, `colormap`, `alpha`: see
     `Work` and `Style`. `prove`: also prove every map (`proofs`), some 180 passes each. `seal`: also seal every map
     (`seals`), some 60 passes each, and those of an earlier run that were not. `labels`: what is in the pictures, or a
-    file or folder of it (`ground_truth.read`, `pixels.masks.read`); the answers are held against them, also those
+    file or folder of it (`ground_truth.read`, `masks.read`); the answers are held against them, also those
     of an earlier run. A run without labels takes those of the earlier one. `match`: the classes that labels mean where
     their names do not say so, none for a label that is not to count; in a local folder it is kept with the run.
     `resume`: continue an earlier run into `out`; False: start over. `progress` receives the share that is done and the

@@ -119,24 +119,6 @@ def measure(
     )
 
 
-def measure_ap50(
-    truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], *, seed: int = 0
-) -> Estimate:
-    """Return the `ap50` that `measure` returns, in a fraction of the time."""
-    classes = sorted({one.label for every in truths for one in every})
-    matched = [_at_first_threshold(one) for one in match(truths, found, classes, areas=1)[0]]
-    draws, once = redraw(len(truths), seed), np.ones((1, len(truths)), np.int32)
-    if not matched:
-        return Estimate(math.nan, math.nan, math.nan)
-    exact, drawn = (np.stack([average(one, of)[:, 0] for one in matched]) for of in (once, draws))
-    return estimate(average_classes(exact[:, 0]), average_classes(drawn), least=0.0)
-
-
-def difference(one: DetectionScores, other: DetectionScores) -> Estimate:
-    """Return by how much AP of one model is above another's on the same pictures, which were drawn in pairs."""
-    return estimate(one.ap.value - other.ap.value, one.drawn - other.drawn)
-
-
 def average(matched: _Matched, weights: NDArray[np.int32]) -> NDArray[np.float64]:
     """Return AP (draws, thresholds) where each picture counts as often as `weights` (draws, pictures) says.
 
@@ -191,22 +173,10 @@ def _count_for_recalls(objects: NDArray[np.int64]) -> NDArray[np.int64]:
     return count + (count / of < RECALLS)
 
 
-def average_over_recalls(true: NDArray[np.int64], false: NDArray[np.int64], objects: int) -> float:
-    """Return the mean over 101 recalls of the best precision from there on.
-
-    `true`, `false`: (boxes,) how many of the surest boxes are right and wrong, the surest first.
-    """
-    precision = true / (true + false + np.spacing(1))
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    places = np.searchsorted(true / objects, RECALLS, side="left")
-    return float(best[places[places < len(best)]].sum() / len(RECALLS))
-
-
 def match(
     truths: Sequence[Sequence[TrueBox]],
     found: Sequence[Sequence[Prediction]],
     classes: Sequence[str],
-    areas: int = len(_AREAS),
 ) -> list[list[_Matched]]:
     """Match boxes with labels by COCO's rules; return what came of it by size (the first: all) and class."""
     labels, boxes, names = gather(truths, found)
@@ -223,12 +193,11 @@ def match(
     places = np.arange(len(key_of_boxes))
     inside = places - np.searchsorted(key_of_boxes, key_of_boxes) < MOST
     boxes, key_of_boxes = boxes.take(inside), key_of_boxes[inside]
-    limits = _AREAS[:areas]
     crowd = labels.value > 0
     (of_labels, of_boxes) = (np.prod(one.extent[:, 2:], 1) for one in (labels, boxes))
-    ignored = np.stack([crowd | (of_labels < low) | (of_labels > high) for low, high in limits])
-    outside = np.stack([(of_boxes < low) | (of_boxes > high) for low, high in limits])
-    right = np.zeros((areas, len(THRESHOLDS), len(key_of_boxes)), bool)
+    ignored = np.stack([crowd | (of_labels < low) | (of_labels > high) for low, high in _AREAS])
+    outside = np.stack([(of_boxes < low) | (of_boxes > high) for low, high in _AREAS])
+    right = np.zeros((len(_AREAS), len(THRESHOLDS), len(key_of_boxes)), bool)
     left_out = np.repeat(outside[:, None], len(THRESHOLDS), 1)
     of_box, of_label, overlaps = _find_overlaps(boxes, labels, key_of_boxes, key_of_labels, crowd)
     single = (np.bincount(of_box, minlength=len(key_of_boxes))[of_box] == 1) & (
@@ -254,10 +223,10 @@ def match(
                     boxes.picture[mine],
                     np.bincount(labels.picture[own & ~ignored[area]], minlength=pictures),
                 )
-                for area in range(areas)
+                for area in range(len(_AREAS))
             ]
         )
-    return [list(one) for one in zip(*found_by_class, strict=True)] if classes else [[] for _ in range(areas)]
+    return [list(one) for one in zip(*found_by_class, strict=True)] if classes else [[] for _ in _AREAS]
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,10 +348,6 @@ def _choose(
                         taken.add(label)
                         right[area, step, box] = True
                         left_out[area, step, box] = skipped[label]
-
-
-def _at_first_threshold(one: _Matched) -> _Matched:
-    return _Matched(one.right[:1], one.counted[:1], one.picture, one.objects)
 
 
 def redraw(pictures: int, seed: int) -> NDArray[np.int32]:

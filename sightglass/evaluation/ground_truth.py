@@ -89,7 +89,7 @@ class GroundTruth:
     """By file name: the class of the whole picture."""
     masks: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """By file name: the classes of its pixels, as a PNG, or as JSON of COCO's shapes with their labels
-    (`pixels.masks.decode`)."""
+    (`masks.decode`)."""
     mask_labels: tuple[str, ...] = ()
     """Of the masks: of PNGs in the order of their values, none where those are the indices of the model's classes."""
 

@@ -1,4 +1,4 @@
-"""Annotations on a map (arrows, circles, texts), and how they are drawn into pixels.
+"""Marks on a map (arrows, circles, texts), drawn into pixels.
 
 Points are in original pixels. Widths are in units: one pixel if the picture's longer side is 500.
 """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 FORTY = 40
-LASTING = ("present", "history")
+LASTING = ("history",)
 """Pages with a bar that stays: of the slides, and of the room on the disk."""
 MENUS = ("Look", "Compare", "Prove", "Many pictures", "Show")
 ONCE = ("next", "a slow method")

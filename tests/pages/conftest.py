@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 import zlib
@@ -29,7 +28,7 @@ from sightglass.explain.methods import rise
 from tests.waits import patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -139,13 +138,7 @@ def _packages_are_looked_through_once() -> Iterator[None]:
 def _nothing_works_on() -> Iterator[None]:
     """Work that a page began in a thread ends with its test, and takes no time from the next one."""
     yield
-    stopped = bool(background._RUNNING)
     background.stop_all()
-    for name in EXAMPLES if stopped else ():
-        # The next test shall not find half of one.
-        module, _, cache = name.rpartition(".")
-        if module in sys.modules:
-            getattr(sys.modules[module], cache).clear()
 
 
 @pytest.fixture
@@ -165,15 +158,6 @@ def masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     monkeypatch.setenv("SIGHTGLASS_MASKS", "16")
     yield release.set
     release.set()
-
-
-EXAMPLES = (
-    "sightglass.pages.batch.bundled._job",
-    "sightglass.pages.video.example._job",
-    "sightglass.pages.errors.trial.example",
-    "sightglass.pages.scorecard.job.example",
-)
-"""The caches of the runs that every session shares."""
 
 
 @pytest.fixture
@@ -223,10 +207,10 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Callable[
 def page():
     """Open one page, without any other before it: `page("topk")`, with query parameters as keywords.
 
-    Each call is a session of its own.
+    Each call is a session of its own, which begins with the `state` that its browser remembers.
     """
 
-    def opened(name: str = "", **parameters: str) -> AppTest:
+    def opened(name: str = "", state: Mapping[str, Any] | None = None, **parameters: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
         if name:
             file = Path(name)
@@ -234,6 +218,11 @@ def page():
             app._page_hash = calc_hash(file.parent.name if file.stem == "page" else file.stem)
         for parameter, value in parameters.items():
             app.query_params[parameter] = value
-        return app.run()
+        for key, value in (state or {}).items():
+            app.session_state[key] = value
+        app.run()
+        # From here on the session is where a run left it.
+        app._page_hash = ""
+        return app
 
     return opened

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from sightglass import examples
+from sightglass.batch import output
+from sightglass.batch.earlier.facts import read_facts
 from sightglass.batch.earlier.listing import list_runs
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
@@ -27,9 +30,6 @@ from sightglass.pages.batch.source import MAX_PICTURES, Source
 if TYPE_CHECKING:
     from sightglass.batch.earlier.facts import RunFacts
     from sightglass.batch.earlier.listing import EarlierRun
-
-READING = 10.0
-"""Seconds for which a page waits for the results of a finished run; then it shows that they are read."""
 
 
 def choose() -> BatchJob | None:
@@ -120,9 +120,7 @@ def _locate(facts: RunFacts) -> list[tuple[Path, Path]]:
 
 def reopen(run: EarlierRun, facts: RunFacts) -> BatchJob:
     """Return the job that goes on with a run, or shows a finished one; raise Problem where its pictures are gone."""
-    origin, how = facts.origin, asdict(facts.arguments)
-    options, prove, seal = how.pop("options"), how.pop("prove"), how.pop("seal")
-    plans = [RunPlan(facts.model, options, run.folder, prove, seal, more=how)]
+    origin, plans = facts.origin, [_make_plan(run.folder, facts)]
     if (second := origin.second) is not None:
         folder = run.folder.parent / second.folder
         plans.append(replace(plans[0], model=second.model, options=second.options, folder=folder))
@@ -133,10 +131,22 @@ def reopen(run: EarlierRun, facts: RunFacts) -> BatchJob:
     except Problem:
         # The results are there all the same.
         source = Source((), facts.name, origin.source[0], origin)
-    opened = OpenedJob(source, tuple(plans), facts.pictures)
-    # Reading takes a moment; then no progress is drawn.
-    opened.finished(READING)
-    return opened
+    return OpenedJob(source, tuple(plans), facts.pictures)
+
+
+def open_example() -> OpenedJob:
+    """Return the packaged run."""
+    folder = examples.find(examples.CLASSES) / "run"
+    facts = read_facts(output.Local(folder))
+    assert facts is not None
+    source = Source(tuple(find(str(folder.with_name("pictures")))), facts.name, "")
+    return OpenedJob(source, (_make_plan(folder, facts),), facts.pictures, example=True)
+
+
+def _make_plan(folder: Path, facts: RunFacts) -> RunPlan:
+    how = asdict(facts.arguments)
+    options, prove, seal = how.pop("options"), how.pop("prove"), how.pop("seal")
+    return RunPlan(facts.model, options, folder, prove, seal, more=how)
 
 
 def _find_source(facts: RunFacts) -> Source:

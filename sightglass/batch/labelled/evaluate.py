@@ -17,7 +17,7 @@ from sightglass.batch.labelled import pixels
 from sightglass.batch.labelled.labels import label_by_folders, read_labels
 from sightglass.batch.labelled.measure import NAME, place_boxes
 from sightglass.common.errors import Problem
-from sightglass.evaluation import looks, stored
+from sightglass.evaluation import stored
 from sightglass.evaluation.evaluation import EvaluatedPicture
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.maps.cells import CELLS
@@ -101,12 +101,11 @@ def _chunk_rows(
         for outcome in journal.outcomes(list(some)):
             if "rows" not in outcome:
                 continue
-            item, first = some[outcome["key"]], outcome["rows"][0]
+            item = some[outcome["key"]]
             if facts.task == "classify":
                 rows += _evaluate_classifier(item.key, outcome["rows"], labels, indices)
             elif (found := outcome.get(NAME)) and labels.find(item.key) is not None:
-                more = {name: first[name] for name in ("brightness", "sharpness")}
-                rows.append(found | more | {"maps": base64.b64decode(found["maps"])})
+                rows.append(found | {"maps": base64.b64decode(found["maps"])})
         yield rows
 
 
@@ -131,20 +130,6 @@ def _evaluate_classifier(
     }
     size = first["width"], first["height"]
     truths = place_boxes(labels.find(key) or (), size)
-    about = {i: one for i in maps for one in truths if one.label in right}
-    seen = tuple(first[f"seen_{side}"] for side in ("left", "top", "right", "bottom"))
     # Of a label that means several classes each is right.
     truth = found[0].label if found and found[0].label in right else min(right)
-    yield stored.to_row(
-        EvaluatedPicture(
-            key,
-            size,
-            truths,
-            truth,
-            found,
-            looks.measure_looks(maps, about, truths, size, seen),
-            maps,
-            brightness=first["brightness"],
-            sharpness=first["sharpness"],
-        )
-    )
+    yield stored.to_row(EvaluatedPicture(key, size, truths, truth, found, maps))

@@ -1,7 +1,4 @@
-"""Hold a detector's boxes against labels: truths, looks, reasons of misses.
-
-This is done with each picture of a run, as the reasons need its raw candidates.
-"""
+"""Store a detector's boxes of a picture beside its labels, with a small map of each shown box."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sightglass.evaluation import error_types, looks, misses, stored
+from sightglass.evaluation import stored
 from sightglass.evaluation.evaluation import LEAST_CONFIDENCE, EvaluatedPicture
 from sightglass.explain.evidence.targets import decode
 from sightglass.explain.explanation import explain, method_of
@@ -41,20 +38,16 @@ def measure_picture(labels: RunLabels, item: Item, made: Explanation) -> Outcome
     maps = _map_boxes(made)
     options = replace(made.options, confidence=min(LEAST_CONFIDENCE, made.options.confidence))
     found = decode(made.evidence, options)
-    matched = error_types.match_boxes([truths], [found], made.options.confidence)[0]
     # By what a box is: the same candidate decodes to the same box at any threshold.
     places = {(one.anchor, one.index): i for i, one in enumerate(found)}
     mapped = {places[key]: cells for key, cells in maps.items() if key in places}
-    looked = looks.measure_looks(mapped, looks.find_objects(matched, found), truths, size, made.evidence.geometry.seen)
     timings = made.milliseconds
     picture = EvaluatedPicture(
         item.key,
         size,
         truths,
         found=found,
-        looks=looked,
         maps=mapped,
-        missed=misses.find_misses(made, truths, matched),
         milliseconds=timings["prepare"] + timings["model"] if timings["model"] else 0.0,
     )
     row = stored.to_row(picture)

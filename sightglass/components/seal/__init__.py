@@ -50,8 +50,6 @@ def draw(maps: Sequence[Candidate]) -> None:
         if one[1].finished and one[1].heatmaps[one[2]].measured.state == "ok"
     ]
     every = [name for name, *_ in maps]
-    # A run of the whole page is somebody's click.
-    seal_job.hold()
     if tested and settings().seal:
         _draw(tested, every, len(every) > 1, [bool(_shows(one.known)) for one in tested])
 

@@ -178,6 +178,11 @@ def head(place: DeltaGenerator) -> Iterator[Title]:
             yield title
 
 
+def draw_example_badge() -> None:
+    """Mark what comes with Sightglass, and is nobody's own result."""
+    st.badge("Example", icon=":material/science:", color="blue")
+
+
 def show_failure(failure: BaseException, event: str) -> None:
     """Show a problem as its sentence; anything else is a bug, logged as the `event` with its traceback."""
     if (problem := find_problem(failure, event)) is None:

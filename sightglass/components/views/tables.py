@@ -11,7 +11,7 @@ from sightglass.explain.maps.statistics import DIGITS, NAMES
 from sightglass.export.table import list_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
 
@@ -70,37 +70,6 @@ def matrix(
         if row < len(shown) and name in names:
             return row, names.index(name)
     return chosen
-
-
-def select_cell(
-    rows: Sequence[Mapping[str, str]], *, key: str, help: Mapping[str, str], on_select: Callable[[int, str], None]
-) -> None:
-    """Draw rows of texts whose cells can be clicked: `on_select` is then called with the row's index and the column.
-
-    All columns but the first are aligned to the right.
-    """
-    names = {csv_cells.escape(name): name for name in rows[0]}
-    text = st.column_config.TextColumn
-    first = next(iter(names))
-    config = {
-        shown: text(help=help.get(name), alignment="left" if shown == first else "right", pinned=shown == first)
-        for shown, name in names.items()
-    }
-
-    def selected() -> None:
-        for row, column in st.session_state[key]["selection"]["cells"][:1]:
-            if row < len(rows) and column in names:
-                on_select(row, names[column])
-
-    st.dataframe(
-        _no_formulas(rows, [*rows[0]][1:]),
-        hide_index=True,
-        column_config=config,
-        placeholder="–",
-        key=key,
-        on_select=selected,
-        selection_mode="single-cell",
-    )
 
 
 def _no_formulas(rows: Any, right: Collection[str]) -> Any:
