@@ -55,7 +55,7 @@ def documentation_routes(base: str = "") -> list[BaseRoute]:
     async def say(_: Request) -> Response:
         return PlainTextResponse(NOT_BUILT, 404)
 
-    if style.SITE is None or not locations.has_site():
+    if style.SITE is None or not style.has_site():
         return [Route(at, say), Route(f"{at}/{{path:path}}", say)]
     return [Route(at, enter), Mount(at, StaticFiles(directory=style.SITE, html=True))]
 
