@@ -11,7 +11,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from sightglass.api.security import LEGACY_ROUTES
-from sightglass.common import locations
+from sightglass.common import style
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -55,9 +55,9 @@ def documentation_routes(base: str = "") -> list[BaseRoute]:
     async def say(_: Request) -> Response:
         return PlainTextResponse(NOT_BUILT, 404)
 
-    if locations.SITE is None or not locations.has_site():
+    if style.SITE is None or not style.has_site():
         return [Route(at, say), Route(f"{at}/{{path:path}}", say)]
-    return [Route(at, enter), Mount(at, StaticFiles(directory=locations.SITE, html=True))]
+    return [Route(at, enter), Mount(at, StaticFiles(directory=style.SITE, html=True))]
 
 
 class _LazyApp:

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from docs import site_links
 from sightglass.api import NOT_BUILT, documentation_routes
-from sightglass.common import locations
+from sightglass.common import style
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "site/index.html").write_text("<h1>Documentation</h1>")
     (tmp_path / "site/cli.html").write_text("<h1>The command line</h1>")
     (tmp_path / "site/out.txt").symlink_to(tmp_path / "secret.txt")
-    monkeypatch.setattr(locations, "SITE", tmp_path / "site")
+    monkeypatch.setattr(style, "SITE", tmp_path / "site")
     return tmp_path / "site"
 
 
@@ -43,7 +43,7 @@ def test_the_site_is_shown_and_nothing_beside_it(base: str) -> None:
 
 def test_without_a_site_it_says_how_to_build_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for nowhere in (None, tmp_path):
-        monkeypatch.setattr(locations, "SITE", nowhere)
+        monkeypatch.setattr(style, "SITE", nowhere)
         client = TestClient(Starlette(routes=documentation_routes()))
         for path in ("/docs", "/docs/", "/docs/cli.html"):
             answer = client.get(path)
