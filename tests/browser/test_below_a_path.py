@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Response
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-SITE = "example.org"
+SITE, TOKEN = "example.org", "a-token-of-thirty-two-characters"
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 OUTSIDE = """error_log {folder}/error.log; pid {folder}/pid; daemon off; user root;
 events {{}}
@@ -48,7 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (block,) = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs/hosting.md").read_text("utf-8"), re.DOTALL)
     inside = block.replace("listen 80;", f"listen 127.0.0.1:{port};").replace("127.0.0.1:8501", f"127.0.0.1:{behind}")
     (folder / "nginx.conf").write_text(OUTSIDE.format(folder=folder, inside=inside))
-    named = {"SIGHTGLASS_API_HOSTS": SITE, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    named = {"SIGHTGLASS_TOKEN": TOKEN, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     at = {"DATA": str(folder / "data"), "PORT": str(behind), "HOST": "127.0.0.1", "BASE_PATH": "sightglass"}
     ARTEFACTS.mkdir(exist_ok=True)
     with (ARTEFACTS / "below-a-path.log").open("wb") as log:
@@ -92,7 +92,7 @@ def _failed(answer: Response) -> bool:
 
 
 def test_pages_uploads_downloads_links_live_and_the_api_work_below_it(page: Page, site: str, bus: Path) -> None:
-    page.goto(f"{site}/")
+    page.goto(f"{site}/?token={TOKEN}")
     page.locator(CANVAS).first.wait_for()
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Upload or drop a picture").click()
@@ -103,6 +103,8 @@ def test_pages_uploads_downloads_links_live_and_the_api_work_below_it(page: Page
         page.get_by_role("button", name="Raw map, .npy").click()
     assert np.load(saved.value.path()).ndim == 2
     page.keyboard.press("Escape")
+
+    assert "token" not in page.url
 
     # A link to a view opens it; the menu leads on below the path.
     page.goto(f"{site}/topk?model=demo-cls-s&alpha=0.4")

@@ -15,9 +15,10 @@ import torch
 from torchvision.models import resnet18
 
 from sightglass.common import access, users
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.models import catalog
+from sightglass.models.checkpoints import hub
 from sightglass.models.families.exported import runtimes
 from sightglass.models.inspect import TRUST
 from sightglass.models.load import load
@@ -342,3 +343,13 @@ def test_an_id_is_made_of_any_name() -> None:
     assert adding.make_id("Leaf model (5)") == "leaf-model-5"
     with pytest.raises(Problem, match="letters or digits"):
         adding.make_id("…")
+
+
+@pytest.mark.parametrize("name", ["https://example.org/net.pth", "owner/name"])
+def test_a_network_address_fetches_only_where_the_operator_lets_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "no")
+    monkeypatch.setattr(access, "_IN_USE", [access.Access("open")])
+    with pytest.raises(WeightsProblem, match="SIGHTGLASS_FETCH"):
+        hub.fetch(name)
+    monkeypatch.setenv("SIGHTGLASS_FETCH", "1")
+    hub.check(name)
