@@ -67,7 +67,7 @@ def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence
 
 def list_objects(card: Scorecard) -> list[dict[str, Any]]:
     """Return a row for each labelled object, or picture of a classifier, with a column of right or wrong a model."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for picture in card.largest.evaluation.pictures:
         units: Sequence[tuple[str, tuple[float | None, ...]]] = [(picture.truth or "", (None,) * 4)]
         if card.largest.detects:
