@@ -217,8 +217,8 @@ class Adapter:
     """Of two pictures: which one each call of a module is about, by path; without modules that see both."""
 
     detects: bool = False
-    """Whether it answers with boxes; `run` then returns `Detections`. `strongest`, `candidate`, `candidates_on`,
-    `predictions` and `why` are for such models only."""
+    """Whether it answers with boxes; `run` then returns `Detections`. `strongest`, `candidate`, `predictions` and
+    `why` are for such models only."""
     measures_pixels: bool = False
     """Whether it gives each pixel a number, such as its depth (`PixelNumbers`)."""
     joints: tuple[str, ...] = ()
@@ -395,15 +395,6 @@ class Adapter:
         self, outputs: Any, geometry: Geometry, where: Box | None, index: int | None = None
     ) -> tuple[int, int] | None:
         """Return the strongest candidate at a place, and its class; None where there is none."""
-        raise NotImplementedError
-
-    def candidates_on(
-        self, outputs: Any, geometry: Geometry, where: Box, index: int, overlap: float, most: int
-    ) -> tuple[int, ...]:
-        """Return the `most` candidates surest of a class whose boxes overlap `where` by an IoU of at least `overlap`.
-
-        `where` is xyxy in original pixels; the surest is first.
-        """
         raise NotImplementedError
 
     def predictions(

@@ -252,20 +252,6 @@ class Detector(Adapter):
         anchor = int(worth.masked_fill(~there, -1).argmax())
         return anchor, int(outputs.best[0, anchor]) if index is None else index
 
-    def candidates_on(
-        self, outputs: Detections, geometry: Geometry, where: Box, index: int, overlap: float, most: int
-    ) -> tuple[int, ...]:
-        from torchvision.ops import box_iou
-
-        (height, width), (sy, sx), (oy, ox) = geometry.original, geometry.scale, geometry.offset
-        scale, offset = torch.tensor([sx, sy, sx, sy]), torch.tensor([ox, oy, ox, oy])
-        boxes = outputs.boxes[0].detach().float().cpu()
-        # Cut at the picture's edges, as the boxes of predictions are.
-        boxes = ((boxes - offset) / scale).clamp(min=0).minimum(torch.tensor([width, height, width, height]))
-        on = (box_iou(boxes, torch.tensor([where]))[:, 0] >= overlap).nonzero().squeeze(1)
-        scores = outputs.scores[0, index].cpu()[on]
-        return tuple(on[scores.argsort(descending=True, stable=True)[:most]].tolist())
-
     def why(
         self,
         outputs: Detections,
