@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sightglass import batch, examples, video
 from sightglass.batch import journal, table
-from sightglass.batch.earlier.facts import RunOrigin
+from sightglass.batch.earlier import RunOrigin
 from sightglass.batch.labelled.labels import FILE as GIVEN_LABELS
 from sightglass.deck import archive
 from sightglass.evaluation import ground_truth, stored

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass import batch
 from sightglass.batch import journal, table
-from sightglass.batch.earlier.facts import RunOrigin, SecondRun
+from sightglass.batch.earlier import RunOrigin, SecondRun
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.common import users

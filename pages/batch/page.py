@@ -19,7 +19,7 @@ from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
-from sightglass.pages.batch import accuracy, folders, gallery, labels, slide, views
+from sightglass.pages.batch import accuracy, folders, gallery, labels, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 from sightglass.pages.batch.runs import earlier
@@ -68,7 +68,7 @@ def batch() -> None:
                 st.markdown(f"## {job.status.summaries[0].words}.", width="content")
                 with st.container(horizontal=True, width="content", vertical_alignment="center"):
                     views.downloads(job)
-                    slide.button(job)
+                    gallery.draw_slide_button(job)
                     _again(job)
             with top, st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(views.describe_run(job), width="content")
@@ -160,7 +160,7 @@ def _draw_example(head: DeltaGenerator) -> None:
             page.draw_example_badge()
             st.markdown(f"### {plural(len(job.source.items), 'drawn scene')} explained", width="content")
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            slide.button(job)
+            gallery.draw_slide_button(job)
     st.caption(f"{views.describe_run(job)}.")
     _draw_result(job)
 

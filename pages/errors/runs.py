@@ -19,7 +19,7 @@ from sightglass.evaluation.errors import ErrorReport
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.source import find
 from sightglass.pages.batch.job import Batch
-from sightglass.pages.batch.runs.finished import find_finished
+from sightglass.pages.batch.runs.earlier import find_finished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -55,6 +55,34 @@ def new() -> None:
     st.button("New deck", icon=":material/add:", key="deck-new", on_click=make, help=help)
 
 
+def draw_open_button() -> None:
+    """Draw the button that opens the dialog."""
+    help = f"Open a deck that somebody exported: one file that ends in {archive.SUFFIX}."
+    if not st.button("Open a file", icon=":material/folder_open:", key="deck-file", help=help):
+        return
+
+    @st.dialog("Open a deck", icon=":material/folder_open:")
+    def show() -> None:
+        given = st.file_uploader(
+            "A deck's file",
+            type=[archive.SUFFIX.removeprefix(".")],
+            key="deck-upload",
+            max_upload_size=archive.MAX_BYTES >> 20,
+            help="Its slides are added as a new deck. Nothing in it is run, and it needs no model.",
+        )
+        if given is None:
+            return
+        try:
+            made = archive.put(history_store.store().decks, given.getvalue())
+        except Problem as problem:
+            st.error(sentence(problem), icon=":material/error:")
+            return
+        go(made.id)
+        st.rerun()
+
+    show()
+
+
 def draw(cards: Sequence[Callable[[], None]]) -> None:
     """Draw cards in rows."""
     for start in range(0, len(cards), COLUMNS):

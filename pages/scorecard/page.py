@@ -11,12 +11,12 @@ from sightglass.common.errors import Cancelled, Problem
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
-from sightglass.components.views import charts as numbers
+from sightglass.components.views import charts
 from sightglass.components.views import tables as views
 from sightglass.evaluation.scorecard import TOLERANCE, files
 from sightglass.evaluation.scorecard import card as scorecards
-from sightglass.explain.phrases import listing, plural
-from sightglass.pages.scorecard import charts, source
+from sightglass.explain.phrases import listing, milliseconds, plural
+from sightglass.pages.scorecard import source
 from sightglass.pages.scorecard.job import ScorecardPage, ScoreJob, open_example
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ ICONS: dict[Kind, str] = {
     "cannot be told": ":gray[:material/help:]",
 }
 TITLE = "## Which model can be shipped?"
+HEIGHT = 280
+GREY = "#8A8A8A"
+"""Seen on a light and on a dark page."""
 
 
 @page.guard
@@ -128,7 +131,76 @@ def _draw_card(job: ScoreJob, found: Scorecard, title: DeltaGenerator) -> None:
             "### Time and quality",
             help="Up and to the left is better. Lines: the 95 % interval, and the middle half of the times.",
         )
-        charts.draw_pareto(card)
+        _draw_pareto(card)
+
+
+def _draw_pareto(card: Scorecard) -> None:
+    """Draw each model's AP or accuracy over its time, with intervals; a line joins those that none beats in both."""
+    import plotly.graph_objects as go
+
+    rows = sorted(
+        (row for row in card.rows if row.speed is not None), key=lambda row: row.speed.p50 if row.speed else 0
+    )
+    if not rows:
+        st.caption("How fast they are was not measured in these runs.")
+        return
+    x = [row.speed.p50 for row in rows if row.speed]
+    y = [100 * row.score.value for row in rows]
+    best = [i for i, row in enumerate(rows) if card.is_efficient(row)]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[x[i] for i in best],
+        y=[y[i] for i in best],
+        mode="lines",
+        line={"color": charts.ACCENT, "width": 1.5, "dash": "dot"},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="markers+text",
+        text=[row.model for row in rows],
+        textposition="bottom right",
+        marker={
+            "size": 11,
+            "color": [charts.ACCENT if i in best else GREY for i in range(len(rows))],
+            "symbol": ["star" if i in best else "circle" for i in range(len(rows))],
+        },
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * (row.score.high - row.score.value) for row in rows],
+            "arrayminus": [100 * (row.score.value - row.score.low) for row in rows],
+            "thickness": 1,
+            "color": GREY,
+        },
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [row.speed.p75 - row.speed.p50 for row in rows if row.speed],
+            "arrayminus": [row.speed.p50 - row.speed.p25 for row in rows if row.speed],
+            "thickness": 1,
+            "color": GREY,
+        },
+        hovertemplate="%{text}: %{y:.1f} at %{x:.0f} ms<extra></extra>",
+        showlegend=False,
+        cliponaxis=False,
+    )
+    figure.update_layout(
+        height=HEIGHT,
+        margin={"l": 0, "r": 64, "t": 24, "b": 0},
+        xaxis={"title": "milliseconds a picture", "rangemode": "tozero"},
+        yaxis={"title": f"points of {rows[0].measure}"},
+    )
+    told = "; ".join(
+        f"{row.model} {files.points(row.score.value)} ({files.describe_range(row.score)}) "
+        f"at {milliseconds(row.speed.p50)}"
+        for row in rows
+        if row.speed
+    )
+    alt = f"Time against {rows[0].measure}: {told}"
+    st.plotly_chart(figure, key="scorecard-pareto", config={"displayModeBar": False}, alt=alt)
 
 
 def _choose_card(found: Scorecard) -> Scorecard:
@@ -194,7 +266,7 @@ def _draw_downloads(card: Scorecard) -> None:
             ("Each object, .csv", lambda: files.write_csv(card), "scorecard.csv", "Right or wrong by each model."),
             ("Each object, .parquet", lambda: files.to_parquet(card), "scorecard.parquet", "The same for pandas."),
         ):
-            numbers.download(label, make, name, key=f"scorecard-{name}", help=about)
+            charts.download(label, make, name, key=f"scorecard-{name}", help=about)
 
 
 scorecard()

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from sightglass.common.files import Json, file_stem, npy_or_npz
-from sightglass.explain.maps.cells import cells, fit_map
+from sightglass.explain.maps.heatmap import cells, fit_map
 from sightglass.explain.picture.image import measure_quality, to_jpeg
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sightglass.batch import earlier, output, records, seals, table
 from sightglass.batch import labels as folder_labels
-from sightglass.batch import output, records, seals, table
-from sightglass.batch.earlier import facts
 from sightglass.batch.journal import Journal
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import pixels
+from sightglass.batch.labelled.evaluate import lacking as find_unlabelled
 from sightglass.batch.labelled.evaluate import write_evaluation
-from sightglass.batch.labelled.measure import lacking as find_unlabelled
 from sightglass.batch.ray import cluster
 from sightglass.batch.ray.engine import RayEngine
 from sightglass.batch.worker import ThreadEngine, Work
@@ -36,7 +35,7 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sightglass.batch.earlier.facts import RunOrigin
+    from sightglass.batch.earlier import RunOrigin
     from sightglass.batch.journal import Outcome
     from sightglass.batch.labels import Matches
     from sightglass.common.work.progress import Progress
@@ -162,8 +161,8 @@ def run(
     work.on_explained = on_explained
     work.labels = _take_labels(labels, match, store, work, items, resume=resume)
     noted = None
-    if (origin := origin or facts.describe_source(source)) and (named := facts.name_model(model, origin)):
-        arguments = facts.RunArguments(
+    if (origin := origin or earlier.describe_source(source)) and (named := earlier.name_model(model, origin)):
+        arguments = earlier.RunArguments(
             options=work.given,
             device=device,
             maps=maps,
@@ -174,7 +173,7 @@ def run(
             prove=prove,
             seal=seal,
         )
-        noted = facts.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
+        noted = earlier.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
     with contextlib.ExitStack() as stack:
         chosen: Engine = ThreadEngine(work, workers)
         if engine == "ray":
@@ -222,7 +221,7 @@ def _run(
     batch_size: int | None,
     progress: Progress | None,
     cancel: threading.Event | None,
-    noted: facts.RunFacts | None,
+    noted: earlier.RunFacts | None,
     *,
     match: Matches | None,
     resume: bool,
@@ -237,7 +236,7 @@ def _run(
     ):
         # Nobody else writes here: the journal is locked.
         if noted is not None:
-            facts.write_facts(store, noted)
+            earlier.write_facts(store, noted)
         remove_drafts(space.folder, age=0)
         for draft in (space.folder / records.FOLDER).rglob(".*.part"):
             draft.unlink()
@@ -294,7 +293,7 @@ def _run(
         if noted is not None:
             # What has no stamp is tried again by the next run.
             settled = sum(bool(journal.done[key][0]) for key in keys if key in journal.done)
-            facts.write_facts(store, replace(noted, done=settled))
+            earlier.write_facts(store, replace(noted, done=settled))
         seconds = time.monotonic() - start
         return Summary(store.name, len(items), known - len(failed), resumed, failed, seconds, known < len(items))
 

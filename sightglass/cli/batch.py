@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import history
-from sightglass.batch import accuracy, analysis, labels, output, proofs, report, runner, seals, table
-from sightglass.batch.earlier import facts
+from sightglass.batch import accuracy, analysis, earlier, labels, output, proofs, report, runner, seals, table
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.cli import options as cli
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sightglass.batch import Summary
-    from sightglass.batch.earlier.facts import RunOrigin
+    from sightglass.batch.earlier import RunOrigin
     from sightglass.batch.labelled.summary import EvaluationSummary
     from sightglass.cli.console import Progress
     from sightglass.history import UnsureAnswers
@@ -164,7 +163,7 @@ def batch(
     if options.continued is not None:
         origin, asked, options = _find_earlier(options.continued, options, context)
     elif source:
-        origin = facts.RunOrigin(
+        origin = earlier.RunOrigin(
             source=tuple(source), base=os.getcwd(), model=options.model, samples=options.num_samples
         )
     else:
@@ -214,7 +213,7 @@ def _find_earlier(
         if name not in ANEW and source is not None and source.name == "COMMANDLINE":
             what = "SOURCE" if name == "source" else parameter.opts[0]
             raise ModelProblem(f"--continue goes on as the run was begun: leave {what} out.")
-    found = facts.read_facts(output.at(folder))
+    found = earlier.read_facts(output.at(folder))
     if found is None:
         raise ModelProblem(f"There is no run to go on with in {folder}: give the folder of its results.")
     how = asdict(found.arguments)

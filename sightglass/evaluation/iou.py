@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.evaluation.average_precision import Estimate, average_classes, estimate, redraw
+from sightglass.evaluation.intervals import Estimate, average_classes, estimate, redraw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,7 +16,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import atomic_write
 from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
 from sightglass.evaluation.ground_truth import TrueBox
-from sightglass.explain.maps.cells import CELLS
+from sightglass.explain.maps.heatmap import CELLS
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightglass.common.files import csv_cells
+from sightglass.common.files import packing
 from sightglass.evaluation.box_matching import RIGHT, TYPES
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def list_rows(units: pd.DataFrame) -> list[Columns]:
 def write_csv(rows: Sequence[Columns]) -> bytes:
     """Return rows with the same keys as CSV; empty without rows."""
     file = io.StringIO(newline="")
-    csv_cells.write(file, [*rows[0]] if rows else [], rows)
+    packing.write(file, [*rows[0]] if rows else [], rows)
     return file.getvalue().encode()
 
 

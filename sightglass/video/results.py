@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import atomic_write, csv_cells, jsonable
+from sightglass.common.files import atomic_write, jsonable, packing
 from sightglass.explain.findings.diagnosis import UNSURE
 from sightglass.explain.phrases import describe_share, percent, plain_text, plural
 
@@ -257,7 +257,7 @@ def write_timeline(
 ) -> None:
     """Write `timeline.csv` and `timeline.json` (the facts, then the rows under `rows`), one row in memory at a time."""
     with atomic_write(folder / CSV) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        csv_cells.write(file, columns, rows())
+        packing.write(file, columns, rows())
     with atomic_write(folder / JSON) as draft, draft.open("w", encoding="utf-8") as file:
         head = json.dumps(jsonable(facts), indent=1)
         file.write(head[: head.rindex("}")].rstrip() + ',\n "rows": [')
@@ -324,7 +324,7 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurv
 
 def _rows(folder: Path) -> Iterator[dict[str, str]]:
     with (folder / CSV).open(encoding="utf-8", newline="") as file:
-        yield from csv_cells.read(file)
+        yield from packing.read(file)
 
 
 def read_facts(folder: Path) -> Json:

@@ -12,7 +12,7 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, both
 from sightglass.models.adapters.embedder import Embedded, Embedder, PreparedAdapter
-from sightglass.models.adapters.peaks import NUMBERS, read_peaks
+from sightglass.models.adapters.pixel_numbers import NUMBERS, read_peaks
 from sightglass.models.adapters.segmenter import is_map
 from sightglass.models.families.custom.classifier import FILLS, kind_of, record
 from sightglass.models.families.exported.runtimes import pad, pieces, read_labels, taken, tensors

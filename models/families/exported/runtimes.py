@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files import yaml_file
+from sightglass.common.files import packing
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.preprocess import MAX_CHANNELS
 
@@ -228,7 +228,7 @@ class OpenVino(Runtime):
         beside = path.with_name("metadata.yaml")
         if beside.is_file():
             try:
-                found = yaml_file.read_yaml(beside)
+                found = packing.read_yaml(beside)
             except (OSError, ValueError) as problem:
                 raise ModelProblem(f"{beside.name} cannot be read: {problem}.") from problem
             self.metadata = found if isinstance(found, dict) else {}

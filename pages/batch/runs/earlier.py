@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import asdict, replace
@@ -12,24 +13,24 @@ import streamlit as st
 
 from sightglass import examples
 from sightglass.batch import output
-from sightglass.batch.earlier.facts import read_facts
-from sightglass.batch.earlier.listing import list_runs
+from sightglass.batch.earlier import list_runs, read_facts
+from sightglass.batch.table import PARQUET
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.settings import settings
 from sightglass.components.choices import permitted_folders
+from sightglass.components.session import state
 from sightglass.components.session.history_store import exact
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture.source import find, spread
-from sightglass.pages.batch.job import BatchJob, OpenedJob, RunPlan
+from sightglass.pages.batch.job import Batch, BatchJob, OpenedJob, RunPlan
 from sightglass.pages.batch.source import MAX_PICTURES, Source
 
 if TYPE_CHECKING:
-    from sightglass.batch.earlier.facts import RunFacts
-    from sightglass.batch.earlier.listing import EarlierRun
+    from sightglass.batch.earlier import EarlierRun, RunFacts
 
 
 def choose() -> BatchJob | None:
@@ -160,3 +161,27 @@ def _find_source(facts: RunFacts) -> Source:
     if facts.origin.samples is not None:
         items = spread(items, facts.origin.samples)
     return Source(tuple(items), facts.name, str(path), facts.origin)
+
+
+RUNS = 40
+"""Finished batch runs that are offered, newest first."""
+
+
+def find_finished(file: str = PARQUET) -> list[Path]:
+    """Return the folders of finished batch runs, of this session and of this person's earlier ones; newest first.
+
+    `file`: what is in each of them.
+    """
+    found: dict[Path, float] = {}
+    job = state.of(Batch).job
+    places = [plan.folder for plan in job.plans] if job is not None and job.finished() else []
+    base = users.folder(settings().batches)
+    # The folder is missing until the first run.
+    with contextlib.suppress(OSError):
+        places += [path for path in base.iterdir() if path.is_dir()]
+    for place in places:
+        try:
+            found[place] = (place / file).stat().st_mtime
+        except OSError:
+            continue
+    return sorted(found, key=lambda place: -found[place])[:RUNS]

@@ -13,8 +13,8 @@ from sightglass.batch.accuracy import Share
 from sightglass.batch.labelled import pixels
 from sightglass.common.files import write_file
 from sightglass.evaluation import average_precision, iou, stored
-from sightglass.evaluation.average_precision import Estimate
 from sightglass.evaluation.errors import ErrorGroup, ErrorReport
+from sightglass.evaluation.intervals import Estimate
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv as write_csv
 

@@ -15,7 +15,7 @@ import streamlit as st
 
 from sightglass.common import logs
 from sightglass.common.errors import Problem, from_machine
-from sightglass.common.locations import PAGES
+from sightglass.common.style import PAGES
 from sightglass.components.session import links, state, url_state
 from sightglass.components.session.markdown import sentence
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation import average_precision
-from sightglass.evaluation.average_precision import Estimate
 from sightglass.evaluation.box_matching import RIGHT
-from sightglass.evaluation.intervals import Z, wilson
+from sightglass.evaluation.intervals import Estimate, Z, estimate, redraw, wilson
 from sightglass.evaluation.scorecard import MOST, TOLERANCE
 from sightglass.explain.phrases import listing, percent, plural
 
@@ -128,7 +127,7 @@ class Verdict:
     def gap(self) -> Estimate:
         """By how much the second model's AP or accuracy is above the first's, on the same redrawn pictures."""
         value = self.second.score.value - self.first.score.value
-        gap = average_precision.estimate(value, self.second.drawn - self.first.drawn)
+        gap = estimate(value, self.second.drawn - self.first.drawn)
         # Models that agree on all of few pictures may differ on others; after Bonett and Price (2012,
         # doi:10.3102/1076998611411915).
         half = Z * math.sqrt(2) / (len(self.second.evaluation.pictures) + 2)
@@ -264,7 +263,7 @@ def score(evaluation: Evaluation, facts: ModelFacts | None = None) -> ModelScore
     return ModelScore(
         evaluation,
         _share(int(right.sum()), len(right)),
-        average_precision.redraw(len(right), 0) @ right / max(len(right), 1),
+        redraw(len(right), 0) @ right / max(len(right), 1),
         facts,
         top5=_share(five, len(right)),
         speed=speed,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
-    from sightglass.evaluation.average_precision import Estimate
+    from sightglass.evaluation.intervals import Estimate
     from sightglass.evaluation.scorecard.card import ModelScore, Scorecard
 
 NOTHING = "–"

@@ -21,7 +21,7 @@ from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
-from sightglass.models.label_matching import match
+from sightglass.models.labels import match
 
 if TYPE_CHECKING:
     import threading

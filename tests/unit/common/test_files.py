@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sightglass.common.files import atomic_write, file_stem, write_file
-from sightglass.common.files.packaged import PHOTOGRAPHS, packaged_file, photograph, photographs
+from sightglass.common.files.packing import PHOTOGRAPHS, packaged_file, photograph, photographs
 
 
 def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:

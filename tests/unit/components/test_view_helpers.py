@@ -6,10 +6,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from streamlit import net_util
 
 from sightglass.components.choices import layer_picker, model_picker
-from sightglass.components.session import address, page
 from sightglass.components.views import comparisons, detections, snapshots
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
@@ -125,27 +123,3 @@ def test_models_are_named_by_size_where_they_are_sizes(ids: tuple[str, ...], wor
 )
 def test_the_verdict_says_who_finds_the_object(found: list[bool], words: str) -> None:
     assert comparisons.verdict(found, ["s", "m", "l"][: len(found)], "bus") == words
-
-
-def test_the_menu_of_the_page_shown_names_it_once() -> None:
-    titles = {"explore": "Explore", "topk": "Top-k"}
-    assert page.menu_name("Look", titles, "topk") == "**Look · Top-k**"
-    assert page.menu_name("Look", titles, "history") == "Look"
-    assert page.menu_name("History", {"history": "History"}, "history") == "**History**"
-
-
-@pytest.mark.parametrize(
-    ("host", "own", "said"),
-    [
-        ("localhost", "10.0.0.5", ["http://localhost:8501"]),
-        ("::1", "10.0.0.5", ["http://[::1]:8501"]),
-        ("0.0.0.0", "10.0.0.5", ["http://localhost:8501", "http://10.0.0.5:8501"]),
-        ("::", "127.0.0.1", ["http://localhost:8501"]),
-        (None, "10.0.0.5", ["http://localhost:8501", "http://10.0.0.5:8501"]),
-    ],
-)
-def test_addresses_are_those_to_type(
-    host: str | None, own: str, said: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(net_util, "get_internal_ip", lambda: own)
-    assert address.addresses(host) == said
