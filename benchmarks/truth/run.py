@@ -50,19 +50,23 @@ REDRAWN = {"demo-cls-s": 12, "demo-vit": 6, "demo-s": 4, "demo-detr": 6}
 """Pictures of each model of a study on whose maps weights are redrawn."""
 PACKAGES = ("torch", "ultralytics", "timm", "captum", "numpy")
 TRUTH = RESULTS / "truth.md"
-SECTIONS = ("scenes", "layers", "weights")
+TITLES = {
+    "scenes": "Where maps are right",
+    "layers": "Methods that name their own layer",
+    "weights": "Random weights",
+}
+"""Of the sections of truth.md, in their order."""
 
 
 def run(options: argparse.Namespace) -> Row:
     """Measure one section of truth.md; `--write` replaces it, and the figures that the product reads."""
     at = machine(1, "cpu", PACKAGES)
     parts, result = {"scenes": _scenes, "layers": _layers, "weights": _weights}[options.only](options)
-    # The section of the scenes is the page's first.
-    name = " --full" if options.only == "scenes" else f" --only {options.only}"
-    whole = page("Where maps are right", f"truth{name} --write", at | {"load_after": load()}, *parts)
+    name = "--full" if options.only == "scenes" else f"--only {options.only}"
+    whole = page(TITLES[options.only], f"truth {name} --write", at | {"load_after": load()}, *parts)
     if options.write:
         before = TRUTH.read_text(encoding="utf-8") if TRUTH.is_file() else ""
-        TRUTH.write_text(with_section(before, options.only, whole, SECTIONS), encoding="utf-8")
+        TRUTH.write_text(with_section(before, options.only, whole, [*TITLES]), encoding="utf-8")
     return {"machine": at, "report": whole, **result}
 
 
