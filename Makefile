@@ -15,11 +15,14 @@ help: ## what can be done here
 run: .venv/run ## install what is missing and open the dashboard
 	$(BIN)/streamlit run dashboard.py
 
-test: .venv/dev $(JS) ## everything: lint, types, unit, pages, browser
+test: .venv/dev $(JS) ## what every change must pass: lint, types, unit, pages, browser
 	$(BIN)/python tests/browser/provide.py
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(MAKE) --no-print-directory types & types=$$!; $(MAKE) --no-print-directory javascript && $(TESTS) && wait $$types
+	$(MAKE) --no-print-directory -j2 types javascript
+	$(TESTS)
 
+# Its processes share the work where there is no cache yet; an older mypy ignores that.
+types: export MYPY_NUM_WORKERS ?= auto
 types: $(TYPED)
 	$(BIN)/mypy
 
@@ -31,11 +34,14 @@ quick: .venv/dev ## unit tests in Python and JavaScript: no browser, no pages
 	if command -v node >/dev/null; then node --test tests/js/*.test.js; else echo "JavaScript unit tests skipped: there is no node here."; fi
 	$(TESTS) tests/unit
 
-weights: .venv/dev ## the tests that need real weights, in the folders that SIGHTGLASS_WEIGHTS names
-	$(TESTS) -m 'weights and not slow'
+slow: .venv/dev ## after make test: documented blocks, installation, faults, fuzzing, real weights, more model families
+	$(TESTS) -m '(slow or weights) and not release'
 
-slow: .venv/dev ## the slow tests, run once before a release
-	$(BIN)/python -m pytest -m slow
+weights: .venv/dev ## the tests that need real weights, in the folders that SIGHTGLASS_WEIGHTS names
+	$(TESTS) -m 'weights and not release'
+
+release: .venv/dev ## tests that take minutes each, once before a release
+	$(BIN)/python -m pytest -m release
 
 check: .venv/dev ## lint and types only
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(MAKE) --no-print-directory types
@@ -50,6 +56,9 @@ docs: .venv/dev ## the documentation as a site in build/site, which the dashboar
 
 bench: .venv/dev ## what is fast, measured against the peers
 	$(BIN)/python -m benchmarks speed
+
+examples: .venv/dev ## the results that pages show as examples, made anew: minutes
+	$(BIN)/python -m training.examples
 
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock'
 # uv reads no settings of pip: an index of your own goes into UV_INDEX_URL.
@@ -86,4 +95,4 @@ $(TYPED): sightglass explain models pages dashboard.py
 $(JS): tests/js/package.json
 	npm --prefix tests/js install --silent >/dev/null 2>&1 && touch $@ || echo "JavaScript not checked: there is no npm here, or it could not fetch ESLint and TypeScript."
 
-.PHONY: help run test types javascript quick weights slow check format docs bench lock audit sbom
+.PHONY: help run test types javascript quick slow weights release check format docs bench examples lock audit sbom

@@ -54,7 +54,7 @@ MENU = {
         "trust": (
             "Trust",
             "fact_check",
-            "Whether one map of your picture deserves trust: scrambled weights, small changes, other methods, a patch.",
+            "Whether one map of your picture deserves trust: scrambled weights, and small changes of the picture.",
         ),
         "whatif": (
             "What if",
@@ -72,11 +72,6 @@ MENU = {
             "Errors",
             "rule",
             "Labelled pictures: where a model goes wrong, how often, and why.",
-        ),
-        "watch": (
-            "Watch",
-            "monitoring",
-            "A model in use: its confidence over time, where it looks, what has changed, and the worst cases.",
         ),
     },
     "Show": {
@@ -100,7 +95,7 @@ MENU = {
         "history": ("History", "bookmarks", "What you saved: search, annotate and compare it; no model runs."),
     },
     "Models": {
-        "models": ("Models", "deployed_code", "What is here, how large and how fast; add your own from a file."),
+        "models": ("Models", "deployed_code", "What is here, and how large; add your own from a file."),
     },
 }
 """The menus of the bar in their order, each with its pages: their addresses, titles, icons and help texts."""
@@ -110,26 +105,27 @@ if script_context() is None:
     from starlette.middleware import Middleware
 
     from sightglass.api import routes
-    from sightglass.api.security.door import Door
+    from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
     from sightglass.api.server import startup
     from sightglass.components.choices import import_ahead
-    from sightglass.components.session import links, provider, signed_in
+    from sightglass.components.session import links, signed_in
 
     try:
-        startup.prepare(st.get_option("server.address"))
-        provider.check()
+        startup.prepare(st.get_option("server.address"), oidc=signed_in.is_configured())
     except SettingProblem as problem:
         sys.exit(str(problem))
     prepare_server(links.miss_page)
     signed_in.install()
-    base = provider.base_path()
-    door = Middleware(Door, base=base, provider=provider, is_named=provider.is_named_site)
-    app = st.App(__file__, routes=routes(base=base), middleware=[door], lifespan=import_ahead.serving)
+    base = signed_in.base_path()
+    middleware = [
+        Middleware(SecurityHeaders, PAGES),
+        Middleware(AuthMiddleware, base=base, dashboard=signed_in),
+    ]
+    app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
 else:
     from sightglass.common import removed
     from sightglass.components.session import links, signed_in
     from sightglass.components.session.markdown import escape
-    from sightglass.components.tour import tour
     from sightglass.components.widgets import page_title
 
     def to_explore() -> None:
@@ -138,7 +134,7 @@ else:
 
     def make_page(name: str, title: str, icon: str, help: str) -> StreamlitPage:
         return st.Page(
-            page.script(name),
+            signed_in.sign_out if name == signed_in.SIGN_OUT else page.script(name),
             title=title,
             icon=f":material/{icon}:",
             # Leaves /explore free: the default page answers at / only, whatever it is called.
@@ -180,8 +176,8 @@ else:
         found = st.navigation({"": hidden, **menus}, position="top", expanded=True)
         return found, next((name for name in pages if pages[name] is found), "explore")
 
-    with signed_in.running() as user:
-        menu_of_all = MENU | signed_in.menu(user, MENU)
+    with signed_in.running():
+        menu_of_all = MENU | signed_in.menu()
         pages = {name: make_page(name, *about) for group in menu_of_all.values() for name, about in group.items()}
         # Streamlit says which page is wanted only when it is given the bar: at first it is drawn for the page before.
         before = state.of(state.Navigation).page or "explore"
@@ -193,7 +189,5 @@ else:
         # The name takes no place, and no gap.
         with st.container(gap=None):
             page_title(pages[shown].title, links=[menu for menu, group in menu_of_all.items() if len(group) == 1])
-            if shown == "explore":
-                tour()
             with st.container():
                 current.run()

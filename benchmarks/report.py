@@ -1,13 +1,11 @@
-"""Shared parts of reports: machine, tables, goals, one file.
-
-Several commands write into the file.
-"""
+"""Shared parts of reports: the machine, tables, goals."""
 
 from __future__ import annotations
 
 import logging
 import os
 import platform
+import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -19,22 +17,11 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from benchmarks.bootstrap import Interval
-
 LOGGER = logging.getLogger(__name__)
 Row = dict[str, Any]
-FOLDER = Path(__file__).parent
-DETECTORS, RESULTS = FOLDER / "DETECTORS.md", FOLDER / "RESULTS.md"
-SECTIONS = (
-    ("pointing", "parts", "default", "detect"),
-    ("viewer", "prove", "truth"),
-    ("why", "regions"),
-    ("live", "video"),
-    ("long", "hour", "small"),
-    ("load", "memory-long"),
-    ("scenes", "segmentation", "alignment", "measures", "findings", "scrambled", "newer", "queries", "regression"),
-)
-"""Commands that write one file together, in the order of their sections."""
+Interval = tuple[float, float, float]
+"""A mean and the ends of its 95 % interval."""
+RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "torchvision", "timm", "grad-cam", "torchcam", "captum", "numpy")
 FAILED = "could not be measured"
 
@@ -48,6 +35,7 @@ def machine(threads: int, device: str, packages: Sequence[str] = PACKAGES) -> Ro
         "load": load(),
         "system": f"{platform.system()} {platform.machine()}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": _commit(),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
     }
 
@@ -63,6 +51,14 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+def _commit() -> str:
+    try:
+        command = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -70,10 +66,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def page(title: str, command: str, at: Row, *parts: str, note: str = "") -> str:
+def page(title: str, command: str, at: Row, *parts: str) -> str:
     """Return a whole report that `python -m benchmarks <command>` writes; `at`: the machine."""
-    written = f"Written by `python -m benchmarks {command}`; do not edit by hand.{note}"
-    return "\n\n".join((f"# {title}", written, where(at), *parts)) + "\n"
+    first = f"Made by `python -m benchmarks {command}` at commit `{at['commit']}`."
+    return "\n\n".join((first, f"# {title}", where(at), *parts)) + "\n"
 
 
 def section(line: Row, table: Callable[[Row], Iterable[str]]) -> list[str]:
@@ -128,12 +124,12 @@ def _goals(line: Row) -> list[tuple[str, ...]]:
         return [(line["title"], f"{FAILED}: {line['failed'].replace('|', '/')}", "", "**miss**")]
     return [
         (
-            one["goal"],
-            number(one["result"], one["unit"]),
-            f"{'at least' if one['least'] else 'at most'} {number(one['limit'], one['unit'])}",
-            "pass" if one["met"] else "**miss**",
+            goal["goal"],
+            number(goal["result"], goal["unit"]),
+            f"{'at least' if goal['least'] else 'at most'} {number(goal['limit'], goal['unit'])}",
+            "pass" if goal["met"] else "**miss**",
         )
-        for one in line["goals"]
+        for goal in line["goals"]
     ]
 
 
@@ -145,18 +141,13 @@ def number(value: float, unit: str) -> str:
     return f"{value:.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
 
 
-def ends(found: Interval) -> str:
-    return f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
+def ends(interval: Interval) -> str:
+    return f"{interval[0]:.2f} [{interval[1]:.2f}, {interval[2]:.2f}]"
 
 
-def differences(found: Mapping[str, Interval], names: Mapping[str, str]) -> str:
+def differences(intervals: Mapping[str, Interval], names: Mapping[str, str]) -> str:
     """Return differences and their intervals; `names` are those of the measures."""
-    return ", ".join(f"{names[key]} {at:+.2f} [{low:+.2f}, {high:+.2f}]" for key, (at, low, high) in found.items())
-
-
-def means(row: Mapping[str, Any], measures: Iterable[str], names: Mapping[str, str]) -> str:
-    """Return the means of a row, which has an interval for each measure."""
-    return ", ".join(f"{names[measure]} {row[measure][0]:.2f}" for measure in measures)
+    return ", ".join(f"{names[key]} {at:+.2f} [{low:+.2f}, {high:+.2f}]" for key, (at, low, high) in intervals.items())
 
 
 def times(lines: Sequence[Row], digits: int = 1) -> str:
@@ -177,19 +168,17 @@ def grid(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
 
 
-def with_section(path: Path, name: str, text: str) -> str:
-    """Return a shared file's text with the section of one command replaced."""
-    before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    order = next(names for names in SECTIONS if name in names)
-    sections = {one: _between(before, one, order) for one in order} | {name: text}
-    return "\n".join(f"{_mark(one)}{sections[one]}" for one in order if sections[one])
+def with_section(before: str, name: str, text: str, order: Sequence[str]) -> str:
+    """Return a report's text with the section of this name replaced; `order`: the names of all sections."""
+    sections = {each: _between(before, each, order) for each in order} | {name: text}
+    return "\n".join(f"{_mark(each)}{sections[each]}" for each in order if sections[each])
 
 
 def _mark(name: str) -> str:
     return f"<!-- {name} -->\n"
 
 
-def _between(text: str, name: str, order: tuple[str, ...]) -> str:
+def _between(text: str, name: str, order: Sequence[str]) -> str:
     _, _, after = text.partition(_mark(name))
     ends = [at for other in order if other != name and (at := after.find(_mark(other))) >= 0]
     return after[: min(ends, default=len(after))].rstrip("\n") + "\n" if after else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -12,9 +13,10 @@ import cv2
 import numpy as np
 from scipy.stats import binomtest
 
-from benchmarks.classifiers.why import drawn
-from benchmarks.report import FOLDER, Row, grid, machine, page
-from sightglass.common.files.packaged import photographs
+from benchmarks.report import Row, grid, machine, page
+from benchmarks.timing import SEED
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files.packing import photographs
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.faithfulness.randomised import copy_resident, redrawn, stages
@@ -29,7 +31,8 @@ from sightglass.models.demo import scenes
 from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import argparse
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
 
     Map = NDArray[np.float32]
 
-OUT = FOLDER / "VERDICT.md"
 MODELS = ("demo-cls-s", "demo-vit", "demo-s", "efficientnet-lite0", "yolo11n", "yolo26n", "yolox_nano")
 PICTURES = 40
 FIRST_SCENE = 500_000
@@ -88,12 +90,12 @@ class Case:
         return replace(self.explanation, heatmaps=(replace(heatmap, at_input=at_input, uncut=None),))
 
 
-def verdict(models: Sequence[str], folder: Path | None, most: int | None) -> Row:
+def run(options: argparse.Namespace) -> Row:
     """Test maps of drawn scenes, and of the photographs in a folder or else of the bundled ones."""
-    most = most or PICTURES
     return {
         "machine": machine(1, "cpu", ("torch", "timm", "ultralytics", "numpy")),
-        "models": [_measure(model, folder, most) for model in models or MODELS],
+        "models": [_measure(model, options.dataset, options.count) for model in options.models or MODELS],
+        "complete": bool(options.dataset) and not options.models and options.count >= PICTURES,
     }
 
 
@@ -150,9 +152,18 @@ def _pictures(model: str, folder: Path | None, most: int) -> Iterator[object]:
         for number in itertools.count(FIRST_SCENE):
             yield scenes.draw(scenes.sample(number, task=task, held_out=True)).pixels
     elif folder is not None:
-        yield from drawn(folder, 10 * most)
+        yield from _draw(folder, 10 * most)
     else:
         yield from photographs().values()
+
+
+def _draw(folder: Path, most: int) -> list[Path]:
+    """Return at most this many photographs of a folder, the same ones every time."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not files:
+        raise ModelProblem(f"There is no photograph in {folder}: name a folder of JPEG or PNG files.")
+    random.Random(SEED).shuffle(files)
+    return files[:most]
 
 
 def _maps(case: Case, before: Map | None, number: int) -> Iterator[tuple[str, Map | None]]:
@@ -204,15 +215,8 @@ def _scrambled(case: Case, number: int) -> Map:
 
 
 def markdown(result: Row) -> str:
-    """Return VERDICT.md."""
-    texts = [_of_model(model) for model in result["models"]]
-    return page(
-        "How often a verdict is right",
-        "verdict --dataset FOLDER",
-        result["machine"],
-        "## What follows\n\n" + "\n".join(f"- {_goal(model)}" for model in result["models"]),
-        *texts,
-        note=" A map is **supported** where its effect is larger than those of the middle of the picture, of the map "
+    how = (
+        "A map is **supported** where its effect is larger than those of the middle of the picture, of the map "
         f"itself mirrored and moved, and of at least {OTHERS - ALLOWED} of {OTHERS} maps that the model drew of other "
         "pictures (`explain/faithfulness/support.py`). The effect: the log-odds of the answer with only the map's "
         f"strongest {', '.join(f'{share:.0%}' for share in SHARES)} kept, minus those with them hidden, the mean over "
@@ -222,7 +226,15 @@ def markdown(result: Row) -> str:
         "answers exclude each other. In brackets the 95 % interval (Wilson). The test asks whether the places matter "
         "to the answer, not whether the map is about this class: where the maps of all classes lie on the one thing "
         "that is there, they are supported about as often. The last two columns are of a seal's second mark, which "
-        f"asks at {SHOWN:.0%} alone, in at most 52 passes.",
+        f"asks at {SHOWN:.0%} alone, in at most 52 passes."
+    )
+    return page(
+        "How often a verdict is right",
+        "verdict --dataset FOLDER",
+        result["machine"],
+        how,
+        "## What follows\n\n" + "\n".join(f"- {_goal(model)}" for model in result["models"]),
+        *(_of_model(model) for model in result["models"]),
     )
 
 

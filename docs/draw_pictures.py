@@ -45,7 +45,6 @@ PAGES = {
 SCREENS = {
     "errors": ("errors", "text=/^Demo-s misses/i"),
     "history": ("history", "text=examples to try"),
-    "monitoring": ("watch", r"text=/^6\d pictures/"),
     "own-models": ("models", ".models .row"),
     "scorecard": ("scorecard", "text=/^(Ship|Do not ship|Whether)|cannot be told/"),
 }

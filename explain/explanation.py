@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
-    from sightglass.explain.findings.finding import Finding
+    from sightglass.explain.findings import Finding
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.proof.seal import Seal
     from sightglass.models.geometry import ModelInput

@@ -197,7 +197,7 @@ class Adapter:
     """Sentences that belong to each of its explanations."""
 
     gradients: bool = True
-    """Whether it has layers and gradients; False for a model that only answers (some exported files, a service)."""
+    """Whether it has layers and gradients; False for a model that only answers (some exported files)."""
     batch: int | None = None
     """Pictures that one pass takes; None: any number."""
     splits_batches: bool = False
@@ -326,7 +326,7 @@ class Adapter:
         """Choose target layers where the catalogue names none: the last map, or what the last attention reads.
 
         After that a token no longer stands for its own place alone, and where one token is the answer (CLS) no other
-        gets a gradient. benchmarks/TRANSFORMERS.md has the figures.
+        gets a gradient. benchmarks/results/2026-11-20-transformers.md has the figures.
         """
         read = [layer for layer in layers if layer.read_by]
         return ((read or layers)[-1].path,)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common import users
+from sightglass.common import removed, users
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, did_you_mean
 from sightglass.common.settings import settings
 from sightglass.models.catalog_tables import FAMILY, MODEL, SHARED, TOP, check
@@ -34,8 +34,6 @@ LOGGER = logging.getLogger(__name__)
 PACKAGED = Path(__file__).with_name("catalog.toml")
 TEXT_ENCODER = "ViT-B-32.pt"
 """CLIP's text encoder, which YOLO-World needs for words: among the operator's files it is not a model of its own."""
-ONLY_ANSWER = ("exported", "http_service")
-"""Loaders of models that may have no layers and gradients, without which most methods do not work."""
 EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
 """Extensions of exported models; OpenVINO's may also be in a folder of their own."""
 SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
@@ -163,7 +161,7 @@ def _log(sentences: tuple[str, ...]) -> None:
 
 def available(model: ModelSpec) -> bool:
     """Return whether the model's weights are on this machine, by names of files alone."""
-    return model.untrained or model.endpoint is not None or weights.find(model) is not None
+    return model.untrained or weights.find(model) is not None
 
 
 def _tables() -> list[Path]:
@@ -268,6 +266,8 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
 
 
 def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> ModelSpec:
+    if isinstance(table, dict) and (words := removed.LOADERS.get(str(table.get("loader")))):
+        raise ModelProblem(f'{path.name}: [model."{model_id}"] {words}')
     check(path, f'[model."{model_id}"]', table, MODEL, needed=() if before else ("loader",))
     if "loader" in table:
         # Another model under a known name inherits nothing from it.
@@ -279,11 +279,10 @@ def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> 
         row.setdefault("megabytes", None)
     if "weights" in row and row["weights"].outputs:
         row.setdefault("task", "regress")
-    if "endpoint" in row:
-        row.setdefault("task", "detect")
     if "loader" in row:
         row["loader"] = current_name(row["loader"])
-    if row.get("loader") in ONLY_ANSWER and row.get("task", "classify") == "detect":
+    # It may have no layers and gradients, without which most methods do not work.
+    if row.get("loader") == "exported" and row.get("task", "classify") == "detect":
         row.setdefault("method", "drise")
     if ".py:" in row.get("arch", ""):
         row["arch"] = str(path.parent / Path(row["arch"]).expanduser())

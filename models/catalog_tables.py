@@ -35,7 +35,7 @@ SHARED = {key: _ROW[key] for key in _BOTH.split(" ")} | {"arch": (str, dict)}
 """Keys of a family that hold for all of its models, and that a model may have too, with the kinds of their values."""
 TOP = {"family": (list,), "model": (dict,)}
 FAMILY = {**SHARED, "name": (str,), "sizes": (dict,), "files": (dict,), "megabytes": (dict,)}
-MODEL = {**SHARED, **{key: _ROW[key] for key in ("family", "size", "arch", "endpoint", "megabytes")}}
+MODEL = {**SHARED, **{key: _ROW[key] for key in ("family", "size", "arch", "megabytes")}}
 
 
 def read_outputs(given: Any) -> tuple[OutputTable, ...]:

@@ -35,7 +35,7 @@ class Geometry:
     scale: tuple[float, float]
     offset: tuple[float, float]
     cell_offsets: tuple[CellOffset, ...] = ()
-    """Of layers where it was measured (`python -m benchmarks alignment`); all others are drawn on an even grid."""
+    """Of layers where it was measured (benchmarks/results/2026-11-24-alignment.md); others have an even grid."""
 
     columns: int = 1
     """Pictures that are side by side in it, each with its own half of every layer's grid."""

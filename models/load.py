@@ -23,7 +23,6 @@ FAMILIES = Path(__file__).with_name("families")
 FORMER_NAMES = {
     "clip_models": "clip",
     "demo_models": "demo",
-    "endpoint": "http_service",
     "keras_models": "keras",
     "own_models": "custom",
     "promptsg_models": "promptsg",

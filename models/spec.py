@@ -11,7 +11,7 @@ Task = Literal["classify", "multilabel", "detect", "embed", "regress", "segment"
 TASKS: tuple[Task, ...] = get_args(Task)
 METHOD, AREA_METHOD = "gradcam", "hirescam"
 """Methods of models whose tables state none: of those with one answer a picture, and with one a pixel. Of regions
-HiResCAM finds the cause most often (`python -m benchmarks truth --segmentation`)."""
+HiResCAM finds the cause most often (benchmarks/results/2026-11-24-truth-segmentation.md)."""
 
 
 class Table:
@@ -201,30 +201,6 @@ class WhyTable(Table):
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointTable(Table):
-    """`endpoint`: an HTTP service that detects."""
-
-    url: str
-    send: str = "multipart"
-    """`multipart` (a form with one file), `raw` (the picture is the body), or `json` (base64 text under a key)."""
-    field: str = "file"
-    """The form's or the JSON's name for the picture."""
-    format: str = "jpeg"
-    boxes: str = "xyxy"
-    """Meaning of a box's four numbers; in a dict its keys say it, but for whether x, y is a corner or the centre."""
-    normalised: bool = False
-    """Whether boxes are shares of the picture's sides, and not pixels of the picture that was sent."""
-    timeout: float = 20.0
-    """Seconds for one whole answer."""
-    at_once: int = 4
-    """Concurrent requests."""
-    size: int = 640
-    """Maximum pixels of the longer side of a picture that is sent."""
-    token_env: str = ""
-    """Name of the environment variable that holds a bearer token."""
-
-
-@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One row of the catalogue."""
 
@@ -254,8 +230,6 @@ class ModelSpec:
     """Where the architecture comes from: its paper or its repository."""
     megabytes: float | None = None
     """About how large the file of its weights is to download, in MB of 1,000,000 bytes; None: not known, or no such."""
-    endpoint: EndpointTable | None = None
-    """Of a model behind an address: how it is asked."""
 
     @property
     def name(self) -> str:

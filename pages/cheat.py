@@ -49,7 +49,6 @@ YOURS = (
         "photo_library",
         "Explain many. A class whose mean map is hot away from the objects may be recognised by a shortcut.",
     ),
-    ("watch", "Watch", "monitoring", "Watch it in use: pictures with most of the evidence along the edges are logged."),
 )
 """Page, title, icon, and what to look for there."""
 ADD = "sightglass models add leaf.pth --image leaf.jpg"
@@ -116,7 +115,7 @@ def _yours(story: str) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         st.markdown(
-            "A model that relies on a shortcut can be right on every picture of its test set. Three places to look for "
+            "A model that relies on a shortcut can be right on every picture of its test set. Two places to look for "
             "one:"
         )
         for name, label, icon, words in YOURS:

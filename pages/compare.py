@@ -7,7 +7,6 @@ from itertools import combinations
 import pandas as pd
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.components import saving, seal
 from sightglass.components.choices import model_picker, sidebar
@@ -20,8 +19,8 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.session.state import Choices
 from sightglass.components.viewer import Pane
 from sightglass.components.views import exports, panels, tables
+from sightglass.explain.comparison.detections import largest, same_target
 from sightglass.explain.comparison.models import Comparison
-from sightglass.explain.comparison.same_target import largest, same_target
 from sightglass.explain.findings.diagnosis import answer
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, describe_score, listing, percent, plural
@@ -72,8 +71,6 @@ def compare() -> None:
 def _models(chosen: ModelSpec) -> list[ModelSpec]:
     """Choose two to four models: at first the sizes of the sidebar's family."""
     every, widgets, here = catalog.catalog(), st.session_state, model_picker.menu()[1]
-    if not users.may_save():
-        every = {key: spec for key, spec in every.items() if key in here or key == chosen.id}
     if url_state.memory("models-of") not in (None, chosen.family):
         widgets["models"] = _sizes(chosen)
     url_state.keep("models-of", chosen.family)
@@ -93,9 +90,7 @@ def _models(chosen: ModelSpec) -> list[ModelSpec]:
             select_all=False,
             key="models",
             max_selections=MAX_MODELS,
-            help="Any models of the catalogue; those to download are fetched first."
-            if users.may_save()
-            else "Any models that are on this machine.",
+            help="Any models of the catalogue; those to download are fetched first.",
         )
     url_state.keep("models", ids, _sizes(chosen), name="models")
     return [every[key] for key in ids]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.components import live as canvas
 from sightglass.components import seal
 from sightglass.components.choices import sidebar
@@ -19,7 +18,7 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import snapshots
 from sightglass.explain.methods import METHODS
-from sightglass.live import choice
+from sightglass.live import look
 
 if TYPE_CHECKING:
     from sightglass.components.live import LiveFrame
@@ -61,7 +60,7 @@ def live() -> None:
         options["preprocessing"] = "half"
     watched = state.of(WatchedFrames)
     watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
-    saves = _own_machine() and users.may_save()
+    saves = _own_machine()
     canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=saves)
     if (frozen := state.of(canvas.LiveVisit).frozen) is not None:
         _seal(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
@@ -77,7 +76,7 @@ def _headline(choices: Choices) -> str:
 
 def _method(choices: Choices, explainer: Explainer) -> str:
     """Return the chosen method, or the model's own where that one is too slow for a camera."""
-    method = choice.quick(explainer.model, choices.method)
+    method = look.quick(explainer.model, choices.method)
     if method != choices.method:
         st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
     return method

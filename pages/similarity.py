@@ -11,22 +11,21 @@ import streamlit as st
 
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.settings import MIB
-from sightglass.components import saving, seal, streamlit_internals
+from sightglass.components import saving, streamlit_internals
 from sightglass.components.choices import gallery_picker, model_picker, sidebar
 from sightglass.components.patches import draw_patches
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, state, url_state
-from sightglass.components.session.jobs import explain_job, seal_job
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
-from sightglass.components.viewer import Map, Pane
-from sightglass.components.views import exports, panels, similar
+from sightglass.components.views import exports, similar
 from sightglass.components.widgets import Row, rows
 from sightglass.explain import methods
 from sightglass.explain.evidence import cache
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.picture import image
-from sightglass.explain.similarity import difference, patches, ranking
+from sightglass.explain.similarity import patches, ranking
 from sightglass.explain.similarity import similarity as pair_similarity
 from sightglass.export import similarity_files
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
     from sightglass.explain.rendering.style import Unseen
-    from sightglass.explain.similarity.difference import SetApart
     from sightglass.explain.similarity.patches import PatchColours, PatchGrid
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import Similarity
@@ -76,19 +74,12 @@ def similarity() -> None:
             _patches(choices, explainer, ranking)
             _notes(ranking, None, instead)
             return
-        if lens == "apart":
-            title.markdown(f"## What sets {escape(shorten(choices.image.name, 28, 8))} apart")
-            if (apart := _apart(choices, explainer, ranking)) is not None:
-                title.markdown(f"## {escape(apart.words)}")
-            _notes(ranking, None, instead)
-            return
         left, right = st.columns([3, 1], gap="medium")
         with right:
             chosen = _list(ranking)
         found = _compare(choices, explainer, ranking, chosen, of)
         with left:
             similar.maps(found, key="pairs")
-            _seal(explainer, found)
             actions = st.container(horizontal=True, vertical_alignment="center")
         # Needs passes of its own the first time: the maps come first.
         context = _context(choices, explainer, found)
@@ -135,13 +126,12 @@ def _lens() -> str:
     return url_state.widget(
         st.segmented_control,
         "What is compared",
-        {"pair": "Pictures", "patches": "Patches", "apart": "Group"},
+        {"pair": "Pictures", "patches": "Patches"},
         "pair",
         key="similarity-lens",
         name="parts",
         label_visibility="collapsed",
-        help="Pictures: what makes two similar. Patches: in colours, and which others are like the one you click. "
-        "Group: what sets yours apart from the pictures most like it.",
+        help="Pictures: what makes two similar. Patches: in colours, and which others are like the one you click.",
     )
 
 
@@ -216,15 +206,6 @@ def _compare(choices: Choices, explainer: Explainer, ranking: Ranking, place: in
     return found
 
 
-def _seal(explainer: Explainer, found: Similarity) -> None:
-    """Draw the seal of the query's map: the page has no panel with the whole tests."""
-    if found.state == "ok":
-        from sightglass.explain.similarity.seal import seal_pair
-
-        name = found.query.image.name
-        seal.draw_marks([seal_job.Sealable(name, name, found.seal_key, partial(seal_pair, explainer, found))])
-
-
 def _context(choices: Choices, explainer: Explainer, found: Similarity) -> Context:
     with st.spinner("Comparing unrelated pictures…", show_time=False):
         return ranking.context(explainer, choices.image, other=found.gallery.image, **_preprocessing(choices))
@@ -268,45 +249,6 @@ def _patches(choices: Choices, explainer: Explainer, ranking: Ranking) -> None:
     grids, colours = state.latest("patches", key, make)
     digest = hashlib.sha256(repr(key).encode()).hexdigest()[:12]
     draw_patches(grids, colours, key=f"patches-{digest}")
-
-
-def _apart(choices: Choices, explainer: Explainer, ranking: Ranking) -> SetApart | None:
-    """Draw what sets the picture apart from those that are most like it, and return it; None without a group."""
-    if len(ranking.hits) < difference.FEWEST:
-        st.caption("One picture is no group: give at least two under :material/photo_library: *Against*.")
-        return None
-    layers = tuple(choices.options.get("layers") or ())
-    hits = ranking.hits[: difference.MOST]
-    network = explainer.resident.adapter.weights_sha256, explainer.model.row
-    pictures = ranking.query.sha256, ranking.query.name, tuple(hit.item.stamp for hit in hits)
-
-    def make() -> SetApart:
-        with explain_job.spinner(explainer):
-            opened = [hit.item.open() for hit in hits]
-            return difference.set_apart(explainer, ranking.query, opened, layers=layers, **_preprocessing(choices))
-
-    found = state.latest("apart", (*network, *pictures, layers, str(_preprocessing(choices))), make)
-    apart, (raw,) = found.picture, found.picture.raw
-    # An empty map is empty on every scale.
-    heat = Map(
-        apart.image.name,
-        "",
-        apart.signed,
-        apart.geometry.extent,
-        apart.seen,
-        raw=(0.0, max(0.0, float(raw.max()))),
-        cells=(raw.shape[0], raw.shape[1]),
-        text=found.words,
-    )
-    left, right = st.columns([3, 1], gap="medium")
-    with left:
-        line = "Hot places differ from what the others have in common, more than those differ among themselves."
-        panels.show(apart.image, [Pane(maps=(heat,))], key="viewer-apart", line=line)
-    with right:
-        st.markdown("### What the map means")
-        st.caption(difference.MEASURED)
-        st.caption(f"By DiffCAM at {escape(found.layer)}.")
-    return found
 
 
 def _strip(choices: Choices, explainer: Explainer, ranking: Ranking, of: str) -> None:

@@ -1,4 +1,4 @@
-"""Trust: four tests of one map."""
+"""Trust: whether a map depends on the model, and holds still."""
 
 from __future__ import annotations
 
@@ -52,8 +52,6 @@ def trust() -> None:
                 slides.button("trust", draft, [(explanation, index)])
                 slides.draw_added_link("trust")
         map_tests.draw_stability(explanation, index)
-        map_tests.draw_choice(explanation, index)
-        map_tests.draw_flip(explanation, index)
 
 
 def _explain(choices: Choices, explainer: Explainer, title: page.Title) -> Explanation | None:

@@ -17,7 +17,7 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
 from sightglass.components.views import charts, exports, panels
-from sightglass.explain.comparison.same_target import same_target
+from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score
 from sightglass.explain.picture import image as picture_image

@@ -6,6 +6,7 @@ import atexit
 import gc
 import importlib.util
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -23,27 +24,18 @@ os.environ.setdefault("SIGHTGLASS_OFFLINE", "1")
 # Spinning threads on a shared machine make the tests ten times slower, see sightglass/components/session/page.py.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("YOLO_OFFLINE", "1")
-for kept in ("CLIPS", "HEATMAPS", "HISTORY", "MONITOR", "OWN_MODELS", "PEOPLE"):
+for kept in ("CLIPS", "HEATMAPS", "HISTORY", "OWN_MODELS"):
     if f"SIGHTGLASS_{kept}" not in os.environ:
         # No test writes to what the person who runs it has kept.
         folder = tempfile.mkdtemp(prefix=f"sightglass-{kept.lower()}-")
-        os.environ[f"SIGHTGLASS_{kept}"] = os.path.join(folder, "people.sqlite3") if kept == "PEOPLE" else folder
+        os.environ[f"SIGHTGLASS_{kept}"] = folder
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 # What nobody holds any more is let go of at the end, where libraries count what they have left.
 atexit.register(gc.unfreeze)
 
-SLOWEST = (
-    "browser",
-    "pages",
-    "test_docs.py",
-    "test_ray.py",
-    "cli",
-    "benchmarks",
-    "test_elsewhere.py",
-    "test_install.py",
-)
+SLOWEST = ("browser", "pages", "cli", "families")
 """Folders and files of tests, the slowest first; what is not named takes less time than any of them."""
 
 
@@ -133,6 +125,15 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError("--device cuda: PyTorch sees no GPU on this machine; leave it out, or give cpu.")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out a file whose tests are all left out, as each process would import the libraries that it needs."""
+    left_out = [mark for mark in ("slow", "release") if f"not {mark}" in (config.option.markexpr or "")]
+    if not left_out or not collection_path.name.startswith("test_") or collection_path.suffix != ".py":
+        return None
+    marks = re.search(r"^pytestmark = .*$", collection_path.read_text("utf-8"), re.MULTILINE)
+    return bool(marks and any(f"pytest.mark.{mark}" in marks[0] for mark in left_out)) or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that take longest, so that several processes end at about the same time."""
     items.sort(
@@ -171,20 +172,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if len(sys.modules) > _APART["modules"] + 100:
         gc.collect()
         set_apart()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give all browser tests to one process: they need one server with its models, and wait more than they compute."""
-    if config.getoption("dist") != "loadfile":
-        return None
-    from xdist.scheduler import LoadFileScheduling
-
-    class Scheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
-
-    return Scheduling(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -11,11 +11,11 @@ BESIDE = ("dashboard", "explain", "models", "pages")
 
 
 ORDER = (
-    ("browser", "common"),
+    ("browser", "common", "examples"),
     ("models",),
     ("explain",),
-    ("export", "evaluation", "batch", "history", "monitor", "video", "live", "deck", "pack"),
-    ("callbacks", "components", "api"),
+    ("export", "evaluation", "batch", "history", "video", "live", "deck"),
+    ("components", "api"),
     ("cli",),
     ("pages",),
     ("dashboard",),

@@ -65,8 +65,8 @@ TAIL = """
 
 `python -m training.train demo-s` (of `demo-seg` `training.segmentation`, of
 `demo-regress` `training.regression`, of `demo-detr` `training.detr`) draws the scenes, trains on one thread, and
-writes weights and card; `--seed` takes another seed, `--quick` a minute. [TRUTH.md](../benchmarks/TRUTH.md) says which
-methods find the deciding pixels.
+writes weights and card; `--seed` takes another seed, `--quick` a minute.
+[truth.md](../benchmarks/results/truth.md) says which methods find the deciding pixels.
 """
 
 

@@ -13,10 +13,8 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from benchmarks.api.clients import BOUNDARY, LIMIT, form
 from benchmarks.load.pictures import digest
-from benchmarks.load.session import Session, SessionProblem
-from sightglass.api.work_queue import BEFORE
+from benchmarks.load.session import FORM, PATIENCE, Session, SessionProblem, multipart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +44,6 @@ class Tally:
     errors: list[str] = field(default_factory=list)
     hangs: int = 0
     refused: int = 0
-    told: int = 0
     left: int = 0
     """Sessions that left before they were answered."""
     twice: int = 0
@@ -68,13 +65,13 @@ class Client:
 
     def __init__(self, address: str) -> None:
         parts = urlsplit(address)
-        self._line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=LIMIT)
+        self._line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE)
 
     def ask(self, path: Path, wanted: Marked, tally: Tally) -> None:
-        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Accept": NPY}
         start = time.perf_counter()
         try:
-            self._line.request("POST", "/api/explain", form(path), headers)
+            form = multipart("image", path.name, path.read_bytes())
+            self._line.request("POST", "/api/explain", form, FORM | {"Accept": NPY})
             answer = self._line.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -91,7 +88,6 @@ class Client:
         elif digest(body.partition(HEADER_END)[2]) != wanted.whole:
             tally.wrong.append(f"the API: {path.name}: the map is not this picture's")
         else:
-            tally.told += int(answer.headers.get(BEFORE) or 0) > 0
             tally.shown.append(took)
             tally.finished.append(took)
 
@@ -191,7 +187,6 @@ class Crowd:
                 tally.errors.append(f"a session: {type(error).__name__}: {error}")
                 self._reopen(place)
                 continue
-            tally.told += answer.told
             if answer.problem:
                 says = answer.problem.startswith("the page says")
                 (tally.errors if says else tally.wrong).append(f"a session: {answer.problem}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image as Pillow
 
-from benchmarks.batch.throughput import written
+from benchmarks.pictures import write_cuts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def inflated(blob: bytes) -> str:
 def marked(folder: Path, count: int) -> list[Path]:
     """Write pictures, each with a plate of black and white tiles that says its number, at a place of its own."""
     generator = np.random.default_rng(1)
-    paths = sorted(written(folder, count).rglob("*.jpg"))
+    paths = sorted(write_cuts(folder, count).rglob("*.jpg"))
     for number, path in enumerate(paths):
         pixels = np.asarray(Pillow.open(path).convert("RGB")).copy()
         bits = [(number >> bit) & 1 for bit in range(BITS)]
@@ -68,21 +68,19 @@ def expect(paths: Sequence[Path], folder: Path) -> None:
     from sightglass.explain import Explainer
 
     explainer = Explainer(MODEL)
-    found = []
+    answers = []
     for path in paths:
-        made = explainer(path)
-        maps = made.heatmaps
-        shown = inflated(deflate([(np.ascontiguousarray(one.content, np.float32), "heat") for one in maps]))
-        titles = tuple(one.target.label for one in maps)
-        found.append(asdict(Marked(path.name, digest(maps[0].values), shown, titles)))
-    (folder / FILE).write_text(json.dumps(found), "utf-8")
+        maps = explainer(path).heatmaps
+        shown = inflated(deflate([(np.ascontiguousarray(each.content, np.float32), "heat") for each in maps]))
+        titles = tuple(each.target.label for each in maps)
+        answers.append(asdict(Marked(path.name, digest(maps[0].values), shown, titles)))
+    (folder / FILE).write_text(json.dumps(answers), "utf-8")
 
 
 def expected(folder: Path) -> list[Marked]:
     """Return what `expect` wrote; raise ValueError where two pictures have the same maps: a mix-up would not show."""
-    found = [
-        Marked(**{**one, "titles": tuple(one["titles"])}) for one in json.loads((folder / FILE).read_text("utf-8"))
-    ]
-    if min(len({one.whole for one in found}), len({one.shown for one in found})) < len(found):
+    rows = json.loads((folder / FILE).read_text("utf-8"))
+    answers = [Marked(**{**row, "titles": tuple(row["titles"])}) for row in rows]
+    if min(len({each.whole for each in answers}), len({each.shown for each in answers})) < len(answers):
         raise ValueError("Two pictures have the same maps: their marks change nothing.")
-    return found
+    return answers

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from benchmarks.load.crowd import LEAVING, TWICE, Crowd, Tally
 from benchmarks.load.pictures import MODEL, expect, expected, marked
-from benchmarks.processes import ROOT, environment, fresh, megabytes
-from benchmarks.report import FOLDER, Row, goal, goals, grid, machine, page
+from benchmarks.processes import environment, fresh, megabytes
+from benchmarks.report import Row, goal, goals, grid, machine, page
 from benchmarks.viewer.browser import DASHBOARD, Server, serving
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 SESSIONS, CLIENTS, SECONDS = 20, 8, 600.0
@@ -28,14 +29,12 @@ THROUGHPUT, GROWTH = 0.9, 1.05
 COUNTS = 1.25
 """Threads of a pool end when they were idle, and Streamlit keeps a session that left for two minutes, each with three
 file descriptors: their numbers vary by a few."""
-OUT = FOLDER / "LOAD.md"
-PROMISES = ROOT / "docs" / "promises.md"
-COMMAND = "`python -m benchmarks load`"
 PACKAGES = ("torch", "streamlit", "fastapi", "starlette", "uvicorn", "numpy")
 
 
-def load(seconds: float = SECONDS, sessions: int = SESSIONS, clients: int = CLIENTS) -> Row:
+def run(options: argparse.Namespace) -> Row:
     """Return what everybody was answered, in `seconds` of load in `PARTS` parts."""
+    seconds, sessions, clients = options.seconds, options.sessions, options.clients
     # One core is left to the loop and the pages, in the server and in the library that it is compared with.
     threads = max(1, (os.cpu_count() or 2) - 1)
     alone = max(1.0, seconds / PARTS / 10)
@@ -57,7 +56,8 @@ def load(seconds: float = SECONDS, sessions: int = SESSIONS, clients: int = CLIE
                 result |= _measured(crowd, server, seconds / PARTS, alone)
             finally:
                 crowd.leave()
-        return result | {"goals": _goals(result)}
+        complete = seconds >= SECONDS and sessions >= SESSIONS and clients >= CLIENTS
+        return result | {"goals": _goals(result), "failed": failures(result), "complete": complete}
 
 
 def _measured(crowd: Crowd, server: Server, seconds: float, alone: float) -> Row:
@@ -104,7 +104,6 @@ def figures(tally: Tally) -> Row:
         "complaints": sorted({*tally.wrong, *tally.errors})[:5],
         "hangs": tally.hangs,
         "refused": tally.refused,
-        "told": tally.told,
         "left": tally.left,
         "twice": tally.twice,
         "rate": tally.rate,
@@ -146,8 +145,8 @@ def _goals(result: Row) -> list[Row]:
     return found
 
 
-HEAD = ("", "right", "wrong", "errors", "hung", "refused", "told its place", "left", "second uploads", "answers/s")
-COUNTED = ("right", "wrong", "errors", "hangs", "refused", "told", "left", "twice")
+HEAD = ("", "right", "wrong", "errors", "hung", "refused", "left", "second uploads", "answers/s")
+COUNTED = ("right", "wrong", "errors", "hangs", "refused", "left", "twice")
 WAITS = ("", "map: median ms", "95 % within", "longest", "all of it: median ms", "95 % within", "longest")
 NAMES = {
     "sessions": "{sessions} sessions",
@@ -209,54 +208,5 @@ def markdown(result: Row) -> str:
         "back"
         + (":" if result["seconds"] >= WARM_SECONDS else ". This run was too short to show that all of it is flat:"),
         grid(("load", "MB", "threads", "file descriptors"), held),
-        "## For docs/promises.md",
-        grid(("promise", "measured", "command"), promises(result)),
     ]
     return page("Many at once", "load", result["machine"], *parts)
-
-
-def publish(result: Row, into: Path = PROMISES) -> None:
-    """Write this run's rows into docs/promises.md, in place of those of the run before."""
-    lines = [line for line in into.read_text("utf-8").splitlines() if COMMAND not in line]
-    after = lines.index("|---|---|---|", lines.index("## Load")) + 1
-    lines[after:after] = [f"| {' | '.join(row)} |" for row in promises(result)]
-    into.write_text("\n".join(lines) + "\n", "utf-8")
-
-
-def promises(result: Row) -> list[tuple[str, ...]]:
-    """Return the rows of docs/promises.md that this run fills."""
-    answers, held = result["answers"], result["held"]
-    right = sum(answers[name]["right"] for name in ("sessions", "clients"))
-    wrong = sum(row["wrong"] for row in answers.values())
-    crowd = f"{result['sessions']} sessions and {result['clients']} API clients for {result['seconds']:g} s"
-    waits = answers["sessions"]["shown"]
-    return [
-        ("Each map is that of its own picture", f"{wrong} wrong of {right} answers to {crowd}", COMMAND),
-        (
-            "No error, no refusal, no deadlock",
-            f"{failures(result) - wrong} errors and refusals, {sum(row['hangs'] for row in answers.values())} hangs, "
-            f"while {answers['sessions']['left']} sessions left in the middle of a run and "
-            f"{answers['sessions']['twice']} gave another picture",
-            COMMAND,
-        ),
-        (
-            "Many callers get as much done as one at a time",
-            f"{result['share']:.2f}x (goal: at least {THROUGHPUT:g}x)",
-            COMMAND,
-        ),
-        ("A wait is bounded", f"map within {waits['p50']:.0f} ms (median), {waits['p95']:.0f} ms (95 %)", COMMAND),
-        (
-            "Memory is flat after warm-up",
-            f"{held[min(WARM, len(held) - 1)]['mb']:.0f} MB after {WARM} of {PARTS} parts, "
-            f"{held[-1]['mb']:.0f} MB at the end; "
-            f"{held[-1]['threads']} threads, {held[-1]['files']} file descriptors"
-            + ("" if result["seconds"] >= WARM_SECONDS else "; too short a run to be warm"),
-            COMMAND,
-        ),
-        (
-            "Whoever waits is told how many are before",
-            f"{answers['sessions']['told']} of {answers['sessions']['right']} answers to sessions came after such a "
-            f"sentence, {answers['clients']['told']} of {answers['clients']['right']} to clients with such a header",
-            COMMAND,
-        ),
-    ]

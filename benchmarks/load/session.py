@@ -19,7 +19,6 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
-from benchmarks.api.clients import BOUNDARY, multipart
 from benchmarks.load.pictures import inflated
 from sightglass.common.files.packing import unpack_data
 
@@ -31,8 +30,14 @@ if TYPE_CHECKING:
 PATIENCE = 120.0
 """Seconds without any message after which a server hangs."""
 XSRF = "_streamlit_xsrf"
-QUEUED = "ahead of yours"
-"""In what a session reads while others' work is ahead of its own."""
+BOUNDARY = "sightglass-benchmark"
+FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+
+def multipart(field: str, name: str, data: bytes) -> bytes:
+    """Return a form of one field, a JPEG file of this name, whose parts are set apart by `BOUNDARY`."""
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'
+    return head.encode() + b"Content-Type: image/jpeg\r\n\r\n" + data + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 class SessionProblem(Exception):
@@ -48,8 +53,6 @@ class Answer:
     finished: float = 0.0
     """Seconds to the end of the run, with all sentences and numbers below the map."""
     problem: str = ""
-    told: bool = False
-    """Whether the page said how many pictures are before this one."""
 
 
 @dataclass
@@ -61,7 +64,6 @@ class _Seen:
     first: float = 0.0
     """When the last of them came."""
     failures: list[str] = field(default_factory=list)
-    told: bool = False
 
 
 class Session:
@@ -102,7 +104,7 @@ class Session:
         seen = self._rerun(lambda state: self._gives(state, name, len(data), info))
         end = time.perf_counter()
         problem = "; ".join(dict.fromkeys(seen.failures)) or self._differs(seen, name, data, wanted)
-        return Answer(max(0.0, (seen.first or end) - start), end - start, problem, seen.told)
+        return Answer(max(0.0, (seen.first or end) - start), end - start, problem)
 
     def walk_away(self, name: str, data: bytes) -> None:
         """Give the page a picture, and leave before it has answered."""
@@ -159,9 +161,7 @@ class Session:
             if _kind(message) == "file_urls_response":
                 urls = message.file_urls_response.file_urls[0]
                 break
-        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-        if self._xsrf:
-            headers |= {"X-Xsrftoken": self._xsrf, "Cookie": f"{XSRF}={self._xsrf}"}
+        headers = FORM | ({"X-Xsrftoken": self._xsrf, "Cookie": f"{XSRF}={self._xsrf}"} if self._xsrf else {})
         answer = self._asked("PUT", urls.upload_url, multipart(name, name, data), headers)
         if answer.status >= 300:
             raise SessionProblem(f"an upload was answered with {answer.status}")
@@ -181,7 +181,7 @@ class Session:
         for message in self._messages():
             if _kind(message) == "new_session":
                 # What came until now is of the run before.
-                seen, begun = _Seen(failures=seen.failures, told=seen.told), True
+                seen, begun = _Seen(failures=seen.failures), True
             done = _kind(message) == "script_finished" and message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY
             if begun and done:
                 return seen
@@ -205,8 +205,6 @@ class Session:
             self._query = message.page_info_changed.query_string
         elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
             self._element(message.delta.new_element, seen)
-        elif kind == "delta" and message.delta.WhichOneof("type") == "new_transient":
-            seen.told |= any(QUEUED in one.spinner.text for one in message.delta.new_transient.elements)
 
     def _element(self, element: Any, seen: _Seen) -> None:
         kind = element.WhichOneof("type")

@@ -1,4 +1,4 @@
-"""Measure how well a map points at the known pixels."""
+"""Measure how well a map, or a baseline, points at known pixels."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import torch
 
-from benchmarks import baselines
 from benchmarks.timing import SEED
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def measured(values: Map | None, *masks: tuple[Mask, tuple[slice, slice] | None]
         return [list(EMPTY) for _ in masks]
     hottest = int(values.argmax())
     ordered = np.sort(values, axis=None)
-    found = []
+    rows = []
     for mask, region in masks:
         inside, count = values[mask], int(mask.sum())
         threshold = ordered[-count]
@@ -53,8 +53,8 @@ def measured(values: Map | None, *masks: tuple[Mask, tuple[slice, slice] | None]
         shared = above + share * int(np.count_nonzero(inside == threshold))
         ranked = auc(inside, ordered) if region is None else auc(inside, np.sort(values[region], axis=None))
         energy = float(inside.sum()) / total
-        found.append([float(mask.flat[hottest]), energy, shared / (2 * count - shared), ranked])
-    return found
+        rows.append([float(mask.flat[hottest]), energy, shared / (2 * count - shared), ranked])
+    return rows
 
 
 def auc(inside: NDArray[np.float32], ordered: NDArray[np.float32]) -> float:
@@ -70,18 +70,11 @@ def auc(inside: NDArray[np.float32], ordered: NDArray[np.float32]) -> float:
     return (float(below.sum()) - count**2) / 2 / count / rest
 
 
-def box_of(found: Box, shape: tuple[int, int]) -> tuple[slice, slice]:
+def box_of(box: Box, shape: tuple[int, int]) -> tuple[slice, slice]:
     """Return the rows and columns of whole pixels that a box covers, one at least."""
-    left, top, right, bottom = found
+    left, top, right, bottom = box
     y, x = min(max(round(top), 0), shape[0] - 1), min(max(round(left), 0), shape[1] - 1)
     return slice(y, max(round(bottom), y + 1)), slice(x, max(round(right), x + 1))
-
-
-def near(mask: Mask, pixels: int) -> Mask:
-    """Return the mask and all that is at most so many pixels away."""
-    away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    found: Mask = away <= pixels
-    return found
 
 
 def baseline_maps(pixels: NDArray[np.uint8], thing: Object, box: Box | None, scene: int) -> dict[str, Map | None]:
@@ -89,19 +82,38 @@ def baseline_maps(pixels: NDArray[np.uint8], thing: Object, box: Box | None, sce
 
     `box` is the model's, if it has one.
     """
-    shape = pixels.shape[:2]
-    edges, own = baselines.edges(pixels), np.zeros(shape, np.float32)
-    own[box_of(thing.box, shape)] = 1
-    found: dict[str, Map | None] = {
-        "random map": baselines.noise(np.random.default_rng([SEED, scene]), shape),
-        "centre blob": baselines.centre_blob(shape),
+    (high, wide), grey = pixels.shape[:2], cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    edges: Map = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    own = np.zeros((high, wide), np.float32)
+    own[box_of(thing.box, (high, wide))] = 1
+    named: dict[str, Map | None] = {
+        "random map": _noise(np.random.default_rng([SEED, scene]), (high, wide)),
+        "centre blob": _blob((high, wide), high / 2, wide / 2, high / 6, wide / 6),
         "edges": edges,
         "edges, smoothed": cv2.GaussianBlur(edges, (0, 0), CELL),
         "edges in its box": edges * own,
         "empty map": None,
     }
     if box is not None:
-        area = np.zeros(shape, np.float32)
-        area[box_of(box, shape)] = 1
-        found["box fill"] = baselines.filled(area)
-    return found
+        area = np.zeros((high, wide), np.float32)
+        area[box_of(box, (high, wide))] = 1
+        rows, columns = np.nonzero(area > 0.5)
+        y, x = float(rows.mean()) + 0.5, float(columns.mean()) + 0.5
+        # Hotter by a thousandth amid it, so that it has one hottest place.
+        named["box fill"] = area * (1 + np.float32(1e-3) * _blob((high, wide), y, x, high / 4, wide / 4))
+    return named
+
+
+def _noise(generator: np.random.Generator, shape: tuple[int, int]) -> Map:
+    """Return random numbers on a grid of 16x16, enlarged to (H, W); the smallest is 0."""
+    coarse = torch.from_numpy(generator.random((16, 16), np.float32))
+    enlarged = torch.nn.functional.interpolate(coarse[None, None], shape, mode="bicubic")[0, 0]
+    values: Map = (enlarged - enlarged.min()).numpy()
+    return values
+
+
+def _blob(shape: tuple[int, int], y: float, x: float, high: float, wide: float) -> Map:
+    """Return a Gaussian around (y, x) with these standard deviations, all in pixels, (H, W)."""
+    rows, columns = (np.arange(side, dtype=np.float32) + 0.5 for side in shape)
+    values: Map = np.exp(-(((rows[:, None] - y) / high) ** 2 + ((columns - x) / wide) ** 2) / 2)
+    return values

@@ -1,6 +1,4 @@
-"""Measure where maps are right, beside baselines, on drawn scenes.
-
-By method, layers, target and model; the cause in each scene is known.
+"""Measure where maps are right, on drawn scenes with a known cause.
 
 Each map is measured at two questions. "Where is it?": is it on the object. "Why this class?": is it on the pixels that
 make it this class and not its rival. Nothing is timed, so as many processes of one thread run as there are cores.
@@ -14,185 +12,160 @@ import multiprocessing
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import torch
 
-from benchmarks.report import FOLDER, RESULTS, load, machine, with_section
-from benchmarks.truth import agreement, causes, segmentation, warned
-from benchmarks.truth import peers as compared
-from benchmarks.truth.maps import QUESTIONS
-from benchmarks.truth.newer.run import merge
-from benchmarks.truth.proved import proved
-from benchmarks.truth.report import GROUPS, PLOT, Measured, Size, markdown, plot, summary
-from benchmarks.truth.scores import Scores, joined, scored
-from benchmarks.truth.verdict import PARTLY, labels_of, published, table
+from benchmarks.report import RESULTS, Row, load, machine, page, with_section
+from benchmarks.truth import report, weights
+from benchmarks.truth.ranking import find_all, find_own_layer, table
+from benchmarks.truth.scenes import PARTLY, QUESTIONS, labels_of
+from benchmarks.truth.scores import Scores, Study, joined, score, score_slow, score_study
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.findings.reliability import FILE
+from sightglass.explain.methods import METHODS
 from sightglass.models.catalog import available, spec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from concurrent.futures import Future
+    import argparse
+    from collections.abc import Callable, Sequence
 
-MODELS = tuple(model for models in GROUPS.values() for model in models)
-TRUTH = FOLDER / "TRUTH.md"
-PACKAGES = ("torch", "ultralytics", "timm", "grad-cam", "numpy")
-CHUNK = 25
-"""Scenes that one process does at a time."""
-PROVED: dict[str, tuple[int, ...]] = {
-    "demo-s": (*range(10), *range(36, 46)),
-    "demo-m": (*range(10, 24),),
-    "demo-l": (*range(30, 36),),
-    "demo-cls-s": (*range(18), *range(46, 66)),
-    "demo-cls-m": (*range(18, 34),),
-    "demo-cls-l": (*range(34, 36),),
-    "demo-vit": (*range(40),),
-}
-"""Scenes of which each model's maps are proved: others than its siblings', so that intervals are over more scenes."""
-FEW = 5
-"""How many of them one process does at a time."""
-
-
-QUICK = Size(scenes=100, seeds=50, changed=40, shortcut=40, peers=2, slow=0)
-FULL = Size(scenes=325, seeds=150, changed=150, shortcut=100, peers=12, slow=40)
+MODELS = tuple(
+    model for name in ("Detectors", "Convolutional classifiers", "Transformer") for model in report.GROUPS[name]
+)
 SLOW = ("demo-m", "demo-cls-m")
 """Models that are also explained by methods which take seconds a map."""
+SCENES, FULL_SCENES, SLOW_SCENES = 100, 325, 40
+CHUNK = 25
+"""Scenes that one process does at a time."""
+STUDIES = (
+    Study("demo-cls-s", ("pixel",), 100),
+    Study("demo-s", ("pixel",), 60),
+    Study("demo-vit", ("attention",), 325),
+    Study("demo-detr", ("query",), 600, ("backbone P3", "SPPF", "neck P3", "neck P4", "all neck outputs")),
+)
+"""Of methods that name their own layer; the last is of a detector whose boxes are queries."""
+REDRAWN = {"demo-cls-s": 12, "demo-vit": 6, "demo-s": 4, "demo-detr": 6}
+"""Pictures of each model of a study on whose maps weights are redrawn."""
+PACKAGES = ("torch", "ultralytics", "timm", "captum", "numpy")
+TRUTH = RESULTS / "truth.md"
+SECTIONS = ("scenes", "layers", "weights")
 
 
-def measure(size: Size, models: Sequence[str] = (), seeds: Sequence[Path] = ()) -> Measured:
-    """Measure everything; `seeds`: folders with other trainings of the same models, under the same names."""
-    wanted = [model for model in models or MODELS if models or available(spec(model))]
+def run(options: argparse.Namespace) -> Row:
+    """Measure one section of truth.md; `--write` replaces it, and the figures that the product reads."""
+    at = machine(1, "cpu", PACKAGES)
+    parts, result = {"scenes": _scenes, "layers": _layers, "weights": _weights}[options.only](options)
+    # The section of the scenes is the page's first.
+    name = " --full" if options.only == "scenes" else f" --only {options.only}"
+    whole = page("Where maps are right", f"truth{name} --write", at | {"load_after": load()}, *parts)
+    if options.write:
+        before = TRUTH.read_text(encoding="utf-8") if TRUTH.is_file() else ""
+        TRUTH.write_text(with_section(before, options.only, whole, SECTIONS), encoding="utf-8")
+    return {"machine": at, "report": whole, **result}
+
+
+def markdown(result: Row) -> str:
+    return str(result["report"])
+
+
+def _scenes(options: argparse.Namespace) -> tuple[list[str], Row]:
+    wanted = [model for model in options.models or MODELS if options.models or available(spec(model))]
     if not wanted:
         raise ModelProblem("No demo model is here: python -m training.train demo-s makes one.")
-    cheats = () if models else tuple(one for one in causes.CHEATS if available(spec(one)))
-    honest = [causes.HONEST] if available(spec(causes.HONEST)) else []
-    others = [(model, folder) for folder in seeds for model in wanted if (folder / f"{model}.safetensors").is_file()]
-    at = machine(1, "cpu", PACKAGES)
-    # Spawned: a forked child of a process that has used torch may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, _single_thread) as pool:
-
-        def spread(work: Any, model: str, folder: Path | None, count: int) -> list[Any]:
-            return [pool.submit(work, model, folder, part) for part in _lots(count)]
-
-        scores = [spread(scored, model, None, size.scenes) for model in wanted]
-        again = [spread(scored, model, folder, size.seeds) for model, folder in others]
-        changed = [spread(causes.changes, model, None, size.changed) for model in wanted]
-        short = [
-            [pool.submit(causes.shortcut, model, causes.CHEATS[cheat], None, size.shortcut)]
-            for cheat in cheats
-            for model in (cheat, *honest)
-        ]
-        peers = [spread(compared.agreement, model, None, size.peers) for model in wanted]
-        slow = [spread(compared.slow, model, None, size.slow) for model in wanted if size.slow and model in SLOW]
-        found = _results([scores, again, changed, short, peers, slow])
-    return Measured(
-        size,
-        [joined(lots) for lots in found[0]],
-        [joined(lots) for lots in found[1]],
-        {model: [one for lot in lots for one in lot] for model, lots in zip(wanted, found[2], strict=True)},
-        [lot for (lot,) in found[3]],
-        [joined(lots) for lots in found[4]],
-        [joined(lots) for lots in found[5]],
-        at | {"load_after": load()},
-    )
-
-
-def measures(models: Sequence[str] = ()) -> dict[str, str]:
-    """Return the sections of TRUTH.md on proofs, which rest on few scenes: a proof asks its model hundreds of times."""
-    wanted = [model for model in models or MODELS if model in PROVED and available(spec(model))]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, _single_thread) as pool:
-        lots = [
-            [pool.submit(proved, model, PROVED[model][at : at + FEW]) for at in range(0, len(PROVED[model]), FEW)]
-            for model in wanted
-        ]
-        (found,) = _results([lots])
-    maps = {model: [one for lot in lots for one in lot] for model, lots in zip(wanted, found, strict=True)}
-    families = {name: [one for model in of for one in maps.get(model, ())] for name, of in GROUPS.items()}
-    return {"measures": agreement.section(families)}
-
-
-def warnings() -> dict[str, str]:
-    """Return the section of TRUTH.md on findings that rest on a proof."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, _single_thread) as pool:
-        lots = [[pool.submit(warned.warned, *pair)] for pair in warned.PAIRS if available(spec(pair[0]))]
-        (found,) = _results([lots])
-    return {"findings": warned.section([one for (lot,) in found for one in lot])}
-
-
-def regions(scenes: int | None = None) -> dict[str, str]:
-    """Return the section of TRUTH.md on regions of a segmentation."""
-    at, count = machine(1, "cpu", PACKAGES), scenes or segmentation.SCENES
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context, _single_thread) as pool:
-        lots = [[pool.submit(segmentation.score, numbers) for numbers in _lots(count)]]
-        (found,) = _results([lots])
-    made = segmentation.join([lot for lots in found for lot in lots])
-    return {"segmentation": segmentation.section(made, at | {"load_after": load()}, count)}
-
-
-def report(found: Measured) -> tuple[dict[str, Any], str]:
+    count = FULL_SCENES if options.full else SCENES
+    slow_models = [model for model in SLOW if options.full and model in wanted]
+    jobs = [(score, model, count) for model in wanted] + [(score_slow, model, SLOW_SCENES) for model in slow_models]
+    scores = spread(jobs)
+    fast, slow = scores[: len(wanted)], scores[len(wanted) :]
     tables, findings = [], []
-    for name, models in GROUPS.items():
-        if not (of := _among(found.scores, models)):
+    for name, models in report.GROUPS.items():
+        if not (of := [each for each in fast if each.model in models and _enough(each)]):
             continue
         tables += [table(of, question) for question in QUESTIONS]
         if name != "Transformer":
-            findings += published(of, _among(found.slow, models))
-    result = {"date": found.machine["date"], "size": asdict(found.size), "findings": findings, "tables": tables}
-    return result, markdown(tables, found)
+            findings += find_all(of, [each for each in slow if each.model in models and _enough(each)])
+    if options.write:
+        size = {"scenes": count, "slow": SLOW_SCENES if slow_models else 0}
+        write_findings(findings, {"date": machine(1, "cpu", ())["date"], "size": size})
+    return report.scenes_section(tables, slow, count), {"findings": findings, "tables": tables}
 
 
-def _among(scores: Sequence[Scores], models: Sequence[str]) -> list[Scores]:
-    """Return those that found enough for both questions."""
-    labels = labels_of(*PARTLY)
-    return [
-        of
-        for of in scores
-        if of.model in models and any(map(lambda label, cause: cause and label in labels, of.labels, of.caused))
+def _layers(options: argparse.Namespace) -> tuple[list[str], Row]:
+    torch.set_num_threads(1)
+    studies = [study for study in STUDIES if not options.models or study.model in options.models]
+    if studies[-1:] != [STUDIES[-1]]:
+        raise ModelProblem("demo-detr is needed for this part: name it among --models, or name none.")
+    *others, queries = (score_study(study, range(study.scenes)) for study in studies)
+    redrawn: weights.Counts = {}
+    for study in studies:
+        names = {method.id for method in METHODS.values() if method.family in study.families}
+        names |= set(weights.QUICK) if study.layers else set()
+        redrawn = weights.count_marks((study.model,), REDRAWN[study.model], names) | redrawn
+    findings = find_own_layer(others, queries)
+    if options.write:
+        write_findings(findings)
+        weights.write(redrawn)
+    parts = [
+        "## Gradients of pixels, and attention",
+        report.OWN_LAYER,
+        report.own_layer_rows(others),
+        "With redrawn weights, as under [Maps that depend on the model](#maps-that-depend-on-the-model):",
+        weights.grid_of(redrawn),
+        "## A box that is a query",
+        report.QUERIES.format(model=queries.model, scenes=studies[-1].scenes),
     ]
+    for each in (table([queries], question) for question in QUESTIONS):
+        parts += [report.words(each), *report.describe(each)]
+    return parts, {"findings": findings}
 
 
-def publish(result: dict[str, Any], text: str, found: Measured) -> None:
-    """Write the report, its picture, its half of the page of all results, and the findings that the pages show."""
-    TRUTH.write_text(with_section(TRUTH, "scenes", text), encoding="utf-8")
-    plot(result["tables"], TRUTH.with_name(PLOT))
-    RESULTS.write_text(with_section(RESULTS, "truth", summary(result["tables"]) + "\n"), encoding="utf-8")
-    before = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {"findings": ()}
-    kept = {key: result[key] for key in ("date", "size")} | {"findings": merge(result["findings"], before["findings"])}
-    FILE.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+def _weights(options: argparse.Namespace) -> tuple[list[str], Row]:
+    counts = weights.count_marks(options.models)
+    if options.write:
+        weights.write(counts)
+    return weights.section(counts, options.models), {"counts": {" ".join(key): of for key, of in counts.items()}}
 
 
-def publish_sections(sections: Mapping[str, str]) -> None:
-    """Write the sections on proofs, and leave the rest of the report."""
-    for name, text in sections.items():
-        TRUTH.write_text(with_section(TRUTH, name, text), encoding="utf-8")
+def write_findings(findings: Sequence[Row], about: Row | None = None) -> None:
+    """Write findings where menus read them, beside those of other methods and questions; `about`: date and size."""
+
+    def key(row: Row) -> tuple[str, str, str]:
+        return row["task"], row["question"], row["method"]
+
+    before: Row = json.loads(FILE.read_text(encoding="utf-8"))
+    new = {key(row) for row in findings}
+    kept = [row for row in before["findings"] if key(row) not in new]
+    after = before | (about or {}) | {"findings": [*kept, *findings]}
+    FILE.write_text(json.dumps(after, indent=1) + "\n", encoding="utf-8")
 
 
-def _lots(count: int) -> list[range]:
-    return [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+def _enough(of: Scores) -> bool:
+    """Return whether a model has an object for both questions."""
+    labels = labels_of(*PARTLY)
+    return any(cause and label in labels for label, cause in zip(of.labels, of.caused, strict=True))
+
+
+def spread(jobs: Sequence[tuple[Callable[[str, Sequence[int]], Scores], str, int]]) -> list[Scores]:
+    """Return each job's scores of so many scenes, in lots over all cores, and print how many are done."""
+    # Spawned: a forked child of a process that has used torch may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context, _single_thread) as pool:
+        lots = [
+            [pool.submit(work, model, range(at, min(at + CHUNK, count))) for at in range(0, count, CHUNK)]
+            for work, model, count in jobs
+        ]
+        done, total = itertools.count(1), sum(map(len, lots))
+
+        def result(lot: Any) -> Scores:
+            scores: Scores = lot.result()
+            print(f"\r{next(done)} of {total} lots of scenes", end="", file=sys.stderr, flush=True)
+            return scores
+
+        return [joined([result(lot) for lot in of]) for of in lots]
 
 
 def _single_thread() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-
-
-def _results(groups: Sequence[Sequence[Sequence[Future[Any]]]]) -> list[list[list[Any]]]:
-    """Return the results of all lots in the same order, and print how many are done."""
-    done, count = itertools.count(1), sum(len(lots) for group in groups for lots in group)
-
-    def result(job: Future[Any]) -> Any:
-        found = job.result()
-        print(f"\r{next(done)} of {count} lots of scenes", end="", file=sys.stderr, flush=True)
-        return found
-
-    found = [[[result(job) for job in lots] for lots in group] for group in groups]
-    print(file=sys.stderr)
-    return found

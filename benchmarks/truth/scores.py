@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.truth.causes import is_cause
-from benchmarks.truth.maps import (
-    MOVED,
+from benchmarks.cases import FAST
+from benchmarks.truth.measures import MEASURES, baseline_maps, box_of, measured
+from benchmarks.truth.scenes import (
+    PARTS,
     QUESTIONS,
     WRONG,
     default,
+    evidence_of,
+    is_cause,
     layers_of,
+    map_of,
     maps,
-    moved,
-    offset,
     resident,
     subjects,
 )
-from benchmarks.truth.measures import MEASURES, baseline_maps, box_of, measured
-from sightglass.explain.methods import METHODS
+from sightglass.explain.methods import METHODS, list_methods
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from benchmarks.bootstrap import Line
-    from benchmarks.truth.maps import Subject
     from benchmarks.truth.measures import Map
+    from benchmarks.truth.scenes import Line, Subject
+    from sightglass.explain.methods.method import Family, Method
+    from sightglass.models.adapter import Target
 
-
-Part = TypeVar("Part")
+OWN_LAYER: dict[Family, str] = {"pixel": "pixels", "attention": "attention", "query": "the query's attention"}
+"""Families of methods that name their own layer, and what their maps are taken at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,6 @@ class Scores:
     """What every line got, object by object, from one model."""
 
     model: str
-    """Its id, and of other weights than the catalogue's their folder."""
     task: str
     defaults: dict[str, Line]
     """By question what the product answers with."""
@@ -63,21 +62,20 @@ class Scores:
 class Rows:
     """Scores of objects as they come, one after the other; every one has the same lines."""
 
-    def __init__(self, model: str, folder: Path | None) -> None:
-        self._resident = resident(model, folder)
-        self._model = named(model, folder)
+    def __init__(self, model: str) -> None:
+        self._model, self._resident = model, resident(model)
         self._lines: tuple[Line, ...] = ()
         self._objects: list[tuple[int, str, bool]] = []
         self._values: list[list[list[list[float]]]] = []
 
-    def add(self, given: Subject, made: Mapping[Line, Map | None]) -> None:
+    def add(self, given: Subject, by_line: Mapping[Line, Map | None]) -> None:
         """Add an object's maps, and with them those of the baselines."""
         inside = box_of(given.thing.box, given.scene.pixels.shape[:2])
         masks = ((given.thing.mask, None), (given.thing.cause, inside))
         blind = baseline_maps(given.scene.pixels, given.thing, given.prediction.box, given.number)
-        made = dict(made) | {(name, "", ""): one for name, one in blind.items()}
-        self._values.append([measured(one, *masks) for one in made.values()])
-        self._lines = tuple(made)
+        everything = dict(by_line) | {(name, "", ""): values for name, values in blind.items()}
+        self._values.append([measured(values, *masks) for values in everything.values()])
+        self._lines = tuple(everything)
         self._objects.append((given.number, given.thing.label, is_cause(self._resident, given)))
 
     def scores(self) -> Scores:
@@ -85,49 +83,100 @@ class Rows:
         values = np.array(self._values, np.float32).reshape(shape)
         split = {question: values[:, :, i] for i, question in enumerate(QUESTIONS)}
         defaults = {question: default(self._resident, question) for question in QUESTIONS}
-        numbers, labels, caused = ([one[i] for one in self._objects] for i in range(3))
+        numbers, labels, caused = ([each[i] for each in self._objects] for i in range(3))
         task = self._resident.adapter.spec.task
         return Scores(self._model, task, defaults, self._lines, numbers, labels, caused, split)  # type: ignore[arg-type]
 
 
-def scored(model: str, folder: Path | None, numbers: Sequence[int]) -> Scores:
-    """Score one object of each scene, by every method, layers and part."""
-    rows, layers = Rows(model, folder), layers_of(model)
-    defaults = [default(resident(model, folder), question) for question in QUESTIONS]
+def score(model: str, numbers: Sequence[int]) -> Scores:
+    """Score one object of each scene, by every quick method, layers and part."""
+    rows, layers = Rows(model), layers_of(model)
+    defaults = [default(resident(model), question) for question in QUESTIONS]
     at_default = {name: layers[name] for name in layers if name in {name for _, name, _ in defaults}}
     methods = [METHODS[name] for name in dict.fromkeys(method for method, _, _ in defaults)]
-    paths = list(dict.fromkeys(path for own in layers.values() for path in own))
-    for given in subjects(model, folder, numbers, paths):
+    for given in subjects(model, numbers, _paths(layers)):
         targets = given.targets
         wrong = {part: targets.pop(part) for part in WRONG.values()}
-        made = maps(given.evidence, layers, targets)
+        by_line = maps(given.evidence, layers, targets)
         # The wrong class's only at the questions' own layers: twice the maps would take twice the time.
-        made |= maps(given.evidence, at_default, wrong, methods)
-        for method, _, part in defaults:
-            for layer, (name, own) in itertools.product(given.evidence.layers, layers.items()):
-                if own == (layer.path,):
-                    by = offset(layer, given.evidence.geometry)
-                    made[method, name, MOVED[part]] = moved(made[method, name, part], by)
-        rows.add(given, made)
+        rows.add(given, by_line | maps(given.evidence, at_default, wrong, methods))
     return rows.scores()
 
 
-def named(model: str, folder: Path | None) -> str:
-    return model if folder is None else f"{model} ({folder.name})"
+def score_slow(model: str, numbers: Sequence[int]) -> Scores:
+    """Score every method that runs the model again, at both questions' layers; they explain a class and no contrast."""
+    engine, rows = resident(model), Rows(model)
+    names = dict.fromkeys(default(engine, question)[1] for question in QUESTIONS)
+    for given in subjects(model, numbers, ()):
+        by_line: dict[Line, Map | None] = {}
+        target = given.targets["class"]
+        for name in names:
+            evidence = evidence_of(engine, given.scene, layers_of(model)[name])
+            for method in _slow_methods(engine.adapter.spec.task, len(evidence.layers)):
+                at = "all layers" if method.id == "fullgrad" else name
+                by_line[method.id, at, "class"] = map_of(evidence, method, target, ())
+        evidence = evidence_of(engine, given.scene)
+        by_line["drise", "the answers alone", "class"] = map_of(evidence, METHODS["drise"], target, ())
+        rows.add(given, by_line)
+    return rows.scores()
 
 
-def joined(parts: Sequence[Part]) -> Part:
-    """Join what was measured of a model on several lots of scenes; lots without an object that it finds are left out.
+def _slow_methods(task: str, layers: int) -> list[Method]:
+    return [
+        method
+        for method in METHODS.values()
+        if method.family == "library"
+        and (method.detectors or task == "classify")
+        and (method.id != "shapleycam" or layers == 1)
+        # It swaps a layer for one that does not know its place, which Ultralytics' models ask for.
+        and (method.id != "ablationcam" or task == "classify")
+    ]
 
-    Lists, arrays and dicts of arrays have an entry for each object; all other fields are the same in every lot.
-    """
-    full: Any = [part for part in parts if part.scenes] or parts[:1]  # type: ignore[attr-defined]
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A model, and which methods that name their own layer are measured on it."""
+
+    model: str
+    families: tuple[Family, ...]
+    scenes: int
+    layers: tuple[str, ...] | None = None
+    """At which every quick method is measured; None: the default of each question alone."""
+
+
+def score_study(study: Study, numbers: Sequence[int]) -> Scores:
+    """Score one object of each scene by the methods of a study; both parts of those that know a class."""
+    engine, known = resident(study.model), layers_of(study.model)
+    defaults = [default(engine, question) for question in QUESTIONS]
+    names = study.layers or tuple(dict.fromkeys(name for _, name, _ in defaults))
+    quick = FAST if study.layers else [METHODS[id] for id in dict.fromkeys(id for id, _, _ in defaults)]
+    layers = {name: known[name] for name in names}
+    others = [method for method in list_methods(engine) if method.family in study.families]
+    rows = Rows(study.model)
+    for given in subjects(study.model, numbers, _paths(layers)):
+        targets: dict[str, Target] = {part: given.targets[part] for part in PARTS}
+        by_line = maps(given.evidence, layers, targets, quick)
+        for method in others:
+            for part in PARTS if method.per_class and not method.reads else PARTS[:1]:
+                line = method.id, OWN_LAYER[method.family], part
+                by_line[line] = map_of(given.evidence, method, targets[part])
+        rows.add(given, by_line)
+    return rows.scores()
+
+
+def _paths(layers: Mapping[str, tuple[str, ...]]) -> list[str]:
+    return list(dict.fromkeys(path for own in layers.values() for path in own))
+
+
+def joined(lots: Sequence[Scores]) -> Scores:
+    """Join a model's scores on several lots of scenes; lots without an object that it finds are left out."""
+    full = [lot for lot in lots if lot.scenes] or lots[:1]
 
     def join(values: list[Any]) -> Any:
         if isinstance(values[0], list):
-            return [one for value in values for one in value]
+            return [each for value in values for each in value]
         if isinstance(values[0], dict) and all(isinstance(value, np.ndarray) for value in values[0].values()):
             return {key: np.concatenate([value[key] for value in values]) for key in values[0]}
-        return np.concatenate(values) if isinstance(values[0], np.ndarray) else values[0]
+        return values[0]
 
-    return type(full[0])(*(join([getattr(part, field.name) for part in full]) for field in fields(full[0])))
+    return Scores(*(join([getattr(lot, field.name) for lot in full]) for field in fields(Scores)))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator, Page
 
-PAGES = Path(__file__).parent / "pages"
+BARE = Path(__file__).with_name("bare.py")
+"""The smallest Streamlit page: a title and a file uploader."""
 DASHBOARD = ROOT / "dashboard.py"
 PROBE = Path(__file__).with_name("probe.js")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -55,20 +56,19 @@ class Chromium:
     port: int
 
     @contextmanager
-    def session(self, width: int = 1440, height: int = 900) -> Iterator[Page]:
+    def session(self) -> Iterator[Page]:
         """Open an empty page with nothing cached and the probe injected."""
-        viewport: Any = {"width": width, "height": height}
-        made = self.browser.new_context(viewport=viewport, device_scale_factor=1)
+        context = self.browser.new_context(viewport={"width": 1440, "height": 900}, device_scale_factor=1)
         try:
-            made.add_init_script(path=PROBE)
-            made.set_default_timeout(LIMIT_MS)
-            yield made.new_page()
+            context.add_init_script(path=PROBE)
+            context.set_default_timeout(LIMIT_MS)
+            yield context.new_page()
         finally:
-            made.close()
+            context.close()
 
     @contextmanager
-    def visiting(self, address: str, width: int = 1440, height: int = 900) -> Iterator[Page]:
-        with self.session(width, height) as page:
+    def visiting(self, address: str) -> Iterator[Page]:
+        with self.session() as page:
             page.goto(address)
             yield page
 
@@ -89,8 +89,7 @@ class Chromium:
 
 
 @contextmanager
-def chromium(flags: tuple[str, ...] = ()) -> Iterator[Chromium]:
-    """Start a browser, with these flags besides `FLAGS`."""
+def chromium() -> Iterator[Chromium]:
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         raise BrowserProblem("There is no Chromium here: install one.")
@@ -98,7 +97,7 @@ def chromium(flags: tuple[str, ...] = ()) -> Iterator[Chromium]:
 
     port = free_port()
     with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=path, args=[*FLAGS, *flags, f"--remote-debugging-port={port}"])
+        started = play.chromium.launch(executable_path=path, args=[*FLAGS, f"--remote-debugging-port={port}"])
         try:
             yield Chromium(started, port)
         finally:
@@ -106,14 +105,12 @@ def chromium(flags: tuple[str, ...] = ()) -> Iterator[Chromium]:
 
 
 class Server:
-    """`streamlit run script`, in the repository's root for its configuration; or uvicorn, for `module:app`."""
+    """`streamlit run script`, in the repository's root for its configuration."""
 
-    def __init__(self, script: Path | str, *arguments: str) -> None:
+    def __init__(self, script: Path) -> None:
         port = free_port()
-        command = [sys.executable, "-m", "uvicorn", str(script), "--port", str(port), "--log-level", "error"]
-        if isinstance(script, Path):
-            command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
-            command += [f"--server.port={port}", "--server.address=127.0.0.1", "--", *arguments]
+        command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless=true"]
+        command += [f"--server.port={port}", "--server.address=127.0.0.1", "--"]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "SIGHTGLASS_OFFLINE": "1"}
         self.address, self._at = f"http://127.0.0.1:{port}", ("127.0.0.1", port)
         self.started = time.time()
@@ -144,8 +141,8 @@ class Server:
 
 
 @contextmanager
-def serving(script: Path | str, *arguments: str) -> Iterator[Server]:
-    server = Server(script, *arguments)
+def serving(script: Path) -> Iterator[Server]:
+    server = Server(script)
     try:
         server.wait()
         yield server
@@ -153,9 +150,9 @@ def serving(script: Path | str, *arguments: str) -> Iterator[Server]:
         server.end()
 
 
-def settled(page: Page, quiet: int | None = None) -> None:
-    """Wait until the script has finished, and has not begun again for `quiet` milliseconds."""
-    page.evaluate("quiet => bench.settled(quiet ?? undefined)", quiet)
+def settled(page: Page) -> None:
+    """Wait until the script has finished, and has not begun again for a moment."""
+    page.evaluate("() => bench.settled()")
 
 
 def explained(page: Page) -> None:

@@ -1,7 +1,7 @@
 // Runs in every measured page before its own scripts: clocks and counters, so that no time includes the connection.
 (() => {
   const LIMIT_MS = 60000, QUIET_MS = 400, ROWS = [0.25, 0.4, 0.5, 0.6, 0.75];
-  const sent = [], received = [], runs = [], tasks = [];
+  const sent = [], received = [];
   const now = () => performance.now();
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -17,12 +17,6 @@
     }
   };
   const state = () => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState;
-  new MutationObserver(() => state() === "running" && runs.push(now())).observe(document, {
-    subtree: true, attributes: true, attributeFilter: ["data-test-script-state"],
-  });
-  new PerformanceObserver((list) => {
-    for (const { startTime, duration } of list.getEntries()) tasks.push({ at: startTime, ms: duration });
-  }).observe({ type: "longtask", buffered: true });
 
   function all(selector, root = document) {
     const found = [...root.querySelectorAll(selector)];
@@ -90,32 +84,9 @@
     });
   }
 
-  /** One step of a slider by its `input` event, at any moment between two frames. */
-  async function step(selector, value) {
-    const input = one(selector), canvas = map(), before = print(canvas);
-    let frame = null;
-    const start = now();
-    requestAnimationFrame(() => (frame = now()));
-    input.value = value;
-    input.dispatchEvent(new Event("input", { bubbles: true, composed: true }));
-    const shown = await until(() => print(canvas) !== before && now(), 3000);
-    return { ms: shown - start, draw: shown - Math.max(start, frame ?? start) };
-  }
-
-  async function steps(selector, values) {
-    const found = [];
-    for (const value of values) {
-      await pause(5 + 40 * Math.random());
-      found.push(await step(selector, value));
-    }
-    return found;
-  }
-
   /** Draws per panel, frames and `input` events from now on, until `stop`. */
   function watch() {
     const draws = new Map(), frames = [], inputs = [], last = new Map();
-    const images = [], known = new Set([source()]);
-    const before = sent.length;
     let on = true;
     const onInput = () => inputs.push(now());
     window.addEventListener("input", onInput, true);
@@ -127,35 +98,20 @@
         const hash = print(canvas);
         if (hash !== shown) last.set(canvas, hash), draws.get(canvas).push(now());
       }
-      if (!known.has(source())) known.add(source()), images.push(now());
       requestAnimationFrame(frame);
     };
     requestAnimationFrame(frame);
     return (bench.stop = () => {
       on = false;
       window.removeEventListener("input", onInput, true);
-      return { draws: [...draws.values()], frames, inputs, images, sent: sent.length - before };
+      return { draws: [...draws.values()], frames, inputs };
     });
   }
-
-  const source = () => document.querySelector('[data-testid="stImage"] img')?.src ?? "";
 
   const TESTS = {
     canvas() {
       const canvas = map(), before = print(canvas);
       return () => (map() !== canvas || print(canvas) !== before) && { at: now() };
-    },
-    image() {
-      const before = source();
-      let ready = 0, decoding = "";
-      return () => {
-        const image = document.querySelector('[data-testid="stImage"] img');
-        if (image && image.src !== before && image.src !== decoding) {
-          decoding = image.src;
-          image.decode().then(() => (ready = now()), () => (decoding = ""));
-        }
-        return ready && { at: ready };
-      };
     },
     /** The map of a new picture: the viewer says that it has it, and the canvas is no longer what it was then. */
     shown() {
@@ -174,8 +130,6 @@
         return at && state() !== "running" && now() - at > QUIET_MS && { at, switched };
       };
     },
-    curve: () => () => one(".proof .chart .line") && { at: now() },
-    stopped: () => () => headline().includes("was stopped") && { at: now() },
   };
   const headline = () => all("h2").filter(visible).map((h) => h.textContent).join(" ");
 
@@ -237,13 +191,13 @@
     return found;
   }
 
-  const settled = (quiet = QUIET_MS) => {
+  const settled = () => {
     let since = now();
     return until(() => {
       if (state() === "running") since = now();
-      return now() - since > quiet;
+      return now() - since > QUIET_MS;
     });
   };
-  const bench = { arm, seen, canvases, map, now, places, runs, sent, settled, size, steps, tasks, watch };
+  const bench = { arm, canvases, places, settled, size, watch };
   window.bench = bench;
 })();

@@ -6,37 +6,33 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report import RESULTS, Row, attempt, goals, grid, machine, number, page, section
+from benchmarks.report import Row, attempt, goals, grid, machine, number, page, section
 from benchmarks.viewer.browser import NAMES
-from benchmarks.viewer.drawing import classes, frames, long_tasks, slider
-from benchmarks.viewer.waiting import starts, stops, uploads
+from benchmarks.viewer.lines import classes, frames, starts, uploads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import argparse
+    from collections.abc import Callable
 
-OUT = RESULTS
 PACKAGES = ("streamlit", "torch", "timm", "numpy", "playwright")
 LINES: dict[str, tuple[str, Callable[[int], dict[str, Any]], int]] = {
-    "slider": ("Slider to pixels", slider, 44),
     "frames": ("Redraws while a slider is dragged", frames, 2),
     "classes": ("Another class", classes, 16),
     "upload": ("Upload to map", uploads, 12),
     "start": ("From `streamlit run` to a page", starts, 5),
-    "tasks": ("A picture of 24 megapixels", long_tasks, 2),
-    "stop": ("Stop of a slow method", stops, 10),
 }
 """Title, function and number of rounds."""
 
 
-def viewer(only: Sequence[str] = (), rounds: int | None = None) -> dict[str, Any]:
+def run(options: argparse.Namespace) -> Row:
     """Measure every line, or only some; a failure is reported and the others go on."""
-    result: dict[str, Any] = {"machine": machine(0, "browser", PACKAGES), "lines": []}
+    result: Row = {"machine": machine(0, "browser", PACKAGES), "lines": []}
     result["machine"]["versions"]["chromium"] = _chromium()
-    for name in only or LINES:
+    for name in options.only or LINES:
         title, measure, often = LINES[name]
-        line = attempt(title, lambda measure=measure, often=often: measure(rounds or often))  # type: ignore[misc]
+        line = attempt(title, lambda measure=measure, often=often: measure(options.rounds or often))  # type: ignore[misc]
         result["lines"].append({"id": name, **line})
-    return result
+    return result | {"complete": not options.only and not options.rounds}
 
 
 def markdown(result: Row) -> str:
@@ -47,11 +43,7 @@ def markdown(result: Row) -> str:
         goals(result["lines"]),
         *(part for line in result["lines"] for part in section(line, _table)),
     ]
-    note = (
-        " Where a detector's maps point, and what they cost: [DETECTORS.md](DETECTORS.md); folders: "
-        "[THROUGHPUT.md](THROUGHPUT.md)."
-    )
-    return page("The dashboard in a browser", "viewer", result["machine"], *parts, note=note)
+    return page("The dashboard in a browser", "viewer", result["machine"], *parts)
 
 
 def _table(line: Row) -> list[str]:

@@ -15,9 +15,8 @@ import numpy as np
 
 from sightglass.common.work.progress import check
 from sightglass.explain.evidence.targets import decode
-from sightglass.explain.findings.areas import list_classes
 from sightglass.explain.findings.diagnosis import NUMBERS, SAME_PLACE
-from sightglass.explain.findings.numbers import read_place
+from sightglass.explain.findings.numbers import list_classes, read_place
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
 from sightglass.explain.phrases import NBSP, describe_score, kinds, listing, percent
 

@@ -12,9 +12,9 @@ from sightglass.common.errors import LayerProblem, ModelProblem, nearest
 from sightglass.models.layers import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from sightglass.explain.evidence.resident import Resident
     from sightglass.models.adapter import Adapter
@@ -68,7 +68,7 @@ def stages(resident: Resident) -> tuple[ModelStage, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LayerChoices:
-    """The layers that are offered by name; empty for a model without layers (an exported file, a service)."""
+    """The layers that are offered by name; empty for a model without layers (some exported files)."""
 
     layers: tuple[Layer, ...]
     """In the order of execution."""
@@ -203,3 +203,43 @@ def _nearest(name: str, among: Collection[str]) -> list[str]:
 
 def _list(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def receptive_field(module: nn.Module, path: str) -> int | None:
+    """Return the side in pixels of the model's input that a cell of the layer at `path` sees at most; None: all of it.
+
+    All convolutions and poolings defined up to and in the layer count as if each followed the one before. With branches
+    that is too much, never too little (Araujo et al. 2019, doi:10.23915/distill.00021).
+
+        receptive_field(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)), "1")  # 5
+    """
+    # Menus import this module without torch.
+    from torch import nn
+
+    windows = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+    whole = (nn.MultiheadAttention, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+    field, jump = 1, 1
+    for one in _until(module, path):
+        if isinstance(one, whole) or "attention" in type(one).__name__.lower():
+            return None
+        if isinstance(one, windows):
+            kernel, stride = _most(one.kernel_size), _most(one.stride)
+            dilation = 1 if isinstance(one, nn.AvgPool2d) else _most(one.dilation)
+            field += (kernel - 1) * dilation * jump
+            jump *= stride
+    return field
+
+
+def _until(module: nn.Module, path: str) -> Iterator[nn.Module]:
+    """Yield every module in the order of definition, up to the last one in `path`."""
+    inside = False
+    for name, one in module.named_modules():
+        within = name == path or name.startswith(f"{path}.")
+        if inside and not within:
+            return
+        inside = within
+        yield one
+
+
+def _most(sides: int | tuple[int, ...]) -> int:
+    return sides if isinstance(sides, int) else max(sides)

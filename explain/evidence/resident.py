@@ -213,7 +213,7 @@ class Resident:
 
     @property
     def gradients(self) -> bool:
-        """Whether layers and gradients are accessible: an exported file or a service only returns predictions.
+        """Whether layers and gradients are accessible: some exported files only return predictions.
 
         A network of linear layers alone has none that returns a map.
         """

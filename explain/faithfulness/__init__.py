@@ -1,4 +1,4 @@
-"""Test maps: proofs, randomised weights, stability, flips."""
+"""Test maps: proofs, randomised weights, stability."""
 
 from sightglass.common.lazy import defer_imports
 

@@ -15,9 +15,9 @@ from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
 from sightglass.explain.methods import METHODS
 from sightglass.explain.proof import check, check_steps, controls
+from sightglass.explain.proof.controls import ranking
 from sightglass.explain.proof.curves import STEPS, Curve, Order, Perturber
 from sightglass.explain.proof.proof import Proof
-from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.proof.scores import scorer
 from sightglass.models.adapters.segmenter import Segmenter
 

@@ -20,7 +20,6 @@ from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.faithfulness import badge
 from sightglass.explain.faithfulness.badge import VERDICTS, Verdict, mark_of
-from sightglass.explain.faithfulness.chance import chance_level
 from sightglass.explain.faithfulness.prove import object_of
 from sightglass.explain.faithfulness.randomised import STAGES, copy_resident, moments_of, redrawn, stages
 from sightglass.explain.maps.heatmap import on_content
@@ -29,6 +28,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.explain.phrases import signed
 from sightglass.explain.proof import controls
+from sightglass.explain.proof.controls import chance_level
 from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Scramble:
     final: tuple[float, ...]
     """The rank correlation of the last stage's map with the true one, for each set of weights: `DRAWS` of them."""
     threshold: float
-    """The rank correlation with the true map that unrelated maps stay below: `chance.chance_level`."""
+    """The rank correlation with the true map that unrelated maps stay below: `controls.chance_level`."""
     known: dict[Verdict, float]
     """The rank correlations of the last stage's map with `edges`, `centre` and `box`, the mean over the draws."""
     again: float | None = None
@@ -209,7 +209,6 @@ def final(
     explanation: Result,
     index: int | str = 0,
     *,
-    progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Scramble:
     """Return the verdict of `scramble` without the stages on the way: `stages` has the last one alone.
@@ -222,7 +221,7 @@ def final(
     >>> final(Explainer()("bus.jpg", top_k=1)).mark
     'yes'
     """
-    return _test(explanation, index, progress, cancel, whole=False)
+    return _test(explanation, index, None, cancel, whole=False)
 
 
 def interval_of(draws: Sequence[float]) -> tuple[float, float]:
@@ -315,7 +314,7 @@ class _Work:
             before.append(self._stage(other, redone / total, f"{number} of {STAGES} stages"))
         if known is not None:
             return replace(known, stages=(*before, *known.stages))
-        threshold = chance_level(explanation, heatmap)
+        threshold = chance_level(heatmap, explanation.image.sha256)
         ends: list[Stage] = []
 
         def measure() -> float:

@@ -12,13 +12,13 @@ import torch
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.faithfulness.chance import chance_level
 from sightglass.explain.faithfulness.changes import CHANGES, change
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.explain.phrases import describe_score, listing, signed
+from sightglass.explain.proof.controls import chance_level
 from sightglass.explain.proof.scores import boxes_of, match_boxes
 from sightglass.models.adapter import AreaTarget, JointTarget, PlaceTarget
 from sightglass.models.adapters.pixel_numbers import PixelNumbers
@@ -83,7 +83,7 @@ class Stability:
     spread: Map
     """The standard deviation of the same maps, at every pixel."""
     chance: float
-    """The rank correlation with the true map that unrelated maps stay below: `chance.chance_level`."""
+    """The rank correlation with the true map that unrelated maps stay below: `controls.chance_level`."""
 
     @property
     def score_spread(self) -> float:
@@ -168,7 +168,7 @@ class Stability:
 def judge_stillness(least: float, chance: float) -> Mark:
     """Return whether a map holds still whose rank correlation after every change is `least` or more.
 
-    `chance`: what unrelated maps stay below, `chance.chance_level`.
+    `chance`: what unrelated maps stay below, `controls.chance_level`.
 
     >>> judge_stillness(0.85, 0.2), judge_stillness(0.5, 0.2), judge_stillness(0.1, 0.2)
     ('yes', 'cannot be told', 'no')
@@ -217,7 +217,7 @@ def stability(
         if progress is not None:
             progress(number / len(changes), CHANGES[kind])
         variants.append(_variant(explanation, index, kind, first, cancel))
-    chance = chance_level(explanation, heatmap)
+    chance = chance_level(heatmap, explanation.image.sha256)
     maps = np.stack([heatmap.strength, *(one.map for one in variants if one.map is not None)])
     # The scores are those of its box.
     label = explanation.evidence.resident.adapter.labels[heatmap.target.index or 0] if joint else heatmap.target.label

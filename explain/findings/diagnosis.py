@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sightglass.explain.evidence.layers import receptive_field
 from sightglass.explain.evidence.missing import score_format
-from sightglass.explain.findings import receptive_field
-from sightglass.explain.findings.areas import describe_outside, list_classes
-from sightglass.explain.findings.finding import Finding, most_serious_first
-from sightglass.explain.findings.numbers import describe_number, describe_place_number
+from sightglass.explain.findings import Finding, most_serious_first
+from sightglass.explain.findings.numbers import describe_number, describe_outside, describe_place_number, list_classes
 from sightglass.explain.findings.proved import add_proof
 from sightglass.explain.findings.randomisation import describe_independent, find_independent
 from sightglass.explain.findings.reliability import reliability, subject_of
@@ -385,7 +384,7 @@ def _early(explanation: Result, index: int) -> Finding | None:
     layers = heatmap.layers
     seen, side = 0, max(explanation.evidence.geometry.input)
     for layer in layers:
-        field = receptive_field.receptive_field(resident.adapter.module, layer)
+        field = receptive_field(resident.adapter.module, layer)
         if field is None:
             return None
         seen = max(seen, field)

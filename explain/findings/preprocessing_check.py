@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sightglass.explain.findings.finding import Finding
+from sightglass.explain.findings import Finding
 from sightglass.explain.phrases import percent
 from sightglass.models.preprocess import Preprocessing, fit_picture, prepare
 

@@ -1,7 +1,7 @@
 """Limitations that only a proof reveals.
 
-How often each is right, on models that cheat and on their honest twin, is in benchmarks/TRUTH.md, "Findings that rest
-on a proof" (`python -m benchmarks truth --findings`).
+How often each is right, on models that cheat and on their honest twin, is in
+benchmarks/results/2026-11-24-proof-findings.md.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, get_args
 
-from sightglass.explain.findings.finding import Finding
+from sightglass.explain.findings import Finding
 from sightglass.explain.phrases import percent
 from sightglass.explain.proof.proof import SUFFICIENT
 

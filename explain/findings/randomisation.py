@@ -1,7 +1,7 @@
 """Which methods' maps depend on the model, by family, as measured.
 
-The figures are in `randomisation.json`, written by `python -m benchmarks truth --scrambled --publish` and explained in
-benchmarks/TRUTH.md.
+The figures are in `randomisation.json`, written by `python -m benchmarks truth --only weights --write` and explained in
+benchmarks/results/truth.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sightglass.explain.findings.finding import Finding
+from sightglass.explain.findings import Finding
 from sightglass.explain.methods import METHODS
 from sightglass.explain.questions import answers_why, settings
 

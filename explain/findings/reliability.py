@@ -1,7 +1,7 @@
 """Reliability of methods, measured on scenes with known causes.
 
-The figures are in `reliability.json`, written by `python -m benchmarks truth --full --publish` and explained in
-benchmarks/TRUTH.md. This module does not import torch: menus use it.
+The figures are in `reliability.json`, written by `python -m benchmarks truth --full --write` and explained in
+benchmarks/results/truth.md. This module does not import torch: menus use it.
 """
 
 from __future__ import annotations

@@ -134,13 +134,6 @@ def cover_box(shape: tuple[int, int], extent: Box, box: Box) -> NDArray[np.float
     return np.outer(rows, columns)
 
 
-def share_in_box(heatmap: Heatmap, box: Box) -> float:
-    """Return the share of a map's heat, 0..1, inside a box, xyxy in pixels of the picture; 0 without heat."""
-    values = heatmap.measured.coarse
-    part = cover_box(values.shape, heatmap.geometry.extent, box)
-    return float((values * part).sum(dtype=np.float64)) / (float(values.sum(dtype=np.float64)) or 1.0)
-
-
 def on_border(heatmap: Heatmap, own: Sequence[Prediction]) -> float:
     """Return the share of the heat, 0..1, on the outer border (`statistics.RING`) and outside of a map's own boxes."""
     values = heatmap.measured.coarse

@@ -121,7 +121,7 @@ MEANING: dict[str, str] = {
 
 DIGITS = {"mean": 2, "max": 2, "entropy": 2, "entropy_normalised": 2, "gini": 2, "spread": 2, "n_regions": 0, "peak": 0}
 DIGITS |= {"centre": 0, "box": 0, "found": 0, "box_ratio": 1, "advantage": 2, "over_random": 2}
-"""Decimals of the numbers that are no shares, those of the monitor too; shares are shown in percent."""
+"""Decimals of the numbers that are no shares; shares are shown in percent."""
 
 
 def format_value(name: str, value: Any) -> str:

@@ -105,9 +105,7 @@ class _Similarity:
             for start in range(0, len(found), ROWS):
                 part = slice(start, start + ROWS)
                 overlap = box_iou(self._boxes[part], boxes)  # (m, n)
-                # A service may name classes that it had not named before: they come last.
-                vectors = self._vectors[part]
-                product = (vectors @ units[: vectors.shape[1]]) * scores.amax(0)
+                product = (self._vectors[part] @ units) * scores.amax(0)
                 worth = torch.where(self._product[part], product, scores[self._classes[part]])
                 worth = torch.where(self._overlap[part], 1.0, worth)
                 found[part] = (overlap * worth).amax(1)

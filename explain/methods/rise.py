@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 COUNT = {"detect": 800}
 USUAL = 1000
 """Masks for one picture by a model's task, and of others, where the papers take 5000: maps of 800 with two seeds were
-measured to correlate by 0.7 to 0.8 on a street scene, and their peaks lay in their boxes (benchmarks/HAND.md)."""
+measured to correlate by 0.7 to 0.8 on a street scene, and their peaks lay in their boxes
+(benchmarks/results/2026-11-23-by-hand.md)."""
 WINDOWS = 196
 """Occlusion's default number of windows: 14 by 14 over a square picture, each a seventh of its side wide."""
 SECONDS = 1.0

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from PIL import Image as Pillow
 
@@ -33,8 +34,13 @@ from sightglass.explain.picture.decode import (
     plain_jpeg,
 )
 from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from_file, many
+from sightglass.models.adapters.pair import STRIP, is_joined, join
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.preprocess import MAX_CHANNELS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
@@ -42,6 +48,8 @@ PNG_LEVEL = 3
 """zlib's, of PNG: a photograph and its overlay took less than half the time of Pillow's 6, in files as large."""
 MAX_WEBP = 16_383
 """Maximum side of a WebP, in pixels."""
+AND = " + "
+"""Between the names of two joined pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +201,7 @@ def example_meant(path: str) -> str | None:
     if os.path.basename(path) != path or os.path.exists(path):
         return None
     # It draws, with OpenCV.
-    from sightglass.explain.picture.examples import example_named
+    from sightglass.models.demo.showcase import example_named
 
     return example_named(path) or example_named(path.replace("-", " "))
 
@@ -203,7 +211,7 @@ def load_bundled(name: str) -> Image:
 
     Raises ImageProblem where the package that a photograph comes with is not installed.
     """
-    from sightglass.explain.picture.examples import example_source
+    from sightglass.models.demo.showcase import example_source
 
     source, file_name = example_source(name)
     return Image.open(source, name=file_name)
@@ -304,3 +312,54 @@ def _read_stream(stream: Any, max_bytes: int) -> bytes:
             raise ImageProblem('The file was opened as text; open it with mode "rb".')
         data += part
     return bytes(data)
+
+
+def split_name(name: str) -> tuple[str, str] | None:
+    """Return the two names in `A + B`; None for one name, and where there is a file of the whole name."""
+    two = name.split(AND)
+    return (two[0], two[1]) if len(two) == 2 and all(two) and not os.path.exists(name) else None
+
+
+def join_pictures(first: Image, second: Image) -> Image:
+    """Return two pictures as one that a model of two pictures takes, with a strip below that marks the halves.
+
+    The second is brought to the first's size, which its notes say. Raises ImageProblem where either is joined already,
+    or both together are too large.
+
+        both = join_pictures(Image.open("bus.jpg"), Image.open("zidane.jpg"))
+        both.name, both.width  # ("bus.jpg + zidane.jpg", 1620)
+    """
+    if twice := next((one for one in (first, second) if is_joined(one.pixels)), None):
+        raise ImageProblem(f"{twice.name} is two pictures already: give single ones.")
+    height, width = first.height, first.width
+    if 2 * width * (height + STRIP) > MAX_PIXELS:
+        raise ImageProblem(f"{first.name} is too large beside another: give at most {MAX_PIXELS // 2:,} pixels.")
+    notes: tuple[str, ...] = ()
+    pixels = second.pixels
+    if (second.height, second.width) != (height, width):
+        pixels = np.asarray(Pillow.fromarray(pixels).resize((width, height), Pillow.Resampling.BICUBIC))
+        notes = (f"{second.name} was brought to {width} x {height} pixels, the size of {first.name}.",)
+    name = f"{first.name}{AND}{second.name}"
+    return Image(join(first.pixels, pixels), name, (*first.notes, *second.notes, *notes))
+
+
+SIDE = 256
+"""Pixels a side at which every picture is measured, so that those of different sizes compare."""
+BRIGHTEST = 0.99
+"""The quantile of the pixels that counts as the brightest: a dark scene has a lamp in it, a dark exposure has none."""
+
+
+def measure_quality(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    """Return the sharpness and the brightness of a picture, uint8 (h, w, 3) RGB.
+
+    Sharpness is the standard deviation of the Laplacian over that of the picture, so that contrast does not count: 0
+    of one that is even. Brightness, 0..1, is the grey level that one pixel in a hundred exceeds.
+
+    >>> measure_quality(np.full((8, 8, 3), 255, np.uint8))
+    (0.0, 1.0)
+    """
+    small = np.asarray(cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    spread = float(grey.std())
+    sharpness = float(cv2.Laplacian(grey, cv2.CV_32F).std()) / spread if spread > 1e-6 else 0.0
+    return sharpness, float(np.quantile(grey, BRIGHTEST))

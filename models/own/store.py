@@ -1,4 +1,4 @@
-"""Store each person's own models: files, tables, limits."""
+"""Store each person's own models: files, tables,"""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from sightglass.common import users
-from sightglass.common.access import policy
-from sightglass.common.errors import ModelProblem, NotAllowed, Problem
+from sightglass.common import access, users
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import ABANDONED, file_stem
 from sightglass.common.settings import settings
 from sightglass.models import catalog, labels
 from sightglass.models.catalog import SUFFIXES
 from sightglass.models.inspect import TRUST, inspect_model
-from sightglass.models.own import adding, limits, table_file
+from sightglass.models.own import adding, table_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from sightglass.models.adapter import Adapter
     from sightglass.models.inspect import TableDraft, Toml, Unknown
     from sightglass.models.spec import ModelSpec
 
@@ -42,24 +42,22 @@ Data = bytes | memoryview | Path
 
 def refusal() -> str:
     """Return why the current person cannot add a model, in one sentence; empty if nothing is against it."""
-    if not limits.is_on():
+    if not is_on():
         return "Adding models is off on this server: its operator can set SIGHTGLASS_OWN_MODELS."
-    return "" if users.may_save() else users.refusal("add a model")
+    return ""
 
 
 def code_refusal() -> str:
     """Return why the current person's files may not run code here, in one sentence; empty if they may."""
-    if policy.in_use().way == "local":
+    if access.may_run_code():
         return ""
-    if not settings().model_code:
-        return "This file runs code when it is opened, which this server does not allow (SIGHTGLASS_MODEL_CODE)."
-    return "" if users.current().role == "admin" else "This file runs code when it is opened: ask an administrator."
+    return "This file runs code when it is opened, which this server does not allow (SIGHTGLASS_MODEL_CODE)."
 
 
 def folder() -> Path:
-    """Return the current person's folder; raise NotAllowed where that person cannot add a model."""
+    """Return the current person's folder; raise ModelProblem where nobody can add a model."""
     if why := refusal():
-        raise NotAllowed(why)
+        raise ModelProblem(why)
     base = settings().own_models
     assert base is not None
     return users.folder(base.absolute())
@@ -95,9 +93,13 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
     room = int(settings().own_models_mb * MB) - used()
     stem = PurePosixPath(next((name for name, _ in given if _is_model(name)), given[0][0] if given else "model")).stem
     into = _new_folder(own, stem)
+    names = set[str]()
     try:
         count = 0
         for name, data in _unpacked(given):
+            if name.casefold() in names:
+                raise ModelProblem(f"There are two files called {name} there: drop those of one model only.")
+            names.add(name.casefold())
             count, room = count + 1, room - (data.stat().st_size if isinstance(data, Path) else len(data))
             if count > MAX_FILES:
                 raise ModelProblem(f"A model has at most {MAX_FILES} files: drop those of one model only.")
@@ -203,13 +205,14 @@ def unanswered() -> Path | None:
 def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> str:
     """Write the table of received files into the person's models.toml, and return the model's id.
 
-    Raises ModelProblem with the first question that is open, NotAllowed for code that may not run here.
+    Raises ModelProblem with the first question that is open, and for code that may not run here.
     """
     if runs_code(found, answers) and (why := code_refusal()):
-        raise NotAllowed(why)
+        raise ModelProblem(why)
     made, open_ = adding.fill(found, answers)
     if open_:
         raise ModelProblem(open_[0].question)
+    _check_labels(into, made)
     to, id_ = table(), into.name
     adding.write(to, id_, table_file.relative(made, to.parent), force=True)
     if (wrong := catalog.faults().get(id_)) is not None:
@@ -217,6 +220,23 @@ def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> st
         raise ModelProblem(wrong.replace(f"{to.name}: ", ""))
     (into / OPEN).unlink(missing_ok=True)
     return id_
+
+
+def _check_labels(into: Path, made: Toml) -> None:
+    """Make the file of class names in a table one of the received files.
+
+    Raises ModelProblem for another file of the server, unless the person's files may run code here anyway.
+    """
+    weights = made.get("weights", {})
+    stated = weights.get("labels")
+    if not isinstance(stated, str):
+        return
+    received = into / PurePosixPath(stated.replace("\\", "/")).name
+    anywhere = not code_refusal()
+    if received.is_file() and not (anywhere and Path(stated).is_absolute()):
+        weights["labels"] = str(received)
+    elif not anywhere:
+        raise ModelProblem(f"{received.name[:MAX_NAME]} is none of the received files: drop it with the model.")
 
 
 def change(id_: str, values: Mapping[str, object]) -> None:
@@ -339,3 +359,32 @@ def _sweep(own: Path) -> None:
             with contextlib.suppress(OSError):
                 if abs(time.time() - one.stat().st_mtime) > ABANDONED:
                     shutil.rmtree(one, ignore_errors=True)
+
+
+MEMORY_MB, IN_MEMORY = 4096, 4
+"""The process's memory unless it is set, and what part of it one dropped file may take: a quarter."""
+
+
+def is_on() -> bool:
+    """Return whether anybody may add models on this server."""
+    return settings().own_models is not None
+
+
+def upload_megabytes() -> int:
+    """Return the MB that one dropped file may have: it is in memory until it is stored."""
+    return max(1, int(min(settings().own_models_mb, (settings().memory_mb or MEMORY_MB) / IN_MEMORY)))
+
+
+def describe_model(adapter: Adapter) -> str:
+    """Return what a model is: `ResNet18 with 5 classes, 224 px`."""
+    spec, size = adapter.spec, adapter.preprocessing.size if adapter.preprocessing else None
+    known = catalog.catalog().get(spec.arch)
+    name = known.name if known else spec.arch.rpartition(":")[2] or spec.id
+    name = {"exported": "exported model", "keras": "Keras model"}.get(spec.loader, name)
+    does = f" with {len(adapter.labels)} {'output' if spec.measures else 'class'}" if adapter.labels else ""
+    if len(adapter.labels) > 1:
+        does += "s" if spec.measures else "es"
+    if spec.task == "embed":
+        does = " that compares pictures"
+    pixels = "" if size is None else f", {' × '.join(str(side) for side in dict.fromkeys(size[::-1]))} px"
+    return f"{name[:1].upper()}{name[1:]}{does}{pixels}"

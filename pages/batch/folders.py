@@ -13,7 +13,6 @@ from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled.evaluate import evaluate_folders
 from sightglass.batch.table import classes as read_classes
 from sightglass.batch.table import read_scores
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.session import state
 from sightglass.components.session.markdown import escape, shorten
@@ -78,8 +77,7 @@ def draw(job: BatchJob) -> None:
             plans = tuple(replace(plan, labels=None) for plan in job.plans)
             state.of(Batch).job = BatchJob(job.source, plans)
 
-    may = users.may_save() and not job.shared
-    _draw(found, read_classes(folder), correct if may else None, own=own)
+    _draw(found, read_classes(folder), None if job.example else correct, own=own)
 
 
 def draw_before(source: Source, choices: Choices, explainer: Explainer, folder: Path | None) -> None:

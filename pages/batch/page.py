@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.batch import journal
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, state, url_state
@@ -20,10 +19,10 @@ from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
-from sightglass.pages.batch import accuracy, bundled, folders, gallery, labels, slide, views
+from sightglass.pages.batch import accuracy, folders, gallery, labels, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
-from sightglass.pages.batch.runs import earlier, trainings
+from sightglass.pages.batch.runs import earlier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,14 +37,11 @@ LENSES: dict[str, tuple[str, Callable[[BatchJob], None]]] = {
     "accuracy": ("Accuracy", accuracy.draw),
     "classes": ("Mean maps", views.classes),
     "odd": ("Outliers", views.odd),
-    "methods": ("Methods", views.methods),
     "table": ("Table", views.table),
 }
-"""`methods` only where they were compared."""
 COST = (
     "The model then runs some 180 times for each map. On two busy cores that is two seconds with EfficientNet-Lite0 "
-    "instead of 0.03, and six to ten with YOLO11n. For 16 of the pictures every quick method is compared at up to "
-    "six layers, in 450 runs each."
+    "instead of 0.03, and six to ten with YOLO11n."
 )
 
 
@@ -55,9 +51,7 @@ def batch() -> None:
     choices, explainer = sidebar.draw()
     job = state.of(Batch).job
     with main:
-        if trainings.is_open():
-            trainings.draw(top)
-        elif job is None:
+        if job is None:
             with top:
                 _first(choices, explainer)
         elif not job.finished():
@@ -74,7 +68,7 @@ def batch() -> None:
                 st.markdown(f"## {job.status.summaries[0].words}.", width="content")
                 with st.container(horizontal=True, width="content", vertical_alignment="center"):
                     views.downloads(job)
-                    slide.button(job)
+                    gallery.draw_slide_button(job)
                     _again(job)
             with top, st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(views.describe_run(job), width="content")
@@ -85,12 +79,8 @@ def batch() -> None:
 
 
 def _first(choices: Choices, explainer: Explainer) -> None:
-    """Draw the choice of pictures and, until there are some, the bundled ones as the sidebar's model explains them."""
+    """Draw the choice of pictures and, until there are some, the example."""
     head = st.container(horizontal=True, vertical_alignment="center")
-    if not users.may_save():
-        page.show_refusal("have pictures of their own explained here")
-        _example(choices, explainer, head)
-        return
     source = None
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -107,11 +97,10 @@ def _first(choices: Choices, explainer: Explainer) -> None:
             )
     if (chosen := earlier.choose()) is not None:
         _run(chosen)
-    trainings.choose()
     if source is None:
         with right:
             _start_button(choices, source, second, prove=prove)
-        _example(choices, explainer, head)
+        _draw_example(head)
         return
     # Beside the heading, which asks for it.
     with head:
@@ -156,27 +145,24 @@ def _start_button(
         _start(source, choices, second, prove=prove)
 
 
-def _example(choices: Choices, explainer: Explainer, head: DeltaGenerator) -> None:
-    """Draw the bundled pictures, explained, and the page's title in `head`."""
-    ready = bundled.job(choices, explainer)
-    if ready is None:
-        head.markdown("## Many pictures at once")
+def _draw_example(head: DeltaGenerator) -> None:
+    """Draw the packaged run, and the page's title in `head`."""
+    head.markdown("## Many pictures at once")
+    job = state.latest("batch-example", "", earlier.open_example)
+    if not job.finished():
+        background.progress(job)
         return
-    count, done = plural(len(ready.source.items), "bundled picture"), ready.finished()
-    now = ": now choose your own" if users.may_save() else ""
-    head.markdown(f"## {count} explained{now}" if done else f"## Explaining {count}, as an example")
-    if not done:
-        background.progress(ready)
-    elif ready.status.failure is not None:
-        page.show_failure(ready.status.failure, "the bundled pictures could not be explained")
-    else:
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown("### An example: the bundled pictures", width="content")
-            with st.container(horizontal=True, width="content", vertical_alignment="center"):
-                views.downloads(ready)
-                slide.button(ready)
-        st.caption(f"{bundled.about(choices.model)} {views.describe_run(ready)}.")
-        _draw_result(ready)
+    if job.status.failure is not None:
+        page.show_failure(job.status.failure, "the example of Batch could not be read")
+        return
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            page.draw_example_badge()
+            st.markdown(f"### {plural(len(job.source.items), 'drawn scene')} explained", width="content")
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            gallery.draw_slide_button(job)
+    st.caption(f"{views.describe_run(job)}.")
+    _draw_result(job)
 
 
 def _second(choices: Choices) -> str | None:
@@ -212,7 +198,6 @@ def _prove() -> bool:
 
 
 def _start(source: Source, choices: Choices, second: str | None, *, prove: bool = False, resume: bool = True) -> None:
-    users.require_saving("start a batch")
     plans, folder, truth = [], pictures.scratch(), state.of(labels.ChosenLabels).truth
     for name in filter(None, (choices.model.id, second)):
         fitted = choices
@@ -316,17 +301,15 @@ def _draw_result(job: BatchJob) -> None:
     if not labels.draw(job):
         accuracy.line(job)
     folders.draw(job)
-    lenses = {name: label for name, (label, _) in LENSES.items() if name != "methods" or views.compare(job)}
     lens = url_state.widget(
         st.segmented_control,
         "Lens",
-        lenses,
+        {name: label for name, (label, _) in LENSES.items()},
         "gallery",
         key="batch-lens",
         name="lens",
         label_visibility="collapsed",
-        help="Every picture, right and wrong, each class's mean map, unusual maps, numbers; methods and layers once "
-        "maps are proved.",
+        help="Every picture, right and wrong, each class's mean map, unusual maps, numbers.",
     )
     LENSES[lens][1](job)
 

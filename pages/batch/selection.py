@@ -10,7 +10,6 @@ import streamlit as st
 from sightglass import explain
 from sightglass.batch import analysis, journal, tags
 from sightglass.batch.records import recipe as recipe_of
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.saving import several_slides, slides
 from sightglass.components.session import state
@@ -71,7 +70,7 @@ def actions(job: BatchJob, shown: Sequence[str]) -> None:
         if not selected:
             return
         st.caption(f"{len(selected):,} selected", width="content")
-        if users.may_save() and not job.shared:
+        if not job.example:
             _tag(job)
         charts.download(
             "Export, .zip",

@@ -1,4 +1,4 @@
-"""Draw a finished run: classes, outliers, methods, table, downloads."""
+"""Draw a finished run: classes, outliers, table, downloads."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import streamlit as st
 
-from sightglass.batch import analysis, journal, matrix, proofs, report, seals
+from sightglass.batch import analysis, journal, proofs, report, seals
 from sightglass.batch.table import CSV, PARQUET, read_scores
 from sightglass.components.session.markdown import escape
-from sightglass.components.views import charts, method_matrix, tables
+from sightglass.components.views import charts, tables
 from sightglass.explain.maps import statistics
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv
-from sightglass.models import catalog
 from sightglass.pages.batch import frames
 from sightglass.pages.batch.tiles import describe_group, draw_groups, tiles
 
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.pages.batch.job import BatchJob
 
+
 PAGE = 24
-METHODS = "Every quick method at each layer, with its mean over pictures and how sure that is."
 COLUMNS = (
     *("picture", "tags", "labelled", "predicted", "predicted_score", "margin", "other_predicted", "disagreement"),
     *("true_number", "error", "mean_iou", "pixel_accuracy"),
@@ -107,39 +106,6 @@ def mostly(group: analysis.Group) -> str:
     return f"mostly {first}, {percent(share)}" if share > 0.5 else f"{len(counts)} different answers"
 
 
-def compare(job: BatchJob) -> bool:
-    """Whether methods and layers were compared in this run."""
-    return (job.plans[0].folder / matrix.FILE).is_file()
-
-
-def methods(job: BatchJob) -> None:
-    """Draw the matrix of methods and layers of each model, and the way to explain again with the best."""
-    for plan in job.plans:
-        if (found := matrix.read(plan.folder)) is None:
-            continue
-        if len(job.plans) > 1:
-            st.markdown(f"### {plan.model}")
-        st.caption(
-            f"On {plural(found.pictures, 'picture')} of this run, each quick method's hottest parts are hidden, then "
-            "kept alone, at each layer. The more the scores hang on those parts, the larger the number."
-        )
-        method_matrix.matrix(found, f"{method_matrix.HELP} The mean over the pictures.")
-        st.markdown(f":material/fact_check: {escape(found.sentence)}")
-        spec = catalog.catalog().get(plan.model)
-        if found.best is not None and spec is not None:
-            help = (
-                "Choose this method and this layer in the sidebar; Explain again above then makes the maps with them."
-            )
-            method_matrix.use(found.best, spec, "", help)
-        with st.expander("How sure is that?", icon=":material/scatter_plot:"):
-            st.caption(
-                "The 95 % interval is of the mean over pictures. Ahead on: the pictures on which no other method and "
-                "layer is better."
-            )
-            rows = [dict(zip(map(str.capitalize, matrix.HEAD), row, strict=True)) for row in matrix.rows(found)]
-            tables.table(rows, right=[name.capitalize() for name in matrix.HEAD[2:]], height=420)
-
-
 def table(job: BatchJob) -> None:
     """Draw the main columns."""
     found = frames.of_job(job)
@@ -203,8 +169,6 @@ def downloads(job: BatchJob) -> None:
                     "The table, every picture under its map, and every raw map.",
                 ),
             )
-            if (folder / matrix.FILE).is_file():
-                offers += ((("Methods and layers, .csv", matrix.FILE, (folder / matrix.FILE).read_bytes), METHODS),)
             for (label, file, make), help in offers:
                 charts.download(label, make, file, type="tertiary", key=f"get-{folder.name}-{file}", help=help)
 

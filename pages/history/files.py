@@ -32,7 +32,7 @@ def files(record: Record) -> tuple[Image, tuple[SavedMap, ...]]:
 def pair(record: Record) -> Similarity:
     """Return the comparison of a record of two pictures, cached: it never changes."""
     store = history_store.store()
-    if (found := _pairs.get(key := (str(store.folder), record.id, bool(record.seals)))) is None:
+    if (found := _pairs.get(key := (str(store.folder), record.id))) is None:
         found = store.similarity(record)
         _pairs.put(key, found)
     return found

@@ -75,7 +75,7 @@ def history() -> None:
 
 def _overview(storage: Storage) -> None:
     """Draw all records; in a history that was never used, three examples are made first."""
-    if users.may_save() and not history_store.store().blocked() and (examples.running() or not storage.count):
+    if not history_store.store().blocked() and (examples.running() or not storage.count):
         if examples.draw():
             return
         storage = history_store.store().storage()
@@ -131,7 +131,7 @@ def _remove_damaged(id: str) -> None:
             return
     except Problem:
         pass
-    page.allowed_button(
+    st.button(
         "Delete this record",
         icon=":material/delete_forever:",
         key=f"history-remove-{id}",
@@ -170,10 +170,6 @@ def _off() -> None:
 
 
 def _empty() -> None:
-    if not users.may_save():
-        st.markdown("## Nothing saved here")
-        page.show_refusal("save anything")
-        return
     if problem := history_store.store().blocked():
         st.markdown("## Nothing can be saved here")
         st.error(sentence(problem), icon=":material/error:")
@@ -225,7 +221,7 @@ def _about_examples(ids: list[str], own: int) -> None:
         first = "" if own else "Nothing of yours is saved yet: press Save below a map, on any page. "
         them = "The example was" if len(ids) == 1 else "The examples were"
         st.caption(f"{first}{them} explained on this machine; once deleted, they do not come back.", width="content")
-        page.allowed_button(
+        st.button(
             "Delete the examples",
             icon=":material/delete:",
             type="tertiary",

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.proof import draw as draw_proof
 from sightglass.components.proof import payload
 from sightglass.components.saving import slides
-from sightglass.components.session import history_store, page, reopen, state
+from sightglass.components.session import history_store, reopen, state
 from sightglass.components.session.jobs import proof_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
@@ -90,7 +89,7 @@ def show(record: Record) -> None:
             if record.marks:
                 one = len(record.marks) == 1
                 hidden = f"{plural(len(record.marks), 'mark')} {'is' if one else 'are'} hidden here"
-                page.allowed_button(
+                st.button(
                     f"{hidden}: show {'it' if one else 'them'}",
                     icon=":material/draw:",
                     type="tertiary",
@@ -112,7 +111,7 @@ def _annotate(id: str) -> None:
 
 
 def _way(record: Record, maps: Sequence[SavedMap]) -> str:
-    if not (maps and users.may_save()):
+    if not maps:
         return LOOK
     key, widgets, opened = _way_key(record.id), st.session_state, state.of(AnnotatedRecord)
     if key not in widgets or (widgets[key] == LOOK and opened.of and opened.last != record.marks):
@@ -322,12 +321,7 @@ def confirm_record_deletion(record: Record) -> None:
 
 
 def confirm_deletion(ids: Sequence[str], question: str, *, key: str, help: str) -> None:
-    """Draw the button that deletes records, and the question before it.
-
-    Nothing for a viewer.
-    """
-    if not users.may_save():
-        return
+    """Draw the button that deletes records, and the question before it."""
     with st.popover("Delete", icon=":material/delete:", key=key, help=help):
         st.markdown(question)
         st.button(

@@ -33,8 +33,6 @@ def show(record: Record) -> None:
     left, right = st.columns([3, 1], gap="medium")
     with left:
         similar.maps(found, key=f"history-pair-maps-{record.id}")
-        if (seal := record.seal_of(0)) is not None:
-            st.caption(f"Seal: {seal.line}", help="  \n".join(escape(mark.sentence) for mark in seal.marks))
         with st.container(horizontal=True, vertical_alignment="center"):
             _open_again(record, found)
             _downloads(record)

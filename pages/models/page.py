@@ -1,4 +1,4 @@
-"""Models: list, download, measure, and add your own."""
+"""Models: list, download, and add your own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def models() -> None:
 
 def _headline(title: DeltaGenerator) -> None:
     """Draw the page's sentence, last: a model may have come or gone above."""
-    here = [spec for spec in catalog.catalog().values() if spec.id in model_picker.menu()[1]]
+    _, present = model_picker.menu()
+    here = [spec for spec in catalog.catalog().values() if spec.id in present]
     own = sum(spec in here for spec in store.list_own())
     title.markdown(f"## {plural(len(here), 'model')} here{f', {own} of them added' if own else ''}")
     with title:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components import widgets
 from sightglass.components.choices import model_picker
@@ -68,8 +67,6 @@ class Shelf:
     remove: str = ""
     """The own model whose removal is to be confirmed."""
     more: int = 0
-    speeds: dict[str, float] = field(default_factory=dict)
-    """Milliseconds of one picture, by model, as this page measured them."""
 
 
 def draw() -> None:
@@ -154,14 +151,10 @@ def _row(
     spec: ModelSpec, resident: Resident | None, known: Mapping[str, Reliability], *, present: bool, own: bool
 ) -> ModelRow:
     labels = "" if resident is None else plural(len(resident.adapter.labels), "class")
-    speed = state.of(Shelf).speeds.get(spec.id)
     buttons = []
     if resident is not None:
-        buttons.append(Button("measure", "speed", "Measure the speed of"))
         buttons.append(Button("unload", "eject", "Unload"))
-    elif present:
-        buttons.append(Button("measure", "speed", "Load and measure the speed of"))
-    elif weights.downloadable(spec) and not weights.offline():
+    elif not present and weights.downloadable(spec) and not weights.offline():
         buttons.append(Button("download", "download", "Download"))
     if own:
         buttons.append(Button("edit", "edit", "Names and preparation of"))
@@ -181,10 +174,9 @@ def _row(
         size=_size(spec, present=present),
         layer=", ".join(resident.default_layers if resident is not None else spec.target_layers),
         record="" if own else _record(spec, known),
-        speed="" if speed is None else f"{speed:,.0f} ms",
         memory="" if resident is None else megabytes(resident.nbytes),
         state="" if present else "not here",
-        buttons=tuple(buttons) if users.may_save() else (),
+        buttons=tuple(buttons),
     )
 
 
@@ -212,12 +204,8 @@ def _act(what: str, model_id: str) -> None:
         result.open_model(spec)
     elif what == "edit":
         add.show(model_id)
-    elif not users.may_save():
-        shelf.problem = users.refusal("do that")
     elif what == "unload":
         _unload(model_id)
-    elif what == "measure":
-        _measure(spec)
     elif what == "download":
         shelf.fetching = Fetching(spec)
     elif what == "remove":
@@ -229,21 +217,6 @@ def _unload(model_id: str) -> None:
 
     RESIDENCY.unload(model_id)
     state.of(Shelf).said = f"{model_id} is unloaded: its next use loads it again."
-
-
-def _measure(spec: ModelSpec) -> None:
-    from sightglass import explain
-    from sightglass.components.session.jobs import explain_job
-    from sightglass.components.session.pictures import image_source
-    from sightglass.components.session.state import Choices
-
-    shelf = state.of(Shelf)
-    try:
-        explainer = explain.Explainer(spec.id)
-        found = explain_job.predict(Choices(image_source.current(), spec, spec.method, {}), explainer)
-        shelf.speeds[spec.id] = explain_job.measure_time(found).median
-    except Problem as problem:
-        shelf.problem = str(problem)
 
 
 def _follow(fetching: Fetching) -> None:

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.components.session import history_store, page
 from sightglass.components.session.markdown import sentence
+from sightglass.deck.archive import READY
 from sightglass.explain.phrases import plural
-from sightglass.pages.present import decks, opening, ready, slides
+from sightglass.pages.present import decks, slides
 
 if TYPE_CHECKING:
     from sightglass.deck.deck import Deck
-    from sightglass.history import History
 
 
 @page.guard
@@ -43,32 +42,25 @@ def present() -> None:
     if chosen:
         st.query_params.pop("deck", None)
         st.info("That deck was deleted.", icon=":material/delete:")
-    _all(found, store)
+    _all(found)
 
 
-def _all(found: tuple[Deck, ...], store: History) -> None:
+def _all(found: tuple[Deck, ...]) -> None:
     own = sum(not deck.ready for deck in found)
     st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Show it to a room")
-    page.show_refusal("make or change decks")
-    if not (found or users.may_save()):
-        st.markdown("**Present**, below a map on any page, shows that view on the whole screen.")
-        return
     if not own:
         st.markdown(
             "A deck is a row of slides, each one of your views with its picture, answer, map and seal. Press **Add "
             "to deck** below a map on any page, or begin with a ready one."
         )
     decks.problem()
-    if users.may_save():
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            decks.new()
-            opening.button()
-        ready.begin(store)
-        ready.progress()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        decks.new()
+        decks.draw_open_button()
     cards = [partial(decks.card, deck) for deck in sorted(found, key=lambda deck: bool(deck.ready))]
     there = {deck.ready for deck in found}
-    offers = [name for name in ready.READY if name not in there] if users.may_save() else []
-    decks.draw([*cards, *(partial(ready.card, name) for name in offers)])
+    offers = [name for name in READY if name not in there]
+    decks.draw([*cards, *(partial(decks.ready_card, name) for name in offers)])
 
 
 present()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.common.settings import MIB
@@ -63,8 +62,7 @@ def draw(deck: Deck) -> None:
     """Draw the deck, after what was done since the last run."""
     _follow(acts())
     deck = history_store.store().decks.get(deck.id)
-    # A viewer has nothing to edit.
-    playing = bool(deck.shown) and (PLAY in st.query_params or not users.may_save())
+    playing = bool(deck.shown) and PLAY in st.query_params
     # In one row above the stage, so that all of it is seen.
     with st.container(horizontal=playing, vertical_alignment="center", gap="small" if playing else None):
         st.button(
@@ -135,7 +133,7 @@ def _edit_button() -> None:
         st.query_params.pop(PLAY, None)
 
     help = "Back to the slides, to change and arrange them."
-    page.allowed_button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
+    st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
 
 
 def _play(deck: Deck) -> None:
@@ -188,8 +186,7 @@ def _actions(deck: Deck) -> None:
         help = "Show the slides, here or on the whole screen."
         st.button("Present", icon=":material/play_arrow:", key="deck-play", on_click=play, help=help)
         _export(deck)
-    if users.may_save():
-        _changes(deck)
+    _changes(deck)
     st.caption(f"{plural(len(deck.slides), 'slide')}, changed {history_store.when(deck.changed)}", width="content")
 
 

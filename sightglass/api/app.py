@@ -11,6 +11,7 @@ from sightglass.api.endpoints import explain, legacy, live, models, openapi, rea
 from sightglass.api.schemas import ApiRules
 from sightglass.api.server import metrics, middleware
 from sightglass.api.work_queue import WorkQueue
+from sightglass.common import access
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.common.files import Json
 
@@ -38,5 +39,10 @@ class Api(Starlette):
 
 
 def create(settings: ApiRules | None = None) -> Api:
-    """Return the application with its middleware; `settings` default to those of the environment."""
+    """Return the application with its middleware; `settings` default to those of the environment.
+
+    In a process that no server of Sightglass prepared, the environment's token is required, if there is one.
+    """
+    if not access.is_installed():
+        access.install(access.choose("localhost"))
     return Api(settings or ApiRules.from_environment())

@@ -13,12 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sightglass.api.work_queue import Busy, TooSlow
-from sightglass.common.access import policy
 from sightglass.common.errors import (
     Cancelled,
     ImageProblem,
     LayerProblem,
-    NotAllowed,
     Problem,
     SettingProblem,
     TooLarge,
@@ -26,7 +24,7 @@ from sightglass.common.errors import (
     from_machine,
     nearest,
 )
-from sightglass.common.removed import find_route
+from sightglass.common.removed import FIELDS, find_route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -71,8 +69,7 @@ KINDS: dict[str, Kind] = {
     "accept": Kind("Not acceptable", (406,), "No media type in `Accept` is available."),
     "path": Kind("No such path", (404, 410), "GET /api/docs lists all requests."),
     "method": Kind("Method not allowed", (405,), "`Allow` names the methods."),
-    "key": Kind("A key is required", (401,), "Send it as `Authorization: Bearer` or `X-API-Key`, or sign in."),
-    "role": Kind("Not allowed", (403,), "The role of whoever asks does not allow this: ask an administrator."),
+    "key": Kind("Not signed in", (401, 403), "Send the token as `Authorization: Bearer` or `X-API-Key`, or sign in."),
     "origin": Kind(
         "Origin or host not allowed",
         (403,),
@@ -123,24 +120,11 @@ class ApiProblem(Problem):
         self.status, self.kind, self.headers = status, kind, dict(headers or {})
 
 
-def key_needed(given: bool) -> ApiProblem:
-    """Return the answer to a request without a right key or token; `given`: whether it has a wrong one."""
-    what = "A key" if not policy.in_use().asks else "Signing in, a key or a token"
-    wrong = "The key is wrong" if not policy.in_use().asks else "The key or token is wrong"
-    detail = f"{wrong if given else f'{what} is required'}: send it as `Authorization: Bearer ...` or `X-API-Key`."
+def token_needed(*, wrong: bool) -> ApiProblem:
+    """Return the answer to a request without the right token; `wrong`: it has another one."""
+    detail = f"{'The token is wrong' if wrong else 'A token is required'}: "
+    detail += "send it as `Authorization: Bearer ...` or `X-API-Key`."
     return ApiProblem(401, "key", detail, {"WWW-Authenticate": "Bearer"})
-
-
-def wrong_too_often(wait: int) -> ApiProblem:
-    """Return the answer to a key or a token that is not looked at; `wait`: seconds."""
-    detail = f"Too many wrong keys or tokens came from where you are: try again in {wait} s."
-    return ApiProblem(429, "busy", detail, {"Retry-After": str(wait)})
-
-
-def too_many(wait: int) -> ApiProblem:
-    """Return the answer to somebody who asks too often; `wait`: seconds."""
-    detail = f"You are sending more requests than this server allows: try again in {wait} s."
-    return ApiProblem(429, "busy", detail, {"Retry-After": str(wait)})
 
 
 def wrong_method(allowed: Iterable[str]) -> ApiProblem:
@@ -162,7 +146,6 @@ _STATUSES: tuple[tuple[type[Problem], int, str], ...] = (
     (ImageProblem, 422, "image"),
     (WeightsProblem, 503, "weights"),
     (SettingProblem, 500, "internal"),
-    (NotAllowed, 403, "role"),
     (Problem, 400, "option"),
 )
 """Status and kind for errors of the library; the first that fits counts."""
@@ -208,15 +191,18 @@ def _of_http(error: HTTPException) -> ApiProblem:
 
 def wrong_fields(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> str:
     """Return Pydantic's errors as one sentence, with a suggestion for an unknown field."""
-    names, near = list(known), dict[str, list[str]]()
+    names, near, gone = list(known), dict[str, list[str]](), list[str]()
     found: dict[str, list[Mapping[str, Any]]] = {}
     for error in errors:
         if error["type"] == "extra_forbidden":
             field = str(error["loc"][-1])[:60]
-            near[field] = nearest(field, names)
+            if field in FIELDS:
+                gone.append(FIELDS[field].rstrip("."))
+            else:
+                near[field] = nearest(field, names)
         elif error["type"] != "none_required":
             found.setdefault(_where(error["loc"]), []).append(error)
-    sentences = [f"{where} {_describe_errors(group)}" for where, group in found.items()]
+    sentences = gone + [f"{where} {_describe_errors(group)}" for where, group in found.items()]
     hint = ": did you mean {}?" if len(sentences) + len(near) == 1 else " (did you mean {}?)"
     sentences += [f"there is no field {field!r}" + hint.format(*close) for field, close in near.items() if close]
     # Last and together, because the list of known fields is long.

@@ -53,6 +53,7 @@ SEAL: JsonDict = {
     ],
 }
 """The example of the API's description: GradCAM of EfficientNet-Lite 0 on bus.jpg, with shorter sentences."""
+SAVED = Field(default=None, description="The record in the history, if the answer was saved as unsure; else null.")
 
 
 class Answer(BaseModel):
@@ -184,15 +185,6 @@ class Mapped(Pixels):
     )
 
 
-class Monitored(Answer):
-    """What the monitor did with the explanation."""
-
-    logged: bool = Field(description="Whether it was odd and logged with its map.")
-    id: str | None = None
-    why: list[str] = Field(description="Kinds of reasons.")
-    words: list[str] = Field(description="One sentence for each, or why it could not be monitored.")
-
-
 class SealMark(Answer):
     """The answer of one quick test of a map."""
 
@@ -241,7 +233,7 @@ class _Summary(Answer):
         description="One per map, null for one that was not tested: an empty one, and in a comparison all but the "
         "first. null unless the request asks for `seal`.",
     )
-    monitor: Monitored | None = Field(default=None, description="null: it was not monitored.")
+    saved: str | None = SAVED
 
 
 class Explained(_Summary):
@@ -301,7 +293,7 @@ class Classes(Answer):
     recipe: Recipe
     milliseconds: dict[str, Number]
     notes: list[str]
-    monitor: Monitored | None = Field(default=None, description="null: it was not monitored.")
+    saved: str | None = SAVED
 
 
 class Compared(_Summary):
@@ -360,9 +352,6 @@ class Similar(Answer):
     )
     places: list[Places] = Field(description="For the first and the second picture, in words.")
     pairs: list[Matched]
-    seal: Seal | None = Field(
-        default=None, description="Of the first picture's map; null without a map, and unless the request asks for it."
-    )
     notes: list[str]
     context: Context | None = None
     sides: list[SimilarityMap] = Field(description="The maps of the first and of the second picture.")

@@ -36,10 +36,8 @@ _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(;[\w.=+-]{1,60}){0,4},", re.IGNORE
 
 @dataclass(frozen=True)
 class ApiRules:
-    """The limits of the server, and who may use it."""
+    """The limits of the server."""
 
-    key: str | None = None
-    """Key that requests must send, if any: SIGHTGLASS_API_KEY."""
     max_bytes: int = 20 * MIB
     """Maximum size of a picture file: SIGHTGLASS_API_MB."""
     timeout: float = 60.0
@@ -48,8 +46,8 @@ class ApiRules:
     """Requests answered at the same time: SIGHTGLASS_API_WORKERS."""
     waiting: int = 16
     """Requests that may wait: SIGHTGLASS_API_QUEUE."""
-    monitor: bool = False
-    """Whether to monitor explanations of requests that do not say: SIGHTGLASS_API_MONITOR."""
+    save_below: float = 0.0
+    """Score below which answers are saved, for requests that do not say: SIGHTGLASS_SAVE_BELOW."""
     model: str = "efficientnet-lite0"
     """Model for requests that name none: SIGHTGLASS_API_MODEL."""
     device: str = "auto"
@@ -71,13 +69,13 @@ class ApiRules:
         found = settings()
         given = {name: value for name, value in given.items() if value is not None}
         # A variable that is overridden is not read, so that a malformed one does no harm.
-        if "key" not in given and found.api_key:
-            given["key"] = found.api_key.get_secret_value()
         if "max_bytes" not in given:
             given["max_bytes"] = int(found.api_mb * MIB)
         if "waiting" not in given:
             given["waiting"] = found.api_queue
-        for name in {"timeout", "workers", "monitor", "model", "device"} - given.keys():
+        if "save_below" not in given:
+            given["save_below"] = found.save_below
+        for name in {"timeout", "workers", "model", "device"} - given.keys():
             given[name] = getattr(found, f"api_{name}")
         return ApiRules(**given)
 
@@ -122,6 +120,15 @@ Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
 
 Format = Literal["png", "npy", "none"]
 Filling = Literal["blur", "mean", "linear"]
+SaveBelow = Annotated[
+    Finite | None,
+    Field(
+        ge=0,
+        le=1,
+        description="The score below which the best answer is saved in the history, with its maps, under the tag "
+        "`unsure`; 0: it is not; null: the server's setting.",
+    ),
+]
 ModelId = Annotated[Name | None, Field(description="An id of GET /api/models; null: the server's default.")]
 Alpha = Annotated[Finite, Field(ge=0, le=1, description="For overlays: opacity of the colours.")]
 
@@ -165,9 +172,7 @@ class _ModelRequest(_PictureRequest):
     vocabulary: Labels = _option("vocabulary", max_length=MAX_WORDS)
     masks: int | None = _option("masks", le=MAX_MASKS)
     head: int | None = _option("head", le=1000)
-    monitor: bool | None = Field(
-        default=None, description="Whether to monitor the explanation; null: the server's setting."
-    )
+    save_below: SaveBelow = None
 
 
 class _TargetRequest(_ModelRequest):
@@ -224,9 +229,7 @@ class CompareRequest(_PictureRequest):
     scale: Scale | None = _option("scale")
     confidence: Finite | None = _option("confidence")
     alpha: Alpha = OPACITY["even"]
-    monitor: bool | None = Field(
-        default=None, description="Whether to monitor the explanations; null: the server's setting."
-    )
+    save_below: SaveBelow = None
 
 
 class SimilarityRequest(BaseModel):
@@ -255,11 +258,6 @@ class SimilarityRequest(BaseModel):
         "`npy` float32 in -1..1.",
     )
     overlay: bool = Field(default=False, description="Whether to send each picture under its map, a PNG in base64.")
-    seal: bool = Field(
-        default=False,
-        description="Whether the first picture's map is tested: does it depend on the model, matter to the score, hold "
-        "still? About 70 passes.",
-    )
     context: bool = Field(
         default=True, description="Whether to report the scores of unrelated pictures, which takes a few more passes."
     )

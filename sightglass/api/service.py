@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from sightglass import history
 from sightglass.api.limits import (
     check_compared,
     check_options,
@@ -23,22 +24,19 @@ from sightglass.api.limits import (
 from sightglass.api.problems import ApiProblem, finite
 from sightglass.api.schemas import ClassRequest, DetectRequest, ExplainRequest
 from sightglass.api.server import metrics
-from sightglass.common import users
-from sightglass.common.errors import ImageProblem, ModelProblem, TooLarge
+from sightglass.common.errors import ImageProblem, ModelProblem, Problem, TooLarge
 from sightglass.common.files import Json, npy_bytes, to_json
 from sightglass.common.work.progress import explanation_slot
-from sightglass.explain.comparison.detections import find_missed
+from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
-from sightglass.explain.comparison.same_target import same_target
 from sightglass.explain.faithfulness.seal import seal_maps
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import method
 from sightglass.explain.options import OFFERED
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.decode import kind_of
-from sightglass.explain.picture.image import Image, to_png
+from sightglass.explain.picture.image import Image, join_pictures, to_png
 from sightglass.explain.picture.memory import DECODING, strips
-from sightglass.explain.picture.pair import join_pictures
 from sightglass.explain.picture.planes import KINDS
 from sightglass.explain.rendering.style import Style
 from sightglass.export import class_files, comparison_folder, embedded_recipe, result_folder
@@ -231,7 +229,7 @@ def full_answer(
         single = explanation.options.per == "detection"
         wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
         answer["missing"] = [plain_text(one.words) for one in find_missed(explanation, wanted)]
-    return answer | {"monitor": monitor(explanation, request.monitor, settings)}
+    return answer | {"saved": save_unsure(explanation, request.save_below, settings)}
 
 
 def class_answer(
@@ -254,7 +252,7 @@ def class_answer(
         "recipe": plain(sealed_recipe(explanation)),
         "milliseconds": finite(explanation.milliseconds),
         "notes": explanation.notes,
-        "monitor": monitor(explanation, request.monitor, settings),
+        "saved": save_unsure(explanation, request.save_below, settings),
     }
 
 
@@ -269,7 +267,7 @@ def comparison_answer(
         model["heatmaps"] = [
             map_answer(explanation, i, request, style, cancel, pixels=i == 0) for i in range(len(explanation.heatmaps))
         ]
-        model["monitor"] = monitor(explanation, request.monitor, settings)
+        model["saved"] = save_unsure(explanation, request.save_below, settings)
     return answer
 
 
@@ -362,25 +360,17 @@ def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes
         return npy(_single_map(explanation, 0).heatmaps[0].values)
 
 
-def monitor(explanation: Explanation, requested: bool | None, settings: ApiRules) -> Json | None:
-    """Let the monitor see an explanation and return what it did; None if that is not requested.
-
-    Raises NotAllowed where a viewer requests it, and nothing else.
-    """
-    if requested:
-        users.require_saving("have explanations monitored")
-    if not (settings.monitor if requested is None else requested):
+def save_unsure(explanation: Explanation, requested: float | None, settings: ApiRules) -> str | None:
+    """Save an explanation whose score is below the limit in the history; return its record's id, else None."""
+    below = settings.save_below if requested is None else requested
+    if not below:
         return None
     try:
-        from sightglass.monitor import default
-
-        entry = default().watch(explanation, source="api")
-    except Exception as error:
-        LOGGER.warning("an explanation could not be monitored", exc_info=error)
-        return {"logged": False, "why": [], "words": ["It could not be monitored: the server's log says why."]}
-    if entry is None:
-        return {"logged": False, "why": [], "words": []}
-    return {"logged": True, "id": entry.id, "why": list(entry.why), "words": list(entry.words)}
+        record = history.save_unsure(explanation, below)
+    except Problem as problem:
+        LOGGER.warning("an unsure answer could not be saved: %s", problem)
+        return None
+    return None if record is None else record.id
 
 
 def base64_text(data: bytes) -> str:

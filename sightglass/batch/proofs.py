@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
@@ -25,16 +24,6 @@ MEANING = {
     "proof": "The verdict in a sentence, with the strongest control.",
 }
 COLUMNS = tuple(MEANING)
-
-
-@dataclass(frozen=True)
-class Proving:
-    """What of a run is proved: every map, and the quick methods at several layers for some pictures (`matrix`)."""
-
-    matrix: int
-    """Pictures of these at most."""
-    sample: frozenset[str]
-    """Their keys."""
 
 
 def columns(explanation: Explanation, index: int, cancel: threading.Event | None = None) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import accuracy, analysis, matrix, proofs, seals, table
+from sightglass.batch import accuracy, analysis, proofs, seals, table
 from sightglass.batch.labelled import pixels, summary
 from sightglass.evaluation import stored
 from sightglass.explain.phrases import plain_text, plural, quantity
@@ -19,16 +19,14 @@ if TYPE_CHECKING:
 
 LISTED = 24
 """Pictures of each section."""
-METHODS_LISTED = 10
-"""Methods at layers; methods.csv has all."""
 
 
 def html(folder: Path) -> str:
     """Return the report of a finished run's folder, one page that needs no server.
 
     It lists the least sure predictions, the maps that are farthest from all others, where there are labels the wrong
-    ones, where maps were proved those not to trust and the methods and layers that show most, and where they were
-    sealed those that fail a test. Raises OSError where the folder holds no table.
+    ones, where maps were proved those not to trust, and where they were sealed those that fail a test. Raises OSError
+    where the folder holds no table.
 
     >>> from pathlib import Path
     >>> html(Path("explained/photos"))[:15]
@@ -71,7 +69,6 @@ def html(folder: Path) -> str:
         title=f"{plural(len(frame), 'picture')} explained by {models}",
         numbers=numbers,
         sections=[section for section in sections if section[2]],
-        methods=_methods(folder),
         masks=_sum_up_masks(folder),
     )
 
@@ -142,14 +139,6 @@ def _write_worst_masks(folder: Path, frame: Any, names: dict[str, str]) -> tuple
     rows = analysis.order(frame[frame["mean_iou"].notna()], "iou")
     tiles = _tiles(folder, rows, names, lambda row: f"mean IoU {100 * row['mean_iou']:.1f}")
     return "The worst masks", f"{about} {_most(rows)}", tiles
-
-
-def _methods(folder: Path) -> Json | None:
-    """Return what is said of methods and layers, with the best as a table; None where they were not compared."""
-    found = matrix.read(folder)
-    if found is None:
-        return None
-    return {"sentence": found.sentence, "head": matrix.HEAD, "rows": matrix.rows(found, METHODS_LISTED)}
 
 
 def _write_unproved(folder: Path, frame: Any, names: dict[str, str]) -> list[tuple[str, str, list[dict[str, str]]]]:

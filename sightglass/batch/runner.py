@@ -14,23 +14,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sightglass.batch import earlier, output, records, seals, table
 from sightglass.batch import labels as folder_labels
-from sightglass.batch import matrix as methods
-from sightglass.batch import output, records, seals, table
-from sightglass.batch.earlier import facts
 from sightglass.batch.journal import Journal
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import pixels
+from sightglass.batch.labelled.evaluate import lacking as find_unlabelled
 from sightglass.batch.labelled.evaluate import write_evaluation
-from sightglass.batch.labelled.measure import lacking as find_unlabelled
-from sightglass.batch.proofs import Proving
 from sightglass.batch.ray import cluster
 from sightglass.batch.ray.engine import RayEngine
 from sightglass.batch.worker import ThreadEngine, Work
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
-from sightglass.evaluation import ground_truth, stored
-from sightglass.evaluation.pixels import masks
+from sightglass.evaluation import ground_truth, masks, stored
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import MAX_PICTURES, find
@@ -39,7 +35,7 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sightglass.batch.earlier.facts import RunOrigin
+    from sightglass.batch.earlier import RunOrigin
     from sightglass.batch.journal import Outcome
     from sightglass.batch.labels import Matches
     from sightglass.common.work.progress import Progress
@@ -116,7 +112,6 @@ def run(
     colormap: str = VIEWER_STYLE.colormap,
     alpha: float = VIEWER_STYLE.alpha,
     prove: bool = False,
-    matrix: int = methods.PICTURES,
     seal: bool = False,
     labels: GroundTruth | Path | str | None = None,
     match: Matches | None = None,
@@ -127,7 +122,7 @@ def run(
     engine: str = "plain",
     address: str | None = None,
     gpus: float = 1.0,
-    watch: Callable[[Explanation], object] | None = None,
+    on_explained: Callable[[Explanation], object] | None = None,
     origin: RunOrigin | None = None,
 ) -> Summary:
     """Explain every picture of a source and write files and a table to `out`.
@@ -136,14 +131,13 @@ def run(
     `options`: as for an Explainer's call, including `question`. `maps`: number of a classifier's best classes to
     explain if no targets are given. `workers`: by default one per core, in a cluster one per GPU if it has any.
     `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`, `colormap`, `alpha`: see
-    `Work` and `Style`. `prove`: also prove every map (`proofs`), some 180 passes each, and of at most `matrix` pictures
-    the maps of every quick method at up to six layers (`matrix`), some 450 passes each. `seal`: also seal every map
+    `Work` and `Style`. `prove`: also prove every map (`proofs`), some 180 passes each. `seal`: also seal every map
     (`seals`), some 60 passes each, and those of an earlier run that were not. `labels`: what is in the pictures, or a
-    file or folder of it (`ground_truth.read`, `pixels.masks.read`); the answers are held against them, also those
+    file or folder of it (`ground_truth.read`, `masks.read`); the answers are held against them, also those
     of an earlier run. A run without labels takes those of the earlier one. `match`: the classes that labels mean where
     their names do not say so, none for a label that is not to count; in a local folder it is kept with the run.
     `resume`: continue an earlier run into `out`; False: start over. `progress` receives the share that is done and the
-    time left; `watch` every explanation made in this process, in any thread. `engine`: `plain`, this process; or
+    time left; `on_explained` every explanation made in this process, in any thread. `engine`: `plain`, this process; or
     `ray`, a cluster: a temporary one on this machine, or that at `address`. There `device` is each worker's, and
     `gpus` its share of a GPU. `origin`: what a person chose, where `source` is what was found of it; by default the
     source itself, if the next process can find it. It is kept with all else that the run needs to go on.
@@ -156,22 +150,19 @@ def run(
         raise ModelProblem(f"There is no engine called {engine}: use plain or ray.")
     if any(number is not None and number < 1 for number in (workers, batch_size)):
         raise ModelProblem("batch_size and workers are whole numbers, one at least.")
-    if matrix < 0:
-        raise ModelProblem(f"matrix is {matrix}: give a number of pictures, 0 for none.")
     store = output.at(out)
     if engine == "ray":
         cluster.library()
     items = find(source, within=within, skip=store.name, most=MAX_RAY_PICTURES if engine == "ray" else MAX_PICTURES)
     # In a cluster the workers run the model; this process only reads its properties.
     explainer = model if isinstance(model, Explainer) else Explainer(model, device="cpu" if engine == "ray" else device)
-    proving = Proving(matrix, methods.sample((item.key for item in items), matrix)) if prove else None
     style = Style.parse(colormap, alpha)
-    work = Work(explainer, options or {}, maps, store.put, style=style, side=side, prove=proving, seal=seal)
-    work.watch = watch
+    work = Work(explainer, options or {}, maps, store.put, style=style, side=side, prove=prove, seal=seal)
+    work.on_explained = on_explained
     work.labels = _take_labels(labels, match, store, work, items, resume=resume)
     noted = None
-    if (origin := origin or facts.describe_source(source)) and (named := facts.name_model(model, origin)):
-        arguments = facts.RunArguments(
+    if (origin := origin or earlier.describe_source(source)) and (named := earlier.name_model(model, origin)):
+        arguments = earlier.RunArguments(
             options=work.given,
             device=device,
             maps=maps,
@@ -180,10 +171,9 @@ def run(
             colormap=colormap,
             alpha=alpha,
             prove=prove,
-            matrix=matrix,
             seal=seal,
         )
-        noted = facts.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
+        noted = earlier.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
     with contextlib.ExitStack() as stack:
         chosen: Engine = ThreadEngine(work, workers)
         if engine == "ray":
@@ -231,7 +221,7 @@ def _run(
     batch_size: int | None,
     progress: Progress | None,
     cancel: threading.Event | None,
-    noted: facts.RunFacts | None,
+    noted: earlier.RunFacts | None,
     *,
     match: Matches | None,
     resume: bool,
@@ -246,13 +236,12 @@ def _run(
     ):
         # Nobody else writes here: the journal is locked.
         if noted is not None:
-            facts.write_facts(store, noted)
+            earlier.write_facts(store, noted)
         remove_drafts(space.folder, age=0)
         for draft in (space.folder / records.FOLDER).rglob(".*.part"):
             draft.unlink()
         start, finished = time.monotonic(), 0
-        sampled = sorted(work.prove.sample) if work.prove else []
-        lacking = methods.lacking(journal.outcomes(sampled))
+        lacking: set[str] = set()
         if work.seal:
             lacking |= seals.lacking(journal.outcomes([item.key for item in items]))
         if work.labels and work.explainer.model.task == "detect":
@@ -288,7 +277,6 @@ def _run(
         table.write(space.folder, journal, keys, work.classes, work.scores)
         if match and isinstance(store, output.Local):
             folder_labels.correct(space.folder, match)
-        methods.write(space.folder, journal.outcomes(sampled))
         if not work.scores.numbers:
             write_evaluation(space.folder, journal, items, work.labels, work.facts)
         space.finish(
@@ -298,7 +286,6 @@ def _run(
                 table.PROBLEMS,
                 stored.FILE,
                 pixels.FILE,
-                *([methods.FILE] if work.prove else []),
             )
         )
         failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
@@ -306,7 +293,7 @@ def _run(
         if noted is not None:
             # What has no stamp is tried again by the next run.
             settled = sum(bool(journal.done[key][0]) for key in keys if key in journal.done)
-            facts.write_facts(store, replace(noted, done=settled))
+            earlier.write_facts(store, replace(noted, done=settled))
         seconds = time.monotonic() - start
         return Summary(store.name, len(items), known - len(failed), resumed, failed, seconds, known < len(items))
 

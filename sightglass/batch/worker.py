@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.batch import journal, matrix, proofs, records, seals, table
+from sightglass.batch import journal, proofs, records, seals, table
 from sightglass.batch.labelled import pixels
-from sightglass.batch.labelled.measure import measure_picture
+from sightglass.batch.labelled.evaluate import measure_picture
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
 from sightglass.evaluation import stored
 from sightglass.evaluation.stored import EvaluationFacts
@@ -59,7 +59,7 @@ class Work:
         *,
         style: Style = VIEWER_STYLE,
         side: int | None = records.SIDE,
-        prove: proofs.Proving | None = None,
+        prove: bool = False,
         seal: bool = False,
     ) -> None:
         """`given`: options as for an Explainer's call, including `question`. `put` writes a file by its name.
@@ -93,7 +93,7 @@ class Work:
         """Whether workers run the model at the same time."""
         self.stop = threading.Event()
         """Set to stop the run."""
-        self.watch: Callable[[Explanation], object] | None = None
+        self.on_explained: Callable[[Explanation], object] | None = None
         """Receives every explanation, in any worker's thread."""
         self.labels: RunLabels | None = None
         """What is in the pictures, under the names of the model's classes."""
@@ -166,7 +166,7 @@ class Work:
             "side": self.side,
             # Only what is unusual, so that runs from before these could be chosen still resume.
             **records.change(self.style),
-            **({"prove": True, "matrix": self.prove.matrix} if self.prove else {}),
+            **({"prove": True} if self.prove else {}),
         }
 
     def for_worker(self) -> Work:
@@ -190,13 +190,13 @@ class Work:
                     found[item.key] = {"key": item.key, "stamp": stamp, "problem": str(made)}
                     continue
                 stem = records.stem(item)
-                if self.watch is not None:
-                    self.watch(made)
+                if self.on_explained is not None:
+                    self.on_explained(made)
                 rows, sealed = self._test(records.rows(item, made, stem), made)
                 records.write(self.put, stem, made, self.style, self.side, sealed)
                 held = self._hold_against_labels(item, made)
-                rows, more = pixels.add_columns(rows, held), self._matrix(item, made) | held
-                found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | more
+                rows = pixels.add_columns(rows, held)
+                found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | held
         return [found[item.key] for item in batch]
 
     def _test(self, rows: list[records.Row], made: Explanation) -> tuple[list[records.Row], tuple[Seal | None, ...]]:
@@ -221,13 +221,6 @@ class Work:
         """
         with self._sealing, ThreadPoolExecutor(1, "seal") as pool:
             return pool.submit(seals.make, made, self.stop).result()
-
-    def _matrix(self, item: Item, made: Explanation) -> journal.Outcome:
-        """Return what an outcome says of methods and layers, of a picture of the sample."""
-        if not self.prove or item.key not in self.prove.sample:
-            return {}
-        with self._model_lock:
-            return {"matrix": matrix.cells(made, self.stop)}
 
     def _hold_against_labels(self, item: Item, made: Explanation) -> journal.Outcome:
         """Return what an outcome says of a detector's or a segmentation's answers and the labels."""

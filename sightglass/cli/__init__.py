@@ -20,7 +20,6 @@ from sightglass.cli import (
     compare,
     detect,
     doctor,
-    evidence,
     examples,
     image,
     models,
@@ -32,8 +31,8 @@ from sightglass.cli import (
 )
 from sightglass.cli.console import Console
 from sightglass.cli.options import PROGRAM, app
-from sightglass.cli.records import deck, history, training, watch
-from sightglass.cli.server import dashboard, serve, users
+from sightglass.cli.records import deck, history
+from sightglass.cli.server import dashboard, serve
 from sightglass.cli.server import settings as settings_verb
 from sightglass.common import removed
 from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine, nearest
@@ -50,12 +49,9 @@ _MODULES = (
     video,
     compare,
     scorecard,
-    evidence,
     prove,
     similarity,
     replay,
-    watch,
-    training,
     dashboard,
     serve,
     settings_verb,
@@ -68,7 +64,6 @@ app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback._
 app.add_typer(models.app, name="models")
 app.add_typer(history.app, name="history")
 app.add_typer(deck.app, name="deck")
-app.add_typer(users.app, name="users")
 
 
 _HELP = """Show where a vision model looked, how sure it was, and how far to trust that.
@@ -82,18 +77,14 @@ sightglass batch photos/ --out run1
 sightglass video clip.mp4
 sightglass compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
 sightglass scorecard photos/ --labels labels.json -m demo-s -m demo-l
-sightglass evidence explained/photos --out pack
 sightglass prove bus.jpg
 sightglass similarity bus.jpg zidane.jpg
 sightglass replay explained/bus/recipe.json --picture bus.jpg
 sightglass models list --here
 sightglass history list plate
 sightglass deck make lies
-sightglass watch watched --since 24h
-sightglass training run --out epochs
 sightglass dashboard
 sightglass serve
-sightglass users add anna
 sightglass settings
 sightglass examples
 sightglass doctor

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightglass import monitor
-from sightglass.batch import accuracy, analysis, labels, matrix, output, proofs, report, runner, seals, table
-from sightglass.batch.earlier import facts
+from sightglass import history
+from sightglass.batch import accuracy, analysis, earlier, labels, output, proofs, report, runner, seals, table
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.cli import options as cli
@@ -24,10 +23,10 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, jsonable, write_file
+from sightglass.common.settings import settings
 from sightglass.common.style import DEFAULTS
-from sightglass.evaluation import ground_truth
-from sightglass.evaluation.pixels import masks
-from sightglass.explain.phrases import listing
+from sightglass.evaluation import ground_truth, masks
+from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture import source as picture_source
 from sightglass.export import result_folder
@@ -36,22 +35,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sightglass.batch import Summary
-    from sightglass.batch.earlier.facts import RunOrigin
+    from sightglass.batch.earlier import RunOrigin
     from sightglass.batch.labelled.summary import EvaluationSummary
     from sightglass.cli.console import Progress
-    from sightglass.monitor import Monitor
+    from sightglass.history import UnsureAnswers
 
 STOPPED = 130
-CLUSTER, MONITORING = "Cluster", "Monitoring"
+CLUSTER = "Cluster"
 PROBLEMS = 10
 """Problems of labels that are printed."""
 ANEW = {
-    *("continued", "workers", "json", "labels", "match", "monitor", "monitor_threshold"),
+    *("continued", "workers", "json", "labels", "match", "save_below"),
     *("engine", "ray_address", "ray_gpus"),
 }
 """Options that may be given with `--continue`."""
-METHODS = 5
-"""Methods at layers that are printed."""
 MAX_PICTURES = 5_000_000
 """Pictures among which `--num-samples` chooses."""
 
@@ -93,14 +90,6 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.ModelOptions):
         cli.MAP,
         default=False,
     )
-    matrix: int = cli.field(
-        "--matrix N",
-        "With --prove: test every quick method at up to six layers on at most N pictures; 0 for none. Some 450 passes "
-        "a picture \\[16].",
-        cli.MAP,
-        default=16,
-        min=0,
-    )
     labels: Path | None = cli.field(
         "--labels PATH",
         "What is in the pictures: COCO .json, .csv with file,x0,y0,x1,y1,label or file,label, a folder of YOLO .txt or "
@@ -112,13 +101,9 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.ModelOptions):
         "What a label, or a folder's name, counts as; LABEL= for no class. Repeat it for more labels, or more classes "
         "of one.",
     )
-    monitor: Path | None = cli.field(
-        "--monitor FOLDER", "Log unusual pictures with their maps to this folder (see `watch`).", MONITORING
-    )
-    monitor_threshold: float | None = cli.field(
-        "--monitor-threshold SCORE",
-        "With --monitor: a score below this is unusual \\[learned from the reference, else 0.5].",
-        MONITORING,
+    save_below: float | None = cli.field(
+        "--save-below SCORE",
+        "Save answers with a lower score in the history, under the tag unsure \\[SIGHTGLASS_SAVE_BELOW].",
         min=0,
         max=1,
     )
@@ -169,16 +154,16 @@ def batch(
     A picture that cannot be read is reported and skipped. A run that was stopped or killed resumes when it is called
     again, or with --continue and its folder. The folder gets report.html (the pictures worth a look, on one page),
     maps/,
-    results.csv, results.parquet and problems.csv; with --prove also methods.csv. With --seal the table has columns of
+    results.csv, results.parquet and problems.csv. With --seal the table has columns of
     the tests, also for pictures that an earlier run explained without them. With --labels the answers are held against
-    them: accuracy or average precision with a 95 % interval, errors by type, and why objects were missed, in
-    evaluation.json, evaluation.csv and evaluation.parquet; of a segmentation IoU of each class, mean IoU and pixel
+    them: accuracy or average precision with a 95 % interval, and errors by type, in evaluation.json, evaluation.csv and
+    evaluation.parquet; of a segmentation IoU of each class, mean IoU and pixel
     accuracy, in the first two and masks.parquet.
     """
     if options.continued is not None:
         origin, asked, options = _find_earlier(options.continued, options, context)
     elif source:
-        origin = facts.RunOrigin(
+        origin = earlier.RunOrigin(
             source=tuple(source), base=os.getcwd(), model=options.model, samples=options.num_samples
         )
     else:
@@ -188,10 +173,10 @@ def batch(
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
     console = Console(options.json)
-    monitor = _monitor(options.monitor, options.monitor_threshold, origin)
+    answers = _unsure_answers(options)
     cancel = threading.Event()
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
-        done = _run(origin, options, asked, progress, cancel, monitor)
+        done = _run(origin, options, asked, progress, cancel, answers)
     for picture, sentence in done.failed:
         console.warn(f"{picture}: {sentence}")
     again = "; add --restart to explain again" if done.nothing_new else f", in {done.seconds:.0f} s"
@@ -207,11 +192,10 @@ def batch(
             summary |= _say_sealed(console, done.folder)
         write_file(done.folder / "summary.json", json.dumps(summary, indent=1, default=str).encode())
     console.files(done.folder, _write(done.folder))
-    if monitor is not None:
-        if options.engine == "ray" and isinstance(done.folder, Path) and not done.resumed:
-            # The cluster's workers share no log: the monitor reads the finished table instead.
-            monitor.look_through(done.folder, add=True)
-        _report_monitor(console, monitor)
+    if answers is not None:
+        console.say(f"{plural(len(answers.ids), 'unsure answer')} below {percent(answers.below)} in the history.")
+        if answers.problem:
+            console.warn(answers.problem)
     console.result(summary | {"failed": [{"picture": picture, "error": sentence} for picture, sentence in done.failed]})
     return STOPPED if done.cancelled else 1 if done.failed else 0
 
@@ -229,7 +213,7 @@ def _find_earlier(
         if name not in ANEW and source is not None and source.name == "COMMANDLINE":
             what = "SOURCE" if name == "source" else parameter.opts[0]
             raise ModelProblem(f"--continue goes on as the run was begun: leave {what} out.")
-    found = facts.read_facts(output.at(folder))
+    found = earlier.read_facts(output.at(folder))
     if found is None:
         raise ModelProblem(f"There is no run to go on with in {folder}: give the folder of its results.")
     how = asdict(found.arguments)
@@ -244,7 +228,7 @@ def _run(
     asked: cli.EngineOptions,
     progress: Progress,
     cancel: threading.Event,
-    monitor: Monitor | None,
+    answers: UnsureAnswers | None,
 ) -> Summary:
     source = list(origin.source)
     folder: str | Path = options.out or Path("explained") / _name(source)
@@ -281,7 +265,6 @@ def _run(
         colormap=options.colormap,
         **_get_size_and_opacity(options),
         prove=options.prove,
-        matrix=options.matrix,
         seal=options.seal,
         labels=truth,
         match=corrections,
@@ -292,7 +275,7 @@ def _run(
         engine=options.engine,
         address=options.ray_address,
         gpus=options.ray_gpus,
-        watch=partial(monitor.watch, source="batch") if monitor else None,
+        on_explained=answers.save if answers else None,
     )
 
 
@@ -357,13 +340,8 @@ def _say_evaluated(console: Console, found: EvaluationSummary) -> None:
         console.say(f"The {labelled_summary.LISTED} lowest of {len(classes)} classes; summary.json has all.")
     if found.task != "detect":
         return
-    console.say(f"{found.found}. Errors, and the AP50 that mending all of a type would add:")
-    console.table(found.error_columns, found.list_errors(), right=found.error_columns[1:3])
-    console.say(found.about_errors)
-    if missed := found.list_missed():
-        console.say("Why objects have no right box:")
-        console.table(("reason", "objects"), missed, right=("objects",))
-    console.say(*filter(None, [found.consequence]))
+    console.say(f"{found.found}. Errors:")
+    console.table(("error", "count", "meaning"), found.list_errors(), right=("count",))
 
 
 def _say_left_out(console: Console, folder: Path) -> Json:
@@ -389,19 +367,11 @@ def _say_right(console: Console, folder: Path) -> Json:
 
 
 def _say_proved(console: Console, folder: Path) -> Json:
-    """Print how many maps are supported, and which method and layer shows most; return the same."""
-    rows, found = table.read(folder), matrix.read(folder)
+    """Print how many maps are supported; return the same."""
+    rows = table.read(folder)
     supported, proved = proofs.add_up(rows) or (0, 0)
     console.say(f"{proofs.describe_proofs(rows)}.")
-    if found is not None:
-        console.say(found.sentence)
-        console.table(matrix.HEAD, matrix.rows(found, METHODS), right=matrix.HEAD[2:])
-    best = found.best if found is not None else None
-    return {
-        "proved": proved,
-        "supported": supported,
-        "best": None if best is None else {"method": best.method, "layer": best.layer},
-    }
+    return {"proved": proved, "supported": supported}
 
 
 def _say_sealed(console: Console, folder: Path) -> Json:
@@ -418,24 +388,14 @@ def _get_size_and_opacity(options: BatchOptions) -> Json:
     return size | ({} if options.alpha is None else {"alpha": options.alpha})
 
 
-def _monitor(folder: Path | None, threshold: float | None, origin: RunOrigin) -> Monitor | None:
-    if folder is None:
+def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:
+    """Return what saves unsure answers; None where none are to be saved."""
+    below = settings().save_below if options.save_below is None else options.save_below
+    if options.engine == "ray":
+        if options.save_below is not None:
+            raise ModelProblem("--save-below needs the pictures on this machine: leave --engine ray out.")
         return None
-    for given in origin.source:
-        pictures = Path(origin.base, given)
-        if pictures.is_dir() and folder.resolve().is_relative_to(pictures.resolve()):
-            raise ModelProblem(
-                f"{folder} is inside {given}: its maps would be taken for pictures; choose another folder."
-            )
-    # A batch logs every unusual picture: only the rotation of the log bounds their number.
-    return monitor.Monitor(folder, threshold=threshold, per_minute=1_000_000)
-
-
-def _report_monitor(console: Console, monitor: Monitor) -> None:
-    state = monitor.state()
-    console.say(f"Monitored {state.watched:,}: {state.odd:,} odd, {state.logged:,} logged in {state.folder}.")
-    for problem in state.problems:
-        console.warn(problem)
+    return history.UnsureAnswers(below) if below else None
 
 
 def _write(folder: Path | str) -> list[str]:

@@ -10,7 +10,7 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import describe_seal, load_explainer, open_picture
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import phrases
-from sightglass.explain.comparison import detections, models, same_target
+from sightglass.explain.comparison import detections, models
 from sightglass.explain.faithfulness import seal
 from sightglass.export import comparison_folder, result_folder
 from sightglass.models import catalog
@@ -116,7 +116,7 @@ def _compare(
         explanations.append(explanation)
         timings.append(models.measure(explanation.evidence))
     if not (per_box or "targets" in asked or options.each_own):
-        explanations = list(same_target.same_target(explanations))
+        explanations = list(detections.same_target(explanations))
     return models.Comparison(tuple(explanations), names, tuple(timings)), sides
 
 

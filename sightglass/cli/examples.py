@@ -53,8 +53,8 @@ def examples(
 
 def _contents(console: Console) -> dict[str, bytes]:
     """Return the bytes of every example's file by its name on the command line; a missing package is reported."""
-    from sightglass.explain.picture.examples import EXAMPLES, example_source
     from sightglass.explain.picture.image import to_png
+    from sightglass.models.demo.showcase import EXAMPLES, example_source
 
     found = {}
     for example in EXAMPLES:

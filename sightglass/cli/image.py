@@ -10,7 +10,7 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import Series, describe_seal, extra_files, load_explainer, parse_formats, report
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.findings.areas import describe_areas
+from sightglass.explain.findings.numbers import describe_areas
 from sightglass.explain.phrases import plain_text
 from sightglass.export import class_files, result_folder
 

@@ -12,7 +12,7 @@ from sightglass.explain import methods, phrases
 from sightglass.explain.faithfulness import seal
 from sightglass.explain.findings import diagnosis
 from sightglass.explain.findings.numbers import describe_number
-from sightglass.explain.picture import image, pair
+from sightglass.explain.picture import image
 from sightglass.export import animation, figure, result_folder, table
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
@@ -71,8 +71,8 @@ def open_picture(typed: str, console: Console) -> Image:
     `A + B` is two pictures side by side. Raises ImageProblem; Problem for an argument that is no picture, but a model's
     file or a configuration.
     """
-    if (two := pair.parts(typed)) is not None:
-        return pair.join_pictures(*(open_picture(one, console) for one in two))
+    if (two := image.split_name(typed)) is not None:
+        return image.join_pictures(*(open_picture(one, console) for one in two))
     if image.example_meant(typed) is not None:
         console.warn(f"There is no {typed} in this folder: the example of that name is used.")
     _check_kind(typed)
@@ -112,7 +112,7 @@ class Series:
         """
         if self.explainer.resident.adapter.inputs and len(self.pictures) == 2:
             # Two pictures are one question to a model that takes two.
-            self.pictures = (pair.AND.join(self.pictures),)
+            self.pictures = (image.AND.join(self.pictures),)
         names = [_name_folder(picture) for picture in self.pictures]
         folders = result_folder.places(names, self.out)
         result_folder.check(folders[0])
@@ -167,7 +167,7 @@ class Series:
 
 def _name_folder(picture: str) -> str:
     """Return the name of a picture without its folders; of two both, as `before_and_after.png`."""
-    first, *second = (one.replace("\\", "/").rsplit("/", 1)[-1] for one in pair.parts(picture) or (picture,))
+    first, *second = (one.replace("\\", "/").rsplit("/", 1)[-1] for one in image.split_name(picture) or (picture,))
     return f"{first.rsplit('.', 1)[0]}_and_{second[0]}" if second else first
 
 

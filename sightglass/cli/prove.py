@@ -11,7 +11,7 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import extra_files, load_explainer, open_picture, parse_formats
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
-from sightglass.explain.proof import words
+from sightglass.explain.proof import measures
 from sightglass.explain.rendering import style
 from sightglass.export import result_folder
 from sightglass.export.proof import files as proof_files
@@ -80,9 +80,9 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
         f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}",
         phrases.plain_text(proof.sentence),
     )
-    console.table(words.COLUMNS, words.rows(proof, every=options.all_measures), right=words.COLUMNS[1:])
+    console.table(measures.COLUMNS, measures.rows(proof, every=options.all_measures), right=measures.COLUMNS[1:])
     found = proof_files.summary(explanation, 0, proof)
-    console.say(*map(phrases.plain_text, words.lines(proof, every=options.all_measures)), *found["findings"])
+    console.say(*map(phrases.plain_text, measures.lines(proof, every=options.all_measures)), *found["findings"])
     console.files(folder, names)
     console.result(found | {"folder": folder, "files": names})
     return 0

@@ -16,7 +16,7 @@ from sightglass.cli.pictures import open_picture, report
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import phrases, replaying
 from sightglass.explain import recipe as explain_recipe
-from sightglass.explain.picture import image, pair
+from sightglass.explain.picture import image
 from sightglass.export import embedded_recipe, result_folder
 from sightglass.export.proof import files as proof_files
 
@@ -167,7 +167,7 @@ def _embedded_picture(path: Path) -> Image | None:
 def _find_pictures(path: Path, recipe: Recipe) -> str | tuple[str, ...]:
     """Return the picture that a recipe names, or the two in `A + B`; raise ModelProblem where one is missing."""
     name = recipe.picture_name
-    names = pair.parts(name)
+    names = image.split_name(name)
     return _find_picture(path, name) if names is None else tuple(_find_picture(path, one) for one in names)
 
 

@@ -11,7 +11,7 @@ import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.cli.pictures import describe_seal, load_explainer, open_picture
+from sightglass.cli.pictures import load_explainer, open_picture
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
 from sightglass.explain.methods import SIMILARITY
@@ -19,9 +19,8 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.picture.item import LISTS
 from sightglass.explain.rendering import contact_sheet
-from sightglass.explain.similarity import difference, evaluation, ranking
+from sightglass.explain.similarity import evaluation, ranking
 from sightglass.export import result_folder, similarity_files
-from sightglass.export.report import retrieval as retrieval_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.similarity.difference import SetApart
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.export.result_folder import File
 
@@ -42,13 +40,13 @@ MAX_ROWS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimilarityOptions(cli.SealOptions, cli.LoadOptions):
+class SimilarityOptions(cli.LoadOptions):
     gallery: str | None = cli.field(
         "--gallery -g FOLDER", "Many pictures instead of B: a folder, a pattern, a path list or a .zip."
     )
     top: int = cli.field(
         "--top N",
-        "With --gallery: the number of most similar pictures, or of worst queries, with maps.",
+        "With --gallery: the number of most similar pictures with maps, or of worst queries that are listed.",
         show_default=True,
         default=5,
     )
@@ -57,16 +55,8 @@ class SimilarityOptions(cli.SealOptions, cli.LoadOptions):
         "With folders of queries and of a gallery: how names tell person and camera. market1501, msmt17, folders "
         "(one per person), prefix (the person before _), or a pattern with the groups person and camera \\[what fits].",
     )
-    visualize: bool = cli.field(
-        "--visualize", "With a folder of queries: also draw what each query found first.", default=False
-    )
     patches: bool = cli.field(
         "--patches", "Also draw the patches of two pictures in colours: those of one colour are alike.", default=False
-    )
-    apart: bool = cli.field(
-        "--apart",
-        "With --gallery: also what sets the query apart from the pictures most like it (DiffCAM).",
-        default=False,
     )
     model: cli.Model = "efficientnet-lite0"
     of: str = cli.field(
@@ -92,9 +82,7 @@ class SimilarityOptions(cli.SealOptions, cli.LoadOptions):
     sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --model osnet_x0_25_msmt17
     sightglass similarity a.jpg b.jpg --of product --method gradcam --target-layers blocks.4
     sightglass similarity a.jpg b.jpg --method all
-    sightglass similarity a.jpg b.jpg --seal
     sightglass similarity a.jpg b.jpg --patches
-    sightglass similarity person.jpg --gallery persons/ --apart
     sightglass similarity a.jpg b.jpg --json | jq .score
     """,
 )
@@ -113,7 +101,7 @@ def similarity(
     and similarity.json. For a gallery: ranking.csv, and top1_..., top2_... with the maps of the most similar.
 
     A folder of queries and a --gallery are evaluated by the protocol of Market-1501: mAP, rank-1, -5 and -10, in
-    report.html (with the worst queries explained), report.json and queries.csv. Both may be the same folder.
+    report.json and queries.csv. Both may be the same folder.
     """
     gallery = options.gallery
     if len(pictures) != (1 if gallery else 2):
@@ -127,12 +115,8 @@ def similarity(
         raise Problem("--method all compares two pictures: name one method for a --gallery.")
     if options.patches and gallery:
         raise Problem("--patches colours two pictures: leave --gallery out.")
-    if options.apart and (many or not gallery):
-        raise Problem("--apart compares one query with a group: give one picture and a --gallery.")
-    if options.seal and many:
-        raise Problem("--seal tests a pair of pictures: give one query, or leave it out.")
-    if (options.names is not None or options.visualize) and not many:
-        raise Problem("--names and --visualize need a folder of queries and a --gallery.")
+    if options.names is not None and not many:
+        raise Problem("--names needs a folder of queries and a --gallery.")
     console, given = Console(options.json), asked | {"of": options.of}
     # "all" is none of the engine's methods.
     if options.method not in (None, "all"):
@@ -144,7 +128,7 @@ def similarity(
         query = open_picture(pictures[0], console)
         if gallery:
             return _gallery(console, progress, explainer, query, gallery, options, given)
-        return _two(console, progress, explainer, query, open_picture(pictures[1], console), given, options)
+        return _two(console, explainer, query, open_picture(pictures[1], console), given, options)
 
 
 def _holds_many(path: str) -> bool:
@@ -154,7 +138,6 @@ def _holds_many(path: str) -> bool:
 
 def _two(
     console: Console,
-    progress: Progress,
     explainer: Explainer,
     query: Image,
     other: Image,
@@ -164,7 +147,6 @@ def _two(
     from sightglass.explain.similarity.similarity import similarity
 
     found = similarity(explainer, query, other, **given)
-    _seal(explainer, found, options, progress)
     baseline = ranking.context(explainer, query, found.preprocessing, other=other)
     stem = query.name.rsplit(".", 1)[0]
     (folder,) = result_folder.places([f"{stem}_and_{other.name}"], options.out)
@@ -176,7 +158,6 @@ def _two(
         files.append(_draw_patches(explainer, found))
     written = result_folder.write(folder, files)
     console.say(similarity_files.headline(found, baseline), baseline.words, *similarity_files.places(found))
-    console.say(*describe_seal(found.known_seal if options.seal else None))
     best = found.matches.pairs[: similarity_files.PAIRS]
     rows = [
         (str(i), _cell(pair.query), _cell(pair.gallery), f"{pair.score:.2f}") for i, pair in enumerate(best, start=1)
@@ -208,14 +189,6 @@ def _draw_patches(explainer: Explainer, found: Similarity) -> File:
     return "patches.png", to_png(sheet)
 
 
-def _seal(explainer: Explainer, found: Similarity, options: SimilarityOptions, progress: Progress) -> None:
-    """Test the query's map, with `--seal` and where there is a map."""
-    from sightglass.explain.similarity.seal import seal_pair
-
-    if options.seal and found.state == "ok":
-        seal_pair(explainer, found, progress=progress)
-
-
 def _gallery(
     console: Console,
     progress: Progress,
@@ -235,16 +208,12 @@ def _gallery(
     for name, sentence in found.failed:
         console.warn(sentence if name in sentence else f"{name}: {sentence}")
     made: list[Json] = []
-    apart = _set_apart(explainer, query, found, given, progress) if options.apart else None
 
     def export_files() -> Iterator[File]:
         yield similarity_files.of_ranking(found)
-        if apart is not None:
-            yield from similarity_files.of_apart(apart)
         for i, hit in enumerate(found.hits[: options.top]):
             progress(i / min(options.top, len(found.hits)), f"Map of {hit.name}")
             pair = similarity(explainer, query, hit.item.open(), **given)
-            _seal(explainer, pair, options, progress)
             made.append(similarity_files.summary(pair, None) | {"rank": i + 1})
             yield similarity_files.of_pair(pair, i + 1)
 
@@ -256,8 +225,6 @@ def _gallery(
     console.table(("rank", "picture", "score", "that is"), rows[:MAX_ROWS], right=("rank", "score"))
     if len(rows) > MAX_ROWS:
         console.say(f"{len(rows) - MAX_ROWS} more are in ranking.csv.")
-    if apart is not None:
-        console.say(apart.words, f"note: {difference.MEASURED}")
     if found.itself:
         console.say(f"note: left out, the same picture as the query: {', '.join(found.itself)}.")
     console.files(folder, written)
@@ -268,7 +235,6 @@ def _gallery(
             "context": baseline,
             "ranking": similarity_files.ranking(found),
             "top": made,
-            "apart": None if apart is None else apart.summary(),
             "itself": found.itself,
             "failed": [{"picture": name, "error": sentence} for name, sentence in found.failed],
             "folder": folder,
@@ -276,19 +242,6 @@ def _gallery(
         }
     )
     return 1 if found.failed else 0
-
-
-def _set_apart(
-    explainer: Explainer,
-    query: Image,
-    found: ranking.Ranking,
-    given: dict[str, Any],
-    progress: Progress,
-) -> SetApart:
-    """Compare the query with the pictures of a gallery that are most like it."""
-    fitting = {name: given[name] for name in ("layers", "preprocessing") if name in given}
-    group = [hit.item.open() for hit in found.hits[: difference.MOST]]
-    return difference.set_apart(explainer, query, group, progress=progress, **fitting)
 
 
 def _evaluation(
@@ -309,9 +262,7 @@ def _evaluation(
     )
     for name, sentence in found.failed:
         console.warn(sentence if name in sentence else f"{name}: {sentence}")
-    worst = options.top if explainer.resident.gradients else 0
-    files = retrieval_report.files(found, explainer, worst=worst, every=options.visualize, progress=progress, **given)
-    written = result_folder.write(folder, files)
+    written = result_folder.write(folder, similarity_files.of_evaluation(found))
     console.say(found.words)
     rows = [("mAP", f"{found.mean_ap:.1%}"), *((f"rank-{k}", f"{found.rank(k):.1%}") for k in evaluation.RANKS)]
     console.table(("measure", "value"), rows, right=("value",))

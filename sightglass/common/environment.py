@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from pathlib import Path
@@ -26,6 +25,7 @@ MAX_QUOTED = 80
 """Letters of a malformed value that its sentence repeats."""
 MAX_PATH, MAX_PART = 4096, 255
 """Bytes that Linux takes, and of one name in it: a longer path raises an error of its own wherever it is looked for."""
+FLAGS = dict.fromkeys(("1", "yes", "true", "on"), True) | dict.fromkeys(("0", "no", "false", "off"), False)
 
 
 def _from_text(parse: Callable[[str], Any]) -> BeforeValidator:
@@ -60,23 +60,19 @@ def _split(text: str, separator: str) -> list[str]:
     return [name for name in text.split(separator) if name.strip()]
 
 
-def _networks(text: str) -> tuple[str, ...]:
+def _flag(text: str) -> bool:
+    """Parse yes or no; what is neither must not start a server."""
+    if (word := text.strip().lower()) not in FLAGS:
+        raise ValueError("neither yes nor no")
+    return FLAGS[word]
+
+
+def _sites(text: str) -> tuple[str, ...]:
+    """Take only what such a header may hold: others would break every answer."""
     names = tuple(map(str.strip, _split(text, ",")))
-    for name in names:
-        ipaddress.ip_network(name, strict=False)
+    if not all(re.fullmatch(r"[!-+\--:<-~]+", name) for name in names):
+        raise ValueError("not what a header may hold")
     return names
-
-
-def _matching(pattern: str, *, separator: str = "") -> BeforeValidator:
-    """Take only what such a header may hold, or names of that kind: others would break every answer."""
-
-    def check(text: str) -> str | tuple[str, ...]:
-        names = tuple(map(str.strip, _split(text, separator) if separator else [text]))
-        if not all(re.fullmatch(pattern, name) for name in names):
-            raise ValueError("not what a header may hold")
-        return names if separator else names[0]
-
-    return _from_text(check)
 
 
 Megabytes = Annotated[float, Field(ge=0, lt=1e9)]
@@ -86,15 +82,13 @@ Folder = Annotated[Path, _from_text(_folder)]
 FolderOrOff = Annotated[Path | None, _from_text(lambda text: None if text.strip().lower() == OFF else _folder(text))]
 Folders = Annotated[tuple[Path, ...], NoDecode, _from_text(lambda text: tuple(map(_folder, _split(text, os.pathsep))))]
 Names = Annotated[tuple[str, ...], NoDecode, _from_text(lambda text: tuple(map(str.strip, _split(text, ","))))]
-Networks = Annotated[tuple[str, ...], NoDecode, _from_text(_networks)]
-Sites = Annotated[tuple[str, ...], NoDecode, _matching(r"[!-+\--:<-~]+", separator=",")]
-Header = Annotated[str, _matching(r"(?a)[\w!#$%&'*+.^`|~-]+")]
-Yes = Annotated[bool, _from_text(lambda text: text.strip().lower() in ("1", "yes", "true", "on"))]
-NotNo = Annotated[bool, _from_text(lambda text: text.strip().lower() not in ("0", "false", "no"))]
+Sites = Annotated[tuple[str, ...], NoDecode, _from_text(_sites)]
+Flag = Annotated[bool, _from_text(_flag)]
 
 
 def _field(default: Any, meaning: str, give: str = "", *, shown: str | None = None) -> Any:
     """A variable: its meaning, what to `give` if it is malformed, and its default as `shown`."""
+    give = give or ("1, yes, true or on; or 0, no, false or off" if isinstance(default, bool) else "")
     default = {"default_factory" if callable(default) else "default": default}
     return Field(description=meaning, json_schema_extra={"give": give, "shown": shown}, **default)
 
@@ -118,11 +112,8 @@ class Settings(BaseSettings):
         "The most that one person's added models may take together, in MB.",
         "the most that one person's models may take, in MB",
     )
-    model_code: Yes = _field(
-        False,
-        "Where people sign in: administrators may add models whose files run code: 1, yes, true or on.",
-    )
-    offline: NotNo = _field(False, "Never download: any value but 0, false or no.")
+    model_code: Flag = _field(False, "On a network address: whether visitors may add models whose files run code.")
+    offline: Flag = _field(False, "Never download.")
     memory_mb: Megabytes | None = _field(
         None,
         "Memory that models (a half) and evidence (a sixteenth) take their parts of, in MiB.",
@@ -144,9 +135,9 @@ class Settings(BaseSettings):
         "the number of masks, for instance 800",
         shown="800; 1000 for a classifier",
     )
-    seal: NotNo = _field(
+    seal: Flag = _field(
         True,
-        "Test each map in the background once it is shown; 0, false or no: only when somebody asks.",
+        "Test each map in the background once it is shown; no: only when somebody asks.",
     )
     folders: Folders = _field((), "Folders that the dashboard may read, separated as in PATH.")
     batches: Folder = _field(Path("batches"), "Where the dashboard writes the results of batch runs.")
@@ -168,60 +159,31 @@ class Settings(BaseSettings):
         "The most that the history may take, in MB of 1,000,000 bytes.",
         "the most that the history may take, in MB",
     )
-    monitor: FolderOrOff = _field(
-        lambda: data_folder("monitor"),
-        "The monitor's folder; off: nothing is monitored.",
-        shown="in the user's data folder",
-    )
-    monitor_threshold: Annotated[float, Field(ge=0, le=1)] | None = _field(
-        None,
-        "The confidence below which an explanation is odd; 0: never.",
+    save_below: Annotated[float, Field(ge=0, le=1)] = _field(
+        0.0,
+        "The score below which an answer is saved in the history under the tag unsure; 0: none is.",
         "a number from 0 to 1, such as 0.5",
-        shown="learned from the reference, else 0.5",
     )
-    monitor_per_minute: Annotated[Count, Field(ge=0)] = _field(
-        30, "Odd explanations that each process logs in a minute.", "a whole number, 0 or more"
-    )
-    monitor_mb: Positive = _field(
-        16.0, "The size of one log file, its maps counted, in MiB.", "a number of MiB above 0, such as 16"
-    )
-    monitor_keep: Annotated[Count, Field(ge=1)] = _field(8, "Log files that are kept.", "a whole number, 1 or more")
-    monitor_pictures: Yes = _field(False, "Whether the log keeps the pictures too: 1, yes, true or on.")
-    access: Annotated[Literal["open", "password", "oidc", "proxy"], _from_text(str.lower)] | None = _field(
+    token: SecretStr | None = _field(
         None,
-        "How people sign in: open (nobody does), password, oidc or proxy (docs/security.md).",
-        "open, password, oidc or proxy",
-        shown="nobody on localhost, else password",
+        "The token that everybody sends who uses this server; any other address than localhost needs one.",
+        shown="on a network address: a random one, printed at the start",
     )
-    password: SecretStr | None = _field(None, "One password for everybody, beside those of the list of people.")
-    people: Folder = _field(
-        lambda: data_folder("access") / "people.sqlite3",
-        "The file of people, roles, sessions and tokens.",
-        shown="in the user's data folder",
-    )
-    newcomers: Annotated[Literal["none", "user", "viewer"], _from_text(str.lower)] = _field(
-        "none", "The role of those who sign in by oidc or proxy and are not on the list.", "none, user or viewer"
-    )
-    oidc_claim: str = _field("email", "What tells people apart who sign in by oidc: email, if verified, or sub.")
-    proxy_header: Header | None = _field(
-        None, "The header in which a trusted proxy names who asks.", "the name of a header, such as X-Remote-User"
-    )
-    proxies: Networks = _field(
+    open: Flag = _field(False, "Ask nobody who reaches this server for a token.")
+    emails: Names = _field(
         (),
-        "Addresses and networks of trusted proxies, separated by commas.",
-        "addresses or networks, such as 10.0.0.1 or 10.0.0.0/8, separated by commas",
+        "Who may sign in with the provider of secrets.toml: e-mail addresses and @domains, separated by commas.",
+        shown="everybody whom it signs in",
     )
-    requests_per_minute: Annotated[Count, Field(ge=0, lt=2**40)] = _field(
-        600,
-        "Requests and page runs of each person in a minute, where people sign in; 0: any.",
-        "a whole number, 0 or more",
+    fetch: Flag = _field(
+        False, "On a network address: whether visitors may have models fetched from addresses of their choice."
     )
     framed_by: Sites = _field(
         (),
         "Sites that may show the dashboard in a frame, separated by commas.",
         "sites, such as https://example.org, separated by commas",
     )
-    api_key: SecretStr | None = _field(None, "The key that every request must send.")
+    api_key: SecretStr | None = _field(None, "Another name of SIGHTGLASS_TOKEN, which counts if both are set.")
     api_origins: Names = _field((), "Sites whose pages may call the API, separated by commas; *: all.")
     api_hosts: Names = _field((), "Names of this machine besides localhost, separated by commas; *: any.")
     api_mb: Positive = _field(20.0, "The largest file of a picture, in MiB.", "a number of MiB above 0, such as 20")
@@ -236,7 +198,6 @@ class Settings(BaseSettings):
     )
     api_model: str = _field("efficientnet-lite0", "The model of a request that names none.")
     api_device: str = _field("auto", "Where models are loaded: auto, cpu, cuda, cuda:N or mps.")
-    api_monitor: Yes = _field(False, "Whether explanations are monitored by default: 1, yes, true or on.")
     stop_seconds: Annotated[float, Field(ge=0, le=3600)] = _field(
         5.0, "Seconds that running work gets when a server stops.", "a number of seconds, such as 5"
     )
@@ -289,7 +250,7 @@ def find_malformed() -> dict[str, str]:
 def check() -> None:
     """Raise SettingProblem with all sentences of `find_malformed` and `unknown`.
 
-    A server must not start with what fails later, nor with a mistyped SIGHTGLASS_ACCESS that asks nobody who he is.
+    A server must not start with what fails later, nor with a mistyped variable that would have protected it.
     """
     if found := [*find_malformed().values(), *unknown()]:
         raise SettingProblem(" ".join(found))

@@ -51,10 +51,6 @@ class WeightsProblem(Problem):
     """The weights are nowhere to be had, or are not what they should be."""
 
 
-class NotAllowed(Problem):
-    """The role of whoever asks does not allow this."""
-
-
 class Cancelled(Exception):
     """The work was stopped because somebody asked for it."""
 

@@ -1,23 +1,79 @@
-"""Names that this version no longer has, each with a sentence that says what to use instead.
+"""Names that this version no longer has, and what replaces them.
 
 Each table maps a name to the sentence. The sentence names the removed part and its replacement.
 """
 
 from __future__ import annotations
 
-VERBS: dict[str, str] = {}
+_UNSURE = "unsure answers are saved in History with"
+VERBS: dict[str, str] = {
+    "watch": f"The verb watch was removed: {_UNSURE} batch --save-below 0.5; history list --tag unsure lists them.",
+    "training": "The verb training was removed: docs/notebook.md shows how to explain pictures after each epoch.",
+    "users": "Sightglass keeps no list of people: set SIGHTGLASS_TOKEN, or [auth] in .streamlit/secrets.toml "
+    "(docs/security.md).",
+    "evidence": "Evidence packs are gone: hand over report.html, which `sightglass batch` writes into a run's folder.",
+}
 """Verbs of the command line, such as `watch`."""
-OPTIONS: dict[str, str] = {}
+OPTIONS: dict[str, str] = {
+    "--monitor": f"--monitor was removed: {_UNSURE} --save-below 0.5.",
+    "--monitor-threshold": f"--monitor-threshold was removed: {_UNSURE} --save-below 0.5.",
+    "--apart": "--apart was removed: compare two pictures, or rank a --gallery.",
+    "--visualize": "--visualize was removed: queries.csv names each query's first match, which similarity QUERY MATCH "
+    "explains.",
+    "--connect": "--connect was removed: doctor checks versions, the device, weights and settings of this machine.",
+    "--matrix": "--matrix was removed: run batch --prove once for each --method.",
+    "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
+    "--places": "A scorecard compares no maps: `sightglass compare` says whether models look at the same place.",
+    "--no-places": "A scorecard compares no maps: leave --no-places out.",
+}
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
+FIELDS: dict[str, str] = {
+    "monitor": "The field monitor was removed: save_below saves answers with a low score in the history.",
+}
+"""Fields of the API's requests, such as `monitor`; whichever route they are sent to."""
 ROUTES: dict[str, str] = {}
 """Paths of the API without parameters, such as `/api/monitor`; paths below one count too. The answer is 410."""
 SETTINGS: dict[str, str] = {
     "SIGHTGLASS_PROFILE": "There are no profiles any more: set SIGHTGLASS_MEMORY_MB and the container's memory limit.",
     "SIGHTGLASS_CACHE_MB": "Small caches have fixed limits now: set SIGHTGLASS_MODELS_MB and SIGHTGLASS_EVIDENCE_MB.",
+    "SIGHTGLASS_ACCESS": "SIGHTGLASS_ACCESS is not read any more: set SIGHTGLASS_TOKEN, [auth] in "
+    ".streamlit/secrets.toml, or SIGHTGLASS_OPEN=1.",
+    "SIGHTGLASS_PASSWORD": "SIGHTGLASS_PASSWORD is not read any more: set SIGHTGLASS_TOKEN.",
+    "SIGHTGLASS_PEOPLE": "SIGHTGLASS_PEOPLE is not read any more: SIGHTGLASS_EMAILS lists the e-mail addresses "
+    "that may sign in.",
+    "SIGHTGLASS_NEWCOMERS": "SIGHTGLASS_NEWCOMERS is not read any more: everybody whom the provider signs in gets in, "
+    "or those in SIGHTGLASS_EMAILS.",
+    "SIGHTGLASS_OIDC_CLAIM": "SIGHTGLASS_OIDC_CLAIM is not read any more: a verified e-mail "
+    "address counts, else `sub`.",
+    "SIGHTGLASS_PROXY_HEADER": "SIGHTGLASS_PROXY_HEADER is not read any more: let the proxy send SIGHTGLASS_TOKEN as "
+    "`Authorization: Bearer`.",
+    "SIGHTGLASS_PROXIES": "SIGHTGLASS_PROXIES is not read any more: set FORWARDED_ALLOW_IPS.",
+    "SIGHTGLASS_REQUESTS_PER_MINUTE": "SIGHTGLASS_REQUESTS_PER_MINUTE is not read any more: limit requests at "
+    "the proxy.",
+} | {
+    f"SIGHTGLASS_{name}": f"SIGHTGLASS_{name} was removed: {_UNSURE} SIGHTGLASS_SAVE_BELOW."
+    for name in (
+        "MONITOR",
+        "MONITOR_THRESHOLD",
+        "MONITOR_PER_MINUTE",
+        "MONITOR_MB",
+        "MONITOR_KEEP",
+        "MONITOR_PICTURES",
+        "API_MONITOR",
+    )
 }
 """Environment variables, such as `SIGHTGLASS_MONITOR`. A server that finds one logs the sentence and starts."""
-PAGES: dict[str, str] = {}
+PAGES: dict[str, str] = {
+    "watch": "Watch was removed: answers below SIGHTGLASS_SAVE_BELOW are in History under the tag unsure.",
+    "account": "There are no accounts any more: docs/security.md says how to sign in.",
+}
 """Addresses of the dashboard, such as `watch`. The visit opens Explore with the sentence."""
+
+LOADERS: dict[str, str] = dict.fromkeys(
+    ("http_service", "endpoint"),
+    "asks a detector behind an HTTP address, which was removed: export the detector to ONNX or OpenVINO.",
+)
+"""Loaders in a models.toml, whose sentence goes on after the model's name."""
 
 
 def find_route(path: str) -> str | None:

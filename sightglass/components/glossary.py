@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 TERMS = {
-    "map": "A heat map: the places of the picture that counted for one answer. Strong places counted most, weak ones "
-    "hardly.",
     "evidence": "What speaks for an answer inside the model, place by place: the map shows it as heat. It says where "
     "the model looked, not whether the answer is right.",
     "score": "How sure the model is of an answer, from 0 to 100 %, by its own reckoning. It can be sure and wrong.",
@@ -13,7 +11,5 @@ TERMS = {
     "know what, early ones know where.",
     "fit": "Models take a picture of one small size. What a crop cuts off is shown faded; with bars around it, a "
     "letterbox, the whole picture is seen, smaller. The model was trained with the first option only.",
-    "maps of other pictures": "Where this model looked in other pictures. Hiding any part of a picture costs some "
-    "score, so only what this map does beyond such maps counts.",
 }
 """By term; each stands alone as the help of a control."""

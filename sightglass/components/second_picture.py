@@ -14,8 +14,7 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.session.pictures import image_source
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.components.views import panels
-from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.pair import join_pictures
+from sightglass.explain.picture.image import Image, join_pictures
 from sightglass.models.adapters.pair import is_joined
 
 if TYPE_CHECKING:

@@ -78,14 +78,11 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
     if found.subject != "persons":
         both = [_fading(one, side.seen, side.image) for one, side in zip(both, found.sides, strict=True)]
     sentence = "Blue makes them similar, red makes them differ." if len(told) > 1 else " ".join(told)
-    # Without a map of the scene's own, its seal has no other place.
-    seal = found.known_seal
-    marks = "" if seal is None else f" Seal of {shorten(seal.label, 28)}: {seal.line}."
     return making.scene(
         drawn[0],
         both,
         title=shorten(f"{names}: {found.score:.2f}, {verdict}", MAX_TITLE),
-        sentence=f"{sentence}{marks}",
+        sentence=sentence,
         notes=" ".join((*told, f"Compared by {setup}.")),
         kind="row",
         question="How alike are they?",

@@ -1,4 +1,4 @@
-"""Draw annotations into pixels.
+"""Marks on a map (arrows, circles, texts), drawn into pixels.
 
 Points are in original pixels. Widths are in units: one pixel if the picture's longer side is 500.
 """
@@ -7,26 +7,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from sightglass.common.files import packaged
+from sightglass.common import typed_text
+from sightglass.common.errors import Problem
+from sightglass.common.files import packing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from sightglass.explain.rendering.marks import Mark
-
+Shape = Literal["arrow", "circle", "text"]
+Ink = Literal["light", "dark", "accent"]
 Point = tuple[float, float]
 Anchor = Literal["start", "middle", "end"]
 Colour = tuple[int, int, int]
 
+POINTS: dict[str, int] = {"arrow": 2, "circle": 2, "text": 1}
+MAX_MARK_TEXT, MAX_DISTANCE = 200, 1_000_000
+"""Maximum number of letters of a mark, and of pixels from the corner."""
 STROKE, HALO = 2.6, 1.6
 _HEAD, _HALF, _TEXT, _LEADING, _ACROSS, _GAP = 15, 6, 16, 1.25, 0.58, 8
 _LINE, _MOST_LETTERS = 28, 120
@@ -38,6 +43,33 @@ INKS: dict[str, tuple[Colour, Colour]] = {
     "dark": ((0x14, 0x14, 0x14), (0xFF, 0xFF, 0xFF)),
 }
 """Each ink and its outline, which makes it visible on dark and on light."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A mark on a map; raises Problem, one sentence, if it is not valid."""
+
+    kind: Shape
+    points: tuple[tuple[float, float], ...]
+    """(x, y) in original pixels: an arrow's tail and head, a circle's centre and a point on it, a text's start."""
+    text: str = ""
+    ink: Ink = "accent"
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Shape) or self.ink not in get_args(Ink):
+            raise Problem(f"There is no mark {self.kind} in {self.ink}: draw an arrow, a circle or a text.")
+        try:
+            points = tuple((float(x), float(y)) for x, y in self.points)
+        except (TypeError, ValueError) as error:
+            raise Problem("A mark's points must be pairs of numbers, in pixels of the picture.") from error
+        if len(points) != POINTS[self.kind]:
+            raise Problem(f"A mark of the kind {self.kind} has {POINTS[self.kind]} points, not {len(points)}.")
+        if not all(math.isfinite(at) and abs(at) <= MAX_DISTANCE for point in points for at in point):
+            raise Problem("A mark is far outside the picture: draw it again.")
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "text", typed_text.line(self.text, MAX_MARK_TEXT, "The text of a mark"))
+        if self.kind == "text" and not self.text:
+            raise Problem("A text on a map must say something: type a word.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +196,7 @@ def _fixed(point: Point) -> tuple[int, int]:
 
 def _letters(out: NDArray[np.uint8], words: Words, front: Colour, back: Colour, around: float) -> NDArray[np.uint8]:
     # Scaled to the width of the browser's letters: DejaVu is wider.
-    font: Any = ImageFont.truetype(str(packaged.font("DejaVuSans-Bold")), max(6.0, 0.86 * words.size))
+    font: Any = ImageFont.truetype(str(packing.font("DejaVuSans-Bold")), max(6.0, 0.86 * words.size))
     made = Pillow.fromarray(out)
     pen = ImageDraw.Draw(made)
     anchor = {"start": "lm", "middle": "mm", "end": "rm"}[words.anchor]

@@ -10,8 +10,7 @@ from sightglass.common.files import file_stem
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
-from sightglass.explain.rendering.joints import draw_joints
-from sightglass.explain.rendering.render import paint
+from sightglass.explain.rendering.render import draw_joints, paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Kind, Style
 from sightglass.export import embedded_recipe
 

@@ -19,8 +19,8 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
 from sightglass.explain.evidence.targets import decode
-from sightglass.explain.findings.areas import is_background
 from sightglass.explain.findings.diagnosis import answer, diagnose, headline
+from sightglass.explain.findings.numbers import is_background
 from sightglass.explain.phrases import describe_score, plain_text
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render

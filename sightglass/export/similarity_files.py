@@ -12,7 +12,6 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering import color_tables, contact_sheet, contours
 from sightglass.explain.rendering.render import line_width, paint
-from sightglass.explain.rendering.render import overlay as heat_over
 from sightglass.explain.rendering.style import Field, Style, Unseen
 from sightglass.explain.similarity.similarity import describe_places
 from sightglass.export import table
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.similarity.difference import SetApart
+    from sightglass.explain.similarity.evaluation import Evaluation, QueryResult
     from sightglass.explain.similarity.matches import CellEdges
     from sightglass.explain.similarity.ranking import Context, Ranking
     from sightglass.explain.similarity.similarity import ComparedImage, Similarity
@@ -47,12 +46,6 @@ def draw_pair(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.ui
     if found.subject == "persons":
         return [outline(side) for side in found.sides]
     return [overlay(side, unseen=unseen) for side in found.sides]
-
-
-def beside(found: Similarity) -> NDArray[np.uint8]:
-    """Return both pictures under their maps side by side, with their names, uint8 (H, W, 3); each is 720 high."""
-    names = [plain_text(side.image.name) for side in found.sides]
-    return contact_sheet.grid(draw_pair(found), names, columns=2, height=720, names=True)
 
 
 def outline(side: ComparedImage) -> NDArray[np.uint8]:
@@ -91,15 +84,6 @@ def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen =
     values = np.sign(side.signed) * side.signed**2
     field = Field(values, side.geometry.extent, side.seen, kind="difference")
     return paint(side.image.pixels, field, style or Style(), unseen=unseen)
-
-
-def of_apart(found: SetApart) -> Iterator[File]:
-    """Yield apart.jpg with DiffCAM's map, and apart.json."""
-    picture = found.picture
-    heat = np.clip(picture.geometry.to_original(picture.padded), 0, 1).astype(np.float32)
-    drawn = heat_over(picture.image.pixels, heat, weighted=True, seen=picture.seen)
-    yield "apart.jpg", _draw_sheet([drawn], [picture.image.name], found.words)
-    yield "apart.json", to_json(found.summary()).encode()
 
 
 def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
@@ -151,7 +135,7 @@ def headline(found: Similarity, context: Context | None) -> str:
 def places(found: Similarity) -> list[str]:
     """Say for each picture where it is similar to the other and where different, in a sentence each.
 
-    One sentence for both where there is no map, or where it is known that the maps do not depend on the model.
+    One sentence for both where there is no map.
     """
     if found.state == "same":
         return ["The two are identical to the model, so there is nothing to compare."]
@@ -159,8 +143,6 @@ def places(found: Similarity) -> list[str]:
         return ["The two differ about as little as a picture and its mirror image: there is nothing to explain."]
     if found.state != "ok":
         return [f"There is no map: {found.state}. Try another layer or method."]
-    if (tested := found.known_seal) is not None and tested.shows:
-        return [f"Each map shows {tested.shows}, not what makes the two alike."]
     lines = []
     for side in found.sides:
         alike, apart = (plain_text(words) for words in describe_places(side))
@@ -181,6 +163,26 @@ def ranking(found: Ranking) -> list[Json]:
 
 def of_ranking(found: Ranking) -> File:
     return "ranking.csv", table.csv(ranking(found)).encode()
+
+
+def of_evaluation(found: Evaluation) -> Iterator[File]:
+    """Yield report.json and queries.csv of a re-identification evaluation."""
+    yield "report.json", to_json(found.summary()).encode()
+    yield "queries.csv", table.csv([_query_row(query) for query in found.queries]).encode()
+
+
+def _query_row(query: QueryResult) -> Json:
+    best = query.top[0]
+    return {
+        "query": query.item.key,
+        "person": query.identified.person,
+        "camera": query.identified.camera or "",
+        "average_precision": query.average_precision,
+        "rank_of_first_right": query.first.rank,
+        "first": best.item.key,
+        "first_person": best.identified.person,
+        "first_score": best.score,
+    }
 
 
 def rectangle(grid: CellEdges, cell: tuple[int, int], image: Image) -> tuple[float, float, float, float]:

@@ -14,7 +14,7 @@ from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.lazy import above
 from sightglass.common.settings import settings
-from sightglass.explain.rendering.marks import Mark
+from sightglass.export.annotations import Mark
 from sightglass.history import comparison, encoding, export, pairs, proofs, rows, schema, search
 from sightglass.history.records import (
     FilterChoices,
@@ -186,13 +186,6 @@ class History:
         self._store.commit(lambda _: files, write, limit=self.limit)
         return self.get(id)
 
-    def add_pair_seal(self, id: str, found: Similarity) -> Record:
-        """Put the seal that a comparison has by now into the record that was made of it; otherwise as `add_proofs`."""
-        write = partial(rows.add_proofs, id=id, said=(), proofs={}, seals=pairs.encode_seal(found))
-        self.get(id)
-        self._store.commit(lambda _: [], write, limit=self.limit)
-        return self.get(id)
-
     def proof(self, record: Record, index: int) -> Proof | None:
         """Return the proof of a record's map as it was saved, every number exact; None if that map was not proved.
 
@@ -288,6 +281,20 @@ class History:
         if row is None:
             raise Problem(GONE)
         return rows.read_record(row)
+
+    def find(self, explanation: Explanation, index: int = 0) -> Record | None:
+        """Return the newest record of the same picture, recipe and selected map; None if there is none."""
+        if not self._store.exists:
+            return None
+        recipe = explanation.recipe
+        with self._store.reading() as database:
+            candidates = database.execute(
+                f"SELECT {rows.COLUMNS} FROM {rows.TABLES} WHERE picture_sha256 = ? AND model = ? AND method = ? "
+                "ORDER BY n DESC",
+                (explanation.image.sha256, recipe.model, recipe.method),
+            ).fetchall()
+        records = map(rows.read_record, candidates)
+        return next((record for record in records if record.recipe == recipe and record.index == index), None)
 
     def annotate(
         self,

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.proof.seal import Seal
     from sightglass.explain.similarity.ranking import Ranking
     from sightglass.history.records import Record
 
@@ -77,16 +76,9 @@ def encode(found: Similarity, context: Context | None, ranking: Ranking | None) 
         notes=found.notes,
         screen="similarity",
         pair=pair,
-        seals=encode_seal(found),
     )
     maps = tuple(_map(found, place) for place in range(2))
     return encoding.EncodedRecord(body, maps, Blob.of(_thumbnail(found), "jpg"), frozenset(), (other,))
-
-
-def encode_seal(found: Similarity) -> tuple[Seal | None, ...]:
-    """Return the seals of both maps, of which the query's alone can have one; empty where it has none."""
-    made = found.known_seal
-    return () if made is None else (made, None)
 
 
 def _map(found: Similarity, place: int) -> tuple[MapInfo, Blob]:
@@ -170,7 +162,6 @@ def restore(record: Record, images: tuple[Image, Image], maps: Sequence[tuple[st
         pair.weights_sha256,
         pair.device,
         record.view.automatic,
-        record.seal_of(0),
     )
 
 
@@ -191,5 +182,4 @@ def command(record: Record) -> str:
     words += ["--target-layers", ",".join(record.layers)]
     words += [] if pair.of == "cosine" else ["--of", pair.of]
     words += [] if pair.preprocessing == "trained" else ["--preprocessing", pair.preprocessing]
-    words += ["--seal"] if record.seal_of(0) is not None else []
     return shlex.join(["sightglass", *words])

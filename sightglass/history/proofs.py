@@ -16,7 +16,6 @@ from sightglass.explain.proof.curves import Curve, Trace
 from sightglass.explain.proof.proof import CONTROLS, Proof
 from sightglass.explain.proof.support import SHOWN, Effect, Support
 from sightglass.export import embedded_recipe, result_folder
-from sightglass.export.proof import figure as proof_figure
 from sightglass.export.proof import files as proof_files
 from sightglass.history.records import SavedProof
 from sightglass.history.store import Blob
@@ -117,7 +116,7 @@ def files(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof])
         begin = "" if index == record.index else f"top{index + 1}_{result_folder.label_stem(item.label)}_"
         recipe = sealed.model_copy(update={"prove": proof_files.settings(index, proof)})
         view = record.view.model_copy(update={"index": index, "label": item.label[:200]})
-        yield f"{begin}{proof_files.CURVES}", embedded_recipe.write(proof_figure.figure(proof), recipe, view)
+        yield f"{begin}{proof_files.CURVES}", embedded_recipe.write(proof_files.figure(proof), recipe, view)
         about = proof_files.describe(
             proof, record.picture_name, record.task, item.method, item.layers, item.statistics, recipe
         )

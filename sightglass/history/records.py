@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from sightglass.common.errors import Problem
 from sightglass.common.typed_text import line, unseen
-from sightglass.explain.findings.finding import Finding
+from sightglass.explain.findings import Finding
 from sightglass.explain.maps.statistics import Agreement, Statistics
 from sightglass.explain.proof import Filling
 from sightglass.explain.proof.seal import Seal
 from sightglass.explain.recipe import ProofSettings, Recipe
-from sightglass.explain.rendering.marks import Mark
 from sightglass.explain.rendering.style import Kind
+from sightglass.export.annotations import Mark
 from sightglass.export.embedded_recipe import Look, add_seals
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
-from sightglass.explain.findings.finding import most_serious_first
+from sightglass.explain.findings import most_serious_first
 from sightglass.explain.findings.proved import add_proof
-from sightglass.explain.rendering.marks import Mark
+from sightglass.export.annotations import Mark
 from sightglass.export.embedded_recipe import Look
 from sightglass.history import array_codec, schema, search
 from sightglass.history.records import (

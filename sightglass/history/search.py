@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from sightglass.explain.rendering.marks import Mark
+    from sightglass.export.annotations import Mark
     from sightglass.history.records import RecordBody
 
 ORDERS: dict[str, str] = {

@@ -18,7 +18,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sightglass.common import users
 from sightglass.common.errors import DISK_FULL, Problem
 from sightglass.common.files import writable
 from sightglass.explain.phrases import megabytes
@@ -89,13 +88,8 @@ class Store:
                     database.execute("ROLLBACK")
 
     @contextlib.contextmanager
-    def writing(self, *, tidying: bool = False) -> Iterator[sqlite3.Connection]:
-        """Yield the database for exclusive writing; committed at the end, rolled back on an exception.
-
-        Raises NotAllowed for a viewer, unless what is written is only `tidying`.
-        """
-        if not tidying:
-            users.require_saving("save or change anything here")
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Yield the database for exclusive writing; committed at the end, rolled back on an exception."""
         with self.reported(), _lock(self._write_lock):
             database = self._database("write")
             with schema.transaction(database):
@@ -190,7 +184,6 @@ class Store:
         `blobs` gets the number of the attempt: where another process removes a file meanwhile, all is tried again.
         Raises Problem where files and rows go beyond `limit` bytes; then nothing is written.
         """
-        users.require_saving("save or change anything here")
         for attempt in range(TRIES):
             found = blobs(attempt)
             ready = self.draft(found)
@@ -270,7 +263,7 @@ class Store:
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove files, except those that a row names again."""
-        with self.writing(tidying=True) as database:
+        with self.writing() as database:
             for name in names:
                 if not database.execute("SELECT 1 FROM files WHERE name = ?", (name,)).fetchone():
                     with contextlib.suppress(OSError):
@@ -300,7 +293,7 @@ class Store:
             folders = [place for place in self._files.iterdir() if place.is_dir()]
         for folder in folders:
             # One folder at a time, so that writers need not wait.
-            with self.writing(tidying=True) as database:
+            with self.writing() as database:
                 if schema.read_note(database, "others"):
                     break
                 named = {
@@ -313,7 +306,7 @@ class Store:
                     if path.name not in named and _NAME.fullmatch(path.name):
                         freed += path.stat().st_size
                         path.unlink()
-        with self.writing(tidying=True) as database:
+        with self.writing() as database:
             schema.write_note(database, "swept", str(time.time()))
         return freed
 

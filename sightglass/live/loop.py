@@ -6,34 +6,19 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import Problem
+from sightglass.live.message import FrameResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sightglass.live.answer import FrameAnswer, Pin
     from sightglass.live.look import Looker
+    from sightglass.live.message import Pin
 
 LOGGER = logging.getLogger(__name__)
 BROKE = "This frame could not be explained because of a bug: choose another model or method."
-
-
-@dataclass(frozen=True, eq=False)
-class FrameResult:
-    """What became of a frame."""
-
-    number: int
-    """The frame's. All earlier frames of this viewer are settled too: answered, or dropped for a later one."""
-    answer: FrameAnswer | None
-    problem: str = ""
-    """One sentence, where there is no answer."""
-    waited: float = 0.0
-    """Milliseconds from its arrival until the model turned to it."""
-    dropped: int = 0
-    """Frames of this viewer so far that a later one replaced while they waited."""
 
 
 class Viewer:

@@ -1,4 +1,4 @@
-"""Messages of the live socket.
+"""Requests and answers of a frame, and the messages of the live socket that carry them.
 
 A frame is `SGF1`, its number as u32, and a JPEG. An answer is `[u32 length][JSON, padded to 4][float32 maps]…`, all
 little-endian, as `components/frontend/unpack.js` reads it. Numbers of frames grow; the answer to one settles all before
@@ -9,20 +9,85 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
-from sightglass.live.answer import MAX_BYTES, Pin
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sightglass.common.files import Json
-    from sightglass.live.answer import FrameAnswer, RawMap
-    from sightglass.live.loop import FrameResult
+    from sightglass.explain.maps.heatmap import State
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.geometry import Box, Geometry
 
 MAGIC = b"SGF1"
 HEADER = struct.Struct("<4sI")
+MAX_BYTES = 2 * 2**20
+"""Of a frame."""
 MAX_TEXT = 64 * 1024
 """Bytes of a message in words."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a viewer wants to see the map of, whatever the model says first: a class, or the object in a box."""
+
+    index: int
+    """A class."""
+    box: Box | None = None
+    """xyxy as shares of the frame's width and height; None: the class, wherever it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class RawMap:
+    """A map as it was computed, before it is scaled and grown."""
+
+    label: str
+    score: float
+    """0..1."""
+    state: State
+    """`raws` are empty unless it is "ok"."""
+    raws: tuple[NDArray[np.float32], ...]
+    """Signed, one float32 (h, w) per layer."""
+    layers: tuple[str, ...]
+    """Their paths; empty likewise."""
+    geometry: Geometry
+
+
+@dataclass(frozen=True, eq=False)
+class FrameAnswer:
+    """What one frame gave."""
+
+    size: tuple[int, int]
+    """Width and height of the frame in pixels."""
+    predictions: tuple[Prediction, ...]
+    """The best, and the class that is followed: last, where it is not among them."""
+    map: RawMap | None
+    """None where what is followed is not in the frame."""
+    place: int | None
+    """Which of the boxes the map is of."""
+    lost: bool
+    """Whether the followed object was out of sight for too long to be followed on."""
+    milliseconds: dict[str, float]
+    """Spent on `decode`, `prepare`, `model` and `maps`."""
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """What became of a frame."""
+
+    number: int
+    """The frame's. All earlier frames of this viewer are settled too: answered, or dropped for a later one."""
+    answer: FrameAnswer | None
+    problem: str = ""
+    """One sentence, where there is no answer."""
+    waited: float = 0.0
+    """Milliseconds from its arrival until the model turned to it."""
+    dropped: int = 0
+    """Frames of this viewer so far that a later one replaced while they waited."""
 
 
 class BadMessage(Problem):

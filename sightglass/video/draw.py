@@ -19,8 +19,8 @@ from sightglass.export import scaled
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import picture_cells
 from sightglass.video.clips.write import as_even
-from sightglass.video.colors import rgb_of
 from sightglass.video.paint import paint_map
+from sightglass.video.results import rgb_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -32,10 +32,18 @@ from sightglass.video.clips import example, write
 from sightglass.video.clips.ahead import ahead, depth, in_order, single_threaded
 from sightglass.video.clips.clip import Clip
 from sightglass.video.looking import Looking
-from sightglass.video.results import moments, timeline
-from sightglass.video.results.summary import CLIP, Summary
+from sightglass.video.results import (
+    CLIP,
+    CSV,
+    JSON,
+    Moment,
+    Summary,
+    find_moments,
+    read_rows,
+    save_rows,
+    write_timeline,
+)
 from sightglass.video.settings import Settings
-from sightglass.video.workspace import ClipWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -44,7 +52,7 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.decode import Pixels
     from sightglass.video.clips.clip import Frame
     from sightglass.video.parts import Sighting
-    from sightglass.video.results.moments import Row
+    from sightglass.video.results import Row
     from sightglass.video.track import Point
 
     FrameTrails = dict[int, tuple[Point, ...]]
@@ -55,6 +63,8 @@ PART = 64
 """Frames that the model saw in one part: about what is lost by a kill."""
 DRAWN = 128
 """Frames in one drawn part."""
+WORK = "work"
+"""Folder of the parts; it is removed at the end."""
 LOOKING, DRAWING = 0.75, 0.97
 """Shares of the progress at which a stage ends."""
 
@@ -114,6 +124,34 @@ def _facts(clip: Clip, looking: Looking, settings: Settings) -> Json:
         "device": str(looking.resident.device),
         "versions": versions(),
     }
+
+
+class ClipWorkspace:
+    """The folder of one run."""
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        self.folder, self.work, self.journal = folder, folder / WORK, journal
+
+    def entry(self, key: str) -> Json | None:
+        """Return what the journal says of a part or a stage; None where it is not done."""
+        return next(iter(self.journal.outcomes([key])), None)
+
+    def count(self, stage: str) -> int:
+        """Return how many parts of a stage are done, from the first on."""
+        return next(i for i in itertools.count() if f"{stage}/{i}" not in self.journal.done)
+
+    def path(self, stage: str, number: int, suffix: str) -> Path:
+        """Return the file of a part."""
+        return self.work / stage / f"{number:06}.{suffix}"
+
+    def files(self) -> Iterator[Path]:
+        """Yield the files that there should be, by the journal."""
+        if "whole" in self.journal.done:
+            yield from (self.folder / name for name in (CLIP, CSV, JSON))
+            return
+        yield from (self.path("seen", i, "npz") for i in range(self.count("seen")))
+        for i in range(self.count("drawn")):
+            yield from (self.path("drawn", i, "nut"), self.path("rows", i, "jsonl"))
 
 
 class _Run:
@@ -346,7 +384,7 @@ class _Run:
                 yield frame.pts, pixels
 
         write.part(self.space.path("drawn", number, "nut"), encode(), about.time_base, about.rate)
-        timeline.save_rows(self.space.path("rows", number, "jsonl"), rows)
+        save_rows(self.space.path("rows", number, "jsonl"), rows)
         return last
 
     def _finish(self, frames: int, looked: int, skipped: int) -> Summary:
@@ -369,19 +407,21 @@ class _Run:
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
 
         def rows() -> Iterator[Row]:
-            return timeline.read_rows(self.space.path("rows", i, "jsonl") for i in range(count))
+            return read_rows(self.space.path("rows", i, "jsonl") for i in range(count))
 
-        found = moments.moments(rows(), about.width, about.height, areas=self.looking.resident.adapter.spec.segments)
+        found = find_moments(rows(), about.width, about.height, areas=self.looking.resident.adapter.spec.segments)
         entry = {"key": "whole", "stamp": "", "frames": frames, "looked": looked, "skipped": skipped, "notes": notes}
         entry["moments"] = [vars(one) for one in found]
         head = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
-        timeline.write(self.folder, rows, head | {"run": self.facts} | {k: entry[k] for k in list(entry)[2:]})
+        write_timeline(
+            self.folder, draw.COLUMNS, rows, head | {"run": self.facts} | {k: entry[k] for k in list(entry)[2:]}
+        )
         self.journal.add([entry])
         shutil.rmtree(self.space.work, ignore_errors=True)
         return self._summary(entry)
 
     def _summary(self, entry: Json) -> Summary:
-        found = tuple(moments.Moment(**one) for one in entry["moments"])
+        found = tuple(Moment(**one) for one in entry["moments"])
         took = time.monotonic() - self.started
         numbers = (entry["frames"], entry["looked"], entry["skipped"])
         return Summary(self.folder, *numbers, took, self.resumed, moments=found, notes=tuple(entry["notes"]))

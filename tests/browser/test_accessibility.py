@@ -25,7 +25,6 @@ PAGES = [
     ("Prove", "What if"),
     ("Many pictures", "Batch"),
     ("Many pictures", "Errors"),
-    ("Many pictures", "Watch"),
     ("Show", "Live"),
     ("Show", "Video"),
     ("Show", "Present"),
@@ -58,8 +57,8 @@ def shown(page: Page, name: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
     heading = page.get_by_role("heading", level=2).first
     expect(heading).to_be_visible()
-    # Scorecard, Batch, Errors, Watch and History first make what they open on.
-    making = "Which can be shipped:|Explaining|A model in use:|Nothing saved yet: making"
+    # Scorecard, Batch, Errors and History first make what they open on.
+    making = "Which can be shipped:|Explaining|Nothing saved yet: making"
     expect(heading).not_to_have_text(re.compile(f"^({making})"))
     settled(page)
 
@@ -131,7 +130,7 @@ def test_the_drawer_of_a_phone_folds(browser: Browser, server: str):
     page, wrong = opened(browser, server, 390), []
     drawer, handle = page.get_by_test_id("stSidebar"), page.get_by_test_id("stExpandSidebarButton")
     shown(page, "Explore")
-    for name in ("Top-k", "Watch", "Explore"):
+    for name in ("Top-k", "Models", "Explore"):
         expect(drawer).to_have_attribute("data-collapsed", "true")
         handle.click()
         expect(drawer).to_have_attribute("data-collapsed", "false")

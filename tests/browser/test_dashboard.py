@@ -24,7 +24,6 @@ from screen import (
     go_to,
     headline,
     new_page,
-    serious,
     settled,
     takes_files,
     until_changed,
@@ -258,36 +257,6 @@ def test_an_area_belongs_to_its_picture(visit):
     page.wait_for_timeout(1500)
     settled(page)
     assert page.get_by_text("In the marked area").count() == 0
-
-
-def test_the_tour_points_at_five_things_and_covers_none_of_them(visit):
-    page = visit()
-    page.locator(CANVAS).first.wait_for()
-    settled(page)
-    card, ring = page.locator(".tour .card"), page.locator(".tour .ring")
-    # By itself it comes to people only.
-    assert card.is_hidden() and page.evaluate("localStorage['sightglass-tour']") is None
-    page.get_by_role("button", name="Show the tour").click()
-    framed = set()
-    for number in range(1, 6):
-        expect(card).to_contain_text(f"{number} of 5")
-        expect(ring).to_be_visible()
-        box, own = ring.bounding_box(), card.bounding_box()
-        assert box is not None and own is not None
-        assert box["y"] + box["height"] > 0 and own["y"] >= 0 and own["y"] + own["height"] <= 900
-        over = min(box["x"] + box["width"], own["x"] + own["width"]) - max(box["x"], own["x"])
-        assert over < 12 or box["y"] + box["height"] < own["y"] or box["y"] > own["y"] + own["height"], number
-        framed.add((box["x"], box["width"], box["height"]))
-        if number == 2:
-            card.get_by_role("button", name="score").focus()
-            expect(page.get_by_role("tooltip")).to_contain_text("How sure the model is")
-            assert serious(page) == []
-            card.get_by_role("button", name="Next").focus()
-        # It is where the keyboard is.
-        page.keyboard.press("Enter")
-    expect(card).to_be_hidden()
-    assert len(framed) == 5 and ring.is_hidden()
-    assert json.loads(page.evaluate("localStorage['sightglass-tour']")) == {"shown": True}
 
 
 def test_a_server_that_went_away_is_said_in_one_line(browser):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 FORTY = 40
-LASTING = ("present", "history")
+LASTING = ("history",)
 """Pages with a bar that stays: of the slides, and of the room on the disk."""
 MENUS = ("Look", "Compare", "Prove", "Many pictures", "Show")
 ONCE = ("next", "a slow method")
@@ -240,7 +240,6 @@ OWN: dict[str, tuple[str, list[Act]]] = {
     "trust": ("/trust?model=demo-cls-s&example=scene+3", []),
     "batch": ("/batch?model=demo-cls-s", [("tick", _tick), ("untick", _tick)]),
     "errors": ("/errors", []),
-    "watch": ("/watch", []),
     "live": ("/live", []),
     "video": ("/video?model=demo-s", []),
     "present": ("/present", []),

@@ -17,7 +17,7 @@ from screen import ARTEFACTS, CANVAS, LIMIT, settled, takes_files, until
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof.ranking import ranking
+from sightglass.explain.proof.controls import ranking
 from sightglass.explain.rendering.render import overlay
 from sightglass.export import caption, command, embedded_recipe
 from sightglass.export.proof import view as proof_view

@@ -53,28 +53,3 @@ def test_the_marks_fill_in_move_nothing_and_open_their_tests(visit: Callable[...
     settled(page)
     fits(page)
     assert serious(page) == []
-
-
-def test_another_class_has_marks_of_its_own_and_goes_first(visit: Callable[..., Page]) -> None:
-    page = visit("/?model=demo-cls-s&example=scene+3")
-    page.locator(".seals .mark").first.wait_for()
-    page.locator(".rows button").nth(1).click()
-    row = page.locator(".seals .row")
-    second = page.locator(".rows button").nth(1).locator(".label").text_content() or ""
-    until(page, lambda: second in (row.get_attribute("aria-label") or ""), "the marks are of the first class")
-    until(page, lambda: page.locator('.seals .mark[data-answer=""]').count() == 0, "the marks do not fill in")
-
-
-def test_the_marks_of_two_compared_pictures_only_tell(visit: Callable[..., Page]) -> None:
-    page = visit("/similarity?model=demo-reid&example=person")
-    marks = page.locator(".seals .mark")
-    marks.first.wait_for()
-    until(page, lambda: page.locator('.seals .mark[data-answer=""]').count() == 0, "the marks do not fill in")
-    assert marks.count() == 3 and page.locator(".seals button").count() == 0
-    assert "±" in (marks.first.get_attribute("title") or "")
-    before = page.url
-    marks.nth(2).click()
-    settled(page)
-    assert page.url == before and page.get_by_role("heading", name="Does it hold still?").count() == 0
-    fits(page)
-    assert serious(page) == []

@@ -63,8 +63,6 @@ COMMANDS = (
     ("models", "list"),
     ("history", "list"),
     ("deck", "list"),
-    ("users", "list"),
-    ("watch", "."),
     ("image", "a.png", "--model", "demo-cls-s", "--out", "out"),
 )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 import zipfile
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,6 @@ from sightglass.batch import analysis
 from sightglass.components.session import history_store
 from sightglass.explain import Explainer
 from sightglass.history import History, rows, schema
-from sightglass.live import tickets
-from sightglass.monitor import Monitor, observation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,26 +71,6 @@ def test_a_record_of_tomorrow_has_its_date() -> None:
     now = datetime.now(UTC)
     assert history_store.when(now) == "just now"
     assert history_store.when(now + timedelta(days=2)) == history_store.exact(now + timedelta(days=2))
-
-
-def test_a_few_lines_of_a_wrong_clock_hide_none_before_them(
-    explanation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monitor, start = Monitor(tmp_path), datetime(2026, 3, 1, 12, tzinfo=UTC)
-    one = observation.observe(explanation, source="test")
-    for minutes in (0, 1, -1440, -1439, 2):
-        monitor._trend.append(replace(one, time=start + timedelta(minutes=minutes)).line())
-    seen = monitor.observations(since=start - timedelta(minutes=1))
-    assert [round((found.time - start).total_seconds() / 60) for found in seen if found.time] == [0, 1, 2]
-
-
-def test_tickets_do_not_ask_the_clock(clock: list[float]) -> None:
-    ticket = tickets.issue()
-    clock[0] = 30 * DAY
-    assert tickets.valid(ticket)
-    other = tickets.issue()
-    clock[0] = -30 * DAY
-    assert tickets.valid(other)
 
 
 def test_results_from_before_1980_can_be_packed(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ weights = {{ path = "{path}" }}
 PAGES = (
     "",
     *(f"pages/{name}.py" for name in ("topk", "detect", "compare", "similarity", "cheat", "whatif", "live")),
-    *(f"pages/{name}/page.py" for name in ("trust", "batch", "errors", "watch", "video", "present", "history")),
+    *(f"pages/{name}/page.py" for name in ("trust", "batch", "errors", "video", "present", "history")),
 )
 
 
@@ -93,7 +93,7 @@ def test_a_folder_of_models_that_vanishes_stops_only_what_must_be_read_from_it(m
 def test_where_nothing_can_be_written_every_page_explains_and_says_that_nothing_is_saved(tmp_path: Path) -> None:
     with read_only(tmp_path / "home") as home:
         folders = {f"SIGHTGLASS_{name}": str(home / name.lower()) for name in ("BATCHES", "HEATMAPS")}
-        unset = {"XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "SIGHTGLASS_HISTORY", "SIGHTGLASS_MONITOR"}
+        unset = {"XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "SIGHTGLASS_HISTORY"}
         kept = {name: value for name, value in os.environ.items() if name not in unset}
         done = subprocess.run(
             [sys.executable, "-m", "tests.faults.visits", *PAGES],

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 SEED = 20
 POINTS = 100
 """Of each work: half of them steps, half of them moments."""
-QUICK = {"batch": 1, "video": 1, "history": 2, "deck": 2, "download": 2}
+QUICK = {"batch": 1, "video": 1, "history": 6, "deck": 2, "download": 2}
 
 
 @pytest.mark.parametrize("work", QUICK)

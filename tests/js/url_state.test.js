@@ -16,5 +16,4 @@ test("another screen is, and what is opened on one", () => {
   assert.ok(!onePlace(at("/topk?model=a"), at("/compare?model=a")));
   assert.ok(!onePlace(at("/history"), at("/history?kept=1")));
   assert.ok(!onePlace(at("/history?kept=1"), at("/history?kept=1&against=2")));
-  assert.ok(!onePlace(at("/watch?entry=a"), at("/watch?entry=b")));
 });

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 import zlib
@@ -16,6 +15,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from sightglass.common import users
 from sightglass.common.files.packing import unpack_data
@@ -28,7 +28,7 @@ from sightglass.explain.methods import rise
 from tests.waits import patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -138,13 +138,7 @@ def _packages_are_looked_through_once() -> Iterator[None]:
 def _nothing_works_on() -> Iterator[None]:
     """Work that a page began in a thread ends with its test, and takes no time from the next one."""
     yield
-    stopped = bool(background._RUNNING)
     background.stop_all()
-    for name in EXAMPLES if stopped else ():
-        # The next test shall not find half of one.
-        module, _, cache = name.rpartition(".")
-        if module in sys.modules:
-            getattr(sys.modules[module], cache).clear()
 
 
 @pytest.fixture
@@ -164,16 +158,6 @@ def masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     monkeypatch.setenv("SIGHTGLASS_MASKS", "16")
     yield release.set
     release.set()
-
-
-EXAMPLES = (
-    "sightglass.pages.watch.trial.example",
-    "sightglass.pages.batch.bundled._job",
-    "sightglass.pages.video.example._job",
-    "sightglass.pages.errors.trial.example",
-    "sightglass.pages.scorecard.job.example",
-)
-"""The caches of the runs that every session shares."""
 
 
 @pytest.fixture
@@ -197,12 +181,12 @@ def session(app: AppTest, kind: type[T]) -> T:
 
 
 @pytest.fixture
-def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[users.User], Callable[..., AppTest]]]:
+def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Callable[..., AppTest]]]:
     """Open pages as a person: `visit(BEN)(name, **address)`."""
 
-    def as_person(user: users.User) -> Callable[..., AppTest]:
+    def as_person(user: str) -> Callable[..., AppTest]:
         users.resolve_with(lambda: user if get_script_run_ctx(suppress_warning=True) else users.NOBODY)
-        monkeypatch.setattr(signed_in, "who", lambda: user)
+        monkeypatch.setattr(signed_in, "_visitor", lambda: user)
         app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
 
         def opened(name: str, **address: str) -> AppTest:
@@ -220,20 +204,25 @@ def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[users.User], Ca
 
 
 @pytest.fixture
-def app() -> AppTest:
-    return AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
+def page():
+    """Open one page, without any other before it: `page("topk")`, with query parameters as keywords.
 
+    Each call is a session of its own, which begins with the `state` that its browser remembers.
+    """
 
-@pytest.fixture
-def page(app: AppTest):
-    """A page after Explore, or Explore alone: `page("pages/topk.py")`, with query parameters as keywords."""
-
-    def opened(path: str | None = None, **parameters: str) -> AppTest:
-        for name, value in parameters.items():
-            app.query_params[name] = value
+    def opened(name: str = "", state: Mapping[str, Any] | None = None, **parameters: str) -> AppTest:
+        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
+        if name:
+            file = Path(name)
+            # `switch_page` knows the pages' addresses only after a first run, of another page.
+            app._page_hash = calc_hash(file.parent.name if file.stem == "page" else file.stem)
+        for parameter, value in parameters.items():
+            app.query_params[parameter] = value
+        for key, value in (state or {}).items():
+            app.session_state[key] = value
         app.run()
-        if path:
-            app.switch_page(path).run()
+        # From here on the session is where a run left it.
+        app._page_hash = ""
         return app
 
     return opened

@@ -11,20 +11,17 @@ from sightglass.history import History
 from sightglass.models.demo.showcase import STORIES
 from tests.pages.conftest import bar, session, shown, texts
 
-SCREEN = "pages/cheat.py"
-
 
 @pytest.mark.parametrize("story", STORIES)
 def test_next_leads_through_the_story_and_on_to_another_picture(page, story):
-    app = page(SCREEN, story=story)
+    app = page("cheat", story=story)
     for step in STEPS:
         assert not app.exception and not app.error
         current = story_step(story, step, 0)
-        assert current.words in texts(app)
+        assert current.words in texts(app) and current.aside in texts(app)
         # Nothing gives the solution away at first, and the numbers come last.
         assert (current.proof in texts(app)) == (step == "borrowed")
         assert (current.story.clue in texts(app)) == (step != "answer")
-        assert current.aside in texts(app)
         if step != "answer":
             assert shown(app).head["initial"]["mode"] == "spotlight"
             assert shown(app).titles == ["Picture", "The cheat", "The honest model"]
@@ -33,36 +30,29 @@ def test_next_leads_through_the_story_and_on_to_another_picture(page, story):
         app.button[0].click().run()
     assert not app.exception and not app.error
     assert shown(app).titles == ["The cheat", "The honest model"]
-    assert story_step(story, "answer", 0).words in texts(app) and story_step(story, "look", 0).words in texts(app)
     assert app.query_params["step"] in ("yours", ["yours"]) and "## Now try your own model" in texts(app)
-    assert [link.proto.label for link in app.get("page_link")] == ["Explore", "Batch", "Watch"]
     app.button[0].click().run()
     assert story_step(story, "answer", 1).words in texts(app)
 
 
-def test_the_picture_goes_on_to_explore_with_the_model_that_cheats(page):
-    app = page(SCREEN, step="look")
+def test_a_link_opens_a_step_which_goes_on_to_explore_with_the_model_that_cheats(page):
+    app = page("cheat", step="look")
     current = story_step("stamp", "look", 0)
     next(button for button in app.button if "Explore" in button.label).click().run()
     assert not app.exception and not app.error
-    assert app.selectbox(key="family").value == current.cheat.model.family
+    chosen = app.selectbox(key="size-Demo cheats")
+    assert (chosen.label, chosen.options) == ("Variant", ["stamp cheat", "honest", "weave cheat"])
     assert bar(app)["name"] == current.image.name
     choices, recipe = session(app, Sidebar).choices, current.cheat.recipe
     assert (choices.method, choices.options["part"]) == (recipe.method, recipe.part)
     assert (choices.options["layers"] or recipe.layers) == recipe.layers
 
 
-def test_the_cheats_are_called_kinds_and_no_sizes(page):
-    app = page(model=STORIES["stamp"].honest)
-    chosen = app.selectbox(key="size-Demo cheats")
-    assert (chosen.label, chosen.options) == ("Variant", ["stamp cheat", "honest", "weave cheat"])
-
-
 def test_both_models_maps_are_saved_to_history(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
-    app = page(SCREEN, step="look")
+    app = page("cheat", step="look")
     next(button for button in app.button if button.label == "Save").click().run()
     assert not app.exception and not app.error
-    found = History().search().records
-    assert {record.model for record in found} == {STORIES["stamp"].cheat, STORIES["stamp"].honest}
-    assert {record.screen for record in found} == {"cheat"}
+    records = History().search().records
+    assert {record.model for record in records} == {STORIES["stamp"].cheat, STORIES["stamp"].honest}
+    assert {record.screen for record in records} == {"cheat"}

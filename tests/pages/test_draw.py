@@ -6,29 +6,29 @@ import importlib.util
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.pictures.uploads import UPLOADS
 from sightglass.components.session.state import Navigation, Sidebar
 from sightglass.explain import Explainer
-from sightglass.explain.phrases import percent
 from sightglass.models import drawing
-from tests.pages.conftest import ROOT, act, bar, headline, received, session, shown, texts
-from tests.waits import patience
+from tests.pages.conftest import act, bar, headline, received, session, shown, texts
 
 LINE = {"points": [0.2, 0.2, 0.8, 0.8], "width": 1 / 16, "erases": False}
 OTHER = {"points": [0.8, 0.2, 0.2, 0.8], "width": 1 / 16, "erases": False}
+NONSENSE = (
+    None,
+    "x",
+    [1, {"points": "no"}, {"points": [1]}, {"points": [0.5, float("nan")]}, {"points": [None, 3]}],
+    [{"points": [1e300, -1e300, 0.5, 0.5], "width": 1e300}],
+    [{"points": [0.5, 0.5], "width": "wide", "erases": "yes"}],
+)
 
 
 def paper(app) -> dict:
     """What the pad was given."""
     (given,) = received(app, "canvas")
     return given
-
-
-def pads(app) -> int:
-    return len(received(app, "canvas"))
 
 
 def drawn(app, turn: int, *strokes: dict):
@@ -38,24 +38,28 @@ def drawn(app, turn: int, *strokes: dict):
 
 def test_a_drawing_is_the_picture_and_grows_with_each_stroke(page):
     app = page()
-    assert pads(app) == 0
+    assert not received(app, "canvas")
     act(app, "draw", True)
     assert paper(app)["paper"] == "#ffffff" and paper(app)["turn"] == 0
-    assert shown(app).head["size"] == [810, 1080]
     drawn(app, 1, LINE)
     assert not app.exception and not app.error
     image = session(app, Sidebar).picture
     np.testing.assert_array_equal(image.pixels, drawing.draw(drawing.strokes([LINE]), "black on white"))
-    assert bar(app)["name"] == "drawing.png"
     result = Explainer()(image)
-    best = result.predictions[0]
-    assert best.label in headline(app) and percent(best.score) in headline(app)
+    assert bar(app)["name"] == "drawing.png" and result.predictions[0].label in headline(app)
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
-    assert paper(app)["turn"] == 1 and paper(app)["strokes"] == [LINE]
     drawn(app, 2, LINE, OTHER)
-    assert session(app, Sidebar).picture.sha256 != image.sha256
-    # One drawing is one picture, whatever it went through.
+    latest = session(app, Sidebar).picture.sha256
+    assert latest != image.sha256
+    # A late request brings nothing back, and one drawing is one picture, whatever it went through.
+    drawn(app, 1, LINE)
+    assert session(app, Sidebar).picture.sha256 == latest
     assert [picture.name for picture in session(app, Pictures).own.values()] == ["drawing.png"]
+    for strokes in NONSENSE:
+        app.session_state["pad"] = {"drawing": {"turn": 3, "strokes": strokes}}
+        assert not app.run().exception and not app.error
+    app.session_state["pad"] = {"drawing": "nonsense"}
+    assert not app.run().exception and not app.error
 
 
 def test_the_same_drawing_is_not_taken_up_again_when_another_picture_is_chosen(page):
@@ -63,10 +67,7 @@ def test_the_same_drawing_is_not_taken_up_again_when_another_picture_is_chosen(p
     act(app, "draw", True)
     drawn(app, 1, LINE)
     act(app, "choose", "china")
-    assert session(app, Sidebar).picture.name == "china.jpg"
-    app.run()
-    assert session(app, Sidebar).picture.name == "china.jpg"
-    assert paper(app)["strokes"] == [LINE]
+    assert session(app, Sidebar).picture.name == "china.jpg" and paper(app)["strokes"] == [LINE]
     drawn(app, 2, LINE, OTHER)
     assert session(app, Sidebar).picture.name == "drawing.png"
 
@@ -76,65 +77,22 @@ def test_a_drawing_outlives_a_restart_of_the_server_and_is_chosen_only_where_it_
     act(app, "draw", True)
     drawn(app, 1, LINE)
     key = bar(app)["chosen"]
-    for address, name in ((key, "drawing.png"), (None, "bus.jpg")):
-        again = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
+    for address, name in (({"picture": key}, "drawing.png"), ({}, "bus.jpg")):
         UPLOADS.drop(key)
-        if address:
-            again.query_params["picture"] = address
-        again.session_state["pad"] = {"drawing": {"id": "of before", "turn": 7, "strokes": [LINE]}}
-        again.run()
+        again = page(state={"pad": {"drawing": {"id": "of before", "turn": 7, "strokes": [LINE]}}}, **address)
         assert not again.exception and not again.error and bar(again)["name"] == name
         act(again, "draw", True)
         assert paper(again)["strokes"] == [LINE]
 
 
-def test_a_drawing_that_a_late_request_brings_again_is_not_taken_up(page):
-    app = page()
-    act(app, "draw", True)
-    drawn(app, 2, LINE, OTHER)
-    latest = bar(app)["chosen"]
-    drawn(app, 1, LINE)
-    assert bar(app)["chosen"] == latest
-
-
-def test_drawing_from_another_screen_leads_to_explore_and_ends_where_it_is_switched_off(page):
-    app = page("pages/topk.py")
+def test_drawing_from_another_page_leads_to_explore_and_ends_where_it_is_switched_off(page):
+    app = page("topk")
     act(app, "draw", True)
     assert session(app, Navigation).page == "explore"
-    assert pads(app) == 1
     drawn(app, 1, LINE)
-    app.switch_page("pages/topk.py").run()
-    assert pads(app) == 0 and bar(app)["name"] == "drawing.png"
-    app.switch_page("pages/explore.py").run()
     assert paper(app)["strokes"] == [LINE]
     act(app, "draw", False)
-    assert pads(app) == 0
-
-
-@pytest.mark.parametrize(
-    "strokes",
-    [
-        None,
-        "x",
-        [1, {"points": "no"}, {"points": [1]}, {"points": [0.5, float("nan")]}, {"points": [None, 3]}],
-        [{"points": [1e300, -1e300, 0.5, 0.5], "width": 1e300}],
-        [{"points": [0.5, 0.5], "width": "wide", "erases": "yes"}],
-    ],
-)
-def test_what_is_no_drawing_breaks_nothing(page, strokes):
-    app = page()
-    act(app, "draw", True)
-    app.session_state["pad"] = {"drawing": {"turn": 1, "strokes": strokes}}
-    app.run()
-    assert not app.exception and not app.error
-    app.session_state["pad"] = {"drawing": "nonsense"}
-    app.run()
-    assert not app.exception and not app.error
-
-
-def test_a_stroke_of_endless_points_is_left_out():
-    endless = {"points": [0.5] * (2 * drawing.MAX_POINTS + 2)}
-    assert drawing.strokes([LINE, endless, OTHER]) == drawing.strokes([LINE])
+    assert not received(app, "canvas")
 
 
 def test_a_picture_of_strokes_lies_where_they_were_drawn():
@@ -144,12 +102,13 @@ def test_a_picture_of_strokes_lies_where_they_were_drawn():
     assert columns.min() == pytest.approx(14, abs=1) and columns.max() == pytest.approx(49, abs=1)
     rubbed = drawing.strokes([LINE, LINE | {"erases": True, "width": 0.3}])
     assert not drawing.draw(rubbed, "white on black", 64).any()
-    dot = drawing.draw(drawing.strokes([{"points": [0.5, 0.5], "width": 0.2}]), "black on white", 64)
-    assert 90 < (dot[:, :, 0] < 128).sum() < 170
+    endless = {"points": [0.5] * (2 * drawing.MAX_POINTS + 2)}
+    assert drawing.strokes([LINE, endless, OTHER]) == drawing.strokes([LINE])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="Keras is not installed")
-def test_a_model_of_drawings_has_its_paper_on_the_screen_in_its_own_colours(page, tmp_path, own_models):
+def test_a_model_of_drawings_has_its_paper_on_the_page_in_its_own_colours(page, tmp_path, own_models):
     from sightglass.models.families.keras.network import keras
 
     library = keras()
@@ -169,13 +128,10 @@ def test_a_model_of_drawings_has_its_paper_on_the_screen_in_its_own_colours(page
     assert not app.exception and not app.error
     assert paper(app)["ink"] == "#ffffff" and paper(app)["paper"] == "#000000"
     assert "White pen on black paper: as this model was trained." in texts(app)
-    assert "cat, sun, star" in texts(app)
     drawn(app, 1, LINE)
-    assert session(app, Sidebar).picture.pixels[0, 0, 0] == 0
-    assert len(shown(app).maps) == 3
+    assert session(app, Sidebar).picture.pixels[0, 0, 0] == 0 and len(shown(app).maps) == 3
     app.selectbox(key="family").set_value("dark").run()
     assert not app.exception and not app.error
     # The same drawing, as this model wants it.
     assert paper(app)["paper"] == "#ffffff" and paper(app)["strokes"] == [LINE]
     assert session(app, Sidebar).picture.pixels[0, 0, 0] == 255
-    assert [picture.name for picture in session(app, Pictures).own.values()] == ["drawing.png"]

@@ -15,12 +15,11 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof import seal
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.history import History
 from sightglass.pages.history import files
 from tests.pages.conftest import texts
-from tests.pages.test_history import SCREEN, button, head, pressed, tiles
+from tests.pages.test_history import SCREEN, button, head, labels, links, pressed, tick
 
 if TYPE_CHECKING:
     from sightglass.history import Record
@@ -49,7 +48,7 @@ def sides(app) -> list[str]:
     return [side["name"] for side in head(app, "pairs")["sides"]]
 
 
-def test_the_pair_on_the_screen_is_saved_once(page, store):
+def test_the_pair_on_the_screen_is_saved_once_and_gets_its_seal(page, store):
     app = page(SIMILARITY)
     pressed(app, "Save").click().run()
     assert not app.exception and not app.error
@@ -60,51 +59,32 @@ def test_the_pair_on_the_screen_is_saved_once(page, store):
     np.testing.assert_array_equal(found.query.signed, expected.query.signed)
     np.testing.assert_array_equal(found.gallery.image.pixels, expected.gallery.image.pixels)
     assert f"## {record.headline}" == app.markdown[0].value + "."
-    assert [link.proto.label for link in app.get("page_link")] == ["Saved to History"]
+    assert links(app) == ["Saved to History"]
     pressed(app, "Save").click().run()
-    assert [link.proto.label for link in app.get("page_link")] == ["Already in History"]
-    assert store.search().total == 1
+    assert links(app) == ["Already in History"]
     # What the score is made of is another comparison.
     app.segmented_control(key="of").set_value("product").run()
-    assert not app.get("page_link")
+    assert not links(app)
     pressed(app, "Save").click().run()
     assert store.search().total == 2
-
-
-def test_a_saved_pair_gets_its_seal_and_shows_it(page, store):
-    seal.forget()
-    app = page(SIMILARITY)
-    pressed(app, "Save").click().run()
-    (record,) = store.search().records
-    made = seal.Seal("bus.jpg", (seal.SealMark("model", "yes", "They do: 0.1."),))
-    bus = image_source.example("bus")
-    found = similarity(Explainer("efficientnet-lite0"), bus, gallery_picker._part(bus, gallery_picker.CLOSE["bus"]))
-    seal.remember(found.seal_key, made)
-    pressed(app, "Save").click().run()
-    (record,) = store.search().records
-    assert record.seals == (made, None)
-    seal.forget()
-    app.switch_page(SCREEN).run()
-    app.query_params["kept"] = record.id
-    app.run()
-    assert not app.exception and f"Seal: {made.line}" in texts(app)
+    app = page(SCREEN, kept=record.id)
+    assert not app.exception and not app.error
+    assert app.expander[0].label == f"Rank 1 of {len(record.pair.ranking)} pictures"
+    assert f"**1. bus, part.jpg {record.score:.2f}**" in texts(app)
+    assert "unrelated pictures score" in texts(app)
 
 
 def test_where_the_history_is_off_nothing_can_be_saved(page, monkeypatch):
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
     app = page(SIMILARITY)
-    assert not app.exception and "Save" not in [one.label for one in app.button]
+    assert not app.exception and "Save" not in labels(app)
 
 
-def test_a_pair_is_listed_with_both_names_and_its_score(page, store, own):
+def test_a_pair_is_listed_and_opens_with_both_pictures_its_score_note_and_maps(page, store, own):
     app = page(SCREEN)
-    assert not app.exception and tiles(app) == [own.id]
     (tile,) = head(app, "history_grid")["tiles"]
-    assert (tile["title"], tile["score"]) == ("mirror.png and zidane.jpg", f"{own.score:.2f}")
-    assert tile["note"] == "two of mine"
-
-
-def test_a_pair_opens_with_both_pictures_its_score_note_and_maps(page, store, own):
+    assert (tile["id"], tile["title"]) == (own.id, "mirror.png and zidane.jpg")
+    assert (tile["score"], tile["note"]) == (f"{own.score:.2f}", "two of mine")
     app = page(SCREEN, kept=own.id)
     assert not app.exception and not app.error
     assert sides(app) == ["mirror.png", "zidane.jpg"]
@@ -115,17 +95,6 @@ def test_a_pair_opens_with_both_pictures_its_score_note_and_maps(page, store, ow
     pressed(app, "All numbers").click().run()
     assert not app.exception
     assert "--of product" in app.code[0].value
-
-
-def test_a_pair_of_a_gallery_says_its_rank(page, store):
-    app = page(SIMILARITY)
-    pressed(app, "Save").click().run()
-    (record,) = store.search().records
-    app = page(SCREEN, kept=record.id)
-    assert not app.exception and not app.error
-    assert app.expander[0].label == f"Rank 1 of {len(record.pair.ranking)} pictures"
-    assert f"**1. bus, part.jpg {record.score:.2f}**" in texts(app)
-    assert "unrelated pictures score" in texts(app)
 
 
 def test_a_pair_opens_on_similarity_with_the_same_pictures_and_choices(page, store, own):
@@ -142,7 +111,7 @@ def test_a_pair_opens_on_similarity_with_the_same_pictures_and_choices(page, sto
     assert "by GradCAM at blocks.4" in texts(app)
     # The same comparison, by the same model: the record is found again.
     pressed(app, "Save").click().run()
-    assert [link.proto.label for link in app.get("page_link")] == ["Already in History"]
+    assert links(app) == ["Already in History"]
     # The choice goes with what it was of.
     app.segmented_control(key="gallery-way").set_value("examples").run()
     assert not app.exception and len(head(app, "pairs")["sides"]) == 2
@@ -158,11 +127,12 @@ def test_a_model_that_is_gone_is_said_and_the_record_stays(page, store, own, mon
     assert sides(app) == ["mirror.png", "zidane.jpg"]
 
 
-def test_ticked_records_of_both_kinds_are_exported_and_deleted_but_not_compared(page, store, own, pictures):
+def test_records_of_both_kinds_are_exported_and_deleted_together_but_not_compared(page, store, own, pictures):
     single = store.keep(Explainer("demo-cls-s")(pictures[0], top_k=1))
-    app = page(SCREEN)
-    turn = head(app, "history_grid")["turn"]
-    app.session_state["history-grid"] = {"chosen": {"turn": turn, "ids": [own.id, single.id]}}
+    app = page(SCREEN, kept=own.id, against=single.id)
+    assert not app.exception and "open each by itself" in app.error[0].value
+    button(app, "All records").click().run()
+    tick(app, [own.id, single.id])
     app.run()
     assert not app.exception
     assert pressed(app, "Compare").disabled
@@ -173,11 +143,3 @@ def test_ticked_records_of_both_kinds_are_exported_and_deleted_but_not_compared(
     assert {"query.png", "other.jpg", "overlay.png"} <= {name.partition("/")[2] for name in names}
     button(app, "Delete permanently").click().run()
     assert not app.exception and store.search().total == 0
-
-
-def test_a_pair_cannot_be_compared_by_its_address_either(page, store, own, pictures):
-    single = store.keep(Explainer("demo-cls-s")(pictures[0], top_k=1))
-    app = page(SCREEN, kept=own.id, against=single.id)
-    assert not app.exception
-    assert "open each by itself" in app.error[0].value
-    assert store.search().total == 2

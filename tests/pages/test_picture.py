@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import io
-import json
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from streamlit.testing.v1 import AppTest
 
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.components.choices import image_picker
 from sightglass.components.picture_bar import KEY, Desk
 from sightglass.components.session.pictures import image_source
+from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.pictures.uploads import UPLOADS, Uploads, token
-from sightglass.components.session.state import Sidebar
+from sightglass.components.session.state import ChosenBox, Navigation, Sidebar
+from sightglass.components.session.url_state import Memory
 from sightglass.components.views import snapshots
 from sightglass.explain import Explainer
-from sightglass.explain.phrases import NBSP, pixels
-from sightglass.explain.picture.image import Image, to_png
-from sightglass.export import figure
-from tests.pages.conftest import ROOT, act, bar, session, shown
-from tests.waits import patience
+from sightglass.explain.phrases import NBSP
+from sightglass.explain.picture.image import Image, to_jpeg, to_png
+from sightglass.export import embedded_recipe, figure
+from tests.pages.conftest import act, bar, session, shown, texts
+
+if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
 
 SIZES = {"a.png": [60, 40], "b.png": [50, 70], "c.png": [80, 80]}
 
@@ -35,13 +38,6 @@ def picture(name: str) -> bytes:
 
 def upload(app: AppTest, name: str, data: bytes | None = None) -> AppTest:
     return app.file_uploader[0].upload(name, picture(name) if data is None else data, "image/png").run()
-
-
-def fresh(**query: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
-    for name, value in query.items():
-        app.query_params[name] = value
-    return app.run()
 
 
 def own(app: AppTest) -> list[str]:
@@ -93,7 +89,7 @@ def test_a_page_that_is_loaded_again_finds_the_upload_by_its_address_and_the_oth
         upload(app, name)
     address = dict(app.query_params)
     keys = [item["id"] for item in bar(app)["items"] if item["own"]]
-    again = fresh(**{name: value if isinstance(value, str) else value[0] for name, value in address.items()})
+    again = page(**{name: value if isinstance(value, str) else value[0] for name, value in address.items()})
     assert bar(again)["name"] == "c.png" and shown(again).head["size"] == SIZES["c.png"]
     assert not again.error
     act(again, "restore", [*keys, "no such"])
@@ -102,7 +98,7 @@ def test_a_page_that_is_loaded_again_finds_the_upload_by_its_address_and_the_oth
 
 
 def test_a_picture_that_is_gone_is_said_to_be_and_not_replaced_in_silence(page):
-    app = fresh(picture="0" * 20, example="china")
+    app = page(picture="0" * 20, example="china")
     assert not app.exception
     assert bar(app)["problem"] == (
         "Your picture is no longer on the server, which keeps uploads in memory for an hour: upload it again. "
@@ -164,26 +160,6 @@ def test_a_file_over_the_limit_is_a_sentence_over_the_result(page):
     assert not bar(app)["problem"]
 
 
-@pytest.mark.parametrize("name", ["explore", "topk", "detect", "compare", "similarity"])
-def test_every_page_about_one_picture_has_the_bar_first_and_says_how_to_bring_ones_own_once(page, name):
-    app = page(None if name == "explore" else f"pages/{name}.py")
-    given, picture = bar(app), session(app, Sidebar).choices.image
-    height, width = picture.pixels.shape[:2]
-    assert given["takes"] and given["name"] == picture.name and given["size"] == pixels(width, height)
-    assert picture.name == "bus.jpg" or name == "detect"
-    assert given["hint"] == ("Drop, paste or upload your own picture." if name == "explore" else "")
-    ids = [item["id"] for item in given["items"]]
-    assert given["chosen"] in ids and len(set(ids)) == len(ids) >= 6
-    assert all(item["image"].startswith("data:image/webp") for item in given["items"])
-    # Small enough for the first screen.
-    assert len(json.dumps(given)) < 50_000
-    assert not app.sidebar.get("file_uploader") and not app.sidebar.get("image")
-
-
-def test_a_page_about_many_pictures_takes_none(page):
-    assert not bar(page("pages/batch/page.py"))["takes"]
-
-
 def test_back_chooses_the_picture_and_the_model_again(page):
     app = page()
     act(app, "choose", "china")
@@ -203,45 +179,13 @@ def test_back_chooses_the_picture_and_the_model_again(page):
     assert not app.exception
 
 
-def test_a_dropped_figure_opens_its_picture_after_another_was_chosen(page, bus):
-    explanation = Explainer()(bus)
-    app = page()
-    act(app, "choose", "china")
-    upload(app, "figure.jpg", figure.figure(explanation, 1, format="jpg"))
-    assert not app.error and bar(app)["name"] == "bus.jpg"
-    assert app.query_params["class"] in (explanation.heatmaps[1].target.label, [explanation.heatmaps[1].target.label])
-    app.run()
-    assert bar(app)["name"] == "bus.jpg"
-
-
-def test_a_recipe_opens_its_view_and_one_that_cannot_be_opened_changes_nothing(page, bus):
-    recipe = Explainer("efficientnet-lite1")(bus, method="layercam").recipe
-    app = page()
-    act(app, "choose", "china")
-    upload(app, "recipe.json", recipe.model_dump_json(indent=1).encode())
-    assert not app.error and not app.exception
-    choices = session(app, Sidebar).choices
-    assert (bar(app)["name"], choices.model.id, choices.method) == ("bus.jpg", "efficientnet-lite1", "layercam")
-    act(app, "choose", "china")
-    absent = recipe.model_copy(update={"model": "timm/vit_base_patch16_224"})
-    upload(app, "recipe.json", absent.model_dump_json().encode())
-    assert "not on this machine" in bar(app)["problem"] and bar(app)["name"] == "china.jpg"
-    for data in (b"{", b'{"recipe": 1}', b"{}", b"[1]", b"{" * 100_000):
-        upload(app, "recipe.json", data)
-        assert not app.exception and "recipe.json" in bar(app)["problem"] and bar(app)["name"] == "china.jpg"
-
-
 def test_a_photo_is_saved_with_its_map_on_detect_alone_which_says_so_before(page, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
     buffer = io.BytesIO()
     Pillow.effect_noise((320, 240), 60).convert("RGB").save(buffer, "JPEG")
     photo = buffer.getvalue()
-    app = page(model="demo-s", example="scene 3")
-    assert bar(app)["photo"] == ""
-    act(app, "photo", len(photo))
-    upload(app, "camera.jpg", photo)
-    assert bar(app)["name"] == "camera.jpg"
-    app.switch_page("pages/detect.py").run()
+    assert bar(page(model="demo-s", example="scene 3"))["photo"] == ""
+    app = page("detect", model="demo-s", example="scene 3")
     assert str(tmp_path) in bar(app)["photo"] and not snapshots.saved_photos(tmp_path)
     # On a busy server one request brings both.
     number = session(app, Desk).last + 1
@@ -258,9 +202,9 @@ def test_a_photo_is_saved_with_its_map_on_detect_alone_which_says_so_before(page
 
 
 def test_an_example_whose_package_is_missing_is_not_offered(page, monkeypatch):
-    photograph = packaged.photograph
+    photograph = packing.photograph
     monkeypatch.setattr(
-        "sightglass.common.files.packaged.photograph",
+        "sightglass.common.files.packing.photograph",
         lambda name: None if name in ("bus", "zidane") else photograph(name),
     )
     image_source._examples.clear()
@@ -308,15 +252,95 @@ def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, 
     assert app.selectbox(key="family").value == "EfficientNet-Lite"
 
 
-def test_thumbnails_of_slivers_are_pictures_too(page):
-    app = page()
-    upload(app, "thin.png", to_png(np.zeros((1, 4000, 3), np.uint8)))
-    assert not app.exception and bar(app)["items"][0]["image"].startswith("data:image/webp")
-
-
-@pytest.mark.parametrize("name", [name for name in image_source.EXAMPLES if name not in packaged.PHOTOGRAPHS])
+@pytest.mark.parametrize("name", [name for name in image_source.EXAMPLES if name not in packing.PHOTOGRAPHS])
 def test_the_files_of_thumbnails_show_the_scenes_as_they_are_drawn_today(name):
     kept = Pillow.open(image_picker.thumbnail_file(name)).convert("RGB")
     drawn = Pillow.open(io.BytesIO(image_picker.thumbnail(image_source.load_bundled(name)))).convert("RGB")
     assert kept.size == image_picker.THUMBNAIL
     assert np.abs(np.asarray(kept, int) - np.asarray(drawn, int)).mean() < 1
+
+
+# ---- files that carry a recipe
+
+
+def initial(app: AppTest) -> dict[str, str]:
+    found = dict(shown(app).head["initial"])
+    assert found.pop("passing") == "1"
+    found.pop("id")
+    return found
+
+
+def test_a_file_brings_back_model_method_layers_class_and_colours(page, bus):
+    explanation = Explainer("efficientnet-lite1")(bus, method="layercam", layers=("blocks.4",), top_k=3)
+    settings = {"mode": "overlay", "colormap": "viridis", "alpha": 0.35, "even": True}
+    view = embedded_recipe.view_of(explanation, 2, **settings)
+    data = embedded_recipe.write(to_png(explanation.overlay(2)), explanation.recipe, view)
+    app = page()
+    act(app, "choose", "china")
+    upload(app, "any name.png", data)
+    assert not app.exception and not app.error
+    choices, label = session(app, Sidebar).choices, explanation.heatmaps[2].target.label
+    assert (choices.model.id, choices.method) == ("efficientnet-lite1", "layercam")
+    assert app.multiselect(key="layers-efficientnet-lite1").value == ["blocks.4"]
+    assert app.query_params["class"] in (label, [label])
+    assert initial(app) == {"mode": "overlay", "colormap": "viridis", "alpha": "0.35", "even": "1"}
+    titles = [item["title"] for item in shown(app).head["panels"][-1]["maps"]]
+    np.testing.assert_allclose(shown(app).maps[titles.index(label)], explanation.heatmaps[2].content, atol=2e-5)
+    # The example itself, not a copy of it under another name; and the colours end with the map.
+    assert session(app, Pictures).chosen == "bus" and bar(app.run())["name"] == "bus.jpg"
+    upload(app, "a.png")
+    assert shown(app).head["initial"] is None
+
+
+def test_a_figure_of_a_picture_of_ones_own_brings_it_along(page, bus):
+    own = Image(Image.open(bus).pixels[:600, 100:700], "my own.png")
+    explanation = Explainer("efficientnet-lite0")(own, question="why")
+    app = page()
+    upload(app, "figure.jpg", figure.figure(explanation, format="jpg", colormap="magma", alpha=0.6))
+    assert not app.exception and not app.error
+    assert shown(app).head["picture"] == own.sha256 and session(app, Sidebar).choices.question == "why"
+    assert initial(app)["colormap"] == "magma"
+    np.testing.assert_allclose(shown(app).maps[0], explanation.heatmaps[0].content, atol=2e-5)
+
+
+def test_the_question_where_leaves_the_layers_to_the_model_and_other_weights_are_told(page, bus):
+    explanation = Explainer("efficientnet-lite0")(bus)
+    recipe = explanation.recipe.model_copy(update={"weights_sha256": "0" * 64})
+    data = embedded_recipe.write(to_jpeg(explanation.overlay()), recipe, embedded_recipe.view_of(explanation, 0))
+    app = page(method="hirescam")
+    upload(app, "x.jpg", data)
+    assert session(app, Sidebar).choices.question == "where"
+    assert app.multiselect(key="layers-efficientnet-lite0").value == []
+    assert "not those that the file was made with" in texts(app)
+
+
+def test_a_box_is_opened_on_its_own_page(page, scene):
+    explanation = Explainer("demo-s")(scene, per="detection", confidence=0.4, within="inside")
+    app = page()
+    upload(app, "box.png", figure.figure(explanation, 2))
+    assert not app.exception and not app.error
+    assert session(app, Navigation).page == "detect"
+    assert session(app, ChosenBox).pair == explanation.recipe.targets[2]
+    assert app.slider(key="confidence").value == 40
+    assert session(app, Memory).values["within"] == "inside"
+
+
+def test_a_recipe_opens_its_view_and_what_cannot_be_opened_changes_nothing(page, bus):
+    explanation = Explainer("efficientnet-lite1")(bus, method="layercam")
+    recipe = explanation.recipe
+    app = page()
+    act(app, "choose", "china")
+    upload(app, "recipe.json", recipe.model_dump_json(indent=1).encode())
+    assert not app.error and not app.exception
+    choices = session(app, Sidebar).choices
+    assert (bar(app)["name"], choices.model.id, choices.method) == ("bus.jpg", "efficientnet-lite1", "layercam")
+    act(app, "choose", "china")
+    for model, words in (("no-such", "no-such"), ("timm/vit_base_patch16_224", "not on this machine")):
+        upload(app, "recipe.json", recipe.model_copy(update={"model": model}).model_dump_json().encode())
+        assert not app.exception and words in bar(app)["problem"] and bar(app)["name"] == "china.jpg"
+    for data in (b"{", b'{"recipe": 1}', b"{}", b"[1]", b"{" * 100_000):
+        upload(app, "recipe.json", data)
+        assert not app.exception and "recipe.json" in bar(app)["problem"] and bar(app)["name"] == "china.jpg"
+    gone = Explainer("efficientnet-lite0")(Image(Image.open(bus).pixels[:300], "gone.png"))
+    upload(app, "a.png", embedded_recipe.write(to_png(gone.overlay()), gone.recipe))
+    assert "gone.png" in bar(app)["problem"] and "does not carry" in bar(app)["problem"]

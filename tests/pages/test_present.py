@@ -6,17 +6,14 @@ import pytest
 
 from sightglass.common.errors import Problem
 from sightglass.common.files.packing import unpack_data
-from sightglass.components.session.jobs.background import Status, Task
 from sightglass.deck import Scene, payload, scenes, views
-from sightglass.deck import ready as making
+from sightglass.deck.archive import READY
 from sightglass.explain.whatif.shortcut_story import story_step
 from sightglass.history import History
-from sightglass.pages.present import ready, slides
+from sightglass.pages.present import slides
 from sightglass.pages.present.board import KEY
 from tests.clips import clip, scene
-from tests.pages.conftest import received, session, texts
-
-SCREEN = "pages/present/page.py"
+from tests.pages.conftest import received, texts
 
 
 @pytest.fixture(autouse=True)
@@ -47,10 +44,29 @@ def act(app, number, kind, value, of="one"):
     return app.run()
 
 
+def stage_of(app):
+    given = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("stage"))
+    head, (outer,) = unpack_data(given)
+    _, (inner,) = unpack_data(outer)
+    return head, [scene.title for scene in scenes(inner)]
+
+
+def three(history):
+    deck = history.decks.create("For Monday")
+    for i in range(3):
+        history.decks.add(deck.id, Scene("words", f"Slide {i}", "A sentence."))
+    return history.decks.get(deck.id)
+
+
+# ---- slides of views
+
+
 def test_a_view_becomes_a_slide_with_its_record(page, history):
     app = page()
     pressed(app, "Add to deck")
     assert "The view itself is saved to History, too." in texts(app)
+    # The dialog shows the slide as it will be.
+    assert stage_of(app)[1][0].startswith("EfficientNet-Lite0 says minibus")
     add(app, title="Ours", sentence="Look here.", name="For Monday")
     assert not app.exception and not app.error
     (deck,) = history.decks.all()
@@ -64,64 +80,41 @@ def test_a_view_becomes_a_slide_with_its_record(page, history):
     assert [len(one.slides) for one in history.decks.all()] == [2] and history.search().total == 1
     scene = history.decks.scene(history.decks.all()[0].slides[1])
     assert scene.title.startswith("EfficientNet-Lite0 says minibus") and len(scene.panels[0].maps) == 5
+    app = page("history", kept=record.id)
+    add(app)
+    (saved,) = history.decks.all()[0].slides[2:]
+    assert saved.records == (record.id,)
+    assert history.decks.scene(saved).panels[0].name == "EfficientNet-Lite0"
 
 
-@pytest.mark.parametrize(("screen", "kind", "panels"), [("topk", "classes", 4), ("compare", "models", 4)])
-def test_other_pages_make_slides_of_their_own_kind(page, history, screen, kind, panels):
-    app = page(f"pages/{screen}.py")
+@pytest.mark.parametrize(
+    ("name", "kind", "panels"), [("topk", "classes", 4), ("compare", "models", 4), ("similarity", "row", 2)]
+)
+def test_other_pages_make_slides_of_their_own_kind(page, history, name, kind, panels):
+    app = page(name)
     add(app)
     assert not app.exception and not app.error
     scene = history.decks.scene(history.decks.all()[0].slides[0])
     assert (scene.kind, len(scene.panels)) == (kind, panels)
-    assert scene.title and scene.sentence and scene.panels[0].maps
+    assert scene.title and scene.sentence and all(panel.maps or panel.picture for panel in scene.panels)
 
 
-def test_two_compared_pictures_are_a_slide_with_both_maps_drawn(page, history):
-    app = page("pages/similarity.py")
-    title = next(one.value for one in app.markdown if one.value.startswith("## "))
-    add(app)
-    assert not app.exception and not app.error
-    scene = history.decks.scene(history.decks.all()[0].slides[0])
-    assert scene.title in title.removeprefix("## ").replace("\\", "")
-    assert scene.sentence.startswith("Blue makes them similar") and "similar in the middle" in scene.notes
-    assert scene.kind == "row" and [bool(panel.picture) for panel in scene.panels] == [True, True]
-    assert scene.sides == ("similar", "different")
-
-
-def test_what_if_s_own_sentence_is_the_slide_s_title(page, history):
-    app = page("pages/whatif.py", model="demo-cls-s")
+def test_sentences_of_what_if_and_of_the_cheat_are_their_slides(page, history):
+    app = page("whatif", model="demo-cls-s")
     title = next(one.value for one in app.markdown if one.value.startswith("## "))
     add(app)
     assert not app.exception and not app.error
     (slide,) = history.decks.all()[0].slides
     assert slide.title in views.plain(title) and slide.title.startswith("Covering") and slide.records
     assert views.plain(title).partition(slide.title)[2].strip() in slide.sentence
-
-
-def test_the_cheat_s_first_step_can_be_added_too(page, history):
-    app = page("pages/cheat.py")
+    app = page("cheat")
     add(app)
     app.button[0].click().run()
     add(app)
     assert not app.exception and not app.error
-    (deck,) = history.decks.all()
-    assert [slide.sentence for slide in deck.slides] == [
-        story_step("stamp", one, 0).words for one in ("answer", "look")
-    ]
-    assert {slide.kind for slide in deck.slides} == {"story"}
-
-
-def test_a_saved_record_is_a_slide_without_its_model(page, history):
-    app = page()
-    pressed(app, "Save")
-    (record,) = history.search().records
-    app.query_params["kept"] = record.id
-    app.switch_page("pages/history/page.py").run()
-    add(app)
-    assert not app.exception and not app.error
-    (slide,) = history.decks.all()[0].slides
-    assert slide.records == (record.id,) and slide.title.startswith("EfficientNet-Lite0 says minibus")
-    assert history.decks.scene(slide).panels[0].name == "EfficientNet-Lite0"
+    steps = history.decks.all()[0].slides[1:]
+    assert [one.sentence for one in steps] == [story_step("stamp", step, 0).words for step in ("answer", "look")]
+    assert {one.kind for one in steps} == {"story"}
 
 
 def test_a_clip_is_a_slide_with_its_first_frame(tmp_path, monkeypatch):
@@ -135,17 +128,13 @@ def test_a_clip_is_a_slide_with_its_first_frame(tmp_path, monkeypatch):
         views.of_clip(path, title="", sentence="")
 
 
-def three(history):
-    deck = history.decks.create("For Monday")
-    for i in range(3):
-        history.decks.add(deck.id, Scene("words", f"Slide {i}", "A sentence."))
-    return history.decks.get(deck.id)
+# ---- decks
 
 
-def test_slides_are_edited_arranged_and_deleted_with_undo(page, history):
+def test_slides_are_edited_arranged_copied_hidden_and_deleted_with_undo(page, history):
     deck = three(history)
     first, second, third = (slide.id for slide in deck.slides)
-    app = page(SCREEN, deck=deck.id)
+    app = page("present", deck=deck.id)
     assert "## For Monday" in texts(app)
     assert [row["title"] for row in board(app)["rows"]] == ["Slide 0", "Slide 1", "Slide 2"]
     act(app, 1, "arrange", [third, first, second])
@@ -164,28 +153,41 @@ def test_slides_are_edited_arranged_and_deleted_with_undo(page, history):
     assert not app.exception and not app.error
     act(app, 7, "remove", "gone")
     assert "There is no such slide" in texts(app)
-    assert len(history.decks.get(deck.id).slides) == 3
+    act(app, 8, "copy", first)
+    act(app, 9, "hide", third)
+    changed = history.decks.get(deck.id)
+    assert [slide.title for slide in changed.slides] == ["Changed", "Slide 0", "Slide 0", "Slide 1"]
+    assert board(app)["rows"][0]["hidden"] is True and len(changed.shown) == 3
+    pressed(app, "Present")
+    assert stage_of(app)[1] == ["Slide 0", "Slide 0", "Slide 1"]
 
 
-def stage_of(app):
-    given = next(e.proto.bytes for e in app.get("bidi_component") if e.proto.component_name.endswith("stage"))
-    head, (outer,) = unpack_data(given)
-    _, (inner,) = unpack_data(outer)
-    return head, [scene.title for scene in scenes(inner)]
-
-
-def test_a_deck_is_presented_from_a_slide_and_exported(page, history):
+def test_slides_of_words_are_added(page, history):
     deck = three(history)
-    app = page(SCREEN, deck=deck.id)
+    app = page("present", deck=deck.id)
+    for label in ("Title", "Text", "Two columns"):
+        pressed(app, label)
+    assert not app.exception and not app.error
+    *_, columns = slides_of = history.decks.get(deck.id).slides
+    assert [slide.kind for slide in slides_of[3:]] == ["words", "text", "columns"]
+    act(app, 1, "edit", {"id": columns.id, "title": "Both", "sentence": "One\n\nTwo", "notes": ""})
+    # Its lines stay, of which an empty one begins the second column.
+    assert history.decks.scene(history.decks.get(deck.id).slides[-1]).sentence == "One\n\nTwo"
+
+
+def test_a_deck_is_presented_from_a_slide_in_its_theme(page, history):
+    deck = three(history)
+    app = page("present", deck=deck.id)
+    app.toggle[0].set_value(True).run()
+    assert not app.exception and history.decks.get(deck.id).theme == "light"
     pressed(app, "Present")
     head, titles = stage_of(app)
-    assert titles == ["Slide 0", "Slide 1", "Slide 2"] and (head["title"], head["slide"]) == ("For Monday", 0)
+    assert titles == ["Slide 0", "Slide 1", "Slide 2"]
+    assert (head["title"], head["slide"], head["theme"]) == ("For Monday", 0, "light")
     pressed(app, "Edit the slides")
     act(app, 1, "play", deck.slides[2].id)
     assert stage_of(app)[0]["slide"] == 2 and app.query_params["play"] in ("3", ["3"])
     assert not app.exception and not app.error
-    pressed(app, "Edit the slides")
-    assert len(board(app)["rows"]) == 3
 
 
 @pytest.mark.parametrize(("suffix", "begins"), [("html", b"<!"), ("pptx", b"PK"), ("pdf", b"%PDF")])
@@ -194,15 +196,9 @@ def test_each_file_that_is_offered_is_made(history, suffix, begins):
     assert suffix in [one for _, one, _ in slides.FILES]
 
 
-def test_the_dialog_shows_the_slide_as_it_will_be(page):
-    app = page()
-    pressed(app, "Add to deck")
-    assert stage_of(app)[1][0].startswith("EfficientNet-Lite0 says minibus")
-
-
-def test_decks_are_listed_renamed_and_deleted(page, history):
+def test_decks_are_listed_renamed_and_deleted(page, history, monkeypatch):
     deck = three(history)
-    app = page(SCREEN)
+    app = page("present")
     assert "## 1 deck of yours" in texts(app) and "3 slides, changed just now" in texts(app)
     pressed(app, "Open")
     app.text_input(key=f"deck-title-{deck.id}").set_value("For Tuesday").run()
@@ -210,95 +206,19 @@ def test_decks_are_listed_renamed_and_deleted(page, history):
     pressed(app, "Delete the deck")
     assert history.decks.all() == () and "## Show it to a room" in texts(app)
     pressed(app, "New deck")
-    assert "No slides yet" in texts(app)
-    assert not app.exception and not app.error
-
-
-def test_a_ready_deck_is_made_when_it_is_first_opened(page, history, monkeypatch):
-    asked = []
-
-    def make(decks, name, **_):
-        asked.append(name)
-        decks.add(decks.create(ready.READY[name][0], ready=name).id, Scene("words", "First", "A sentence."))
-
-    monkeypatch.setattr("sightglass.deck.ready.make", make)
-    app = page(SCREEN)
-    assert all(title in texts(app) for title, _ in ready.READY.values()) and history.decks.all() == ()
-    app.button(key="deck-make-sizes").click().run()
-    task = session(app, ready.DeckMaking).task
-    if task is not None:
-        assert task.finished(60)
-        app.run()
-    assert "## Small, medium or large?" in texts(app) and asked == ["sizes"]
-    pressed(app, "All decks")
-    assert "comes with Sightglass" in texts(app)
-    # What is added goes to a deck of one's own.
-    app.switch_page("pages/explore.py").run()
-    add(app)
-    assert [one.title for one in history.decks.all()] == ["My deck", "Small, medium or large?"]
-    assert not app.exception and not app.error
-
-
-def test_two_visitors_make_a_ready_deck_once(history, monkeypatch):
-    def make(decks, name, **_):
-        decks.create(ready.READY[name][0], ready=name)
-
-    monkeypatch.setattr("sightglass.deck.ready.make", make)
-    with ready._MAKING:
-        tasks = [Task(ready._make_all, Status(words=""), history, ["lies", "sizes"]) for _ in range(2)]
-        stopped = Task(ready._make_all, Status(words=""), history, ["lies"])
-        stopped.cancel.set()
-        assert stopped.finished(60)
-    assert all(task.finished(60) for task in tasks)
-    assert sorted(deck.ready for deck in history.decks.all()) == ["lies", "sizes"]
-
-
-def test_the_titles_of_the_ready_decks_are_their_slides_own():
-    from sightglass.deck import ready as decks
-
-    assert {name: title for name, (title, _) in ready.READY.items()} == decks.READY
-
-
-def test_a_switched_off_history_is_said(page, monkeypatch):
+    assert "No slides yet" in texts(app) and not app.exception and not app.error
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
-    app = page(SCREEN)
+    app = page("present")
     assert "switched off" in texts(app) and not app.exception
 
 
-def test_slides_of_words_are_added_and_slides_are_duplicated_and_hidden(page, history):
-    deck = three(history)
-    app = page(SCREEN, deck=deck.id)
-    for label in ("Title", "Text", "Two columns"):
-        pressed(app, label)
+def test_a_packaged_deck_is_added_when_it_is_opened(page, history):
+    app = page("present")
+    assert all(title in texts(app) for title, _ in READY.values()) and history.decks.all() == ()
+    app.button(key="deck-open-sizes").click().run()
+    assert "## Small, medium or large?" in texts(app)
+    (deck,) = history.decks.all()
+    assert deck.ready == "sizes" and len(deck.slides) == 8
+    pressed(app, "All decks")
+    assert "comes with Sightglass" in texts(app)
     assert not app.exception and not app.error
-    kinds = [slide.kind for slide in history.decks.get(deck.id).slides]
-    assert kinds[3:] == ["words", "text", "columns"]
-    columns = history.decks.get(deck.id).slides[-1]
-    act(app, 1, "edit", {"id": columns.id, "title": "Both", "sentence": "One\n\nTwo", "notes": ""})
-    # Its lines stay, of which an empty one begins the second column.
-    assert history.decks.scene(history.decks.get(deck.id).slides[-1]).sentence == "One\n\nTwo"
-    first = deck.slides[0]
-    act(app, 2, "copy", first.id)
-    titles = [slide.title for slide in history.decks.get(deck.id).slides]
-    assert titles[:3] == ["Slide 0", "Slide 0", "Slide 1"]
-    act(app, 3, "hide", first.id)
-    changed = history.decks.get(deck.id)
-    assert changed.slides[0].view.hidden and len(changed.shown) == len(changed.slides) - 1
-    assert board(app)["rows"][0]["hidden"] is True
-    pressed(app, "Present")
-    assert stage_of(app)[1][:2] == ["Slide 0", "Slide 1"] and len(stage_of(app)[1]) == len(changed.shown)
-
-
-def test_a_deck_is_light_where_it_was_turned(page, history):
-    deck = three(history)
-    app = page(SCREEN, deck=deck.id)
-    app.toggle[0].set_value(True).run()
-    assert not app.exception and history.decks.get(deck.id).theme == "light"
-    pressed(app, "Present")
-    assert stage_of(app)[0]["theme"] == "light"
-
-
-def test_a_ready_deck_that_was_deleted_is_not_made_again(history):
-    assert making.missing(history.decks) == ["lies", "sizes"]
-    history.decks.mark_made("lies")
-    assert making.missing(history.decks) == ["sizes"]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.components.proof import payload
 from sightglass.components.session.jobs import background, proof_job
 from sightglass.components.session.jobs.proof_job import Proofs
 from sightglass.explain import Explainer, Explanation, replay
@@ -128,40 +126,6 @@ def test_what_leaves_the_page_carries_the_proof(page, quick, tmp_path, monkeypat
     assert again.summary()["curves"] == saved.summary()["curves"]
 
 
-def test_a_link_opens_the_panel_and_another_class_and_back_is_there_at_once(page, quick):
-    app = finished(page(prove="1"))
-    first = given(app)
-    app.selectbox(key="another-class").select("trolleybus").run()
-    other = given(finished(app))
-    assert other["of"] != first["of"] and other["label"] == "trolleybus"
-    app.selectbox(key="another-class").select("minibus").run()
-    assert given(app) == first
-    assert quick == ["minibus", "trolleybus"]
-
-
-def test_the_first_curve_comes_with_the_panel(page, monkeypatch):
-    packed, pack = threading.Event(), payload.pack
-
-    def packs(*given: Any) -> Any:
-        packed.set()
-        return pack(*given)
-
-    def late(self: Explanation, index: int = 0, **options: Any) -> Any:
-        assert packed.wait(60)
-        options["partial"](prove(self, index, steps=2, fillings=("mean",)))
-        options["cancel"].wait(60)
-        raise Cancelled
-
-    monkeypatch.setattr(payload, "pack", packs)
-    monkeypatch.setattr(Explanation, "prove", late)
-    monkeypatch.setattr(proof_job, "FIRST", 60.0)
-    app = page()
-    app.button(key=BUTTON).click().run()
-    # Without a second look at the job.
-    assert given(app)["curves"] and not app.exception
-    session(app, Proofs).job.cancel.set()
-
-
 @pytest.mark.parametrize("name", ["topk", "compare"])
 def test_of_several_maps_one_is_chosen(page, quick, name):
     app = page(f"pages/{name}.py")
@@ -173,22 +137,6 @@ def test_of_several_maps_one_is_chosen(page, quick, name):
     other = given(finished(app))
     assert not app.exception and not app.error
     assert first["table"] and other["table"] and other["of"] != first["of"]
-
-
-def test_a_box_is_proved(page, quick):
-    app = page("pages/detect.py", model="demo-s", example="scene-1")
-    app.button(key=BUTTON).click().run()
-    shown = given(finished(app))
-    assert not app.exception and not app.error
-    assert "box" in shown["line"] and shown["curves"][0]["hidden"][0] > 0.25
-
-
-def test_a_map_of_no_single_answer_is_refused_in_one_sentence(page):
-    app = page("pages/detect.py", model="demo-s", example="scene-1", per="picture")
-    app.button(key=BUTTON).click().run()
-    finished(app)
-    assert [one.value for one in app.error] == ["There is no single answer to test here: explain a class or one box."]
-    assert not [one for one in app.button if one.key == "restart-proof"]
 
 
 def test_stop_keeps_what_there_is_and_starts_again(page, monkeypatch):
@@ -238,16 +186,3 @@ def test_an_error_is_one_sentence_and_does_not_start_again_by_itself(page, monke
     app.run()
     assert len(starts) == 1
     assert len([one for one in app.button if one.key == "restart-proof"]) == restarts
-
-
-def test_an_empty_map_says_why_there_is_nothing_to_prove(page, monkeypatch):
-    def never(*_: Any, **__: Any) -> Any:
-        raise AssertionError("an empty map was proved")
-
-    monkeypatch.setattr(Explanation, "prove", never)
-    monkeypatch.setattr("sightglass.components.proof.payload._EMPTY", {"ok": "it is the same everywhere"})
-    app = page(prove="1")
-    assert [one.value for one in app.info] == [
-        "There is nothing to prove about the map of minibus: it is the same everywhere."
-    ]
-    assert session(app, Proofs).job is None and given(app) == {}

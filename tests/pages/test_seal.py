@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components import seal as marks
 from sightglass.components.seal import KEY, _row
 from sightglass.components.session.jobs import background, seal_job
 from sightglass.components.session.jobs.seal_job import Seals
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import strip
 from sightglass.explain.evidence.layers import stages
-from sightglass.explain.findings.randomisation import describe_method
 from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.proof import seal
 from sightglass.explain.proof.seal import Seal, SealMark
@@ -59,20 +57,6 @@ def test_the_marks_wait_for_the_browser_and_then_say_what_the_engine_says(page):
     made = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).seal()
     assert [(mark["answer"], mark["sentence"]) for mark in row["marks"]] == [(m.answer, m.sentence) for m in made.marks]
     assert not app.exception and not app.error
-
-
-def test_what_is_known_of_a_method_is_said_before_a_test(page):
-    app = page("pages/detect.py", **DETECT, method="hirescam")
-    known = describe_method("detector", "where", "hirescam")
-    assert "random weights drew nearly the same map" in known and known in texts(app)
-    (menu,) = [one for one in app.selectbox if one.label == "Method"]
-    marked = {one.split(" (")[0] for one in menu.options if "ignores training" in one}
-    assert {"HiResCAM", "LayerCAM"} <= marked and "GradCAM" not in marked
-    (row,) = rows(app)
-    assert [mark["sentence"] for mark in row["marks"]] == [
-        f"This is being tested. {known}",
-        *["This is being tested."] * 2,
-    ]
 
 
 @pytest.mark.parametrize(
@@ -133,13 +117,6 @@ def test_a_failure_is_a_sentence_on_the_marks_and_the_page_stays(page, monkeypat
     }
 
 
-def test_a_map_that_does_not_depend_on_the_model_changes_the_headline(page):
-    app = page(model="demo-s", example="scene 1", method="hirescam")
-    asked(app)
-    assert rows(app)[0]["marks"][0]["answer"] == "no"
-    assert "not what the model learnt" in received(app, "headline")[0]["text"]
-
-
 def test_every_layer_has_its_marks_and_a_map_of_the_box_is_not_called_clearest(page):
     made = Explainer("demo-s")(load_bundled("scene 3"), per="detection", top_k=1)
     paths = [stage.path for stage in stages(made.evidence.resident)]
@@ -164,29 +141,3 @@ def test_every_layer_has_its_marks_and_a_map_of_the_box_is_not_called_clearest(p
     assert f"lowest at {place[0].lower()}{place[1:]}: " in texts(app)
     words = next(one["text"] for panel in shown(app).head["panels"] for one in panel["maps"] if one["title"] == at)
     assert f"shows {tested.shows}, not what the model learnt" in words and "%" not in words
-
-
-@pytest.mark.parametrize("lens", ["layers", "sizes"])
-def test_a_mark_of_a_lens_opens_the_test_of_its_map(page, lens):
-    app = page("pages/detect.py", **DETECT, lens=lens)
-    names = [row["name"] for row in rows(app)]
-    assert names == [title for title in shown(app).titles if title in names] and len(names) > 1
-    assert "Difference" not in names
-    app.session_state[KEY] = {"open": {"test": "still", "name": names[1]}}
-    app.run()
-    assert not app.exception and "### Can I trust this?" in texts(app)
-    assert "### Does it hold still?" in texts(app)
-    (chosen,) = [one for one in app.selectbox if one.label == "Map to test"]
-    assert chosen.value == "1" and chosen.options == names
-
-
-def test_many_maps_draw_the_page_again_once():
-    """A detector's lens has twenty maps: the page is not drawn again for each that does not depend on the model."""
-    box = seal.Seal("x", tuple(seal.SealMark(q, "no", "Because.", shows="the box") for q in seal.QUESTIONS))
-    other = seal.Seal("y", tuple(seal.SealMark(q, "yes", "Because.") for q in seal.QUESTIONS))
-    part = seal.Seal("x", box.marks[:1])
-    new = [False] * 3
-    for found in ([None] * 3, [part, None, None], [other, box, None], [other, box, part], [other] * 3):
-        assert not marks._must_redraw(found, new)
-    assert marks._must_redraw([other, box, box], new) and marks._must_redraw([box, None, None], new)
-    assert not marks._must_redraw([other, box, box], [False, True, True])

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
 import struct
-import zipfile
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from sightglass.components.choices import gallery_picker
-from sightglass.components.seal import KEY
 from sightglass.components.session import state
-from sightglass.components.session.jobs import background
-from sightglass.components.session.jobs.seal_job import Seals
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import Sidebar
-from sightglass.components.views import exports
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof import seal
-from sightglass.explain.similarity import difference
-from sightglass.explain.similarity.ranking import context, rank
+from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
-from sightglass.export import similarity_files
 from sightglass.models.demo import person_scenes
 from tests.conftest import PERSONS
 from tests.pages.conftest import received, session, texts
-from tests.waits import patience
 
 SCREEN = "pages/similarity.py"
 
@@ -81,21 +71,6 @@ def test_the_pair_and_its_ranking_can_be_exported(page) -> None:
     assert not app.exception and not app.error
     labels = {one.proto.label for one in app.get("download_button")}
     assert {"Maps, .jpg", "Best matches, .jpg", "All numbers, .json", "Ranking, .csv", "All files, .zip"} <= labels
-
-
-def test_what_is_exported_is_what_the_command_line_writes(bus) -> None:
-    explainer = Explainer("efficientnet-lite0")
-    ranking = rank(explainer, bus, [bus, bus.with_name("zidane.jpg")])
-    found = similarity(explainer, bus, bus.with_name("zidane.jpg"))
-    held = context(explainer, found.query.image)
-    rows = exports.of_similarity(found, held, ranking, {})
-    made = {name: make() for row in rows for _, name, make in row.files}
-    written = dict(similarity_files.of_similarity(found, held))
-    assert made["bus-zidane-similarity.jpg"] == written["similarity.jpg"]
-    assert made["bus-zidane-similarity.json"] == written["similarity.json"]
-    assert made["bus-zidane-similarity-ranking.csv"] == similarity_files.of_ranking(ranking)[1]
-    with zipfile.ZipFile(io.BytesIO(made["bus-zidane-similarity.zip"])) as archive:
-        assert sorted(archive.namelist()) == sorted(written)
 
 
 def test_names_are_shown_as_they_are_and_a_number_stays_with_its_sign(page, pictures: list) -> None:
@@ -159,15 +134,6 @@ def test_two_pictures_given_in_the_bar_are_compared_and_a_later_choice_stays(pag
     assert app.segmented_control(key="gallery-way").value == "examples"
 
 
-def test_the_chosen_one_becomes_the_query(page) -> None:
-    app = page(SCREEN)
-    name = sent(app)["sides"][1]["name"]
-    next(button for button in app.button if button.label == "Use as the query").click().run()
-    assert not app.exception and not app.error
-    assert sent(app)["sides"][0]["name"] == name
-    assert isinstance(session(app, Sidebar).picture, Image)
-
-
 def test_instead_of_a_detector_a_classifier_compares_and_the_page_says_so(page) -> None:
     app = page(SCREEN, model="demo-s")
     assert not app.exception and not app.error
@@ -185,18 +151,6 @@ def test_persons_are_compared_with_the_same_person_the_twin_and_others(page) -> 
     assert [name.split()[0] for name in names] == ["same", "same", "twin,", "person", "person", "person"]
     assert "clearly related" in app.markdown[0].value
     assert sent(app)["outlined"]
-
-
-def test_a_model_of_persons_says_that_a_bus_means_little_to_it(page) -> None:
-    app = page(SCREEN, model="demo-reid")
-    assert "of little meaning here" in app.markdown[0].value
-
-
-def test_a_model_of_scenes_is_judged_by_scenes(page) -> None:
-    app = page(SCREEN, model="demo-cls-s")
-    assert not app.exception and not app.error
-    assert "unrelated scenes score" in texts(app)
-    assert all(name.startswith("scene") for name, _ in listed(app))
 
 
 def test_a_model_without_classes_explains_one_picture_on_explore(page, own_models) -> None:
@@ -218,46 +172,6 @@ def test_the_method_in_the_sidebar_is_the_one_that_made_the_maps(page) -> None:
     assert app.query_params["method"] in ("gradcam", ["gradcam"])
 
 
-def test_the_querys_map_has_a_seal_that_says_what_the_engine_says(page, monkeypatch) -> None:
-    seal.forget()
-    # The test asks once and waits, where a page goes on asking.
-    monkeypatch.setattr(background, "ABANDONED", 600.0)
-    app = page(SCREEN, model="demo-reid", example=person_scenes.EXAMPLE)
-    (data,) = received(app, "seal")
-    (row,) = data["rows"]
-    assert not data["opens"] and row["label"] == "" and {mark["answer"] for mark in row["marks"]} == {""}
-    app.session_state[KEY] = {"ask": 1}
-    app.run()
-    job = session(app, Seals).job
-    assert job is None or job.finished(patience(120))
-    app.run()
-    assert not app.exception and not app.error
-    explainer = Explainer("demo-reid")
-    own = Image.open(person_scenes.draw(person_scenes.example()).pixels)
-    other = Image.open(person_scenes.draw(person_scenes.to_compare()[listed(app)[0][0]]).pixels)
-    made = similarity(explainer, own, other).known_seal
-    assert made is not None and made.whole
-    (row,) = received(app, "seal")[0]["rows"]
-    assert [(mark["answer"], mark["sentence"]) for mark in row["marks"]] == [(m.answer, m.sentence) for m in made.marks]
-
-
-def test_maps_that_do_not_depend_on_the_model_are_not_said_to_show_what_is_alike(page) -> None:
-    app = page(SCREEN, model="demo-reid", example=person_scenes.EXAMPLE)
-    assert "similar at" in texts(app) or "similar in" in texts(app)
-    explainer = Explainer("demo-reid")
-    own = Image.open(person_scenes.draw(person_scenes.example()).pixels)
-    other = Image.open(person_scenes.draw(person_scenes.to_compare()[listed(app)[0][0]]).pixels)
-    shows = "what it would show without training"
-    mark = seal.SealMark("model", "no", "They survive scrambling.", 0.54, 0.31, shows=shows)
-    seal.remember(similarity(explainer, own, other).seal_key, seal.Seal("", (mark, mark, mark)))
-    app.run()
-    assert not app.exception and not app.error
-    assert "Each map shows what it would show without training" in texts(app)
-    assert "0.54 by rank correlation; unrelated maps reach 0.31" in texts(app)
-    assert "similar at" not in texts(app) and "similar in" not in texts(app)
-    seal.forget()
-
-
 def test_a_patch_shows_what_is_like_it_here_and_there(page) -> None:
     app = page(SCREEN, parts="patches", model="demo-cls-s")
     assert not app.exception and not app.error
@@ -273,13 +187,3 @@ def test_a_patch_shows_what_is_like_it_here_and_there(page) -> None:
     app.session_state[key] = {"cell": rows * columns}
     app.run()
     assert received(app, "patches")[0]["chosen"] is None and not app.exception
-
-
-def test_what_sets_a_picture_apart_from_the_gallery_is_drawn_and_said(page) -> None:
-    app = page(SCREEN, parts="apart", model="demo-cls-s")
-    assert not app.exception and not app.error
-    assert app.markdown[0].value.startswith("## What sets ")
-    made, explainer = app.session_state["latest-apart"][1], Explainer("demo-cls-s")
-    hits = rank(explainer, made.picture.image, gallery_picker._examples_for(explainer, made.picture.image)).hits
-    assert made.references == tuple(hit.item.open().name for hit in hits) and len(hits) > 1
-    assert made.words in texts(app) and difference.MEASURED in texts(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,9 +12,6 @@ from streamlit.testing.v1 import AppTest
 
 from tests.pages.conftest import ROOT
 from tests.rooms import sources
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FORMATTED = re.compile(r"[<\u2212-]?\s?\d[\d.,]*(\s\S{1,3})?(, \d+(\s%)?)*")
 """`405, 540`, `< 1 %`, `35 ms`."""
@@ -24,13 +21,10 @@ def columns(app: AppTest, place: int = 0) -> dict[str, Any]:
     return json.loads(app.dataframe[place].proto.columns)
 
 
-def draws_a_table(path: Path) -> bool:
-    return re.search(r"\.(dataframe|data_editor)\(", path.read_text("utf-8")) is not None
-
-
 def test_every_table_is_drawn_by_the_same_function() -> None:
-    every = sources("components", "pages")
-    assert [path for path in every if draws_a_table(path)] == [ROOT / "sightglass/components/views/tables.py"]
+    draws = re.compile(r"\.(dataframe|data_editor)\(")
+    found = [path for path in sources("components", "pages") if draws.search(path.read_text("utf-8"))]
+    assert found == [ROOT / "sightglass/components/views/tables.py"]
 
 
 def test_all_numbers_of_a_map_stand_at_the_right_and_have_their_unit(page) -> None:
@@ -44,45 +38,21 @@ def test_all_numbers_of_a_map_stand_at_the_right_and_have_their_unit(page) -> No
     metric = next(one for one in app.metric if one.label == "Half of the evidence is on")
     assert values["Area holding half the evidence"] == metric.value
     assert [columns(app, 1)[name]["alignment"] for name in regions] == ["right"] * 3
-    texts = [
-        value for name, value in values.items() if name != "The same everywhere"
-    ] + regions.to_numpy().ravel().tolist()
-    assert [text for text in texts if not FORMATTED.fullmatch(text)] == []
+    numbers = [value for name, value in values.items() if name != "The same everywhere"]
+    assert [text for text in [*numbers, *regions.to_numpy().ravel()] if not FORMATTED.fullmatch(text)] == []
 
 
-def test_numbers_of_a_run_can_be_sorted_and_have_one_format() -> None:
+def test_numbers_of_a_run_can_be_sorted_and_what_is_copied_has_no_formulas() -> None:
     def draw() -> None:
         import pandas as pd
 
         from sightglass.components.views import tables
 
         frame = pd.DataFrame(
-            {
-                "picture": ["a.jpg", "b.jpg"],
-                "predicted_score": [1.0, 0.314],
-                "gini": [0.5, 1.0],
-                "n_regions": [1, 12],
-            }
+            {"picture": ["a.jpg", "b.jpg"], "predicted_score": [1.0, 0.314], "gini": [0.5, 1.0], "n_regions": [1, 12]}
         )
         shown, config = tables.numbers(frame, {"gini": "How unequal."})
         tables.table(shown, columns=config)
-
-    app = AppTest.from_function(draw).run()
-    assert not app.exception
-    found, shown = columns(app), app.dataframe[0].value
-    assert shown["predicted_score"].tolist() == pytest.approx([100, 31.4])
-    formats = {name: found[name]["type_config"].get("format") for name in ("predicted_score", "gini", "n_regions")}
-    assert formats == {"predicted_score": "%.0f %%", "gini": "%.2f", "n_regions": "%.0f"}
-    assert [found["gini"]["help"], found["predicted_score"]["label"]] == ["How unequal.", "Predicted score"]
-    assert isinstance(shown, pd.DataFrame)
-
-
-def test_a_table_that_is_copied_or_downloaded_from_a_page_has_no_formulas() -> None:
-    def draw() -> None:
-        import pandas as pd
-
-        from sightglass.components.views import tables
-
         hostile, rows = "=cmd()", [{"picture": "=cmd()", "@name": "plain", "change": "-12 %", "box": 3}]
         tables.table(rows, right=("change",), help={"@name": "Whose."})
         frame = pd.DataFrame({hostile: ["+a.jpg", None], "score": [-1.0, 0.5], "kind": pd.Categorical(["-x", "y"])})
@@ -90,10 +60,13 @@ def test_a_table_that_is_copied_or_downloaded_from_a_page_has_no_formulas() -> N
 
     app = AppTest.from_function(draw).run()
     assert not app.exception
-    listed, frame = (one.value for one in app.dataframe)
+    found, shown = columns(app), app.dataframe[0].value
+    assert shown["predicted_score"].tolist() == pytest.approx([100, 31.4]) and isinstance(shown, pd.DataFrame)
+    formats = {name: found[name]["type_config"].get("format") for name in ("predicted_score", "gini", "n_regions")}
+    assert formats == {"predicted_score": "%.0f %%", "gini": "%.2f", "n_regions": "%.0f"}
+    assert [found["gini"]["help"], found["predicted_score"]["label"]] == ["How unequal.", "Predicted score"]
+    listed, frame = (one.value for one in app.dataframe[1:])
     assert listed.to_dict("records") == [{"picture": "'=cmd()", "'@name": "plain", "change": "-12 %", "box": 3}]
-    assert list(frame.columns) == ["'=cmd()", "score", "kind"]
+    assert list(frame.columns) == ["'=cmd()", "score", "kind"] and frame["'=cmd()"].isna()[1]
     assert [frame["'=cmd()"][0], *frame["score"], *frame["kind"]] == ["'+a.jpg", -1.0, 0.5, "'-x", "y"]
-    assert frame["'=cmd()"].isna()[1]
-    assert "'@name" in columns(app)
-    assert "'=cmd()" in columns(app, 1)
+    assert "'@name" in columns(app, 1) and "'=cmd()" in columns(app, 2)

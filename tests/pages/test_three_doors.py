@@ -13,7 +13,6 @@ from sightglass.explain.rendering.render import samples
 from tests.pages.conftest import shown
 
 CHOICES = {
-    "as it is": ({}, {}, []),
     "method, layers and fit": (
         {"method": "layercam", "layers": "blocks.4", "fit": "letterbox"},
         {"method": "layercam", "layers": ("blocks.4",), "preprocessing": "letterbox"},

@@ -1,16 +1,14 @@
-"""Video: the bundled clip first, then one's own; progress, stop, going on, frames on other pages, and errors."""
+"""Video: the packaged result first, then one's own; progress, stop, going on, frames on other pages, and errors."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from sightglass.common import users
 from sightglass.common.files import scratch
@@ -19,18 +17,11 @@ from sightglass.components.session.state import Navigation
 from sightglass.pages.video import folders, result
 from sightglass.pages.video.folders import ClipPlan, ClipSource
 from sightglass.pages.video.job import ClipJob, Video, headline, running
-from sightglass.video import Settings, runner
+from sightglass.video import Settings, run, runner
 from sightglass.video.clips.clip import Clip
-from sightglass.video.colors import color_of
-from sightglass.video.results.curves import curves
-from sightglass.video.results.moments import Kind, Moment
-from sightglass.video.results.summary import Summary
+from sightglass.video.results import Kind, Moment, Summary, color_of, curves
 from tests.clips import clip, scene
-from tests.pages.conftest import received, rerun_until, session, texts
-from tests.waits import patience
-
-SCREEN = "pages/video/page.py"
-ROOT = Path(__file__).parents[2]
+from tests.pages.conftest import received, session, texts
 
 
 def put(app: Any, job: ClipJob) -> None:
@@ -59,19 +50,21 @@ def drawn(app: Any) -> dict[str, Any]:
     return found
 
 
-def test_a_first_visit_shows_the_bundled_clip_explained(page: Any) -> None:
-    app = page(SCREEN, model="demo-cls-s")
-    rerun_until(app, lambda: "as an example" not in app.markdown[0].value, 90)
+def test_a_first_visit_opens_the_packaged_result(page: Any) -> None:
+    app = page("video", model="demo-cls-s")
     assert not app.exception and not app.error
-    assert app.markdown[0].value == "## A short clip explained: now drop your own"
-    assert "scene.mp4: demo-cls-s, one frame in 2; smoothed over 0.1 s" in texts(app)
-    assert drawn(app)["seconds"] == pytest.approx(6, abs=0.1)
+    assert app.markdown[0].value == "## A clip, frame by frame" and "Example" in texts(app)
+    assert "scene.mp4: demo-m, one frame in 2; smoothed over 0.1 s" in texts(app)
+    assert drawn(app)["seconds"] == pytest.approx(3, abs=0.1)
     assert [one for one in app.file_uploader if one.key.startswith("video-file")]
     assert session(app, Video).job is None, "it is an example, and nobody's own run"
+    # The clip itself is drawn only now.
+    app.toggle(key="video-example-original").set_value(True).run()
+    assert not app.exception and len(app.get("video")) == 2
 
 
 def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any, plan: ClipPlan) -> None:
-    app = page(SCREEN, model="demo-cls-s")
+    app = page("video", model="demo-cls-s")
     job = finished(ClipJob(plan))
     put(app, job)
     app.run()
@@ -85,36 +78,27 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     assert times == pytest.approx([i / 25 for i in range(7)], abs=0.01)
     # A time of the drawn clip, which began at 0.2 s.
     image = result.frame(plan, 0.08)
-    frames = list(Clip(plan.source.path).frames())
+    frames = list(Clip(plan.source.file).frames())
     assert (image.pixels == frames[7].pixels).all()
     assert image.name == "my walk 0.00.3 s.png"
     assert app.get("video")
 
 
-def test_a_segmentation_s_timeline_is_of_shares_of_the_picture(page: Any, plan: ClipPlan) -> None:
-    app = page(SCREEN, model="demo-seg")
-    put(app, finished(ClipJob(replace(plan, model="demo-seg"))))
-    app.run()
-    assert not app.exception and not app.error
-    given = drawn(app)
-    assert given["score"] == "Share of the picture"
-    assert given["opens"] == "Open this frame on Explore"
-    assert 0 < given["curves"][0]["points"][0][1] < 0.5
-
-
-def test_the_original_is_shown_below_and_a_moment_is_exported(page: Any, plan: ClipPlan) -> None:
-    app = page(SCREEN, model="demo-cls-s")
-    job = finished(ClipJob(plan))
+def test_a_segmentation_s_timeline_is_of_shares_and_a_moment_is_exported(page: Any, plan: ClipPlan) -> None:
+    app = page("video", model="demo-seg")
+    job = finished(ClipJob(replace(plan, model="demo-seg")))
     moment = Moment(0.3, 7, "answer", "star becomes gear, 80 % sure")
     job.status.summary = replace(job.summary, moments=(moment,))
     put(app, job)
     app.run()
     assert not app.exception and not app.error
-    assert len(app.get("video")) == 1
+    given = drawn(app)
+    assert given["score"] == "Share of the picture" and given["opens"] == "Open this frame on Explore"
+    assert 0 < given["curves"][0]["points"][0][1] < 0.5
     assert [one.options for one in app.selectbox if one.key == "video-moment"] == [[f"0:00.3 {moment.words}"]]
+    assert len(app.get("video")) == 1
     app.toggle(key="video-timeline-original").set_value(True).run()
-    assert not app.exception and not app.error
-    assert len(app.get("video")) == 2
+    assert not app.exception and len(app.get("video")) == 2
 
 
 def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan, monkeypatch: Any) -> None:
@@ -126,7 +110,7 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     held: dict[str, Any] = {"key": {"frame": 0.0}}
     monkeypatch.setattr(st, "session_state", held)
     result._open(plan, "key", "explore")
-    frame = next(Clip(plan.source.path).frames(0.2))
+    frame = next(Clip(plan.source.file).frames(0.2))
     chosen = held[state.key(Pictures)]
     (own,) = image_source.own()
     assert own.sha256 == chosen.chosen
@@ -142,7 +126,7 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
 
 def test_a_stopped_clip_can_go_on(page: Any, plan: ClipPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "PART", 4)
-    app = page(SCREEN, model="demo-cls-s")
+    app = page("video", model="demo-cls-s")
     job = ClipJob(plan)
     job.cancel.set()
     put(app, finished(job))
@@ -163,51 +147,56 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(
     page: Any, plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
-    app = page(SCREEN, model="demo-cls-s")
+    app = page("video", model="demo-cls-s")
     folder = folders.new()
     made = finished(ClipJob(plan, folder))
     put(app, made)
     app.run()
     assert app.query_params["clip"] == folder.path.name
-    again = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120)).run()
-    again.query_params["clip"] = folder.path.name
-    again.switch_page(SCREEN).run()
+    again = page("video", clip=folder.path.name)
     assert session(again, Video).job is made and "7 frames" in again.markdown[0].value
-    with users.acting(users.User("ann", "Ann", "user")):
+    with users.acting("ann"):
         assert running(folder.path.name) is None
     next(one for one in app.button if one.label == "Another clip").click().run()
     assert "clip" not in app.query_params
+
+
+class Killed(BaseException):
+    """Ends a run as the end of its process does."""
+
+
+def left_behind(plan: ClipPlan, *, after: int | None) -> None:
+    """Run over a clip in a folder of the server's, which ends after so many frames, or once all is done."""
+    folder = folders.new()
+    path = folder.path / folders.CLIP
+    path.write_bytes(plan.source.path.read_bytes())
+    plan = replace(plan, source=ClipSource(path, plan.source.name), folder=folder.results())
+    folder.begin(plan)
+    add, count = runner._Run._add, 0
+
+    def counted(self: Any, entry: Any) -> None:
+        nonlocal count
+        add(self, entry)
+        count += 1
+        if count == after:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
+        patch.setattr(runner._Run, "_add", counted)
+        run(Clip(path, plan.source.name), plan.model, plan.folder, options=plan.options, settings=plan.settings)
+    # The lock goes with the process, and the folder stays.
+    folder.delete.detach()
+    folder._lock.release()
 
 
 def test_a_clip_goes_on_after_the_server_was_killed(
     page: Any, plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
-    killed = """
-import os, sys, threading
-from pathlib import Path
-from sightglass.video import Settings, run, runner
-from sightglass.video.clips.clip import Clip
-from sightglass.pages.video import folders
-from sightglass.pages.video.folders import ClipPlan, ClipSource
-runner.PART = 4
-folder = folders.new()
-path = folder.path / folders.CLIP
-path.write_bytes(Path(sys.argv[1]).read_bytes())
-source = ClipSource(path, "my walk.mp4")
-plan = ClipPlan(source, "demo-cls-s", {"targets": ("star",)}, Settings(start=0.2), folder.results())
-folder.begin(plan)
-add = runner._Run._add
-def killed(self, entry):
-    add(self, entry)
-    os._exit(9)
-runner._Run._add = killed
-run(Clip(path, plan.source.name), plan.model, plan.folder, options=plan.options, settings=plan.settings)
-"""
-    ended = subprocess.run([sys.executable, "-c", killed, str(plan.source.path)], cwd=ROOT, check=False)
-    assert ended.returncode == 9
     monkeypatch.setattr(runner, "PART", 4)
-    app = page(SCREEN, model="demo-cls-s")
+    plan = replace(plan, options={"targets": ("star",)})
+    left_behind(plan, after=1)
+    app = page("video", model="demo-cls-s")
     assert "The server stopped while you worked on **my walk.mp4** with demo-cls-s." in texts(app)
     next(one for one in app.button if one.label == "Go on").click().run()
     assert not app.exception and not app.error
@@ -219,9 +208,6 @@ run(Clip(path, plan.source.name), plan.model, plan.folder, options=plan.options,
     app.run()
     next(one for one in app.button if one.label == "Another clip").click().run()
     assert "Your last clip: **my walk.mp4** with demo-cls-s." in texts(app)
-    next(one for one in app.button if one.label == "Show").click().run()
-    assert session(app, Video).job is job
-    next(one for one in app.button if one.label == "Another clip").click().run()
     del job
     next(one for one in app.button if one.label == "Delete").click().run()
     gc.collect()
@@ -232,23 +218,14 @@ def test_a_finished_clip_of_a_server_that_ended_is_the_last_clip_and_no_interrup
     page: Any, plan: ClipPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
-    folder = folders.new()
-    path = folder.path / folders.CLIP
-    path.write_bytes(plan.source.path.read_bytes())
-    done = replace(plan, source=folders.ClipSource(path, "my walk.mp4"), folder=folder.results())
-    folder.begin(done)
-    first = finished(ClipJob(done))
-    # As where the process ends: the lock goes, and the folder stays.
-    folder.delete.detach()
-    folder._lock.release()
-    del folder
-    app = page(SCREEN, model="demo-cls-s")
+    left_behind(plan, after=None)
+    app = page("video", model="demo-cls-s")
     assert "The server stopped" not in texts(app)
     assert "Your last clip: **my walk.mp4** with demo-cls-s." in texts(app)
     next(one for one in app.button if one.label == "Show").click().run()
     assert not app.exception and not app.error
     shown = finished(session(app, Video).job)
-    assert shown.summary.frames == first.summary.frames and shown.summary.resumed
+    assert shown.summary.frames == 7 and shown.summary.resumed
 
 
 def test_where_the_folder_of_clips_cannot_be_written_a_clip_goes_with_the_process(
@@ -266,7 +243,7 @@ def test_where_the_folder_of_clips_cannot_be_written_a_clip_goes_with_the_proces
 
 
 def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:
-    app = page(SCREEN, model="demo-cls-s")
+    app = page("video", model="demo-cls-s")
     plan.source.path.write_bytes(b"nothing of the kind")
     job = ClipJob(plan)
     assert job.finished(60)
@@ -306,7 +283,7 @@ def test_curves_are_means_of_stretches_for_the_objects_seen_longest(tmp_path: Pa
 
 
 def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
-    app = page(SCREEN, model="demo-cls-s")
+    app = page("video", model="demo-cls-s")
     (uploader,) = [one for one in app.file_uploader if str(one.key).startswith("video-file")]
     uploader.upload("my walk.mp4", plan.source.path.read_bytes(), "video/mp4").run()
     assert not app.exception and not app.error

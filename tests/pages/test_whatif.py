@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pytest
 
-from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation, Sidebar
@@ -17,13 +16,8 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.whatif import edits
 from tests.pages.conftest import bar, received, session, shown, texts
 
-PAGE = "pages/whatif.py"
 FRONT = {"kind": "rectangle", "points": [0.05, 0.3, 0.9, 0.6]}
 ALL = {"kind": "rectangle", "points": [0, 0, 1, 1]}
-
-
-def given(app, name: str):
-    return next(e.proto for e in app.get("bidi_component") if e.proto.component_name.endswith(name))
 
 
 def paper(app) -> dict:
@@ -48,7 +42,7 @@ def painted(app, turn: int, *marks: dict, fill: str = "grey", keep: bool = False
 
 
 def test_it_opens_on_an_example_that_one_click_clears(page):
-    app = page(PAGE)
+    app = page("whatif")
     assert not app.exception and not app.error
     head = paper(app)
     (mark,) = head["edit"]["marks"]
@@ -62,28 +56,36 @@ def test_it_opens_on_an_example_that_one_click_clears(page):
     painted(app, 2, mark, FRONT)
     assert sentence(app).startswith("Without what you painted over, ")
     painted(app, 3)
-    assert sentence(app).startswith("Minibus, ") and "Paint over something" in sentence(app)
-    assert {row["difference"] for row in rows(app)} == {"±0"}
+    assert "Paint over something" in sentence(app) and {row["difference"] for row in rows(app)} == {"±0"}
     # An example is for the first picture: another one is as it is.
-    app.session_state[state.key(Pictures)].chosen = "china"
+    session(app, Pictures).chosen = "china"
     app.run()
     assert paper(app)["edit"]["marks"] == []
-    app.session_state[state.key(Pictures)].chosen = "bus"
-    app.run()
-    assert paper(app)["turn"] == 3 and paper(app)["edit"]["marks"] == []
 
 
-def test_with_a_detector_the_example_is_about_the_boxes_whose_map_is_covered(page):
-    app = page(PAGE, model="demo-s", example="scene 1")
-    original = Explainer("demo-s")(image_source.example("scene 1"))
-    own = original.own()
+def test_with_a_detector_the_example_is_about_the_boxes_whose_map_is_covered_until_they_vanish(page):
+    app = page("whatif", model="demo-s", example="scene 1")
+    own = Explainer("demo-s")(image_source.example("scene 1")).own()
     label = own[0].label if len(own) == 1 else f"the mean of {len(own)} "
     assert re.match(rf"Covering the strongest \d+ % of the picture takes {label}", sentence(app))
     assert f"from {plain_text(percent(np.mean([box.score for box in own])))} to " in sentence(app)
+    painted(app, 1)
+    count = len(rows(app))
+    assert count and sentence(app) == "Paint over something: which boxes vanish?"
+    painted(app, 2, ALL)
+    assert not app.error and [row["difference"] for row in rows(app)] == ["vanished"] * count
+    assert shown(app).maps == [] and "No map" in texts(app)
+
+
+def test_with_a_segmentation_it_says_that_nothing_has_the_class_any_more(page):
+    app = page("whatif", model="demo-seg", example="scene 3")
+    assert not app.exception and not app.error
+    assert "takes ball-dots from 10" in texts(app)
+    assert "No map: no pixel of the edited picture is ball-dots." in texts(app)
 
 
 def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
-    app = page(PAGE)
+    app = page("whatif")
     original = image_source.example("bus")
     for turn, (fill, keep) in enumerate((("grey", False), ("linear", True)), 1):
         edit = painted(app, turn, FRONT, fill=fill, keep=keep)
@@ -92,64 +94,39 @@ def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
         assert paper(app)["turn"] == turn
         first, best = before.predictions[0], after.predictions[0]
         assert sentence(app).startswith("With only what you kept" if keep else "Without what you painted over")
-        assert plain_text(percent(first.score)) in sentence(app)
         listed = {row["label"]: row for row in rows(app)}
         assert listed[first.label]["before"] == pytest.approx(first.score)
         assert listed[best.label]["after"] == pytest.approx(best.score, abs=1e-6)
         # Of the edited picture, for the class that the original is.
         assert shown(app).titles == ["minibus"]
         np.testing.assert_allclose(shown(app).maps[0], after.heatmaps[0].content, atol=1 / 65535)
+    app.button(key="whatif-explore").click().run()
+    assert not app.exception and not app.error
+    assert session(app, Navigation).page == "explore" and session(app, Sidebar).picture.sha256 == image.sha256
+    assert bar(app)["name"] == image.name == "bus-edited.png"
 
 
 def test_what_comes_late_from_another_picture_or_is_no_edit_changes_nothing(page):
-    app = page(PAGE)
+    app = page("whatif", method="rise", model="demo-cls-s", example="scene 1")
     painted(app, 2, FRONT)
+    # A slow method gives way to one that follows a brush.
+    assert len(shown(app).maps) == 1 and "follow a brush" not in texts(app)
     said = sentence(app)
     painted(app, 1)
     assert sentence(app) == said
     painted(app, 3, id="another picture")
     assert sentence(app) == said
-    for turn, value in enumerate(({"edit": 3}, {"edit": {"id": paper(app)["id"], "turn": "9"}}), 3):
+    for value in ({"edit": 3}, {"edit": {"id": paper(app)["id"], "turn": "9"}}):
         app.session_state["painter"] = value
         app.run()
-        assert not app.exception and not app.error and sentence(app) == said, turn
+        assert not app.exception and not app.error and sentence(app) == said
     painted(app, 9, {"kind": "brush", "points": [float("nan"), 0]}, {"kind": "patch", "points": "x"}, 7)
     assert not app.error and "Paint over something" in sentence(app)
 
 
-def test_boxes_that_vanish_are_said_to_and_have_no_map(page):
-    app = page(PAGE, model="demo-s", example="scene 1")
-    painted(app, 1)
-    found = len(rows(app))
-    assert found and sentence(app) == "Paint over something: which boxes vanish?"
-    painted(app, 2, ALL)
-    assert not app.error and "vanish" in sentence(app)
-    assert [row["difference"] for row in rows(app)] == ["vanished"] * found
-    assert shown(app).maps == [] and "No map" in texts(app)
-
-
-def test_a_slow_method_gives_way_to_one_that_follows_a_brush(page):
-    app = page(PAGE, method="rise", model="demo-cls-s", example="scene 1")
-    assert not app.exception and not app.error
-    painted(app, 1, FRONT)
-    assert len(shown(app).maps) == 1 and "follow a brush" not in texts(app)
-
-
-def test_the_edited_picture_goes_to_explore(page):
-    app = page(PAGE)
-    painted(app, 1, FRONT)
-    app.button(key="whatif-explore").click().run()
-    assert not app.exception and not app.error
-    assert session(app, Navigation).page == "explore"
-    image = session(app, Sidebar).picture
-    assert bar(app)["name"] == image.name == "bus-edited.png"
-    expected = edits.edited(image_source.example("bus"), edits.parse({"marks": [FRONT], "fill": "grey"})).image
-    assert image.sha256 == expected.sha256
-
-
 def test_a_picture_that_cannot_be_painted_on_is_refused_in_a_sentence_and_stays_in_sight(page):
-    app = page(PAGE)
-    pictures = app.session_state[state.key(Pictures)]
+    app = page("whatif", model="demo-cls-s")
+    pictures = session(app, Pictures)
     pixels = image_source.example("bus").pixels
     strange = Image(pixels, "bands.npy", planes=np.zeros((*pixels.shape[:2], 4), np.float32))
     pictures.own[strange.sha256] = strange

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from tests.waits import patience
+import pytest
+import torch
 
-ROOT = Path(__file__).parents[2]
+from tests import conftest
 
 
-def test_without_a_gpu_they_do_not_begin() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--device", "cuda", "--collect-only", "tests/unit/test_device.py"],
-        cwd=ROOT,
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=patience(120),
-    )
-    assert done.returncode == 4
-    assert "--device cuda: PyTorch sees no GPU on this machine" in done.stderr
+def test_without_a_gpu_they_do_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config: Any = SimpleNamespace(getoption=lambda _: "cuda")
+    with pytest.raises(pytest.UsageError, match="--device cuda: PyTorch sees no GPU on this machine"):
+        conftest.pytest_configure(config)

@@ -1,7 +1,8 @@
-"""Every page of the docs does what it says, from its first block to its last, for whom installs a wheel."""
+"""The docs name what is there, and every block of a page runs, in order, with an installed wheel."""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -12,9 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from docs import draw_pictures
 from tests import examples, weights, wheel
+from tests.rooms import ROOT
 
+FENCES = re.compile(r"^ *```(?!text$|json$|sh$|yaml$|ini$|nginx$|toml$|python$|console$|$)(.*)$", re.MULTILINE)
+"""Blocks of any other kind: another spelling of a kind that runs would not be run."""
+RELEASE = {"exported", "from-pytorch-grad-cam"}
+"""Pages that take a quarter of a minute and more."""
 PAGE = """
 ```python
 # shape.py
@@ -51,47 +56,23 @@ def test_every_page_of_the_docs_is_in_their_index() -> None:
     assert [page.name for page in examples.DOCS.glob("*.md") if f"({page.name})" not in index] == ["README.md"]
 
 
-def test_a_page_begins_with_its_picture() -> None:
-    images = {path.stem: path.stat().st_size for path in draw_pictures.IMAGES.glob("*.webp")}
-    assert set(images) == {*draw_pictures.PAGES, *draw_pictures.SCREENS}
-    assert max(images.values()) <= draw_pictures.MOST
-    for name in images:
-        text = (examples.DOCS / f"{name}.md").read_text("utf-8")
-        first = re.search(r"^(?!# |<!--|$)(.*)\n\n", text, re.MULTILINE)
-        assert first is not None and first[1].endswith(f"](images/{name}.webp)"), name
-        if name in draw_pictures.PAGES:
-            assert examples.blocks(examples.DOCS / f"{name}.md"), name
+def test_blocks_are_of_kinds_that_are_run_or_only_read() -> None:
+    found = {page.name: FENCES.findall(page.read_text("utf-8")) for page in examples.pages()}
+    assert {name: kinds for name, kinds in found.items() if kinds} == {}
 
 
-MOST_WORDS = 35_000
-"""Of README.md and docs/ together, as `cat README.md docs/*.md | wc -w` counts them."""
-
-
-def test_the_docs_are_short_enough_to_be_read() -> None:
-    words = {page.name: len(page.read_text("utf-8").split()) for page in examples.pages()}
-    longest = sorted(words, key=words.__getitem__, reverse=True)[:5]
-    assert sum(words.values()) <= MOST_WORDS, f"shorten what is said twice; the longest pages: {', '.join(longest)}"
-
-
-SLOW = {"exported", "from-pytorch-grad-cam"}
-"""Pages that take a quarter of a minute and more."""
-LEFT_OUT = 6
-"""Blocks that are not run, each with its reason in the page."""
-
-
-def test_every_block_is_run_or_says_why_not() -> None:
-    every = {page.name: examples.blocks(page) for page in examples.pages()}
-    reasons = [f"{page}: {one.reason}" for page, found in every.items() for one in found if one.reason]
-    assert len(reasons) == LEFT_OUT, reasons
-    assert sum(map(len, every.values())) - LEFT_OUT >= 180
-    # No kind of block is another spelling of one that runs.
-    fences = re.compile(r"^ *```(?!text$|json$|sh$|yaml$|ini$|nginx$|toml$|python$|console$|$)(.*)$", re.MULTILINE)
-    assert {page.name: found for page in examples.pages() if (found := fences.findall(page.read_text("utf-8")))} == {}
-
-
-def marks(page: Path) -> list[pytest.MarkDecorator]:
-    wanted = examples.named("weights", page)
-    return [pytest.mark.slow] * (page.stem in SLOW) + ([pytest.mark.weights(*wanted)] if wanted else [])
+def test_what_the_architecture_names_is_there() -> None:
+    """Every path of docs/architecture.md, and every function, method and class that its steps name after one."""
+    lines = (ROOT / "docs/architecture.md").read_text("utf-8").splitlines()
+    for path in {name.rstrip("/") for line in lines for name in re.findall(r"`([\w.]+/[\w./]*)[`:]", line)}:
+        assert (ROOT / path).exists(), path
+    for step in (line.split("|")[2] for line in lines if re.match(r"\| \d+ \|", line)):
+        path = ""
+        for text in re.findall(r"`([^`]+)`", step):
+            before, colon, name = text.rpartition(": ")
+            path = before if colon else path
+            names = {getattr(node, "name", "") for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8")))}
+            assert set(name.split(".")) <= names, (path, name)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +101,14 @@ def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return {one["page"]: one["wrong"] for one in found}
 
 
+def marks(page: Path) -> list[pytest.MarkDecorator]:
+    files = examples.named("weights", page)
+    return [
+        pytest.mark.release if page.stem in RELEASE else pytest.mark.slow,
+        *([pytest.mark.weights(*files)] if files else []),
+    ]
+
+
 @pytest.mark.parametrize("page", [pytest.param(one, id=one.stem, marks=marks(one)) for one in examples.followed()])
 def test_a_page_does_what_it_says(page: Path, answers: dict[str, str]) -> None:
     if without := examples.lacking(page):
@@ -127,9 +116,8 @@ def test_a_page_does_what_it_says(page: Path, answers: dict[str, str]) -> None:
     assert answers[page.stem] == ""
 
 
+@pytest.mark.slow
 def test_a_page_is_followed_block_by_block_and_leaves_nothing(tmp_path: Path) -> None:
-    import sys
-
     page = tmp_path / "page.md"
     page.write_text(PAGE.format(sides=3, model="mine"), "utf-8")
     before = Path.cwd(), os.environ.get("SIGHTGLASS_MODELS")
@@ -138,16 +126,10 @@ def test_a_page_is_followed_block_by_block_and_leaves_nothing(tmp_path: Path) ->
     assert "shape" not in sys.modules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sides", "model"), [(4, "mine"), (3, "yours")])
 def test_a_page_that_is_wrong_is_found(sides: int, model: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(PAGE.format(sides=sides, model=model), "utf-8")
     with pytest.raises(AssertionError):
         examples.run(page)
-
-
-def test_what_a_page_needs_is_known_before_it_runs(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("<!-- needs: torch no_such_module -->\n<!-- weights: none.pt -->\n", "utf-8")
-    assert examples.lacking(page) == ["no_such_module"]
-    assert examples.named("weights", page) == ["none.pt"]

@@ -13,6 +13,7 @@ import pytest
 from sightglass.explain.methods import METHODS
 from tests.waits import patience
 
+pytestmark = pytest.mark.slow
 MODELS = ("demo-s", "demo-cls-s", "demo-vit")
 
 

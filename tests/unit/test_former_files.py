@@ -1,4 +1,4 @@
-"""Open files that an earlier version wrote: recipes, pictures with a recipe, history, monitor, batch, models.toml.
+"""Open files that an earlier version wrote: recipes, pictures with a recipe, history, batch, models.toml.
 
 All of `tests/former` was written by version 0.1.0 before its modules were moved and renamed. It stays as it is.
 """
@@ -20,7 +20,6 @@ from sightglass.export import embedded_recipe
 from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.models.load import load
-from sightglass.monitor import Monitor
 
 FORMER = Path(__file__).parents[1] / "former"
 SCENE = FORMER / "pictures/scene0.jpg"
@@ -59,14 +58,6 @@ def test_history_is_searched_with_its_notes_and_tags(history: History) -> None:
     assert len(history.search().records) == 2
 
 
-def test_a_monitor_log_is_read_with_its_maps(tmp_path: Path) -> None:
-    monitor = Monitor(shutil.copytree(FORMER / "monitor", tmp_path / "monitor"))
-    entries = list(monitor.entries())
-    assert {entry.model for entry in entries} == {"demo-cls-s", "demo-s"}
-    assert all(monitor.heatmap(entry).ndim == 2 for entry in entries)
-    assert len(monitor.observations()) == 2
-
-
 def test_a_batch_is_read_and_has_nothing_left_to_do(tmp_path: Path) -> None:
     folder = shutil.copytree(FORMER / "batch", tmp_path / "batch")
     before = table.read(folder)
@@ -85,11 +76,7 @@ def test_a_batch_is_read_and_has_nothing_left_to_do(tmp_path: Path) -> None:
 def test_loaders_by_their_former_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(FORMER / "models.toml"))
     known = catalog.catalog()
-    assert [known[name].loader for name in ("plain", "small vit", "elsewhere")] == [
-        "torchvision.classifiers",
-        "timm",
-        "http_service",
-    ]
+    assert [known[name].loader for name in ("plain", "small vit")] == ["torchvision.classifiers", "timm"]
     assert load(known["plain"]).labels[0].startswith("tench")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import threading
@@ -13,12 +12,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from sightglass.api.app import create
-from sightglass.api.endpoints import live
 from sightglass.api.schemas import ApiRules
+from sightglass.api.security import USER
 from sightglass.api.server import metrics
-from sightglass.cli.server.users import list_users
 from sightglass.common import users
-from sightglass.common.access import people
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import scratch
 from sightglass.components.choices import permitted_folders
@@ -26,20 +23,20 @@ from sightglass.components.session.pictures import uploads
 from sightglass.components.views import snapshots
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.explainer import Explainer
-from sightglass.explain.picture.image import load_bundled
+from sightglass.explain.picture.image import load_bundled, to_png
 from sightglass.history import History
-from sightglass.live import tickets
 from sightglass.models import catalog
-from sightglass.monitor import default
 from sightglass.pages.batch.job import folder_for
-from sightglass.pages.batch.runs import finished
+from sightglass.pages.batch.runs import earlier
 from sightglass.pages.batch.source import Source
 from sightglass.pages.video import folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ANNA, BEN = users.User("anna@example.org", "Anna", "user"), users.User("ben@example.org", "Ben", "admin")
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+ANNA, BEN = "anna@example.org", "ben@example.org"
 EVERYBODY = (users.LOCAL, ANNA, BEN)
 OWN = """[model."{id}"]
 loader = "demo"
@@ -49,7 +46,7 @@ method = "layercam"
 channels_last = false
 weights = {{ package = "sightglass.models.demo", file = "weights/demo-cls-s.safetensors" }}
 """
-STORES = ("history", "monitor", "heatmaps", "batches", "clips")
+STORES = ("history", "heatmaps", "batches", "clips")
 
 
 @pytest.fixture
@@ -62,7 +59,7 @@ def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def add_model(of: users.User, id_: str) -> None:
+def add_model(of: str, id_: str) -> None:
     with users.acting(of):
         _, path, _ = catalog._tables()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +85,6 @@ def said(ask: Callable[..., object], *given: object) -> str:
     ("name", "place"),
     [
         ("history", lambda: History().folder),
-        ("monitor", lambda: default().folder),
         ("heatmaps", snapshots.folder),
         ("batches", lambda: folder_for(Source((), "", "/pictures"), "demo-s", {}, scratch=None).parent),  # type: ignore[arg-type]
         ("clips", folders._base),
@@ -133,11 +129,11 @@ def test_an_address_finds_an_upload_only_where_it_was_given(stores: Path) -> Non
 
 def test_finished_batches_are_offered_to_who_ran_them(stores: Path) -> None:
     for user in EVERYBODY:
-        run = users.folder(stores / "batches", user) / f"run of {user.id}"
+        run = users.folder(stores / "batches", user) / f"run of {user}"
         run.mkdir(parents=True)
-        (run / finished.PARQUET).touch()
-    assert [[one.name for one in found] for found in each(finished.find_finished)] == [
-        [f"run of {user.id}"] for user in EVERYBODY
+        (run / earlier.PARQUET).touch()
+    assert [[one.name for one in found] for found in each(earlier.find_finished)] == [
+        [f"run of {user}"] for user in EVERYBODY
     ]
 
 
@@ -191,49 +187,37 @@ def test_metrics_name_no_model_that_is_somebodys_own(stores: Path) -> None:
     assert 'sightglass_explanations_total{method="layercam",model="own model"}' in text
 
 
-def test_a_model_that_is_loaded_for_another_is_not_told_of(stores: Path) -> None:
-    from sightglass.explain.explainer import Explainer
-
-    for user in (ANNA, BEN):
-        add_model(user, "mine")
-    with users.acting(BEN):
-        _, path, _ = catalog._tables()
-    path.write_text(path.read_text().replace("demo-cls-s", "demo-cls-m"), "utf-8")
-    with users.acting(ANNA):
-        explainer = Explainer("mine")
-    client = TestClient(create(ApiRules()), base_url="http://localhost")
-    rows: list[dict[str, Any]] = []
+def test_the_api_knows_no_model_of_another_and_says_so_as_of_any_other(stores: Path) -> None:
+    add_model(ANNA, "annas")
+    png = to_png(load_bundled("scene 3").pixels)
+    found: dict[str, list[Any]] = {"annas": [], "never": []}
 
     def ask() -> None:
-        from sightglass.api.endpoints.models import _list
+        for model, answers in found.items():
+            sent = {"model": model}, {"image": ("a.png", png)}
+            listed = client.get("/api/models").text.replace("annas" if model == "never" else "", "")
+            told = [client.post("/api/explain", data=sent[0], files=sent[1]), client.get(f"/api/layers/{model}")]
+            with client.websocket_connect("ws://localhost/api/live") as socket:
+                socket.send_json({"type": "choose", "model": model})
+                ready = socket.receive_json()["type"]
+            assert (model in listed) == (ready == "ready")
+            answers.append([(one.status_code, one.text.replace(model, "…")) for one in told])
 
-        found = {one.id: one for one in _list(ApiRules(), None, None).models}
-        rows.append({"mine": found["mine"].resident if "mine" in found else None})
-
-    each(ask)
-    assert [row["mine"] for row in rows] == [None, True, False]
-    assert "mine" not in client.get("/api/metrics").text
-    del explainer
-
-
-def test_a_socket_answers_with_the_models_of_whose_page_opened_it(stores: Path) -> None:
-    add_model(ANNA, "annas")
-    client = TestClient(create(ApiRules()))
-    told = []
     for user in EVERYBODY:
+        client = TestClient(as_visitor(create(ApiRules()), user), base_url="http://localhost")
+        ask()
+    assert [[status for status, _ in answers] for answers in found["annas"]] == [[404, 404], [200, 200], [404, 404]]
+    assert found["annas"][::2] == found["never"][::2]
+
+
+def as_visitor(app: ASGIApp, user: str) -> ASGIApp:
+    """Return the application behind a middleware that admits everybody as one visitor."""
+
+    async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
         with users.acting(user):
-            offered = [live.PROTOCOL, f"ticket.{tickets.issue()}"]
-        with client.websocket_connect("ws://localhost/api/live", subprotocols=offered) as socket:
-            socket.send_json({"type": "choose", "model": "annas"})
-            told.append(socket.receive_json()["type"])
-    assert told == ["problem", "ready", "problem"]
+            await app({**scope, USER: user}, receive, send)
 
-
-def test_a_ticket_without_an_owner_opens_nothing() -> None:
-    with users.acting(ANNA):
-        ticket = tickets.issue()
-    assert tickets.holder(ticket) == ANNA
-    assert tickets.holder("another") is None
+    return admitted
 
 
 @pytest.mark.parametrize("name", STORES)
@@ -248,7 +232,7 @@ def test_a_permitted_folder_does_not_open_what_others_saved(stores: Path, name: 
         with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
             permitted_folders.check_path(str(path), allowed)
     with users.acting(BEN):
-        missing = users.folder(store, users.User("nobody", "", "user"))
+        missing = users.folder(store, "nobody")
         assert said(permitted_folders.check_path, str(annas), allowed) == said(
             permitted_folders.check_path, str(missing), allowed
         )
@@ -297,16 +281,6 @@ def test_a_thread_that_is_not_carried_reads_nobodys(stores: Path) -> None:
             thread.start()
             thread.join()
     assert found == [0, 1]
-
-
-def test_the_list_of_people_names_the_folder_that_each_has_in_every_store(
-    stores: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("SIGHTGLASS_PEOPLE", str(stores / "people.db"))
-    people.add(ANNA.id, "user")
-    assert list_users(json=True) == 0
-    (row,) = json.loads(capsys.readouterr().out)["users"]
-    assert stores / "history" / users.FOLDER / row["folder"] == users.folder(stores / "history", ANNA)
 
 
 @pytest.mark.usefixtures("stores")

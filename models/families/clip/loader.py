@@ -14,7 +14,8 @@ from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo import captioned_scenes
 from sightglass.models.families.clip import open_clip, transformers
 from sightglass.models.families.clip.classifier import ClipClassifier, Towers
-from sightglass.models.families.transformers.loader import fetch, weights_in
+from sightglass.models.families.transformers.folders import check_folder, weights_in
+from sightglass.models.families.transformers.loader import fetch
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
 
@@ -40,6 +41,8 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
     if spec.arch == DEMO:
         return _demo(spec, progress)
     folder = _folder(spec)
+    if folder is not None:
+        check_folder(folder)
     if folder is None:
         found = open_clip.towers(spec.arch, locate(spec, progress=progress), None)
     elif (folder / "open_clip_config.json").is_file():
@@ -91,9 +94,11 @@ def inspect(path: Path) -> TableDraft | None:
     names = Unknown("weights.labels", question, needed=False)
     if path.is_dir() or path.name in ("model.safetensors", "pytorch_model.bin"):
         if (folder / "open_clip_config.json").is_file():
+            check_folder(folder)
             note = "open_clip_config.json says the architecture and the preprocessing."
             return _draft("open_clip", folder, (names,), note)
         if (kind := transformers.kind_of(folder)) in transformers.KINDS:
+            check_folder(folder)
             note = f"config.json says that it is a {kind} of Transformers."
             return _draft(kind, folder, (names,), note)
         return None

@@ -11,7 +11,8 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import freeze
 from sightglass.models.checkpoints.weights import sha256_of
 from sightglass.models.families.clip.classifier import MEAN, STD, ImageTower, Towers, nbytes
-from sightglass.models.families.transformers.loader import load_network, picture_settings, read, sides, weights_in
+from sightglass.models.families.transformers.folders import from_folder, picture_settings, read, weights_in
+from sightglass.models.families.transformers.loader import load_network, sides
 from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _reader(spec: ModelSpec, net: Any, folder: Path) -> Any:
     if any(os.path.isfile(folder / name) for name in ("tokenizer.json", "vocab.json", "spiece.model")):
         import transformers
 
-        own: Any = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        own = from_folder(transformers.AutoTokenizer, folder)
         # SigLIP was trained with every phrase filled up, and without a mask.
         names = ("input_ids", "attention_mask") if clip else ("input_ids",)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.legible import legible
+from sightglass.models.checkpoints.checkpoint import check_names
 from sightglass.models.spec import PreprocessingTable
 
 if TYPE_CHECKING:
@@ -106,20 +108,22 @@ def config(path: Path) -> Json:
 def _zip_files(path: Path) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
+            check_names(path, archive.namelist())
             if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
                 raise WeightsProblem(f"The configuration in {path.name} is larger than any model's: it is damaged.")
+            for name in archive.namelist():
+                if name.endswith(".h5"):
+                    with archive.open(name) as weights, _h5py(path).File(weights, "r") as stored:
+                        _check_links(path, stored)
             return archive.read("config.json")
-    except (OSError, KeyError, zipfile.BadZipFile) as reason:
+    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile) as reason:
         raise WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.") from reason
 
 
 def _attribute(path: Path) -> bytes:
     try:
-        h5py: Any = importlib.import_module("h5py")
-    except ImportError as reason:
-        raise ModelProblem(f"{path.name} needs h5py: {INSTALL}.") from reason
-    try:
-        with h5py.File(path, "r") as file:
+        with _h5py(path).File(path, "r") as file:
+            _check_links(path, file)
             stored = file.attrs.get("model_config")
     except (OSError, RuntimeError) as reason:
         raise WeightsProblem(f"{path.name} is damaged or cut off: copy it again, or save it anew.") from reason
@@ -131,17 +135,39 @@ def _attribute(path: Path) -> bytes:
     return stored.encode() if isinstance(stored, str) else bytes(stored)
 
 
+def _h5py(path: Path) -> Any:
+    try:
+        return importlib.import_module("h5py")
+    except ImportError as reason:
+        raise ModelProblem(f"{path.name} needs h5py: {INSTALL}.") from reason
+
+
+def _check_links(path: Path, stored: Any) -> None:
+    """Raise WeightsProblem where an HDF5 file takes numbers from another file."""
+    h5py = _h5py(path)
+    links = stored.visititems_links(lambda name, link: name if isinstance(link, h5py.ExternalLink) else None)
+    name = links or stored.visititems(
+        lambda name, node: name if isinstance(node, h5py.Dataset) and (node.external or node.is_virtual) else None
+    )
+    if name is not None:
+        raise WeightsProblem(
+            f"{path.name} takes {legible(name, 80)} from another file, which is not read: save the whole model with "
+            "model.save."
+        )
+
+
 def facts(path: Path) -> Facts:
     """Read the facts in a file; raise WeightsProblem where it has code of its own, or cannot be rebuilt here."""
     model = config(path)
     layers = [layer for layer in _layers(model) if layer["class_name"] not in ("Functional", "Sequential", "Model")]
-    for layer in layers:
-        kind, name = layer["class_name"], _name(layer)
-        if kind in _CODE:
+    for layer in _nodes(model):
+        if (kind := layer.get("class_name")) in _CODE:
             raise WeightsProblem(
-                f"The {kind} layer {name} of {path.name} holds code, which is not run: make it a class, or "
+                f"The {kind} layer {_name(layer)} of {path.name} holds code, which is not run: make it a class, or "
                 "export to ONNX."
             )
+    for layer in layers:
+        kind, name = layer["class_name"], _name(layer)
         if kind in _TENSORFLOW:
             raise WeightsProblem(
                 f"{path.name} does TensorFlow's {name} between its layers, which Keras 3 cannot rebuild: export it to "
@@ -168,24 +194,31 @@ def _layers(node: Mapping[str, Any]) -> Iterator[Json]:
         yield from _layers(one)
 
 
-def _foreign(node: Any) -> Iterator[str]:
+def _nodes(model: Json) -> Iterator[Json]:
+    """Yield every object in a configuration, as a layer may stand under any key of another."""
+    # How it was compiled is not read: nothing is trained here.
+    waiting: list[Any] = [model]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting += [value for key, value in reversed(node.items()) if key != "compile_config"]
+        elif isinstance(node, list):
+            waiting += reversed(node)
+
+
+def _foreign(model: Json) -> Iterator[str]:
     """Yield the names of classes and functions that are not part of Keras."""
-    if isinstance(node, dict):
+    for node in _nodes(model):
         module, registered = node.get("module"), node.get("registered_name")
-        if "class_name" in node:
-            if isinstance(registered, str) and ">" in registered:
-                yield registered
-            elif isinstance(module, str) and module.partition(".")[0] not in ("keras", "builtins"):
-                yield f"{module}.{node['class_name']}"
-            elif node["class_name"] == "function" and module == "builtins":
-                yield str(node.get("config"))
-        # How it was compiled is not read: nothing is trained here.
-        for key, value in node.items():
-            if key != "compile_config":
-                yield from _foreign(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _foreign(value)
+        if "class_name" not in node:
+            continue
+        if isinstance(registered, str) and ">" in registered:
+            yield registered
+        elif isinstance(module, str) and module.partition(".")[0] not in ("keras", "builtins"):
+            yield f"{module}.{node['class_name']}"
+        elif node["class_name"] == "function" and module == "builtins":
+            yield str(node.get("config"))
 
 
 def _name(layer: Mapping[str, Any]) -> str:

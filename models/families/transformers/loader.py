@@ -7,8 +7,6 @@ pictures by.
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -22,12 +20,20 @@ from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.embedder import Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.checkpoints.weights import forbidden_by, offline, sha256_of
-from sightglass.models.families.detr.huggingface import (
+from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
+from sightglass.models.families.detr import (
     TransformersDetector,
     check_detector,
     is_detector,
     read_processor,
+)
+from sightglass.models.families.transformers.folders import (
+    FILES,
+    check_folder,
+    from_folder,
+    picture_settings,
+    read,
+    weights_in,
 )
 from sightglass.models.families.transformers.segmentation import (
     TransformersDepth,
@@ -43,7 +49,7 @@ from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from torch import Tensor
 
@@ -51,8 +57,6 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Progress
     from sightglass.models.spec import ModelSpec
 
-FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-"""Weights files in order of preference; an index names the parts of a large one."""
 TEXT_KINDS = ("clip", "siglip", "siglip2", "metaclip_2")
 """`model_type` of models that read words too, which `sightglass.models.families.clip` loads."""
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -181,10 +185,14 @@ def folder_of(spec: ModelSpec) -> Path:
         folder = path if path.is_dir() else path.parent
         if not (folder / "config.json").is_file():
             raise WeightsProblem(f"{path} is no folder of Transformers: it should hold config.json and {FILES[0]}.")
+        check_folder(folder)
         return folder
     name = spec.weights.hub or spec.arch
     found = fetch(name, "*.json", "model*.safetensors")
-    return found if any((found / file).is_file() for file in FILES) else fetch(name, "*.json", FILES[-1])
+    if not any((found / file).is_file() for file in FILES):
+        found = fetch(name, "*.json", FILES[-1])
+    check_folder(found)
+    return found
 
 
 def fetch(name: str, *patterns: str) -> Path:
@@ -194,35 +202,10 @@ def fetch(name: str, *patterns: str) -> Path:
     try:
         return Path(snapshot_download(name, local_files_only=offline(), allow_patterns=[*patterns]))
     except Exception as problem:
-        why = forbidden_by() if offline() else "it could not be downloaded"
+        why = FORBIDDEN if offline() else "it could not be downloaded"
         raise WeightsProblem(
             f"{name} is not on this machine and {why}: download its repository and give the folder as weights.path."
         ) from problem
-
-
-def weights_in(folder: Path, names: Sequence[str] = FILES) -> Path:
-    """Return the weights file of a folder, the first of `names`; raise WeightsProblem where there is none."""
-    found = next((folder / name for name in names if os.path.isfile(folder / name)), None)
-    if found is None:
-        raise WeightsProblem(f"{folder} holds no weights: put {names[0]} beside its configuration.")
-    return found
-
-
-def picture_settings(folder: Path) -> Json:
-    """Read how a folder's pictures are prepared; empty where no file says it."""
-    settings: Json = read(folder / "preprocessor_config.json")
-    return settings or read(folder / "processor_config.json").get("image_processor", {})
-
-
-def read(path: Path) -> Json:
-    """Read a JSON object, empty where there is no such file; raise WeightsProblem where it is broken."""
-    if not os.path.isfile(path):
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise WeightsProblem(f"{path} is not readable JSON ({problem}): fetch the file again.") from problem
-    return found if isinstance(found, dict) else {}
 
 
 def prepare(folder: Path, config: Any) -> tuple[Preprocessing, tuple[str, ...]]:
@@ -269,6 +252,7 @@ def inspect(path: Path) -> TableDraft | None:
     config = read(folder / "config.json")
     if "model_type" not in config or config["model_type"] in TEXT_KINDS:
         return None
+    check_folder(folder)
     arch = _architecture(folder, config)
     weights_in(folder)
     boxes = is_detector(arch)
@@ -298,11 +282,7 @@ def _config(folder: Path) -> Json:
 
 
 def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
-    """Return the class of Transformers in a folder's configuration; raise ModelProblem for code of the folder."""
-    if "auto_map" in config:
-        raise ModelProblem(
-            f"{folder.name} brings its own code, which is not run here: take a model that Transformers itself has."
-        )
+    """Return the class of Transformers in a folder's configuration; raise ModelProblem where there is none."""
     arch = str(next(iter(config.get("architectures") or ()), ""))
     if not arch or _class(arch) is None:
         import transformers
@@ -334,10 +314,9 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        net, found = kind.from_pretrained(
+        net, found = from_folder(
+            kind,
             folder,
-            local_files_only=True,
-            trust_remote_code=False,
             output_loading_info=True,
             dtype=torch.float32,
             weights_only=True,

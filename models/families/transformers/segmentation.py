@@ -16,6 +16,7 @@ from sightglass.common.errors import WeightsProblem
 from sightglass.models import labels
 from sightglass.models.adapters.pixel_numbers import PixelNumbers, as_pixels
 from sightglass.models.adapters.segmenter import Segmenter
+from sightglass.models.families.transformers.folders import from_folder
 from sightglass.models.geometry import Geometry, ModelInput
 
 if TYPE_CHECKING:
@@ -116,8 +117,7 @@ def load_processor(folder: Path, settings: Mapping[str, Any]) -> Any:
     import transformers
 
     try:
-        found: Any = transformers.AutoImageProcessor
-        return found.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return from_folder(transformers.AutoImageProcessor, folder)
     except (OSError, ValueError, TypeError, KeyError) as problem:
         reason = next(iter(str(problem).strip().splitlines()), "it cannot be read")
         raise WeightsProblem(

@@ -10,21 +10,15 @@ import asyncio
 import contextlib
 import json
 import logging
-import time
-from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from sightglass.api.security.identity import ASK_AGAIN_SECONDS, VISIT, headers_of, is_still
 from sightglass.api.service import load_explainer
-from sightglass.common import users
-from sightglass.common.access import policy
 from sightglass.common.errors import Problem
-from sightglass.live import look, message, tickets
-from sightglass.live.choice import choose
+from sightglass.live import look, message
+from sightglass.live.look import choose
 from sightglass.live.loop import LOOP
 from sightglass.models.checkpoints import weights
 
@@ -33,47 +27,26 @@ if TYPE_CHECKING:
 
     from sightglass.api.schemas import ApiRules
     from sightglass.common.files import Json
-    from sightglass.live.choice import LiveChoice
-    from sightglass.live.loop import FrameResult, Loop
+    from sightglass.live.look import LiveChoice
+    from sightglass.live.loop import Loop
+    from sightglass.live.message import FrameResult
 
 LOGGER = logging.getLogger(__name__)
 PROTOCOL = "sightglass.live"
-"""The WebSocket's subprotocol; a page adds its ticket as another."""
+"""The WebSocket's subprotocol."""
 MAX_VIEWERS = 16
-MAX_OF_ONE = 4
-"""Of them, those of one person, where people sign in: nobody takes all places."""
-_watching: Counter[str] = Counter()
-"""Viewers by the id of the person."""
 BAD, FULL, BROKEN = 1008, 1013, 1011
 """Codes of a closed socket: what was sent is no message; too many viewers; a bug."""
 
 
 async def live(socket: WebSocket) -> None:
-    """Serve one viewer until it leaves, for the person whose page opened it."""
+    """Serve one viewer until it leaves."""
     offered: Sequence[str] = socket.scope.get("subprotocols") or ()
-    with users.acting(_person(offered)):
-        await _serve(socket, offered)
-
-
-def _person(offered: Sequence[str]) -> users.User:
-    """Return for whom a page's ticket was issued where nobody signs in; without one, who sent the request."""
-    if policy.in_use().asks:
-        return users.current()
-    return tickets.holder_among(offered) or users.current()
-
-
-async def _serve(socket: WebSocket, offered: Sequence[str]) -> None:
     await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
     if len(LOOP) >= MAX_VIEWERS:
         await _refuse(socket, FULL, f"{MAX_VIEWERS} viewers are watching already: try again when one has left.")
         return
-    person = users.current().id
-    # With one password for all, that is one person to the server.
-    if policy.in_use().asks and person != policy.SHARED and _watching[person] >= MAX_OF_ONE:
-        await _refuse(socket, FULL, f"You are watching in {MAX_OF_ONE} windows already: close one of them.")
-        return
     session = _Session(socket, socket.app.state.settings, LOOP)
-    _watching[person] += 1
     try:
         await session.run()
     except message.BadMessage as problem:
@@ -83,10 +56,6 @@ async def _serve(socket: WebSocket, offered: Sequence[str]) -> None:
     except Exception:
         LOGGER.exception("a viewer's session failed")
         await _refuse(socket, BROKEN, "The server had a problem with this connection: reload the page.")
-    finally:
-        _watching[person] -= 1
-        if not _watching[person]:
-            del _watching[person]
 
 
 async def _refuse(socket: WebSocket, code: int, sentence: str) -> None:
@@ -114,8 +83,6 @@ class _Session:
         """Counts the choices, so that a model that loads slowly does not replace a later one."""
         self.events = asyncio.get_running_loop()
         self.viewer = loop.join(self._deliver)
-        self.asked = time.monotonic()
-        """When it was last asked whether this person may still watch."""
 
     def _deliver(self, made: FrameResult) -> None:
         """Take an answer in the loop's thread."""
@@ -162,27 +129,11 @@ class _Session:
             given = await self.socket.receive()
             if given["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(given.get("code", 1000))
-            await self._ask_again()
             if (data := given.get("bytes")) is not None:
                 self.last, jpeg = message.frame(data, self.last)
                 self.viewer.offer(self.last, jpeg)
             else:
                 self._hear(message.parse_message(given.get("text") or ""))
-
-    async def _ask_again(self) -> None:
-        """Raise BadMessage, which closes the socket, once this person has signed out or is off the list."""
-        now = time.monotonic()
-        if not policy.in_use().asks or now - self.asked < ASK_AGAIN_SECONDS:
-            return
-        self.asked = now
-        scope = self.socket.scope
-        asked = partial(is_still, users.current(), scope[VISIT], headers_of(scope), self.settings.key)
-        try:
-            still = await run_in_threadpool(asked)
-        except Problem:
-            still = False
-        if not still:
-            raise message.BadMessage("You are signed out: sign in again.")
 
     def _hear(self, said: Json) -> None:
         if said["type"] == "choose":

@@ -18,9 +18,8 @@ from starlette.routing import Route
 from sightglass.api import problems
 from sightglass.api.endpoints.endpoint import FORM, Endpoint
 from sightglass.api.endpoints.negotiation import EMPTY, JSON, PICTURES, form_schema
-from sightglass.api.security.headers import ANSWERS, API_VERSION, CSP, VERSION_HEADER, write
-from sightglass.api.server.middleware import is_public
-from sightglass.common.access import policy
+from sightglass.api.security import ANSWERS, API_VERSION, CSP, VERSION_HEADER, is_public, write_policy
+from sightglass.common import access
 from sightglass.explain.recipe import VERSION
 
 if TYPE_CHECKING:
@@ -68,7 +67,6 @@ def document(endpoints: Sequence[Endpoint], settings: ApiRules) -> Json:
             form = form_schema(schemas[one.body.__name__])
             schemas[form["title"]] = form
         paths[one.path_format] = {"post" if one.body else "get": _operation(one, schemas)}
-    needed = settings.key or policy.in_use().asks
     return {
         "openapi": "3.1.0",
         "info": {"title": "Sightglass", "description": ABOUT, "version": VERSION},
@@ -85,7 +83,7 @@ def document(endpoints: Sequence[Endpoint], settings: ApiRules) -> Json:
                 }
             },
         },
-        "security": [*([] if needed else [{}]), *({name: []} for name in _SECURITY)],
+        "security": [*([] if access.in_use().asks else [{}]), *({name: []} for name in _SECURITY)],
     }
 
 
@@ -110,7 +108,7 @@ def _operation(one: Endpoint, schemas: Json) -> Json:
         **({"parameters": _parameters(one)} if one.parameters else {}),
         **({"requestBody": _body(one, schemas)} if one.body else {}),
         "responses": responses,
-        **({"security": []} if is_public(one.path.removeprefix("/api")) else {}),
+        **({"security": []} if is_public(one.path) else {}),
     }
 
 
@@ -207,7 +205,9 @@ async def _page(request: Request) -> HTMLResponse:
     # style sheet.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     own = {"style-src": "'self' 'unsafe-inline'", "img-src": "'self' data:", "connect-src": "'self'"}
-    return HTMLResponse(page, headers={CSP: write({**ANSWERS, "script-src": f"'self' 'sha256-{digest}'", **own})})
+    return HTMLResponse(
+        page, headers={CSP: write_policy({**ANSWERS, "script-src": f"'self' 'sha256-{digest}'", **own})}
+    )
 
 
 async def _asset(request: Request) -> FileResponse:

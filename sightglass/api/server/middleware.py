@@ -1,10 +1,6 @@
-"""ASGI middleware: origin, key and body size.
+"""ASGI middleware of the API: CORS, metrics, and limits of bodies.
 
-A request from another site's page is refused because a browser sends it without asking its user;
-SIGHTGLASS_API_ORIGINS names sites that are allowed. A WebSocket is refused before its handshake, by the same rules; a
-page of this server has a ticket in place of the key. A request to a loopback address must use a local host name:
-another site can point its own name at this machine. If a key is set, it is required. A body is counted as it arrives
-and refused if it is too large or too slow; work whose client disconnects is cancelled.
+A body is counted as it arrives and refused if it is too large or too slow; work whose client disconnects is cancelled.
 """
 
 from __future__ import annotations
@@ -15,38 +11,28 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 
 from sightglass.api import problems
 from sightglass.api.problems import ApiProblem
-from sightglass.api.security import host_names
-from sightglass.api.security.headers import ANSWERS, API_VERSION, VERSION_HEADER, SecurityHeaders
-from sightglass.api.security.identity import VISIT, headers_of, of_request, secrets_in
+from sightglass.api.security import ANSWERS, API_VERSION, VERSION_HEADER, AuthMiddleware, SecurityHeaders
 from sightglass.api.server import metrics, request_log, stopping
 from sightglass.api.work_queue import BEFORE, Busy
-from sightglass.common import users
-from sightglass.common.access import policy, rates
-from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
-from sightglass.common.users import LOCAL
-from sightglass.common.work.stopping import stopping as is_stopping
-from sightglass.live import tickets
+from sightglass.common.work.progress import stopping as is_stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Any
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from sightglass.api.schemas import ApiRules
     from sightglass.api.work_queue import WorkQueue
-    from sightglass.common.users import User
 
 LOGGER = logging.getLogger(__name__)
-PUBLIC = ("/health", "/docs", "/openapi.json", "/problems")
-"""Paths that need no key, with everything below them; they reveal nothing of any picture."""
-TWO_PICTURES = "/similarity"
+TWO_PICTURES = "/api/similarity"
 """Path whose body has two pictures."""
 FIELD_BYTES = 256 * 1024
 """Bytes allowed for everything but the pictures."""
@@ -54,26 +40,14 @@ MAX_BODY_SECONDS = 60.0
 """Time limit for a whole body."""
 MAX_DRAINED, DRAIN_SECONDS = 64 * 2**20, 5.0
 """Bytes of a refused body that are read and dropped: a client that is still sending does not read the answer."""
-POLICY = 1008
-"""Code of a WebSocket that is refused."""
 CLIENT_CLOSED = 499
 """Status counted when the client disconnected before an answer; never sent."""
 
 
-def is_public(path: str) -> bool:
-    """Return whether a path below /api needs no key."""
-    return any(path == name or path.startswith(f"{name}/") for name in PUBLIC)
-
-
-def origins() -> tuple[str, ...]:
-    """Return the sites in SIGHTGLASS_API_ORIGINS, whose pages may use the API; `*` allows all, the default none."""
-    return tuple(site.rstrip("/") for site in settings().api_origins)
-
-
-def wrap(app: ASGIApp, settings: ApiRules, queue: WorkQueue | None = None) -> ASGIApp:
+def wrap(app: ASGIApp, rules: ApiRules, queue: WorkQueue | None = None) -> ASGIApp:
     """Return the application behind all checks; a POST is refused before its body is read while `queue` is full."""
-    sites = origins()
-    guarded: ASGIApp = Guard(app, settings, sites, queue)
+    sites = [site.rstrip("/") for site in settings().api_origins]
+    guarded: ASGIApp = AuthMiddleware(BodyLimits(app, rules, queue))
     if sites:
         guarded = CORSMiddleware(
             guarded,
@@ -113,47 +87,19 @@ class RequestMetrics:
             metrics.observe(route, scope["method"], status, time.perf_counter() - start)
 
 
-class Guard:
-    """Check a request's origin, host name and key, and limit the size and duration of its body."""
+class BodyLimits:
+    """Limit the size and duration of a request's body."""
 
-    def __init__(
-        self, app: ASGIApp, settings: ApiRules, sites: tuple[str, ...] = (), queue: WorkQueue | None = None
-    ) -> None:
-        self.app, self.settings, self.sites, self.queue = app, settings, sites, queue
+    def __init__(self, app: ASGIApp, settings: ApiRules, queue: WorkQueue | None = None) -> None:
+        self.app, self.settings, self.queue = app, settings, queue
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = headers_of(scope)
-        path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix("/api")
-        try:
-            user, problem = await self._admit(path, headers, scope)
-        except Problem as failure:
-            user, problem = None, problems.from_exception(failure)
-        if problem is None and scope["type"] == "http" and scope["method"] == "POST" and is_stopping():
-            problem = stopping.problem()
-        with users.acting(user or users.NOBODY):
-            await self._answer(path, headers, problem, scope, receive, send)
-
-    async def _answer(
-        self,
-        path: str,
-        headers: Mapping[str, str],
-        problem: ApiProblem | None,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        """Pass the request on, or answer it with a problem."""
-        if scope["type"] == "websocket":
-            if problem is None:
-                await self.app(scope, receive, send)
-            else:
-                # Before the handshake is accepted this is answered with status 403.
-                await send({"type": "websocket.close", "code": POLICY, "reason": str(problem)[:120]})
-            return
-        max_bytes = self._max_bytes(path)
+        headers, posts = Headers(scope=scope), scope["method"] == "POST"
+        max_bytes = self._max_bytes(scope["path"].removeprefix(scope.get("root_path", "")))
+        problem = stopping.problem() if posts and is_stopping() else None
         length = headers.get("content-length", "")
         if problem is None and length.isdigit() and int(length) > max_bytes:
             problem = self._too_large()
@@ -178,53 +124,6 @@ class Guard:
     def _too_large(self) -> ApiProblem:
         detail = f"The body is longer than a picture may be here, {self.settings.max_size}: send a smaller one."
         return ApiProblem(413, "size", detail, {"Connection": "close"})
-
-    async def _admit(
-        self, path: str, headers: Mapping[str, str], scope: Scope
-    ) -> tuple[User | None, ApiProblem | None]:
-        """Return who sends the request, and why it is refused, if it is."""
-        key = self.settings.key
-        if policy.in_use().asks:
-            # The list of people is a file.
-            caller = await run_in_threadpool(of_request, scope, headers, key)
-        else:
-            caller = of_request(scope, headers, key)
-        user, by_secret = caller.user, caller.by_secret
-        scope[VISIT] = caller.visit
-        if user is None and not policy.in_use().asks and self._own_page(scope):
-            user = LOCAL
-        public = is_public(path)
-        problem = None if by_secret else self._origin_problem(public, headers, scope)
-        if problem is None and not public:
-            if user is None:
-                refused = problems.wrong_too_often(caller.wait) if caller.wait else None
-                problem = refused or problems.key_needed(any(secrets_in(headers)))
-            elif policy.in_use().way != "local":
-                client = scope.get("client") or ("",)
-                wait = rates.of_person(user.id if policy.in_use().asks or by_secret else rates.of_address(client[0]))
-                problem = problems.too_many(wait) if wait else None
-        return user, problem
-
-    def _own_page(self, scope: Scope) -> bool:
-        """Return whether a page of this server opens a socket, by its ticket."""
-        return scope["type"] == "websocket" and tickets.holder_among(scope.get("subprotocols") or ()) is not None
-
-    def _origin_problem(self, public: bool, headers: Mapping[str, str], scope: Scope) -> ApiProblem | None:
-        origin, host = headers.get("origin"), headers.get("host", "")
-        # Pages of other sites can also send requests without an Origin: as a picture, a frame or a link.
-        embedded = origin is None and headers.get("sec-fetch-site") == "cross-site" and "*" not in self.sites
-        if (embedded and not public) or (origin is not None and not self._same_site(origin, host, scope)):
-            detail = "This request came from another site's page: name that site in SIGHTGLASS_API_ORIGINS to allow it."
-            return ApiProblem(403, "origin", detail)
-        # Where people sign in, a page under another name has no cookie of this server's (see `Door`).
-        if not public and not policy.in_use().asks and not host_names.is_known(host, scope):
-            return ApiProblem(403, "origin", host_names.UNKNOWN)
-        return None
-
-    def _same_site(self, origin: str, host: str, scope: Scope) -> bool:
-        if origin in self.sites or "*" in self.sites:
-            return True
-        return host_names.is_own_page(origin, host, scope)
 
 
 class _Call:

@@ -1,4 +1,4 @@
-"""Private parts of uvicorn: real peer address, graceful stop.
+"""Private parts of uvicorn: graceful stop.
 
 Streamlit starts its server by itself and takes no middleware outside of uvicorn's own and no handler of signals, so
 they are replaced in every server of this process. What an installed version lacks is said when this file
@@ -12,31 +12,25 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
-from sightglass.api.security.identity import PEER, peer_of
 from sightglass.api.server.stopping import ANSWER_SECONDS, InFlight
-from sightglass.common.access import policy
 from sightglass.common.private_parts import Library
 from sightglass.common.settings import settings
-from sightglass.common.work import stopping
+from sightglass.common.work import progress
 
 if TYPE_CHECKING:
     from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-ALLOWED_IPS = "FORWARDED_ALLOW_IPS"
-"""Uvicorn's own variable of trusted proxies, which counts where it is set."""
 EXIT_SECONDS = 4.0
 """Seconds after SIGHTGLASS_STOP_SECONDS at which the process ends, whatever is still running."""
 
 LIBRARY = Library("uvicorn", "0.54")
-_ProxyHeaders = LIBRARY.find("uvicorn.middleware.proxy_headers.ProxyHeadersMiddleware")
 _Server = LIBRARY.find("uvicorn.Server", "handle_exit", "_captured_signals", "started", "should_exit", "config")
-_forward, _close_now = _ProxyHeaders.__call__, _Server.handle_exit
+_close_now = _Server.handle_exit
 
 
 def install() -> None:
     """Replace these parts of every server that starts from now on; call it in the main thread."""
-    _ProxyHeaders.__call__ = _remember_peer
     _Server.handle_exit = handle_exit
     for number in SIGNALS:
         # Streamlit's server has taken its signals before it reads our file.
@@ -45,23 +39,9 @@ def install() -> None:
             signal.signal(number, server.handle_exit)
 
 
-async def _remember_peer(self: Any, scope: Any, receive: Any, send: Any) -> None:
-    """Note the other end of a connection before a trusted proxy's headers stand in for it.
-
-    Of its own uvicorn takes any program of this machine for a proxy, and so would let it choose its address.
-    """
-    if scope["type"] != "lifespan":
-        scope[PEER] = scope.get("client")
-        if policy.is_trusted_proxy(peer := peer_of(scope)):
-            self = _ProxyHeaders(self.app, [peer, *policy.proxies()])
-        elif not os.environ.get(ALLOWED_IPS):
-            scope["headers"] = [one for one in scope["headers"] if one[0].lower() != b"x-forwarded-for"]
-    await _forward(self, scope, receive, send)
-
-
 def handle_exit(server: Any, number: int, frame: FrameType | None) -> None:
     """Stop a server: at once where it is stopping already, else when its work is done or its time is up."""
-    if stopping.stopping() or not server.started:
+    if progress.stopping() or not server.started:
         _close_now(server, number, frame)
         return
     # uvicorn raises it again at the end: to a terminal Ctrl-C would be an error, `Aborted!` with exit code 1.
@@ -73,9 +53,9 @@ def handle_exit(server: Any, number: int, frame: FrameType | None) -> None:
 def _end(server: Any) -> None:
     seconds = settings().stop_seconds
     _daemon(_exit_after, seconds + EXIT_SECONDS)
-    if not stopping.stop(seconds):
+    if not progress.stop(seconds):
         InFlight.give_back()
-        stopping.wait_for_end(ANSWER_SECONDS)
+        progress.wait_for_end(ANSWER_SECONDS)
     # Streamlit's own is without limit.
     server.config.timeout_graceful_shutdown = ANSWER_SECONDS
     server.should_exit = True

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from sightglass.batch.journal import Outcome
     from sightglass.batch.labelled.labels import RunLabels
     from sightglass.batch.output import Local, RemoteFolder
-    from sightglass.batch.proofs import Proving
     from sightglass.batch.worker import Work
     from sightglass.common.files import Json
     from sightglass.explain.picture.item import Item
@@ -46,7 +45,7 @@ class WorkerPlan:
     """Settings of the machine that started the run, on which results depend."""
     seen: tuple[tuple[str, Path], ...] = ()
     """Files of that machine that workers must see: description and path."""
-    prove: Proving | None = None
+    prove: bool = False
     seal: bool = False
     labels: RunLabels | None = field(default=None, repr=False)
 

@@ -20,12 +20,12 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer, open_picture, report
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.common.files import Json
-from sightglass.common.files.packaged import photographs
+from sightglass.common.files.packing import photographs
 from sightglass.common.settings import settings
 from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.picture import image as picture_image
 from sightglass.explain.picture import planes as picture_planes
-from sightglass.explain.picture.pair import join_pictures
+from sightglass.explain.picture.image import join_pictures
 from sightglass.explain.rendering import style
 from sightglass.models import catalog, inspect
 from sightglass.models.adapters.pair import is_joined
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.findings.finding import Finding
+    from sightglass.explain.findings import Finding
     from sightglass.explain.picture.image import Image
     from sightglass.models.inspect import TableDraft, Toml, Unknown
 

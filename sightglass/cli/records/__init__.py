@@ -1,1 +1,1 @@
-"""Verbs for what is kept: history, decks, monitoring."""
+"""Verbs for what is kept: history, decks."""

@@ -1,1 +1,1 @@
-"""Verbs that run servers, and their users and settings."""
+"""Verbs that run servers, and their settings."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from sightglass.cli import options as cli
-from sightglass.cli.server.serve import ACCESS, bound
+from sightglass.cli.server.serve import ACCESS, OPEN, bound
 from sightglass.common.errors import Problem
-from sightglass.common.locations import DASHBOARD
+from sightglass.common.style import DASHBOARD
 
 SCRIPT = DASHBOARD / "dashboard.py"
 HOST = "localhost"
@@ -26,6 +26,7 @@ class DashboardOptions:
     host: str = cli.field(
         "--host ADDRESS", f"Address to listen on; 0.0.0.0 opens it to the network \\[{HOST}].", ACCESS, default=HOST
     )
+    open: bool = cli.field("--open", OPEN, ACCESS, default=False)
     no_browser: bool = cli.field(
         "--no-browser", "Do not open a browser; the address is printed.", ACCESS, default=False
     )
@@ -44,9 +45,11 @@ def dashboard(options: DashboardOptions) -> int:
     """Open the dashboard in a browser: every page, and the HTTP API on the same port.
 
     It runs in the current folder: a models.toml there is found. Only this machine is answered unless --host says
-    otherwise. Ctrl-C stops it.
+    otherwise; then the printed address has a token that visitors need. Ctrl-C stops it.
     """
     command = _command(options)
+    if options.open:
+        os.environ["SIGHTGLASS_OPEN"] = "1"
     if os.name == "posix":
         # In place of this process, so that Ctrl-C and signals reach the server and nothing is left behind.
         sys.stdout.flush()

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
-from sightglass.common import logs
-from sightglass.common.access import policy
+from sightglass.common import access, logs
 from sightglass.common.errors import Problem
 
 if TYPE_CHECKING:
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
     import uvicorn
 
     from sightglass.api.app import Api
-    from sightglass.api.schemas import ApiRules
 
 HOST, PORT = "127.0.0.1", 8502
 ACCESS, LIMITS = "Access", "Limits"
+OPEN = "Ask nobody for a token: whoever reaches the address may use everything."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +46,10 @@ class ServeOptions:
     )
     key: str | None = cli.field(
         "--key KEY",
-        "Require this key. SIGHTGLASS_API_KEY does the same without showing it in the process list.",
+        "Require this token. SIGHTGLASS_TOKEN does the same without showing it in the process list.",
         ACCESS,
     )
+    open: bool = cli.field("--open", OPEN, ACCESS, default=False)
     queue: int | None = cli.field(
         "--queue N", "Requests that may wait; further ones get 429 with Retry-After \\[16].", LIMITS, min=0
     )
@@ -74,11 +74,12 @@ class ServeOptions:
         cli.MODEL,
     )
     device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", cli.MODEL)
-    monitor: bool = cli.field(
-        "--monitor",
-        "Log uncertain or odd pictures with their maps for the Watch page; the pictures themselves are not saved.",
+    save_below: float | None = cli.field(
+        "--save-below SCORE",
+        "Save answers with a lower score in the history, under the tag unsure \\[none].",
         LIMITS,
-        default=False,
+        min=0,
+        max=1,
     )
 
 
@@ -88,7 +89,7 @@ class ServeOptions:
     """
     sightglass serve
     sightglass serve --model resnet50 --device cuda --workers 4
-    SIGHTGLASS_API_KEY=... sightglass serve --host 0.0.0.0 --port 80
+    SIGHTGLASS_TOKEN=... sightglass serve --host 0.0.0.0 --port 80
     curl -F image=@bus.jpg http://127.0.0.1:8502/api/explain
     curl -F image=@bus.jpg -H 'Accept: image/png' -o map.png http://127.0.0.1:8502/api/explain
     """,
@@ -99,7 +100,8 @@ def serve(options: ServeOptions) -> int:
     The dashboard answers the same requests next to its pages; this is for a machine without a screen.
     /api/docs lists all requests and works without a network. Ctrl-C stops the server.
 
-    Only this machine is answered unless --host says otherwise, no page of another site unless SIGHTGLASS_API_ORIGINS
+    Only this machine is answered unless --host says otherwise; then a token is required, which SIGHTGLASS_TOKEN sets
+    and the server otherwise generates and prints. No page of another site unless SIGHTGLASS_API_ORIGINS
     names it, and only requests to localhost unless SIGHTGLASS_API_HOSTS names other hosts. The model is loaded and has
     explained a picture before the first request is accepted; requests may name others whose weights are on this
     machine, and nothing is ever downloaded for one.
@@ -109,16 +111,15 @@ def serve(options: ServeOptions) -> int:
     from sightglass.api.schemas import ApiRules
     from sightglass.api.server import startup, stopping
 
-    startup.prepare(options.host, announce=False)
+    startup.prepare(options.host, token=options.key, open_to_all=options.open)
     settings = ApiRules.from_environment(
-        key=options.key,
         waiting=options.queue,
         workers=options.workers,
         timeout=options.timeout,
         max_bytes=None if options.limit_mb is None else int(options.limit_mb * 2**20),
         model=options.model,
         device=options.device,
-        monitor=options.monitor or None,
+        save_below=options.save_below,
     )
     console = Console()
     listener = bound(options.host, options.port)
@@ -131,7 +132,7 @@ def serve(options: ServeOptions) -> int:
         app.state.readiness.warmed()
         server = _server(app)
         with _stop_on_signals(server):
-            _announce(console, listener, settings)
+            _announce(console, listener)
             server.run(sockets=[listener])
     console.say("Stopped.")
     if not app.state.queue.close(stopping.ANSWER_SECONDS):
@@ -194,15 +195,13 @@ def _server(app: Api) -> uvicorn.Server:
     )
 
 
-def _announce(console: Console, listener: socket.socket, settings: ApiRules) -> None:
-    """Print the address, and whether a key is required."""
+def _announce(console: Console, listener: socket.socket) -> None:
+    """Print the address, and whether a token is required."""
     address, port = listener.getsockname()[:2]
-    if (warning := policy.api_warning(has_key=bool(settings.key))) is not None:
-        console.warn(warning)
-    shown = f"[{address}]" if ":" in address else address
-    asks = policy.in_use().asks
-    key = "a key or token is required" if asks else "a key is required" if settings.key else "no key is required"
-    console.say(f"http://{shown}:{port}/api/docs lists all requests; {key}. Press Ctrl-C to stop.")
+    shown, rules = f"[{address}]" if ":" in address else address, access.in_use()
+    token = f"the token is {rules.token}" if rules.generated else "a token is required"
+    token = token if rules.asks else "no token is required"
+    console.say(f"http://{shown}:{port}/api/docs lists all requests; {token}. Press Ctrl-C to stop.")
     sys.stdout.flush()
 
 

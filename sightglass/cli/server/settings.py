@@ -10,7 +10,7 @@ from sightglass.common import memory
 from sightglass.common.errors import SettingProblem
 from sightglass.common.files import Json
 
-SECRET = ("api_key", "password")
+SECRET = ("token", "api_key")
 COLUMNS = ("variable", "value", "default", "meaning")
 
 
@@ -25,7 +25,7 @@ COLUMNS = ("variable", "value", "default", "meaning")
 def settings(json: cli.Json = False) -> int:
     """List the environment variables that Sightglass reads, each with its value, default and meaning.
 
-    Below them is the memory for models and evidence. The API key and the password are masked. The exit code is 1 if a
+    Below them is the memory for models and evidence. Tokens are masked. The exit code is 1 if a
     variable is malformed or unknown.
     """
     from sightglass.common.environment import unknown

@@ -86,7 +86,7 @@ def bar(place: DeltaGenerator | None, model: str, instead: str | None = None) ->
         hint="" if pictures.own or pictures.problem or navigation.page != "explore" else INVITATION,
         problem=pictures.problem or "",
         drawing=bool(url_state.memory("draw")),
-        photo=saved if navigation.page == "detect" and users.may_save() else "",
+        photo=saved if navigation.page == "detect" else "",
         place={"page": navigation.page, "picture": chosen, "model": model, "query": _query()},
     )
     picture_bar.draw(shown, take, place)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import streamlit as st
 
-FIRST_SCREEN = ("widgets", "tour", "choices.sidebar")
+FIRST_SCREEN = ("widgets", "choices.sidebar")
 BESIDE_THE_MAP = (
     "choices.class_picker",
     "proof.panel",

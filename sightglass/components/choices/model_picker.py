@@ -85,17 +85,13 @@ def choose(own_detector: bool = False) -> ModelSpec:
     """Draw the menus, and return the chosen model; `own_detector`: the page has a detector of its own."""
     names, here = menu()
     families, addressed, end = catalog.families(), _read_model(), ""
-    unlisted = addressed is not None and addressed.family not in families
-    if not users.may_save():
-        names, families = _here(names, families, here, addressed)
     if own_detector:
         (names, families, addressed), end = _detectors(names, families, here), OWN_DETECTOR
-    any_of_timm = (users.may_save() or unlisted) and not own_detector
     first = names[0] if addressed is None else addressed.family if addressed.family in families else OTHER
     family = url_state.widget(
         st.selectbox,
         "Model",
-        _make_searchable(names, families, here, other=any_of_timm),
+        _make_searchable(names, families, here, other=not own_detector),
         first,
         key=f"family{end}",
         on_change=_found_by_id,
@@ -128,19 +124,6 @@ def instead_of_missing(own_detector: bool) -> ModelSpec | None:
         return last.model
     first = catalog.detector(here) if own_detector else FIRST
     return catalog.spec(first) if first in here else next((catalog.spec(name) for name in sorted(here)), None)
-
-
-def _here(
-    names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str], addressed: ModelSpec | None
-) -> tuple[list[str], dict[str, list[ModelSpec]]]:
-    """Return what there is for a viewer, who cannot start a download: the models that are on this machine.
-
-    It includes an unavailable one that the address names, marked as such.
-    """
-    wanted = here | {addressed.id if addressed else ""}
-    found = {name: [spec for spec in specs if spec.id in wanted] for name, specs in families.items()}
-    found = {name: specs for name, specs in found.items() if specs}
-    return [name for name in names if name in found], found
 
 
 def _detectors(

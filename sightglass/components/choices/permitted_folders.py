@@ -80,7 +80,7 @@ def _others(path: Path) -> bool:
 def _stores() -> Iterator[tuple[Path, Path | None]]:
     """Yield each folder in which something is somebody's, with the current person's own part of it."""
     found = settings()
-    stores = (found.history, found.monitor, found.heatmaps, found.batches, found.clips, found.own_models)
+    stores = (found.history, found.heatmaps, found.batches, found.clips, found.own_models)
     for base in (one.resolve() for one in stores if one is not None):
         yield base, users.folder(base)
     # What is beside the operator's table of models is the operator's.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import streamlit as st
 
-from sightglass.components.session import page, reopen, state
+from sightglass.components.session import reopen, state
 from sightglass.components.session.markdown import sentence
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def say(model: ModelSpec) -> None:
         lost.spec = None
         return
     st.error(sentence(f"{lost.why} {lost.instead.name} is used instead."), icon=":material/error:")
-    page.allowed_button(
+    st.button(
         "Try again",
         icon=":material/replay:",
         on_click=_again,

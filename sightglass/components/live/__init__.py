@@ -1,26 +1,25 @@
 """Live view of camera frames and their maps.
 
-Python sends what is chosen in the sidebar, the clip's pictures and a ticket for the socket; the browser does the rest,
-and hands back a frame where a person wants to go on with it.
+Python sends what is chosen in the sidebar and the clip's pictures; the browser does the rest, and hands back a frame
+where a person wants to go on with it.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.components.declare import declare, no_callback, pack_data
 from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer.payload import jpeg
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.colormaps import tables
-from sightglass.live import tickets
 from sightglass.models.demo.showcase import SCENES
 
 if TYPE_CHECKING:
@@ -56,7 +55,6 @@ class LiveFrame:
 class LiveVisit:
     """What the session knows of its live page."""
 
-    ticket: str = field(default_factory=tickets.issue)
     said: str = ""
     """What became of the last snapshot."""
     frame: LiveFrame | None = None
@@ -79,7 +77,6 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: st
     visit, names = state.of(LiveVisit), clip_of(model)
     head = {
         "choice": {"model": model.id, "method": method, "options": dict(options)},
-        "ticket": visit.ticket,
         "place": place,
         "stills": ", ".join(names),
         "said": visit.said,
@@ -100,7 +97,7 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: st
 
 def clip_of(model: ModelSpec) -> tuple[str, ...]:
     """Return the names of the pictures of the clip: drawn scenes for a model of these, else the photographs."""
-    shown = tuple(name for name in packaged.PHOTOGRAPHS if image_source.is_here(name))
+    shown = tuple(name for name in packing.PHOTOGRAPHS if image_source.is_here(name))
     return SCENES if model.example or not shown else shown
 
 

@@ -12,7 +12,7 @@ import { Screen } from "./screen.js";
 import { Notice, Sources } from "./source.js";
 
 /**
- * @typedef {{choice: {model: string, method: string, options: object}, ticket: string, place: string, stills: string,
+ * @typedef {{choice: {model: string, method: string, options: object}, place: string, stills: string,
  *   said: string, saves: boolean, colormaps: import("../viewer/controls.js").Colormap[], height: number}} Head  place: the
  *   page that a frame can be opened on; stills: names the clip's pictures; said: what became of a snapshot; saves: on the server
  */

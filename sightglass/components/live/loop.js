@@ -128,9 +128,9 @@ export class Loop {
   }
 
   #connect() {
-    const url = new URL("api/live", location.href.replace(/[?#].*/, "")), ticket = this.live.head?.ticket;
+    const url = new URL("api/live", location.href.replace(/[?#].*/, ""));
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    return new WebSocket(url, ["sightglass.live", ...(ticket ? [`ticket.${ticket}`] : [])]);
+    return new WebSocket(url, ["sightglass.live"]);
   }
 
   /** @param {string} state @param {string} sentence */

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 0.4
 """Seconds that a test may take before a progress bar is worth showing."""
-PAUSE = 3.0
-"""Seconds between two looks at what a test has found so far: the whole page is drawn again for each."""
 KEPT = 16
 """Results that a session holds: of four maps or more."""
 Key = tuple[Any, ...]
@@ -38,9 +36,7 @@ class MapTest:
     icon: str
     help: str
     run: Callable[..., Any]
-    """Called with an explanation, a map's index, `progress` and `cancel`, and `partial` where it grows."""
-    grows: bool = False
-    """Whether it is slow enough to show partial results."""
+    """Called with an explanation, a map's index, `progress` and `cancel`."""
 
 
 @dataclass
@@ -72,7 +68,7 @@ def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool =
     job = _find_job(part, key)
 
     def start() -> None:
-        held.jobs[part.name] = (key, Job(partial(_run, part, explanation, index), redraw_every=PAUSE))
+        held.jobs[part.name] = (key, Job(partial(_run, part, explanation, index)))
 
     if job is None and begin:
         start()
@@ -88,8 +84,6 @@ def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool =
             st.button("Start again", icon=":material/replay:", key=f"again-{part.name}", on_click=start, help=again)
         return None
     if not job.finished(PATIENCE):
-        # Before polling: it would run the page again.
-        job.draw_partial()
         background.progress(job, help=f"Stop this test: {part.button.lower()}.", estimate=True)
         return None
     # A failed job stays, so that a rerun shows the same error instead of starting it again.
@@ -101,26 +95,11 @@ def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool =
     return job.result
 
 
-def so_far(part: MapTest, explanation: Explanation, index: int) -> Any:
-    """Return what a test that runs, or was stopped, has found so far; None for nothing."""
-    job = _find_job(part, key_of(part, explanation, index))
-    return None if job is None else job.draw_partial()
-
-
-def _run(
-    part: MapTest,
-    explanation: Explanation,
-    index: int,
-    *,
-    progress: Progress,
-    cancel: Event,
-    partial: Callable[[Any], None],
-) -> Any:
+def _run(part: MapTest, explanation: Explanation, index: int, *, progress: Progress, cancel: Event, **_: Any) -> Any:
     def report(share: float, words: str) -> None:
         progress(share, words[:1].upper() + words[1:])
 
-    more = {"partial": partial} if part.grows else {}
-    return part.run(explanation, index, progress=report, cancel=cancel, **more)
+    return part.run(explanation, index, progress=report, cancel=cancel)
 
 
 def _find_job(part: MapTest, key: Key) -> Job[Any] | None:

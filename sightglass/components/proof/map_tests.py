@@ -1,30 +1,26 @@
-"""Draw the four tests of a map."""
+"""Draw the tests with random weights and with small changes."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from sightglass.components.proof.map_test_job import MapTest, result, so_far
-from sightglass.components.session import page, reopen, state
+from sightglass.components.proof.map_test_job import MapTest, result
+from sightglass.components.session import page
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Box, Map, Pane
-from sightglass.components.views import method_matrix, panels, tables
-from sightglass.explain.faithfulness import badge, changes, choice, flip, scramble, stability
+from sightglass.components.views import panels, tables
+from sightglass.explain.faithfulness import badge, changes, scramble, stability
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, percent
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
-    from sightglass.explain.faithfulness.choice import Choice
-    from sightglass.explain.faithfulness.flip import Flip
     from sightglass.explain.faithfulness.scramble import Scramble
     from sightglass.explain.faithfulness.stability import Stability
-    from sightglass.explain.proof.grid import Cell
     from sightglass.models.spec import ModelSpec
 
 SAME_BOX = "the same box"
@@ -43,14 +39,6 @@ def _stability(explanation: Explanation, index: int, **how: Any) -> Stability:
     return stability.stability(explanation, index, **how)
 
 
-def _choice(explanation: Explanation, index: int, **how: Any) -> Choice:
-    return choice.choice(explanation, index, **how)
-
-
-def _flip(explanation: Explanation, index: int, **how: Any) -> Flip:
-    return flip.flip(explanation, index, **how)
-
-
 SCRAMBLE = MapTest(
     "scramble",
     "Scramble the weights",
@@ -64,22 +52,6 @@ STABILITY = MapTest(
     ":material/vibration:",
     "Makes the map again for eight pictures that hardly differ from this one.",
     _stability,
-)
-CHOICE = MapTest(
-    "choice",
-    "Test every quick method",
-    ":material/grid_on:",
-    "Hides and keeps the hottest parts of every quick method's map at up to six layers. That takes seconds, for a "
-    "detector minutes.",
-    _choice,
-    grows=True,
-)
-FLIP = MapTest(
-    "flip",
-    "Look for a small patch",
-    ":material/blur_on:",
-    "Blurs parts of the picture, hottest first, until the answer changes: at most 200 passes.",
-    _flip,
 )
 
 
@@ -177,65 +149,6 @@ def _changes(found: Stability, model: ModelSpec) -> None:
         help={"Answer changes": "Whether the model's answer is another one than for the picture as it is."},
         columns={"Score": tables.score(), "Same map": tables.number("%.2f", LIKENESS)},
     )
-
-
-def draw_choice(explanation: Explanation, index: int) -> None:
-    """Draw the matrix of methods and layers, and the way to Explore with the best."""
-    st.markdown("### Which method and layer?")
-    st.caption(
-        "Each quick method's strongest parts are hidden, then alone kept. The more the score hangs on them, the larger "
-        "the number. One picture's winner is partly luck: try others too."
-    )
-    if explanation.measures:
-        st.caption(":material/info: This model gives numbers: the test needs a class whose probability can fall.")
-        return
-    found: Choice | None = result(CHOICE, explanation, index)
-    if found is None:
-        if (unfinished := so_far(CHOICE, explanation, index)) is not None:
-            method_matrix.matrix(unfinished)
-        return
-    method_matrix.matrix(found)
-    st.markdown(f":material/fact_check: {escape(found.sentence)}")
-    if (best := found.best) is not None:
-        _use(explanation, best)
-
-
-def _use(explanation: Explanation, best: Cell) -> None:
-    """Draw the button that opens Explore with a method and a layer."""
-
-    def leave() -> None:
-        state.of(state.Navigation).go_to = page.script("explore")
-
-    help = "Choose this method and this layer, and see the map there."
-    if method_matrix.use(best, explanation.model, " on Explore", help, leave):
-        reopen.go()
-
-
-def draw_flip(explanation: Explanation, index: int) -> None:
-    """Draw the smallest patch whose blurring changes the answer."""
-    st.markdown("### What has to go for another answer?")
-    st.caption(
-        "Parts of the picture are blurred, strongest first, until the answer changes. A small patch means that the "
-        "answer hangs on it; another may be smaller still."
-    )
-    if explanation.model.task == "embed":
-        st.caption(":material/info: This model compares pictures and names nothing, so there is no answer to change.")
-        return
-    if explanation.measures:
-        st.caption(":material/info: This model gives numbers and names nothing, so there is no answer to change.")
-        return
-    found: Flip | None = result(FLIP, explanation, index)
-    if found is None:
-        return
-    if found.region is not None and found.share is not None:
-        values = found.region.astype(np.float32)
-        title = found.to or "gone"
-        region = _map(explanation, index, values, f"Blurred: {title}", percent(found.share), found.sentence)
-        shown = [_panel(explanation, index, panels.heat(explanation, index)), _panel(explanation, index, region)]
-        line = "Coloured at the right is what was blurred."
-        panels.show(explanation.image, shown, key="viewer-trust-flip", height=380, line=line)
-    st.markdown(f":material/fact_check: {escape(found.sentence)}")
-    st.caption(f"The model was asked {found.passes} times.")
 
 
 def _tested_map(explanation: Explanation, index: int, title: str | None = None, note: str | None = None) -> Map:

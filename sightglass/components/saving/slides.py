@@ -150,7 +150,6 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
     adding.scene = shown = replace(scene, title=title or "", sentence=words or "")
     if history_store.off():
         st.caption("History is switched off here, so there are no decks to add it to.")
-    page.show_refusal("add it to a deck")
     if not history_store.writable():
         return shown
     choose_deck(number)

@@ -40,29 +40,24 @@ class Clicked:
 
 
 def draw(maps: Sequence[Candidate]) -> None:
-    """Draw the marks of each of a page's maps that can be tested, with the maps' names if there are several."""
+    """Draw the marks of each of a page's maps that can be tested, with the maps' names if there are several.
+
+    A click on a mark opens its test in the page's panel.
+    """
     tested = [
         seal_job.of_explanation(*one)
         for one in maps
         if one[1].finished and one[1].heatmaps[one[2]].measured.state == "ok"
     ]
     every = [name for name, *_ in maps]
-    draw_marks(tested, every, labels=len(every) > 1)
+    if tested and settings().seal:
+        _draw(tested, every, len(every) > 1, [bool(_shows(one.known)) for one in tested])
 
 
 def keep_place() -> None:
     """Leave the room of one map's marks, while that map is being made."""
     if settings().seal:
         st.space(HEIGHT)
-
-
-def draw_marks(maps: Sequence[Sealable], every: Sequence[str] = (), *, labels: bool = False) -> None:
-    """Draw the marks of these maps, with their names if there are `labels`.
-
-    `every`: the names of the maps in the page's panel, which a click on a mark opens; without any the marks only tell.
-    """
-    if maps and settings().seal:
-        _draw(maps, [*every], labels, [bool(_shows(one.known)) for one in maps])
 
 
 def _shows(found: Seal | None) -> str:
@@ -82,7 +77,7 @@ def _draw(maps: Sequence[Sealable], every: list[str], labels: bool, said: list[b
     if _must_redraw(found, said):
         st.rerun()
     rows = [_row(one.name if labels else "", one, made) for one, made in zip(maps, found, strict=True)]
-    data = {"rows": rows, "works": works, "opens": bool(every)}
+    data = {"rows": rows, "works": works}
     _component(key=KEY, data=data, on_ask_change=no_callback, on_open_change=no_callback)
 
 

@@ -13,7 +13,7 @@ const SHAPES = { "": "pending", yes: "check_circle", no: "cancel", "cannot be to
 /**
  * @typedef {{test: string, words: string, answer: string, sentence: string, why: string}} Mark  why: in a few words, where known
  * @typedef {{label: string, name: string, marks: Mark[]}} Row  label: empty for the only map of a page
- * @typedef {{rows: Row[], works: boolean, opens: boolean}} Seals  works: tests are under way; opens: a click opens one
+ * @typedef {{rows: Row[], works: boolean}} Seals  works: tests are under way
  */
 
 class List {
@@ -39,9 +39,9 @@ class List {
   }
 
   /** @param {import("../../browser/component.js").Given<Seals>} given */
-  show({ data: { rows, works, opens }, setTriggerValue }) {
+  show({ data: { rows, works }, setTriggerValue }) {
     this.#send = setTriggerValue;
-    this.#draw(rows, opens);
+    this.#draw(rows);
     clearTimeout(this.#timer);
     if (rows.some(({ marks }) => marks.some(({ answer }) => !answer))) this.#ask(works ? AGAIN_MS : FIRST_MS);
   }
@@ -63,33 +63,33 @@ class List {
     return app?.getAttribute("data-test-script-state") === "notRunning" && location.pathname === this.#page;
   }
 
-  /** @param {Row[]} rows @param {boolean} opens */
-  #draw(rows, opens) {
+  /** @param {Row[]} rows */
+  #draw(rows) {
     // The same marks are left alone: one of them may have the focus.
-    const now = JSON.stringify([rows, opens]);
+    const now = JSON.stringify(rows);
     if (now === this.#shown) return;
     this.#shown = now;
     const focused = [...this.root.querySelectorAll("button")].findIndex((button) => button.matches(":focus"));
-    this.root.replaceChildren(...rows.map((row) => this.#row(row, opens)));
+    this.root.replaceChildren(...rows.map((row) => this.#row(row)));
     if (focused >= 0) this.root.querySelectorAll("button")[focused]?.focus();
   }
 
-  /** @param {Row} row @param {boolean} opens */
-  #row({ label, name, marks }, opens) {
+  /** @param {Row} row */
+  #row({ label, name, marks }) {
     const row = make("div", "row", "", label ? [make("span", "label", label)] : []);
     row.setAttribute("role", "group");
     row.setAttribute("aria-label", `Can the map of ${name} be trusted?`);
-    row.append(...marks.map((mark) => this.#mark(mark, name, opens)));
+    row.append(...marks.map((mark) => this.#mark(mark, name)));
     return row;
   }
 
-  /** @param {Mark} mark @param {string} name @param {boolean} opens */
-  #mark({ test, words, answer, sentence, why }, name, opens) {
-    const mark = make(opens ? "button" : "span", "mark", "", [icon(SHAPES[answer]), words]);
+  /** @param {Mark} mark @param {string} name */
+  #mark({ test, words, answer, sentence, why }, name) {
+    const mark = make("button", "mark", "", [icon(SHAPES[answer]), words]);
     if (why) mark.append(make("span", "why", `, ${why}`));
     mark.dataset.answer = answer;
-    mark.title = opens ? `${sentence} Click for the whole test.` : sentence;
-    if (opens) mark.addEventListener("click", () => this.#send("open", { test, name, at: Date.now() }));
+    mark.title = `${sentence} Click for the whole test.`;
+    mark.addEventListener("click", () => this.#send("open", { test, name, at: Date.now() }));
     return mark;
   }
 }

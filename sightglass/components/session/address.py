@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common import logs
-from sightglass.common.access.policy import is_local
+from sightglass.common import access, logs
 from sightglass.components.streamlit_internals import get_url, internal_address
 
 if TYPE_CHECKING:
@@ -34,9 +33,14 @@ async def announce(_app: st.App) -> AsyncIterator[None]:
 
 
 def addresses(host: str | None) -> list[str]:
-    """Return the addresses to type into a browser: on this machine and, of a server on all addresses, elsewhere."""
+    """Return the addresses to type into a browser: on this machine and, of a server on all addresses, elsewhere.
+
+    A token that the server generated is in them.
+    """
+    rules = access.in_use()
+    query = f"/?token={rules.token}" if rules.generated else ""
     if (host or "") not in EVERYWHERE:
         assert host is not None
-        return [get_url(f"[{host}]" if ":" in host else host)]
+        return [get_url(f"[{host}]" if ":" in host else host) + query]
     own = internal_address()
-    return [get_url("localhost"), *([get_url(own)] if own and not is_local(own) else [])]
+    return [get_url(name) + query for name in ("localhost", *([own] if own and not access.is_local(own) else ()))]

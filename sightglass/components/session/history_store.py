@@ -88,8 +88,8 @@ def off() -> bool:
 
 
 def writable() -> bool:
-    """Return whether whose session it is may save something to History."""
-    return not off() and users.may_save()
+    """Return whether something can be saved to History."""
+    return not off()
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
@@ -188,14 +188,12 @@ def _save(entries: Sequence[_Entry], screen: str, view: str) -> None:
 
 
 def _keep(explanation: Explanation, index: int, screen: str, words: str) -> str:
-    if (there := _record_of(explanation, index)) is not None:
+    if (there := store().find(explanation, index)) is not None:
         return store().add_proofs(there.id, explanation).id
     return store().keep(explanation, index=index, look=look(), screen=screen, note=words).id
 
 
 def _keep_pair(pair: ComparedPair) -> str:
-    if (there := _record_of_pair(pair.found)) is not None:
-        return store().add_pair_seal(there.id, pair.found).id
     return store().keep_pair(pair.found, pair.context, ranking=pair.ranking).id
 
 
@@ -215,26 +213,15 @@ def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> 
 
 def _existing(explanation: Explanation, index: int) -> str | None:
     """Return the record of this view, whoever saved it, if it has its proofs and seals."""
-    if (there := _record_of(explanation, index)) is None:
+    if (there := store().find(explanation, index)) is None:
         return None
     sealed = [i for i, seal in enumerate(list_seals(explanation)) if seal is not None]
     whole = all(there.proof_of(i) for i in explanation.proofs) and all(there.seal_of(i) for i in sealed)
     return there.id if whole else None
 
 
-def _record_of(explanation: Explanation, index: int) -> Record | None:
-    recipe = explanation.recipe
-    alike = store().search(text=recipe.picture_name, model=recipe.model, method=recipe.method, limit=200).records
-    return next((one for one in alike if one.recipe == recipe and one.index == index), None)
-
-
 def _existing_pair(found: Similarity) -> str | None:
-    """Return the record of this comparison, whoever saved it, if it has its seal."""
-    there = _record_of_pair(found)
-    return there.id if there is not None and (found.known_seal is None or there.seal_of(0)) else None
-
-
-def _record_of_pair(found: Similarity) -> Record | None:
+    """Return the record of this comparison, whoever saved it."""
     query, other = found.sides
     name = query.image.name
     alike = store().search(text=name, model=found.model.id, method=found.method, limit=200).records
@@ -243,7 +230,7 @@ def _record_of_pair(found: Similarity) -> Record | None:
         if (pair := one.pair) is not None:
             there = (one.picture_sha256, one.layers, pair.sha256, pair.of, pair.preprocessing, pair.weights_sha256)
             if there == wanted:
-                return one
+                return one.id
     return None
 
 
@@ -263,14 +250,7 @@ def _details(ids: Sequence[str], name: str) -> None:
 
 
 def edit_note(record: Record, ids: Sequence[str], *, key: str) -> None:
-    """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to.
-
-    A viewer reads them.
-    """
-    if not users.may_save():
-        st.markdown(escape(record.note) or "No note")
-        st.caption(", ".join(map(escape, record.tags)) or "No tags")
-        return
+    """Edit a record's note and tags, saved as they are written; `ids`: all records they belong to."""
     place = f"{key}-note"
     # Also here: where the field was drawn anew meanwhile, its callback did not run.
     _save_note(ids, place)

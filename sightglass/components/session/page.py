@@ -9,13 +9,13 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common import logs, users
+from sightglass.common import logs
 from sightglass.common.errors import Problem, from_machine
-from sightglass.common.locations import PAGES
+from sightglass.common.style import PAGES
 from sightglass.components.session import links, state, url_state
 from sightglass.components.session.markdown import sentence
 
@@ -178,6 +178,11 @@ def head(place: DeltaGenerator) -> Iterator[Title]:
             yield title
 
 
+def draw_example_badge() -> None:
+    """Mark what comes with Sightglass, and is nobody's own result."""
+    st.badge("Example", icon=":material/science:", color="blue")
+
+
 def show_failure(failure: BaseException, event: str) -> None:
     """Show a problem as its sentence; anything else is a bug, logged as the `event` with its traceback."""
     if (problem := find_problem(failure, event)) is None:
@@ -193,14 +198,3 @@ def find_problem(failure: BaseException, event: str) -> Problem | None:
     found = from_machine(failure)
     LOGGER.log(logging.ERROR if found is None else logging.WARNING, event, exc_info=failure)
     return found
-
-
-def allowed_button(label: str, **more: Any) -> bool:
-    """Draw a button, as `st.button`; nothing for a viewer: what does the work checks the role again."""
-    return users.may_save() and st.button(label, **more)
-
-
-def show_refusal(what: str) -> None:
-    """Tell a viewer what is not offered, such as `start a batch`, and whom to ask; nothing to others."""
-    if not users.may_save():
-        st.caption(f":material/visibility: {users.refusal(what)}")

@@ -1,83 +1,141 @@
-"""Resolve the page's signed-in user."""
+"""Sign in by OpenID Connect, with Streamlit's `[auth]`, and run pages for whoever signed in."""
 
 from __future__ import annotations
 
+import json
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 
-from sightglass.common import users
-from sightglass.common.access import policy, rates, visit
-from sightglass.components.session import provider, state
+from sightglass.common import access, users
+from sightglass.common.errors import SettingProblem
 from sightglass.components.session.markdown import shorten
-from sightglass.components.streamlit_internals import script_context
+from sightglass.components.streamlit_internals import (
+    USER_COOKIE_NAME,
+    decode_signed_value,
+    encode_provider_token,
+    get_cookie_secret,
+    get_cookie_with_chunks,
+    get_origin_from_redirect_uri,
+    get_secrets_auth_section,
+    script_context,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Iterator, Mapping
 
-    from sightglass.common.users import User
+    from sightglass.common.files import Json
 
-MAX_NAME = 24
-"""Characters of a name in the bar."""
+NEEDED = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
+MIN_SECRET = 32
+"""Characters of the secret that signs the cookies."""
+MAX_NAME = 60
+SIGN_OUT = "sign-out"
+"""Name of the page that signs out."""
 
 
-@dataclass
-class Owner:
-    """Whose session this is."""
+def base_path() -> str:
+    """Return the path below which the server's paths are, without a slash at its end."""
+    path = str(st.get_option("server.baseUrlPath") or "").strip("/")
+    return f"/{path}" if path else ""
 
-    id: str = ""
+
+def is_named_site(origin: str) -> bool:
+    """Return whether an operator named a page's Origin as that of this server, in Streamlit's own options."""
+    if not st.get_option("server.enableCORS") or origin in (st.get_option("server.corsAllowedOrigins") or ()):
+        return True
+    try:
+        name = urlsplit(origin).hostname
+    except ValueError:
+        return False
+    # Of this machine every port is a server of its own.
+    return name == st.get_option("browser.serverAddress") and not access.is_local(name)
+
+
+def is_configured() -> bool:
+    """Return whether secrets.toml has a provider; raise SettingProblem for one that is not complete."""
+    section = get_secrets_auth_section()
+    if not section:
+        return False
+    if find_spec("authlib") is None:
+        raise SettingProblem("[auth] in secrets.toml needs Authlib: run `pip install -r requirements.txt`.")
+    if missing := [name for name in NEEDED if not section.get(name)]:
+        raise SettingProblem(f"[auth] in secrets.toml lacks {', '.join(missing)}: add that, or remove the section.")
+    if len(str(section["cookie_secret"])) < MIN_SECRET:
+        raise SettingProblem(
+            f"The cookie_secret in secrets.toml is too short: give at least {MIN_SECRET} random characters."
+        )
+    return True
+
+
+def login_path() -> str:
+    """Return where signing in begins, with a token of Streamlit's that is valid for two minutes."""
+    return f"/auth/login?{urlencode({'provider': encode_provider_token('default')})}"
+
+
+def claims(cookies: Mapping[str, str]) -> Json | None:
+    """Return what the provider said of whoever has these cookies; None without a recent one of Streamlit's."""
+
+    def single(name: str) -> bytes | None:
+        value = cookies.get(name)
+        return None if value is None else decode_signed_value(get_cookie_secret(), name, value.encode("latin-1"))
+
+    found = get_cookie_with_chunks(single, USER_COOKIE_NAME)
+    try:
+        said = json.loads(found) if found else None
+    except ValueError:
+        return None
+    # The same secret may sign cookies of another server, for other people.
+    if (
+        not isinstance(said, dict)
+        or not said.get("is_logged_in")
+        or said.get("origin") != get_origin_from_redirect_uri()
+    ):
+        return None
+    since = said.get("iat")
+    return None if isinstance(since, int | float) and time.time() - since > access.SECONDS else said
 
 
 def install() -> None:
-    """Ask here for whom callbacks, fragments and dialogs run, which no block of the script reaches."""
-    users.resolve_with(_resolve if policy.in_use().asks else None)
+    """Resolve the visitor of callbacks, fragments and dialogs, which no block of the script reaches."""
+    users.resolve_with(_resolve if access.in_use().way == "oidc" else None)
 
 
-def _resolve() -> User:
-    if script_context() is None:
-        return users.NOBODY
-    return who() or users.NOBODY
+def _resolve() -> str:
+    return users.NOBODY if script_context() is None else _visitor() or users.NOBODY
 
 
-def who() -> User | None:
-    """Return who opened this page; None after signing out in another tab, or once taken off the list."""
-    if not policy.in_use().asks:
+def _visitor() -> str | None:
+    """Return the id of whoever opened this page; None where nobody signed in."""
+    if access.in_use().way != "oidc":
         return users.LOCAL
-    found = visit.unseal(st.context.headers.get(visit.HEADER))
-    return found.user() if found else None
+    return access.identify(st.user.to_dict()) if st.user.is_logged_in else None
 
 
 @contextmanager
-def running() -> Iterator[User]:
-    """Run a page for whoever opened it; stops with a sentence where that is nobody any more."""
-    user = who()
+def running() -> Iterator[None]:
+    """Run a page for whoever opened it; ask to sign in where nobody did."""
+    user = _visitor()
     if user is None:
-        _stop("You are signed out.", f"[Sign in]({provider.base_path()}/sign-in)")
-    if policy.in_use().way != "local":
-        address = rates.of_address(st.context.ip_address or "")
-        if wait := rates.of_person(user.id if policy.in_use().asks else f"{address} pages"):
-            _stop(f"You are opening pages faster than this server allows: reload this one in {wait} s.")
-    owner = state.of(Owner)
-    if owner.id not in ("", user.id):
-        # A connection of somebody else has taken over this session: nothing of it may show, and threads that work for
-        # it end with the objects that hold them.
-        st.session_state.clear()
-    state.of(Owner).id = user.id
+        st.info("You are signed out.", icon=":material/lock:")
+        st.button("Sign in", on_click=st.login)
+        st.stop()
     with users.acting(user):
-        yield user
+        yield
 
 
-def menu(user: User, others: Container[str]) -> dict[str, dict[str, tuple[str, str, str]]]:
-    """Return the menu of whoever is signed in, named after this person, with its page; none where nobody signs in."""
-    if not policy.in_use().asks:
+def menu() -> dict[str, dict[str, tuple[str, str, str]]]:
+    """Return the menu with which a visitor signs out; none where no provider signs in."""
+    if access.in_use().way != "oidc":
         return {}
-    name = shorten(" ".join(user.name.split()) or "Account", MAX_NAME)
-    help = f"Signed in as {name}: sign out, and make tokens for programs."
-    return {f"{name} (you)" if name in others else name: {"account": ("Account", "person", help)}}
+    name = shorten(str(st.user.get("email") or st.user.get("name") or "yourself"), MAX_NAME)
+    return {"Sign out": {SIGN_OUT: ("Sign out", "logout", f"You are signed in as {name}.")}}
 
 
-def _stop(sentence: str, link: str = "") -> NoReturn:
-    st.info(f"{sentence} {link}", icon=":material/lock:")
-    st.stop()
+def sign_out() -> None:
+    """Sign out here and at the provider: a page of its own."""
+    st.logout()

@@ -15,12 +15,11 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.state import SPAN, ChosenArea
 from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
-from sightglass.explain.findings.areas import is_background
+from sightglass.explain.findings.numbers import is_background
 from sightglass.explain.options import MAX_CORNERS, Options, parse_other_place
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
-from sightglass.explain.rendering.depth import draw_numbers, ends_of
-from sightglass.explain.rendering.segments import draw_segments
+from sightglass.explain.rendering.segments import draw_numbers, draw_segments, ends_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

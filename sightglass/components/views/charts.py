@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sightglass.components.viewer import MarkedRegion
     from sightglass.explain import Explanation
-    from sightglass.explain.findings.finding import Finding
+    from sightglass.explain.findings import Finding
     from sightglass.explain.maps.statistics import Statistics
 
 

@@ -11,7 +11,7 @@ from sightglass.components.viewer import Skeleton
 from sightglass.components.views import tables
 from sightglass.explain.evidence.places import parse_joint
 from sightglass.explain.phrases import percent
-from sightglass.explain.rendering.joints import is_hidden
+from sightglass.explain.rendering.render import is_hidden
 from sightglass.models.adapter import Axis, JointTarget
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import streamlit as st
 from sightglass.components.pairs import pairs
 from sightglass.components.session.markdown import escape
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import NBSP, signed
+from sightglass.explain.phrases import NBSP
 from sightglass.export import similarity_files
 
 if TYPE_CHECKING:
@@ -24,21 +24,9 @@ def maps(found: Similarity, *, key: str) -> None:
     sentences = similarity_files.places(found)
     line = "Point at a place in one picture: a line joins it to the best match in the other."
     pairs(found, (sentences[0], sentences[-1]), line if found.state == "ok" else sentences[0], key=key)
-    for words in (*sentences, *_numbers(found)) if found.state == "ok" else ():
+    for words in sentences if found.state == "ok" else ():
         # Names of files are in them, and a number stays with its sign.
         st.caption(escape(words).replace(" %", f"{NBSP}%"))
-
-
-def _numbers(found: Similarity) -> tuple[str, ...]:
-    """Say how much like these the maps with random weights are, where no sentence says what they show."""
-    mark = None if found.known_seal is None else found.known_seal["model"]
-    if mark is None or not mark.shows or mark.value is None or mark.control is None:
-        return ()
-    # In the place of the second of two lines, so that nothing below moves.
-    return (
-        f"With random weights both are much like these, {signed(mark.value)} by rank correlation; unrelated maps reach "
-        f"{signed(mark.control)}.",
-    )
 
 
 def meaning(found: Similarity, context: Context | None, *more: str) -> None:

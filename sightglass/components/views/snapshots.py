@@ -18,7 +18,7 @@ from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.files import write_file
 from sightglass.common.settings import MIB, settings
-from sightglass.components.session import page, state
+from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts
 from sightglass.explain.evidence.cache import ByteCache
@@ -67,7 +67,6 @@ def keep(data: bytes, where: Path, now: datetime) -> Path:
 
 def write_unique(data: bytes, where: Path, name: str) -> Path:
     """Write a file into a folder, with `_2` and so on added to a name in use. Raises OSError."""
-    users.require_saving("save pictures on the server")
     where.mkdir(parents=True, exist_ok=True)
     to = _free(where, name)
     try:
@@ -119,9 +118,6 @@ def follow(explanation: Explanation) -> None:
     """Save the new photo once it is explained, and name its place."""
     photos, sha256 = state.of(Photos), explanation.image.sha256
     photos.to_save = image_source.photo_to_save() or photos.to_save
-    if not users.may_save():
-        # Nor was it announced.
-        photos.to_save = None
     if photos.to_save == sha256 and explanation.finished:
         photos.to_save = None
         try:
@@ -137,7 +133,7 @@ def follow(explanation: Explanation) -> None:
 
 def save_on_server(explanation: Explanation) -> None:
     """Draw the button that writes the pictures of all boxes into the folder."""
-    page.allowed_button(
+    st.button(
         f"Save on the server, in the folder {folder()}",
         icon=":material/folder:",
         on_click=_save_all,
@@ -253,12 +249,11 @@ def _download(path: Path, label: str) -> None:
 
 def _delete(path: Path, label: str) -> None:
     def delete() -> None:
-        users.require_saving("delete photos")
         # Somebody else may have been faster.
         path.unlink(missing_ok=True)
         state.of(Photos).opened = ""
 
-    page.allowed_button(
+    st.button(
         label,
         icon=":material/delete:",
         key=f"delete-{path.name}",

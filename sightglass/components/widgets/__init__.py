@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.whatif.changes import Change
     from sightglass.models.spec import ModelSpec
-    from sightglass.video.results.curves import AnswerCurve
-    from sightglass.video.results.moments import Moment
+    from sightglass.video.results import AnswerCurve, Moment
 
 _LAYOUT = Path(__file__).with_name("layout.css").read_text("utf-8")
 HOT = "{hot}"
@@ -185,7 +184,6 @@ class ModelRow:
     layer: str
     record: str
     """What tests found about its default method."""
-    speed: str
     memory: str
     state: str
     """Whether its weights are here."""

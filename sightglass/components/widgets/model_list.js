@@ -5,13 +5,13 @@ import { make } from "../../browser/elements.js";
 
 /**
  * @typedef {{act: string, icon: string, label: string}} Button
- * @typedef {{id: string, task: string, facts: string, size: string, layer: string, record: string, speed: string,
- *   memory: string, state: string, buttons: Button[]}} Row
+ * @typedef {{id: string, task: string, facts: string, size: string, layer: string, record: string, memory: string,
+ *   state: string, buttons: Button[]}} Row
  * @typedef {import("../../browser/component.js").Send} Send
  */
 
 /** What stands in a row, and what it is called where its heading is not in sight. @type {[keyof Row, string][]} */
-const CELLS = [["size", "File"], ["layer", "Map at"], ["speed", "One picture"], ["memory", "In memory"], ["state", ""]];
+const CELLS = [["size", "File"], ["layer", "Map at"], ["memory", "In memory"], ["state", ""]];
 
 /** @param {HTMLElement} root */
 function mount(root) {

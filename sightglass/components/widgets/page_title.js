@@ -2,11 +2,13 @@
 // folded after each choice of a page and after a reload. A menu of a single page opens that page at once.
 
 import { component, onceAFrame } from "../../browser/component.js";
-import { foldDrawer, NARROW } from "../../browser/drawer.js";
 
 const MENU_ITEM = '[data-testid="stTopNavPopover"] [role="menuitem"]';
 const GROUPED = '[data-testid="stSidebarNavItems"]:has(> div)';
 const STORED = "stSidebarCollapsed-";
+/** Where Streamlit shows the navigation in a drawer. */
+const NARROW = "(max-width: 767.98px)";
+const DRAWER = '[data-testid="stSidebar"][data-collapsed="false"] [data-testid="stSidebarCollapseButton"] button';
 
 /**
  * Forget what Streamlit stored of a drawer: it would stand open over the page after a reload.
@@ -50,6 +52,10 @@ function mount(root, signal) {
     links = data.links;
     unlist();
   };
+}
+
+function foldDrawer() {
+  /** @type {HTMLElement|null} */ (document.querySelector(DRAWER))?.click();
 }
 
 function openOnly() {

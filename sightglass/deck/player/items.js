@@ -1,7 +1,6 @@
-// Texts and keys of a slide, as Python laid them out.
+// Texts, bars and keys of a slide, as Python laid them out.
 
 import { make } from "../../browser/elements.js";
-
 
 /** @typedef {import("./scenes.js").Item} Item */
 
@@ -27,3 +26,9 @@ export function drawKey({ colours, ends, size, heat }) {
   return node;
 }
 
+/** A score as a bar that grows, below its number. @param {number|null} score 0..1 */
+export function barOf(score) {
+  const fill = make("i", "fill");
+  fill.style.setProperty("--score", String(score ?? 0));
+  return make("span", "track", "", [fill]);
+}

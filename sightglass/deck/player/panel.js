@@ -5,7 +5,7 @@ import { contextOf, density, resize } from "../../browser/canvas.js";
 import { percent } from "../../browser/curves.js";
 import { make } from "../../browser/elements.js";
 import { Layer } from "../../browser/draw.js";
-import { barOf } from "./make.js";
+import { barOf } from "./items.js";
 
 /** @typedef {import("./scenes.js").Scene} Scene @typedef {import("./state.js").State} State @typedef {import("./scenes.js").Item} Item */
 

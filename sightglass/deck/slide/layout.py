@@ -13,10 +13,9 @@ import numpy as np
 from sightglass.common.errors import Problem
 from sightglass.deck.slide import footer as foot
 from sightglass.deck.slide import words as word_stack
-from sightglass.deck.slide.box_labels import box_labels
 from sightglass.deck.slide.footer import Footer
 from sightglass.deck.slide.items import Curves, Film, Item, Page, PageRect, Sight, Text
-from sightglass.deck.slide.panels import choose_map, describe_making
+from sightglass.deck.slide.panels import box_labels, choose_map, describe_making
 from sightglass.deck.slide.text_fit import (
     LINE,
     break_lines,
@@ -50,7 +49,6 @@ CAPTION = 3.4
 _CAPTIONS = (CAPTION, 3.0, 2.7, 2.4)
 """Letters of a line over a picture, as large as there is room."""
 EDGE, TOP = 1.6, 1.5
-QUESTION = "What does the model say?"
 STOPS = 9
 """Colours of a key."""
 _CHART = 36.0

@@ -9,16 +9,15 @@ from fpdf import FPDF
 from fpdf.enums import WrapMode
 from PIL import Image as Pillow
 
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import pixels, shorten
-from sightglass.explain.proof.words import lines
+from sightglass.explain.proof.measures import lines
 from sightglass.explain.rendering.render import map_lut
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.export import caption, command, embedded_recipe, scaled, table
 from sightglass.export.proof import files as proof_files
-from sightglass.export.proof import pages as proof_pages
 from sightglass.export.proof import report as proof_report
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def _document(explanation: Explanation, index: int) -> FPDF:
     page.set_auto_page_break(True, _EDGE)
     page.c_margin = 0
     for family, style, name in (("", "", "DejaVuSans"), ("", "B", "DejaVuSans-Bold"), ("mono", "", "DejaVuSansMono")):
-        page.add_font(family or "sans", style, str(packaged.font(name)))
+        page.add_font(family or "sans", style, str(packing.font(name)))
     page.set_title(f"{explanation.image.name}: {caption.title(explanation, index)}")
     page.set_creator("Sightglass")
     page.set_lang("en")
@@ -239,8 +238,8 @@ def _proof(page: FPDF, proof: Proof) -> None:
     for line in (proof.sentence, *lines(proof)):
         _text(page, line, 9.5, after=0.6)
     _text(page, proof_report.settings(proof), 8, colour=_SOFT)
-    proof_pages.charts(page, proof)
-    proof_pages.numbers(page, proof)
+    proof_report.charts(page, proof)
+    proof_report.numbers(page, proof)
     _text(page, proof_report.ABOUT, 8, colour=_SOFT)
 
 

@@ -17,11 +17,11 @@ from PIL import Image as Pillow
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from sightglass import monitor
 from sightglass.api import routes
 from sightglass.api.app import create
 from sightglass.api.endpoints.openapi import as_openapi_3_0
 from sightglass.api.schemas import ApiRules
+from sightglass.common import access
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison
@@ -32,23 +32,16 @@ from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.export import class_files, embedded_recipe, result_folder
 from sightglass.export.similarity_files import summary
+from sightglass.history import History
 from sightglass.models.demo import scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from sightglass.explain.explanation import Explanation
 
 NPY, PNG = {"Accept": "application/x-npy"}, {"Accept": "image/png"}
 LOOK = FILE_STYLE
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
-    with TestClient(create(ApiRules())) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -271,43 +264,28 @@ def test_models_and_their_layers(client: TestClient, bus: Path) -> None:
     assert [one["path"] for one in every["layers"]] == list(shapes)
 
 
-def test_it_is_watched_where_that_is_asked_for(client: TestClient, bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[str, str]] = []
-
-    class Watch:
-        def watch(self, explanation: Explanation, *, source: str) -> None:
-            seen.append((explanation.image.name, source))
-
-    monkeypatch.setattr(monitor, "default", Watch)
-    assert formed(client, "explain", bus, maps="none").json()["monitor"] is None
-    assert seen == []
-    said = formed(client, "explain", bus, maps="none", monitor="true").json()["monitor"]
-    assert said == {"logged": False, "id": None, "why": [], "words": []}
-    formed(client, "explain", bus, NPY, monitor="true")
-    assert seen == [("bus.jpg", "api")] * 2
-    with TestClient(create(ApiRules(monitor=True))) as always:
-        assert formed(always, "explain", bus, maps="none").json()["monitor"] == said
-        assert formed(always, "explain", bus, maps="none", monitor="false").json()["monitor"] is None
-
-
-def test_what_is_odd_is_logged_and_a_broken_monitor_costs_no_answer(
+def test_an_unsure_answer_is_saved_where_that_is_asked_for(
     client: TestClient, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SIGHTGLASS_MONITOR", str(tmp_path))
-    monkeypatch.setenv("SIGHTGLASS_MONITOR_THRESHOLD", "0.99")
-    said = formed(client, "explain", bus, maps="none", monitor="true").json()["monitor"]
-    assert said["logged"]
-    assert "confidence" in " ".join(said["why"]) or said["words"]
-    assert [entry.id for entry in monitor.default().entries()] == [said["id"]]
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    assert formed(client, "explain", bus, maps="none").json()["saved"] is None
+    assert formed(client, "explain", bus, maps="none", save_below="0.01").json()["saved"] is None
+    saved = formed(client, "explain", bus, maps="none", save_below="1").json()["saved"]
+    formed(client, "explain", bus, NPY, save_below="1")
+    records = History().search(tag="unsure").records
+    assert [record.id for record in records] == [saved]
+    with TestClient(create(ApiRules(save_below=1.0))) as always:
+        assert formed(always, "explain", bus, maps="none").json()["saved"] == saved
+        assert formed(always, "explain", bus, maps="none", save_below="0").json()["saved"] is None
+        monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
+        answer = formed(always, "explain", bus, maps="none").json()
+    assert answer["predictions"] and answer["saved"] is None
 
-    def broken() -> None:
-        raise RuntimeError("the disk is gone")
 
-    monkeypatch.setattr(monitor, "default", broken)
-    told = formed(client, "explain", bus, maps="none", monitor="true").json()
-    assert told["predictions"]
-    assert not told["monitor"]["logged"]
-    assert told["monitor"]["words"]
+def test_a_removed_field_says_what_to_use_instead(client: TestClient) -> None:
+    answer = client.post("/api/explain", data={"monitor": "true"}, files={"image": b"1"})
+    assert answer.status_code == 422
+    assert "save_below" in answer.json()["detail"]
 
 
 def test_the_description_names_both_bodies_and_every_answer(client: TestClient) -> None:
@@ -326,7 +304,9 @@ def test_the_description_names_both_bodies_and_every_answer(client: TestClient) 
     assert form["additionalProperties"] is False
 
 
-def test_the_description_has_names_examples_keys_and_a_version(client: TestClient) -> None:
+def test_the_description_has_names_examples_keys_and_a_version(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer = client.get("/api/openapi.json")
     said = answer.json()
     assert answer.headers["api-version"] == said["components"]["headers"]["Version"]["schema"]["const"] == "1"
@@ -334,9 +314,10 @@ def test_the_description_has_names_examples_keys_and_a_version(client: TestClien
     assert len(set(named)) == len(named) and {"explain_picture", "list_models", "get_readiness"} <= {*named}
     assert all(re.fullmatch("[a-z_]+", name) for name in named)
     assert {"Bearer", "Key"} == {*said["components"]["securitySchemes"]}
-    # Without a key everybody is answered, and with one all but what reveals nothing.
+    # Without a token everybody is answered, and with one all but what reveals nothing.
     assert said["security"] == [{}, {"Bearer": []}, {"Key": []}]
-    locked = create(ApiRules(key="k")).openapi()
+    monkeypatch.setattr(access, "_IN_USE", [access.Access("token", "k")])
+    locked = create(ApiRules()).openapi()
     assert locked["security"] == [{"Bearer": []}, {"Key": []}]
     open_ones = {path for path, ways in locked["paths"].items() for way in ways.values() if way.get("security") == []}
     assert open_ones == {

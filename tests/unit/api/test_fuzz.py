@@ -82,8 +82,8 @@ def map_case(context: Any, case: Case) -> Case:
     if "image" in body and len(str(body.get("name"))) % 4:
         body = case.body = {name: value for name, value in body.items() if name not in ALONE}
         body |= {name: value for name, value in (("colormap", "jet"), ("method", "layercam")) if body.get(name)}
-    if "monitor" in body:
-        body["monitor"] = False
+    if "save_below" in body:
+        body["save_below"] = None
     if "context" in body:
         body["context"] = False
     return case

@@ -1,4 +1,4 @@
-"""The dashboard's own server: signing in with a provider, what a page's script then knows, and no secret in any log."""
+"""The dashboard's own server: signing in with a provider or a token, and no secret in any log."""
 
 from __future__ import annotations
 
@@ -27,15 +27,14 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from benchmarks.processes import free_port
-from sightglass.common.access import passwords, people
-from tests.servers import until_it_answers
+from tests.servers import until, until_it_answers
 from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
-PASSWORD, KEY = "a password of nobody's", "a-key-of-the-operator"
+TOKEN = "a-token-of-the-operator-of-32-letters"
 CLIENT, CLIENT_SECRET, COOKIE_SECRET = "sightglass", "the-clients-own-secret", "a" * 20 + "the-secret-of-cookies"
 
 
@@ -121,9 +120,9 @@ def provider() -> Iterator[Provider]:
 
 
 @contextmanager
-def serving(folder: Path, port: int, log: Path, **environment: str) -> Iterator[str]:
+def serving(folder: Path, port: int, log: Path, *, host: str = "127.0.0.1", **environment: str) -> Iterator[str]:
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard.py"), "--server.headless=true"]
-    command += [f"--server.port={port}", "--server.address=127.0.0.1", "--logger.level=debug"]
+    command += [f"--server.port={port}", f"--server.address={host}", "--logger.level=debug"]
     address = f"http://localhost:{port}"
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -141,7 +140,8 @@ def seen(address: str, cookies: httpx.Cookies, page: str, *words: str) -> bool:
     """Whether a page's script says all of these, run for whoever has these cookies."""
     headers = {"Cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies.jar)}
     url = f"{address.replace('http', 'ws')}/_stcore/stream"
-    with connect(url, additional_headers=headers, origin=address, subprotocols=["streamlit"]) as socket:  # type: ignore[arg-type, list-item]
+    protocols = ["streamlit", cookies["_streamlit_xsrf"]]
+    with connect(url, additional_headers=headers, origin=address, subprotocols=protocols) as socket:  # type: ignore[arg-type]
         message = BackMsg()
         message.rerun_script.page_name = page
         socket.send(message.SerializeToString())
@@ -154,14 +154,7 @@ def seen(address: str, cookies: httpx.Cookies, page: str, *words: str) -> bool:
 
 
 @pytest.mark.slow
-def test_a_provider_signs_people_in_and_no_secret_is_logged(
-    provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    list_ = str(tmp_path / "people.sqlite3")
-    monkeypatch.setenv("SIGHTGLASS_PEOPLE", list_)
-    monkeypatch.setattr(passwords, "COST", 2**4)
-    people.add("anna@example.org", "viewer")
-    token = people.issue_token("anna@example.org", "nightly")
+def test_a_provider_signs_people_in_and_no_secret_is_logged(provider: Provider, tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / ".streamlit").mkdir()
     (tmp_path / ".streamlit/secrets.toml").write_text(
@@ -175,68 +168,49 @@ server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"
         "utf-8",
     )
     log = tmp_path / "log"
-    settings = {"ACCESS": "oidc", "API_KEY": KEY, "PASSWORD": PASSWORD, "PEOPLE": list_}
     with (
-        serving(tmp_path, port, log, **{f"SIGHTGLASS_{name}": value for name, value in settings.items()}) as address,
+        serving(tmp_path, port, log, SIGHTGLASS_TOKEN=TOKEN) as address,
         httpx.Client(base_url=address, headers={"accept": "text/html"}, timeout=patience(60)) as browser,
     ):
-        assert browser.get("/compare").headers["location"] == "/sign-in?next=/compare"
+        assert browser.get("/compare").status_code == 401
         with pytest.raises(InvalidStatus):
             connect(f"{address.replace('http', 'ws')}/_stcore/stream", origin=address)  # type: ignore[arg-type]
-
-        # Somebody who is not on the list, then somebody whose address nobody has verified, then Anna.
         for claims, status in (
-            ({"email": "eve@example.org", "email_verified": True}, 403),
-            ({"email": "anna@example.org", "email_verified": False}, 303),
-            ({"email": "Anna@example.org", "email_verified": True, "name": "Anna Ex"}, 200),
+            ({"sub": "eve@example.org", "email": "anna@example.org", "email_verified": False}, 403),
+            ({"email": "Anna@example.org", "email_verified": True}, 200),
         ):
             provider.claims = claims
             browser.cookies.clear()
-            browser.get("/sign-in/start", follow_redirects=True)
+            browser.get("/auth/login", follow_redirects=True)
             assert browser.get("/").status_code == status
-        assert seen(address, browser.cookies, "account", "Signed in as Anna Ex", "explores, and saves nothing")
-
-        for sent in ({"x-api-key": KEY}, {"authorization": f"Bearer {token}"}, {"x-api-key": "wrong-" + KEY}):
-            answer = httpx.get(f"{address}/api/models", headers=sent, timeout=patience(60))
-            assert answer.status_code == (401 if "wrong-" + KEY in sent.values() else 200)
-        httpx.post(f"{address}/sign-in", data={"name": "anna", "password": PASSWORD}, timeout=patience(60))
-
+        browser.get("/_stcore/health")
+        assert seen(address, browser.cookies, "history", "Sign out", "You are signed in as Anna@example.org")
         cookies = [cookie.value or "" for cookie in browser.cookies.jar if cookie.name.startswith("_streamlit_user")]
-        copied = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies.jar)
-        stolen = {"cookie": copied, "accept": "text/html"}
-        assert httpx.get(address, headers=stolen, timeout=patience(60)).status_code == 200
-        browser.get("/sign-out", follow_redirects=True)
-        assert browser.get("/").status_code == 303
-        assert httpx.get(address, headers=stolen, timeout=patience(60)).status_code == 303
-        browser.get("/sign-in/start", follow_redirects=True)
-        assert browser.get("/").status_code == 200
+        assert browser.get("/api/models", headers={"accept": "*/*"}).status_code == 200
+        for sent, status in (({"x-api-key": TOKEN}, 200), ({"x-api-key": "wrong"}, 401)):
+            assert httpx.get(f"{address}/api/models", headers=sent, timeout=patience(60)).status_code == status
+        browser.get("/auth/logout", follow_redirects=True)
+        assert browser.get("/").status_code == 401
     said = log.read_text("utf-8")
-    assert "signs in with the provider" in said
-    told = [PASSWORD, KEY, token, CLIENT_SECRET, COOKIE_SECRET, *cookies]
+    assert "SIGHTGLASS_EMAILS names who may" in said
     assert cookies
-    assert not [secret for secret in told if secret in said]
+    assert not [secret for secret in (TOKEN, CLIENT_SECRET, COOKIE_SECRET, *cookies) if secret in said]
 
 
 @pytest.mark.slow
-def test_a_password_signs_people_in_and_no_secret_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    list_, mine = str(tmp_path / "people.sqlite3"), "correct horse battery"
-    monkeypatch.setenv("SIGHTGLASS_PEOPLE", list_)
-    people.add("anna", "admin", password=mine)
-    log, port = tmp_path / "log", free_port()
-    settings = {"ACCESS": "password", "API_KEY": KEY, "PASSWORD": PASSWORD, "PEOPLE": list_}
+def test_a_network_address_prints_a_token_with_which_its_pages_open(tmp_path: Path) -> None:
+    log = tmp_path / "log"
     with (
-        serving(tmp_path, port, log, **{f"SIGHTGLASS_{name}": value for name, value in settings.items()}) as address,
-        httpx.Client(base_url=address, timeout=patience(60)) as browser,
+        serving(tmp_path, free_port(), log, host="0.0.0.0", SIGHTGLASS_PASSWORD="an old setting") as address,
+        httpx.Client(base_url=address, headers={"accept": "text/html"}, timeout=patience(60)) as browser,
     ):
-        for name, password in (("anna", mine + "x"), ("", PASSWORD), ("anna", mine)):
-            browser.post("/sign-in", data={"name": name, "password": password})
-        session = browser.cookies["sightglass_session"]
-        assert seen(address, browser.cookies, "account", "Signed in as anna", "Add somebody")
-        people.set_role("anna", "viewer")
-        assert seen(address, browser.cookies, "account", "Signed in as anna", "explores, and saves nothing")
-        people.remove("anna")
+        until(lambda: "?token=" in log.read_text("utf-8"))
+        assert browser.get("/").status_code == 401
         with pytest.raises(InvalidStatus):
-            seen(address, browser.cookies, "account", "Signed in as anna")
-    said = log.read_text("utf-8")
-    assert "asks for a password" in said
-    assert not re.findall("|".join(map(re.escape, (PASSWORD, mine, KEY, session))), said)
+            connect(f"{address.replace('http', 'ws')}/_stcore/stream", origin=address)  # type: ignore[arg-type]
+        found = re.search(r"http://localhost:\d+/\?token=([\w-]{43})", log.read_text("utf-8"))
+        assert found is not None
+        assert browser.get(found[0], follow_redirects=True).status_code == 200
+        browser.get("/_stcore/health")
+        assert seen(address, browser.cookies, "history", "Nothing saved yet")
+    assert "SIGHTGLASS_PASSWORD is not read any more" in log.read_text("utf-8")

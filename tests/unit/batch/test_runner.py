@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,15 +17,14 @@ import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.batch import journal, matrix, proofs, records, report, run, seals, table
+from sightglass.batch import journal, proofs, records, report, run, seals, table
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import RESIDENCY, device
 from sightglass.explain.explanation import explain_together
 from sightglass.explain.faithfulness import scramble, seal
-from sightglass.explain.faithfulness.choice import choice
-from sightglass.explain.maps.cells import CELLS, fit_map
+from sightglass.explain.maps.heatmap import CELLS, fit_map
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.seal import forget
 from sightglass.explain.replaying import is_same_seal, replay_seals
@@ -251,7 +251,7 @@ def test_a_detector_goes_the_plain_way(scene: Path, many: Path, tmp_path: Path) 
 
 def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tmp_path: Path) -> None:
     pictures = sorted(many.rglob("[0-9]*.jpg"))[:3]
-    run(pictures, "demo-vit", tmp_path, prove=True, matrix=1, workers=2)
+    run(pictures, "demo-vit", tmp_path, prove=True, workers=2)
     rows = table.read(tmp_path)
     explainer = Explainer("demo-vit")
     for path, row in zip(pictures, rows.to_dict("records"), strict=True):
@@ -266,34 +266,12 @@ def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tm
     assert proofs.add_up(table.read(whole)) is None and not set(proofs.COLUMNS) & set(table.read(whole))
     with pytest.raises(ModelProblem, match="prove"):
         run(pictures, "demo-vit", tmp_path)
-    # Methods and layers of the one picture in the sample, as on the page Trust.
-    found, (key,) = matrix.read(tmp_path), matrix.sample(rows["picture"], 1)
-    assert found is not None and found.pictures == 1 and not matrix.read(whole)
-    alone = choice(explainer(Path(key), top_k=1), steps=matrix.STEPS)
-    assert [(cell.method, cell.layer) for cell in found.cells] == [(cell.method, cell.layer) for cell in alone.cells]
-    for cell, other in zip(found.cells, alone.cells, strict=True):
-        assert cell.advantage == pytest.approx(other.advantage, abs=0.02)
-        assert cell.random == pytest.approx(other.random, abs=0.02)
-
-
-def test_a_run_that_goes_on_sums_up_the_methods_of_all_pictures_of_its_sample(many: Path, tmp_path: Path) -> None:
-    pictures = sorted(many.rglob("[0-9]*.jpg"))[:3]
-    how: dict[str, Any] = {"prove": True, "workers": 1, "batch_size": 1, "options": {"layers": "layer4"}}
-    run(pictures, "demo-cls-s", tmp_path / "whole", matrix=2, **how)
-    first, second = sorted(map(Path, matrix.sample(map(str, pictures), 2)))
-    rest = next(path for path in pictures if path not in (first, second))
-    run([first], "demo-cls-s", tmp_path / "parts", matrix=2, **how)
-    one = matrix.read(tmp_path / "parts")
-    assert one is not None and one.pictures == 1
-    run([first, rest], "demo-cls-s", tmp_path / "parts", matrix=2, **how)
-    assert run(pictures, "demo-cls-s", tmp_path / "parts", matrix=2, **how).resumed == 2
-    for name in (table.CSV, matrix.FILE):
-        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    # Without one of them the third is in the sample, and was not when it was explained.
-    assert run([first, rest], "demo-cls-s", tmp_path / "whole", matrix=2, **how).resumed == 1
-    again = matrix.read(tmp_path / "whole")
-    assert again is not None and again.pictures == 2
-    assert run([first, rest], "demo-cls-s", tmp_path / "whole", matrix=2, **how).nothing_new
+    # Former versions compared methods on some pictures of such a run, and wrote so.
+    settings, *outcomes = (tmp_path / journal.NAME).read_text().splitlines()
+    former = json.loads(settings)
+    former["settings"]["matrix"] = 16
+    (tmp_path / journal.NAME).write_text("\n".join([json.dumps(former), *outcomes, ""]))
+    assert run(pictures, "demo-vit", tmp_path, prove=True, workers=2).nothing_new
 
 
 def test_a_picture_without_a_map_has_nothing_to_prove(many: Path, tmp_path: Path) -> None:

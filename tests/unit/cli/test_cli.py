@@ -635,19 +635,18 @@ def test_replay_proves_that_the_maps_are_the_same(answer, call, here) -> None:
     assert (code, out, err) == (2, "", "other.png is not the picture of this recipe: give it bus.png.\n")
 
 
-def test_a_batch_says_how_many_maps_are_proved_and_which_method_shows_most(call) -> None:
-    how = ("batch", "bus.png", "--model", "demo-cls-s", "--workers", "1", "--prove", "--matrix", "1")
+def test_a_batch_says_how_many_maps_are_proved(call) -> None:
+    how = ("batch", "bus.png", "--model", "demo-cls-s", "--workers", "1", "--prove")
     out = call(*how)[1]
-    assert " of 1 maps are supported." in out and "methods.csv" in out.splitlines()[-1]
-    assert re.search(r"(?m)^Over 1 picture .*\.$", out) and re.search(r"(?m)^ ?method +layer +advantage", out)
+    assert " of 1 maps are supported." in out
     said = json.loads(call(*how, "--json")[1])
     assert said["proved"] == 1 and said["supported"] in (0, 1)
     page = Path("explained/bus/report.html").read_text("utf-8")
     (verdict,) = table.read(Path("explained/bus"))["verdict"]
     assert (verdict == "supported") == said["supported"]
-    assert "Which method and layer?" in page and ("Maps not to trust" in page) == (verdict == "not supported")
-    assert said["best"] is None or f"<td>{said['best']['layer']}</td>" in page
-    assert call("batch", "bus.png", "--prove", "--matrix", "-1")[0] == 2
+    assert ("Maps not to trust" in page) == (verdict == "not supported")
+    code, _, err = call("batch", "bus.png", "--prove", "--matrix", "1")
+    assert code == 2 and "once for each --method" in err
 
 
 def test_batch_goes_on_where_it_was_and_names_what_it_could_not_use(call) -> None:
@@ -665,6 +664,18 @@ def test_batch_goes_on_where_it_was_and_names_what_it_could_not_use(call) -> Non
     out = call("batch", "photos", "--workers", "1")[1]
     words = "Nothing new: 2 explained earlier, 1 unreadable; add --restart to explain again."
     assert out.splitlines()[0] == words
+
+
+def test_batch_saves_unsure_answers_in_the_history(call, monkeypatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", "kept")
+    how = ("batch", "scene.png", "--model", "demo-cls-s", "--workers", "1", "--restart", "--out", "run")
+    code, out, _ = call(*how, "--save-below", "1")
+    assert code == 0 and "1 unsure answer below 100 % in the history." in out.replace("\N{NO-BREAK SPACE}", " ")
+    assert "scene.png" in call("history", "list", "--tag", "unsure")[1]
+    assert "unsure" not in call(*how)[1]
+    monkeypatch.setenv("SIGHTGLASS_SAVE_BELOW", "0.01")
+    assert "0 unsure answers" in call(*how)[1]
+    assert "leave --engine ray out" in call(*how, "--save-below", "0.5", "--engine", "ray")[2]
 
 
 def test_batch_continues_a_run_as_it_was_begun_from_any_folder(call, monkeypatch) -> None:

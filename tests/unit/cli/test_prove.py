@@ -15,7 +15,6 @@ from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.replaying import replay, replay_proof
 from sightglass.export import embedded_recipe
-from sightglass.export.proof import files as proof_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,14 +90,3 @@ def test_what_cannot_be_proved_is_one_sentence(
     assert main(["prove", str(bus), "--out", str(tmp_path), *given]) == 2
     assert sentence in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
-
-
-def test_a_recipe_without_a_proof_has_none_to_make_again(bus: Path) -> None:
-    explanation = Explainer()(bus, top_k=1)
-    former = {name: value for name, value in explanation.recipe.model_dump(mode="json").items() if name != "prove"}
-    recipe = type(explanation.recipe).model_validate(former)
-    assert recipe.prove is None and replay_proof(recipe, explanation) is None
-    proof = explanation.prove(steps=2, fillings=("mean",))
-    assert proof_files.recipe(explanation, 0, proof).model_dump(exclude={"prove"}) == recipe.model_dump(
-        exclude={"prove"}
-    )

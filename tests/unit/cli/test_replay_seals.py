@@ -11,8 +11,6 @@ from sightglass.cli import main
 from sightglass.explain import Explainer
 from sightglass.explain.faithfulness import scramble
 from sightglass.explain.proof import seal
-from sightglass.explain.recipe import Recipe, SavedSeal
-from sightglass.explain.replaying import is_same_seal, replay, replay_seals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,18 +34,6 @@ def forget() -> None:
     scramble._CACHE.clear()
 
 
-def test_a_recipe_makes_its_seal_again_bit_for_bit(saved: tuple[Path, Seal], scene: Path) -> None:
-    folder, first = saved
-    recipe = Recipe.model_validate_json((folder / "recipe.json").read_text("utf-8"))
-    assert recipe.seals == (SavedSeal.of(1, first),)
-    forget()
-    again = replay_seals(recipe, replay(recipe, scene))
-    assert list(again) == [1]
-    assert again[1].summary() == first.summary()
-    assert is_same_seal(recipe.seals[0], again[1])
-    assert not is_same_seal(recipe.seals[0], None)
-
-
 def test_replay_says_whether_it_is_the_same(
     saved: tuple[Path, Seal], scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,14 +54,3 @@ def test_replay_says_whether_it_is_the_same(
     assert answer["seals"][1]["target"] == first.label
     assert main(["replay", str(other), "--picture", str(scene)]) == 1
     assert "The seal differs from the saved one." in capsys.readouterr().out
-
-
-def test_a_recipe_without_a_seal_makes_none(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    forget()
-    made = Explainer("demo-cls-s")(scene, top_k=1)
-    (tmp_path / "recipe.json").write_text(made.recipe.model_dump_json(), "utf-8")
-    assert main(["replay", str(tmp_path / "recipe.json"), "--picture", str(scene), "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert "same_seals" not in answer
-    assert answer["seals"] == [None]
-    assert made.known_seal() is None

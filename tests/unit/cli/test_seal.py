@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sightglass.cli import main
-from sightglass.cli.pictures import Series
 from sightglass.explain import Explainer
 from sightglass.explain.faithfulness import seal
-from sightglass.explain.phrases import plain_text
-from sightglass.explain.picture.image import load_bundled, to_png
 from sightglass.explain.proof.seal import Seal, SealMark, forget
 
 if TYPE_CHECKING:
@@ -63,19 +60,6 @@ def sealed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 LINE = "✗ depends on the model: no · ✓ matters to the answer: yes · ? holds still: cannot be told"
 
 
-def test_the_report_has_the_seal_that_the_library_makes(call: Callable[..., tuple[int, str]], scene: Path) -> None:
-    code, out = call("image", "scene.png", "--model", "demo-cls-s", "--top-k", "2", "--seal")
-    made = Explainer("demo-cls-s")(scene, top_k=2)
-    lines = out.splitlines()
-    for index in range(2):
-        found = made.known_seal(index)
-        assert code == 0 and found is not None
-        at = lines.index(f"{found.label}: {found.line}")
-        others = [plain_text(mark.sentence) for mark in found.marks if mark.answer != "yes"]
-        assert lines[at + 1 : at + 1 + len(others)] == others
-        assert not any(plain_text(mark.sentence) in lines for mark in found.marks if mark.answer == "yes")
-
-
 def test_every_map_of_every_picture_is_sealed_and_none_without_it(
     call: Callable[..., tuple[int, str]], sealed: list[str], tmp_path: Path, scene: Path
 ) -> None:
@@ -86,23 +70,6 @@ def test_every_map_of_every_picture_is_sealed_and_none_without_it(
     assert sealed == labels * 2
     assert out.count(LINE) == 4
     assert out.count("It shows the box.") >= 4 and out.count("Nobody knows.") == 4 and "It matters." not in out
-
-
-def test_it_is_known_before_the_summary_is_made(
-    call: Callable[..., tuple[int, str]], sealed: list[str], tmp_path: Path
-) -> None:
-    how = ("detect", "scene.png", "--model", "demo-s", "--topk", "1", "--json")
-    before = json.loads(call(*how)[1])["results"][0]["headline"]
-    after = json.loads(call(*how, "--seal")[1])["results"][0]["headline"]
-    assert "This map shows the box, not what the model learnt." in after and after != before
-    assert json.loads((tmp_path / "explained/scene/analysis_summary.json").read_text())["headline"] == after
-    assert len(sealed) == 1
-
-
-def test_a_box_of_choice_is_sealed(call: Callable[..., tuple[int, str]], sealed: list[str]) -> None:
-    out = call("detect", "scene.png", "--model", "demo-s", "--box", "2", "--seal")[1]
-    (label,) = sealed
-    assert f"{label}: {LINE}" in out.splitlines()
 
 
 def test_each_class_has_its_seal_in_its_own_file(
@@ -125,20 +92,6 @@ def test_a_comparison_seals_the_map_of_each_model_that_is_compared(
     assert code == 0 and len(sealed) == 2 == out.count(LINE)
     for name, label in zip(("demo-cls-s", "demo-cls-m"), sealed, strict=True):
         assert f"{name}, {label}: {LINE}" in out.splitlines() or f"{name[-1]}, {label}: {LINE}" in out.splitlines()
-
-
-def test_the_bar_goes_on_from_the_map_to_its_tests(scene: Path, sealed: list[str], tmp_path: Path) -> None:
-    from sightglass.cli.console import Console
-    from sightglass.explain.picture.image import Image
-    from sightglass.explain.rendering.style import FILE_STYLE
-
-    heard: list[float] = []
-    explainer = Explainer("demo-cls-s")
-    series = Series(Console(), explainer, [str(scene)], {"top_k": 2}, tmp_path, FILE_STYLE, True)
-    series._explain_and_seal(
-        Image.open(scene), {"method": "occlusion", "masks": 16}, lambda share, _: heard.append(share)
-    )
-    assert heard == sorted(heard) and heard[0] >= 0 and heard[-1] <= 1
 
 
 def test_ctrl_c_within_a_seal_writes_nothing_of_the_picture(
@@ -166,24 +119,3 @@ def test_a_batch_adds_the_tests_to_its_table_also_after_a_run_without(
     assert found == {"seal": "1", "seal_model": "no", "seal_answer": "yes", "seal_still": "cannot be told"}
     page = (tmp_path / "explained/scene/report.html").read_text("utf-8")
     assert "Maps that fail a test" in page and "does not depend on the model" in page
-
-
-def test_two_pictures_are_sealed_and_a_folder_of_queries_is_not(call: Callable[..., tuple[int, str]]) -> None:
-    Path("other.png").write_bytes(to_png(load_bundled("scene 1").pixels))
-    words = ("similarity", "scene.png", "other.png", "--model", "demo-cls-s", "--out", "out")
-    assert call(*words, "--json")[0] == 0 and json.loads(Path("out/similarity.json").read_text())["seal"] is None
-    code, said = call(*words, "--seal")
-    made = json.loads(Path("out/similarity.json").read_text())["seal"]
-    assert code == 0 and [mark["question"] for mark in made["marks"]] == ["model", "answer", "still"]
-    assert f"{made['target']}: " in said and all(
-        plain_text(mark["sentence"]) in said for mark in made["marks"] if mark["answer"] != "yes"
-    )
-    forget()
-    # The pictures of a gallery whose maps are drawn are sealed one by one.
-    code, said = call(
-        "similarity", "scene.png", "--gallery", "out", "--model", "demo-cls-s", "--seal", "--top", "1", "--json"
-    )
-    answer = json.loads(said)
-    assert code == 0 and answer["top"][0]["seal"]["target"] == "scene.png"
-    code, said = call("similarity", "out", "--gallery", "out", "--model", "demo-cls-s", "--seal")
-    assert code == 2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +12,14 @@ import torch
 
 from sightglass.common.files.packing import unpack_data
 from sightglass.components.proof import payload
-from sightglass.components.session.jobs import proof_job
-from sightglass.components.views import exports
 from sightglass.explain import Explainer
-from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.phrases import NBSP
-from sightglass.explain.proof import words
+from sightglass.explain.proof import measures
+from sightglass.explain.proof.controls import ranking
 from sightglass.explain.proof.curves import Curve, Trace
 from sightglass.explain.proof.measures import without_hidden
 from sightglass.explain.proof.proof import CONTROLS, Proof
-from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.proof.support import SHARES, Effect, Support
 from sightglass.export.proof import report as proof_report
 from sightglass.export.proof import view as proof_view
@@ -32,7 +27,6 @@ from sightglass.export.proof import view as proof_view
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sightglass.components.saving import Files
     from sightglass.explain.explanation import Explanation
 
 
@@ -117,7 +111,7 @@ def test_measures_that_do_not_agree_with_known_causes_are_shown_only_when_asked_
     assert [row[0] for row in found["table"]] == ["this map", CONTROLS["random"]]
     assert [row[0] for row in found["every_row"]] == ["this map", CONTROLS["random"], CONTROLS["runner-up"]]
     assert "is 0.30" in found["every_line"] and "is 0.30" not in found["line"]
-    assert words.lines(made) == words.lines(made, every=True)[:2]
+    assert measures.lines(made) == measures.lines(made, every=True)[:2]
     # A report's rows name the curves of its chart, so they stay, without the difference.
     numbers = {row.line.name: row.numbers for row in proof_report.rows_of(made)}
     assert numbers["runner-up"][2:] == ("", "") and "" not in numbers["random"]
@@ -126,9 +120,9 @@ def test_measures_that_do_not_agree_with_known_causes_are_shown_only_when_asked_
     found = payload.curves(made, detects=False, of="x", whole=True)
     assert [row[0] for row in found["table"]] == ["this map", CONTROLS["runner-up"]]
     assert found["line"].startswith("Nothing less than the whole picture keeps") and "Hiding" not in found["line"]
-    assert len(words.lines(made)) == 1 and len(words.lines(made, every=True)) == 3
+    assert len(measures.lines(made)) == 1 and len(measures.lines(made, every=True)) == 3
     monkeypatch.setattr("sightglass.explain.proof.measures.SHOWN", frozenset())
-    assert (proof_view.shares(made, detects=False), words.lines(made)) == ("", [])
+    assert (proof_view.shares(made, detects=False), measures.lines(made)) == ("", [])
     answer = without_hidden(made.summary())
     assert answer["differences"] == {} and answer["sufficiency"] is None is answer["runner_up_ssim"]
     assert answer["left_out"] == ["random", "runner-up", "sufficiency", "necessity", "similarity"]
@@ -193,25 +187,6 @@ def test_nothing_is_concluded_before_the_verdict_is_there():
 def test_sufficiency_and_necessity_in_plain_words(hidden, kept, part, detects, expected):
     found = proof_view.shares(proof(curve("map", hidden, kept), part=part), detects=detects)
     assert found == expected.replace(" %", f"{NBSP}%")
-
-
-def test_archives_of_a_page_have_the_proofs_of_its_maps(bus, monkeypatch):
-    made = [Explainer(model)(bus, top_k=2) for model in ("demo-cls-s", "demo-cls-m")]
-    compared = Comparison(tuple(made), ("s", "m"), (Timing(1, 1, 1),) * 2)
-
-    def names(row: Files) -> set[str]:
-        make = next(make for label, _, make in row.files if label == "All files, .zip")
-        return {name for name in zipfile.ZipFile(io.BytesIO(make())).namelist() if "proof" in name}
-
-    bare = exports.of_classes(made[0], {})[0], exports.of_models(compared, {})[0]
-    assert [names(row) for row in bare] == [set(), set()] and not any("proof" in row.about for row in bare)
-    found = proof(curve("map", *[trace(0.8, 0.1, 0.0)] * 2), curve("random", *[trace(0.8, 0.3, 0.0)] * 2))
-    # The session has proved the first map of the first one.
-    carrying = {id(made[0]): replace(made[0], proofs={0: found})}
-    monkeypatch.setattr(proof_job, "carrying", lambda one: carrying.get(id(one), one))
-    classes, models = exports.of_classes(made[0], {})[0], exports.of_models(compared, {})[0]
-    assert names(classes) == {"proof.json", "proof.png"} and ", the proofs" in classes.about
-    assert names(models) == {"demo-cls-s_proof.json", "demo-cls-s_proof.png"} and ", their proofs" in models.about
 
 
 def test_a_map_with_nothing_to_prove_says_why(explained):

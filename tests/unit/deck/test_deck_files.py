@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -15,30 +13,25 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import packaged
-from sightglass.deck import Panel, Scene, SceneView, payload, pdf_file, scenes
+from sightglass.deck import Panel, Scene, SceneView, payload, scenes
 from sightglass.deck.html_file import deck_html
 from sightglass.deck.pdf_file import deck_pdf
 from sightglass.deck.pptx_file import deck_pptx
-from sightglass.deck.slide.box_labels import box_labels
-from sightglass.deck.slide.drawing import picture_of, under_map
+from sightglass.deck.slide.drawing import picture_of
 from sightglass.deck.slide.footer import LETTERS, Footer
 from sightglass.deck.slide.heat_layer import heat_layer
 from sightglass.deck.slide.items import Bars, Key, PageRect, Sight, Text
-from sightglass.deck.slide.layout import HEIGHT, SHARE, WIDTH, alone, pages
-from sightglass.deck.slide.layout import TITLE as TITLE_SIZE
-from sightglass.deck.slide.text_fit import break_lines, height_of
+from sightglass.deck.slide.layout import HEIGHT, SHARE, WIDTH, pages
+from sightglass.deck.slide.panels import box_labels
+from sightglass.deck.slide.text_fit import height_of
 from sightglass.deck.slide.themes import DARK, FONT, LIGHT, TAG_GROUNDS, THEMES, Theme
-from sightglass.explain.proof.seal import SHAPES
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from tests.unit.deck.deck_scenes import SEAL, SHORT, SIZE, TITLE, deck, panel, picture, spot
-from tests.waits import patience
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
-OFFICE = shutil.which("soffice")
 SCENES = deck()
 CYCLE = ["words", "picture", "proof", "boxes", "models", "models' proof", "story", "clip"]
 """The pages of the deck."""
@@ -167,23 +160,6 @@ def test_pictures_fill_more_than_half_of_a_slide(count: int, size: tuple[int, in
     assert pages(shown(count, size, proof=None))[0].share() >= SHARE
 
 
-@pytest.mark.parametrize("count", [2, 3, 4, 5])
-@pytest.mark.parametrize(
-    "size", [(1920, 1080), (240, 160), (4, 3), (200, 180), (200, 200), (180, 200), (3, 4), (9, 16)]
-)
-def test_models_and_their_difference_fill_more_than_half_of_a_slide(count: int, size: tuple[int, int]):
-    scene = with_difference(shown(count, size, proof=None), size)
-    assert pages(scene)[0].share() >= SHARE
-
-
-@pytest.mark.parametrize("count", range(3, 9))
-def test_a_gallery_of_squares_fills_more_than_half_of_a_slide(count: int):
-    tile = replace(panel(), picture=picture(), size=(200, 200))
-    numbers = (("75", "right"), ("25", "wrong"), ("3", "unsure: below 50 %"))
-    scene = replace(shown(1, (200, 200), proof=None), kind="row", panels=(tile,) * count, numbers=numbers)
-    assert pages(scene)[0].share() >= SHARE
-
-
 def with_difference(scene: Scene, size: tuple[int, int], **more: Any) -> Scene:
     """The scene with a difference of its maps as its last picture."""
     last = Panel("Difference", picture=picture(), size=size, **more)
@@ -198,15 +174,6 @@ def test_the_edges_of_a_map_in_a_picture_fade_towards_the_ground():
         assert np.abs(faded - theme.ground).max() < 0.34 * 255 + 8 and np.ptp(faded, axis=-1).max() < 8
         assert np.abs(file - own)[:, 64:176].max() < 8, "what the model saw is as it was"
     assert any(item.words == "Faded edges: not seen." for item in pages(scene)[0].items if isinstance(item, Text))
-
-
-def test_headlines_have_one_size_and_at_most_two_lines():
-    for title in ("Short", "A headline of a usual length, as pages propose them", "A very long title " * 6):
-        (found,) = (
-            item for item in pages(replace(SCENES[1], title=title))[0].items if getattr(item, "name", "") == "Title"
-        )
-        assert found.size == TITLE_SIZE
-        assert len(break_lines(found.words, found.place.width, found.size, bold=True)) <= 2
 
 
 def test_colours_of_a_map_and_faded_edges_are_explained():
@@ -268,40 +235,6 @@ def test_letters_are_of_one_font_that_every_system_has(opened: Any):
     assert b"Arial" in deck_html(SCENES[:1], TITLE)
 
 
-def test_pictures_of_their_own_stand_beside_each_other():
-    own = [Panel(name, picture=picture(), size=SIZE) for name in ("Before", "Covered", "After")]
-    row = Scene("row", "Covered", "It falls.", "", picture(), SIZE, tuple(own), bars=(("Before", 0.6), ("After", 0.2)))
-    (page,) = pages(row)
-    assert [item.words for item in page.items if getattr(item, "name", "").startswith("Caption")] == [
-        "Before",
-        "Covered",
-        "After",
-    ]
-    rows = [item.answers for item in page.items if isinstance(item, Bars)]
-    assert [one for part in rows for one in part] == [("Before", 0.6), ("After", 0.2)]
-    assert not alone(row)
-    assert len(re.findall(rb"/Subtype /Image", deck_pdf([row], TITLE))) >= 1
-
-
-def test_the_fonts_of_a_pdf_have_the_shapes_of_a_seal():
-    from fontTools.ttLib import TTFont
-
-    known = TTFont(packaged.font("DejaVuSans")).getBestCmap()
-    assert {ord(letter) for letter in "".join(SHAPES.values()) + "·"} <= set(known)
-
-
-def test_a_pdf_has_the_words_of_a_seal(monkeypatch: pytest.MonkeyPatch):
-    written, write = list[str](), pdf_file._text
-
-    def note(page: Any, scene: Scene, item: Text) -> None:
-        written.append(item.words)
-        write(page, scene, item)
-
-    monkeypatch.setattr(pdf_file, "_text", note)
-    deck_pdf(SCENES, TITLE)
-    assert sum(f"Seal: {SHORT}" in words for words in written) == 5
-
-
 def test_notes_have_what_the_speaker_wrote_and_what_made_the_slide(opened: Any):
     text = opened.slides[1].notes_slide.notes_text_frame.text
     assert text.startswith("Cropped.")
@@ -316,27 +249,6 @@ def test_a_clip_is_a_movie_with_its_first_frame(opened: Any):
     assert movie.media_type is not None
     parts = [part.blob for part in opened.part.package.iter_parts() if part.partname.endswith(".mp4")]
     assert parts == [SCENES[5].clip]
-
-
-@pytest.mark.skipif(OFFICE is None, reason="needs LibreOffice (soffice)")
-def test_an_office_draws_the_layer_over_the_picture(tmp_path: Path):
-    def drawn(scene: Scene) -> np.ndarray:
-        file = tmp_path / "deck.pptx"
-        file.write_bytes(deck_pptx([scene], TITLE))
-        command = [OFFICE, f"-env:UserInstallation=file://{tmp_path}/profile", "--headless", "--convert-to", "png"]
-        subprocess.run([*command, "--outdir", tmp_path, file], check=True, capture_output=True, timeout=patience(120))
-        return np.asarray(Pillow.open(tmp_path / "deck.png").convert("RGB")).astype(int)
-
-    pixels = drawn(replace(SCENES[1], proof=None))
-    height, width = pixels.shape[:2]
-    assert width / height == pytest.approx(16 / 9, rel=0.01)
-    assert (pixels[-3, -3] < 40).all()
-    *_, sight = (item for item in pages(replace(SCENES[1], proof=None))[0].items if isinstance(item, Sight))
-    place = sight.place
-    x, y = (place.left + place.width / 2) / WIDTH * width, (place.top + place.height / 2) / HEIGHT * height
-    red, green, blue = pixels[int(y), int(x)]
-    assert red > 200 and green > 180 and blue < 190  # inferno's pale yellow, nearly opaque, over grey
-    assert abs(pixels[int(y - 0.45 * place.height / HEIGHT * height), int(x) + 4] - 110).max() < 30
 
 
 @pytest.mark.parametrize("mode", ["overlay", "map", "spotlight", "contour"])
@@ -386,14 +298,6 @@ def test_a_pdf_has_the_same_pages_in_widescreen():
         for item in page.items
     )
     assert 0 < len(re.findall(rb"/Subtype /Image", data)) <= sights
-
-
-def test_the_picture_of_a_page_is_under_the_map_that_the_slide_begins_with():
-    first = SCENES[1].panels[0].maps[0]
-    plain, hot = (np.asarray(under_map(SCENES[1].picture, one, SCENES[1])).astype(int) for one in (None, first))
-    middle = hot[SIZE[1] // 2, SIZE[0] // 2]
-    assert middle[0] > 200 and middle[1] > 180
-    assert np.abs(hot[5, 40] - plain[5, 40]).max() < 12
 
 
 @pytest.mark.parametrize("write", [deck_html, deck_pptx, deck_pdf])

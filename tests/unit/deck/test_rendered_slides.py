@@ -115,10 +115,6 @@ def test_a_slide_of_a_page_is_laid_out_for_a_room(scenes: dict[str, Scene], name
         assert sum(type(item).__name__ in ("Bars", "Curves") for item in page.items) <= 1 or name == "whatif"
 
 
-def test_the_sentence_of_two_maps_says_of_which_it_is(scenes: dict[str, Scene]) -> None:
-    assert scenes["whatif"].sentence.startswith("After: the evidence for minibus is strongest ")
-
-
 @pytest.fixture(scope="module")
 def drawn(scenes: dict[str, Scene], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A deck of all slides as PDF files, written by us and by an office from PPTX, and a picture of each page."""

@@ -17,7 +17,6 @@ from sightglass.deck import Panel, Scene, SceneMap, SceneProof, SceneView, makin
 from sightglass.deck.scene import MAX_SEAL, MAX_SIDE
 from sightglass.explain import Explainer, Image
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.proof.seal import QUESTIONS, Seal, SealMark, forget, remember
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,18 +80,6 @@ def test_a_stranger_s_seal_is_one_short_line() -> None:
     maps[0]["seal"] = "x" * (MAX_SEAL + 1)
     with pytest.raises(Problem):
         scenes(pack_data(head, blobs))
-
-
-def test_a_scene_has_the_seals_that_its_maps_have(cropped: Explanation) -> None:
-    forget()
-    assert making.panel(cropped).maps[0].seal == ""
-    everything = Seal("", tuple(SealMark(question, "cannot be told", "") for question in QUESTIONS))
-    remember(cropped.seal_key(1), everything)
-    maps = making.panel(cropped).maps
-    assert [(one.seal, one.seal_short) for one in maps[:2]] == [("", ""), (everything.line, everything.short)]
-    # The longest that there is takes no more than a deck takes.
-    assert len(everything.line) <= MAX_SEAL
-    forget()
 
 
 def test_a_scene_holds_what_its_explanation_shows(cropped: Explanation) -> None:

@@ -58,13 +58,6 @@ def test_a_map_beyond_those_of_a_panel_is_among_them(bus: Path) -> None:
     assert made.panels[0].maps[-1].label == found.heatmaps[MAX_MAPS + 1].target.label
 
 
-def test_every_map_has_a_sentence_of_its_own(bus_explained: Explanation) -> None:
-    (panel,) = scenes(payload([views.of_map(bus_explained, 1)]))[0].panels
-    for one, found in zip(panel.maps, bus_explained.statistics, strict=True):
-        assert f"The evidence for {one.label} is strongest " in one.sentence
-        assert percent(found.half_heat_area) in one.sentence
-
-
 def test_classes_are_panels_with_their_own_map_alone(bus_explained: Explanation) -> None:
     every, two = views.of_classes(bus_explained), views.of_classes(bus_explained, (2, 0), {"mode": "map"})
     labels = [one.target.label for one in bus_explained.heatmaps]

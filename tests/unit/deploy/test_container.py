@@ -145,25 +145,12 @@ def test_the_start_script_puts_all_that_is_written_into_the_volume(tmp_path: Pat
     done = _start("settings", "--json", DATA=str(data), MODELS=str(models), **own)
     assert done.returncode == 0, done.stderr
     value = {row["name"]: row["value"] for row in json.loads(done.stdout)["settings"]}
-    for name in ("HISTORY", "MONITOR", "BATCHES"):
+    for name in ("HISTORY", "BATCHES"):
         assert value[f"SIGHTGLASS_{name}"] == str(data / name.lower())
     assert value["SIGHTGLASS_WEIGHTS"] == str(models)
     assert value["SIGHTGLASS_MODELS"] == str(models / "models.toml")
     assert value["SIGHTGLASS_HEATMAPS"] == "/elsewhere"
     assert (data / "tmp").is_dir()
-
-
-def test_people_added_beside_a_running_server_are_on_its_list(tmp_path: Path) -> None:
-    """As `docker compose exec dashboard python -m sightglass users add` does it, without the start script."""
-    done = _start("users", "add", "anna", "--no-password", DATA=str(tmp_path), MODELS=str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert str(tmp_path / "sightglass/access") in done.stdout
-    image = dict(one.split("=") for word, rest in instructions() if word == "ENV" for one in rest.split())
-    in_image = {"PATH": os.environ["PATH"], "XDG_DATA_HOME": image["XDG_DATA_HOME"].replace("/data", str(tmp_path))}
-    beside = subprocess.run(
-        [sys.executable, "-m", "explain", "users", "list"], cwd=ROOT, env=in_image, capture_output=True, text=True
-    )
-    assert "anna" in beside.stdout, beside.stderr
 
 
 def test_a_model_added_by_the_start_script_is_one_of_the_server_s(tmp_path: Path) -> None:

@@ -84,23 +84,22 @@ def test_the_sandbox_is_one(root: Path) -> None:
 def test_the_start_script_serves_maps_and_saves_files_in_the_volume_and_nowhere_else(root: Path, bus: Path) -> None:
     before, data = _files(root), root.parent / "data"
     port = free_port()
-    access = {"SIGHTGLASS_API_KEY": KEY, "SIGHTGLASS_PASSWORD": "a-password-of-the-test"}
-    environment = _environment(PORT=str(port), SIGHTGLASS_LOG="json", **access)
+    environment = _environment(PORT=str(port), SIGHTGLASS_LOG="json", SIGHTGLASS_TOKEN=KEY)
     command = _inside(root, "/app/scripts/start")
     address = f"http://127.0.0.1:{port}"
     with (root.parent / "log").open("w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         _wait_until_healthy(root, environment, server)
-        # Opened to the network it asks who it is, and a key lets in.
-        assert b"assword" in got(address, Accept="text/html")[2]
+        # Opened to the network it asks for the token.
+        assert b'name="token"' in got(address, Accept="text/html")[2]
         assert b"<title>" in got(address, Accept="text/html", X_API_Key=KEY)[2]
-        body, kind = form(bus, monitor="true")
+        body, kind = form(bus, save_below="1")
         status, _, answer = got(f"{address}/api/explain", body, Content_Type=kind, X_API_Key=KEY)
         said = (root.parent / "log").read_text("utf-8")
         assert status == 200, (answer, said)
         assert json.loads(answer)["heatmaps"]
-        assert json.loads(answer)["monitor"]["logged"] is not None
+        assert json.loads(answer)["saved"] is not None
         server.send_signal(signal.SIGTERM)
         assert server.wait(15) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
     finally:
@@ -113,7 +112,7 @@ def test_the_start_script_serves_maps_and_saves_files_in_the_volume_and_nowhere_
     assert done.returncode == 0, done.stderr
     written = _files(data)
     assert Path("explained/bus_original.jpg") in written or any(path.parts[0] == "explained" for path in written)
-    assert any(path.parts[0] == "monitor" for path in written), written
+    assert any(path.parts[0] == "history" for path in written), written
     assert {path.stat().st_uid for path in data.rglob("*")} == {USER}
     assert _files(root) == before
 

@@ -12,15 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.comparison.detections import find_missed, side
+from sightglass.explain.comparison.detections import find_missed
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import Explanation, explain
-from sightglass.explain.findings.diagnosis import nothing_found
 from sightglass.explain.maps import boxes
-from sightglass.explain.maps.boxes import coverage, same_object
+from sightglass.explain.maps.boxes import coverage
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image
@@ -153,35 +152,6 @@ def test_of_a_class_that_was_asked_for_the_surest_candidate_is_named_however_sma
     assert "A kite at 15 % is the strongest" in said.words.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def test_in_its_own_model_an_object_is_itself_and_no_other_that_lies_like_it() -> None:
-    made = explained()
-    covered = made.candidate(anchor(2, 3), "cat")
-    assert covered.reason.kind == "suppressed"
-    own = side(made, covered.candidate)
-    assert own.prediction == covered.candidate and own.missing is not None
-    assert own.explanation.heatmaps[0].target.anchors == (anchor(2, 3),)
-    shown = side(made, made.predictions[1])
-    assert shown.prediction == made.predictions[1] and shown.missing is None
-    # Of another model the same number is another candidate.
-    elsewhere = side(made, replace(covered.candidate, score=0.3))
-    assert elsewhere.prediction == made.predictions[0]
-    with pytest.raises(ModelProblem, match="There is no candidate 64: the model has 64 here"):
-        made.candidate(64, "cat")
-
-
-def test_more_boxes_than_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sightglass.models.adapters.detector.MAX_BOXES", 1)
-    found = explained().missing((88, 88, 88, 88))
-    assert found is not None
-    assert found.reason.kind == "beyond"
-
-
-def test_where_nothing_is_there_is_no_candidate() -> None:
-    detector = Written()
-    detector.boxes[:] = 0
-    assert explained(detector).missing((100, 100, 100, 100)) is None
-
-
 def test_a_missing_box_has_a_map_and_a_recipe() -> None:
     made = explained(per="detection")
     found = made.missing((24, 104, 24, 104))
@@ -194,18 +164,6 @@ def test_a_missing_box_has_a_map_and_a_recipe() -> None:
 
 
 # Targets.
-
-
-def test_a_map_for_each_box_and_their_even_sum_for_the_class() -> None:
-    alone = explained(per="detection", iou=0.95)
-    assert [h.target.anchors for h in alone.heatmaps] == [(anchor(2, 2),), (anchor(2, 3),), (anchor(5, 5),)]
-    whole = alone.with_options(per="class")
-    first, second = (heatmap.raw[0] for heatmap in alone.heatmaps[:2])
-    level = (first.max() + second.max()) / 2
-    expected = first * level / first.max() + second * level / second.max()
-    np.testing.assert_allclose(expected, whole.heatmaps[0].raw[0], atol=1e-7)
-    assert alone.with_targets(2).heatmaps[0].target.label == "dog"
-    assert [h.target.label for h in alone.with_targets("cat").heatmaps] == ["cat", "cat"]
 
 
 def test_the_whole_picture_sums_the_strongest_candidates() -> None:
@@ -352,36 +310,6 @@ def test_maps_kept_to_their_boxes() -> None:
     assert shown.box_numbers(0) == made.box_numbers(0), "a number changed with what is shown"
     assert shown.statistics[0] == made.statistics[0]
     np.testing.assert_array_equal(confine(heatmap, own, "each").raw[0], heatmap.raw[0])
-
-
-def test_layers_kept_apart() -> None:
-    made = explained(per="detection", layers=("stem", "neck"))
-    apart = made.by_layer(0)
-    assert [one.layers for one in apart] == [("stem",), ("neck",)]
-    for one, path in zip(apart, ("stem", "neck"), strict=True):
-        (alone, _) = explained(per="detection", layers=(path,)).heatmaps
-        np.testing.assert_allclose(one.at_input, alone.at_input, atol=1e-5)
-
-
-def test_the_same_object_in_another_model_s_answers() -> None:
-    wanted = Prediction("cat", 0, 0.9, (0, 0, 10, 10))
-    others = [
-        Prediction("dog", 1, 0.9, (0, 0, 10, 10)),
-        Prediction("cat", 0, 0.5, (1, 0, 11, 10)),
-        Prediction("cat", 0, 0.9, (8, 0, 18, 10)),
-    ]
-    assert same_object(wanted, others) == 1
-    assert same_object(wanted, others[:1]) == 0
-    assert same_object(wanted, others[2:]) is None
-
-
-def test_nothing_is_said_of_boxes_that_a_filter_hides() -> None:
-    made = explained(classes=("kite",))
-    assert not made.predictions
-    words = nothing_found(made).replace("\N{NO-BREAK SPACE}", " ")
-    assert words == "No kite above 25 %; the best candidate was kite at 15 %."
-    low = explained(confidence=0.95)
-    assert nothing_found(low).endswith("the best candidate was cat at 90\N{NO-BREAK SPACE}%. Try a lower threshold.")
 
 
 def test_detectors_agree_when_they_found_the_same_in_another_order() -> None:

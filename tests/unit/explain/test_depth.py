@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +10,11 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.findings.numbers import describe_number, read_place
-from sightglass.explain.rendering.depth import UNSEEN, draw_numbers
+from sightglass.explain.rendering.segments import UNSEEN, draw_numbers
 from sightglass.models.adapter import PlaceTarget
 from sightglass.models.inspect import inspect_model
 from tests.late import late
@@ -26,18 +24,6 @@ if TYPE_CHECKING:
 
 transformers = late("transformers")
 PICTURE = np.random.default_rng(5).integers(0, 255, (80, 120, 3), np.uint8)
-NET = """
-from torch import nn
-
-class Depth(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU())
-        self.last = nn.Conv2d(8, 1, 1)
-
-    def forward(self, x):
-        return self.last(self.body(x))
-"""
 OUTPUTS = [{"name": "depth", "unit": "m", "range": (0, 10)}]
 
 
@@ -116,31 +102,6 @@ def test_the_gradient_is_the_finite_difference(explainer: Explainer) -> None:
 def test_what_is_wrong_with_a_place_is_said(explainer: Explainer, given: dict[str, Any], words: str) -> None:
     with pytest.raises(ModelProblem, match=words):
         explainer(PICTURE, **given)
-
-
-def test_it_is_sealed_as_a_number(explainer: Explainer) -> None:
-    marks = {mark.question: mark for mark in explainer(PICTURE, at=(20, 30, 60, 50)).seal().marks}
-    assert marks["still"].sentence.startswith("Under 8 small changes depth is ")
-    assert marks["answer"].answer == "cannot be told"
-
-
-def test_the_command_line_explains_a_place_and_replays_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "net.py").write_text(NET)
-    (tmp_path / "models.toml").write_text(
-        f'[model.depth]\nloader = "custom"\narch = "{tmp_path / "net.py"}:Depth"\ntask = "regress"\n'
-        'weights = { random = 3, preprocessing = { size = 64 }, outputs = [{ name = "depth", unit = "m" }] }\n'
-    )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    monkeypatch.chdir(tmp_path)
-    Pillow.fromarray(PICTURE).save("room.png")
-    assert (
-        main([*["image", "room.png", "--model", "depth", "--at", "20,30", "--against", "100,60", "--out", "out"]]) == 0
-    )
-    assert "than at the other" in capsys.readouterr().out.replace("\n", " ")
-    assert json.loads((tmp_path / "out" / "recipe.json").read_text())["against"] == "100,60"
-    assert main([*["replay", "out/recipe.json", "--picture", "room.png"]]) == 0
 
 
 def folder_of(kind: str, path: Path) -> Path:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import io
 import itertools
 import json
-import os
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -106,29 +104,6 @@ def test_the_first_five_minutes(explainer: Explainer, bus: Path, tmp_path: Path)
     assert explainer.default_layers[0] in [layer.path for layer in explainer.layers]
 
 
-def test_every_door_gives_the_same_map(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
-    picture = Pillow.open(bus).convert("RGB").resize((300, 400))
-    path = tmp_path / "picture.png"
-    picture.save(path)
-    pixels = np.asarray(picture)
-    doors: list[Any] = [
-        path,
-        str(path),
-        path.read_bytes(),
-        io.BytesIO(path.read_bytes()),
-        picture,
-        pixels,
-        pixels.astype(np.float32) / 255,
-        torch.from_numpy(pixels.copy()).permute(2, 0, 1),
-        Image(pixels.copy()),
-    ]
-    first = explainer(doors[0], top_k=2)
-    assert first.heatmaps[0].values.any()
-    for door in doors[1:]:
-        EVIDENCE.clear()
-        same(explainer(door, top_k=2), first)
-
-
 def test_top_k_and_targets(explainer: Explainer, bus: Path) -> None:
     assert len(explainer(bus).heatmaps) == 5
     one = explainer(bus, targets="tabby cat" if "tabby cat" in explainer.labels else explainer.labels[281])
@@ -174,26 +149,6 @@ def test_own_maps_and_their_ends_are_the_maps_on_one_scale(explainer: Explainer,
         low, high = one.ends
         found = (low - lowest) / (highest - lowest) + one.content * (high - low) / (highest - lowest)
         np.testing.assert_allclose(found, wanted.content, atol=1e-5)
-
-
-def test_bars_do_not_set_the_ends(explainer: Explainer, bus: Path) -> None:
-    (heatmap,) = explainer(bus, top_k=1, preprocessing="letterbox").heatmaps
-    left, top, right, bottom = heatmap.geometry.content
-    cell = heatmap.geometry.input[1] // heatmap.raw[0].shape[1]
-    assert (left, top, right, bottom) != (0, 0, *heatmap.geometry.input[::-1])
-    # Next to a bar the map goes on as at the picture's last cell, not as in the bar.
-    part = np.s_[:, left + cell : right - cell]
-    low, high = heatmap.ends
-    found = (low + heatmap.at_input * (high - low))[part]
-    np.testing.assert_allclose(found, grown_raw(heatmap)[part], rtol=1e-5, atol=1e-5 * high)
-
-
-def test_tiny_raw_values_have_ends_too() -> None:
-    raw = torch.rand(1, 5, 5, generator=torch.Generator().manual_seed(0)) * 1e-6 + 1e-6
-    geometry = Geometry((20, 20), (20, 20), (1.0, 1.0), (0.0, 0.0))
-    (heatmap,) = heatmaps([raw], [Target(0, "")], method="gradcam", layers=("a",), geometry=geometry, scale="own")
-    low, high = heatmap.ends
-    np.testing.assert_allclose(low + heatmap.at_input * (high - low), grown_raw(heatmap), rtol=1e-5)
 
 
 def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus: Path) -> None:
@@ -326,14 +281,6 @@ def test_save_to_a_folder_that_is_a_file_is_one_sentence(explainer: Explainer, b
     assert (tmp_path / "notes.txt").read_text("utf-8") == "mine"
 
 
-def test_a_map_is_named_by_its_label(explainer: Explainer, bus: Path) -> None:
-    result = explainer(bus, top_k=2)
-    label = result.heatmaps[1].target.label
-    np.testing.assert_array_equal(result.overlay(label), result.overlay(1))
-    with pytest.raises(ModelProblem, match=f"There is no map of {label}s: did you mean {label}?"):
-        result.overlay(f"{label}s")
-
-
 @pytest.mark.parametrize("at", [1, 3, 4])
 def test_save_that_fails_half_way_leaves_nothing(
     explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
@@ -350,22 +297,6 @@ def test_save_that_fails_half_way_leaves_nothing(
     with pytest.raises(OSError, match="No space left"):
         explainer(bus, top_k=2).save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
-
-
-def test_save_that_cannot_put_its_files_in_place_leaves_nothing(
-    explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls, original = itertools.count(1), os.replace
-
-    def denied(source: Path, target: Path) -> None:
-        if next(calls) == 3:
-            raise PermissionError(13, "Permission denied")
-        original(source, target)
-
-    monkeypatch.setattr(os, "replace", denied)
-    with pytest.raises(PermissionError):
-        explainer(bus, top_k=2).save(tmp_path / "out")
-    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
 
 
 # Many at once.
@@ -555,14 +486,6 @@ def test_sixty_explanations_do_not_grow_the_process(crops: list[Image], monkeypa
     assert soak(("efficientnet-lite0", "efficientnet-lite1"), crops, 60) < 30
 
 
-@pytest.mark.slow
-def test_three_hundred_explanations_do_not_grow_the_process(
-    crops: list[Image], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(EVIDENCE, "_limit", 40 * 2**20)
-    assert soak(tuple(f"efficientnet-lite{size}" for size in (0, 1, 2)), crops, 300) < 30
-
-
 # Out of memory.
 
 
@@ -728,14 +651,6 @@ def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path
         explainer(bus, maps=False).overlay(0)
 
 
-def test_a_bad_scale_or_method_of_an_explanation_is_refused_too(explainer: Explainer, bus: Path) -> None:
-    made = explainer(bus, top_k=1)
-    with pytest.raises(ModelProblem, match="no method called gradcamm"):
-        made.with_method("gradcamm")
-    with pytest.raises(ModelProblem, match="no scale called common"):
-        made.with_scale("common")  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
@@ -761,8 +676,3 @@ def test_auto_takes_what_is_there() -> None:
 def test_an_unknown_model_gets_a_suggestion() -> None:
     with pytest.raises(ModelProblem, match="did you mean efficientnet-lite"):
         Explainer("efficientnet-lite")
-
-
-def test_an_unknown_option_is_answered_with_the_one_that_was_meant(explainer: Explainer, bus: Path) -> None:
-    with pytest.raises(ModelProblem, match=r"There is no option called target: did you mean targets\?"):
-        explainer(bus, target="minibus")

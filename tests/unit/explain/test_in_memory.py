@@ -22,7 +22,7 @@ from torchvision import models as torchvision_models
 from torchvision import transforms
 
 from sightglass.common.errors import Cancelled, ModelProblem, Problem, WeightsProblem
-from sightglass.explain import Explainer, Image
+from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.explainer import EVIDENCE
@@ -190,26 +190,6 @@ def test_a_transform_that_crops_first_is_run_instead_of_read(net: nn.Module, bus
     assert (left, top, right, bottom) == pytest.approx(((810 - 500) / 2, (1080 - 500) / 2, 655, 790), abs=4)
 
 
-def test_a_list_of_pictures_with_a_class_each(net: nn.Module, pictures: list[Path]) -> None:
-    explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES)
-    made = explainer(list(pictures[:3]), targets=["rust", 0, ["spot", "mould"]])
-    assert [[h.target.label for h in one.heatmaps] for one in made] == [["rust"], ["healthy"], ["spot", "mould"]]
-    with pytest.raises(ModelProblem, match="3 pictures and 1 targets"):
-        explainer(list(pictures[:3]), targets=["rust"])
-
-
-@pytest.mark.parametrize("targets", ["rust", 1])
-def test_a_list_of_pictures_with_one_class_for_all(net: nn.Module, bus: Path, targets: str | int) -> None:
-    explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES)
-    made = explainer([bus, bus, bus], targets=targets)
-    assert [[one.target.label for one in result.heatmaps] for result in made] == [["rust"]] * 3
-
-
-def test_a_layer_that_the_model_lacks_is_refused_at_once(net: nn.Module) -> None:
-    with pytest.raises(ModelProblem, match="There is no layer layer5 in this model"):
-        Explainer(net, preprocess=EVALUATION, layers=["layer5"])
-
-
 @pytest.mark.parametrize(
     ("options", "passes"),
     [({"top_k": 2}, 2), ({"targets": ["rust", 0, ["spot", "mould"], 1, 2]}, 2)],
@@ -315,34 +295,6 @@ def test_other_libraries_objects(bus: Path) -> None:
     assert "ok" in [heatmap.state for heatmap in made.heatmaps]
 
 
-@pytest.mark.weights("yolo11n.pt")
-def test_a_yolo_object_is_a_detector(bus: Path) -> None:
-    from ultralytics import YOLO
-
-    from tests.weights import weight
-
-    yolo = YOLO(weight("yolo11n.pt"))
-    explainer = Explainer(yolo, name="mine", layers=[yolo.model.model[22]])
-    made = explainer(bus)
-    assert [p.label for p in made.predictions].count("person") >= 3
-    assert made.heatmaps[0].layers == ("model.22",)
-    assert len(yolo.predict(bus, verbose=False)[0].boxes) == len(made.predictions)
-
-
-def test_a_keras_object(bus: Path) -> None:
-    from sightglass.models.families.keras.network import keras
-
-    layers = keras().layers
-    net = keras().Sequential([
-        keras().Input((64, 64, 3)), layers.Rescaling(1 / 255), layers.Conv2D(8, 5, strides=2, name="first"),
-        layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax"),
-    ])  # fmt: skip
-    explainer = Explainer(net, labels=["a", "b", "c"], layers=[net.get_layer("first")])
-    made = explainer(np.asarray(Pillow.open(bus).resize((64, 64)))[None], top_k=3)
-    assert {p.label for p in made.predictions} == {"a", "b", "c"}
-    assert made.heatmaps[0].layers == ("first",)
-
-
 def test_what_is_no_model_is_one_sentence(net: nn.Module) -> None:
     with pytest.raises(ModelProblem, match="A int is no model"):
         Explainer(3)
@@ -387,12 +339,6 @@ def test_a_keras_model_s_own_layer_is_found_where_it_was_registered(bus: Path) -
     assert "Its 3 classes have no names here: say `labels`." in notes and 'preprocess={"crop": "aspect"}' in notes
 
 
-def test_an_image_of_a_tensor_keeps_its_numbers() -> None:
-    tensor = torch.randn(1, 4, 20, 30)
-    image = Image.of_tensor(tensor)
-    assert np.array_equal(image.planes, tensor[0].numpy().transpose(1, 2, 0))
-
-
 def test_a_notebook_shows_the_live_report_and_a_map_its_colours(
     net: nn.Module, bus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,20 +371,3 @@ def test_show_displays_in_a_notebook_and_says_so_elsewhere(
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     explainer.show([bus, bus], top_k=1)
     assert [len(one.heatmaps) for one in displayed] == [1, 1]
-
-
-def test_a_file_is_a_model_without_a_table(net: nn.Module, bus: Path, tmp_path: Path) -> None:
-    file = tmp_path / "leaf.pth"
-    torch.save(net.state_dict(), file)
-    made = Explainer(file, labels=NAMES, preprocess=EVALUATION)(bus, top_k=5)
-    expected = Explainer(net, labels=NAMES, preprocess=EVALUATION)(bus, top_k=5)
-    assert made.model.id == "leaf"
-    assert [(p.label, p.score) for p in made.predictions] == [
-        (p.label, pytest.approx(p.score, abs=1e-5)) for p in expected.predictions
-    ]
-    assert Explainer(str(file), name="mine").model.id == "mine"
-    with pytest.raises(WeightsProblem, match=r"There is no file .*missing\.pth"):
-        Explainer(str(tmp_path / "missing.pth"))
-    torch.save({"a": torch.zeros(3)}, file)
-    with pytest.raises(Problem, match="models add"):
-        Explainer(str(file))

@@ -16,7 +16,6 @@ from sightglass.explain import Explainer
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.phrases import quantity
 from sightglass.export import caption
-from sightglass.history.encoding import encode
 from tests.unit import own_nets
 from tests.weights import weight
 
@@ -67,22 +66,6 @@ def test_a_number_has_no_contrast_and_no_probability_to_test(halves: NDArray[np.
         made.with_options(part="contrast")
     with pytest.raises(ModelProblem, match="gives numbers: this test needs a class"):
         made.prove()
-
-
-def test_a_saved_number_stands_in_its_label(halves: NDArray[np.uint8]) -> None:
-    made = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, unit="°")(halves)
-    saved = encode(made, 0, None, "explore")
-    assert saved.body.score is None
-
-
-def test_three_numbers_without_names_say_what_they_were_taken_for(halves: NDArray[np.uint8]) -> None:
-    made = Explainer(blocks(own_nets.BlocksCNN, 3), preprocess=PLAIN)(halves)
-    assert made.model.task == "classify"
-    assert "Its 3 numbers were taken for classes; if it measures something, state task regress." in made.notes
-    stated = Explainer(blocks(own_nets.BlocksCNN, 3), preprocess=PLAIN, task="regress")(halves)
-    assert [p.label for p in stated.predictions] == ["output 0", "output 1", "output 2"]
-    named = Explainer(blocks(own_nets.BlocksCNN, 3), preprocess=PLAIN, labels=["cat", "dog", "hen"])(halves)
-    assert named.model.task == "classify" and not [note for note in named.notes if "taken for" in note]
 
 
 def test_a_network_that_ends_in_a_tanh_measures(halves: NDArray[np.uint8]) -> None:
@@ -169,11 +152,6 @@ def test_a_wrong_size_is_refused_before_anything_large_is_computed() -> None:
     assert Slow.runs == 1
     with pytest.raises(ModelProblem, match=r"takes no picture 64 x 64 with 3 channels \(.*mat1 and mat2"):
         Explainer(blocks(Slow), preprocess={"size": 64})
-
-
-def test_the_only_size_that_fits_is_found_by_shapes() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Flatten(), nn.Linear(4 * 80 * 80, 5))
-    assert Explainer(net).resident.adapter.preprocessing.size == (160, 160)  # type: ignore[union-attr]
 
 
 def test_labels_in_memory_are_what_a_file_may_say(tmp_path: Path) -> None:

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.truth.causes import is_cause
-from benchmarks.truth.maps import resident, subjects
-from benchmarks.truth.verdict import PARTLY, labels_of
+from benchmarks.truth.scenes import PARTLY, is_cause, labels_of, resident, subjects
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.resident import Resident
@@ -74,7 +72,7 @@ def test_the_demo_transformer_is_asked_why_in_its_stem_where_the_mark_is_found()
     stem = tuple(f"patch_embed.proj.{stage}" for stage in (0, 2, 3, 4))
     assert chosen == {"part": "contrast", "method": "layercam", "layers": stem}
     hits, counted = {stem: 0, stem[-1:]: 0}, 0
-    for given in subjects("demo-vit", None, range(100), stem):
+    for given in subjects("demo-vit", range(100), stem):
         if given.thing.label not in labels_of(*PARTLY) or not is_cause(resident("demo-vit"), given):
             continue
         counted += 1

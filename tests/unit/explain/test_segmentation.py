@@ -13,8 +13,8 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, replay
-from sightglass.explain.findings.areas import describe_outside
 from sightglass.explain.findings.diagnosis import headline
+from sightglass.explain.findings.numbers import describe_outside
 from sightglass.explain.rendering.segments import draw_segments, hatch_of
 from sightglass.models.adapter import AreaTarget
 from sightglass.models.adapters.folding import unfold

@@ -5,21 +5,18 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from functools import cache
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as Pillow
 
 from sightglass.components.views import exports
-from sightglass.deck import making
 from sightglass.explain import Explainer
+from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.comparison.models import Comparison
-from sightglass.explain.comparison.same_target import same_target
+from sightglass.history.unsure import best_score
 from sightglass.models.adapter import Prediction
 from sightglass.models.demo.scenes import draw, sample
-from sightglass.monitor.observation import observe
-from sightglass.pages.history.record import tell_score
 
 if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
@@ -30,20 +27,8 @@ def explained() -> Explanation:
     return Explainer("demo-seg")(draw(sample(0, task="segment", held_out=True)).pixels)
 
 
-def test_the_monitor_does_not_take_a_small_region_for_an_unsure_answer() -> None:
-    assert observe(explained()).confidence is None
-
-
-def test_a_slide_has_no_bars_of_how_sure_it_is() -> None:
-    panel = making.panel(explained())
-    assert not panel.answers
-    assert panel.maps and all(one.score is None for one in panel.maps)
-
-
-def test_the_history_says_of_what_a_score_is_a_share() -> None:
-    record: Any = SimpleNamespace(task="segment")
-    assert tell_score(record, 0.12).replace("\N{NO-BREAK SPACE}", " ") == "12 % of the picture"
-    assert tell_score(record, None) == ""
+def test_a_small_region_is_no_unsure_answer() -> None:
+    assert best_score(explained()) is None
 
 
 def test_two_segmenters_are_compared_by_what_they_find() -> None:

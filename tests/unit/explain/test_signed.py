@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +12,12 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.api.schemas import ExplainRequest
-from sightglass.api.service import map_answer
 from sightglass.deck.making import panel, saved_panel
 from sightglass.deck.scene import SceneView
 from sightglass.deck.slide.heat_layer import heat_layer
 from sightglass.explain import Explainer
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.maps.heatmap import heatmaps
-from sightglass.explain.picture.image import to_png
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
 from sightglass.explain.replaying import replay
@@ -199,16 +195,6 @@ def test_files_and_reports_have_both_signs_and_say_which_is_which(yaw: Explanati
     facts = yaw.summary()["heatmaps"][0]
     assert facts["signed"] and facts["raising"] == pytest.approx(0.6)
     assert "raising" in files["statistics.csv"].decode().splitlines()[0]
-
-
-def test_an_answer_of_the_api_keeps_the_sign(yaw: Explanation) -> None:
-    request = ExplainRequest(image=to_png(yaw.image.pixels), maps="npy")
-    answer = map_answer(yaw, 0, request, Style())
-    assert answer["signed"] and answer["raising"] == pytest.approx(0.6)
-    assert np.array_equal(np.load(io.BytesIO(base64.b64decode(answer["npy"]))), yaw.heatmaps[0].values)
-    grey = map_answer(yaw, 0, request.model_copy(update={"maps": "png"}), Style())["png"]
-    levels = np.asarray(Pillow.open(io.BytesIO(base64.b64decode(grey))))
-    assert levels[16, 4] == 255 and levels[16, 28] == pytest.approx(255 / 6, abs=1)
 
 
 def test_the_history_and_slides_keep_the_sign(pose: Explainer, bus: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +20,22 @@ from sightglass.api.schemas import ApiRules
 from sightglass.cli import main
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain import Explainer, replay
-from sightglass.explain.evidence.evidence import join_maps
-from sightglass.explain.evidence.layers import balance
 from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.faithfulness.changes import CHANGES
 from sightglass.explain.faithfulness.stability import stability
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.methods.masks import MasksOfTwo, Windows
 from sightglass.explain.methods.rise import find_grey
-from sightglass.explain.picture.image import Image, to_png
-from sightglass.explain.picture.pair import join_pictures
+from sightglass.explain.picture.image import Image, join_pictures, to_png
 from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.models.adapters.pair import STRIP, is_joined
 from sightglass.models.geometry import Geometry
-from sightglass.models.layers import Layer
 from sightglass.models.preprocess import GREY
 from tests.unit import own_nets
 
 SIDE, MARK = 64, (8, 24, 40, 56)
 """Side of the pictures, and xyxy of the mark."""
-NAMED = (("first", (0,)), ("second", (1,)), ("both", (0, 1)))
 INPUTS = ("before", "after")
 PLAIN = {"size": SIDE, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}
 
@@ -208,22 +202,6 @@ def test_a_map_of_two_pictures_can_be_proved_sealed_and_shaken(explainer: Explai
     assert all(one.map is not None and one.map[:, : SIDE - 4].max() < 0.2 for one in variants)
 
 
-def test_layers_to_choose_from_are_as_many_of_each_picture() -> None:
-    first, second, both = (Layer(name, (1, 4, 4), pictures=places) for name, places in NAMED)
-    other = replace(first, path="other")
-    assert balance((first, other, both, second)) == (other, both, second)
-    assert balance((first, other)) == ()
-    plain = replace(first, pictures=())
-    assert balance((plain, plain)) == (plain, plain)
-
-
-def test_maps_of_different_grids_stand_side_by_side_on_the_finer_one() -> None:
-    joined = join_maps(torch.ones(3, 2, 2), torch.zeros(3, 4, 4))
-    assert joined.shape == (3, 4, 8)
-    assert joined[:, :, :4].min() == 1
-    assert joined[:, :, 4:].max() == 0
-
-
 def test_lists_of_pairs_and_wrong_numbers_of_pictures(explainer: Explainer) -> None:
     one, two = explainer([(picture(0), picture(1)), (picture(0), picture(1, mark=True))], maps=False)
     assert (one.predictions[0].label, two.predictions[0].label) == ("same", "changed")
@@ -313,10 +291,3 @@ def test_the_api_takes_the_second_picture_as_other(mine: Path) -> None:
         assert "takes one picture: leave other out" in refused.text
         refused = client.post("/api/explain", json={"image": one, "model": "pair"})
         assert "takes two pictures, rgb and depth" in refused.text
-
-
-def test_a_wrong_input_is_named(mine: Path) -> None:
-    text = Path("models.toml").read_text("utf-8")
-    Path("models.toml").write_text(text.replace("channels_in", "channel"), "utf-8")
-    catalog._merge.cache_clear()
-    assert "inputs 2 of model pair" in catalog.faults()["pair"] or "channels_in" in catalog.faults()["pair"]

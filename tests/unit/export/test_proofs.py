@@ -14,13 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sightglass.common.errors import Problem
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import Image
-from sightglass.explain.replaying import replay, replay_proof
 from sightglass.export import embedded_recipe
-from sightglass.export.proof import figure as proof_figure
 from sightglass.export.proof import files as proof_files
 from sightglass.export.proof import view as proof_view
 from sightglass.export.proof.chart import LINE, ChartFrame, chart, dashes
@@ -85,11 +82,6 @@ def text(page: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", " ", page))
 
 
-def test_a_result_remembers_its_proofs_and_what_is_derived_from_it_does_not(made: Explanation) -> None:
-    assert list(made.proofs) == [1] and made.proofs[1].label == made.heatmaps[1].target.label
-    assert made.with_method("eigencam").proofs == {} and made.with_options(top_k=1).proofs == {}
-
-
 def test_a_page_has_the_proof_in_words_curves_and_numbers(made: Explanation, proof: Proof) -> None:
     page = html_report.html([made])
     words = text(page)
@@ -105,14 +97,6 @@ def test_a_page_has_the_proof_in_words_curves_and_numbers(made: Explanation, pro
     )
     assert set(dashes) == set(proof.controls) and len(set(dashes.values())) == len(dashes)
     assert 'aria-label="Proof of the map of' in page and page.count('class="proof"') == 1
-
-
-def test_every_score_of_a_proof_can_be_read_without_a_script(made: Explanation, proof: Proof) -> None:
-    page = html_report.html([made])
-    rows = scores(page)
-    assert [row[0] for row in rows] == [percent(step / 5) for step in range(6)]
-    assert [row[1] for row in rows] == [percent(round(score, 4)) for score in proof.map.deletion.score]
-    assert [row[2] for row in rows] == [percent(round(score, 4)) for score in proof.map.insertion.score]
 
 
 def test_a_score_between_two_steps_of_a_control_is_marked(bare: Explanation) -> None:
@@ -148,11 +132,6 @@ def test_the_slider_of_a_page_is_sent_what_the_engine_measured(made: Explanation
     assert f"script-src 'sha256-{digest}'" in page
 
 
-def test_without_a_proof_a_page_is_as_before(bare: Explanation) -> None:
-    page = html_report.html([bare])
-    assert "proof" not in page and "Is this map true" not in page
-
-
 def dashes_of(page: bytes) -> set[bytes]:
     streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", page, re.DOTALL)
     found = set()
@@ -164,18 +143,10 @@ def dashes_of(page: bytes) -> set[bytes]:
     return found
 
 
-def test_the_report_on_paper_draws_each_control_with_its_own_dashes(made: Explanation, proof: Proof) -> None:
-    with_proof, without = pdf_report.pdf(made, 1), pdf_report.pdf(made, 0)
-    assert len(dashes_of(with_proof) - dashes_of(without)) == len(proof.controls)
-    recipe = embedded_recipe.read(with_proof)
-    assert recipe is not None and recipe.prove == proof_files.settings(1, proof)
-    assert embedded_recipe.read(without) == made.recipe
-
-
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_curves_as_a_figure_are_vectors_and_make_the_proof_again(made: Explanation, proof: Proof, kind) -> None:
     data = proof_files.curves(made, 1, proof, kind)
-    assert proof_figure.figure(proof, kind) == proof_figure.figure(proof, kind)
+    assert proof_files.figure(proof, kind) == proof_files.figure(proof, kind)
     recipe = embedded_recipe.read(data)
     assert recipe is not None and recipe.prove == proof_files.settings(1, proof)
     if kind == "svg":
@@ -184,23 +155,6 @@ def test_curves_as_a_figure_are_vectors_and_make_the_proof_again(made: Explanati
         assert data.count(b"stroke-dasharray") >= len(proof.controls) and b"<image" not in data
     if kind == "pdf":
         assert b"/Type3" not in data
-
-
-def test_there_is_no_figure_of_another_kind(proof: Proof) -> None:
-    with pytest.raises(Problem, match="There is no figure as gif: use one of png, svg, pdf"):
-        proof_figure.figure(proof, "gif")  # type: ignore[arg-type]
-
-
-def test_a_saved_folder_has_the_proof_and_its_recipe_makes_it_again(made: Explanation, proof: Proof, tmp_path) -> None:
-    made.save(tmp_path / "all")
-    saved = json.loads((tmp_path / "all/proof.json").read_text("utf-8"))
-    listed = json.loads((tmp_path / "all/analysis_summary.json").read_text("utf-8"))["files"]
-    assert {"proof.json", "proof.png"} <= set(listed)
-    recipe = proof_files.recipe(made, 1)
-    again = replay_proof(recipe, replay(recipe, made.image))
-    assert again is not None and json.loads(json.dumps(again.summary()["curves"])) == saved["curves"]
-    made.save(tmp_path / "one.html")
-    assert proof.sentence in text((tmp_path / "one.html").read_text("utf-8"))
 
 
 def test_a_chart_has_every_score_at_its_place(proof: Proof) -> None:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import html
 import json
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
 
 from sightglass.explain import Explainer
-from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.findings.diagnosis import agreement_sentence
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.seal import Seal, SealMark, forget, remember
 from sightglass.explain.recipe import Recipe
-from sightglass.explain.rendering.style import FILE_STYLE
-from sightglass.export import caption, class_files, comparison_folder, embedded_recipe, figure
+from sightglass.export import caption, embedded_recipe, figure
 from sightglass.export.proof import files as proof_files
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
@@ -58,12 +55,6 @@ def words_of(svg: bytes) -> str:
     return " ".join(
         "".join(text.itertext()) for text in ElementTree.fromstring(svg).iter() if text.tag.endswith("text")
     )
-
-
-def test_the_seal_has_a_line_and_a_shorter_one() -> None:
-    seal = Seal("gear", MARKS)
-    assert seal.line == LINE
-    assert seal.short == "✓ model · ✗ answer · ? still"
 
 
 def test_a_figure_says_the_seal_of_its_own_map_alone(made: Explanation) -> None:
@@ -110,15 +101,6 @@ def test_a_report_has_a_line_of_marks_with_their_sentences(made: Explanation) ->
     assert 'class="seal' not in html_report.html([made], index=1)
 
 
-def test_a_report_says_looked_of_no_map_that_random_weights_draw_as_well(made: Explanation) -> None:
-    assert "<h1>Where demo-cls-s looked: scene 3.png</h1>" in html_report.html([made], index=1)
-    remember(made.seal_key(1), Seal(made.heatmaps[1].target.label, (SURVIVES, *MARKS[1:])))
-    page = html_report.html([made], index=1)
-    assert "<h1>A map of demo-cls-s: scene 3.png</h1>" in page
-    assert "This map shows the picture&#39;s edges, not what the model learnt." in page
-    assert "looked" not in page.split("<script")[0].split("<style")[0]
-
-
 def test_a_map_that_random_weights_draw_as_well_is_no_evidence(scene: Path) -> None:
     found = Explainer("demo-s")(scene, per="detection", top_k=2)
     assert caption.inside_boxes(found, 0).startswith("Evidence by boxes: ")
@@ -161,26 +143,3 @@ def test_a_folder_has_the_seals_of_its_maps(made: Explanation, tmp_path: Path) -
     saved = Recipe.model_validate_json((tmp_path / "recipe.json").read_text("utf-8"))
     assert saved.seals == Recipe.model_validate(summary["recipe"]).seals
     assert [one.index for one in saved.seals] == [1]
-
-
-def test_the_files_of_one_class_and_of_a_comparison_have_it(made: Explanation) -> None:
-    assert class_files.class_analysis(made, 0)["seal"] is None
-    assert class_files.class_analysis(made, 1)["seal"]["marks"][1]["answer"] == "no"
-    timing = Timing(1.0, 1.0, 1.0)
-    both = Comparison((made, made), ("one", "other"), (timing, timing))
-    for name, data in comparison_folder.of_comparison(both, FILE_STYLE):
-        if name == "comparison.json":
-            models = json.loads(data)["models"]
-    assert [model["seals"][0] for model in models] == [None, None]
-    assert models[0]["seals"][1]["marks"][0]["answer"] == "yes"
-
-
-def test_no_file_makes_a_seal(bare: Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forget()
-    again = replace(bare)
-    kind = type(again.evidence.resident.adapter)
-    monkeypatch.setattr(kind, "run", lambda *_: pytest.fail("a file ran the model"))
-    again.save(tmp_path)
-    html_report.html([again])
-    assert again.known_seal(0) is None
-    assert json.loads((tmp_path / "analysis_summary.json").read_text("utf-8"))["seals"] == [None, None]

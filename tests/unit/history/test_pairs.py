@@ -7,10 +7,8 @@ import json
 import shlex
 import sqlite3
 import zipfile
-from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,12 +18,17 @@ from sightglass.cli import main
 from sightglass.explain import Explainer, Problem
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item
-from sightglass.explain.proof.seal import Seal, SealMark, forget, remember
 from sightglass.explain.similarity.ranking import Context, Ranking, context, rank
 from sightglass.explain.similarity.similarity import Similarity, similarity
 from sightglass.export import similarity_files
 from sightglass.history import History, Record
 from sightglass.history.pairs import command, context_of
+from tests.unit.history.conftest import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sightglass.explain import Explanation
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +43,6 @@ def made(bus: Path) -> tuple[Similarity, Context, Ranking]:
     ranking = rank(explainer, query, items)
     found = similarity(explainer, query, part, layers=("blocks.4", "bn2"), method="layercam")
     return found, context(explainer, query, other=part), ranking
-
-
-@pytest.fixture
-def history(tmp_path: Path) -> History:
-    return History(tmp_path / "history")
-
-
-def files(history: History) -> list[Path]:
-    assert history.folder is not None
-    return sorted(path for path in (history.folder / "files").rglob("*") if path.is_file())
 
 
 def keep(history: History, made: tuple[Similarity, Context, Ranking], **more: Any) -> Record:
@@ -138,10 +131,10 @@ def test_its_pictures_are_stored_once_and_go_with_the_last_record(
 
 
 def test_what_is_no_pair_and_what_is_damaged_is_said(
-    history: History, made: tuple[Similarity, Context, Ranking], bus: Path
+    history: History, made: tuple[Similarity, Context, Ranking], one: Explanation
 ) -> None:
     record = keep(history, made)
-    single = history.keep(Explainer("efficientnet-lite0")(bus, top_k=1))
+    single = history.keep(one)
     with pytest.raises(Problem, match="of one picture"):
         history.similarity(single)
     with pytest.raises(Problem, match="open each by itself"):
@@ -156,21 +149,6 @@ def test_what_is_no_pair_and_what_is_damaged_is_said(
     with pytest.raises(Problem, match="is gone"):
         history.similarity(record)
     assert "damaged.txt" in "".join(name for name, _ in history.export([record.id]))
-
-
-def test_a_record_of_before_has_no_pair(history: History, bus: Path) -> None:
-    """A body without the field is a record of one picture, as it was."""
-    record = history.keep(Explainer("efficientnet-lite0")(bus, top_k=1))
-    assert history.folder is not None
-    with sqlite3.connect(history.folder / "history.db") as database:
-        from zlib import crc32
-
-        ((body,),) = database.execute("SELECT body FROM bodies").fetchall()
-        plain = json.loads(body)
-        assert plain.pop("pair") is None
-        former = json.dumps(plain)
-        database.execute("UPDATE bodies SET body = ?, crc = ?", (former, crc32(former.encode())))
-    assert History(history.folder).get(record.id) == record
 
 
 def test_the_command_line_lists_shows_and_exports_a_pair(
@@ -216,39 +194,3 @@ def test_the_command_makes_the_same_maps_again(
     again = np.load(tmp_path / "again" / "maps.npz")
     np.testing.assert_array_equal(again["query"], made[0].query.padded)
     np.testing.assert_array_equal(again["gallery"], made[0].gallery.padded)
-
-
-@pytest.fixture
-def seal(made: tuple[Similarity, Context, Ranking]) -> Iterator[Seal]:
-    """The seal of the pair, which takes no pass here and is made only once it is remembered."""
-    forget()
-    yield Seal(made[0].query.image.name, (SealMark("model", "yes", "It does.", 0.1 + 0.2, 0.3),))
-    forget()
-
-
-def test_a_record_has_the_seal_of_its_pair(
-    history: History, made: tuple[Similarity, Context, Ranking], seal: Seal, tmp_path: Path
-) -> None:
-    assert keep(history, made).seals == ()
-    remember(made[0].seal_key, seal)
-    record = keep(history, made)
-    assert record.seals == (seal, None)
-    forget()
-    # Also in another process, and in the record's files.
-    found = history.similarity(record)
-    assert found.known_seal == seal and "--seal" in shlex.split(command(record))
-    files = dict(history.export([record.id]))
-    said = {name.rpartition("/")[2]: json.loads(data) for name, data in files.items() if name.endswith(".json")}
-    assert said["similarity.json"]["seal"] == said["record.json"]["seals"][0] == json.loads(json.dumps(seal.summary()))
-
-
-def test_a_pair_that_was_saved_before_its_seal_gets_it(
-    history: History, made: tuple[Similarity, Context, Ranking], seal: Seal
-) -> None:
-    record = keep(history, made)
-    remember(made[0].seal_key, seal)
-    assert history.add_pair_seal(record.id, made[0]).seals == (seal, None)
-    assert history.similarity(history.get(record.id)).known_seal == seal
-    forget()
-    # A later one without a seal leaves it.
-    assert history.add_pair_seal(record.id, made[0]).seals == (seal, None)

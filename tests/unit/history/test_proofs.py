@@ -1,23 +1,26 @@
-"""A record keeps the proofs of its maps number by number, and their recipe makes them again bit for bit."""
+"""A record keeps the proofs and seals of its maps number by number, and its files and recipe have them."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from sightglass.explain import Explainer, Image, Problem
-from sightglass.explain.proof.words import lines, rows
+from sightglass.cli import main
+from sightglass.cli.replay import read
+from sightglass.deck import views
+from sightglass.explain import Explainer, Problem
+from sightglass.explain.proof.measures import lines, rows
+from sightglass.explain.proof.seal import Seal, SealMark, forget, remember
 from sightglass.explain.replaying import replay, replay_proof
 from sightglass.export import embedded_recipe
 from sightglass.export.proof import files as proof_files
 from sightglass.history import History
-from sightglass.history import proofs as files
+from sightglass.history import proofs as encoded
+from tests.unit.history.conftest import files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +28,12 @@ if TYPE_CHECKING:
     from sightglass.explain import Explanation
     from sightglass.explain.proof.proof import Proof
 
-
-@pytest.fixture(scope="module")
-def bare(scene: Path) -> Explanation:
-    return Explainer("demo-cls-s")(Image.open(scene), top_k=2)
+MARKS = (
+    SealMark("model", "yes", "Random weights draw another map.", 0.030099123829178676, 0.2),
+    SealMark("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
+    SealMark("still", "cannot be told", "The map is too even.", None, 0.2),
+)
+SURVIVES = SealMark("model", "no", "Random weights draw it as well.", 0.98, 0.2, shows="the picture's edges")
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +45,11 @@ def proved(bare: Explanation) -> Explanation:
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> History:
-    return History(tmp_path / "history")
+def sealed(bare: Explanation, no_seals: None) -> Seal:
+    """The seal of the second of two maps."""
+    seal = Seal(bare.heatmaps[1].target.label, MARKS)
+    remember(bare.seal_key(1), seal)
+    return seal
 
 
 def plain(proof: Proof | None) -> list[tuple]:
@@ -57,8 +65,11 @@ def plain(proof: Proof | None) -> list[tuple]:
     ]
 
 
-def test_a_proof_comes_back_number_by_number_and_says_the_same(history: History, proved: Explanation) -> None:
+def test_a_proof_comes_back_number_by_number_and_its_recipe_makes_it_again(
+    history: History, proved: Explanation
+) -> None:
     record = history.get(history.keep(proved).id)
+    assert record.recipe == proved.recipe
     assert [(one.index, one.steps, one.fillings) for one in record.proofs] == [
         (0, 4, ("blur", "mean")),
         (1, 3, ("linear",)),
@@ -68,14 +79,9 @@ def test_a_proof_comes_back_number_by_number_and_says_the_same(history: History,
         assert found is not None and plain(found) == plain(own)
         assert (found.sentence, rows(found), lines(found)) == (own.sentence, rows(own), lines(own))
         assert record.proofs[index].sentence == own.sentence
-    assert record.recipe == proved.recipe
-
-
-def test_the_recipe_of_a_record_makes_its_proof_again_bit_for_bit(history: History, proved: Explanation) -> None:
-    record = history.keep(proved)
     recipe = record.recipe_of(1)
     assert recipe is not None and recipe.prove is not None
-    assert plain(replay_proof(recipe, replay(recipe, history.picture(record)))) == plain(history.proof(record, 1))
+    assert plain(replay_proof(recipe, replay(recipe, history.picture(record)))) == plain(proved.proofs[1])
 
 
 def test_an_archive_has_the_curves_the_numbers_and_the_recipe(history: History, proved: Explanation) -> None:
@@ -97,6 +103,10 @@ def test_a_map_that_is_proved_after_it_was_saved_gets_its_proof(
 ) -> None:
     record = history.keep(bare)
     assert record.proofs == () and history.proof(record, 0) is None and record.recipe_of(0) == record.recipe
+    full = History(history.folder, limit=1000)
+    with pytest.raises(Problem, match="The history is full"):
+        full.add_proofs(record.id, proved)
+    assert history.get(record.id) == record
     later = history.add_proofs(record.id, proved)
     assert later.id == record.id and history.search().total == 1
     assert later.bytes > record.bytes and later.created == record.created
@@ -104,12 +114,12 @@ def test_a_map_that_is_proved_after_it_was_saved_gets_its_proof(
     # Once more is nothing new, and deleting the record frees the proofs' files too.
     assert history.add_proofs(record.id, proved) == later
     assert history.delete([record.id]) == later.bytes
-    assert not [path for path in (history.folder / "files").rglob("*") if path.is_file()]
+    assert files(history) == []
     with pytest.raises(Problem, match="There is no such record"):
         history.add_proofs(record.id, proved)
 
 
-def test_a_proof_added_later_is_heard_in_the_findings_of_its_record(
+def test_a_proof_added_later_is_among_the_findings_of_its_record(
     history: History, bare: Explanation, proved: Explanation
 ) -> None:
     first = proved.proofs[0]
@@ -117,61 +127,87 @@ def test_a_proof_added_later_is_heard_in_the_findings_of_its_record(
     own = first.support.own
     better = replace(own, hidden=(0.0,) * len(own.hidden), kept=(1.0,) * len(own.kept))
     bad = replace(first, support=replace(first.support, others=(better,) * 10, copies=()))
-    whole = replace(first, support=None)
     worse = replace(bare, proofs={0: bad})
     record = history.keep(bare)
     later = history.add_proofs(record.id, worse)
     assert later.findings == history.keep(worse).findings
     assert later.findings[0].kind == "unproved" and set(later.findings) >= set(record.findings)
-    # Another proof is heard instead of it; that of a map that is not the record's own is not.
-    assert history.add_proofs(record.id, replace(bare, proofs={0: whole})).findings == record.findings
-    other = replace(bare, proofs={1: worse.proofs[0]})
-    assert history.add_proofs(record.id, other).findings == record.findings
+    # Another proof replaces it; that of a map that is not the record's own does not count.
+    for proof in ({0: replace(first, support=None)}, {1: bad}):
+        assert history.add_proofs(record.id, replace(bare, proofs=proof)).findings == record.findings
 
 
-def test_a_full_history_refuses_a_proof_and_keeps_the_record(tmp_path: Path, bare, proved) -> None:
-    record = History(tmp_path / "kept").keep(bare)
-    full = History(tmp_path / "kept", limit=1000)
-    with pytest.raises(Problem, match="The history is full"):
-        full.add_proofs(record.id, proved)
-    assert full.get(record.id) == record
-
-
-def test_a_record_of_before_opens_without_a_proof_and_can_be_given_one(history: History, bare, proved) -> None:
-    record = history.keep(bare)
-    with sqlite3.connect(history.folder / "history.db") as database:
-        (text,) = database.execute("SELECT body FROM bodies").fetchone()
-        body = json.loads(text)
-        del body["proofs"]
-        old = json.dumps(body, separators=(",", ":"))
-        database.execute("UPDATE bodies SET body = ?, crc = ?", (old, zlib.crc32(old.encode())))
-    database.close()
-    again = History(history.folder)
-    assert again.get(record.id) == record and not again.get(record.id).damaged
-    assert again.add_proofs(record.id, proved).proof_of(0) is not None
-
-
-def test_a_damaged_proof_is_one_sentence_and_the_maps_are_still_there(history: History, proved) -> None:
+def test_a_damaged_proof_is_one_sentence_and_the_maps_are_still_there(history: History, proved: Explanation) -> None:
     record = history.keep(proved)
     file = record.proofs[0].file
+    assert history.folder is not None
     (history.folder / "files" / file[:2] / file).write_bytes(b"{}")
     with pytest.raises(Problem, match="damaged"):
         history.proof(record, 0)
     assert np.array_equal(history.heatmaps(record)[0].values, proved.heatmaps[0].content)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_what_is_no_proof_is_refused(proved: Explanation) -> None:
+    _, (file, _) = encoded.encode(proved.proofs)
+    for change in (
         {"curves": []},
         {"fillings": ["blur", "paint"]},
         {"similarity": {"rho": 1}},
         {"curves": [{"name": "magic"}]},
         {"start": "much"},
-    ],
-)
-def test_what_is_no_proof_is_refused(proved: Explanation, change) -> None:
-    _, (file, _) = files.encode(proved.proofs)
-    assert plain(files.decode(file.data)) == plain(proved.proofs[0])
-    with pytest.raises(Problem, match="The proof of this record is damaged"):
-        files.decode(json.dumps(json.loads(file.data) | change).encode())
+    ):
+        with pytest.raises(Problem, match="The proof of this record is damaged"):
+            encoded.decode(json.dumps(json.loads(file.data) | change).encode())
+
+
+def test_a_record_and_its_files_have_the_seals_of_its_maps(
+    history: History, bare: Explanation, sealed: Seal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = history.get(history.keep(bare, index=1).id)
+    forget()
+    assert record.seals == (None, sealed)
+    assert [record.seal_of(i) for i in range(3)] == [None, sealed, None]
+    # Its own recipe is the explanation's, and that of its files has the seal.
+    assert record.recipe == bare.recipe
+    recipe = record.recipe_of(1)
+    assert recipe is not None
+    assert [(one.index, one.marks[0].value) for one in recipe.seals] == [(1, MARKS[0].value)]
+    found = {name.rsplit("/", 1)[-1]: data for name, data in history.export([record.id])}
+    described = json.loads(found["record.json"])
+    assert described["seals"][0] is None
+    assert described["seals"][1]["marks"][1]["sentence"] == MARKS[1].sentence
+    assert embedded_recipe.read(found["overlay.png"]) == recipe
+    (tmp_path / "record.json").write_bytes(found["record.json"])
+    assert read(tmp_path / "record.json") == recipe
+    maps = views.of_record(record, bare.image, history.heatmaps(record)).panels[0].maps
+    assert [one.seal for one in maps] == ["", sealed.line]
+    assert [one.seal_short for one in maps] == ["", "✓ model · ✗ answer · ? still"]
+    line = "✓ depends on the model: yes · ✗ matters to the answer: no"
+    for kept, has in ((record, True), (history.keep(bare), False)):
+        assert main(["history", "show", kept.id, "--folder", str(history.folder)]) == 0
+        assert (line in " ".join(capsys.readouterr().out.split())) == has
+
+
+def test_proofs_that_come_later_bring_the_seals_that_came_meanwhile(
+    history: History, bare: Explanation, no_seals: None
+) -> None:
+    made = Explainer("demo-cls-s")(bare.image, top_k=2)
+    first, second = (Seal(heatmap.target.label, MARKS) for heatmap in made.heatmaps)
+    remember(made.seal_key(0), first)
+    record = history.keep(made)
+    forget()
+    remember(made.seal_key(1), second)
+    made.prove(0, steps=2, fillings=("mean",))
+    assert history.add_proofs(record.id, made).seals == (first, second)
+
+
+def test_two_records_look_nowhere_where_random_weights_draw_the_map_of_one(
+    history: History, bare: Explanation, no_seals: None
+) -> None:
+    unsealed = history.keep(bare)
+    assert "they look at" in history.compare(unsealed, history.keep(bare, index=1)).words[0]
+    remember(bare.seal_key(1), Seal(bare.heatmaps[1].target.label, (SURVIVES, *MARKS[1:])))
+    words = history.compare(unsealed, history.keep(bare, index=1)).words
+    assert "their maps mark" in words[0]
+    assert "look" not in " ".join(words)
+    assert sum("half of it is on" in one for one in words) == 1

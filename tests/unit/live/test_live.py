@@ -19,12 +19,10 @@ from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.picture.image import load_bundled
-from sightglass.live import message, tickets
-from sightglass.live.answer import FrameAnswer, Pin, RawMap
-from sightglass.live.choice import choose
-from sightglass.live.follow import PATIENCE, FollowedObject
-from sightglass.live.look import Looker
-from sightglass.live.loop import BROKE, FrameResult, Loop
+from sightglass.live import message
+from sightglass.live.look import PATIENCE, FollowedObject, Looker, choose
+from sightglass.live.loop import BROKE, Loop
+from sightglass.live.message import FrameAnswer, FrameResult, Pin, RawMap
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
 from tests.waits import patience
@@ -281,12 +279,3 @@ def test_an_answer_is_packed_as_the_browser_unpacks_it():
     assert head["sizes"] == [16]
     assert np.array_equal(np.frombuffer(data[4 + length :], "<f4").reshape(2, 2), raw)
     assert json.loads(message.result(FrameResult(8, None, "No."))[4:])["problem"] == "No."
-
-
-def test_a_ticket_is_valid_for_a_while(monkeypatch):
-    ticket = tickets.issue()
-    assert tickets.valid(ticket)
-    assert not tickets.valid("")
-    now = tickets.time.monotonic() + tickets.SECONDS + 1
-    monkeypatch.setattr(tickets.time, "monotonic", lambda: now)
-    assert not tickets.valid(ticket)

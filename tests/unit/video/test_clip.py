@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,10 +13,10 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
-from sightglass.models.demo import motion
+from sightglass.models.demo import showcase
 from sightglass.video.clips import clip as reading
 from sightglass.video.clips import example
-from sightglass.video.clips.clip import Clip
+from sightglass.video.clips.clip import MAX_SAMPLES, Clip
 from tests.clips import clip, number_of, only_sound, plain
 
 
@@ -211,9 +212,42 @@ def test_the_examples_can_be_read_and_one_thing_leaves_the_scene() -> None:
         assert (opened.about.width, opened.about.height) == size
         assert opened.about.frames == 90
         assert opened.about.seconds == pytest.approx(6, abs=0.1)
-    kinds = [{thing.kind for thing in motion.moving(share).things} for share in (0, 0.5, 1)]
+    kinds = [{thing.kind for thing in showcase.moving(share).things} for share in (0, 0.5, 1)]
     assert "gear" in kinds[0]
     assert "gear" not in kinds[1]
-    assert motion.moving(0).things[0].x == pytest.approx(motion.moving(1).things[0].x)
+    assert showcase.moving(0).things[0].x == pytest.approx(showcase.moving(1).things[0].x)
     assert example.example_meant("scene.mp4") == "scene.mp4"
     assert example.example_meant("a/scene.mp4") is None
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def nested(body: bytes, *kinds: bytes) -> bytes:
+    for kind in kinds:
+        body = box(kind, body)
+    return body
+
+
+@pytest.mark.parametrize(
+    ("content", "refused"),
+    [
+        *(
+            (
+                nested(struct.pack(">III", 0, 1, n), b"stsz", b"stbl", b"minf", b"mdia", b"trak", b"moov"),
+                n > MAX_SAMPLES,
+            )
+            for n in (1000, MAX_SAMPLES, MAX_SAMPLES + 1)
+        ),
+        *((nested(b"", *[kind] * 5000)[:end], False) for kind in (b"moov", b"trak") for end in (None, -3)),
+    ],
+)
+def test_what_an_index_claims_is_counted_before_ffmpeg_allocates_it(
+    content: bytes, refused: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(box(b"ftyp", b"isom") + content)
+    assert reading._claims_too_much(path) is refused
+    with pytest.raises(TooLarge if refused else ImageProblem):
+        Clip(path)

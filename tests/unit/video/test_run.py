@@ -24,10 +24,10 @@ from sightglass.explain.rendering.style import Style
 from sightglass.video import Settings, run, runner, track
 from sightglass.video.clips.clip import About, Clip, Frame
 from sightglass.video.clips.write import film
-from sightglass.video.colors import rgb_of
 from sightglass.video.draw import Painter
 from sightglass.video.looking import Looking
 from sightglass.video.parts import Seen, Sighting
+from sightglass.video.results import rgb_of
 from tests.clips import clip, plain, scene
 
 if TYPE_CHECKING:
@@ -166,19 +166,24 @@ def _killed_at(patch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> 
     patch.setattr(module, name, dying)
 
 
-@pytest.mark.parametrize("model", [MODEL, DETECTOR])
 @pytest.mark.parametrize(
-    ("module", "name", "call"), [("parts", "save", 2), ("write", "part", 1), ("timeline", "write", 0)]
+    ("model", "module", "name", "call"),
+    [
+        (MODEL, runner.parts, "save", 2),
+        (DETECTOR, runner.parts, "save", 2),
+        (DETECTOR, runner.write, "part", 1),
+        (MODEL, runner, "write_timeline", 0),
+    ],
 )
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
-    moving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, module: str, name: str, call: int
+    moving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, module: Any, name: str, call: int
 ) -> None:
     monkeypatch.setattr(runner, "PART", 4)
     monkeypatch.setattr(runner, "DRAWN", 6)
     settings = Settings(every=2, scale="clip", side=0)
     whole = run(moving, model, tmp_path / "whole", settings=settings)
     with monkeypatch.context() as patch:
-        _killed_at(patch, getattr(runner, module), name, call)
+        _killed_at(patch, module, name, call)
         with pytest.raises(Killed):
             run(moving, model, tmp_path / "killed", settings=settings)
     rest = run(moving, model, tmp_path / "killed", settings=settings)
@@ -480,7 +485,7 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
 
 
 def test_moments_of_a_segmentation_name_its_largest_class_however_small() -> None:
-    from sightglass.video.results.moments import moments
+    from sightglass.video.results import find_moments as moments
 
     rows = [
         {"seconds": i / 10, "frame": i, "answer": name, "best": name, "best_score": 0.06, "object": None, "map": "flat"}

@@ -11,7 +11,8 @@ from sightglass.models.geometry import Geometry
 from sightglass.video import smooth
 from sightglass.video.draw import levels
 from sightglass.video.parts import Seen, Sighting, load, save
-from sightglass.video.results.moments import LASTING, clock, moments
+from sightglass.video.results import LASTING, clock
+from sightglass.video.results import find_moments as moments
 from sightglass.video.smooth import between, smooth_maps
 
 

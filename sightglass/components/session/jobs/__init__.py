@@ -1,1 +1,1 @@
-"""Work in threads: explain, prove, monitor, wait, stop."""
+"""Work in threads: explain, prove, wait, stop."""

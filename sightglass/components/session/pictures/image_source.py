@@ -9,15 +9,15 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.common.settings import MIB
 from sightglass.components.session import state, url_state
 from sightglass.components.session.pictures.uploads import DIGITS, UPLOADS, Closed, token
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.picture.examples import EXAMPLES as EXAMPLES
-from sightglass.explain.picture.examples import example_named as example_named
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.picture.item import Item
+from sightglass.models.demo.showcase import EXAMPLES as EXAMPLES
+from sightglass.models.demo.showcase import example_named as example_named
 
 FIRST = "bus"
 MAX_OWN = 12
@@ -42,7 +42,7 @@ class Pictures:
     """Size of the file that the camera took last."""
     photo: str | None = None
     """SHA-256 of a photo that is to be saved with its map."""
-    person: users.User = field(default_factory=users.current)
+    person: str = field(default_factory=users.current)
     """Whose session it is."""
 
     def opened(self, sha256: str | None) -> Image | None:
@@ -106,12 +106,12 @@ def example(name: str) -> Image:
 
 def is_here(name: str) -> bool:
     """Return whether an example can be opened: the package of a photograph may not be installed."""
-    return name not in packaged.PHOTOGRAPHS or packaged.photograph(name) is not None
+    return name not in packing.PHOTOGRAPHS or packing.photograph(name) is not None
 
 
 def is_photograph() -> bool:
     """Return whether a bundled photograph is chosen."""
-    return _choose().chosen in packaged.PHOTOGRAPHS
+    return _choose().chosen in packing.PHOTOGRAPHS
 
 
 def is_own() -> bool:

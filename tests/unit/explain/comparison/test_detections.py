@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 
 import numpy as np
 import pytest
@@ -14,20 +13,13 @@ from sightglass.components.session.pictures.image_source import load_bundled
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import (
     around,
-    box_sentence,
-    common,
     describe_boxes,
-    one_scale,
     side,
     strip,
     weaker,
 )
-from sightglass.explain.evidence.layers import backbone_at, stages
-from sightglass.export import table
-from sightglass.export.caption import inside_boxes
+from sightglass.explain.evidence.layers import stages
 from sightglass.export.detection_images import every_map, files
-from sightglass.export.embedded_recipe import contents
-from sightglass.models.layers import ModelStage
 from tests.weights import picture, real
 
 
@@ -70,50 +62,6 @@ def test_weaker_boxes_are_those_that_a_lower_threshold_would_add(result):
     assert {p.label for p in weaker(only)} == {added[0].label}
 
 
-def test_the_parts_of_the_sentence_add_up(explainer):
-    said = box_sentence(explainer(load_bundled("scene 1"), per="detection"), 2, "moon 3")
-    assert said is not None
-    assert said.startswith("Evidence for **moon 3**: ")
-    # Another moon's box lies over its own: places in both are not its alone.
-    assert "in its own box only, " in said
-    assert "shared with other boxes" in said
-    assert sum(int(part) for part in re.findall(r"(\d+)\N{NO-BREAK SPACE}%", said)) == 100
-
-
-def test_the_shares_of_overlapping_boxes_are_the_same_everywhere():
-    """The scene's moon lies in the star's box too: the numbers against counting pixels, the words, and the API's."""
-    made = Explainer("demo-s")(load_bundled("scene 1"), per="detection")
-    index = [p.label for p in made.predictions].index("moon-inside")
-    masks = [np.zeros(made.image.pixels.shape[:2], bool) for _ in made.predictions]
-    for mask, prediction in zip(masks, made.predictions, strict=True):
-        x0, y0, x1, y1 = (round(edge) for edge in prediction.box)
-        mask[max(0, y0) : y1, max(0, x0) : x1] = True
-    mine, others = masks[index], np.any([mask for i, mask in enumerate(masks) if i != index], axis=0)
-    heat = made.heatmaps[index].values
-    shares = {
-        name: float(heat[part].sum() / heat.sum())
-        for name, part in (
-            ("own_only", mine & ~others),
-            ("shared", mine & others),
-            ("elsewhere", others & ~mine),
-            ("outside", ~mine & ~others),
-        )
-    }
-    numbers = made.box_numbers(index)
-    assert shares["shared"] > 0.05
-    for name, share in shares.items():
-        assert getattr(numbers, name) == pytest.approx(share, abs=0.02), name
-    assert numbers.own_only + numbers.shared + numbers.elsewhere + numbers.outside == pytest.approx(1)
-    assert sum(numbers.printed.values()) == 100
-    words = [f"{share}\N{NO-BREAK SPACE}% " for share in numbers.printed.values() if share]
-    for text in (box_sentence(made, index, "moon"), inside_boxes(made, index)):
-        assert [part for part in words if part not in text] == []
-    row = table.rows(made)[index]
-    assert [row[f"box_{name}"] for name in shares] == [getattr(numbers, name) for name in shares]
-    answered = made.summary()["boxes"][index]
-    assert [answered[name] for name in shares] == [getattr(numbers, name) for name in shares]
-
-
 def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
     scene = load_bundled("scene 3")
     paths = tuple(stage.path for stage in stages(explainer.resident))
@@ -151,22 +99,6 @@ def test_a_point_is_two_numbers_and_corners_may_come_the_other_way_round(result)
     assert result.missing(np.array((x1, y1, x0, y0))).candidate == result.missing((x0, y0, x1, y1)).candidate
 
 
-def test_a_map_of_nothing_says_what_to_lower(result):
-    nothing = result.with_options(confidence=0.99)
-    for ask in (nothing.overlay, nothing.box_numbers, nothing.own):
-        with pytest.raises(ModelProblem, match=r"^There is no map 0: no box is shown, lower confidence \(0\.99\)\.$"):
-            ask(0)
-    with pytest.raises(ModelProblem, match=r"lower confidence \(0\.25\) or leave classes away\.$"):
-        result.with_options(classes=("star",)).overlay(0)
-    with pytest.raises(ModelProblem, match=r"^There is no map 0: no target was explained"):
-        result.with_options(targets=("star",)).box_numbers(0)
-
-
-def test_a_box_that_is_not_shown_is_counted_as_the_library_does(result):
-    with pytest.raises(ModelProblem, match=r"^There is no box 8: 4 are shown, counted from 0\.$"):
-        result.with_options(targets=(8,))
-
-
 @pytest.mark.parametrize(
     ("model", "labels"),
     [("demo-s", ("gear", "star", "moon-outside")), real("yolo11n", ("person", "dog", "cat"))],
@@ -188,18 +120,6 @@ def test_the_map_of_a_class_without_a_box_says_what_it_is_of(model, labels):
     assert len(absent.with_targets(*labels).notes) == len(own) + 2
 
 
-def test_one_scale_is_what_the_engine_makes_of_both_together(result):
-    sides = [side(result, result.predictions[i]) for i in (0, 3)]
-    shared = result.with_options(targets=(0, 3), per="detection").shared
-    made = one_scale(sides)
-    assert made is not None
-    for one, other in zip(made, shared, strict=True):
-        np.testing.assert_allclose(one.content, other.content, atol=1e-6)
-    first, second, seen = common(*sides)
-    assert first.shape == second.shape
-    assert seen == (0, 0, 576, 576)
-
-
 def test_a_close_up_stays_in_the_picture_and_is_no_strip():
     for box in ((0, 0, 10, 400), (100, 100, 110, 400), (0, 0, 640, 480), (639, 479, 640, 480)):
         left, top, right, bottom = around(box, (640, 480))
@@ -211,13 +131,6 @@ def test_a_close_up_stays_in_the_picture_and_is_no_strip():
     assert right - left >= 0.7 * (bottom - top)
 
 
-def test_the_backbones_last_stage_of_a_stride():
-    steps = [ModelStage(str(i), "Conv", (1, 1, 1), stride, (), part) for i, (stride, part) in enumerate(
-        [(8.0, "backbone"), (8.0, "backbone"), (16.0, "backbone"), (8.0, "neck")])]  # fmt: skip
-    assert backbone_at(steps, 8) == "1"
-    assert backbone_at(steps, 64) is None
-
-
 def test_the_files_are_pictures_of_the_pictures_own_size(result):
     made = dict(files(result))
     assert list(made)[:3] == [f"scene-3_{what}.jpg" for what in ("original", "detection", "gradcam")]
@@ -226,17 +139,3 @@ def test_the_files_are_pictures_of_the_pictures_own_size(result):
     assert {Image.open(io.BytesIO(data)).size for data in made.values()} == {(576, 576)}
     nothing = result.with_options(confidence=0.99)
     assert np.array_equal(every_map(nothing), nothing.image.pixels)
-
-
-def test_files_of_maps_can_be_had_without_boxes(result):
-    boxed, bare = dict(files(result)), dict(files(result, boxes=False))
-    assert list(bare) == list(boxed)
-    assert bare["scene-3_detection.jpg"] == boxed["scene-3_detection.jpg"]
-    x0, y0, x1, y1 = (round(edge) for edge in result.predictions[0].box)
-    edges = np.zeros((576, 576), bool)
-    edges[max(0, y0) : y1, max(0, x0)] = edges[max(0, y0), max(0, x0) : x1] = True
-    for name, share in (("scene-3_gradcam.jpg", 0.5), ("scene-3_01_ball-dots.jpg", 0.8)):
-        with_box, without = (np.asarray(Image.open(io.BytesIO(made[name]))) for made in (boxed, bare))
-        assert (with_box[edges].min(1) > 200).mean() > share > 0.3 > (without[edges].min(1) > 200).mean()
-        found = contents(bare[name])
-        assert found is not None and found.view.settings["boxes"] is False

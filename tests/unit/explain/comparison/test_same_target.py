@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sightglass.common.files.packaged import photograph
+from sightglass.common.files.packing import photograph
 from sightglass.explain import Explainer, Explanation
+from sightglass.explain.comparison.detections import largest, same_target
 from sightglass.explain.comparison.models import Comparison
-from sightglass.explain.comparison.same_target import largest, same_target
 from sightglass.models.adapter import Prediction
 
 DEMOS = ("demo-s", "demo-m", "demo-l")

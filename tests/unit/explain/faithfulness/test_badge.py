@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import get_args
 
 import pytest
 
@@ -35,12 +34,6 @@ def test_it_is_one_phrase_with_its_count():
     assert badge.describe_verdicts(["depends", "unclear", "box"]) == said
 
 
-def test_every_verdict_is_a_mark_with_words_and_a_meaning():
-    verdicts = get_args(badge.Verdict)
-    assert set(verdicts) == set(badge.VERDICTS) == set(badge.MEANINGS)
-    assert [badge.mark_of(one) for one in verdicts] == ["yes", "cannot be told", *["no"] * 4]
-
-
 def test_the_oldest_are_forgotten(monkeypatch):
     monkeypatch.setattr(badge, "MAX_TESTS", 2)
     for test in range(3):
@@ -49,8 +42,8 @@ def test_the_oldest_are_forgotten(monkeypatch):
 
 
 def test_another_persons_tests_are_not_counted():
-    with users.acting(users.User("anna", "Anna", "user")):
+    with users.acting("anna"):
         badge.note("abc", "gradcam", (), "bus", "depends")
         assert badge.verdicts("abc", "gradcam", ()) == ["depends"]
-    with users.acting(users.User("ben", "Ben", "admin")):
+    with users.acting("ben"):
         assert badge.verdicts("abc", "gradcam", ()) == []

@@ -15,9 +15,9 @@ import torch
 
 from sightglass.explain import Explainer, Image
 from sightglass.explain.proof import controls
+from sightglass.explain.proof.controls import ranking
 from sightglass.explain.proof.curves import Order, Perturber
 from sightglass.explain.proof.filling import make_fill
-from sightglass.explain.proof.ranking import ranking
 from sightglass.explain.proof.scores import scorer
 from tests.late import late
 

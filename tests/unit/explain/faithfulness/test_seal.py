@@ -63,14 +63,6 @@ def test_each_question_is_answered_by_its_own_test_and_the_answers_come_one_by_o
     assert made.line.count(" · ") == 2
 
 
-def test_it_is_the_same_again_bit_for_bit(scene: Path) -> None:
-    explained = Explainer("demo-cls-s")(scene, top_k=1)
-    first = explained.seal().summary()
-    seal.forget()
-    scramble._CACHE.clear()
-    assert Explainer("demo-cls-s")(scene, top_k=1).seal().summary() == first
-
-
 def test_it_takes_about_sixty_passes_and_none_where_it_was_made(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     explained = Explainer("demo-cls-s")(scene, top_k=2)
     # The maps of other pictures are made once for each model and method.

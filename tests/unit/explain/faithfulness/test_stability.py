@@ -178,12 +178,6 @@ def by(monkeypatch: pytest.MonkeyPatch, explained: Explanation, values: Callable
     return stability(explained.with_method("gradcam"))
 
 
-def test_a_map_that_stays_in_its_place_holds_still(explained: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it says anything of the model is not this test's question."""
-    found = by(monkeypatch, explained, lambda evidence: 1 + controls.centre(evidence.geometry.input))
-    assert found.verdict == "yes" and found.worst is not None and (found.worst.rank_correlation or 0) > 0.95
-
-
 def test_a_map_that_jumps_under_noise_does_not_hold_still(
     explained: Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,10 +189,6 @@ def test_a_map_that_jumps_under_noise_does_not_hold_still(
     )
     assert not found.flips and found.verdict == "no"
     assert "It does not hold still" in found.sentence
-
-
-def test_the_map_of_the_packaged_model_holds_still(explained: Explanation) -> None:
-    assert stability(explained).verdict == "yes"
 
 
 def test_it_stops_and_what_cannot_be_changed_is_a_sentence(explained: Explanation) -> None:

@@ -74,20 +74,22 @@ def test_a_map_that_is_not_supported_is_unproved() -> None:
     [("demo-cls-cheat", "stamped", "patch at the edge"), ("demo-cls-texture", "textured", "no one place")],
 )
 def test_a_proof_finds_a_cheat_out_and_not_its_twin(cheat: str, data: str, kind: str) -> None:
-    from benchmarks.truth.causes import HONEST, scenes_of_class
-    from benchmarks.truth.maps import default, resident, subject
-    from benchmarks.truth.proved import explanation_of
+    from sightglass.explain import Explainer
+    from sightglass.models.demo import scenes
     from training.evaluation import SHORTCUTS
+    from training.pool import Source
 
-    found: dict[str, list[list[str]]] = {cheat: [], HONEST: []}
-    for number, spec in scenes_of_class(SHORTCUTS[data].label, data, 4):
-        for model, said in found.items():
-            engine = resident(model)
-            if (given := subject(engine, number, spec, ())) is not None:
-                made = explanation_of(model, given, default(engine, "why"))
-                before = {finding.kind for finding in made.diagnosis}
-                made.prove(fillings=("blur",))
-                said.append([finding.kind for finding in made.diagnosis if finding.kind not in before])
-    assert len(found[cheat]) >= 3 and len(found[HONEST]) >= 3
-    assert sum(kind in said for said in found[cheat]) >= len(found[cheat]) - 1
-    assert not any(kind in said for said in found[HONEST])
+    honest, label, source = "demo-cls-honest", SHORTCUTS[data].label, Source("classify", data, held_out=True)
+    specs = [spec for spec in map(source.spec, range(200)) if label in {thing.kind for thing in spec.things}][:4]
+    added: dict[str, list[list[str]]] = {cheat: [], honest: []}
+    for model, kinds_of in added.items():
+        explainer = Explainer(model)
+        for pixels in (scenes.draw(spec).pixels for spec in specs):
+            explanation = explainer(pixels, question="why", top_k=1)
+            if explanation.predictions[0].label == label:
+                before = {finding.kind for finding in explanation.diagnosis}
+                explanation.prove(fillings=("blur",))
+                kinds_of.append([finding.kind for finding in explanation.diagnosis if finding.kind not in before])
+    assert len(added[cheat]) >= 3 and len(added[honest]) >= 3
+    assert sum(kind in kinds for kinds in added[cheat]) >= len(added[cheat]) - 1
+    assert not any(kind in kinds for kinds in added[honest])

@@ -67,14 +67,6 @@ def test_a_box_s_map_that_does_not_depend_on_the_weights_says_so_wherever_it_is_
     assert said in f"{slide.title} {slide.sentence}"
 
 
-def test_a_slide_says_so_beneath_a_title_that_is_too_long_for_it(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Explainer("demo-s")(scene, per="detection", top_k=1)
-    monkeypatch.setattr(views, "MAX_TITLE", 60)
-    slide = views.of_map(made)
-    assert "not which part" not in slide.title
-    assert slide.sentence.endswith("This map shows which object, not which part of it.")
-
-
 def test_what_is_published_is_of_methods_that_there_are_and_adds_up() -> None:
     found = randomisation._load_published()
     assert ("detector", "where", "hirescam") in found and ("classifier", "where", "gradcam") in found
@@ -106,14 +98,3 @@ def test_at_other_layers_than_were_measured_nothing_is_said(published: None, sce
     assert find_independent(other, 0) is None and randomisation.describe_expected(other, 0) == ""
     assert randomisation.asks_at(explainer.resident, "where", ())
     assert not randomisation.asks_at(explainer.resident, "why", ())
-
-
-def test_the_report_and_the_product_have_the_same_counts() -> None:
-    """The table of TRUTH.md is what menus and findings read."""
-    report = (Path(randomisation.__file__).parents[2] / "benchmarks" / "TRUTH.md").read_text("utf-8")
-    found = randomisation._load_published()
-    assert {family for family, *_ in found} == {"detector", "query", "classifier", "transformer"}
-    for (family, question, method), one in found.items():
-        rest = one.maps - one.yes - one.no
-        cells = (family, question, METHODS[method].name, one.maps, one.yes, one.no, rest)
-        assert f"| {' | '.join(map(str, cells))} |" in report

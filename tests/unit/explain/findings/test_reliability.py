@@ -1,130 +1,18 @@
-"""The table of truth counts what it says on painted maps, and on scenes with a known cause the defaults find it."""
+"""A method's measured reliability is one sentence, and on scenes with a known cause the defaults find it."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from benchmarks.report import with_section
-from benchmarks.truth import causes, peers, report
-from benchmarks.truth.maps import default, layers_of, maps, resident, subjects
-from benchmarks.truth.measures import BLIND, EMPTY, MEASURES, box_of, measured, near
-from benchmarks.truth.scores import Rows, Scores
-from benchmarks.truth.verdict import PARTLY, Judged, labels_of, table
+from benchmarks.truth.measures import MEASURES
+from benchmarks.truth.ranking import Judged
+from benchmarks.truth.scenes import default, layers_of, maps, resident, subjects
+from benchmarks.truth.scores import Rows
 from sightglass.explain.findings import reliability
 from sightglass.explain.methods import METHODS
-from sightglass.models.catalog import available, spec
 from sightglass.models.families.demo.nets import WEIGHTS
-from tests.late import late
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-late("pytorch_grad_cam")
-MASK = np.zeros((20, 30), bool)
-MASK[4:8, 10:15] = True
-BOX = (slice(3, 9), slice(10, 16))
-DEFAULT = ("hirescam", "all neck outputs", "class")
-OTHER = ("gradcam", "all neck outputs", "class")
-
-
-def needs(*models: str) -> None:
-    for model in models:
-        if not available(spec(model)):
-            pytest.skip(f"{model} has not been trained")
-
-
-def test_a_map_that_is_the_mask_is_perfect_and_an_empty_one_is_a_miss() -> None:
-    assert measured(MASK.astype(np.float32), (MASK, None)) == [[1, 1, 1, 1]]
-    nothing = np.zeros(MASK.shape, np.float32)
-    assert measured(None, (MASK, None)) == measured(nothing, (MASK, None)) == [list(EMPTY)]
-
-
-def test_equally_hot_pixels_count_by_their_share() -> None:
-    ((hit, energy, iou, ranked),) = measured(np.ones(MASK.shape, np.float32), (MASK, None))
-    share = MASK.mean()
-    assert (hit, ranked) == (0, 0.5)
-    assert energy == pytest.approx(share)
-    assert iou == pytest.approx(share / (2 - share))
-
-
-def test_half_of_the_mask_and_as_much_beside_it() -> None:
-    values = np.zeros(MASK.shape, np.float32)
-    values[4:6, 10:15], values[12:14, 10:15] = 2, 1
-    ((hit, energy, iou, _),) = measured(values, (MASK, None))
-    assert (hit, energy) == (1, pytest.approx(2 / 3))
-    # Ten of the twenty hottest are on it.
-    assert iou == pytest.approx(10 / 30)
-
-
-def test_ranking_is_that_of_every_pair_and_only_in_its_region() -> None:
-    values = np.random.default_rng(0).integers(0, 6, MASK.shape).astype(np.float32)
-    everywhere, boxed = measured(values, (MASK, None), (MASK, BOX))
-    assert everywhere[3] == pytest.approx(by_pairs(values, MASK))
-    assert boxed[3] == pytest.approx(by_pairs(values[BOX], MASK[BOX]))
-    assert everywhere[:3] == boxed[:3]
-
-
-def by_pairs(values: np.ndarray, mask: np.ndarray) -> float:
-    inside, rest = values[mask][:, None], values[~mask][None]
-    return float(((inside > rest) + 0.5 * (inside == rest)).mean())
-
-
-def test_a_box_covers_whole_pixels() -> None:
-    assert box_of((9.6, 3.4, 16.2, 9.0), MASK.shape) == BOX
-    assert box_of((40.0, 40.0, 41.0, 41.0), MASK.shape) == (slice(19, 41), slice(29, 41))
-
-
-def test_what_is_near_a_mask() -> None:
-    wide = near(MASK, 2)
-    assert wide[2:10, 10:15].all()
-    assert not wide[1].any()
-    assert not wide[2, 8]
-
-
-def painted(better: float) -> Scores:
-    """Forty objects of which every second is hit, `better` where the default looks."""
-    rng = np.random.default_rng(0)
-    wrong = (DEFAULT[0], DEFAULT[1], "wrong class")
-    lines = [DEFAULT, OTHER, wrong, *((name, "", "") for name in BLIND)]
-    values = np.repeat((rng.random((40, 1, len(MEASURES))) < 0.5).astype(np.float32) / 2, len(lines), 1)
-    values[:, 0] += better
-    labels = ["rod-ring", "star"] * 20
-    return Scores(
-        "demo-s", "detect", {"where": DEFAULT}, lines, list(range(40)), labels, [True] * 40, {"where": values}
-    )
-
-
-def test_a_method_fails_that_is_better_than_the_best_baseline_in_nothing() -> None:
-    found = table([painted(0.3), painted(0.3)], "where")
-    assert {row["line"][0]: row["fails"] for row in found["methods"]} == {"hirescam": False, "gradcam": True}
-    assert (found["default"]["place"], found["of"]) == (1, 2)
-    assert found["over"]["hit"] == pytest.approx((0.3, 0.3, 0.3))
-    assert found["wrong"]["to"]["auc"][1] > 0
-    said = report.words(found)
-    assert "It is the default." in said
-    assert "Fail on these layers: GradCAM." in said
-    assert [row["line"][0] for row in found["told"]] == ["edges in its box", "box fill"]
-    assert table([painted(-0.2)], "where")["default"]["place"] == 2
-
-
-def test_why_is_asked_of_classes_that_a_part_makes() -> None:
-    assert labels_of(*PARTLY) == {
-        "rod-ring", "rod-cross", "plate-square", "plate-triangle", "moon-inside", "moon-outside",
-    }  # fmt: skip
-    assert Judged([painted(0.1)], "where", labels_of(*PARTLY)).objects == [20]
-
-
-def test_two_commands_share_the_page_of_results(tmp_path: Path) -> None:
-    path = tmp_path / "results.md"
-    for name, text in (("truth", "# Right\n"), ("viewer", "# Quick\n"), ("truth", "# Righter\n")):
-        path.write_text(with_section(path, name, text))
-    assert [line for line in path.read_text().splitlines() if line] == [
-        "<!-- viewer -->", "# Quick", "<!-- truth -->", "# Righter",
-    ]  # fmt: skip
 
 
 def test_a_finding_is_one_sentence_with_its_figure() -> None:
@@ -154,37 +42,14 @@ def test_every_published_finding_is_of_a_method_and_has_its_sentence() -> None:
 def test_the_defaults_map_beats_every_baseline_by_the_cards_margin_on_scenes_never_seen(
     model: str, question: str
 ) -> None:
-    needs(model)
     margins = json.loads((WEIGHTS / f"{model}.json").read_text(encoding="utf-8"))["margins"][question]
     assert set(margins) == set(MEASURES)
-    rows, layers = Rows(model, None), layers_of(model)
+    rows, layers = Rows(model), layers_of(model)
     method, name, part = default(resident(model), question)
-    for given in subjects(model, None, range(50), layers[name]):
+    for given in subjects(model, range(50), layers[name]):
         rows.add(given, maps(given.evidence, {name: layers[name]}, {part: given.targets[part]}, [METHODS[method]]))
-    judged = Judged([rows.scores()], question, labels_of(*PARTLY) if question == "why" else None)
+    judged = Judged([rows.scores()], question)
     assert judged.objects[0] > 15
     for measure, margin in margins.items():
         best = judged.strongest(measure)
         assert judged.mean(judged.default, measure) > judged.mean(best, measure) + margin, (measure, best)
-
-
-def test_the_cheat_is_found_and_its_honest_twin_is_not_blamed() -> None:
-    needs("demo-cls-cheat", "demo-cls-honest")
-    cheat, honest = (causes.shortcut(name, "stamped", None, 10) for name in ("demo-cls-cheat", "demo-cls-honest"))
-    line = ("hirescam", "layer3", "class")
-    energy, _, peak = cheat.values[:, cheat.lines.index(line)].mean(0)
-    honest_energy, own, honest_peak = honest.values[:, honest.lines.index(line)].mean(0)
-    assert peak > 0.9 > 0.1 > honest_peak
-    assert energy > 10 * honest_energy
-    assert own > 0.3
-    # With the stamp it is the class, without it is not.
-    assert np.mean(cheat.right, 0).tolist() == [1, 0]
-
-
-def test_the_librarys_own_maps_are_the_engines() -> None:
-    needs("demo-s")
-    found = peers.agreement("demo-s", None, range(2))
-    assert found.scenes
-    has = [i for i, (_, name) in enumerate(found.lines) if name in peers.TWINS.values()]
-    assert len(has) == 2 * len(peers.TWINS)
-    assert found.differences[:, has].max() < 1e-4

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from sightglass.explain import Explainer
-from sightglass.explain.maps.boxes import coverage
 from sightglass.explain.methods import from_evidence
 from sightglass.explain.methods.from_evidence import add_evenly
 from sightglass.explain.replaying import replay
@@ -25,13 +24,6 @@ EVEN = Geometry((2, 2), (2, 2), (1, 1), (0, 0))
 
 def several(name: str, label: str, method: str | None = None, **options: object) -> Explanation:
     return Explainer(name)(picture(name), targets=(label,), method=method, **options)
-
-
-def brightest(made: Explanation) -> list[float]:
-    """Return the highest value of a class map in each of its boxes."""
-    (heatmap,) = made.heatmaps
-    values = heatmap.coarse
-    return [float((values * coverage(values.shape, heatmap.geometry.extent, [box])).max()) for box in made.own(0)]
 
 
 def test_boxes_are_added_with_the_same_peak_by_hand() -> None:
@@ -66,22 +58,6 @@ def test_a_class_is_the_even_sum_of_its_boxes(name: str, label: str) -> None:
         level = sum(peaks[i] for i in positive) / max(len(positive), 1)
         expected = sum(alone.heatmaps[i].raw[at] * (level / peaks[i]) for i in positive)
         np.testing.assert_allclose(raw, expected, atol=1e-5 * abs(raw).max() + 1e-6)
-
-
-@pytest.mark.parametrize("method", ["hirescam", "layercam"])
-@pytest.mark.parametrize(("name", "label"), [real("yolo11n", "person")])
-def test_no_box_hides_the_others_of_its_class(name: str, label: str, method: str) -> None:
-    # In the map of their summed scores others reached 0.29 to 0.39 beside the person of 63 %.
-    assert min(brightest(several(name, label, method))) > 0.6
-
-
-def test_a_class_of_one_box_has_exactly_the_map_of_that_box() -> None:
-    made = Explainer("demo-s")(picture("demo-s"), per="detection")
-    labels = [prediction.label for prediction in made.predictions]
-    at = next(i for i, label in enumerate(labels) if labels.count(label) == 1)
-    apart = Explainer("demo-s")(picture("demo-s"), per="class", targets=(labels[at],))
-    for own, other in zip(apart.heatmaps[0].raw, made.heatmaps[at].raw, strict=True):
-        assert np.array_equal(own, other)
 
 
 def test_the_class_map_has_the_same_bits_whatever_was_asked_for_before() -> None:

@@ -34,7 +34,6 @@ from sightglass.models.adapters.folding import unfold
 from sightglass.models.demo.scenes import draw
 from sightglass.models.demo.showcase import scene
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.layers import Layer
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, WeightsTable
@@ -449,15 +448,6 @@ def test_the_shared_model_is_left_as_it_was(name: str) -> None:
     assert evidence.tensor.grad is None
 
 
-def test_one_method_does_not_record_what_another_runs() -> None:
-    evidence = small("relu")
-    names = ["ablationcam", "gradcamelementwise", "scorecam", "finercam"]
-    alone = {name: by_method(small("relu"), name, 2).heatmaps[0].raw[0] for name in names}
-    for name in [*names, *reversed(names)]:
-        evidence.raws.clear()
-        np.testing.assert_array_equal(by_method(evidence, name, 2).heatmaps[0].raw[0], alone[name])
-
-
 @pytest.mark.parametrize("name", ["scorecam", "ablationcam", "gradcamelementwise", "fullgrad"])
 def test_progress_rises_to_less_than_one_and_counts_the_passes(name: str) -> None:
     heard: list[tuple[float, str]] = []
@@ -592,33 +582,6 @@ def test_who_waits_behind_one_who_is_stopped_gets_a_whole_model() -> None:
     np.testing.assert_array_equal(got[0], fresh)
 
 
-def test_who_waits_for_a_slow_method_can_stop_too() -> None:
-    evidence = small("relu")
-    release, cancel, ended = threading.Event(), threading.Event(), threading.Event()
-    held = threading.Event()
-
-    def hold(share: float, words: str) -> None:
-        held.set()
-        release.wait(10)
-
-    def wait_behind() -> None:
-        with contextlib.suppress(Cancelled):
-            by_method(evidence, "gradcamelementwise", 2, cancel=cancel)
-        ended.set()
-
-    first = threading.Thread(target=lambda: by_method(evidence, "scorecam", 1, progress=hold))
-    second = threading.Thread(target=wait_behind)
-    first.start()
-    assert held.wait(10)
-    second.start()
-    cancel.set()
-    in_time = ended.wait(0.5)
-    release.set()
-    first.join(20)
-    second.join(20)
-    assert in_time
-
-
 def test_two_models_ablated_at_once_do_not_mix() -> None:
     alone = [by_method(small("relu", seed=seed), "ablationcam", 1).heatmaps[0].raw[0] for seed in (0, 1)]
     first, second = small("relu", seed=0), small("relu", seed=1)
@@ -632,12 +595,6 @@ def test_two_models_ablated_at_once_do_not_mix() -> None:
     outer = by_method(first, "ablationcam", 1, progress=run_the_other).heatmaps[0].raw[0]
     np.testing.assert_array_equal(inner[0], alone[1])
     np.testing.assert_array_equal(outer, alone[0])
-
-
-def test_a_layer_by_its_path_has_the_shape_that_it_returns(bus: Path) -> None:
-    for layer in evidence_of("resnet18", LAYERS["resnet18"], bus).layers:
-        assert isinstance(layer, Layer)
-        assert layer.shape == {"layer2": (128, 28, 28), "layer3": (256, 14, 14), "layer4": (512, 7, 7)}[layer.path]
 
 
 def test_ablationcam_finds_its_way_through_a_detector_of_ultralytics() -> None:
@@ -675,8 +632,3 @@ def test_a_broken_place_counts_as_nothing() -> None:
     mended = x.nan_to_num()
     for one, other in zip(projection(x, 500), projection(mended, 500), strict=True):
         assert torch.equal(one, other)
-
-
-@pytest.mark.parametrize("name", ["gradcam_pp", "GradCAMpp", "gradcam_plusplus", "GradCAM++", "Grad-CAM++"])
-def test_every_spelling_of_gradcam_plus_plus(name: str) -> None:
-    assert method(name).id == "gradcam++"

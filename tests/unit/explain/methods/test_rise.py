@@ -7,12 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from torch import nn
 
-from sightglass.common.errors import Cancelled, ModelProblem, SettingProblem
+from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS, mask_scores, rise
@@ -139,11 +138,6 @@ def test_the_maps_cells_read_the_masks_at_their_centres() -> None:
     # A cell is 4 px: between its second and its third.
     at = full[:, 20:24, 40:44][:, 1:3, 1:3].mean((1, 2))
     torch.testing.assert_close(coarse[:, (32 + 20) // 4, 40 // 4], at, atol=0.02, rtol=0)
-
-
-@pytest.mark.parametrize(("size", "cells"), [((32, 32), 4), ((224, 224), 8), ((640, 480), 12), ((1280, 1280), 12)])
-def test_small_inputs_get_fewer_cells(size: tuple[int, int], cells: int) -> None:
-    assert Masks.sample(1, geometry(*size)).grids.shape[1] - 2 == cells
 
 
 @pytest.mark.parametrize("size", [(640, 1), (1, 640), (3, 3)])
@@ -356,18 +350,6 @@ def test_others_get_at_the_model_between_two_batches() -> None:
     assert max(waits) < 1
 
 
-def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rise, "SECONDS", 0)
-    evidence = evidence_of(Patches(), 320, 320)
-    process, seen = psutil.Process(), []
-
-    def look(_: RawMaps) -> None:
-        seen.append(process.memory_info().rss)
-
-    raw_maps(evidence, METHOD, [detection(i) for i in range(3)], masks=1200, partial=look)
-    assert max(seen) - seen[len(seen) // 4] < 16 * 2**20
-
-
 # What is asked for, and what cannot be.
 
 
@@ -380,12 +362,6 @@ def test_a_box_alone_does_not_ask_how_sure_the_model_is() -> None:
     assert maps[1].max() > 0.05
 
 
-def test_a_class_that_is_not_the_boxs_own_is_looked_for() -> None:
-    evidence = evidence_of(Patches())
-    (maps,) = raw_maps(evidence, METHOD, [Target(1, "dog", (0,), "all"), detection(0)], masks=100)
-    assert 0 < maps[0].max() < maps[1].max()
-
-
 @pytest.mark.parametrize("part", ["contrast", "left", "mask"])
 def test_other_parts_are_refused_in_one_sentence(part: Any) -> None:
     with pytest.raises(ModelProblem, match=f"Masks cannot explain the {part} of by-hand: they explain class, box, all"):
@@ -395,49 +371,12 @@ def test_other_parts_are_refused_in_one_sentence(part: Any) -> None:
         raw_maps(evidence_of(classifier, 32, 32), METHOD, [Target(0, "this", (), "box")])
 
 
-def test_targets_that_are_not_there_are_named() -> None:
-    with pytest.raises(ModelProblem, match="has 3 candidates, and 5 is not among them"):
-        raw_maps(evidence_of(Patches()), METHOD, [detection(5)])
-    with pytest.raises(ModelProblem, match="needs candidates"):
-        raw_maps(evidence_of(Patches()), METHOD, [Target(None, "the whole picture")])
-
-
 def test_a_class_without_boxes_is_its_strongest_candidate() -> None:
     (maps,) = raw_maps(evidence_of(Patches()), METHOD, [Target(1, "dog"), Target(1, "dog", (1,))], masks=20)
     assert torch.equal(maps[0], maps[1])
 
 
-@pytest.mark.parametrize("said", ["many", "0", "-3", "1.5"])
-def test_a_wrong_number_of_masks_is_said(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_MASKS", said)
-    with pytest.raises(SettingProblem, match=f"SIGHTGLASS_MASKS is '{said}'"):
-        raw_maps(evidence_of(Patches()), METHOD, [detection(0)])
-
-
 # Real models.
-
-
-@pytest.mark.slow
-@pytest.mark.weights("yolo11n.pt")
-def test_the_map_of_the_bus_peaks_in_the_bus(bus: Path) -> None:
-    from sightglass.models.families.ultralytics.loader import load
-
-    adapter = load(ModelSpec("yolo11n", "YOLO11", "n", "ultralytics", "yolo11n.pt", "detect", ""))
-    resident = Resident(adapter, CPU)
-    from sightglass.explain.picture.image import Image
-
-    evidence = Evidence(resident, adapter.prepare(Image.open(bus).pixels, "trained"), ())
-    predictions = adapter.decode(evidence.outputs, evidence.geometry, top_k=5, confidence=0.25, iou=0.7)
-    targets = [Target(p.index, p.label, (p.anchor,), "all") for p in predictions if p.anchor is not None]
-    (maps,) = raw_maps(evidence, METHOD, targets, masks=300)
-    for prediction, raw in zip(predictions, maps, strict=True):
-        y, x = peak(raw, evidence.geometry.input)
-        (sy, sx), (oy, ox) = evidence.geometry.scale, evidence.geometry.offset
-        assert prediction.box is not None
-        x0, y0, x1, y1 = prediction.box
-        if prediction.score > 0.5:
-            assert x0 <= (x - ox) / sx <= x1, prediction
-            assert y0 <= (y - oy) / sy <= y1, prediction
 
 
 def test_a_classifier_is_explained_by_the_same_masks(bus: Path) -> None:

@@ -75,11 +75,6 @@ def test_lines_end_at_the_edge_of_the_field_or_nowhere():
     assert set(counts[edge]) == {1}
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_a_flat_field_has_no_lines(value):
-    assert contours.segments(np.full((5, 6), value, np.float32), 0.5).shape == (0, 4)
-
-
 def pixel_by_pixel(segments, shape, half):
     plane = np.zeros(shape, np.uint8)
     for x0, y0, x1, y1 in segments.tolist():
@@ -107,17 +102,6 @@ def test_coverage_is_that_of_each_pixel(half, longest):
     found = contours.coverage(segments, (24, 32), half)
     assert found.dtype == np.uint8
     assert abs(found.astype(int) - pixel_by_pixel(segments, (24, 32), half)).max() == 0
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1)])
-def test_coverage_of_a_picture_of_one_row_or_column(shape):
-    segments = some_segments(30, 20, seed=1)
-    assert np.array_equal(contours.coverage(segments, shape, 2.0), pixel_by_pixel(segments, shape, 2.0))
-
-
-def test_nothing_covers_nothing():
-    assert not contours.coverage(np.zeros((0, 4)), (5, 6), 1.0).any()
-    assert not contours.coverage(np.array([[100.0, 100, 120, 90]]), (5, 6), 1.0).any()
 
 
 def test_two_planes_at_once_are_each_as_alone_and_keep_what_is_there():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import tracemalloc
@@ -109,34 +108,6 @@ def test_a_table_cannot_be_spoiled_by_a_caller():
         colormaps.lut("jet")[0] = 0
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_alpha_0_is_the_picture_and_alpha_1_the_map(name, pixels, values):
-    assert np.array_equal(render.overlay(pixels, values, colormap=name, alpha=0), pixels)
-    assert np.array_equal(render.overlay(pixels, values, colormap=name, alpha=0, weighted=True), pixels)
-    coloured = colormaps.lut(name)[np.rint(values * np.float32(255)).astype(int)]
-    assert np.array_equal(render.overlay(pixels, values, colormap=name, alpha=1), coloured)
-    assert np.array_equal(render.heatmap_only(values, name), coloured)
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("alpha", [0.1, 0.5, 0.9, 1.0])
-def test_overlay_is_the_plain_formula_to_one_level(pixels, values, alpha, weighted):
-    level = np.rint(values.astype(np.float64) * 255)
-    a = np.where(values < 0.3, 0, alpha * (level / 255) ** 1.5 if weighted else alpha)[..., None]
-    expected = pixels * (1 - a) + colormaps.lut("turbo")[level.astype(int)].astype(np.float64) * a
-    got = render.overlay(pixels, values, colormap="turbo", alpha=alpha, weighted=weighted, threshold=0.3)
-    firm = abs(values - 0.3) > 1 / 255  # nearer than a level, the table decides
-    assert abs(got - expected)[firm].max() <= 1
-
-
-def test_threshold_keeps_what_is_at_it_and_leaves_the_picture_below(pixels):
-    values = np.linspace(0, 1, 48 * 64, dtype=np.float32).reshape(48, 64)
-    out = render.overlay(pixels, values, alpha=1, threshold=0.5)
-    coloured = render.overlay(pixels, values, alpha=1)
-    assert np.array_equal(out[values >= 0.5], coloured[values >= 0.5])
-    assert np.array_equal(out[values < 0.5 - 1 / 255], pixels[values < 0.5 - 1 / 255])
-
-
 SEEN = (10, 6, 50, 40)
 KINDS = ("heat", "difference")
 SHOWN = ("overlay", "map", "contour", "spotlight")
@@ -146,24 +117,6 @@ def outside(shape):
     mask = np.ones(shape[:2], dtype=bool)
     mask[SEEN[1] : SEEN[3], SEEN[0] : SEEN[2]] = False
     return mask
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("mode", SHOWN)
-def test_what_was_not_seen_is_grey_and_two_thirds_page(mode, kind, pixels):
-    draw = functools.partial(paint, pixels, Field(noise((7, 7), kind), SEEN, SEEN, kind), Style(mode))
-    far = outside(pixels.shape)
-    grey = pixels[far] @ [0.299, 0.587, 0.114]
-    for unseen, ground in (("light", 255), ("dark", 20)):
-        assert abs(draw(unseen=unseen)[far] - (0.34 * grey + 0.66 * ground)[:, None]).max() <= 1.5
-        alike = render.overlay(pixels, np.zeros(pixels.shape[:2], np.float32), seen=SEEN, unseen=unseen)
-        assert np.array_equal(draw(unseen=unseen)[far], alike[far])
-    assert np.array_equal(draw(unseen="keep")[far], pixels[far])
-
-
-def test_what_was_seen_does_not_change_with_the_box(pixels, values):
-    near = ~outside(pixels.shape)
-    assert np.array_equal(render.overlay(pixels, values, seen=SEEN)[near], render.overlay(pixels, values)[near])
 
 
 def test_a_bare_map_is_hatched_in_grey_where_nothing_was_seen(values):
@@ -401,78 +354,6 @@ def test_what_is_shown_is_exact_at_the_ends_in_every_colormap(name, pixels):
     assert np.array_equal(opaque, colours[STEPS])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_ground_of_a_bare_map_is_grey_below_the_threshold(kind, pixels):
-    field = Field(noise((7, 7), kind) / 2, WHOLE, WHOLE, kind)
-    for unseen, ground in (("light", 228), ("keep", 228), ("dark", 48)):
-        assert (paint(pixels, field, Style("map", threshold=0.6), unseen=unseen) == ground).all()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_mode_picture_is_the_picture(kind, pixels):
-    field = Field(noise((7, 7), kind), SEEN, SEEN, kind)
-    out = paint(pixels, field, Style("picture"))
-    assert np.array_equal(out, pixels)
-    assert not np.shares_memory(out, pixels)
-
-
-@pytest.mark.parametrize("mode", SHOWN)
-def test_an_inverted_map_inverted_is_the_map(mode, pixels):
-    rows = np.rint(255 * bump(48, 64, 30, 22, 12)).astype(np.float32) / 255
-    style = Style(mode, threshold=0.3, split=0.1)
-    straight = paint(pixels, Field(rows, WHOLE, WHOLE), style)
-    twice = paint(pixels, Field(1 - rows, WHOLE, WHOLE), replace(style, invert=True))
-    assert abs(straight.astype(int) - twice).max() <= (1 if mode in ("overlay", "contour") else 0)
-    assert (straight != paint(pixels, Field(rows, WHOLE, WHOLE), replace(style, invert=True))).any()
-
-
-@pytest.mark.parametrize("mode", SHOWN)
-def test_a_difference_the_other_way_round_is_the_same_in_the_other_colour(mode, pixels):
-    gap = (np.random.default_rng(5).integers(-127, 128, (48, 64)) / 127).astype(np.float32)
-    one, other = (Field(values, WHOLE, WHOLE, "difference") for values in (gap, -gap))
-    assert np.array_equal(paint(pixels, one, Style(mode, invert=True)), paint(pixels, other, Style(mode)))
-    same = np.array_equal(paint(pixels, one, Style(mode)), paint(pixels, other, Style(mode)))
-    assert same == (mode in ("contour", "spotlight"))
-
-
-def test_a_difference_is_blue_where_the_first_has_more():
-    grey, gap = np.full((3, 3, 3), 100, np.uint8), np.zeros((3, 3), np.float32)
-    gap[0, 0], gap[2, 2] = 1, -1
-    out = paint(grey, Field(gap, (0, 0, 3, 3), (0, 0, 3, 3), "difference"), Style(alpha=1))
-    assert tuple(out[0, 0]) == (0x1F, 0x5F, 0xD0)
-    assert tuple(out[2, 2]) == (0xC8, 0x32, 0x1F)
-    assert tuple(out[1, 1]) == (100, 100, 100)
-
-
-@pytest.mark.parametrize("mode", SHOWN)
-def test_the_split_leaves_the_picture_on_its_left(mode, pixels):
-    field = Field(noise((7, 7)), SEEN, SEEN)
-    covered = paint(pixels, field, Style(mode))
-    assert np.array_equal(paint(pixels, field, Style(mode, split=0)), covered)
-    assert np.array_equal(paint(pixels, field, Style(mode, split=1)), pixels)
-    for split, columns in ((0.5, 32), (0.5 / 64, 0), (0.51 / 64, 1), (63.5 / 64, 63)):
-        out = paint(pixels, field, Style(mode, split=split))
-        assert np.array_equal(out[:, :columns], pixels[:, :columns])
-        assert np.array_equal(out[:, columns:], covered[:, columns:])
-
-
-@pytest.mark.parametrize(("gain", "offset"), [(0.5, 0.2), (2.0, -0.3), (1.0, 0.1), (0.0, 0.4)])
-def test_gain_and_offset_are_the_values_scaled_before(gain, offset, pixels):
-    values = noise((9, 9), seed=6)
-    field, scaled = Field(values, WHOLE, WHOLE), Field(np.clip(offset + gain * values, 0, 1), WHOLE, WHOLE)
-    # Where values are clipped before they are grown, another value comes out between two of them.
-    own_grid = Field(noise((48, 64), seed=7), WHOLE, WHOLE), Style(gain=gain, offset=offset)
-    before = Field(np.clip(offset + gain * own_grid[0].values, 0, 1), WHOLE, WHOLE)
-    assert abs(levels_of(*own_grid).astype(int) - levels_of(before, Style())).max() <= 1
-    if offset >= 0 and offset + gain <= 1:
-        lines = [
-            paint(pixels, field, Style("contour", gain=gain, offset=offset)),
-            paint(pixels, scaled, Style("contour")),
-        ]
-        assert abs(lines[0].astype(int) - lines[1]).max() <= 8  # 1/65535 moves a line where the map is nearly flat
-        assert (lines[0] != pixels).any() == bool(gain)
-
-
 # Its lines.
 
 
@@ -667,15 +548,3 @@ def shown_with(pixels, change):
 def test_wrong_fields_and_styles_are_stopped_at_the_door(pixels, change, says):
     with pytest.raises(ValueError, match=says):
         shown_with(pixels, change)
-
-
-def test_an_unknown_colormap_of_a_style_is_a_problem(pixels):
-    with pytest.raises(Problem, match="did you mean inferno"):
-        shown_with(pixels, {"colormap": "infreno"})
-
-
-def test_a_grid_says_what_it_lacks(pixels):
-    with pytest.raises(ValueError, match="needs panels"):
-        contact_sheet.grid([])
-    with pytest.raises(ValueError, match="got 1 for 2"):
-        contact_sheet.grid([pixels, pixels], ["one"])

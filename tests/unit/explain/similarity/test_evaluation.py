@@ -16,9 +16,8 @@ from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity import identities
-from sightglass.explain.similarity.embedding import embedding
-from sightglass.explain.similarity.evaluation import evaluate
-from sightglass.explain.similarity.retrieval import average_precision, cmc, order
+from sightglass.explain.similarity.evaluation import average_precision, cmc, evaluate, order
+from sightglass.explain.similarity.similarity import embedding
 from sightglass.models.demo import person_scenes
 
 
@@ -189,28 +188,17 @@ def test_a_gallery_of_one_person_tells_nothing(
     assert 0 < evaluate(reid, tmp_path, tmp_path).mean_ap <= 1
 
 
-def test_the_command_writes_a_report_that_explains_the_worst(
+def test_the_command_writes_the_numbers_and_a_row_per_query(
     market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call = ["similarity", str(market / "query"), "--gallery", str(market / "gallery"), "--names", "market1501"]
-    call += ["--model", "demo-reid", "--top", "2", "--visualize", "--out", str(tmp_path)]
+    call += ["--model", "demo-reid", "--top", "2", "--out", str(tmp_path)]
     assert main([*call, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert set(said["rank"]) == {"1", "5", "10"}
-    assert said["files"][-3:] == ["report.json", "queries.csv", "report.html"]
-    assert sum(name.startswith("ranked/") for name in said["files"]) == 6
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["mAP"] == said["mAP"]
+    assert said["files"] == ["report.json", "queries.csv"]
+    assert json.loads((tmp_path / "report.json").read_text())["mAP"] == said["mAP"]
     assert len((tmp_path / "queries.csv").read_text().splitlines()) == 7
-    page = (tmp_path / "report.html").read_text()
-    assert "default-src 'none'" in page
-    assert f"{100 * said['mAP']:.1f} %" in page
-    for query in report["worst"]:
-        assert query["average_precision"] < 1
-        assert query["pairs"][-1]["right"]
-        assert query["query"] in page
-    assert page.count("<img") == page.count(' alt="')
-    assert page.count("<img") == len(report["worst"]) + 3 * sum(len(query["pairs"]) for query in report["worst"])
     assert main([*call[:3], str(market / "query"), *call[4:], "--names", r"^(?P<person>\d+)"]) == 2
     assert "person is in the gallery" in capsys.readouterr().err
 
@@ -218,7 +206,7 @@ def test_the_command_writes_a_report_that_explains_the_worst(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["a.png", "b.png", "--names", "market1501"], "need a folder of queries"),
+        (["a.png", "b.png", "--names", "market1501"], "needs a folder of queries"),
         (["a.png", "--gallery", ".", "--method", "all"], "name one method"),
     ],
 )

@@ -96,12 +96,6 @@ def test_patches_of_a_model_are_its_layers_cells() -> None:
     assert colour_patches(grids).colours[1].shape == (*grids[1].shape, 3)
 
 
-EMBEDDERS = {
-    "dinov2": 'loader = "timm"\narch = "vit_small_patch14_reg4_dinov2"\nweights = { random = 1 }\n'
-    "preprocessing = { size = 56 }\n",
-    "dinov3": 'loader = "timm"\narch = "vit_small_patch16_dinov3"\nweights = { random = 1 }\n'
-    "preprocessing = { size = 64 }\n",
-}
 CONFIGS = {
     "Dinov2Model": {"model_type": "dinov2", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     | {"image_size": 56, "patch_size": 14},
@@ -118,15 +112,6 @@ def explain_patches(model: str, side: int = 4) -> None:
     assert [grid.shape for grid in grids] == [(side, side)] * 2
     found = find_alike(grids, 0, 5)
     assert found[0].scores[1, 1] == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize("name", EMBEDDERS)
-def test_embedders_of_timm_have_patches(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = EMBEDDERS[name].replace("preprocessing", "weights.preprocessing")
-    table = table.replace("weights = { random = 1 }", "weights.random = 1")
-    (tmp_path / "models.toml").write_text(f'[model."mine-{name}"]\ntask = "embed"\n{table}', "utf-8")
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    explain_patches(f"mine-{name}")
 
 
 @pytest.mark.parametrize("arch", CONFIGS)

@@ -18,9 +18,8 @@ from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.color_tables import FIRST_RGB, SECOND_RGB
-from sightglass.explain.similarity.embedding import embedding
 from sightglass.explain.similarity.ranking import Context, context, rank
-from sightglass.explain.similarity.similarity import similarity
+from sightglass.explain.similarity.similarity import embedding, similarity
 from sightglass.export import similarity_files
 from sightglass.models.demo import person_scenes
 from sightglass.models.preprocess import fit_picture
@@ -315,23 +314,6 @@ def test_a_number_is_told_against_unrelated_pictures_and_a_mirror_image(lite: Ex
     assert "unrelated" not in Context((), 0.9).words
     vector = embedding(lite, Image.open(bus))
     assert float(vector @ vector) == pytest.approx(1, abs=1e-5)
-
-
-def test_a_model_of_persons_says_that_other_pictures_mean_little(bus: Path, zidane: Path) -> None:
-    reid = Explainer("demo-reid")
-    images = [Image.open(bus), Image.open(zidane)]
-    held = context(reid, images[0], other=images[1])
-    assert held.verdict(0.91) == "of little meaning here"
-    assert "upright pictures of one person, which bus.jpg and zidane.jpg are not." in held.words
-    specs = person_scenes.to_compare()
-    own = Image.open(person_scenes.draw(person_scenes.example()).pixels, name="person.png")
-    found = {name: similarity(reid, own, person_scenes.draw(spec).pixels).score for name, spec in specs.items()}
-    # The person's other pictures come first, then the twin, then strangers.
-    ranked = sorted(found, key=lambda name: -found[name])
-    assert [name.split()[0] for name in ranked] == ["same", "same", "twin,", "person", "person", "person"]
-    held = context(reid, own, other=Image.open(person_scenes.draw(specs["same person.png"]).pixels))
-    assert held.verdict(found["same person.png"]) == "clearly related"
-    assert not held.caution
 
 
 def test_persons_keep_the_colours_of_their_clothes(lite: Explainer, bus: Path, zidane: Path) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from sightglass.common.errors import ImageProblem
-from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.whatif import edits
 from sightglass.explain.whatif.edits import Edit, EditMark, edited, parse
@@ -48,14 +47,6 @@ def test_a_rectangle_covers_the_pixels_between_its_corners_in_any_order():
     np.testing.assert_array_equal(covered([rectangle(1.5, 1.5, 2, 2)]), box(19, 20, 39, 40))
 
 
-def test_an_area_covers_each_of_its_rectangles():
-    area = EditMark("area", ((0.25, 0.25), (0.75, 0.5), (0.5, 0.5), (0.75, 0.75)))
-    np.testing.assert_array_equal(covered([area]), box(5, 10, 10, 30) | box(10, 15, 20, 30))
-    flat = [share for point in area.points for share in point]
-    assert parse({"marks": [{"kind": "area", "points": flat}]}).marks == (area,)
-    assert parse({"marks": [{"kind": "area", "points": flat[:6]}]}).marks == (), "a corner without another"
-
-
 def test_a_brush_covers_what_lies_within_half_its_width_of_its_path():
     side, size, path = 400, 0.1, ((0.2, 0.3), (0.7, 0.45), (0.6, 0.8))
     picture = Image(np.zeros((side, side, 3), np.uint8))
@@ -71,15 +62,6 @@ def test_a_brush_covers_what_lies_within_half_its_width_of_its_path():
     radius = size * side / 2
     assert mask[away < radius - 1.5].all()
     assert not mask[away > radius + 1.5].any()
-
-
-def test_a_touch_of_the_brush_is_a_disc():
-    picture = Image(np.zeros((300, 500, 3), np.uint8))
-    mask = covered([EditMark("brush", ((0.5, 0.5),), 0.2)], picture=picture)
-    rows, columns = np.nonzero(mask)
-    # A share of the longer side: 100 pixels wide.
-    assert mask.sum() == pytest.approx(math.pi * 50**2, rel=0.04)
-    assert (columns.mean(), rows.mean()) == (pytest.approx(249.5, abs=0.5), pytest.approx(149.5, abs=0.5))
 
 
 def test_what_is_kept_is_the_opposite_and_nothing_painted_keeps_all():
@@ -210,8 +192,3 @@ def test_hostile_marks_are_bounded():
     assert edited(PICTURE, wide).hidden.any()
     many = parse({"marks": [{"kind": "brush", "points": [0.5, 0.5]}] * 10_000})
     assert len(many.marks) == edits.MAX_MARKS
-
-
-def test_an_edited_picture_is_explained_as_any_other():
-    made = edited(PICTURE, Edit((rectangle(0, 0, 0.5, 1),))).image
-    assert Explainer("demo-cls-s")(made, top_k=1).heatmaps[0].values.shape == (20, 40)

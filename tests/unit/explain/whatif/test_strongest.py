@@ -9,7 +9,7 @@ import pytest
 
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.phrases import percent
-from sightglass.explain.picture.image import Image, load_bundled
+from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.rendering.render import hottest_mask
 from sightglass.explain.whatif import edits
 from sightglass.explain.whatif.edits import Edit, EditMark, edited, parse
@@ -64,12 +64,6 @@ def test_a_map_that_shows_nothing_covers_nothing_and_a_ragged_one_is_covered_coa
     noise = np.random.default_rng(0).random(heatmap.at_input.shape, np.float32)
     mark = strongest_tenth(replace(bus, heatmaps=(replace(heatmap, at_input=noise),)))
     assert mark is not None and 100 < len(mark.points) < edits.MAX_POINTS / 2
-
-
-def test_a_small_picture_is_covered_by_its_own_pixels() -> None:
-    small = Image(np.random.default_rng(2).integers(0, 255, (28, 28, 3), np.uint8))
-    made = Explainer("demo-cls-s")(small)
-    assert hidden(made, strongest_tenth(made)).mean() == pytest.approx(0.1, abs=0.02)
 
 
 @pytest.mark.parametrize(("model", "example"), [("efficientnet-lite0", "bus"), ("demo-s", "scene 1")])

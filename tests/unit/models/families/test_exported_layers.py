@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
-import shutil
-import warnings
-import zipfile
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +18,8 @@ from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import list_methods
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.families.exported.loader import ExportedClassifier, inspect
+from sightglass.models.families.exported.classifier import ExportedClassifier
+from sightglass.models.families.exported.loader import inspect
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, WeightsTable
@@ -30,6 +27,7 @@ from sightglass.models.spec import ModelSpec, WeightsTable
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 CPU = torch.device("cpu")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 KINDS = ("export", "traced", "scripted", "frozen")
@@ -56,16 +54,14 @@ def network(name: str) -> nn.Module:
 
 def exported(module: nn.Module, kind: str, folder: Path, channels: int = 3) -> Path:
     noise = torch.rand(2, channels, 64, 64, generator=torch.Generator().manual_seed(1))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if kind == "export":
-            free = ({0: torch.export.Dim("batch")},)
-            torch.export.save(torch.export.export(module, (noise,), dynamic_shapes=free), folder / "m.pt2")
-            return folder / "m.pt2"
-        traced = kind == "traced"
-        made = torch.jit.trace(module, noise, check_trace=False) if traced else torch.jit.script(module)
-        made = torch.jit.freeze(made) if kind == "frozen" else made
-        torch.jit.save(made, str(folder / "m.torchscript"))
+    if kind == "export":
+        free = ({0: torch.export.Dim("batch")},)
+        torch.export.save(torch.export.export(module, (noise,), dynamic_shapes=free), folder / "m.pt2")
+        return folder / "m.pt2"
+    traced = kind == "traced"
+    made = torch.jit.trace(module, noise, check_trace=False) if traced else torch.jit.script(module)
+    made = torch.jit.freeze(made) if kind == "frozen" else made
+    torch.jit.save(made, str(folder / "m.torchscript"))
     return folder / "m.torchscript"
 
 
@@ -226,68 +222,15 @@ def test_an_export_that_still_trains_is_said(tmp_path: Path) -> None:
         load(spec(exported(module, "export", tmp_path)))
 
 
-# Nothing of a .pt2 file runs.
-
-
-def changed(path: Path, part: str, change: Any) -> Path:
-    out = path.with_name(f"changed-{path.name}")
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as to:
-        for name in source.namelist():
-            data = source.read(name)
-            to.writestr(name, change(data) if name.endswith(part) else data)
-    return out
-
-
-class Bomb:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (pytest.fail, ("it was unpickled",))
-
-
-def test_a_program_that_brings_pickles_or_code_is_refused(tmp_path: Path) -> None:
-    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
-    path = exported(module, "export", tmp_path)
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    inputs = next(name for name in names if name.endswith(".pt"))
-    config = next(name for name in names if "weights" in name and name.endswith("_config.json"))
-    graph = next(name for name in names if "/models/" in name)
-    for part, change, words in (
-        (inputs, lambda data: pickle.dumps(Bomb()), "is not what torch.export saves"),
-        (config, lambda data: data.replace(b'"use_pickle": false', b'"use_pickle": true'), "holds pickled weights"),
-        (
-            graph,
-            lambda data: data.replace(b"Symbol('", b"__import__('os').system('false') or Symbol('", 1),
-            "which is no plain expression",
-        ),
-        (graph, lambda data: data[:50], "is not what torch.export saves"),
-    ):
-        bad = changed(path, part, change)
-        with pytest.raises(ModelProblem, match=words):
-            load(spec(bad))
-    shutil.copy(path, tmp_path / "m.zip")
-    with zipfile.ZipFile(tmp_path / "m.zip", "a") as archive:
-        archive.writestr(f"{names[0].partition('/')[0]}/data/constants/opaque_obj_0", pickle.dumps(Bomb()))
-    shutil.move(tmp_path / "m.zip", path)
-    with pytest.raises(ModelProblem, match="holds objects of Python"):
-        load(spec(path))
-
-
 # A look at a file.
 
 
-def test_a_look_tells_what_a_file_takes_and_answers(tmp_path: Path) -> None:
-    (tmp_path / "class_to_idx.json").write_text(json.dumps({name: i for i, name in enumerate("abcdef")}))
-    draft = inspect(exported(network("resnet18"), "export", tmp_path))
-    assert draft is not None
-    assert draft.loader == "exported"
-    assert draft.table["task"] == "classify"
-    assert draft.table["weights"]["labels"] == str(tmp_path / "class_to_idx.json")
-    assert any("3 channels of 64 by 64 pixels" in note for note in draft.notes)
-    assert not any(one.needed for one in draft.unknown)
-    script = exported(network("resnet18"), "traced", tmp_path)
-    renamed = script.rename(tmp_path / "m.pt")
-    asked = inspect(renamed)
-    assert asked is not None
-    assert [one.key for one in asked.unknown if one.needed] == ["trust"]
+def test_a_look_does_not_open_what_can_run_code(tmp_path: Path) -> None:
+    for kind in ("export", "traced"):
+        path = exported(network("resnet18"), kind, tmp_path)
+        # A checkpoint's ending, as many give it.
+        draft = inspect(path if kind == "export" else path.rename(tmp_path / "m.pt"))
+        assert draft is not None and draft.loader == "exported"
+        assert [one.key for one in draft.unknown if one.needed] == ["trust"]
     torch.save({"a": torch.zeros(2)}, tmp_path / "plain.pt")
     assert inspect(tmp_path / "plain.pt") is None

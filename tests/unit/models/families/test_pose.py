@@ -14,7 +14,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.resident import RESIDENCY, Resident
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.findings.numbers import read_joint
-from sightglass.explain.rendering.joints import draw_joints
+from sightglass.explain.rendering.render import draw_joints
 from sightglass.export import table
 from sightglass.models.adapter import Joint, JointTarget
 from sightglass.models.families.ultralytics.loader import adapt

@@ -1,1 +1,0 @@
-"""Measure where cells of a layer look, beside where it is drawn."""

@@ -1,0 +1,269 @@
+"""One model and one picture, the same for every contender."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.timing import CPU, SEED
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files.packing import photograph
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.resident import Residency, Resident
+from sightglass.explain.maps.heatmap import scale
+from sightglass.explain.methods import METHODS
+from sightglass.explain.methods.from_evidence import compute, raw_maps
+from sightglass.explain.picture.image import Image
+from sightglass.models.adapter import Target
+from sightglass.models.adapters.detector import Detector
+from sightglass.models.catalog import available, spec
+from sightglass.models.checkpoints.weights import locate
+from sightglass.models.families.ultralytics.detectors import CAM_SCRIPTS
+from sightglass.models.families.yolox import NECK
+from sightglass.models.geometry import ModelInput
+from sightglass.models.load import load
+from sightglass.models.spec import PreprocessingTable, WeightsTable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from sightglass.common.work.progress import Progress
+    from sightglass.explain.methods.method import Method
+    from sightglass.models.layers import Layer
+    from sightglass.models.spec import ModelSpec
+
+FAST = tuple(method for method in METHODS.values() if method.quick)
+"""The methods that are functions of Evidence."""
+SIZE = 640
+"""Pixels of the input's longer side, of every detector: YOLOX nano's own is 416."""
+SMALLER = {"yolo11s": "yolo11n", "yolox_s": "yolox_nano"}
+"""Sizes whose weights may be missing, and the trained one whose boxes are taken: the candidates are numbered alike."""
+WEAK = 0.01
+"""Confidence from which a box may be among the ten: there are not always ten sure ones."""
+
+
+def picture() -> Path:
+    """Return a street with a bus, 810x1080, from the Ultralytics package."""
+    path = photograph("bus")
+    if path is None:
+        raise ModelProblem("The picture of the benchmarks is in the package ultralytics: install it or name another.")
+    return path
+
+
+def seeded(row: ModelSpec) -> tuple[ModelSpec, str]:
+    """Return a row of the catalogue with its trained weights or else seeded ones; and which: `real` or `random`."""
+    return (row, "real") if available(row) else (replace(row, weights=WeightsTable(random=SEED)), "random")
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What is explained: some targets in a picture, at some layers."""
+
+    path: Path
+    image: Image
+    resident: Resident
+    weights: str
+    """`real` or `random`."""
+    given: ModelInput
+    """Already on the device."""
+    layers: tuple[Layer, ...]
+    targets: tuple[Target, ...]
+
+    @property
+    def device(self) -> torch.device:
+        return self.resident.device
+
+    @property
+    def tensor(self) -> Tensor:
+        return self.given.tensor
+
+    def evidence(self) -> Evidence:
+        return Evidence(self.resident, self.given, self.layers)
+
+    def maps(self, methods: Sequence[Method], targets: Sequence[Target] | None = None) -> list[Tensor]:
+        """Return (k, h, w) in 0..1 at the model's input size for each method, on the device, from one pass."""
+        return maps_of(self.evidence(), self.targets if targets is None else targets, methods)
+
+
+def raws_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[list[Tensor]]:
+    """Return the maps on the layers' own grids for each method."""
+    compute(evidence, methods, targets)
+    return [raw_maps(evidence, method, targets) for method in methods]
+
+
+def maps_of(evidence: Evidence, targets: Sequence[Target], methods: Sequence[Method]) -> list[Tensor]:
+    """Return (k, h, w) in 0..1 at the model's input size for each method, on the device."""
+    return [scale(raws, evidence.geometry, "own", evidence.paths) for raws in raws_of(evidence, targets, methods)]
+
+
+class _Single(Residency):
+    """A residency with a single model, so that an Explainer takes the case's own."""
+
+    def __init__(self, resident: Resident) -> None:
+        super().__init__()
+        self._resident = resident
+
+    def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
+        return self._resident
+
+    def residents(self) -> list[Resident]:
+        return [self._resident]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierCase(Case):
+    """What is explained: the model's best classes for the picture, at the model's default layer."""
+
+    other: Target
+    """The next best class, which no contender explains before."""
+
+    @classmethod
+    def build(cls, model: str, path: Path, device: torch.device, classes: int) -> ClassifierCase:
+        row, weights = seeded(spec(model))
+        if row.task != "classify":
+            raise ModelProblem(f"{model} is no classifier: the peers are compared on classifiers.")
+        adapter, image = load(row), Image.open(path)
+        resident = Resident(adapter, device)
+        layers = find(resident, resident.default_layers)
+        prepared = adapter.prepare(image.pixels, adapter.preprocessings[0])
+        given = ModelInput(prepared.tensor.to(device), prepared.geometry)
+        with torch.no_grad():
+            best = adapter.run(resident.move_input(given.tensor)).logits[0].topk(classes + 1).indices.tolist()
+        *targets, other = (Target(index, adapter.labels[index]) for index in best)
+        return cls(path, image, resident, weights, given, layers, tuple(targets), other)
+
+    @property
+    def layer(self) -> Layer:
+        (only,) = self.layers
+        return only
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        return tuple(target.index for target in self.targets if target.index is not None)
+
+    @property
+    def residency(self) -> Residency:
+        return _Single(self.resident)
+
+    def module(self) -> nn.Module:
+        """Return the model as its library's users have it: in eval mode, contiguous, parameters that need gradients.
+
+        New every time: hooks and gradients of one contender do not affect the others.
+        """
+        adapter = self.resident.adapter
+        arch, classes = adapter.spec.arch, len(adapter.labels)
+        if adapter.spec.loader == "torchvision.classifiers":
+            from sightglass.models.families.torchvision.networks import build
+
+            module = build(arch, classes=classes)
+        else:
+            import timm
+
+            module = timm.create_model(arch, num_classes=classes)
+        shapes = {name: values.shape for name, values in module.state_dict().items()}
+        # Ours may have zeros before a kernel's own numbers.
+        state = {
+            name: values[tuple(slice(-side, None) for side in shapes.get(name, values.shape))]
+            if values.ndim
+            else values
+            for name, values in adapter.module.state_dict().items()
+        }
+        module.load_state_dict(state)
+        return module.eval().to(self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class DetectorCase(Case):
+    """The strongest boxes of a picture, one target a box, strongest first, and the layers to explain them at."""
+
+    scales: tuple[str, ...]
+    """On which scale each box was found, P3 to P5."""
+    group: Target
+    """All of them that are of the commonest class."""
+
+    @classmethod
+    def build(cls, model: str, path: Path, count: int) -> DetectorCase:
+        row, weights = _detector_row(model)
+        adapter = load(row)
+        if not isinstance(adapter, Detector):
+            raise ModelProblem(f"{model} is no detector.")
+        resident, image = Resident(adapter, CPU), Image.open(path)
+        given = adapter.prepare(image.pixels, adapter.preprocessings[0])
+        yolox = row.loader == "yolox"
+        paths = tuple(NECK.values()) if yolox else tuple(f"model.{index}" for index in CAM_SCRIPTS)
+        if weights == "random":
+            like = cls.build(SMALLER[model], path, count)
+            boxes, scales = like.targets, like.scales
+        else:
+            with torch.no_grad():
+                outputs = adapter.run(resident.move_input(given.tensor))
+            anchors, classes = adapter.select_boxes(outputs, WEAK, 0.7)
+            pairs = list(zip(anchors.tolist(), classes.tolist(), strict=True))[:count]
+            boxes = tuple(Target(index, adapter.labels[index], (anchor,)) for anchor, index in pairs)
+            scales = tuple(f"P{3 + level(outputs.levels, anchor)}" for anchor, _ in pairs)
+        commonest = statistics.mode(box.index for box in boxes)
+        same = [box for box in boxes if box.index == commonest]
+        group = replace(same[0], anchors=tuple(anchor for box in same for anchor in box.anchors))
+        layers = find(resident, paths)
+        return cls(path, image, resident, weights, given, layers, boxes, scales, group)
+
+    @property
+    def adapter(self) -> Detector:
+        adapter: Any = self.resident.adapter
+        return adapter
+
+    @property
+    def yolox(self) -> bool:
+        return self.adapter.spec.loader == "yolox"
+
+    def file(self) -> Path:
+        return locate(self.adapter.spec)
+
+    def module(self) -> nn.Module:
+        """Return a new network as its own library runs it: Ultralytics' fused, libreyolo's YOLOX as it is."""
+        row, random = self.adapter.spec, self.weights == "random"
+        if self.yolox:
+            from libreyolo.models.yolox.nn import LibreYOLOXModel
+
+            from sightglass.models.checkpoints import checkpoint
+            from sightglass.models.families.yolox import build_untrained as untrained_yolox
+
+            module: nn.Module = LibreYOLOXModel(row.arch.removeprefix("yolox_")[0])
+            state = untrained_yolox(row.arch, SEED).state_dict() if random else checkpoint.read(self.file())
+            module.load_state_dict(state)
+            return module.eval().requires_grad_(False)
+        from sightglass.models.families.ultralytics.loader import build_untrained, import_quietly
+
+        import_quietly()
+        from ultralytics import YOLO
+
+        built: Any = build_untrained(row.arch, SEED) if random else YOLO(str(self.file())).model
+        fused: nn.Module = built.eval().fuse(verbose=False)
+        return fused.requires_grad_(False)
+
+
+def _detector_row(model: str) -> tuple[ModelSpec, str]:
+    """Return a row of the catalogue at the benchmark's size, and whether its weights are `real` or `random`."""
+    row, weights = seeded(spec(model))
+    if weights == "random" and model not in SMALLER:
+        raise ModelProblem(f"The weights of {model} are not on this machine: SIGHTGLASS_WEIGHTS names their folder.")
+    if weights == "real" and row.loader == "yolox":
+        row = row.with_weights(preprocessing=PreprocessingTable(size=SIZE))
+    return row, weights
+
+
+def level(levels: Sequence[Tensor], anchor: int) -> int:
+    """Return which of the scales a candidate is on, 0 the finest."""
+    start = 0
+    for number, scores in enumerate(levels):
+        start += scores.shape[2] * scores.shape[3]
+        if anchor < start:
+            return number
+    raise ValueError(f"There is no candidate {anchor}: this input has {start}.")

@@ -1,0 +1,282 @@
+"""Measure time and memory of detector maps beside a bare pass.
+
+One map and ten, beside a pass of the model's own library.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks import peers
+from benchmarks.cases import FAST, SIZE, WEAK, DetectorCase, maps_of, picture, raws_of
+from benchmarks.processes import fresh, megabytes, reset_peak
+from benchmarks.report import Row, attempt, goal, goals, grid, machine, page, section, times
+from benchmarks.timing import Contender, measure, row
+from sightglass.explain.explanation import explain
+from sightglass.explain.maps.heatmap import scale
+from sightglass.explain.methods import METHODS
+from sightglass.explain.options import Options
+from sightglass.explain.phrases import plural
+from sightglass.models.adapter import Target
+from sightglass.models.checkpoints.weights import folders
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+    from sightglass.models.geometry import Geometry
+
+MODELS = ("yolo11n", "yolo11n-seg", "yolox_nano")
+LARGER = ("yolo11s", "yolox_s")
+"""Slower, and perhaps without trained weights: on the first picture only."""
+PACKAGES = ("torch", "ultralytics", "libreyolo", "grad-cam", "numpy")
+COUNT = 10
+RATIO = 0.02
+ROUNDS = 11
+SLOW = 7
+"""How often the contenders that take seconds are timed."""
+PROCESSES = 5
+"""Number of processes in which resident memory is measured: one is off another by a tenth and more."""
+HIRESCAM = (METHODS["hirescam"],)
+FIRST_BOX, FURTHER_BOX = 1.25, 0.15
+"""What a class map may cost, in bare passes: with one box, and for each further one."""
+
+
+def run(options: argparse.Namespace) -> Row:
+    """Measure each model on each picture; a failure is reported and the others go on."""
+    models, rounds = options.models, options.rounds or ROUNDS
+    result: Row = {"machine": machine(torch.get_num_threads(), "cpu", PACKAGES), "lines": []}
+
+    def line(title: str, measured: Callable[..., Row], *arguments: Any) -> None:
+        result["lines"].append(attempt(title, lambda: measured(*arguments)))
+
+    for model in models or (*MODELS, *LARGER):
+        for path in pictures()[: 1 if model in LARGER else None]:
+            line(f"{model}, {path.name}", speed, model, path, rounds)
+    for model in [one for one in models or MODELS if one not in LARGER]:
+        line(f"{model}, memory", memory, model, picture())
+    return result | {"complete": not models and rounds >= ROUNDS}
+
+
+def pictures() -> list[Path]:
+    """Return the bus, and a crowded table of COCO if it is on this machine."""
+    table = [folder / "images" / "coco_000000000142.jpg" for folder in folders()]
+    return [picture(), *(path for path in table if path.is_file())][:2]
+
+
+def picture_map(case: DetectorCase) -> Tensor:
+    """Return one map of the strongest candidates of all."""
+    evidence = case.evidence()
+    target = Target(None, "the whole picture", case.adapter.strongest(evidence.outputs, RATIO))
+    return maps_of(evidence, [target], HIRESCAM)[0]
+
+
+def sightglass(case: DetectorCase) -> Iterator[Contender]:
+    count, boxes = len(case.targets), case.targets
+
+    def raw() -> tuple[list[Tensor], Geometry]:
+        evidence = case.evidence()
+        return raws_of(evidence, boxes, HIRESCAM)[0], evidence.geometry
+
+    def explained(_: None) -> Any:
+        options = Options(method="hirescam", per="detection", top_k=count, confidence=WEAK)
+        return explain(case.image, case.evidence(), options, milliseconds={})
+
+    yield Contender("class", "Sightglass, one class map", lambda _: case.maps(HIRESCAM, [case.group]))
+    yield Contender("whole", f"Sightglass, one map of the whole picture (ratio {RATIO})", lambda _: picture_map(case))
+    yield Contender("ten", f"Sightglass, maps of {count} boxes", lambda _: case.maps(HIRESCAM))
+    yield Contender("pass", "of it the model pass that keeps a graph", lambda _: case.evidence())
+    yield Contender("maps", "of it the maps", lambda evidence: maps_of(evidence, boxes, HIRESCAM), case.evidence)
+    grown = "of the maps enlarging them to the input's size"
+    yield Contender("grown", grown, lambda given: scale(given[0], given[1], "own"), raw)
+    yield Contender("raws", f"seven methods, {count} boxes, raw maps", lambda _: raws_of(case.evidence(), boxes, FAST))
+    yield Contender("seven", f"seven methods, {count} boxes, maps at input size", lambda _: case.maps(FAST))
+    # Of untrained weights thousands of boxes overlap: their suppression is no use to anybody.
+    if case.weights == "real":
+        yield Contender("explained", f"boxes after suppression and {count} heatmaps on the host", explained)
+
+
+def speed(model: str, path: Path, rounds: int) -> Row:
+    case = DetectorCase.build(model, path, COUNT)
+    quick = [*peers.bare_detector(case), *sightglass(case)]
+    short = measure(quick, rounds)
+    usual = float(np.median(short["bare"]))
+    rows = [row(line, short[line.id], usual) for line in quick]
+    slow = [line for line in quick if line.id in ("bare", "ten")]
+    slow += peers.hires_cam(case)
+    if not case.yolox and case.weights == "real":
+        slow += peers.visualize(case)
+    long = measure(slow, SLOW, warm_up=1)
+    # Its map is the same for every target, and takes longest of all: a figure for scale, in one round.
+    if path in pictures()[:1] and case.weights == "real":
+        slow.append(peers.eigen_cam(case))
+        long |= measure(slow[-1:], 1, warm_up=0)
+    beside = float(np.median(long["bare"]))
+    rows += [row(line, long[line.id], beside) for line in slow if line.id not in ("bare", "ten")]
+    ratio, milliseconds = ({one["id"]: one[key] for one in rows} for key in ("ratio", "ms"))
+    ours, theirs = case.maps(HIRESCAM)[0].numpy(), np.stack(slow[2].call(None))
+    left, top, right, bottom = case.given.geometry.content
+    bars = case.given.geometry.content != (0, 0, *case.given.geometry.input[::-1])
+    difference = np.abs(ours - theirs)[:, top:bottom, left:right].max((1, 2))
+    faster, frozen = (float(np.median(long[peer]) / np.median(long["ten"])) for peer in ("grad_cam", "frozen"))
+    count, boxes = len(case.targets), len(case.group.anchors)
+    goals = (
+        (f"one class map, {plural(boxes, 'box')}, to a bare pass", ratio["class"], class_limit(boxes)),
+        ("one map of the whole picture, to a bare pass", ratio["whole"], 1.25),
+        (f"{count} boxes, to a bare pass", ratio["ten"], 2.5),
+        (f"faster than pytorch-grad-cam, {count} boxes", faster, 12),
+        ("seven methods for one, raw maps, time", ratio["raws"] / ratio["ten"], 1.1),
+        ("seven methods for one, at input size, time", ratio["seven"] / ratio["ten"], 1.1),
+    )
+    return {
+        "how": _how(case),
+        "rows": rows,
+        "difference": difference.tolist(),
+        "facts": [
+            f"To a bare pass of Sightglass's own: one class map {ratio['class'] / ratio['ours']:.2f}x, "
+            f"{count} boxes {ratio['ten'] / ratio['ours']:.2f}x.",
+            f"A further box costs about {milliseconds['maps'] / count:.1f} ms.",
+            f"With its weights frozen for it, which spares pytorch-grad-cam their gradients, {frozen:.2f}x faster.",
+            "Largest difference to pytorch-grad-cam's maps, a box each: "
+            f"{', '.join(f'{one:.0e}' for one in difference)}"
+            + (". Its scale counts what is on the letterbox's bars, ours does not." if bars else "."),
+        ],
+        "goals": [
+            goal(f"{model}, {path.name}: {text}", result, limit, "x", least=text.startswith("faster"))
+            for text, result, limit in goals
+        ],
+    }
+
+
+def class_limit(boxes: int) -> float:
+    """Return the goal of a class map of so many boxes: each has a map with a peak of its own, one walk back each."""
+    return FIRST_BOX + FURTHER_BOX * (boxes - 1)
+
+
+def _how(case: DetectorCase) -> str:
+    height, width = case.given.geometry.input
+    found = ", ".join(f"{box.label} {scale}" for box, scale in zip(case.targets, case.scales, strict=True))
+    weights = {"real": "Trained weights", "random": "Seeded random weights (trained ones are not on this machine): "
+               "these numbers are of speed only, and the boxes those that the trained small size finds"}  # fmt: skip
+    return (
+        f"{weights[case.weights]}; input {width}x{height}, layers "
+        f"{', '.join(f'`{layer.path}`' for layer in case.layers)}, HiResCAM. Boxes and their scales: {found}."
+    )
+
+
+WEIGHTS_OF = {
+    "graph": "a forward pass that keeps its graph from the first of those layers on",
+    "ten": "maps of ten boxes",
+    "raw": "of them the raw maps, on the layers' own grids",
+    "seven": "seven methods for ten boxes",
+    "seven raw": "of these the raw maps alone",
+    "from the picture": "the library's forward pass that keeps its graph from the picture on",
+    "grad_cam": "pytorch-grad-cam, ten boxes one by one",
+}
+
+
+def memory(model: str, path: Path) -> Row:
+    """Measure peak resident memory of each contender in new processes, and the memory of its tensors."""
+    threads = torch.get_num_threads()
+    found = {
+        contender: float(np.median([fresh(weigh, contender, model, path, threads) for _ in range(PROCESSES)]))
+        for contender in WEIGHTS_OF
+    }
+    tensors = fresh(counted, model, path, threads)
+    goals = (
+        ("memory of ten boxes, to a pass that keeps its graph", found["ten"] / found["graph"], 2),
+        ("the same of tensors", tensors["ten"] / tensors["graph"], 2),
+        ("tensors of seven methods for one, raw maps", tensors["seven raw"] / tensors["raw"], 1.1),
+    )
+    return {
+        "how": f"Input {SIZE} px, the picture {path.name}. Peak resident memory over the same process after ten bare "
+        f"passes, in MB, of three calls; the median of {PROCESSES} fresh processes each, which are up to 15 MB apart. "
+        "In a process of its own the most bytes that tensors made in one call take at any time, the same every time.",
+        "sizes": {WEIGHTS_OF[name]: (peak, tensors.get(name)) for name, peak in found.items()},
+        "facts": [
+            f"Of ten boxes to a pass that keeps its graph from the picture on: "
+            f"{found['ten'] / found['from the picture']:.2f}x.",
+            f"Resident, seven methods for one, raw maps: {found['seven raw'] / found['raw']:.2f}x.",
+        ],
+        "goals": [goal(f"{model}: {text}", result, limit, "x") for text, result, limit in goals],
+    }
+
+
+def counted(model: str, path: Path, threads: int) -> dict[str, float]:
+    """Return the most MB that tensors of one call take at any time, of Sightglass's own contenders."""
+    torch.set_num_threads(threads)
+    case = DetectorCase.build(model, path, COUNT)
+    return {name: _peak(call) for name, call in _calls(case).items()}
+
+
+def _peak(call: Callable[[], Any]) -> float:
+    from torch.profiler import ProfilerActivity, profile
+
+    call()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        call()
+    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return float(np.cumsum(changes).max()) / 1e6
+
+
+def _calls(case: DetectorCase) -> dict[str, Callable[[], Any]]:
+    return {
+        "graph": case.evidence,
+        "ten": lambda: case.maps(HIRESCAM),
+        "raw": lambda: raws_of(case.evidence(), case.targets, HIRESCAM),
+        "seven": lambda: case.maps(FAST),
+        "seven raw": lambda: raws_of(case.evidence(), case.targets, FAST),
+    }
+
+
+def weigh(contender: str, model: str, path: Path, threads: int) -> float:
+    torch.set_num_threads(threads)
+    case = DetectorCase.build(model, path, COUNT)
+    calls = _calls(case)
+    if contender == "from the picture":
+        module = case.module()
+        calls[contender] = lambda: module(case.tensor.clone().requires_grad_())
+    elif contender == "grad_cam":
+        line = next(peers.hires_cam(case))
+        calls[contender] = lambda: line.call(None)
+    lines = list(peers.bare_detector(case))
+    for _ in range(5):
+        for one in lines:
+            one.call(None)
+    reset_peak()
+    before = megabytes("VmRSS")
+    for _ in range(3):
+        calls[contender]()
+    return megabytes("VmHWM") - before
+
+
+def markdown(result: Row) -> str:
+    parts = [
+        "All contenders of a table run in one process on the same prepared picture, once a round each, in another "
+        f"order every round; those that take seconds in {SLOW} rounds of their own, with the bare pass among them. "
+        "The ratio is to the median pass of the model as its own library runs it, under inference mode. "
+        "Threads as torch takes them. A class map is the sum of its boxes' maps, each brought to the same peak, so "
+        f"each box costs one walk back: the goal is {FIRST_BOX}x with one box and {FURTHER_BOX}x for each further one.",
+        "## Goals",
+        goals(result["lines"]),
+        *(part for line in result["lines"] for part in section(line, _tables)),
+    ]
+    return page("Detectors: speed and memory", "detect", result["machine"], *parts)
+
+
+def _tables(line: Row) -> Iterator[str]:
+    if "rows" in line:
+        yield times(line["rows"])
+    if "sizes" in line:
+        sizes = [
+            (name, f"{peak:+.1f}", "" if tensors is None else f"{tensors:.1f}")
+            for name, (peak, tensors) in line["sizes"].items()
+        ]
+        yield grid(("what", "peak MB", "of tensors, MB"), sizes)

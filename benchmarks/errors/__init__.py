@@ -1,1 +1,0 @@
-"""How often the analyses of labelled pictures find known causes."""

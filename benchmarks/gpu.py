@@ -1,0 +1,287 @@
+"""Measure what a GPU does to time, memory and maps.
+
+The same functions run on a CPU, which shows that they work; what they return there is no figure of a GPU.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks.cases import FAST, ClassifierCase, maps_of, picture
+from benchmarks.peers import forward
+from benchmarks.report import Row, attempt, goal, goals, grid, machine, page, section, times
+from benchmarks.speed import GRADCAM, explainer_of
+from benchmarks.timing import Contender, measure, row
+from sightglass.explain.evidence import batched_pass
+from sightglass.explain.evidence.determinism import exact
+from sightglass.explain.evidence.resident import device as find_device
+from sightglass.explain.explainer import EVIDENCE, Explainer
+from sightglass.models.catalog import available, spec
+from sightglass.models.geometry import ModelInput
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sightglass.explain.explanation import Explanation
+
+LOGGER = logging.getLogger(__name__)
+GOAL = 2.0
+"""Most milliseconds of all maps of one picture from device to device, on an H100."""
+COMPARED = ("efficientnet-lite0", "demo-cls-m", "demo-vit", "yolo11n", "yolox_nano")
+"""Models whose maps are compared with the CPU's."""
+PACKAGES = ("torch", "torchvision", "timm", "ultralytics", "numpy")
+COUNT = {"classify": 5, "detect": 10}
+CALLS, SETTLED = 500, 20
+"""Calls over which memory is watched, and those after which any increase counts as growth."""
+THREADS = 4
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is measured, and how much of it."""
+
+    model: str = "resnet50"
+    """A classifier, with random weights where it has no others: the time does not depend on them."""
+    classes: int = 5
+    rounds: int = 31
+    batch: int = batched_pass.ON_GPU
+    calls: int = CALLS
+
+
+def run(options: argparse.Namespace) -> Row:
+    """Measure everything; models whose weights are not on this machine are left out of the comparison."""
+    device, path = find_device(options.device), options.picture or picture()
+    sizes = Sizes(rounds=options.rounds) if options.rounds else Sizes()
+    models = options.models or [name for name in COMPARED if available(spec(name))]
+    at = machine(torch.get_num_threads(), str(device), PACKAGES)
+    if device.type == "cuda":
+        at["processor"] = f"{torch.cuda.get_device_name(device)} beside {at['processor']}"
+    whole = device.type == "cuda" and not options.models and not options.rounds
+    return {"machine": at, "lines": figures(models, path, device, sizes), "complete": whole}
+
+
+def figures(models: Sequence[str], path: Path, device: torch.device, sizes: Sizes) -> list[Row]:
+    """Return a line for each part of the report; what fails says so in its place, and the others go on."""
+
+    def case() -> ClassifierCase:
+        return ClassifierCase.build(sizes.model, path, device, sizes.classes)
+
+    lines: dict[str, Callable[[], Row]] = {
+        "Maps, device to device": lambda: maps(case(), sizes),
+        "From the bytes of a JPEG to maps on the picture's grid": lambda: upload(case(), sizes),
+        "A batch, beside the bare forward of the same batch": lambda: batch(case(), sizes),
+    }
+    lines |= {f"The CPU's maps: {name}": partial(same, name, path, device, sizes.calls) for name in models}
+    return [attempt(title, call) for title, call in lines.items()]
+
+
+def maps(case: ClassifierCase, sizes: Sizes) -> Row:
+    """Time the maps of all targets of a picture, from its tensor on the device to maps on the device."""
+    bare, tensor, count = case.module(), case.tensor, len(case.targets)
+    contenders = [
+        Contender("bare", "bare forward, as its library runs it", lambda _: forward(bare, tensor)),
+        Contender("maps", f"Sightglass, {count} maps at input size", lambda _: case.maps([GRADCAM])[0]),
+    ]
+    if case.device.type == "cuda":
+        contenders += graphs(case)
+    lines = _timed(case, contenders, sizes.rounds)
+    if (made := case.maps([GRADCAM])[0]).device != case.device:
+        raise RuntimeError(f"The maps were on {made.device}.")
+    taken = next(line["ms"] for line in lines if line["id"] == "maps")
+    return {
+        "how": f"{_about(case)} Input and maps stay on the device; CUDA events, from the first launch to the last "
+        "kernel. Sightglass computes in whole float32, the bare forward as PyTorch's switches are by default, with "
+        "TF32.",
+        "table": times(lines, 2),
+        "lines": lines,
+        "goals": [goal(f"{count} maps of {sizes.model}, device to device (on an H100)", taken, GOAL)],
+    }
+
+
+def graphs(case: ClassifierCase) -> list[Contender]:
+    """Return the bare pass and Sightglass's, each recorded as a CUDA graph, unless that fails."""
+    module = case.module()
+
+    def bare() -> Tensor:
+        return forward(module, case.tensor)
+
+    def whole() -> Tensor:
+        with exact(case.device):
+            return bare()
+
+    contenders = [Contender("bare_exact", "bare forward in whole float32, as Sightglass runs it", lambda _: whole())]
+    for name, title, call in (
+        ("bare_graph", "bare forward, as a CUDA graph", bare),
+        ("sightglass_graph", f"Sightglass, {len(case.targets)} maps, as a CUDA graph", lambda: case.maps([GRADCAM])[0]),
+    ):
+        try:
+            graph = _recorded(call)
+        except RuntimeError as problem:
+            LOGGER.warning("%s: %s", title, str(problem).partition("\n")[0])
+        else:
+            contenders.append(Contender(name, title, lambda _, graph=graph: graph.replay()))  # type: ignore[misc]
+    return contenders
+
+
+def _recorded(call: Callable[[], Tensor]) -> torch.cuda.CUDAGraph:
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph
+
+
+def upload(case: ClassifierCase, sizes: Sizes) -> Row:
+    """Time the way from a file's bytes to maps on the host, at the model's input and on the picture's own grid."""
+    data, bare, tensor = case.path.read_bytes(), case.module(), case.tensor
+    explainer, chosen = explainer_of(case)
+    height, width = case.image.pixels.shape[:2]
+
+    def on_grid(count: int) -> list[NDArray[np.float32]]:
+        return [heatmap.values for heatmap in explainer(data, **chosen).heatmaps[:count]]
+
+    count, grid_name = len(case.targets), f"on the picture's own {width}x{height}"
+    contenders = [
+        Contender("bare", "bare forward of a prepared picture", lambda _: forward(bare, tensor)),
+        Contender(
+            "input",
+            f"Explainer(...)(bytes), {count} maps at input size",
+            lambda _: explainer(data, **chosen),
+            EVIDENCE.clear,
+        ),
+        Contender("one", f"the same, and one map {grid_name}", lambda _: on_grid(1), EVIDENCE.clear),
+        Contender("all", f"the same, and all maps {grid_name}", lambda _: on_grid(count), EVIDENCE.clear),
+    ]
+    lines = _timed(case, contenders, sizes.rounds)
+    return {
+        "how": f"{_about(case)} {len(data) / 1e3:.0f} KB of JPEG are decoded and prepared on the CPU, copied to the "
+        "device, explained there, and the maps copied back and enlarged to the picture. No evidence is kept from "
+        "before.",
+        "table": times(lines, 2),
+        "lines": lines,
+    }
+
+
+def batch(case: ClassifierCase, sizes: Sizes) -> Row:
+    """Time a batch of different pictures: bare, to one map of each on the device, and from pixels to heatmaps."""
+    adapter, first, bare = case.resident.adapter, case.targets[0], case.module()
+    pictures = [np.roll(case.image.pixels, 16 * number, 1) for number in range(sizes.batch)]
+    prepared = [adapter.prepare(pixels, adapter.preprocessings[0]) for pixels in pictures]
+    inputs = [ModelInput(each.tensor.to(case.device), each.geometry) for each in prepared]
+    whole = torch.cat([each.tensor for each in inputs])
+    explainer, chosen = explainer_of(case)
+
+    def mapped() -> list[Tensor]:
+        parts = batched_pass.run_pass(case.resident, inputs, case.layers)
+        batched_pass.backward(parts, [first] * len(parts))
+        return [maps_of(part, [first], [GRADCAM])[0] for part in parts]
+
+    def explained() -> object:
+        return explainer(pictures, **chosen | {"targets": first.index})
+
+    contenders = [
+        Contender("bare", "bare forward, as its library runs it", lambda _: forward(bare, whole)),
+        Contender("maps", "Sightglass, one map of each, device to device", lambda _: mapped()),
+        Contender("pictures", "Explainer(...)(arrays), heatmaps on the host", lambda _: explained(), EVIDENCE.clear),
+    ]
+    lines = [line | {"images": sizes.batch / line["ms"] * 1e3} for line in _timed(case, contenders, sizes.rounds)]
+    rows = [(line["name"], f"{line['ms']:.1f}", f"{line['images']:,.0f}", f"{line['ratio']:.2f}x") for line in lines]
+    return {
+        "how": f"{_about(case)} {sizes.batch} different pictures, one class of each. Of large pictures `Explainer` "
+        f"takes only as many in one pass as are {batched_pass.MAX_DECODED_BYTES // MIB} MB decoded.",
+        "table": grid(("what", "median ms", "images/s", "ratio"), rows),
+        "lines": lines,
+    }
+
+
+def same(model: str, path: Path, device: torch.device, calls: int) -> Row:
+    """Compare a device's maps with the CPU's, with a second run and with several threads, and measure memory."""
+    cpu, here = Explainer(model, device="cpu"), Explainer(model, device=str(device))
+    options = _options(cpu)
+    options["targets"] = tuple(
+        (target.anchors[0], target.index) if "per" in options else target.index
+        for target in (heatmap.target for heatmap in _fresh(cpu, path, **options).heatmaps)
+    )
+    first = _fresh(here, path, **options)
+    reference, again = _fresh(cpu, path, **options), _fresh(here, path, **options)
+    ids = [method.id for method in FAST]
+    by_method = [_apart(reference.with_method(id), first.with_method(id)) for id in ids]
+    repeated = max(_apart(again.with_method(id), first.with_method(id)) for id in ids)
+    with ThreadPoolExecutor(THREADS) as pool:
+        # Each with another method, so that all run at once.
+        threaded = list(pool.map(lambda id: _fresh(here, path, method=id, **options), ids * 2))
+    threads = max(_apart(made, first.with_method(id)) for made, id in zip(threaded, ids * 2, strict=True))
+    settled = 0
+    for number in range(calls):
+        _fresh(here, path, **options)
+        if number == SETTLED:
+            settled = allocated(device)
+    growth = allocated(device) - settled
+    cells = (*(f"{value:.0e}" if value else "0" for value in (*by_method, repeated, threads)), f"{growth / MIB:+.1f}")
+    return {
+        "how": "The largest difference to the CPU's maps by method; between two runs on the device; between one thread "
+        f"and {THREADS}; and what the device's memory grew by, in MB over {calls} calls.",
+        "table": grid((*(method.name for method in FAST), "again", "threads", "memory"), [cells]),
+        "differences": dict(zip(ids, by_method, strict=True)),
+        "again": repeated,
+        "threads": threads,
+        "growth": growth,
+    }
+
+
+def _options(explainer: Explainer) -> dict[str, Any]:
+    """Return the options for the strongest boxes, or the best classes."""
+    detects = explainer.model.task == "detect"
+    return {"top_k": COUNT[explainer.model.task]} | ({"per": "detection", "confidence": 0.1} if detects else {})
+
+
+def _fresh(explainer: Explainer, path: Path, **options: Any) -> Explanation:
+    EVIDENCE.clear()
+    return explainer(path, **options)
+
+
+def _apart(first: Explanation, second: Explanation) -> float:
+    """Return the largest difference of their maps of the same targets, 0..1."""
+    pairs = zip(first.heatmaps, second.heatmaps, strict=True)
+    return max(float(np.abs(a.at_input - b.at_input).max()) for a, b in pairs)
+
+
+def allocated(device: torch.device) -> int:
+    """Return the bytes of tensors on a GPU, without evidence of the latest pictures; 0 elsewhere."""
+    EVIDENCE.clear()
+    gc.collect()
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+
+
+def _timed(case: ClassifierCase, contenders: Sequence[Contender], rounds: int) -> list[Row]:
+    taken = measure(contenders, rounds, case.device)
+    return [row(line, taken[line.id], float(np.median(taken["bare"]))) for line in contenders]
+
+
+def _about(case: ClassifierCase) -> str:
+    height, width = case.given.geometry.input
+    return f"{case.resident.adapter.spec.id}, {case.weights} weights, input {width}x{height}."
+
+
+def markdown(result: Row) -> str:
+    tables = (part for line in result["lines"] for part in section(line, lambda line: [line["table"]]))
+    return page("On a GPU", "gpu --device cuda", result["machine"], "## Goals", goals(result["lines"]), *tables)

@@ -1,1 +1,0 @@
-"""Benchmark the Live page in a real browser with a fake camera."""

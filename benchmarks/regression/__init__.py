@@ -1,1 +1,0 @@
-"""Measure which maps of a number find what it measures."""

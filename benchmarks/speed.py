@@ -1,0 +1,156 @@
+"""Time maps of classifiers beside other libraries, and compare the maps.
+
+Sightglass is driven as `explain.explanation` drives it; there are no caches unless a line says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks.cases import FAST, ClassifierCase, picture
+from benchmarks.peers import classifier_peers
+from benchmarks.report import Row, goal, grid, machine, number, page, times
+from benchmarks.timing import Contender, measure, row
+from sightglass.explain.evidence.determinism import exact
+from sightglass.explain.evidence.resident import device as find_device
+from sightglass.explain.explainer import EVIDENCE, Explainer
+from sightglass.explain.explanation import Explanation, explain
+from sightglass.explain.methods import METHODS
+from sightglass.explain.options import Options
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+MODELS = ("resnet18", "resnet50", "efficientnet_b0", "efficientnet-lite0")
+ROUNDS = 21
+GRADCAM = METHODS["gradcam"]
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def run(options: argparse.Namespace) -> Row:
+    device, path = find_device(options.device), options.picture or picture()
+    rounds, models = options.rounds or ROUNDS, options.models or MODELS
+    at = machine(torch.get_num_threads(), str(device))
+    tables = [table(ClassifierCase.build(model, path, device, options.classes), rounds) for model in models]
+    complete = not options.models and rounds >= ROUNDS and options.picture is None
+    return {"machine": at, "rounds": rounds, "speed": tables, "goals": goals(tables), "complete": complete}
+
+
+def sightglass(case: ClassifierCase) -> Iterator[Contender]:
+    count, (height, width) = len(case.targets), case.image.pixels.shape[:2]
+    explainer, chosen = explainer_of(case)
+
+    def explanation() -> Explanation:
+        options = Options(method=GRADCAM.id, targets=case.indices)
+        return explain(case.image, case.evidence(), options, milliseconds={})
+
+    yield Contender("maps", f"Sightglass, {count} maps at input size", lambda _: case.maps([GRADCAM])[0])
+    yield Contender("methods", f"Sightglass, {NUMBERS[len(FAST)]} methods x {count} classes", lambda _: case.maps(FAST))
+    yield Contender("explanation", "Sightglass, predictions and heatmaps on the host", lambda _: explanation())
+    yield Contender("method", "same evidence: another method", lambda e: e.with_method("layercam"), explanation)
+    yield Contender("class", "same evidence: a new class", lambda e: e.with_targets(case.other.index), explanation)
+    yield Contender("scale", "same evidence: own scale to shared", lambda e: e.with_scale("shared"), explanation)
+    yield Contender(
+        "grow",
+        f"same heatmap: enlarged to the picture's own {width}x{height}",
+        lambda heatmap: heatmap.values,
+        lambda: replace(explanation().heatmaps[0]),
+    )
+    yield Contender(
+        "file", "Explainer(...)(path), from the JPEG file", lambda _: explainer(case.path, **chosen), EVIDENCE.clear
+    )
+
+
+def explainer_of(case: ClassifierCase) -> tuple[Explainer, dict[str, Any]]:
+    """Return an explainer on the case's own model, and the options that ask it for the case's maps."""
+    explainer = Explainer(case.resident.adapter.spec.id, device=str(case.device), residency=case.residency)
+    return explainer, {"method": GRADCAM.id, "targets": case.indices, "layers": (case.layer.path,)}
+
+
+def table(case: ClassifierCase, rounds: int) -> Row:
+    """Measure one model: milliseconds, their spread, the ratio to the bare forward pass, and the maps' difference.
+
+    The difference is the largest absolute one to pytorch-grad-cam's maps, None without that library. `empty` counts
+    our empty maps: untrained weights can give them, and they agree with anything.
+    """
+    lines = [*classifier_peers(case), *sightglass(case)]
+    taken = measure(lines, rounds, case.device)
+    bare = float(np.median(taken["bare"]))
+    ours, difference = case.maps([GRADCAM])[0].cpu().numpy(), None
+    for peer in (line for line in lines if line.id == "grad_cam"):
+        # Both in full float32: a peer's pass on a GPU rounds to 10 bits by default.
+        with exact(case.device):
+            difference = float(np.abs(ours - np.stack(peer.call(None))).max())
+    return {
+        "model": case.resident.adapter.spec.id,
+        "weights": case.weights,
+        "layer": case.layer.path,
+        "input": case.given.geometry.input,
+        "channels_last": case.resident.memory_format == torch.channels_last,
+        "difference": difference,
+        "empty": sum(not values.any() for values in ours),
+        "lines": [row(line, taken[line.id], bare) for line in lines],
+    }
+
+
+def goals(tables: Sequence[Row]) -> list[Row]:
+    """Return every goal of every measured model, and whether it was met."""
+    found: list[Row] = []
+    for measured in tables:
+        lines = {line["id"]: line for line in measured["lines"]}
+        bare, ours = lines["bare"]["ms"], lines["maps"]
+        limit = max(0.05 * bare, 5.0)
+        of_model = [goal("class maps, to a bare forward", ours["ratio"], 1.05, "x")]
+        if "torch_cam" in lines:
+            of_model.append(goal("class maps, to torch-cam's raw ones", ours["ms"], lines["torch_cam"]["ms"]))
+        of_model += [
+            goal("all methods x classes, to a bare forward", lines["methods"]["ratio"], 2.0, "x"),
+            goal("another method on the same evidence", lines["method"]["ms"], limit),
+            goal("a new class on the same evidence", lines["class"]["ms"], limit),
+        ]
+        if measured["difference"] is not None:
+            of_model.append(goal("maps equal pytorch-grad-cam's", measured["difference"], 1e-4, ""))
+        found += [{"model": measured["model"], **each} for each in of_model]
+    return found
+
+
+def markdown(result: Row) -> str:
+    how = (
+        "All contenders run in one process on the same picture, weights, layer and classes, once a round each, "
+        f"in another order every round; {result['rounds']} rounds are counted and the warm-up is not. Every "
+        "contender has a model of its own. The ratio is to the median bare eager forward pass of the model as its "
+        "library makes it."
+    )
+    parts = [
+        "## Goals",
+        grid(("model", "goal", "result", "at most", ""), [_goal(each) for each in result["goals"]]),
+        "## Speed",
+        how,
+        *(part for measured in result["speed"] for part in _describe(measured)),
+    ]
+    return page("Classifiers: speed", "speed", result["machine"], *parts)
+
+
+def _goal(line: Row) -> tuple[str, ...]:
+    met = "pass" if line["met"] else "**miss**"
+    return line["model"], line["goal"], number(line["result"], line["unit"]), number(line["limit"], line["unit"]), met
+
+
+def _describe(measured: Row) -> list[str]:
+    height, width = measured["input"]
+    layout = "channels_last" if measured["channels_last"] else "contiguous"
+    weights = {"real": "Trained weights", "random": "Random weights (trained ones are not on this machine)"}
+    about = (
+        f"{weights[measured['weights']]}, layer `{measured['layer']}`, input {width}x{height}; Sightglass runs it "
+        f"{layout}."
+    )
+    if measured["difference"] is not None:
+        about += f" Largest difference between its maps and pytorch-grad-cam's: {measured['difference']:.1e}."
+    if measured["empty"]:
+        about += f" {measured['empty']} of its maps are empty: no evidence for that class at this layer."
+    return [f"### {measured['model']}", about, times(measured["lines"], 2)]

@@ -1,1 +1,0 @@
-"""Speed of maps of regions, queries and single pixels."""

@@ -1,1 +1,0 @@
-"""Known causes of methods that need more than activations and gradients."""

@@ -1,0 +1,222 @@
+"""Map an object of a drawn scene by method, layer and target."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torchvision.ops import box_iou
+
+from benchmarks.cases import FAST
+from benchmarks.timing import CPU, SEED
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.maps.boxes import SAME
+from sightglass.explain.maps.heatmap import heatmaps
+from sightglass.explain.methods.from_evidence import raw_maps
+from sightglass.explain.questions import settings
+from sightglass.models.adapter import Part, Target
+from sightglass.models.catalog import spec as row_of
+from sightglass.models.demo import scenes
+from sightglass.models.geometry import intersection_over_union
+from sightglass.models.load import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from benchmarks.truth.measures import Map
+    from sightglass.explain.methods.method import Method
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.demo.scenes import DemoScene, Object, Spec
+    from sightglass.models.geometry import Box
+
+Line = tuple[str, str, str]
+"""Method, layers, part; a baseline is (its name, "", "")."""
+DETECTOR = {
+    "backbone P2": ("model.2",),
+    "backbone P3": ("model.4",),
+    "backbone P4": ("model.6",),
+    "SPPF": ("model.9",),
+    "neck P3": ("model.15",),
+    "neck P4": ("model.18",),
+    "all neck outputs": ("model.15", "model.18"),
+}
+CLASSIFIER: dict[str, tuple[str, ...]] = {name: (name,) for name in ("stem", "layer1", "layer2", "layer3", "layer4")}
+_STEM = tuple(f"patch_embed.proj.{i}" for i in (0, 2, 3, 4))
+_BLOCKS = ("blocks.0", "blocks.1", "blocks.2", "blocks.3.norm1", "blocks.3")
+VIT: dict[str, tuple[str, ...]] = {"the whole stem": _STEM} | {name: (name,) for name in (*_STEM, *_BLOCKS)}
+PARTS: tuple[Part, ...] = ("class", "contrast")
+WRONG = {"class": "wrong class", "contrast": "wrong contrast"}
+"""The same of the rival at the same place."""
+QUESTIONS = ("where", "why")
+FAMILIES = {
+    "a mark": ("rod-", "plate-"),
+    "a relation": ("moon-",),
+    "a texture": ("ball-",),
+    "a shape": ("star", "gear"),
+}
+"""What makes a class, and how the names of its classes begin. Only of the first two the cause is a part."""
+PARTLY = ("a mark", "a relation")
+
+
+def labels_of(*families: str) -> set[str]:
+    starts = tuple(start for family in families for start in FAMILIES[family])
+    return {label for label in scenes.CLASSES if label.startswith(starts)}
+
+
+def layers_of(name: str) -> dict[str, tuple[str, ...]]:
+    """Return a demo model's choices of layers, earliest first."""
+    if "vit" in name:
+        return VIT
+    return CLASSIFIER if name.startswith("demo-cls") else DETECTOR
+
+
+@cache
+def resident(name: str) -> Resident:
+    """Return a demo model on the CPU."""
+    return Resident(load(row_of(name)), CPU)
+
+
+def default(engine: Resident, question: str) -> Line:
+    """Return the method, layers and part that the product answers a question with."""
+    chosen = settings(engine, question)
+    paths = chosen["layers"] or engine.default_layers
+    known = layers_of(engine.adapter.spec.id)
+    return chosen["method"], next(name for name, own in known.items() if own == paths), chosen["part"]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """An object that the model finds, or names, and one pass over its scene."""
+
+    number: int
+    spec: Spec
+    scene: DemoScene
+    thing: Object
+    evidence: Evidence
+    prediction: Prediction
+    """Of a detector its box for this object."""
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """Its class and contrast, and those of what it could be mistaken for: its rival, else the runner-up."""
+        anchor, own = self.prediction.anchor, self.thing.index
+        rival = scenes.rival(self.thing.label)
+        if rival is None:
+            logits = self.evidence.outputs.logits[0] if anchor is None else self.evidence.outputs.logits[0, :, anchor]
+            ordered = logits.detach().argsort(descending=True, stable=True).tolist()
+            other = next(index for index in ordered if index != own)
+        else:
+            other = scenes.CLASSES.index(rival)
+        anchors = () if anchor is None else (anchor,)
+        return {
+            WRONG[part] if index == other else part: Target(index, scenes.CLASSES[index], anchors, part)
+            for index in (own, other)
+            for part in PARTS
+        }
+
+
+def subject(engine: Resident, number: int, spec: Spec, paths: Sequence[str]) -> Subject | None:
+    """Return a labelled object of the scene, drawn at random among those that the model gets right, if any."""
+    scene = scenes.draw(spec)
+    evidence = evidence_of(engine, scene, paths)
+    predictions = engine.adapter.decode(evidence.outputs, evidence.geometry, top_k=1, confidence=0.25, iou=0.7)
+    if engine.adapter.spec.task == "classify":
+        (thing,) = scene.objects
+        right = predictions[0].index == thing.index and thing.cause.any()
+        return Subject(number, spec, scene, thing, evidence, predictions[0]) if right else None
+    pairs = match(predictions, [(thing.label, thing.box) for thing in scene.objects])
+    pairs = [(prediction, at) for prediction, at in pairs if scene.objects[at].cause.any()]
+    if not pairs:
+        return None
+    # By the scene's own seed: another model's misses change no other's draw.
+    prediction, at = random.Random(f"{SEED} {number}").choice(pairs)
+    return Subject(number, spec, scene, scene.objects[at], evidence, prediction)
+
+
+def match(predictions: Sequence[Prediction], objects: Sequence[tuple[str, Box]]) -> list[tuple[Prediction, int]]:
+    """Return the boxes that are an object (its label, IoU >= 0.5), best first, with the object's number."""
+    free, pairs = set(range(len(objects))), []
+    for prediction in predictions:
+        overlaps = [
+            (intersection_over_union(prediction.box, objects[i][1]), i)
+            for i in free
+            if prediction.box is not None and objects[i][0] == prediction.label
+        ]
+        if overlaps and max(overlaps)[0] >= SAME:
+            free.remove(max(overlaps)[1])
+            pairs.append((prediction, max(overlaps)[1]))
+    return pairs
+
+
+def subjects(model: str, numbers: Sequence[int], paths: Sequence[str]) -> Iterator[Subject]:
+    """Yield an object of each held-out scene in which the model gets one right."""
+    engine = resident(model)
+    for number in numbers:
+        spec = scenes.sample(number, task=engine.adapter.spec.task, held_out=True)
+        given = subject(engine, number, spec, paths)
+        if given is not None:
+            yield given
+
+
+def evidence_of(engine: Resident, scene: DemoScene, paths: Sequence[str] = ()) -> Evidence:
+    """Pass a scene, whose pixels are those of the model's input one to one."""
+    adapter = engine.adapter
+    given = adapter.prepare(scene.pixels, adapter.preprocessings[0])
+    assert given.geometry.input == given.geometry.original
+    return Evidence(engine, given, find(engine, tuple(paths)) if paths else ())
+
+
+def is_cause(engine: Resident, given: Subject) -> bool:
+    """Return whether the mark, swapped, makes the model name the rival; True for a class without a rival."""
+    rival = scenes.rival(given.thing.label)
+    if rival is None:
+        return True
+    scene = scenes.draw(scenes.swap(given.spec, given.thing.thing))
+    outputs = evidence_of(engine, scene).outputs
+    if engine.adapter.spec.task == "classify":
+        scores = outputs.logits[0].detach().softmax(0)
+    else:
+        # A pearl on the other side of its moon changes the box.
+        box = next(each.box for each in scene.objects if each.thing == given.thing.thing)
+        there = box_iou(torch.tensor([box]), outputs.boxes[0].detach())[0] >= SAME
+        scores = outputs.scores[0].masked_fill(~there, 0).amax(1)
+    return bool(scores.argmax() == scenes.CLASSES.index(rival))
+
+
+def maps(
+    evidence: Evidence,
+    layers: Mapping[str, tuple[str, ...]],
+    targets: Mapping[str, Target],
+    methods: Sequence[Method] = FAST,
+) -> dict[Line, Map | None]:
+    """Return float32 (H, W) in 0..1 by method, layers and part, as the product shows it; None for an empty map."""
+    at = {layer.path: i for i, layer in enumerate(evidence.layers)}
+    pairs = [(method, part) for method in methods for part in targets]
+    raws = {(method.id, part): raw_maps(evidence, method, [targets[part]]) for method, part in pairs}
+    of = [targets[part] for _, part in raws]
+    by_line: dict[Line, Map | None] = {}
+    for name, paths in layers.items():
+        stacked = [torch.cat([raw[at[path]] for raw in raws.values()]) for path in paths]
+        shown = heatmaps(stacked, of, method="", layers=paths, geometry=evidence.geometry, scale="own")
+        for (method, part), heatmap in zip(raws, shown, strict=True):
+            by_line[method, name, part] = heatmap.at_input if heatmap.state == "ok" else None
+    return by_line
+
+
+def map_of(evidence: Evidence, method: Method, target: Target, layers: Any = None) -> Map | None:
+    """Return a map by a method's own run, as `maps` does; `layers` None: those that the method names."""
+    raw = method.run(evidence, [target])
+    (heatmap,) = heatmaps(
+        raw.maps,
+        [target],
+        method=method.id if layers is None else "",
+        layers=raw.layers if layers is None else layers,
+        geometry=evidence.geometry,
+        scale="own",
+    )
+    return heatmap.at_input if heatmap.state == "ok" else None

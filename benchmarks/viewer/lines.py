@@ -1,0 +1,270 @@
+"""Measure a user's waits: start, upload, another class, a dragged slider."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.pictures import never_seen
+from benchmarks.processes import spawned
+from benchmarks.report import goal, row
+from benchmarks.viewer.browser import (
+    BARE,
+    DASHBOARD,
+    RATE,
+    BrowserProblem,
+    Chromium,
+    Server,
+    chromium,
+    explained,
+    from_event,
+    serving,
+    settled,
+    sized,
+    upload,
+    uploader,
+)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from sightglass.explain import Explainer
+
+FRAMES, CLASS_MS, RATIO, MORE_MS, START_RATIO = 50.0, 50.0, 1.25, 150.0, 1.3
+TURN = 50
+"""Moves from one end of a drag to the other: each is at least one step of a slider."""
+PAYLOAD = 50_000
+"""Bytes: the one message that is larger carries the picture and its maps."""
+WARM_UP = 3
+PARTS = {
+    "file": "1. the file to the server",
+    "ask": "2. the page asks for a run",
+    "run": "3. the run, until picture and maps are in the page",
+    "decode": "4. unpacked and decoded",
+    "draw": "5. drawn",
+}
+"""Of an upload, in order."""
+
+
+def frames(rounds: int) -> dict[str, Any]:
+    """Count redraws a second while the mouse is held, with four panels."""
+    found: dict[str, list[dict[str, float]]] = {".alpha": [], ".threshold": []}
+    with chromium() as browser, serving(DASHBOARD) as server, browser.visiting(server.address) as page:
+        explained(page)
+        page.goto(f"{server.address}/topk?example=china&fit=squash")
+        explained(page)
+        panels = page.evaluate("() => bench.canvases().length")
+        if panels != 4:
+            raise BrowserProblem(f"there are {panels} panels, not 4")
+        window = sized(page, 640, 427)
+        for _ in range(rounds):
+            for selector, speeds in found.items():
+                settled(page)
+                speeds.append(_speed(drag(browser, page, selector, 3.0)))
+    names = {".alpha": "opacity", ".threshold": "threshold"}
+    rows = [
+        row(f"{names[selector]}: {what} a second", [speed[key] for speed in speeds], "", least=True)
+        for selector, speeds in found.items()
+        for what, key in (("redraws", "draws"), ("frames", "frames"), ("slider's events", "inputs"))
+    ]
+    return {
+        "how": f"Top-k, four canvases of 640x427 pixels in a window of {window[0]}x{window[1]}, the mouse held on a "
+        "slider and moved to and fro for 3 s. A redraw is a frame in which a canvas reads back other pixels than in "
+        "the one before; of the four panels the one with the fewest counts. No event, no redraw.",
+        "rows": rows,
+        "goals": [
+            goal(
+                f"redraws a second, 4 panels, {name} dragged",
+                median(s["draws"] for s in speeds),
+                FRAMES,
+                "",
+                least=True,
+            )
+            for name, speeds in zip(names.values(), found.values(), strict=True)
+        ],
+    }
+
+
+def classes(rounds: int) -> dict[str, Any]:
+    """Click in the list of answers."""
+    times = []
+    with chromium() as browser, serving(DASHBOARD) as server, browser.visiting(server.address) as page:
+        explained(page)
+        rows = page.locator(".rows button")
+        for i in range(1, rounds + 1):
+            settled(page)
+            times.append(from_event(page, "click", "canvas", rows.nth(i % rows.count()).click)["ms"])
+    return {
+        "how": "Explore, a click on another answer with a loaded map, until the map's canvas reads back other pixels.",
+        "rows": [row("another class", times)],
+        "goals": [goal("another class of loaded maps, median", median(times), CLASS_MS)],
+    }
+
+
+def drag(browser: Chromium, page: Page, selector: str, seconds: float) -> dict[str, Any]:
+    """Hold a slider's thumb and move it back and forth; return what the probe saw before the release."""
+    box = page.locator(selector).first.bounding_box()
+    if box is None:
+        raise BrowserProblem(f"{selector} is not on the page")
+    y, share = box["y"] + box["height"] / 2, cycle((*range(TURN), *range(TURN, 0, -1)))
+    moves = [(box["x"] + box["width"] * (0.15 + 0.65 * next(share) / TURN), y) for _ in range(int(seconds * RATE))]
+    page.mouse.move(*moves[0])
+    page.mouse.down()
+    page.wait_for_timeout(100)
+    page.evaluate("() => void bench.watch()")
+    browser.move(page, moves)
+    page.wait_for_timeout(300)
+    seen: dict[str, Any] = page.evaluate("() => bench.stop()")
+    page.mouse.up()
+    return seen
+
+
+def _speed(seen: dict[str, Any]) -> dict[str, float]:
+    """Return rates per second between the first and the last event of the slider."""
+    if not seen["inputs"]:
+        raise BrowserProblem("the slider did not move with the mouse")
+    start, end = seen["inputs"][0], seen["inputs"][-1]
+
+    def within(times: list[float]) -> float:
+        # A redraw is seen up to two frames after its event.
+        return sum(start <= at <= end + 35 for at in times) / max((end - start) / 1e3, 1e-3)
+
+    return {
+        "draws": min(within(times) for times in seen["draws"]),
+        "frames": within(seen["frames"]),
+        "inputs": within(seen["inputs"]),
+    }
+
+
+def uploads(rounds: int) -> dict[str, Any]:
+    """Time a file from its choice in the uploader to its map, and the engine alone on such a file."""
+    seen: list[dict[str, Any]] = []
+    engine_times: list[float] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        chromium() as browser,
+        serving(DASHBOARD) as server,
+        spawned() as engine,
+    ):
+        paths, others = never_seen(Path(folder), 0), never_seen(Path(folder), 1)
+        with browser.visiting(server.address) as page:
+            explained(page)
+            for number in range(-WARM_UP, rounds):
+                uploader(page)
+                settled(page)
+                found = upload(page, next(paths))
+                # The first only takes away what idling left in the processor's caches.
+                engine.submit(engine_ms, next(others)).result()
+                took = engine.submit(engine_ms, next(others)).result()
+                if number >= 0:
+                    seen.append(_parts(found))
+                    engine_times.append(took)
+    times, engines = [found["all"] for found in seen], median(engine_times)
+    limit = RATIO * engines + MORE_MS
+    return {
+        "how": "Three photographs of 1280x853 in turn, each time with other pixels, as JPEG: from the `change` of the "
+        "uploader's input to the new map on the canvas. The engine alone, in a process of its own with as many "
+        "threads: such a file decoded and explained, warm. The parts follow each other.",
+        "rows": [
+            row("upload to map", times),
+            *(row(name, [found[part] for found in seen]) for part, name in PARTS.items()),
+            row("the engine alone", engine_times),
+        ],
+        "facts": [f"Picture and maps: {median(found['bytes'] for found in seen) / 1e3:.0f} kB."],
+        "goals": [goal(f"upload to map, median, to {RATIO} x engine + {MORE_MS:.0f} ms", median(times), limit)],
+    }
+
+
+@cache
+def _explainer() -> Explainer:
+    # Before torch: it sets the threads.
+    from sightglass.components.session import page
+
+    assert page
+    from sightglass.explain import Explainer
+
+    return Explainer()
+
+
+def engine_ms(path: Path) -> float:
+    """Return the milliseconds that the engine alone takes for a file, with the dashboard's number of threads."""
+    explainer, data = _explainer(), path.read_bytes()
+    from sightglass.explain.picture.image import Image
+
+    start = time.perf_counter()
+    explanation = explainer(Image.open(data))
+    assert all(heatmap.at_input.size for heatmap in explanation.heatmaps)
+    return (time.perf_counter() - start) * 1e3
+
+
+def _parts(found: dict[str, Any]) -> dict[str, float]:
+    uploaded = found["uploaded"]
+    requested = next((at for at, _ in found["sent"] if uploaded is not None and at >= uploaded - 1), None)
+    payload = next(((at, size) for at, size in found["received"] if size > PAYLOAD), None)
+    if uploaded is None or requested is None or payload is None:
+        raise BrowserProblem("an upload, its run or its picture was not seen on the wire")
+    came, size = payload
+    return {
+        "all": found["ms"],
+        "file": uploaded,
+        "ask": requested - uploaded,
+        "run": came - requested,
+        "decode": found["switched"] - came,
+        "draw": found["ms"] - found["switched"],
+        "bytes": size,
+    }
+
+
+def starts(rounds: int) -> dict[str, Any]:
+    """Time `streamlit run` until the page can be used, and until the first map."""
+    ours: list[dict[str, float]] = []
+    theirs: list[float] = []
+    with chromium() as browser:
+        for number in range(-1, rounds):
+            bare = _started(browser, BARE, ["uploader"])["uploader"]
+            full = _started(browser, DASHBOARD, ["upload", "headline", "shown"], twice=True)
+            if number >= 0:
+                theirs.append(bare)
+                ours.append(full)
+    usable = [full["upload"] for full in ours]
+    return {
+        "how": "From the start of `streamlit run` in a browser that runs already, nothing cached. The dashboard is "
+        "usable when another picture can be chosen (the button to upload one is there), the bare page when its title "
+        "and uploader are.",
+        "rows": [
+            row("dashboard: usable", usable, "s"),
+            row("bare Streamlit page: usable", theirs, "s"),
+            *(
+                row(f"dashboard: {name}", [full[place] for full in ours], "s")
+                for place, name in (
+                    ("headline", "headline, cold"),
+                    ("shown", "first explained picture, cold"),
+                    ("again_upload", "usable, second session"),
+                    ("again_shown", "first explained picture, second session"),
+                )
+            ),
+        ],
+        "goals": [goal("usable, to a bare Streamlit page", median(usable) / median(theirs), START_RATIO, "x")],
+    }
+
+
+def _started(browser: Chromium, script: Path, names: list[str], *, twice: bool = False) -> dict[str, float]:
+    """Seconds from the start of the server to each place; with `again_`, of a second session from its opening."""
+    found: dict[str, float] = {}
+    server = Server(script)
+    try:
+        server.wait()
+        for prefix in ("", "again_") if twice else ("",):
+            with browser.session() as page:
+                page.goto(server.address, wait_until="commit")
+                seen = page.evaluate("names => bench.places(names)", names)
+                start = page.evaluate("() => performance.timeOrigin") / 1e3 if prefix else server.started
+            found |= {prefix + name: at / 1e3 - start for name, at in seen.items()}
+    finally:
+        server.end()
+    return found

@@ -1,0 +1,113 @@
+"""Read folders in the format of Transformers or OpenCLIP, which may come from strangers.
+
+A folder's JSON can name other files, other folders and code. It is checked before any library reads the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.legible import legible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from sightglass.common.files import Json
+
+FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+"""Weights files in order of preference; an index names the parts of a large one."""
+CONFIGURATIONS = tuple(
+    f"{name}config.json" for name in ("", "open_clip_", "preprocessor_", "processor_", "tokenizer_", "adapter_")
+)
+CODE = ("auto_map", "trust_remote_code")
+"""Keys by which a folder asks for its own Python to be run."""
+OF_OTHERS = ("checkpoint_path", "base_model_name_or_path")
+"""Keys by which timm and PEFT load weights from somewhere else."""
+UNREAD = "special_tokens_map_file"
+"""A key that older versions wrote with a path of theirs, and none reads."""
+SOURCES = ("architecture", "backbone", "hf_model_name", "hf_tokenizer_name", "timm_model_name")
+"""Keys that name a network of a library or of the hub, for which the libraries also take a folder."""
+_LIBRARY_NAME = re.compile(r"(hf[-_]hub:)?[\w-][\w.-]*(/[\w-][\w.-]*)?")
+
+
+def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
+    """Return what a class of Transformers makes of a folder, without a download, the folder's code or other files."""
+    check_folder(folder)
+    return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise a Problem where a folder names files outside of it, or code of its own."""
+    for index in sorted(folder.glob("*.index.json")):
+        parts = read(index).get("weight_map")
+        for part in parts.values() if isinstance(parts, dict) else ():
+            if not _is_plain(part):
+                raise _refuse(folder, index.name, part)
+    for file in CONFIGURATIONS:
+        for key, value in _items(read(folder / file)):
+            if key in CODE and value:
+                raise ModelProblem(
+                    f"{folder.name} brings its own code, which is not run here ({key} in {file}): take a model that "
+                    "the library itself has."
+                )
+            if not isinstance(value, str) or not value or key == UNREAD:
+                continue
+            elsewhere = key in SOURCES and (not _LIBRARY_NAME.fullmatch(value) or os.path.isdir(value))
+            other_weights = key == "transformers_weights" and value not in FILES
+            if elsewhere or other_weights or key in OF_OTHERS or (key.endswith("_file") and not _is_plain(value)):
+                raise _refuse(folder, file, value)
+
+
+def _refuse(folder: Path, file: str, value: object) -> WeightsProblem:
+    return WeightsProblem(
+        f"{file} in {folder.name} names {legible(str(value), 80)!r}, which is no file of that folder: save the model "
+        "again with save_pretrained."
+    )
+
+
+def _is_plain(name: object) -> bool:
+    """Return whether a name is that of a file directly in a folder, on any system."""
+    return isinstance(name, str) and not re.search(r"[/\\:\0]", name) and PurePath(name).name == name != ".."
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every key and value of a JSON value, at any depth."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield from part.items()
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+
+
+def weights_in(folder: Path, names: Sequence[str] = FILES) -> Path:
+    """Return the weights file of a folder, the first of `names`; raise WeightsProblem where there is none."""
+    found = next((folder / name for name in names if os.path.isfile(folder / name)), None)
+    if found is None:
+        raise WeightsProblem(f"{folder} holds no weights: put {names[0]} beside its configuration.")
+    return found
+
+
+def picture_settings(folder: Path) -> Json:
+    """Read how a folder's pictures are prepared; empty where no file says it."""
+    settings: Json = read(folder / "preprocessor_config.json")
+    return settings or read(folder / "processor_config.json").get("image_processor", {})
+
+
+def read(path: Path) -> Json:
+    """Read a JSON object, empty where there is no such file; raise WeightsProblem where it is broken."""
+    if not os.path.isfile(path):
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise WeightsProblem(f"{path} is not readable JSON ({problem}): fetch the file again.") from problem
+    return found if isinstance(found, dict) else {}

@@ -1,1 +1,0 @@
-"""The Watch page and the parts that only it uses."""

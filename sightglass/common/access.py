@@ -1,0 +1,159 @@
+"""Decide who may use a server."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import os
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from sightglass.common.errors import SettingProblem
+from sightglass.common.settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Way = Literal["local", "token", "oidc", "open"]
+SECONDS = 7 * 24 * 3600
+"""How long a browser stays signed in."""
+TOKEN_BYTES = 32
+MIN_LENGTH = 16
+"""Characters below which a token that an operator chose can be guessed."""
+MAX_ID = 254
+_FORMER = ("SIGHTGLASS_ACCESS", "SIGHTGLASS_PASSWORD")
+"""Variables of earlier versions that made a server on localhost ask too, such as behind a proxy."""
+_IN_USE: list[Access] = []
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may use a server."""
+
+    way: Way = "local"
+    """local: this machine; token: whoever has the token; oidc: whom a provider signs in; open: everybody."""
+    token: str = field(default="", repr=False)
+    """The token that programs, and with `way` token also browsers, send; empty: none."""
+    generated: bool = False
+    """Whether the token was generated at the start, so that it has to be printed."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether visitors have to say who they are."""
+        return self.way in ("token", "oidc")
+
+    def accepts(self, token: str) -> bool:
+        """Compare a token in constant time."""
+        return bool(self.token) and _is_equal(token, self.token)
+
+    def cookie(self) -> str:
+        """Return the value of the cookie that stands for the token, from which nobody can derive the token."""
+        return hmac.new(_bytes(self.token), b"sightglass cookie", hashlib.sha256).hexdigest()
+
+    def accepts_cookie(self, value: str) -> bool:
+        """Compare a cookie in constant time."""
+        return self.way == "token" and _is_equal(value, self.cookie())
+
+
+def choose(host: str | None, *, token: str | None = None, oidc: bool = False, open_to_all: bool = False) -> Access:
+    """Return the access rules of a server that listens on `host`; None means all addresses.
+
+    `token` overrides the environment; `oidc`: whether a provider is set up. Raises SettingProblem where settings
+    contradict each other.
+    """
+    secret = settings().token or settings().api_key
+    token = token or (secret.get_secret_value() if secret else "")
+    if open_to_all or settings().open:
+        if token or oidc:
+            raise SettingProblem(
+                "SIGHTGLASS_OPEN (--open) asks nobody to sign in, but SIGHTGLASS_TOKEN or [auth] in secrets.toml is "
+                "set: remove one of them."
+            )
+        return Access("open")
+    if oidc:
+        return Access("oidc", token)
+    if token:
+        return Access("token", token)
+    if is_local(host) and not any(os.environ.get(name, "").strip() for name in _FORMER):
+        return Access()
+    return Access("token", secrets.token_urlsafe(TOKEN_BYTES), generated=True)
+
+
+def install(access: Access) -> None:
+    """Use these rules in this process."""
+    _IN_USE[:] = [access]
+
+
+def is_installed() -> bool:
+    """Return whether a server of this process has its rules."""
+    return bool(_IN_USE)
+
+
+def in_use() -> Access:
+    """Return the rules of this process; a process that is no server has those of this machine."""
+    return _IN_USE[0] if _IN_USE else Access()
+
+
+def is_local(host: str | None) -> bool:
+    """Return whether only this machine reaches an address."""
+    if host is None:
+        return False
+    if host.startswith("unix:") or host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def announcement(access: Access) -> str | None:
+    """Return the warning about who gets in that a server logs at its start, or None."""
+    if access.way == "open":
+        return "--open (SIGHTGLASS_OPEN) is set: whoever reaches this address may use everything without signing in."
+    if access.way == "oidc" and not settings().emails:
+        return "Everybody whom the provider in secrets.toml signs in gets in: SIGHTGLASS_EMAILS names who may."
+    if access.token and len(access.token) < MIN_LENGTH:
+        return f"A token of {len(access.token)} characters can be guessed: set SIGHTGLASS_TOKEN to 32 random ones."
+    return None
+
+
+def identify(claims: Mapping[str, Any]) -> str | None:
+    """Return the id of a visitor from a provider's claims, or None for one who may not come in.
+
+    It is the e-mail address if the provider verified it, else the provider's own `sub`.
+    """
+    if claims.get("email_verified") is True and (mail := str(claims.get("email") or "")):
+        id_ = _lower(mail)
+    elif "@" in (id_ := str(claims.get("sub") or "")):
+        # An unverified name may be somebody else's address.
+        return None
+    allowed = {_lower(name) for name in settings().emails}
+    if allowed and not {_lower(id_), _lower(f"@{id_.rpartition('@')[2]}")} & allowed:
+        return None
+    return id_ if id_.strip() and id_.isprintable() and len(id_) <= MAX_ID else None
+
+
+def _lower(text: str) -> str:
+    # The small form of some other letters is an ASCII letter, and so somebody else's address.
+    return text.lower() if text.isascii() else text
+
+
+def may_fetch() -> bool:
+    """Return whether visitors may have models fetched from addresses of their choice."""
+    return in_use().way == "local" or settings().fetch
+
+
+def may_run_code() -> bool:
+    """Return whether visitors may add models whose files run code."""
+    return in_use().way == "local" or settings().model_code
+
+
+def _is_equal(one: str, other: str) -> bool:
+    return hmac.compare_digest(_bytes(one), _bytes(other))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

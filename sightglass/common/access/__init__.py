@@ -1,1 +1,0 @@
-"""Authentication: people, roles, passwords, tokens, rate limits."""

@@ -1,0 +1,352 @@
+"""Results of a clip: its timeline, the moments at which something changes, and curves for charts.
+
+A change counts after `LASTING` seconds, from its beginning; one odd frame is no moment. Answers below `UNSURE` are one
+state, whatever they name: what an unsure model names next is chance.
+The heat has moved where its centre is further than `MOVED` of the picture's diagonal from where it was at the last
+moment of the same object or class; it is then measured from the new place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import atomic_write, jsonable, packing
+from sightglass.explain.findings.diagnosis import UNSURE
+from sightglass.explain.phrases import describe_share, percent, plain_text, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from sightglass.common.files import Json
+
+COLORS = ("#2BA5B0", "#E07B2E", "#9A7BE0", "#4C93E0", "#D6549C", "#7CA83A")
+"""Told apart by most colour-blind people, and visible on light pages, dark ones and pictures."""
+
+
+def color_of(track: int) -> str:
+    """Return the colour of an object by its number, `#rrggbb`; the numbers from 1 on take turns.
+
+    >>> color_of(1) == color_of(len(COLORS) + 1)
+    True
+    """
+    return COLORS[(track - 1) % len(COLORS)]
+
+
+def rgb_of(track: int) -> tuple[int, int, int]:
+    """Return the same as RGB, 0 to 255."""
+    red, green, blue = bytes.fromhex(color_of(track)[1:])
+    return red, green, blue
+
+
+Kind = Literal["answer", "object", "gone", "place"]
+LASTING = 0.3
+"""Seconds."""
+MOVED = 0.2
+"""Of the picture's diagonal."""
+MAX_MOMENTS = 1000
+"""Kept for one clip."""
+Row = dict[str, Any]
+
+
+def clock(seconds: float) -> str:
+    """Format a time in a clip: `0:07.4`, `1:02:03.0`."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where something changed; `words` are one short sentence."""
+
+    seconds: float
+    frame: int
+    kind: Kind
+    words: str
+    object: int | None = None
+    label: str = ""
+
+
+@dataclass
+class _Series:
+    """One class or object, as far as it was read."""
+
+    label: str
+    centre: tuple[float, float] | None = None
+    last: tuple[float, int] = (0.0, 0)
+    begun: tuple[float, int] | None = None
+    """When the heat came here, if far from `centre`."""
+    said: bool = False
+    """Whether its coming was a moment."""
+    first: tuple[float, int] = (0.0, 0)
+
+
+@dataclass
+class Finder:
+    """Reads the rows of a timeline frame by frame."""
+
+    diagonal: float
+    areas: bool = False
+    """Whether an answer is the largest class of a segmentation, and its score a share of the frame."""
+    answer: str | None = None
+    """The answer; empty while the model is unsure."""
+    waiting: tuple[str, float, int, float, str] | None = None
+    """An answer that has not lasted yet: as `answer`, seconds, frame, score, label."""
+    series: dict[Any, _Series] = field(default_factory=dict)
+
+    def read(self, rows: Iterable[Row]) -> Iterator[Moment]:
+        """Yield the moments as they are certain; `rows` in the order of their frames."""
+        frame: list[Row] = []
+        for row in rows:
+            if frame and row["frame"] != frame[0]["frame"]:
+                yield from self._frame(frame)
+                frame = []
+            frame.append(row)
+        if frame:
+            yield from self._frame(frame)
+
+    def _frame(self, rows: list[Row]) -> Iterator[Moment]:
+        now = rows[0]["seconds"], rows[0]["frame"]
+        if rows[0]["best"] is not None:
+            yield from self._answer(rows[0], now)
+        for row in rows:
+            if row["answer"] is not None:
+                yield from self._find_moves(row, now)
+        yield from self._find_gone(now)
+
+    def _answer(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
+        best = row["best"] if self.areas or row["best_score"] >= UNSURE else ""
+        if self.answer is None:
+            self.answer = best
+        if best == self.answer:
+            self.waiting = None
+            return
+        if self.waiting is None or self.waiting[0] != best:
+            self.waiting = (best, *now, row["best_score"], row["best"])
+        answer, seconds, frame, score, label = self.waiting
+        if now[0] - seconds >= LASTING:
+            before, self.answer, self.waiting = self.answer, answer, None
+            change = f"{before} becomes {label}" if before else f"sure again: {label}"
+            words = f"{change}, {percent(score)} sure" if answer else f"unsure: at best {label}, {percent(score)}"
+            if self.areas:
+                words = f"{label} is now the largest: {describe_share(score)}"
+            yield Moment(seconds, frame, "answer", plain_text(words), label=answer)
+
+    def _find_moves(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
+        key = row["object"] if row["object"] is not None else row["answer"]
+        one = self.series.get(key)
+        if one is None:
+            one = self.series[key] = _Series(row["answer"], first=now)
+        one.last = now
+        name = row["answer"] if row["object"] is None else f"{row['answer']} {row['object']}"
+        if row["object"] is not None and not one.said and now[0] - one.first[0] >= LASTING:
+            one.said = True
+            if one.first[1] > 0:
+                yield Moment(*one.first, "object", f"{name} comes", row["object"], row["answer"])
+        if row["map"] != "ok":
+            return
+        at = row["centre_x"], row["centre_y"]
+        if one.centre is None:
+            one.centre = at
+        if math.dist(at, one.centre) <= MOVED * self.diagonal:
+            one.begun = None
+            return
+        one.begun = one.begun or now
+        if now[0] - one.begun[0] >= LASTING:
+            share = math.dist(at, one.centre) / self.diagonal
+            began, one.begun, one.centre = one.begun, None, at
+            words = plain_text(f"the evidence for {name} moves by {percent(share)} of the diagonal")
+            yield Moment(*began, "place", words, row["object"], row["answer"])
+
+    def _find_gone(self, now: tuple[float, int]) -> Iterator[Moment]:
+        """Yield the objects that have not been seen for a while, and forget them and classes long past."""
+        for key, one in list(self.series.items()):
+            if now[0] - one.last[0] < LASTING:
+                continue
+            if isinstance(key, int):
+                if one.said:
+                    yield Moment(*one.last, "gone", f"{one.label} {key} goes", key, one.label)
+                del self.series[key]
+            elif now[0] - one.last[0] > 30:
+                del self.series[key]
+
+
+def find_moments(rows: Iterable[Row], width: int, height: int, *, areas: bool = False) -> list[Moment]:
+    """Return the moments of a timeline, in the order of time, at most `MAX_MOMENTS`; sizes in pixels of its frames.
+
+    `areas`: of a segmentation.
+    """
+    found: list[Moment] = []
+    for one in Finder(math.hypot(width, height), areas).read(rows):
+        found.append(one)
+        if len(found) >= MAX_MOMENTS:
+            break
+    return sorted(found, key=lambda one: (one.seconds, one.kind))
+
+
+CLIP = "overlay.mp4"
+"""Name of the drawn clip in its folder."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of a run."""
+
+    folder: Path
+    frames: int
+    """Number drawn."""
+    looked: int
+    """Number that the model saw."""
+    skipped: int
+    """Number that could not be decoded."""
+    seconds: float
+    """Of this run."""
+    resumed: bool
+    """Whether an earlier run had done a part of it."""
+    cancelled: bool = False
+    """Stopped before the end; nothing but its parts is written, and the next run goes on from these."""
+    moments: tuple[Moment, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def clip(self) -> Path:
+        """The drawn clip."""
+        return self.folder / CLIP
+
+    @property
+    def words(self) -> str:
+        """`250 frames explained; 2 could not be decoded; 3 moments`."""
+        if self.cancelled:
+            return f"Stopped after {plural(self.looked, 'frame')}: run it again to go on"
+        of = f"{plural(self.frames, 'frame')} explained"
+        if self.looked < self.frames:
+            of = f"{plural(self.looked, 'frame')} explained, {self.frames:,} drawn"
+        more = [f"{self.skipped:,} could not be decoded"] if self.skipped else []
+        return "; ".join([of, *more, plural(len(self.moments), "moment")])
+
+    @property
+    def facts(self) -> Json:
+        """The numbers, for a file."""
+        return {"frames": self.frames, "looked": self.looked, "skipped": self.skipped, "notes": self.notes}
+
+
+CSV, JSON = "timeline.csv", "timeline.json"
+
+
+def save_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write some rows as lines of JSON, whole or not at all."""
+    with atomic_write(path) as draft, draft.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(jsonable(row)) + "\n" for row in rows)
+
+
+def read_rows(paths: Iterable[Path]) -> Iterator[Row]:
+    """Yield the rows of several files in turn."""
+    for path in paths:
+        with path.open(encoding="utf-8") as file:
+            yield from map(json.loads, file)
+
+
+def write_timeline(
+    folder: Path, columns: Sequence[str], rows: Callable[[], Iterable[Row]], facts: Mapping[str, Any]
+) -> None:
+    """Write `timeline.csv` and `timeline.json` (the facts, then the rows under `rows`), one row in memory at a time."""
+    with atomic_write(folder / CSV) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        packing.write(file, columns, rows())
+    with atomic_write(folder / JSON) as draft, draft.open("w", encoding="utf-8") as file:
+        head = json.dumps(jsonable(facts), indent=1)
+        file.write(head[: head.rindex("}")].rstrip() + ',\n "rows": [')
+        for number, row in enumerate(rows()):
+            file.write((",\n  " if number else "\n  ") + json.dumps(row))
+        file.write("\n ]\n}\n")
+
+
+POINTS = 600
+MAX_CURVES = 6
+"""Objects with a curve of their own: those seen longest."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A stretch of the clip: its middle in seconds, and means over it; None where no map was made."""
+
+    seconds: float
+    score: float
+    area: float | None
+    """Share of the picture that holds half of the heat."""
+
+
+@dataclass(frozen=True)
+class AnswerCurve:
+    """One answer over time: a class of a classifier together with all others it gave, or one object."""
+
+    name: str
+    points: tuple[Point, ...]
+    color: str = ""
+    """Of an object, as its box has in the clip; empty of a class."""
+
+
+def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurve, ...]:
+    """Return the curves of a finished run, the longest first.
+
+    `seconds`: the length of the drawn clip, which begins at `start` of the whole one; times are since then.
+    """
+    counts: Counter[str] = Counter(row["object"] for row in _rows(folder))
+    wanted = [name for name, _ in counts.most_common(MAX_CURVES)]
+    step = max(seconds, 1e-6) / POINTS
+    sums: dict[str, dict[int, list[float]]] = {name: {} for name in wanted}
+    names: dict[str, Counter[str]] = {name: Counter() for name in wanted}
+    for row in _rows(folder):
+        if (into := sums.get(row["object"])) is None:
+            continue
+        names[row["object"]][row["answer"]] += 1
+        at = float(row["seconds"]) - start
+        cell = into.setdefault(int(at / step), [0.0] * 5)
+        area = row["half_heat_area"] if row["map"] == "ok" else ""
+        for i, value in enumerate((1.0, at, float(row["score"]), float(bool(area)), float(area or 0))):
+            cell[i] += value
+    found = []
+    for name in wanted:
+        label = names[name].most_common(1)[0][0]
+        points = (
+            Point(at / count, score / count, area / mapped if mapped else None)
+            for count, at, score, mapped, area in (sums[name][cell] for cell in sorted(sums[name]))
+        )
+        color = color_of(int(name)) if name else ""
+        found.append(AnswerCurve(f"{label} {name}" if name else "its answer", tuple(points), color))
+    return tuple(found)
+
+
+def _rows(folder: Path) -> Iterator[dict[str, str]]:
+    with (folder / CSV).open(encoding="utf-8", newline="") as file:
+        yield from packing.read(file)
+
+
+def read_facts(folder: Path) -> Json:
+    """Return what a finished run was made with; raise ModelProblem where its result cannot be read."""
+    facts: Json = _read(folder)["run"]
+    return facts
+
+
+def read_result(folder: Path) -> Summary:
+    """Return the result of a finished run; raise ModelProblem where it cannot be read."""
+    result = _read(folder)
+    moments = tuple(Moment(**moment) for moment in result["moments"])
+    numbers = (result["frames"], result["looked"], result["skipped"])
+    return Summary(folder, *numbers, 0.0, resumed=True, moments=moments, notes=tuple(result["notes"]))
+
+
+def _read(folder: Path) -> Json:
+    try:
+        result: Json = json.loads((folder / JSON).read_text("utf-8"))
+        complete = all((folder / name).is_file() for name in (CLIP, CSV))
+        if not complete or not {"run", "moments", "frames", "looked", "skipped", "notes"} <= {*result}:
+            raise ValueError
+    except (OSError, ValueError) as error:
+        raise ModelProblem(f"The result in {folder.name} cannot be read: explain the clip again.") from error
+    return result

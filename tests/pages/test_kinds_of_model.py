@@ -1,0 +1,264 @@
+"""Explore and What if with models of other kinds: numbers, depth, words, persons, two pictures, exported files."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sightglass.components import second_picture
+from sightglass.components.session.pictures import image_source
+from sightglass.explain import Explainer
+from sightglass.explain.phrases import quantity
+from sightglass.explain.picture.image import Image, load_bundled, to_png
+from sightglass.models.demo import captioned_scenes, person_scenes
+from sightglass.models.demo.showcase import SIDE
+from tests.pages.conftest import headline, received, rerun_until, session, settled, shown, texts
+from tests.pages.test_whatif import ALL, painted, sentence
+from tests.unit import own_nets
+from tests.unit.own_nets import DEPTH_NET
+
+OwnModels = Callable[[str], None]
+
+
+# ---- numbers
+
+
+def test_explore_says_a_number_with_its_unit_and_scale(page):
+    app = page(model="demo-regress", example="a rod")
+    assert not app.exception and not app.error
+    angle = quantity(Explainer("demo-regress")(load_bundled("a rod")).predictions[0].score, "°")
+    assert headline(app).startswith(f"Demo-regress gives angle {angle}. Red raises angle; blue, in dashed")
+    assert shown(app).head["panels"][0]["maps"][0]["note"] == angle and "%" not in angle
+    first = app.metric[0]
+    assert (first.label, first.value, first.delta) == ("angle", angle, "on a scale from −60° to 60°")
+
+
+def test_what_if_shows_how_a_number_moves_on_its_scale(page):
+    app = page("whatif", model="demo-regress", example="a rod")
+    assert not app.exception and not app.error
+    assert re.search(r"takes angle from −?[\d.]+° to −?[\d.]+°; as much elsewhere leaves −?[\d.]+°\.", texts(app))
+    painted(app, 1, ALL)
+    (given,) = received(app, "changes")
+    (row,) = given["rows"]
+    before, after = (float(text.replace("−", "-").rstrip("°")) for text in row["scores"].split(" → "))
+    assert f"angle goes from {row['scores'].replace(' → ', ' to ')}" in sentence(app)
+    assert row["label"] == "angle" and not given["bars"] and before != after
+    assert row["scale"]["ends"] == ["−60°", "60°"] and row["scale"]["zero"] == 0.5
+    assert row["scale"]["after"] == pytest.approx((after + 60) / 120, abs=0.01)
+    painted(app, 2)
+    assert received(app, "changes")[0]["rows"][0]["difference"] == "±0°"
+
+
+def test_numbers_without_a_range_have_neither_percents_nor_bars_nor_a_scale(
+    page, tmp_path: Path, own_models: OwnModels
+):
+    torch.save(own_nets.HeadPose().state_dict(), tmp_path / "pose.pth")
+    own_models(
+        f'[model.pose]\nloader = "custom"\narch = "{own_nets.__file__}:HeadPose"\ntask = "regress"\n'
+        f'weights = {{ path = "{tmp_path / "pose.pth"}", labels = ["yaw", "pitch", "roll"], unit = "°" }}\n'
+    )
+    app = page(model="pose", example="china")
+    assert not app.exception and not app.error
+    assert headline(app).startswith("pose gives yaw ") and "%" not in headline(app)
+    listed = received(app, "answer_list")[0]["rows"]
+    assert [one["label"] for one in listed] == ["yaw", "pitch", "roll"]
+    assert all(one["share"] is None and one["text"].endswith("°") for one in listed)
+    # All are listed: there is no other to choose.
+    assert not [box for box in app.selectbox if box.key == "another-class"]
+    app = page("topk", model="pose", example="china")
+    (table,) = app.dataframe
+    assert all(text.endswith("°") for text in table.value["Number"]) and "Score" not in table.value
+    app = page("whatif", model="pose", example="china")
+    (listed,) = received(app, "changes")
+    # In the order of the model's outputs, whatever their size.
+    assert [row["label"] for row in listed["rows"]] == ["yaw", "pitch", "roll"] and not listed["bars"]
+    assert all("scale" not in row and row["difference"].endswith("°") for row in listed["rows"])
+
+
+# ---- depth
+
+
+def test_a_depth_stands_beside_its_map_and_an_address_compares_two_places(page, tmp_path: Path, own_models: OwnModels):
+    (tmp_path / "net.py").write_text(DEPTH_NET)
+    own_models(
+        f'[model.depth]\nloader = "custom"\narch = "{tmp_path / "net.py"}:Depth"\ntask = "regress"\n'
+        'weights = { random = 3, preprocessing = { size = 64 }, outputs = [{ name = "depth", unit = "m" }] }\n'
+    )
+    app = page(model="depth", example="scene 1", at="100,120", rival="300,200")
+    assert not app.exception and not app.error
+    made = Explainer("depth")(load_bundled("scene 1"), at=(100, 120), against="300,200")
+    assert made.heatmaps[0].signed and app.selectbox(key="method-regress").value == "hirescam"
+    assert "than at the other" in headline(app)
+    app.button(key="explore-alone").click().run()
+    assert "the other" not in headline(app) and "At the place depth" in headline(app)
+    app.button(key="explore-whole").click().run()
+    assert "At the place" not in headline(app) and "at" not in app.query_params
+    assert len(received(app, "viewer")) == 2 and "on average" in headline(app)
+
+
+# ---- words
+
+
+def test_prompts_are_the_rows_and_their_contrast_is_what_is_shown(page):
+    words = ("red star", "blue star", "red ball")
+    app = page(model="demo-clip", example=captioned_scenes.EXAMPLE, words=", ".join(words))
+    assert not app.exception and not app.error
+    view = shown(app)
+    image = Image.open(captioned_scenes.draw(captioned_scenes.example(), SIDE).pixels, name="red star.png")
+    result = Explainer("demo-clip")(image, vocabulary=words, part="contrast")
+    titles = [item["title"] for item in view.head["panels"][0]["maps"]]
+    assert titles == [heatmap.target.label for heatmap in result.heatmaps]
+    np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
+    assert result.predictions[0].label in headline(app)
+    app.selectbox(key="part-contrast").select("class").run()
+    assert not app.exception and app.query_params["part"] in ("class", ["class"])
+    assert not np.allclose(shown(app).maps[0], view.maps[0])
+    app.text_input(key="words").set_value("red star").run()
+    assert "set against a photo, a picture, something" in texts(app)
+    app.text_input(key="words").set_value("zebra").run()
+    assert not app.exception and "does not know the word 'zebra'" in texts(app)
+    app.text_input(key="words").set_value("red star, green bar, blue star").run()
+    assert len(shown(app).maps) == 2
+    assert "'green bar' is left out. demo-clip does not know the word 'bar'" in texts(app)
+
+
+@pytest.mark.slow
+def test_without_words_it_asks_for_them(page, tmp_path: Path, own_models: OwnModels):
+    transformers = pytest.importorskip("transformers")
+    text = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    seen = {**text, "image_size": 32, "patch_size": 16}
+    config = transformers.CLIPConfig(text_config=text, vision_config=seen, projection_dim=16)
+    transformers.CLIPModel(config).save_pretrained(tmp_path / "clip")
+    own_models(f'[model."mine"]\nloader = "clip"\nweights = {{ path = {json.dumps(str(tmp_path / "clip"))} }}\n')
+    app = page(model="mine")
+    assert not app.exception and not app.error
+    assert "What should it look for?" in texts(app)
+    app.text_input(key="words").set_value("a bus, a dog").run()
+    assert not app.exception and len(shown(app).maps) == 2
+
+
+# ---- persons
+
+
+def test_of_a_person_explore_says_whom_it_takes_it_for_and_shows_its_cross_attention(page):
+    app = page(model="demo-reid", example=person_scenes.EXAMPLE)
+    assert not app.exception and not app.error
+    pixels = person_scenes.draw(person_scenes.example()).pixels
+    result = Explainer("demo-reid")(Image.open(pixels, name="person.png"))
+    assert result.predictions[0].label in headline(app)
+    np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
+    app = settled(page(model="demo-reid", example=person_scenes.EXAMPLE, method="attention"))
+    weights = Explainer("demo-reid").resident.adapter.attention_map(pixels)
+    hottest = np.unravel_index(weights.argmax(), weights.shape)
+    height, width = shown(app).maps[0].shape
+    row, column = np.unravel_index(shown(app).maps[0].argmax(), (height, width))
+    assert (row * 12 // height, column * 6 // width) == hottest
+
+
+# ---- two pictures
+
+
+def test_the_second_picture_is_asked_for_and_both_are_explained(page, tmp_path: Path, own_models: OwnModels, bus: Path):
+    torch.manual_seed(0)
+    torch.save(own_nets.TwoBranches().state_dict(), tmp_path / "net.pth")
+    own_models(
+        f'[model.mine]\nloader = "custom"\narch = "{own_nets.__file__}:TwoBranches"\n'
+        f'weights = {{ path = "{tmp_path}/net.pth", labels = ["p", "q", "r"], preprocessing = {{ size = 64 }}, '
+        'inputs = ["before", "after"] }\n'
+    )
+    app = page(model="mine")
+
+    def give(name: str, data: bytes, kind: str) -> None:
+        uploader = next(one for one in app.file_uploader if str(one.key) == second_picture.KEY)
+        uploader.set_value([(name, data, kind)]).run()
+
+    assert not app.error and "This is *before*: which picture is *after*?" in texts(app)
+    give("notes.txt", b"no picture", "text/plain")
+    assert "notes.txt is a text file" in texts(app)
+    other = to_png(np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8))
+    (tmp_path / "other.png").write_bytes(other)
+    give("other.png", other, "image/png")
+    assert not app.error and "which picture is" not in texts(app)
+    result = Explainer("mine")((bus, tmp_path / "other.png"))
+    assert session(app, image_source.Pictures).chosen == result.image.sha256
+    assert result.predictions[0].label in headline(app)
+    np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
+    app = page("topk", model="mine", example="bus")
+    assert "takes two pictures, before and after" in texts(app)
+
+
+# ---- exported files
+
+
+class Bands(nn.Module):
+    """Whether the last channel or the first is brighter."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(channels, 2, 1, bias=False), nn.ReLU()
+        nn.init.zeros_(self.conv.weight)
+        self.conv.weight.data[0, 0] = self.conv.weight.data[1, -1] = 4.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.relu(self.conv(x)).mean((2, 3))
+
+
+class Counting(nn.Module):
+    """Of a kind that is not taken apart: it changes itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.count += 1
+        return x.mean((2, 3))[:, :2]
+
+
+def exported(name: str, file: Path) -> str:
+    more = 'labels = ["first", "last"], preprocessing = { size = 32 }'
+    return f'[model."{name}"]\nloader = "exported"\nweights = {{ path = "{file}", {more} }}\n'
+
+
+def test_a_file_that_only_answers_is_offered_what_hides_the_picture(
+    page, tmp_path: Path, own_models: OwnModels, monkeypatch: pytest.MonkeyPatch
+):
+    torch.jit.save(torch.jit.script(Counting()), str(tmp_path / "black.torchscript"))
+    own_models(exported("black", tmp_path / "black.torchscript"))
+    monkeypatch.setenv("SIGHTGLASS_MASKS", "8")
+    app = page(model="black", example="china")
+    assert not app.exception
+    assert list(app.selectbox(key="method-answers").options) == ["RISE (slow)", "Occlusion (slow)"]
+    app.selectbox(key="method-answers").set_value("occlusion").run()
+    rerun_until(app, lambda: "only answers here, without layers and gradients" in texts(app))
+    app = page("topk", model="black", example="china")
+    assert not app.exception and "fast method" not in texts(app)
+    assert "takes minutes for several classes: look at one class on Explore" in texts(app)
+
+
+def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_models: OwnModels):
+    torch.export.save(torch.export.export(Bands(5).eval(), (torch.rand(1, 5, 32, 32),)), tmp_path / "bands.pt2")
+    own_models(exported("bands", tmp_path / "bands.pt2"))
+    field = np.full((48, 48, 5), 0.1, np.float32)
+    field[8:24, 28:44, -1] = 0.9
+    out = io.BytesIO()
+    np.save(out, field)
+    app = page(model="bands")
+    # A photograph does not fit: one sentence, and everything else stays in place.
+    assert "bus.jpg is an RGB picture, and bands takes 5 channels: give a .npy or a .tif with 5" in texts(app)
+    app.file_uploader[0].upload("field.npy", out.getvalue(), "application/octet-stream").run()
+    assert not app.exception and not app.error
+    given = shown(app)
+    assert "5 channels of float32; the first three are shown" in texts(app)
+    # In the patch that nobody sees.
+    row, column = divmod(int(given.maps[0].argmax()), given.maps[0].shape[1])
+    assert 4 <= row * 48 / given.maps[0].shape[0] < 26
+    assert 24 <= column * 48 / given.maps[0].shape[1] < 46

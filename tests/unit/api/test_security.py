@@ -1,0 +1,382 @@
+"""Who is let in, to every page, socket, file and route: by address, token, cookie and provider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from sightglass.api import security
+from sightglass.api.schemas import ApiRules
+from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
+from sightglass.api.server import middleware
+from sightglass.common import access, users
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
+    from starlette.websockets import WebSocket
+
+TOKEN = "the token: schlüssel und geheimnis"
+HTML = {"accept": "text/html,*/*"}
+BEARER = {"authorization": f"Bearer {TOKEN}".encode()}
+GUARDED = [
+    "/",
+    "/compare",
+    "/docs/index.html",
+    "/media/0a1b.jpg",
+    "/component/x/y.js",
+    "/static/js/index.js",
+    security.RECONNECT,
+    "/_stcore/metrics",
+    "/_stcore/upload_file/session/file",
+    "/_stcore/healthy",
+    "/api/models",
+    "/api/metrics",
+    "/api/explain",
+    "/api/healthy",
+    "/api/layers/api/health",
+    "/predict_with_gradcam",
+    "/auth/login",
+    "/anything/else",
+]
+SOCKETS = ("/_stcore/stream", "/api/live")
+LOCALHOST, NETWORK = "http://localhost:8501", "http://here:8501"
+
+
+async def whoami(request: Request) -> Response:
+    return JSONResponse({"user": users.current(), "query": str(request.query_params)})
+
+
+async def stream(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.send_json({"user": users.current()})
+    await socket.close()
+
+
+class Provider:
+    """Signs in whoever has the cookie `who`, as these claims say."""
+
+    def __init__(self, **claims: dict[str, Any]) -> None:
+        self._claims = claims
+
+    def claims(self, cookies: Mapping[str, str]) -> dict[str, Any] | None:
+        return self._claims.get(cookies.get("who", ""))
+
+    def is_named_site(self, origin: str) -> bool:
+        return origin == "https://sketch.example"
+
+    def login_path(self) -> str:
+        return "/auth/login?provider=signed"
+
+
+def client(address: str = NETWORK, *, server: str = "192.0.2.7", **more: Any) -> TestClient:
+    """A browser at a dashboard: everything that Streamlit's would answer, and the API with its own middleware."""
+    api = middleware.wrap(
+        Starlette(
+            routes=[
+                WebSocketRoute("/api/live", stream),
+                Route("/api/{path:path}", whoami, methods=["GET", "POST"]),
+            ]
+        ),
+        ApiRules(),
+    )
+
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        await api({**scope, "root_path": ""}, receive, send)
+
+    app = AuthMiddleware(
+        Starlette(
+            routes=[
+                Mount("/api", mounted),
+                WebSocketRoute("/_stcore/stream", stream),
+                Route("/{path:path}", whoami, methods=["GET", "POST", "PUT", "DELETE"]),
+            ]
+        ),
+        **more,
+    )
+
+    async def at(scope: Scope, receive: Receive, send: Send) -> None:
+        await SecurityHeaders(app, PAGES)({**scope, "server": (server, 8501)}, receive, send)
+
+    return TestClient(at, base_url=address, follow_redirects=False)
+
+
+def opened_as(browser: TestClient, path: str, **headers: Any) -> str | None:
+    """The visitor of a socket; None: it is refused."""
+    address = str(browser.base_url).replace("http", "ws", 1).rstrip("/")
+    try:
+        with browser.websocket_connect(f"{address}{path}", headers=headers) as socket:
+            return str(socket.receive_json()["user"])
+    except WebSocketDisconnect:
+        return None
+
+
+def opens(browser: TestClient, path: str, **headers: Any) -> bool:
+    return opened_as(browser, path, **headers) is not None
+
+
+@pytest.fixture
+def rules(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def install(way: access.Way, token: str = "", *, generated: bool = False) -> None:
+        monkeypatch.setattr(access, "_IN_USE", [access.Access(way, token, generated)])
+
+    return install
+
+
+def test_on_localhost_everything_is_answered() -> None:
+    browser = client(LOCALHOST, server="127.0.0.1")
+    for path in GUARDED:
+        assert browser.get(path, headers=HTML).json()["user"] == users.LOCAL, path
+    assert all(opens(browser, path, origin=LOCALHOST) for path in SOCKETS)
+
+
+@pytest.mark.parametrize("way", ["token", "oidc"])
+@pytest.mark.parametrize("headers", [{}, {"x-api-key": "wrong"}, {"cookie": "sightglass-8501=wrong; who=wrong"}, HTML])
+def test_a_network_address_refuses_strangers_everything(
+    way: access.Way, headers: dict[str, str], rules: Callable[..., None]
+) -> None:
+    rules(way, TOKEN)
+    browser = client(dashboard=Provider())
+    for path in GUARDED:
+        for method in ("GET", "POST", "PUT", "HEAD"):
+            if way == "oidc" and path == security.LOGIN:
+                continue
+            answer = browser.request(method, path, headers=headers)
+            assert answer.status_code == 401, (method, path)
+            assert TOKEN not in answer.text
+    assert not any(opens(browser, path, **headers) for path in SOCKETS)
+    for path in ("/_stcore/health", "/api/health", "/api/health/ready", "/api/problems/key", "/api/docs"):
+        assert browser.get(path).status_code == 200
+
+
+def test_the_token_in_the_address_becomes_a_cookie_and_leaves_the_address(rules: Callable[..., None]) -> None:
+    rules("token", TOKEN)
+    browser = client("https://here:8501")
+    answer = browser.get("/detect", params={"model": "demo-s", "token": TOKEN}, headers=HTML)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/detect?model=demo-s")
+    cookie = answer.headers["set-cookie"]
+    assert all(word in cookie for word in ("HttpOnly", "SameSite=lax", "Secure", "Path=/;"))
+    assert access.in_use().cookie() in cookie
+    assert TOKEN not in cookie
+    for path in GUARDED:
+        assert browser.get(path, headers=HTML).json()["user"] == users.LOCAL, path
+    assert all(opens(browser, path, origin="https://here:8501") for path in SOCKETS)
+    # A bookmark with the token leads on without it.
+    assert browser.get("/", params={"token": TOKEN}).headers["location"] == "/"
+    rules("token", "another, after a new start")
+    assert browser.get("/", headers=HTML).status_code == 401
+
+
+def test_a_form_takes_the_token_without_scripts(rules: Callable[..., None]) -> None:
+    rules("token", TOKEN)
+    browser = client(base="/below")
+    asked = browser.get("/below/detect?model=demo-s", headers=HTML)
+    assert asked.status_code == 401
+    assert '<form method="post">' in asked.text
+    assert "<script" not in asked.text
+    assert "role=alert" not in asked.text.replace("[role=alert]", "")
+    for wrong in ({"token": "wrong"}, {"token": "x" * 5000}, {"other": TOKEN}):
+        answer = browser.post("/below/detect", data=wrong)
+        assert answer.status_code == 401
+        assert "set-cookie" not in answer.headers
+    assert "This token is wrong" in browser.get("/below/?token=wrong", headers=HTML).text
+    answer = browser.post("/below/detect?model=demo-s", data={"token": f" {TOKEN} "})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/below/detect?model=demo-s")
+    assert "Path=/below;" in answer.headers["set-cookie"]
+    assert browser.get("/below/", headers=HTML).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["//evil.example/", "/\\evil.example", "//evil.example/%0d%0aset-cookie:x"])
+def test_signing_in_leads_to_no_other_site(path: str, rules: Callable[..., None]) -> None:
+    rules("token", TOKEN)
+    answer = client().post(f"{NETWORK}{path}", data={"token": TOKEN})
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/")
+    assert not answer.headers["location"].startswith(("//", "/\\"))
+
+
+@pytest.mark.parametrize("way", ["token", "oidc"])
+def test_programs_send_the_token(way: access.Way, rules: Callable[..., None]) -> None:
+    rules(way, TOKEN)
+    browser = client(dashboard=Provider())
+    for sent in (BEARER, {"authorization": f"bearer {TOKEN}".encode()}, {"x-api-key": TOKEN.encode()}):
+        for path in ("/api/models", "/"):
+            assert browser.get(path, headers=sent).json()["user"] == users.LOCAL
+    # One that is right is enough, whatever a proxy adds.
+    assert browser.get("/api/models", headers=BEARER | {"x-api-key": b"wrong"}).status_code == 200
+    for sent in ({"authorization": f"Basic {TOKEN}".encode()}, {"x-api-key": b"the token"}):
+        answer = browser.get("/api/models", headers=sent)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert answer.json()["detail"].endswith("send it as `Authorization: Bearer ...` or `X-API-Key`.")
+    rules("oidc")
+    assert client(dashboard=Provider()).get("/api/models", headers=BEARER).status_code == 401
+
+
+def test_each_account_of_a_provider_is_a_visitor_of_its_own(rules: Callable[..., None]) -> None:
+    rules("oidc")
+    mail = {"email": "Anna@example.org", "email_verified": True}
+    provider = Provider(anna=mail, ben={"sub": "ben"}, eve={"email": "anna@example.org", "sub": "a@b"})
+    browser = client(dashboard=provider)
+    for who, id_ in (("anna", "anna@example.org"), ("ben", "ben")):
+        browser.cookies.set("who", who)
+        for path in ("/", "/api/models", "/media/x.jpg"):
+            assert browser.get(path, headers=HTML).json()["user"] == id_
+        for path in SOCKETS:
+            assert opened_as(browser, path) == id_
+    browser.cookies.set("who", "eve")
+    answer = browser.get("/", headers=HTML)
+    assert answer.status_code == 403
+    assert "not verified" in answer.text
+    assert 'href="/auth/logout"' in answer.text
+    assert browser.get("/api/models").status_code == 403
+    assert not any(opens(browser, path) for path in SOCKETS)
+
+
+def test_signing_in_with_a_provider_begins_and_ends_there(rules: Callable[..., None]) -> None:
+    rules("oidc")
+    browser = client(dashboard=Provider(), base="/below")
+    assert 'href="/below/auth/login"' in browser.get("/below/", headers=HTML).text
+    assert browser.get("/below/auth/login").headers["location"] == "/below/auth/login?provider=signed"
+    for path in ("/auth/login?provider=signed", "/oauth2callback?code=1", "/auth/logout"):
+        assert browser.get(f"/below{path}").json()["user"] == users.NOBODY
+    assert browser.get("/below/?token=x", headers=HTML).status_code == 401
+
+
+def test_open_lets_everybody_in_also_behind_a_proxy(rules: Callable[..., None]) -> None:
+    rules("open")
+    for browser in (client(), client(LOCALHOST, server="127.0.0.1")):
+        for path in GUARDED:
+            assert browser.get(path, headers={"x-forwarded-for": "192.0.2.9"}).json()["user"] == users.LOCAL
+        assert all(opens(browser, path) for path in SOCKETS)
+
+
+@pytest.mark.parametrize("header", security.FORWARDED)
+def test_a_proxy_in_front_of_localhost_is_refused(header: str) -> None:
+    browser, sent = client(LOCALHOST, server="127.0.0.1"), {header: "192.0.2.9"}
+    for path in GUARDED:
+        answer = browser.get(path, headers=sent)
+        assert answer.status_code == 403
+        assert "SIGHTGLASS_TOKEN" in answer.text
+    assert not any(opens(browser, path, **sent) for path in SOCKETS)
+    assert "SIGHTGLASS_TOKEN" in browser.get("/", headers=sent | HTML).text
+    assert browser.get("/api/health", headers=sent).status_code == 200
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("host", ["evil.example:8501", "localhost.evil.example", "127.0.0.1.evil.example", "[::1"])
+def test_a_name_that_is_made_to_lead_to_localhost_is_refused(
+    server: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = client(LOCALHOST, server=server)
+    for path in ("/", "/api/models", "/media/0a1b.jpg"):
+        assert "SIGHTGLASS_API_HOSTS" in browser.get(path, headers={"host": host}).json()["detail"]
+    assert not any(opens(browser, path, host=host, origin=f"http://{host}") for path in SOCKETS)
+    assert browser.get("/api/health", headers={"host": host}).status_code == 200
+    for named in (f"other, {host.partition(':')[0]}", "*") if "[" not in host else ("*",):
+        monkeypatch.setenv("SIGHTGLASS_API_HOSTS", named)
+        assert browser.get("/api/models", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["localhost:8501", "LOCALHOST", "127.0.0.1:8501", "[::1]:8501", "[::1]", "0.0.0.0:1"])
+def test_names_of_this_machine_are_answered(host: str) -> None:
+    sent = {"host": host, "origin": f"http://{host}"}
+    assert client(LOCALHOST, server="127.0.0.1").get("/api/models", headers=sent).status_code == 200
+
+
+OTHERS = ["http://elsewhere.example", "null", "http://here:8502", "http://here:8501.evil.example", "http://[::1", ""]
+
+
+@pytest.mark.parametrize("origin", OTHERS)
+def test_another_sites_page_opens_nothing_with_the_cookie(origin: str, rules: Callable[..., None]) -> None:
+    rules("token", TOKEN)
+    browser = client()
+    browser.get("/", params={"token": TOKEN})
+    assert all(opens(browser, path, origin=NETWORK) for path in SOCKETS)
+    assert not any(opens(browser, path, origin=origin) for path in SOCKETS)
+    for path in ("/api/models", "/api/health", "/predict_with_gradcam"):
+        assert browser.get(path, headers={"origin": NETWORK}).status_code == 200
+        assert "SIGHTGLASS_API_ORIGINS" in browser.get(path, headers={"origin": origin}).json()["detail"]
+        # A proxy may add the token to whatever a browser sends.
+        assert browser.get(path, headers={"origin": origin} | BEARER).status_code == 403
+
+
+def test_a_page_without_an_origin_tells_by_its_fetch_metadata_that_it_is_another_sites() -> None:
+    browser = client(LOCALHOST, server="127.0.0.1")
+    assert browser.get("/api/models", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    for site in ("same-origin", "same-site", "none"):
+        assert browser.get("/api/models", headers={"sec-fetch-site": site}).status_code == 200
+    # A link to what tells nothing may be followed.
+    assert browser.get("/api/docs", headers={"sec-fetch-site": "cross-site"}).status_code == 200
+
+
+def test_a_page_without_tls_is_another_site_where_there_is_tls() -> None:
+    for scheme, origin, status in (("https", "https", 200), ("http", "https", 200), ("https", "http", 403)):
+        browser = client(f"{scheme}://localhost:8501", server="127.0.0.1")
+        assert browser.get("/api/models", headers={"origin": f"{origin}://localhost:8501"}).status_code == status
+
+
+def test_a_site_that_is_named_may_ask_and_its_browser_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_API_ORIGINS", "https://sketch.example, http://other.example:3000/")
+    access.install(access.Access("token", TOKEN))
+    try:
+        browser = client(dashboard=Provider())
+        wants = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        for origin, status in (("https://sketch.example", 200), ("http://other.example:3000", 200), (NETWORK, 400)):
+            asked = browser.options("/api/explain", headers=wants | {"origin": origin})
+            assert asked.status_code == status
+            assert asked.headers.get("access-control-allow-origin") == (origin if status == 200 else None)
+        answer = browser.get("/api/models", headers={"origin": "https://sketch.example"} | BEARER)
+        assert answer.headers["access-control-allow-origin"] == "https://sketch.example"
+        assert opens(
+            browser,
+            "/_stcore/stream",
+            origin="https://sketch.example",
+            cookie=f"sightglass-8501={access.in_use().cookie()}",
+        )
+    finally:
+        access.install(access.Access())
+
+
+def test_an_open_page_hears_that_it_is_signed_out(rules: Callable[..., None]) -> None:
+    rules("token", TOKEN)
+    assert client().get(security.RECONNECT).json() == security.SIGNED_OUT
+
+
+@pytest.mark.parametrize(
+    ("framed", "sites"), [("", ""), ("https://a.org, https://b.org", " https://a.org https://b.org")]
+)
+def test_every_answer_says_what_a_browser_may_do_with_it(
+    framed: str, sites: str, rules: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_FRAMED_BY", framed)
+    rules("token", TOKEN)
+    browser = client()
+    for path, headers in (("/", HTML), ("/", BEARER), ("/api/models", BEARER), ("/api/models", {}), ("/x", {})):
+        answer = browser.get(path, headers=headers)
+        policy = answer.headers["content-security-policy"]
+        assert policy.endswith(f"frame-ancestors 'self'{sites}")
+        assert "default-src 'none'" in policy or "default-src 'self'" in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        assert ("x-frame-options" in answer.headers) == (not framed)
+        assert "microphone=()" in answer.headers["permissions-policy"]
+
+
+def test_streamlits_own_cookies_go_over_no_open_line() -> None:
+    async def signing(scope: Scope, receive: Receive, send: Send) -> None:
+        response = JSONResponse({})
+        response.set_cookie("_streamlit_user", "x")
+        await response(scope, receive, send)
+
+    for scheme, secure in (("https", True), ("http", False)):
+        browser = TestClient(SecurityHeaders(signing, PAGES), base_url=f"{scheme}://here")
+        assert ("; Secure" in browser.get("/").headers["set-cookie"]) == secure

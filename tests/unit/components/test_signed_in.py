@@ -1,0 +1,145 @@
+"""Whose session it is, wherever Streamlit runs something for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from sightglass.common import access, users
+from sightglass.common.errors import SettingProblem
+from sightglass.components.session import signed_in
+from sightglass.components.session.jobs import background
+from sightglass.components.views import charts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ANNA = "anna@example.org"
+
+
+def _app() -> None:
+    import streamlit as st
+
+    from sightglass.common import users
+    from sightglass.components.session import signed_in
+    from sightglass.components.session.jobs import background
+
+    def note(name: str) -> None:
+        st.session_state[name] = users.current()
+
+    def work(status: background.Status, cancel: object) -> None:
+        status.words = users.current()
+
+    @st.fragment
+    def part() -> None:
+        st.button("in a fragment", on_click=note, args=("callback of a fragment",))
+        note("fragment")
+
+    @st.dialog("Open")
+    def window() -> None:
+        note("dialog")
+
+    with signed_in.running():
+        note("script")
+        st.button("in the script", on_click=note, args=("callback",))
+        part()
+        if st.button("open"):
+            window()
+        task = background.Task(work, background.Status())
+        assert task.finished(10)
+        st.session_state["thread"] = task.status.words
+
+
+@pytest.fixture
+def claims(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """A server at which a provider signs in, and what it said of whoever opened the page."""
+    said: dict[str, Any] = {"is_logged_in": True, "email": "Anna@example.org", "email_verified": True}
+    monkeypatch.setattr(access, "_IN_USE", [access.Access("oidc")])
+    monkeypatch.setattr("streamlit.user_info._get_user_info", lambda: said)
+    signed_in.install()
+    yield said
+    users.resolve_with(None)
+
+
+@pytest.mark.usefixtures("claims")
+def test_everything_that_runs_for_a_session_works_for_its_visitor() -> None:
+    app = AppTest.from_function(_app).run()
+    for button in range(3):
+        app.button[button].click().run()
+    assert not app.exception
+    places = ("script", "callback", "fragment", "callback of a fragment", "dialog", "thread")
+    assert {place: app.session_state[place] for place in places} == dict.fromkeys(places, ANNA)
+    assert users.current() == users.NOBODY
+    assert next(iter(signed_in.menu())) == "Sign out"
+
+
+@pytest.mark.parametrize("said", [{"is_logged_in": False}, {"is_logged_in": True, "email": ANNA}])
+def test_without_an_account_a_page_asks_to_sign_in(claims: dict[str, Any], said: dict[str, Any]) -> None:
+    claims.clear()
+    claims.update(said)
+    app = AppTest.from_function(_app).run()
+    assert [button.label for button in app.button] == ["Sign in"]
+    assert "script" not in app.session_state
+
+
+def test_threads_and_downloads_work_for_who_started_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(status: background.Status, cancel: object) -> None:
+        status.words = users.current()
+
+    offered: list[Callable[[], Any]] = []
+    monkeypatch.setattr(st, "download_button", lambda label, make, **more: offered.append(make))
+    with users.acting(ANNA):
+        charts.download("Everything", users.current, "all.zip", key=None, help="")
+        task = background.Task(work, background.Status())
+    assert task.finished(10)
+    assert task.status.words == offered[0]() == ANNA
+
+
+WHOLE = dict.fromkeys(signed_in.NEEDED, "x") | {"cookie_secret": "x" * 32}
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({}, None),
+        (WHOLE, None),
+        (WHOLE | {"client_secret": ""}, "lacks client_secret"),
+        ({"redirect_uri": "x"}, "lacks cookie_secret, client_id"),
+        (WHOLE | {"cookie_secret": "short"}, "too short"),
+    ],
+)
+def test_a_provider_that_is_not_complete_is_one_sentence(
+    section: dict[str, str], words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signed_in, "get_secrets_auth_section", lambda: section)
+    if words is None:
+        assert signed_in.is_configured() == bool(section)
+        return
+    with pytest.raises(SettingProblem, match=words):
+        signed_in.is_configured()
+
+
+@pytest.mark.parametrize(
+    ("options", "origin", "named"),
+    [
+        ({}, "http://localhost:9999", False),
+        ({}, "https://example.org", False),
+        ({"browser.serverAddress": "example.org"}, "https://example.org", True),
+        ({"browser.serverAddress": "example.org"}, "https://other.example.org", False),
+        ({"browser.serverAddress": "127.0.0.1"}, "http://127.0.0.1:9999", False),
+        ({"server.corsAllowedOrigins": ["http://localhost:3000"]}, "http://localhost:3000", True),
+        ({"server.corsAllowedOrigins": ["http://localhost:3000"]}, "http://localhost:3001", False),
+        ({"server.enableCORS": False}, "http://localhost:9999", True),
+        ({}, "null", False),
+        ({}, "http://[", False),
+    ],
+)
+def test_a_site_is_named_by_its_address_or_its_origin(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], origin: str, named: bool
+) -> None:
+    default = st.get_option
+    monkeypatch.setattr(st, "get_option", lambda name: options.get(name, default(name)))
+    assert signed_in.is_named_site(origin) == named

@@ -1,0 +1,55 @@
+"""Answers with a low score are saved once, under their tag."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sightglass.explain import Explainer, Problem
+from sightglass.explain.picture.image import load_bundled
+from sightglass.history import History
+from sightglass.history.unsure import TAG, UnsureAnswers, best_score, save_unsure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sightglass.explain import Explanation
+
+
+@pytest.fixture(scope="module")
+def explanation() -> Explanation:
+    return Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1)
+
+
+def test_only_a_lower_score_is_saved_with_its_map_and_once(explanation: Explanation, tmp_path: Path) -> None:
+    history, score = History(tmp_path), best_score(explanation)
+    assert score is not None
+    assert save_unsure(explanation, score, history) is None
+    record = save_unsure(explanation, score + 1e-6, history)
+    assert record is not None
+    assert (record.tags, record.recipe) == ((TAG,), explanation.recipe)
+    assert len(history.heatmaps(record)) == 1
+    assert save_unsure(explanation, 1.0, history) == record
+    assert history.storage().count == 1
+
+
+def test_what_somebody_saved_is_left_as_it_is(explanation: Explanation, tmp_path: Path) -> None:
+    history = History(tmp_path)
+    kept = history.keep(explanation, tags=["mine"])
+    assert save_unsure(explanation, 1.0, history) == kept
+    assert history.get(kept.id).tags == ("mine",)
+
+
+def test_without_an_answer_there_is_no_score(explanation: Explanation) -> None:
+    assert best_score(replace(explanation, predictions=())) is None
+
+
+def test_a_run_saves_nothing_more_after_a_failure(explanation: Explanation, tmp_path: Path) -> None:
+    answers = UnsureAnswers(1.0, History(tmp_path / "small", limit=1000))
+    answers.save(explanation)
+    assert answers.problem.startswith("The history is full")
+    assert not answers.ids
+    with pytest.raises(Problem, match="save_below"):
+        UnsureAnswers(1.5)
