@@ -168,11 +168,6 @@ def intersection_over_union(a: Box, b: Box) -> float:
     return both / (areas - both)
 
 
-def measure_overlaps(boxes: Sequence[Box], others: Sequence[Box]) -> NDArray[np.float64]:
-    """Return the `intersection_over_union` of each of n boxes with each of m others: (n, m)."""
-    return measure_pairs(np.array(boxes, float).reshape(-1, 1, 4), np.array(others, float).reshape(1, -1, 4))
-
-
 def measure_pairs(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the `intersection_over_union` of boxes (..., 4) and others (..., 4), one by one: (...)."""
     both = measure_common(boxes, others)

@@ -41,7 +41,6 @@ _media = _find("streamlit.runtime.memory_media_file_storage", "_calculate_file_i
 _navigation = _find("streamlit.commands.navigation", "send_page_not_found")
 _net = _find("streamlit.net_util", "get_external_ip", "get_internal_ip")
 _pages = _find("streamlit.runtime.pages_manager.PagesManager", "uses_pages_directory")
-_runtime = _find("streamlit.runtime", "exists", "get_instance", "Runtime")
 _runner = _find("streamlit.runtime.scriptrunner.script_runner.ScriptRunner", "_run_script")
 
 _find("streamlit.delta_generator.DeltaGenerator", "_transient")
@@ -129,12 +128,6 @@ def upload_megabytes() -> int:
 def internal_address() -> str | None:
     """Return this machine's address in its network."""
     return _net.get_internal_ip()
-
-
-def is_serving() -> bool:
-    """Return whether there is a server, and not a test of one page alone."""
-    # Streamlit's own tests stand in for the whole runtime.
-    return bool(_runtime.exists()) and type(_runtime.get_instance()) is _runtime.Runtime
 
 
 @contextmanager
