@@ -1,4 +1,4 @@
-"""ASGI middleware of the API: CORS, metrics, and limits of bodies.
+"""ASGI middleware of the API: CORS, request ids and log, metrics, and limits of bodies.
 
 A body is counted as it arrives and refused if it is too large or too slow; work whose client disconnects is cancelled.
 """
@@ -17,8 +17,9 @@ from starlette.middleware.cors import CORSMiddleware
 from sightglass.api import problems
 from sightglass.api.problems import ApiProblem
 from sightglass.api.security import ANSWERS, API_VERSION, VERSION_HEADER, AuthMiddleware, SecurityHeaders
-from sightglass.api.server import metrics, request_log, stopping
+from sightglass.api.server import metrics, stopping
 from sightglass.api.work_queue import BEFORE, Busy
+from sightglass.common import logs
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import stopping as is_stopping
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sightglass.api.work_queue import WorkQueue
 
 LOGGER = logging.getLogger(__name__)
+ACCESS = logging.getLogger("sightglass.api.server.request_log")
 TWO_PICTURES = "/api/similarity"
 """Path whose body has two pictures."""
 FIELD_BYTES = 256 * 1024
@@ -40,6 +42,7 @@ MAX_BODY_SECONDS = 60.0
 """Time limit for a whole body."""
 MAX_DRAINED, DRAIN_SECONDS = 64 * 2**20, 5.0
 """Bytes of a refused body that are read and dropped: a client that is still sending does not read the answer."""
+REQUEST_ID = b"x-request-id"
 CLIENT_CLOSED = 499
 """Status counted when the client disconnected before an answer; never sent."""
 
@@ -58,7 +61,43 @@ def wrap(app: ASGIApp, rules: ApiRules, queue: WorkQueue | None = None) -> ASGIA
             max_age=600,
         )
     answered = SecurityHeaders(RequestMetrics(guarded), ANSWERS, {VERSION_HEADER: API_VERSION})
-    return request_log.RequestLog(stopping.InFlight(answered))
+    return RequestLog(stopping.InFlight(answered))
+
+
+class RequestLog:
+    """Answer and log with the id of the request, which is also in every line logged for it in the queue and engine."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        given = next((value.decode("latin-1") for name, value in scope["headers"] if name.lower() == REQUEST_ID), None)
+        with logs.working_on(logs.new_id(given)) as request:
+            status, begun = 0, time.perf_counter()
+
+            async def identify(message: Message) -> None:
+                nonlocal status
+                if message["type"] in ("http.response.start", "websocket.accept"):
+                    status = message.get("status", 101)
+                    message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request.encode("latin-1"))]
+                await send(message)
+
+            try:
+                await self.app(scope, receive, identify)
+            finally:
+                ACCESS.info(
+                    "answered",
+                    extra={
+                        "method": scope.get("method", "WEBSOCKET"),
+                        # The pattern, so that no picture's or model's name of a client is in the log.
+                        "route": str(getattr(scope.get("route"), "path", None) or "other"),
+                        "status": status,
+                        "milliseconds": round(1000 * (time.perf_counter() - begun), 1),
+                    },
+                )
 
 
 class RequestMetrics:

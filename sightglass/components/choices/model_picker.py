@@ -8,7 +8,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
-from sightglass.components.session import links, page, reopen, state, url_state
+from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.reopen import OTHER, OWN_DETECTOR
 from sightglass.explain.phrases import download
 from sightglass.models import catalog
@@ -165,7 +165,7 @@ def _read_model() -> ModelSpec | None:
     try:
         return catalog.spec(st.query_params["model"]) if "model" in st.query_params else None
     except ModelProblem:
-        links.leave_out("model", st.query_params["model"])
+        url_state.leave_out("model", st.query_params["model"])
         return None
 
 

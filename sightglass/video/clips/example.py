@@ -17,14 +17,12 @@ from sightglass.common.files import packing
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.explain.picture.image import load_bundled
 from sightglass.models.demo import scenes, showcase
-from sightglass.models.demo.showcase import SCENES
 from sightglass.video.clips import write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sightglass.explain.picture.decode import Pixels
-    from sightglass.models.spec import ModelSpec
 
 SCENE, PHOTOGRAPHS = "scene.mp4", "photographs.mp4"
 NAMES = (SCENE, PHOTOGRAPHS)
@@ -44,11 +42,6 @@ def find(source: str | Path) -> Path:
     """Return the file of a clip, which a bundled one stands for where there is no file of its name."""
     name = example_meant(str(source))
     return Path(source) if name is None else example(name)
-
-
-def known_to(model: ModelSpec) -> str:
-    """Return the clip whose contents a model was trained for."""
-    return SCENE if model.example in SCENES else PHOTOGRAPHS
 
 
 def example(name: str) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import copy
 import io
+import json
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -11,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from sightglass.api import limits, problems, service
 from sightglass.api.app import create
+from sightglass.api.endpoints import negotiation
 from sightglass.api.endpoints.explain import compare_pictures
 from sightglass.api.schemas import (
     ApiRules,
@@ -190,3 +194,16 @@ def test_too_large_is_a_kind_of_its_own_and_no_matter_of_words(client: TestClien
     refused = problems.from_exception(TooLarge("No."))
     assert (refused.status, refused.kind) == (413, "size")
     assert problems.from_exception(ImageProblem("No.")).status == 422
+
+
+class _Answer(BaseModel):
+    notes: str
+    maps: list[dict[str, str]]
+
+
+def test_an_answer_with_large_maps_is_its_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(negotiation, "LARGE", 8)
+    maps = [{"png": "A" * 9, "label": 'a "name" of many letters'}, {"overlay": "BB=="}, {"npy": "C" * 30}]
+    given = {"maps": maps, "notes": "more than eight letters"}
+    expected = copy.deepcopy(given)
+    assert json.loads(negotiation.write_json(_Answer, given)) == expected
