@@ -57,6 +57,9 @@ docs: .venv/dev ## the documentation as a site in build/site, which the dashboar
 bench: .venv/dev ## what is fast, measured against the peers
 	$(BIN)/python -m benchmarks speed
 
+examples: .venv/dev ## the results that pages show as examples, made anew: minutes
+	$(BIN)/python -m training.examples
+
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock'
 # uv reads no settings of pip: an index of your own goes into UV_INDEX_URL.
 lock: .venv/dev ## pin every package with its hashes, anew where requirements changed; make lock UPGRADE=-U takes the newest
@@ -92,4 +95,4 @@ $(TYPED): sightglass explain models pages dashboard.py
 $(JS): tests/js/package.json
 	npm --prefix tests/js install --silent >/dev/null 2>&1 && touch $@ || echo "JavaScript not checked: there is no npm here, or it could not fetch ESLint and TypeScript."
 
-.PHONY: help run test types javascript quick slow weights release check format docs bench lock audit sbom
+.PHONY: help run test types javascript quick slow weights release check format docs bench examples lock audit sbom

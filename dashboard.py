@@ -54,7 +54,7 @@ MENU = {
         "trust": (
             "Trust",
             "fact_check",
-            "Whether one map of your picture deserves trust: scrambled weights, small changes, other methods, a patch.",
+            "Whether one map of your picture deserves trust: scrambled weights, and small changes of the picture.",
         ),
         "whatif": (
             "What if",
@@ -119,7 +119,7 @@ if script_context() is None:
     base = signed_in.base_path()
     middleware = [
         Middleware(SecurityHeaders, PAGES),
-        Middleware(AuthMiddleware, base=base, provider=signed_in, is_named=signed_in.is_named_site),
+        Middleware(AuthMiddleware, base=base, dashboard=signed_in),
     ]
     app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
 else:

@@ -34,6 +34,7 @@ setup(
     packages=[*packages, DASHBOARD],
     package_dir={f"sightglass.{room}": room for room in BESIDE} | {DASHBOARD: "."},
     # Streamlit reads the theme from beside the script, and the script its icons.
-    package_data={name: [*DATA] for name in packages} | {DASHBOARD: [".streamlit/config.toml", "assets/*"]},
+    package_data={name: [*DATA] for name in packages}
+    | {DASHBOARD: [".streamlit/config.toml", "assets/*"], "sightglass.examples": ["**/*"]},
     cmdclass={"build_py": Build},
 )

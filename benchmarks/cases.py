@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.timing import CPU, SEED
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files.packaged import photograph
+from sightglass.common.files.packing import photograph
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Residency, Resident

@@ -15,7 +15,7 @@ from benchmarks import peers
 from benchmarks.cases import FAST, SIZE, WEAK, DetectorCase, maps_of, picture, raws_of
 from benchmarks.processes import fresh, megabytes, reset_peak
 from benchmarks.report import Row, attempt, goal, goals, grid, machine, page, section, times
-from benchmarks.timing import CPU, Contender, measure, row, timed
+from benchmarks.timing import Contender, measure, row
 from sightglass.explain.explanation import explain
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.methods import METHODS
@@ -60,7 +60,6 @@ def run(options: argparse.Namespace) -> Row:
         for path in pictures()[: 1 if model in LARGER else None]:
             line(f"{model}, {path.name}", speed, model, path, rounds)
     for model in [one for one in models or MODELS if one not in LARGER]:
-        line(f"{model}, pictures not seen before", unseen, model)
         line(f"{model}, memory", memory, model, picture())
     return result | {"complete": not models and rounds >= ROUNDS}
 
@@ -169,36 +168,6 @@ def _how(case: DetectorCase) -> str:
         f"{weights[case.weights]}; input {width}x{height}, layers "
         f"{', '.join(f'`{layer.path}`' for layer in case.layers)}, HiResCAM. Boxes and their scales: {found}."
     )
-
-
-def unseen(model: str) -> Row:
-    """Measure each photograph for the first time in a new process, as a user meets it and a warm loop does not."""
-    taken = fresh(first_times, model, torch.get_num_threads())
-    names = {
-        "bare": "bare pass",
-        "first": "Sightglass, maps of ten boxes, for the first time",
-        "again": "the same once more",
-    }
-    usual = float(np.median(taken["bare"]))
-    return {
-        "how": f"Each of {len(taken['bare'])} photographs, one after the other, HiResCAM, as many "
-        f"boxes as it has up to {COUNT}. A pass at each picture's size has been made before, and nothing for its "
-        "boxes.",
-        "rows": [row(Contender(id, name, lambda _: None), taken[id], usual) for id, name in names.items()],
-    }
-
-
-def first_times(model: str, threads: int) -> dict[str, list[float]]:
-    """Return milliseconds for each photograph beside the weights, or for the packaged one."""
-    torch.set_num_threads(threads)
-    found = [path for folder in folders() for path in sorted((folder / "images").glob("*.jpg"))] or [picture()]
-    taken: dict[str, list[float]] = {"bare": [], "first": [], "again": []}
-    for path in found:
-        case = DetectorCase.build(model, path, COUNT)
-        calls = (next(iter(peers.bare_detector(case))).call, *[lambda _, case=case: case.maps(HIRESCAM)] * 2)
-        for name, call in zip(taken, calls, strict=True):
-            taken[name].append(timed(call, None, CPU))
-    return taken
 
 
 WEIGHTS_OF = {

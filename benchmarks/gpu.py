@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +24,6 @@ from sightglass.explain.evidence import batched_pass
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.resident import device as find_device
 from sightglass.explain.explainer import EVIDENCE, Explainer
-from sightglass.explain.maps.statistics import compare
 from sightglass.models.catalog import available, spec
 from sightglass.models.geometry import ModelInput
 
@@ -44,8 +42,6 @@ GOAL = 2.0
 """Most milliseconds of all maps of one picture from device to device, on an H100."""
 COMPARED = ("efficientnet-lite0", "demo-cls-m", "demo-vit", "yolo11n", "yolox_nano")
 """Models whose maps are compared with the CPU's."""
-CAST = ("resnet50", "efficientnet-lite0", "demo-cls-m", "demo-vit")
-"""Classifiers whose maps are compared with those under autocast."""
 PACKAGES = ("torch", "torchvision", "timm", "ultralytics", "numpy")
 COUNT = {"classify": 5, "detect": 10}
 CALLS, SETTLED = 500, 20
@@ -63,7 +59,6 @@ class Sizes:
     classes: int = 5
     rounds: int = 31
     batch: int = batched_pass.ON_GPU
-    cast: tuple[str, ...] = CAST
     calls: int = CALLS
 
 
@@ -89,7 +84,6 @@ def figures(models: Sequence[str], path: Path, device: torch.device, sizes: Size
         "Maps, device to device": lambda: maps(case(), sizes),
         "From the bytes of a JPEG to maps on the picture's grid": lambda: upload(case(), sizes),
         "A batch, beside the bare forward of the same batch": lambda: batch(case(), sizes),
-        "Maps with and without autocast": lambda: autocast(path, device, sizes),
     }
     lines |= {f"The CPU's maps: {name}": partial(same, name, path, device, sizes.calls) for name in models}
     return [attempt(title, call) for title, call in lines.items()]
@@ -217,66 +211,6 @@ def batch(case: ClassifierCase, sizes: Sizes) -> Row:
         "table": grid(("what", "median ms", "images/s", "ratio"), rows),
         "lines": lines,
     }
-
-
-def autocast(path: Path, device: torch.device, sizes: Sizes) -> Row:
-    """Compare the maps of passes in whole float32, as Sightglass runs them, with those under autocast."""
-    lines = [
-        line
-        for name in sizes.cast
-        for line in _under_autocast(ClassifierCase.build(name, path, device, sizes.classes), min(sizes.rounds, 7))
-    ]
-    rows = [
-        (
-            f"{line['model']} ({line['weights']})",
-            line["kind"],
-            *("not numbers" if np.isnan(pair).any() else f"{pair[0]:.0e}, {pair[1]:.3f}" for pair in line["methods"]),
-            f"{line['off']:.1f}",
-            f"{line['on']:.1f}",
-        )
-        for line in lines
-    ]
-    return {
-        "how": "Off is the default, and no setting turns it on. Here the forward pass runs under `torch.autocast`, and "
-        "its gradients too. Largest difference to the maps without it, on their scale of 0 to 1, and lowest rank "
-        "correlation of any map; and the median milliseconds of all these methods together.",
-        "table": grid(("model", "computed in", *(method.name for method in FAST), "ms off", "ms on"), rows),
-        "lines": lines,
-    }
-
-
-def _under_autocast(case: ClassifierCase, rounds: int) -> list[Row]:
-    kinds = (torch.float16, torch.bfloat16) if case.device.type == "cuda" else (torch.bfloat16,)
-    plain = case.maps(FAST)
-
-    def cast(kind: torch.dtype) -> list[Tensor]:
-        with torch.autocast(case.device.type, dtype=kind):
-            evidence = case.evidence()
-            evidence.gradients(case.targets)
-        # What is made of them is scaled in float32, and is too little work for less.
-        return maps_of(evidence, case.targets, FAST)
-
-    lines = []
-    for kind in kinds:
-        pairs = [_alike(one, other) for one, other in zip(plain, cast(kind), strict=True)]
-        contenders = [
-            Contender("off", "off", lambda _: case.maps(FAST)),
-            Contender("on", "on", lambda _, kind=kind: cast(kind)),  # type: ignore[misc]
-        ]
-        taken = measure(contenders, rounds, case.device)
-        milliseconds = {name: float(np.median(taken[name])) for name in taken}
-        about = {"model": case.resident.adapter.spec.id, "weights": case.weights}
-        lines.append({**about, "kind": str(kind).removeprefix("torch."), "methods": pairs, **milliseconds})
-    return lines
-
-
-def _alike(one: Tensor, other: Tensor) -> tuple[float, float]:
-    """Return the largest difference and the lowest rank correlation of maps (k, h, w); not numbers if one has such."""
-    first, second = one.float().cpu().numpy(), other.float().cpu().numpy()
-    if not np.isfinite(first).all() or not np.isfinite(second).all():
-        return math.nan, math.nan
-    ranks = [compare(a, b).rank_correlation for a, b in zip(first, second, strict=True)]
-    return float(np.abs(first - second).max()), float(min(ranks))
 
 
 def same(model: str, path: Path, device: torch.device, calls: int) -> Row:

@@ -10,19 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import ModelProblem
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
 HAS_PROC = Path("/proc/self/status").exists()
-
-
-def check_proc() -> None:
-    """Raise ModelProblem where the memory of a process cannot be measured."""
-    if not HAS_PROC:
-        raise ModelProblem("Memory is measured on Linux only: there is no /proc here.")
 
 
 def fresh(call: Callable[..., Any], *given: Any) -> Any:

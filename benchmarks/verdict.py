@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 from benchmarks.report import Row, grid, machine, page
 from benchmarks.timing import SEED
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files.packaged import photographs
+from sightglass.common.files.packing import photographs
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.faithfulness.randomised import copy_resident, redrawn, stages

@@ -16,7 +16,7 @@ import torch
 
 from sightglass.common import memory
 from sightglass.common.errors import Cancelled, ModelProblem, lacks_memory
-from sightglass.explain.evidence import batched_pass, cache, given_model, given_pictures
+from sightglass.explain.evidence import batched_pass, cache, given_model
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
@@ -225,10 +225,10 @@ class Explainer:
         """
         run = Run(progress, cancel, partial, maps)
         if self.resident.adapter.inputs:
-            source = given_pictures.join_pairs(source, self.resident.adapter.inputs)
-        if (sources := given_pictures.several(source)) is None:
+            source = given_model.join_pairs(source, self.resident.adapter.inputs)
+        if (sources := given_model.several(source)) is None:
             return self._one(*self._request(source, bgr, question, options), run)
-        rows = given_pictures.targets_of_each(options.pop("targets", None), len(sources))
+        rows = given_model.targets_of_each(options.pop("targets", None), len(sources))
         requests = (self._request(one, bgr, question, options | row) for one, row in zip(sources, rows, strict=True))
         return self._several(requests, len(sources), run)
 
@@ -236,10 +236,10 @@ class Explainer:
         self, source: Any, bgr: bool, question: Question | None, options: dict[str, Any]
     ) -> tuple[Image, Options]:
         """Return a picture and the checked options of one explanation."""
-        if given_pictures.is_ready(source, self.resident.adapter, self._object):
+        if given_model.is_ready(source, self.resident.adapter, self._object):
             options = options | {"preprocessing": in_memory.READY}
             return Image.of_tensor(source), self.options(options, question)
-        return Image.open(given_pictures.red_first(source) if bgr else source), self.options(options, question)
+        return Image.open(given_model.red_first(source) if bgr else source), self.options(options, question)
 
     def options(self, given: Mapping[str, Any], question: Question | None = None) -> Options:
         """Return the checked options of a call with these; raises ModelProblem naming the first wrong one."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.given_pictures import join_pairs
+from sightglass.explain.evidence.given_model import join_pairs
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import Image
@@ -14,8 +14,6 @@ from sightglass.explain.recipe import Recipe, SavedSeal
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
-    import threading
-
     from sightglass.common.work.progress import Progress
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.proof.proof import Proof
@@ -62,13 +60,12 @@ def replay_proof(
     explanation: Explanation,
     *,
     progress: Progress | None = None,
-    cancel: threading.Event | None = None,
 ) -> Proof | None:
     """Repeat the proof of a recipe on the explanation that `replay` made of it; None for a recipe without one."""
     if recipe.prove is None:
         return None
     given = recipe.prove
-    return explanation.prove(given.index, steps=given.steps, fillings=given.fillings, progress=progress, cancel=cancel)
+    return explanation.prove(given.index, steps=given.steps, fillings=given.fillings, progress=progress)
 
 
 def replay_seals(
@@ -76,7 +73,6 @@ def replay_seals(
     explanation: Explanation,
     *,
     progress: Progress | None = None,
-    cancel: threading.Event | None = None,
 ) -> dict[int, Seal]:
     """Seal the same maps again, on the explanation that `replay` made of a recipe; by the maps' indices.
 
@@ -84,7 +80,7 @@ def replay_seals(
     """
     wanted = dict.fromkeys(saved.index for saved in recipe.seals)
     return {
-        index: explanation.seal(index, progress=progress, cancel=cancel)
+        index: explanation.seal(index, progress=progress)
         for index in wanted
         if explanation._map(index).measured.state == "ok"
     }

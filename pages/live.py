@@ -18,7 +18,7 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import snapshots
 from sightglass.explain.methods import METHODS
-from sightglass.live import choice
+from sightglass.live import look
 
 if TYPE_CHECKING:
     from sightglass.components.live import LiveFrame
@@ -76,7 +76,7 @@ def _headline(choices: Choices) -> str:
 
 def _method(choices: Choices, explainer: Explainer) -> str:
     """Return the chosen method, or the model's own where that one is too slow for a camera."""
-    method = choice.quick(explainer.model, choices.method)
+    method = look.quick(explainer.model, choices.method)
     if method != choices.method:
         st.caption(f"{METHODS[choices.method].name} is too slow for a camera: maps here are by {METHODS[method].name}.")
     return method

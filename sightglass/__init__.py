@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING
 
 from sightglass.common.lazy import defer_imports
-from sightglass.common.locations import CHECKOUT
+from sightglass.common.style import CHECKOUT
 
 if TYPE_CHECKING:
     from types import ModuleType

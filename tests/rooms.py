@@ -11,10 +11,10 @@ BESIDE = ("dashboard", "explain", "models", "pages")
 
 
 ORDER = (
-    ("browser", "common"),
+    ("browser", "common", "examples"),
     ("models",),
     ("explain",),
-    ("export", "evaluation", "batch", "history", "video", "live", "deck", "pack"),
+    ("export", "evaluation", "batch", "history", "video", "live", "deck"),
     ("components", "api"),
     ("cli",),
     ("pages",),

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -22,7 +21,7 @@ from sightglass.models.families.demo import nets
 from sightglass.models.families.demo.nets import CLIP, JOINT, DemoClip, tokenize
 from training.evaluation import as_tensor, normalised, share
 from training.pool import SCENES_PER_SEED, Recipe, Source
-from training.train import Learner, Watch, bfloat16_helps, cosine, parser, settings_of, turned
+from training.train import Learner, Watch, bfloat16_helps, cosine, parser, settings_of, single_thread, turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -249,8 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--pool", type=int, default=RECIPE.pool, help="how many scenes are drawn")
     options.add_argument("--words", type=int, default=WORD_STEPS, help="steps of the text tower")
     chosen = options.parse_args(arguments)
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    single_thread()
     recipe = replace(RECIPE, images=chosen.images, pool=chosen.pool)
     train(recipe, seed=chosen.seed, out=chosen.out, words=chosen.words)
 

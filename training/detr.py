@@ -6,11 +6,10 @@ It begins with the body of demo-m: a decoder alone is learnt in minutes, both to
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 
@@ -19,7 +18,18 @@ from sightglass.models.demo import scenes
 from sightglass.models.families.demo.nets import WEIGHTS, build, trained
 from training.evaluation import BATCH, as_tensor, detection
 from training.pool import Pool, Source, fill
-from training.train import HELD_OUT, WATCHED, Learner, Watch, batch_of, cosine, parser, shuffled
+from training.train import (
+    HELD_OUT,
+    WATCHED,
+    Learner,
+    Watch,
+    batch_of,
+    cosine,
+    parser,
+    settings_of,
+    shuffled,
+    single_thread,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,8 +129,7 @@ def train(
     pool = fill(SOURCE, recipe.pool, seed=seed, processes=processes)
     watch = Watch(out / f"{NAME}.safetensors", recipe.images, exam=exam(WATCHED, processes))
     watch.save(fit(begin(seed, earlier), pool, recipe, seed, watch))
-    saved, settings = trained(NAME, out), asdict(recipe)
-    count = settings.pop("pool")
+    saved = trained(NAME, out)
     return watch.card(
         saved,
         task="detect",
@@ -129,15 +138,13 @@ def train(
             "kind": SOURCE.data,
             "side": pool.pixels.shape[1],
             "seed": seed,
-            "scenes": count,
+            "scenes": recipe.pool,
             "held_out_scenes": HELD_OUT,
         },
         training={
             "begins_with": BODY,
             **({"images_before": before} if earlier else {}),
-            **settings,
-            "epochs": round(recipe.images / count, 2),
-            "steps": -(-recipe.images // recipe.batch),
+            **settings_of(recipe),
         },
         metrics=exam(HELD_OUT, processes)(saved),
     )
@@ -151,8 +158,7 @@ def main() -> None:
     options.add_argument("--earlier", type=Path, help="weights of a stopped training to go on from")
     options.add_argument("--before", type=int, default=0, help="how many pictures that one saw")
     chosen = options.parse_args()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    single_thread()
     recipe = Recipe(images=chosen.images, pool=chosen.pool)
     more = {"earlier": chosen.earlier, "before": chosen.before}
     train(recipe, seed=chosen.seed, out=chosen.out, processes=chosen.processes, **more)

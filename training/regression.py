@@ -6,11 +6,10 @@ The angle is one number in degrees: rods lean by 60 degrees at most, so that no 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -19,7 +18,7 @@ from sightglass.models.demo import scenes
 from sightglass.models.families.demo.nets import WEIGHTS, build, trained
 from training.evaluation import as_tensor, normalised, share
 from training.pool import CHUNK, SCENES_PER_SEED, in_processes
-from training.train import Learner, Watch, cosine, parser, shuffled, turned
+from training.train import Learner, Watch, cosine, run, settings_of, shuffled, turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,8 +175,7 @@ def train(recipe: Recipe, *, seed: int = 0, out: Path = WEIGHTS, processes: int 
     pool = pictures(recipe.pool, seed=seed, processes=processes)
     watch = Watch(out / f"{NAME}.safetensors", recipe.images, partial=False)
     watch.save(fit(pool, recipe, seed, watch))
-    saved, settings = trained(NAME, out), asdict(recipe)
-    side, count = pool[0].shape[1], settings.pop("pool")
+    saved, side, count = trained(NAME, out), pool[0].shape[1], recipe.pool
     return watch.card(
         saved,
         task="regress",
@@ -188,25 +186,10 @@ def train(recipe: Recipe, *, seed: int = 0, out: Path = WEIGHTS, processes: int 
             "look alike. Things of other families lie around and on the rod, bars among them."
         ),
         data={"kind": "one rod", "side": side, "held_out_scenes": HELD_OUT, "seed": seed, "scenes": count},
-        training={
-            "begun_with": FIRST,
-            **settings,
-            "epochs": round(recipe.images / count, 2),
-            "steps": -(-recipe.images // recipe.batch),
-        },
+        training={"begun_with": FIRST, **settings_of(recipe)},
         metrics=exam(HELD_OUT, processes)(saved),
     )
 
 
-def main() -> None:
-    options = parser("regression", __doc__)
-    options.add_argument("--images", type=int, default=Recipe().images, help="how many pictures it sees")
-    options.add_argument("--processes", type=int, default=1, help="how many draw the scenes")
-    chosen = options.parse_args()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    train(Recipe(images=chosen.images), seed=chosen.seed, out=chosen.out, processes=chosen.processes)
-
-
 if __name__ == "__main__":
-    main()
+    run("regression", __doc__, Recipe(), train)

@@ -6,11 +6,10 @@ It learns at a quarter of the picture's side, where its head answers: enlarging 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -19,7 +18,7 @@ from sightglass.models.demo import scenes
 from sightglass.models.families.demo.nets import WEIGHTS, build, trained
 from training.evaluation import as_tensor, normalised, share
 from training.pool import CHUNK, SCENES_PER_SEED, in_processes
-from training.train import Learner, Watch, cosine, parser, shuffled, turned
+from training.train import Learner, Watch, cosine, run, settings_of, shuffled, turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,27 +127,16 @@ def train(recipe: Recipe, *, seed: int = 0, out: Path = WEIGHTS, processes: int 
     pool = pictures(recipe.pool, seed=seed, processes=processes)
     watch = Watch(out / f"{NAME}.safetensors", recipe.images, exam=exam(WATCHED, processes))
     watch.save(fit(pool, recipe, seed, watch))
-    saved, settings = trained(NAME, out), asdict(recipe)
-    side, count = pool[0].shape[1], settings.pop("pool")
+    saved, side, count = trained(NAME, out), pool[0].shape[1], recipe.pool
     return watch.card(
         saved,
         task="segment",
         classes=list(LABELS),
         data={"kind": "plain", "side": side, "held_out_scenes": HELD_OUT, "seed": seed, "scenes": count},
-        training={**settings, "epochs": round(recipe.images / count, 2), "steps": -(-recipe.images // recipe.batch)},
+        training=settings_of(recipe),
         metrics=exam(HELD_OUT, processes)(saved),
     )
 
 
-def main() -> None:
-    options = parser("segmentation", __doc__)
-    options.add_argument("--images", type=int, default=Recipe().images, help="how many pictures it sees")
-    options.add_argument("--processes", type=int, default=1, help="how many draw the scenes")
-    chosen = options.parse_args()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    train(Recipe(images=chosen.images), seed=chosen.seed, out=chosen.out, processes=chosen.processes)
-
-
 if __name__ == "__main__":
-    main()
+    run("segmentation", __doc__, Recipe(), train)

@@ -227,11 +227,10 @@ def train(
     )
 
 
-def settings_of(recipe: Recipe) -> dict[str, Any]:
+def settings_of(recipe: Any) -> dict[str, Any]:
     """Return what a card says of a training by a recipe."""
     steps = math.ceil(recipe.images / recipe.batch)
-    chosen = asdict(recipe)
-    del chosen["source"], chosen["pool"]
+    chosen = {key: value for key, value in asdict(recipe).items() if key not in ("source", "pool")}
     return {**chosen, "epochs": round(recipe.images / recipe.pool, 2), "steps": steps}
 
 
@@ -339,6 +338,22 @@ def parser(module: str, purpose: str | None) -> argparse.ArgumentParser:
     return made
 
 
+def run(module: str, purpose: str | None, recipe: Any, train: Callable[..., dict[str, Any]]) -> None:
+    """Run the command of a training with its recipe, whose number of images may be given."""
+    options = parser(module, purpose)
+    options.add_argument("--images", type=int, default=recipe.images, help="how many pictures it sees")
+    options.add_argument("--processes", type=int, default=1, help="how many draw the scenes")
+    chosen = options.parse_args()
+    single_thread()
+    train(replace(recipe, images=chosen.images), seed=chosen.seed, out=chosen.out, processes=chosen.processes)
+
+
+def single_thread() -> None:
+    """Use one thread: threads that wait for each other cost more than they bring at this size."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser("train", __doc__)
     options.add_argument("name", choices=NAMES)
@@ -351,9 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipe = replace(recipe, images=4000, pool=2000)
     if chosen.images:
         recipe = replace(recipe, images=chosen.images)
-    # Threads that wait for each other cost more than they bring at this size.
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    single_thread()
     try:
         train(chosen.name, recipe=recipe, seed=chosen.seed, out=chosen.out, processes=chosen.processes)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Explain boxes: candidates, maps per layer, the same object elsewhere; and the same class or box in several models."""
+"""Explain boxes: candidates, maps per layer, the same target in several models."""
 
 from __future__ import annotations
 

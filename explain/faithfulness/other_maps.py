@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Cancelled, Problem
-from sightglass.common.files.packaged import photographs
+from sightglass.common.files.packing import photographs
 from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.evidence import Evidence

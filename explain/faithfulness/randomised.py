@@ -49,8 +49,8 @@ def _places(module: nn.Module) -> set[int]:
     return {each.data_ptr() for each in module.parameters() if each.numel()}
 
 
-def stages(resident: Resident, tensor: Tensor, count: int = STAGES) -> list[list[nn.Parameter]]:
-    """Return the model's parameters in `count` groups, the last executed first, from one pass of `tensor` (1, C, h, w).
+def stages(resident: Resident, tensor: Tensor) -> list[list[nn.Parameter]]:
+    """Return the parameters in `STAGES` groups, the last executed first, from one pass of `tensor` (1, C, h, w).
 
     A module's own parameters are one item, and groups have equally many items. Modules are in the order in which they
     begin: what a model holds itself, such as a position embedding, counts as its beginning. A module that is never
@@ -80,7 +80,7 @@ def stages(resident: Resident, tensor: Tensor, count: int = STAGES) -> list[list
                 around = around.rpartition(".")[0]
             items.append((place.get(around, 0), own))
     items.sort(key=lambda item: -item[0])
-    groups = np.array_split(np.arange(len(items)), count)
+    groups = np.array_split(np.arange(len(items)), STAGES)
     return [[each for at in group for each in items[at][1]] for group in groups]
 
 

@@ -209,7 +209,6 @@ def final(
     explanation: Result,
     index: int | str = 0,
     *,
-    progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Scramble:
     """Return the verdict of `scramble` without the stages on the way: `stages` has the last one alone.
@@ -222,7 +221,7 @@ def final(
     >>> final(Explainer()("bus.jpg", top_k=1)).mark
     'yes'
     """
-    return _test(explanation, index, progress, cancel, whole=False)
+    return _test(explanation, index, None, cancel, whole=False)
 
 
 def interval_of(draws: Sequence[float]) -> tuple[float, float]:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.common.work.progress import Progress
     from sightglass.explain.result import Result
 
     Map = NDArray[np.float32]
@@ -46,7 +45,6 @@ def support(
     *,
     quick: bool = False,
     perturber: Perturber | None = None,
-    progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Support:
     """Compare the effect of hiding and keeping what a map shows with that of other maps.
@@ -69,7 +67,7 @@ def support(
     every = other_maps(explanation, position, cancel)
     order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(every))[:OTHERS]
     named = ((every[at].name, measure.fit(every[at].values)) for at in order.tolist())
-    others, copies = measure.compare(own, named, progress)
+    others, copies = measure.compare(own, named)
     return Support(heatmap.target.label, box is not None, measure.start, own, others, copies)
 
 
@@ -102,15 +100,11 @@ class Measure:
         self._fill = perturber.fill("blur")
         (self.start,) = self._in_range([perturber.whole])
 
-    def compare(
-        self, own: Effect, named: Iterable[tuple[str, Map]], progress: Progress | None = None
-    ) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
+    def compare(self, own: Effect, named: Iterable[tuple[str, Map]]) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
         """Return the effects of other maps of that part and of the map's copies: as many as it takes to tell."""
         others: list[Effect] = []
         for effect in self.against(own, named):
             others.append(effect)
-            if progress is not None:
-                progress(len(others) / (OTHERS + 6), f"{len(others)} of {OTHERS} maps of other pictures")
             if settle(own, others) is not None:
                 break
         copies: list[Effect] = []

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from PIL import Image as Pillow
 
@@ -36,6 +37,10 @@ from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from
 from sightglass.models.adapters.pair import STRIP, is_joined, join
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.preprocess import MAX_CHANNELS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
@@ -336,3 +341,25 @@ def join_pictures(first: Image, second: Image) -> Image:
         notes = (f"{second.name} was brought to {width} x {height} pixels, the size of {first.name}.",)
     name = f"{first.name}{AND}{second.name}"
     return Image(join(first.pixels, pixels), name, (*first.notes, *second.notes, *notes))
+
+
+SIDE = 256
+"""Pixels a side at which every picture is measured, so that those of different sizes compare."""
+BRIGHTEST = 0.99
+"""The quantile of the pixels that counts as the brightest: a dark scene has a lamp in it, a dark exposure has none."""
+
+
+def measure_quality(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    """Return the sharpness and the brightness of a picture, uint8 (h, w, 3) RGB.
+
+    Sharpness is the standard deviation of the Laplacian over that of the picture, so that contrast does not count: 0
+    of one that is even. Brightness, 0..1, is the grey level that one pixel in a hundred exceeds.
+
+    >>> measure_quality(np.full((8, 8, 3), 255, np.uint8))
+    (0.0, 1.0)
+    """
+    small = np.asarray(cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    spread = float(grey.std())
+    sharpness = float(cv2.Laplacian(grey, cv2.CV_32F).std()) / spread if spread > 1e-6 else 0.0
+    return sharpness, float(np.quantile(grey, BRIGHTEST))

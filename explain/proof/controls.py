@@ -1,4 +1,4 @@
-"""Control maps for proofs: edges, centre, random; the order of pixels, and how alike unrelated maps are."""
+"""Control maps for proofs, the ranking of pixels, likeness by chance."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ def edges(pixels: NDArray[np.float32]) -> Map:
     return np.asarray(cv2.GaussianBlur(strength, (0, 0), max(CELL * max(strength.shape), 1.0)))
 
 
-def hottest_region(values: Map, share: float = REGION) -> NDArray[np.bool_]:
-    """Return the hottest share of a map (h, w), where its object is thought to be."""
-    threshold = min(float(np.quantile(values, 1 - share)), float(values.max()) * 0.999)
+def hottest_region(values: Map) -> NDArray[np.bool_]:
+    """Return the hottest `REGION` of a map (h, w), where its object is thought to be."""
+    threshold = min(float(np.quantile(values, 1 - REGION)), float(values.max()) * 0.999)
     return np.asarray(values > threshold)
 
 

@@ -1,4 +1,4 @@
-"""Summary numbers of a proof in sentences and tables, and which are shown."""
+"""Summary numbers of a proof: which are shown, sentences, tables."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.explain.phrases import shorten
 from sightglass.explain.rendering.render import HALO, line_width, picture
 from sightglass.explain.rendering.style import Pixels
@@ -181,7 +181,7 @@ def _whole(xyxy: Sequence[float]) -> Place:
 
 @functools.lru_cache(maxsize=16)
 def _font(size: int) -> Any:
-    return ImageFont.truetype(str(packaged.font()), size)
+    return ImageFont.truetype(str(packing.font()), size)
 
 
 def _write(image: Pixels, text: str, middle: tuple[int, int], size: int, colour: tuple[int, int, int] = _INK) -> None:

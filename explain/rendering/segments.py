@@ -1,4 +1,4 @@
-"""Draw a segmentation over a picture (colours, hatching, outlines, names), and depth with its scale."""
+"""Draw a segmentation over a picture, and depth in colours."""
 
 from __future__ import annotations
 

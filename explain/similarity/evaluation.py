@@ -16,7 +16,7 @@ from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity import identities
-from sightglass.explain.similarity.embedding import embedding
+from sightglass.explain.similarity.similarity import embedding
 
 if TYPE_CHECKING:
     import threading

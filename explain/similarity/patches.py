@@ -16,8 +16,8 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
-from sightglass.explain.similarity.embedding import comparable
 from sightglass.explain.similarity.matches import read_cells
+from sightglass.explain.similarity.similarity import comparable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightglass.common.errors import Cancelled, ImageProblem
-from sightglass.common.files.packaged import photograph, photographs
+from sightglass.common.files.packing import photograph, photographs
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
-from sightglass.explain.similarity.embedding import embedding, mirrored_score
+from sightglass.explain.similarity.similarity import embedding, mirrored_score
 from sightglass.models.demo.scenes import draw, sample
 
 if TYPE_CHECKING:

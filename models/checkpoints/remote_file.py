@@ -1,13 +1,10 @@
-"""Download a file by an https address, within limits.
-
-An address is what a person typed on the command line or in Python, so it may be of their own network; a redirect from
-a public address to a private one is refused, because nobody asked for that. Requests to the API never lead here.
-"""
+"""Download files within limits: by an https address, or from a repository of Hugging Face."""
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 import re
 import socket
 import urllib.request
@@ -15,8 +12,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from sightglass.common import access
 from sightglass.common.errors import WeightsProblem
 from sightglass.common.files import file_stem
+from sightglass.models.checkpoints import weights
 from sightglass.models.checkpoints.weights import cache, download, offline
 
 if TYPE_CHECKING:
@@ -84,3 +83,62 @@ def _is_private(host: str | None) -> bool:
     except (OSError, UnicodeError):
         return False
     return any(not ipaddress.ip_address(str(address[4][0]).partition("%")[0]).is_global for address in found)
+
+
+_NAME = re.compile(r"(?:hf-hub:)?([\w.-]{1,96}/[\w.-]{1,96})")
+CONFIGURATION = ("config.json", "preprocessor_config.json", "processor_config.json", "open_clip_config.json")
+TENSORS = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin")
+"""Files of weights that a repository may have, the one to take first."""
+MORE = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt")
+
+
+def check_name(name: str) -> None:
+    """Raise WeightsProblem, one sentence, for what is neither an https address nor a name on Hugging Face, where
+    downloads are off, and on servers that fetch nothing for their visitors."""
+    if not is_address(name) and not _NAME.fullmatch(name):
+        raise WeightsProblem(f"{name[:80]} is no address: give one with https://, or owner/name on Hugging Face.")
+    if weights.offline():
+        raise WeightsProblem(f"{name[:80]} is not fetched: {weights.FORBIDDEN}. Drop its file instead.")
+    # A server may reach what its visitors cannot.
+    if not access.may_fetch():
+        raise WeightsProblem("This server fetches no addresses (SIGHTGLASS_FETCH): download the file and drop it.")
+
+
+def fetch_model(name: str, progress: Progress | None = None) -> list[Path]:
+    """Return the files of a model, from the cache or downloaded to it; `progress` is called with (bytes done, total).
+
+    Raises WeightsProblem as `check_name` does, and where there is no such model or the line fails.
+    """
+    check_name(name)
+    if is_address(name):
+        return [fetch(name, MAX_MODEL_BYTES, progress)]
+    found = _NAME.fullmatch(name)
+    assert found is not None
+    return _from_hub(found[1], progress)
+
+
+def _from_hub(name: str, progress: Progress | None) -> list[Path]:
+    from huggingface_hub import constants, hf_hub_url
+
+    listed = {str(one.get("rfilename")) for one in _ask(f"{constants.ENDPOINT}/api/models/{name}").get("siblings", ())}
+    tensors = next((file for file in TENSORS if file in listed), None)
+    if tensors is None or not listed & {*CONFIGURATION}:
+        raise WeightsProblem(f"{name} on Hugging Face has no weights with a config.json: download the file you mean.")
+    folder = weights.cache() / "hub" / name.replace("/", "--")
+    return [
+        weights.download(hf_hub_url(name, file), folder / file, progress=progress, max_bytes=MAX_MODEL_BYTES)
+        for file in (*CONFIGURATION, *MORE, tensors)
+        if file in listed
+    ]
+
+
+def _ask(address: str) -> dict[str, Any]:
+    name = address.partition("/api/models/")[2]
+    try:
+        request = urllib.request.Request(address, headers={"User-Agent": "sightglass"})
+        with urllib.request.urlopen(request, timeout=weights.TIMEOUT_S) as answer:
+            found = json.loads(answer.read(2**22))
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "reason", None) or problem
+        raise WeightsProblem(f"{name} was not found on Hugging Face ({reason}): check its name.") from problem
+    return found if isinstance(found, dict) else {}

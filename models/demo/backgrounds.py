@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files.packaged import photograph
+from sightglass.common.files.packing import photograph
 from sightglass.models.demo.shapes import tint
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sightglass.common.errors import ImageProblem
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.models.demo import captioned_scenes, person_scenes
 from sightglass.models.demo.scenes import (
     STAMPED,
@@ -58,7 +59,7 @@ def enlarge(spec: Spec, side: int = SIDE) -> Spec:
 _SCENES = MappingProxyType({"scene 1": 39, "scene 2": 7, "scene 3": 30, "one thing": 4, "a rod": 7})
 SCENES = tuple(_SCENES)
 """Names of the drawn examples, none of which was seen in training."""
-EXAMPLES = (*packaged.PHOTOGRAPHS, *SCENES, captioned_scenes.EXAMPLE, person_scenes.EXAMPLE)
+EXAMPLES = (*packing.PHOTOGRAPHS, *SCENES, captioned_scenes.EXAMPLE, person_scenes.EXAMPLE)
 """Names of all bundled pictures."""
 
 
@@ -79,17 +80,17 @@ def example_source(name: str) -> tuple[Path | NDArray[np.uint8], str]:
         return captioned_scenes.draw(captioned_scenes.example(), SIDE).pixels, f"{name}.png"
     if name == person_scenes.EXAMPLE:
         return person_scenes.draw(person_scenes.example()).pixels, f"{name}.png"
-    if (path := packaged.photograph(name)) is None:
-        package, _ = packaged.PHOTOGRAPHS[name]
+    if (path := packing.photograph(name)) is None:
+        package, _ = packing.PHOTOGRAPHS[name]
         raise ImageProblem(f"The example {name} comes with {package}, which is not installed: choose another picture.")
     return path, path.name
 
 
 def example_named(file_name: str) -> str | None:
     """Return the example whose picture has this file name."""
-    if (stem := file_name.removesuffix(".png")) != file_name and stem in EXAMPLES and stem not in packaged.PHOTOGRAPHS:
+    if (stem := file_name.removesuffix(".png")) != file_name and stem in EXAMPLES and stem not in packing.PHOTOGRAPHS:
         return stem
-    return next((name for name, (_, part) in packaged.PHOTOGRAPHS.items() if Path(part).name == file_name), None)
+    return next((name for name, (_, part) in packing.PHOTOGRAPHS.items() if Path(part).name == file_name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +158,36 @@ STORIES = MappingProxyType(
         ),
     }
 )
+
+
+SCENE = "scene 3"
+SIDE = 384
+SECONDS, RATE = 6.0, 15
+"""Of the loop as a clip: frames per second."""
+LEAVES = 3
+"""Place of that thing in the scene: a gear."""
+_WAY = 0.12
+"""How far things go, as a share of the side."""
+
+
+def moving(share: float, side: int = SIDE) -> Spec:
+    """Return the scene at a share 0..1 of its loop; 0 and 1 are the same.
+
+    >>> from sightglass.models.demo.scenes import draw
+    >>> draw(moving(0.25)).pixels.shape
+    (384, 384, 3)
+    """
+    spec = enlarge(replace(scene(SCENE), noise=0.0), side)
+    turn = 2 * math.pi * share
+    things = []
+    for i, thing in enumerate(spec.things):
+        phase = turn + 2.4 * i
+        across, down = math.cos(phase) - math.cos(2.4 * i), math.sin(phase) - math.sin(2.4 * i)
+        x, y = thing.x + _WAY * side * across, thing.y + _WAY * side * down / 2
+        if i == LEAVES:
+            # Out at the nearer edge and back.
+            away = (1 - math.cos(turn)) / 2
+            x, y = thing.x + away * 1.1 * side * (1 if thing.x > side / 2 else -1), thing.y
+        if all(-0.2 * thing.length < at < side + 0.2 * thing.length for at in (x, y)):
+            things.append(replace(thing, x=x, y=y, angle=thing.angle + 0.5 * math.sin(phase)))
+    return replace(spec, things=tuple(things))

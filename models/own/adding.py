@@ -1,21 +1,24 @@
-"""Fill, write and remove the table of an own model."""
+"""Fill, write and remove the table of an own model; read typed units and ranges."""
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
+from sightglass.common.typed_text import line as read_line
 from sightglass.models.inspect import TRUST
 from sightglass.models.own import table_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from sightglass.models.inspect import TableDraft, Toml, Unknown
+    from sightglass.models.spec import OutputTable
 
 Answers = dict[str, Any]
 """Values of a table by the dotted path of their keys, and of `TRUST`; as `Unknown.key` names them."""
@@ -91,3 +94,39 @@ def remove(to: Path, id_: str) -> None:
     """Remove a model's table from a models.toml; everything else in it stays."""
     with table_file.file_lock(to):
         write_file(to, table_file.without_table(to, id_).encode("utf-8"))
+
+
+LONGEST = 80
+"""Letters of a name or a unit."""
+NO_UNIT = "–"
+MINUS = "\N{MINUS SIGN}"
+
+
+def line_of(output: OutputTable) -> str:
+    """Return an output as it is typed: `yaw, °, -90, 90`."""
+    ends = [f"{end:g}" for end in output.range or ()]
+    return ", ".join(filter(None, (output.name, output.unit or (NO_UNIT if ends else ""), *ends)))
+
+
+def read_lines(lines: Sequence[str]) -> list[Toml]:
+    """Return `weights.outputs` from lines of name, unit, least and largest value, of which all but the name may lack.
+
+    Raises ModelProblem for a line that is not understood.
+    """
+    return [_read(line) for line in lines]
+
+
+def _read(line: str) -> Toml:
+    name, *more = (part.strip() for part in line.split(","))
+    unit, ends = (more[0] if more else ""), more[1:]
+    try:
+        numbers = [float(end.replace(MINUS, "-")) for end in ends]
+    except ValueError:
+        numbers = [math.nan]
+    ordered = len(numbers) == 2 and all(map(math.isfinite, numbers)) and numbers[0] < numbers[1]
+    if not name or (numbers and not ordered):
+        raise ModelProblem(f"{line[:LONGEST]!r} is not understood: write name, unit, least, largest value.")
+    row: Toml = {"name": read_line(name, LONGEST, "The name")}
+    if unit not in ("", NO_UNIT):
+        row["unit"] = read_line(unit, LONGEST, "The unit")
+    return {**row, "range": numbers} if numbers else row

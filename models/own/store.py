@@ -1,4 +1,4 @@
-"""Store each person's own models: files, tables, limits."""
+"""Store each person's own models: files, tables,"""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from sightglass.common.settings import settings
 from sightglass.models import catalog, labels
 from sightglass.models.catalog import SUFFIXES
 from sightglass.models.inspect import TRUST, inspect_model
-from sightglass.models.own import adding, limits, table_file
+from sightglass.models.own import adding, table_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from sightglass.models.adapter import Adapter
     from sightglass.models.inspect import TableDraft, Toml, Unknown
     from sightglass.models.spec import ModelSpec
 
@@ -41,7 +42,7 @@ Data = bytes | memoryview | Path
 
 def refusal() -> str:
     """Return why the current person cannot add a model, in one sentence; empty if nothing is against it."""
-    if not limits.is_on():
+    if not is_on():
         return "Adding models is off on this server: its operator can set SIGHTGLASS_OWN_MODELS."
     return ""
 
@@ -358,3 +359,32 @@ def _sweep(own: Path) -> None:
             with contextlib.suppress(OSError):
                 if abs(time.time() - one.stat().st_mtime) > ABANDONED:
                     shutil.rmtree(one, ignore_errors=True)
+
+
+MEMORY_MB, IN_MEMORY = 4096, 4
+"""The process's memory unless it is set, and what part of it one dropped file may take: a quarter."""
+
+
+def is_on() -> bool:
+    """Return whether anybody may add models on this server."""
+    return settings().own_models is not None
+
+
+def upload_megabytes() -> int:
+    """Return the MB that one dropped file may have: it is in memory until it is stored."""
+    return max(1, int(min(settings().own_models_mb, (settings().memory_mb or MEMORY_MB) / IN_MEMORY)))
+
+
+def describe_model(adapter: Adapter) -> str:
+    """Return what a model is: `ResNet18 with 5 classes, 224 px`."""
+    spec, size = adapter.spec, adapter.preprocessing.size if adapter.preprocessing else None
+    known = catalog.catalog().get(spec.arch)
+    name = known.name if known else spec.arch.rpartition(":")[2] or spec.id
+    name = {"exported": "exported model", "keras": "Keras model"}.get(spec.loader, name)
+    does = f" with {len(adapter.labels)} {'output' if spec.measures else 'class'}" if adapter.labels else ""
+    if len(adapter.labels) > 1:
+        does += "s" if spec.measures else "es"
+    if spec.task == "embed":
+        does = " that compares pictures"
+    pixels = "" if size is None else f", {' × '.join(str(side) for side in dict.fromkeys(size[::-1]))} px"
+    return f"{name[:1].upper()}{name[1:]}{does}{pixels}"

@@ -91,7 +91,7 @@ def _draw_classes(evaluated: EvaluationSummary) -> None:
         return
     st.markdown("### Classes", help="Average precision (AP) of each class with labels, with its 95 % interval.")
     tables.table([dict(zip(head, one, strict=True)) for one in every], right=head[1:], height=height)
-    st.caption("The lowest first. Page Errors shows what is wrong, and why.")
+    st.caption("The lowest first. Page Errors shows what is wrong.")
 
 
 def _draw_confusions(job: BatchJob, found: Any, matrix: ConfusionMatrix) -> None:

@@ -77,7 +77,7 @@ def draw(job: BatchJob) -> None:
             plans = tuple(replace(plan, labels=None) for plan in job.plans)
             state.of(Batch).job = BatchJob(job.source, plans)
 
-    _draw(found, read_classes(folder), None if job.shared else correct, own=own)
+    _draw(found, read_classes(folder), None if job.example else correct, own=own)
 
 
 def draw_before(source: Source, choices: Choices, explainer: Explainer, folder: Path | None) -> None:

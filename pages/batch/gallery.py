@@ -6,15 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import analysis, tags
+from sightglass.batch import analysis, journal, tags
 from sightglass.batch.table import read_scores
+from sightglass.common.errors import Problem
+from sightglass.components.saving import slides
 from sightglass.components.session import state, url_state
+from sightglass.deck import run_slide
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import folders, frames, selection
+from sightglass.pages.batch import folders, frames, selection, views
 from sightglass.pages.batch.job import Batch
 from sightglass.pages.batch.tiles import tiles
 
 if TYPE_CHECKING:
+    from sightglass.components.viewer import Look
+    from sightglass.deck.scene import Scene
+    from sightglass.explain.picture.image import Image
     from sightglass.pages.batch.job import BatchJob
 
     Frame = Any
@@ -155,3 +161,38 @@ def _choose_tag(job: BatchJob) -> str | None:
         width=150,
         help="Only pictures with this tag.",
     )
+
+
+def draw_slide_button(job: BatchJob) -> None:
+    """Draw *Add to deck* for the run: its numbers with the ticked pictures, else with the first ones of the gallery."""
+
+    def draft(_look: Look) -> Scene:
+        return _make_slide(job)
+
+    slides.button("batch-run", draft)
+    slides.draw_added_link("batch-run")
+
+
+def _make_slide(job: BatchJob) -> Scene:
+    every, batch = frames.of_job(job), state.of(Batch)
+    table = every.set_index("picture", drop=False)
+    chosen = [picture for picture in batch.selected if picture in table.index]
+    which = "Pictures chosen by hand." if chosen else ""
+    if not chosen:
+        # What the gallery showed last; before it was ever open, its own beginning.
+        chosen = [picture for picture in batch.shown if picture in table.index]
+        which = f"Shown: {batch.sorted_by.lower()} first." if chosen and batch.sorted_by else ""
+    if not chosen:
+        order = first_order(job, every)
+        chosen = list(analysis.order(every, order)["picture"])
+        which = "" if order == "source" else f"Shown: {ORDERS[order].lower()} first."
+    items = {item.key: item for item in job.source.items}
+
+    def open_picture(picture: str) -> Image:
+        if picture not in items:
+            raise Problem(f"{picture} is not among the pictures any more: choose them again.")
+        return items[picture].open()
+
+    rows = table.loc[chosen].to_dict("records")
+    about = f"{views.describe_run(job)}."
+    return run_slide.of_run(every, rows, open_picture, journal.settings_of(job.folders[0]), which=which, about=about)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass import batch
 from sightglass.batch import journal, table
-from sightglass.batch.earlier.facts import RunOrigin, SecondRun
+from sightglass.batch.earlier import RunOrigin, SecondRun
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.common import users
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from sightglass.batch import Summary
     from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.pages.batch.source import Source
+
+
+READING = 10.0
+"""Seconds for which a page waits for the results of a finished run; then it shows that they are read."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class BatchStatus(Status):
 class BatchJob(Task[BatchStatus]):
     """One or two runs in a thread."""
 
-    shared = False
-    """Whether every session sees this run, so that none may change what stands beside its table."""
+    example = False
+    """Whether it is the packaged run: nothing beside its table can be changed."""
 
     def __init__(self, source: Source, plans: tuple[RunPlan, ...], *, resume: bool = True) -> None:
         self.source, self.plans = source, plans
@@ -117,9 +121,11 @@ def _describe_origin(source: Source, plans: tuple[RunPlan, ...], number: int) ->
 class OpenedJob(BatchJob):
     """A finished run of before, whose results are read and not made."""
 
-    def __init__(self, source: Source, plans: tuple[RunPlan, ...], pictures: int) -> None:
-        self.source, self.plans = source, plans
+    def __init__(self, source: Source, plans: tuple[RunPlan, ...], pictures: int, *, example: bool = False) -> None:
+        self.source, self.plans, self.example = source, plans, example
         Task.__init__(self, _read_results, BatchStatus(), plans, pictures)
+        # Reading takes a moment; then no progress is drawn.
+        self.finished(READING)
 
 
 def _read_results(status: BatchStatus, _cancel: Event, plans: tuple[RunPlan, ...], pictures: int) -> None:

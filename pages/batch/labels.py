@@ -17,7 +17,7 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.components.views import tables
 from sightglass.evaluation import ground_truth, stored
-from sightglass.evaluation.pixels import masks as pixel_masks
+from sightglass.evaluation import masks as pixel_masks
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch.source import scratch
 
@@ -137,17 +137,12 @@ def draw(job: BatchJob) -> bool:
             tables.table([{"picture": name, "why": why} for name, why in found.problems[:LISTED]])
     if found.task != "detect":
         return True
-    st.caption(f"{escape(found.found)}. {escape(found.consequence)}".strip())
-    with st.expander("Errors by type, and why objects were missed", icon=":material/rule:"):
-        left, right = st.columns([3, 2], gap="medium")
-        with left:
-            tables.table([dict(zip(found.error_columns, one, strict=True)) for one in found.list_errors()])
-            st.caption(f"AP50: what mending all of a type would add, in points. {escape(found.about_errors)}")
-        with right:
-            if missed := found.list_missed():
-                tables.table([{"why missed": why, "objects": count} for why, count in missed])
-            else:
-                st.caption("No labelled object was missed.")
+    st.caption(f"{escape(found.found)}.")
+    with st.expander("Errors by type", icon=":material/rule:"):
+        tables.table(
+            [dict(zip(("error", "count", "meaning"), one, strict=True)) for one in found.list_errors()],
+            right=("count",),
+        )
     return True
 
 

@@ -19,7 +19,7 @@ from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
-from sightglass.pages.batch import accuracy, bundled, folders, gallery, labels, slide, views
+from sightglass.pages.batch import accuracy, folders, gallery, labels, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 from sightglass.pages.batch.runs import earlier
@@ -68,7 +68,7 @@ def batch() -> None:
                 st.markdown(f"## {job.status.summaries[0].words}.", width="content")
                 with st.container(horizontal=True, width="content", vertical_alignment="center"):
                     views.downloads(job)
-                    slide.button(job)
+                    gallery.draw_slide_button(job)
                     _again(job)
             with top, st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(views.describe_run(job), width="content")
@@ -79,7 +79,7 @@ def batch() -> None:
 
 
 def _first(choices: Choices, explainer: Explainer) -> None:
-    """Draw the choice of pictures and, until there are some, the bundled ones as the sidebar's model explains them."""
+    """Draw the choice of pictures and, until there are some, the example."""
     head = st.container(horizontal=True, vertical_alignment="center")
     source = None
     left, right = st.columns([3, 2], gap="medium")
@@ -100,7 +100,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
     if source is None:
         with right:
             _start_button(choices, source, second, prove=prove)
-        _example(choices, explainer, head)
+        _draw_example(head)
         return
     # Beside the heading, which asks for it.
     with head:
@@ -145,26 +145,24 @@ def _start_button(
         _start(source, choices, second, prove=prove)
 
 
-def _example(choices: Choices, explainer: Explainer, head: DeltaGenerator) -> None:
-    """Draw the bundled pictures, explained, and the page's title in `head`."""
-    ready = bundled.job(choices, explainer)
-    if ready is None:
-        head.markdown("## Many pictures at once")
+def _draw_example(head: DeltaGenerator) -> None:
+    """Draw the packaged run, and the page's title in `head`."""
+    head.markdown("## Many pictures at once")
+    job = state.latest("batch-example", "", earlier.open_example)
+    if not job.finished():
+        background.progress(job)
         return
-    count, done = plural(len(ready.source.items), "bundled picture"), ready.finished()
-    head.markdown(f"## {count} explained: now choose your own" if done else f"## Explaining {count}, as an example")
-    if not done:
-        background.progress(ready)
-    elif ready.status.failure is not None:
-        page.show_failure(ready.status.failure, "the bundled pictures could not be explained")
-    else:
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown("### An example: the bundled pictures", width="content")
-            with st.container(horizontal=True, width="content", vertical_alignment="center"):
-                views.downloads(ready)
-                slide.button(ready)
-        st.caption(f"{bundled.about(choices.model)} {views.describe_run(ready)}.")
-        _draw_result(ready)
+    if job.status.failure is not None:
+        page.show_failure(job.status.failure, "the example of Batch could not be read")
+        return
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            page.draw_example_badge()
+            st.markdown(f"### {plural(len(job.source.items), 'drawn scene')} explained", width="content")
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            gallery.draw_slide_button(job)
+    st.caption(f"{views.describe_run(job)}.")
+    _draw_result(job)
 
 
 def _second(choices: Choices) -> str | None:
@@ -303,11 +301,10 @@ def _draw_result(job: BatchJob) -> None:
     if not labels.draw(job):
         accuracy.line(job)
     folders.draw(job)
-    lenses = {name: label for name, (label, _) in LENSES.items()}
     lens = url_state.widget(
         st.segmented_control,
         "Lens",
-        lenses,
+        {name: label for name, (label, _) in LENSES.items()},
         "gallery",
         key="batch-lens",
         name="lens",

@@ -70,7 +70,7 @@ def actions(job: BatchJob, shown: Sequence[str]) -> None:
         if not selected:
             return
         st.caption(f"{len(selected):,} selected", width="content")
-        if not job.shared:
+        if not job.example:
             _tag(job)
         charts.download(
             "Export, .zip",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-    from sightglass.batch.earlier.facts import RunOrigin
+    from sightglass.batch.earlier import RunOrigin
 
 PREVIEWED = 6
 WIDE = 168

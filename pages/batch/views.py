@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.pages.batch.job import BatchJob
 
+
 PAGE = 24
 COLUMNS = (
     *("picture", "tags", "labelled", "predicted", "predicted_score", "margin", "other_predicted", "disagreement"),

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 from PIL import Image as Pillow
 
+from sightglass.batch import journal
+from sightglass.batch.table import PARQUET
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.settings import MIB
-from sightglass.components.session import url_state
+from sightglass.components.session import reopen, state, url_state
 from sightglass.components.session.markdown import escape, shorten
-from sightglass.evaluation.errors.tile import draw_tile
+from sightglass.components.views.detections import Lookup, MissedPlace
+from sightglass.evaluation.error_tile import draw_tile
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.pages.errors import hiding, opening
+from sightglass.explain.recipe import Recipe
+from sightglass.export import embedded_recipe
+from sightglass.models import catalog
+from sightglass.pages.errors.runs import ErrorsView
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
 
-    from sightglass.evaluation.errors.unit import ErrorUnit
+    from sightglass.evaluation.errors import ErrorUnit
+    from sightglass.explain.picture.image import Image
     from sightglass.pages.errors.runs import LabelledRun
 
 WIDE = 168
@@ -42,34 +47,24 @@ _tiles: ByteCache[bytes] = ByteCache(4 * MIB, len)
 """Tiles by run, error, and whether with the map; empty of a picture that cannot be opened."""
 
 
-def draw(run: LabelledRun, rows: pd.DataFrame | Sequence[ErrorUnit], where: str, words: str) -> None:
-    """Draw errors, as such or as rows of the run's table, a page at a time under `words`; `where`: this list's name."""
-    many = len(rows)
-    if not many:
-        st.caption(f"{words} :material/check: There is nothing of this kind.")
-        return
+def draw(run: LabelledRun, rows: pd.DataFrame, words: str, which: str) -> None:
+    """Draw errors, rows of the run's table, a page at a time under `words`; `which`: identifies the choice."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(words, width="content", help=HELP)
         mapped = _choose_maps(run)
-    pages = -(-many // PAGE)
+    pages = -(-len(rows) // PAGE)
     # Its place is below the tiles, which depend on it.
     above, below = st.container(horizontal=True, gap="small"), st.container()
     number = 1
     if pages > 1:
         with below:
-            number = int(st.pagination(pages, key=f"errors-page-{where}"))
-    units = _pick(run, rows, slice(PAGE * (number - 1), PAGE * number))
+            number = int(st.pagination(pages, key=f"errors-page-{which}"))
+    units = [run.report.find_unit(row) for row in rows.iloc[PAGE * (number - 1) : PAGE * number].to_dict("records")]
     pictures = make_tiles(run, units, mapped=mapped)
     with above:
         for unit, picture in zip(units, pictures, strict=True):
             with st.container(width=WIDE, gap="xxsmall"):
-                _draw_tile(run, unit, picture, where)
-
-
-def _pick(run: LabelledRun, rows: pd.DataFrame | Sequence[ErrorUnit], shown: slice) -> Sequence[ErrorUnit]:
-    if isinstance(rows, Sequence):
-        return rows[shown]
-    return [run.report.find_unit(row) for row in rows.iloc[shown].to_dict("records")]
+                _draw_tile(run, unit, picture)
 
 
 def _choose_maps(run: LabelledRun) -> bool:
@@ -84,14 +79,14 @@ def _choose_maps(run: LabelledRun) -> bool:
         key="errors-maps",
         name="maps",
         read=lambda text: text != "0",
-        help="Draw where the model looked for its answer. A missed object without any box has no map here.",
+        help="Draw where the model looked for its answer. A missed object has no map.",
     )
 
 
 def make_tiles(run: LabelledRun, units: Sequence[ErrorUnit], *, mapped: bool) -> list[bytes]:
     """Return the tile of each error as WebP, cached; empty of a picture that cannot be opened."""
     keys = [(run.stamp, bool(run.items), unit.id, mapped) for unit in units]
-    files = {} if run.items else opening.find_files(run)
+    files = {} if run.items else _find_files(run)
 
     def make(unit: ErrorUnit) -> bytes:
         try:
@@ -131,31 +126,84 @@ def _encode(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _draw_tile(run: LabelledRun, unit: ErrorUnit, picture: bytes, where: str) -> None:
+def _draw_tile(run: LabelledRun, unit: ErrorUnit, picture: bytes) -> None:
     name = unit.picture.key.rpartition("/")[2]
     if picture:
         st.image(picture, width="stretch", alt=f"{unit.words}, in {unit.picture.key}")
     else:
         st.caption(":material/broken_image: This picture cannot be opened.")
     st.markdown(f":small[{escape(unit.words)}]")
-    # Fingers need 24 px between the two.
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        about: dict[str, Any] = {"type": "tertiary", "disabled": not run.items}
-        screen = "Detect" if run.evaluation.task == "detect" else "Explore"
-        st.button(
-            escape(shorten(name, 14)),
-            key=f"errors-open-{where}-{unit.id}",
-            icon=":material/visibility:",
-            help=f"Open {escape(unit.picture.key)} on {screen}, with this map and its tests.",
-            on_click=opening.take,
-            args=(run, unit),
-            **about,
+    screen = "Detect" if run.evaluation.task == "detect" else "Explore"
+    st.button(
+        escape(shorten(name, 14)),
+        key=f"errors-open-{unit.id}",
+        type="tertiary",
+        icon=":material/visibility:",
+        disabled=not run.items,
+        help=f"Open {escape(unit.picture.key)} on {screen}, with this map and its tests.",
+        on_click=open_elsewhere,
+        args=(run, unit),
+    )
+
+
+def _find_files(run: LabelledRun) -> dict[str, str]:
+    """Return the file of each picture under its map, below the run's folder."""
+    from pyarrow import parquet  # type: ignore[import-untyped]
+
+    def read() -> dict[str, str]:
+        try:
+            table = parquet.read_table(run.folder / PARQUET, columns=["picture", "file"])
+        except (OSError, ValueError, KeyError):
+            return {}
+        return dict(zip(*(table.column(name).to_pylist() for name in ("picture", "file")), strict=True))
+
+    return state.latest("errors-files", run.stamp, read)
+
+
+def _make_recipe(run: LabelledRun, unit: ErrorUnit, image: Image) -> Recipe:
+    """Return the recipe of an error's answer, as the run explained it; of what has no box that of the picture."""
+    answer, detects = unit.answer, run.evaluation.task == "detect"
+    target: tuple[int | tuple[int, int], ...] = ()
+    if answer is not None and not detects:
+        target = (answer.index,)
+    elif answer is not None and answer.anchor is not None and answer.anchor >= 0:
+        target = ((answer.anchor, answer.index),)
+    return Recipe.model_validate(
+        {
+            **journal.settings_of(run.folder)["recipe"],
+            "picture_sha256": image.sha256,
+            "picture_name": PurePosixPath(unit.picture.key).name,
+            "targets": target,
+            **({"per": "detection"} if detects else {}),
+        }
+    )
+
+
+def open_elsewhere(run: LabelledRun, unit: ErrorUnit) -> None:
+    """Open an error where its map and its tests are, in a button's callback."""
+    try:
+        image = run.open(unit.picture.key)
+        recipe = _make_recipe(run, unit, image)
+        detects = run.evaluation.task == "detect"
+        answer = unit.answer
+        how = embedded_recipe.Look(
+            label=answer.label[:200] if answer is not None else None, screen="detect" if detects else "explore"
         )
-        st.button(
-            "",
-            key=f"errors-hide-{where}-{unit.id}",
-            icon=":material/hide_source:",
-            help=f"What hiding the hottest place does to this error: {escape(unit.words)}.",
-            on_click=partial(hiding.ask, run, unit),
-            **about,
-        )
+        reopen.result(image, recipe, how)
+    except Problem as problem:
+        state.of(ErrorsView).problem = str(problem)
+        return
+    if detects and answer is None and unit.truth is not None:
+        _ask_about(run, unit, image)
+
+
+def _ask_about(run: LabelledRun, unit: ErrorUnit, image: Image) -> None:
+    """Have Detect say why an object has no box."""
+    assert unit.truth is not None
+    x0, y0, x1, y1 = (float(round(edge)) for edge in unit.truth.box)
+    known = unit.truth.label in run.evaluation.classes
+    lookup = state.of(Lookup)
+    # Else what the address asks about would come instead.
+    lookup.read = True
+    model = catalog.spec(run.evaluation.model).id
+    lookup.place = MissedPlace((image.sha256, model), (x0, y0, x1, y1), unit.truth.label if known else None)

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.common import users
+from sightglass.batch import report as batch_report
 from sightglass.common.errors import Problem
+from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state, url_state
-from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
-from sightglass.pages.errors import chart, files, hiding, lenses, runs, trial
-from sightglass.pages.errors.runs import EXAMPLE, ErrorsView
+from sightglass.components.views import charts
+from sightglass.deck import rows as deck_rows
+from sightglass.deck.rows import GalleryTile
+from sightglass.evaluation import tables
+from sightglass.evaluation.error_tile import draw_tile
+from sightglass.evaluation.errors import ALL
+from sightglass.explain.phrases import percent, plural
+from sightglass.explain.picture.image import Image
+from sightglass.pages.errors import gallery, runs
+from sightglass.pages.errors.runs import ErrorsView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from streamlit.delta_generator import DeltaGenerator
 
+    from sightglass.components.viewer import Look
+    from sightglass.deck.scene import Scene
     from sightglass.pages.errors.runs import LabelledRun
-    from sightglass.pages.errors.trial import KnownCauseJob
 
-LENSES: dict[str, tuple[str, Callable[[LabelledRun], None]]] = {
-    "types": ("Errors", lenses.draw_types),
-    "missed": ("Why missed", lenses.draw_reasons),
-    "slices": ("Where more often", lenses.draw_slices),
-    "maps": ("Where it looked", lenses.draw_clusters),
-    "labels": ("Are the labels right?", lenses.draw_labels),
-}
-OF_DETECTORS = ("missed",)
-TITLE = "## Where a model goes wrong"
+TYPE, CLASS = "errors-type", "errors-class"
+SIDE = 480
+"""Pixels of a square tile on a slide."""
 
 
 @page.guard
@@ -41,55 +44,15 @@ def errors() -> None:
         bar = st.container(horizontal=True, width="content", vertical_alignment="center")
     with bar:
         name = runs.choose()
-    if name == EXAMPLE and not _is_ready(trial.example(), title):
-        return
     try:
         with st.spinner("Reading the run…", show_time=False):
             run = runs.open_run(name)
     except Problem as problem:
-        title.markdown(TITLE)
+        title.markdown("## Where a model goes wrong")
         st.error(sentence(problem), icon=":material/error:")
         _lead_to_batch()
         return
     _draw_run(run, title, bar)
-
-
-def _is_ready(job: KnownCauseJob, title: DeltaGenerator) -> bool:
-    """Draw how far the example is; return whether there is something to show."""
-    if not job.finished():
-        title.markdown("## Explaining 200 drawn scenes, as an example")
-        stop = "" if users.owner() else "Stop after the current pictures; finished ones are shown."
-        background.progress(job, label=f"{trial.MODEL}: ", help=stop, estimate=True)
-        st.caption("Their errors have known causes. It goes on while you use other pages.")
-        _lead_to_batch()
-        return False
-    failed = job.status.failure
-    if failed is None and not job.stopped:
-        return True
-    if job.stopped and (job.folder / "evaluation.parquet").is_file():
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(":material/pause_circle: Stopped: these are the finished pictures.", width="content")
-            _again("Explain all")
-        return True
-    title.markdown(TITLE)
-    if not job.stopped:
-        assert failed is not None
-        page.show_failure(failed, "the example of Errors failed")
-    else:
-        st.caption(":material/pause_circle: The example was stopped.")
-    _again("Try again")
-    _lead_to_batch()
-    return False
-
-
-def _again(label: str) -> None:
-    st.button(
-        label,
-        icon=":material/refresh:",
-        key="errors-again",
-        on_click=trial.example.clear,
-        help="Explain the drawn scenes again.",
-    )
 
 
 def _lead_to_batch() -> None:
@@ -106,11 +69,12 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
     report = run.report
     title.markdown(f"## {escape(report.headline)}.")
     with bar:
-        files.draw(run)
+        _draw_actions(run)
     with st.container(horizontal=True, vertical_alignment="center"):
+        if run.example:
+            page.draw_example_badge()
         st.caption(escape(report.counts), width="content")
         if run.example:
-            st.caption(":material/science: An example: drawn scenes with planted causes.", width="content")
             _lead_to_batch()
     if unknown := run.evaluation.unknown:
         names = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")
@@ -120,28 +84,98 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
     if problem:
         st.error(sentence(problem), icon=":material/error:")
     runs.ask_for_pictures(run)
-    if report.errors.empty and report.misses.empty:
+    if report.errors.empty:
         st.success("There is no error in these pictures.", icon=":material/check:")
         return
-    chart.draw(run, report.types, lenses.choose_type(run))
-    _draw_lens(run)
-    hiding.draw(run)
+    kind, label = _choose(run)
+    rows = report.select(kind, label)
+    group = next((one for one in report.types if one.id == kind), None)
+    order = "the surest first"
+    if run.evaluation.task == "detect":
+        order = "wrong boxes first, the surest before all others"
+    words = f"{len(rows):,}: {group.meaning}." if group else f"{plural(len(rows), 'error')}: {order}."
+    if rows.empty:
+        st.caption(f":material/check: There is no error of this kind about {escape(label)}.")
+        return
+    gallery.draw(run, rows, words, f"{kind}-{label}")
 
 
-def _draw_lens(run: LabelledRun) -> None:
-    detects = run.evaluation.task == "detect"
-    offered = {name: label for name, (label, _) in LENSES.items() if detects or name not in OF_DETECTORS}
-    lens = url_state.widget(
-        st.segmented_control,
-        "Lens",
-        offered,
-        "types",
-        key=chart.LENS,
-        name="lens",
-        label_visibility="collapsed",
-        help="Errors by type, why objects were missed, where they are frequent, similar maps, likely label errors.",
-    )
-    LENSES[lens][1](run)
+def _choose(run: LabelledRun) -> tuple[str, str]:
+    """Draw the choice of a type and of a class; return them, `ALL` and an empty text for all."""
+    groups = sorted((one for one in run.report.types if one.count), key=lambda one: -one.count)
+    kinds = {ALL: f"All {len(run.report.errors):,}"} | {one.id: f"{one.name} {one.count:,}" for one in groups}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kind = url_state.widget(
+            st.segmented_control,
+            "Errors",
+            kinds,
+            ALL,
+            key=TYPE,
+            name="type",
+            help="Which errors are shown below.",
+        )
+        label = url_state.widget(
+            st.selectbox,
+            "Class",
+            {"": "any"} | {name: name for name in run.report.labels},
+            "",
+            key=CLASS,
+            name="about",
+            width=220,
+            help="Only errors about this class: by its label, or where nothing is labelled by the answer.",
+        )
+    return kind, label
+
+
+def _draw_actions(run: LabelledRun) -> None:
+    """Draw *Add to deck*, and the menu of downloads."""
+    if run.items and not run.report.errors.empty:
+        slides.button("errors", partial(make_slide, run))
+    with st.popover("Download", icon=":material/download:", help="Every labelled object and every wrong box, as data."):
+        about = "One row a labelled object, and one a wrong box, with its type."
+        if run.evaluation.task != "detect":
+            about = "One row a picture: label, answer and score."
+        rows = partial(tables.list_rows, run.report.units)
+        for suffix, make in (
+            ("csv", lambda: tables.write_csv(rows())),
+            ("parquet", lambda: tables.write_parquet(rows())),
+            ("json", lambda: json.dumps(rows()).encode()),
+        ):
+            file = f"errors.{suffix}"
+            charts.download(f"Table, .{suffix}", make, file, type="tertiary", key=f"errors-get-{file}", help=about)
+        if not run.example:
+            charts.download(
+                "Report of the run, .html",
+                lambda: batch_report.html(run.folder).encode(),
+                "report.html",
+                type="tertiary",
+                key="errors-get-report",
+                help="One page of the run: the least sure and wrong predictions, and the maps unlike all others.",
+            )
+    slides.draw_added_link("errors")
+
+
+def make_slide(run: LabelledRun, _look: Look) -> Scene:
+    """Return the slide of the headline, with errors of the chosen type and class."""
+    report = run.report
+    rows = report.select(str(url_state.memory(TYPE) or ALL), str(url_state.memory(CLASS) or ""))
+    pictures = []
+    for row in rows.head(deck_rows.GALLERY).to_dict("records"):
+        unit = report.find_unit(row)
+        try:
+            pixels = run.open(unit.picture.key).pixels
+        except Problem:
+            continue
+        pictures.append(GalleryTile(Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key), unit.words))
+    if not pictures:
+        raise Problem("None of the pictures can be opened: say on the page where they are.")
+    numbers = [
+        (f"{one.count:,}", one.name.lower()) for one in sorted(report.types, key=lambda one: -one.count) if one.count
+    ]
+    made = run.evaluation.model
+    if run.evaluation.task == "detect":
+        made = f"{made}, threshold {percent(run.evaluation.threshold)}"
+    return deck_rows.of_gallery(f"{report.headline}.", report.counts, numbers, pictures, made)
 
 
 errors()

@@ -8,25 +8,23 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch.labelled import summary
+from sightglass import examples
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
 from sightglass.components.choices import permitted_folders
 from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import sentence
 from sightglass.evaluation import stored
-from sightglass.evaluation.errors.report import ErrorReport
+from sightglass.evaluation.errors import ErrorReport
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.source import find
 from sightglass.pages.batch.job import Batch
-from sightglass.pages.batch.runs.finished import find_finished
-from sightglass.pages.errors import trial
+from sightglass.pages.batch.runs.earlier import find_finished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sightglass.evaluation.errors.unit import ErrorUnit
     from sightglass.evaluation.evaluation import Evaluation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.item import Item
@@ -44,8 +42,6 @@ class ErrorsView:
 
     folders: dict[str, str] = field(default_factory=dict)
     """By run: where its pictures are, as a person said."""
-    hiding: tuple[tuple[str, int], ErrorUnit] | None = None
-    """The stamp of a run, and its error whose hottest place is hidden in the dialog."""
     problem: str = ""
     """Why the last action failed."""
 
@@ -78,11 +74,10 @@ def choose() -> str:
     runs = {path.name: path for path in find_finished(stored.FILE)}
     if not runs:
         return EXAMPLE
-    names = {name: name for name in runs} | {EXAMPLE: f"Example: {trial.MODEL}, drawn scenes"}
     return url_state.widget(
         st.selectbox,
         "Run",
-        names,
+        {name: name for name in runs} | {EXAMPLE: "Example: demo-s, drawn scenes"},
         next(iter(runs)),
         key="errors-run",
         name="run",
@@ -95,7 +90,7 @@ def choose() -> str:
 def open_run(name: str) -> LabelledRun:
     """Return a run by its name; raise Problem where its evaluation cannot be read."""
     if name == EXAMPLE:
-        folder = trial.example().folder
+        folder = examples.find(examples.BOXES) / "run"
     else:
         folder = next((path for path in find_finished(stored.FILE) if path.name == name), None) or _raise_gone(name)
     stamp = (str(folder), _find_time(folder))
@@ -116,11 +111,10 @@ def _find_time(folder: Path) -> int:
 
 
 def _load(folder: Path) -> tuple[ErrorReport, int]:
-    kept = summary.find_kept(folder)
-    report = ErrorReport(stored.load(folder), () if kept is None else kept.errors)
-    every = report.evaluation.pictures
-    objects = sum(len(one.found) + len(one.truths) for one in every)
-    maps = sum(values.nbytes for one in every for values in one.maps.values())
+    report = ErrorReport(stored.load(folder))
+    pictures = report.evaluation.pictures
+    objects = sum(len(one.found) + len(one.truths) for one in pictures)
+    maps = sum(values.nbytes for one in pictures for values in one.maps.values())
     with stored.pause_collector():
         return report, maps + _OBJECT * objects + int(report.units.memory_usage(deep=True).sum())
 
@@ -128,14 +122,15 @@ def _load(folder: Path) -> tuple[ErrorReport, int]:
 def _find_items(name: str, folder: Path) -> Mapping[str, Item]:
     """Return the pictures of a run, as far as this session knows where they are."""
     if name == EXAMPLE:
-        return state.latest("errors-example", str(folder), lambda: {one.key: one for one in trial.list_pictures()})
+        place = folder.with_name("pictures")
+        return state.latest("errors-example", place, lambda: {one.key: one for one in find(str(place))})
     job = state.of(Batch).job
     if job is not None and any(plan.folder == folder for plan in job.plans):
         return {one.key: one for one in job.source.items}
-    place = state.of(ErrorsView).folders.get(name)
-    if not place:
+    text = state.of(ErrorsView).folders.get(name)
+    if not text:
         return {}
-    return state.latest("errors-items", (name, place), lambda: _read_folder(place))
+    return state.latest("errors-items", (name, text), lambda: _read_folder(text))
 
 
 def _read_folder(text: str) -> dict[str, Item]:

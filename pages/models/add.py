@@ -16,10 +16,10 @@ from sightglass.components.session.jobs.background import Status, Task
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.streamlit_internals import remove_upload
 from sightglass.models import catalog
-from sightglass.models.checkpoints import hub
+from sightglass.models.checkpoints import remote_file
 from sightglass.models.families.custom.code import is_own
 from sightglass.models.inspect import TRUST
-from sightglass.models.own import adding, limits, store
+from sightglass.models.own import adding, store
 
 if TYPE_CHECKING:
     import threading
@@ -61,7 +61,7 @@ class Download(Task[Status]):
 
     def _fetch(self, status: Status, cancel: threading.Event) -> None:
         report = background.report_bytes(status, cancel)
-        self.files += [(file.name, file) for file in hub.fetch(self.name, report)]
+        self.files += [(file.name, file) for file in remote_file.fetch_model(self.name, report)]
 
 
 def draw() -> None:
@@ -114,7 +114,7 @@ def _zone(now: Adding) -> None:
         "Drop your own model here: its file, and those that belong to it",
         accept_multiple_files=True,
         key=f"models-drop-{now.generation}",
-        max_upload_size=limits.upload_megabytes(),
+        max_upload_size=store.upload_megabytes(),
         help=HELP,
     )
     if files:
@@ -139,7 +139,7 @@ def _begin(name: str) -> None:
     now = state.of(Adding)
     now.problem = ""
     try:
-        hub.check(name)
+        remote_file.check_name(name)
         now.download = Download(name)
     except Problem as problem:
         now.problem = str(problem)

@@ -22,8 +22,8 @@ from sightglass.explain.phrases import describe_score, plain_text, plural
 from sightglass.explain.picture.image import join_pictures
 from sightglass.models.adapters.pair import is_joined
 from sightglass.models.families.custom.transforms import keys
-from sightglass.models.own import outputs, store
-from sightglass.models.own.describe import describe_model
+from sightglass.models.own import adding, store
+from sightglass.models.own.store import describe_model
 from sightglass.pages.models import add
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
             _ask_unit(spec)
         if not labels:
             return
-        listed = list(map(outputs.line_of, spec.weights.outputs)) or labels
+        listed = list(map(adding.line_of, spec.weights.outputs)) or labels
         text = st.text_area(
             f"{plural(len(labels), 'name')}, one a line",
             "\n".join(listed),
@@ -150,7 +150,7 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
 
 def _save_outputs(spec: ModelSpec, lines: Sequence[str]) -> None:
     try:
-        found = outputs.read_lines(lines)
+        found = adding.read_lines(lines)
     except Problem as problem:
         st.error(sentence(problem), icon=":material/error:")
         return

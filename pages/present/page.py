@@ -10,12 +10,12 @@ import streamlit as st
 from sightglass.common.errors import Problem
 from sightglass.components.session import history_store, page
 from sightglass.components.session.markdown import sentence
+from sightglass.deck.archive import READY
 from sightglass.explain.phrases import plural
-from sightglass.pages.present import decks, opening, ready, slides
+from sightglass.pages.present import decks, slides
 
 if TYPE_CHECKING:
     from sightglass.deck.deck import Deck
-    from sightglass.history import History
 
 
 @page.guard
@@ -42,10 +42,10 @@ def present() -> None:
     if chosen:
         st.query_params.pop("deck", None)
         st.info("That deck was deleted.", icon=":material/delete:")
-    _all(found, store)
+    _all(found)
 
 
-def _all(found: tuple[Deck, ...], store: History) -> None:
+def _all(found: tuple[Deck, ...]) -> None:
     own = sum(not deck.ready for deck in found)
     st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Show it to a room")
     if not own:
@@ -56,13 +56,11 @@ def _all(found: tuple[Deck, ...], store: History) -> None:
     decks.problem()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         decks.new()
-        opening.button()
-    ready.begin(store)
-    ready.progress()
+        decks.draw_open_button()
     cards = [partial(decks.card, deck) for deck in sorted(found, key=lambda deck: bool(deck.ready))]
     there = {deck.ready for deck in found}
-    offers = [name for name in ready.READY if name not in there]
-    decks.draw([*cards, *(partial(ready.card, name) for name in offers)])
+    offers = [name for name in READY if name not in there]
+    decks.draw([*cards, *(partial(decks.ready_card, name) for name in offers)])
 
 
 present()

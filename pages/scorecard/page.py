@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from sightglass.common.errors import Cancelled, Problem
-from sightglass.components.session import page, reopen, state
+from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import background
-from sightglass.components.session.markdown import sentence
-from sightglass.explain.phrases import listing, plural
-from sightglass.pages.scorecard import job as jobs
-from sightglass.pages.scorecard import result, source
-from sightglass.pages.scorecard.chosen import ScorecardPage
-from sightglass.pages.scorecard.job import ScoreJob
+from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.views import charts
+from sightglass.components.views import tables as views
+from sightglass.evaluation.scorecard import TOLERANCE, files
+from sightglass.evaluation.scorecard import card as scorecards
+from sightglass.explain.phrases import listing, milliseconds, plural
+from sightglass.pages.scorecard import source
+from sightglass.pages.scorecard.job import ScorecardPage, ScoreJob, open_example
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from sightglass.pages.scorecard.job import ScorePlan
+    from sightglass.evaluation.scorecard.card import Kind, Scorecard, Verdict
+
+ICONS: dict[Kind, str] = {
+    "ship": ":green[:material/check_circle:]",
+    "do not ship": ":red[:material/cancel:]",
+    "cannot be told": ":gray[:material/help:]",
+}
+TITLE = "## Which model can be shipped?"
+HEIGHT = 280
+GREY = "#8A8A8A"
+"""Seen on a light and on a dark page."""
 
 
 @page.guard
 def scorecard() -> None:
-    reopen.go()
     title = st.container(gap="xsmall")
     job = state.of(ScorecardPage).job
     if job is not None:
         _draw(job, title)
         return
-    with st.expander("Your own pictures and models", icon=":material/add_chart:", expanded=False):
+    title.markdown(TITLE)
+    with st.expander("Your own pictures and models", icon=":material/add_chart:", expanded=True):
         _choose()
-    example = jobs.example()
-    if example.finished() and example.status.failure is not None:
-        # Tried again at the next visit.
-        jobs.example.clear()
-    _draw(example, title)
+    _draw(open_example(), st.container(gap="xsmall"))
 
 
 def _choose() -> None:
@@ -53,66 +62,211 @@ def _choose() -> None:
             help="Runs each model on each picture, one at a time, in the background. It can be stopped.",
         ):
             assert plan is not None
-            _start(plan)
+            state.of(ScorecardPage).job = ScoreJob(plan)
+            st.rerun()
         if plan is None:
             st.caption("Choose at least two models with labelled pictures, or two runs.")
 
 
-def _start(plan: ScorePlan) -> None:
-    state.forget(ScorecardPage)
-    state.of(ScorecardPage).job = ScoreJob(plan)
-    st.rerun()
-
-
 def _draw(job: ScoreJob, title: DeltaGenerator) -> None:
     """Draw a job: how far it is, why it failed, or its scorecard."""
-    models = job.plan.models if job.plan is not None else jobs.EXAMPLE
     if not job.finished():
-        title.markdown(f"## Which can be shipped: {listing([*models])}?")
-        help = "" if job.shared else "Nothing is shown of a scorecard that was stopped."
-        background.progress(job, label="An example: " if job.shared else "", help=help, estimate=True)
+        title.markdown(f"## Which can be shipped: {listing([*job.plan.models])}?")
+        background.progress(job, help="Nothing is shown of a scorecard that was stopped.", estimate=True)
         st.caption("Each model takes one picture at a time, so that times can be compared. It goes on if you leave.")
         return
     if job.status.failure is not None or job.status.card is None:
-        title.markdown("## Which model can be shipped?")
+        if not job.example:
+            title.markdown(TITLE)
         if isinstance(job.status.failure, Cancelled):
             st.info("Stopped before all models were done.", icon=":material/pause_circle:")
         elif job.status.failure is not None:
             page.show_failure(job.status.failure, "a scorecard failed")
-        _again(job)
+        _draw_again(job)
         return
-    with title:
-        head = st.container(gap="xsmall")
-    result.draw(job, head)
+    _draw_card(job, job.status.card, title)
     source.list_problems(job.status.left_out)
-    _describe(job)
-
-
-def _describe(job: ScoreJob) -> None:
-    """Draw what was scored, and the way to other pictures."""
-    card = job.status.card
-    assert card is not None
-    count = plural(len(card.rows[0].evaluation.pictures), "labelled picture")
+    count = plural(len(job.status.card.rows[0].evaluation.pictures), "labelled picture")
+    how = "from runs with labels" if job.plan.runs else "measured on this machine, one at a time"
     with st.container(horizontal=True, vertical_alignment="center"):
-        if job.shared:
-            st.caption(
-                f":material/science: **An example**: {count}. Some have tiny things, a mark that the small model "
-                "does not see, or wrong labels.",
-                width="content",
-            )
-        else:
-            how = "from runs with labels" if job.plan and job.plan.runs else "measured on this machine, one at a time"
-            st.caption(f"{count}, {how}.", width="content")
-        _again(job)
+        words = f"{count}, drawn scenes; times are those of another machine." if job.example else f"{count}, {how}."
+        st.caption(words, width="content")
+        _draw_again(job)
 
 
-def _again(job: ScoreJob) -> None:
-    if job.shared:
+def _draw_again(job: ScoreJob) -> None:
+    if job.example:
         return
     if st.button("Other pictures or models", icon=":material/folder_open:", help="Choose others; this one is dropped."):
         job.cancel.set()
         state.forget(ScorecardPage)
         st.rerun()
+
+
+def _draw_card(job: ScoreJob, found: Scorecard, title: DeltaGenerator) -> None:
+    """Draw a scorecard, its verdict as the heading in `title`."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        card = _choose_card(found)
+        verdict = _choose_pair(card)
+        _draw_downloads(card)
+    with title:
+        if job.example:
+            page.draw_example_badge()
+        st.markdown(f"{'###' if job.example else '##'} {escape(verdict.headline)}")
+        st.markdown(f"{ICONS[verdict.kind]} **{escape(verdict.advice)}**")
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.markdown(
+            "### Models", help="All on the same labelled pictures. A star: none here is both faster and better."
+        )
+        rows = files.list_rows(card)
+        views.table(rows, right=[*rows[0]][1:], help=files.HELP)
+        for row in card.rows:
+            if unknown := row.evaluation.unknown:
+                more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+                named = escape(", ".join(unknown[:5]))
+                st.caption(f":material/warning: {row.model} has no class for {named}{more}: these count as missed.")
+    with right:
+        st.markdown(
+            "### Time and quality",
+            help="Up and to the left is better. Lines: the 95 % interval, and the middle half of the times.",
+        )
+        _draw_pareto(card)
+
+
+def _draw_pareto(card: Scorecard) -> None:
+    """Draw each model's AP or accuracy over its time, with intervals; a line joins those that none beats in both."""
+    import plotly.graph_objects as go
+
+    rows = sorted(
+        (row for row in card.rows if row.speed is not None), key=lambda row: row.speed.p50 if row.speed else 0
+    )
+    if not rows:
+        st.caption("How fast they are was not measured in these runs.")
+        return
+    x = [row.speed.p50 for row in rows if row.speed]
+    y = [100 * row.score.value for row in rows]
+    best = [i for i, row in enumerate(rows) if card.is_efficient(row)]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[x[i] for i in best],
+        y=[y[i] for i in best],
+        mode="lines",
+        line={"color": charts.ACCENT, "width": 1.5, "dash": "dot"},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="markers+text",
+        text=[row.model for row in rows],
+        textposition="bottom right",
+        marker={
+            "size": 11,
+            "color": [charts.ACCENT if i in best else GREY for i in range(len(rows))],
+            "symbol": ["star" if i in best else "circle" for i in range(len(rows))],
+        },
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * (row.score.high - row.score.value) for row in rows],
+            "arrayminus": [100 * (row.score.value - row.score.low) for row in rows],
+            "thickness": 1,
+            "color": GREY,
+        },
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [row.speed.p75 - row.speed.p50 for row in rows if row.speed],
+            "arrayminus": [row.speed.p50 - row.speed.p25 for row in rows if row.speed],
+            "thickness": 1,
+            "color": GREY,
+        },
+        hovertemplate="%{text}: %{y:.1f} at %{x:.0f} ms<extra></extra>",
+        showlegend=False,
+        cliponaxis=False,
+    )
+    figure.update_layout(
+        height=HEIGHT,
+        margin={"l": 0, "r": 64, "t": 24, "b": 0},
+        xaxis={"title": "milliseconds a picture", "rangemode": "tozero"},
+        yaxis={"title": f"points of {rows[0].measure}"},
+    )
+    told = "; ".join(
+        f"{row.model} {files.points(row.score.value)} ({files.describe_range(row.score)}) "
+        f"at {milliseconds(row.speed.p50)}"
+        for row in rows
+        if row.speed
+    )
+    alt = f"Time against {rows[0].measure}: {told}"
+    st.plotly_chart(figure, key="scorecard-pareto", config={"displayModeBar": False}, alt=alt)
+
+
+def _choose_card(found: Scorecard) -> Scorecard:
+    """Draw the tolerance and the model to replace, and return the scorecard with these."""
+    tolerance = url_state.widget(
+        st.number_input,
+        "Tolerance, points",
+        None,
+        100 * TOLERANCE,
+        key="scorecard-tolerance",
+        name="tolerance",
+        read=float,
+        min_value=0.1,
+        max_value=20.0,
+        step=0.5,
+        format="%.1f",
+        width=150,
+        help=f"How many points of {found.largest.measure} may be lost. Shipping is advised only where the interval's "
+        "upper end is within it.",
+    )
+    names = [row.model for row in found.rows]
+    against = url_state.widget(
+        st.selectbox,
+        "Instead of",
+        names,
+        found.largest.model,
+        key=f"scorecard-against-{'-'.join(names)}",
+        name="against",
+        width=200,
+        help="The model in use, or the larger one: the others are compared with it.",
+    )
+    if against != found.largest.model:
+        found = scorecards.compare(found.rows, against=against)
+    return found.tolerate(tolerance / 100)
+
+
+def _choose_pair(card: Scorecard) -> Verdict:
+    """Draw the choice of the model that may take the other's place, and return its verdict."""
+    assert card.verdict is not None
+    by_name = {one.first.model: one for one in card.verdicts}
+    name = url_state.widget(
+        st.selectbox,
+        "Can I ship",
+        [*by_name],
+        card.verdict.first.model,
+        key=f"scorecard-candidate-{card.largest.model}-{'-'.join(by_name)}",
+        name="candidate",
+        width=200,
+        help="At first the fastest model that can be shipped, or else the fastest.",
+    )
+    return by_name[name]
+
+
+def _draw_downloads(card: Scorecard) -> None:
+    with st.popover("Download", icon=":material/download:", help="The numbers, and each object as a row."):
+        for label, make, name, about in (
+            (
+                "All numbers, .json",
+                lambda: json.dumps(files.to_json(card), indent=1),
+                "scorecard.json",
+                "As on this page.",
+            ),
+            ("Each object, .csv", lambda: files.write_csv(card), "scorecard.csv", "Right or wrong by each model."),
+            ("Each object, .parquet", lambda: files.to_parquet(card), "scorecard.parquet", "The same for pandas."),
+        ):
+            charts.download(label, make, name, key=f"scorecard-{name}", help=about)
 
 
 scorecard()

@@ -15,8 +15,7 @@ from sightglass.components.session import state, url_state
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.components.views import tables
 from sightglass.evaluation import ground_truth
-from sightglass.evaluation.scorecard import stored_runs
-from sightglass.evaluation.scorecard.limits import MOST
+from sightglass.evaluation.scorecard import MOST, run
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
 from sightglass.pages.batch import source as pictures
@@ -72,13 +71,13 @@ def choose() -> ScorePlan | None:
         labels = _choose_labels(task)
     if found is None or (labels is None and task == "detect") or len(models) < 2:
         return None
-    return ScorePlan(tuple(models), found.items, labels, found.name)
+    return ScorePlan(tuple(models), found.items, labels)
 
 
 def _choose_runs() -> ScorePlan | None:
-    """Draw the choice of stored runs, and of their pictures where these are to be shown."""
+    """Draw the choice of stored runs."""
     base = users.folder(settings().batches)
-    every = {path.name: path for path in stored_runs.find_runs(base)}
+    every = {path.name: path for path in run.find_runs(base)}
     if permitted_folders.folders():
         named = permitted_folders.ask(
             "Folder of runs",
@@ -86,7 +85,7 @@ def _choose_runs() -> ScorePlan | None:
             name="runs",
             help="A run with labels, or a folder that holds several",
         )
-        found_there = stored_runs.find_runs(named[0]) if named is not None else []
+        found_there = run.find_runs(named[0]) if named is not None else []
         every |= {f"{path.parent.name}/{path.name}": path for path in found_there}
     if not every:
         st.caption("There is no run with labels yet: run a batch with labels first.")
@@ -99,14 +98,7 @@ def _choose_runs() -> ScorePlan | None:
         max_selections=MOST,
         help="Runs of different models, or settings, over the same labelled pictures.",
     )
-    st.caption("To see the pictures too, choose them as they were chosen for the runs.")
-    found = pictures.choose()
-    if len(chosen) < 2:
-        return None
-    folders = tuple(every[name] for name in chosen)
-    items = found.items if found is not None else ()
-    name = found.name if found is not None else ""
-    return ScorePlan(tuple(chosen), items, None, name, folders)
+    return ScorePlan(tuple(chosen), runs=tuple(every[name] for name in chosen)) if len(chosen) > 1 else None
 
 
 def list_problems(sentences: Sequence[str]) -> None:

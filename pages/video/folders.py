@@ -25,6 +25,7 @@ from sightglass.common import users
 from sightglass.common.files import to_json, write_file
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.common.settings import settings
+from sightglass.video.clips import example as bundled_clips
 from sightglass.video.results import CLIP as RESULT
 
 if TYPE_CHECKING:
@@ -42,8 +43,13 @@ _OPEN: weakref.WeakSet[ClipFolder] = weakref.WeakSet()
 class ClipSource:
     """A clip on this machine, and what a person calls it."""
 
-    path: Path
+    path: Path | None
+    """None: the bundled clip of this name, which is drawn when it is asked for."""
     name: str
+
+    @property
+    def file(self) -> Path:
+        return bundled_clips.example(self.name) if self.path is None else self.path
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ def _read(path: Path) -> ClipPlan | None:
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in given["options"].items()}
         results = path / Path(given["results"]).name
         source = ClipSource(path / CLIP, str(given["name"]))
-        return ClipPlan(source, str(given["model"]), options, chosen, results) if source.path.is_file() else None
+        return ClipPlan(source, str(given["model"]), options, chosen, results) if source.file.is_file() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

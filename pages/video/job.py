@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import tempfile
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sightglass import video
+import streamlit as st
+
+from sightglass import examples, video
 from sightglass.common import users
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.explain.phrases import listing, plural
+from sightglass.pages.video.folders import ClipPlan, ClipSource
 from sightglass.video.clips import clip as video_clip
-from sightglass.video.results import clock
+from sightglass.video.results import clock, read_facts, read_result
 
 if TYPE_CHECKING:
     from threading import Event
 
-    from sightglass.pages.video.folders import ClipFolder, ClipPlan
+    from sightglass.pages.video.folders import ClipFolder
     from sightglass.video import Summary
 
 
+READING = 10.0
+"""Seconds for which a page waits for a finished run; then it shows that it is read."""
 NAMED = 2
 """Answers in a headline."""
 _RUNS: weakref.WeakValueDictionary[tuple[str, str], ClipJob] = weakref.WeakValueDictionary()
@@ -37,12 +41,9 @@ class ClipStatus(Status):
 class ClipJob(Task[ClipStatus]):
     """One run over a clip."""
 
-    def __init__(
-        self, plan: ClipPlan, folder: ClipFolder | None = None, keep: tempfile.TemporaryDirectory[str] | None = None
-    ) -> None:
-        """`folder`: that of an uploaded clip and its results; `keep`: of results alone. Both live as long as this
-        object."""
-        self.plan, self.folder, self._keep = plan, folder, keep
+    def __init__(self, plan: ClipPlan, folder: ClipFolder | None = None) -> None:
+        """`folder`: that of an uploaded clip and its results, which lives as long as this object."""
+        self.plan, self.folder = plan, folder
         if folder is not None:
             _RUNS[users.owner(), folder.path.name] = self
         super().__init__(_run, ClipStatus(words="Reading the clip"), plan)
@@ -53,13 +54,38 @@ class ClipJob(Task[ClipStatus]):
         return self.status.summary
 
 
+class OpenedClip(ClipJob):
+    """A finished run, whose result is read and not made."""
+
+    def __init__(self, plan: ClipPlan, folder: ClipFolder | None = None) -> None:
+        self.plan, self.folder = plan, folder
+        if folder is not None:
+            _RUNS[users.owner(), folder.path.name] = self
+        Task.__init__(self, _read, ClipStatus(), plan)
+        # Reading takes a moment; then no progress is drawn.
+        self.finished(READING)
+
+
+def _read(status: ClipStatus, _cancel: Event, plan: ClipPlan) -> None:
+    status.summary = read_result(plan.folder)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1)
+def open_example() -> OpenedClip:
+    """Return the packaged result."""
+    folder = examples.find(examples.CLIP)
+    facts = read_facts(folder)
+    settings = video.Settings(**{name: facts[name] for name in ("every", "smooth", "scale", "end", "side")})
+    return OpenedClip(ClipPlan(ClipSource(None, facts["clip"]["name"]), facts["model"], {}, settings, folder))
+
+
 def running(name: str) -> ClipJob | None:
     """Return the current person's run in a folder of this name, while any session has it."""
     return _RUNS.get((users.owner(), name))
 
 
 def _run(status: ClipStatus, cancel: Event, plan: ClipPlan) -> None:
-    clip = video_clip.Clip(plan.source.path, plan.source.name)
+    clip = video_clip.Clip(plan.source.file, plan.source.name)
     status.summary = video.run(
         clip,
         plan.model,

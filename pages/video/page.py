@@ -14,9 +14,9 @@ from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import NBSP, pixels
-from sightglass.pages.video import example, folders, result
+from sightglass.pages.video import folders, result
 from sightglass.pages.video.folders import ClipPlan, ClipSource
-from sightglass.pages.video.job import ClipJob, Video, describe, headline, running
+from sightglass.pages.video.job import ClipJob, OpenedClip, Video, describe, headline, open_example, running
 from sightglass.video import settings as video_settings
 from sightglass.video.clips import clip
 
@@ -73,24 +73,20 @@ def video() -> None:
 
 def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
     with top:
-        _add_title(headline(job.summary), job, own=True)
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(f"## {headline(job.summary)}", width="content")
+            with st.container(horizontal=True, width="content", vertical_alignment="center"):
+                result.draw_slide_button(job)
+                result.downloads(job)
+                _another()
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}.", width="content")
             _anew(job, choices)
     result.draw(job, key="video-timeline")
 
 
-def _add_title(words: str, job: ClipJob, *, own: bool) -> None:
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(f"## {words}", width="content")
-        with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            result.downloads(job)
-            if own:
-                _another()
-
-
 def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
-    """Draw the choice of a clip and, until there is one, the bundled one as the sidebar's model explains it."""
+    """Draw the choice of a clip and, until there is one, the example."""
     if explainer.model.task == "embed":
         top.markdown("## A clip, frame by frame")
         raise ModelProblem(
@@ -119,26 +115,27 @@ def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
             if st.button("Explain", icon=":material/play_arrow:", help="Runs in the background and can be stopped."):
                 _start(given, choices, settings, targets)
         return
-    _example(head, choices, explainer)
+    _draw_example(head)
 
 
-def _example(head: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
-    """Draw the bundled clip, explained, and the page's title in `head`."""
-    ready = example.job(choices, explainer)
-    if ready is None:
-        head.markdown("## A clip, frame by frame")
-        st.caption("This model exposes no internals, so every map takes minutes: choose another one for a clip.")
-    elif not ready.finished():
-        head.markdown("## Explaining a short clip, as an example")
-        background.progress(ready)
-    elif ready.status.failure is not None:
-        head.markdown("## A clip, frame by frame")
-        page.show_failure(ready.status.failure, "the bundled clip could not be explained")
-    else:
-        with head:
-            _add_title("A short clip explained: now drop your own", ready, own=False)
-        st.caption(f"{escape(ready.plan.source.name)}: {escape(describe(ready.plan))}. {headline(ready.summary)}.")
-        result.draw(ready, key=f"video-example-{ready.plan.model}")
+def _draw_example(head: DeltaGenerator) -> None:
+    """Draw the packaged result, and the page's title in `head`."""
+    head.markdown("## A clip, frame by frame")
+    job = open_example()
+    if not job.finished():
+        background.progress(job)
+        return
+    if job.status.failure is not None:
+        page.show_failure(job.status.failure, "the example of Video could not be read")
+        return
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            page.draw_example_badge()
+            st.markdown(f"### {headline(job.summary)}", width="content")
+        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+            result.draw_slide_button(job)
+    st.caption(f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}.")
+    result.draw(job, key="video-example")
 
 
 def _upload() -> ClipSource | None:
@@ -159,7 +156,7 @@ def _upload() -> ClipSource | None:
 
 def _about(source: ClipSource) -> str:
     """Return `640 × 480 pixels, 12 s, with sound`; raise ImageProblem for what is no video."""
-    about = clip.Clip(source.path, source.name).about
+    about = clip.Clip(source.file, source.name).about
     long = f", {about.seconds:.0f}{NBSP}s" if about.seconds >= 1 else ""
     return f"{pixels(about.width, about.height)} pixels{long}, {'with' if about.sound else 'without'} sound"
 
@@ -203,7 +200,7 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
             (0.0, ends),
             STEP,
             format="%.1f s",
-            key=f"video-part-{source.path.parent.name}",
+            key=f"video-part-{source.file.parent.name}",
             help="Drag an end: only this part is explained, and played here.",
         )
         # Ends that were dragged onto each other leave the shortest part.
@@ -212,13 +209,13 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
     # The player's ends are whole seconds.
     first = math.floor(start)
     until = None if end is None else max(math.ceil(end), first + 1)
-    st.video(str(source.path), start_time=first, end_time=until, width=PREVIEW)
+    st.video(str(source.file), start_time=first, end_time=until, width=PREVIEW)
     return replace(settings, start=start, end=end)
 
 
 def _length(source: ClipSource) -> float | None:
     """Return a clip's seconds, rounded up to a step; None where its file does not say, or is too short to cut."""
-    seconds = clip.Clip(source.path, source.name).about.seconds
+    seconds = clip.Clip(source.file, source.name).about.seconds
     return round(math.ceil(seconds / STEP) * STEP, 1) if seconds > STEP else None
 
 
@@ -299,8 +296,11 @@ def _last_clips() -> None:
             folder, plan = taken
             if delete:
                 folder.delete()
-                st.rerun()
-            _run(plan, folder)
+            elif one.done:
+                video.job = OpenedClip(plan, folder)
+            else:
+                video.job = ClipJob(plan, folder)
+            st.rerun()
 
 
 def _offer(words: str, key: str, *, done: bool = True) -> tuple[bool, bool]:

@@ -63,7 +63,7 @@ def draw(job: ClipJob, *, key: str) -> None:
         st.video(str(made.clip), width=width)
         if st.toggle("Original below", key=f"{key}-original", help="Also show the clip without maps."):
             settings = job.plan.settings
-            st.video(str(job.plan.source.path), start_time=settings.start, end_time=settings.end, width=width)
+            st.video(str(job.plan.source.file), start_time=settings.start, end_time=settings.end, width=width)
     with beside:
         widgets.draw_timeline(shown, key=key, on_open=partial(_open, job.plan, key, where.lower()))
     for note in made.notes:
@@ -105,7 +105,7 @@ def _open(plan: ClipPlan, key: str, to: str) -> None:
 
 def frame(plan: ClipPlan, seconds: float) -> Image:
     """Return the frame of the clip itself at a time of the drawn one; raise ImageProblem where it cannot be read."""
-    clip = video_clip.Clip(plan.source.path, plan.source.name)
+    clip = video_clip.Clip(plan.source.file, plan.source.name)
     at = plan.settings.start + seconds
     found = clip.at(at)
     if found is None:
@@ -113,8 +113,8 @@ def frame(plan: ClipPlan, seconds: float) -> Image:
     return Image(found.pixels, f"{plan.source.name.rpartition('.')[0]} {clock(at).replace(':', '.')} s.png")
 
 
-def downloads(job: ClipJob) -> None:
-    """Draw the menu of files, and the button that makes a slide of the clip."""
+def draw_slide_button(job: ClipJob) -> None:
+    """Draw the button that makes a slide of the clip."""
 
     def slide(_look: object) -> Scene:
         words = f"Where a model looked in {job.plan.source.name}, frame by frame."
@@ -130,6 +130,10 @@ def downloads(job: ClipJob) -> None:
 
     slides.button("video", slide)
     slides.draw_added_link("video")
+
+
+def downloads(job: ClipJob) -> None:
+    """Draw the menu of files."""
     made, stem = job.summary, job.plan.source.name.rpartition(".")[0] or "clip"
     with st.popover("Download", icon=":material/download:", help="The drawn clip, a small film of it, and the numbers"):
         offers = (

@@ -1,4 +1,4 @@
-"""The engine over HTTP."""
+"""The engine over HTTP, and the documentation's site at /docs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,24 @@ import threading
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
-from sightglass.api import documentation
 from sightglass.api.security import LEGACY_ROUTES
+from sightglass.common import style
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from sightglass.api.schemas import ApiRules
+
+NOT_BUILT = (
+    "The documentation is not built here: run `make docs` in a checkout of Sightglass, and start the server again."
+)
 
 
 def routes(settings: ApiRules | None = None, base: str = "") -> list[BaseRoute]:
@@ -32,9 +40,24 @@ def routes(settings: ApiRules | None = None, base: str = "") -> list[BaseRoute]:
         for route in (
             Mount(f"{at}/api", app),
             *(Route(f"{at}{path}", app) for path in LEGACY_ROUTES),
-            *documentation.routes(at),
+            *documentation_routes(at),
         )
     ]
+
+
+def documentation_routes(base: str = "") -> list[BaseRoute]:
+    """Return the routes of the documentation below a path; until `make docs` built it, they say so (404)."""
+    at = f"{base}/docs"
+
+    async def enter(request: Request) -> Response:
+        return RedirectResponse(f"{request.scope.get('root_path', '')}{at}/")
+
+    async def say(_: Request) -> Response:
+        return PlainTextResponse(NOT_BUILT, 404)
+
+    if style.SITE is None or not style.has_site():
+        return [Route(at, say), Route(f"{at}/{{path:path}}", say)]
+    return [Route(at, enter), Mount(at, StaticFiles(directory=style.SITE, html=True))]
 
 
 class _LazyApp:

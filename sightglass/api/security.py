@@ -18,7 +18,7 @@ from sightglass.common import access, users
 from sightglass.common.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from starlette.datastructures import Headers
@@ -156,8 +156,11 @@ def tokens_in(headers: Headers) -> tuple[str, ...]:
     return tuple(text.encode("latin-1").decode("utf-8", "surrogateescape") for text in found if text)
 
 
-class Provider(Protocol):
-    """Sign-in by OpenID Connect."""
+class Dashboard(Protocol):
+    """The dashboard behind the middleware, and how people sign in to it."""
+
+    def is_named_site(self, origin: str) -> bool:
+        """Return whether an operator named a page's Origin as that of this server."""
 
     def claims(self, cookies: Mapping[str, str]) -> Mapping[str, Any] | None:
         """Return what the provider said of whoever has these cookies; None where nobody signed in."""
@@ -169,19 +172,9 @@ class Provider(Protocol):
 class AuthMiddleware:
     """Admit requests by address, token or provider, and run what is behind for their visitor."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        base: str = "",
-        provider: Provider | None = None,
-        is_named: Callable[[str], bool] = lambda origin: False,
-    ) -> None:
-        """`base`: the path below which the server's paths are, without a slash at its end.
-
-        `is_named`: whether an operator named a page's Origin as that of this server.
-        """
-        self.app, self.base, self.provider, self.is_named = app, base, provider, is_named
+    def __init__(self, app: ASGIApp, *, base: str = "", dashboard: Dashboard | None = None) -> None:
+        """`base`: the path below which the server's paths are, without a slash at its end."""
+        self.app, self.base, self.dashboard = app, base, dashboard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # The API beside the dashboard is behind this twice.
@@ -189,9 +182,10 @@ class AuthMiddleware:
             await self.app(scope, receive, send)
             return
         path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(self.base)
-        answer = self._admit(path, HTTPConnection(scope), scope)
+        admitted = self._admit(path, HTTPConnection(scope), scope)
+        answer: str | ApiProblem | Response = admitted
         if scope["type"] == "http" and not is_of_api(path):
-            answer = await self._answer_page(path, Request(scope, receive), answer)
+            answer = await self._answer_page(path, Request(scope, receive), admitted)
         if isinstance(answer, str):
             scope[USER] = answer
             with users.acting(answer):
@@ -200,8 +194,8 @@ class AuthMiddleware:
             # Before the handshake is accepted this is answered with status 403.
             await send({"type": "websocket.close", "code": REFUSED, "reason": "Not allowed."})
         else:
-            response = problems.response(answer, scope["path"]) if isinstance(answer, ApiProblem) else answer
-            await response(scope, receive, send)
+            refusal = problems.response(answer, scope["path"]) if isinstance(answer, ApiProblem) else answer
+            await refusal(scope, receive, send)
 
     def _admit(self, path: str, request: HTTPConnection, scope: Scope) -> str | ApiProblem:
         """Return the id of the visitor who sends a request, or why it is refused."""
@@ -216,10 +210,10 @@ class AuthMiddleware:
         # A browser asks without a cookie what another site's page may send; the API answers those it knows.
         if public or (scope.get("method") == "OPTIONS" and is_of_api(path)):
             return users.NOBODY
-        if rules.way == "oidc" and self.provider is not None:
+        if rules.way == "oidc" and self.dashboard is not None:
             if path in OF_PROVIDER:
                 return users.NOBODY
-            if (claims := self.provider.claims(request.cookies)) is not None:
+            if (claims := self.dashboard.claims(request.cookies)) is not None:
                 return access.identify(claims) or ApiProblem(403, "key", NOT_ALLOWED)
         return problems.token_needed(wrong=bool(tokens))
 
@@ -235,16 +229,19 @@ class AuthMiddleware:
             if foreign or (embedded and not public):
                 return OTHER_SITE
         # Streamlit lets in pages of any port of this machine, to which browsers send the cookie as well.
-        elif path == STREAM and origin is not None and not (own or self.is_named(origin)):
+        elif path == STREAM and origin is not None and not (own or self._is_named(origin)):
             return OTHER_PAGE
         # Where visitors sign in, a page under another name has no cookie of this server's.
         return "" if public or access.in_use().asks or is_known_host(host, scope) else UNKNOWN_HOST
 
+    def _is_named(self, origin: str) -> bool:
+        return self.dashboard is not None and self.dashboard.is_named_site(origin)
+
     async def _answer_page(self, path: str, request: Request, answer: str | ApiProblem) -> str | ApiProblem | Response:
         """Return `answer`, or what a browser is shown instead: a form, a link to the provider, a sentence."""
         rules, reading = access.in_use(), request.method in ("GET", "HEAD")
-        if rules.way == "oidc" and self.provider is not None and path == LOGIN and not request.query_params:
-            return RedirectResponse(self.base + self.provider.login_path(), 303)
+        if rules.way == "oidc" and self.dashboard is not None and path == LOGIN and not request.query_params:
+            return RedirectResponse(self.base + self.dashboard.login_path(), 303)
         token = request.query_params.get("token") if rules.way == "token" and reading else None
         if isinstance(answer, str):
             return answer if token is None else _forget_token(request)

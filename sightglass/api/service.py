@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from sightglass import history
 from sightglass.api.limits import (
     check_compared,
     check_options,
@@ -296,7 +297,7 @@ def map_answer(
         "seen": one.seen,
     }
     if pixels:
-        with large_in_turn(explanation.image):
+        with reserve_pixels(explanation.image):
             single = _single_map(explanation, index)
             values = single.heatmaps[0].values
             answer |= encode(values, request.maps, signed=one.signed) if request.maps != "none" else {}
@@ -308,7 +309,7 @@ def map_answer(
     return finite(answer)  # type: ignore[no-any-return]
 
 
-def large_in_turn(image: Image) -> AbstractContextManager[None]:
+def reserve_pixels(image: Image) -> AbstractContextManager[None]:
     """Return a context in which a map at the size of a picture is drawn: large ones one after the other."""
     return DECODING.take(image.width * image.height)
 
@@ -353,7 +354,7 @@ def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes
     """Return the first map: its overlay as `image/png`, or its values. Raises ApiProblem if there is none."""
     if not explanation.heatmaps:
         raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
-    with large_in_turn(explanation.image):
+    with reserve_pixels(explanation.image):
         if kind == "image/png":
             return overlay_png(explanation, 0, style_of(request))
         return npy(_single_map(explanation, 0).heatmaps[0].values)
@@ -364,10 +365,8 @@ def save_unsure(explanation: Explanation, requested: float | None, settings: Api
     below = settings.save_below if requested is None else requested
     if not below:
         return None
-    from sightglass.history import unsure
-
     try:
-        record = unsure.save_unsure(explanation, below)
+        record = history.save_unsure(explanation, below)
     except Problem as problem:
         LOGGER.warning("an unsure answer could not be saved: %s", problem)
         return None

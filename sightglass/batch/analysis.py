@@ -17,18 +17,17 @@ import numpy as np
 
 from sightglass.batch import accuracy, labels, seals, table, tags
 from sightglass.batch.labelled.labels import name_pictures, to_number
-from sightglass.batch.labelled.number_errors import NumberErrors, measure_errors
 from sightglass.batch.records import FOLDER
 from sightglass.common.files import atomic_write
-from sightglass.explain.maps import grouping
-from sightglass.explain.maps.cells import CELLS
-from sightglass.explain.maps.grouping import FEWEST, RANKED
+from sightglass.evaluation.intervals import redraw
+from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.maps.statistics import iou
+from sightglass.explain.phrases import plural, quantity
 from sightglass.explain.rendering.render import heatmap_only, hottest_mask
 from sightglass.export.table import csv as write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -38,6 +37,64 @@ if TYPE_CHECKING:
 
     Frame: TypeAlias = pd.DataFrame
     Maps: TypeAlias = NDArray[np.float32]
+
+
+NEIGHBOURS = 10
+MOST_GROUPS = 8
+FEWEST = 12
+"""Minimum number of maps to group, and to call one an outlier."""
+RANKED = 3
+"""Minimum number of maps of which one can be farther from the others."""
+COARSE = 16
+"""Cells a side for grouping: a shift by a cell of the layer's own grid then still looks alike."""
+
+
+def find_neighbours(maps: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+    """Return how far each map (h, w) lies from its nearest neighbours, among their principal components, and which
+    these are, (n, neighbours).
+
+    Of the distances (n,) 1 is usual, 2 twice as far; nan of fewer than `RANKED` maps. The second is None of fewer than
+    `FEWEST`, which are too few to group.
+    """
+    if len(maps) < RANKED:
+        return np.full(len(maps), np.nan), None
+    from sklearn.decomposition import PCA
+    from sklearn.neighbors import NearestNeighbors
+
+    flat = np.stack([cv2.resize(one, (COARSE, COARSE), interpolation=cv2.INTER_AREA).ravel() for one in maps])
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    reduced = PCA(min(16, len(flat) - 1), random_state=0).fit_transform(flat)
+    found, nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced).kneighbors()
+    distances = found.mean(1)
+    oddness = distances / max(float(np.median(distances)), 1e-9)
+    return oddness, nearest if len(flat) >= FEWEST else None
+
+
+def group(nearest: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the group (n,) of each map by spectral clustering of its neighbours (`find_neighbours`).
+
+    The eigengap sets the number of groups.
+    """
+    from scipy.sparse import csr_matrix, identity
+    from scipy.sparse.csgraph import laplacian
+    from scipy.sparse.linalg import eigsh
+    from sklearn.cluster import KMeans
+
+    count, each = nearest.shape
+    graph = csr_matrix((np.ones(nearest.size), nearest.ravel(), np.arange(0, nearest.size + 1, each)), (count, count))
+    symmetric = (graph + graph.T) / 2
+    many = min(MOST_GROUPS + 1, count - 2)
+    # The smallest of the Laplacian are the largest of what is left of 2.
+    values, vectors = eigsh(
+        2 * identity(count) - laplacian(symmetric, normed=True), many, which="LA", v0=np.ones(count)
+    )
+    values, vectors = 2 - values[::-1], vectors[:, ::-1]
+    groups = int(np.argmax(np.diff(values))) + 1
+    if groups == 1:
+        return np.zeros(count, np.intp)
+    rows = vectors[:, :groups] / np.maximum(np.linalg.norm(vectors[:, :groups], axis=1, keepdims=True), 1e-9)
+    return np.asarray(KMeans(groups, n_init=4, random_state=0).fit_predict(rows), np.intp)
+
 
 ORDERS: dict[str, tuple[str, bool]] = {
     "source": ("place", True),
@@ -191,6 +248,41 @@ def filter_rows(
     return found
 
 
+@dataclass(frozen=True)
+class NumberErrors:
+    """How far a model's numbers are from the true ones, whichever way, in their unit."""
+
+    pictures: int
+    mean: float
+    low: float
+    high: float
+    """The mean's 95 % interval; nan of fewer than two pictures."""
+    median: float
+
+    def describe(self, unit: str) -> str:
+        """Return it as a sentence: by how much it is wrong, with the interval, and on how many pictures."""
+        on = plural(self.pictures, "labelled picture")
+        known = self.low == self.low
+        interval = f" (95 % interval: {quantity(self.low)} to {quantity(self.high, unit)})" if known else ""
+        mean, median = (quantity(value, unit) for value in (self.mean, self.median))
+        return f"Wrong by {mean} in the mean{interval}, {median} in the median: {on}"
+
+
+def measure_errors(errors: Sequence[float], *, seed: int = 0) -> NumberErrors:
+    """Return the mean and the median of absolute errors, the mean with the interval of redrawn pictures (percentiles).
+
+    `errors`: number minus true number, of one picture at least.
+
+    >>> measure_errors([1.0, -3.0]).mean
+    2.0
+    """
+    sizes = np.abs(np.asarray(errors, np.float64))
+    low, high = float("nan"), float("nan")
+    if len(sizes) > 1:
+        low, high = np.percentile(redraw(len(sizes), seed) @ sizes / len(sizes), [2.5, 97.5])
+    return NumberErrors(len(sizes), float(sizes.mean()), float(low), float(high), float(np.median(sizes)))
+
+
 def measure_numbers(frame: Frame) -> NumberErrors | None:
     """Return how far a model's numbers are from the true ones; None without labels, and of other models."""
     errors = frame["error"].dropna() if "error" in frame else ()
@@ -257,7 +349,7 @@ def odd(frame: Frame) -> tuple[Frame, list[Group]]:
     if nearest is None:
         found["group"] = 0
         return found, []
-    found["group"] = grouping.group(nearest)
+    found["group"] = group(nearest)
     groups = [Group(str(number), part, _mean(part)) for number, part in found.groupby("group")]
     return found, sorted(groups, key=lambda group: -group.count)
 
@@ -271,7 +363,7 @@ def unusual(frame: Frame) -> Frame:
 def _neighbours(frame: Frame) -> tuple[Frame, Any]:
     """Return the rows of `unusual`, and which are the neighbours of each; None for too few maps to group."""
     found = frame[frame["cells"].notna()].copy()
-    found["oddness"], nearest = grouping.find_neighbours([cells(data) for data in found["cells"]])
+    found["oddness"], nearest = find_neighbours([cells(data) for data in found["cells"]])
     return found, nearest
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from sightglass.batch import table
 from sightglass.explain.phrases import listing, plural
-from sightglass.models.label_matching import match, suggest
-from sightglass.models.labels import class_index
+from sightglass.models.labels import class_index, match, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

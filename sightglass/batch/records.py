@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 
 from sightglass.common.files import Json, file_stem, npy_or_npz
-from sightglass.explain.maps.cells import cells, fit_map
-from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.picture.quality import measure_quality
+from sightglass.explain.maps.heatmap import cells, fit_map
+from sightglass.explain.picture.image import measure_quality, to_jpeg
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field

@@ -14,21 +14,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sightglass.batch import earlier, output, records, seals, table
 from sightglass.batch import labels as folder_labels
-from sightglass.batch import output, records, seals, table
-from sightglass.batch.earlier import facts
 from sightglass.batch.journal import Journal
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import pixels
+from sightglass.batch.labelled.evaluate import lacking as find_unlabelled
 from sightglass.batch.labelled.evaluate import write_evaluation
-from sightglass.batch.labelled.measure import lacking as find_unlabelled
 from sightglass.batch.ray import cluster
 from sightglass.batch.ray.engine import RayEngine
 from sightglass.batch.worker import ThreadEngine, Work
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
-from sightglass.evaluation import ground_truth, stored
-from sightglass.evaluation.pixels import masks
+from sightglass.evaluation import ground_truth, masks, stored
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import MAX_PICTURES, find
@@ -37,7 +35,7 @@ from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sightglass.batch.earlier.facts import RunOrigin
+    from sightglass.batch.earlier import RunOrigin
     from sightglass.batch.journal import Outcome
     from sightglass.batch.labels import Matches
     from sightglass.common.work.progress import Progress
@@ -135,7 +133,7 @@ def run(
     `batch_size`: pictures in one pass, by default 4 on a CPU, 32 on a GPU. `side`, `colormap`, `alpha`: see
     `Work` and `Style`. `prove`: also prove every map (`proofs`), some 180 passes each. `seal`: also seal every map
     (`seals`), some 60 passes each, and those of an earlier run that were not. `labels`: what is in the pictures, or a
-    file or folder of it (`ground_truth.read`, `pixels.masks.read`); the answers are held against them, also those
+    file or folder of it (`ground_truth.read`, `masks.read`); the answers are held against them, also those
     of an earlier run. A run without labels takes those of the earlier one. `match`: the classes that labels mean where
     their names do not say so, none for a label that is not to count; in a local folder it is kept with the run.
     `resume`: continue an earlier run into `out`; False: start over. `progress` receives the share that is done and the
@@ -163,8 +161,8 @@ def run(
     work.on_explained = on_explained
     work.labels = _take_labels(labels, match, store, work, items, resume=resume)
     noted = None
-    if (origin := origin or facts.describe_source(source)) and (named := facts.name_model(model, origin)):
-        arguments = facts.RunArguments(
+    if (origin := origin or earlier.describe_source(source)) and (named := earlier.name_model(model, origin)):
+        arguments = earlier.RunArguments(
             options=work.given,
             device=device,
             maps=maps,
@@ -175,7 +173,7 @@ def run(
             prove=prove,
             seal=seal,
         )
-        noted = facts.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
+        noted = earlier.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
     with contextlib.ExitStack() as stack:
         chosen: Engine = ThreadEngine(work, workers)
         if engine == "ray":
@@ -223,7 +221,7 @@ def _run(
     batch_size: int | None,
     progress: Progress | None,
     cancel: threading.Event | None,
-    noted: facts.RunFacts | None,
+    noted: earlier.RunFacts | None,
     *,
     match: Matches | None,
     resume: bool,
@@ -238,7 +236,7 @@ def _run(
     ):
         # Nobody else writes here: the journal is locked.
         if noted is not None:
-            facts.write_facts(store, noted)
+            earlier.write_facts(store, noted)
         remove_drafts(space.folder, age=0)
         for draft in (space.folder / records.FOLDER).rglob(".*.part"):
             draft.unlink()
@@ -295,7 +293,7 @@ def _run(
         if noted is not None:
             # What has no stamp is tried again by the next run.
             settled = sum(bool(journal.done[key][0]) for key in keys if key in journal.done)
-            facts.write_facts(store, replace(noted, done=settled))
+            earlier.write_facts(store, replace(noted, done=settled))
         seconds = time.monotonic() - start
         return Summary(store.name, len(items), known - len(failed), resumed, failed, seconds, known < len(items))
 

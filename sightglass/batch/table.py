@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.files import atomic_write, csv_cells, write_file
+from sightglass.common.files import atomic_write, packing, write_file
 from sightglass.explain.phrases import format_score
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def read_problems(folder: Path) -> tuple[tuple[str, str], ...]:
     """Return the unusable pictures of a folder of results, each with its sentence."""
     try:
         with (folder / PROBLEMS).open(newline="", encoding="utf-8") as file:
-            return tuple((one["picture"], one["problem"]) for one in csv_cells.read(file))
+            return tuple((one["picture"], one["problem"]) for one in packing.read(file))
     except FileNotFoundError:
         return ()
 
@@ -144,7 +144,7 @@ def _types(rows: Iterable[Row]) -> dict[str, str]:
 
 def _csv(path: Path, columns: list[str], rows: Iterable[Row]) -> None:
     with atomic_write(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        csv_cells.write(file, columns, rows)
+        packing.write(file, columns, rows)
 
 
 def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str], about: Mapping[bytes, str]) -> None:

@@ -14,7 +14,7 @@ import torch
 
 from sightglass.batch import journal, proofs, records, seals, table
 from sightglass.batch.labelled import pixels
-from sightglass.batch.labelled.measure import measure_picture
+from sightglass.batch.labelled.evaluate import measure_picture
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
 from sightglass.evaluation import stored
 from sightglass.evaluation.stored import EvaluationFacts

@@ -20,7 +20,6 @@ from sightglass.cli import (
     compare,
     detect,
     doctor,
-    evidence,
     examples,
     image,
     models,
@@ -50,7 +49,6 @@ _MODULES = (
     video,
     compare,
     scorecard,
-    evidence,
     prove,
     similarity,
     replay,
@@ -79,7 +77,6 @@ sightglass batch photos/ --out run1
 sightglass video clip.mp4
 sightglass compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
 sightglass scorecard photos/ --labels labels.json -m demo-s -m demo-l
-sightglass evidence explained/photos --out pack
 sightglass prove bus.jpg
 sightglass similarity bus.jpg zidane.jpg
 sightglass replay explained/bus/recipe.json --picture bus.jpg

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightglass.batch import accuracy, analysis, labels, output, proofs, report, runner, seals, table
-from sightglass.batch.earlier import facts
+from sightglass import history
+from sightglass.batch import accuracy, analysis, earlier, labels, output, proofs, report, runner, seals, table
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.cli import options as cli
@@ -25,21 +25,20 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, jsonable, write_file
 from sightglass.common.settings import settings
 from sightglass.common.style import DEFAULTS
-from sightglass.evaluation import ground_truth
-from sightglass.evaluation.pixels import masks
+from sightglass.evaluation import ground_truth, masks
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture import source as picture_source
 from sightglass.export import result_folder
-from sightglass.history.unsure import UnsureAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sightglass.batch import Summary
-    from sightglass.batch.earlier.facts import RunOrigin
+    from sightglass.batch.earlier import RunOrigin
     from sightglass.batch.labelled.summary import EvaluationSummary
     from sightglass.cli.console import Progress
+    from sightglass.history import UnsureAnswers
 
 STOPPED = 130
 CLUSTER = "Cluster"
@@ -157,14 +156,14 @@ def batch(
     maps/,
     results.csv, results.parquet and problems.csv. With --seal the table has columns of
     the tests, also for pictures that an earlier run explained without them. With --labels the answers are held against
-    them: accuracy or average precision with a 95 % interval, errors by type, and why objects were missed, in
-    evaluation.json, evaluation.csv and evaluation.parquet; of a segmentation IoU of each class, mean IoU and pixel
+    them: accuracy or average precision with a 95 % interval, and errors by type, in evaluation.json, evaluation.csv and
+    evaluation.parquet; of a segmentation IoU of each class, mean IoU and pixel
     accuracy, in the first two and masks.parquet.
     """
     if options.continued is not None:
         origin, asked, options = _find_earlier(options.continued, options, context)
     elif source:
-        origin = facts.RunOrigin(
+        origin = earlier.RunOrigin(
             source=tuple(source), base=os.getcwd(), model=options.model, samples=options.num_samples
         )
     else:
@@ -174,7 +173,7 @@ def batch(
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
     console = Console(options.json)
-    answers = _find_unsure(options)
+    answers = _unsure_answers(options)
     cancel = threading.Event()
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
         done = _run(origin, options, asked, progress, cancel, answers)
@@ -214,7 +213,7 @@ def _find_earlier(
         if name not in ANEW and source is not None and source.name == "COMMANDLINE":
             what = "SOURCE" if name == "source" else parameter.opts[0]
             raise ModelProblem(f"--continue goes on as the run was begun: leave {what} out.")
-    found = facts.read_facts(output.at(folder))
+    found = earlier.read_facts(output.at(folder))
     if found is None:
         raise ModelProblem(f"There is no run to go on with in {folder}: give the folder of its results.")
     how = asdict(found.arguments)
@@ -341,13 +340,8 @@ def _say_evaluated(console: Console, found: EvaluationSummary) -> None:
         console.say(f"The {labelled_summary.LISTED} lowest of {len(classes)} classes; summary.json has all.")
     if found.task != "detect":
         return
-    console.say(f"{found.found}. Errors, and the AP50 that mending all of a type would add:")
-    console.table(found.error_columns, found.list_errors(), right=found.error_columns[1:3])
-    console.say(found.about_errors)
-    if missed := found.list_missed():
-        console.say("Why objects have no right box:")
-        console.table(("reason", "objects"), missed, right=("objects",))
-    console.say(*filter(None, [found.consequence]))
+    console.say(f"{found.found}. Errors:")
+    console.table(("error", "count", "meaning"), found.list_errors(), right=("count",))
 
 
 def _say_left_out(console: Console, folder: Path) -> Json:
@@ -394,14 +388,14 @@ def _get_size_and_opacity(options: BatchOptions) -> Json:
     return size | ({} if options.alpha is None else {"alpha": options.alpha})
 
 
-def _find_unsure(options: BatchOptions) -> UnsureAnswers | None:
+def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:
     """Return what saves unsure answers; None where none are to be saved."""
     below = settings().save_below if options.save_below is None else options.save_below
     if options.engine == "ray":
         if options.save_below is not None:
             raise ModelProblem("--save-below needs the pictures on this machine: leave --engine ray out.")
         return None
-    return UnsureAnswers(below) if below else None
+    return history.UnsureAnswers(below) if below else None
 
 
 def _write(folder: Path | str) -> list[str]:

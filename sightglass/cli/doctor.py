@@ -11,8 +11,8 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.common import environment
 from sightglass.common.errors import Problem
-from sightglass.common.locations import DASHBOARD
 from sightglass.common.settings import settings
+from sightglass.common.style import DASHBOARD
 from sightglass.explain.evidence import resident
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights

@@ -14,10 +14,8 @@ from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import Problem
 from sightglass.common.files import to_json, write_file
 from sightglass.evaluation import ground_truth
-from sightglass.evaluation.error_types import ABOUT_COSTS
+from sightglass.evaluation.scorecard import MOST, TOLERANCE, files, run
 from sightglass.evaluation.scorecard import card as scorecards
-from sightglass.evaluation.scorecard import files, labelled, stored_runs, tables
-from sightglass.evaluation.scorecard.limits import MOST, TOLERANCE
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture import source as picture_source
 
@@ -27,19 +25,7 @@ if TYPE_CHECKING:
     from sightglass.evaluation.scorecard.card import Scorecard
 
 MODELS = ("demo-s", "demo-m", "demo-l")
-SCORES = (
-    "Model",
-    "AP",
-    "Accuracy",
-    "95 %",
-    "AP50",
-    "Top 5",
-    "Right",
-    "Threshold",
-    "Calibration",
-    "Same answers",
-    "Same place",
-)
+SCORES = ("Model", "AP", "Accuracy", "95 %", "AP50", "Top 5", "Right", "Threshold")
 """Columns of the first table; the second has the others."""
 FORMATS = (".json", ".csv", ".parquet")
 LISTED = 10
@@ -63,7 +49,6 @@ class ScorecardOptions(cli.LoadOptions):
     tolerance: float = cli.field(
         "--tolerance POINTS", "Points of AP or accuracy that may be lost.", default=100 * TOLERANCE
     )
-    places: bool = cli.field("--places/--no-places", "Also say whether models look at the same place.", default=True)
     out: Path | None = cli.field("--out -o FILE", "Write a .json, or each object as .csv or .parquet.")
     json: cli.Json = False
 
@@ -81,7 +66,7 @@ class ScorecardOptions(cli.LoadOptions):
 )
 def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
     """Say which of some models can be shipped: AP or accuracy on labelled pictures with its 95 % interval, speed and
-    size, what is lost where, and whether they look at the same place.
+    size.
     """
     console, ids = Console(options.json), list(dict.fromkeys(options.model or MODELS))
     scorecards.check_number(ids)
@@ -89,20 +74,16 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
         raise Problem(
             f"{options.out.name} is no file that a scorecard is written to: end it with {listing([*FORMATS])}."
         )
-    runs = stored_runs.find_runs(Path(pictures)) if options.labels is None and options.model is None else []
+    runs = run.find_runs(Path(pictures)) if options.labels is None and options.model is None else []
     problems: list[str] = []
     if runs:
-        rows, left = stored_runs.score_runs(runs)
+        rows, left = run.score_runs(runs)
     else:
         with console.progress("Reading the labels") as progress:
             labels = ground_truth.read(options.labels) if options.labels is not None else None
-            found, left = labelled.gather(list(picture_source.find(pictures)), labels)
-            rows = scorecards.score_models(
-                ids,
-                lambda name: load_explainer(name, options.device, progress),
-                found,
-                places=options.places,
-                tell=progress,
+            found, left = run.gather(list(picture_source.find(pictures)), labels)
+            rows = run.score_models(
+                ids, lambda name: load_explainer(name, options.device, progress), found, tell=progress
             )
         problems = [one.words for one in labels.problems] if labels is not None else []
     card = scorecards.compare(rows, tolerance=options.tolerance / 100, against=options.against)
@@ -124,13 +105,10 @@ def _print(console: Console, card: Scorecard) -> None:
     what = "labelled object" if first.detects else "labelled picture"
     pictures = f" in {plural(len(first.evaluation.pictures), 'picture')}" if first.detects else ""
     console.say(f"{plural(len(first.right), what)}{pictures}.")
-    rows = tables.list_rows(card)
+    rows = files.list_rows(card)
     for names in (SCORES, [name for name in rows[0] if name not in SCORES[1:]]):
         shown = [name for name in names if name in rows[0]]
         console.table(shown, [[row[name] for name in shown] for row in rows], right=shown[1:])
-    if errors := tables.list_errors(card):
-        console.say("Errors at that threshold, and the AP50 that mending all of a kind would add.", ABOUT_COSTS)
-        console.table([*errors[0]], [[*one.values()] for one in errors], right=[row.model for row in card.rows])
     for row in card.rows:
         if unknown := row.evaluation.unknown:
             console.say(f"{row.model} has no class for {', '.join(unknown[:LISTED])}: these count as missed.")

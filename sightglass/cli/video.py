@@ -15,10 +15,9 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, file_stem
-from sightglass.video import runner, settings
+from sightglass.video import results, runner, settings
 from sightglass.video.clips import clip as video_clip
 from sightglass.video.clips import example, write
-from sightglass.video.results import clock
 
 if TYPE_CHECKING:
     from sightglass.video import Settings, Summary
@@ -176,7 +175,7 @@ def _report(console: Console, made: Summary, films: list[str]) -> None:
     console.say(f"{made.words}.")
     for note in made.notes:
         console.warn(note)
-    rows = [(clock(one.seconds), f"{one.frame:,}", one.words) for one in made.moments[:SHOWN]]
+    rows = [(results.clock(one.seconds), f"{one.frame:,}", one.words) for one in made.moments[:SHOWN]]
     console.table(("time", "frame", "moment"), rows, right=("time", "frame"))
     if more := len(made.moments) - len(rows):
         console.say(f"And {more:,} more: timeline.json has all.")

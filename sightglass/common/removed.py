@@ -11,6 +11,7 @@ VERBS: dict[str, str] = {
     "training": "The verb training was removed: docs/notebook.md shows how to explain pictures after each epoch.",
     "users": "Sightglass keeps no list of people: set SIGHTGLASS_TOKEN, or [auth] in .streamlit/secrets.toml "
     "(docs/security.md).",
+    "evidence": "Evidence packs are gone: hand over report.html, which `sightglass batch` writes into a run's folder.",
 }
 """Verbs of the command line, such as `watch`."""
 OPTIONS: dict[str, str] = {
@@ -22,6 +23,8 @@ OPTIONS: dict[str, str] = {
     "--connect": "--connect was removed: doctor checks versions, the device, weights and settings of this machine.",
     "--matrix": "--matrix was removed: run batch --prove once for each --method.",
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",
+    "--places": "A scorecard compares no maps: `sightglass compare` says whether models look at the same place.",
+    "--no-places": "A scorecard compares no maps: leave --no-places out.",
 }
 """Flags of the command line, such as `--seal`; whichever verb they are given to."""
 FIELDS: dict[str, str] = {

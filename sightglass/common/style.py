@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from sightglass.browser import constants
@@ -14,3 +15,18 @@ OPACITY: dict[str, float] = _FOUND["OPACITY"]
 SIGNED: dict[str, dict[str, list[list[int]]]] = _FOUND["SIGNED"]
 """Colours of a signed map, RGB, from 0 to what `raises` or `lowers` most, on a `light` and on a `dark` ground."""
 CHOICES: dict[str, list[str]] = _FOUND["CHOICES"]
+
+
+PACKAGE = Path(__file__).parents[1]
+CHECKOUT = None if (PACKAGE / "explain").is_dir() else PACKAGE.parent
+"""The repository's folder, where `explain`, `models` and `pages` stand beside the package; None in an installation."""
+DASHBOARD = CHECKOUT or PACKAGE / "dashboard"
+"""Folder of `dashboard.py` and `assets`."""
+PAGES = (CHECKOUT or PACKAGE) / "pages"
+SITE = CHECKOUT / "build" / "site" if CHECKOUT else None
+"""Folder of the documentation's site, which `make docs` builds; None in an installation."""
+
+
+def has_site() -> bool:
+    """Return whether the documentation's site was built."""
+    return SITE is not None and (SITE / "index.html").is_file()

@@ -12,6 +12,7 @@ import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sightglass import examples
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.deck.deck import name
@@ -34,6 +35,17 @@ FORMAT, VERSION = "sightglass deck", 1
 MAX_BYTES = 512 * 2**20
 """Of the file, and of everything in it."""
 MAX_DIRECTORY = 2**20
+READY: dict[str, tuple[str, str]] = {
+    "lies": (
+        "What is a heat map, and when does it lie?",
+        "Five minutes for newcomers: what the colours mean, a test of a map, a model that cheats.",
+    ),
+    "sizes": (
+        "Small, medium or large?",
+        "One model in three sizes: whether they agree, where they look, what the larger one costs, and what it finds.",
+    ),
+}
+"""Titles and contents of the packaged decks, by their names."""
 _ABOUT, _SLIDE = "deck.json", re.compile(r"slides/(\d{3})\.scene")
 NO_DECK = "This is no deck, or a damaged one: give a file that Present exported."
 
@@ -142,8 +154,16 @@ def of(decks: Decks, deck: Deck) -> bytes:
     return write(deck.title, (decks.scene(slide) for slide in deck.slides), THEMES[deck.theme].name)
 
 
-def put(decks: Decks, data: bytes) -> Deck:
-    """Add a deck's file to the history's decks; raise Problem where it is none, or where there is no room: then none of
-    it is added."""
+def put(decks: Decks, data: bytes, *, ready: str = "") -> Deck:
+    """Add a deck's file to the history's decks; `ready`: which of `READY` it is.
+
+    Raises Problem where it is none, or where there is no room: then none of it is added.
+    """
     title, slides, theme = open_deck(data)
-    return decks.create(title, slides, theme=theme)
+    return decks.create(title, slides, ready=ready, theme=theme)
+
+
+def put_ready(decks: Decks, name: str) -> Deck:
+    """Add one of `READY`, or return it where it is there already."""
+    made = next((deck for deck in decks.all() if deck.ready == name), None)
+    return made or put(decks, (examples.find(examples.DECKS) / f"{name}{SUFFIX}").read_bytes(), ready=name)

@@ -107,18 +107,6 @@ class Decks:
                 write(database)
         return self.get(id)
 
-    def mark_made(self, ready: str) -> None:
-        """Remember that a ready deck was made here."""
-        with self._store.writing() as database:
-            write_note(database, f"ready deck {ready}", "made")
-
-    def was_made(self, ready: str) -> bool:
-        """Return whether a ready deck was made here, though it may have been deleted since."""
-        if not self._store.exists:
-            return False
-        with self._store.reading() as database:
-            return read_note(database, f"ready deck {ready}") is not None
-
     def rename(self, id: str, title: str) -> Deck:
         """Give a deck another title."""
         with self._store.writing() as database:

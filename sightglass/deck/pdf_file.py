@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fpdf import FPDF
 from PIL import Image as Pillow
 
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.deck.slide import drawing, layout
 from sightglass.deck.slide.items import Block, Curves, Drawers, Film, Key, Logo, PageRect, Sight, Text
 from sightglass.deck.slide.layout import HEIGHT, WIDTH
@@ -72,7 +72,7 @@ def _document(title: str) -> FPDF:
 
 def _letters(page: FPDF, size: float, colour: Colour, *, bold: bool = False, family: str = _PLAIN) -> None:
     if family == _OTHERS and f"{_OTHERS}{'B' if bold else ''}" not in page.fonts:
-        page.add_font(_OTHERS, "B" if bold else "", str(packaged.font("DejaVuSans-Bold" if bold else "DejaVuSans")))
+        page.add_font(_OTHERS, "B" if bold else "", str(packing.font("DejaVuSans-Bold" if bold else "DejaVuSans")))
     page.set_font(family, "B" if bold else "", size * _MM * _POINTS)
     page.set_text_color(*colour)
 

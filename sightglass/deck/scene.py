@@ -36,8 +36,7 @@ MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_SEAL, MAX_MADE = 120, 400, 4_000, 160, 2
 UNREADABLE = "These slides cannot be read: they are damaged, or of a newer version."
 
 Kind = Literal["picture", "models", "classes", "story", "row", "clip", "words", "text", "columns"]
-WORDS: tuple[Kind, ...] = ("words", "text", "columns")
-"""Slides without pictures: a title, a text, two columns of it."""
+"""The last three have no pictures: a title, a text, two columns of it."""
 Fraction = tuple[Share, Share, Share, Share]
 """xyxy in shares of the picture, 0..1: left, top, right, bottom."""
 Sentence = Annotated[

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.deck.slide import drawing
 from sightglass.deck.slide.items import Block, Curves, Drawers, Film, Key, Logo, PageRect, Sight, Text
 from sightglass.deck.slide.layout import WIDTH, chart, pages
@@ -42,7 +42,7 @@ def _rect(place: PageRect) -> tuple[int, int, int, int]:
 
 @cache
 def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(packaged.font("DejaVuSans-Bold" if bold else "DejaVuSans")), size)
+    return ImageFont.truetype(str(packing.font("DejaVuSans-Bold" if bold else "DejaVuSans")), size)
 
 
 def _text(on: Pillow.Image, _: Scene, item: Text) -> None:

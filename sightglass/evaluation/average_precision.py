@@ -6,13 +6,14 @@ seconds of thousands of pictures instead of minutes, and so that pictures can be
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from sightglass.evaluation.intervals import DRAWS, Estimate, average_classes, estimate, redraw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,27 +35,6 @@ _BLOCK = 1_000_000
 """Boxes times redrawn sets of pictures that are in memory at once."""
 _AT_ONCE = 1000
 """Pictures whose pairs of boxes and labels are in memory at once."""
-DRAWS = 300
-"""Times that the pictures are drawn again for an interval."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval; all nan where no picture says anything."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def points(self) -> str:
-        """`61.2`: in hundredths; `–` of no number."""
-        return "–" if math.isnan(self.value) else f"{100 * self.value:.1f}"
-
-    @property
-    def range(self) -> str:
-        """`55.0 to 66.1`; `–` of no number."""
-        return "–" if math.isnan(self.low) else f"{100 * self.low:.1f} to {100 * self.high:.1f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,24 +99,6 @@ def measure(
     )
 
 
-def measure_ap50(
-    truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], *, seed: int = 0
-) -> Estimate:
-    """Return the `ap50` that `measure` returns, in a fraction of the time."""
-    classes = sorted({one.label for every in truths for one in every})
-    matched = [_at_first_threshold(one) for one in match(truths, found, classes, areas=1)[0]]
-    draws, once = redraw(len(truths), seed), np.ones((1, len(truths)), np.int32)
-    if not matched:
-        return Estimate(math.nan, math.nan, math.nan)
-    exact, drawn = (np.stack([average(one, of)[:, 0] for one in matched]) for of in (once, draws))
-    return estimate(average_classes(exact[:, 0]), average_classes(drawn), least=0.0)
-
-
-def difference(one: DetectionScores, other: DetectionScores) -> Estimate:
-    """Return by how much AP of one model is above another's on the same pictures, which were drawn in pairs."""
-    return estimate(one.ap.value - other.ap.value, one.drawn - other.drawn)
-
-
 def average(matched: _Matched, weights: NDArray[np.int32]) -> NDArray[np.float64]:
     """Return AP (draws, thresholds) where each picture counts as often as `weights` (draws, pictures) says.
 
@@ -191,22 +153,10 @@ def _count_for_recalls(objects: NDArray[np.int64]) -> NDArray[np.int64]:
     return count + (count / of < RECALLS)
 
 
-def average_over_recalls(true: NDArray[np.int64], false: NDArray[np.int64], objects: int) -> float:
-    """Return the mean over 101 recalls of the best precision from there on.
-
-    `true`, `false`: (boxes,) how many of the surest boxes are right and wrong, the surest first.
-    """
-    precision = true / (true + false + np.spacing(1))
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    places = np.searchsorted(true / objects, RECALLS, side="left")
-    return float(best[places[places < len(best)]].sum() / len(RECALLS))
-
-
 def match(
     truths: Sequence[Sequence[TrueBox]],
     found: Sequence[Sequence[Prediction]],
     classes: Sequence[str],
-    areas: int = len(_AREAS),
 ) -> list[list[_Matched]]:
     """Match boxes with labels by COCO's rules; return what came of it by size (the first: all) and class."""
     labels, boxes, names = gather(truths, found)
@@ -223,12 +173,11 @@ def match(
     places = np.arange(len(key_of_boxes))
     inside = places - np.searchsorted(key_of_boxes, key_of_boxes) < MOST
     boxes, key_of_boxes = boxes.take(inside), key_of_boxes[inside]
-    limits = _AREAS[:areas]
     crowd = labels.value > 0
     (of_labels, of_boxes) = (np.prod(one.extent[:, 2:], 1) for one in (labels, boxes))
-    ignored = np.stack([crowd | (of_labels < low) | (of_labels > high) for low, high in limits])
-    outside = np.stack([(of_boxes < low) | (of_boxes > high) for low, high in limits])
-    right = np.zeros((areas, len(THRESHOLDS), len(key_of_boxes)), bool)
+    ignored = np.stack([crowd | (of_labels < low) | (of_labels > high) for low, high in _AREAS])
+    outside = np.stack([(of_boxes < low) | (of_boxes > high) for low, high in _AREAS])
+    right = np.zeros((len(_AREAS), len(THRESHOLDS), len(key_of_boxes)), bool)
     left_out = np.repeat(outside[:, None], len(THRESHOLDS), 1)
     of_box, of_label, overlaps = _find_overlaps(boxes, labels, key_of_boxes, key_of_labels, crowd)
     single = (np.bincount(of_box, minlength=len(key_of_boxes))[of_box] == 1) & (
@@ -254,10 +203,10 @@ def match(
                     boxes.picture[mine],
                     np.bincount(labels.picture[own & ~ignored[area]], minlength=pictures),
                 )
-                for area in range(areas)
+                for area in range(len(_AREAS))
             ]
         )
-    return [list(one) for one in zip(*found_by_class, strict=True)] if classes else [[] for _ in range(areas)]
+    return [list(one) for one in zip(*found_by_class, strict=True)] if classes else [[] for _ in _AREAS]
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,35 +328,3 @@ def _choose(
                         taken.add(label)
                         right[area, step, box] = True
                         left_out[area, step, box] = skipped[label]
-
-
-def _at_first_threshold(one: _Matched) -> _Matched:
-    return _Matched(one.right[:1], one.counted[:1], one.picture, one.objects)
-
-
-def redraw(pictures: int, seed: int) -> NDArray[np.int32]:
-    """Return how often each picture counts in each redrawn set, (draws, pictures)."""
-    # Of none there is no class that would use them.
-    many = max(pictures, 1)
-    return np.random.default_rng(seed).multinomial(many, np.full(many, 1 / many), DRAWS).astype(np.int32)
-
-
-def average_classes(values: NDArray[np.float64]) -> Any:
-    """Return the mean over classes (first axis) of those that are numbers, nan of none."""
-    known = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(known, values, 0).sum(0) / known.sum(0)
-
-
-def estimate(value: float, drawn: NDArray[np.float64], least: float = -1.0) -> Estimate:
-    """Return a number with the basic bootstrap's 95 % interval, from the same number on redrawn pictures.
-
-    The interval lies within `least` and 1.
-    """
-    drawn = drawn[~np.isnan(drawn)]
-    if not len(drawn):
-        return Estimate(float(value), float("nan"), float("nan"))
-    # Redrawn pictures repeat, which makes AP higher: the basic interval mirrors that, the percentiles would keep it.
-    high, low = 2 * value - np.percentile(drawn, [2.5, 97.5])
-    low, high = max(least, min(value, low)), min(1.0, max(value, high))
-    return Estimate(float(value), float(low), float(high))

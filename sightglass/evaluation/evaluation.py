@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from sightglass.evaluation import average_precision, error_types
+from sightglass.evaluation import average_precision, box_matching
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,37 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.evaluation.average_precision import GatheredBoxes
-    from sightglass.evaluation.error_types import BoxMatches, MatchedBoxes
+    from sightglass.evaluation.box_matching import BoxMatches
     from sightglass.evaluation.ground_truth import TrueBox
     from sightglass.models.adapter import Prediction
 
 LEAST_CONFIDENCE = 0.01
 """Below the threshold in use, because AP ranks all boxes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Where the evidence for one answer lies, each as a share of its whole map, 0..1."""
-
-    on_object: float
-    """Inside the labelled object that the answer is about; nan where there is none."""
-    on_others: float
-    """Inside other labelled objects only."""
-    on_border: float
-    """On the outer tenth of what the model saw."""
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """Why a labelled object has no box at the threshold in use."""
-
-    reason: Literal["below", "class", "suppressed", "beyond", "never"]
-    """`below` the threshold; another `class` won at its place; `suppressed` by another box; `beyond` the maximum number
-    of boxes; `never` proposed."""
-    score: float = 0.0
-    """Of the best candidate with the right class on the object, 0..1."""
-    by: Prediction | None = None
-    """The box that suppressed it, or the answer that won."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,21 +38,10 @@ class EvaluatedPicture:
     """The class of the whole picture, for a classifier, under the model's name."""
     found: tuple[Prediction, ...] = field(default=(), repr=False)
     """Answers, the surest first: a classifier's best five, a detector's boxes from `LEAST_CONFIDENCE` on."""
-    looks: Mapping[int, Look] = field(default_factory=dict, repr=False)
-    """By index in `found`, of those that have a map."""
     maps: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
     """By index in `found`: (32, 32), 0 to 255, over the whole picture (`explain.maps.cells`)."""
-    missed: Mapping[int, Missed] = field(default_factory=dict, repr=False)
-    """By index in `truths`, of those without a right box at the threshold."""
-    brightness: float = 0.0
-    sharpness: float = 0.0
     milliseconds: float = 0.0
     """From decoded pixels to answers, one picture at a time; 0 where it was not measured."""
-
-    @property
-    def folder(self) -> str:
-        """The folder that the picture lies in; empty at the top of its source."""
-        return self.key.rpartition("/")[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,16 +80,8 @@ class Evaluation:
     @cached_property
     def matches(self) -> BoxMatches:
         """What is right and wrong at the threshold."""
-        return error_types.match_columns(self.columns, self.threshold)
+        return self.match(self.threshold)
 
-    @cached_property
-    def all_matches(self) -> BoxMatches:
-        """What is right and wrong of all boxes, those below the threshold too."""
-        return error_types.match_columns(self.columns)
-
-    @cached_property
-    def matched(self) -> list[MatchedBoxes]:
-        """What is right and wrong in each picture at the threshold; of a classifier nothing."""
-        if self.task != "detect":
-            return []
-        return error_types.list_matches(self.matches, self.truths, self.found)
+    def match(self, confidence: float = 0.0) -> BoxMatches:
+        """Return what is right and wrong of the boxes from a score on."""
+        return box_matching.match_columns(self.columns, confidence)

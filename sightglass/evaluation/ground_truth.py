@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import csv_cells, file_stem
+from sightglass.common.files import file_stem, packing
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.explain.picture import archive
 from sightglass.models import labels as class_names
@@ -89,7 +89,7 @@ class GroundTruth:
     """By file name: the class of the whole picture."""
     masks: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """By file name: the classes of its pixels, as a PNG, or as JSON of COCO's shapes with their labels
-    (`pixels.masks.decode`)."""
+    (`masks.decode`)."""
     mask_labels: tuple[str, ...] = ()
     """Of the masks: of PNGs in the order of their values, none where those are the indices of the model's classes."""
 
@@ -259,7 +259,7 @@ def _read_csv(path: Path) -> GroundTruth:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             # The first line has the columns.
-            for line, row in enumerate(csv_cells.read(file), 2):
+            for line, row in enumerate(packing.read(file), 2):
                 whole = not any(name in row for name in CORNERS)
                 if missing := [name for name in (("file", "label") if whole else COLUMNS) if name not in row]:
                     needed = f"{', '.join(COLUMNS)}, or of whole pictures file, label"

@@ -1,18 +1,18 @@
-"""Confidence intervals of rates of clustered objects (Wilson, Newcombe).
-
-Objects of one picture are not independent: a rate of them is as sure as that of fewer independent ones.
-"""
+"""95 % intervals: Wilson's of shares, and the basic bootstrap's over redrawn pictures."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+DRAWS = 300
+"""Times that the pictures are drawn again for an interval."""
 Z = 1.959964
 """Standard deviations of a normal distribution's middle 95 %."""
 
@@ -32,41 +32,48 @@ def wilson(count: float, total: float) -> tuple[float, float]:
     return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
 
 
-def clustered(wrong: NDArray[np.float64], counts: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return a rate over clusters, and its 95 % interval.
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval; all nan where no picture says anything."""
 
-    `wrong`, `counts`: (clusters,) objects that are wrong, and all, of each picture. Wilson's interval of as many
-    independent objects as give the rate's cluster-robust variance (Korn and Graubard 1998), never more than there are.
+    value: float
+    low: float
+    high: float
+
+    @property
+    def points(self) -> str:
+        """`61.2`: in hundredths; `–` of no number."""
+        return "–" if math.isnan(self.value) else f"{100 * self.value:.1f}"
+
+    @property
+    def range(self) -> str:
+        """`55.0 to 66.1`; `–` of no number."""
+        return "–" if math.isnan(self.low) else f"{100 * self.low:.1f} to {100 * self.high:.1f}"
+
+
+def redraw(pictures: int, seed: int) -> NDArray[np.int32]:
+    """Return how often each picture counts in each redrawn set, (draws, pictures)."""
+    # Of none there is no class that would use them.
+    many = max(pictures, 1)
+    return np.random.default_rng(seed).multinomial(many, np.full(many, 1 / many), DRAWS).astype(np.int32)
+
+
+def average_classes(values: NDArray[np.float64]) -> Any:
+    """Return the mean over classes (first axis) of those that are numbers, nan of none."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0).sum(0) / known.sum(0)
+
+
+def estimate(value: float, drawn: NDArray[np.float64], least: float = -1.0) -> Estimate:
+    """Return a number with the basic bootstrap's 95 % interval, from the same number on redrawn pictures.
+
+    The interval lies within `least` and 1.
     """
-    total = float(counts.sum())
-    if not total:
-        return float("nan"), 0.0, 1.0
-    rate = float(wrong.sum()) / total
-    effective = total / _design_effect(wrong, counts, rate)
-    return rate, *wilson(rate * effective, effective)
-
-
-def count_clustered(wrong: NDArray[np.bool_], cluster: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Return `clustered` of objects (n,) and the number of each one's cluster."""
-    counts = np.bincount(cluster)
-    return clustered(np.bincount(cluster, wrong, len(counts)).astype(np.float64), counts.astype(np.float64))
-
-
-def difference(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Return by how much a rate is above another, with its 95 % interval (Newcombe 1998, his method 10).
-
-    Both are rates with the ends of their intervals, of different objects.
-    """
-    (a, low_a, high_a), (b, low_b, high_b) = one, other
-    gap = a - b
-    return gap, gap - math.hypot(a - low_a, high_b - b), gap + math.hypot(high_a - a, b - low_b)
-
-
-def _design_effect(wrong: NDArray[np.float64], counts: NDArray[np.float64], rate: float) -> float:
-    """Return by how many times the variance of a rate is above that of independent objects, 1 at least."""
-    total, clusters = float(counts.sum()), int(np.count_nonzero(counts))
-    plain = rate * (1 - rate) / total
-    if plain <= 0:
-        # Where all are alike nothing shows how alike objects of a picture are: each picture counts once.
-        return total / clusters
-    return max(1.0, float(((wrong - rate * counts) ** 2).sum()) / total**2 / plain)
+    drawn = drawn[~np.isnan(drawn)]
+    if not len(drawn):
+        return Estimate(float(value), float("nan"), float("nan"))
+    # Redrawn pictures repeat, which makes AP higher: the basic interval mirrors that, the percentiles would keep it.
+    high, low = 2 * value - np.percentile(drawn, [2.5, 97.5])
+    low, high = max(least, min(value, low)), min(1.0, max(value, high))
+    return Estimate(float(value), float(low), float(high))

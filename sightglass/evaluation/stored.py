@@ -8,16 +8,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import atomic_write
-from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation, Look, Missed
+from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
 from sightglass.evaluation.ground_truth import TrueBox
-from sightglass.evaluation.misses import Reason
-from sightglass.explain.maps.cells import CELLS
+from sightglass.explain.maps.heatmap import CELLS
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ COLUMNS = {
     "picture": "string",
     "width": "int32",
     "height": "int32",
-    "brightness": "float64",
-    "sharpness": "float64",
     "milliseconds": "float64",
     "truth": "string",
     "truth_label": "list<string>",
@@ -48,18 +45,9 @@ COLUMNS = {
     "found_anchor": "list<int32>",
     "map_of": "list<int32>",
     "maps": "binary",
-    "look_of": "list<int32>",
-    "on_object": "list<float64>",
-    "on_others": "list<float64>",
-    "on_border": "list<float64>",
-    "missed_of": "list<int32>",
-    "missed_reason": "list<string>",
-    "missed_score": "list<float64>",
-    "missed_by": "list<string>",
 }
-"""Of the file. Boxes are xyxy in pixels, four numbers each; `map_of` and `look_of` index the answers (`found_…`),
-`missed_of` the labelled objects (`truth_…`); `missed_by` is the box as JSON, or empty."""
-_REASONS = frozenset(get_args(Reason))
+"""Of the file; others, of earlier versions, are ignored. Boxes are xyxy in pixels, four numbers each; `map_of` indexes
+the answers (`found_…`)."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +70,10 @@ def name_task(spec: ModelSpec) -> Literal["detect", "classify", "segment"]:
 def to_row(one: EvaluatedPicture) -> dict[str, Any]:
     """Return a picture as a row of `COLUMNS`."""
     boxes = [one.box for one in one.found if one.box is not None]
-    looks = list(one.looks.values())
     return {
         "picture": one.key,
         "width": one.size[0],
         "height": one.size[1],
-        "brightness": one.brightness,
-        "sharpness": one.sharpness,
         "milliseconds": one.milliseconds,
         "truth": one.truth,
         "truth_label": [each.label for each in one.truths],
@@ -101,26 +86,7 @@ def to_row(one: EvaluatedPicture) -> dict[str, Any]:
         "found_anchor": [each.anchor if each.anchor is not None else -1 for each in one.found],
         "map_of": list(one.maps),
         "maps": b"".join(values.tobytes() for values in one.maps.values()),
-        "look_of": list(one.looks),
-        "on_object": [each.on_object for each in looks],
-        "on_others": [each.on_others for each in looks],
-        "on_border": [each.on_border for each in looks],
-        "missed_of": list(one.missed),
-        "missed_reason": [each.reason for each in one.missed.values()],
-        "missed_score": [each.score for each in one.missed.values()],
-        "missed_by": [_pack(each.by) for each in one.missed.values()],
     }
-
-
-def _pack(one: Prediction | None) -> str:
-    return "" if one is None else json.dumps([one.label, one.index, one.score, one.box, one.anchor])
-
-
-def _unpack(text: str) -> Prediction | None:
-    if not text:
-        return None
-    label, index, score, box, anchor = json.loads(text)
-    return Prediction(label, index, score, None if box is None else tuple(box), anchor)
 
 
 def write(path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
@@ -218,21 +184,8 @@ def _read_pictures(table: Any, classes: Sequence[str]) -> list[EvaluatedPicture]
         )
     ]
     maps = [_cut_maps(of, data) for of, data in zip(cut("map_of"), plain("maps"), strict=True)]
-    looks = [
-        dict(zip(of, map(Look, *shares), strict=True))
-        for of, *shares in zip(*map(cut, ("look_of", "on_object", "on_others", "on_border")), strict=True)
-    ]
-    missed = [
-        {
-            i: Missed(reason, score, _unpack(by))
-            for i, reason, score, by in zip(*each, strict=True)
-            if reason in _REASONS
-        }
-        for each in zip(*map(cut, ("missed_of", "missed_reason", "missed_score", "missed_by")), strict=True)
-    ]
     sizes = zip(plain("width"), plain("height"), strict=True)
-    numbers = (plain(name) for name in ("brightness", "sharpness", "milliseconds"))
-    each = zip(plain("picture"), sizes, truths, plain("truth"), found, looks, maps, missed, *numbers, strict=True)
+    each = zip(plain("picture"), sizes, truths, plain("truth"), found, maps, plain("milliseconds"), strict=True)
     return [EvaluatedPicture(*one) for one in each]
 
 

@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import balance, find
 from sightglass.explain.explanation import explain
@@ -124,7 +124,7 @@ def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, m
     words = f"{heatmap.target.label}: {heatmap.layers[0]}, {columns}×{rows} cells"
     if heatmap.state != "ok":
         words += f": {caption.STATES[heatmap.state]}"
-    font = ImageFont.truetype(str(packaged.font()), 15)
+    font = ImageFont.truetype(str(packing.font()), 15)
     words = shorten(words, page.width - 16, lambda text: pen.textlength(text, font))
     pen.text((8, high + 9), words, fill=(234, 234, 234), font=font)
     pen.rectangle((0, high + _STRIP - 5, round(page.width * (place + 1) / many), high + _STRIP), fill=(34, 160, 172))

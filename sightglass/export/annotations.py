@@ -1,4 +1,4 @@
-"""Annotations on a map (arrows, circles, texts), and how they are drawn into pixels.
+"""Marks on a map (arrows, circles, texts), drawn into pixels.
 
 Points are in original pixels. Widths are in units: one pixel if the picture's longer side is 500.
 """
@@ -16,7 +16,7 @@ from PIL import ImageDraw, ImageFont
 
 from sightglass.common import typed_text
 from sightglass.common.errors import Problem
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,7 +196,7 @@ def _fixed(point: Point) -> tuple[int, int]:
 
 def _letters(out: NDArray[np.uint8], words: Words, front: Colour, back: Colour, around: float) -> NDArray[np.uint8]:
     # Scaled to the width of the browser's letters: DejaVu is wider.
-    font: Any = ImageFont.truetype(str(packaged.font("DejaVuSans-Bold")), max(6.0, 0.86 * words.size))
+    font: Any = ImageFont.truetype(str(packing.font("DejaVuSans-Bold")), max(6.0, 0.86 * words.size))
     made = Pillow.fromarray(out)
     pen = ImageDraw.Draw(made)
     anchor = {"start": "lm", "middle": "mm", "end": "rm"}[words.anchor]

@@ -48,12 +48,6 @@ def draw_pair(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.ui
     return [overlay(side, unseen=unseen) for side in found.sides]
 
 
-def beside(found: Similarity) -> NDArray[np.uint8]:
-    """Return both pictures under their maps side by side, with their names, uint8 (H, W, 3); each is 720 high."""
-    names = [plain_text(side.image.name) for side in found.sides]
-    return contact_sheet.grid(draw_pair(found), names, columns=2, height=720, names=True)
-
-
 def outline(side: ComparedImage) -> NDArray[np.uint8]:
     """Surround what makes the two similar with blue lines, what makes them differ with dotted red ones.
 

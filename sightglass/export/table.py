@@ -8,7 +8,7 @@ from io import StringIO
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.files import csv_cells
+from sightglass.common.files import packing
 from sightglass.explain.findings.numbers import read_joint
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.statistics import BINS, MEANING, NAMES, format_value
@@ -61,7 +61,7 @@ def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str
     """Return rows as CSV (RFC 4180) with the columns of the first row as header; empty without rows."""
     out, all_rows = StringIO(), iter(table)
     if (first := next(all_rows, None)) is not None:
-        csv_cells.write(out, list(first), chain((first,), all_rows))
+        packing.write(out, list(first), chain((first,), all_rows))
     return out.getvalue()
 
 

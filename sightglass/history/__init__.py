@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from sightglass.history.records import SavedPair as SavedPair
     from sightglass.history.records import SearchResult as SearchResult
     from sightglass.history.records import Storage as Storage
+    from sightglass.history.unsure import UnsureAnswers as UnsureAnswers
+    from sightglass.history.unsure import save_unsure as save_unsure
+    from sightglass.history.unsure import save_unsure_later as save_unsure_later
 
 _RECORDS = [
     "FilterChoices",
@@ -37,4 +40,5 @@ _RECORDS = [
     "Storage",
 ]
 _FORMER = ["Choices", "Compared", "Found", "KeptMap"]
-defer_imports(__name__, {"history": ["History"], "records": _RECORDS + _FORMER})
+_UNSURE = ["UnsureAnswers", "save_unsure", "save_unsure_later"]
+defer_imports(__name__, {"history": ["History"], "records": _RECORDS + _FORMER, "unsure": _UNSURE})

@@ -287,13 +287,13 @@ class History:
         if not self._store.exists:
             return None
         recipe = explanation.recipe
-        alike = "picture_sha256 = ? AND model = ? AND method = ?"
         with self._store.reading() as database:
-            found = database.execute(
-                f"SELECT {rows.COLUMNS} FROM {rows.TABLES} WHERE {alike} ORDER BY n DESC",
+            candidates = database.execute(
+                f"SELECT {rows.COLUMNS} FROM {rows.TABLES} WHERE picture_sha256 = ? AND model = ? AND method = ? "
+                "ORDER BY n DESC",
                 (explanation.image.sha256, recipe.model, recipe.method),
             ).fetchall()
-        records = map(rows.read_record, found)
+        records = map(rows.read_record, candidates)
         return next((record for record in records if record.recipe == recipe and record.index == index), None)
 
     def annotate(

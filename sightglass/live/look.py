@@ -9,24 +9,31 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import ImageProblem
+from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.evidence.targets import decode, resolve
 from sightglass.explain.maps.heatmap import state_of
+from sightglass.explain.methods import METHODS
+from sightglass.explain.methods import method as find_method
+from sightglass.explain.options import MAX_WORDS
 from sightglass.explain.picture.image import Image
 from sightglass.live.message import MAX_BYTES, FrameAnswer, Pin, RawMap
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import intersection_over_union
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
-    from sightglass.live.choice import LiveChoice
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.methods.method import Method
+    from sightglass.explain.options import Options
     from sightglass.models.adapter import Target
     from sightglass.models.geometry import Box
+    from sightglass.models.spec import ModelSpec
+
 
 MAX_PIXELS = 2_100_000
 """Of a frame: 1920 × 1080, and a little more."""
@@ -162,3 +169,49 @@ def _with_followed(predictions: tuple[Prediction, ...], target: Target, evidence
         return predictions
     scores = evidence.resident.adapter.class_scores(evidence.outputs)[0]
     return (*predictions, Prediction(target.label, target.index, float(scores[target.index].detach())))
+
+
+OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
+"""What a viewer may set of the engine's options, besides the method."""
+
+
+@dataclass(frozen=True, eq=False)
+class LiveChoice:
+    """A model and how it is asked; made by `choose`."""
+
+    explainer: Explainer
+    options: Options
+    method: Method
+
+
+def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -> LiveChoice:
+    """Return what a viewer looks with; `given` are options by the names in `OPTIONS`.
+
+    Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
+    """
+    spec = explainer.model
+    if spec.task in ("embed", "regress"):
+        raise ModelProblem(f"{spec.id} names nothing in a picture: choose a model that classifies or draws boxes.")
+    if not explainer.resident.gradients:
+        raise ModelProblem(
+            f"{spec.id} exposes no internals, and other methods are too slow here: choose another model."
+        )
+    if unknown := sorted(set(given) - set(OPTIONS)):
+        raise ModelProblem(f"There is no option {unknown[0]} here: use {', '.join(OPTIONS)}.")
+    found = find_method(method or quick(spec, None))
+    if not found.quick:
+        first = METHODS[quick(spec, None)].name
+        raise ModelProblem(
+            f"{found.name_for(spec.task)} runs the model many times for a map, too slow for a camera: use {first}."
+        )
+    options = explainer.options({**given, "method": found.id})
+    if len(options.vocabulary) > MAX_WORDS:
+        raise ModelProblem(
+            f"A camera looks for at most {MAX_WORDS} things, not {len(options.vocabulary):,}: give fewer."
+        )
+    return LiveChoice(explainer, options, found)
+
+
+def quick(spec: ModelSpec, method: str | None) -> str:
+    """Return a method's id if it can follow a camera, else that of the model's own or of GradCAM."""
+    return next(name for name in (method, spec.method, "gradcam") if name and METHODS[name].quick)

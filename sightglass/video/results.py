@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sightglass.common.files import atomic_write, csv_cells, jsonable
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import atomic_write, jsonable, packing
 from sightglass.explain.findings.diagnosis import UNSURE
 from sightglass.explain.phrases import describe_share, percent, plain_text, plural
 
@@ -256,7 +257,7 @@ def write_timeline(
 ) -> None:
     """Write `timeline.csv` and `timeline.json` (the facts, then the rows under `rows`), one row in memory at a time."""
     with atomic_write(folder / CSV) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        csv_cells.write(file, columns, rows())
+        packing.write(file, columns, rows())
     with atomic_write(folder / JSON) as draft, draft.open("w", encoding="utf-8") as file:
         head = json.dumps(jsonable(facts), indent=1)
         file.write(head[: head.rindex("}")].rstrip() + ',\n "rows": [')
@@ -323,4 +324,29 @@ def curves(folder: Path, seconds: float, start: float = 0.0) -> tuple[AnswerCurv
 
 def _rows(folder: Path) -> Iterator[dict[str, str]]:
     with (folder / CSV).open(encoding="utf-8", newline="") as file:
-        yield from csv_cells.read(file)
+        yield from packing.read(file)
+
+
+def read_facts(folder: Path) -> Json:
+    """Return what a finished run was made with; raise ModelProblem where its result cannot be read."""
+    facts: Json = _read(folder)["run"]
+    return facts
+
+
+def read_result(folder: Path) -> Summary:
+    """Return the result of a finished run; raise ModelProblem where it cannot be read."""
+    result = _read(folder)
+    moments = tuple(Moment(**moment) for moment in result["moments"])
+    numbers = (result["frames"], result["looked"], result["skipped"])
+    return Summary(folder, *numbers, 0.0, resumed=True, moments=moments, notes=tuple(result["notes"]))
+
+
+def _read(folder: Path) -> Json:
+    try:
+        result: Json = json.loads((folder / JSON).read_text("utf-8"))
+        complete = all((folder / name).is_file() for name in (CLIP, CSV))
+        if not complete or not {"run", "moments", "frames", "looked", "skipped", "notes"} <= {*result}:
+            raise ValueError
+    except (OSError, ValueError) as error:
+        raise ModelProblem(f"The result in {folder.name} cannot be read: explain the clip again.") from error
+    return result

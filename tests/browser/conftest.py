@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import provide
@@ -15,7 +14,6 @@ import pytest
 from screen import ARTEFACTS, EXCEPTION, LIMIT, ROOT, SERVED, close, leaves, new_page
 
 from benchmarks.viewer.browser import FLAGS
-from sightglass.evaluation import known_cause
 from tests.servers import until_it_answers
 from tests.waits import patience
 
@@ -79,24 +77,14 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def data_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of a user's data in which the example of Errors and Scorecard has 24 scenes: 200 take a minute."""
-    home = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("XDG_DATA_HOME", str(home))
-        patched.setattr(known_cause, "make", partial(known_cause.make, pictures=24))
-        known_cause.open_set()
-    return home
-
-
-@pytest.fixture(scope="session")
-def server(data_home: Path) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The dashboard, as every test of this process finds it: its models stay loaded, its pages are each test's own.
 
     Its history, log and photographs are in the folders that tests/conftest.py names in the environment. It seals no
     maps: that takes seconds of a processor for each page, and `test_seal.py` has a server of its own.
     """
-    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="0", XDG_DATA_HOME=str(data_home)) as address:
+    home = str(tmp_path_factory.mktemp("data"))
+    with serving(ROOT / "dashboard.py", ROOT, SIGHTGLASS_SEAL="0", XDG_DATA_HOME=home) as address:
         yield address
 
 

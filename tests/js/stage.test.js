@@ -4,7 +4,7 @@ import test from "node:test";
 // Chromium's; only asked whether something is one.
 globalThis.Element ??= class {};
 
-const { act, begin, footOf, isBuilt, mapOf, pageOf, sealOf, sentenceOf: sentenceIn, shownOf, stepOf, stepsOf, titleOf } = await import("../../sightglass/deck/player/state.js");
+const { act, begin, isBuilt, mapOf, pageOf, sealOf, sentenceOf: sentenceIn, shownOf, stepOf, stepsOf, titleOf } = await import("../../sightglass/deck/player/state.js");
 const { actionOf, belongsTo, HELP } = await import("../../sightglass/deck/player/keys.js");
 const { answersOf, summed } = await import("../../sightglass/deck/player/scenes.js");
 const { ranked } = await import("../../sightglass/deck/player/hiding.js");
@@ -113,12 +113,6 @@ test("the seal is of the map that is shown, from when it is shown", () => {
   // The models' own first maps have different ones, and a map of an older deck has none; alone, its own.
   assert.deepEqual([[" "], ["1"], [" ", "l"]].map((keys) => after(1, ...keys)), ["", "", line("cat")]);
   assert.equal(after(2, " "), "");
-});
-
-test("the foot has the seal of the map that is shown, and none before", () => {
-  const scenes = [scene("picture", { panels: [{ ...panel("cat", "dog"), maps: [{ label: "cat", seal_short: "✓ model" }, { label: "dog" }] }] })];
-  const foot = (...keys) => footOf(scenes, pressed(scenes, begin(scenes, 0), ...keys), "Net · GradCAM  |  Seal: ✓ model  |  recipe 1f");
-  assert.deepEqual([foot(), foot(" "), foot("2")], ["Net · GradCAM  |  recipe 1f", "Net · GradCAM  |  Seal: ✓ model  |  recipe 1f", "Net · GradCAM  |  recipe 1f"]);
 });
 
 test("the headline comes with the answer; until then a question stands there", () => {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 import zlib
@@ -139,13 +138,7 @@ def _packages_are_looked_through_once() -> Iterator[None]:
 def _nothing_works_on() -> Iterator[None]:
     """Work that a page began in a thread ends with its test, and takes no time from the next one."""
     yield
-    stopped = bool(background._RUNNING)
     background.stop_all()
-    for name in EXAMPLES if stopped else ():
-        # The next test shall not find half of one.
-        module, _, cache = name.rpartition(".")
-        if module in sys.modules:
-            getattr(sys.modules[module], cache).clear()
 
 
 @pytest.fixture
@@ -165,15 +158,6 @@ def masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     monkeypatch.setenv("SIGHTGLASS_MASKS", "16")
     yield release.set
     release.set()
-
-
-EXAMPLES = (
-    "sightglass.pages.batch.bundled._job",
-    "sightglass.pages.video.example._job",
-    "sightglass.pages.errors.trial.example",
-    "sightglass.pages.scorecard.job.example",
-)
-"""The caches of the runs that every session shares."""
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sightglass.batch import journal, labels, table
-from sightglass.batch.earlier import facts
+from sightglass.batch import earlier, journal, labels, table
 from sightglass.common import users
 from sightglass.components.session.state import Sidebar
 from sightglass.explain.picture.image import to_jpeg
@@ -110,8 +109,8 @@ def test_a_run_whose_pictures_are_gone_says_so_and_shows_what_it_has(page, many)
     shutil.move(many / "gear", many.parent / "moved")
     shutil.move(many, many.parent / "away")
     many.mkdir()
-    told = (folder / facts.FILE).read_text("utf-8")
-    (folder / facts.FILE).write_text(told.replace(f'"{many}"', f'"{many / "gone"}"'), "utf-8")
+    told = (folder / earlier.FILE).read_text("utf-8")
+    (folder / earlier.FILE).write_text(told.replace(f'"{many}"', f'"{many / "gone"}"'), "utf-8")
     app = page(SCREEN)
     gone = f"{many / 'gone'} is not there any more: put it back to go on."
     assert gone in texts(app).replace("\\", "") and offered(app) == ["Finished: open"]
@@ -128,10 +127,10 @@ def test_a_run_whose_pictures_are_gone_says_so_and_shows_what_it_has(page, many)
 def test_notes_that_name_a_folder_that_may_not_be_read_open_nothing(page, many, tmp_path):
     folder = explained(page, many)
     cut(folder, 2)
-    told = (folder / facts.FILE).read_text("utf-8")
+    told = (folder / earlier.FILE).read_text("utf-8")
     (tmp_path / "private").mkdir()
     for path in ("/etc", str(tmp_path / "private"), str(many / ".." / "private")):
-        (folder / facts.FILE).write_text(told.replace(f'"{many}"', f'"{path}"'), "utf-8")
+        (folder / earlier.FILE).write_text(told.replace(f'"{many}"', f'"{path}"'), "utf-8")
         app = page(SCREEN)
         assert "only these folders may be read here" in texts(app) and offered(app) == [], path
 
@@ -143,7 +142,7 @@ def test_damaged_notes_and_results_are_a_sentence(page, many):
     app = press(app, "Finished: open")
     assert "cannot be read: explain these pictures again." in app.error[0].value
     button(app, "Other pictures").click().run()
-    (folder / facts.FILE).write_bytes(b"{")
+    (folder / earlier.FILE).write_bytes(b"{")
     app = page(SCREEN, folder=str(many))
     assert not app.exception and offered(app) == []
     assert f"The notes of the run {folder.name} cannot be read: choose its pictures again to go on." in texts(app)

@@ -9,7 +9,7 @@ import pytest
 from sightglass.batch.labelled import summary
 from sightglass.pages.batch.job import Batch
 from tests.masked import draw_masked
-from tests.pages.conftest import rerun_until, session, texts
+from tests.pages.conftest import session, texts
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -49,11 +49,3 @@ def test_the_iou_of_each_class_stands_in_a_table_and_pictures_are_sorted_by_thei
     app.segmented_control(key="batch-lens").set_value("table").run()
     assert not app.exception and not app.error
     assert "mean_iou" in app.dataframe[-1].value
-
-
-def test_without_masks_accuracy_asks_for_them(page):
-    app = page(SCREEN, model="demo-seg")
-    assert session(app, Batch).job is None
-    app = rerun_until(app, lambda: any(one.key == "batch-lens" for one in app.segmented_control), 90)
-    app.segmented_control(key="batch-lens").set_value("accuracy").run()
-    assert "There are no masks" in texts(app)

@@ -11,7 +11,7 @@ from sightglass.components.session.state import Sidebar
 from sightglass.explain.phrases import pixels
 from tests.pages.conftest import bar, session
 from tests.rooms import list_pages
-from tests.unit.explain.test_depth import NET
+from tests.unit.own_nets import DEPTH_NET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def test_a_page_draws(page, name):
 @pytest.mark.parametrize("kind", ["numbers", "depth", "segmentation"])
 def test_pages_draw_with_a_model_without_classes(page, own_models, tmp_path: Path, kind):
     model = {"numbers": "demo-regress", "segmentation": "demo-seg"}.get(kind, kind)
-    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "net.py").write_text(DEPTH_NET)
     own_models(
         f'[model.depth]\nloader = "custom"\narch = "{tmp_path / "net.py"}:Depth"\ntask = "regress"\n'
         'weights = { random = 3, preprocessing = { size = 64 }, outputs = [{ name = "depth", unit = "m" }] }\n'

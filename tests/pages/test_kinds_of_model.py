@@ -23,7 +23,7 @@ from sightglass.models.demo.showcase import SIDE
 from tests.pages.conftest import headline, received, rerun_until, session, settled, shown, texts
 from tests.pages.test_whatif import ALL, painted, sentence
 from tests.unit import own_nets
-from tests.unit.explain.test_depth import NET
+from tests.unit.own_nets import DEPTH_NET
 
 OwnModels = Callable[[str], None]
 
@@ -87,7 +87,7 @@ def test_numbers_without_a_range_have_neither_percents_nor_bars_nor_a_scale(
 
 
 def test_a_depth_stands_beside_its_map_and_an_address_compares_two_places(page, tmp_path: Path, own_models: OwnModels):
-    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "net.py").write_text(DEPTH_NET)
     own_models(
         f'[model.depth]\nloader = "custom"\narch = "{tmp_path / "net.py"}:Depth"\ntask = "regress"\n'
         'weights = { random = 3, preprocessing = { size = 64 }, outputs = [{ name = "depth", unit = "m" }] }\n'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from sightglass.batch.labelled.number_errors import measure_errors
+from sightglass.batch.analysis import measure_errors
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import load_bundled
 from sightglass.pages.batch.job import Batch

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.components.choices import image_picker
 from sightglass.components.picture_bar import KEY, Desk
 from sightglass.components.session.pictures import image_source
@@ -202,9 +202,9 @@ def test_a_photo_is_saved_with_its_map_on_detect_alone_which_says_so_before(page
 
 
 def test_an_example_whose_package_is_missing_is_not_offered(page, monkeypatch):
-    photograph = packaged.photograph
+    photograph = packing.photograph
     monkeypatch.setattr(
-        "sightglass.common.files.packaged.photograph",
+        "sightglass.common.files.packing.photograph",
         lambda name: None if name in ("bus", "zidane") else photograph(name),
     )
     image_source._examples.clear()
@@ -252,7 +252,7 @@ def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, 
     assert app.selectbox(key="family").value == "EfficientNet-Lite"
 
 
-@pytest.mark.parametrize("name", [name for name in image_source.EXAMPLES if name not in packaged.PHOTOGRAPHS])
+@pytest.mark.parametrize("name", [name for name in image_source.EXAMPLES if name not in packing.PHOTOGRAPHS])
 def test_the_files_of_thumbnails_show_the_scenes_as_they_are_drawn_today(name):
     kept = Pillow.open(image_picker.thumbnail_file(name)).convert("RGB")
     drawn = Pillow.open(io.BytesIO(image_picker.thumbnail(image_source.load_bundled(name)))).convert("RGB")

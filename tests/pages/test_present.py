@@ -6,15 +6,14 @@ import pytest
 
 from sightglass.common.errors import Problem
 from sightglass.common.files.packing import unpack_data
-from sightglass.components.session.jobs.background import Status, Task
 from sightglass.deck import Scene, payload, scenes, views
-from sightglass.deck import ready as making
+from sightglass.deck.archive import READY
 from sightglass.explain.whatif.shortcut_story import story_step
 from sightglass.history import History
-from sightglass.pages.present import ready, slides
+from sightglass.pages.present import slides
 from sightglass.pages.present.board import KEY
 from tests.clips import clip, scene
-from tests.pages.conftest import received, session, texts
+from tests.pages.conftest import received, texts
 
 
 @pytest.fixture(autouse=True)
@@ -213,36 +212,13 @@ def test_decks_are_listed_renamed_and_deleted(page, history, monkeypatch):
     assert "switched off" in texts(app) and not app.exception
 
 
-def test_a_ready_deck_is_made_once_when_it_is_first_opened(page, history, monkeypatch):
-    asked = []
-
-    def make(decks, name, **_):
-        asked.append(name)
-        decks.add(decks.create(ready.READY[name][0], ready=name).id, Scene("words", "First", "A sentence."))
-
-    monkeypatch.setattr("sightglass.deck.ready.make", make)
+def test_a_packaged_deck_is_added_when_it_is_opened(page, history):
     app = page("present")
-    assert all(title in texts(app) for title, _ in ready.READY.values()) and history.decks.all() == ()
-    app.button(key="deck-make-sizes").click().run()
-    task = session(app, ready.DeckMaking).task
-    if task is not None:
-        assert task.finished(60)
-        app.run()
-    assert "## Small, medium or large?" in texts(app) and asked == ["sizes"]
+    assert all(title in texts(app) for title, _ in READY.values()) and history.decks.all() == ()
+    app.button(key="deck-open-sizes").click().run()
+    assert "## Small, medium or large?" in texts(app)
+    (deck,) = history.decks.all()
+    assert deck.ready == "sizes" and len(deck.slides) == 8
     pressed(app, "All decks")
-    assert "comes with Sightglass" in texts(app) and not app.exception and not app.error
-    # Two visitors make the other one once, and one that was deleted is not made again.
-    with ready._MAKING:
-        tasks = [Task(ready._make_all, Status(words=""), history, ["lies", "sizes"]) for _ in range(2)]
-        stopped = Task(ready._make_all, Status(words=""), history, ["lies"])
-        stopped.cancel.set()
-        assert stopped.finished(60)
-    assert all(task.finished(60) for task in tasks)
-    assert sorted(deck.ready for deck in history.decks.all()) == ["lies", "sizes"]
-    assert {name: title for name, (title, _) in ready.READY.items()} == making.READY
-
-
-def test_a_ready_deck_that_was_deleted_is_not_made_again(history):
-    assert making.missing(history.decks) == ["lies", "sizes"]
-    history.decks.mark_made("lies")
-    assert making.missing(history.decks) == ["sizes"]
+    assert "comes with Sightglass" in texts(app)
+    assert not app.exception and not app.error

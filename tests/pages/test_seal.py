@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components import seal as marks
 from sightglass.components.seal import KEY, _row
 from sightglass.components.session.jobs import background, seal_job
 from sightglass.components.session.jobs.seal_job import Seals
@@ -142,15 +141,3 @@ def test_every_layer_has_its_marks_and_a_map_of_the_box_is_not_called_clearest(p
     assert f"lowest at {place[0].lower()}{place[1:]}: " in texts(app)
     words = next(one["text"] for panel in shown(app).head["panels"] for one in panel["maps"] if one["title"] == at)
     assert f"shows {tested.shows}, not what the model learnt" in words and "%" not in words
-
-
-def test_many_maps_draw_the_page_again_once():
-    """A detector's lens has twenty maps: the page is not drawn again for each that does not depend on the model."""
-    box = seal.Seal("x", tuple(seal.SealMark(q, "no", "Because.", shows="the box") for q in seal.QUESTIONS))
-    other = seal.Seal("y", tuple(seal.SealMark(q, "yes", "Because.") for q in seal.QUESTIONS))
-    part = seal.Seal("x", box.marks[:1])
-    new = [False] * 3
-    for found in ([None] * 3, [part, None, None], [other, box, None], [other, box, part], [other] * 3):
-        assert not marks._must_redraw(found, new)
-    assert marks._must_redraw([other, box, box], new) and marks._must_redraw([box, None, None], new)
-    assert not marks._must_redraw([other, box, box], [False, True, True])

@@ -1,4 +1,4 @@
-"""Video: the bundled clip first, then one's own; progress, stop, going on, frames on other pages, and errors."""
+"""Video: the packaged result first, then one's own; progress, stop, going on, frames on other pages, and errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sightglass.video import Settings, run, runner
 from sightglass.video.clips.clip import Clip
 from sightglass.video.results import Kind, Moment, Summary, color_of, curves
 from tests.clips import clip, scene
-from tests.pages.conftest import received, rerun_until, session, texts
+from tests.pages.conftest import received, session, texts
 
 
 def put(app: Any, job: ClipJob) -> None:
@@ -50,15 +50,17 @@ def drawn(app: Any) -> dict[str, Any]:
     return found
 
 
-def test_a_first_visit_shows_the_bundled_clip_explained(page: Any) -> None:
+def test_a_first_visit_opens_the_packaged_result(page: Any) -> None:
     app = page("video", model="demo-cls-s")
-    rerun_until(app, lambda: "as an example" not in app.markdown[0].value, 90)
     assert not app.exception and not app.error
-    assert app.markdown[0].value == "## A short clip explained: now drop your own"
-    assert "scene.mp4: demo-cls-s, one frame in 2; smoothed over 0.1 s" in texts(app)
-    assert drawn(app)["seconds"] == pytest.approx(6, abs=0.1)
+    assert app.markdown[0].value == "## A clip, frame by frame" and "Example" in texts(app)
+    assert "scene.mp4: demo-m, one frame in 2; smoothed over 0.1 s" in texts(app)
+    assert drawn(app)["seconds"] == pytest.approx(3, abs=0.1)
     assert [one for one in app.file_uploader if one.key.startswith("video-file")]
     assert session(app, Video).job is None, "it is an example, and nobody's own run"
+    # The clip itself is drawn only now.
+    app.toggle(key="video-example-original").set_value(True).run()
+    assert not app.exception and len(app.get("video")) == 2
 
 
 def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any, plan: ClipPlan) -> None:
@@ -76,7 +78,7 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     assert times == pytest.approx([i / 25 for i in range(7)], abs=0.01)
     # A time of the drawn clip, which began at 0.2 s.
     image = result.frame(plan, 0.08)
-    frames = list(Clip(plan.source.path).frames())
+    frames = list(Clip(plan.source.file).frames())
     assert (image.pixels == frames[7].pixels).all()
     assert image.name == "my walk 0.00.3 s.png"
     assert app.get("video")
@@ -108,7 +110,7 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     held: dict[str, Any] = {"key": {"frame": 0.0}}
     monkeypatch.setattr(st, "session_state", held)
     result._open(plan, "key", "explore")
-    frame = next(Clip(plan.source.path).frames(0.2))
+    frame = next(Clip(plan.source.file).frames(0.2))
     chosen = held[state.key(Pictures)]
     (own,) = image_source.own()
     assert own.sha256 == chosen.chosen

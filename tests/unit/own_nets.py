@@ -291,3 +291,18 @@ class Early(nn.Module):
 
     def forward(self, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
         return self.fc(F.relu(self.conv(torch.cat((before, after), 1))).mean((2, 3)))
+
+
+DEPTH_NET = """
+from torch import nn
+
+class Depth(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU())
+        self.last = nn.Conv2d(8, 1, 1)
+
+    def forward(self, x):
+        return self.last(self.body(x))
+"""
+"""The file of a network that gives each pixel a number."""

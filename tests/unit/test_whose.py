@@ -27,7 +27,7 @@ from sightglass.explain.picture.image import load_bundled, to_png
 from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.pages.batch.job import folder_for
-from sightglass.pages.batch.runs import finished
+from sightglass.pages.batch.runs import earlier
 from sightglass.pages.batch.source import Source
 from sightglass.pages.video import folders
 
@@ -131,8 +131,8 @@ def test_finished_batches_are_offered_to_who_ran_them(stores: Path) -> None:
     for user in EVERYBODY:
         run = users.folder(stores / "batches", user) / f"run of {user}"
         run.mkdir(parents=True)
-        (run / finished.PARQUET).touch()
-    assert [[one.name for one in found] for found in each(finished.find_finished)] == [
+        (run / earlier.PARQUET).touch()
+    assert [[one.name for one in found] for found in each(earlier.find_finished)] == [
         [f"run of {user}"] for user in EVERYBODY
     ]
 

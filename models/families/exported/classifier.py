@@ -12,11 +12,10 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, both
 from sightglass.models.adapters.embedder import Embedded, Embedder, PreparedAdapter
-from sightglass.models.adapters.peaks import NUMBERS, read_peaks
+from sightglass.models.adapters.pixel_numbers import NUMBERS, read_peaks
 from sightglass.models.adapters.segmenter import is_map
 from sightglass.models.families.custom.classifier import FILLS, kind_of, record
-from sightglass.models.families.exported.files import read_labels, taken
-from sightglass.models.families.exported.runtime import pad, pieces, tensors
+from sightglass.models.families.exported.runtimes import pad, pieces, read_labels, taken, tensors
 from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from sightglass.models.families.exported.runtime import Runtime
+    from sightglass.models.families.exported.runtimes import Runtime
     from sightglass.models.spec import ModelSpec
 
 LOGGER = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ NEAR = 1e-3
 """Largest difference of rebuilt modules from the file's own answer, relative to its largest number."""
 
 
-def classifier(
+def make_classifier(
     spec: ModelSpec, runtime: Runtime, size: tuple[int, int], answer: Tensor, notes: list[str], sha256: str
 ) -> ExportedClassifier | ExportedEmbedder:
     """Adapt a file that answers (B, n), or heat maps of joints; append assumptions and capabilities to `notes`."""

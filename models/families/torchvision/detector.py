@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
-from sightglass.models.adapters.detector import Detections, Detector
+from sightglass.models.adapter import Part
+from sightglass.models.adapters.detector import SIDES, Detections, Detector
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import ModelStage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -196,3 +198,232 @@ def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
     rows = [order[group[order] == one][:most] for one in size.nonzero()]
     through = torch.cat(rows)
     return through[sure[through].argsort(descending=True, stable=True)]
+
+
+class _Dense(TorchvisionDetector):
+    """A head with an output for each anchor of each cell of each map: a scale here is one anchor shape of one map."""
+
+    def __init__(self, spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> None:
+        super().__init__(spec, module, named, weights_sha256)
+        self._width = int(self._classes_in_all())
+        # Runs of neighbouring columns that are known classes, and of columns between them.
+        edges = [c for c in range(self._width + 1) if c in (0, self._width) or self._ours(c) != self._ours(c - 1)]
+        self._runs = [(b - a, self._ours(a)) for a, b in itertools.pairwise(edges)]
+
+    def _ours(self, column: int) -> bool:
+        return column in self._columns
+
+    def _classes_in_all(self) -> int:
+        """Return the number of columns of the class head for one anchor, also of those that are no class."""
+        return int(self.module.head.classification_head.num_classes)  # type: ignore[union-attr, arg-type]
+
+    def _split(self, out: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Split (B, A * columns, h, w) into, for each of A anchors, (B, K, h, w) and the columns that are no class."""
+        anchors = out.shape[1] // self._width
+        pieces = iter(torch.split(out, [size for size, _ in self._runs] * anchors, 1))
+        for _ in range(anchors):
+            mine: list[Tensor] = []
+            others: list[Tensor] = []
+            for _, ours in self._runs:
+                (mine if ours else others).append(next(pieces))
+            yield mine[0] if len(mine) == 1 else torch.cat(mine, 1), torch.cat(others, 1) if others else None
+
+    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Yield the head's classes, boxes and centredness for each map, as the convolutions return them."""
+        raise NotImplementedError
+
+    def _decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+        """Decode (N, 4) numbers of the head and (N, 4) xyxy anchors to (N, 4) xyxy boxes."""
+        out: Tensor = self.module.box_coder.decode_single(deltas, anchors)  # type: ignore[union-attr, operator]
+        return out
+
+    def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor] | None:
+        """Return the scoring function; `rest` are the columns that are no class, (B, c, h, w), one entry a scale."""
+        return None
+
+    def run(self, tensor: Tensor) -> TorchvisionDetections:
+        module: Any = self.module
+        images = self._images(tensor)
+        features = list(self._features(tensor).values())
+        levels: list[Tensor] = []
+        regressions: list[Tensor] = []
+        objectness: list[Tensor] = []
+        rest: list[Tensor | None] = []
+        per_cell = []
+        for logits, deltas, centredness in self._towers(features):
+            shapes = list(self._split(logits))
+            levels += [mine for mine, _ in shapes]
+            rest += [others for _, others in shapes]
+            regressions += torch.split(deltas, 4, 1)
+            objectness += [] if centredness is None else [centredness]
+            per_cell.append(len(shapes))
+        grids = module.anchor_generator(images, features)[0]  # (N, 4), all anchors of a cell after one another
+        sizes = [x.shape[2] * x.shape[3] * count for x, count in zip(features, per_cell, strict=True)]
+        anchors = torch.cat(
+            [
+                one.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1)
+                for one, count in zip(grids.split(sizes), per_cell, strict=True)
+            ]
+        )
+        groups = torch.cat([anchors.new_full((n,), i, dtype=torch.long) for i, n in enumerate(sizes)])
+        height = tensor.shape[2]
+        strides = torch.cat([anchors.new_full((n,), height / x.shape[2]) for x, n in zip(features, sizes, strict=True)])
+
+        def boxes(given: tuple[Tensor, ...]) -> Tensor:
+            rows = torch.cat([level.flatten(2) for level in given], 2).transpose(1, 2)  # (B, N, 4)
+            return torch.stack([self._decode(row, anchors) for row in rows])
+
+        found = TorchvisionDetections(
+            tuple(levels),
+            tuple(regressions),
+            boxes,
+            (anchors[:, :2] + anchors[:, 2:]) / 2,
+            strides,
+            tuple(objectness),
+            inner=images.image_sizes[0],
+            groups=groups,
+        )
+        scoring = self._scoring(rest)
+        return dataclasses.replace(found, scoring=scoring) if scoring else found
+
+
+class RetinaNetDetector(_Dense):
+    """RetinaNet: sigmoids per anchor. A candidate is measured in cells of its own map."""
+
+    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        module: Any = self.module
+        classes, boxes = module.head.classification_head, module.head.regression_head
+        for x in features:
+            yield classes.cls_logits(classes.conv(x)), boxes.bbox_reg(boxes.conv(x)), None
+
+
+class FcosDetector(_Dense):
+    """FCOS: the root of two sigmoids, its class's and how central the cell is, which is the objectness here."""
+
+    parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
+
+    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        module: Any = self.module
+        classes, boxes = module.head.classification_head, module.head.regression_head
+        for x in features:
+            towards_box = boxes.conv(x)
+            sides = boxes.bbox_reg(towards_box).relu()
+            yield classes.cls_logits(classes.conv(x)), sides, boxes.bbox_ctrness(towards_box)
+
+    def _decode(self, deltas: Tensor, anchors: Tensor) -> Tensor:
+        out: Tensor = self.module.box_coder.decode(deltas, anchors)  # type: ignore[union-attr, operator]
+        return out
+
+    def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor]:
+        return root_of_sigmoids
+
+
+class SsdDetector(_Dense):
+    """SSD300 and SSDLite: a softmax per anchor, in which the background takes part."""
+
+    has_neck = False
+
+    def _classes_in_all(self) -> int:
+        return int(self.module.head.classification_head.num_columns)  # type: ignore[union-attr, arg-type]
+
+    def _towers(self, features: list[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        module: Any = self.module
+        classes, boxes = module.head.classification_head, module.head.regression_head
+        for x, towards_class, towards_box in zip(features, classes.module_list, boxes.module_list, strict=True):
+            yield towards_class(x), towards_box(x), None
+
+    def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor]:
+        rows = [others.detach().float().flatten(2) for others in rest if others is not None]
+        return softmax_beside(torch.cat(rows, 2).logsumexp(1, keepdim=True))
+
+    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+        # The suppression takes a limited number of each class, and not of each map.
+        assert isinstance(outputs, TorchvisionDetections)
+        return super().select_boxes(dataclasses.replace(outputs, groups=None), confidence, iou)
+
+    def _neck(self) -> list[str]:
+        """Return the backbone's own maps, which the head reads without a neck."""
+        paths = [path for path, _ in self.module.named_modules() if path.count(".") == 2]
+        extra = [path for path in paths if path.startswith("backbone.extra.")]
+        return [*self._first(paths), *extra]
+
+    def _first(self, paths: Sequence[str]) -> list[str]:
+        """Return the first maps: MobileNet's two steps are read by the head, VGG's layers are not."""
+        if hasattr(self.module.backbone, "scale_weight"):
+            return ["backbone.features"]
+        return [path for path in paths if path.startswith("backbone.features.")]
+
+    def _body(self, known: Mapping[str, Layer]) -> list[str]:
+        """Leave out the maps that were added for large objects; for VGG the first of those is its own."""
+        return [path for path in self._neck()[:2] if path in known]
+
+
+CELLS = 7
+"""Cells to a side of the grid that a proposal's features are pooled to."""
+
+
+class TwoStage(TorchvisionDetector):
+    """Faster R-CNN: a candidate is a proposal and one class, whose own box it has.
+
+    There is one for each class of a proposal whose score is above torchvision's own threshold (0.05), and one for its
+    best. A candidate's centre is its proposal's, and its unit one of the seven cells to a side that the proposal is
+    pooled to: the root of its area over seven. Proposals are out of the graph, as in torchvision.
+    """
+
+    small = 1e-2
+
+    def _limits(self) -> tuple[int, int | None]:
+        return self.module.roi_heads.detections_per_img, None  # type: ignore[union-attr, return-value]
+
+    def run(self, tensor: Tensor) -> TorchvisionDetections:
+        module: Any = self.module
+        images = self._images(tensor)
+        features = self._features(tensor)
+        proposals, _ = module.rpn(images, features)
+        proposed = [len(one) > 0 for one in proposals]
+        height, width = images.image_sizes[0]
+        # Without proposals the whole picture is a candidate that can be explained, though it is never shown.
+        whole = tensor.new_tensor([[0, 0, width, height]])
+        proposals = [one.detach() if there else whole for one, there in zip(proposals, proposed, strict=True)]
+        heads = module.roi_heads
+        pooled = heads.box_roi_pool(features, proposals, images.image_sizes)
+        logits, deltas = heads.box_predictor(heads.box_head(pooled))
+        columns = torch.tensor(self._columns, device=tensor.device)
+        beside = torch.ones(logits.shape[1], dtype=torch.bool, device=tensor.device)
+        beside[columns] = False
+        counts = [len(one) for one in proposals]
+        made = []
+        for rows, numbers, rois in zip(logits.split(counts), deltas.split(counts), proposals, strict=True):
+            scores = rows.detach().softmax(1)[:, columns]  # (P, K)
+            wanted = scores > heads.score_thresh
+            wanted[torch.arange(len(rows), device=tensor.device), scores.argmax(1)] = True
+            made.append((rows, numbers.unflatten(1, (-1, 4)), rois, *wanted.nonzero(as_tuple=True)))
+        most = max(len(classes) for *_, classes in made)
+        levels, regressions, choice, rest, regions = [], [], [], [], []
+        for rows, numbers, rois, at, classes in made:
+            # A shorter list of another picture of the batch is padded with its first candidate.
+            index = torch.arange(most, device=tensor.device)
+            index = index.where(index < len(at), 0)
+            at, classes = at[index], classes[index]
+            levels.append(rows[at][:, columns].T[..., None])
+            rest.append(rows.detach().float()[at][:, beside].logsumexp(1)[None])
+            regressions.append(numbers[at, columns[classes]].T[..., None])
+            choice.append(classes)
+            regions.append(rois[at])
+
+        def boxes(given: tuple[Tensor, ...]) -> Tensor:
+            rows = given[0][..., 0].transpose(1, 2)  # (B, N, 4)
+            return torch.stack([heads.box_coder.decode_single(*pair) for pair in zip(rows, regions, strict=True)])
+
+        sides = (regions[0][:, 2:] - regions[0][:, :2]).clamp(min=1)
+        return TorchvisionDetections(
+            (torch.stack(levels),),
+            (torch.stack(regressions),),
+            boxes,
+            (regions[0][:, :2] + regions[0][:, 2:]) / 2,
+            sides.prod(1).sqrt() / CELLS,
+            scoring=softmax_beside(torch.stack(rest)),
+            choice=torch.stack(choice),
+            inner=(height, width),
+            proposed=proposed[0],
+        )

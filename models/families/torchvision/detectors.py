@@ -17,10 +17,14 @@ from torchvision.models.detection.ssd import SSD
 from sightglass.models import labels
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.torchvision import networks
-from sightglass.models.families.torchvision.detector import TorchvisionDetector
+from sightglass.models.families.torchvision.detector import (
+    FcosDetector,
+    RetinaNetDetector,
+    SsdDetector,
+    TorchvisionDetector,
+    TwoStage,
+)
 from sightglass.models.families.torchvision.networks import load_published, load_tensors
-from sightglass.models.families.torchvision.one_stage import FcosDetector, RetinaNetDetector, SsdDetector
-from sightglass.models.families.torchvision.two_stage import TwoStage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

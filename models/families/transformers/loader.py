@@ -21,7 +21,7 @@ from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.embedder import Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
-from sightglass.models.families.detr.huggingface import (
+from sightglass.models.families.detr import (
     TransformersDetector,
     check_detector,
     is_detector,

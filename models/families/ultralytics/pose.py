@@ -15,6 +15,7 @@ from sightglass.models.adapters.detector import Detections
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
 BODY = (
     "nose",
     "left eye",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import asdict, replace
@@ -10,26 +11,26 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch.earlier.listing import list_runs
+from sightglass import examples
+from sightglass.batch import output
+from sightglass.batch.earlier import list_runs, read_facts
+from sightglass.batch.table import PARQUET
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.settings import settings
 from sightglass.components.choices import permitted_folders
+from sightglass.components.session import state
 from sightglass.components.session.history_store import exact
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture.source import find, spread
-from sightglass.pages.batch.job import BatchJob, OpenedJob, RunPlan
+from sightglass.pages.batch.job import Batch, BatchJob, OpenedJob, RunPlan
 from sightglass.pages.batch.source import MAX_PICTURES, Source
 
 if TYPE_CHECKING:
-    from sightglass.batch.earlier.facts import RunFacts
-    from sightglass.batch.earlier.listing import EarlierRun
-
-READING = 10.0
-"""Seconds for which a page waits for the results of a finished run; then it shows that they are read."""
+    from sightglass.batch.earlier import EarlierRun, RunFacts
 
 
 def choose() -> BatchJob | None:
@@ -120,9 +121,7 @@ def _locate(facts: RunFacts) -> list[tuple[Path, Path]]:
 
 def reopen(run: EarlierRun, facts: RunFacts) -> BatchJob:
     """Return the job that goes on with a run, or shows a finished one; raise Problem where its pictures are gone."""
-    origin, how = facts.origin, asdict(facts.arguments)
-    options, prove, seal = how.pop("options"), how.pop("prove"), how.pop("seal")
-    plans = [RunPlan(facts.model, options, run.folder, prove, seal, more=how)]
+    origin, plans = facts.origin, [_make_plan(run.folder, facts)]
     if (second := origin.second) is not None:
         folder = run.folder.parent / second.folder
         plans.append(replace(plans[0], model=second.model, options=second.options, folder=folder))
@@ -133,10 +132,22 @@ def reopen(run: EarlierRun, facts: RunFacts) -> BatchJob:
     except Problem:
         # The results are there all the same.
         source = Source((), facts.name, origin.source[0], origin)
-    opened = OpenedJob(source, tuple(plans), facts.pictures)
-    # Reading takes a moment; then no progress is drawn.
-    opened.finished(READING)
-    return opened
+    return OpenedJob(source, tuple(plans), facts.pictures)
+
+
+def open_example() -> OpenedJob:
+    """Return the packaged run."""
+    folder = examples.find(examples.CLASSES) / "run"
+    facts = read_facts(output.Local(folder))
+    assert facts is not None
+    source = Source(tuple(find(str(folder.with_name("pictures")))), facts.name, "")
+    return OpenedJob(source, (_make_plan(folder, facts),), facts.pictures, example=True)
+
+
+def _make_plan(folder: Path, facts: RunFacts) -> RunPlan:
+    how = asdict(facts.arguments)
+    options, prove, seal = how.pop("options"), how.pop("prove"), how.pop("seal")
+    return RunPlan(facts.model, options, folder, prove, seal, more=how)
 
 
 def _find_source(facts: RunFacts) -> Source:
@@ -150,3 +161,27 @@ def _find_source(facts: RunFacts) -> Source:
     if facts.origin.samples is not None:
         items = spread(items, facts.origin.samples)
     return Source(tuple(items), facts.name, str(path), facts.origin)
+
+
+RUNS = 40
+"""Finished batch runs that are offered, newest first."""
+
+
+def find_finished(file: str = PARQUET) -> list[Path]:
+    """Return the folders of finished batch runs, of this session and of this person's earlier ones; newest first.
+
+    `file`: what is in each of them.
+    """
+    found: dict[Path, float] = {}
+    job = state.of(Batch).job
+    places = [plan.folder for plan in job.plans] if job is not None and job.finished() else []
+    base = users.folder(settings().batches)
+    # The folder is missing until the first run.
+    with contextlib.suppress(OSError):
+        places += [path for path in base.iterdir() if path.is_dir()]
+    for place in places:
+        try:
+            found[place] = (place / file).stat().st_mtime
+        except OSError:
+            continue
+    return sorted(found, key=lambda place: -found[place])[:RUNS]

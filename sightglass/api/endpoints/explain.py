@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from sightglass.api import results, service
 from sightglass.api.endpoints.endpoint import take_picture
 from sightglass.api.endpoints.negotiation import JSON, NPY, PNG
-from sightglass.api.prove import prove_map
+from sightglass.api.limits import check_size, raise_if_cancelled
 from sightglass.api.schemas import (
     ApiRules,
     ClassRequest,
@@ -18,7 +19,18 @@ from sightglass.api.schemas import (
     ProveRequest,
     SimilarityRequest,
 )
-from sightglass.api.similarity import compare_pictures
+from sightglass.common.errors import ModelProblem
+from sightglass.common.work.progress import explanation_slot
+from sightglass.explain.picture.image import to_png
+from sightglass.explain.proof.measures import without_hidden
+from sightglass.explain.similarity import ranking, similarity
+from sightglass.export import similarity_files
+from sightglass.export.proof import files as proof_files
+from sightglass.models.checkpoints import weights
+
+if TYPE_CHECKING:
+    from sightglass.common.files import Json
+    from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 
 ANY = (JSON, PNG, NPY)
 CHOICE = (
@@ -44,12 +56,54 @@ def _compare(request: CompareRequest, settings: ApiRules, cancel: threading.Even
     return service.comparison_answer(service.compare(request, settings, cancel), request, settings, cancel)
 
 
-def _similarity(request: SimilarityRequest, settings: ApiRules, cancel: threading.Event, _: str) -> Any:
-    return compare_pictures(request, settings, cancel)
+def compare_pictures(request: SimilarityRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> Json:
+    """Return how similar two pictures are, as `results.Similar`."""
+    given = service.engine_options(request)
+    with weights.no_downloads():
+        one = service.open_picture(request.image, request.name, settings)
+        other = service.open_picture(request.other, request.other_name, settings)
+        check_size(max(one, other, key=lambda image: image.pixels.size), 2, request)
+        explainer = service.load_explainer(request.model or settings.model, settings)
+        found: Similarity
+        with explanation_slot(cancel):
+            found = similarity.similarity(explainer, one, other, of=request.of, **given)
+        raise_if_cancelled(cancel)
+        baseline = ranking.context(explainer, one, found.preprocessing, other=other) if request.context else None
+    answer = service.plain(similarity_files.summary(found, baseline))
+    return answer | {"sides": [_side(side, request, cancel) for side in found.sides]}
 
 
-def _prove(request: ProveRequest, settings: ApiRules, cancel: threading.Event, _: str) -> Any:
-    return prove_map(request, settings, cancel)
+def _side(side: ComparedImage, request: SimilarityRequest, cancel: threading.Event | None) -> Json:
+    raise_if_cancelled(cancel)
+    alike, apart = (service.plain(asdict(numbers)) for numbers in side.statistics)
+    with service.reserve_pixels(side.image):
+        drawn = service.base64_text(to_png(similarity_files.overlay(side))) if request.overlay else None
+        raise_if_cancelled(cancel)
+        values = side.geometry.to_original(side.padded) if request.maps != "none" else side.padded
+        shown = service.encode(values, request.maps, signed=True)
+    return shown | {"overlay": drawn, "seen": side.seen, "alike": alike, "apart": apart}
+
+
+def prove_map(request: ProveRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> Json:
+    """Return the curves of a map and its controls, as `results.Proved`; raises Cancelled within a batch of a stop."""
+    with weights.no_downloads():
+        given = service.engine_options(request)
+        image = service.open_picture(request.image, request.name, settings)
+        explainer = service.load_explainer(request.model or settings.model, settings)
+        if explainer.model.task == "detect":
+            given.setdefault("per", "detection")
+        elif request.confidence is not None:
+            raise ModelProblem(
+                f"{explainer.model.id} draws no boxes, so confidence would have no effect: leave it out."
+            )
+        raise_if_cancelled(cancel)
+        explanation = explainer(image, cancel=cancel, question=request.question, **given | {"top_k": 1})
+        proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"), cancel=cancel)
+    service.count(explanation)
+    found = proof_files.summary(explanation, 0, proof)
+    if not request.all_measures:
+        found = without_hidden(found)
+    return service.plain(found) | {"notes": list(explanation.notes)}
 
 
 ENDPOINTS = (
@@ -97,7 +151,7 @@ ENDPOINTS = (
         "/api/similarity",
         SimilarityRequest,
         results.Similar,
-        _similarity,
+        compare_pictures,
         name="compare_pictures",
         description="Explain how similar two pictures are to a model, and which regions of each make them so.",
     ),
@@ -105,7 +159,7 @@ ENDPOINTS = (
         "/api/prove",
         ProveRequest,
         results.Proved,
-        _prove,
+        prove_map,
         name="prove_map",
         description="Test a map: hide what it shows, keep nothing else, and compare with maps that know nothing.",
     ),

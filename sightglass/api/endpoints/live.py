@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from sightglass.api.service import load_explainer
 from sightglass.common.errors import Problem
 from sightglass.live import look, message
-from sightglass.live.choice import choose
+from sightglass.live.look import choose
 from sightglass.live.loop import LOOP
 from sightglass.models.checkpoints import weights
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sightglass.api.schemas import ApiRules
     from sightglass.common.files import Json
-    from sightglass.live.choice import LiveChoice
+    from sightglass.live.look import LiveChoice
     from sightglass.live.loop import Loop
     from sightglass.live.message import FrameResult
 

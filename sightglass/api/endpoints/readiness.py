@@ -15,7 +15,7 @@ import numpy as np
 from sightglass.common.errors import Problem
 from sightglass.common.files import writable
 from sightglass.common.settings import MIB, settings
-from sightglass.common.work import stopping
+from sightglass.common.work import progress
 from sightglass.explain.picture import image
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Readiness:
 
     def problem(self) -> str | None:
         """Return why this server cannot work now, in one sentence, or None; never waits for a model."""
-        if stopping.stopping():
+        if progress.stopping():
             return "This server is stopping."
         if (lacking := unusable(settings().history)) is not None:
             return lacking

@@ -19,13 +19,12 @@ from sightglass.api.work_queue import BEFORE
 from sightglass.batch.labelled import pixels, summary
 from sightglass.batch.labelled.runs import find_run, list_runs
 from sightglass.common.errors import Problem
-from sightglass.evaluation import stored
-from sightglass.evaluation.errors import files as error_files
-from sightglass.evaluation.errors import report as error_reports
+from sightglass.evaluation import errors as error_reports
+from sightglass.evaluation import stored, tables
+from sightglass.evaluation.scorecard import MOST, TOLERANCE
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import files as card_files
-from sightglass.evaluation.scorecard import stored_runs
-from sightglass.evaluation.scorecard.limits import MOST, TOLERANCE
+from sightglass.evaluation.scorecard import run as scorecard_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +65,7 @@ async def list_evaluated_runs(request: Request) -> Response:
 
 
 async def get_evaluation(request: Request) -> Response:
-    """Say how well a run's answers fit its labels: headline numbers with their interval, errors, reasons of misses."""
+    """Say how well a run's answers fit its labels: headline numbers with their interval, and errors by type."""
     wanted = read_parameters(request, RunParameters).run
 
     def work(cancel: threading.Event) -> results.RunEvaluation:
@@ -76,25 +75,26 @@ async def get_evaluation(request: Request) -> Response:
 
 
 async def get_errors(request: Request) -> Response:
-    """Say where a run goes wrong, and why: types of errors and what they cost, groups with more, doubtful labels."""
+    """Say where a run goes wrong: errors by type, the surest wrong answers first."""
     wanted = read_parameters(request, ErrorsParameters, TABLES)
 
     def work(kind: str) -> bytes:
         report = error_reports.ErrorReport(_read(_find_folder(wanted.run), stored.load))
         if kind == JSON:
-            return _write(results.RunErrors, {"id": wanted.run, **error_files.to_json(report, most=wanted.limit)})
-        return error_files.write_csv(report) if kind == CSV else error_files.to_parquet(report)
+            return _write(results.RunErrors, {"id": wanted.run, **report.to_json(most=wanted.limit)})
+        rows = tables.list_rows(report.units)
+        return tables.write_csv(rows) if kind == CSV else tables.write_parquet(rows)
 
     return await _answer_table(request, work)
 
 
 async def get_scorecard(request: Request) -> Response:
-    """Compare runs on the same labelled pictures: which model can be shipped, what it loses, where it looks."""
+    """Compare runs on the same labelled pictures: which model can be shipped, and by how much it is behind."""
     wanted = read_parameters(request, ScorecardParameters, TABLES)
 
     def work(kind: str) -> bytes:
         folders = [_find_folder(name) for name in wanted.run]
-        rows, left_out = stored_runs.score_runs(folders, lambda folder: _read(folder, stored.load))
+        rows, left_out = scorecard_runs.score_runs(folders, lambda folder: _read(folder, stored.load))
         card = scorecards.compare(rows, tolerance=wanted.tolerance / 100, against=wanted.against)
         if kind == JSON:
             return _write(results.ComparedRuns, card_files.to_json(card, left_out=left_out))

@@ -20,7 +20,7 @@ from sightglass.api.security import ANSWERS, API_VERSION, VERSION_HEADER, AuthMi
 from sightglass.api.server import metrics, request_log, stopping
 from sightglass.api.work_queue import BEFORE, Busy
 from sightglass.common.settings import settings
-from sightglass.common.work.stopping import stopping as is_stopping
+from sightglass.common.work.progress import stopping as is_stopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -40,5 +40,5 @@ def prepare(
     uvicorn_internals.install()
     logs.install()
     access.install(access.choose(host, token=token, oidc=oidc, open_to_all=open_to_all))
-    if (sentence := access.announcement(access.in_use())) is not None:
-        LOGGER.warning("%s", sentence)
+    if (warning := access.announcement(access.in_use())) is not None:
+        LOGGER.warning("%s", warning)

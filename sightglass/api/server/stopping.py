@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sightglass.api.problems import ApiProblem
-from sightglass.common.work import stopping
+from sightglass.common.work import progress
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -46,7 +46,7 @@ class InFlight:
             task.get_loop().call_soon_threadsafe(task.cancel)
 
 
-stopping.on_stop(lambda: None, lambda: bool(InFlight.tasks))
+progress.on_stop(lambda: None, lambda: bool(InFlight.tasks))
 
 
 def problem() -> ApiProblem:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.api.server.stopping import ANSWER_SECONDS, InFlight
 from sightglass.common.private_parts import Library
 from sightglass.common.settings import settings
-from sightglass.common.work import stopping
+from sightglass.common.work import progress
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -41,7 +41,7 @@ def install() -> None:
 
 def handle_exit(server: Any, number: int, frame: FrameType | None) -> None:
     """Stop a server: at once where it is stopping already, else when its work is done or its time is up."""
-    if stopping.stopping() or not server.started:
+    if progress.stopping() or not server.started:
         _close_now(server, number, frame)
         return
     # uvicorn raises it again at the end: to a terminal Ctrl-C would be an error, `Aborted!` with exit code 1.
@@ -53,9 +53,9 @@ def handle_exit(server: Any, number: int, frame: FrameType | None) -> None:
 def _end(server: Any) -> None:
     seconds = settings().stop_seconds
     _daemon(_exit_after, seconds + EXIT_SECONDS)
-    if not stopping.stop(seconds):
+    if not progress.stop(seconds):
         InFlight.give_back()
-        stopping.wait_for_end(ANSWER_SECONDS)
+        progress.wait_for_end(ANSWER_SECONDS)
     # Streamlit's own is without limit.
     server.config.timeout_graceful_shutdown = ANSWER_SECONDS
     server.should_exit = True

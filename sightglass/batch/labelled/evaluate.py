@@ -1,8 +1,9 @@
-"""Write a run's evaluation, of a detector or of a classifier."""
+"""Hold a run's answers against labels, picture by picture, and write its evaluation."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,22 +16,92 @@ from sightglass.batch import output, table
 from sightglass.batch.journal import settings_of
 from sightglass.batch.labelled import pixels
 from sightglass.batch.labelled.labels import label_by_folders, read_labels
-from sightglass.batch.labelled.measure import NAME, place_boxes
 from sightglass.common.errors import Problem
-from sightglass.evaluation import looks, stored
-from sightglass.evaluation.evaluation import EvaluatedPicture
+from sightglass.evaluation import stored
+from sightglass.evaluation.evaluation import LEAST_CONFIDENCE, EvaluatedPicture
 from sightglass.evaluation.stored import EvaluationFacts
-from sightglass.explain.maps.cells import CELLS
+from sightglass.explain.evidence.targets import decode
+from sightglass.explain.explanation import explain, method_of
+from sightglass.explain.maps.heatmap import CELLS, cells
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sightglass.batch.journal import Journal
+    from sightglass.batch.journal import Journal, Outcome
     from sightglass.batch.labelled.labels import RunLabels
     from sightglass.batch.records import Row
+    from sightglass.evaluation.ground_truth import TrueBox
+    from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.item import Item
+
+MOST_MAPS = 20
+"""Boxes of a picture that get a map of their own, the surest first."""
+NAME = "evaluated"
+"""Of what an outcome says of the labels."""
+
+
+def measure_picture(labels: RunLabels, item: Item, made: Explanation) -> Outcome:
+    """Return what an outcome says of a detector's answers and its labels; nothing of a picture without any."""
+    given = labels.find(item.key)
+    if given is None or made.model.task != "detect":
+        return {}
+    size = made.image.width, made.image.height
+    truths = place_boxes(given, size)
+    maps = _map_boxes(made)
+    options = replace(made.options, confidence=min(LEAST_CONFIDENCE, made.options.confidence))
+    found = decode(made.evidence, options)
+    # By what a box is: the same candidate decodes to the same box at any threshold.
+    places = {(one.anchor, one.index): i for i, one in enumerate(found)}
+    mapped = {places[key]: cells for key, cells in maps.items() if key in places}
+    timings = made.milliseconds
+    picture = EvaluatedPicture(
+        item.key,
+        size,
+        truths,
+        found=found,
+        maps=mapped,
+        milliseconds=timings["prepare"] + timings["model"] if timings["model"] else 0.0,
+    )
+    row = stored.to_row(picture)
+    return {NAME: row | {"maps": base64.b64encode(row["maps"]).decode(), "digest": _digest(given)}}
+
+
+def place_boxes(given: Sequence[TrueBox], size: tuple[int, int]) -> tuple[TrueBox, ...]:
+    """Return boxes in pixels of a picture of this size, without those that lie outside of it."""
+    every = (one.in_pixels(size) for one in given)
+    return tuple(one for one in every if one.box[2] > one.box[0] and one.box[3] > one.box[1])
+
+
+def _map_boxes(made: Explanation) -> dict[tuple[int | None, int], Any]:
+    """Return the small map of each shown box, by candidate and class; none of a model or a method that is slow."""
+    options, evidence = made.options, made.evidence
+    if not made.predictions or not method_of(evidence.resident, options).quick:
+        return {}
+    each = replace(options, per="detection", targets=(), top_k=MOST_MAPS, within="picture")
+    apart = explain(made.image, evidence, each, milliseconds={})
+    return {
+        (one.target.anchors[0], one.target.index): cells(one)
+        for one in apart.heatmaps
+        if one.state == "ok" and one.target.index is not None
+    }
+
+
+def _digest(given: Sequence[TrueBox]) -> str:
+    """Return a text that changes with a picture's labels."""
+    told = json.dumps([(one.label, one.box, one.crowd, one.relative) for one in given])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def lacking(labels: RunLabels, items: Sequence[Item], journal: Journal) -> set[str]:
+    """Return the keys of pictures that were explained without labels, or with others."""
+    wanted = {item.key: _digest(given) for item in items if (given := labels.find(item.key)) is not None}
+    return {
+        one["key"]
+        for one in journal.outcomes(list(wanted))
+        if "rows" in one and one.get(NAME, {}).get("digest") != wanted[one["key"]]
+    }
 
 
 def write_evaluation(
@@ -101,12 +172,11 @@ def _chunk_rows(
         for outcome in journal.outcomes(list(some)):
             if "rows" not in outcome:
                 continue
-            item, first = some[outcome["key"]], outcome["rows"][0]
+            item = some[outcome["key"]]
             if facts.task == "classify":
                 rows += _evaluate_classifier(item.key, outcome["rows"], labels, indices)
             elif (found := outcome.get(NAME)) and labels.find(item.key) is not None:
-                more = {name: first[name] for name in ("brightness", "sharpness")}
-                rows.append(found | more | {"maps": base64.b64decode(found["maps"])})
+                rows.append(found | {"maps": base64.b64decode(found["maps"])})
         yield rows
 
 
@@ -131,20 +201,6 @@ def _evaluate_classifier(
     }
     size = first["width"], first["height"]
     truths = place_boxes(labels.find(key) or (), size)
-    about = {i: one for i in maps for one in truths if one.label in right}
-    seen = tuple(first[f"seen_{side}"] for side in ("left", "top", "right", "bottom"))
     # Of a label that means several classes each is right.
     truth = found[0].label if found and found[0].label in right else min(right)
-    yield stored.to_row(
-        EvaluatedPicture(
-            key,
-            size,
-            truths,
-            truth,
-            found,
-            looks.measure_looks(maps, about, truths, size, seen),
-            maps,
-            brightness=first["brightness"],
-            sharpness=first["sharpness"],
-        )
-    )
+    yield stored.to_row(EvaluatedPicture(key, size, truths, truth, found, maps))

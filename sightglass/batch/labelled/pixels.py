@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import atomic_write
-from sightglass.evaluation.pixels import iou, masks
-from sightglass.evaluation.pixels.iou import Pair
+from sightglass.evaluation import iou, masks
+from sightglass.evaluation.iou import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

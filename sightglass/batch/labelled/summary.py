@@ -1,4 +1,4 @@
-"""Sum up a run with labels: headline numbers, errors, reasons of misses."""
+"""Sum up a run with labels: headline numbers and errors by type."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 from sightglass.batch.accuracy import Share
 from sightglass.batch.labelled import pixels
 from sightglass.common.files import write_file
-from sightglass.evaluation import average_precision, stored
-from sightglass.evaluation.average_precision import Estimate
-from sightglass.evaluation.error_types import ABOUT_COSTS
-from sightglass.evaluation.errors.report import ErrorGroup, ErrorReport
-from sightglass.evaluation.pixels import iou
+from sightglass.evaluation import average_precision, iou, stored
+from sightglass.evaluation.errors import ErrorGroup, ErrorReport
+from sightglass.evaluation.intervals import Estimate
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv as write_csv
 
@@ -30,7 +28,7 @@ FILE = "evaluation.json"
 CSV = "evaluation.csv"
 """Beside the table: one row a labelled object, a wrong box or a classified picture (`tables.MEANINGS`); of a
 segmentation one a class."""
-VERSION = 3
+VERSION = 4
 """Of the file: what was summed up by another version is summed up anew."""
 LISTED = 8
 """Classes that are printed."""
@@ -68,10 +66,6 @@ class EvaluationSummary:
     """AP of small, medium and large objects; nan of none."""
     errors: tuple[ErrorGroup, ...]
     """By type; none of a classifier."""
-    missed: tuple[ErrorGroup, ...]
-    """Objects without a right box by reason, the most frequent first; none of a classifier."""
-    consequence: str = ""
-    """What a lower threshold would change; empty where nothing is missed."""
     unknown: tuple[str, ...] = ()
     """Labels for which the model has no class: their objects count as missed, their pixels not at all."""
     problems: tuple[tuple[str, str], ...] = ()
@@ -111,29 +105,14 @@ class EvaluationSummary:
         number = CLASS_NUMBER[self.task]
         return "class", number, f"{number}, 95 %"
 
-    def list_errors(self) -> list[tuple[str, str, str, str]]:
-        """Return the types of errors under `error_columns`."""
-        return [(one.name, f"{one.count:,}", f"{100 * (one.cost or 0):+.1f}", one.meaning) for one in self.errors]
-
-    @property
-    def error_columns(self) -> tuple[str, str, str, str]:
-        """What `list_errors` has, and which boxes each number counts."""
-        return "error", f"from {percent(self.threshold)} on", "AP50, all boxes", "meaning"
-
-    @property
-    def about_errors(self) -> str:
-        """Why an error that is counted may cost nothing."""
-        return f"Errors of boxes from {percent(self.threshold)} on are counted. {ABOUT_COSTS}"
-
-    def list_missed(self) -> list[tuple[str, str]]:
-        """Return why objects have no right box, each reason with its count, the most frequent first."""
-        return [(one.meaning, f"{one.count:,}") for one in self.missed]
+    def list_errors(self) -> list[tuple[str, str, str]]:
+        """Return the types of errors, each with its count and its meaning."""
+        return [(one.name, f"{one.count:,}", one.meaning) for one in self.errors]
 
     def to_json(self) -> Json:
         """Return it as plain values, None where there is no number, with its headline."""
         told = {
-            "errors": {one.id: {"count": one.count, "cost": one.cost} for one in self.errors},
-            "missed": {one.id: one.count for one in self.missed},
+            "errors": {one.id: one.count for one in self.errors},
             "problems": [list(one) for one in self.problems],
         }
         return {"headline": self.headline, **_replace_nan(asdict(self) | told)}
@@ -153,14 +132,12 @@ def _sum_up_boxes(report: ErrorReport) -> EvaluationSummary:
         evaluation.task,
         len(evaluation.pictures),
         scores.objects,
-        scores.objects - len(report.misses),
+        int(evaluation.matches.found[evaluation.matches.counted].sum()),
         evaluation.threshold,
         {"ap": scores.ap, "ap50": scores.ap50},
         scores.by_class,
         scores.by_size,
         tuple(report.types),
-        tuple(sorted(report.reasons, key=lambda one: -one.count)),
-        "" if report.misses.empty else report.thresholds.consequence,
         evaluation.unknown,
     )
 
@@ -180,7 +157,6 @@ def _sum_up_classes(report: ErrorReport) -> EvaluationSummary:
         {str(name): _estimate(int(of.sum()), len(of)) for name, of in right.groupby(units["label"])},
         {},
         (),
-        (),
         unknown=evaluation.unknown,
     )
 
@@ -197,7 +173,6 @@ def _sum_up_pixels(found: MaskedPictures) -> EvaluationSummary:
         {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.accuracy},
         {found.classes[index]: one for index, one in scores.by_class.items()},
         {},
-        (),
         (),
         unknown=found.unknown,
         problems=found.problems,
@@ -268,7 +243,7 @@ def _from_json(found: Json) -> EvaluationSummary:
             "scores": estimates("scores"),
             "by_class": estimates("by_class"),
             "by_size": {key: _number(one) for key, one in found["by_size"].items()},
-            **{name: tuple(ErrorGroup(**one) for one in found[name]) for name in ("errors", "missed")},
+            "errors": tuple(ErrorGroup(**one) for one in found["errors"]),
             "unknown": tuple(found["unknown"]),
             "problems": tuple((picture, why) for picture, why in found["problems"]),
         }

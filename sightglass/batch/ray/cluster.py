@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import psutil  # type: ignore[import-untyped]
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.locations import CHECKOUT, PACKAGE
+from sightglass.common.style import CHECKOUT, PACKAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

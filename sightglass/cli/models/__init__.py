@@ -18,7 +18,7 @@ from sightglass.explain.evidence import layers as evidence_layers
 from sightglass.explain.phrases import download
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
-from sightglass.models.own import adding, outputs, store, table_file
+from sightglass.models.own import adding, store, table_file
 from sightglass.models.spec import TASKS
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def show(
         "architecture": found.arch,
         "source": found.source,
         "method": found.method,
-        "outputs": tuple(map(outputs.line_of, found.weights.outputs)),
+        "outputs": tuple(map(adding.line_of, found.weights.outputs)),
         "weights": weights.find(found),
     }
     if here:

@@ -20,7 +20,7 @@ from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer, open_picture, report
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.common.files import Json
-from sightglass.common.files.packaged import photographs
+from sightglass.common.files.packing import photographs
 from sightglass.common.settings import settings
 from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.picture import image as picture_image

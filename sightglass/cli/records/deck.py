@@ -12,7 +12,7 @@ from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.files import write_file
-from sightglass.deck import archive, ready
+from sightglass.deck import archive
 from sightglass.deck import decks as deck_decks
 from sightglass.explain.phrases import plural
 
@@ -43,14 +43,12 @@ def make(
     folder: cli.HistoryFolder = None,
     json: cli.Json = False,
 ) -> int:
-    """Make one of the two ready decks with the packaged models: about half a minute.
-
-    Every number in it is measured on this machine.
-    """
-    if name not in ready.READY:
-        raise Problem(f"There is no ready deck {name}: {did_you_mean(name, list(ready.READY), 'give lies or sizes.')}")
+    """Add one of the two packaged decks to yours."""
+    if name not in archive.READY:
+        known = did_you_mean(name, list(archive.READY), "give lies or sizes.")
+        raise Problem(f"There is no ready deck {name}: {known}")
     console, decks = Console(json), _decks(folder)
-    deck = ready.make(decks, name)
+    deck = archive.put_ready(decks, name)
     console.say(f"{deck.title} {plural(len(deck.slides), 'slide')}, as {deck.id}.")
     console.result(_describe(deck))
     return 0

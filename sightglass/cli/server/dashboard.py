@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from sightglass.cli import options as cli
 from sightglass.cli.server.serve import ACCESS, OPEN, bound
 from sightglass.common.errors import Problem
-from sightglass.common.locations import DASHBOARD
+from sightglass.common.style import DASHBOARD
 
 SCRIPT = DASHBOARD / "dashboard.py"
 HOST = "localhost"

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import struct
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sightglass.common.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import TextIO
 
     from sightglass.common.files import Json
+
 
 MAX_HEADER = 2**20
 """Of a header that is taken apart, in bytes: as JSON it takes up to 25 times the memory."""
@@ -46,3 +55,100 @@ def unpack_data(data: bytes) -> tuple[Json, list[bytes]]:
         blobs.append(data[at : at + size])
         at += size
     return head, blobs
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes a cell for a formula by."""
+
+
+def escape(value: Any) -> Any:
+    """Put an apostrophe before a text that a spreadsheet would read as a formula; numbers stay as they are."""
+    return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA) else value
+
+
+def unescape(text: str) -> str:
+    """Return the text that `escape` was given."""
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA) else text
+
+
+def write(file: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as CSV (RFC 4180); of each only these columns. `file`: opened with `newline=""`."""
+    writer = csv.DictWriter(file, [str(escape(name)) for name in columns], extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows({escape(name): escape(value) for name, value in row.items()} for row in rows)
+
+
+def read(file: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Yield the rows of such a file."""
+    for row in csv.DictReader(file):
+        yield {name: unescape(text) if isinstance(text, str) else text for name, text in row.items()}
+
+
+SUFFIXES = (".yaml", ".yml")
+MAX_BYTES = 2**20
+DEEPEST = 8
+"""Levels that a file may have: 100,000 end the process inside libyaml before 0.2.6."""
+
+
+def read_yaml(path: Path) -> Any:
+    """Return a YAML file's lists and mappings; all else in it is text as it is written: `no` is "no", and 1 is "1".
+
+    Raises OSError, or ValueError with the reason for what is no YAML, is too large or too deep, or refers to parts of
+    itself, since a few such lines can stand for billions.
+    """
+    with path.open("rb") as file:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES / 1e6:.0f} MB")
+    text = raw.decode("utf-8-sig")
+    # The base loader makes no objects, and of YAML's many words for yes and no neither.
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise ValueError("it is nested too deeply")
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("it refers to parts of itself")
+        return yaml.load(text, Loader=loader)
+    except yaml.YAMLError as problem:
+        # libyaml has a limit of its own since 0.2.6, and reaches it before it tells of the first level.
+        if "nesting depth" in (getattr(problem, "problem", None) or ""):
+            raise ValueError("it is nested too deeply") from problem
+        line = getattr(getattr(problem, "problem_mark", None), "line", None)
+        raise ValueError(f"it is no YAML{'' if line is None else f' (line {line + 1})'}") from problem
+
+
+PHOTOGRAPHS = {
+    "bus": ("ultralytics", "assets/bus.jpg"),
+    "zidane": ("ultralytics", "assets/zidane.jpg"),
+    "china": ("sklearn", "datasets/images/china.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+}
+"""The package and the path of each photograph, by its name."""
+
+
+def packaged_file(package: str, part: str) -> Path | None:
+    """Return the path of a file inside an installed package; None where there is none."""
+    found = find_spec(package)
+    places = (found.submodule_search_locations if found else None) or ()
+    return next((path for place in places if (path := Path(place) / part).is_file()), None)
+
+
+def photograph(name: str) -> Path | None:
+    """Return the path of a photograph by its name in PHOTOGRAPHS; None where its package is not installed."""
+    return packaged_file(*PHOTOGRAPHS[name])
+
+
+def photographs() -> dict[str, Path]:
+    """Return the paths of the installed photographs by name."""
+    return {name: path for name in PHOTOGRAPHS if (path := photograph(name)) is not None}
+
+
+def font(name: str = "DejaVuSans") -> Path:
+    """Return the TrueType file of matplotlib's `DejaVuSans`, `DejaVuSans-Bold` or `DejaVuSansMono`."""
+    file = packaged_file("matplotlib", f"mpl-data/fonts/ttf/{name}.ttf")
+    if file is None:
+        raise Problem("The font of reports comes with matplotlib, which is not installed: pip install matplotlib.")
+    return file

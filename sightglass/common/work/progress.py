@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -14,12 +15,14 @@ from sightglass.common.errors import Cancelled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
 Progress = Callable[[float, str], None]
 """Called with the share done, 0..1, and a short text."""
 _SLOTS = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 """Quick explanations that somebody waits for, at the same time: more at once are not done sooner."""
 _POLL = 0.25
 """Seconds between two checks whether waiting work was cancelled."""
+PAUSE = 1.0
 NICE = 10
 """Priority of threads that let the dashboard's pages come first."""
 _thread = threading.local()
@@ -33,7 +36,7 @@ def lower_priority() -> None:
 
 
 class PausableStop(threading.Event):
-    """A stop event whose check waits while the page is being drawn."""
+    """A stop event whose check waits while the page is being drawn, for at most `PAUSE` seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +54,8 @@ class PausableStop(threading.Event):
         self.resume()
 
     def is_set(self) -> bool:
-        self._free.wait()
+        # Not for longer: the check may be within a lock that the page waits for.
+        self._free.wait(PAUSE)
         return super().is_set()
 
 
@@ -83,3 +87,39 @@ def explanation_slot(cancel: threading.Event | None = None) -> Iterator[None]:
         yield
     finally:
         _SLOTS.release()
+
+
+_STOPPING = threading.Event()
+_STOPS: list[Callable[[], None]] = []
+_BUSY: list[Callable[[], bool]] = []
+STEP = 0.05
+"""Seconds between two looks at whether work is still running."""
+
+
+def stopping() -> bool:
+    """Return whether this process is about to end, and takes no new work."""
+    return _STOPPING.is_set()
+
+
+def on_stop(stop: Callable[[], None], busy: Callable[[], bool]) -> None:
+    """Have `stop` called, in any thread, once the process is told to end; it is waited for while `busy()`."""
+    _STOPS.append(stop)
+    _BUSY.append(busy)
+
+
+def stop(seconds: float) -> bool:
+    """Take no new work, tell running work to end, and return whether all of it did within these seconds."""
+    _STOPPING.set()
+    for tell in _STOPS:
+        tell()
+    return wait_for_end(seconds)
+
+
+def wait_for_end(seconds: float) -> bool:
+    """Wait for running work for at most these seconds, and return whether none is left."""
+    until = time.monotonic() + seconds
+    while any(busy() for busy in _BUSY):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(STEP)
+    return True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.components.choices import image_picker, permitted_folders
 from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escape
@@ -160,7 +160,7 @@ def _examples(explainer: Explainer) -> list[Image]:
         found = list(ranking.controls(adapter))
         return [*found, *(_part(image, (0.05, 0.0, 0.95, 0.95)) for image in found)]
     found = []
-    for name in packaged.PHOTOGRAPHS:
+    for name in packing.PHOTOGRAPHS:
         try:
             image = image_source.example(name)
         except ValueError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass import explain
-from sightglass.common import locations
+from sightglass.common import style
 from sightglass.common.errors import WeightsProblem
 from sightglass.components import glossary, streamlit_internals
 from sightglass.components.choices import (
@@ -93,7 +93,7 @@ def draw(
             options["head"] = _head(explainer)
         else:
             url_state.write("head", None)
-        if locations.has_site():
+        if style.has_site():
             # Relative, as a proxy may show the server below a path.
             st.link_button("Documentation", "docs/", icon=":material/menu_book:", type="tertiary")
     question = None

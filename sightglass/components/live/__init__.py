@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.components.declare import declare, no_callback, pack_data
 from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
@@ -97,7 +97,7 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: st
 
 def clip_of(model: ModelSpec) -> tuple[str, ...]:
     """Return the names of the pictures of the clip: drawn scenes for a model of these, else the photographs."""
-    shown = tuple(name for name in packaged.PHOTOGRAPHS if image_source.is_here(name))
+    shown = tuple(name for name in packing.PHOTOGRAPHS if image_source.is_here(name))
     return SCENES if model.example or not shown else shown
 
 

@@ -1,4 +1,4 @@
-"""Draw how a map changes with random weights, and with small changes of the picture."""
+"""Draw the tests with random weights and with small changes."""
 
 from __future__ import annotations
 

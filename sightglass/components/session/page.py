@@ -15,7 +15,7 @@ import streamlit as st
 
 from sightglass.common import logs
 from sightglass.common.errors import Problem, from_machine
-from sightglass.common.locations import PAGES
+from sightglass.common.style import PAGES
 from sightglass.components.session import links, state, url_state
 from sightglass.components.session.markdown import sentence
 
@@ -176,6 +176,11 @@ def head(place: DeltaGenerator) -> Iterator[Title]:
         title = Title(st.container())
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             yield title
+
+
+def draw_example_badge() -> None:
+    """Mark what comes with Sightglass, and is nobody's own result."""
+    st.badge("Example", icon=":material/science:", color="blue")
 
 
 def show_failure(failure: BaseException, event: str) -> None:

@@ -12,13 +12,10 @@ from sightglass.components.session import page, state, url_state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import listing
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sightglass.explain import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
@@ -115,22 +112,6 @@ def pair(found: Similarity) -> None:
     url_state.put("of", found.of)
     _turn_to(query)
     state.of(state.Navigation).go_to = page.script("similarity")
-
-
-def side_by_side(image: Image, models: Sequence[str]) -> None:
-    """Set the page that compares models on one picture; in a callback, before `go`.
-
-    Raises ModelProblem for a model that is not on this machine.
-    """
-    specs = [catalog.spec(name) for name in models]
-    if missing := [spec.id for spec in specs if not catalog.available(spec)]:
-        raise ModelProblem(f"The weights of {listing(missing)} are not on this machine: choose other models there.")
-    choose_model(specs[-1])
-    url_state.put("models", [spec.id for spec in specs])
-    # Or else the page would begin with the sizes of the new family.
-    url_state.keep("models-of", specs[-1].family)
-    _turn_to(image)
-    state.of(state.Navigation).go_to = page.script("compare")
 
 
 def _turn_to(image: Image) -> None:

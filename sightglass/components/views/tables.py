@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common.files import csv_cells
+from sightglass.common.files import packing
 from sightglass.explain.maps.statistics import DIGITS, NAMES
 from sightglass.export.table import list_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
 
@@ -40,7 +40,7 @@ def table(
     config |= {name: text(help=help.get(name), alignment="right") for name in right}
     config["meaning"] = text(width="large")
     config |= columns or {}
-    config = {csv_cells.escape(name): one for name, one in config.items()}
+    config = {packing.escape(name): one for name, one in config.items()}
     st.dataframe(
         _no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto", placeholder="–"
     )
@@ -53,9 +53,9 @@ def matrix(
 
     `styles`: CSS of each cell. `chosen`: the cell at first.
     """
-    names = [csv_cells.escape(name) for name in frame.columns]
+    names = [packing.escape(name) for name in frame.columns]
     shown = frame.set_axis(names, axis=1)
-    shown.index = shown.index.map(csv_cells.escape)
+    shown.index = shown.index.map(packing.escape)
     styled = shown.style.apply(lambda _: styles.set_axis(names, axis=1).set_axis(shown.index), axis=None)
     event: Any = st.dataframe(
         styled,
@@ -72,47 +72,16 @@ def matrix(
     return chosen
 
 
-def select_cell(
-    rows: Sequence[Mapping[str, str]], *, key: str, help: Mapping[str, str], on_select: Callable[[int, str], None]
-) -> None:
-    """Draw rows of texts whose cells can be clicked: `on_select` is then called with the row's index and the column.
-
-    All columns but the first are aligned to the right.
-    """
-    names = {csv_cells.escape(name): name for name in rows[0]}
-    text = st.column_config.TextColumn
-    first = next(iter(names))
-    config = {
-        shown: text(help=help.get(name), alignment="left" if shown == first else "right", pinned=shown == first)
-        for shown, name in names.items()
-    }
-
-    def selected() -> None:
-        for row, column in st.session_state[key]["selection"]["cells"][:1]:
-            if row < len(rows) and column in names:
-                on_select(row, names[column])
-
-    st.dataframe(
-        _no_formulas(rows, [*rows[0]][1:]),
-        hide_index=True,
-        column_config=config,
-        placeholder="–",
-        key=key,
-        on_select=selected,
-        selection_mode="single-cell",
-    )
-
-
 def _no_formulas(rows: Any, right: Collection[str]) -> Any:
     """Return rows, mappings or a frame, in which no name begins like a formula, and no text but those at the right."""
     if hasattr(rows, "columns"):
-        safe = rows.rename(columns=csv_cells.escape)
+        safe = rows.rename(columns=packing.escape)
         for name in safe.columns:
             if safe[name].dtype.kind not in "biufM" and name not in right:
-                safe[name] = safe[name].map(csv_cells.escape)
+                safe[name] = safe[name].map(packing.escape)
         return safe
     return [
-        {csv_cells.escape(name): cell if name in right else csv_cells.escape(cell) for name, cell in row.items()}
+        {packing.escape(name): cell if name in right else packing.escape(cell) for name, cell in row.items()}
         for row in rows
     ]
 

@@ -49,7 +49,6 @@ CAPTION = 3.4
 _CAPTIONS = (CAPTION, 3.0, 2.7, 2.4)
 """Letters of a line over a picture, as large as there is room."""
 EDGE, TOP = 1.6, 1.5
-QUESTION = "What does the model say?"
 STOPS = 9
 """Colours of a key."""
 _CHART = 36.0

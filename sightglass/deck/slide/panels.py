@@ -1,4 +1,4 @@
-"""Say which maps a slide shows and how they were made, and label the boxes in its pictures."""
+"""Choose and describe the maps of a slide; label its boxes."""
 
 from __future__ import annotations
 

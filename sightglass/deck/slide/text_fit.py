@@ -9,7 +9,7 @@ import functools
 
 from PIL import ImageFont
 
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 
 LINE = 1.2
 """Height of a line by the letters' size."""
@@ -18,7 +18,7 @@ _EM = 100
 
 @functools.cache
 def _font(bold: bool) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(packaged.font("DejaVuSans-Bold" if bold else "DejaVuSans")), _EM)
+    return ImageFont.truetype(str(packing.font("DejaVuSans-Bold" if bold else "DejaVuSans")), _EM)
 
 
 @functools.lru_cache(8192)

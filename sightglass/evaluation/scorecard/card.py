@@ -1,32 +1,202 @@
-"""The scorecard of two to six models: rows, pairs, verdict."""
+"""The scorecard of two to six models: AP or accuracy, time, size, verdict."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from sightglass.common.errors import Problem
-from sightglass.evaluation.scorecard import run
-from sightglass.evaluation.scorecard.limits import MOST, TOLERANCE
-from sightglass.evaluation.scorecard.pairs import ModelPair, check_alike
-from sightglass.evaluation.scorecard.rows import ModelScore, pareto, score
-from sightglass.evaluation.scorecard.verdict import Verdict
-from sightglass.explain.phrases import listing
+from sightglass.evaluation import average_precision
+from sightglass.evaluation.box_matching import RIGHT
+from sightglass.evaluation.intervals import Estimate, Z, estimate, redraw, wilson
+from sightglass.evaluation.scorecard import MOST, TOLERANCE
+from sightglass.explain.phrases import listing, percent, plural
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Sequence
+    from numpy.typing import NDArray
 
-    from sightglass.common.work.progress import Progress
+    from sightglass.evaluation.average_precision import DetectionScores
+    from sightglass.evaluation.box_matching import BoxMatches
     from sightglass.evaluation.evaluation import Evaluation
-    from sightglass.evaluation.scorecard.labelled import LabelledPicture
-    from sightglass.explain import Explainer
+    from sightglass.models.adapter import Prediction
 
-    Tell = Callable[[int, int], None]
+Kind = Literal["ship", "do not ship", "cannot be told"]
+ENOUGH = 50
+"""Times as many pictures as there are, beyond which no number of them is named."""
 
-MAPS_SHARE = 0.8
-"""Of a model's time that the labelled pictures take; moved ones take the rest."""
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model weighs; None of what is unknown."""
+
+    parameters: int | None = None
+    memory_bytes: int | None = None
+    """Of the loaded model."""
+    file_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From which score on boxes are shown."""
+
+    score: float
+    """0..1: the one with the highest F1 on these pictures."""
+    f1: float
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Milliseconds of one picture from decoded pixels to answers, over all pictures."""
+
+    p25: float
+    p50: float
+    p75: float
+    p95: float
+
+    def apart(self, other: Speed) -> bool:
+        """Return whether the middle halves of the two do not overlap, so that one model is clearly faster."""
+        return self.p75 < other.p25 or other.p75 < self.p25
+
+
+@dataclass(frozen=True, eq=False)
+class ModelScore:
+    """A row of the scorecard: one model on labelled pictures."""
+
+    evaluation: Evaluation = field(repr=False)
+    score: Estimate
+    """AP of a detector, accuracy of a classifier, 0..1."""
+    drawn: NDArray[np.float64] = field(repr=False)
+    """(DRAWS,): the same on redrawn sets of pictures, which are the same for every model."""
+    facts: ModelFacts
+    detection: DetectionScores | None = None
+    """Of a detector."""
+    top5: Estimate | None = None
+    """Of a classifier: how often the class is among its best five."""
+    threshold: Threshold | None = None
+    """Of a detector."""
+    speed: Speed | None = None
+    """None where it was not measured."""
+
+    @property
+    def model(self) -> str:
+        """What a sentence calls the model."""
+        return self.evaluation.name or self.evaluation.model
+
+    @property
+    def detects(self) -> bool:
+        """Whether it draws boxes."""
+        return self.detection is not None
+
+    @property
+    def measure(self) -> str:
+        """The name of `score`."""
+        return "AP" if self.detects else "accuracy"
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """(objects,): which labelled objects are found at its threshold, or which pictures answered right."""
+        if self.threshold is None:
+            return np.array([_best(one.found) == one.truth for one in self.evaluation.pictures], np.bool_)
+        matches = self.evaluation.match(self.threshold.score)
+        return matches.found[matches.counted]
+
+    @property
+    def found(self) -> int:
+        """Labelled objects with a right box at its threshold, or pictures answered right."""
+        return int(self.right.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Whether one model can take the place of another, within what a person tolerates."""
+
+    first: ModelScore
+    second: ModelScore
+    """The larger or older one."""
+    tolerance: float
+    """Of AP or accuracy, 0..1."""
+
+    @cached_property
+    def gap(self) -> Estimate:
+        """By how much the second model's AP or accuracy is above the first's, on the same redrawn pictures."""
+        value = self.second.score.value - self.first.score.value
+        gap = estimate(value, self.second.drawn - self.first.drawn)
+        # Models that agree on all of few pictures may differ on others; after Bonett and Price (2012,
+        # doi:10.3102/1076998611411915).
+        half = Z * math.sqrt(2) / (len(self.second.evaluation.pictures) + 2)
+        # In this order, nan stays nan.
+        return Estimate(gap.value, min(gap.low, gap.value - half), max(gap.high, gap.value + half))
+
+    @property
+    def kind(self) -> Kind:
+        """`ship` only where the upper end of the gap's interval is within the tolerance."""
+        if self.gap.high <= self.tolerance:
+            return "ship"
+        return "do not ship" if self.gap.low > self.tolerance else "cannot be told"
+
+    @property
+    def more_pictures(self) -> int | None:
+        """How many more pictures would settle it if the gap stayed as it is; None where it is settled, or too many.
+
+        The standard error is taken to fall with the square root of the number of pictures.
+        """
+        if self.kind != "cannot be told":
+            return None
+        have, apart = len(self.second.evaluation.pictures), abs(self.tolerance - self.gap.value)
+        error = float(np.nanstd(self.second.drawn - self.first.drawn))
+        needed = max(have * (Z * error / apart) ** 2, Z * math.sqrt(2) / apart - 2) if apart else math.inf
+        return max(1, math.ceil(needed - have)) if needed <= ENOUGH * have else None
+
+    @property
+    def sentences(self) -> list[str]:
+        """The verdict: the gap and the times, and what to do."""
+        return [self.headline, self.advice]
+
+    @property
+    def headline(self) -> str:
+        """By how much the first is behind, with its interval, and the two times where they are apart."""
+        first, second, gap = self.first, self.second, self.gap
+        if gap.value != gap.value:
+            return f"{first.model} and {second.model} cannot be compared: nothing is labelled."
+        if gap.low <= 0 <= gap.high:
+            return (
+                f"{first.model} and {second.model} cannot be told apart by {first.measure} "
+                f"[{_points(gap.low)} to {_points(gap.high)} points]{self._times}."
+            )
+        size, low, high = (gap.value, gap.low, gap.high) if gap.value > 0 else (-gap.value, -gap.high, -gap.low)
+        points = f"{_points(size)} points of {first.measure}"
+        where = "behind" if gap.value > 0 else "ahead of"
+        return f"{first.model} is {points} {where} {second.model} [{_points(low)} to {_points(high)}]{self._times}."
+
+    @property
+    def advice(self) -> str:
+        """What to do, within the tolerance."""
+        size = _points(self.tolerance).removesuffix(".0")
+        within = f"{size} {'point' if size == '1' else 'points'}"
+        if self.kind == "ship":
+            return f"Ship it on pictures like these: the gap is within {within}."
+        if self.kind == "do not ship":
+            return f"Do not ship it: the gap is above {within}."
+        more = self.more_pictures
+        told = f"Whether the gap is within {within} cannot be told"
+        if more is None:
+            return f"{told} with these pictures."
+        return f"{told}: about {plural(_round_up(more), 'more picture')} would settle it."
+
+    @property
+    def _times(self) -> str:
+        first, second = self.first.speed, self.second.speed
+        if first is None or second is None or not first.apart(second):
+            return ""
+        share = first.p50 / second.p50
+        return f", at {percent(share)} of the time" if share < 1 else f", at {share:.1f} times the time"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,27 +206,23 @@ class Scorecard:
     rows: tuple[ModelScore, ...]
     largest: ModelScore
     """The one that the others are to replace."""
-    pairs: tuple[ModelPair, ...] = field(repr=False)
-    """Each other model beside the largest, the smallest first; the fastest where parameters are not known."""
+    others: tuple[ModelScore, ...] = field(repr=False)
+    """All but the largest, the smallest first; the fastest where parameters are not known."""
     tolerance: float = TOLERANCE
     """Of AP or accuracy that may be lost, 0..1."""
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """Those of the pairs."""
-        return tuple(Verdict(pair, self.tolerance) for pair in self.pairs)
+        """Those of the other models, each beside the largest."""
+        return tuple(Verdict(row, self.largest, self.tolerance) for row in self.others)
 
-    @cached_property
+    @property
     def verdict(self) -> Verdict | None:
         """That of the first model that can be shipped, or else of the first; None of a single model."""
-        for kind in ("ship", "ship where"):
-            for one in self.verdicts:
-                if one.kind == kind:
-                    return one
-        return self.verdicts[0] if self.verdicts else None
+        return next((one for one in self.verdicts if one.kind == "ship"), next(iter(self.verdicts), None))
 
     def tolerate(self, tolerance: float) -> Scorecard:
-        """Return the same scorecard with another tolerance; nothing is compared again."""
+        """Return the same scorecard with another tolerance."""
         return replace(self, tolerance=tolerance)
 
     @property
@@ -65,44 +231,65 @@ class Scorecard:
         return " ".join(self.verdict.sentences) if self.verdict else ""
 
     def is_efficient(self, row: ModelScore) -> bool:
-        """Return whether no other model is both faster and better."""
-        return pareto(self.rows)[self.rows.index(row)]
+        """Return whether no other model is both faster and better; False where its speed is not known."""
+        speed = row.speed
+        if speed is None:
+            return False
+        timed = ((other.speed, other.score.value) for other in self.rows if other is not row and other.speed)
+        return not any(
+            other.p50 <= speed.p50 and value >= row.score.value and (other.p50 < speed.p50 or value > row.score.value)
+            for other, value in timed
+        )
 
 
-def score_models(
-    names: Sequence[str],
-    load: Callable[[str], Explainer],
-    pictures: Sequence[LabelledPicture],
-    *,
-    places: bool = True,
-    tell: Progress | None = None,
-    cancel: threading.Event | None = None,
-) -> list[ModelScore]:
-    """Run models over labelled pictures, one after the other, and return their rows.
+def score(evaluation: Evaluation, facts: ModelFacts | None = None) -> ModelScore:
+    """Return the row of a model whose answers are known, from a run made now or a stored one."""
+    pictures, facts = evaluation.pictures, facts or ModelFacts()
+    times = [one.milliseconds for one in pictures if one.milliseconds > 0]
+    speed = Speed(*map(float, np.percentile(times, [25, 50, 75, 95]))) if times else None
+    if evaluation.task == "detect":
+        measured = average_precision.measure(evaluation.truths, evaluation.found)
+        return ModelScore(
+            evaluation,
+            measured.ap,
+            measured.drawn,
+            facts,
+            detection=measured,
+            threshold=find_threshold(evaluation.match()),
+            speed=speed,
+        )
+    right = np.array([_best(one.found) == one.truth for one in pictures], np.float64)
+    five = sum(one.truth in [each.label for each in one.found[:5]] for one in pictures)
+    return ModelScore(
+        evaluation,
+        _share(int(right.sum()), len(right)),
+        redraw(len(right), 0) @ right / max(len(right), 1),
+        facts,
+        top5=_share(five, len(right)),
+        speed=speed,
+    )
 
-    `places`: also make the maps that say whether models look at the same place. Raises what `run.evaluate` does.
+
+def find_threshold(matches: BoxMatches) -> Threshold:
+    """Return the threshold with the highest F1 at an IoU of 0.5, the highest of several.
+
+    `matches`: of all boxes. It lies halfway to the next lower score. Without a right box it is 1: no box is worth
+    showing.
     """
-    check_number(names)
-    rows = []
-    for number, name in enumerate(names):
-
-        def report(part: str, begin: float, end: float, number: int = number, name: str = name) -> Tell:
-            def count_pictures(done: int, of: int) -> None:
-                share = begin + (end - begin) * done / max(of, 1)
-                if tell is not None:
-                    tell((number + share) / len(names), f"{name}{part}: {done:,} of {of:,}")
-
-            return count_pictures
-
-        explainer = load(name)
-        end = MAPS_SHARE if places else 1.0
-        found = run.evaluate(explainer, pictures, maps=places, tell=report("", 0.0, end), cancel=cancel)
-        noise: tuple[float, ...] = ()
-        if places:
-            moved = report(", pictures moved", end, 1.0)
-            noise = run.measure_noise(explainer, pictures, found, tell=moved, cancel=cancel)
-        rows.append(score(found, run.describe(explainer), noise))
-    return rows
+    objects, right = int(matches.counted.sum()), matches.kind == RIGHT
+    if not objects or not right.any():
+        return Threshold(1.0, 0.0, 0.0, 0.0)
+    order = np.argsort(-matches.boxes.value, kind="stable")
+    scores, true = matches.boxes.value[order], np.cumsum(right[order])
+    shown = np.arange(1, len(order) + 1)
+    # A threshold shows all boxes of the same score.
+    ends = np.flatnonzero(np.append(scores[1:] < scores[:-1], True))
+    f1 = 2 * true[ends] / (shown[ends] + objects)
+    best = ends[int(f1.argmax())]
+    lower = float(scores[best + 1]) if best + 1 < len(scores) else 0.0
+    return Threshold(
+        (float(scores[best]) + lower) / 2, float(f1.max()), float(true[best] / shown[best]), float(true[best] / objects)
+    )
 
 
 def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against: str = "") -> Scorecard:
@@ -114,7 +301,7 @@ def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against
     """
     names = [row.model for row in rows]
     check_number(names)
-    check_alike(rows)
+    _check_alike(rows)
     if against and against not in names:
         raise Problem(f"{against} is none of the models of this scorecard: {listing(names)}.")
     largest = rows[names.index(against)] if against else _find_largest(rows)
@@ -123,13 +310,7 @@ def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against
         others.sort(key=lambda row: row.facts.parameters or 0)
     else:
         others.sort(key=lambda row: row.speed.p50 if row.speed is not None else float("inf"))
-    return Scorecard(tuple(rows), largest, tuple(ModelPair(row, largest) for row in others), tolerance)
-
-
-def _find_largest(rows: Sequence[ModelScore]) -> ModelScore:
-    if any(row.facts.parameters is None for row in rows):
-        return max(rows, key=lambda row: row.score.value)
-    return max(rows, key=lambda row: (row.facts.parameters or 0, row.score.value))
+    return Scorecard(tuple(rows), largest, tuple(others), tolerance)
 
 
 def check_number(names: Sequence[str]) -> None:
@@ -140,21 +321,37 @@ def check_number(names: Sequence[str]) -> None:
         raise Problem("Two of these have the same name: a scorecard tells models apart by their names.")
 
 
-def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], int]:
-    """Return evaluations of the pictures that all have, in one order, and how many pictures that leaves out.
+def _check_alike(rows: Sequence[ModelScore]) -> None:
+    """Raise Problem unless all models were judged on the same labels of the same pictures."""
+    if len({row.evaluation.task for row in rows}) > 1:
+        raise Problem("Detectors and classifiers cannot be compared on one scorecard: choose models of one kind.")
+    for row in rows[1:]:
+        for one, other in zip(rows[0].evaluation.pictures, row.evaluation.pictures, strict=True):
+            same = [of.box for of in one.truths] == [of.box for of in other.truths]
+            if one.key != other.key or not same:
+                raise Problem(f"{row.model} was judged by other labels of {one.key}: run both on the same ones.")
 
-    Raises Problem where they have none in common.
-    """
-    keys = [{one.key for one in each.pictures} for each in evaluations]
-    common = set.intersection(*keys)
-    if not common:
-        raise Problem("These runs have no picture in common: choose runs over the same pictures.")
-    left = len(set.union(*keys)) - len(common)
-    if not left and len({tuple(one.key for one in each.pictures) for each in evaluations}) == 1:
-        return [*evaluations], 0
-    return [
-        replace(
-            each, pictures=tuple(sorted((one for one in each.pictures if one.key in common), key=lambda one: one.key))
-        )
-        for each in evaluations
-    ], left
+
+def _find_largest(rows: Sequence[ModelScore]) -> ModelScore:
+    if any(row.facts.parameters is None for row in rows):
+        return max(rows, key=lambda row: row.score.value)
+    return max(rows, key=lambda row: (row.facts.parameters or 0, row.score.value))
+
+
+def _best(found: Sequence[Prediction]) -> str | None:
+    return found[0].label if found else None
+
+
+def _share(count: int, total: int) -> Estimate:
+    return Estimate(count / total if total else math.nan, *wilson(count, total))
+
+
+def _points(share: float) -> str:
+    """`1.3`, with a true minus sign."""
+    return f"{100 * share:.1f}".replace("-", "−")
+
+
+def _round_up(count: int) -> int:
+    """Round up to one digit and a half: what is extrapolated is not known better."""
+    step: int = 10 ** max(0, len(str(count)) - 2) * (5 if count >= 100 else 1)
+    return math.ceil(count / step) * step

@@ -1,21 +1,39 @@
-"""Write a scorecard as JSON, CSV and Parquet."""
+"""Write a scorecard as JSON, CSV and Parquet, and its models as cells of a table."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import jsonable
 from sightglass.evaluation import tables
-from sightglass.evaluation.scorecard.pairs import SETS, ModelPair, list_units
+from sightglass.explain.phrases import count, percent, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
-    from sightglass.evaluation.average_precision import Estimate
-    from sightglass.evaluation.scorecard.card import Scorecard
-    from sightglass.evaluation.scorecard.rows import ModelScore
+    from sightglass.evaluation.intervals import Estimate
+    from sightglass.evaluation.scorecard.card import ModelScore, Scorecard
+
+NOTHING = "–"
+HELP: Mapping[str, str] = {
+    "Model": "A star: no other model here is both faster and better.",
+    "AP": "COCO's average precision in points: the mean over classes and over overlaps (IoU) of 0.5 to 0.95.",
+    "AP50": "Average precision in points where an overlap (IoU) of 0.5 is enough.",
+    "Accuracy": "How often the best answer is the label.",
+    "Top 5": "How often the label is among the best five answers.",
+    "95 %": "How the number varies between sets of as many pictures.",
+    "Right": "Labelled objects with a right box at the model's own threshold, or pictures answered right.",
+    "Threshold": "The score from which on boxes are shown: the one with the highest F1, chosen on these pictures.",
+    "ms": "Milliseconds of one picture, from its pixels to the answers: the median, measured one at a time.",
+    "ms, 95 %": "19 of 20 pictures take no longer.",
+    "Parameters": "Numbers that were trained.",
+    "Memory": "Of the loaded model, without the picture.",
+    "File": "Size of the weights on the disk.",
+}
+"""What each column of `list_rows` means."""
 
 
 def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence[str] = ()) -> Json:
@@ -28,9 +46,16 @@ def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence
             "verdict": card.words,
             "against": card.largest.model,
             "tolerance": card.tolerance,
-            "models": [_row(row, efficient=card.is_efficient(row)) for row in card.rows],
+            "models": [_describe_row(row, efficient=card.is_efficient(row)) for row in card.rows],
             "pairs": [
-                {"kind": one.kind, "sentences": one.sentences, "more_pictures": one.more_pictures, **_pair(one.pair)}
+                {
+                    "kind": one.kind,
+                    "sentences": one.sentences,
+                    "more_pictures": one.more_pictures,
+                    "model": one.first.model,
+                    "beside": one.second.model,
+                    "gap": asdict(one.gap),
+                }
                 for one in card.verdicts
             ],
             "problems": [*problems],
@@ -42,19 +67,15 @@ def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence
 
 def list_objects(card: Scorecard) -> list[dict[str, Any]]:
     """Return a row for each labelled object, or picture of a classifier, with a column of right or wrong a model."""
-    first = card.largest
-    rows = []
-    for i, unit in enumerate(list_units(first.evaluation)):
-        picture = first.evaluation.pictures[unit.picture]
-        box = unit.truth.box if unit.truth is not None else (None,) * 4
-        rows.append(
-            {
-                "picture": picture.key,
-                "label": unit.label,
-                **dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)),
-                **{row.model: bool(row.right[i]) for row in card.rows},
-            }
-        )
+    rows: list[dict[str, Any]] = []
+    for picture in card.largest.evaluation.pictures:
+        units: Sequence[tuple[str, tuple[float | None, ...]]] = [(picture.truth or "", (None,) * 4)]
+        if card.largest.detects:
+            units = [(one.label, one.box) for one in picture.truths if not one.crowd]
+        for label, box in units:
+            judged = {row.model: bool(row.right[len(rows)]) for row in card.rows}
+            corners = dict(zip(("x0", "y0", "x1", "y1"), box, strict=True))
+            rows.append({"picture": picture.key, "label": label, **corners, **judged})
     return rows
 
 
@@ -68,9 +89,58 @@ def to_parquet(card: Scorecard) -> bytes:
     return tables.write_parquet(list_objects(card))
 
 
-def _row(row: ModelScore, *, efficient: bool) -> Json:
+def list_rows(card: Scorecard) -> list[dict[str, str]]:
+    """Return a row of texts a model under the columns of `HELP`; columns that are empty for all are left out."""
+    rows: list[dict[str, Any]] = []
+    for row in card.rows:
+        star = " ★" if card.is_efficient(row) and len(card.rows) > 1 else ""
+        speed, facts = row.speed, row.facts
+        rows.append(
+            {
+                "Model": f"{row.model}{star}",
+                **_score_cells(row),
+                "Right": f"{row.found:,} of {len(row.right):,}",
+                "Threshold": NOTHING if row.threshold is None else percent(row.threshold.score),
+                "ms": NOTHING if speed is None else _milliseconds(speed.p50),
+                "ms, 95 %": NOTHING if speed is None else _milliseconds(speed.p95),
+                "Parameters": NOTHING if facts.parameters is None else count(facts.parameters),
+                "Memory": NOTHING if facts.memory_bytes is None else quantity(facts.memory_bytes / 1e6, "MB"),
+                "File": NOTHING if facts.file_bytes is None else quantity(facts.file_bytes / 1e6, "MB"),
+            }
+        )
+    filled = [name for name in rows[0] if any(row[name] != NOTHING for row in rows)]
+    return [{name: row[name] for name in filled} for row in rows]
+
+
+def describe_range(one: Estimate) -> str:
+    """Return `58.1 to 63.0`, in points."""
+    return NOTHING if one.low != one.low else f"{points(one.low)} to {points(one.high)}"
+
+
+def points(share: float) -> str:
+    """Return a share in points, `62.9`, with a true minus sign."""
+    return NOTHING if share != share else f"{round(100 * share, 1):.1f}".replace("-0.0", "0.0").replace("-", "−")
+
+
+def _score_cells(row: ModelScore) -> dict[str, str]:
+    if row.detection is not None:
+        return {
+            "AP": points(row.score.value),
+            "95 %": describe_range(row.score),
+            "AP50": points(row.detection.ap50.value),
+        }
+    top5 = NOTHING if row.top5 is None else percent(row.top5.value)
+    interval = f"{100 * row.score.low:.0f} to {percent(row.score.high)}"
+    return {"Accuracy": percent(row.score.value), "95 %": interval, "Top 5": top5}
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _describe_row(row: ModelScore, *, efficient: bool) -> Json:
     evaluation, scores = row.evaluation, row.detection
-    found: Json = {
+    told: Json = {
         "model": row.model,
         "run": None if evaluation.source is None else evaluation.source.name,
         "task": evaluation.task,
@@ -79,56 +149,17 @@ def _row(row: ModelScore, *, efficient: bool) -> Json:
         "found": row.found,
         row.measure.lower(): asdict(row.score),
         "efficient": efficient,
-        "calibration_error": asdict(row.calibration.error),
         "speed_ms": None if row.speed is None else asdict(row.speed),
         **asdict(row.facts),
         "unknown_labels": list(evaluation.unknown),
     }
     if row.top5 is not None:
-        found["top5"] = asdict(row.top5)
+        told["top5"] = asdict(row.top5)
     if scores is not None and row.threshold is not None:
-        found |= {
+        told |= {
             "ap50": asdict(scores.ap50),
             "ap_by_class": {name: asdict(one) for name, one in scores.by_class.items()},
             "ap_by_size": dict(scores.by_size),
             "threshold": asdict(row.threshold),
-            "errors": {kind: {"count": count, "cost": row.costs[kind]} for kind, count in row.counts.items()},
         }
-    return found
-
-
-def _pair(pair: ModelPair) -> Json:
-    place = pair.same_place
-    return {
-        "model": pair.first.model,
-        "beside": pair.second.model,
-        "gap": asdict(pair.gap),
-        "sets": {name: len(pair.sets[name]) for name in SETS},
-        "same_answers": pair.same_answers,
-        "same_place": None
-        if place is None
-        else {
-            "objects": len(place.overlaps),
-            "median_overlap": place.median,
-            "floor": place.floor,
-            "share": _estimate(place.share),
-            "itself": place.itself,
-        },
-        "slices": [
-            {
-                "kind": one.kind,
-                "name": one.name,
-                "objects": len(one.units),
-                "right": one.first,
-                "right_beside": one.second,
-                "negative_flips": one.negative,
-                "gap": asdict(one.gap),
-                "real": one.real,
-            }
-            for one in pair.slices
-        ],
-    }
-
-
-def _estimate(one: Estimate | None) -> Json | None:
-    return None if one is None else asdict(one)
+    return told

@@ -1,4 +1,4 @@
-"""Run a model on labelled pictures: answers, milliseconds, small maps.
+"""Score models on labelled pictures, by running them or from stored runs.
 
 Pictures are taken one at a time, and nothing of them is cached: what was explained before would take no time.
 """
@@ -6,58 +6,157 @@ Pictures are taken one at a time, and nothing of them is cached: what was explai
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
-
 from sightglass.common.errors import Cancelled, Problem
-from sightglass.evaluation import error_types
+from sightglass.evaluation import stored
 from sightglass.evaluation.evaluation import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
-from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.scorecard.card import ModelFacts, check_number, score
 from sightglass.explain.evidence.targets import decode
-from sightglass.explain.explanation import explain
-from sightglass.explain.maps.cells import cells
 from sightglass.explain.options import Options
-from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.quality import measure_quality
+from sightglass.explain.phrases import plural
+from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
-from sightglass.models.label_matching import match
+from sightglass.models.labels import match
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
-    from sightglass.evaluation.scorecard.labelled import LabelledPicture
+    from sightglass.common.work.progress import Progress
+    from sightglass.evaluation.ground_truth import GroundTruth, TrueBox
+    from sightglass.evaluation.scorecard.card import ModelScore
     from sightglass.explain import Explainer
-    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.picture.image import Image
+    from sightglass.explain.picture.item import Item
     from sightglass.models.adapter import Prediction
 
 BEST = 5
 """Answers of a classifier that are remembered."""
-MAPPED = 0.05
-"""Score from which a right box has a map: no model is shipped with a lower threshold."""
-NOISE_PICTURES = 40
-"""Pictures that are moved."""
-MOVE = 0.01
-"""By how much of its longer side a picture is moved: what nobody would see."""
-BLUR = 1.5
-"""Cells by which maps are blurred before they are compared: moved by a hundredth, a detector's dots jump that far."""
-DIRECTIONS = ((1, 1), (-1, -1), (1, -1), (-1, 1))
-"""Across and down, in turn."""
 
 
 @dataclass(frozen=True)
-class ModelFacts:
-    """What a model weighs; None of what is unknown."""
+class LabelledPicture:
+    """A picture with its labelled boxes in pixels, or with the class of all of it."""
 
-    parameters: int | None = None
-    memory_bytes: int | None = None
-    """Of the loaded model."""
-    file_bytes: int | None = None
+    item: Item
+    boxes: tuple[TrueBox, ...] | None = field(default=None, repr=False)
+    """None where only the whole picture is labelled."""
+    label: str | None = None
+    """The class of the whole picture, as the labels name it."""
+
+
+def gather(items: Sequence[Item], labels: GroundTruth | None) -> tuple[list[LabelledPicture], list[str]]:
+    """Return the pictures that have labels, and a sentence on each other.
+
+    A picture with labelled boxes is opened once for its size. `labels` None: the folder of a picture is its class.
+    Raises Problem where no picture has labels.
+    """
+    found, left = [], []
+    for item in items:
+        boxes = None if labels is None else labels.find(item.key)
+        label = item.label if labels is None else labels.find_class(item.key)
+        if boxes is None and label is None:
+            left.append(f"{item.key}: it has no labels.")
+            continue
+        if boxes is not None:
+            try:
+                image = item.open()
+            except Problem as problem:
+                left.append(f"{item.key}: {problem}")
+                continue
+            boxes = tuple(one.in_pixels((image.width, image.height)) for one in boxes)
+        found.append(LabelledPicture(item, boxes, label))
+    if not found and labels is None:
+        raise Problem("None of the pictures has a label: put them into folders named after classes, or give labels.")
+    if not found:
+        raise Problem("None of the pictures has labels: the file names in the labels are those of other pictures.")
+    return found, left
+
+
+def score_models(
+    names: Sequence[str],
+    load: Callable[[str], Explainer],
+    pictures: Sequence[LabelledPicture],
+    *,
+    tell: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> list[ModelScore]:
+    """Run models over labelled pictures, one after the other, and return their rows; raise what `evaluate` does."""
+    check_number(names)
+    rows = []
+    for number, name in enumerate(names):
+
+        def count_pictures(done: int, of: int, number: int = number, name: str = name) -> None:
+            if tell is not None:
+                tell((number + done / max(of, 1)) / len(names), f"{name}: {done:,} of {of:,}")
+
+        explainer = load(name)
+        evaluation = evaluate(explainer, pictures, tell=count_pictures, cancel=cancel)
+        rows.append(score(evaluation, describe(explainer)))
+    return rows
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Return the folders of runs with labels: the folder itself, or those directly in it, by name."""
+    if (folder / stored.FILE).is_file():
+        return [folder]
+    return sorted(file.parent for file in folder.glob(f"*/{stored.FILE}"))
+
+
+def score_runs(
+    folders: Sequence[Path], load: Callable[[Path], Evaluation] = stored.load
+) -> tuple[list[ModelScore], list[str]]:
+    """Return the rows of stored runs on the pictures that all have, and a sentence on those that only some have.
+
+    Runs of the same model are called after their folders. `load` reads the evaluation of each. Raises Problem for more
+    runs than a scorecard takes, a run without an evaluation, and runs without a common picture.
+    """
+    check_number([str(folder) for folder in folders])
+    found = [load(folder) for folder in folders]
+    names = [one.name or one.model for one in found]
+    times = Counter(names)
+    named = [
+        replace(one, name=name if times[name] == 1 else folder.name)
+        for one, name, folder in zip(found, names, folders, strict=True)
+    ]
+    common, left = keep_common(named)
+    return [score(one, _describe_stored(one)) for one in common], (
+        [f"{plural(left, 'picture')} that not every run has."] if left else []
+    )
+
+
+def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], int]:
+    """Return evaluations of the pictures that all have, in one order, and how many pictures that leaves out.
+
+    Raises Problem where they have none in common.
+    """
+    keys = [{one.key for one in each.pictures} for each in evaluations]
+    common = set.intersection(*keys)
+    if not common:
+        raise Problem("These runs have no picture in common: choose runs over the same pictures.")
+    left = len(set.union(*keys)) - len(common)
+    if not left and len({tuple(one.key for one in each.pictures) for each in evaluations}) == 1:
+        return [*evaluations], 0
+    return [
+        replace(
+            each, pictures=tuple(sorted((one for one in each.pictures if one.key in common), key=lambda one: one.key))
+        )
+        for each in evaluations
+    ], left
+
+
+def _describe_stored(one: Evaluation) -> ModelFacts:
+    """Return what is known of a model that is not loaded: the size of its file, where it is on this machine."""
+    try:
+        file = weights.find(catalog.spec(one.model))
+    except Problem:
+        return ModelFacts()
+    return ModelFacts(file_bytes=file.stat().st_size if file is not None and file.is_file() else None)
 
 
 def describe(explainer: Explainer) -> ModelFacts:
@@ -71,15 +170,13 @@ def evaluate(
     explainer: Explainer,
     pictures: Sequence[LabelledPicture],
     *,
-    maps: bool = False,
     tell: Callable[[int, int], object] | None = None,
     cancel: threading.Event | None = None,
 ) -> Evaluation:
     """Run a model on labelled pictures, one at a time, and return its answers beside the labels.
 
-    `maps`: also the map of each right box, and of a classifier's best answer. `tell(done, total)` is called after each
-    picture. Raises Problem for a model that names no classes, or where no picture has the labels that it needs, and
-    Cancelled once `cancel` is set.
+    `tell(done, total)` is called after each picture. Raises Problem for a model that names no classes, or where no
+    picture has the labels that it needs, and Cancelled once `cancel` is set.
     """
     task = explainer.model.task
     if task not in ("detect", "classify"):
@@ -101,7 +198,7 @@ def evaluate(
         if not number:
             # The first pass of a model prepares what the others use.
             _answer(explainer, image, options)
-        done.append(_evaluate(explainer, picture, image, named, options, maps=maps))
+        done.append(_evaluate(explainer, picture, image, named, options))
         if tell is not None:
             tell(number + 1, len(usable))
     done.sort(key=lambda one: one.key)
@@ -114,53 +211,6 @@ def evaluate(
         tuple(done),
         unknown,
     )
-
-
-def measure_noise(
-    explainer: Explainer,
-    pictures: Sequence[LabelledPicture],
-    found: Evaluation,
-    *,
-    most: int = NOISE_PICTURES,
-    tell: Callable[[int, int], object] | None = None,
-    cancel: threading.Event | None = None,
-) -> tuple[float, ...]:
-    """Return how far a model's maps agree with its own after the picture was moved a little, 0..1.
-
-    One overlap of the strongest evidence (`overlap`) for each map of at most `most` pictures of `found`.
-    """
-    items = {one.item.key: one.item for one in pictures}
-    having = [one for one in found.pictures if one.maps and one.key in items]
-    places = np.linspace(0, len(having) - 1, min(most, len(having))).round().astype(int)
-    measured: list[float] = []
-    for number, place in enumerate(places):
-        if cancel is not None and cancel.is_set():
-            raise Cancelled
-        picture = having[place]
-        shift = _choose_shift(picture.size, number)
-        moved = _move(items[picture.key].open(), shift)
-        for index, values in _map_again(explainer, moved, picture, shift, detects=found.task == "detect"):
-            measured.append(overlap(picture.maps[index], values))
-        if tell is not None:
-            tell(number + 1, len(places))
-    return tuple(measured)
-
-
-def overlap(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Return the IoU of the fewest cells that hold half of the evidence in each of two blurred maps, 0..1."""
-    first, second = _strongest(one), _strongest(other)
-    union = int((first | second).sum())
-    return float((first & second).sum() / union) if union else 0.0
-
-
-def _strongest(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    flat = cv2.GaussianBlur(values.astype(np.float32), (0, 0), BLUR, borderType=cv2.BORDER_CONSTANT).ravel()
-    order = np.argsort(-flat, kind="stable")
-    reached = np.cumsum(flat[order], dtype=np.float64)
-    chosen = np.zeros(flat.size, np.bool_)
-    if reached[-1] > 0:
-        chosen[order[: int(np.searchsorted(reached, reached[-1] / 2)) + 1]] = True
-    return chosen.reshape(values.shape)
 
 
 def _choose_options(*, detects: bool) -> Options:
@@ -179,111 +229,30 @@ def _evaluate(
     image: Image,
     named: Mapping[str, frozenset[str]],
     options: Options,
-    *,
-    maps: bool,
 ) -> EvaluatedPicture:
-    evidence, found, milliseconds = _answer(explainer, image, options)
+    found, milliseconds = _answer(explainer, image, options)
     truths = tuple(_rename(one, named) for one in picture.boxes or ())
     label = picture.label
-    sharpness, brightness = measure_quality(image.pixels)
-    made: dict[int, NDArray[np.uint8]] = {}
-    if maps:
-        made = _draw_maps(image, evidence, options, found, _find_mapped(truths, found, detects=options.per != "class"))
     return EvaluatedPicture(
         key=picture.item.key,
         size=(image.width, image.height),
         truths=truths,
         truth=None if label is None else min(named.get(label, {label})),
         found=found,
-        maps=made,
-        brightness=brightness,
-        sharpness=sharpness,
         milliseconds=milliseconds,
     )
 
 
-def _answer(explainer: Explainer, image: Image, options: Options) -> tuple[Evidence, tuple[Prediction, ...], float]:
+def _answer(explainer: Explainer, image: Image, options: Options) -> tuple[tuple[Prediction, ...], float]:
     """Return a model's answers for a picture and the milliseconds from its pixels to them."""
 
-    def work(resident: Any, _notes: tuple[str, ...]) -> tuple[Evidence, tuple[Prediction, ...], float]:
+    def work(resident: Any, _notes: tuple[str, ...]) -> tuple[tuple[Prediction, ...], float]:
         begun = time.perf_counter()
         evidence, _ = explainer.fresh_evidence(resident, image, options)
         found = decode(evidence, options)
-        return evidence, found, (time.perf_counter() - begun) * 1e3
+        return found, (time.perf_counter() - begun) * 1e3
 
     return explainer.with_oom_fallback(work)
-
-
-def _find_mapped(truths: Sequence[TrueBox], found: Sequence[Prediction], *, detects: bool) -> list[int]:
-    """Return the indices of the answers that get a map: right boxes, the surest wrong one on an object, the best class.
-
-    The surest come first.
-    """
-    if not detects:
-        return [0] if found else []
-    (matched,) = error_types.match_boxes([truths], [found], MAPPED)
-    chosen = {id(one) for one in matched.right}
-    on: set[int] = set()
-    for error in matched.errors:
-        if error.type == "class" and error.predicted is not None and id(error.truth) not in on:
-            on.add(id(error.truth))
-            chosen.add(id(error.predicted))
-    return [i for i, one in enumerate(found) if id(one) in chosen]
-
-
-def _draw_maps(
-    image: Image,
-    evidence: Evidence,
-    options: Options,
-    found: Sequence[Prediction],
-    indices: Sequence[int],
-    moved: tuple[int, int] = (0, 0),
-) -> dict[int, NDArray[np.uint8]]:
-    if not indices:
-        return {}
-    indices = list(dict.fromkeys(indices))
-    chosen = [found[i] for i in indices]
-    targets = tuple(one.index if one.anchor is None else (one.anchor, one.index) for one in chosen)
-    made = explain(image, evidence, replace(options, targets=targets), milliseconds={})
-    maps = zip(indices, made.heatmaps, strict=True)
-    return {i: cells(one, moved) for i, one in maps if one.state == "ok"}
-
-
-def _choose_shift(size: tuple[int, int], number: int) -> tuple[int, int]:
-    """Return by how many pixels, across and down, the picture with this number is moved."""
-    step = max(1, round(MOVE * max(size)))
-    across, down = DIRECTIONS[number % len(DIRECTIONS)]
-    return across * step, down * step
-
-
-def _move(image: Image, shift: tuple[int, int]) -> Image:
-    """Return a picture moved by pixels across and down, its edges repeated."""
-    x, y = shift
-    padded = np.pad(image.pixels, ((abs(y), abs(y)), (abs(x), abs(x)), (0, 0)), "edge")
-    top, left = abs(y) - y, abs(x) - x
-    pixels = padded[top : top + image.height, left : left + image.width]
-    return Image(np.ascontiguousarray(pixels), image.name)
-
-
-def _map_again(
-    explainer: Explainer, moved: Image, before: EvaluatedPicture, shift: tuple[int, int], *, detects: bool
-) -> list[tuple[int, NDArray[np.uint8]]]:
-    """Return the indices of answers that have a map, and the maps of the same answers on the moved picture."""
-    options = _choose_options(detects=detects)
-    evidence, found, _ = _answer(explainer, moved, options)
-    pairs: list[tuple[int, int]] = []
-    for index in before.maps:
-        was = before.found[index]
-        if was.box is None:
-            same = [i for i, one in enumerate(found) if one.index == was.index]
-        else:
-            x0, y0, x1, y1 = was.box
-            box = (x0 + shift[0], y0 + shift[1], x1 + shift[0], y1 + shift[1])
-            same = _find_mapped([TrueBox(was.label, box)], found, detects=True)
-            same = [i for i in same if found[i].index == was.index]
-        pairs += [(index, i) for i in same[:1]]
-    made = _draw_maps(moved, evidence, options, found, [i for _, i in pairs], shift)
-    return [(index, made[i]) for index, i in pairs if i in made]
 
 
 def _rename(one: TrueBox, named: Mapping[str, frozenset[str]]) -> TrueBox:

@@ -9,7 +9,7 @@ from fpdf import FPDF
 from fpdf.enums import WrapMode
 from PIL import Image as Pillow
 
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import pixels, shorten
@@ -94,7 +94,7 @@ def _document(explanation: Explanation, index: int) -> FPDF:
     page.set_auto_page_break(True, _EDGE)
     page.c_margin = 0
     for family, style, name in (("", "", "DejaVuSans"), ("", "B", "DejaVuSans-Bold"), ("mono", "", "DejaVuSansMono")):
-        page.add_font(family or "sans", style, str(packaged.font(name)))
+        page.add_font(family or "sans", style, str(packing.font(name)))
     page.set_title(f"{explanation.image.name}: {caption.title(explanation, index)}")
     page.set_creator("Sightglass")
     page.set_lang("en")

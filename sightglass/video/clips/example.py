@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from sightglass.common.errors import ImageProblem
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.explain.picture.image import load_bundled
-from sightglass.models.demo import motion, scenes
+from sightglass.models.demo import scenes, showcase
 from sightglass.models.demo.showcase import SCENES
 from sightglass.video.clips import write
 
@@ -62,7 +62,7 @@ def example(name: str) -> Path:
         path = Path(_FOLDER[0].name, name)
         if not path.exists():
             frames = _scene() if name == SCENE else _photographs()
-            rate = Fraction(motion.RATE)
+            rate = Fraction(showcase.RATE)
             draft = path.with_suffix(".nut")
             write.part(draft, enumerate(frames), 1 / rate, rate)
             write.remux(draft, path)
@@ -71,15 +71,15 @@ def example(name: str) -> Path:
 
 
 def _scene() -> Iterator[Pixels]:
-    count = round(motion.SECONDS * motion.RATE)
+    count = round(showcase.SECONDS * showcase.RATE)
     for i in range(count):
-        yield scenes.draw(motion.moving(i / count)).pixels
+        yield scenes.draw(showcase.moving(i / count)).pixels
 
 
 def _photographs() -> Iterator[Pixels]:
-    if any(packaged.photograph(name) is None for name in SHOWN):
+    if any(packing.photograph(name) is None for name in SHOWN):
         raise ImageProblem("The example's photographs come with a package that is not installed: choose a clip.")
-    count = round(motion.SECONDS * motion.RATE / len(SHOWN))
+    count = round(showcase.SECONDS * showcase.RATE / len(SHOWN))
     for name in SHOWN:
         pixels = load_bundled(name).pixels
         height, width = pixels.shape[:2]

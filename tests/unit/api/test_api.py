@@ -36,20 +36,12 @@ from sightglass.history import History
 from sightglass.models.demo import scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from sightglass.explain.explanation import Explanation
 
 NPY, PNG = {"Accept": "application/x-npy"}, {"Accept": "image/png"}
 LOOK = FILE_STYLE
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
-    with TestClient(create(ApiRules())) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from docs import site_links
-from sightglass.api import documentation
-from sightglass.common import locations
+from sightglass.api import NOT_BUILT, documentation_routes
+from sightglass.common import style
 
 
 @pytest.fixture
@@ -23,14 +23,14 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "site/index.html").write_text("<h1>Documentation</h1>")
     (tmp_path / "site/cli.html").write_text("<h1>The command line</h1>")
     (tmp_path / "site/out.txt").symlink_to(tmp_path / "secret.txt")
-    monkeypatch.setattr(locations, "SITE", tmp_path / "site")
+    monkeypatch.setattr(style, "SITE", tmp_path / "site")
     return tmp_path / "site"
 
 
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("base", ["", "/sightglass"])
 def test_the_site_is_shown_and_nothing_beside_it(base: str) -> None:
-    client = TestClient(Starlette(routes=documentation.routes(base)))
+    client = TestClient(Starlette(routes=documentation_routes(base)))
     entered = client.get(f"{base}/docs")
     assert (str(entered.url).removeprefix("http://testserver"), entered.status_code) == (f"{base}/docs/", 200)
     assert "Documentation" in entered.text
@@ -43,11 +43,11 @@ def test_the_site_is_shown_and_nothing_beside_it(base: str) -> None:
 
 def test_without_a_site_it_says_how_to_build_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for nowhere in (None, tmp_path):
-        monkeypatch.setattr(locations, "SITE", nowhere)
-        client = TestClient(Starlette(routes=documentation.routes()))
+        monkeypatch.setattr(style, "SITE", nowhere)
+        client = TestClient(Starlette(routes=documentation_routes()))
         for path in ("/docs", "/docs/", "/docs/cli.html"):
             answer = client.get(path)
-            assert (answer.status_code, answer.text) == (404, documentation.NOT_BUILT)
+            assert (answer.status_code, answer.text) == (404, NOT_BUILT)
 
 
 def test_every_page_is_in_the_menu_and_no_link_leads_nowhere(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import subprocess
 import sys
 import threading
@@ -37,11 +38,6 @@ MOST = 300_000
 def client() -> Iterator[TestClient]:
     with TestClient(create(ApiRules(max_bytes=MOST))) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def picture(bus: Path) -> str:
-    return base64.b64encode(bus.read_bytes()).decode()
 
 
 def told(answer: Any, status: int, kind: str) -> str:
@@ -120,29 +116,38 @@ def test_bodies_that_cannot_be_read(client: TestClient, picture: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"modle": "x"}, "did you mean model?"),
-        ({"Top_K": 3}, "did you mean top_k?"),
+        ({"Top_K": 3}, "There is no field 'Top_K': did you mean top_k?"),
+        (
+            {"modle": 1, "alpha": "x"},
+            "The field 'alpha' should be a number; there is no field 'modle' (did you mean model?).",
+        ),
         ({"top_k": "3"}, "The field 'top_k' should be a whole number"),
         ({"top_k": 0}, "should be at least 1."),
         ({"top_k": 21}, "should be at most 20."),
-        ({"top_k": True}, "whole number"),
         ({"masks": 10**9}, "4,000"),
         ({"confidence": 1.5}, "should be at most 1"),
         ({"scale": "mine"}, "'own' or 'shared'"),
         ({"layers": "bn2"}, "should be a list"),
         ({"layers": ["a"] * 17}, "at most 16"),
         ({"targets": [{}]}, "whole number or text"),
+        ({"targets": [""]}, "The field 'targets.0' is empty: leave it out, or give a word."),
+        ({"targets": [[1]]}, "The field 'targets.0' should be two whole numbers, [anchor, class]."),
+        ({"alpha": float("nan")}, "The field 'alpha' is not a number."),
+        ({"alpha": float("-inf")}, "The field 'alpha' is not finite."),
+        ({name * 9: 1 for name in "zqwxv"}, "There is no field 'zzzzzzzzz', 'qqqqqqqqq', "),
         ({"targets": [-1]}, "at least 0"),
-        ({"vocabulary": ["a"] * 101}, "at most 100"),
+        ({"vocabulary": ["a"] * 101}, "The field 'vocabulary' should have at most 100 items."),
         ({"vocabulary": ["a" * 201]}, "at most 200"),
         ({"maps": None}, "'png'"),
         ({"examples": []}, "no field 'examples'"),
     ],
 )
 def test_fields_that_are_wrong(client: TestClient, picture: str, fields: dict[str, Any], words: str) -> None:
-    detail = told(client.post("/api/explain", json={"image": picture} | fields), 422, "fields")
+    content = json.dumps({"image": picture} | fields)
+    answer = client.post("/api/explain", content=content, headers={"content-type": "application/json"})
+    detail = told(answer, 422, "fields")
     assert words in detail
-    assert len(detail) < 600
+    assert len(detail) < 600 and detail.count("preprocessing") < 2 and ".;" not in detail
 
 
 def test_a_layer_that_does_not_exist_is_looked_for_over_http(client: TestClient, picture: str) -> None:
@@ -165,8 +170,15 @@ def test_fields_of_a_form_that_are_wrong(client: TestClient, bus: Path) -> None:
     misplaced = {"image": bus.read_bytes(), "method": ("a.txt", b"gradcam")}
     assert "not a file" in told(client.post("/api/explain", files=misplaced), 422, "fields")
     assert "address" in told(client.post("/api/explain?top_k=1", files={"image": bus.read_bytes()}), 422, "fields")
+    assert told(post(targets="[1,2"), 422, "fields").startswith("A list is not complete")
+    assert told(post(alpha="nan"), 422, "fields") == "The field 'alpha' is not a number."
+
+
+def test_a_query_that_is_wrong(client: TestClient) -> None:
     assert "did you mean here?" in told(client.get("/api/models?hre=true"), 422, "fields")
-    told(client.get("/api/models?task=sing"), 422, "fields")
+    words = "The field 'task' should be 'classify', 'multilabel', 'detect', 'embed', 'regress' or 'segment'."
+    assert told(client.get("/api/models?task=foo"), 422, "fields") == words
+    assert told(client.get("/api/models?here="), 422, "fields") == "The field 'here' should be true or false."
 
 
 @pytest.mark.parametrize(
@@ -177,6 +189,12 @@ def test_fields_of_a_form_that_are_wrong(client: TestClient, bus: Path) -> None:
         ("explain", {"targets": ["minbus"]}, "did you mean minibus?"),
         ("explain", {"targets": [1000]}, "0 to 999"),
         ("explain", {"per": "detection"}, "classifier"),
+        ("explain", {"confidence": 0.3, "iou": 0.5}, "confidence and iou would have no effect"),
+        ("explain", {"within": "inside"}, "draws no boxes"),
+        ("explain", {"head": 0}, "head is an option of Attention"),
+        ("explain", {"masks": 9, "question": "why"}, "masks is an option of D-RISE and Occlusion"),
+        ("detect", {"model": "demo-s", "ratio": 0.1}, "per=picture"),
+        ("compare", {"models": ["demo-cls-s", "demo-cls-m"], "confidence": 0.5}, "draws boxes"),
         ("explain", {"classes": ["minibus"]}, "draws no boxes"),
         ("explain", {"vocabulary": ["a bus"]}, "fixed list"),
         ("explain", {"part": "box"}, ""),

@@ -15,7 +15,7 @@ from sightglass.api.endpoints.readiness import Readiness
 from sightglass.api.schemas import ApiRules
 from sightglass.api.server import stopping, uvicorn_internals
 from sightglass.common.errors import WeightsProblem
-from sightglass.common.work import stopping as process
+from sightglass.common.work import progress as process
 from sightglass.explain import Explainer
 from tests.servers import until
 from tests.unit.api.test_errors import told

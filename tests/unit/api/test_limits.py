@@ -1,10 +1,9 @@
-"""What one answer holds, that it ends where nobody waits for it, and that no option is passed over in silence."""
+"""What one answer holds, and that it ends where nobody waits for it."""
 
 from __future__ import annotations
 
 import base64
 import io
-import json
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,9 @@ import pytest
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
 
-from sightglass.api import limits, problems, service, similarity
+from sightglass.api import limits, problems, service
 from sightglass.api.app import create
+from sightglass.api.endpoints.explain import compare_pictures
 from sightglass.api.schemas import (
     ApiRules,
     ClassRequest,
@@ -28,6 +28,7 @@ from sightglass.common.errors import Cancelled, ImageProblem, TooLarge
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.models.geometry import Geometry
+from tests.unit.api.test_errors import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,20 +43,10 @@ def client() -> Iterator[TestClient]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def picture(bus: Path) -> str:
-    return base64.b64encode(bus.read_bytes()).decode()
-
-
 def blank(width: int, height: int) -> str:
     out = io.BytesIO()
     Pillow.new("RGB", (width, height), "grey").save(out, "PNG")
     return base64.b64encode(out.getvalue()).decode()
-
-
-def told(answer: Any, status: int, kind: str) -> str:
-    assert (answer.status_code, answer.json()["type"]) == (status, f"/api/problems/{kind}"), answer.text
-    return str(answer.json()["detail"])
 
 
 def never(*_: Any, **__: Any) -> None:
@@ -185,73 +176,8 @@ def test_who_no_longer_waits_is_drawn_no_more_maps(bus: Path, monkeypatch: pytes
             many = CompareRequest(image=data, models=(MODEL, "demo-cls-m"))
             service.comparison_answer(service.compare(many, settings), many, settings, cancel)
         else:
-            similarity.compare_pictures(SimilarityRequest(image=data, other=data, context=False), settings, cancel)
+            compare_pictures(SimilarityRequest(image=data, other=data, context=False), settings, cancel)
     assert len(drawn) == 1
-
-
-@pytest.mark.parametrize(
-    ("route", "fields", "words"),
-    [
-        ("explain", {"confidence": 0.3, "iou": 0.5}, "confidence and iou would have no effect"),
-        ("explain", {"within": "inside"}, "draws no boxes"),
-        ("explain", {"head": 0}, "head is an option of Attention"),
-        ("explain", {"masks": 9, "question": "why"}, "masks is an option of D-RISE and Occlusion"),
-        ("detect", {"model": "demo-s", "ratio": 0.1}, "per=picture"),
-        ("compare", {"models": [MODEL, "demo-cls-m"], "confidence": 0.5}, "draws boxes"),
-    ],
-)
-def test_an_option_that_would_do_nothing_is_refused(
-    client: TestClient, picture: str, route: str, fields: dict[str, Any], words: str
-) -> None:
-    assert words in told(client.post(f"/api/{route}", json={"image": picture} | fields), 400, "option")
-
-
-@pytest.mark.parametrize(
-    ("fields", "detail"),
-    [
-        ({"targets": [""]}, "The field 'targets.0' is empty: leave it out, or give a word."),
-        ({"targets": [[1]]}, "The field 'targets.0' should be two whole numbers, [anchor, class]."),
-        ({"vocabulary": ["a"] * 101}, "The field 'vocabulary' should have at most 100 items."),
-        ({"alpha": float("nan")}, "The field 'alpha' is not a number."),
-        ({"confidence": float("nan")}, "The field 'confidence' is not a number."),
-        ({"alpha": float("-inf")}, "The field 'alpha' is not finite."),
-        (
-            {"modle": 1, "alpha": "x"},
-            "The field 'alpha' should be a number; there is no field 'modle' (did you mean model?).",
-        ),
-    ],
-)
-def test_sentences_are_plain(client: TestClient, picture: str, fields: dict[str, Any], detail: str) -> None:
-    content = json.dumps({"image": picture} | fields)
-    answer = client.post("/api/explain", content=content, headers={"content-type": "application/json"})
-    assert told(answer, 422, "fields") == detail
-
-
-def test_unknown_fields_are_told_of_once(client: TestClient, picture: str) -> None:
-    body = {"image": picture} | {name * 9: 1 for name in "zqwxv"}
-    detail = told(client.post("/api/explain", json=body), 422, "fields")
-    assert detail.startswith("There is no field 'zzzzzzzzz', 'qqqqqqqqq', ")
-    assert detail.count("there are") == detail.count("preprocessing") == 1
-    assert ".;" not in detail
-
-
-def test_a_query_that_is_wrong(client: TestClient) -> None:
-    words = "The field 'task' should be 'classify', 'multilabel', 'detect', 'embed', 'regress' or 'segment'."
-    assert told(client.get("/api/models?task=foo"), 422, "fields") == words
-    assert told(client.get("/api/models?here="), 422, "fields") == "The field 'here' should be true or false."
-
-
-def test_a_form_that_is_wrong(client: TestClient, bus: Path) -> None:
-    files = {"image": bus.read_bytes()}
-    for field in ("targets", "vocabulary"):
-        detail = told(client.post("/api/explain", files=files, data={field: "[1,2"}), 422, "fields")
-        assert detail.startswith("A list is not complete")
-    twice = [("image", ("a.jpg", b"a")), ("image", ("b.jpg", b"b"))]
-    assert told(client.post("/api/explain", files=twice), 422, "fields").startswith(
-        "The field 'image' is given 2 times"
-    )
-    nan = client.post("/api/explain", files=files, data={"alpha": "nan"})
-    assert told(nan, 422, "fields") == "The field 'alpha' is not a number."
 
 
 def test_too_large_is_a_kind_of_its_own_and_no_matter_of_words(client: TestClient) -> None:

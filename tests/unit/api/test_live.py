@@ -14,23 +14,16 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from sightglass.api import routes
-from sightglass.api.app import create
 from sightglass.api.endpoints import live
 from sightglass.api.schemas import ApiRules
 from sightglass.explain.picture.image import load_bundled
 from sightglass.live.loop import LOOP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 HERE = "http://localhost"
 URL = "ws://localhost/api/live"
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
-    with TestClient(create(ApiRules())) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,9 @@ class Provider:
     def claims(self, cookies: Mapping[str, str]) -> dict[str, Any] | None:
         return self._claims.get(cookies.get("who", ""))
 
+    def is_named_site(self, origin: str) -> bool:
+        return origin == "https://sketch.example"
+
     def login_path(self) -> str:
         return "/auth/login?provider=signed"
 
@@ -142,7 +145,7 @@ def test_a_network_address_refuses_strangers_everything(
     way: access.Way, headers: dict[str, str], rules: Callable[..., None]
 ) -> None:
     rules(way, TOKEN)
-    browser = client(provider=Provider())
+    browser = client(dashboard=Provider())
     for path in GUARDED:
         for method in ("GET", "POST", "PUT", "HEAD"):
             if way == "oidc" and path == security.LOGIN:
@@ -204,7 +207,7 @@ def test_signing_in_leads_to_no_other_site(path: str, rules: Callable[..., None]
 @pytest.mark.parametrize("way", ["token", "oidc"])
 def test_programs_send_the_token(way: access.Way, rules: Callable[..., None]) -> None:
     rules(way, TOKEN)
-    browser = client(provider=Provider())
+    browser = client(dashboard=Provider())
     for sent in (BEARER, {"authorization": f"bearer {TOKEN}".encode()}, {"x-api-key": TOKEN.encode()}):
         for path in ("/api/models", "/"):
             assert browser.get(path, headers=sent).json()["user"] == users.LOCAL
@@ -215,14 +218,14 @@ def test_programs_send_the_token(way: access.Way, rules: Callable[..., None]) ->
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
         assert answer.json()["detail"].endswith("send it as `Authorization: Bearer ...` or `X-API-Key`.")
     rules("oidc")
-    assert client(provider=Provider()).get("/api/models", headers=BEARER).status_code == 401
+    assert client(dashboard=Provider()).get("/api/models", headers=BEARER).status_code == 401
 
 
 def test_each_account_of_a_provider_is_a_visitor_of_its_own(rules: Callable[..., None]) -> None:
     rules("oidc")
     mail = {"email": "Anna@example.org", "email_verified": True}
     provider = Provider(anna=mail, ben={"sub": "ben"}, eve={"email": "anna@example.org", "sub": "a@b"})
-    browser = client(provider=provider)
+    browser = client(dashboard=provider)
     for who, id_ in (("anna", "anna@example.org"), ("ben", "ben")):
         browser.cookies.set("who", who)
         for path in ("/", "/api/models", "/media/x.jpg"):
@@ -240,7 +243,7 @@ def test_each_account_of_a_provider_is_a_visitor_of_its_own(rules: Callable[...,
 
 def test_signing_in_with_a_provider_begins_and_ends_there(rules: Callable[..., None]) -> None:
     rules("oidc")
-    browser = client(provider=Provider(), base="/below")
+    browser = client(dashboard=Provider(), base="/below")
     assert 'href="/below/auth/login"' in browser.get("/below/", headers=HTML).text
     assert browser.get("/below/auth/login").headers["location"] == "/below/auth/login?provider=signed"
     for path in ("/auth/login?provider=signed", "/oauth2callback?code=1", "/auth/logout"):
@@ -325,7 +328,7 @@ def test_a_site_that_is_named_may_ask_and_its_browser_is_told(monkeypatch: pytes
     monkeypatch.setenv("SIGHTGLASS_API_ORIGINS", "https://sketch.example, http://other.example:3000/")
     access.install(access.Access("token", TOKEN))
     try:
-        browser = client(is_named=lambda origin: origin == "https://sketch.example")
+        browser = client(dashboard=Provider())
         wants = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
         for origin, status in (("https://sketch.example", 200), ("http://other.example:3000", 200), (NETWORK, 400)):
             asked = browser.options("/api/explain", headers=wants | {"origin": origin})

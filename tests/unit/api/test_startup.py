@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import uvicorn
@@ -15,11 +14,7 @@ from sightglass.api.server import startup
 from sightglass.common import environment
 from sightglass.common.environment import variable
 from sightglass.common.errors import SettingProblem
-from tests.unit.common.test_settings import MALFORMED
 from tests.waits import patience
-
-if TYPE_CHECKING:
-    pass
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,13 +22,6 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(autouse=True)
 def uvicorn_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uvicorn.Server, "handle_exit", uvicorn.Server.handle_exit)
-
-
-@pytest.mark.parametrize(("field", "text"), [(field, texts[0]) for field, texts in MALFORMED.items()])
-def test_a_malformed_setting_is_found_before_the_start(field: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(variable(field), text)
-    with pytest.raises(SettingProblem, match=rf"^{variable(field)} is '{text}': give [^:]+\.$"):
-        startup.prepare()
 
 
 def test_all_are_named_at_once_and_so_is_a_model_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,10 @@ from sightglass.batch import accuracy, analysis, table
 from sightglass.batch import labels as run_labels
 from sightglass.batch import report as batch_report
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.maps.cells import CELLS
+from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.item import distinct_names
-from sightglass.models.label_matching import match, suggest
+from sightglass.models.labels import match, suggest
 
 
 def blob(x: float, y: float) -> bytes:

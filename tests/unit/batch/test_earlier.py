@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightglass.batch import journal, output, run
-from sightglass.batch.earlier import facts, listing
-from sightglass.batch.earlier.facts import RunOrigin, SecondRun
+from sightglass.batch import earlier, journal, output, run
+from sightglass.batch.earlier import RunOrigin, SecondRun
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import to_jpeg
@@ -29,8 +28,8 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def read(folder: Path) -> facts.RunFacts:
-    found = facts.read_facts(output.Local(folder))
+def read(folder: Path) -> earlier.RunFacts:
+    found = earlier.read_facts(output.Local(folder))
     assert found is not None
     return found
 
@@ -40,8 +39,8 @@ def cut(folder: Path, lines: int) -> None:
     kept = (folder / journal.NAME).read_bytes().splitlines(keepends=True)[:lines]
     (folder / journal.NAME).write_bytes(b"".join(kept))
     (folder / "results.parquet").unlink()
-    told = json.loads((folder / facts.FILE).read_text("utf-8"))
-    (folder / facts.FILE).write_text(json.dumps(told | {"done": None}), "utf-8")
+    told = json.loads((folder / earlier.FILE).read_text("utf-8"))
+    (folder / earlier.FILE).write_text(json.dumps(told | {"done": None}), "utf-8")
 
 
 def test_what_a_run_is_made_of_is_written_and_read(pictures: Path, tmp_path: Path, monkeypatch) -> None:
@@ -53,7 +52,7 @@ def test_what_a_run_is_made_of_is_written_and_read(pictures: Path, tmp_path: Pat
     assert found.arguments.options == OPTIONS, "with tuples, as choices have them"
     assert (found.arguments.side, found.arguments.batch_size, found.arguments.prove) == (200, 2, False)
     assert find(found.origin.source[0], base=Path(found.origin.base))[0].key == "0.jpg"
-    (listed,) = listing.list_runs(tmp_path / "batches")
+    (listed,) = earlier.list_runs(tmp_path / "batches")
     assert (listed.folder, listed.left, listed.problem) == (out, 0, "")
 
 
@@ -61,24 +60,24 @@ def test_a_killed_run_says_how_many_are_left_and_goes_on_from_its_facts(pictures
     out = tmp_path / "batches" / "one"
     run(pictures, MODEL, out, options=OPTIONS, batch_size=1, workers=1)
     cut(out, 3)
-    (listed,) = listing.list_runs(out.parent)
+    (listed,) = earlier.list_runs(out.parent)
     assert listed.left == 2
     how = read(out)
     again = run(
         how.origin.source[0], how.model, out, options=how.arguments.options, batch_size=how.arguments.batch_size
     )
     assert (again.resumed, again.done) == (2, 4)
-    assert listing.list_runs(out.parent)[0].left == 0
+    assert earlier.list_runs(out.parent)[0].left == 0
 
 
 def test_what_no_other_process_finds_has_no_facts(pictures: Path, tmp_path: Path) -> None:
     uploads = [("a.jpg", (pictures / "0.jpg").read_bytes())]
     run(uploads, MODEL, tmp_path / "batches" / "uploads")
-    assert not (tmp_path / "batches" / "uploads" / facts.FILE).exists()
+    assert not (tmp_path / "batches" / "uploads" / earlier.FILE).exists()
     own = Explainer(MODEL)
-    assert facts.name_model(own, RunOrigin(source=("x",))) == MODEL
-    assert facts.name_model(own, RunOrigin(source=("x",), model="nets.py:Own")) is None
-    assert listing.list_runs(tmp_path / "batches") == [] == listing.list_runs(tmp_path / "nowhere")
+    assert earlier.name_model(own, RunOrigin(source=("x",))) == MODEL
+    assert earlier.name_model(own, RunOrigin(source=("x",), model="nets.py:Own")) is None
+    assert earlier.list_runs(tmp_path / "batches") == [] == earlier.list_runs(tmp_path / "nowhere")
 
 
 def test_a_run_that_another_model_follows_is_one_with_it_and_not_done_before(pictures: Path, tmp_path: Path) -> None:
@@ -86,10 +85,10 @@ def test_a_run_that_another_model_follows_is_one_with_it_and_not_done_before(pic
     after = SecondRun(model="demo-cls-m", options={}, folder="second")
     origin = RunOrigin(source=(str(pictures),), name="mine", second=after)
     run(pictures, MODEL, first, origin=origin)
-    (listed,) = listing.list_runs(first.parent)
+    (listed,) = earlier.list_runs(first.parent)
     assert (listed.folder, listed.left) == (first, 4), "the second has done nothing"
     run(pictures, "demo-cls-m", second, origin=RunOrigin(source=(str(pictures),), name="mine"))
-    (listed,) = listing.list_runs(first.parent)
+    (listed,) = earlier.list_runs(first.parent)
     assert (listed.folder, listed.left) == (first, 0)
 
 
@@ -97,13 +96,13 @@ def test_facts_are_read_once_and_again_where_they_change(pictures: Path, tmp_pat
     out = tmp_path / "batches" / "one"
     run(pictures, MODEL, out)
     reads: list[str] = []
-    of_file = facts.read_facts
-    monkeypatch.setattr(facts, "read_facts", lambda store: reads.append(store.name) or of_file(store))
-    (first,), (second,) = listing.list_runs(out.parent), listing.list_runs(out.parent)
+    of_file = earlier.read_facts
+    monkeypatch.setattr(earlier, "read_facts", lambda store: reads.append(store.name) or of_file(store))
+    (first,), (second,) = earlier.list_runs(out.parent), earlier.list_runs(out.parent)
     assert first == second and first.left == 0 and len(reads) == 1
-    told = json.loads((out / facts.FILE).read_text("utf-8"))
-    (out / facts.FILE).write_text(json.dumps(told | {"done": 1}), "utf-8")
-    (changed,) = listing.list_runs(out.parent)
+    told = json.loads((out / earlier.FILE).read_text("utf-8"))
+    (out / earlier.FILE).write_text(json.dumps(told | {"done": 1}), "utf-8")
+    (changed,) = earlier.list_runs(out.parent)
     assert changed.left == 3 and len(reads) == 2
 
 
@@ -115,7 +114,7 @@ def test_damaged_facts_are_one_sentence_and_hide_no_other_run(pictures: Path, tm
     out, good = tmp_path / "batches" / "bad", tmp_path / "batches" / "good"
     for folder in (out, good):
         run(pictures, MODEL, folder)
-    whole = (out / facts.FILE).read_bytes()
+    whole = (out / earlier.FILE).read_bytes()
     told = json.loads(whole)
     second = {"model": MODEL, "options": {}, "folder": "../../elsewhere"}
     for data in (
@@ -129,14 +128,14 @@ def test_damaged_facts_are_one_sentence_and_hide_no_other_run(pictures: Path, tm
         hostile(told, origin=told["origin"] | {"source": []}),
         hostile(told, origin=told["origin"] | {"second": second}),
     ):
-        (out / facts.FILE).write_bytes(data)
+        (out / earlier.FILE).write_bytes(data)
         with pytest.raises(ModelProblem, match=r"^The notes of the run bad cannot be read: choose .* to go on\.$"):
             read(out)
-        problems = {one.folder.name: one.problem for one in listing.list_runs(out.parent)}
+        problems = {one.folder.name: one.problem for one in earlier.list_runs(out.parent)}
         assert problems.pop("good") == "" and "cannot be read" in problems.pop("bad")
-    (out / facts.FILE).unlink()
-    (out / facts.FILE).mkdir()
-    assert "cannot be read" in {one.folder.name: one.problem for one in listing.list_runs(out.parent)}["bad"]
+    (out / earlier.FILE).unlink()
+    (out / earlier.FILE).mkdir()
+    assert "cannot be read" in {one.folder.name: one.problem for one in earlier.list_runs(out.parent)}["bad"]
 
 
 def test_relative_pictures_have_the_same_names_from_another_folder(pictures: Path, tmp_path: Path, monkeypatch) -> None:

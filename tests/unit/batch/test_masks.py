@@ -170,7 +170,7 @@ def test_labels_of_another_kind_are_refused(drawn: tuple[Path, Path], tmp_path: 
     shutil.copy2(drawn[1] / "00.png", other / "another.png")
     with pytest.raises(Problem, match="needs the name of its picture"):
         run(drawn[0], MODEL, tmp_path / "b", labels=other)
-    from sightglass.evaluation.pixels import masks
+    from sightglass.evaluation import masks
 
     with pytest.raises(ModelProblem, match="only a segmentation network"):
         run(drawn[0], "demo-cls-s", tmp_path / "c", labels=masks.read(drawn[1]))

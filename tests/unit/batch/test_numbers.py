@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sightglass.batch import analysis, report, run, table
-from sightglass.batch.labelled.number_errors import measure_errors
+from sightglass.batch.analysis import measure_errors
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.deck import run_slide

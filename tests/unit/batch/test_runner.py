@@ -24,7 +24,7 @@ from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import RESIDENCY, device
 from sightglass.explain.explanation import explain_together
 from sightglass.explain.faithfulness import scramble, seal
-from sightglass.explain.maps.cells import CELLS, fit_map
+from sightglass.explain.maps.heatmap import CELLS, fit_map
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.seal import forget
 from sightglass.explain.replaying import is_same_seal, replay_seals

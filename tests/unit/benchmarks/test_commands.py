@@ -192,7 +192,7 @@ def test_verdict_tests_every_kind_of_map_and_its_goals_are_of_all_wrong_ones() -
 
 def test_what_a_gpu_is_asked_works_on_a_cpu(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "WARM_UP", 0)
-    sizes = gpu.Sizes("shufflenet_v2_x0_5", classes=2, rounds=1, batch=2, cast=("demo-cls-s",), calls=2)
+    sizes = gpu.Sizes("shufflenet_v2_x0_5", classes=2, rounds=1, batch=2, calls=2)
     lines = gpu.figures(["demo-cls-s"], bus, torch.device("cpu"), sizes)
     assert not [line["failed"] for line in lines if "failed" in line]
     same = lines[-1]

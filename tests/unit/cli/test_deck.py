@@ -85,3 +85,10 @@ def test_what_cannot_be_is_one_sentence(
 def test_an_empty_history_says_how_to_begin(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["deck", "list", "--folder", str(kept)]) == 0
     assert "deck make lies" in capsys.readouterr().out and not kept.exists()
+
+
+def test_a_packaged_deck_is_added_once(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert main(["deck", "make", "lies", "--folder", str(kept)]) == 0
+    assert "What is a heat map, and when does it lie? 9 slides" in capsys.readouterr().out
+    assert len(History(kept).decks.all()) == 1

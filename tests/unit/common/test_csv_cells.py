@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sightglass.common.files import csv_cells
+from sightglass.common.files import packing
 from tests.rooms import every_room, sources
 
 ROOT = Path(__file__).parents[3]
@@ -20,23 +20,23 @@ HARMLESS = ["", "palace", "'quoted'", "it's =", " = ", "1-1", "'", "''", "a\nb",
 @pytest.mark.parametrize("text", [*HOSTILE, *HARMLESS, *("'" + text for text in HOSTILE)])
 def test_what_is_written_is_no_formula_and_is_read_back(text: str) -> None:
     file = io.StringIO(newline="")
-    csv_cells.write(file, ["label", text or "x"], [{"label": text, text or "x": 1}])
+    packing.write(file, ["label", text or "x"], [{"label": text, text or "x": 1}])
     for row in csv.reader(io.StringIO(file.getvalue(), newline="")):
-        assert not [cell for cell in row if cell.startswith(csv_cells.FORMULA)]
-    (found,) = csv_cells.read(io.StringIO(file.getvalue(), newline=""))
+        assert not [cell for cell in row if cell.startswith(packing.FORMULA)]
+    (found,) = packing.read(io.StringIO(file.getvalue(), newline=""))
     assert found["label"] == text
 
 
 def test_numbers_stay_numbers_and_other_columns_are_left_out() -> None:
     file = io.StringIO(newline="")
-    csv_cells.write(file, ["a", "b"], [{"a": -1.5, "b": None, "c": "=1"}])
+    packing.write(file, ["a", "b"], [{"a": -1.5, "b": None, "c": "=1"}])
     assert file.getvalue() == "a,b\r\n-1.5,\r\n"
 
 
 @pytest.mark.parametrize("room", every_room())
 def test_nobody_writes_csv_in_another_way(room: str) -> None:
     for path in sources(room):
-        if path == ROOT / "sightglass/common/files/csv_cells.py":
+        if path == ROOT / "sightglass/common/files/packing.py":
             continue
         names = {node.attr for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Attribute)}
         assert not names & {"to_csv", "DictWriter", "DictReader"}, path

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sightglass.common.files import atomic_write, file_stem, write_file
+from sightglass.common.files.packing import PHOTOGRAPHS, packaged_file, photograph, photographs
 
 
 def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path) -> None:
@@ -65,3 +66,14 @@ def test_the_disk_is_waited_for_where_that_is_asked(
 )
 def test_stems(text: str, options: dict[str, object], stem: str) -> None:
     assert file_stem(text, **options) == stem  # type: ignore[arg-type]
+
+
+def test_every_photograph_is_found_by_its_name() -> None:
+    assert list(photographs()) == list(PHOTOGRAPHS)
+    assert all(photograph(name) == path and path.is_file() for name, path in photographs().items())
+
+
+def test_a_package_or_a_file_that_is_not_there_is_none() -> None:
+    assert packaged_file("no_such_package", "bus.jpg") is None
+    assert packaged_file("ultralytics", "assets/no-such.jpg") is None
+    assert packaged_file("ultralytics", "assets") is None

@@ -1,4 +1,4 @@
-"""Names from outside are one line of text, wherever they go."""
+"""Names from outside are one line of text, and a mistyped one is answered with the one that was meant."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from sightglass.cli.console import Console
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import ModelProblem, Problem, did_you_mean, nearest
 from sightglass.common.legible import MAX_NAME, MAX_WORD, legible, one_line
 from sightglass.explain import Explainer
 from sightglass.models import labels
@@ -78,3 +78,17 @@ def test_a_model_whose_layers_have_illegible_names_is_refused(name: str) -> None
     with pytest.raises(ModelProblem, match="has a layer with control characters in its name") as caught:
         Explainer(net, labels=["a", "b", "c", "d"])
     assert str(caught.value).isprintable()
+
+
+def test_the_nearest_names() -> None:
+    assert nearest("Infern", ["viridis", "inferno"]) == ["inferno"]
+    assert nearest("GRADCAN", ["GradCAM", "LayerCAM"]) == ["GradCAM"]
+    assert nearest("resnet19", ["resnet18", "resnet101", "vgg"], n=3) == ["resnet18", "resnet101"]
+    assert nearest("resnet19", ["resnet18", "resnet101"], n=3, cutoff=0.85) == ["resnet18"]
+    assert nearest("zebra", []) == []
+
+
+def test_the_end_of_a_sentence() -> None:
+    assert did_you_mean("resnet19", ["resnet18", "resnet101"], n=2) == "did you mean resnet18 or resnet101?"
+    assert did_you_mean("zebra", ["a"], "choose one of a.") == "choose one of a."
+    assert did_you_mean("zebra", ["a"]) == ""

@@ -30,8 +30,9 @@ def test_no_more_than_so_many_explain_at_once(monkeypatch: pytest.MonkeyPatch) -
     waiting.join()
 
 
-def test_paused_work_goes_on_when_it_is_resumed_or_stopped() -> None:
+def test_paused_work_goes_on_when_it_is_resumed_or_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     for release in (progress.PausableStop.resume, progress.PausableStop.set):
+        monkeypatch.setattr(progress, "PAUSE", patience(60))
         stop, answers = progress.PausableStop(), list[bool]()
         assert not stop.is_set()
         stop.pause()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -128,15 +127,6 @@ def test_settings_are_read_in_one_place() -> None:
     known = {variable(field) for field in Settings.model_fields} | {*removed.SETTINGS}
     named = {name for text in texts.values() for name in re.findall(r"\bSIGHTGLASS_[A-Z_]*[A-Z]\b", text)}
     assert named <= known | set(removed.SETTINGS)
-
-
-def test_reading_them_takes_nothing_that_is_slow_to_import() -> None:
-    code = (
-        "import sys, sightglass.common.settings, sightglass.models.catalog, sightglass.explain;"
-        "print({'pydantic', 'platformdirs'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.strip() == "set()"
 
 
 def test_they_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

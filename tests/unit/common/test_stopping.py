@@ -7,30 +7,30 @@ import time
 
 import pytest
 
-from sightglass.common.work import stopping
+from sightglass.common.work import progress
 
 
 @pytest.fixture
 def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of what other tests run is told to stop."""
-    monkeypatch.setattr(stopping, "_STOPPING", threading.Event())
-    monkeypatch.setattr(stopping, "_STOPS", [])
-    monkeypatch.setattr(stopping, "_BUSY", [])
+    monkeypatch.setattr(progress, "_STOPPING", threading.Event())
+    monkeypatch.setattr(progress, "_STOPS", [])
+    monkeypatch.setattr(progress, "_BUSY", [])
 
 
 def test_running_work_is_told_to_end_and_waited_for(apart: None) -> None:
     told = threading.Event()
     work = threading.Thread(target=lambda: (told.wait(), time.sleep(0.1)))
     work.start()
-    stopping.on_stop(told.set, work.is_alive)
-    assert not stopping.stopping()
-    assert stopping.stop(30)
-    assert stopping.stopping()
+    progress.on_stop(told.set, work.is_alive)
+    assert not progress.stopping()
+    assert progress.stop(30)
+    assert progress.stopping()
     assert not work.is_alive()
 
 
 def test_work_that_does_not_end_is_not_waited_for_longer(apart: None) -> None:
-    stopping.on_stop(lambda: None, lambda: True)
+    progress.on_stop(lambda: None, lambda: True)
     begun = time.monotonic()
-    assert not stopping.stop(0.1)
+    assert not progress.stop(0.1)
     assert 0.1 <= time.monotonic() - begun < 10

@@ -54,34 +54,3 @@ def test_every_component_is_one_script(script: Path):
 
 def test_every_module_is_part_of_a_script():
     assert {path for script in ENTRIES for path in modules(script)} == set(JOINED)
-
-
-def test_no_type_is_any():
-    loose = re.compile(r"@(?:param|type|typedef|returns) \{[^\n]*\bany\b[^\n]*\}")
-    assert len(JOINED) > 50
-    for path in JOINED:
-        assert not loose.search(path.read_text("utf-8")), path
-
-
-@pytest.mark.parametrize(
-    ("second", "wrong"),
-    [
-        ("function a() {}", "has already been declared"),
-        ("let b = 1, a = 2;", "has already been declared"),
-        ("const { a } = window;", "has already been declared"),
-        ('import {\n  a,\n} from "./first.js";', "one line"),
-        ('import { a as b } from "./first.js";', "plain names"),
-        ('import * as b from "./first.js";', "plain names"),
-        ('import { a } from "./third.js";', "third.js, which it needs"),
-        ("const b = 1;\nexport { b };", "one declaration"),
-        ('export * from "./first.js";', "one declaration"),
-        ('import { a } from "./first.js";\nexport const b = a;', ""),
-    ],
-)
-def test_what_cannot_be_joined_is_found(tmp_path: Path, second: str, wrong: str):
-    if "declared" in wrong and NODE is None:
-        pytest.skip("only node finds names that are declared twice")
-    (tmp_path / "first.js").write_text("export function a() {}\n")
-    (tmp_path / "second.js").write_text(second + "\n")
-    found = misfit(tmp_path / "first.js", tmp_path / "second.js")
-    assert wrong in found if wrong else found == ""

@@ -7,13 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sightglass.common import users
 from sightglass.common.errors import ImageProblem
 from sightglass.components import picture_bar
 from sightglass.components.choices import image_picker
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import Pictures
-from sightglass.components.session.pictures.uploads import UPLOADS, Closed, token
+from sightglass.components.session.pictures.uploads import UPLOADS
 from sightglass.explain.picture.image import Image, to_png
 
 
@@ -27,8 +26,7 @@ def given(pictures: Pictures, monkeypatch: pytest.MonkeyPatch, count: int) -> li
 
 
 @pytest.fixture(autouse=True)
-def no_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_source, "_SESSIONS", set())
+def no_uploads() -> None:
     UPLOADS._kept.clear()
 
 
@@ -40,7 +38,7 @@ def test_pixels_of_pictures_that_are_not_shown_make_room_and_come_back(monkeypat
     pictures = Pictures(chosen="bus")
     first, second, third = given(pictures, monkeypatch, 3)
     assert decoded(pictures) == [True] * 3
-    image_source._close_all()
+    pictures.close(0)
     assert decoded(pictures) == [False, False, True]
     assert pictures.nbytes == 300 * 400 * 3
     # The bar shows all of them, in their order, without a decoded one.
@@ -53,7 +51,7 @@ def test_pixels_of_pictures_that_are_not_shown_make_room_and_come_back(monkeypat
 
 
 def test_a_session_holds_no_more_pixels_than_all_may_upload(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_CACHE_MB", "4.5")  # of which uploads have one
+    monkeypatch.setattr(UPLOADS._kept, "_limit", 2**20)
     pictures = Pictures(chosen="bus")
     given(pictures, monkeypatch, 8)
     assert pictures.nbytes <= 2**20
@@ -64,7 +62,7 @@ def test_what_has_no_file_on_the_server_stays_and_what_lost_it_is_gone(monkeypat
     pictures = Pictures(chosen="bus")
     first, second, _ = given(pictures, monkeypatch, 3)
     UPLOADS.drop(first[:20])
-    image_source._close_all()
+    pictures.close(0)
     assert decoded(pictures) == [True, False, True]
     UPLOADS.drop(second[:20])
     image_picker._thumbnails.clear()
@@ -88,7 +86,7 @@ def test_after_a_reload_pictures_are_back_without_being_opened(monkeypatch: pyte
 def test_pictures_to_compare_with_are_opened_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = Pictures(chosen="bus")
     first, second, third = given(pictures, monkeypatch, 3)
-    image_source._close_all()
+    pictures.close(0)
     one, two = image_source.own_items(but=third)
     assert (one.key, one.stamp, one.open().sha256, two.open().sha256) == (f"{first[:12]}/0.png", first, first, second)
     assert decoded(pictures) == [False, False, True]
@@ -96,16 +94,6 @@ def test_pictures_to_compare_with_are_opened_one_at_a_time(monkeypatch: pytest.M
     with pytest.raises(ImageProblem, match="no longer on the server"):
         one.open()
     assert [item.stamp for item in image_source.own_items(but=third)] == [second]
-
-
-def test_pictures_make_room_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files are each person's own, and another's session is what runs when memory is short."""
-    with users.acting("ann"):
-        pictures = Pictures(chosen="bus")
-        one, _ = given(pictures, monkeypatch, 2)
-    image_source._close_all()
-    assert pictures.own[one] == Closed(one, "0.png")
-    assert token(Closed(one, "0.png")) == one[:20]
 
 
 def test_files_that_come_after_later_ones_are_kept_and_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sightglass.components.choices import layer_picker, model_names, model_picker
+from sightglass.components.choices import layer_picker, model_picker
 from sightglass.components.views import comparisons, detections, snapshots
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
@@ -107,9 +107,9 @@ def test_sizes_are_of_one_family(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_models_are_named_by_size_where_they_are_sizes(ids: tuple[str, ...], words: tuple[str, ...]) -> None:
-    assert model_names.names([catalog.spec(name) for name in ids]) == words
-    assert model_names.add_title("small and medium say cat") == "Small and medium say cat"
-    assert model_names.add_title("yolo11n") == "yolo11n"
+    assert model_picker.short_names([catalog.spec(name) for name in ids]) == words
+    assert model_picker.add_title("small and medium say cat") == "Small and medium say cat"
+    assert model_picker.add_title("yolo11n") == "yolo11n"
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,6 @@ def compare(truths: list[list[TrueBox]], found: list[list[Prediction]]) -> None:
     mine = (made.ap.value, made.ap50.value, *made.by_size.values())
     theirs = (expected[0], expected[1], *expected[3:])
     assert [-1 if np.isnan(one) else one for one in mine] == pytest.approx(theirs, abs=1e-6)
-    assert average_precision.measure_ap50(truths, found) == made.ap50
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -159,14 +158,6 @@ def test_the_interval_holds_what_as_many_other_pictures_give_on_average() -> Non
     made = [average_precision.measure(*scene(seed, 40)).ap for seed in range(60)]
     average = np.mean([one.value for one in made])
     assert sum(one.low <= average <= one.high for one in made) >= 0.85 * len(made)
-
-
-def test_a_model_is_not_told_from_itself_and_is_told_from_one_that_finds_nothing() -> None:
-    truths, found = scene(11, 60)
-    same, none = (average_precision.measure(truths, boxes) for boxes in (found, [[] for _ in found]))
-    zero = average_precision.difference(same, same)
-    assert (zero.value, zero.low, zero.high) == (0, 0, 0)
-    assert average_precision.difference(same, none).low > 0
 
 
 def test_a_class_that_is_labelled_as_a_crowd_alone_does_not_count() -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sightglass.common.errors import Problem
-from sightglass.evaluation.pixels import iou, masks
+from sightglass.evaluation import iou, masks
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,12 +11,12 @@ from sightglass.cli import main
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.average_precision import gather
-from sightglass.evaluation.error_types import match_columns
+from sightglass.evaluation.box_matching import match_columns
 from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.scorecard import card as scorecards
-from sightglass.evaluation.scorecard import stored_runs
-from sightglass.evaluation.scorecard.rows import find_threshold, score
+from sightglass.evaluation.scorecard import run
+from sightglass.evaluation.scorecard.card import find_threshold, score
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.models.adapter import Prediction
 
@@ -71,13 +71,12 @@ def classifiers(seed: int, gap: float, count: int = 200) -> Scorecard:
     return compare(classify("small", small, labels), classify("large", large, labels))
 
 
-def detectors(seed: int, gap: float, *, only_small: bool = False, count: int = 100) -> Scorecard:
-    """Two detectors of which the small one finds less by a gap, of all or only of small objects."""
+def detectors(seed: int, gap: float, count: int = 100) -> Scorecard:
+    """Two detectors of which the small one finds less by a gap."""
     rng = np.random.default_rng(seed)
     sides = rng.choice([20.0, 120.0], (count, 2))
     luck = rng.random((count, 2))
-    lost = np.where(sides < 32, gap, 0.0) if only_small else np.full(sides.shape, gap)
-    return compare(detect("small", luck < 0.95 - lost, sides), detect("large", luck < 0.95, sides))
+    return compare(detect("small", luck < 0.95 - gap, sides), detect("large", luck < 0.95, sides))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -95,17 +94,6 @@ def test_what_is_as_good_is_shipped_once_there_are_pictures_enough() -> None:
         card = compare(*(classify(name, right[:count], labels[:count]) for name in ("small", "large")))
         assert card.verdict is not None and card.verdict.kind == kind, card.words
         assert "at 27\N{NO-BREAK SPACE}% of the time" in card.words
-
-
-def test_a_gap_of_small_objects_is_named_with_the_size_from_which_there_is_none() -> None:
-    card = detectors(3, 0.4, only_small=True, count=300)
-    assert card.verdict is not None and card.verdict.kind == "ship where"
-    assert "larger than 32 pixels" in card.words and "small objects" in card.words
-    (pair,) = card.pairs
-    part = next(one for one in pair.slices if one.kind == "size" and one.name == "small objects")
-    assert part.real and part.negative == part.second - part.first + sum(
-        bool(pair.first.right[unit] and not pair.second.right[unit]) for unit in part.units
-    )
 
 
 def test_more_pictures_than_are_said_would_settle_it() -> None:
@@ -153,16 +141,16 @@ def test_stored_runs_give_the_same_scorecard_on_the_pictures_that_all_have(
     for name, one in (("run-s", small), ("run-l", large)):
         write_run(tmp_path / name, one)
     (tmp_path / "no-run").mkdir()
-    runs = stored_runs.find_runs(tmp_path)
-    assert [one.name for one in runs] == ["run-l", "run-s"] and stored_runs.find_runs(runs[0]) == [runs[0]]
-    rows, left = stored_runs.score_runs(runs)
+    runs = run.find_runs(tmp_path)
+    assert [one.name for one in runs] == ["run-l", "run-s"] and run.find_runs(runs[0]) == [runs[0]]
+    rows, left = run.score_runs(runs)
     assert left == []
     assert {row.model: row.score for row in rows} == {row.model: row.score for row in card.rows}
     assert main(["scorecard", str(tmp_path), "--against", "large"]) == 0
     assert card.verdict is not None and card.verdict.headline in " ".join(capsys.readouterr().out.split())
     # Runs of one model are told apart by their folders.
     write_run(tmp_path / "again", small)
-    rows, _ = stored_runs.score_runs([tmp_path / "again", tmp_path / "run-s"])
+    rows, _ = run.score_runs([tmp_path / "again", tmp_path / "run-s"])
     assert [row.model for row in rows] == ["again", "run-s"]
     with pytest.raises(Problem, match="has no evaluation"):
-        stored_runs.score_runs([tmp_path / "no-run", runs[0]])
+        run.score_runs([tmp_path / "no-run", runs[0]])

@@ -16,8 +16,7 @@ from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.picture.image import Image
-from sightglass.explain.similarity.embedding import VECTORS
-from sightglass.explain.similarity.similarity import similarity
+from sightglass.explain.similarity.similarity import VECTORS, similarity
 from sightglass.explain.whatif.changes import changes
 from sightglass.models.demo.scenes import draw, sample
 

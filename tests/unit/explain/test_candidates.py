@@ -152,12 +152,6 @@ def test_of_a_class_that_was_asked_for_the_surest_candidate_is_named_however_sma
     assert "A kite at 15 % is the strongest" in said.words.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def test_where_nothing_is_there_is_no_candidate() -> None:
-    detector = Written()
-    detector.boxes[:] = 0
-    assert explained(detector).missing((100, 100, 100, 100)) is None
-
-
 def test_a_missing_box_has_a_map_and_a_recipe() -> None:
     made = explained(per="detection")
     found = made.missing((24, 104, 24, 104))
@@ -170,18 +164,6 @@ def test_a_missing_box_has_a_map_and_a_recipe() -> None:
 
 
 # Targets.
-
-
-def test_a_map_for_each_box_and_their_even_sum_for_the_class() -> None:
-    alone = explained(per="detection", iou=0.95)
-    assert [h.target.anchors for h in alone.heatmaps] == [(anchor(2, 2),), (anchor(2, 3),), (anchor(5, 5),)]
-    whole = alone.with_options(per="class")
-    first, second = (heatmap.raw[0] for heatmap in alone.heatmaps[:2])
-    level = (first.max() + second.max()) / 2
-    expected = first * level / first.max() + second * level / second.max()
-    np.testing.assert_allclose(expected, whole.heatmaps[0].raw[0], atol=1e-7)
-    assert alone.with_targets(2).heatmaps[0].target.label == "dog"
-    assert [h.target.label for h in alone.with_targets("cat").heatmaps] == ["cat", "cat"]
 
 
 def test_the_whole_picture_sums_the_strongest_candidates() -> None:

@@ -151,18 +151,6 @@ def test_own_maps_and_their_ends_are_the_maps_on_one_scale(explainer: Explainer,
         np.testing.assert_allclose(found, wanted.content, atol=1e-5)
 
 
-def test_bars_do_not_set_the_ends(explainer: Explainer, bus: Path) -> None:
-    (heatmap,) = explainer(bus, top_k=1, preprocessing="letterbox").heatmaps
-    left, top, right, bottom = heatmap.geometry.content
-    cell = heatmap.geometry.input[1] // heatmap.raw[0].shape[1]
-    assert (left, top, right, bottom) != (0, 0, *heatmap.geometry.input[::-1])
-    # Next to a bar the map goes on as at the picture's last cell, not as in the bar.
-    part = np.s_[:, left + cell : right - cell]
-    low, high = heatmap.ends
-    found = (low + heatmap.at_input * (high - low))[part]
-    np.testing.assert_allclose(found, grown_raw(heatmap)[part], rtol=1e-5, atol=1e-5 * high)
-
-
 def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus: Path) -> None:
     assert [h.ends for h in explainer(bus, top_k=2, layers=("blocks.4", "bn2")).heatmaps] == [None, None]
     geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
@@ -291,14 +279,6 @@ def test_save_to_a_folder_that_is_a_file_is_one_sentence(explainer: Explainer, b
     with pytest.raises(ModelProblem, match=r"notes\.txt is a file: name a folder to write to\."):
         explainer(bus, top_k=1).save(tmp_path / "notes.txt")
     assert (tmp_path / "notes.txt").read_text("utf-8") == "mine"
-
-
-def test_a_map_is_named_by_its_label(explainer: Explainer, bus: Path) -> None:
-    result = explainer(bus, top_k=2)
-    label = result.heatmaps[1].target.label
-    np.testing.assert_array_equal(result.overlay(label), result.overlay(1))
-    with pytest.raises(ModelProblem, match=f"There is no map of {label}s: did you mean {label}?"):
-        result.overlay(f"{label}s")
 
 
 @pytest.mark.parametrize("at", [1, 3, 4])

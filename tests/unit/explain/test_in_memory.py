@@ -190,14 +190,6 @@ def test_a_transform_that_crops_first_is_run_instead_of_read(net: nn.Module, bus
     assert (left, top, right, bottom) == pytest.approx(((810 - 500) / 2, (1080 - 500) / 2, 655, 790), abs=4)
 
 
-def test_a_list_of_pictures_with_a_class_each(net: nn.Module, pictures: list[Path]) -> None:
-    explainer = Explainer(net, preprocess=EVALUATION, labels=NAMES)
-    made = explainer(list(pictures[:3]), targets=["rust", 0, ["spot", "mould"]])
-    assert [[h.target.label for h in one.heatmaps] for one in made] == [["rust"], ["healthy"], ["spot", "mould"]]
-    with pytest.raises(ModelProblem, match="3 pictures and 1 targets"):
-        explainer(list(pictures[:3]), targets=["rust"])
-
-
 @pytest.mark.parametrize(
     ("options", "passes"),
     [({"top_k": 2}, 2), ({"targets": ["rust", 0, ["spot", "mould"], 1, 2]}, 2)],
@@ -301,20 +293,6 @@ def test_other_libraries_objects(bus: Path) -> None:
     scripted = torch.jit.trace(torchvision_models.resnet18(num_classes=3).eval(), torch.zeros(1, 3, 224, 224))
     made = Explainer(scripted, name="scripted")(bus, top_k=3)
     assert "ok" in [heatmap.state for heatmap in made.heatmaps]
-
-
-def test_a_keras_object(bus: Path) -> None:
-    from sightglass.models.families.keras.network import keras
-
-    layers = keras().layers
-    net = keras().Sequential([
-        keras().Input((64, 64, 3)), layers.Rescaling(1 / 255), layers.Conv2D(8, 5, strides=2, name="first"),
-        layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax"),
-    ])  # fmt: skip
-    explainer = Explainer(net, labels=["a", "b", "c"], layers=[net.get_layer("first")])
-    made = explainer(np.asarray(Pillow.open(bus).resize((64, 64)))[None], top_k=3)
-    assert {p.label for p in made.predictions} == {"a", "b", "c"}
-    assert made.heatmaps[0].layers == ("first",)
 
 
 def test_what_is_no_model_is_one_sentence(net: nn.Module) -> None:

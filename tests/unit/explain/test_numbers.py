@@ -21,7 +21,7 @@ from sightglass.export import result_folder, table
 from sightglass.models import catalog
 from sightglass.models.demo import scenes
 from sightglass.models.demo.showcase import scene
-from sightglass.models.own.outputs import line_of, read_lines
+from sightglass.models.own.adding import line_of, read_lines
 from sightglass.models.spec import OutputTable
 
 OUTPUTS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import threading
@@ -141,30 +140,6 @@ def test_a_full_history_refuses_and_keeps_what_it_has(tmp_path: Path, one: Expla
     assert not list((tmp_path / "drafts").iterdir())
     history.delete([record.id])
     assert history.keep(noise)
-
-
-def test_a_full_disk_keeps_nothing_half(
-    history: History, noise: Explanation, one: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    record = history.keep(noise)
-    before = files(history)
-    real, calls = os.fsync, 0
-
-    def full(file: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        real(file)
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(Problem, match="is full, and nothing was saved"):
-        history.keep(one)
-    assert history.folder is not None
-    assert files(history) == before
-    assert not list((history.folder / "drafts").iterdir())
-    assert history.search().records == (record,)
-    assert history.keep(one)
 
 
 def test_a_database_that_cannot_grow_says_so(history: History, one: Explanation) -> None:

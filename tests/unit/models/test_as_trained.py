@@ -16,7 +16,7 @@ from torch import nn
 from torchvision import transforms as v1
 
 from sightglass.common.errors import ModelProblem
-from sightglass.common.files.packaged import photographs
+from sightglass.common.files.packing import photographs
 from sightglass.models import catalog
 from sightglass.models.families.custom import code, transforms
 from sightglass.models.load import load

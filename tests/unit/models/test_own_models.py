@@ -18,7 +18,7 @@ from sightglass.common import access, users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import Explainer
 from sightglass.models import catalog
-from sightglass.models.families.exported import files as exported_files
+from sightglass.models.families.exported import runtimes
 from sightglass.models.inspect import TRUST
 from sightglass.models.load import load
 from sightglass.models.own import adding, store
@@ -311,9 +311,9 @@ def test_metadata_beside_an_openvino_pair_is_read_safely(
     assert store.find_model(into).name == "m.xml"
     if isinstance(found, str):
         with pytest.raises(Problem, match=found):
-            exported_files.open_file(into / "m.xml")
+            runtimes.open_file(into / "m.xml")
     else:
-        assert exported_files.read_labels(exported_files.open_file(into / "m.xml")) == found
+        assert runtimes.read_labels(runtimes.open_file(into / "m.xml")) == found
 
 
 def test_each_half_of_an_openvino_pair_asks_for_the_other() -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
-from sightglass.models.demo import motion
+from sightglass.models.demo import showcase
 from sightglass.video.clips import clip as reading
 from sightglass.video.clips import example
 from sightglass.video.clips.clip import MAX_SAMPLES, Clip
@@ -212,10 +212,10 @@ def test_the_examples_can_be_read_and_one_thing_leaves_the_scene() -> None:
         assert (opened.about.width, opened.about.height) == size
         assert opened.about.frames == 90
         assert opened.about.seconds == pytest.approx(6, abs=0.1)
-    kinds = [{thing.kind for thing in motion.moving(share).things} for share in (0, 0.5, 1)]
+    kinds = [{thing.kind for thing in showcase.moving(share).things} for share in (0, 0.5, 1)]
     assert "gear" in kinds[0]
     assert "gear" not in kinds[1]
-    assert motion.moving(0).things[0].x == pytest.approx(motion.moving(1).things[0].x)
+    assert showcase.moving(0).things[0].x == pytest.approx(showcase.moving(1).things[0].x)
     assert example.example_meant("scene.mp4") == "scene.mp4"
     assert example.example_meant("a/scene.mp4") is None
 

@@ -14,7 +14,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import Cancelled
-from sightglass.common.work import stopping
+from sightglass.common.work import progress as stopping
 from sightglass.common.work.progress import lower_priority
 from sightglass.components.session import page
 from sightglass.explain.phrases import NBSP

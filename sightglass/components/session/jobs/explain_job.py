@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from sightglass import history
 from sightglass.common import memory
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import explanation_slot
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background
-from sightglass.components.session.jobs.background import Job, Task
+from sightglass.components.session.jobs.background import Job
 from sightglass.explain.comparison import models
 from sightglass.explain.evidence import resident
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.methods import METHODS
-from sightglass.models import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +37,6 @@ PATIENCE = 0.4
 MAX_FINISHED = 64
 """Pictures of a session, each by a model, whose last explanation is remembered."""
 Key = tuple[Any, ...]
-Run = TypeVar("Run", bound=Task[Any])
 
 
 @st.cache_resource(show_spinner=False)
@@ -52,23 +50,6 @@ def _cache() -> ByteCache[Explanation]:
         return explanation.evidence.nbytes + explanation.image.pixels.nbytes + maps
 
     return ByteCache(memory.evidence_bytes, size)
-
-
-def example(choices: Choices, shared: Callable[..., Run], make: Callable[[dict[str, Any]], Run]) -> Run:
-    """Return the run over a page's example with these choices.
-
-    `shared`: the page's cache, called with the model's id, whose model it is, its options as text, and what makes the
-    run, by `make`.
-    """
-    options = dict(choices.options)
-    if not is_slow(choices.method):
-        options = {"method": choices.method, **options}
-    key = (choices.model.id, catalog.whose(choices.model), json.dumps(options, default=str, sort_keys=True))
-    made = shared(*key, partial(make, options))
-    if made.finished() and made.status.failure is not None:
-        # Tried again at the next visit; those of others stay.
-        shared.clear(*key, make)  # type: ignore[attr-defined]  # Streamlit's
-    return made
 
 
 @dataclass
@@ -115,10 +96,7 @@ def explain(
         _cache().put(key, made)
     page.clear_waiting()
     if _finished(image.sha256, choices.model.id, key) and (below := settings().save_below):
-        # Imported once it is needed: few servers save unsure answers.
-        from sightglass.history import unsure
-
-        unsure.save_unsure_later(made, below)
+        history.save_unsure_later(made, below)
     return made
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem
-from sightglass.common.files import packaged
+from sightglass.common.files import packing
 from sightglass.common.settings import MIB
 from sightglass.components.session import state, url_state
 from sightglass.components.session.pictures.uploads import DIGITS, UPLOADS, Closed, token
@@ -106,12 +106,12 @@ def example(name: str) -> Image:
 
 def is_here(name: str) -> bool:
     """Return whether an example can be opened: the package of a photograph may not be installed."""
-    return name not in packaged.PHOTOGRAPHS or packaged.photograph(name) is not None
+    return name not in packing.PHOTOGRAPHS or packing.photograph(name) is not None
 
 
 def is_photograph() -> bool:
     """Return whether a bundled photograph is chosen."""
-    return _choose().chosen in packaged.PHOTOGRAPHS
+    return _choose().chosen in packing.PHOTOGRAPHS
 
 
 def is_own() -> bool:

@@ -18,10 +18,8 @@ from sightglass.explain.comparison.detections import (
     strip,
     weaker,
 )
-from sightglass.explain.evidence.layers import backbone_at, stages
+from sightglass.explain.evidence.layers import stages
 from sightglass.export.detection_images import every_map, files
-from sightglass.export.embedded_recipe import contents
-from sightglass.models.layers import ModelStage
 from tests.weights import picture, real
 
 
@@ -133,13 +131,6 @@ def test_a_close_up_stays_in_the_picture_and_is_no_strip():
     assert right - left >= 0.7 * (bottom - top)
 
 
-def test_the_backbones_last_stage_of_a_stride():
-    steps = [ModelStage(str(i), "Conv", (1, 1, 1), stride, (), part) for i, (stride, part) in enumerate(
-        [(8.0, "backbone"), (8.0, "backbone"), (16.0, "backbone"), (8.0, "neck")])]  # fmt: skip
-    assert backbone_at(steps, 8) == "1"
-    assert backbone_at(steps, 64) is None
-
-
 def test_the_files_are_pictures_of_the_pictures_own_size(result):
     made = dict(files(result))
     assert list(made)[:3] == [f"scene-3_{what}.jpg" for what in ("original", "detection", "gradcam")]
@@ -148,17 +139,3 @@ def test_the_files_are_pictures_of_the_pictures_own_size(result):
     assert {Image.open(io.BytesIO(data)).size for data in made.values()} == {(576, 576)}
     nothing = result.with_options(confidence=0.99)
     assert np.array_equal(every_map(nothing), nothing.image.pixels)
-
-
-def test_files_of_maps_can_be_had_without_boxes(result):
-    boxed, bare = dict(files(result)), dict(files(result, boxes=False))
-    assert list(bare) == list(boxed)
-    assert bare["scene-3_detection.jpg"] == boxed["scene-3_detection.jpg"]
-    x0, y0, x1, y1 = (round(edge) for edge in result.predictions[0].box)
-    edges = np.zeros((576, 576), bool)
-    edges[max(0, y0) : y1, max(0, x0)] = edges[max(0, y0), max(0, x0) : x1] = True
-    for name, share in (("scene-3_gradcam.jpg", 0.5), ("scene-3_01_ball-dots.jpg", 0.8)):
-        with_box, without = (np.asarray(Image.open(io.BytesIO(made[name]))) for made in (boxed, bare))
-        assert (with_box[edges].min(1) > 200).mean() > share > 0.3 > (without[edges].min(1) > 200).mean()
-        found = contents(bare[name])
-        assert found is not None and found.view.settings["boxes"] is False

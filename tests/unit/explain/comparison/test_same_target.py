@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sightglass.common.files.packaged import photograph
+from sightglass.common.files.packing import photograph
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.comparison.detections import largest, same_target
 from sightglass.explain.comparison.models import Comparison

@@ -282,25 +282,6 @@ def test_nbytes_grows_with_what_is_held() -> None:
     assert evidence.nbytes == first + 2 * evidence.recorded[0].nbytes
 
 
-@pytest.mark.parametrize("name", ["raws", "_gradients"])
-def test_nbytes_can_be_asked_while_another_thread_adds_to_it(name: str) -> None:
-    evidence = evidence_of(Tiny(), "stem")
-    explained(evidence, targets=(0, 1))
-    held = getattr(evidence, name)
-
-    class Interrupted(list):  # type: ignore[type-arg]
-        """Another class is asked for just now, on another thread."""
-
-        def __iter__(self) -> Any:
-            held[Target(2, str(len(held)))] = []
-            return super().__iter__()
-
-    expected = evidence.nbytes
-    for key in held:
-        held[key] = Interrupted(held[key])
-    assert evidence.nbytes == expected
-
-
 class Gate(nn.Module):
     """Lets the thread that came first wait, in the middle of its pass, until the other one is through."""
 
@@ -362,11 +343,6 @@ def test_several_layers_that_may_have_been_meant_are_all_named() -> None:
         find_paths(resident, "layer2.0.shortcutt")
 
 
-def test_a_table_may_name_its_layers_by_their_position() -> None:
-    row = replace(spec("demo-cls-s"), target_layers=("stem[0]", "layer2[-1].conv2"))
-    assert Resident(load(row), torch.device("cpu")).default_layers == ("stem.0", "layer2.0.conv2")
-
-
 def test_layers_are_listed_once_in_order_by_the_outermost_name() -> None:
     resident = resident_of(Tiny())
     known, short = resident.known_layers, resident.layers
@@ -381,12 +357,6 @@ def test_layers_are_listed_once_in_order_by_the_outermost_name() -> None:
 def three_maps(scale: str, method: str = "hirescam", *paths: str) -> Explanation:
     evidence = evidence_of(Painted(weights=(1.0, 0.25, 0.5)), *(paths or ("features",)))
     return explained(evidence, method=method, targets=(0, 1, 2), scale=scale)
-
-
-def test_own_scale_brings_each_map_to_one() -> None:
-    for heatmap in three_maps("own").heatmaps:
-        assert heatmap.values.max() == pytest.approx(1, abs=1e-5)
-        assert heatmap.values.min() == pytest.approx(0, abs=1e-6)
 
 
 def test_shared_scale_keeps_the_ratios_of_the_raw_maps() -> None:
@@ -496,13 +466,6 @@ def test_heat_in_the_bars_alone_is_no_evidence(pool: int) -> None:
     assert heatmap.raw[0].max() > 0
     assert not heatmap.values.any()
     assert heatmap.state == "no evidence"
-
-
-@pytest.mark.parametrize("pool", [1, 4])
-def test_an_evenly_painted_picture_is_flat_whatever_its_bars_are(pool: int) -> None:
-    (heatmap,) = letterboxed(pool, np.full((*WIDE, 3), 50, np.uint8), targets=(0,)).heatmaps
-    assert heatmap.state == "flat"
-    assert not heatmap.values.any()
 
 
 @pytest.mark.parametrize(

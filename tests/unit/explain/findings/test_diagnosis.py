@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -234,20 +233,6 @@ def test_heat_at_the_border() -> None:
     assert "border" not in kinds(explanation(np.full((SIZE, SIZE), 0.5, np.float32) + blob() / 2))
 
 
-@pytest.mark.parametrize(("border", "found"), [(0.42, False), (0.45, True)])
-def test_a_little_more_on_the_border_than_an_even_spread_is_no_finding(border: float, found: bool) -> None:
-    inner = np.zeros((SIZE, SIZE), np.float32)
-    inner[10:-10, 10:-10] = 1
-    # The outer tenth of 64 pixels a side ends within a pixel: mixed until the share is right.
-    outer, low, high = ring(), 0.0, 1.0
-    for _ in range(30):
-        part = (low + high) / 2
-        made = explanation(part * outer + (1 - part) * inner)
-        low, high = (part, high) if made.statistics[0].border_share < border else (low, part)
-    assert made.statistics[0].border_share == pytest.approx(border, abs=1e-4)
-    assert ("border" in kinds(made)) == found
-
-
 @pytest.mark.parametrize(("cells", "found"), [((7, 7), True), ((20, 20), True), ((20, 21), False), ((32, 32), False)])
 def test_a_coarse_grid(cells: tuple[int, int], found: bool) -> None:
     made = explanation(blob(), cells=cells)
@@ -306,15 +291,6 @@ def test_a_layer_that_sees_a_few_pixels_is_too_early(layers: tuple[str, ...], fo
         seen = 7 if "1" in layers else 3
         assert text_of(made, "early").startswith(f"{found} too early: a cell sees at most {seen} of 256 pixels")
     made.evidence.resident.default_layers = layers
-    assert "early" not in kinds(made)
-
-
-@pytest.mark.parametrize("method", ["drise", "occlusion"])
-def test_a_method_that_hides_parts_of_the_picture_comes_too_early_nowhere(method: str) -> None:
-    made = explanation(blob(), method=method, geometry=Geometry((SIZE, SIZE), (256, 256), (4.0, 4.0), (0.0, 0.0)))
-    # As a file of ONNX has: nothing but a module of that name that sees one pixel.
-    made = replace(made, heatmaps=(replace(made.heatmaps[0], layers=("input",)),))
-    made.evidence.resident.adapter.module = torch.nn.Sequential(OrderedDict(input=torch.nn.Conv2d(3, 3, 1)))
     assert "early" not in kinds(made)
 
 

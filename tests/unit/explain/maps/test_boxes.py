@@ -122,8 +122,3 @@ def test_what_is_no_place_is_one_sentence(where: Any) -> None:
 def test_a_place_beside_the_picture_is_one_sentence(where: Any) -> None:
     with pytest.raises(ModelProblem, match="is not in the picture: it is 100 px wide and 50 px high"):
         parse_place(where, 100, 50)
-
-
-def test_a_place_may_touch_the_picture() -> None:
-    assert parse_place((100, 50), 100, 50) == (100, 50, 100, 50)
-    assert parse_place((-9, 40, 5, -3), 100, 50) == (-9, -3, 5, 40)

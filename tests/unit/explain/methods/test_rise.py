@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from torch import nn
@@ -349,18 +348,6 @@ def test_others_get_at_the_model_between_two_batches() -> None:
     cancel.set()
     thread.join()
     assert max(waits) < 1
-
-
-def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rise, "SECONDS", 0)
-    evidence = evidence_of(Patches(), 320, 320)
-    process, seen = psutil.Process(), []
-
-    def look(_: RawMaps) -> None:
-        seen.append(process.memory_info().rss)
-
-    raw_maps(evidence, METHOD, [detection(i) for i in range(3)], masks=1200, partial=look)
-    assert max(seen) - seen[len(seen) // 4] < 16 * 2**20
 
 
 # What is asked for, and what cannot be.

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as pil
-from PIL import TiffImagePlugin
 
 from sightglass.common.errors import ImageProblem
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
@@ -507,20 +506,6 @@ def test_devices_and_the_web_are_not_opened() -> None:
             Image.open("/dev/zero")
 
 
-def test_a_closed_pillow_image_and_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    closed = pil.open(BytesIO(to_png(CORNERS)))
-    closed.close()
-    with pytest.raises(ImageProblem):
-        Image.open(closed)
-
-    def out_of_memory(self: pil.Image) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "load", out_of_memory)
-    with pytest.raises(ImageProblem, match="memory"):
-        Image.open(encode(pil.fromarray(CORNERS), "TIFF"))
-
-
 # --- out again
 
 
@@ -555,11 +540,3 @@ def test_png_and_jpeg() -> None:
     for bad in (pixels / 255, pixels[:0], np.zeros((2, 2, 4), np.uint8), np.zeros(3, np.uint8)):
         with pytest.raises(ImageProblem):
             to_jpeg(bad)
-
-
-@pytest.mark.parametrize(("side", "shape"), [(1, (1, 1, 3)), (30, (15, 30, 3)), (500, (50, 100, 3))])
-def test_thumbnails(side: int, shape: tuple[int, ...]) -> None:
-    image = Image.open(np.full((50, 100, 3), (1, 2, 3), np.uint8))
-    small = image.thumbnail(side)
-    assert small.shape == shape
-    assert (small == (1, 2, 3)).all()

@@ -20,7 +20,6 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import Image
-from sightglass.explain.similarity.ranking import rank
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
@@ -279,25 +278,3 @@ def test_an_exported_model_of_any_channels_is_explained_from_a_file(
     assert 3 <= row <= 12
     assert 23 <= column <= 36
     assert made.overlay(0).shape == (40, 40, 3)
-
-
-def test_of_a_gallery_what_does_not_fit_is_passed_over_and_told_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bus: Path
-) -> None:
-    torch.export.save(torch.export.export(Bands(4).eval(), (torch.rand(1, 4, 32, 32),)), tmp_path / "m.pt2")
-    (tmp_path / "models.toml").write_text(
-        '[model."four"]\nloader = "exported"\nweights = { path = "m.pt2", preprocessing = { size = 32 } }\n'
-    )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    explainer = Explainer("four")
-    query = tmp_path / "query.npy"
-    for name in ("query.npy", "other.npy"):
-        np.save(tmp_path / name, DICE.random((40, 40, 4), np.float32))
-    found = rank(explainer, query, [bus, tmp_path / "other.npy"])
-    assert [hit.name for hit in found.hits] == ["other.npy"]
-    ((name, sentence),) = found.failed
-    assert name == bus.name and "takes 4 channels" in sentence
-    with pytest.raises(ImageProblem, match="No picture of the gallery fits four, which takes 4 channels: choose a gal"):
-        rank(explainer, query, [bus])
-    with pytest.raises(ImageProblem, match=r"bus\.jpg is an RGB picture"):
-        rank(explainer, bus, [tmp_path / "other.npy"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import tracemalloc
@@ -118,19 +117,6 @@ def outside(shape):
     mask = np.ones(shape[:2], dtype=bool)
     mask[SEEN[1] : SEEN[3], SEEN[0] : SEEN[2]] = False
     return mask
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("mode", SHOWN)
-def test_what_was_not_seen_is_grey_and_two_thirds_page(mode, kind, pixels):
-    draw = functools.partial(paint, pixels, Field(noise((7, 7), kind), SEEN, SEEN, kind), Style(mode))
-    far = outside(pixels.shape)
-    grey = pixels[far] @ [0.299, 0.587, 0.114]
-    for unseen, ground in (("light", 255), ("dark", 20)):
-        assert abs(draw(unseen=unseen)[far] - (0.34 * grey + 0.66 * ground)[:, None]).max() <= 1.5
-        alike = render.overlay(pixels, np.zeros(pixels.shape[:2], np.float32), seen=SEEN, unseen=unseen)
-        assert np.array_equal(draw(unseen=unseen)[far], alike[far])
-    assert np.array_equal(draw(unseen="keep")[far], pixels[far])
 
 
 def test_a_bare_map_is_hatched_in_grey_where_nothing_was_seen(values):
@@ -366,44 +352,6 @@ def test_what_is_shown_is_exact_at_the_ends_in_every_colormap(name, pixels):
     assert np.array_equal(paint(pixels, whole, replace(style, mode="map", invert=True)), colours[255 - STEPS])
     opaque = paint(pixels, whole, replace(style, alpha=1, even=True, cells=True))
     assert np.array_equal(opaque, colours[STEPS])
-
-
-def test_a_difference_is_blue_where_the_first_has_more():
-    grey, gap = np.full((3, 3, 3), 100, np.uint8), np.zeros((3, 3), np.float32)
-    gap[0, 0], gap[2, 2] = 1, -1
-    out = paint(grey, Field(gap, (0, 0, 3, 3), (0, 0, 3, 3), "difference"), Style(alpha=1))
-    assert tuple(out[0, 0]) == (0x1F, 0x5F, 0xD0)
-    assert tuple(out[2, 2]) == (0xC8, 0x32, 0x1F)
-    assert tuple(out[1, 1]) == (100, 100, 100)
-
-
-@pytest.mark.parametrize("mode", SHOWN)
-def test_the_split_leaves_the_picture_on_its_left(mode, pixels):
-    field = Field(noise((7, 7)), SEEN, SEEN)
-    covered = paint(pixels, field, Style(mode))
-    assert np.array_equal(paint(pixels, field, Style(mode, split=0)), covered)
-    assert np.array_equal(paint(pixels, field, Style(mode, split=1)), pixels)
-    for split, columns in ((0.5, 32), (0.5 / 64, 0), (0.51 / 64, 1), (63.5 / 64, 63)):
-        out = paint(pixels, field, Style(mode, split=split))
-        assert np.array_equal(out[:, :columns], pixels[:, :columns])
-        assert np.array_equal(out[:, columns:], covered[:, columns:])
-
-
-@pytest.mark.parametrize(("gain", "offset"), [(0.5, 0.2), (2.0, -0.3), (1.0, 0.1), (0.0, 0.4)])
-def test_gain_and_offset_are_the_values_scaled_before(gain, offset, pixels):
-    values = noise((9, 9), seed=6)
-    field, scaled = Field(values, WHOLE, WHOLE), Field(np.clip(offset + gain * values, 0, 1), WHOLE, WHOLE)
-    # Where values are clipped before they are grown, another value comes out between two of them.
-    own_grid = Field(noise((48, 64), seed=7), WHOLE, WHOLE), Style(gain=gain, offset=offset)
-    before = Field(np.clip(offset + gain * own_grid[0].values, 0, 1), WHOLE, WHOLE)
-    assert abs(levels_of(*own_grid).astype(int) - levels_of(before, Style())).max() <= 1
-    if offset >= 0 and offset + gain <= 1:
-        lines = [
-            paint(pixels, field, Style("contour", gain=gain, offset=offset)),
-            paint(pixels, scaled, Style("contour")),
-        ]
-        assert abs(lines[0].astype(int) - lines[1]).max() <= 8  # 1/65535 moves a line where the map is nearly flat
-        assert (lines[0] != pixels).any() == bool(gain)
 
 
 # Its lines.

@@ -16,8 +16,8 @@ from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity import identities
-from sightglass.explain.similarity.embedding import embedding
 from sightglass.explain.similarity.evaluation import average_precision, cmc, evaluate, order
+from sightglass.explain.similarity.similarity import embedding
 from sightglass.models.demo import person_scenes
 
 

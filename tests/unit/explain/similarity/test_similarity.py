@@ -18,9 +18,8 @@ from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.color_tables import FIRST_RGB, SECOND_RGB
-from sightglass.explain.similarity.embedding import embedding
 from sightglass.explain.similarity.ranking import Context, context, rank
-from sightglass.explain.similarity.similarity import similarity
+from sightglass.explain.similarity.similarity import embedding, similarity
 from sightglass.export import similarity_files
 from sightglass.models.demo import person_scenes
 from sightglass.models.preprocess import fit_picture

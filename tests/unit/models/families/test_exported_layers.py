@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,8 @@ from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import list_methods
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.families.exported.loader import ExportedClassifier, inspect
+from sightglass.models.families.exported.classifier import ExportedClassifier
+from sightglass.models.families.exported.loader import inspect
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, WeightsTable
@@ -27,6 +27,7 @@ from sightglass.models.spec import ModelSpec, WeightsTable
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 CPU = torch.device("cpu")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 KINDS = ("export", "traced", "scripted", "frozen")
@@ -53,16 +54,14 @@ def network(name: str) -> nn.Module:
 
 def exported(module: nn.Module, kind: str, folder: Path, channels: int = 3) -> Path:
     noise = torch.rand(2, channels, 64, 64, generator=torch.Generator().manual_seed(1))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if kind == "export":
-            free = ({0: torch.export.Dim("batch")},)
-            torch.export.save(torch.export.export(module, (noise,), dynamic_shapes=free), folder / "m.pt2")
-            return folder / "m.pt2"
-        traced = kind == "traced"
-        made = torch.jit.trace(module, noise, check_trace=False) if traced else torch.jit.script(module)
-        made = torch.jit.freeze(made) if kind == "frozen" else made
-        torch.jit.save(made, str(folder / "m.torchscript"))
+    if kind == "export":
+        free = ({0: torch.export.Dim("batch")},)
+        torch.export.save(torch.export.export(module, (noise,), dynamic_shapes=free), folder / "m.pt2")
+        return folder / "m.pt2"
+    traced = kind == "traced"
+    made = torch.jit.trace(module, noise, check_trace=False) if traced else torch.jit.script(module)
+    made = torch.jit.freeze(made) if kind == "frozen" else made
+    torch.jit.save(made, str(folder / "m.torchscript"))
     return folder / "m.torchscript"
 
 

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from torch import nn
 
 from sightglass.common.errors import WeightsProblem
-from sightglass.common.files.packaged import photograph
+from sightglass.common.files.packing import photograph
 from sightglass.explain import Explainer
 from sightglass.models.adapter import AreaTarget
 from sightglass.models.adapters.folding import unfold

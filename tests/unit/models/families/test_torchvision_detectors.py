@@ -16,9 +16,13 @@ from sightglass.explain.evidence.survey import survey
 from sightglass.models import catalog, labels
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.families.torchvision.detector import TorchvisionDetections, TorchvisionDetector, softmax_beside
+from sightglass.models.families.torchvision.detector import (
+    CELLS,
+    TorchvisionDetections,
+    TorchvisionDetector,
+    softmax_beside,
+)
 from sightglass.models.families.torchvision.detectors import adapt, build
-from sightglass.models.families.torchvision.two_stage import CELLS
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.conftest import asset

@@ -1,0 +1,400 @@
+"""Read the boxes of exported detectors, whose outputs come in several layouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from sightglass.common.errors import ModelProblem
+from sightglass.models import labels
+from sightglass.models.adapters.detector import MAX_BOXES, Detections, Detector
+from sightglass.models.families.exported.runtimes import pad, pieces, read_labels
+from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.preprocess import GREY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.models.adapter import Part
+    from sightglass.models.families.exported.runtimes import Runtime
+    from sightglass.models.spec import ModelSpec
+
+STRIDES = (8, 16, 32, 64)
+CHANNELS = ("rgb", "bgr")
+PLACES = ("centre", "corner", "squash")
+SURE = 1e-6
+"""Distance of scores from 0 and 1, where a logit would be infinite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Boxes and scores of B pictures, N candidates each, K classes."""
+
+    boxes: Tensor
+    """(B, N, 4) xyxy in pixels of the input."""
+    classes: Tensor
+    """(B, K, N) in 0..1."""
+    objectness: Tensor | None = None
+    """(B, 1, N) in 0..1, of models that have it."""
+    choice: Tensor | None = None
+    """(B, N) long: the one class of each candidate, where it has one."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout of outputs, and the default preparation of its models' pictures."""
+
+    name: str
+    about: str
+    """Description, for the end of a sentence."""
+    read: Callable[[Sequence[Tensor], int, tuple[int, int]], Candidates]
+    """From a pass's outputs, the number of classes and the input's (h, w)."""
+    final: bool = False
+    """Whether its boxes were suppressed already."""
+    alone: bool = False
+    """Whether a pass takes one picture, because the number of boxes differs."""
+    bgr: bool = False
+    highest: int = 1
+    """The value of white: 1 or 255."""
+    place: str = "centre"
+    """Position of the picture in a letterbox: `centre` or `corner`; `squash`: without bars."""
+
+
+def _ultralytics(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
+    rows = outputs[0]  # (B, 4 + K + more, N)
+    return Candidates(_corners(rows[:, :4].transpose(1, 2)), rows[:, 4 : 4 + count])
+
+
+def _end2end(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
+    rows = outputs[0]  # (B, N, 6 + more): xyxy, score, class
+    return _choose(rows[..., :4], rows[..., 4], rows[..., 5].round().long(), count)
+
+
+def _yolov5(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
+    rows = outputs[0]  # (B, N, 5 + K): cxcywh, objectness, classes
+    return Candidates(_corners(rows[..., :4]), rows[..., 5 : 5 + count].transpose(1, 2), rows[..., 4][:, None])
+
+
+def _yolox(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
+    rows = outputs[0]
+    if (cells := grid(rows.shape[1], size)) is None:
+        raise ModelProblem(f"{rows.shape[1]} candidates are no grid of YOLOX over {size[0]} x {size[1]} pixels.")
+    centres, strides = (part.to(rows) for part in cells)
+    # A cell counts from its own top left here, and not from its centre.
+    middle = rows[..., :2] * strides[:, None] + centres - strides[:, None] / 2
+    decoded = torch.cat((middle, rows[..., 2:4].exp() * strides[:, None], rows[..., 4:]), -1)
+    return _yolov5([decoded], count, size)
+
+
+def _torchvision(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Candidates:
+    boxes, labels, scores = triple(outputs) or outputs
+    return _choose(boxes.reshape(1, -1, 4), scores.reshape(1, -1), labels.reshape(1, -1).long(), count)
+
+
+def _choose(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Candidates:
+    """Return candidates with one class each; without any, one that scores 0."""
+    if scores.shape[1] == 0:
+        boxes, scores = boxes.new_zeros(len(boxes), 1, 4), scores.new_zeros(len(scores), 1)
+        classes = classes.new_zeros(len(classes), 1)
+    # Unused rows hold arbitrary numbers.
+    if (highest := int(classes.masked_fill(scores <= 0, 0).max())) >= count:
+        raise ModelProblem(f"The model answered with class {highest}, and only {count} are named: complete the labels.")
+    classes = classes.clamp(0, count - 1)
+    rows = scores.new_zeros(len(scores), count, scores.shape[1]).scatter(1, classes[:, None], scores[:, None])
+    return Candidates(boxes, rows, choice=classes)
+
+
+def _corners(boxes: Tensor) -> Tensor:
+    """Convert (..., 4) centre and size to xyxy."""
+    middle, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat((middle - half, middle + half), -1)
+
+
+LAYOUTS = {
+    layout.name: layout
+    for layout in (
+        Layout("ultralytics", "(1, 4 + classes, N): Ultralytics' centre, size and class scores", _ultralytics),
+        Layout("end2end", "(1, N, 6): corners, score and class of each box", _end2end, final=True),
+        Layout("yolov5", "(1, N, 5 + classes): centre, size, objectness and classes, as YOLOv5's", _yolov5),
+        Layout("yolox", "(1, N, 5 + classes): YOLOX's, not decoded", _yolox, bgr=True, highest=255, place="corner"),
+        Layout(
+            "yolox-decoded",
+            "(1, N, 5 + classes): YOLOX's, decoded",
+            _yolov5,
+            bgr=True,
+            highest=255,
+            place="corner",
+        ),
+        Layout(
+            "torchvision",
+            "boxes, labels and scores, as torchvision's detectors",
+            _torchvision,
+            final=True,
+            alone=True,
+            place="corner",
+        ),
+    )
+}
+
+
+def grid(count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
+    """Return centres (N, 2) xy and strides (N,) of N cells, scale by scale, in pixels of the input; None for another N.
+
+    Heads have one candidate for each cell, or three as YOLOv5's, on three or four scales.
+    """
+    for used in (STRIDES[:3], STRIDES):
+        shapes = [(-(-size[0] // stride), -(-size[1] // stride)) for stride in used]
+        cells = sum(h * w for h, w in shapes)
+        for each in (1, 3):
+            if cells * each != count:
+                continue
+            centres, strides = [], []
+            for stride, (h, w) in zip(used, shapes, strict=True):
+                y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+                places = ((torch.stack((x, y), -1).reshape(-1, 2) + 0.5) * stride).repeat(each, 1)
+                centres.append(places)
+                strides.append(torch.full((len(places),), float(stride)))
+            return torch.cat(centres), torch.cat(strides)
+    return None
+
+
+def triple(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Return boxes, labels and scores among the outputs, in any order, or None."""
+    boxes = [out for out in outputs if out.ndim in (2, 3) and out.shape[-1] == 4]
+    flat = [out for out in outputs if out.ndim == 1 or (out.ndim == 2 and len(out) == 1 and out.shape[-1] != 4)]
+    labels = [out for out in flat if not out.is_floating_point()]
+    scores = [out for out in flat if out.is_floating_point()]
+    if len(boxes) == len(labels) == len(scores) == 1:
+        return boxes[0], labels[0], scores[0]
+    return None
+
+
+def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, ultralytics: bool) -> tuple[str, int]:
+    """Return the name of the layout and the number of classes for one pass's outputs; 0 where they do not say.
+
+    `named`: how many classes the file or the operator names; `ultralytics`: whether its metadata is Ultralytics' own.
+    Raises ModelProblem, with the shapes, where they are none of those known.
+    """
+    if triple(outputs) is not None:
+        return "torchvision", named or 0
+    shape = tuple(outputs[0].shape)
+    if outputs[0].ndim == 3 and len(outputs) < 4:
+        _, rows, columns = shape
+        extra = columns - 5
+        few = rows <= 1000 and rows > columns
+        if (columns == 6 and grid(rows, size) is None) or (ultralytics and few and columns >= 6):
+            return "end2end", named or 0
+        if rows > columns and extra >= 1 and named in (None, extra):
+            if ultralytics or (cells := grid(rows, size)) is None or _three(rows, size):
+                return "yolov5", extra
+            # Decoded centres reach over the whole input; offsets from a cell stay within a few cells.
+            far = float(outputs[0][..., :2].max()) > float(cells[0].max()) / 2
+            return ("yolox-decoded" if far else "yolox"), extra
+        if columns > rows >= 5 and (named is None or rows >= 4 + named):
+            # What follows the classes are mask coefficients or keypoints, which only Ultralytics' own files name.
+            return "ultralytics", named if named is not None and ultralytics else rows - 4
+    shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
+    raise ModelProblem(
+        f"Its outputs, {shapes}, fit no layout{f' with {named} classes' if named else ''}: "
+        f"say layout = one of {', '.join(LAYOUTS)}."
+    )
+
+
+def _three(rows: int, size: tuple[int, int]) -> bool:
+    return rows % 3 == 0 and grid(rows // 3, size) is not None
+
+
+def make_detector(
+    spec: ModelSpec,
+    runtime: Runtime,
+    size: tuple[int, int],
+    outputs: tuple[Tensor, ...],
+    notes: list[str],
+    sha256: str,
+) -> ExportedDetector:
+    names, name = labels.own(spec) or read_labels(runtime), spec.weights.layout
+    task = runtime.metadata.get("task")
+    if task not in (None, "detect", "segment", "pose"):
+        raise ModelProblem(f"{runtime.path.name} is a model to {task}: only plain detectors and classifiers fit here.")
+    try:
+        found, count = infer(outputs, size, len(names) or None, task is not None)
+    except ModelProblem:
+        if name is None:
+            raise
+        found, count = name, 0
+    if name is None:
+        name = found
+        notes.append(
+            f"The layout of {runtime.path.name} was inferred from its shapes{' and metadata' if task else ''}: "
+            f"{LAYOUTS[name].about}."
+        )
+    if not names and name == "torchvision":
+        # The numbers that torchvision's own weights answer with, the gaps among them.
+        known = labels.coco()
+        names = tuple(known.get(number, f"class {number}") for number in range(max(known) + 1))
+        notes.append("No labels are given: these are taken for COCO's, as torchvision numbers them.")
+    if not names:
+        if not count or name != found:
+            say = spec.where_stated("labels")
+            raise ModelProblem(f"{runtime.path.name} does not say which classes it knows: name them in {say}.")
+        names, more = labels.for_classes(spec, count)
+        notes += more
+    return ExportedDetector(spec, runtime, names, LAYOUTS[name], size, sha256)
+
+
+class ExportedDetector(Detector):
+    """A runtime from float32 (B, 3, h, w) to `Detections`, without gradients."""
+
+    gradients = False
+    parts: tuple[Part, ...] = ("class", "box", "all")
+    preprocessings: tuple[str, ...] = ("trained", "squash")
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        runtime: Runtime,
+        names: Sequence[str],
+        layout: Layout,
+        size: tuple[int, int],
+        weights_sha256: str,
+    ) -> None:
+        super().__init__(spec, runtime, names, weights_sha256)
+        self._runtime = runtime
+        self.extra_bytes = runtime.nbytes
+        self.layout = layout
+        self.nms = not layout.final
+        self._size = size
+        self._at_once = 1 if layout.alone else runtime.batch
+        self._place = choice(spec, "place", PLACES, layout.place)
+        self._pixels = PixelFormat.of(spec, layout)
+
+    def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
+        self.check_preprocessing(preprocessing)
+        place = "squash" if preprocessing == "squash" else self._place
+        placed, geometry = letterbox(pixels, self._size, place)
+        return ModelInput(self._pixels.tensor(placed), geometry)
+
+    def run(self, tensor: Tensor) -> Detections:
+        cells = None if self.layout.final else self._size
+        return detections([self._read(part) for part in pieces(tensor, self._at_once)], cells)
+
+    def _read(self, tensor: Tensor) -> Candidates:
+        full = pad(tensor, None if self.layout.alone else self._runtime.batch)
+        outputs = [out[: len(tensor)] if len(full) > len(tensor) else out for out in self._runtime(full)]
+        try:
+            return self.layout.read(outputs, len(self.labels), self._size)
+        except (RuntimeError, IndexError, ValueError, TypeError) as reason:
+            if isinstance(reason, ModelProblem):
+                raise
+            shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
+            raise ModelProblem(
+                f"The outputs of {self.spec.id}, {shapes}, are not {self.layout.about}: say another layout."
+            ) from reason
+
+    def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
+        return super().select_boxes(outputs, confidence, iou) if self.nms else as_answered(outputs, confidence)
+
+
+class PixelFormat:
+    """Colours as a file expects them: the order of the channels, the value of white, mean and std in 0..1."""
+
+    def __init__(self, bgr: bool, highest: int, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
+        self._bgr, self._highest = bgr, highest
+        self._mean = None if mean is None else torch.tensor(mean).view(3, 1, 1)
+        self._std = None if std is None else torch.tensor(std).view(3, 1, 1)
+
+    @classmethod
+    def of(cls, spec: ModelSpec, layout: Layout) -> PixelFormat:
+        """Return the layout's colours, changed by the operator's table."""
+        bgr = choice(spec, "channels", CHANNELS, CHANNELS[layout.bgr]) == "bgr"
+        return cls(
+            bgr, choice(spec, "range", (1, 255), layout.highest), spec.preprocessing.mean, spec.preprocessing.std
+        )
+
+    def tensor(self, placed: NDArray[np.uint8]) -> Tensor:
+        """Turn uint8 (h, w, 3) RGB into float32 (1, 3, h, w)."""
+        tensor = torch.from_numpy(np.ascontiguousarray(placed.transpose(2, 0, 1))).float().div_(255)
+        if self._mean is not None:
+            tensor -= self._mean
+        if self._std is not None:
+            tensor /= self._std
+        tensor = tensor.flip(0) if self._bgr else tensor
+        return (tensor * self._highest).unsqueeze(0)
+
+
+def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int], place: str) -> tuple[NDArray[np.uint8], Geometry]:
+    """Place the whole picture in (h, w, 3) as Ultralytics (`centre`) or YOLOX (`corner`) does, or squeeze it."""
+    (height, width), (h, w) = pixels.shape[:2], size
+    ratio = min(h / height, w / width)
+    whole = round if place == "centre" else int
+    inner = (h, w) if place == "squash" else (max(whole(height * ratio), 1), max(whole(width * ratio), 1))
+    resized = pixels
+    if inner != (height, width):
+        resized = np.asarray(cv2.resize(pixels, inner[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+    top, left = ((h - inner[0]) // 2, (w - inner[1]) // 2) if place == "centre" else (0, 0)
+    geometry = Geometry((height, width), size, (inner[0] / height, inner[1] / width), (float(top), float(left)))
+    canvas = np.full((h, w, 3), GREY, np.uint8)
+    canvas[top : top + inner[0], left : left + inner[1]] = resized
+    return canvas, geometry
+
+
+def as_answered(outputs: Detections, confidence: float) -> tuple[Tensor, Tensor]:
+    """Return candidates and classes, long (n,) each, best first, of a model that did its own suppression."""
+    best, classes = outputs.scores[0].max(0)
+    order = best.argsort(descending=True)
+    anchors = order[best[order] > confidence][:MAX_BOXES]
+    return anchors, classes[anchors]
+
+
+def detections(found: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:
+    """Join the candidates of several passes into one batch, padded with candidates that score 0.
+
+    `size`: (h, w) of the input where candidates may be cells of a grid; None where they are not.
+    """
+    count = max(part.boxes.shape[1] for part in found)
+    boxes = torch.cat([_fill(part.boxes.transpose(1, 2), count) for part in found])  # (B, 4, N)
+    classes = torch.cat([_fill(part.classes, count) for part in found])
+    cells = None if size is None else grid(count, size)
+    if cells is None:
+        # Boxes without cells have their own centres; any point within a box selects it.
+        first = boxes[0]
+        centres = torch.stack((first[0] + first[2], first[1] + first[3]), 1) / 2
+        units = torch.maximum(first[2] - first[0], first[3] - first[1]).clamp_min(1) / 3
+    else:
+        centres, units = (part.to(boxes) for part in cells)
+    objectness = [_fill(part.objectness, count) for part in found if part.objectness is not None]
+    chosen = [_fill(part.choice[:, None], count)[:, 0] for part in found if part.choice is not None]
+    return Detections(
+        levels=(_logit(classes)[..., None],),
+        regressions=(boxes[..., None],),
+        boxes_of=lambda given: given[0][..., 0].transpose(1, 2),
+        centres=centres,
+        units=units,
+        objectness=(_logit(torch.cat(objectness))[..., None],) if objectness else (),
+        choice=torch.cat(chosen) if chosen else None,
+    )
+
+
+def _fill(rows: Tensor, count: int) -> Tensor:
+    return torch.nn.functional.pad(rows, (0, count - rows.shape[-1]))
+
+
+def _logit(probabilities: Tensor) -> Tensor:
+    return torch.logit(probabilities.float(), SURE)
+
+
+def choice(spec: ModelSpec, key: str, allowed: Sequence[Any], default: Any) -> Any:
+    """Return a key of the operator's preprocessing, or its default; raise ModelProblem unless it is allowed."""
+    value = getattr(spec.preprocessing, key)
+    if value is None:
+        return default
+    if value not in allowed:
+        raise ModelProblem(f"{key} of {spec.id} is {value!r}: use one of {', '.join(map(str, allowed))}.")
+    return value

@@ -1,0 +1,408 @@
+"""Open ONNX, TorchScript, OpenVINO and torch.export files.
+
+Each is a module from float32 (B, C, h, w) to the tensors that it answers with; its weights are the runtime's. A file
+that keeps torch's own modules has them too, with layers and gradients (`inside`).
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from sightglass.common.errors import ModelProblem
+from sightglass.common.files import packing
+from sightglass.models.checkpoints.checkpoint import archive_names
+from sightglass.models.preprocess import MAX_CHANNELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from sightglass.models.spec import ModelSpec
+
+INSTALL = "install what exported models need: pip install onnxruntime openvino"
+SAVE = "save it with torch.export.save"
+ONNX, OPENVINO = (".onnx",), (".xml",)
+TORCHSCRIPT = (".torchscript", ".ts", ".pt", ".pth")
+PROGRAM = (".pt2",)
+
+
+class Runtime(nn.Module):
+    """Base of the kinds of files; each implements `answer`."""
+
+    kind = ""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.nbytes = path.stat().st_size
+        self.metadata: Mapping[str, Any] = {}
+        """The exporter's notes, as they stand in the file."""
+        self.size: tuple[int, int] | None = None
+        """(h, w) of the input where the file fixes it."""
+        self.batch: int | None = None
+        """Pictures that one pass takes, where the file fixes it."""
+        self.channels_last = False
+        """Whether the file wants (B, h, w, 3), as those made from TensorFlow do."""
+        self.halved = False
+        """Whether it wants float16."""
+        self.outputs: tuple[str, ...] = ()
+        """Names of the answers, where the file has them."""
+        self.channels: int | None = None
+        """Numbers of a pixel, where the file says it."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Runtime:
+        """Do nothing: the runtime has its own weights, and follows the pictures to their device."""
+        return self
+
+    def forward(self, tensor: Tensor) -> tuple[Tensor, ...]:
+        """Return the answers to (B, C, h, w), floats as float32, on the tensor's own device.
+
+        Raises ModelProblem where the runtime refuses the tensor.
+        """
+        given = tensor.half() if self.halved else tensor
+        given = given.permute(0, 2, 3, 1) if self.channels_last else given
+        try:
+            found = self.answer(given.contiguous())
+        except (ModelProblem, torch.OutOfMemoryError):
+            raise
+        # Each runtime has errors of its own.
+        except Exception as reason:
+            message = next(iter(str(reason).strip().splitlines()[-1:]), type(reason).__name__)[:200].rstrip(".")
+            shape = " x ".join(map(str, tensor.shape))
+            raise ModelProblem(f"{self.path.name} does not take an input of {shape} ({message}).") from reason
+        found = [out.to(tensor.device) for out in found]
+        return tuple(out.float() if out.is_floating_point() else out for out in found)
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        raise NotImplementedError
+
+    def inside(self) -> nn.Module:
+        """Return the same model as torch's modules, from the file's own input to its answers.
+
+        Raises ModelProblem, the end of a sentence, where the modules cannot be made again.
+        """
+        raise ModelProblem(f"the inside of {self.kind} files is not read here")
+
+    def _takes(self, shape: Sequence[Any], dtype: str) -> None:
+        """Take over the input that the file declares; entries of `shape` that are no number are free."""
+        if len(shape) != 4:
+            raise ModelProblem(f"{self.path.name} takes an input of {len(shape)} dimensions: it should take pictures.")
+        sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
+        few = [side is not None and side <= MAX_CHANNELS for side in sides]
+        self.channels_last = sides[1] != 3 and few[3] and (sides[3] == 3 or not few[1])
+        batch, *rest = sides
+        channels, height, width = (rest[2], *rest[:2]) if self.channels_last else rest
+        if channels is not None and channels > MAX_CHANNELS:
+            raise ModelProblem(f"{self.path.name} takes {channels} channels, and a picture here has {MAX_CHANNELS}.")
+        self.channels = channels
+        if dtype not in ("float", "float32", "f32", "float16", "f16"):
+            raise ModelProblem(f"{self.path.name} takes {dtype} numbers: export it with a float input.")
+        self.halved = dtype.endswith("16")
+        self.size = (height, width) if height and width else None
+        self.batch = batch
+
+
+def _library(name: str, path: Path) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as reason:
+        raise ModelProblem(f"{path.name} needs {name}: {INSTALL}.") from reason
+
+
+class OnnxRuntime(Runtime):
+    """An ONNX file (https://onnx.ai) in onnxruntime, on the GPU where its build for CUDA is installed."""
+
+    kind = "ONNX"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._library = _library("onnxruntime", path)
+        self._session = self._open("cpu")
+        if len(inputs := self._session.get_inputs()) != 1:
+            raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")
+        self._input = inputs[0].name
+        self._takes(inputs[0].shape, inputs[0].type.removeprefix("tensor(").removesuffix(")"))
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
+        self.metadata = self._session.get_modelmeta().custom_metadata_map
+
+    def _open(self, device: str) -> Any:
+        self._device = device
+        options = self._library.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        # Between two passes torch masks the pictures: threads of this runtime that wait by spinning take its cores. On
+        # two of them 1000 masks of a network of three layers at 224 px took 63 s with spinning, and 5 s without.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        wanted = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
+        there = self._library.get_available_providers()
+        try:
+            return self._library.InferenceSession(
+                str(self.path), options, providers=[name for name in wanted if name in there]
+            )
+        # The library's errors have no common base.
+        except Exception as reason:
+            raise ModelProblem(f"{self.path.name} is not a model that onnxruntime can open.") from reason
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        if tensor.device.type != self._device:
+            self._session = self._open(tensor.device.type)
+        found = self._session.run(None, {self._input: tensor.cpu().numpy()})
+        return [torch.from_numpy(out) for out in found]
+
+
+class TorchScript(Runtime):
+    """A traced or scripted module. Opening one can run its code: only files in the operator's places are opened."""
+
+    kind = "TorchScript"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._module = self._open(torch.device("cpu"))
+        self.halved = next((p.dtype == torch.float16 for p in self._module.parameters()), False)
+        arguments = self._module.forward.schema.arguments
+        # The file does not say how many channels it takes, but the first convolution has as many.
+        first = next((p.shape[1] for p in self._module.parameters() if p.ndim == 4), 3)
+        self.channels = first if first <= MAX_CHANNELS else None
+        self._in_a_list = len(arguments) > 1 and str(arguments[1].type).startswith("List")
+
+    def _open(self, device: torch.device) -> Any:
+        self._device = device
+        # Where Ultralytics' export writes what it knows.
+        extra = {"config.txt": ""}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                module = torch.jit.load(str(self.path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
+        except (RuntimeError, ValueError) as reason:
+            raise ModelProblem(f"{self.path.name} is not a TorchScript file: make it with torch.jit.trace.") from reason
+        self.metadata = json.loads(extra["config.txt"]) if extra["config.txt"] else {}
+        return module.eval() if hasattr(module, "training") else module
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        # Opened anew: what was traced as a constant does not move with the module.
+        if tensor.device != self._device:
+            self._module = self._open(tensor.device)
+        with torch.no_grad():
+            return list(tensors(self._module(list(tensor) if self._in_a_list else tensor)))
+
+    def inside(self) -> nn.Module:
+        from sightglass.models.families.exported.script import rebuild
+
+        if self._in_a_list:
+            raise ModelProblem("it takes its pictures in a list")
+        return rebuild(self.path)
+
+
+class OpenVino(Runtime):
+    """An OpenVINO model, its `.xml` and the `.bin` beside it, on the CPU."""
+
+    kind = "OpenVINO"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        openvino = _library("openvino", path)
+        weights = path.with_suffix(".bin")
+        if not weights.is_file():
+            raise ModelProblem(f"{path.name} needs {weights.name} beside it.")
+        self.nbytes += weights.stat().st_size
+        try:
+            core = openvino.Core()
+            model = core.read_model(path)
+            # Half precision is the default where the processor has it, and the boxes would be others.
+            precise = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+            self._compiled = core.compile_model(model, "CPU", precise)
+        # Every fault of the library is a RuntimeError of its own kind.
+        except Exception as reason:
+            raise ModelProblem(f"{path.name} is not a model that OpenVINO can open.") from reason
+        if len(inputs := self._compiled.inputs) != 1:
+            raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")
+        shape = [side.get_length() if side.is_static else None for side in inputs[0].partial_shape]
+        self._takes(shape, inputs[0].element_type.get_type_name())
+        beside = path.with_name("metadata.yaml")
+        if beside.is_file():
+            try:
+                found = packing.read_yaml(beside)
+            except (OSError, ValueError) as problem:
+                raise ModelProblem(f"{beside.name} cannot be read: {problem}.") from problem
+            self.metadata = found if isinstance(found, dict) else {}
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        found = self._compiled(tensor.cpu().numpy())
+        # Its arrays are the runtime's own memory, which the next pass writes over.
+        return [torch.from_numpy(found[out].copy()) for out in self._compiled.outputs]
+
+
+# As functions, which can be recorded (models/adapters/attention.py).
+OPEN = {
+    "aten.softmax.int": torch.softmax,
+    "aten.scaled_dot_product_attention.default": torch.nn.functional.scaled_dot_product_attention,
+}
+
+
+class Program(Runtime):
+    """A program of torch.export, as modules."""
+
+    kind = "torch.export"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            program = torch.export.load(path)
+        except Exception as reason:
+            # Its reader raises nearly anything on a file of another version.
+            raise ModelProblem(f"{path.name} cannot be read as a .pt2 file: {SAVE} of this torch.") from reason
+        given = [
+            program.graph.find_nodes(op="placeholder", target=name) for name in program.graph_signature.user_inputs
+        ]
+        shapes = [found[0].meta["val"] for found in given if found and isinstance(found[0].meta.get("val"), Tensor)]
+        if len(given) != 1 or len(shapes) != 1:
+            raise ModelProblem(f"{path.name} takes {len(given)} inputs: it should take pictures and nothing else.")
+        self._takes(
+            [side if isinstance(side, int) else None for side in shapes[0].shape],
+            str(shapes[0].dtype).removeprefix("torch."),
+        )
+        # Its guards on the input are Python made from the file's text; a wrong input fails anyway.
+        program._guards_code = []
+        module = torch.export.unflatten(program)
+        if any(_trains(node) for node in _nodes(module)):
+            raise ModelProblem(f"{path.name} was exported while training: call .eval() first, then export it again.")
+        for node in _nodes(module):
+            _keep(node)
+            node.target = OPEN.get(str(node.target), node.target)
+        module.register_forward_pre_hook(follow)
+        # In a list, so that it is no child module: it moves to another device only when it is used.
+        self._modules_again = [module]
+        self._device = torch.device("cpu")
+
+    def answer(self, tensor: Tensor) -> Sequence[Tensor]:
+        module = self._modules_again[0]
+        if tensor.device != self._device:
+            module.to(tensor.device)
+            self._device = tensor.device
+        with torch.no_grad():
+            return list(tensors(module(tensor)))
+
+    def inside(self) -> nn.Module:
+        module = self._modules_again[0]
+        if next(module.children(), None) is None:
+            raise ModelProblem("it keeps no modules")
+        return module
+
+
+def follow(module: nn.Module, given: tuple[Any, ...]) -> None:
+    """Move what a module's graphs put on the device of their export to the picture's device (a forward pre-hook)."""
+    device = given[0].device
+    if module.__dict__.get("follows") != device:
+        for node in _nodes(module):
+            if "device" in node.kwargs:
+                node.kwargs = {**node.kwargs, "device": device}
+        for part in module.modules():
+            # Its constants are no buffers, and stay behind where the module goes.
+            constants = {name: value for name, value in vars(part).items() if isinstance(value, Tensor)}
+            vars(part).update({name: value.to(device) for name, value in constants.items()})
+        module.__dict__["follows"] = device
+
+
+def _nodes(module: nn.Module) -> Iterator[Any]:
+    for part in module.modules():
+        yield from (node for node in getattr(part, "graph", torch.fx.Graph()).nodes if node.op == "call_function")
+
+
+def _trains(node: Any) -> bool:
+    """Return whether a node uses the batch's own statistics, or dropout."""
+    name = str(node.target)
+    if name.startswith(("aten.batch_norm.", "aten.dropout")):
+        return bool(node.args[5 if "batch_norm" in name else 2])
+    return name.startswith(("aten._native_batch_norm_legit.default", "aten.native_dropout"))
+
+
+def _keep(node: Any) -> None:
+    """Replace an in-place operator whose input has no other reader by its plain one.
+
+    Else a layer's output would be overwritten by the activation after it.
+    """
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or not schema.name.startswith("aten::") or not schema.name.endswith("_"):
+        return
+    plain = getattr(torch.ops.aten, schema.name.removeprefix("aten::")[:-1], None)
+    written = node.args[0] if node.args else None
+    if (
+        plain is not None
+        and schema.overload_name in (*plain.overloads(), "")
+        and len(getattr(written, "users", ())) == 1
+    ):
+        node.target = getattr(plain, schema.overload_name or "default")
+
+
+def open_file(path: Path) -> Runtime:
+    """Open a file in the runtime for its extension; raise ModelProblem where there is none."""
+    kinds: dict[tuple[str, ...], type[Runtime]] = {
+        ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript, OPENVINO: OpenVino, PROGRAM: Program
+    }  # fmt: skip
+    for suffixes, kind in kinds.items():
+        if path.suffix.lower() in suffixes:
+            archive_names(path)
+            return kind(path)
+    known = ", ".join(suffix for suffixes in kinds for suffix in suffixes)
+    raise ModelProblem(f"{path.name} is no exported model: its name should end in one of {known}.")
+
+
+def plain(value: Any) -> Any:
+    """Parse a value of a file's metadata, which ONNX stores as the text of a Python literal."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+
+
+def taken(spec: ModelSpec, runtime: Runtime) -> int:
+    """Return the channels of a file's input, by the file or the table, else 3; raise ModelProblem where they differ."""
+    mean = spec.preprocessing.mean
+    stated = spec.preprocessing.channels_in or (len(mean) if mean else None)
+    if stated is not None and runtime.channels not in (stated, None):
+        raise ModelProblem(
+            f"{runtime.path.name} takes {runtime.channels} channels, and its preprocessing says {stated}: leave "
+            "channels_in out, or give a mean and std for each."
+        )
+    return stated or runtime.channels or 3
+
+
+def read_labels(runtime: Runtime) -> tuple[str, ...]:
+    """Return the names of classes in a file's metadata, or none."""
+    names = plain(runtime.metadata.get("names"))
+    if isinstance(names, dict):
+        return tuple(str(names[key]) for key in sorted(names, key=int))
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
+
+
+def tensors(answer: Any) -> Iterator[Tensor]:
+    """Yield every tensor in tuples, lists and dicts, in order; a dict's boxes, labels and scores in that order."""
+    if isinstance(answer, Tensor):
+        yield answer
+    elif isinstance(answer, dict):
+        for key in sorted(answer, key=lambda name: {"boxes": 0, "labels": 1, "scores": 2}.get(name, 3)):
+            yield from tensors(answer[key])
+    elif isinstance(answer, tuple | list):
+        for part in answer:
+            yield from tensors(part)
+
+
+def pieces(tensor: Tensor, limit: int | None) -> Sequence[Tensor]:
+    """Split (B, C, h, w) into as many pictures as one pass takes."""
+    step = limit or len(tensor)
+    return [tensor[start : start + step] for start in range(0, len(tensor), step)]
+
+
+def pad(tensor: Tensor, batch: int | None) -> Tensor:
+    """Repeat the last picture until there are as many as a fixed batch wants."""
+    short = (batch or 0) - len(tensor)
+    return torch.cat((tensor, tensor[-1:].expand(short, -1, -1, -1))) if short > 0 else tensor

@@ -1,0 +1,232 @@
+"""Note what a batch run needs to go on, and list earlier runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from sightglass.batch import journal, output, table
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.picture.item import printable
+from sightglass.models import catalog
+from sightglass.models.checkpoints import remote_file
+
+if TYPE_CHECKING:
+    from sightglass.batch.output import Local, RemoteFolder
+    from sightglass.explain.explainer import Explainer
+
+FILE = "run.json"
+"""In the folder of results. The journal names what results depend on, which is neither where the pictures are nor how
+many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondRun:
+    """The run of another model over the same pictures, which begins when the first one has ended."""
+
+    model: str
+    options: dict[str, Any]
+    folder: str
+    """Its name, beside the first one's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOrigin:
+    """What a person chose, where a run is given what was found of it."""
+
+    source: tuple[str, ...]
+    """A folder, a pattern, a list or an archive; or several paths."""
+    base: str = ""
+    """The folder in which relative paths begin."""
+    name: str = ""
+    model: str = ""
+    """As it was named; empty: as it is listed."""
+    samples: int | None = None
+    """How many of the pictures were taken; None: all."""
+    second: SecondRun | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunArguments:
+    """Arguments of `runner.run` that the next run into a folder needs again."""
+
+    options: dict[str, Any]
+    device: str
+    maps: int
+    batch_size: int | None
+    side: int | None
+    colormap: str
+    alpha: float
+    prove: bool
+    seal: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """Everything that a run needs to go on."""
+
+    origin: RunOrigin
+    model: str
+    arguments: RunArguments
+    pictures: int
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    done: int | None = None
+    """Pictures that are explained, or of no use; None of a run that did not come to its end."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls the pictures."""
+        return self.origin.name or Path(self.origin.source[0]).name or self.origin.source[0]
+
+
+_ADAPTER = TypeAdapter(RunFacts)
+
+
+def describe_source(source: Any) -> RunOrigin | None:
+    """Return where pictures come from; None for what only this process has, such as uploads."""
+    paths = [source] if isinstance(source, str | os.PathLike) else source
+    if not (isinstance(paths, Sequence) and paths and all(isinstance(one, str | os.PathLike) for one in paths)):
+        return None
+    return RunOrigin(source=tuple(os.fspath(one) for one in paths), base=os.getcwd())
+
+
+def name_model(model: str | Explainer, origin: RunOrigin) -> str | None:
+    """Return the name by which a run finds its model again; None for one that only this process has."""
+    named = origin.model or (model if isinstance(model, str) else model.model.id)
+    if catalog.is_file(named):
+        return named if remote_file.is_address(named) else str(catalog.model_file(named))
+    return named if named in catalog.catalog() else None
+
+
+def write_facts(store: Local | RemoteFolder, facts: RunFacts) -> None:
+    """Write the facts of a run into its folder of results."""
+    store.put(FILE, _ADAPTER.dump_json(facts, indent=1, fallback=str))
+
+
+def unreadable(folder: Path | str) -> ModelProblem:
+    """Return the problem of a run whose facts cannot be read."""
+    name = printable(Path(folder).name)
+    return ModelProblem(f"The notes of the run {name} cannot be read: choose its pictures again to go on.")
+
+
+def read_facts(store: Local | RemoteFolder) -> RunFacts | None:
+    """Return the facts of a run; None where there are none. Raises ModelProblem where they cannot be read."""
+    data = store.get(FILE)
+    if data is None:
+        return None
+    try:
+        found = _ADAPTER.validate_json(data)
+        second = found.origin.second
+        # A folder's name, and no way out of where results are.
+        if not (found.origin.source and found.pictures > 0) or (second and Path(second.folder).name != second.folder):
+            raise ValueError
+    except (ValueError, RecursionError) as error:
+        raise unreadable(store.name) from error
+    origin = found.origin
+    if second is not None:
+        origin = replace(origin, second=replace(second, options=_restore_tuples(second.options)))
+    arguments = replace(found.arguments, options=_restore_tuples(found.arguments.options))
+    return replace(found, origin=origin, arguments=arguments)
+
+
+def _restore_tuples(value: Any) -> Any:
+    """Return options with tuples where JSON has lists, as choices are compared with them."""
+    if isinstance(value, dict):
+        return {name: _restore_tuples(one) for name, one in value.items()}
+    return tuple(map(_restore_tuples, value)) if isinstance(value, list) else value
+
+
+MOST = 20
+"""Runs that are listed."""
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """A run of before, over the same pictures with one model or two."""
+
+    folder: Path
+    facts: RunFacts | None = None
+    """None where they cannot be read."""
+    left: int = 0
+    """Pictures that are still to be explained."""
+    problem: str = ""
+    """Why its facts cannot be read."""
+
+
+def list_runs(base: Path) -> list[EarlierRun]:
+    """Return the newest runs with results in folders of `base`, the one that ran last first."""
+    times: dict[Path, float] = {}
+    # The folder is missing until the first run.
+    with contextlib.suppress(OSError):
+        for folder in base.iterdir():
+            with contextlib.suppress(OSError):
+                times[folder] = (folder / FILE).stat().st_mtime
+    runs: list[EarlierRun] = []
+    seconds: set[str] = set()
+    for folder in sorted(times, key=lambda one: -times[one]):
+        run = _read_run(folder)
+        if run.facts is not None and run.facts.origin.second is not None:
+            seconds.add(run.facts.origin.second.folder)
+        runs.append(run)
+    # A second model's run is part of the first one's.
+    return [run for run in runs if run.folder.name not in seconds][:MOST]
+
+
+def _read_run(folder: Path) -> EarlierRun:
+    try:
+        found = _read_facts(folder)
+    except ModelProblem as problem:
+        return EarlierRun(folder, problem=str(problem))
+    except OSError:
+        found = None
+    if found is None:
+        return EarlierRun(folder, problem=str(unreadable(folder)))
+    left = _count_left(folder, found)
+    if (second := found.origin.second) is not None:
+        left = max(left, _count_left(folder.parent / second.folder, _find_second(folder.parent / second.folder, found)))
+    return EarlierRun(folder, found, left)
+
+
+def _read_facts(folder: Path) -> RunFacts | None:
+    """Return the facts of a run, read again only where their file has changed."""
+    file = (folder / FILE).stat()
+    return _read_file(folder, (file.st_mtime_ns, file.st_size, file.st_ino))
+
+
+# A page asks for all of them at each draw.
+@lru_cache(maxsize=1024)
+def _read_file(folder: Path, _changed: tuple[int, int, int]) -> RunFacts | None:
+    return read_facts(output.Local(folder))
+
+
+def _find_second(folder: Path, first: RunFacts) -> RunFacts:
+    """Return the facts of a second model's run; those of the first, with nothing done, before it began."""
+    with contextlib.suppress(ModelProblem, OSError):
+        if (found := _read_facts(folder)) is not None:
+            return found
+    return replace(first, done=None)
+
+
+def _count_left(folder: Path, found: RunFacts) -> int:
+    """Return how many pictures of a run are still to be explained."""
+    done = found.done
+    if done is None:
+        try:
+            done = _count_done(folder, (folder / journal.NAME).stat().st_mtime_ns)
+        except OSError:
+            done = 0
+    # Whatever its facts say, a run without a table has no result to show.
+    return max(found.pictures - done, 0 if (folder / table.PARQUET).is_file() else 1)
+
+
+@lru_cache(maxsize=256)
+def _count_done(folder: Path, _changed: int) -> int:
+    return sum(bool(stamp) for stamp in journal.stamps_of(folder).values())

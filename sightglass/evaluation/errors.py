@@ -1,0 +1,261 @@
+"""A model's errors on labelled pictures, by type and class, the surest first."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import Problem
+from sightglass.common.files import jsonable
+from sightglass.evaluation import average_precision, box_matching, tables
+from sightglass.explain.phrases import percent, plural, plural_noun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from sightglass.common.files import Json
+    from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
+    from sightglass.evaluation.ground_truth import TrueBox
+    from sightglass.models.adapter import Prediction
+
+ALL, OTHER = "all", "other"
+NAMES: Mapping[str, str] = {
+    "missed": "Missed",
+    "class": "Wrong class",
+    "misplaced": "Misplaced",
+    "extra": "Extra",
+}
+"""Of the types of a detector's errors."""
+SMALL = 32
+"""Pixels: COCO's limit of small objects, the square root of their area."""
+OFTEN = 2
+"""Times as often among the missed objects as among the found ones: then it is worth saying."""
+MISTAKES = 6
+"""Pairs of classes of a classifier that are groups of their own."""
+_BETWEEN = " \N{RIGHTWARDS ARROW} "
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Errors of one kind."""
+
+    id: str
+    name: str
+    meaning: str
+    """A phrase without a full stop."""
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorUnit:
+    """A labelled object, a wrong box, or a classified picture: a row of `tables.tabulate` with what it is about."""
+
+    picture: EvaluatedPicture
+    id: str
+    """Unique in its evaluation, the same in every session."""
+    type: str
+    """`right`, or a type of error."""
+    truth: TrueBox | None
+    """The labelled object; None of a box that is on none, and of a picture without boxes."""
+    answer: Prediction | None
+    """The box or the class that was answered; None of an object without any box."""
+
+    @property
+    def map(self) -> NDArray[np.uint8] | None:
+        """Where the model looked for its answer, (32, 32), 0 to 255; None without a map."""
+        maps = self.picture.maps
+        return next((values for i, values in maps.items() if self.picture.found[i] is self.answer), None)
+
+    @property
+    def label(self) -> str | None:
+        """The class by the labels; None of a box where nothing is labelled."""
+        return self.truth.label if self.truth is not None else self.picture.truth
+
+    @property
+    def words(self) -> str:
+        """What is wrong, in a few words: `star called gear, 95 %`."""
+        label, answer = self.label, self.answer
+        if answer is None:
+            return f"{label or 'nothing'}, not found"
+        score = percent(answer.score)
+        if label is None:
+            return f"{answer.label} {score}, nothing labelled"
+        if answer.label != label:
+            return f"{label} called {answer.label}, {score}"
+        return f"second {label}, {score}" if self.type == "extra" else f"{label} {score}, fits badly"
+
+
+class ErrorReport:
+    """Everything that is said of a model's errors; each part is computed when it is first asked for."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.evaluation = evaluation
+        self._pictures = {one.key: i for i, one in enumerate(evaluation.pictures)}
+
+    @cached_property
+    def units(self) -> pd.DataFrame:
+        """One row a labelled object, a wrong box, or a classified picture (`tables.tabulate`)."""
+        return tables.tabulate(self.evaluation)
+
+    @cached_property
+    def headline(self) -> str:
+        """Where it goes wrong: at most 20 words without a full stop.
+
+        Of a detector the class that is missed most often, and whether most of these objects are small; of a classifier
+        its most frequent mistake.
+
+            demo-s misses 31 of 100 stars; 21 of them are smaller than 32 pixels
+        """
+        name = self.evaluation.name or self.evaluation.model
+        if self.evaluation.task == "detect":
+            return _describe_misses(name, self.units)
+        return _describe_mistakes(name, self.units)
+
+    @property
+    def counts(self) -> str:
+        """The counts behind it."""
+        units, evaluation = self.units, self.evaluation
+        pictures = plural(len(evaluation.pictures), "labelled picture")
+        if evaluation.task != "detect":
+            return f"{int((~units['wrong']).sum()):,} of {pictures} right."
+        objects, boxes = units[units["kind"] == "object"], int((units["kind"] == "box").sum())
+        missed = f"{int(objects['wrong'].sum()):,} of {len(objects):,} labelled objects have no right box"
+        threshold = percent(evaluation.threshold)
+        return f"{missed} at a threshold of {threshold}, and {boxes:,} boxes are wrong, on {pictures}."
+
+    @cached_property
+    def errors(self) -> pd.DataFrame:
+        """The units that are errors; of an object and a box on it the box.
+
+        Surest wrong answers first; then objects without a box, the largest first.
+        """
+        units = self.units
+        if self.evaluation.task == "detect":
+            units = units[(units["kind"] == "box") | (units["type"] == "missed")]
+            return units.sort_values(["score", "size"], ascending=False, kind="stable", na_position="last")
+        return units[units["wrong"]].sort_values("score", ascending=False, kind="stable")
+
+    @cached_property
+    def types(self) -> list[ErrorGroup]:
+        """The types of a detector's errors, or the pairs of classes that a classifier mistakes, each with its count."""
+        if self.evaluation.task == "detect":
+            counts = self.errors["type"].value_counts()
+            return [
+                ErrorGroup(kind, NAMES[kind], meaning, int(counts.get(kind, 0)))
+                for kind, meaning in box_matching.MEANINGS.items()
+            ]
+        counts = self._mistakes.value_counts()
+        groups = []
+        for name, count in counts.items():
+            if name != OTHER:
+                truth, answer = str(name).split(_BETWEEN)
+                meaning = f"pictures labelled {truth} and called {answer}"
+                groups.append(ErrorGroup(str(name), str(name), meaning, int(count)))
+        rest = int(counts.get(OTHER, 0))
+        return groups + ([ErrorGroup(OTHER, "Other pairs", "all other pairs of classes", rest)] if rest else [])
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The classes that errors are about: by the labels, or of a box on nothing by the model."""
+        return sorted(set(self._labels.dropna()))
+
+    def select(self, kind: str = ALL, label: str = "") -> pd.DataFrame:
+        """Return the errors of a type, or all; `label`: of one class alone."""
+        errors = self.errors
+        if kind != ALL:
+            errors = errors[(errors["type"] if self.evaluation.task == "detect" else self._mistakes) == kind]
+        return errors[self._labels[errors.index] == label] if label else errors
+
+    def find_unit(self, row: Mapping[str, Any]) -> ErrorUnit:
+        """Return the unit of a row of the table; raise Problem for a row of another evaluation."""
+        picture = self.evaluation.pictures[self._pictures[row["picture"]]]
+        kind, index, place = row["kind"], int(row["index"]), int(row["found"])
+        id = f"{picture.key}#{kind}-{index}"
+        try:
+            answer = picture.found[place] if place >= 0 else None
+            if kind == "picture":
+                truth = picture.truths[0] if len(picture.truths) == 1 else None
+            elif kind == "box":
+                truth = self._find_truth(picture, place)
+            else:
+                truth = picture.truths[index]
+        except IndexError:
+            raise Problem("These errors belong to another run: open it again.") from None
+        return ErrorUnit(picture, id, row["type"], truth, answer)
+
+    def to_json(self, *, most: int) -> Json:
+        """Return what is said of the errors, and at most so many of them, as plain values; nan is None."""
+        told: Json = jsonable(
+            {
+                "headline": self.headline,
+                "counts": self.counts,
+                "types": [asdict(one) for one in self.types],
+                "total": len(self.errors),
+                "errors": tables.list_rows(self.errors.head(most)),
+            }
+        )
+        return told
+
+    def _find_truth(self, picture: EvaluatedPicture, place: int) -> TrueBox | None:
+        """Return the labelled object that a box is about."""
+        columns = average_precision.gather([picture.truths], [picture.found])
+        matches = box_matching.match_columns(columns, self.evaluation.threshold)
+        rows = matches.truth[matches.boxes.place == place]
+        return picture.truths[int(matches.labels.place[rows[0]])] if len(rows) and rows[0] >= 0 else None
+
+    @cached_property
+    def _labels(self) -> pd.Series[Any]:
+        """The class that each error is about."""
+        return self.errors["label"].fillna(self.errors["predicted"])
+
+    @cached_property
+    def _mistakes(self) -> Any:
+        """The group of each of a classifier's errors."""
+        errors = self.errors
+        names = errors["label"].fillna("nothing") + _BETWEEN + errors["predicted"].fillna("nothing")
+        often = names.value_counts(sort=True).index[:MISTAKES]
+        return names.where(names.isin(often), OTHER)
+
+
+def _describe_misses(name: str, units: pd.DataFrame) -> str:
+    objects = units[units["kind"] == "object"]
+    if objects.empty:
+        return f"{name} has nothing to find: no object is labelled"
+    missed = objects[objects["wrong"]]
+    if missed.empty:
+        boxes = int((units["kind"] == "box").sum())
+        wrong = (
+            f"{boxes:,} of its boxes {'is' if boxes == 1 else 'are'} wrong" if boxes else "none of its boxes is wrong"
+        )
+        return f"{name} finds all {plural(len(objects), 'object')}; {wrong}"
+    label = missed["label"].value_counts().sort_index().idxmax()
+    of_label = objects[objects["label"] == label]
+    missed, found = of_label[of_label["wrong"]], of_label[~of_label["wrong"]]
+    start = f"{name} misses {len(missed):,} of {_count(len(of_label), str(label))}"
+    small, share = int((missed["size"] < SMALL).sum()), float((found["size"] < SMALL).mean() if len(found) else 0)
+    if 2 * small < len(missed) or small / len(missed) < OFTEN * share:
+        return start
+    count = "all" if small == len(missed) > 1 else f"{small:,}"
+    return f"{start}; {count} of them {'is' if small == 1 else 'are'} smaller than {SMALL} pixels"
+
+
+def _describe_mistakes(name: str, units: pd.DataFrame) -> str:
+    wrong = units[units["wrong"]]
+    if wrong.empty:
+        return f"{name} is right on all {plural(len(units), 'picture')}"
+    pairs = wrong.groupby(["label", "predicted"]).size().sort_values(ascending=False, kind="stable")
+    every = f"wrong on {len(wrong):,} of {plural(len(units), 'picture')}"
+    if not len(pairs) or pairs.iloc[0] == 1:
+        return f"{name} is {every}"
+    truth, answer = pairs.index[0]
+    of = _count(int((units["label"] == truth).sum()), str(truth))
+    return f"{name} calls {int(pairs.iloc[0]):,} of {of} {answer}; it is {every}"
+
+
+def _count(number: int, label: str) -> str:
+    return f"{number:,} {label if number == 1 else plural_noun(label)}"

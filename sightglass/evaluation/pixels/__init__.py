@@ -1,1 +1,0 @@
-"""Segmentations held against true masks: reading masks, IoU."""

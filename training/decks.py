@@ -1,0 +1,338 @@
+"""Make the slides of the decks that come with Sightglass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from sightglass.deck import making, views
+from sightglass.deck.archive import READY
+from sightglass.deck.scene import Scene
+from sightglass.explain.comparison.detections import same_target
+from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.explainer import Explainer
+from sightglass.explain.methods import METHODS
+from sightglass.explain.phrases import listing, percent
+from sightglass.explain.picture.image import Image, load_bundled, to_jpeg
+from sightglass.explain.whatif.shortcut_story import story_step
+from sightglass.models.demo.scenes import draw
+from sightglass.models.demo.showcase import scene as example
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.proof.support import SupportVerdict
+    from sightglass.models.adapter import Prediction
+
+PICTURE, SCENE, STORY = "bus", "scene 3", "stamp"
+CLASSIFIERS = {"small": "efficientnet-lite0", "medium": "efficientnet-lite1", "large": "efficientnet-lite2"}
+DETECTORS = {"small": "demo-s", "medium": "demo-m", "large": "demo-l"}
+STEPS = 20
+"""Of a proof's curves."""
+MATCH = 0.5
+"""IoU from which a box is on a thing."""
+SAME_PLACE = 0.5
+"""Overlap of the hottest fifths from which two maps show the same place."""
+SIDE, QUALITY, MAPS = 640, 70, 2
+"""Pixels of the longer side of a picture, its JPEG's quality, and maps of a panel: the decks are packaged."""
+
+
+def make_scenes(name: str) -> Iterator[Scene]:
+    """Yield the scenes of one of READY, one by one as they are computed."""
+    yield from map(reduce_scene, {"lies": _lies, "sizes": _sizes}[name](STEPS))
+
+
+def reduce_scene(scene: Scene) -> Scene:
+    """Return a scene with fewer bytes: smaller files of its pictures, and maps of the first answers alone."""
+    boxes = any(panel.boxes for panel in scene.panels)
+    panels = (
+        replace(panel, picture=_compress(panel.picture), maps=panel.maps if boxes else panel.maps[:MAPS])
+        for panel in scene.panels
+    )
+    return replace(scene, picture=_compress(scene.picture), panels=tuple(panels))
+
+
+def _compress(picture: bytes | None) -> bytes | None:
+    return None if picture is None else to_jpeg(Image.open(picture).pixels, QUALITY)
+
+
+def _lies(steps: int) -> Iterator[Scene]:
+    yield Scene(
+        "words",
+        READY["lies"][0],
+        "Five minutes, no mathematics: what the colours mean, and how to find out whether they are true.",
+        "Say what you will show: one photograph, one test, one model that cheats.\nEvery number on these slides was "
+        "measured by this program. Nothing was typed in.",
+    )
+    image = _open(PICTURE)
+    found = Explainer(CLASSIFIERS["small"])(image, top_k=2)
+    first, second = (heatmap.target.label for heatmap in found.heatmaps)
+    half, shows = found.statistics[0].half_heat_area, _find_shown(found)
+    then = "its map" if shows else "where it looked.\nBright means: this place speaks for the answer"
+    yield _set_texts(
+        views.of_map(found),
+        _names_it(first, found.predictions[0].score, half, shows),
+        f"Build it up: first the picture, then what the model says, then {then}.\nThe dark edge was cut off before the "
+        "model saw the picture.",
+    )
+    yield _set_texts(
+        views.of_map(found, 1),
+        _other_answer(first, second, found.overlap(0, 1), shows),
+        "The same picture and the same model; only the question changed. Press 1 and 2 to go back and forth.",
+    )
+    proof = found.prove(0, steps=steps)
+    yield _set_texts(
+        views.of_map(found),
+        _test_of_a_map(_verdict(proof), proof.sentence),
+        "A picture alone proves nothing. So hide the bright part and ask the model again; then hide as much elsewhere. "
+        "Press P to see it happen.\nA map that holds costs the model more than maps of other pictures do.",
+    )
+    method = "eigencam"
+    flat = Explainer(CLASSIFIERS["small"])(image, targets=(first, second), method=method)
+    yield _set_texts(
+        views.of_map(flat),
+        _same_for_all(METHODS[method].name, first, second, flat.overlap(0, 1)),
+        "Press 1 and 2: the question changes. Watch whether the picture does.",
+    )
+    told = {
+        "answer": "Let the room guess: why is it right? Do not go on too soon.",
+        "look": "The first model learnt from pictures in which one kind of object always came with a stamp.",
+        "without": "One small thing was painted over. Nothing else changed.",
+    }
+    for step, note in told.items():
+        scene = views.of_story(story_step(STORY, step, 0))  # type: ignore[arg-type]
+        yield replace(scene, notes=f"{note}\n{scene.notes}".strip())
+    yield Scene(
+        "words",
+        "Three questions for every heat map",
+        "Does hiding it change the answer? Does another question move it? Is the bright part what a person would name?",
+        "One no is enough to be careful. Then open Sightglass with a picture of your own, and ask all three.",
+    )
+
+
+def _find_shown(*found: Explanation) -> str:
+    """Return what a map shows instead of what its model learnt, by its seal; empty where all depend on their models."""
+    seals = [one.known_seal(index) for one in found for index in range(len(one.heatmaps))]
+    return next((seal.shows for seal in seals if seal is not None and seal.shows), "")
+
+
+def _set_texts(scene: Scene, said: tuple[str, str], notes: str) -> Scene:
+    """Return a scene with the words of a ready deck."""
+    title, sentence = said
+    return replace(scene, title=title, sentence=sentence, notes=notes)
+
+
+def _sizes(steps: int) -> Iterator[Scene]:
+    yield Scene(
+        "words",
+        READY["sizes"][0],
+        "The same kind of model in three sizes, on the same pictures: what does a larger one buy?",
+        "Three questions: do they say the same, do they look at the same place, and what does it cost?\nEvery number "
+        "was measured.",
+    )
+    bus = _compare(CLASSIFIERS, PICTURE)
+    yield _of_models(bus, _agree(_answers(bus)), "Press L to go from small to medium to large.")
+    aligned = replace(bus, explanations=same_target(bus.explanations))
+    pairs = [
+        (bus.names[a], bus.names[b], found.iou_top20)
+        for a, b in combinations(range(len(bus.names)), 2)
+        if (found := aligned.agreement(a, b)) is not None
+    ]
+    label = next(one.heatmaps[0].target.label for one in aligned.explanations if one.heatmaps)
+    note = "Now all three are asked about one and the same answer, so that their maps can be compared."
+    yield _of_models(aligned, _compare_places(label, pairs, _find_shown(*aligned.explanations)), note)
+    other = _compare(CLASSIFIERS, "china")
+    note = "Another photograph. A larger model is not always surer, and being surer is not being right."
+    yield _of_models(other, _agree(_answers(other)), note)
+    yield _make_proof_slide(aligned, steps // 2)
+    yield _price(bus)
+    yield _detectors()
+    yield Scene(
+        "words",
+        "Choose the smallest that is right for the right reason",
+        "Try all three sizes on pictures of your own, look where they look, and prove it. Then look at the price.",
+        "Models, in the menu Compare, does this for two to four models at once.",
+    )
+
+
+def _open(name: str) -> Image:
+    image = load_bundled(name)
+    return Image(image.thumbnail(SIDE), image.name)
+
+
+def _compare(models: dict[str, str], picture: str, **options: Any) -> Comparison:
+    """Return explanations of a bundled picture by several models."""
+    image = _open(picture)
+    each = tuple(Explainer(model)(image, **options) for model in models.values())
+    return Comparison(each, tuple(models), ())
+
+
+def _of_models(comparison: Comparison, said: tuple[str, str], notes: str) -> Scene:
+    names = [name.capitalize() for name in comparison.names]
+    return _set_texts(views.of_models(comparison, names), said, notes)
+
+
+def _answers(comparison: Comparison) -> list[tuple[str, str, float]]:
+    best = ((name, comparison.best(i)) for i, name in enumerate(comparison.names))
+    return [(name, one.label, one.score) for name, one in best if one is not None]
+
+
+def _make_proof_slide(comparison: Comparison, steps: int) -> Scene:
+    proofs = [one.prove(0, steps=steps) for one in comparison.explanations]
+    gains = [proof.difference("random") for proof in proofs]
+    said = _judge_maps([(name, _verdict(one)) for name, one in zip(comparison.names, proofs, strict=True)])
+    scene = _of_models(comparison, said, "Press P: the bright part is hidden, and as much elsewhere.")
+    each = "\n".join(
+        f"{name.capitalize()}: {proof.sentence}" for name, proof in zip(comparison.names, proofs, strict=True)
+    )
+    best = max(range(len(gains)), key=lambda i: gains[i].mean)
+    proved = making.proof(proofs[best], panel=best)
+    return replace(scene, proof=proved, view=replace(scene.view, panel=best), notes=f"{scene.notes}\n{each}")
+
+
+def _verdict(proof: Proof) -> SupportVerdict:
+    assert proof.support is not None
+    return proof.support.verdict
+
+
+def _price(comparison: Comparison) -> Scene:
+    counts = [float(one.evidence.resident.parameters) for one in comparison.explanations]
+    sizes = listing([f"{name} {count / 1e6:.1f} million" for name, count in zip(comparison.names, counts, strict=True)])
+    grown = f"The {comparison.names[-1]} one has {counts[-1] / counts[0]:.1f} times the parameters: {sizes}."
+    note = "How long each takes depends on the machine: Side by side, in the menu Compare, measures it on yours."
+    return Scene("words", "What larger costs", grown, note)
+
+
+def _detectors() -> Scene:
+    comparison = _compare(DETECTORS, SCENE, per="detection")
+    truth = draw(example(SCENE)).objects
+    models = []
+    for name, one in zip(comparison.names, comparison.explanations, strict=True):
+        true = _true(one, [(thing.label, thing.box) for thing in truth])
+        models.append((name, true, len(one.predictions) - true))
+    note = "A drawn scene, so what is in it is known. Press L for the next size, and 1 to 9 for the boxes."
+    return _of_models(comparison, _count_found(len(truth), models), note)
+
+
+def _true(explanation: Explanation, things: list[tuple[str, Any]]) -> int:
+    """Return how many boxes are on things of their class, each thing counted once."""
+    left, count = list(things), 0
+    for one in explanation.predictions:
+        hit = next((thing for thing in left if thing[0] == one.label and _iou(one, thing[1]) >= MATCH), None)
+        if hit is not None:
+            left.remove(hit)
+            count += 1
+    return count
+
+
+def _iou(found: Prediction, box: Any) -> float:
+    assert found.box is not None
+    (a0, b0, a1, b1), (c0, d0, c1, d1) = found.box, box
+    inside = max(0.0, min(a1, c1) - max(a0, c0)) * max(0.0, min(b1, d1) - max(b0, d0))
+    return float(inside / ((a1 - a0) * (b1 - b0) + (c1 - c0) * (d1 - d0) - inside))
+
+
+def _names_it(label: str, score: float, half: float, shows: str = "") -> tuple[str, str]:
+    """Title and sentence of a picture under its first map. `half`: the share of the visible picture with half of the
+    evidence, 0..1. `shows`: `Seal.shows`, of a map that does not depend on the model."""
+    sure = f"This model says {label}, {percent(score)} sure. " if score >= 0.2 else f"Its best guess is {label}. "
+    if shows:
+        return f"This heat map shows {shows}", f"{sure}With random weights the map is nearly the same."
+    return (
+        "A heat map shows where a model looked",
+        f"{sure}Half of what speaks for that is on {percent(half)} of what it saw: the bright part.",
+    )
+
+
+def _other_answer(first: str, second: str, overlap: float, shows: str = "") -> tuple[str, str]:
+    """Title and sentence of the map of another answer on the same picture. `overlap`: of the hottest fifths, 0..1.
+    `shows`: as in `_names_it`."""
+    shared, what = percent(overlap), f"The map of {second}" if shows else f"What speaks for {second}"
+    if overlap >= SAME_PLACE:
+        return (
+            "Ask for another answer: the map stays",
+            f"{what} is where {first} is, too: {shared} of their brightest parts overlap.",
+        )
+    return (
+        "Ask for another answer: the map moves",
+        f"{what} is elsewhere: only {shared} of its brightest part overlaps with that of {first}.",
+    )
+
+
+def _test_of_a_map(verdict: SupportVerdict, sentence: str) -> tuple[str, str]:
+    """Title and sentence of a proved map."""
+    return {
+        "supported": "This map holds: hide what it shows",
+        "not supported": "A map that does not hold",
+        "cannot be told": "Is it true? It cannot be told here",
+    }[verdict], sentence
+
+
+def _same_for_all(method: str, first: str, second: str, overlap: float) -> tuple[str, str]:
+    """Title and sentence of a method's maps of two answers. `overlap`: of their hottest fifths, 0..1."""
+    shared = percent(overlap)
+    if overlap >= SAME_PLACE:
+        return (
+            "Some maps lie: the same, whatever you ask",
+            f"{method} draws {first} and {second} in one place ({shared} overlap): it shows what stands out, not why "
+            "the model answers.",
+        )
+    return (
+        "Two methods can disagree",
+        f"{method} puts {first} and {second} in different places ({shared} overlap): ask which of its maps holds.",
+    )
+
+
+def _agree(answers: Sequence[tuple[str, str, float]]) -> tuple[str, str]:
+    """Title and sentence of several models' first answers: (size, label, score) from small to large."""
+    said = listing([f"{size} {label}, {percent(score)} sure" for size, label, score in answers])
+    sentence = f"{said[:1].upper()}{said[1:]}."
+    if len({label for _, label, _ in answers}) > 1:
+        return "They do not say the same", sentence
+    surest = max(answers, key=lambda one: one[2])[0]
+    largest = answers[-1][0]
+    title = f"They agree, and the {surest} one is the surest"
+    return (title if surest == largest else f"{title}: not the {largest} one"), sentence
+
+
+def _compare_places(label: str, pairs: Sequence[tuple[str, str, float]], shows: str = "") -> tuple[str, str]:
+    """Title and sentence of several models' maps of one answer: (size, size, overlap of the hottest fifths).
+
+    `shows`: as in `_names_it`, of any of them.
+    """
+    one, other, least = min(pairs, key=lambda pair: pair[2])
+    where = "the same place" if least >= SAME_PLACE else "different places"
+    title = f"Their maps mark {where}" if shows else f"Asked about {label}, they look at {where}"
+    return title, f"All maps are for {label}. The {one} and the {other} model share least: {percent(least)} overlap."
+
+
+def _count_found(truth: int, models: Sequence[tuple[str, int, int]]) -> tuple[str, str]:
+    """Title and sentence of several detectors on a drawn scene: (size, true boxes, false boxes) of `truth` things."""
+    each = [f"{size} {true}{_describe_false(false)}" for size, true, false in models]
+    sentence = f"There are {truth} things in it. Found: {listing(each)}."
+    scores = [true - false for _, true, false in models]
+    best = [size for (size, *_), score in zip(models, scores, strict=True) if score == max(scores)]
+    if len(best) == len(models):
+        return "Find the things: all do as well", sentence
+    if models[0][0] in best:
+        return f"Find the things: the {models[0][0]} one does as well as any", sentence
+    return f"Find the things: {listing(best)} {'does' if len(best) == 1 else 'do'} best", sentence
+
+
+def _describe_false(count: int) -> str:
+    return f" and {count} that {'is' if count == 1 else 'are'} not there" if count else ""
+
+
+def _judge_maps(models: Sequence[tuple[str, SupportVerdict]]) -> tuple[str, str]:
+    """Title and sentence of several models' proved maps: (size, its verdict)."""
+    good = [size for size, verdict in models if verdict == "supported"]
+    if len(good) == len(models):
+        return "All their maps hold", "Each matters more to its answer than any of the maps of other pictures."
+    if all(verdict == "not supported" for _, verdict in models):
+        return "None of their maps holds", "Maps of other pictures matter as much to their answers."
+    if not good:
+        return "Whether their maps hold cannot be told", "None matters more than every map of another picture."
+    return "Not every map holds", f"Only the map of {listing(good)} matters more than every map of another picture."
