@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -122,12 +121,3 @@ def _closed(request: pytest.FixtureRequest) -> Iterator[None]:
     if LOG.exists():
         said = LOG.read_bytes()[before:].decode(errors="replace")
         assert "Traceback" not in said, said
-
-
-@pytest.fixture(scope="session")
-def measured() -> Iterator[dict[str, float]]:
-    """Seconds of what a person waits for, kept beside the screenshots; measured, never asserted."""
-    times: dict[str, float] = {}
-    ARTEFACTS.mkdir(exist_ok=True)
-    yield times
-    (ARTEFACTS / "seconds.json").write_text(json.dumps(times, indent=1))

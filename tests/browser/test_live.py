@@ -12,7 +12,7 @@ import provide
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from screen import ARTEFACTS, LIMIT, at_rest, fits, leaves, pixels, until
+from screen import LIMIT, at_rest, leaves, pixels, until
 
 from benchmarks.viewer.browser import FLAGS
 from sightglass.components.views.snapshots import PATTERN
@@ -116,10 +116,13 @@ def coarse(picture: np.ndarray) -> np.ndarray:
     return np.asarray(small).astype(int).reshape(12, 4, 16, 4, 3).mean((1, 3))
 
 
-def test_the_clip_plays_then_the_camera_and_what_is_frozen_stays(page):
+def test_the_clip_plays_then_the_camera_and_what_is_frozen_goes_on_to_explore(page):
     expect(live(page).locator(".speed")).to_have_text(re.compile(r"frames/s · \d+ ms behind the clip"))
     open_camera(page)
     expect(live(page).locator("canvas")).to_have_attribute("aria-label", re.compile("^The camera with its map"))
+    live(page).locator(".rows button").nth(1).click()
+    until(page, lambda: live(page).locator(".follows").inner_text().startswith("Following"), "nothing is followed")
+    name = live(page).locator('.rows [aria-pressed="true"] .name').inner_text()
     live(page).get_by_role("button", name="Freeze").click()
     frozen = screen(page)
     # The made-up camera's picture is green.
@@ -130,27 +133,11 @@ def test_the_clip_plays_then_the_camera_and_what_is_frozen_stays(page):
     page.mouse.up()
     page.evaluate("() => window.dispatchEvent(new Event('pointerup'))")
     assert np.array_equal(screen(page), frozen)
-    page.screenshot(path=ARTEFACTS / "live.png")
-
-
-def test_letters_grow_with_a_full_screen(page):
-    live(page).get_by_role("button", name="Full screen").click()
-    page.wait_for_function("() => document.fullscreenElement")
-    for height in (1080, 2160):
-        page.set_viewport_size({"width": height * 16 // 9, "height": height})
-        small = live(page).evaluate(
-            """root => {
-            const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), found = [];
-            while (walk.nextNode()) {
-                const node = walk.currentNode.parentElement, words = walk.currentNode.data.trim();
-                if (!words || !node.checkVisibility()) continue;
-                if (parseFloat(getComputedStyle(node).fontSize) < 0.022 * innerHeight) found.push(words);
-            }
-            return found;
-        }"""
-        )
-        assert small == []
-    page.evaluate("() => document.exitFullscreen()")
+    live(page).get_by_role("button", name="Open on Explore").click()
+    page.wait_for_url(re.compile("class="))
+    at_rest(page)
+    expect(page.locator('[aria-pressed="true"] .label')).to_have_text(name)
+    assert np.abs(coarse(pixels(page)) - frozen).mean() < 3
 
 
 def test_a_snapshot_is_saved_and_a_record_downloaded(page):
@@ -171,7 +158,7 @@ def test_a_snapshot_is_saved_and_a_record_downloaded(page):
     assert Path(taken.value.path()).read_bytes()[:4] == b"\x1aE\xdf\xa3"
 
 
-def test_a_camera_that_is_pulled_out_or_refused_leaves_the_clip_and_a_sentence(page):
+def test_a_camera_or_a_server_that_is_lost_leaves_the_clip_and_a_sentence(page):
     open_camera(page)
     page.evaluate("() => window.cameras.at(-1).getTracks()[0].dispatchEvent(new Event('ended'))")
     expect(notice(page)).to_have_text("The camera was disconnected: plug it in, then choose Camera again.")
@@ -181,9 +168,7 @@ def test_a_camera_that_is_pulled_out_or_refused_leaves_the_clip_and_a_sentence(p
     expect(notice(page)).to_have_text(re.compile("^The browser denied access to the camera: allow it"))
     expect(live(page).get_by_role("radio", name="Clip")).to_be_checked()
     goes_on(page)
-
-
-def test_a_lost_server_is_said_and_found_again_and_a_model_is_switched_in_mid_stream(page):
+    # So does a server that is lost, and found again.
     page.evaluate("() => { window.refused = true; window.liveSockets.at(-1).close(); }")
     expect(notice(page)).to_have_text(re.compile(r"^The server does not answer: trying again in \d+ s\.$"))
     # It does so by itself, too, after a while: the button may be gone before a click from here arrives.
@@ -191,23 +176,3 @@ def test_a_lost_server_is_said_and_found_again_and_a_model_is_switched_in_mid_st
     button.evaluate("button => { window.refused = false; if (!button.hidden) button.click(); }")
     goes_on(page)
     expect(notice(page)).not_to_have_text(re.compile("The server"))
-    page.get_by_role("radiogroup", name="Size").get_by_text("m", exact=True).click()
-    page.locator('.live[data-model="efficientnet-lite1"]').wait_for()
-    goes_on(page)
-
-
-def test_a_frozen_frame_goes_on_to_explore_with_its_map(page):
-    page.set_viewport_size({"width": 390, "height": 844})
-    goes_on(page)
-    fits(page)
-    page.set_viewport_size({"width": 1440, "height": 900})
-    live(page).locator(".rows button").nth(1).click()
-    label = live(page).locator('.rows [aria-pressed="true"] .name')
-    until(page, lambda: live(page).locator(".follows").inner_text().startswith("Following"), "nothing is followed")
-    live(page).get_by_role("button", name="Freeze").click()
-    frozen, name = screen(page), label.inner_text()
-    live(page).get_by_role("button", name="Open on Explore").click()
-    page.wait_for_url(re.compile("class="))
-    at_rest(page)
-    expect(page.locator('[aria-pressed="true"] .label')).to_have_text(name)
-    assert np.abs(coarse(pixels(page)) - frozen).mean() < 3

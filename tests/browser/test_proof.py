@@ -56,7 +56,6 @@ def test_the_slider_hides_and_keeps_the_curves_come_and_a_stop_keeps_them(visit:
     # Each place is hidden in one of the two, and as it was in the other.
     assert (np.minimum(np.abs(kept - whole).sum(2), np.abs(hidden - whole).sum(2)) > 60).mean() < 0.02
     until(page, lambda: own.text_content() != "…", "the score at the slider is not there")
-    page.emulate_media(color_scheme="dark")
     still(page)
     assert serious(page) == []
     page.set_viewport_size({"width": 390, "height": 844})

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from screen import ARTEFACTS, CANVAS, LIMIT, settled, takes_files, until
+from screen import CANVAS, LIMIT, settled, takes_files, until
 
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
@@ -81,7 +81,7 @@ def over(made: Explanation, index: int, colormap: str, alpha: float) -> np.ndarr
     return overlay(made.image.pixels, made.heatmaps[index].values, colormap=colormap, alpha=alpha, weighted=True)
 
 
-def test_a_report_works_from_a_disk_with_the_network_off(opened: Page, made: Explanation) -> None:
+def test_a_report_works_from_a_disk_and_tells_values_and_how_it_was_made(opened: Page, made: Explanation) -> None:
     page = opened
     looks = [(0, "inferno", 0.9), (0, "viridis", 0.4), (1, "viridis", 0.4)]
     wanted = [over(made, *look).astype(int) for look in looks]
@@ -103,6 +103,27 @@ def test_a_report_works_from_a_disk_with_the_network_off(opened: Page, made: Exp
     page.locator("fieldset label").filter(has_text="Picture").click()
     until_near(page, made.image.pixels)
 
+    # The value under the pointer, and how to make it again.
+    page.locator(".answers label").filter(has_text=first).click()
+    canvas = page.locator(".stage canvas")
+    size = canvas.bounding_box()
+    assert size is not None
+    heatmap = made.heatmaps[0]
+    row, column = np.unravel_index(int(heatmap.values.argmax()), heatmap.values.shape)
+    at = {"x": (column + 0.5) / made.image.width * size["width"], "y": (row + 0.5) / made.image.height * size["height"]}
+    canvas.hover(position=at)
+    sync.expect(page.locator(".read")).to_have_text(re.compile(rf"at {column}, {row}$"))
+    said = page.locator(".read").inner_text()
+    assert said.startswith(f"{heatmap.target.label} 1.00 of the scale, raw ") and said.endswith(f"at {column}, {row}")
+    assert heatmap.ends is not None and caption.number(heatmap.ends[1])[:4] in said
+    ends = page.locator(".ends").first.inner_text().split()
+    assert ends[0] == caption.number(heatmap.ends[0]) and ends[-1] == caption.number(heatmap.ends[1])
+    page.get_by_text("How it was made").click()
+    page.locator("pre.call").wait_for()
+    assert page.locator("pre.call").inner_text().split() == command.line(made.recipe).split()
+    assert made.recipe.picture_sha256 in page.locator("pre").last.inner_text()
+    assert page.locator("b", has_text="picture").count() == 0 and page.get_by_text(NAME).count() > 0
+
 
 def test_a_report_hides_and_keeps_what_the_proof_did(opened: Page, made: Explanation) -> None:
     page, proof, picture = opened, made.proofs[0], made.image.pixels.astype(int)
@@ -123,29 +144,6 @@ def test_a_report_hides_and_keeps_what_the_proof_did(opened: Page, made: Explana
     # Of another map nothing was proved.
     page.locator(".answers label").filter(has_text=made.heatmaps[1].target.label).click()
     sync.expect(root).to_be_hidden()
-
-
-def test_a_report_tells_the_value_under_the_pointer_and_how_to_make_it_again(opened: Page, made: Explanation) -> None:
-    page = opened
-    canvas = page.locator(".stage canvas")
-    size = canvas.bounding_box()
-    assert size is not None
-    heatmap = made.heatmaps[0]
-    row, column = np.unravel_index(int(heatmap.values.argmax()), heatmap.values.shape)
-    at = {"x": (column + 0.5) / made.image.width * size["width"], "y": (row + 0.5) / made.image.height * size["height"]}
-    canvas.hover(position=at)
-    sync.expect(page.locator(".read")).to_have_text(re.compile(rf"at {column}, {row}$"))
-    said = page.locator(".read").inner_text()
-    assert said.startswith(f"{heatmap.target.label} 1.00 of the scale, raw ") and said.endswith(f"at {column}, {row}")
-    assert heatmap.ends is not None and caption.number(heatmap.ends[1])[:4] in said
-    ends = page.locator(".ends").first.inner_text().split()
-    assert ends[0] == caption.number(heatmap.ends[0]) and ends[-1] == caption.number(heatmap.ends[1])
-    page.get_by_text("How it was made").click()
-    page.locator("pre.call").wait_for()
-    assert page.locator("pre.call").inner_text().split() == command.line(made.recipe).split()
-    assert made.recipe.picture_sha256 in page.locator("pre").last.inner_text()
-    assert page.locator("b", has_text="picture").count() == 0 and page.get_by_text(NAME).count() > 0
-    page.screenshot(path=ARTEFACTS / "report.png", full_page=True)
 
 
 @pytest.fixture
@@ -230,31 +228,9 @@ def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(shows, pi
     first, second = (np.asarray(Pillow.open(io.BytesIO(each)).convert("RGB")) for each in (data, back))
     assert (first == second).all()
     assert embedded_recipe.read(back) == embedded_recipe.read(data)
-    fresh.screenshot(path=ARTEFACTS / "reopened.png")
 
 
-def test_everything_in_the_menu_is_made_when_it_is_asked_for(shows) -> None:
-    page = shows("/?example=china")
-    page.get_by_role("button", name="Export", exact=True).click()
-    menu = page.get_by_role("dialog")
-    menu.get_by_role("button", name="Recipe, .json").wait_for()
-    # It is whole: a menu that was filled after it was opened was a slit.
-    place = menu.bounding_box()
-    assert place is not None and place["height"] > 300 and place["y"] >= 0 and place["y"] + place["height"] <= 900
-    page.screenshot(path=ARTEFACTS / "downloads.png")
-    starts = {"PNG": b"\x89PNG", "SVG": b"<?xml", "HTML": b"<!doctype", "GIF": b"GIF89a", "MP4": b"\0\0\0"}
-    starts |= {"Statistics, .csv": b"picture,", "Recipe, .json": b"{"}
-    for label, start in starts.items():
-        with page.expect_download() as saved:
-            menu.get_by_role("button", name=label, exact=True).click()
-        assert saved.value.path().read_bytes().startswith(start), label
-        assert saved.value.suggested_filename.startswith("china-")
-    for place in (0, 1):
-        with page.expect_download() as saved:
-            menu.get_by_role("button", name="PDF", exact=True).nth(place).click()
-        assert saved.value.path().read_bytes().startswith(b"%PDF-")
-
-
+@pytest.mark.slow
 def test_an_explanation_in_a_notebook_draws_its_map_in_a_frame(
     browser: Browser, made: Explanation, tmp_path: Path
 ) -> None:

@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from screen import ARTEFACTS, LIMIT, serious, still, until
+from screen import LIMIT, serious, still, until
 
 from sightglass.deck.html_file import deck_html
-from sightglass.explain.rendering.colormaps import colormaps
 from tests.unit.deck.deck_scenes import TITLE, deck
 
 if TYPE_CHECKING:
@@ -146,9 +145,8 @@ STEPS = [
 ]
 
 
-@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 720)])
-def test_every_step_of_every_kind_of_slide_is_read_from_ten_metres(page: Page, width: int, height: int) -> None:
-    page.set_viewport_size({"width": width, "height": height})
+def test_every_step_of_every_kind_of_slide_is_read_from_ten_metres(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
     page.emulate_media(reduced_motion="reduce")
     # Laid out anew for this window.
     unit = "parseFloat(document.querySelector('.stage').style.getPropertyValue('--v'))"
@@ -159,19 +157,13 @@ def test_every_step_of_every_kind_of_slide_is_read_from_ten_metres(page: Page, w
         # The bar is there while the pointer moves.
         page.mouse.move(700 + at, 300)
         assert unreadable(page) == [], (slide, step)
-        page.screenshot(path=ARTEFACTS / f"stage-{height}-{at:02}-{step}.png")
         if step == "clip":
             page.wait_for_function(_PLAYS)
-        if height == 720 and step in ("looked", "proof"):
+        if (slide, step) in ((1, "looked"), (1, "proof"), (4, "looked")):
             assert serious(page) == []
     page.keyboard.press("?")
     page.locator(".help:visible").wait_for()
     assert unreadable(page) == []
-
-
-def test_the_colours_are_safe_for_the_colour_blind_unless_a_slide_has_others() -> None:
-    safe = {one.name for one in colormaps() if one.colour_blind_safe}
-    assert {scene.view.colormap for scene in SCENES} <= safe
 
 
 def over(page: Page) -> str:
@@ -224,6 +216,17 @@ def test_mode_opacity_threshold_colours_and_classes_work_offline(page: Page) -> 
     page.locator(".black:visible").wait_for()
     page.keyboard.press("PageDown")
     sync.expect(page.locator(".black")).to_be_hidden()
+    # A slide is reached by its number, and the theme turned.
+    page.keyboard.press("g")
+    page.locator(".goto input:focus").wait_for()
+    page.keyboard.type("4")
+    page.keyboard.press("Enter")
+    page.locator('.stage[data-slide="3"]').wait_for()
+    page.keyboard.press("t")
+    ground = "getComputedStyle(document.querySelector('.slide')).backgroundColor"
+    page.wait_for_function(f"() => {ground} === 'rgb(255, 255, 255)'")
+    page.emulate_media(reduced_motion="reduce")
+    assert unreadable(page) == []
 
 
 def test_notes_in_a_second_window_follow_the_stage_and_drive_it(page: Page, context: BrowserContext) -> None:
@@ -245,40 +248,11 @@ def test_notes_in_a_second_window_follow_the_stage_and_drive_it(page: Page, cont
     assert notes.locator(".notes").evaluate(letters) > before
     notes.get_by_label("Minutes").fill("20")
     sync.expect(notes.locator(".left")).to_have_text(re.compile(r"(20:00|19:5\d) left"))
-    notes.screenshot(path=ARTEFACTS / "stage-notes.png")
     notes.close()
     # Closed by hand, it opens again, once the stage has heard of it.
     with context.expect_page() as again:
         until(page, lambda: page.keyboard.press("n") or len(context.pages) > 1, "the notes do not open again")
     sync.expect(again.value.locator(".where")).to_have_text(re.compile("^Slide 2 of 7"))
-
-
-def test_a_slide_is_reached_by_its_number_and_the_theme_turned(page: Page) -> None:
-    page.keyboard.press("g")
-    page.locator(".goto input:focus").wait_for()
-    page.keyboard.type("4")
-    page.keyboard.press("Enter")
-    page.locator('.stage[data-slide="3"]').wait_for()
-    sync.expect(page.locator(".goto")).to_be_hidden()
-    ground = "() => getComputedStyle(document.querySelector('.slide')).backgroundColor"
-    assert page.evaluate(ground) == "rgb(20, 20, 20)"
-    page.keyboard.press("t")
-    page.wait_for_function(f"() => ({ground})() === 'rgb(255, 255, 255)'")
-    page.emulate_media(reduced_motion="reduce")
-    for step in ("said", "looked", "proof"):
-        press(page, "PageDown", 3, step)
-        assert unreadable(page) == [], step
-
-
-def test_nothing_moves_for_who_asked_for_that(page: Page) -> None:
-    running = "() => document.getAnimations().length"
-    page.keyboard.press("PageDown")
-    page.wait_for_function(running)
-    press(page, "PageDown", 1, "said")
-    page.emulate_media(reduced_motion="reduce")
-    page.keyboard.press("PageDown")
-    page.locator('.stage[data-step="looked"] .heated').wait_for()
-    assert page.evaluate(running) == 0
 
 
 def test_a_view_of_the_dashboard_is_presented_on_the_whole_screen(visit: Callable[..., Page]) -> None:
@@ -300,7 +274,6 @@ def test_a_view_of_the_dashboard_is_presented_on_the_whole_screen(visit: Callabl
     page.keyboard.press("PageDown")
     sync.expect(stage).to_have_attribute("data-step", "looked")
     sync.expect(page.locator(".stage button.colours")).to_have_text("Magma")
-    page.screenshot(path=ARTEFACTS / "stage-dashboard.png")
     page.evaluate("() => document.exitFullscreen()")
     sync.expect(page.get_by_role("dialog")).to_have_count(1)
     page.get_by_role("dialog").get_by_text("Name of the new deck").wait_for()
@@ -311,7 +284,4 @@ def test_a_view_of_the_dashboard_is_presented_on_the_whole_screen(visit: Callabl
     # Streamlit's own message has no name.
     sync.expect(page.get_by_test_id("stToast")).to_have_count(0)
     still(page)
-    wrong = serious(page)
-    page.emulate_media(color_scheme="dark")
-    still(page)
-    assert wrong + serious(page) == []
+    assert serious(page) == []

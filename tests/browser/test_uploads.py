@@ -78,18 +78,6 @@ def test_of_five_in_quick_succession_the_last_one_stays(visit: Callable[..., Pag
     ends_at(page, given[-1][0])
 
 
-@pytest.mark.parametrize("pause", [0, 150, 400, 700, 1100])
-def test_a_second_one_while_the_first_is_at_work(
-    visit: Callable[..., Page], files: dict[str, bytes], pause: int
-) -> None:
-    page = opened(visit())
-    first, second = [*files.items()][:2]
-    drop(page, first)
-    page.wait_for_timeout(pause)
-    drop(page, second)
-    ends_at(page, second[0])
-
-
 def test_one_that_takes_long_to_arrive_does_not_take_the_place_of_a_later_one(
     visit: Callable[..., Page], files: dict[str, bytes]
 ) -> None:
@@ -111,16 +99,6 @@ def test_one_that_takes_long_to_arrive_does_not_take_the_place_of_a_later_one(
     opened(page)
     drop(page, third)
     ends_at(page, third[0])
-
-
-def test_one_while_a_model_is_loaded_for_the_first_time(visit: Callable[..., Page], files: dict[str, bytes]) -> None:
-    page = opened(visit("/?model=demo-cls-l"))
-    page.goto(page.url.split("?")[0] + "?model=demo-cls-m")
-    takes_files(page)
-    first, second = [*files.items()][2:4]
-    drop(page, first)
-    drop(page, second)
-    ends_at(page, second[0])
 
 
 def test_one_and_at_once_another_page(visit: Callable[..., Page], files: dict[str, bytes]) -> None:

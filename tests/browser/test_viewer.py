@@ -84,9 +84,6 @@ elif scene == "blocks":
     blocks, area = np.repeat(np.kron(tones, np.ones((8, 8, 1), np.uint8)), 3, 2), (0, 62, 368, 434)
     one = Map("minibus", "", bump(3, 3, 1.5), area, area)
     view = viewer(ViewerScene(blocks, "blocks", [Pane((one,))], name="blocks.png"), key="viewer")
-elif scene == "layers":
-    averaged = Map("averaged", "", bump(3, 3, 1.5), whole, whole, shared=0.4 * bump(3, 3, 1.5))
-    view = viewer(ViewerScene(pixels, "bus", [Pane((averaged,))]), key="viewer")
 elif scene == "large":
     large = np.array(Image.fromarray(pixels).resize((4000, 5333)))
     large[:, np.arange(4000) // 2 % 2 == 0] //= 2  # stripes that no smaller copy has
@@ -275,39 +272,32 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("mode", ["overlay", "map", "spotlight", "contour", "picture"])
-def test_the_screen_is_what_python_renders_in_every_mode(exact, made, mode: str) -> None:
+MODES = ("overlay", "map", "spotlight", "contour", "picture")
+
+
+def test_the_screen_is_what_python_renders_in_every_mode_colour_and_scale(exact, made) -> None:
     page, picture = exact
     plain = {"alpha": 0.9, "threshold": 0, "even": False, "invert": False, "cells": False}
-    for changes in VARIANTS:
-        seen = set_to(page, mode=mode, **(plain | changes))
-        for panel in (0, 1, 2):
-            expected = paint(picture, field(made, panel), Style(mode=mode, **(plain | changes)), unit=1)
-            assert apart(seen[panel], expected).max() <= 1, (changes, panel)
-
-
-def test_the_screen_is_what_python_renders_in_every_colormap(exact, made) -> None:
-    page, picture = exact
+    for mode in MODES:
+        for changes in VARIANTS:
+            seen = set_to(page, mode=mode, **(plain | changes))
+            for panel in (0, 1, 2):
+                expected = paint(picture, field(made, panel), Style(mode=mode, **(plain | changes)), unit=1)
+                assert apart(seen[panel], expected).max() <= 1, (mode, changes, panel)
     for colormap in colormaps():
-        for name in ("overlay", "map"):
-            seen = set_to(page, (0, 1), mode=name, colormap=colormap.name)
-            for panel in seen:
-                expected = paint(picture, field(made, panel), Style(mode=name, colormap=colormap.name), unit=1)
-                assert apart(seen[panel], expected).max() <= 1, (colormap.name, name, panel)
+        seen = set_to(page, (0, 1), mode="map", colormap=colormap.name, **plain)
+        for panel in seen:
+            expected = paint(picture, field(made, panel), Style(mode="map", colormap=colormap.name), unit=1)
+            assert apart(seen[panel], expected).max() <= 1, (colormap.name, panel)
     bare = set_to(page, mode="overlay", alpha=0)
-    assert apart(bare[0], picture).max() == 0
+    assert apart(bare[0], picture).max() == apart(bare[2], picture).max() == 0
     assert apart(bare[1][62:434], picture[62:434]).max() == 0
-    assert apart(bare[2], picture).max() == 0
-    set_to(page, alpha=0.9)
     # The other modes know no colormap.
     for name in ("spotlight", "contour"):
-        jet, inferno = (set_to(page, mode=name, colormap=colormap) for colormap in ("jet", "inferno"))
+        jet, inferno = (set_to(page, mode=name, colormap=colormap, alpha=0.9) for colormap in ("jet", "inferno"))
         assert all(apart(jet[panel], inferno[panel]).max() == 0 for panel in jet)
-
-
-def test_the_screen_is_what_python_renders_on_every_scale(exact, made) -> None:
-    page, picture = exact
     raws = {0: (0.0, 2.0), 1: (0.5, 1.0)}
+    set_to(page, colormap="inferno")
     for scale, (low, high) in {"own": (None, None), "shared": (0.0, 2.0), "fixed": (0.0, 0.8)}.items():
         seen = set_to(page, mode="overlay", scale=scale, top=0.8)
         for panel, raw in raws.items():
@@ -316,10 +306,8 @@ def test_the_screen_is_what_python_renders_on_every_scale(exact, made) -> None:
                 gain, offset = (raw[1] - raw[0]) / (high - low), (raw[0] - low) / (high - low)
             expected = paint(picture, field(made, panel), Style(gain=gain, offset=offset), unit=1)
             assert apart(seen[panel], expected).max() <= 1, (scale, panel)
-
-
-def test_left_of_the_divider_is_the_picture(exact, made) -> None:
-    page, picture = exact
+    set_to(page, scale="own")
+    # Left of the divider is the picture.
     page.locator(".more summary").click()
     page.get_by_role("button", name="Swipe").click()
     for split in (0, 0.25, 1):
@@ -332,7 +320,7 @@ def test_left_of_the_divider_is_the_picture(exact, made) -> None:
             assert apart(seen[panel], expected).max() <= 1, (split, panel)
 
 
-def test_a_file_from_the_server_is_what_is_on_the_screen(visit: Visit) -> None:
+def test_a_file_is_what_is_on_the_screen(visit: Visit) -> None:
     page = visit("blocks")
     for mode in ("overlay", "contour", "spotlight"):
         screen = set_to(page, mode=mode, colormap="viridis", threshold=0.2, invert=mode == "overlay")[0]
@@ -342,6 +330,15 @@ def test_a_file_from_the_server_is_what_is_on_the_screen(visit: Visit) -> None:
         assert waiting.value.suggested_filename == f"blocks-minibus-{mode}.png"
         with Image.open(waiting.value.path()) as image:
             assert apart(np.asarray(image), screen).max() <= 1
+    # What the browser draws by itself: all panels, at a sensible size.
+    page = visit("four")
+    page.locator(".more summary").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Current view").click()
+    assert waiting.value.suggested_filename == "minibus-overlay.png"
+    with Image.open(waiting.value.path()) as image:
+        assert image.width > 4 * 810 and image.height > 1080
+    assert runs(page) == 1
 
 
 def test_nothing_that_is_set_in_the_viewer_runs_the_script(visit: Visit) -> None:
@@ -379,7 +376,7 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(visit: Visit) -> None
     assert max(sent) < 20_000  # the picture is not sent again
 
 
-def test_the_list_changes_the_map_at_once(visit: Visit) -> None:
+def test_the_list_changes_the_map_at_once_and_a_click_takes_the_smallest_box(visit: Visit) -> None:
     page = visit()
     before = pixels(page, 1)
     page.evaluate(
@@ -400,9 +397,6 @@ def test_the_list_changes_the_map_at_once(visit: Visit) -> None:
     page.get_by_text("chosen 1").wait_for()
     settle(page, 2)
     sync.expect(page.locator(".rows button[aria-pressed=true] .label")).to_have_text("trolleybus")
-
-
-def test_a_click_takes_the_smallest_box_and_tells_the_list(visit: Visit) -> None:
     page = visit("detect")
     stage = page.locator(".stage").first
     stage.click(position={"x": 280 * WIDE / 810, "y": 600 * HIGH / 1080})
@@ -415,30 +409,14 @@ def test_a_click_takes_the_smallest_box_and_tells_the_list(visit: Visit) -> None
     sync.expect(page.locator(".panel .title").nth(1)).to_have_text("trolleybus")
 
 
-def test_modes_differ_and_the_plain_picture_is_one_key_away(visit: Visit) -> None:
-    page = visit()
-    seen = {}
-    for name in ("Overlay", "Map", "Contour", "Spotlight", "Picture"):
-        mode(page, name)
-        seen[name] = pixels(page, 1)
-    plain = pixels(page, 0)
-    assert apart(seen["Picture"], plain).max() == 0
-    assert 0 < (apart(seen["Contour"][62:434], plain[62:434]) > 0).mean() < 0.1
-    assert len({image.tobytes() for image in seen.values()}) == 5
-    mode(page, "Overlay")
-    page.keyboard.down(" ")
-    assert apart(pixels(page, 1), plain).max() == 0
-    page.keyboard.up(" ")
-    assert apart(pixels(page, 1), seen["Overlay"]).max() == 0
-    page.locator(".more summary").click()
-    page.get_by_label("True cells").check()
-    cells = pixels(page, 1)
-    assert apart(cells, seen["Overlay"]).max() > 8
-
-
 def test_the_keyboard_reaches_everything(visit: Visit) -> None:
     page = visit()
     canvas = page.get_by_role("img", name="minibus is hottest in the middle.")
+    plain, painted = pixels(page, 0), pixels(page, 1)
+    page.keyboard.down(" ")
+    assert apart(pixels(page, 1), plain).max() == 0
+    page.keyboard.up(" ")
+    assert apart(pixels(page, 1), painted).max() == 0
     canvas.focus()
     page.keyboard.press("ArrowRight")
     sync.expect(page.locator(".line")).to_have_text(re.compile(r"^minibus 0\.9.* at 445, 540$"))
@@ -481,30 +459,7 @@ def test_the_keyboard_reaches_everything(visit: Visit) -> None:
     sync.expect(divider).to_have_value("0.495")
 
 
-def test_swipe_uses_the_room_of_both_pictures(visit: Visit) -> None:
-    page = visit("explore")
-    stage = page.locator(".stage")
-    sync.expect(stage).to_have_count(2)
-    before = stage.last.bounding_box()
-    page.locator(".more summary").click()
-    page.get_by_role("button", name="Swipe").click()
-    sync.expect(stage).to_have_count(1)
-    until(page, lambda: stage.bounding_box()["width"] > 1.25 * before["width"], "the picture stays narrow")
-
-
-def test_a_spotlight_has_no_colours_to_choose(visit: Visit) -> None:
-    page = visit("explore")
-    colours = page.locator("select.colormap")
-    sync.expect(colours).to_be_visible()
-    page.locator(".modes label").filter(has_text="Spotlight").click()
-    sync.expect(colours).to_be_hidden()
-    shades = page.locator(".threshold").evaluate("bar => bar.style.getPropertyValue('--colours')")
-    assert shades == "linear-gradient(90deg, #000, #fff)"
-    page.locator(".modes label").filter(has_text="Overlay").click()
-    sync.expect(colours).to_be_visible()
-
-
-def test_the_pointer_reads_every_map(visit: Visit) -> None:
+def test_the_pointer_reads_every_map_and_the_wheel_zooms_or_scrolls(visit: Visit) -> None:
     page = visit("four")
     line = page.locator(".line")
     sync.expect(line).to_have_text(re.compile("^Point at a picture"))
@@ -512,21 +467,13 @@ def test_the_pointer_reads_every_map(visit: Visit) -> None:
     sync.expect(line).to_have_text(re.compile("of their maxima at"))
     assert line.inner_text().count("raw") == 4
     sync.expect(page.locator(".cross.down").nth(3)).to_be_visible()
-
-
-def test_wheel_zooms_all_panels_and_a_double_click_resets(visit: Visit) -> None:
     told: list[int] = []
     page = visit(told=told)
-    assert told
     before = pixels(page, 0)
     stage = page.locator(".stage").nth(1)
     zoom(page, stage)
     assert apart(pixels(page, 0), before).max() > 20
-    stage.dblclick()
-    sync.expect(page.locator(".viewer.zoomed")).to_have_count(0)
-    assert apart(pixels(page, 0), before).max() == 0
     # On a slow machine the two clicks come as far apart as two single ones: here they are as quick as a hand's.
-    zoom(page, stage)
     asked = len(told)
     stage.evaluate(
         """stage => {
@@ -539,9 +486,7 @@ def test_wheel_zooms_all_panels_and_a_double_click_resets(visit: Visit) -> None:
     assert apart(pixels(page, 0), before).max() == 0
     page.wait_for_timeout(600)
     assert len(told) == asked
-
-
-def test_the_wheel_alone_scrolls_the_page_and_what_was_changed_can_be_reset(visit: Visit) -> None:
+    # The wheel alone scrolls the page, and what was changed can be reset.
     page = visit()
     # Room to scroll in, above and below.
     page.evaluate("document.querySelector('[data-testid=stMainBlockContainer]').style.padding = '800px 0'")
@@ -576,24 +521,6 @@ def test_the_wheel_alone_scrolls_the_page_and_what_was_changed_can_be_reset(visi
     sync.expect(page.locator(".viewer.zoomed")).to_have_count(0)
     sync.expect(reset).to_be_disabled()
     assert apart(pixels(page, 1), before).max() == 0
-
-
-def test_what_you_see_can_be_downloaded(visit: Visit) -> None:
-    page = visit("four")
-    page.locator(".more summary").click()
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Current view").click()
-    saved = waiting.value
-    assert saved.suggested_filename == "minibus-overlay.png"
-    with Image.open(saved.path()) as image:
-        assert image.width > 4 * 810
-        assert image.height > 1080
-    page.locator(".more summary").click()
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Full size, JPG").click()
-    with Image.open(waiting.value.path()) as image:
-        assert (image.format, image.width > 4 * 810) == ("JPEG", True)
-    assert runs(page) == 1
 
 
 def test_a_link_carries_the_view_and_the_settings_survive_a_reload(visit: Visit) -> None:
@@ -676,8 +603,13 @@ def test_an_area_is_marked_by_rectangle_brush_and_keyboard(visit: Visit) -> None
     assert np.allclose(edges, [405, 540, 405 + 40, 540 + 54], atol=2)
 
 
-def test_fingers_point_hold_pinch_and_mark(visit: Visit) -> None:
-    page = visit(width=390)
+def test_on_a_phone_fingers_point_hold_pinch_and_mark(visit: Visit) -> None:
+    for scene, columns in (("four", 2), ("explore", 1)):
+        page = visit(scene, width=390)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        boxes = page.locator(".stage").evaluate_all("all => all.map(one => one.getBoundingClientRect().toJSON())")
+        assert len({one["x"] for one in boxes}) == columns and max(one["right"] for one in boxes) <= 390
+    assert boxes[0]["height"] >= 460
     fingers = page.context.new_cdp_session(page)
     box = page.locator(".stage").first.bounding_box()
     assert box is not None
@@ -739,73 +671,6 @@ def test_zoom_loads_detail_of_a_large_picture(visit: Visit) -> None:
     assert runs(page) == 1  # neither for the page nor for the picture: only the part was sent
 
 
-def test_the_menu_s_words_can_be_pressed(visit: Visit) -> None:
-    page = visit()
-    page.locator(".more summary").click()
-    for words, box in (("True cells", "True cells"), ("Shared scale", "Shared scale")):
-        at = page.get_by_text(words, exact=True).bounding_box()
-        assert at is not None
-        page.get_by_text(words, exact=True).click(position={"x": at["width"] - 4, "y": at["height"] / 2})
-        sync.expect(page.get_by_label(box)).to_be_checked()
-    page.locator(".line").click()
-    sync.expect(page.get_by_label("True cells")).to_be_hidden()
-
-
-def test_averaged_layers_have_a_shared_scale_of_their_own(visit: Visit) -> None:
-    page = visit("layers")
-    own = pixels(page, 0)
-    page.locator(".more summary").click()
-    sync.expect(page.get_by_label("Fixed").first).to_be_disabled()
-    page.get_by_label("Shared scale").check()
-    shared = pixels(page, 0)
-    assert apart(shared, own).max() > 20
-    page.get_by_label("Own scale").check()
-    assert apart(pixels(page, 0), own).max() == 0
-
-
-def test_what_you_see_is_a_file_of_a_sensible_size_at_any_zoom(visit: Visit) -> None:
-    page = visit("layers")
-    page.locator("canvas.base").first.focus()
-    for _ in range(12):
-        page.keyboard.press("+")
-    page.locator(".more summary").click()
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Current view").click()
-    with Image.open(waiting.value.path()) as image:
-        assert image.width >= WIDE
-
-
-def test_the_difference_has_a_scale_of_its_own(visit: Visit) -> None:
-    page = visit("exact", width=1700)
-    legend = page.locator(".legend:visible")
-    sync.expect(legend).to_have_count(1)
-    assert legend.inner_text().split("\n") == ["more l", "more s"]
-    strip = legend.locator("i").evaluate("e => getComputedStyle(e).backgroundImage")
-    assert "rgb(200, 50, 31)" in strip and "rgb(31, 95, 208)" in strip
-
-
-def test_in_the_dark_the_unseen_fades_into_the_dark(visit: Visit) -> None:
-    page = visit(dark=True)
-    unseen, light = pixels(page, 1)[:60], visit()
-    assert unseen.max() <= round(0.34 * 255 + 0.66 * 20) + 1
-    assert pixels(light, 1)[:60].min() >= round(0.66 * 255) - 1
-    colour = "line => getComputedStyle(line).color"
-    assert page.locator(".line").evaluate(colour) != light.locator(".line").evaluate(colour)
-
-
-@pytest.mark.parametrize(("scene", "panels", "columns"), [("explore", 1, 1), ("four", 4, 2), ("detect", 1, 1)])
-def test_a_phone_is_wide_enough(visit: Visit, scene: str, panels: int, columns: int) -> None:
-    page = visit(scene, width=390)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    boxes = page.locator(".stage").evaluate_all("all => all.map(one => one.getBoundingClientRect().toJSON())")
-    assert len(boxes) == panels
-    assert len({box["x"] for box in boxes}) == columns
-    assert max(box["right"] for box in boxes) <= 390
-    sync.expect(page.get_by_role("radio", name="Spotlight")).to_be_visible()
-    if panels == 1:
-        assert boxes[0]["height"] >= 460
-
-
 BANDS = """
 (async () => {
   const wide = 1600, high = 1200, paper = new OffscreenCanvas(wide, high), ink = paper.getContext("2d");
@@ -849,6 +714,7 @@ BANDS = """
 """
 
 
+@pytest.mark.slow
 def test_what_is_read_and_painted_in_bands_has_the_very_same_pixels(browser: sync.Browser) -> None:
     page = browser.new_page()
     page.add_script_tag(content=join(BROWSER / "draw.js", BROWSER / "picture.js"))

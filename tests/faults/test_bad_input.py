@@ -39,10 +39,10 @@ from tests.waits import patience
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow
 MODEL = "demo-cls-s"
 COMMON: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-QUICK = settings(max_examples=8, derandomize=True, **COMMON)
-LONG = settings(max_examples=1500, print_blob=True, **COMMON)
+SOME = settings(max_examples=50, derandomize=True, **COMMON)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,6 @@ def test_pictures_and_arrays_in_the_library(explainer: Explainer, given_files: c
     for name, data in given_files.items():
         made += answered(partial(_explained, explainer, name, data), name)
     assert 15 < made < len(given_files) - 15
-    print(f"library: {len(given_files)} inputs, {made} maps, {len(given_files) - made} sentences")
 
 
 def test_pictures_and_arrays_over_http(client: TestClient, given_files: corpus.Files, clean: Path) -> None:
@@ -112,16 +111,14 @@ def test_pictures_and_arrays_over_http(client: TestClient, given_files: corpus.F
         assert answer.status_code == 200 or is_one_sentence(answer.json()["detail"]), (name, answer.text)
     assert client.get("/api/health").status_code == 200
     assert made > 15
-    print(f"API: {len(given_files)} inputs, {made} maps, {len(given_files) - made} sentences")
 
 
-@pytest.mark.parametrize("every", [15, pytest.param(1, marks=pytest.mark.slow)])
 def test_pictures_and_arrays_on_the_command_line(
-    every: int, given_files: corpus.Files, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    given_files: corpus.Files, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = 0
     (tmp_path / "in").mkdir()
-    for name, data in list(given_files.items())[::every]:
+    for name, data in list(given_files.items())[::15]:
         path = tmp_path / "in" / in_time(name)
         path.write_bytes(data)
         code = cli.main(["image", str(path), "--model", MODEL, "--out", str(tmp_path / "out")])
@@ -130,8 +127,6 @@ def test_pictures_and_arrays_on_the_command_line(
         assert code == 0 or is_one_sentence(said.replace(str(path), "it")), (name, said)
         assert "This should not have happened" not in said, (name, said)
     assert not list((tmp_path / "out").rglob("*.part"))
-    tried = len(list(given_files)[::every])
-    print(f"command line: {tried} inputs, {made} maps, {tried - made} sentences")
 
 
 def _given(files: list[tuple[str, bytes]]) -> None:
@@ -149,7 +144,6 @@ def _given(files: list[tuple[str, bytes]]) -> None:
     st.session_state["said"] = said
 
 
-@pytest.mark.slow
 def test_pictures_and_arrays_given_to_a_page(given_files: corpus.Files) -> None:
     from streamlit.testing.v1 import AppTest
 
@@ -160,7 +154,6 @@ def test_pictures_and_arrays_given_to_a_page(given_files: corpus.Files) -> None:
     said = app.session_state["said"]
     assert len(said) == len(given_files)
     assert all(words is None or is_one_sentence(words) for words in said)
-    print(f"page: {len(given_files)} inputs, {sum(map(bool, said))} sentences")
 
 
 def test_archives_in_a_batch(clean: Path, tmp_path: Path) -> None:
@@ -173,7 +166,6 @@ def test_archives_in_a_batch(clean: Path, tmp_path: Path) -> None:
                 answered(item.open, path.name)
 
         answered(opened, name)
-    print(f"batch: {len(corpus.archives())} archives, a list of pictures or one sentence each")
 
 
 def test_clips(clean: Path, tmp_path: Path) -> None:
@@ -182,7 +174,6 @@ def test_clips(clean: Path, tmp_path: Path) -> None:
         path = tmp_path / f"given-{name}"
         path.write_bytes(data)
         answered(lambda path=path: [*Clip(path).frames()], name)
-    print(f"video: {len(found)} clips, frames or one sentence each")
 
 
 def test_decks_recipes_labels_and_tables(clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,8 +193,6 @@ def test_decks_recipes_labels_and_tables(clean: Path, tmp_path: Path, monkeypatc
             answered(lambda spec=spec: labels.own(spec), name)
         (tmp_path / "models.toml").write_bytes(data)
         answered(catalog.catalog, name)
-    count = len(corpus.texts() | corpus.archives() | corpus.pictures()) + 5 * len(corpus.texts())
-    print(f"decks, recipes, labels, models.toml: {count} inputs, one sentence for each that cannot be used")
 
 
 # Valid files that are damaged at random.
@@ -241,34 +230,19 @@ def _picture(kind: str, data: bytes) -> None:
     answered(lambda: embedded_recipe.contents(data), kind)
 
 
-@QUICK
+@SOME
 @given(some.data())
 @pytest.mark.parametrize("kind", WHOLE)
 def test_damaged_pictures(kind: str, data: Any) -> None:
     _picture(kind, data.draw(damaged(WHOLE[kind]())))
 
 
-@pytest.mark.slow
-@LONG
-@given(some.data())
-@pytest.mark.parametrize("kind", WHOLE)
-def test_damaged_pictures_at_length(kind: str, data: Any) -> None:
-    _picture(kind, data.draw(damaged(WHOLE[kind]())))
-
-
 DECK = decks.write("A deck", [a_scene("One"), a_scene("Two", 1)])
 
 
-@QUICK
+@SOME
 @given(damaged(DECK))
 def test_damaged_decks(data: bytes) -> None:
-    answered(lambda: decks.read(data), "deck")
-
-
-@pytest.mark.slow
-@LONG
-@given(damaged(DECK))
-def test_damaged_decks_at_length(data: bytes) -> None:
     answered(lambda: decks.read(data), "deck")
 
 
@@ -283,14 +257,7 @@ def _read_clip(path: Path, data: Any) -> None:
     answered(lambda: [*Clip(given).frames()], "clip")
 
 
-@QUICK
+@SOME
 @given(some.data())
 def test_damaged_clips(a_clip: Path, data: Any) -> None:
-    _read_clip(a_clip, data)
-
-
-@pytest.mark.slow
-@settings(parent=LONG, max_examples=300)
-@given(some.data())
-def test_damaged_clips_at_length(a_clip: Path, data: Any) -> None:
     _read_clip(a_clip, data)

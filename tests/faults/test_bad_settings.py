@@ -27,6 +27,7 @@ from tests.waits import patience
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 FIELDS = sorted(environment.Settings.model_fields)
 NOT_TRIED = {"traceback"}
@@ -55,8 +56,7 @@ GIVEN = some.dictionaries(
     max_size=3,
 )
 COMMON: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-QUICK = settings(max_examples=20, derandomize=True, **COMMON)
-LONG = settings(max_examples=2000, print_blob=True, **COMMON)
+SOME = settings(max_examples=100, derandomize=True, **COMMON)
 COMMANDS = (
     ("settings",),
     ("settings", "--json"),
@@ -103,21 +103,12 @@ def read(values: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("unset")
-@QUICK
+@SOME
 @given(GIVEN)
 def test_any_text_is_taken_or_one_sentence(values: dict[str, str]) -> None:
     read(values)
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("unset")
-@LONG
-@given(GIVEN)
-def test_any_text_is_taken_or_one_sentence_at_length(values: dict[str, str]) -> None:
-    read(values)
-
-
-@pytest.mark.slow
 @pytest.mark.usefixtures("unset")
 def test_each_trick_with_each_setting() -> None:
     for field in FIELDS:
@@ -152,39 +143,10 @@ def run(command: tuple[str, ...], values: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("unset")
-@settings(parent=QUICK, max_examples=10)
+@settings(parent=SOME, max_examples=20)
 @given(some.sampled_from(COMMANDS), GIVEN)
 def test_every_command_ends_in_an_answer_or_one_sentence(command: tuple[str, ...], values: dict[str, str]) -> None:
     run(command, values)
-
-
-def read_by(command: tuple[str, ...]) -> list[str]:
-    """Run a command; return the settings that it reads, which are all that can change what it does."""
-    seen = {"profile"}
-    plain = environment.Settings.__getattribute__
-
-    def watched(values: environment.Settings, name: str) -> Any:
-        seen.add(name)
-        return plain(values, name)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment.Settings, "__getattribute__", watched)
-        run(command, {})
-    # The listing of all settings looks at none by its name.
-    found = [name for name in FIELDS if command[0] == "settings" or name in seen]
-    return [name for name in found if name not in NOT_TRIED]
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("unset")
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_with_each_trick_in_each_setting(command: tuple[str, ...]) -> None:
-    fields = read_by(command)
-    assert len(fields) > 1
-    print(f"{len(TRICKS)} texts in {len(fields)} settings")
-    for field in fields:
-        for text in TRICKS:
-            run(command, {field: text})
 
 
 @pytest.fixture(scope="module")
@@ -221,17 +183,10 @@ def serve(server: subprocess.Popen[str], host: str, values: dict[str, str]) -> N
         assert status < 500 or is_one_sentence(json.loads(text).get("detail", "")), (values, status, text)
 
 
-@settings(parent=QUICK, max_examples=8)
+@settings(parent=SOME, max_examples=20)
 @given(some.sampled_from(["localhost", "0.0.0.0"]), GIVEN)
 def test_a_server_does_not_start_or_answers(server: subprocess.Popen[str], host: str, values: dict[str, str]) -> None:
     serve(server, host, values)
-
-
-@pytest.mark.slow
-def test_a_server_with_each_trick_in_each_setting(server: subprocess.Popen[str]) -> None:
-    for field in FIELDS:
-        for text in TRICKS:
-            serve(server, "localhost", {field: text})
 
 
 MALFORMED = {
@@ -250,38 +205,23 @@ def test_what_would_break_every_answer_is_refused(field: str, text: str, monkeyp
 
 
 STARTS = {
-    "settings": ("explain", "settings"),
-    "doctor": ("explain", "doctor"),
     "serve": ("explain", "serve", "--port=0"),
     "dashboard": ("streamlit", "run", str(ROOT / "dashboard.py"), "--server.headless=true", "--server.port=0"),
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"api_model": "a" * 10_000},
-        {"api_model": "../../etc/passwd\n"},
-        {"memory_mb": "nan", "api_workers": "1e30", "log": "xml"},
-        {"framed_by": "x\r\nX-Injected: 1"},
-        {"profile": "\udcff", "access": "\u202e"},
-    ],
-    ids=lambda values: "-".join(values),
-)
-def test_no_start_shows_a_traceback(start: str, values: dict[str, str], tmp_path: Path) -> None:
-    given = {variable(field): text for field, text in values.items()}
+def test_no_start_shows_a_traceback(start: str, tmp_path: Path) -> None:
+    values = {"api_model": "../../etc/passwd\n", "api_workers": "1e30", "log": "xml", "framed_by": "x\r\nX-Injected: 1"}
     folders = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"), str(tmp_path))
+    settings = {variable(field): text for field, text in values.items()}
     done = subprocess.run(
         [sys.executable, "-m", *STARTS[start]],
-        env=os.environ | folders | {"PYTHONPATH": str(ROOT)} | given,
+        env=os.environ | folders | {"PYTHONPATH": str(ROOT)} | settings,
         capture_output=True,
         text=True,
         timeout=patience(240),
     )
-    said = done.stdout + done.stderr
-    assert "Traceback" not in said and "should not have happened" not in said, said
-    if start in ("serve", "dashboard"):
-        assert done.returncode
-        assert all(variable(field) in said for field in values), said
+    text = done.stdout + done.stderr
+    assert "Traceback" not in text and "should not have happened" not in text, text
+    assert done.returncode and all(name in text for name in settings), text

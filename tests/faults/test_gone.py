@@ -28,6 +28,7 @@ from tests.faults.outcome import is_one_sentence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 TABLE = """
 [model."{name}"]
@@ -89,7 +90,6 @@ def test_a_folder_of_models_that_vanishes_stops_only_what_must_be_read_from_it(m
     assert explained("used")[1]["predictions"] == explained("unused")[1]["predictions"] != before["predictions"]
 
 
-@pytest.mark.slow
 def test_where_nothing_can_be_written_every_page_explains_and_says_that_nothing_is_saved(tmp_path: Path) -> None:
     with read_only(tmp_path / "home") as home:
         folders = {f"SIGHTGLASS_{name}": str(home / name.lower()) for name in ("BATCHES", "HEATMAPS")}
@@ -114,5 +114,3 @@ def test_where_nothing_can_be_written_every_page_explains_and_says_that_nothing_
                 told = [text for text in (*said["texts"], *said["errors"]) if str(home) in text]
                 assert len(told) == 1 and is_one_sentence(told[0]), f"{page}: {said}"
     assert all(pages[f"pages/{name}.py"][0]["viewer"] for name in ("explore", "topk", "detect", "compare", "whatif"))
-    presses = sum("pressed" in said for visits in pages.values() for said in visits)
-    print(f"{len(pages)} pages and {presses} buttons where nothing can be written: each says so in one sentence")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.faults.victim import Victims
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")]
 SEED = 20
 POINTS = 100
 """Of each work: half of them steps, half of them moments."""
@@ -30,10 +30,9 @@ def test_nothing_is_lost_by_a_kill(victims: Victims, work: str, points: str, tmp
     assert not whole.broke and not whole.problem and not whole.killed, whole
     expected = result(work, tmp_path / "whole")
     # The first of all is the slowest.
-    seconds = victims.run(work, tmp_path / "again").seconds if points == "all" else whole.seconds
-    chance, count = random.Random(f"{SEED} {work}"), POINTS if points == "all" else QUICK[work]
+    seconds, chance = victims.run(work, tmp_path / "again").seconds, random.Random(f"{SEED} {work}")
     # Spread over the whole of it, one in each part.
-    shares = [(i + chance.random()) / count for i in range(count)]
+    shares = [(i + chance.random()) / POINTS for i in range(POINTS)]
     for i, share in enumerate(shares):
         folder = tmp_path / "killed"
         step, after = 0 if i % 2 else 1 + int(share * whole.steps), share * seconds if i % 2 else 0.0
@@ -51,7 +50,6 @@ def test_nothing_is_lost_by_a_kill(victims: Victims, work: str, points: str, tmp
         assert not again.broke and not again.problem and not again.killed, f"{where}: {again}"
         assert result(work, folder) == expected, where
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"{work}: {count} kills over {whole.steps} steps and {seconds:.2f} s, seed {SEED}: nothing lost")
 
 
 def grown_old(folder: Path) -> None:

@@ -21,6 +21,7 @@ from tests.faults import labelled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
@@ -34,7 +35,6 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     RESIDENCY.free()
 
 
-@pytest.mark.slow
 def test_hostile_names_are_text_on_every_page(models: Path) -> None:
     picture = models / "picture.png"
     picture.write_bytes(corpus.saved(Pillow.fromarray(corpus.pixels(200, 300)), "PNG"))
@@ -55,7 +55,6 @@ def test_hostile_names_are_text_on_every_page(models: Path) -> None:
     assert sum(visits[""]["names"] > 2 for visits in pages.values()) >= 4
     # No line of the log begins with what a name says behind its line break.
     assert not [line for line in done.stderr.splitlines() if line.startswith("ERROR injected")]
-    print(f"{len(pages)} pages and {sum(len(visits) - 1 for visits in pages.values())} buttons: names are text")
 
 
 @pytest.mark.parametrize("model", [labelled.CLASSIFIERS[0], labelled.DETECTOR])

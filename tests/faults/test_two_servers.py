@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("servers", "count"), [(2, 100), (4, 200)])
-def test_several_servers_share_a_store(servers: int, count: int, tmp_path: Path) -> None:
+def test_several_servers_share_a_store(tmp_path: Path) -> None:
+    servers, count = 3, 60
     history = History(tmp_path)
     shared = history.keep(Explainer("demo-cls-s")(scene(1)[0], top_k=1), note="shared")
     deck = history.decks.create("Shared")
@@ -55,8 +55,3 @@ def test_several_servers_share_a_store(servers: int, count: int, tmp_path: Path)
     with history._store.reading() as database:
         named = {name for (name,) in database.execute("SELECT name FROM files")}
     assert {path.name for path in (tmp_path / "files").rglob("*.*")} == named
-    kept, gone = sum(len(one["kept"]) for one in done), sum(len(one["deleted"]) for one in done)
-    print(
-        f"{servers} servers: {kept} saved, {gone} deleted, {sum(len(one['marks']) for one in done)} marks and "
-        f"{len(slides)} slides at once; nothing lost or twice"
-    )
