@@ -9,7 +9,7 @@ from sightglass.common.errors import Problem
 from sightglass.components.saving import slides
 from sightglass.components.session import state
 from sightglass.components.viewer import Look
-from sightglass.deck import run_slide
+from sightglass.deck import rows as deck_rows
 from sightglass.pages.batch import frames, gallery, views
 from sightglass.pages.batch.job import Batch
 
@@ -53,4 +53,4 @@ def _make(job: BatchJob) -> Scene:
 
     rows = table.loc[chosen].to_dict("records")
     about = f"{views.describe_run(job)}."
-    return run_slide.of_run(every, rows, open_picture, journal.settings_of(job.folders[0]), which=which, about=about)
+    return deck_rows.of_run(every, rows, open_picture, journal.settings_of(job.folders[0]), which=which, about=about)

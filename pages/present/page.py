@@ -12,10 +12,10 @@ from sightglass.components.session import history_store, page
 from sightglass.components.session.markdown import sentence
 from sightglass.deck.archive import READY
 from sightglass.explain.phrases import plural
-from sightglass.pages.present import decks, opening, slides
+from sightglass.pages.present import decks, slides
 
 if TYPE_CHECKING:
-    from sightglass.deck.deck import Deck
+    from sightglass.deck.scene import Deck
 
 
 @page.guard
@@ -56,7 +56,7 @@ def _all(found: tuple[Deck, ...]) -> None:
     decks.problem()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         decks.new()
-        opening.button()
+        decks.open_button()
     cards = [partial(decks.card, deck) for deck in sorted(found, key=lambda deck: bool(deck.ready))]
     there = {deck.ready for deck in found}
     offers = [name for name in READY if name not in there]

@@ -18,7 +18,7 @@ from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
-from sightglass.export import caption, embedded_recipe, scaled
+from sightglass.export import caption, embedded_recipe
 from sightglass.export.embedded_recipe import sealed_recipe
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def figure(
     with LOCK, warnings.catch_warnings():
         # A letter that the font does not have is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        shown = [scaled.reduce(pixels, MAX_SIDE) for pixels in pictures]
+        shown = [caption.reduce(pixels, MAX_SIDE) for pixels in pictures]
         data = _save(explanation, index, shown, colormap, format, boxes=bool(settings.get("boxes", True)))
     view = embedded_recipe.view_of(explanation, index, **settings)
     picture = embedded_recipe.encode(explanation.image) if format in ("png", "jpg") else b""

@@ -24,7 +24,7 @@ from sightglass.explain import Explainer, Image
 from sightglass.explain.maps.boxes import same_object
 from sightglass.explain.phrases import NBSP, plain_text
 from sightglass.explain.recipe import Recipe
-from sightglass.export import command, comparison_folder, embedded_recipe, result_folder
+from sightglass.export import command, embedded_recipe, result_folder
 from sightglass.models.geometry import intersection_over_union
 from tests.conftest import asset
 from tests.waits import patience
@@ -380,9 +380,9 @@ SIZES = {"demo-s": "s", "demo-m": "m"}
 
 def test_compare_says_what_each_map_is_of(call, answer, scene, monkeypatch) -> None:
     captions: list[list[str]] = []
-    grid = comparison_folder.contact_sheet.grid
+    grid = result_folder.contact_sheet.grid
     monkeypatch.setattr(
-        comparison_folder.contact_sheet, "grid", lambda panels, said: (captions.append(said), grid(panels, said))[1]
+        result_folder.contact_sheet, "grid", lambda panels, said: (captions.append(said), grid(panels, said))[1]
     )
     both = ("compare", scene, "-m", "demo-s", "-m", "demo-m")
     found = [Explainer(name)(scene).predictions for name in SIZES]

@@ -18,8 +18,8 @@ from sightglass.explain import Explainer, Explanation
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import Image
 from sightglass.export import embedded_recipe
+from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof import files as proof_files
-from sightglass.export.proof import view as proof_view
 from sightglass.export.proof.chart import LINE, ChartFrame, chart, dashes
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
