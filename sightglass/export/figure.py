@@ -64,7 +64,7 @@ def figure(
     alpha: float = FILE_STYLE.alpha,
     look: Mapping[str, bool | float | str] | None = None,
 ) -> bytes:
-    """Return picture, heatmap and overlay as one figure, with the recipe in its metadata.
+    """Return picture, heatmap and overlay as one figure; a PNG or JPG has the recipe in its metadata.
 
     `alpha`, 0..1: opacity of the map in the overlay, the same everywhere. `look`: settings of the viewer instead, by
     name: its colormap, its opacity, even or not, and whether it shows boxes; the file opens again with all of them. PNG
@@ -92,8 +92,10 @@ def figure(
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         shown = [caption.reduce(pixels, MAX_SIDE) for pixels in pictures]
         data = _save(explanation, index, shown, colormap, format, boxes=bool(settings.get("boxes", True)))
+    if format in ("svg", "pdf"):
+        return data
     view = embedded_recipe.view_of(explanation, index, **settings)
-    picture = embedded_recipe.encode(explanation.image) if format in ("png", "jpg") else b""
+    picture = embedded_recipe.encode(explanation.image)
     return embedded_recipe.write(data, sealed_recipe(explanation), view, picture=picture)
 
 

@@ -109,9 +109,11 @@ def describe(
 
 
 def curves(explanation: Result, index: int, proof: Proof, format: Format = "png") -> bytes:
-    """Return the curves of a proof as a figure, with the recipe in its metadata."""
-    view = embedded_recipe.view_of(explanation, index)
-    return embedded_recipe.write(figure(proof, format), recipe(explanation, index, proof), view)
+    """Return the curves of a proof as a figure; a PNG has the recipe in its metadata."""
+    drawn = figure(proof, format)
+    if format != "png":
+        return drawn
+    return embedded_recipe.write(drawn, recipe(explanation, index, proof), embedded_recipe.view_of(explanation, index))
 
 
 def files(explanation: Result, index: int, proof: Proof) -> Iterator[File]:

