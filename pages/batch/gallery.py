@@ -11,7 +11,7 @@ from sightglass.batch.table import read_scores
 from sightglass.common.errors import Problem
 from sightglass.components.saving import slides
 from sightglass.components.session import state, url_state
-from sightglass.deck import run_slide
+from sightglass.deck import rows as deck_rows
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch import folders, frames, selection, views
 from sightglass.pages.batch.job import Batch
@@ -195,4 +195,4 @@ def _make_slide(job: BatchJob) -> Scene:
 
     rows = table.loc[chosen].to_dict("records")
     about = f"{views.describe_run(job)}."
-    return run_slide.of_run(every, rows, open_picture, journal.settings_of(job.folders[0]), which=which, about=about)
+    return deck_rows.of_run(every, rows, open_picture, journal.settings_of(job.folders[0]), which=which, about=about)

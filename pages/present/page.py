@@ -15,7 +15,7 @@ from sightglass.explain.phrases import plural
 from sightglass.pages.present import decks, slides
 
 if TYPE_CHECKING:
-    from sightglass.deck.deck import Deck
+    from sightglass.deck.scene import Deck
 
 
 @page.guard

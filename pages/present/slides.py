@@ -12,21 +12,79 @@ from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.common.settings import MIB
 from sightglass.components.session import history_store, page, state
-from sightglass.components.session.markdown import escape
+from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.stage import stage
 from sightglass.components.views import charts
-from sightglass.deck import archive
-from sightglass.deck.deck import MAX_NAME
+from sightglass.deck import archive, making, rows
 from sightglass.deck.html_file import settings_payload
-from sightglass.deck.scene import MAX_NOTES, MAX_SENTENCE, MAX_TITLE
-from sightglass.deck.slide.themes import THEMES
+from sightglass.deck.items import THEMES
+from sightglass.deck.scene import MAX_NAME, MAX_NOTES, MAX_SENTENCE, MAX_TITLE, Scene
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
-from sightglass.pages.present import adding, decks
+from sightglass.explain.picture.image import Image
+from sightglass.pages.present import decks
 from sightglass.pages.present.board import BoardAct, SlideRow, acts, board
 
 if TYPE_CHECKING:
-    from sightglass.deck.deck import Deck, Removed, Slide
+    from collections.abc import Sequence
+
+    from sightglass.deck.scene import Deck, Kind, Removed, Slide
+
+
+MAX_PICTURES = 4
+"""Pictures side by side."""
+WORDS: dict[Kind, tuple[str, str, str, str]] = {
+    "words": ("Title", "A title", "What the next slides are about.", "A large title, to begin a part."),
+    "text": ("Text", "A headline", "Write here.", "A headline above a text. A new line begins a new point."),
+    "columns": (
+        "Two columns",
+        "A headline",
+        "The left column\n\nThe right column",
+        "A headline above two texts. An empty line begins the second.",
+    ),
+}
+"""Labels, titles and texts to begin with, and helps of the slides of words."""
+
+
+def _add_button(deck: Deck) -> None:
+    """Draw the menu that adds a slide at the end."""
+    with st.popover("Add a slide", icon=":material/add:", key="deck-add", help="A slide of words or of your pictures."):
+        with st.container(horizontal=True):
+            for kind, (label, _, _, help) in WORDS.items():
+                st.button(label, key=f"deck-add-{kind}", on_click=_add_words, args=(deck.id, kind), help=help)
+        given = st.file_uploader(
+            "Your pictures",
+            type=["png", "jpg", "jpeg", "webp"],
+            accept_multiple_files=True,
+            key=f"deck-pictures-{deck.id}-{len(deck.slides)}",
+            help=f"One picture fills the slide; two to {MAX_PICTURES} stand side by side.",
+        )
+        if given and st.button("Add the pictures", key="deck-add-pictures", help="Make one slide of them."):
+            try:
+                history_store.store().decks.add(deck.id, _of_pictures([(one.name, one.getvalue()) for one in given]))
+            except Problem as problem:
+                st.error(sentence(problem), icon=":material/error:")
+                return
+            st.rerun()
+        st.caption("Slides of maps come from **Add to deck** on the other pages.")
+
+
+def _add_words(deck: str, kind: Kind) -> None:
+    _, title, text, _ = WORDS[kind]
+    try:
+        history_store.store().decks.add(deck, Scene(kind, title, text))
+    except Problem as problem:
+        state.of(decks.Talk).problem = str(problem)
+
+
+def _of_pictures(files: Sequence[tuple[str, bytes]]) -> Scene:
+    """Return a slide of a picture, or of several side by side; raise a Problem for a file that is none."""
+    images = [Image.open(data, name=name) for name, data in files[:MAX_PICTURES]]
+    if len(images) == 1:
+        return making.scene(images[0], (), title=images[0].name, sentence="")
+    panels = [rows.picture(image, image.name) for image in images]
+    return making.scene(images[0], panels, title="Side by side", sentence="", kind="row", question="What differs?")
+
 
 KINDS = {
     "picture": "Picture",
@@ -192,7 +250,7 @@ def _actions(deck: Deck) -> None:
 
 def _changes(deck: Deck) -> None:
     """Draw what renames the deck, and what deletes it."""
-    adding.button(deck)
+    _add_button(deck)
     st.toggle(
         "Light",
         deck.theme == "light",

@@ -39,7 +39,7 @@ from sightglass.explain.picture.image import Image, join_pictures, to_png
 from sightglass.explain.picture.memory import DECODING, strips
 from sightglass.explain.picture.planes import KINDS
 from sightglass.explain.rendering.style import Style
-from sightglass.export import class_files, comparison_folder, embedded_recipe, result_folder
+from sightglass.export import embedded_recipe, result_folder
 from sightglass.export.embedded_recipe import sealed_recipe
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
 from sightglass.models.checkpoints import weights
@@ -239,7 +239,7 @@ def class_answer(
     style = style_of(request)
     seals = make_seals(explanation, request, cancel) or [None] * len(explanation.heatmaps)
     found = [
-        plain(class_files.class_analysis(explanation, i))
+        plain(result_folder.class_analysis(explanation, i))
         | {"heatmap": map_answer(explanation, i, request, style, cancel), "seal": seal}
         for i, seal in enumerate(seals)
     ]
@@ -261,7 +261,7 @@ def comparison_answer(
 ) -> Json:
     """Return the models' predictions and how far their maps agree, as `results.Comparison`."""
     seals = [make_seals(explanation, request, cancel, 1) for explanation in comparison.explanations]
-    style, answer = style_of(request), plain(comparison_folder.comparison(comparison))
+    style, answer = style_of(request), plain(result_folder.comparison(comparison))
     for model, explanation, sealed in zip(answer["models"], comparison.explanations, seals, strict=True):
         model["seals"] = sealed
         model["heatmaps"] = [

@@ -12,7 +12,7 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections, models
 from sightglass.explain.faithfulness import seal
-from sightglass.export import comparison_folder, result_folder
+from sightglass.export import result_folder
 from sightglass.models import catalog
 from sightglass.models.geometry import intersection_over_union
 
@@ -84,12 +84,12 @@ def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOpti
         name = comparison.explanations[0].image.name.rsplit(".", 1)[0]
         # Not the picture's own folder, whose maps.npz its recipe is held against.
         (folder,) = result_folder.places([f"{name}_compared"], options.out)
-        written = result_folder.write(folder, comparison_folder.of_comparison(comparison, style, more))
+        written = result_folder.write(folder, result_folder.of_comparison(comparison, style, more))
     _report(console, comparison)
     if sides:
         _report_objects(console, more["objects"], comparison, box)
     console.files(folder, written)
-    console.result(comparison_folder.comparison(comparison) | more | {"folder": folder, "files": written})
+    console.result(result_folder.comparison(comparison) | more | {"folder": folder, "files": written})
     return 0
 
 
@@ -183,7 +183,7 @@ def _report(console: Console, comparison: Comparison) -> None:
     console.say(f"{comparison.explanations[0].image.name}: {comparison.verdict}")
     rows, named = [], _begin_rows(comparison)
     for i, explanation in enumerate(comparison.explanations):
-        label, sure = comparison_folder.of_first(explanation)
+        label, sure = result_folder.of_first(explanation)
         rows.append(
             (
                 *named[i],

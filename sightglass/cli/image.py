@@ -12,7 +12,7 @@ from sightglass.cli.pictures import Series, describe_seal, extra_files, load_exp
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.findings.numbers import describe_areas
 from sightglass.explain.phrases import plain_text
-from sightglass.export import class_files, result_folder
+from sightglass.export import result_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,12 +91,12 @@ def class_(pictures: cli.Pictures, asked: cli.EngineOptions, options: ClassOptio
     explainer, given = _load(console, asked, options)
 
     def work(explanation: Explanation) -> tuple[Json, Iterator[File]]:
-        analyses = [class_files.class_analysis(explanation, i) for i in range(len(explanation.heatmaps))]
+        analyses = [result_folder.class_analysis(explanation, i) for i in range(len(explanation.heatmaps))]
         for i, analysis in enumerate(analyses):
             console.say(f"{explanation.image.name}, {explanation.model.id}: {analysis['headline']}")
             console.say(*describe_seal(explanation.known_seal(i)))
         made = chain.from_iterable(
-            class_files.of_class(explanation, i, analysis, style) for i, analysis in enumerate(analyses)
+            result_folder.of_class(explanation, i, analysis, style) for i, analysis in enumerate(analyses)
         )
         return {"picture": explanation.image.name, "classes": analyses, "recipe": explanation.recipe}, made
 

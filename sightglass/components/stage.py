@@ -10,7 +10,7 @@ from sightglass.deck.html_file import PLAYER, player_data
 if TYPE_CHECKING:
     from streamlit.components.v2.types import ComponentRenderer
 
-    from sightglass.deck.slide.themes import ThemeName
+    from sightglass.deck.items import ThemeName
 
 _component: ComponentRenderer = declare("stage", PLAYER / "stage.js")
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sightglass import examples
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
-from sightglass.deck.deck import name
-from sightglass.deck.scene import MAX_SCENES, PICTURE_SIDE, payload, scenes
-from sightglass.deck.slide.themes import DARK, THEMES
+from sightglass.deck.items import DARK, THEMES
+from sightglass.deck.scene import MAX_SCENES, PICTURE_SIDE, name, payload, scenes
 from sightglass.explain.picture.archive import directory_bytes
 from sightglass.explain.picture.image import Image
 from sightglass.export import command
@@ -25,10 +24,9 @@ from sightglass.export import command
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sightglass.deck.deck import Deck
     from sightglass.deck.decks import Decks
-    from sightglass.deck.scene import Scene
-    from sightglass.deck.slide.themes import ThemeName
+    from sightglass.deck.items import ThemeName
+    from sightglass.deck.scene import Deck, Scene
 
 SUFFIX = ".sightglass"
 FORMAT, VERSION = "sightglass deck", 1

@@ -14,10 +14,20 @@ from pydantic import TypeAdapter
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.typed_text import line
 from sightglass.deck import html_file, pdf_file, pptx_file, thumbnails
-from sightglass.deck.deck import Deck, Removed, Slide, name
-from sightglass.deck.scene import MAX_NOTES, MAX_SCENES, MAX_SENTENCE, MAX_TITLE, SceneView, payload, scenes
-from sightglass.deck.slide.footer import of_settings
-from sightglass.deck.slide.themes import DARK, THEMES
+from sightglass.deck.items import DARK, THEMES, footer_of_settings
+from sightglass.deck.scene import (
+    MAX_NOTES,
+    MAX_SCENES,
+    MAX_SENTENCE,
+    MAX_TITLE,
+    Deck,
+    Removed,
+    SceneView,
+    Slide,
+    name,
+    payload,
+    scenes,
+)
 from sightglass.explain.phrases import NBSP, megabytes
 from sightglass.history.rows import EPOCH, now, read_list
 from sightglass.history.schema import read_note, write_note
@@ -234,7 +244,7 @@ class Decks:
         makers = {".html": html_file.deck_html, ".pptx": pptx_file.deck_pptx, ".pdf": pdf_file.deck_pdf}
         # Paper is white.
         theme = THEMES["light" if kind == ".pdf" else deck.theme]
-        return makers[kind]([self.scene(slide) for slide in deck.shown], deck.title, theme, of_settings())
+        return makers[kind]([self.scene(slide) for slide in deck.shown], deck.title, theme, footer_of_settings())
 
     def thumbnail(self, slide: Slide) -> bytes:
         """Return a small picture of a slide as a JPEG, drawn anew where it was edited since."""

@@ -15,11 +15,8 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from sightglass.common.files.packing import pack_data
-from sightglass.deck import payload
-from sightglass.deck.slide import layout
-from sightglass.deck.slide.footer import Footer, of_settings
-from sightglass.deck.slide.items import Logo
-from sightglass.deck.slide.themes import DARK, Theme
+from sightglass.deck import layout, payload
+from sightglass.deck.items import DARK, Footer, Logo, Theme, footer_of_settings
 from sightglass.explain.rendering.colormaps import tables
 from sightglass.export import offline_page
 
@@ -28,8 +25,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.deck import Scene
-    from sightglass.deck.slide.items import Item, Page
-    from sightglass.deck.slide.themes import ThemeName
+    from sightglass.deck.items import Item, Page, ThemeName
 
 PLAYER = Path(__file__).with_name("player")
 """JavaScript, HTML and CSS of what plays a deck, on a page and in a file."""
@@ -62,7 +58,7 @@ def stage_payload(scenes: Sequence[Scene], footer: Footer | None = None) -> byte
 
 def settings_payload(scenes: Sequence[Scene]) -> bytes:
     """Pack scenes with the footer that the settings name, for this server's own stage."""
-    return stage_payload(scenes, of_settings())
+    return stage_payload(scenes, footer_of_settings())
 
 
 def _lay_out(scene: Scene, footer: Footer) -> Json:

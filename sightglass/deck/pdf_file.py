@@ -11,12 +11,24 @@ from fpdf import FPDF
 from PIL import Image as Pillow
 
 from sightglass.common.files import packing
-from sightglass.deck.slide import drawing, layout
-from sightglass.deck.slide.items import Block, Curves, Drawers, Film, Key, Logo, PageRect, Sight, Text
-from sightglass.deck.slide.layout import HEIGHT, WIDTH
-from sightglass.deck.slide.text_fit import LINE
-from sightglass.deck.slide.themes import LIGHT, TAG_GROUNDS, Theme
-from sightglass.deck.slide.words import SMALL
+from sightglass.deck import drawing, layout
+from sightglass.deck.items import (
+    LIGHT,
+    LINE,
+    TAG_GROUNDS,
+    Block,
+    Curves,
+    Drawers,
+    Film,
+    Key,
+    Logo,
+    PageRect,
+    Sight,
+    Text,
+    Theme,
+)
+from sightglass.deck.layout import HEIGHT, WIDTH
+from sightglass.deck.words import SMALL
 from sightglass.explain.phrases import shorten
 from sightglass.export.proof.chart import ChartFrame, Pen, draw_chart, draw_line
 
@@ -24,8 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sightglass.deck import Scene
-    from sightglass.deck.slide.footer import Footer
-    from sightglass.deck.slide.themes import Colour
+    from sightglass.deck.items import Colour, Footer
 
 _MM = 2.0
 """Millimetres of a unit of the layout: a page of 320 x 180."""

@@ -21,15 +21,29 @@ from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
 
-from sightglass.deck.slide import drawing
-from sightglass.deck.slide.footer import Footer
-from sightglass.deck.slide.heat_layer import heat_layer
-from sightglass.deck.slide.items import Block, Curves, Drawers, Film, Key, Logo, Page, PageRect, Sight, Text
-from sightglass.deck.slide.layout import HEIGHT, WIDTH, check
-from sightglass.deck.slide.layout import chart as describe_chart
-from sightglass.deck.slide.text_fit import LINE
-from sightglass.deck.slide.themes import DARK, FONT, TAG_GROUNDS, Theme
-from sightglass.deck.slide.words import SMALL
+from sightglass.deck import drawing
+from sightglass.deck.drawing import heat_layer
+from sightglass.deck.items import (
+    DARK,
+    FONT,
+    LINE,
+    TAG_GROUNDS,
+    Block,
+    Curves,
+    Drawers,
+    Film,
+    Footer,
+    Key,
+    Logo,
+    Page,
+    PageRect,
+    Sight,
+    Text,
+    Theme,
+)
+from sightglass.deck.layout import HEIGHT, WIDTH, check
+from sightglass.deck.layout import chart as describe_chart
+from sightglass.deck.words import SMALL
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import to_png
 from sightglass.export.proof.chart import dashes
@@ -38,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.deck import Scene
-    from sightglass.deck.slide.themes import Colour
+    from sightglass.deck.items import Colour
 
 _INCHES = 13.333
 _TITLE_ONLY = 5

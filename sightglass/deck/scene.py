@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from pydantic_core import core_schema
 from sightglass.common.errors import Problem
 from sightglass.common.files.packing import pack_data, unpack_data
 from sightglass.common.legible import legible
+from sightglass.common.typed_text import line
 from sightglass.explain.recipe import Label, Legible, Share
 from sightglass.explain.rendering.style import VIEWER_STYLE, Mode, Style
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
+
 
 VERSION = 1
 MAX_SIDE, PICTURE_SIDE = 960, 1920
@@ -289,3 +292,58 @@ def _inflate(plain: Json, blobs: Sequence[bytes]) -> NDArray[np.uint8]:
 JPEG, MP4 = b"\xff\xd8\xff", b"\0\0\0\0ftyp"
 _READ_INDEX = TypeAdapter(Index).validate_python
 _READ_SCENE = TypeAdapter(Scene).validate_python
+
+
+MAX_NAME = 120
+"""Letters of a deck's title."""
+
+
+@dataclass(frozen=True)
+class Slide:
+    """An entry of a deck. What is drawn of it is read on demand: `Decks.scene`."""
+
+    id: str
+    kind: Kind
+    title: str
+    sentence: str
+    notes: str
+    view: SceneView
+    records: tuple[str, ...]
+    """Ids of the history's records that it shows; they may have been deleted since, which changes no slide."""
+
+
+@dataclass(frozen=True)
+class Deck:
+    """Slides in their order."""
+
+    id: str
+    title: str
+    slides: tuple[Slide, ...]
+    created: datetime
+    changed: datetime
+    """Aware, in UTC."""
+    ready: str = ""
+    """Which of the ready decks it is; empty for one of somebody's own."""
+    theme: str = "dark"
+    """Of `themes.THEMES`: how it is presented, and exported to PowerPoint and a page."""
+
+    @property
+    def shown(self) -> tuple[Slide, ...]:
+        """The slides that are presented and exported."""
+        return tuple(slide for slide in self.slides if not slide.view.hidden)
+
+
+@dataclass(frozen=True, eq=False)
+class Removed:
+    """A slide that was taken out of a deck, with everything that brings it back."""
+
+    deck: str
+    place: int
+    slide: Slide
+    data: bytes
+    thumbnail: bytes
+
+
+def name(text: str) -> str:
+    """Return a deck's title as one line; an empty one gets words. Raises Problem if it is too long."""
+    return line(text, MAX_NAME, "A deck's title") or "Untitled deck"

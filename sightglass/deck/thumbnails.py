@@ -11,11 +11,23 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from sightglass.common.files import packing
-from sightglass.deck.slide import drawing
-from sightglass.deck.slide.items import Block, Curves, Drawers, Film, Key, Logo, PageRect, Sight, Text
-from sightglass.deck.slide.layout import WIDTH, chart, pages
-from sightglass.deck.slide.text_fit import LINE, break_lines
-from sightglass.deck.slide.themes import DARK, TAG_GROUNDS
+from sightglass.deck import drawing
+from sightglass.deck.items import (
+    DARK,
+    LINE,
+    TAG_GROUNDS,
+    Block,
+    Curves,
+    Drawers,
+    Film,
+    Key,
+    Logo,
+    PageRect,
+    Sight,
+    Text,
+    break_lines,
+)
+from sightglass.deck.layout import WIDTH, chart, pages
 from sightglass.explain.picture.image import to_jpeg
 
 if TYPE_CHECKING:

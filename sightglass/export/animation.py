@@ -25,7 +25,7 @@ from sightglass.explain.options import Wanted
 from sightglass.explain.phrases import shorten
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.export import caption, scaled
+from sightglass.export import caption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,7 +115,7 @@ def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, m
     # Even sides, as video codecs want them.
     wide, high = (max(2, round(side * scale / 2) * 2) for side in (source.shape[1], source.shape[0]))
     small = cv2.resize(source, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    field = scaled.field(heatmap, (wide, high))
+    field = caption.field(heatmap, (wide, high))
     over = paint(np.asarray(small, np.uint8), field, Style(colormap=colormap))
     page = Pillow.new("RGB", (max(wide, 320), high + _STRIP), (23, 23, 23))
     page.paste(Pillow.fromarray(over), ((page.width - wide) // 2, 0))

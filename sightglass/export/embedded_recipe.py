@@ -1,24 +1,27 @@
 """Embed a recipe in a file's metadata.
 
-PNG: an iTXt chunk `Sightglass`. JPG: EXIF UserComment. SVG: a metadata element. PDF: an entry of the document
-information. Each holds the same line of JSON. A PNG or JPG can also hold the original picture, in a private chunk
-`sgPc` or in APP15 segments: other programs ignore them, and drop them when they save the file.
+PNG: an iTXt chunk `Sightglass`. JPG: EXIF UserComment. Each holds the same line of JSON, and can also hold the original
+picture, in a private chunk `sgPc` or in APP15 segments: other programs ignore them, and drop them when they save the
+file. Earlier versions wrote the line into SVG (a metadata element) and PDF (the document information) as well; it is
+still read there.
 
 Files are untrusted: only lengths and one bounded line of JSON are parsed, and the JSON is validated by a schema.
 """
 
 from __future__ import annotations
 
-import binascii
 import html
 import json
 import re
 import struct
 import zlib
+from io import BytesIO
 from typing import TYPE_CHECKING, Annotated, Literal
 from weakref import WeakKeyDictionary
 
+from PIL import ExifTags
 from PIL import Image as Pillow
+from PIL.PngImagePlugin import putchunk
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from sightglass.common.errors import ImageProblem
@@ -96,16 +99,15 @@ def line(recipe: Recipe, view: Look | None = None) -> str:
 
 
 def write(data: bytes, recipe: Recipe, view: Look | None = None, *, picture: bytes = b"") -> bytes:
-    """Return the bytes of a PNG, JPG, SVG or PDF with the recipe embedded, its pixels unchanged.
+    """Return the bytes of a PNG or JPG with the recipe embedded, its pixels unchanged.
 
-    `picture`: the file of the original picture from `encode`, for PNG and JPG. A recipe too long for EXIF (64 kB) is
-    left out of a JPG. Raises ImageProblem for another kind of file.
+    `picture`: the file of the original picture from `encode`. A recipe too long for EXIF (64 kB) is left out of a JPG.
+    Raises ImageProblem for another kind of file.
 
         data = write(to_png(result.overlay()), result.recipe)
         assert read(data) == result.recipe
     """
-    text = line(recipe, view)
-    encoded = text.encode("ascii")
+    encoded = line(recipe, view).encode("ascii")
     if data.startswith(_PNG):
         parts = _chunk(b"iTXt", _KEY + b"\0\0\0\0\0" + encoded) + (_chunk(_OWN, picture) if picture else b"")
         return data[:33] + parts + data[33:]
@@ -114,12 +116,7 @@ def write(data: bytes, recipe: Recipe, view: Look | None = None, *, picture: byt
         if data[2:4] == b"\xff\xe0":
             at += 2 + int.from_bytes(data[4:6], "big")
         return data[:at] + _exif(encoded) + _segments(picture) + data[at:]
-    if data.startswith(b"%PDF-"):
-        return _with_information(data, encoded)
-    if (found := re.search(rb"<svg\b[^>]*>", data[:4096])) is not None:
-        element = b'<metadata id="sightglass">' + html.escape(text).encode() + b"</metadata>"
-        return data[: found.end()] + b"\n" + element + data[found.end() :]
-    raise ImageProblem("Only PNG, JPG, SVG and PDF files can carry a recipe: choose one of these.")
+    raise ImageProblem("Only PNG and JPG files can carry a recipe: choose one of these.")
 
 
 def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[bytes, int], bytes]:
@@ -201,7 +198,9 @@ def original(found: Contents) -> Image | None:
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", binascii.crc32(kind + body))
+    out = BytesIO()
+    putchunk(out, kind, body)
+    return out.getvalue()
 
 
 def _of_png(data: bytes) -> tuple[bytes, bytes]:
@@ -231,12 +230,10 @@ def _international(body: bytes) -> bytes:
 
 
 def _exif(line: bytes) -> bytes:
-    """Return an APP1 segment: a TIFF with two directories, the second of which holds the comment."""
-    comment = b"ASCII\0\0\0" + line
-    tiff = b"MM\0*" + struct.pack(">I", 8)
-    tiff += struct.pack(">HHHIII", 1, 0x8769, 4, 1, 26, 0)  # the Exif directory is at 26
-    tiff += struct.pack(">HHHIII", 1, 0x9286, 7, len(comment), 44, 0) + comment
-    body = b"Exif\0\0" + tiff
+    """Return an APP1 segment with the line as the comment; empty where it is too long for one."""
+    exif = Pillow.Exif()
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.UserComment: b"ASCII\0\0\0" + line}
+    body = exif.tobytes()
     return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body if len(body) <= _SEGMENT else b""
 
 
@@ -274,33 +271,10 @@ def _comment(body: bytes) -> bytes:
     exif = Pillow.Exif()
     try:
         exif.load(body)
-        text = exif.get_ifd(0x8769).get(0x9286, b"")
+        text = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
     except Exception:  # damaged data can raise anything
         return b""
     return text.removeprefix(b"ASCII\0\0\0").rstrip(b"\0 ") if isinstance(text, bytes) else b""
-
-
-def _with_information(data: bytes, line: bytes) -> bytes:
-    """Add an entry to the document information by an incremental update (ISO 32000-1, 7.5.6)."""
-    tail = data[data.rindex(b"trailer") :]
-    start = int(re.findall(rb"startxref\s+(\d+)", tail)[-1])
-    size = int(re.findall(rb"/Size (\d+)", tail)[-1])
-    root = re.findall(rb"/Root (\d+ \d+ R)", tail)[-1]
-    entry = b"/Sightglass <" + line.hex().upper().encode() + b">"
-    entries = b""
-    if (named := re.search(rb"/Info (\d+) 0 R", tail)) is not None:
-        number = int(named[1])
-        found = re.search(rb"(?:^|\n)%d 0 obj\s*<<(.*?)>>\s*endobj" % number, data, re.DOTALL)
-        entries = found[1].strip() + b"\n" if found is not None else b""
-    else:
-        number, size = size, size + 1
-    body = data if data.endswith(b"\n") else data + b"\n"
-    at = len(body)
-    body += b"%d 0 obj\n<<\n%s%s\n>>\nendobj\n" % (number, entries, entry)
-    table = len(body)
-    body += b"xref\n%d 1\n%010d 00000 n \n" % (number, at)
-    body += b"trailer\n<< /Size %d /Root %s /Info %d 0 R /Prev %d >>\n" % (size, root, number, start)
-    return body + b"startxref\n%d\n%%%%EOF\n" % table
 
 
 def list_seals(explanation: Result) -> list[Seal | None]:

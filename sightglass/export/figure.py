@@ -18,7 +18,7 @@ from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
-from sightglass.export import caption, embedded_recipe, scaled
+from sightglass.export import caption, embedded_recipe
 from sightglass.export.embedded_recipe import sealed_recipe
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def figure(
     alpha: float = FILE_STYLE.alpha,
     look: Mapping[str, bool | float | str] | None = None,
 ) -> bytes:
-    """Return picture, heatmap and overlay as one figure, with the recipe in its metadata.
+    """Return picture, heatmap and overlay as one figure; a PNG or JPG has the recipe in its metadata.
 
     `alpha`, 0..1: opacity of the map in the overlay, the same everywhere. `look`: settings of the viewer instead, by
     name: its colormap, its opacity, even or not, and whether it shows boxes; the file opens again with all of them. PNG
@@ -90,10 +90,12 @@ def figure(
     with LOCK, warnings.catch_warnings():
         # A letter that the font does not have is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        shown = [scaled.reduce(pixels, MAX_SIDE) for pixels in pictures]
+        shown = [caption.reduce(pixels, MAX_SIDE) for pixels in pictures]
         data = _save(explanation, index, shown, colormap, format, boxes=bool(settings.get("boxes", True)))
+    if format in ("svg", "pdf"):
+        return data
     view = embedded_recipe.view_of(explanation, index, **settings)
-    picture = embedded_recipe.encode(explanation.image) if format in ("png", "jpg") else b""
+    picture = embedded_recipe.encode(explanation.image)
     return embedded_recipe.write(data, sealed_recipe(explanation), view, picture=picture)
 
 

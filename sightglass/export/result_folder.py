@@ -19,8 +19,9 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
 from sightglass.explain.evidence.targets import decode
-from sightglass.explain.findings.diagnosis import answer, diagnose, headline
+from sightglass.explain.findings.diagnosis import answer, describe_map, diagnose, headline
 from sightglass.explain.findings.numbers import is_background
+from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, plain_text
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
@@ -36,9 +37,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sightglass.explain.comparison.models import Comparison
+    from sightglass.explain.explanation import Explanation
     from sightglass.explain.result import Result
 
     File = tuple[str, bytes]
+
 
 SUMMARY, RECIPE, MAPS = "analysis_summary.json", "recipe.json", "maps.npz"
 OURS = re.compile(r"(top_predictions/)?[\w-][\w.+-]*\.(png|jpg|npy|npz|csv|json|svg|pdf|html|gif|mp4)")
@@ -315,3 +319,107 @@ def _sheet(explanation: Result, style: Style) -> NDArray[np.uint8]:
 
 def tagger(explanation: Result, style: Style) -> Callable[[bytes, int], bytes]:
     return embedded_recipe.tagger(explanation, mode="overlay", even=True, colormap=style.colormap, alpha=style.alpha)
+
+
+def of_class(explanation: Explanation, index: int, analysis: Json, style: Style) -> Iterator[File]:
+    """Yield the files of one class: its map, and its `class_analysis`."""
+    label = label_stem(explanation.heatmaps[index].target.label)
+    yield f"gradcam_class_{label}.png", map_figure(explanation, index, style)
+    yield f"gradcam_class_{label}.npy", npy_bytes(explanation.heatmaps[index].values)
+    yield f"class_analysis_{label}.json", to_json(analysis).encode()
+
+
+def class_analysis(explanation: Explanation, index: int) -> Json:
+    """Return one class among all: its rank, its score, its map in numbers, the limitations of that map, and its
+    agreement with the map of the best class. Ready for `to_json`; a fast method does not run the model again."""
+    heatmap = explanation.heatmaps[index]
+    target, scores = heatmap.target, class_scores(explanation)
+    assert target.index is not None  # the target is a class
+    best = max(range(len(scores)), key=scores.__getitem__)
+    rank = 1 + sum(score > scores[target.index] for score in scores)
+    agreement = None
+    if best != target.index and METHODS[heatmap.method].quick:
+        agreement = asdict(explanation.with_targets(target.index, best).agreement(0, 1))
+    seal, recipe = explanation.known_seal(index), sealed_recipe(explanation)
+    score = describe_score(scores[target.index], explanation.model, target.label)
+    place = f"{target.label} is answer {rank} of {len(scores)}, {score}. "
+    if explanation.model.measures:
+        place = f"{target.label} is {score}. "
+    return {
+        "picture": explanation.image.name,
+        "model": explanation.model.id,
+        "headline": plain_text(place + describe_map(explanation, index)),
+        "label": target.label,
+        "index": target.index,
+        "score": scores[target.index],
+        "rank": rank,
+        "classes": len(scores),
+        "best": {"index": best, "label": explanation.evidence.resident.adapter.labels[best], "score": scores[best]},
+        "same_place_as_best": agreement,
+        "method": heatmap.method,
+        "layers": heatmap.layers,
+        "state": heatmap.state,
+        "raw": heatmap.raw_range,
+        "statistics": explanation.statistics[index],
+        "seal": None if seal is None else seal.summary(),
+        "diagnosis": [plain_text(finding.text) for finding in diagnose(explanation, index)],
+        "recipe": recipe,
+        "command": command.line(recipe),
+    }
+
+
+def of_comparison(compared: Comparison, style: Style, more: Json | None = None) -> Iterator[File]:
+    """Yield the models' maps, each as a file and all on a sheet, their proofs, and comparison.json, which includes
+    `more`."""
+    panels, captions = [], []
+    for i, explanation in enumerate(compared.explanations):
+        if explanation.heatmaps:
+            panels.append(explanation.overlay(0, colormap=style.colormap, alpha=style.alpha))
+            data = tagger(explanation, style)(to_png(panels[-1]), 0)
+            yield f"gradcam_{label_stem(explanation.model.id)}.png", data
+            yield from _proof(explanation)
+        else:
+            panels.append(explanation.image.pixels)
+        captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
+    # One file, one recipe: the first model's.
+    yield "comparison.jpg", tagger(compared.explanations[0], style)(to_jpeg(contact_sheet.grid(panels, captions)), 0)
+    yield (
+        MAPS,
+        npz_bytes({label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}),
+    )
+    yield "comparison.json", to_json(comparison(compared) | (more or {})).encode()
+
+
+def _proof(explanation: Explanation) -> Iterator[File]:
+    """Yield the proof of a model's first map, if it was proved."""
+    if (proof := explanation.proofs.get(0)) is not None:
+        for name, data in proof_files.files(explanation, 0, proof):
+            yield f"{label_stem(explanation.model.id)}_{name}", data
+
+
+def of_first(explanation: Explanation) -> tuple[str, str]:
+    """Return the label of the first map's target and its score; without a map the model's answer."""
+    if not explanation.heatmaps:
+        return answer(explanation), ""
+    target = explanation.heatmaps[0].target
+    if target.index is None:
+        return target.label, ""
+    sure = max((p.score for p in explanation.own(0)), default=None)
+    score = class_scores(explanation)[target.index] if sure is None else sure
+    return target.label, describe_score(score, explanation.model, target.label)
+
+
+def comparison(compared: Comparison) -> Json:
+    """Return the answers of several models on one picture and their agreement, ready for `to_json`."""
+    every = range(len(compared.names))
+    return {
+        "picture": compared.explanations[0].image.name,
+        "verdict": compared.verdict,
+        "fastest": compared.fastest,
+        "common": compared.common,
+        "models": [
+            {"name": name, "timing": timing, **explanation.summary(), "recipe": sealed_recipe(explanation)}
+            for name, timing, explanation in zip(compared.names, compared.timings, compared.explanations, strict=True)
+        ],
+        "agreement": [[compared.agreement(a, b) for b in every] for a in every],
+    }

@@ -15,7 +15,7 @@ from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.maps.statistics import Statistics, describe
 from sightglass.explain.phrases import describe_share, percent, plain_text
 from sightglass.explain.rendering import contact_sheet, render
-from sightglass.export import scaled
+from sightglass.export import caption
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import picture_cells
 from sightglass.video.clips.write import as_even
@@ -159,7 +159,7 @@ class Painter:
         # A signed map is over a picture in grey, and no frame between may flash in colours.
         if maps or self.signed:
             hottest = _join([one.content for one in maps]) if maps else np.zeros((1, 1), np.float32)
-            field = scaled.place_field(hottest, self.geometry, self.size, "signed" if self.signed else "heat")
+            field = caption.place_field(hottest, self.geometry, self.size, "signed" if self.signed else "heat")
             small = paint_map(small, field, self.settings.style)
         if not self.settings.labels:
             return small

@@ -14,7 +14,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.explain.whatif.hiding import Disc, DiscHider
-from sightglass.export.proof.view import draw_fillings
+from sightglass.export.proof.chart import draw_fillings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

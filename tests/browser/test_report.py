@@ -20,7 +20,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.controls import ranking
 from sightglass.explain.rendering.render import overlay
 from sightglass.export import caption, command, embedded_recipe
-from sightglass.export.proof import view as proof_view
+from sightglass.export.proof import chart as proof_view
 from sightglass.export.report import html as html_report
 
 if TYPE_CHECKING:

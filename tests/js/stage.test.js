@@ -5,9 +5,9 @@ import test from "node:test";
 globalThis.Element ??= class {};
 
 const { act, begin, isBuilt, mapOf, pageOf, sealOf, sentenceOf: sentenceIn, shownOf, stepOf, stepsOf, titleOf } = await import("../../sightglass/deck/player/state.js");
-const { actionOf, belongsTo, HELP } = await import("../../sightglass/deck/player/keys.js");
+const { actionOf, belongsTo, HELP } = await import("../../sightglass/deck/player/state.js");
 const { answersOf, summed } = await import("../../sightglass/deck/player/scenes.js");
-const { ranked } = await import("../../sightglass/deck/player/hiding.js");
+const { ranked } = await import("../../sightglass/deck/player/proving.js");
 const { clockOf, leftOf } = await import("../../sightglass/deck/player/notes.js");
 
 const VIEW = { panel: 0, map: 0, colormap: "inferno", mode: "overlay", opacity: 0.9, threshold: 0 };

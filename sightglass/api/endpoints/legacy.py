@@ -11,7 +11,7 @@ from sightglass.api.endpoints.endpoint import take_picture
 from sightglass.api.endpoints.negotiation import JSON, PNG
 from sightglass.api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
 from sightglass.common.style import OPACITY
-from sightglass.export.class_files import class_analysis
+from sightglass.export.result_folder import class_analysis
 
 if TYPE_CHECKING:
     import threading

@@ -17,8 +17,8 @@ from sightglass.deck import decks as deck_decks
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
-    from sightglass.deck.deck import Deck
     from sightglass.deck.decks import Decks
+    from sightglass.deck.scene import Deck
 
 app = cli.group("List, make, export and open decks of slides.")
 

@@ -18,7 +18,7 @@ from sightglass.components.session import page
 from sightglass.explain.phrases import describe_score
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.whatif import hiding
-from sightglass.export.proof import view as proof_view
+from sightglass.export.proof import chart as proof_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

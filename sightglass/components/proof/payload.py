@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sightglass.components.declare import packed_by_content
 from sightglass.explain.proof import FILLINGS
 from sightglass.explain.proof.measures import COLUMNS, rows, similarity
-from sightglass.export.proof import view as proof_view
+from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof.chart import lines
 
 if TYPE_CHECKING:

@@ -23,8 +23,7 @@ from sightglass.explain.phrases import plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.deck.deck import Deck
-    from sightglass.deck.scene import Scene
+    from sightglass.deck.scene import Deck, Scene
     from sightglass.explain import Explanation
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.faithfulness.scramble import Scramble

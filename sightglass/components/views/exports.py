@@ -13,7 +13,7 @@ from sightglass.components.views import charts, snapshots
 from sightglass.components.views.charts import Files
 from sightglass.explain.methods import METHODS
 from sightglass.explain.rendering.style import FILE_STYLE, Style
-from sightglass.export import animation, comparison_folder, detection_images, result_folder, similarity_files
+from sightglass.export import animation, detection_images, result_folder, similarity_files
 from sightglass.export.figure import figure as draw_figure
 from sightglass.export.proof.files import curves as draw_curves
 from sightglass.export.proof.files import recipe, summary
@@ -139,10 +139,10 @@ def of_models(comparison: Comparison, look: Look) -> list[Files]:
     comparison = replace(comparison, explanations=tuple(map(proof_job.carrying, comparison.explanations)))
 
     def numbers() -> str:
-        return to_json(comparison_folder.comparison(comparison))
+        return to_json(result_folder.comparison(comparison))
 
     begin = f"{_begin(comparison.explanations[0].image.name)}-comparison"
-    make = partial(_zip_files, lambda: comparison_folder.of_comparison(comparison, _style(look)))
+    make = partial(_zip_files, lambda: result_folder.of_comparison(comparison, _style(look)))
     files: list[charts.Offer] = [
         ("All files, .zip", f"{begin}.zip", make),
         ("All numbers, .json", f"{begin}.json", numbers),

@@ -1,11 +1,10 @@
-// One slide on the stage, laid out by Python (sightglass/deck/slide/layout.py): every item has its place. What appears only
+// One slide on the stage, laid out by Python (sightglass/deck/layout.py): every item has its place. What appears only
 // fades and grows, which the browser does between two frames of ours.
 
 import { blobOf } from "../../browser/component.js";
 import { make, write } from "../../browser/elements.js";
 import { gradient } from "../../browser/table.js";
-import { drawKey, drawText } from "./items.js";
-import { BarsView, PanelView } from "./panel.js";
+import { BarsView, PanelView, drawKey, drawText } from "./panel.js";
 import { ProofView } from "./proving.js";
 import { chosenOf, footOf, isBuilt, mapOf, pageOf, reached, sentenceOf, shownOf, stepOf, titleOf } from "./state.js";
 

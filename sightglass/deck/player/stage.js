@@ -4,11 +4,10 @@ import { CHOICES } from "../../common/style.js";
 import { byTouch, componentOf, find, onceAFrame, onResize } from "../../browser/component.js";
 import { make, write } from "../../browser/elements.js";
 import { gradient } from "../../browser/table.js";
-import { actionOf, belongsTo, HELP } from "./keys.js";
+import { HELP, act, actionOf, begin, belongsTo, reached, stepOf } from "./state.js";
 import { Notes } from "./notes.js";
 import { readDeck, Shelf } from "./scenes.js";
 import { SlideView } from "./slide.js";
-import { act, begin, reached, stepOf } from "./state.js";
 
 /**
  * @typedef {import("./state.js").State} State @typedef {import("./state.js").Action} Action

@@ -22,10 +22,9 @@ from sightglass.explain.rendering import color_tables, contours, resampling
 from sightglass.explain.rendering.colormaps import colormaps, lut
 from sightglass.explain.rendering.render import GROUNDS, samples
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.export import caption, command, offline_page, scaled, table
+from sightglass.export import caption, command, offline_page, table
 from sightglass.export.offline_page import base64_text, data_url
 from sightglass.export.proof import files as proof_files
-from sightglass.export.proof import report as proof_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,19 +111,19 @@ def _signed_tables() -> Json:
 def _pictures(explanation: Result) -> Json:
     """Return the pictures and map levels that the page's script draws, as data URLs."""
     image = explanation.image
-    small = scaled.reduce(image.pixels, MAX_SIDE)
+    small = caption.reduce(image.pixels, MAX_SIDE)
     height, width = small.shape[:2]
     maps: list[Json] = []
     seen = (0, 0, width, height)
     for heatmap in explanation.heatmaps:
-        field = scaled.field(heatmap, (width, height))
+        field = caption.field(heatmap, (width, height))
         seen = field.seen
         levels = np.zeros((height, width), np.uint8)
         inside = levels[seen[1] : seen[3], seen[0] : seen[2]]
         values = samples(field.values, field.kind)
         for rows, part in resampling.levels(values, field, VIEWER_STYLE, seen, (height, width)):
             inside[rows] = part
-        proof = {"proof": proof_report.data(explanation, len(maps))} if len(maps) in explanation.proofs else {}
+        proof = {"proof": proof_files.data(explanation, len(maps))} if len(maps) in explanation.proofs else {}
         shown = {
             "levels": data_url(to_png(levels), "png"),
             "ends": heatmap.ends,
@@ -134,7 +133,7 @@ def _pictures(explanation: Result) -> Json:
         maps.append(shown | proof)
     faded = None
     if seen != (0, 0, width, height):
-        faded = scaled.overlay(explanation.heatmaps[0], image, MAX_SIDE, Style(alpha=0.0))
+        faded = caption.overlay(explanation.heatmaps[0], image, MAX_SIDE, Style(alpha=0.0))
     return {
         "size": [width, height],
         "unit": image.width / width,
@@ -149,7 +148,7 @@ def _view(explanation: Result, index: int) -> Json:
     """Return what the template says of one explanation."""
     first = index if 0 <= index < len(explanation.heatmaps) else 0
     image, recipe = explanation.image, proof_files.recipe(explanation, first)
-    width, height = scaled.fit(image.width, image.height, MAX_SIDE)
+    width, height = caption.fit(image.width, image.height, MAX_SIDE)
     scale = width / image.width
     return {
         "name": image.name,
@@ -197,7 +196,7 @@ def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
         "inside": caption.inside_boxes(explanation, index),
         "limitations": caption.caveats(explanation, index),
         "numbers": table.list_numbers(explanation.statistics[index]),
-        "proof": proof_report.view(explanation.proofs[index]) if index in explanation.proofs else None,
+        "proof": proof_files.view(explanation.proofs[index]) if index in explanation.proofs else None,
     }
 
 

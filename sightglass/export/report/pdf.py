@@ -16,9 +16,8 @@ from sightglass.explain.phrases import pixels, shorten
 from sightglass.explain.proof.measures import lines
 from sightglass.explain.rendering.render import map_lut
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.export import caption, command, embedded_recipe, scaled, table
+from sightglass.export import caption, command, table
 from sightglass.export.proof import files as proof_files
-from sightglass.export.proof import report as proof_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +38,7 @@ _INK, _SOFT = (23, 23, 23), (102, 102, 102)
 
 
 def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYLE.colormap) -> bytes:
-    """Return the report of one map as a PDF, with the recipe in its document information.
+    """Return the report of one map as a PDF, with the recipe on its last page.
 
     A map that was proved (`Explanation.prove`) has its proof too: sentence, curves and numbers. Raises
     a Problem where there is no such map or colormap.
@@ -84,8 +83,7 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
     _numbers(page, explanation, index)
     _head(page, "Recipe")
     _code(page, caption.listing(recipe), 7.5)
-    view = embedded_recipe.view_of(explanation, index, mode="overlay", colormap=colormap)
-    return embedded_recipe.write(bytes(page.output()), recipe, view)
+    return bytes(page.output())
 
 
 def _document(explanation: Explanation, index: int) -> FPDF:
@@ -144,8 +142,8 @@ def _pictures(page: FPDF, explanation: Explanation, index: int, colormap: str) -
     high, top = wide / ratio, page.get_y()
     own = explanation.own(index)
     every: Sequence[Prediction] = explanation.predictions if explanation.model.task == "detect" else ()
-    overlay = scaled.overlay(explanation.heatmaps[index], explanation.image, MAX_SIDE, Style(colormap=colormap))
-    both = (scaled.reduce(explanation.image.pixels, MAX_SIDE), every or own), (overlay, own)
+    overlay = caption.overlay(explanation.heatmaps[index], explanation.image, MAX_SIDE, Style(colormap=colormap))
+    both = (caption.reduce(explanation.image.pixels, MAX_SIDE), every or own), (overlay, own)
     for i, (drawn, boxes) in enumerate(both):
         left = _EDGE if stacked else _EDGE + (_WIDTH - 2 * wide - _GAP) / 2 + i * (wide + _GAP)
         down = top + (i * (high + 2) if stacked else 0)
@@ -222,7 +220,7 @@ def _others(page: FPDF, explanation: Explanation, index: int, colormap: str) -> 
     top = page.get_y()
     for place, i in enumerate(others):
         left = _EDGE + place * (_WIDTH + _GAP) / OTHERS
-        small = scaled.overlay(explanation.heatmaps[i], explanation.image, 360, Style(colormap=colormap))
+        small = caption.overlay(explanation.heatmaps[i], explanation.image, 360, Style(colormap=colormap))
         _image(page, small, left, top, wide, high)
         page.set_xy(left, top + high + 0.6)
         page.set_font("sans", "", 8)
@@ -237,10 +235,10 @@ def _proof(page: FPDF, proof: Proof) -> None:
     _head(page, "Is this map true?")
     for line in (proof.sentence, *lines(proof)):
         _text(page, line, 9.5, after=0.6)
-    _text(page, proof_report.settings(proof), 8, colour=_SOFT)
-    proof_report.charts(page, proof)
-    proof_report.numbers(page, proof)
-    _text(page, proof_report.ABOUT, 8, colour=_SOFT)
+    _text(page, proof_files.describe_settings(proof), 8, colour=_SOFT)
+    proof_files.charts(page, proof)
+    proof_files.numbers(page, proof)
+    _text(page, proof_files.ABOUT, 8, colour=_SOFT)
 
 
 def _numbers(page: FPDF, explanation: Explanation, index: int) -> None:

@@ -30,7 +30,7 @@ from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.rendering.style import FILE_STYLE
 from sightglass.explain.similarity.ranking import context
 from sightglass.explain.similarity.similarity import similarity
-from sightglass.export import class_files, embedded_recipe, result_folder
+from sightglass.export import embedded_recipe, result_folder
 from sightglass.export.similarity_files import summary
 from sightglass.history import History
 from sightglass.models.demo import scenes
@@ -174,7 +174,7 @@ def test_classes_are_the_librarys(client: TestClient, bus: Path) -> None:
     said = sent(client, "explain/class", bus, classes=["trolleybus", 1], maps="npy").json()
     made = Explainer()(bus, targets=("trolleybus", 1))
     for i, one in enumerate(said["classes"]):
-        wanted = plain(class_files.class_analysis(made, i))
+        wanted = plain(result_folder.class_analysis(made, i))
         assert {name: one[name] for name in wanted} == wanted
         assert np.array_equal(array(one["heatmap"]["npy"]), made.heatmaps[i].values)
     assert said["recipe"] == plain(made.recipe)

@@ -14,7 +14,7 @@ from sightglass.batch import analysis, report, run, table
 from sightglass.batch.analysis import measure_errors
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
-from sightglass.deck import run_slide
+from sightglass.deck import rows as deck_rows
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
@@ -64,7 +64,7 @@ def test_the_number_has_its_unit_wherever_it_is_written(pictures: Path, whole: P
     assert {quantity(score, "°") for score in frame["predicted_score"]} == set(re.findall(r"−?[\d.]+°", page))
     settings = json.loads((whole / "journal.jsonl").read_text("utf-8").splitlines()[0])
     rows = frame.to_dict("records")
-    scene = run_slide.of_run(
+    scene = deck_rows.of_run(
         frame,
         rows,
         lambda name: Picture.open(pictures.parent / name),

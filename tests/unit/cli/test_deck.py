@@ -14,7 +14,7 @@ from sightglass.history import History
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sightglass.deck.deck import Deck
+    from sightglass.deck.scene import Deck
 
 
 @pytest.fixture

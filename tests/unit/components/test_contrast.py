@@ -1,6 +1,6 @@
 """Text can be read in both themes: contrast of the theme's tokens, and of what components mix of them (WCAG 2, AA).
 
-axe judges what is drawn, in the light theme (`tests/browser/test_accessibility.py`); the dark one differs in tokens only.
+axe judges what is drawn, in the light theme (`tests/browser/test_accessibility.py`); the dark one differs in tokens.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from sightglass.explain.proof.curves import Curve, Trace
 from sightglass.explain.proof.measures import without_hidden
 from sightglass.explain.proof.proof import CONTROLS, Proof
 from sightglass.explain.proof.support import SHARES, Effect, Support
-from sightglass.export.proof import report as proof_report
-from sightglass.export.proof import view as proof_view
+from sightglass.export.proof import chart as proof_view
+from sightglass.export.proof import files as proof_report
 
 if TYPE_CHECKING:
     from pathlib import Path

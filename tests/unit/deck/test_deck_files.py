@@ -6,7 +6,7 @@ import base64
 import re
 from dataclasses import replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,23 +14,30 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
 from sightglass.deck import Panel, Scene, SceneView, payload, scenes
+from sightglass.deck.drawing import heat_layer, picture_of
 from sightglass.deck.html_file import deck_html
+from sightglass.deck.items import (
+    DARK,
+    FONT,
+    FOOTER_LETTERS,
+    LIGHT,
+    TAG_GROUNDS,
+    THEMES,
+    Bars,
+    Footer,
+    Key,
+    PageRect,
+    Sight,
+    Text,
+    Theme,
+    height_of,
+)
+from sightglass.deck.layout import HEIGHT, SHARE, WIDTH, box_labels, pages
 from sightglass.deck.pdf_file import deck_pdf
 from sightglass.deck.pptx_file import deck_pptx
-from sightglass.deck.slide.drawing import picture_of
-from sightglass.deck.slide.footer import LETTERS, Footer
-from sightglass.deck.slide.heat_layer import heat_layer
-from sightglass.deck.slide.items import Bars, Key, PageRect, Sight, Text
-from sightglass.deck.slide.layout import HEIGHT, SHARE, WIDTH, pages
-from sightglass.deck.slide.panels import box_labels
-from sightglass.deck.slide.text_fit import height_of
-from sightglass.deck.slide.themes import DARK, FONT, LIGHT, TAG_GROUNDS, THEMES, Theme
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from tests.unit.deck.deck_scenes import SEAL, SHORT, SIZE, TITLE, deck, panel, picture, spot
-
-if TYPE_CHECKING:
-    pass
 
 SCENES = deck()
 CYCLE = ["words", "picture", "proof", "boxes", "models", "models' proof", "story", "clip"]
@@ -137,7 +144,7 @@ def test_no_text_lies_over_another_or_over_a_picture(count: int, size: tuple[int
         if isinstance(part, Text)
     ]
     for i, text in enumerate(texts):
-        assert text.size >= LETTERS and text.place.left >= 0 and text.place.right <= WIDTH
+        assert text.size >= FOOTER_LETTERS and text.place.left >= 0 and text.place.right <= WIDTH
         assert text.place.top >= 0 and text.place.bottom <= HEIGHT
         if text.tone not in TAG_GROUNDS:
             assert height_of(text.words, text.place.width, text.size, bold=text.bold) <= text.place.height + 1e-6, text

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sightglass.deck.deck import Deck
+    from sightglass.deck.scene import Deck
 
 
 @pytest.fixture

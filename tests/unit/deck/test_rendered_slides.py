@@ -12,12 +12,11 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.deck import Panel, Scene, SceneProof, rows, views
+from sightglass.deck.drawing import numbered
+from sightglass.deck.items import DARK, LIGHT, TAG_GROUNDS, Bars, Film, PageRect, Sight, Text
+from sightglass.deck.layout import HEIGHT, SHARE, TITLE, WIDTH, pages
 from sightglass.deck.pdf_file import deck_pdf
 from sightglass.deck.pptx_file import deck_pptx
-from sightglass.deck.slide.drawing import numbered
-from sightglass.deck.slide.items import Bars, Film, PageRect, Sight, Text
-from sightglass.deck.slide.layout import HEIGHT, SHARE, TITLE, WIDTH, pages
-from sightglass.deck.slide.themes import DARK, LIGHT, TAG_GROUNDS
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.faithfulness.scramble import scramble
@@ -31,8 +30,7 @@ from tests.waits import patience
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sightglass.deck.slide.items import Page
-    from sightglass.deck.slide.themes import Theme
+    from sightglass.deck.items import Page, Theme
 
 OFFICE, TO_PNG, LIST_FONTS = (shutil.which(name) for name in ("soffice", "pdftoppm", "pdffonts"))
 KINDS = ("office", "print")

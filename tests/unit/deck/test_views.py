@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from sightglass.deck import SceneView, payload, scenes, thumbnails, views
+from sightglass.deck.items import DARK
+from sightglass.deck.layout import describe_making, pages
 from sightglass.deck.scene import MAX_MAPS
-from sightglass.deck.slide.layout import pages
-from sightglass.deck.slide.panels import describe_making
-from sightglass.deck.slide.themes import DARK
 from sightglass.explain import Explainer, Image
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.findings.diagnosis import agreement_sentence

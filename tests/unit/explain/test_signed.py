@@ -12,9 +12,9 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
+from sightglass.deck.drawing import heat_layer
 from sightglass.deck.making import panel, saved_panel
 from sightglass.deck.scene import SceneView
-from sightglass.deck.slide.heat_layer import heat_layer
 from sightglass.explain import Explainer
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.maps.heatmap import heatmaps

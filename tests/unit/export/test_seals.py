@@ -63,8 +63,8 @@ def test_a_figure_says_the_seal_of_its_own_map_alone(made: Explanation) -> None:
     assert "Seal" not in other
 
 
-def test_a_file_of_any_kind_has_it_in_its_recipe(made: Explanation) -> None:
-    for kind in ("png", "jpg", "svg", "pdf"):
+def test_a_png_or_jpg_has_it_in_its_recipe(made: Explanation) -> None:
+    for kind in ("png", "jpg"):
         found = embedded_recipe.read(figure.figure(made, 1, format=kind))  # type: ignore[arg-type]
         assert found is not None
         (saved,) = found.seals
@@ -122,12 +122,9 @@ def test_a_printed_report_has_it(made: Explanation, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(pdf_report, "_text", note)
     pdf_report.pdf(made, 0)
     assert "Seal" not in "".join(written)
-    data = pdf_report.pdf(made, 1)
+    pdf_report.pdf(made, 1)
     assert f"Seal: {LINE}" in written
     assert f"✓ depends on the model: yes. {SENTENCE}" in written
-    found = embedded_recipe.read(data)
-    assert found is not None
-    assert [saved.index for saved in found.seals] == [1]
 
 
 def test_a_folder_has_the_seals_of_its_maps(made: Explanation, tmp_path: Path) -> None:

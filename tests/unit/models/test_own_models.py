@@ -18,7 +18,7 @@ from sightglass.common import access, users
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.models import catalog
-from sightglass.models.checkpoints import hub
+from sightglass.models.checkpoints import remote_file
 from sightglass.models.families.exported import runtimes
 from sightglass.models.inspect import TRUST
 from sightglass.models.load import load
@@ -350,6 +350,6 @@ def test_a_network_address_fetches_only_where_the_operator_lets_it(name: str, mo
     monkeypatch.setenv("SIGHTGLASS_OFFLINE", "no")
     monkeypatch.setattr(access, "_IN_USE", [access.Access("open")])
     with pytest.raises(WeightsProblem, match="SIGHTGLASS_FETCH"):
-        hub.fetch(name)
+        remote_file.fetch_model(name)
     monkeypatch.setenv("SIGHTGLASS_FETCH", "1")
-    hub.check(name)
+    remote_file.check_name(name)

@@ -6,27 +6,32 @@ A page is 16:9, 160 wide and 90 high, so that a unit is six points on a slide of
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from sightglass.common.errors import Problem
-from sightglass.deck.slide import footer as foot
-from sightglass.deck.slide import words as word_stack
-from sightglass.deck.slide.footer import Footer
-from sightglass.deck.slide.items import Curves, Film, Item, Page, PageRect, Sight, Text
-from sightglass.deck.slide.panels import box_labels, choose_map, describe_making
-from sightglass.deck.slide.text_fit import (
+from sightglass.deck import words as word_stack
+from sightglass.deck.items import (
+    FOOTER_HEIGHT,
     LINE,
+    Curves,
+    Film,
+    Footer,
+    Item,
+    Page,
+    PageRect,
+    Sight,
+    Text,
     break_lines,
     cut_to_lines,
     cut_to_width,
+    footer_items,
     height_of,
     size_within,
     width_of,
 )
-from sightglass.deck.slide.tiling import BETWEEN, Division, divisions, fill
-from sightglass.deck.slide.words import SMALL, Words
+from sightglass.deck.words import SMALL, Words
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering import color_tables
 from sightglass.explain.rendering.colormaps import lut
@@ -39,6 +44,185 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.deck import Panel, Scene, SceneMap, SceneProof
+    from sightglass.deck.scene import Fraction
+
+
+LETTERS = 2.6
+_MOST = 12
+"""Boxes that are named; more of them would hide the picture."""
+
+
+def choose_map(scene: Scene, panel: int) -> int | None:
+    """Return the map that a panel shows first: its own first one, or of another chosen answer that of the same name."""
+    view, maps = scene.view, scene.panels[panel].maps
+    if view.mode == "picture" or not maps:
+        return None
+    if panel == view.panel or not view.map:
+        return min(view.map, len(maps) - 1)
+    first = scene.panels[min(view.panel, len(scene.panels) - 1)].maps
+    label = first[min(view.map, len(first) - 1)].label if first else ""
+    return next((i for i, one in enumerate(maps) if one.label == label), 0)
+
+
+def describe_making(scene: Scene) -> str:
+    """Say in a few lines what made a scene: models, answers, how its maps are drawn, and the commands that make them.
+
+    Empty where no model did.
+    """
+    lines = []
+    for panel in (one for one in scene.panels if one.answers or one.maps):
+        said = ", ".join(f"{label} {percent(score)}" for label, score in panel.answers[:3])
+        if scene.kind != "classes":
+            lines.append(f"{panel.name}: {said}." if said else f"{panel.name}.")
+        elif panel is scene.panels[0]:
+            lines.append(f"Answers: {said}.")
+        if panel.maps:
+            lines.append(f"Heat maps, as layers: {', '.join(one.label for one in panel.maps)}.")
+            lines += [f"Seal of {one.label}: {one.seal}." for one in panel.maps if one.seal]
+    if any(panel.maps for panel in scene.panels):
+        view = scene.view
+        at = f", values from {view.threshold:.2f}" if view.threshold else ""
+        lines.append(f"Drawn as {view.mode} in {view.colormap}, opacity {view.opacity:.2f}{at}.")
+    if scene.commands:
+        lines += ["Made again by:", *dict.fromkeys(scene.commands)]
+    return "\n".join(lines)
+
+
+def box_labels(boxes: Sequence[tuple[Fraction, str, float]], place: PageRect, chosen: Sequence[int]) -> list[Text]:
+    """Return a label for each box that has room for one, the chosen ones first.
+
+    A label stands above its box, else at the top inside, below, or at the bottom inside.
+    """
+    found: list[Text] = []
+    order = sorted(range(len(boxes)), key=lambda i: (i not in chosen, i))[:_MOST]
+    for i in order:
+        box, label, score = boxes[i]
+        words = cut_to_width(f"{label} {percent(score)}", place.width - 1, LETTERS, bold=True)
+        wide, high = width_of(words, bold=True) * LETTERS + 1, LETTERS * LINE + 0.3
+        left = min(place.left + box[0] * place.width, place.right - wide)
+        top, bottom = (place.top + box[at] * place.height for at in (1, 3))
+        spots = [PageRect(left, at, wide, high) for at in (top - high, top, bottom, bottom - high)]
+        inside = [one for one in spots if one.top >= place.top - 1e-6 and one.bottom <= place.bottom + 1e-6]
+        free = next((one for one in inside if not any(one.overlaps(other.place) for other in found)), None)
+        if free is not None:
+            found.append(Text(f"Label {i}", words, free, LETTERS, bold=True, tone="chosen" if i in chosen else "tag"))
+    return found
+
+
+GAP = 0.6
+"""Between two pictures."""
+BETWEEN = 2.4
+"""Between pictures and texts."""
+COLUMNS = tuple(26.0 + 2 * i for i in range(19))
+STRIPS = tuple(5.0 + i for i in range(32))
+"""Widths of the texts at the right, and heights of those below."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """Pictures, and the room that they leave for texts: at their right, or below them."""
+
+    pictures: tuple[PageRect, ...]
+    texts: PageRect
+    where: Literal["right", "below"]
+    inside: bool
+    """Captions lie on the pictures; else above them."""
+
+    @property
+    def area(self) -> float:
+        return sum(one.area for one in self.pictures)
+
+
+def divisions(aspects: Sequence[float], body: PageRect, caption: float, large: int | None = None) -> Iterator[Division]:
+    """Yield ways to divide a body between pictures of these widths by their heights, and texts.
+
+    `caption`: the height of a line above each picture; 0 for none. `large`: the picture that may be larger.
+    """
+    for inside in (False, True) if caption else (False,):
+        above = 0.0 if inside else caption
+        for wide in COLUMNS:
+            room = PageRect(body.left, body.top, body.width - wide - BETWEEN, body.height)
+            for found in _arrangements(aspects, room, above, large):
+                right = max(one.right for one in found) + BETWEEN
+                texts = PageRect(right, body.top, body.right - right, body.height)
+                yield Division(found, texts, "right", inside)
+        for high in STRIPS:
+            room = PageRect(body.left, body.top, body.width, body.height - high - BETWEEN / 2)
+            for found in _arrangements(aspects, room, above, large):
+                foot = max(one.bottom for one in found) + BETWEEN / 2
+                texts = PageRect(body.left, foot, body.width, body.bottom - foot)
+                yield Division(found, texts, "below", inside)
+
+
+def fill(
+    aspects: Sequence[float], room: PageRect, caption: float = 0.0, large: int | None = None
+) -> tuple[PageRect, ...]:
+    """Return the largest pictures in a room."""
+    return max(_arrangements(aspects, room, caption, large), key=lambda found: sum(one.area for one in found))
+
+
+def _arrangements(
+    aspects: Sequence[float], room: PageRect, caption: float, large: int | None
+) -> Iterator[tuple[PageRect, ...]]:
+    yield from _rows(aspects, room, caption)
+    if large is not None and len(aspects) > 2:
+        yield from _beside_a_large_one(aspects, room, caption, large)
+
+
+def _beside_a_large_one(
+    aspects: Sequence[float], room: PageRect, caption: float, large: int
+) -> Iterator[tuple[PageRect, ...]]:
+    """Yield one picture as high as all the rows of the others, at their left if it is the first, else at the right."""
+    others = [aspect for i, aspect in enumerate(aspects) if i != large]
+    for across in range(1, len(others)):
+        down = -(-len(others) // across)
+        widest = max(sum(others[start : start + across]) for start in range(0, len(others), across))
+        # Heights and widths of both sides meet: high = down * small + (down - 1) * (gap + caption).
+        between = (down - 1) * (GAP + caption)
+        high = room.height - caption
+        small = (high - between) / down
+        wide = high * aspects[large] + GAP + small * widest + GAP * (across - 1)
+        if wide > room.width:
+            free = room.width - GAP - GAP * (across - 1) + between / down * widest
+            high = free / (aspects[large] + widest / down)
+            small = (high - between) / down
+        if small <= 4:
+            continue
+        column = small * widest + GAP * (across - 1)
+        first = large == 0
+        top = room.top + caption
+        start = room.left + (high * aspects[large] + GAP if first else 0)
+        found = []
+        left = start
+        for i, aspect in enumerate(others):
+            left = start if i % across == 0 else left
+            found.append(PageRect(left, top + i // across * (small + GAP + caption), small * aspect, small))
+            left += small * aspect + GAP
+        found.insert(large, PageRect(room.left if first else start + column + GAP, top, high * aspects[large], high))
+        yield tuple(found)
+
+
+def _rows(aspects: Sequence[float], room: PageRect, caption: float) -> Iterator[tuple[PageRect, ...]]:
+    """Yield the pictures in one row, in two, in three, all of one height."""
+    count = len(aspects)
+    for rows in range(1, min(3, count) + 1):
+        across = -(-count // rows)
+        lines = [aspects[start : start + across] for start in range(0, count, across)]
+        if len(lines) < rows:
+            continue
+        high = (room.height - GAP * (rows - 1)) / rows - caption
+        for line in lines:
+            high = min(high, (room.width - GAP * (len(line) - 1)) / sum(line))
+        if high <= 4:
+            continue
+        found = []
+        for i, line in enumerate(lines):
+            left, top = room.left, room.top + i * (high + caption + GAP) + caption
+            for aspect in line:
+                found.append(PageRect(left, top, high * aspect, high))
+                left += high * aspect + GAP
+        yield tuple(found)
+
 
 WIDTH, HEIGHT = 160.0, 90.0
 TITLE = 4.2
@@ -85,9 +269,9 @@ def pages(scene: Scene, footer: Footer | None = None) -> list[Page]:
     footer = footer or Footer()
     notes = "\n\n".join(part for part in (scene.notes, describe_making(scene)) if part)
     if scene.clip is not None:
-        return [Page((*_clip(scene), *foot.lay_out(scene, "", footer, HEIGHT, WIDTH)), notes)]
+        return [Page((*_clip(scene), *footer_items(scene, "", footer, HEIGHT, WIDTH)), notes)]
     if scene.picture is None and not any(panel.picture for panel in scene.panels):
-        return [Page((*_words(scene), *foot.lay_out(scene, "", footer, HEIGHT, WIDTH)), scene.notes)]
+        return [Page((*_words(scene), *footer_items(scene, "", footer, HEIGHT, WIDTH)), scene.notes)]
     found = [_page(scene, footer, _tiles(scene), notes)]
     if scene.proof is not None:
         found.append(_proof(scene, footer, notes))
@@ -108,7 +292,7 @@ def head(title: str) -> tuple[list[Item], PageRect]:
     shown = cut_to_lines(title, across, TITLE, 2, bold=True)
     high = len(break_lines(shown, across, TITLE, bold=True)) * TITLE * LINE
     top = TOP + high + 1.2
-    body = PageRect(EDGE, top, across, HEIGHT - foot.HEIGHT - top)
+    body = PageRect(EDGE, top, across, HEIGHT - FOOTER_HEIGHT - top)
     return [Text("Title", shown, PageRect(EDGE, TOP, across, high), TITLE, bold=True)], body
 
 
@@ -124,7 +308,7 @@ def _page(scene: Scene, footer: Footer, tiles: list[Tile], notes: str) -> Page:
     seals = [one.seal_short for tile in shown if (one := _map(scene, tile)) is not None]
     line = seals[0] if len(set(seals)) == 1 else ""
     items = [*title, *_draw_tiles(scene, shown, division), *texts]
-    return Page((*items, *foot.lay_out(scene, line and f"Seal: {line}", footer, HEIGHT, WIDTH)), notes)
+    return Page((*items, *footer_items(scene, line and f"Seal: {line}", footer, HEIGHT, WIDTH)), notes)
 
 
 def _find_large(scene: Scene, tiles: list[Tile]) -> int | None:
@@ -359,7 +543,7 @@ def _proof(scene: Scene, footer: Footer, notes: str) -> Page:
     verdict, stop, measured = proof.sentence.partition(". ")
     title, body = head(f"{verdict}{stop.strip()}" if measured else scene.title)
     if proof.panel >= len(scene.panels):
-        return Page((*title, Curves(body), *foot.lay_out(scene, "", footer, HEIGHT, WIDTH)), notes)
+        return Page((*title, Curves(body), *footer_items(scene, "", footer, HEIGHT, WIDTH)), notes)
     one = scene.panels[proof.panel].maps[proof.map] if scene.panels[proof.panel].maps else None
     at = proof.map if one is not None else None
     tile = Tile(proof.panel, at, "", _aspect(_size(scene, proof.panel)))
@@ -374,7 +558,7 @@ def _proof(scene: Scene, footer: Footer, notes: str) -> Page:
     tiles, division, texts = _divide(choices, body, words)
     seal = f"Seal: {one.seal_short}" if one is not None and one.seal_short else ""
     items = [*title, *_draw_tiles(scene, tiles, division), *texts]
-    return Page((*items, *foot.lay_out(scene, seal, footer, HEIGHT, WIDTH)), notes)
+    return Page((*items, *footer_items(scene, seal, footer, HEIGHT, WIDTH)), notes)
 
 
 def _words(scene: Scene) -> list[Item]:
@@ -393,7 +577,7 @@ def _words(scene: Scene) -> list[Item]:
     high = height_of(shown, across, _HEADLINE, bold=True)
     title = Text("Title", shown, PageRect(_INSET, 7, across, high), _HEADLINE, bold=True)
     top = title.place.bottom + 5
-    body = PageRect(_INSET, top, across, HEIGHT - foot.HEIGHT - 4 - top)
+    body = PageRect(_INSET, top, across, HEIGHT - FOOTER_HEIGHT - 4 - top)
     parts = [scene.sentence] if scene.kind == "text" else list(scene.sentence.partition("\n\n")[::2])
     parts = [one.strip() for one in parts]
     wide = (body.width - 3 * BETWEEN * (len(parts) - 1)) / len(parts)

@@ -1,1 +1,0 @@
-"""The layout of slides, which the stage and every file share."""
