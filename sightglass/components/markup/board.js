@@ -2,10 +2,9 @@
 
 import { blobOf, find, fractionOf, onceAFrame } from "../../browser/component.js";
 import { svgElement } from "../../browser/elements.js";
-import { Steps } from "../../browser/steps.js";
+import { Steps } from "../../browser/hands.js";
 import { WHOLE, placer, pointIn, visible, zoomAt } from "../../browser/geometry.js";
-import { drawMark, listMarks, showStatus } from "./figure.js";
-import { MAX_MARKS, drawingOf, inside, isLargeEnough, textBox, unitOf } from "./shapes.js";
+import { drawMark, listMarks, showStatus, MAX_MARKS, drawingOf, inside, isLargeEnough, textBox, unitOf } from "./shapes.js";
 
 /**
  * @typedef {import("./shapes.js").Mark} Mark @typedef {import("./shapes.js").Point} Point
