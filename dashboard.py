@@ -108,13 +108,13 @@ if script_context() is None:
     from sightglass.api.security import PAGES, AuthMiddleware, SecurityHeaders
     from sightglass.api.server import startup
     from sightglass.components.choices import import_ahead
-    from sightglass.components.session import links, signed_in
+    from sightglass.components.session import signed_in, url_state
 
     try:
         startup.prepare(st.get_option("server.address"), oidc=signed_in.is_configured())
     except SettingProblem as problem:
         sys.exit(str(problem))
-    prepare_server(links.miss_page)
+    prepare_server(url_state.miss_page)
     signed_in.install()
     base = signed_in.base_path()
     middleware = [
@@ -124,7 +124,7 @@ if script_context() is None:
     app = st.App(__file__, routes=routes(base=base), middleware=middleware, lifespan=import_ahead.serving)
 else:
     from sightglass.common import removed
-    from sightglass.components.session import links, signed_in
+    from sightglass.components.session import signed_in, url_state
     from sightglass.components.session.markdown import escape
     from sightglass.components.widgets import page_title
 
@@ -147,7 +147,7 @@ else:
         """Return the hidden page at an address that opens Explore with what to use instead."""
 
         def leave() -> None:
-            links.miss_removed_page(name)
+            url_state.miss_removed_page(name)
             st.switch_page(pages["explore"])
 
         return st.Page(leave, title="Explore", url_path=name, visibility="hidden")

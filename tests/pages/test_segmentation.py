@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sightglass.components.session.links import Unused
 from sightglass.components.session.state import ChosenArea
+from sightglass.components.session.url_state import Unused
 from sightglass.components.views import areas
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import to_png

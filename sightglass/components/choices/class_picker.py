@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components.session import links, state, url_state
+from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.widgets import Row, rows
 from sightglass.explain.comparison.models import score_of_map
@@ -29,7 +29,7 @@ def get_class(choices: Choices, explainer: Explainer) -> str | None:
         chosen.picture = image.sha256
         known = {label.casefold() for label in choices.options.get("vocabulary") or explainer.labels}
         if chosen.label and not chosen.label.isdecimal() and chosen.label.casefold() not in known:
-            links.leave_out("class", chosen.label)
+            url_state.leave_out("class", chosen.label)
             chosen.label = None
     return chosen.label
 

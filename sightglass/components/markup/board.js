@@ -14,7 +14,7 @@ import { drawMark, listMarks, showStatus, MAX_MARKS, drawingOf, inside, isLargeE
  *   {kind: "bend", place: number, point: number}|{kind: "pan", viewport: Viewport, x: number, y: number}} Drag
  */
 
-const WAIT_MS = 150;
+const SEND_MS = 150;
 /** Marks outlive the place on the page that they are drawn in. @type {Map<string, MarkSteps>} */
 const pages = new Map();
 
@@ -185,7 +185,7 @@ export class Board {
   changed(listed = true) {
     if (this.chosen >= this.page.value.length) this.chosen = -1;
     clearTimeout(this.#timer);
-    this.#timer = window.setTimeout(() => this.#tell(), WAIT_MS);
+    this.#timer = window.setTimeout(() => this.#tell(), SEND_MS);
     if (listed) listMarks(this);
     this.refresh();
   }

@@ -16,7 +16,7 @@ import streamlit as st
 from sightglass.common import logs
 from sightglass.common.errors import Problem, from_machine
 from sightglass.common.locations import PAGES
-from sightglass.components.session import links, state, url_state
+from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import sentence
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def guard(draw: Callable[[], None]) -> Callable[[], None]:
                     st.image(image.thumbnail(720), caption=image.name, alt=f"The chosen picture, {image.name}")
             finally:
                 clear_waiting()
-                links.say()
+                url_state.say()
 
     return run_page
 

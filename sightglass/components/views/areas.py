@@ -10,7 +10,7 @@ import streamlit as st
 
 from sightglass.common.errors import ModelProblem
 from sightglass.components.choices import class_picker
-from sightglass.components.session import links, page, state, url_state
+from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.state import SPAN, ChosenArea
 from sightglass.components.viewer import Pane
@@ -60,10 +60,10 @@ def explain(choices: Choices, explainer: Explainer, **how: Any) -> Explanation |
         if not (asked and area.linked):
             raise
         if area.against is not None:
-            links.leave_out(AGAINST, area.against)
+            url_state.leave_out(AGAINST, area.against)
             area.against = None
         else:
-            links.leave_out(AT, _to_text(area.at) or "")
+            url_state.leave_out(AT, _to_text(area.at) or "")
             area.at = ()
         area.linked = area.against is not None
     return explain(choices, explainer, **how)
@@ -134,12 +134,12 @@ def _take_link(area: ChosenArea, choices: Choices, explainer: Explainer) -> None
     if at and there(place):
         area.at, area.linked = place, True
     elif at:
-        links.leave_out(AT, at)
+        url_state.leave_out(AT, at)
     known = there(parse_other_place(against) or ()) if depth else against in explainer.labels
     if against and area.at and known:
         area.against = against
     elif against:
-        links.leave_out(AGAINST, against)
+        url_state.leave_out(AGAINST, against)
 
 
 def _span() -> str:

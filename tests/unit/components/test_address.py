@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from streamlit import net_util
 
-from sightglass.components.session import address
+from sightglass.components.choices import import_ahead
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ def test_addresses_are_those_to_type(
     host: str | None, own: str, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(net_util, "get_internal_ip", lambda: own)
-    assert address.addresses(host) == said
+    assert import_ahead.addresses(host) == said
