@@ -8,10 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components import saving, seal
+from sightglass.components import proof, saving, seal
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.choices.model_picker import add_title, short_names
-from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components import glossary, saving, seal
+from sightglass.components import proof, saving, seal, widgets
 from sightglass.components.choices import detection_options, model_picker, sidebar
-from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state
 from sightglass.components.session.jobs import explain_job
@@ -19,12 +18,10 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
 from sightglass.components.views import (
-    attention_heads,
     charts,
     comparisons,
     detections,
     exports,
-    joints,
     missing_places,
     panels,
     snapshots,
@@ -94,11 +91,11 @@ def detect() -> None:
             rows = st.container()
             choices = replace(choices, options=choices.options | {"confidence": detection_options.confidence()})
         with head:
-            st.markdown("### Boxes", width="content", help=glossary.TERMS["score"])
+            st.markdown("### Boxes", width="content", help=widgets.TERMS["score"])
             masks = METHODS[choices.method].family == "mask"
             request = detection_options.more(explainer, masks=masks)
         with rows:
-            request = replace(request, options=request.options | joints.choose(explainer, masks=masks))
+            request = replace(request, options=request.options | detections.choose_joint(explainer, masks=masks))
             detection_options.filter_chip(explainer, request)
         _show(Query(lens, choices, explainer, request), PageLayout(title, left, rows, right))
 
@@ -147,11 +144,11 @@ def _show(query: Query, layout: PageLayout) -> None:
         _below(explanation, at, offered, tests=bool(tested))
     if offered:
         with layout.right:
-            st.markdown("### What the map says", help=glossary.TERMS["evidence"])
+            st.markdown("### What the map says", help=widgets.TERMS["evidence"])
             with st.container(horizontal=True):
                 detections.numbers(explanation, at)
             if listed:
-                joints.table(explanation, listed[index].prediction)
+                detections.joint_table(explanation, listed[index].prediction)
     proof.panel(tested)
 
 
@@ -255,7 +252,7 @@ def _below(explanation: Explanation, index: int, offered: bool, *, tests: bool) 
         if not offered:
             return
         if explanation.heatmaps and METHODS[explanation.heatmaps[0].method].reads:
-            attention_heads.strip(explanation, index)
+            panels.attention_heads(explanation, index)
         if explanation.finished:
             saving.save_and_export(
                 "detect",

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components import canvas, glossary, hiding, saving, seal, second_picture
+from sightglass.components import canvas, hiding, proof, saving, seal, second_picture, widgets
 from sightglass.components.choices import class_picker, sidebar
-from sightglass.components.proof import panel as proof
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
-from sightglass.components.views import areas, attention_heads, charts, exports, panels, visual_prompts
+from sightglass.components.views import areas, charts, exports, panels, visual_prompts
 from sightglass.components.widgets import HOT
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS
@@ -202,7 +201,7 @@ def _say(choices: Choices, explanation: Explanation, index: int) -> None:
 
 
 def _answers(explanation: Explanation, index: int) -> int:
-    st.markdown("### Predictions", help=glossary.TERMS["score"])
+    st.markdown("### Predictions", help=widgets.TERMS["score"])
     if not explanation.heatmaps:
         st.caption("No box has a high enough score.")
         return 0
@@ -255,7 +254,7 @@ def _segmentation(explanation: Explanation, shown: Sequence[Pane]) -> View:
 def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, beside: DeltaGenerator) -> None:
     if explanation.heatmaps:
         with beside:
-            st.markdown("### What the map says", help=glossary.TERMS["evidence"])
+            st.markdown("### What the map says", help=widgets.TERMS["evidence"])
             with st.container(horizontal=True):
                 charts.numbers(explanation, index)
             charts.numbers_button(explanation, index)
@@ -287,7 +286,7 @@ def _actions(explanation: Explanation, index: int) -> None:
             files, slide = partial(exports.of_map, explanation, index), slides.of_map(explanation, index)
             saving.save_and_export("explore", files, saved=[(explanation, index)], slide=slide)
     if explanation.heatmaps[index].method == "attention":
-        attention_heads.strip(explanation)
+        panels.attention_heads(explanation)
 
 
 explore()

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.components import live as canvas
-from sightglass.components import seal
+from sightglass.components import proof, seal
 from sightglass.components.choices import sidebar
-from sightglass.components.proof import panel
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.jobs import explain_job
@@ -102,7 +101,7 @@ def _seal(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: di
     explanation = explain_job.explain(choices, explainer, quiet=True, **options)
     if explanation is not None:
         explanation, index = explain_job.class_of(explanation, frozen.label)
-        seal.draw(panel.of_map(explanation, index))
+        seal.draw(proof.of_map(explanation, index))
         if explanation.heatmaps:
             slides.button("live", slides.of_map(explanation, index), [(explanation, index)])
             slides.draw_added_link("live")

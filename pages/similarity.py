@@ -19,7 +19,7 @@ from sightglass.components.session import history_store, page, state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
-from sightglass.components.views import exports, similar
+from sightglass.components.views import comparisons, exports
 from sightglass.components.widgets import Row, rows
 from sightglass.explain import methods
 from sightglass.explain.evidence import cache
@@ -79,7 +79,7 @@ def similarity() -> None:
             chosen = _list(ranking)
         found = _compare(choices, explainer, ranking, chosen, of)
         with left:
-            similar.maps(found, key="pairs")
+            comparisons.similarity_maps(found, key="pairs")
             actions = st.container(horizontal=True, vertical_alignment="center")
         # Needs passes of its own the first time: the maps come first.
         context = _context(choices, explainer, found)
@@ -215,7 +215,7 @@ def _numbers(found: Similarity, context: Context) -> None:
     more: tuple[str, ...] = ()
     if context.subject != "pictures" and not context.caution and image_source.is_photograph():
         more = (f"This model was trained on {context.subject}, but the query is a photograph of other things.",)
-    similar.meaning(found, context, *more)
+    comparisons.similarity_meaning(found, context, *more)
 
 
 def _notes(ranking: Ranking, found: Similarity | None = None, *more: str) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 from sightglass.batch.labelled import pixels, summary
 from sightglass.batch.labelled.labels import FILE
 from sightglass.common.errors import Problem
-from sightglass.components.choices import permitted_folders
+from sightglass.components.choices import gallery_picker
 from sightglass.components.session import state
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.streamlit_internals import upload_megabytes
@@ -82,9 +82,9 @@ def _read(model: ModelSpec) -> GroundTruth | None:
     )
     if given is not None:
         return state.latest("batch-labels", (given.file_id, masks), lambda: _take_upload(given, read))
-    if not permitted_folders.folders():
+    if not gallery_picker.folders():
         return None
-    named = permitted_folders.ask(
+    named = gallery_picker.ask(
         "Or labels on this machine",
         key="batch-labels-path",
         name="labels",

@@ -11,7 +11,7 @@ from sightglass import explain
 from sightglass.batch import analysis, journal, tags
 from sightglass.batch.records import recipe as recipe_of
 from sightglass.common.errors import Problem
-from sightglass.components.saving import several_slides, slides
+from sightglass.components.saving import slides
 from sightglass.components.session import state
 from sightglass.components.session.markdown import sentence
 from sightglass.components.views import charts
@@ -80,7 +80,9 @@ def actions(job: BatchJob, shown: Sequence[str]) -> None:
             key="batch-export",
             help=f"{plural(len(selected), 'picture')} under their maps, the raw maps, and their rows of the table.",
         )
-        several_slides.button("batch", [partial(_make_slide, job, rows.loc[picture].to_dict()) for picture in selected])
+        slides.button_for_several(
+            "batch", [partial(_make_slide, job, rows.loc[picture].to_dict()) for picture in selected]
+        )
         st.button(
             "Deselect",
             icon=":material/close:",

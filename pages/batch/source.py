@@ -12,7 +12,7 @@ import streamlit as st
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.scratch import scratch_folder
-from sightglass.components.choices import image_picker, permitted_folders
+from sightglass.components.choices import gallery_picker, image_picker
 from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.streamlit_internals import upload_megabytes
@@ -66,7 +66,7 @@ def clear() -> None:
 
 def choose() -> Source | None:
     """Choose the pictures; None until there are any."""
-    if permitted_folders.folders():
+    if gallery_picker.folders():
         way = url_state.widget(
             st.segmented_control,
             "Pictures from",
@@ -87,7 +87,7 @@ def choose() -> Source | None:
 
 
 def _folder() -> Source | None:
-    named = permitted_folders.ask(
+    named = gallery_picker.ask(
         "Folder",
         key="batch-folder",
         name="folder",

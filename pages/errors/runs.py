@@ -11,7 +11,7 @@ import streamlit as st
 from sightglass import examples
 from sightglass.common.errors import Problem
 from sightglass.common.settings import MIB
-from sightglass.components.choices import permitted_folders
+from sightglass.components.choices import gallery_picker
 from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import sentence
 from sightglass.evaluation import stored
@@ -135,7 +135,7 @@ def _find_items(name: str, folder: Path) -> Mapping[str, Item]:
 
 def _read_folder(text: str) -> dict[str, Item]:
     try:
-        path, root = permitted_folders.check_path(text, permitted_folders.folders())
+        path, root = gallery_picker.check_path(text, gallery_picker.folders())
         return {one.key: one for one in find(str(path), within=root)}
     except Problem as problem:
         state.of(ErrorsView).problem = str(problem)
@@ -147,7 +147,7 @@ def ask_for_pictures(run: LabelledRun) -> None:
     if run.items:
         return
     view = state.of(ErrorsView)
-    if not permitted_folders.folders():
+    if not gallery_picker.folders():
         st.caption(
             ":material/image_not_supported: The pictures of this run were uploaded in another session. Shown "
             "are those under their maps. To open one, explain them again on Batch."
@@ -161,7 +161,7 @@ def ask_for_pictures(run: LabelledRun) -> None:
         "Where are the pictures of this run?",
         key="errors-folder",
         on_change=take,
-        placeholder=str(permitted_folders.folders()[0]),
+        placeholder=str(gallery_picker.folders()[0]),
         width=420,
         help="Their folder, so that a picture can be opened. Until then the run's own small pictures are shown.",
     )

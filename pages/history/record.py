@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components.proof import draw as draw_proof
-from sightglass.components.proof import payload
+from sightglass.components import proof
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, reopen, state
 from sightglass.components.session.jobs import proof_job
@@ -231,12 +230,12 @@ def _proof(record: Record, image: Image, item: SavedMap, index: int) -> None:
     of, data = state.latest(
         "proof-picture",
         ("history", record.id, index),
-        lambda: payload.of_map(image.pixels, item.seen, item.measured, item.label),
+        lambda: proof.pack_map(image.pixels, item.seen, item.measured, item.label),
     )
-    drawn = payload.curves(found, detects=bool(item.boxes), of=of, whole=True)
+    drawn = proof.curves(found, detects=bool(item.boxes), of=of, whole=True)
     with st.container(key="proof"):
         st.markdown("### Proof")
-        draw_proof(data, drawn | {"clicks": 0}, key=f"history-proof-{record.id}")
+        proof.draw(data, drawn | {"clicks": 0}, key=f"history-proof-{record.id}")
 
 
 def describe(record: Record) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components.saving import several_slides, slides
+from sightglass.components.saving import slides
 from sightglass.components.session import history_store, state
 from sightglass.components.views import charts
 from sightglass.explain.methods import describe_setup
@@ -112,7 +112,7 @@ def _actions(found: SearchResult, chosen: list[Record], shown: set[str], *, narr
         help="Select exactly two records of one picture each: their maps, the difference and their numbers side by "
         "side.",
     )
-    several_slides.button("history", [partial(record_view.make_slide, record) for record in chosen])
+    slides.button_for_several("history", [partial(record_view.make_slide, record) for record in chosen])
     most = size(sum(record.bytes for record in chosen))
     record_view.confirm_deletion(
         [record.id for record in chosen],

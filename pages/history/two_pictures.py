@@ -12,7 +12,7 @@ from sightglass.common.files import file_stem, jsonable
 from sightglass.components.choices import gallery_picker
 from sightglass.components.session import history_store, reopen, state
 from sightglass.components.session.markdown import escape
-from sightglass.components.views import charts, similar
+from sightglass.components.views import charts, comparisons
 from sightglass.explain.phrases import plural
 from sightglass.export import similarity_files
 from sightglass.history import pairs
@@ -32,7 +32,7 @@ def show(record: Record) -> None:
     found, context = pair(record), pairs.context_of(record)
     left, right = st.columns([3, 1], gap="medium")
     with left:
-        similar.maps(found, key=f"history-pair-maps-{record.id}")
+        comparisons.similarity_maps(found, key=f"history-pair-maps-{record.id}")
         with st.container(horizontal=True, vertical_alignment="center"):
             _open_again(record, found)
             _downloads(record)
@@ -40,7 +40,7 @@ def show(record: Record) -> None:
             _all(record, found)
         st.caption(record_view.about(record))
     with right:
-        similar.meaning(found, context)
+        comparisons.similarity_meaning(found, context)
         _ranking(record)
         st.markdown("### Note and tags")
         history_store.edit_note(record, [record.id], key=f"history-{record.id}")

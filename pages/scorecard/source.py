@@ -10,7 +10,7 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.common.files import file_stem
 from sightglass.common.settings import settings
-from sightglass.components.choices import model_picker, permitted_folders
+from sightglass.components.choices import gallery_picker, model_picker
 from sightglass.components.session import state, url_state
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.components.views import tables
@@ -78,8 +78,8 @@ def _choose_runs() -> ScorePlan | None:
     """Draw the choice of stored runs."""
     base = users.folder(settings().batches)
     every = {path.name: path for path in run.find_runs(base)}
-    if permitted_folders.folders():
-        named = permitted_folders.ask(
+    if gallery_picker.folders():
+        named = gallery_picker.ask(
             "Folder of runs",
             key="scorecard-runs-in",
             name="runs",
@@ -138,7 +138,7 @@ def _find_first(task: str) -> list[str]:
 
 
 def _choose_labels(task: str) -> GroundTruth | None:
-    if permitted_folders.folders() and url_state.memory("batch-way") != "upload":
+    if gallery_picker.folders() and url_state.memory("batch-way") != "upload":
         return _read_path(task)
     files: list[UploadedFile] = st.file_uploader(
         "Labels",
@@ -165,7 +165,7 @@ def _read_path(task: str) -> GroundTruth | None:
     )
     if not text.strip():
         return None
-    path, _ = permitted_folders.check_path(text.strip(), permitted_folders.folders())
+    path, _ = gallery_picker.check_path(text.strip(), gallery_picker.folders())
     stamp = path.stat().st_mtime_ns if path.exists() else 0
     return state.latest("scorecard-labels", (path, stamp), lambda: ground_truth.read(path))
 

@@ -75,7 +75,7 @@ export function scaling(map, { scale, top }, range, reach = null) {
 
 /**
  * Read a map at one point of the original: on the chosen scale, and the raw values at the ends of that scale.
- * @param {HeatMap} map @param {number[]} point @param {Painted} style @returns {import("../components/viewer/readout.js").Reading}
+ * @param {HeatMap} map @param {number[]} point @param {Painted} style @returns {import("../components/viewer/settings.js").Reading}
  */
 export function readingAt(map, [x, y], { settings, range, reach }) {
   const { grid, gain, offset } = scaling(map, settings, range, reach), { title, kind, raw, unit } = map, [low, high] = raw ?? [0, 0];

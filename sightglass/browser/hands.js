@@ -2,6 +2,119 @@
 
 import { fractionOf } from "./component.js";
 
+const WAIT_MS = 150;
+/** Milliseconds after which a reply will not come any more. */
+const LOST_MS = 3_000;
+
+/** @typedef {{after: (ms: number, call: () => void) => void, now: () => number}} Clock */
+
+/** @type {Clock} */
+export const BROWSER = {
+  after: (ms, call) => void setTimeout(call, ms),
+  now: () => performance.now(),
+};
+
+/**
+ * Send Python a drawing while it is drawn: soon, not at every point, and never while it still works on the last one.
+ * @param {(turn: number) => void} send
+ * @param {Clock} clock
+ * @param {number} turn  number of the last drawing that Python has
+ * @param {number} [wait]  milliseconds from a change until it is sent
+ * @param {number} [lost]  milliseconds that a reply may take
+ */
+export function post(send, clock, turn, wait = WAIT_MS, lost = LOST_MS) {
+  let changed = false, waiting = false, awaited = 0, since = 0;
+
+  function later() {
+    if (waiting) return;
+    waiting = true;
+    clock.after(wait, () => {
+      waiting = false;
+      go();
+    });
+  }
+
+  function go() {
+    if (!changed) return;
+    // A reply that never comes (a lost connection, an error) must not block the pen for good.
+    if (awaited && clock.now() - since < lost) return later();
+    changed = false;
+    turn += 1;
+    [awaited, since] = [turn, clock.now()];
+    send(turn);
+  }
+
+  return {
+    touch() {
+      changed = true;
+      later();
+    },
+    /** Send what has changed at once: a stroke is finished. */
+    flush: go,
+    /** Take note that Python has shown this one. @param {number} shown */
+    heard(shown) {
+      turn = Math.max(turn, shown);
+      if (shown < awaited) return;
+      awaited = 0;
+      if (changed) later();
+    },
+  };
+}
+
+/** @template Value */
+export class Steps {
+  /** @type {Value[]} */
+  #before = [];
+  /** @type {Value[]} */
+  #after = [];
+  #run = "";
+  maxSteps = Infinity;
+
+  /** @param {Value} value */
+  constructor(value) {
+    this.value = value;
+  }
+
+  get back() {
+    return this.#before.length;
+  }
+
+  get forth() {
+    return this.#after.length;
+  }
+
+  /** Change the value; changes of one run are one step: a drag, the letters of a word. @param {Value} value @param {string} [run] */
+  set(value, run = "") {
+    if (!run || run !== this.#run) this.#before.push(this.value);
+    if (this.#before.length > this.maxSteps) this.#before.shift();
+    this.#after.length = 0;
+    [this.value, this.#run] = [value, run];
+  }
+
+  /** Make the next change a step of its own. */
+  close() {
+    this.#run = "";
+  }
+
+  /** Return whether there was anything to undo. */
+  undo() {
+    return this.#travel(this.#before, this.#after);
+  }
+
+  redo() {
+    return this.#travel(this.#after, this.#before);
+  }
+
+  /** @param {Value[]} from @param {Value[]} to */
+  #travel(from, to) {
+    const next = from.pop();
+    if (next === undefined) return false;
+    to.push(this.value);
+    [this.value, this.#run] = [next, ""];
+    return true;
+  }
+}
+
 /** @typedef {[number, number]} Place  in shares of the canvas */
 
 /**

@@ -191,7 +191,7 @@ class Scene:
 
 
 def payload(scenes: Sequence[Scene]) -> bytes:
-    """Pack scenes as `sightglass/components/proof/payload.py` packs its own: [u32 length][JSON, padded to 4][blob]….
+    """Pack scenes as `sightglass/components/proof/__init__.py` packs its own: [u32 length][JSON, padded to 4][blob]….
 
     The JSON is {version, scenes, sizes}: each scene its fields by name; `picture` and `clip` are the index of a blob or
     null; a map's `values` is {blob, shape: [h, w]}. Its blob is zlib-deflated bytes, each the difference (mod 256) to

@@ -1,7 +1,7 @@
 """Explain one frame.
 
 One pass and one gradient, as for any picture, and nothing that only a picture that is kept needs: no digest of its
-pixels, no cache, no statistics, no findings, no map on the picture's own grid. `components/live/raw_map.js` grows the
+pixels, no cache, no statistics, no findings, no map on the picture's own grid. `components/live/screen.js` grows the
 raw map as `sightglass.explain.maps.heatmap.scale` does.
 """
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { similarTo, asHeat, beside, best, cellBox, cellUnder, dots, placeOf, sizes } from "../../sightglass/components/pairs/cells.js";
+import { similarTo, asHeat, beside, best, cellBox, cellUnder, dots, placeOf, sizes } from "../../sightglass/components/pairs/picture.js";
 
 const grid = { down: [0, 10, 20], across: [-5, 10, 20, 35] };
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { listen } from "../../sightglass/components/viewer/gestures.js";
+import { listen } from "../../sightglass/components/viewer/input.js";
 
 /** A panel of 100 by 100 pixels; `turn` turns the wheel over its middle and says whether the page may scroll. */
 function panel() {

@@ -4,11 +4,9 @@ import test from "node:test";
 import { packed } from "./packing.js";
 
 import { followed } from "../../sightglass/components/live/answers.js";
-import { Link } from "../../sightglass/components/live/link.js";
-import { Pace } from "../../sightglass/components/live/loop.js";
-import { grown } from "../../sightglass/components/live/raw_map.js";
-import { boxAt, outlined, percent } from "../../sightglass/components/live/screen.js";
-import { named } from "../../sightglass/components/live/recorder.js";
+import { Link, Pace } from "../../sightglass/components/live/loop.js";
+import { grown, boxAt, outlined, percent } from "../../sightglass/components/live/screen.js";
+import { named } from "../../sightglass/components/live/buttons.js";
 import { reason, windowAt } from "../../sightglass/components/live/source.js";
 
 test("raw maps grow as in Python", () => {

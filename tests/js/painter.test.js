@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Edits, Hand, corners, described } from "../../sightglass/components/painter/edits.js";
-import { infill } from "../../sightglass/components/painter/canvases.js";
+import { Edits, Hand, corners, described, infill } from "../../sightglass/components/painter/edits.js";
 
 const nothing = () => ({ marks: [], fill: "blur", keep: false });
 

@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { WANTED, destination, problemOf } from "../../sightglass/components/picture_bar/camera.js";
-import { Intake, sorted } from "../../sightglass/components/picture_bar/intake.js";
-import { addressOf, Places, unanswered } from "../../sightglass/components/picture_bar/picture_bar.js";
-import { moved } from "../../sightglass/components/picture_bar/strip.js";
+import { WANTED, destination, problemOf, Intake, sorted } from "../../sightglass/components/picture_bar/intake.js";
+import { addressOf, Places, unanswered, moved } from "../../sightglass/components/picture_bar/picture_bar.js";
 
 const BUS = { page: "explore", picture: "bus", model: "s", query: "" };
 const CHINA = { page: "explore", picture: "china", model: "s", query: "example=china" };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { post } from "../../sightglass/browser/post.js";
+import { post } from "../../sightglass/browser/hands.js";
 
 /** A clock that is moved by hand. */
 function clock() {

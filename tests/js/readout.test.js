@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { defaults } from "../../sightglass/components/viewer/settings.js";
-import { digits, hotPhrase, marksExplained, readout, sentence } from "../../sightglass/components/viewer/readout.js";
+import { defaults, digits, hotPhrase, marksExplained, readout, sentence } from "../../sightglass/components/viewer/settings.js";
 
 const plain = (line) => line.map(([text, bold]) => (bold ? `*${text}*` : text)).join("");
 const heat = (title, value, raw = [0, 0.5], full = true) => ({ title, kind: "heat", raw, value, full });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { crc32, embedRecipe, withSettings } from "../../sightglass/components/viewer/save.js";
+import { crc32, embedRecipe, withSettings } from "../../sightglass/components/viewer/painter.js";
 
 test("CRC-32 is PNG's own: that of IEND stands in every file", () => {
   assert.equal(crc32(new TextEncoder().encode("IEND")), 0xae426082);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { clock, dashesOf, frameOf, momentAt, nextMoment, stepOf, timeAt, topArea, traceOf, xOf } from "../../sightglass/components/widgets/timeline_chart.js";
+import { clock, dashesOf, frameOf, momentAt, nextMoment, stepOf, timeAt, topArea, traceOf, xOf } from "../../sightglass/components/widgets/timeline.js";
 
 const frame = frameOf(500);
 const moments = [1.5, 3, 7.25].map((seconds, i) => ({ seconds, frame: i, kind: "answer", words: "" }));

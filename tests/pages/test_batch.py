@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from sightglass.batch import analysis, table, tags
 from sightglass.common.errors import ModelProblem
-from sightglass.components.choices.permitted_folders import check_path
+from sightglass.components.choices.gallery_picker import check_path
 from sightglass.components.session.state import ChosenClass, Navigation, Reopened, Sidebar
 from sightglass.evaluation import stored
 from sightglass.explain.picture import source as sources

@@ -7,8 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from sightglass.components.session.pictures.image_source import Pictures
-from sightglass.components.session.pictures.uploads import UPLOADS
+from sightglass.components.session.pictures.image_source import UPLOADS, Pictures
 from sightglass.components.session.state import Navigation, Sidebar
 from sightglass.explain import Explainer
 from sightglass.models import drawing

@@ -14,8 +14,7 @@ from sightglass.common.files import packing
 from sightglass.components.choices import image_picker
 from sightglass.components.picture_bar import KEY, Desk
 from sightglass.components.session.pictures import image_source
-from sightglass.components.session.pictures.image_source import Pictures
-from sightglass.components.session.pictures.uploads import UPLOADS, Uploads, token
+from sightglass.components.session.pictures.image_source import UPLOADS, Pictures, Uploads, token
 from sightglass.components.session.state import ChosenBox, Navigation, Sidebar
 from sightglass.components.session.url_state import Memory
 from sightglass.components.views import snapshots

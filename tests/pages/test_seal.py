@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sightglass.common.errors import ModelProblem
-from sightglass.components.seal import KEY, _row
-from sightglass.components.session.jobs import background, seal_job
-from sightglass.components.session.jobs.seal_job import Seals
+from sightglass.components import seal as seal_job
+from sightglass.components.seal import KEY, Seals, _row
+from sightglass.components.session.jobs import background
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import strip
 from sightglass.explain.evidence.layers import stages

@@ -18,8 +18,8 @@ from sightglass.api.server import metrics
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import scratch
-from sightglass.components.choices import permitted_folders
-from sightglass.components.session.pictures import uploads
+from sightglass.components.choices import gallery_picker
+from sightglass.components.session.pictures import image_source
 from sightglass.components.views import snapshots
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.explainer import Explainer
@@ -114,8 +114,8 @@ def test_records_and_decks_of_another_are_as_if_there_never_were_any(stores: Pat
 
 
 def test_an_address_finds_an_upload_only_where_it_was_given(stores: Path) -> None:
-    held, image = uploads.Uploads(), load_bundled("scene 3")
-    key = uploads.token(image)
+    held, image = image_source.Uploads(), load_bundled("scene 3")
+    key = image_source.token(image)
     with users.acting(ANNA):
         held.put(image)
     assert [one is not None for one in each(lambda: held.get(key))] == [False, True, False]
@@ -228,19 +228,19 @@ def test_a_permitted_folder_does_not_open_what_others_saved(stores: Path, name: 
     allowed, annas = [stores.resolve()], users.folder(store, ANNA)
     paths = (annas, store, store / "users", stores, annas / "*.jpg", stores / f"{name[:4]}*", stores / "*" / "users")
     for path in paths:
-        assert permitted_folders.check_path(str(path), allowed) == (path, stores), "who runs the server reads all"
+        assert gallery_picker.check_path(str(path), allowed) == (path, stores), "who runs the server reads all"
         with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
-            permitted_folders.check_path(str(path), allowed)
+            gallery_picker.check_path(str(path), allowed)
     with users.acting(BEN):
         missing = users.folder(store, "nobody")
-        assert said(permitted_folders.check_path, str(annas), allowed) == said(
-            permitted_folders.check_path, str(missing), allowed
+        assert said(gallery_picker.check_path, str(annas), allowed) == said(
+            gallery_picker.check_path, str(missing), allowed
         )
         for path in (pictures, pictures / "*.jpg", users.folder(store)):
-            assert permitted_folders.check_path(str(path), allowed) == (path, stores)
+            assert gallery_picker.check_path(str(path), allowed) == (path, stores)
         (pictures / "link").symlink_to(annas)
         with pytest.raises(ModelProblem, match="What people saved"):
-            permitted_folders.check_path(str(pictures / "link"), allowed)
+            gallery_picker.check_path(str(pictures / "link"), allowed)
 
 
 def test_a_permitted_folder_does_not_open_others_models(stores: Path) -> None:
@@ -248,12 +248,12 @@ def test_a_permitted_folder_does_not_open_others_models(stores: Path) -> None:
     add_model(BEN, "bens")
     allowed, tables = [stores.resolve()], stores / "tables"
     for path in (tables, tables / "users", users.folder(tables, ANNA), users.folder(tables, ANNA) / "labels.txt"):
-        assert permitted_folders.check_path(str(path), allowed) == (path, stores)
+        assert gallery_picker.check_path(str(path), allowed) == (path, stores)
         with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
-            permitted_folders.check_path(str(path), allowed)
+            gallery_picker.check_path(str(path), allowed)
     with users.acting(BEN):
         mine = users.folder(tables, BEN)
-        assert permitted_folders.check_path(str(mine), allowed) == (mine, stores)
+        assert gallery_picker.check_path(str(mine), allowed) == (mine, stores)
 
 
 def test_a_permitted_folder_does_not_open_what_others_upload(stores: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,11 +263,11 @@ def test_a_permitted_folder_does_not_open_what_others_upload(stores: Path, monke
     pictures.mkdir()
     with scratch.scratch_folder("batch") as annas:
         for path in (stores, Path(annas), Path(annas) / "upload.zip", stores / f"{scratch.PREFIX}*" / "*"):
-            assert permitted_folders.check_path(str(path), allowed) == (path, stores)
+            assert gallery_picker.check_path(str(path), allowed) == (path, stores)
             with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
-                permitted_folders.check_path(str(path), allowed)
+                gallery_picker.check_path(str(path), allowed)
         with users.acting(BEN):
-            assert permitted_folders.check_path(str(pictures), allowed) == (pictures, stores)
+            assert gallery_picker.check_path(str(pictures), allowed) == (pictures, stores)
     scratch._end(os.getpid())
 
 

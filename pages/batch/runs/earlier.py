@@ -18,7 +18,7 @@ from sightglass.batch.table import PARQUET
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.settings import settings
-from sightglass.components.choices import permitted_folders
+from sightglass.components.choices import gallery_picker
 from sightglass.components.session import state
 from sightglass.components.session.history_store import exact
 from sightglass.components.session.markdown import escape, sentence
@@ -107,7 +107,7 @@ def _find_problem(facts: RunFacts) -> str:
 
 def _locate(facts: RunFacts) -> list[tuple[Path, Path]]:
     """Return where a run's pictures are, each with the permitted folder; raise ModelProblem where none may be read."""
-    allowed = permitted_folders.folders()
+    allowed = gallery_picker.folders()
     found = []
     for one in facts.origin.source:
         if (path := remote.local_path(one)) is None:
@@ -115,7 +115,7 @@ def _locate(facts: RunFacts) -> list[tuple[Path, Path]]:
         path = Path(os.path.join(facts.origin.base, path.expanduser()))
         if not allowed:
             raise ModelProblem(f"The operator has to name {path} in SIGHTGLASS_FOLDERS to go on.")
-        found.append(permitted_folders.check_path(str(path), allowed))
+        found.append(gallery_picker.check_path(str(path), allowed))
     return found
 
 

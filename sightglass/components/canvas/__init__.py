@@ -16,7 +16,7 @@ import streamlit as st
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import state, url_state
 from sightglass.components.session.pictures import image_source
-from sightglass.components.session.pictures.uploads import token
+from sightglass.components.session.pictures.image_source import token
 from sightglass.explain.picture.image import Image
 from sightglass.models import drawing
 

@@ -2,9 +2,7 @@
 
 import { contextOf, density, drawStroke, resize } from "../../browser/canvas.js";
 import { ARROWS, componentOf, find, onceAFrame, onResize } from "../../browser/component.js";
-import { KeyPen, wireHands } from "../../browser/hands.js";
-import { BROWSER, post } from "../../browser/post.js";
-import { Steps } from "../../browser/steps.js";
+import { KeyPen, wireHands, Steps, BROWSER, post } from "../../browser/hands.js";
 
 /** @typedef {{points: number[], width: number, erases: boolean}} Stroke  x, y, x, y, ... and width as shares of the side */
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import streamlit as st
 
-from sightglass.components import glossary
+from sightglass.components import widgets
 from sightglass.components.session import state, url_state
 from sightglass.explain.findings import randomisation
 from sightglass.explain.findings.reliability import reliability, subject_of
@@ -331,7 +331,7 @@ def confidence() -> float:
         min_value=1,
         max_value=95,
         format="%d %%",
-        help=glossary.TERMS["score threshold"],
+        help=widgets.TERMS["score threshold"],
     )
     return share / 100
 

@@ -1,15 +1,22 @@
-"""Choose a gallery to compare with."""
+"""Choose a gallery to compare with; limit the folders that pages may read."""
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
+from sightglass.common import users
+from sightglass.common.errors import ModelProblem
 from sightglass.common.files import packing
-from sightglass.components.choices import image_picker, permitted_folders
+from sightglass.common.files.scratch import homes
+from sightglass.common.settings import settings
+from sightglass.components.choices import image_picker
 from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
@@ -19,12 +26,85 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity import ranking
+from sightglass.models import catalog
 from sightglass.models.demo import person_scenes
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from sightglass.explain import Explainer
+
+
+def folders() -> list[Path]:
+    """Return the folders that may be read, as `SIGHTGLASS_FOLDERS` names them."""
+    return [folder.resolve() for folder in settings().folders]
+
+
+def ask(label: str, *, key: str, name: str, help: str, default: str | None = None) -> tuple[Path, Path] | None:
+    """Ask for a path, and return it with the permitted folder that contains it; None while the field is empty.
+
+    `default`: what the field has at first, the first permitted folder where it is None. Raises ModelProblem for a path
+    that is not permitted.
+    """
+    allowed = folders()
+    text = url_state.widget(
+        st.text_input,
+        label,
+        None,
+        str(allowed[0]) if default is None else default,
+        key=key,
+        name=name,
+        help=f"{help}, below {' or '.join(map(str, allowed))}.",
+    )
+    return check_path(text.strip(), allowed) if text.strip() else None
+
+
+def check_path(text: str, allowed: Sequence[Path]) -> tuple[Path, Path]:
+    """Return the path and the permitted folder that contains it; raises ModelProblem for any other path.
+
+    What other people saved is not read, even where the operator named a folder that contains it.
+    """
+    for root in allowed:
+        try:
+            path = Path(os.path.normpath(root / Path(text).expanduser()))
+            # A link must not lead out either; of a pattern, what comes before its first wildcard counts.
+            start = re.split(r"[*?[]", str(path))[0]
+            real = Path(start).resolve()
+            searched = real if start == str(path) else Path(os.path.dirname(start)).resolve()
+        except (OSError, ValueError, RuntimeError):
+            break
+        if real == root or root in real.parents:
+            if _others(searched):
+                raise ModelProblem(
+                    "What people saved on this server is in that folder, or beside it: choose a folder of pictures."
+                )
+            return path, root
+    raise ModelProblem(f"That path is not below {' or '.join(map(str, allowed))}: only these folders may be read here.")
+
+
+def _others(path: Path) -> bool:
+    """Return whether a path contains, or is within, what somebody else saved; LOCAL, who runs the server, reads all."""
+    if not users.owner():
+        return False
+    return any(
+        (path.is_relative_to(base) or base.is_relative_to(path)) and not (mine and path.is_relative_to(mine))
+        for base, mine in _stores()
+    )
+
+
+def _stores() -> Iterator[tuple[Path, Path | None]]:
+    """Yield each folder in which something is somebody's, with the current person's own part of it."""
+    found = settings()
+    stores = (found.history, found.heatmaps, found.batches, found.clips, found.own_models)
+    for base in (one.resolve() for one in stores if one is not None):
+        yield base, users.folder(base)
+    # What is beside the operator's table of models is the operator's.
+    if (of_models := catalog.of_people()).is_dir():
+        yield of_models, of_models / users.owner()
+    # Uploaded archives, and what is made of them while a session lives.
+    for home in homes():
+        yield home, None
+
 
 MAX_PICTURES = 2000
 """Pictures that are ranked on the page; the command line takes more."""
@@ -74,7 +154,7 @@ def choose(explainer: Explainer, query: Image) -> tuple[Item, ...]:
     _turn_to_own(others)
     place = st.container(width="content").empty()
     gallery = state.of(Gallery)
-    there = {"yours": others, "folder": permitted_folders.folders(), "history": gallery.reopened}
+    there = {"yours": others, "folder": folders(), "history": gallery.reopened}
     ways = {way: label for way, label in WAYS.items() if there.get(way, True)}
     with place.popover(
         f"Against {plural(gallery.count, 'picture')}" if gallery.count else "Against",
@@ -131,7 +211,7 @@ def _find_pictures(way: str, explainer: Explainer, query: Image, others: tuple[I
         st.caption(f"{escape(reopened.name)}, of the record that you opened.")
         return (_item(reopened),)
     if way == "folder":
-        named = permitted_folders.ask(
+        named = ask(
             "Folder",
             key="gallery-folder",
             name="gallery-folder",

@@ -1,8 +1,9 @@
-"""Import the start page while a browser loads Streamlit."""
+"""Announce the dashboard's address, and import the start page while a browser loads Streamlit."""
 
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 from contextlib import asynccontextmanager
@@ -12,19 +13,54 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
+import streamlit as st
+
+from sightglass.common import access, logs
 from sightglass.components.choices import model_picker
-from sightglass.components.session import address
+from sightglass.components.streamlit_internals import get_url, internal_address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import streamlit as st
 
+
+LOGGER = logging.getLogger(__name__)
+EVERYWHERE = ("", "0.0.0.0", "::")
+
+
+@asynccontextmanager
+async def announce(_app: st.App) -> AsyncIterator[None]:
+    """Say it when the server starts: its lifespan."""
+    found = addresses(st.get_option("server.address"))
+    if logs.wants_json():
+        LOGGER.info("listening", extra={"addresses": found})
+    else:
+        rest = f", for others in the network at {found[1]}" if len(found) > 1 else ""
+        print(f"Sightglass is at {found[0]}{rest}. Press Ctrl-C to stop.", flush=True)
+    yield
+    if not logs.wants_json():
+        print("Stopped.", flush=True)
+
+
+def addresses(host: str | None) -> list[str]:
+    """Return the addresses to type into a browser: on this machine and, of a server on all addresses, elsewhere.
+
+    A token that the server generated is in them.
+    """
+    rules = access.in_use()
+    query = f"/?token={rules.token}" if rules.generated else ""
+    if (host or "") not in EVERYWHERE:
+        assert host is not None
+        return [get_url(f"[{host}]" if ":" in host else host) + query]
+    own = internal_address()
+    return [get_url(name) + query for name in ("localhost", *([own] if own and not access.is_local(own) else ()))]
+
+
 FIRST_SCREEN = ("widgets", "choices.sidebar")
 BESIDE_THE_MAP = (
     "choices.class_picker",
-    "proof.panel",
-    "views.attention_heads",
+    "proof",
     "views.exports",
     "views.panels",
     "views.visual_prompts",
@@ -35,7 +71,7 @@ BESIDE_THE_MAP = (
 @asynccontextmanager
 async def serving(app: st.App) -> AsyncIterator[None]:
     """Announce the server, and begin to import: its lifespan."""
-    async with address.announce(app):
+    async with announce(app):
         if _THREAD.ident is None:
             _THREAD.start()
         yield

@@ -1,14 +1,16 @@
-"""Choose a model."""
+"""Choose a model, and fall back when it cannot be loaded."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.components.session import page, reopen, state, url_state
+from sightglass.components.session.markdown import sentence
 from sightglass.components.session.reopen import OTHER, OWN_DETECTOR
 from sightglass.explain.phrases import download
 from sightglass.models import catalog
@@ -17,7 +19,9 @@ from sightglass.models.checkpoints import weights
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from sightglass.common.errors import WeightsProblem
     from sightglass.models.spec import ModelSpec
+
 
 FIRST = "efficientnet-lite0"
 MAX_BUTTONS = 5
@@ -218,3 +222,56 @@ def short_names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
 def add_title(text: str) -> str:
     """Return a name, or a sentence that may begin with one, as it begins: `Small`; other names stay as they are."""
     return text[:1].upper() + text[1:] if text.startswith(tuple(SIZES.values())) else text
+
+
+@dataclass
+class Unavailable:
+    """The model that could not be loaded last."""
+
+    spec: ModelSpec | None = None
+    why: str = ""
+    instead: ModelSpec | None = None
+    """The model that is used in its place."""
+    pending: bool = False
+    """Whether that is still to be chosen in the sidebar."""
+    own: bool = False
+    """Whether it is the model of a page that has its own."""
+
+
+def go_back(spec: ModelSpec, problem: WeightsProblem, instead: ModelSpec | None, *, own: bool) -> NoReturn:
+    """Run the page again with a model that is here; raise the problem where there is none."""
+    if instead is None or instead.id == spec.id:
+        raise problem
+    lost = state.of(Unavailable)
+    lost.spec, lost.why, lost.instead, lost.pending, lost.own = spec, str(problem), instead, True, own
+    st.rerun()
+
+
+def settle() -> None:
+    """Choose the model that is used instead, before the sidebar is drawn."""
+    lost = state.of(Unavailable)
+    if lost.pending and lost.instead is not None:
+        lost.pending = False
+        reopen.choose_model(lost.instead, own=lost.own)
+
+
+def say_unavailable(model: ModelSpec) -> None:
+    """Say which model could not be loaded, and offer to try it again, until another one is chosen."""
+    lost = state.of(Unavailable)
+    if lost.spec is None or lost.instead is None or model.id != lost.instead.id:
+        lost.spec = None
+        return
+    st.error(sentence(f"{lost.why} {lost.instead.name} is used instead."), icon=":material/error:")
+    st.button(
+        "Try again",
+        icon=":material/replay:",
+        on_click=_again,
+        help=f"Load {lost.spec.name} again. Until then everything works with {lost.instead.name}.",
+    )
+
+
+def _again() -> None:
+    lost = state.of(Unavailable)
+    spec, lost.spec = lost.spec, None
+    if spec is not None:
+        reopen.choose_model(spec, own=lost.own)

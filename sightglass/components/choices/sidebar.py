@@ -12,15 +12,8 @@ import streamlit as st
 from sightglass import explain
 from sightglass.common import style
 from sightglass.common.errors import WeightsProblem
-from sightglass.components import glossary, streamlit_internals
-from sightglass.components.choices import (
-    detection_options,
-    image_picker,
-    import_ahead,
-    layer_picker,
-    model_picker,
-    unavailable,
-)
+from sightglass.components import streamlit_internals, widgets
+from sightglass.components.choices import detection_options, image_picker, import_ahead, layer_picker, model_picker
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
@@ -59,7 +52,7 @@ def draw(
     photograph is chosen.
     """
     image = image_picker.choose()
-    unavailable.settle()
+    model_picker.settle()
     chosen, instead = "", None
     try:
         with st.sidebar:
@@ -74,7 +67,7 @@ def draw(
     finally:
         image_picker.bar(bar, chosen, instead)
     with bar or nullcontext():
-        unavailable.say(model)
+        model_picker.say_unavailable(model)
     try:
         # Of a page without a bar the chosen picture is not the subject.
         # Where the page shows a picture already, that stays until the next one is made.
@@ -83,7 +76,7 @@ def draw(
         with shown:
             explainer = load(model.id)
     except WeightsProblem as problem:
-        unavailable.go_back(model, problem, model_picker.instead_of_missing(own_detector), own=own_detector)
+        model_picker.go_back(model, problem, model_picker.instead_of_missing(own_detector), own=own_detector)
     with method_place:
         method = _method(explainer, methods)
         evidence = _evidence(explainer, method) if both else "for"
@@ -264,7 +257,7 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
                 adapter.preprocessings[0],
                 key=f"fit-{spec.task}",
                 name="fit",
-                help=glossary.TERMS["fit"],
+                help=widgets.TERMS["fit"],
             )
         if adapter.resizing and options.get("preprocessing", "trained") == "trained":
             st.caption(f"As in training: {adapter.resizing}")
@@ -325,7 +318,7 @@ def _layers(explainer: Explainer) -> tuple[str, ...]:
         key=key,
         max_selections=layer_picker.MAX_LAYERS,
         placeholder=f"automatic: {', '.join(explainer.default_layers)}",
-        help=glossary.TERMS["target layer"],
+        help=widgets.TERMS["target layer"],
     )
     url_state.keep(key, layers, [], name="layers")
     return tuple(layers)

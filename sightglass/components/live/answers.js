@@ -17,7 +17,7 @@ export class Following {
     this.live = live;
   }
 
-  /** Take the labels of a model that is loaded. @param {import("./link.js").Note} note */
+  /** Take the labels of a model that is loaded. @param {import("./loop.js").Note} note */
   load({ detects, labels, model }) {
     const { root } = this.live;
     this.detects = Boolean(detects);
@@ -72,7 +72,7 @@ export class Following {
   }
 }
 
-/** @typedef {import("./link.js").Answer} Answer */
+/** @typedef {import("./loop.js").Answer} Answer */
 
 const MOST = 8;
 /** Milliseconds between two changes: nobody reads faster, and each has the browser lay out the page. */

@@ -5,9 +5,8 @@ import { bytes } from "../../browser/unpack.js";
 import { listColormaps } from "../viewer/controls.js";
 import { defaults, keep, recalled } from "../viewer/settings.js";
 import { Answers, Following } from "./answers.js";
-import { showButtons, wireButtons } from "./buttons.js";
+import { showButtons, wireButtons, handOver, Recorder } from "./buttons.js";
 import { Loop } from "./loop.js";
-import { handOver, Recorder } from "./recorder.js";
 import { Screen } from "./screen.js";
 import { Notice, Sources } from "./source.js";
 

@@ -2,10 +2,9 @@
 
 import { blobOf, find, fractionOf, onceAFrame } from "../../browser/component.js";
 import { svgElement } from "../../browser/elements.js";
-import { Steps } from "../../browser/steps.js";
+import { Steps } from "../../browser/hands.js";
 import { WHOLE, placer, pointIn, visible, zoomAt } from "../../browser/geometry.js";
-import { drawMark, listMarks, showStatus } from "./figure.js";
-import { MAX_MARKS, drawingOf, inside, isLargeEnough, textBox, unitOf } from "./shapes.js";
+import { drawMark, listMarks, showStatus, MAX_MARKS, drawingOf, inside, isLargeEnough, textBox, unitOf } from "./shapes.js";
 
 /**
  * @typedef {import("./shapes.js").Mark} Mark @typedef {import("./shapes.js").Point} Point
@@ -15,7 +14,7 @@ import { MAX_MARKS, drawingOf, inside, isLargeEnough, textBox, unitOf } from "./
  *   {kind: "bend", place: number, point: number}|{kind: "pan", viewport: Viewport, x: number, y: number}} Drag
  */
 
-const WAIT_MS = 150;
+const SEND_MS = 150;
 /** Marks outlive the place on the page that they are drawn in. @type {Map<string, MarkSteps>} */
 const pages = new Map();
 
@@ -186,7 +185,7 @@ export class Board {
   changed(listed = true) {
     if (this.chosen >= this.page.value.length) this.chosen = -1;
     clearTimeout(this.#timer);
-    this.#timer = window.setTimeout(() => this.#tell(), WAIT_MS);
+    this.#timer = window.setTimeout(() => this.#tell(), SEND_MS);
     if (listed) listMarks(this);
     this.refresh();
   }

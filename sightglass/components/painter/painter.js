@@ -2,10 +2,8 @@
 
 import { contextOf, density, resize } from "../../browser/canvas.js";
 import { ARROWS, blobOf, componentOf, find, onResize, onceAFrame } from "../../browser/component.js";
-import { KeyPen, wireHands } from "../../browser/hands.js";
-import { BROWSER, post } from "../../browser/post.js";
-import { Canvases } from "./canvases.js";
-import { Edits, Hand, corners, described } from "./edits.js";
+import { KeyPen, wireHands, BROWSER, post } from "../../browser/hands.js";
+import { Canvases, Edits, Hand, corners, described } from "./edits.js";
 
 /**
  * @typedef {import("./edits.js").Tool} Tool @typedef {import("./edits.js").Fill} Fill
@@ -32,7 +30,7 @@ class Painter {
   #original = false;
   /** Whether Python covered something, and nobody painted yet. */
   #example = false;
-  /** @type {import("./canvases.js").Sources | null} */
+  /** @type {import("./edits.js").Sources | null} */
   #sources = null;
   /** The area that a button covers. @type {number[]} */
   #strongest = [];

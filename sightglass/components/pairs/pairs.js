@@ -5,8 +5,7 @@ import { ARROWS, blobOf, componentOf, find, fractionOf, keepStored, onResize, on
 import { svgElement, svgText } from "../../browser/elements.js";
 import { bytes, grids, inflate } from "../../browser/unpack.js";
 import { differenceGradient } from "../../browser/table.js";
-import { asHeat, beside, best, cellBox, cellUnder, columnsOf, placeOf, similarTo, sizes } from "./cells.js";
-import { PairPicture } from "./picture.js";
+import { asHeat, beside, best, cellBox, cellUnder, columnsOf, placeOf, similarTo, sizes, PairPicture } from "./picture.js";
 
 /**
  * @typedef {{side: number, cell: number}} Cell
@@ -33,7 +32,7 @@ class Pairs {
   #pictures = [];
   /** @type {PairsHead|null} */
   #head = null;
-  /** @type {import("./cells.js").Matrix} */
+  /** @type {import("./picture.js").Matrix} */
   #matrix = { scores: new Float32Array(0), count: [0, 0] };
   /** @type {Cell|null} the cell pointed at */
   #at = null;

@@ -6,8 +6,33 @@ as they are computed.
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from sightglass.common.errors import Problem
 from sightglass.common.files import Json
-from sightglass.components.declare import declare
+from sightglass.components.declare import declare, packed_by_content
+from sightglass.components.saving import slides
+from sightglass.components.session import page, state, url_state
+from sightglass.components.session.jobs import proof_job
+from sightglass.explain.findings.proved import of_proof
+from sightglass.explain.proof import FILLINGS
+from sightglass.explain.proof.measures import COLUMNS, rows, similarity
+from sightglass.export.proof import chart as proof_view
+from sightglass.export.proof.chart import lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sightglass.components.session.jobs.background import Job
+    from sightglass.explain import Explanation
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.proof.proof import Proof
 
 _component = declare("proof", __file__)
 _channel = declare("proof_channel", __file__)
@@ -15,7 +40,7 @@ _sight = declare("proof_sight", __file__, script="sight")
 
 
 def draw(payload: bytes, curves: Json, *, key: str) -> None:
-    """Draw the panel of what `payload.pack` and `payload.curves` return."""
+    """Draw the panel of what `pack` and `curves` return."""
     _component(key=key, data=payload)
     _channel(key=f"{key}-curves", data=curves, height=1)
 
@@ -23,3 +48,281 @@ def draw(payload: bytes, curves: Json, *, key: str) -> None:
 def scroll_to(clicks: int, *, key: str) -> None:
     """Bring the panel into sight where it was opened by hand once more."""
     _sight(key=key, data={"clicks": clicks}, height=1)
+
+
+STEPS = 20
+"""Of the slider while the curves come."""
+_EMPTY = {
+    "no evidence": "nothing in the picture speaks for it, so no place is hotter than another",
+    "flat": "it is the same everywhere, so no place is hotter than another",
+    "not a number": "it holds values that are not numbers, which the model or the method made",
+}
+
+
+def nothing_to_prove(heatmap: Heatmap) -> str | None:
+    """Return why a map cannot be proved, in one sentence; None where it can."""
+    why = _EMPTY.get(heatmap.measured.state)
+    return None if why is None else f"There is nothing to prove about the map of {heatmap.target.label}: {why}."
+
+
+def pack(explanation: Explanation, index: int) -> tuple[str, bytes]:
+    """Return an id and the payload of one map; see `pack_map`."""
+    heatmap = explanation.heatmaps[index].measured
+    return pack_map(explanation.image.pixels, heatmap.seen, heatmap.strength, heatmap.target.label)
+
+
+def pack_map(
+    pixels: NDArray[np.uint8], seen: tuple[int, int, int, int], content: NDArray[np.float32], label: str
+) -> tuple[str, bytes]:
+    """Return an id and the payload of a map (h, w) of a picture (H, W, 3): the picture, it blurred, and the order as
+    bytes, rows first.
+
+    `seen`: xyxy, the part of the picture that the map is of. Raises ValueError for a map that is the same everywhere.
+    """
+    left, top, right, bottom = seen
+    made = proof_view.slides(pixels[top:bottom, left:right], content)
+    head = {"size": list(made.size), "grid": list(made.order.shape), "mean": list(made.mean), "label": label}
+    return packed_by_content(head, [made.picture, made.blurred, made.order.tobytes()])
+
+
+def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
+    """Return a proof as it is drawn: curves, the sentence, the line of shares, and the table, as texts.
+
+    `of`: the id of `pack`. `detects`: the target is a box. `whole`: no curve is missing any more.
+    """
+    if proof is None:
+        return {
+            "of": of,
+            "label": "",
+            "curves": [],
+            "fillings": [],
+            "sentence": "",
+            "line": "",
+            "every_line": "",
+            "columns": [],
+            "table": [],
+            "steps": STEPS,
+            "every_row": [],
+        }
+    return {
+        "of": of,
+        "label": proof.label,
+        "fillings": [{"id": one, "words": FILLINGS[one]} for one in proof.fillings],
+        "curves": [asdict(line) for line in lines(proof)],
+        "sentence": proof.sentence if whole or proof.support else "",
+        "line": proof_view.shares(proof, detects=detects) if whole else "",
+        "every_line": _every_line(proof, detects=detects) if whole else "",
+        "columns": list(COLUMNS),
+        "table": rows(proof) if whole else [],
+        "every_row": rows(proof, every=True) if whole else [],
+        # A saved proof may have others than those of the pages.
+        "steps": proof.map.steps if whole else STEPS,
+    }
+
+
+def _every_line(proof: Proof, *, detects: bool) -> str:
+    """Return what is said beside the table where all measures are asked for."""
+    return f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}".strip()
+
+
+Candidate = tuple[str, "Explanation", int]
+"""A map that can be proved: its name among those of the page, its explanation, its index there."""
+_TAB = "trust-test"
+POLL = 0.25
+"""Seconds between two looks at what has come."""
+_READ = """
+**Hide the hottest** covers the places that the map calls most important, the hottest first. If the answer hangs on
+them, its score falls at once.
+
+**Keep only the hottest** covers everything else. If those places are enough, the score stays.
+
+**The thin lines** cover as much elsewhere: random places, the middle, edges, and what is hot for another class. Compare
+lines with each other, not with 0 or 100 %: a model has not learnt from half-covered pictures.
+
+**The verdict** is a test of its own, the same for every map. Does this map matter more to the answer than maps of other
+pictures, the middle, and itself moved or mirrored?
+"""
+_HELP = "Three tests of the map: hide what it shows, make it with random weights, and change the picture slightly."
+TESTS: dict[str, str] = {
+    "answer": "Prove it",
+    "model": "Scramble the weights",
+    "still": "Change the picture slightly",
+}
+"""The tabs, by the question of a seal that they answer."""
+
+
+@dataclass
+class OpenPanels:
+    """The pages whose panel is open."""
+
+    pages: set[str] = field(default_factory=set)
+    read: bool = False
+    """Whether the address was read."""
+    clicks: int = 0
+    """How often a panel was opened by hand: it then comes into sight."""
+
+
+def is_open() -> bool:
+    """Return whether this page's panel is open, at first as the address says."""
+    opened, name = state.of(OpenPanels), state.of(state.Navigation).page
+    if not opened.read:
+        opened.read = True
+        if st.query_params.get("prove") == "1":
+            opened.pages.add(name)
+    url_state.write("prove", name in opened.pages, False)
+    return name in opened.pages
+
+
+def button() -> None:
+    """Draw the button that opens the panel, or closes it."""
+    label, icon = ("Close the tests", "close") if is_open() else ("Can I trust this?", "science")
+    st.button(label, icon=f":material/{icon}:", key="prove-it", on_click=_turn, help=_HELP)
+
+
+def _turn() -> None:
+    opened, name = state.of(OpenPanels), state.of(state.Navigation).page
+    if name in opened.pages:
+        opened.pages.discard(name)
+        proof_job.stop()
+    else:
+        opened.pages.add(name)
+        opened.clicks += 1
+
+
+def open_test(test: str, names: Sequence[str], name: str) -> None:
+    """Open the panel at one test of one of the page's maps; the page must be drawn again."""
+    opened = state.of(OpenPanels)
+    opened.pages.add(state.of(state.Navigation).page)
+    opened.clicks += 1
+    url_state.put(_TAB, test, drawn_only=True)
+    if len(names) > 1:
+        url_state.put(_choice_key(names), str(list(names).index(name)), drawn_only=True)
+
+
+def of_map(explanation: Explanation, index: int) -> list[Candidate]:
+    """Return the one map that a page shows, if there is any."""
+    heatmaps = explanation.heatmaps
+    return [(heatmaps[index].target.label, explanation, index)] if index < len(heatmaps) else []
+
+
+def panel(candidates: Sequence[Candidate]) -> None:
+    """Draw the panel where it is open: a test of one of the maps, and what chooses which."""
+    candidates = [one for one in candidates if one[1].finished]
+    if not candidates or not is_open():
+        return
+    with st.container(key="proof"):
+        with st.container(horizontal=True, vertical_alignment="top"):
+            st.markdown("### Can I trust this?", width="content")
+            test = url_state.widget(
+                st.segmented_control,
+                "Test",
+                TESTS,
+                "answer",
+                key=_TAB,
+                name="test",
+                label_visibility="collapsed",
+                help="Whether the map matters to the answer, depends on the model, and holds still.",
+            )
+            _, explanation, index = candidates[_which([name for name, *_ in candidates])]
+            if len(candidates) > 1:
+                # Of one map, the page's own button does the same.
+                one, labels = slides.of_map(explanation, index), ("Add this map to deck", "Present this map")
+                slides.button("proof", one, [(explanation, index)], labels=labels)
+                slides.draw_added_link("proof")
+        if (why := nothing_to_prove(explanation.heatmaps[index])) is not None:
+            proof_job.stop()
+            st.info(why, icon=":material/science:")
+            return
+        scroll_to(state.of(OpenPanels).clicks, key="proof-sight")
+        if test != "answer":
+            # Its tables are drawn with pandas.
+            from sightglass.components.proof import map_tests
+
+            proof_job.stop()
+            (map_tests.draw_scramble if test == "model" else map_tests.draw_stability)(explanation, index)
+            return
+        polls = _running(explanation, index)
+        st.fragment(_proof, run_every=POLL if polls else None)(explanation, index, polls)
+
+
+def _which(names: list[str]) -> int:
+    """Let a person choose one of several maps."""
+    if len(names) < 2:
+        return 0
+    chosen = url_state.widget(
+        st.selectbox,
+        "Map to test",
+        {str(i): name for i, name in enumerate(names)},
+        "0",
+        key=_choice_key(names),
+        label_visibility="collapsed",
+        width=240,
+        help="Which of the maps on this page is tested.",
+    )
+    return int(chosen)
+
+
+def _choice_key(names: Sequence[str]) -> str:
+    return f"proof-of-{'-'.join(names)}"
+
+
+def _running(explanation: Explanation, index: int) -> bool:
+    """Start the proof where there is none; return whether more of it is to come."""
+    try:
+        return _goes_on(proof_job.prove(explanation, index)[1])
+    except Exception:
+        # It is raised again where it is shown.
+        return False
+
+
+def _goes_on(job: Job[Proof] | None) -> bool:
+    return job is not None and not job.cancel.is_set()
+
+
+def _proof(explanation: Explanation, index: int, polls: bool) -> None:
+    """Draw the proof as far as it has come: a fragment, which runs again by itself while it `polls`."""
+    try:
+        made, job = proof_job.prove(explanation, index)
+    except Exception as failure:
+        if polls:
+            st.rerun()
+        page.show_failure(failure, "a proof failed")
+        if not isinstance(failure, Problem):
+            _restart("Start the proof again.")
+        return
+    if polls and not _goes_on(job):
+        # Only a run of the whole page ends the polling.
+        st.rerun()
+    if job is not None:
+        _progress(job)
+    else:
+        # As high as the progress was: what somebody drags below does not move when it ends.
+        with st.popover("How to read this", icon=":material/help:", help="What is covered, and what the lines mean."):
+            st.markdown(_READ)
+    key = proof_job.key_of(explanation, index)
+    shown, data = state.latest("proof-picture", key, lambda: pack(explanation, index))
+    if job is not None:
+        made = job.first_result(proof_job.FIRST)
+    drawn = curves(made, detects=bool(explanation.own(index)), of=shown, whole=job is None)
+    if made is not None and job is None:
+        for finding in of_proof(explanation.model.task, explanation.statistics[index], made):
+            st.markdown(f":material/warning: {finding.text}")
+    draw(data, drawn, key="proof-panel")
+
+
+def _progress(job: Job[Proof]) -> None:
+    """Draw the proof's progress and a button to stop it or to start it again."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if job.cancel.is_set():
+            st.caption(f"Stopped: {job.status.words}.", width="content")
+            _restart("Start the proof again from the beginning.")
+        else:
+            st.progress(min(1.0, job.status.share), job.status.words)
+            stop = "Stop the proof; what was computed stays."
+            st.button("Stop", icon=":material/stop_circle:", key="stop-proof", on_click=job.cancel.set, help=stop)
+
+
+def _restart(help: str) -> None:
+    """Draw the button that drops a stopped or failed proof, so that it starts again."""
+    if st.button("Start again", icon=":material/replay:", key="restart-proof", on_click=proof_job.stop, help=help):
+        st.rerun()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sightglass.explain.faithfulness.scramble import Scramble
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.whatif.changes import Change
+
 
 Draft = Callable[[Look], "Scene"]
 """Makes the scene of a view, with a title and a sentence to begin with, given the viewer's settings."""
@@ -286,3 +287,62 @@ def view_settings(key: str, *, quiet: bool = False) -> Look:
         return {}
     known = given.items() if isinstance(given, dict) else ()
     return {name: value for name, value in known if name in SETTINGS and isinstance(value, bool | int | float | str)}
+
+
+MOST = 24
+"""Slides at once: each may be explained again."""
+Maker = Callable[[], "tuple[Scene, Sequence[str]]"]
+"""Makes one slide's scene, with the ids of the records that it is of."""
+
+
+def button_for_several(screen: str, makers: Sequence[Maker]) -> None:
+    """Draw the button that opens the dialog; nothing where no deck can be changed."""
+    if not history_store.writable():
+        return
+    help = f"A slide of each, at most {MOST}, at the end of a deck. No copy is saved to History."
+    if not st.button(
+        "Add each to deck",
+        icon=":material/slideshow:",
+        key=f"deck-several-{screen}",
+        disabled=len(makers) > MOST,
+        help=help,
+    ):
+        return
+    adding = state.of(Adding)
+    adding.opened += 1
+    adding.added.pop(screen, None)
+    number = adding.opened
+    count = plural(len(makers), "slide")
+
+    @st.dialog(f"Add {count} to a deck", icon=":material/slideshow:")
+    def show() -> None:
+        choose_deck(number)
+        if st.button(
+            f"Add {count}",
+            icon=":material/add:",
+            type="primary",
+            key=f"slide-several-{number}",
+            on_click=_add_each,
+            args=(screen, makers, number),
+            help="Each becomes a slide at the end of the deck.",
+        ):
+            if not adding.problem:
+                st.rerun()
+            st.error(sentence(adding.problem), icon=":material/error:")
+
+    show()
+
+
+def _add_each(screen: str, makers: Sequence[Maker], number: int) -> None:
+    """Make and add the slides, in a callback: what was typed last may have come with the click."""
+    adding, decks = state.of(Adding), history_store.store().decks
+    adding.problem = ""
+    try:
+        # All are made first: what cannot be made leaves no half of a deck.
+        made = [make() for make in makers]
+        deck = open_deck(number)
+        for scene, records in made:
+            decks.add(deck, scene, records=records)
+        adding.deck = adding.added[screen] = adding.news = deck
+    except Problem as problem:
+        adding.problem = str(problem)

@@ -18,6 +18,7 @@ from sightglass.components.session.markdown import escape, shorten
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+
 T = TypeVar("T")
 MAX_VALUE = 40
 """Characters that are shown of a value of the address."""

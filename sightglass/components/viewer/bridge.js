@@ -6,10 +6,9 @@ import { around, WHOLE } from "../../browser/geometry.js";
 import { Picture } from "../../browser/picture.js";
 import { grids, inflate } from "../../browser/unpack.js";
 import { FIRST_MS } from "./painter.js";
-import { onPhone, reserve } from "./panels.js";
-import { hotPhrase } from "./readout.js";
+import { onPhone, reserve } from "./store.js";
+import { hotPhrase, isNews, recalled, viewportOf } from "./settings.js";
 import { regionMessage } from "./region.js";
-import { isNews, recalled, viewportOf } from "./settings.js";
 
 /** @typedef {{file: File, bytes: Promise<Uint8Array>, bitmap: Promise<ImageBitmap>}} Pending */
 

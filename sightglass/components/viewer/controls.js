@@ -2,8 +2,7 @@
 
 import { find } from "../../browser/component.js";
 import { differenceGradient, gradient, signedGradient } from "../../browser/table.js";
-import { digits, withUnit } from "./readout.js";
-import { defaults } from "./settings.js";
+import { digits, withUnit, defaults } from "./settings.js";
 
 /**
  * @typedef {import("../../common/style.js").Style} Style

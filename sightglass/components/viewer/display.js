@@ -5,9 +5,8 @@ import { bytes } from "../../browser/unpack.js";
 import { listColormaps, showControls } from "./controls.js";
 import { Layer, readingAt } from "../../browser/draw.js";
 import { contains, outOfSight, placer } from "../../browser/geometry.js";
-import { arrange, createFigure, onPhone, panelOf } from "./panels.js";
-import { marksExplained, readout, sentence } from "./readout.js";
-import { changesOf, isDefault } from "./settings.js";
+import { arrange, createFigure, onPhone, panelOf } from "./store.js";
+import { marksExplained, readout, sentence, changesOf, isDefault } from "./settings.js";
 
 /** What was read once is not shown again in this browser. */
 const READ_ONCE = "sightglass-key";
@@ -15,7 +14,7 @@ const READ_ONCE = "sightglass-key";
 const SWIPED = 680;
 const HINT = "Point at a picture to read the value of every map there.";
 
-/** @param {HTMLElement} element @param {import("./readout.js").Line} line */
+/** @param {HTMLElement} element @param {import("./settings.js").Line} line */
 function write(element, line) {
   const parts = line.map(([text, bold]) => Object.assign(document.createElement(bold ? "b" : "span"), { textContent: text }));
   element.replaceChildren(...parts);

@@ -1,7 +1,7 @@
 // Hide what is under the pointer: a blurred disc on the picture, of which Python tells how it changes the answers.
 
 import { ARROWS, blobOf, broadcast, byTouch } from "../../browser/component.js";
-import { BROWSER, post } from "../../browser/post.js";
+import { BROWSER, post } from "../../browser/hands.js";
 
 /** The disc's radius, in shares of the visible part's longer side: at first, and the least and the most. */
 const RADIUS = 0.1, LEAST = 0.02, MOST = 0.4, STEP = 1.25;
@@ -185,7 +185,7 @@ export class Hiding {
   }
 }
 
-/** @param {import("../../browser/component.js").Score} [row] @returns {import("./readout.js").Line} */
+/** @param {import("../../browser/component.js").Score} [row] @returns {import("./settings.js").Line} */
 function sayHidden(row) {
   const keys = byTouch() ? " Drag to move it, press the button again to end." : " Arrow keys move it, + and \u2212 size it, Esc ends.";
   if (!row) return [[`${LABEL}.`, true], [keys, false]];

@@ -11,6 +11,7 @@ import streamlit as st
 from sightglass.common.errors import Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.choices.model_picker import add_title, short_names
+from sightglass.components.pairs import pairs
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
@@ -19,8 +20,9 @@ from sightglass.components.views import detections, panels
 from sightglass.explain.comparison.detections import around, common, one_scale, side, strip
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import describe_score, listing, percent, plural
+from sightglass.explain.phrases import NBSP, describe_score, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
+from sightglass.export import similarity_files
 
 if TYPE_CHECKING:
     from sightglass.components.choices.detection_options import BoxOptions
@@ -29,8 +31,11 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer, Explanation, Image
     from sightglass.explain.comparison.detections import LayerMap, Side
     from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.similarity.ranking import Context
+    from sightglass.explain.similarity.similarity import Similarity
     from sightglass.models.adapter import Prediction
     from sightglass.models.spec import ModelSpec
+
 
 MAX_MODELS = 3
 
@@ -310,3 +315,29 @@ def verdict(shown: list[bool], names: list[str], label: str) -> str:
         return f"None of them finds this {label}."
     finds, do = "finds" if len(found) == 1 else "find", "does" if len(missed) == 1 else "do"
     return f"{listing(found)} {finds} this {label}; {listing(missed)} {do} not."
+
+
+OF = {"cosine": "Similarity and difference", "product": "What the score is made of"}
+
+
+def similarity_maps(found: Similarity, *, key: str) -> None:
+    """Draw both pictures under their maps, and say where each is similar and different."""
+    sentences = similarity_files.places(found)
+    line = "Point at a place in one picture: a line joins it to the best match in the other."
+    pairs(found, (sentences[0], sentences[-1]), line if found.state == "ok" else sentences[0], key=key)
+    for words in sentences if found.state == "ok" else ():
+        # Names of files are in them, and a number stays with its sign.
+        st.caption(escape(words).replace(" %", f"{NBSP}%"))
+
+
+def similarity_meaning(found: Similarity, context: Context | None, *more: str) -> None:
+    """Draw the reference scores, `more` sentences, and how the maps were made."""
+    st.markdown("### What the number means")
+    for words in (*([context.words] if context is not None else ()), *more):
+        st.caption(escape(words))
+    layer = escape(", ".join(found.layers))
+    rows, columns = found.matches.query.shape
+    st.caption(
+        f"{OF[found.of]}, by {METHODS[found.method].name} at {layer}: {rows} by {columns} cells. Both maps share one "
+        "scale."
+    )

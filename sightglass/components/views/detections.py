@@ -1,28 +1,100 @@
-"""List a detector's boxes."""
+"""List a detector's boxes, and the joints of its poses."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import streamlit as st
 
 from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.viewer import Box
-from sightglass.components.views import joints, panels, tables
+from sightglass.components.viewer import Box, Skeleton
+from sightglass.components.views import panels, tables
 from sightglass.components.views.charts import NOTHING, metric, without_training
 from sightglass.components.widgets import Row, rows
+from sightglass.explain.evidence.places import parse_joint
 from sightglass.explain.findings.numbers import describe_number
 from sightglass.explain.phrases import NBSP, percent
+from sightglass.explain.rendering.render import is_hidden
+from sightglass.models.adapter import Axis, JointTarget
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from sightglass.components.choices.detection_options import BoxOptions
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Map
     from sightglass.explain import Explainer, Explanation
-    from sightglass.models.adapter import Prediction
+    from sightglass.models.adapter import Joint, Prediction
+
+
+NONE = "none"
+KEY, AXIS = "joint", "number"
+"""Keys of the two controls, and their names in the address."""
+AXES: dict[Axis, str] = {axis: axis for axis in get_args(Axis)}
+
+
+def choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
+    """Choose a joint and its number, of a network of poses; return the options that ask about it, none for the box.
+
+    `masks`: the method hides parts of the picture, and explains boxes alone.
+    """
+    adapter = explainer.resident.adapter
+    if not adapter.joints or masks:
+        return {}
+    joint = url_state.widget(
+        st.selectbox,
+        "Joint",
+        {NONE: "none: its box", **{name: name for name in adapter.joints}},
+        NONE,
+        key=KEY,
+        name=KEY,
+        help="Ask about one number of a joint of the chosen box: red raises it, blue in dashed lines lowers it.",
+    )
+    if joint == NONE:
+        url_state.write(AXIS, None)
+        return {}
+    axis = url_state.widget(
+        st.segmented_control,
+        "Its number",
+        AXES,
+        "x",
+        key=f"{KEY}-{AXIS}",
+        name=AXIS,
+        help="x grows to the right, y downwards. Visibility is how sure the model is that the joint can be seen.",
+    )
+    return {"joint": f"{joint} {axis}", "part": "signed", "per": "detection"}
+
+
+def skeleton(explanation: Explanation, prediction: Prediction) -> Skeleton | None:
+    """Return the body of a detection for the viewer; None without joints."""
+    if not prediction.joints:
+        return None
+    adapter, wanted = explanation.evidence.resident.adapter, explanation.options.joint
+    hidden = {i for i, one in enumerate(prediction.joints) if is_hidden(one)}
+    chosen = None if wanted is None else parse_joint(wanted, adapter.joints)[0]
+    points = tuple((one.x, one.y) for one in prediction.joints)
+    return Skeleton(points, adapter.limbs, frozenset(hidden), chosen)
+
+
+def joint_table(explanation: Explanation, prediction: Prediction) -> None:
+    """Draw the joints of a detection: where each is, and how visible."""
+    if not prediction.joints:
+        return
+    target = explanation.heatmaps[0].target if explanation.heatmaps else None
+    chosen = prediction.joints[target.joint] if isinstance(target, JointTarget) else None
+    with st.expander("Joints", expanded=chosen is not None):
+        st.caption("x and y in pixels of the picture. A hollow dot is a joint that is probably hidden.")
+        tables.table([_row(one, one == chosen) for one in prediction.joints], right=("x", "y", "visible"), height=280)
+
+
+def _row(joint: Joint, chosen: bool) -> dict[str, str]:
+    seen = "–" if joint.visibility is None else percent(joint.visibility)
+    name = f"{joint.name} ◂" if chosen else joint.name
+    return {"joint": name, "x": f"{joint.x:.0f}", "y": f"{joint.y:.0f}", "visible": seen}
+
 
 MAX_MAPS = 12
 """Boxes whose maps are computed at once; any other's is computed when it is chosen."""
@@ -232,7 +304,7 @@ def marks(explanation: Explanation, listed: list[ListedBox], tags: str, chosen: 
             tag=_tag(item, tags),
             dashed=item.number == "?",
             corners=item.prediction.corners,
-            skeleton=joints.skeleton(explanation, item.prediction),
+            skeleton=skeleton(explanation, item.prediction),
         )
         for i, item in enumerate(listed)
         if item.prediction.box is not None

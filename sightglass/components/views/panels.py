@@ -1,4 +1,4 @@
-"""Turn explanations into viewer panels."""
+"""Turn explanations into viewer panels, and draw attention heads."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.findings.diagnosis import describe_map
+from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, percent, pixels
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.colormaps import colormaps
@@ -234,3 +235,37 @@ def _initial(picture: str) -> dict[str, str] | None:
     if start.only is None or start.settings is None:
         return start.settings
     return start.settings | {"passing": "1"} if start.only == (picture, state.of(state.Navigation).page) else None
+
+
+def attention_heads(explanation: Explanation, index: int = 0) -> None:
+    """Draw the button that shows each head's weights in a dialog: on the page they would be below the fold.
+
+    `index`: the box, where the map is that of its query.
+    """
+    path, reads = explanation.heatmaps[index].layers[0], METHODS[explanation.heatmaps[index].method].reads
+    help = f"The attention weights of every head of {path}."
+    if not st.button("All heads", icon=":material/grid_view:", key="all-heads", help=help):
+        return
+
+    @st.dialog("All heads", width="large", icon=":material/grid_view:")
+    def show() -> None:
+        heads = explanation.by_head(index)
+        maps = [
+            layer(
+                explanation,
+                heatmap,
+                title=heatmap.target.label,
+                note=f"{percent(float(heatmap.raw[0].max()))} at most",
+                text=f"**{heatmap.target.label}** of {path}",
+            )
+            for heatmap in heads
+        ]
+        shown = [Pane(maps=(one,)) for one in maps]
+        show(explanation.image, shown, key="viewer-heads", height=268, columns=min(len(shown), 4))
+        instead = "a CAM" if reads else "Chefer or a CAM"
+        st.caption(
+            f"Each head of {path} on its own scale, with the largest weight of a patch. Attention shows which patches "
+            f"were read, not that they decided: compare it with {instead}."
+        )
+
+    show()

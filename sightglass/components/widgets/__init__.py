@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
     from sightglass.video.results import AnswerCurve, Moment
 
+
 _LAYOUT = Path(__file__).with_name("layout.css").read_text("utf-8")
 HOT = "{hot}"
 """Placeholder in a headline for whatever looks hot in the viewer: a colour, or the inside of lines."""
@@ -232,3 +233,16 @@ def draw_timeline(timeline: Timeline, *, key: str, on_open: Callable[[], None]) 
         "moments": [asdict(one) for one in timeline.moments],
     }
     _timeline(key=key, data=data, on_frame_change=on_open)
+
+
+TERMS = {
+    "evidence": "What speaks for an answer inside the model, place by place: the map shows it as heat. It says where "
+    "the model looked, not whether the answer is right.",
+    "score": "How sure the model is of an answer, from 0 to 100 %, by its own reckoning. It can be sure and wrong.",
+    "score threshold": "Boxes with a lower score are hidden.",
+    "target layer": "Where in the model the map is taken, in the order of execution; several are averaged. Late layers "
+    "know what, early ones know where.",
+    "fit": "Models take a picture of one small size. What a crop cuts off is shown faded; with bars around it, a "
+    "letterbox, the whole picture is seen, smaller. The model was trained with the first option only.",
+}
+"""By term; each stands alone as the help of a control."""

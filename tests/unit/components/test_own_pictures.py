@@ -11,8 +11,7 @@ from sightglass.common.errors import ImageProblem
 from sightglass.components import picture_bar
 from sightglass.components.choices import image_picker
 from sightglass.components.session.pictures import image_source
-from sightglass.components.session.pictures.image_source import Pictures
-from sightglass.components.session.pictures.uploads import UPLOADS
+from sightglass.components.session.pictures.image_source import UPLOADS, Pictures
 from sightglass.explain.picture.image import Image, to_png
 
 

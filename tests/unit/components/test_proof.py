@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sightglass.common.files.packing import unpack_data
-from sightglass.components.proof import payload
+from sightglass.components import proof as panel
 from sightglass.explain import Explainer
 from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.phrases import NBSP
@@ -61,7 +61,7 @@ def test_what_the_browser_composes_is_the_engines_picture(explained, keeps, fill
     left, top, right, bottom = evidence.geometry.content
     real = evidence.tensor[..., top:bottom, left:right].detach()
     places = torch.from_numpy(ranking(heatmap.content))
-    head, (file, soft, order) = unpack_data(payload.pack(explained, 0)[1])
+    head, (file, soft, order) = unpack_data(panel.pack(explained, 0)[1])
     grid = np.frombuffer(order, np.uint8).reshape(head["grid"])
     size = grid.shape[::-1]
     shown = cv2.resize(picture(file), size, interpolation=cv2.INTER_AREA)
@@ -95,7 +95,7 @@ def test_curves_of_several_seeds_are_their_mean_and_the_table_has_every_control(
     own = curve("map", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
     random = [curve("random", trace(0.8, one, 0.0), trace(0.0, one, 0.8), i) for i, one in enumerate((0.3, 0.5))]
     runner = curve("runner-up", trace(0.8, 0.2, 0.0), trace(0.0, 0.6, 0.8))
-    found = payload.curves(proof(own, *random, runner), detects=False, of="x", whole=True)
+    found = panel.curves(proof(own, *random, runner), detects=False, of="x", whole=True)
     assert [one["name"] for one in found["curves"]] == ["map", "random", "runner-up"]
     assert found["curves"][1]["hidden"] == [0.8, 0.4, 0.0]
     assert found["curves"][2]["title"] == "Map of cat"
@@ -107,7 +107,7 @@ def test_measures_that_do_not_agree_with_known_causes_are_shown_only_when_asked_
     own = curve("map", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
     controls = [curve(name, trace(0.8, 0.5, 0.0), trace(0.0, 0.3, 0.8)) for name in ("random", "runner-up")]
     made = replace(proof(own, *controls), similarity=Agreement(0.4, 0.3, 0.25))
-    found = payload.curves(made, detects=False, of="x", whole=True)
+    found = panel.curves(made, detects=False, of="x", whole=True)
     assert [row[0] for row in found["table"]] == ["this map", CONTROLS["random"]]
     assert [row[0] for row in found["every_row"]] == ["this map", CONTROLS["random"], CONTROLS["runner-up"]]
     assert "is 0.30" in found["every_line"] and "is 0.30" not in found["line"]
@@ -117,7 +117,7 @@ def test_measures_that_do_not_agree_with_known_causes_are_shown_only_when_asked_
     assert numbers["runner-up"][2:] == ("", "") and "" not in numbers["random"]
     # The one list decides, for texts as for rows.
     monkeypatch.setattr("sightglass.explain.proof.measures.SHOWN", frozenset({"runner-up", "sufficiency"}))
-    found = payload.curves(made, detects=False, of="x", whole=True)
+    found = panel.curves(made, detects=False, of="x", whole=True)
     assert [row[0] for row in found["table"]] == ["this map", CONTROLS["runner-up"]]
     assert found["line"].startswith("Nothing less than the whole picture keeps") and "Hiding" not in found["line"]
     assert len(measures.lines(made)) == 1 and len(measures.lines(made, every=True)) == 3
@@ -132,14 +132,14 @@ def test_nothing_is_concluded_before_the_verdict_is_there():
     own = curve("map", trace(0.8, 0.1, 0.0), trace(0.0, 0.7, 0.8))
     random = curve("random", trace(0.8, 0.3, 0.0), trace(0.0, 0.3, 0.8))
     centre = curve("centre", trace(0.8, 0.3, 0.0), trace(0.0, 0.3, 0.8))
-    assert payload.curves(None, detects=False, of="x", whole=False)["curves"] == []
-    early = payload.curves(proof(own), detects=False, of="x", whole=False)
+    assert panel.curves(None, detects=False, of="x", whole=False)["curves"] == []
+    early = panel.curves(proof(own), detects=False, of="x", whole=False)
     assert (early["sentence"], early["line"], early["table"]) == ("", "", [])
-    assert payload.curves(proof(own, random, centre), detects=False, of="x", whole=False)["sentence"] == ""
+    assert panel.curves(proof(own, random, centre), detects=False, of="x", whole=False)["sentence"] == ""
     # The verdict needs none of them.
     effect = Effect("this map", SHARES, (0.2,) * 4, (0.6,) * 4)
     tested = Support("dog", False, 0.8, effect, (effect,) * 10, ())
-    early = payload.curves(replace(proof(own), support=tested), detects=False, of="x", whole=False)
+    early = panel.curves(replace(proof(own), support=tested), detects=False, of="x", whole=False)
     assert early["sentence"] == tested.sentence
 
 
@@ -191,8 +191,8 @@ def test_sufficiency_and_necessity_in_plain_words(hidden, kept, part, detects, e
 
 def test_a_map_with_nothing_to_prove_says_why(explained):
     heatmap = explained.heatmaps[0]
-    assert payload.nothing_to_prove(heatmap) is None
+    assert panel.nothing_to_prove(heatmap) is None
     for state, why in (("flat", "the same everywhere"), ("no evidence", "speaks for it"), ("not a number", "numbers")):
-        sentence = payload.nothing_to_prove(replace(heatmap, state=state))
+        sentence = panel.nothing_to_prove(replace(heatmap, state=state))
         assert sentence is not None
         assert sentence.startswith("There is nothing to prove about the map of minibus: ") and why in sentence

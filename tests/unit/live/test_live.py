@@ -42,7 +42,7 @@ def looking(model: str, **options) -> Looker:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["shapes"]))
 def test_the_browser_grows_maps_as_python_does(case):
-    """What node tests expect of raw_map.js is what Python makes of the same raw maps."""
+    """What node tests expect of screen.js is what Python makes of the same raw maps."""
     given = (tuple(case["geometry"][name]) for name in ("original", "input", "scale", "offset"))
     layers = tuple(f"layer{i}" for i in range(len(case["shapes"])))
     geometry = Geometry(*given, tuple((path, *by) for path, by in zip(layers, case["offsets"], strict=True)))
