@@ -17,7 +17,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from PIL import Image as Pillow
 
@@ -358,6 +357,9 @@ def measure_quality(pixels: NDArray[np.uint8]) -> tuple[float, float]:
     >>> measure_quality(np.full((8, 8, 3), 255, np.uint8))
     (0.0, 1.0)
     """
+    # Imported here: this module is needed before the first page shows.
+    import cv2
+
     small = np.asarray(cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     spread = float(grey.std())

@@ -11,7 +11,7 @@ import pytest
 
 from sightglass.batch import analysis
 from sightglass.components.session import history_store
-from sightglass.pages.batch import source
+from sightglass.pages.batch import frames
 from sightglass.pages.present import slides
 
 MB = 2**20
@@ -32,18 +32,18 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_a_table_is_read_once_and_again_when_it_changed(read: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analysis, "odd", lambda table: (table, []))
-    first = source.frame("one", None, 1)
-    assert source.frame("one", None, 1) is first and read == ["one"]
-    assert source._tables.nbytes > 1000 * 1000
-    assert source.odd("one", None, 1) is source.odd("one", None, 1)
-    assert source.frame("one", None, 2) is not first
+    first = frames.frame("one", None, 1)
+    assert frames.frame("one", None, 1) is first and read == ["one"]
+    assert frames._tables.nbytes > 1000 * 1000
+    assert frames.odd("one", None, 1) is frames.odd("one", None, 1)
+    assert frames.frame("one", None, 2) is not first
 
 
 def test_tables_take_no_more_than_their_limit(read: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source._tables, "_limit", 4 * MB)
+    monkeypatch.setattr(frames._tables, "_limit", 4 * MB)
     for number in range(8):
-        source.frame(str(number), None, 1)
-    assert 2 * MB < source._tables.nbytes <= 4 * MB
+        frames.frame(str(number), None, 1)
+    assert 2 * MB < frames._tables.nbytes <= 4 * MB
 
 
 def test_a_deck_is_packed_once(monkeypatch: pytest.MonkeyPatch) -> None:
