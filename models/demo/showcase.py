@@ -161,7 +161,7 @@ STORIES = MappingProxyType(
 
 
 SCENE = "scene 3"
-SIDE = 384
+CLIP_SIDE = 384
 SECONDS, RATE = 6.0, 15
 """Of the loop as a clip: frames per second."""
 LEAVES = 3
@@ -170,7 +170,7 @@ _WAY = 0.12
 """How far things go, as a share of the side."""
 
 
-def moving(share: float, side: int = SIDE) -> Spec:
+def moving(share: float, side: int = CLIP_SIDE) -> Spec:
     """Return the scene at a share 0..1 of its loop; 0 and 1 are the same.
 
     >>> from sightglass.models.demo.scenes import draw

@@ -20,7 +20,7 @@ from sightglass.common.settings import settings
 from sightglass.models import catalog, labels
 from sightglass.models.catalog import SUFFIXES
 from sightglass.models.inspect import TRUST, inspect_model
-from sightglass.models.own import adding, table_file
+from sightglass.models.own import adding, is_on, table_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -359,20 +359,6 @@ def _sweep(own: Path) -> None:
             with contextlib.suppress(OSError):
                 if abs(time.time() - one.stat().st_mtime) > ABANDONED:
                     shutil.rmtree(one, ignore_errors=True)
-
-
-MEMORY_MB, IN_MEMORY = 4096, 4
-"""The process's memory unless it is set, and what part of it one dropped file may take: a quarter."""
-
-
-def is_on() -> bool:
-    """Return whether anybody may add models on this server."""
-    return settings().own_models is not None
-
-
-def upload_megabytes() -> int:
-    """Return the MB that one dropped file may have: it is in memory until it is stored."""
-    return max(1, int(min(settings().own_models_mb, (settings().memory_mb or MEMORY_MB) / IN_MEMORY)))
 
 
 def describe_model(adapter: Adapter) -> str:

@@ -19,7 +19,7 @@ from sightglass.models import catalog
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.families.custom.code import is_own
 from sightglass.models.inspect import TRUST
-from sightglass.models.own import adding, store
+from sightglass.models.own import adding, store, upload_megabytes
 
 if TYPE_CHECKING:
     import threading
@@ -114,7 +114,7 @@ def _zone(now: Adding) -> None:
         "Drop your own model here: its file, and those that belong to it",
         accept_multiple_files=True,
         key=f"models-drop-{now.generation}",
-        max_upload_size=store.upload_megabytes(),
+        max_upload_size=upload_megabytes(),
         help=HELP,
     )
     if files:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common import logs
 from sightglass.common.private_parts import Library
-from sightglass.models.own import store
+from sightglass.models import own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,8 +116,8 @@ def _raise_upload_limit() -> None:
     """Let the server take a model's file, which is larger than the pictures that other uploaders take."""
     limit = int(_config.get_option(UPLOAD_OPTION))
     _limits[:] = [limit]
-    if store.is_on():
-        _config.set_option(UPLOAD_OPTION, max(limit, store.upload_megabytes()))
+    if own.is_on():
+        _config.set_option(UPLOAD_OPTION, max(limit, own.upload_megabytes()))
 
 
 def upload_megabytes() -> int:

@@ -84,7 +84,7 @@ def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, many
 def test_a_finished_run_opens_its_result_and_nothing_is_explained_again(page, many):
     folder = explained(page, many)
     before = (folder / table.PARQUET).stat().st_mtime_ns
-    app = page(SCREEN, folder=str(many))
+    app = page(SCREEN, folder=str(many), **HOW)
     app = press(app, "Finished: open")
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## 6 of 6 pictures explained."

@@ -248,7 +248,7 @@ def attention_heads(explanation: Explanation, index: int = 0) -> None:
         return
 
     @st.dialog("All heads", width="large", icon=":material/grid_view:")
-    def show() -> None:
+    def draw_heads() -> None:
         heads = explanation.by_head(index)
         maps = [
             layer(
@@ -268,4 +268,4 @@ def attention_heads(explanation: Explanation, index: int = 0) -> None:
             f"were read, not that they decided: compare it with {instead}."
         )
 
-    show()
+    draw_heads()

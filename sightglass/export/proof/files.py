@@ -22,7 +22,6 @@ from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.export import embedded_recipe
 from sightglass.export.embedded_recipe import sealed_recipe
 from sightglass.export.figure import DPI, LOCK, STYLE
-from sightglass.export.offline_page import data_url
 from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof.chart import (
     INKS,
@@ -278,6 +277,9 @@ def view(proof: Proof) -> Json:
 
 def data(explanation: Result, index: int) -> Json:
     """Return what the HTML report's script draws of the proof of a map."""
+    # Imported here: Jinja2 is needed for reports only.
+    from sightglass.export.offline_page import data_url
+
     proof, heatmap = explanation.proofs[index], explanation.heatmaps[index].measured
     left, top, right, bottom = heatmap.seen
     made = proof_view.slides(explanation.image.pixels[top:bottom, left:right], heatmap.strength)
