@@ -43,7 +43,7 @@ def scorecard() -> None:
         _draw(job, title)
         return
     title.markdown(TITLE)
-    with st.expander("Your own pictures and models", icon=":material/add_chart:", expanded=True):
+    with st.expander("Your own pictures and models", icon=":material/add_chart:", expanded=False):
         _choose()
     _draw(open_example(), st.container(gap="xsmall"))
 
