@@ -39,8 +39,8 @@ weights = {{ path = "{path}" }}
 """
 PAGES = (
     "",
-    *(f"pages/{name}.py" for name in ("topk", "detect", "compare", "similarity", "cheat", "whatif", "live")),
-    *(f"pages/{name}/page.py" for name in ("trust", "batch", "errors", "video", "present", "history")),
+    *(f"pages/{name}.py" for name in ("topk", "detect", "compare", "similarity", "cheat", "whatif", "live", "trust")),
+    *(f"pages/{name}/page.py" for name in ("batch", "errors", "video", "present", "history")),
 )
 
 
