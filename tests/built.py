@@ -13,7 +13,6 @@ from sightglass.models.layers import Layer
 from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from sightglass.models.adapters.detector import Detections
     from sightglass.models.families.ultralytics.detectors import YoloDetector
 
 WORDS = tuple(f"thing {index}" for index in range(80))
@@ -57,15 +56,14 @@ def head_inputs(adapter: YoloDetector) -> tuple[str, ...]:
     return adapter.default_layers(layers)
 
 
-def record(
-    adapter: YoloDetector, tensor: torch.Tensor, paths: tuple[str, ...] = ()
-) -> tuple[dict[str, torch.Tensor], Detections]:
+def record(adapter: Any, tensor: torch.Tensor, paths: tuple[str, ...] = ()) -> tuple[dict[str, torch.Tensor], Any]:
     """A forward pass whose graph begins at the earliest of the paths, else of the head's inputs."""
     kept: dict[str, torch.Tensor] = {}
 
     def keep(path: str, out: torch.Tensor) -> torch.Tensor:
         kept[path] = out if out.requires_grad else out.detach().requires_grad_()
-        return kept[path]
+        # Some steps write over what they are given.
+        return kept[path].clone()
 
     handles = [
         adapter.module.get_submodule(path).register_forward_hook(lambda _m, _i, out, path=path: keep(path, out))

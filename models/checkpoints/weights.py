@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from sightglass.common.errors import Cancelled, WeightsProblem
+from sightglass.common.errors import WeightsProblem
 from sightglass.common.files import atomic_write, remove_drafts, write_file
 from sightglass.common.settings import settings
 
@@ -60,7 +60,6 @@ def download(
     *,
     sha256: str | None = None,
     progress: Progress | None = None,
-    cancel: threading.Event | None = None,
     opener: Opener | None = None,
     max_bytes: int | None = None,
 ) -> Path:
@@ -68,19 +67,18 @@ def download(
 
     `sha256` is the full hash or its beginning. `opener` opens a request, by default urllib's, which follows redirects;
     `max_bytes` is the most that the file may have. Threads that want the same file share one download. Raises
-    WeightsProblem, or Cancelled when `cancel` is set; either way nothing of the file stays behind.
+    WeightsProblem, or what `progress` raises; either way nothing of the file stays behind.
     """
     with _LOCK:
         flight = _FLIGHTS.setdefault(to, _Flight())
         flight.wanted += 1
     try:
         while not flight.lock.acquire(timeout=0.1):
-            _stop_if(cancel)
             if progress and flight.done:
                 progress(flight.done, flight.total)
         try:
             if not (to.is_file() and (sha256 is None or sha256_of(to).startswith(sha256))):
-                _stream(url, to, sha256, progress, cancel, flight, opener or urllib.request.urlopen, max_bytes)
+                _stream(url, to, sha256, progress, flight, opener or urllib.request.urlopen, max_bytes)
             return to
         finally:
             flight.lock.release()
@@ -110,7 +108,6 @@ def _stream(
     to: Path,
     sha256: str | None,
     progress: Progress | None,
-    cancel: threading.Event | None,
     flight: _Flight,
     opener: Opener,
     max_bytes: int | None,
@@ -127,7 +124,6 @@ def _stream(
             with opener(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
                 flight.done, flight.total = 0, int(answer.headers.get("Content-Length") or 0)
                 while chunk := answer.read1(CHUNK):
-                    _stop_if(cancel)
                     if max_bytes is not None and max(flight.done + len(chunk), flight.total) > max_bytes:
                         raise WeightsProblem(f"{to.name} is larger than {max_bytes >> 20:,} MB: give a smaller file.")
                     file.write(chunk)
@@ -149,11 +145,6 @@ def _stream(
         reason = getattr(problem, "reason", None) or problem
         reason = getattr(reason, "strerror", None) or reason
         raise WeightsProblem(f"{to.name} could not be downloaded from {urlsplit(url).netloc} ({reason}).") from problem
-
-
-def _stop_if(cancel: threading.Event | None) -> None:
-    if cancel is not None and cancel.is_set():
-        raise Cancelled
 
 
 def folders() -> tuple[Path, ...]:
@@ -207,13 +198,13 @@ def downloadable(spec: ModelSpec) -> bool:
     return bool(spec.weights.url or spec.weights.hub)
 
 
-def locate(spec: ModelSpec, *, download: bool = True, progress: Progress | None = None) -> Path:
+def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     """Return the model's weights file, downloaded if necessary and checked against its known sha256."""
     path = find(spec)
     if path is not None:
         _check(path, _get_hash(spec, path))
         return path
-    url = _url(spec) if download and not offline() else None
+    url = None if offline() else _url(spec)
     if url is None:
         raise WeightsProblem(_missing(spec))
     name = _names(spec)[0]

@@ -23,7 +23,6 @@ from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing, prepare
 from sightglass.models.spec import WeightsTable
 from tests.unit import own_nets
-from tests.weights import weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,16 +53,6 @@ def same(adapter: Any, tensor: Callable[[Pillow.Image], torch.Tensor], scores: C
             mine = adapter.run(ours).logits.double().softmax(1)
             worst = max(worst, float((mine - scores(theirs).double().softmax(1)).abs().max()))
     return worst
-
-
-def test_the_packaged_model_is_fed_as_timm_feeds_it() -> None:
-    import timm
-
-    adapter: Any = load(catalog.spec("efficientnet-lite0"))
-    net = timm.create_model("tf_efficientnet_lite0")
-    config = timm.data.resolve_data_config(model=net)
-    transform = timm.data.create_transform(**{**config, "mean": (0.5,) * 3, "std": (0.5,) * 3})
-    assert same(adapter, lambda picture: transform(picture)[None], lambda given: adapter.run(given).logits) < CLOSE
 
 
 def own(loader: str, arch: str, **weights: Any) -> Any:
@@ -142,16 +131,6 @@ def test_a_transform_in_another_order_is_not_read_as_the_usual_one(steps: list[A
     with pytest.raises(ModelProblem) as caught:
         transforms.preprocessing_of(v1.Compose(steps))
     assert str(caught.value) == f"The transform {what}, which cannot be read here: resize once, and crop after it."
-
-
-@pytest.mark.weights("plantvillage15_simplecnn.pth")
-def test_a_real_leaf_is_named_as_the_networks_own_pipeline_names_it() -> None:
-    path = weight("plantvillage15_simplecnn.pth")
-    adapter = own("custom", f"{own_nets.__file__}:PlantCNN", path=str(path))
-    picture = Pillow.open(path.parent / "images/leaf/tomato_late_blight.JPG").convert("RGB")
-    with torch.no_grad():
-        given = adapter.prepare(np.asarray(picture), "trained").tensor
-        assert float(adapter.run(given).logits.softmax(1).max()) == pytest.approx(0.867, abs=1e-3)
 
 
 TRANSFORMS = """
@@ -256,28 +235,6 @@ def test_keras_is_fed_as_its_own_datasets_are(tmp_path: Path) -> None:
                 expected = torch.as_tensor(net(theirs[None], training=False))
                 found = ours.run(ours.prepare(np.asarray(picture), "trained").tensor).logits.softmax(1)
             assert (found - expected).abs().max() < CLOSE
-
-
-def test_a_folder_of_transformers_is_fed_by_its_own_processor(tmp_path: Path) -> None:
-    import transformers as library
-
-    torch.manual_seed(0)
-    config = library.ViTConfig(
-        image_size=64, patch_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        id2label={0: "rust", 1: "blight", 2: "none"},
-    )  # fmt: skip
-    net = library.ViTForImageClassification(config).eval()
-    net.save_pretrained(tmp_path)
-    processor = library.ViTImageProcessor(size={"height": 64, "width": 64}, resample=3)
-    processor.save_pretrained(tmp_path)
-    adapter = own("transformers", "", path=str(tmp_path))
-    assert adapter.resizing == "squeezed to 64, bicubic"
-    found = same(
-        adapter,
-        lambda picture: processor(picture, return_tensors="pt")["pixel_values"],
-        lambda given: net(pixel_values=given).logits,
-    )
-    assert found < CLOSE
 
 
 def test_open_clip_is_fed_by_its_own_transform(tmp_path: Path) -> None:

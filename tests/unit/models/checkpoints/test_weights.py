@@ -113,7 +113,7 @@ def test_a_hub_model_is_found_in_a_folder_and_in_the_hub_cache(tmp_path: Path, m
     assert weights.locate(spec_of(hub="timm/tiny.a1")) == own / "tiny.pth"
 
 
-@pytest.mark.parametrize("by", ["environment", "argument", "closed network"])
+@pytest.mark.parametrize("by", ["environment", "closed network"])
 def test_offline_says_in_one_sentence_what_to_do(
     by: str, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +122,7 @@ def test_offline_says_in_one_sentence_what_to_do(
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "mine"))
     address = url(server, "tiny.pth") if by != "closed network" else "http://127.0.0.1:9/tiny.pth"
     with pytest.raises(WeightsProblem) as caught:
-        weights.locate(spec_of(url=address), download=by != "argument")
+        weights.locate(spec_of(url=address))
     said = str(caught.value)
     assert "tiny.pth" in said
     assert str(tmp_path / "mine") in said
@@ -183,18 +183,13 @@ def test_a_file_that_is_not_what_it_should_be_is_replaced(sha256: str, server: S
     assert weights.sha256_of(to) == SHA256
 
 
-@pytest.mark.parametrize("by", ["event", "progress"])
-def test_cancelled_download_leaves_nothing(by: str, server: Server, tmp_path: Path) -> None:
-    cancel = threading.Event()
-
+def test_cancelled_download_leaves_nothing(server: Server, tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         server.gate.set()
-        if by == "progress":
-            raise Cancelled
-        cancel.set()
+        raise Cancelled
 
     with pytest.raises(Cancelled):
-        weights.download(url(server, "slow.pth"), tmp_path / "to" / "tiny.pth", progress=stop, cancel=cancel)
+        weights.download(url(server, "slow.pth"), tmp_path / "to" / "tiny.pth", progress=stop)
     assert left_in(tmp_path / "to") == []
     assert weights._FLIGHTS == {}
 
@@ -229,14 +224,15 @@ def test_threads_that_want_one_file_share_the_download(server: Server, tmp_path:
 
 
 def test_who_waits_for_another_download_can_still_stop(server: Server, tmp_path: Path) -> None:
-    to, cancel = tmp_path / "tiny.pth", threading.Event()
+    to = tmp_path / "tiny.pth"
     first = threading.Thread(target=weights.download, args=(url(server, "slow.pth"), to))
     first.start()
-    while not server.asked:
-        time.sleep(0.005)
-    cancel.set()
+
+    def stop(done: int, total: int) -> None:
+        raise Cancelled
+
     with pytest.raises(Cancelled):
-        weights.download(url(server, "slow.pth"), to, cancel=cancel)
+        weights.download(url(server, "slow.pth"), to, progress=stop)
     server.gate.set()
     first.join()
     assert to.read_bytes() == BODY

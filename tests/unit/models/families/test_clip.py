@@ -24,6 +24,7 @@ from tests.late import late
 
 transformers, open_clip = late("transformers"), late("open_clip")
 
+pytestmark = pytest.mark.slow
 PIXELS = (np.random.default_rng(0).random((80, 120, 3)) * 255).astype(np.uint8)
 PROMPTS = ("a dog", "a red star", "something else")
 TEXT = {"intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 49408}

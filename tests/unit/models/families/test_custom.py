@@ -342,25 +342,6 @@ def test_a_real_plant_classifier(folder: Path) -> None:
     assert "ImageNet's mean and std" in found.text
 
 
-@pytest.mark.parametrize(
-    ("file", "n"),
-    [
-        pytest.param(file, n, marks=pytest.mark.weights(file))
-        for file, n in (("cifar10_resnet20-12fca82f.th", 3), ("cifar10_resnet44-014dd654.th", 7))
-    ],
-)
-def test_real_networks_for_small_pictures(file: str, n: int, folder: Path) -> None:
-    path = weight(file)
-    name = table(folder, "nets.py:CifarResNet", path, args=f"{{ n = {n} }}", labels=json.dumps(CIFAR))
-    explainer = Explainer(name, device="cpu", residency=Residency())
-    for picture, label in ANIMALS.items():
-        made = explainer(path.parent / "images" / picture)
-        assert made.predictions[0].label == label
-        assert made.heatmaps[0].layers == ("layer3",)
-        assert made.heatmaps[0].raw[0].shape == (8, 8)
-    assert any("32, bilinear" in note for note in made.notes)
-
-
 @pytest.mark.weights("vit_cifar10_d128_p4.pth")
 def test_a_real_transformer_of_ones_own(folder: Path) -> None:
     """Its map is taken where attention still reads the patches: later their gradients are zero."""
@@ -371,19 +352,6 @@ def test_a_real_transformer_of_ones_own(folder: Path) -> None:
     assert made.heatmaps[0].raw[0].shape == (8, 8)
     assert made.heatmaps[0].state == "ok"
     assert len(np.unique(made.heatmaps[0].raw[0])) > 32
-
-
-@pytest.mark.weights("yolo11n.pt", "yolox_nano.pth", "osnet_x0_25_msmt17.pth", "cifar10_resnet20-12fca82f.th")
-def test_every_real_checkpoint_is_known_by_its_look() -> None:
-    for file, loader, arch in (
-        ("yolo11n.pt", "ultralytics", "yolo11n.pt"),
-        ("yolox_nano.pth", "yolox", "yolox"),
-        ("osnet_x0_25_msmt17.pth", "osnet", "osnet_x0_25"),
-    ):
-        draft = inspect_model(weight(file))
-        assert (draft.loader, draft.arch) == (loader, arch)
-    tensors = checkpoint.read(weight("cifar10_resnet20-12fca82f.th"))
-    assert state_dicts.classes(tensors) == 10
 
 
 def test_another_table_or_file_is_another_model_at_once(folder: Path) -> None:

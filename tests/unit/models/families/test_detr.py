@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 transformers, library = late("transformers"), late("pytorch_grad_cam")
+pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 PICTURE = np.random.default_rng(3).integers(0, 255, (96, 160, 3), np.uint8)
 NAMES = {0: "cat", 1: "dog", 2: "bird"}

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 library = late("pytorch_grad_cam")
 targets = late("pytorch_grad_cam.utils.model_targets")
+pytestmark = pytest.mark.slow
 NAMES = ["ground", "water", "tree", "house"]
 SHAPE: dict[str, Any] = {"id2label": dict(enumerate(NAMES)), "label2id": {name: i for i, name in enumerate(NAMES)}}
 WIDTHS = [8, 16, 24, 32]

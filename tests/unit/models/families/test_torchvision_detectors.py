@@ -25,6 +25,7 @@ from sightglass.models.families.torchvision.detector import (
 from sightglass.models.families.torchvision.detectors import adapt, build
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
+from tests.built import record
 from tests.conftest import asset
 
 if TYPE_CHECKING:
@@ -242,21 +243,7 @@ def test_every_part_has_a_gradient_at_the_neck_and_the_backbone(arch: str) -> No
     blank = [path for path, _ in adapter.module.named_modules()]
     neck = [path for path in adapter._neck() if path in blank]
     paths = (adapter._body(dict.fromkeys(blank))[-1], *neck[: 1 if arch == FASTER else 2])  # type: ignore[arg-type]
-    kept: dict[str, torch.Tensor] = {}
-
-    def keep(path: str, out: torch.Tensor) -> torch.Tensor:
-        kept[path] = out if out.requires_grad else out.detach().requires_grad_()
-        return kept[path].clone()
-
-    handles = [
-        adapter.module.get_submodule(path).register_forward_hook(lambda _m, _i, out, path=path: keep(path, out))
-        for path in dict.fromkeys(paths)
-    ]
-    try:
-        outputs = adapter.run(tensor)
-    finally:
-        for handle in handles:
-            handle.remove()
+    kept, outputs = record(adapter, tensor, tuple(dict.fromkeys(paths)))
     # A candidate hangs on the maps of its own scale, and a side that is cut off or clamped on none.
     best = outputs.scores[0].amax(0)
     groups = torch.zeros_like(best, dtype=torch.long) if outputs.groups is None else outputs.groups
@@ -461,12 +448,6 @@ def test_an_operators_state_dict_and_labels_are_loaded(tmp_path: Path) -> None:
     torch.save(short, tmp_path / "own.pth")
     with pytest.raises(WeightsProblem, match="does not hold the tensors"):
         load(spec_of(LITE, path=str(tmp_path / "own.pth"), labels=["ripe", "green"]))
-
-
-def test_untrained_weights_are_the_same_again_and_say_so() -> None:
-    first, second, other = (load(spec_of(LITE, random=seed)) for seed in (1, 1, 2))
-    assert first.weights_sha256 == second.weights_sha256 != other.weights_sha256
-    assert first.labels[0] == "person (untrained)"
 
 
 def test_what_cannot_be_had_is_said_in_one_sentence() -> None:

@@ -509,6 +509,7 @@ PROCESSORS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_a_folder_answers_as_transformers_does(name: str, tmp_path: Path, bus: Path) -> None:
     make, processor = PROCESSORS[name]
@@ -541,6 +542,7 @@ def test_a_folder_answers_as_transformers_does(name: str, tmp_path: Path, bus: P
     assert np.ptp(heatmap.raw[0]) > 0
 
 
+@pytest.mark.slow
 def test_another_size_than_it_was_trained_with_stretches_its_places(tmp_path: Path) -> None:
     make, processor = PROCESSORS["vit"]
     folder = folder_with(tmp_path / "model", make(), processor())
@@ -548,6 +550,7 @@ def test_another_size_than_it_was_trained_with_stretches_its_places(tmp_path: Pa
     assert resident.known_layers[resident.default_layers[0]].shape == (48, 12, 12)
 
 
+@pytest.mark.slow
 def test_a_body_without_a_trained_pooler_speaks_by_its_class_token(tmp_path: Path) -> None:
     config = transformers.ViTConfig(**SMALL, image_size=64, patch_size=8)
     net = transformers.ViTModel(config, add_pooling_layer=False).eval()
@@ -561,6 +564,7 @@ def test_a_body_without_a_trained_pooler_speaks_by_its_class_token(tmp_path: Pat
         torch.testing.assert_close(adapter.run(tensor).vector, expected)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path: Path) -> None:
     make, processor = PROCESSORS["vit"]
     folder = folder_with(tmp_path / "model", make(), processor())
@@ -597,6 +601,7 @@ def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path: Path) -> None:
         load(spec)
 
 
+@pytest.mark.slow
 def test_a_pickle_with_code_is_not_read(tmp_path: Path) -> None:
     make, processor = PROCESSORS["vit"]
     folder = folder_with(tmp_path / "model", make(), processor())
@@ -614,6 +619,7 @@ def test_a_pickle_with_code_is_not_read(tmp_path: Path) -> None:
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_a_hub_id_that_is_not_here_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
     spec = ModelSpec("x", "", "", "transformers", "x", "classify", "", weights=WeightsTable(hub="google/vit-nowhere"))
@@ -621,6 +627,7 @@ def test_a_hub_id_that_is_not_here_says_what_to_do(monkeypatch: pytest.MonkeyPat
         load(spec)
 
 
+@pytest.mark.slow
 def test_the_inspected_draft_asks_for_names_that_the_folder_lacks(tmp_path: Path) -> None:
     make, processor = PROCESSORS["deit"]
     folder = folder_with(tmp_path / "model", make(), processor())

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models.adapter import Target
 from sightglass.models.families.ultralytics.detectors import YoloDetector
 from sightglass.models.families.ultralytics.loader import YoloClassifier, adapt, load
-from sightglass.models.spec import WeightsTable
 from tests.built import build, built, head_inputs, record, spec_of
 from tests.waits import patience
 from tests.weights import weight
@@ -82,11 +80,6 @@ def test_input_is_the_librarys_own_and_its_geometry_knows_the_bars(size: tuple[i
         assert given.geometry.box_to_original((left, top, right - 0.5, bottom - 0.25)) == pytest.approx(
             back[0].tolist(), abs=1e-3
         )
-
-
-def test_an_unknown_way_to_prepare_is_one_sentence() -> None:
-    with pytest.raises(ModelProblem, match="crop is no way"):
-        built("yolov8n").prepare(noise(8, 8), "crop")
 
 
 @pytest.mark.parametrize(("confidence", "iou"), [(0.25, 0.7), (0.02, 0.45)])
@@ -289,19 +282,6 @@ def test_classifier_takes_size_and_numbers_from_its_checkpoint() -> None:
     expected = module.transforms(Image.fromarray(picture("zidane.jpg")))
     assert torch.allclose(given.tensor[0], expected, atol=1.01 / 255 / 0.1)
     assert adapter.labels[:3] == ("cat", "dog", "2")
-
-
-def test_untrained_weights_are_the_same_again_and_say_so() -> None:
-    spec = replace(spec_of("yolo11n.pt"), weights=WeightsTable(random=3))
-    first, second = load(spec), load(spec)
-    assert (
-        first.weights_sha256
-        == second.weights_sha256
-        != load(replace(spec, weights=WeightsTable(random=4))).weights_sha256
-    )
-    tensor = torch.rand(1, 3, 32, 32)
-    assert torch.equal(first.class_logits(first.run(tensor)), second.class_logits(second.run(tensor)))
-    assert first.labels[79] == "79 (untrained)"
 
 
 def test_what_cannot_be_explained_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

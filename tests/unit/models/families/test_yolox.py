@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.yolox import Shape, Yolox, YoloxDetector, build_untrained
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
+from tests.built import record
 from tests.conftest import asset
 from tests.weights import weight
 
@@ -198,15 +198,13 @@ def test_geometry_knows_where_the_picture_lies(size: tuple[int, int], way: str) 
     bars[top:bottom, left:right] = False
     assert (given.tensor[0, :, bars] == 114).all()
     assert (given.tensor[0, :, ~bars] < 114).all()
+    if size == (416, 416):
+        # Blue first, from 0 to 255.
+        assert given.tensor[0, :, 5, 5].tolist() == pixels[5, 5, ::-1].tolist()
     if way == "trained":
         assert (left, top) == (0, 0)
     back = given.geometry.box_to_original((left, top, right, bottom))
     assert back == pytest.approx((0, 0, size[1], size[0]), abs=1e-3)
-
-
-def test_colours_come_as_blue_green_red_from_0_to_255() -> None:
-    pixels = np.full((50, 50, 3), (10, 20, 200), np.uint8)
-    assert built().prepare(pixels, "trained").tensor[0, :, 5, 5].tolist() == [200, 20, 10]
 
 
 def test_sides_are_rounded_as_each_of_the_two_does(tmp_path: Path) -> None:
@@ -347,21 +345,11 @@ def test_layers_presets_and_stages_name_the_same_maps() -> None:
 def test_every_part_has_a_gradient_at_the_neck_and_the_backbone(part: Any) -> None:
     adapter = built(depthwise=False)
     layers = ("backbone.backbone.dark3", "backbone.backbone.dark5", "backbone.C3_n3")
-    kept: dict[str, torch.Tensor] = {}
-
-    def keep(path: str, out: torch.Tensor) -> torch.Tensor:
-        kept[path] = out if out.requires_grad else out.detach().requires_grad_()
-        return kept[path].clone()
-
-    handles = [
-        adapter.module.get_submodule(path).register_forward_hook(lambda _m, _i, out, path=path: keep(path, out))
-        for path in layers
-    ]
-    try:
-        outputs = adapter.run(torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0)) * 255)
-    finally:
-        for handle in handles:
-            handle.remove()
+    tensor = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0)) * 255
+    with torch.inference_mode():
+        # It spoils no later gradient.
+        adapter.run(tensor)
+    kept, outputs = record(adapter, tensor, layers)
     middle = 12 * 12 + 14  # a cell of the second scale
     scalar = adapter.scalar(outputs, Target(2, "", (middle,), part))
     assert scalar.shape == ()
@@ -384,31 +372,6 @@ def test_a_candidate_is_its_cell_and_its_score_both_sigmoids() -> None:
     assert not torch.allclose(outputs.with_leaves(moved).boxes, outputs.boxes)
 
 
-def test_a_pass_under_inference_mode_spoils_no_later_gradient() -> None:
-    adapter = built()
-    tensor = torch.rand(1, 3, 64, 64) * 255
-    with torch.inference_mode():
-        adapter.run(tensor)
-    outputs = adapter.run(tensor.requires_grad_())
-    (gradient,) = torch.autograd.grad(adapter.scalar(outputs, Target(0, "", (3,))), tensor)
-    assert gradient.isfinite().all()
-    assert not any(parameter.requires_grad for parameter in adapter.module.parameters())
-    assert not any(getattr(part, "inplace", False) for part in adapter.module.modules())
-
-
-def test_untrained_weights_are_the_same_again_and_say_so() -> None:
-    spec = replace(spec_of("yolox_nano"), weights=WeightsTable(random=3))
-    first, second = load(spec), load(spec)
-    assert (
-        first.weights_sha256
-        == second.weights_sha256
-        != load(replace(spec, weights=WeightsTable(random=4))).weights_sha256
-    )
-    assert first.labels[0] == "person (untrained)"
-    with pytest.raises(ModelProblem, match="There is no YOLOX called yolox_xl: choose one of yolox_nano"):
-        build_untrained("yolox_xl", 0)
-
-
 def test_the_operators_own_classes_are_named(tmp_path: Path) -> None:
     torch.save(saved(), tmp_path / "own.pth")
     adapter = load(spec_of("own", path=str(tmp_path / "own.pth"), labels=["ripe", "green"]))
@@ -424,5 +387,7 @@ def test_what_is_no_yolox_is_said_in_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(WeightsProblem, match="does not hold the tensors of a YOLOX") as said:
             load(spec_of(name, path=str(tmp_path / f"{name}.pth")))
         assert "\n" not in str(said.value)
+    with pytest.raises(ModelProblem, match="There is no YOLOX called yolox_xl: choose one of yolox_nano"):
+        build_untrained("yolox_xl", 0)
     with pytest.raises(ModelProblem, match="crop is no way"):
         built().prepare(np.zeros((8, 8, 3), np.uint8), "crop")
