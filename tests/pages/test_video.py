@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ from sightglass.common import users
 from sightglass.common.files import scratch
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation
+from sightglass.components.views import timeline
 from sightglass.pages.video import folders, result
 from sightglass.pages.video.folders import ClipPlan, ClipSource
 from sightglass.pages.video.job import ClipJob, Video, headline, running
 from sightglass.video import Settings, run, runner
 from sightglass.video.clips.clip import Clip
-from sightglass.video.results import Kind, Moment, Summary, color_of, curves
+from sightglass.video.results import Kind, Moment, Point, Summary, color_of, curves
 from tests.clips import clip, scene
-from tests.pages.conftest import received, session, texts
+from tests.pages.conftest import session, texts
 
 
 def put(app: Any, job: ClipJob) -> None:
@@ -44,10 +46,10 @@ def plan(tmp_path: Path) -> ClipPlan:
     return ClipPlan(ClipSource(path, "my walk.mp4"), "demo-cls-s", {}, Settings(start=0.2), tmp_path / "out")
 
 
-def drawn(app: Any) -> dict[str, Any]:
-    """What the timeline was given."""
-    (found,) = received(app, "timeline")
-    return found
+def chart(app: Any) -> Any:
+    """The timeline as plotly draws it."""
+    (element,) = app.get("plotly_chart")
+    return json.loads(element.proto.spec)
 
 
 def test_a_first_visit_opens_the_packaged_result(page: Any) -> None:
@@ -55,7 +57,7 @@ def test_a_first_visit_opens_the_packaged_result(page: Any) -> None:
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## A clip, frame by frame" and "Example" in texts(app)
     assert "scene.mp4: demo-m, one frame in 2; smoothed over 0.1 s" in texts(app)
-    assert drawn(app)["seconds"] == pytest.approx(3, abs=0.1)
+    assert chart(app)["layout"]["xaxis"]["range"] == pytest.approx([0, 3], abs=0.1)
     assert [one for one in app.file_uploader if one.key.startswith("video-file")]
     assert session(app, Video).job is None, "it is an example, and nobody's own run"
     # The clip itself is drawn only now.
@@ -70,12 +72,10 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     app.run()
     assert not app.exception and not app.error
     assert "my walk.mp4: demo-cls-s, every frame" in texts(app)
-    given = drawn(app)
-    assert given["opens"] == "Open this frame on Explore"
-    assert given["score"] == "How sure it is"
-    assert given["seconds"] == pytest.approx(7 / 25, abs=0.02)
-    times = [point[0] for point in given["curves"][0]["points"]]
-    assert times == pytest.approx([i / 25 for i in range(7)], abs=0.01)
+    assert app.button(key="video-timeline-open").label == "Open the frame at 0:00.0 on Explore"
+    figure = chart(app)
+    assert figure["layout"]["annotations"][0]["text"] == "Score"
+    assert figure["data"][0]["x"] == pytest.approx([i / 25 for i in range(7)], abs=0.01)
     # A time of the drawn clip, which began at 0.2 s.
     image = result.frame(plan, 0.08)
     frames = list(Clip(plan.source.file).frames())
@@ -92,10 +92,13 @@ def test_a_segmentation_s_timeline_is_of_shares_and_a_moment_is_exported(page: A
     put(app, job)
     app.run()
     assert not app.exception and not app.error
-    given = drawn(app)
-    assert given["score"] == "Share of the picture" and given["opens"] == "Open this frame on Explore"
-    assert 0 < given["curves"][0]["points"][0][1] < 0.5
-    assert [one.options for one in app.selectbox if one.key == "video-moment"] == [[f"0:00.3 {moment.words}"]]
+    figure = chart(app)
+    assert figure["layout"]["annotations"][0]["text"] == "Share of the picture"
+    assert 0 < figure["data"][0]["y"][0] < 0.5
+    moments = app.selectbox(key="video-timeline-moment")
+    assert moments.options == [f"0:00.1 {moment.words}"]
+    moments.set_value(0).run()
+    assert app.button(key="video-timeline-open").label == "Open the frame at 0:00.1 on Explore"
     assert len(app.get("video")) == 1
     app.toggle(key="video-timeline-original").set_value(True).run()
     assert not app.exception and len(app.get("video")) == 2
@@ -107,9 +110,9 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     from sightglass.components.session import state
     from sightglass.components.session.pictures import image_source
 
-    held: dict[str, Any] = {"key": {"frame": 0.0}}
+    held: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", held)
-    result._open(plan, "key", "explore")
+    result._open(plan, 0.0, "explore")
     frame = next(Clip(plan.source.file).frames(0.2))
     chosen = held[state.key(Pictures)]
     (own,) = image_source.own()
@@ -119,7 +122,7 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     # The clip is gone: said, and nothing is opened.
     plan.source.path.unlink()
     held[state.key(Navigation)].go_to = None
-    result._open(plan, "key", "explore")
+    result._open(plan, 0.0, "explore")
     assert "There is no file my walk.mp4" in held[state.key(Video)].opened
     assert held[state.key(Navigation)].go_to is None
 
@@ -295,3 +298,10 @@ def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
     settings = session(app, Video).job.plan.settings
     assert (settings.start, settings.end) == pytest.approx((0.2, 0.4))
     finished(session(app, Video).job)
+
+
+def test_a_line_is_broken_where_nothing_was_seen_for_a_while() -> None:
+    points = [Point(i / 10, 0.5, 0.1) for i in (*range(30), *range(60, 100))]
+    parts = timeline.broken(points, 10)
+    assert len(parts) == 71 and parts[30] is None
+    assert None not in timeline.broken(points[:30], 10)

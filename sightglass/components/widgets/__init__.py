@@ -1,4 +1,4 @@
-"""Small components: title, headline, answers, bars of changes, note, models, timeline."""
+"""Small components: title, headline, answers, bars of changes, note, models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain.whatif.changes import Change
     from sightglass.models.spec import ModelSpec
-    from sightglass.video.results import AnswerCurve, Moment
 
 
 _LAYOUT = Path(__file__).with_name("layout.css").read_text("utf-8")
@@ -32,7 +31,6 @@ _answers = declare(
 _changes = declare("changes", __file__)
 _note = declare("note", __file__)
 _models = declare("model_list", __file__, html='<div class="component models" role="list" aria-label="Models"></div>')
-_timeline = declare("timeline", __file__)
 
 
 def page_title(text: str, *, links: Sequence[str] = ()) -> None:
@@ -199,40 +197,6 @@ def model_list(rows: Sequence[ModelRow], *, key: str) -> tuple[str, str] | None:
         return None
     st.session_state[place] = asked["n"]
     return (str(asked["what"]), str(asked["id"])) if asked["id"] in {row.id for row in rows} else None
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """Score and map of a clip over time: all times in seconds since the start of the drawn clip."""
-
-    seconds: float
-    rate: float
-    """Frames per second, by which the arrow keys step."""
-    curves: Sequence[AnswerCurve]
-    moments: Sequence[Moment]
-    opens: str
-    """What the button that opens a frame says."""
-    score: str
-    """What the upper curves are."""
-
-
-def draw_timeline(timeline: Timeline, *, key: str, on_open: Callable[[], None]) -> None:
-    """Draw the chart under a player.
-
-    `on_open` is called with the time in `st.session_state[key]["frame"]` when a frame is opened.
-    """
-    data = {
-        "seconds": timeline.seconds,
-        "rate": timeline.rate,
-        "opens": timeline.opens,
-        "score": timeline.score,
-        "curves": [
-            {"name": curve.name, "color": curve.color, "points": [[p.seconds, p.score, p.area] for p in curve.points]}
-            for curve in timeline.curves
-        ],
-        "moments": [asdict(one) for one in timeline.moments],
-    }
-    _timeline(key=key, data=data, on_frame_change=on_open)
 
 
 TERMS = {
