@@ -58,12 +58,8 @@ def test_the_canvas_shows_what_python_explains_undo_leads_back_and_space_shows_t
     assert covered.sum() >= 5
     assert np.abs(shown - made)[covered].mean() < 5 < 15 < np.abs(original - made)[covered].mean()
     assert np.abs(shown - original)[~covered].mean() < 5
-    # A stroke changes the bars.
     page.get_by_role("button", name="Clear").click()
     expect(headline(page)).to_have_text(re.compile("Paint over something"))
-    bars = page.locator(".changes")
-    first = bars.locator(".difference").first
-    expect(first).to_have_text("±0")
     original = canvas(page)
     page.get_by_label("Fill with").select_option("grey")
     page.get_by_role("button", name="Rectangle").click()
@@ -73,7 +69,6 @@ def test_the_canvas_shows_what_python_explains_undo_leads_back_and_space_shows_t
         page.mouse.down()
     page.mouse.up()
     expect(headline(page)).to_have_text(re.compile("^Without what you painted over, "))
-    expect(first).to_have_text(re.compile("^\N{MINUS SIGN}"))
     settled(page)
     edit = edits.Edit((edits.EditMark("rectangle", ((0.2, 0.3), (0.9, 0.65))),), "grey")
     made = coarse(edits.edited(image_source.example("bus"), edit).image.thumbnail(80).astype(int))
@@ -87,7 +82,6 @@ def test_the_canvas_shows_what_python_explains_undo_leads_back_and_space_shows_t
     until(page, lambda: np.array_equal(canvas(page), painted), "the edit does not come back")
     page.keyboard.press("u")
     expect(headline(page)).to_have_text(re.compile("Paint over something"))
-    expect(first).to_have_text("±0")
     until(page, lambda: np.array_equal(canvas(page), original), "undo leaves something")
     # By keys alone: a line with the brush.
     for key in ("b", "Enter", "Shift+ArrowRight", "Shift+ArrowRight", "Enter"):

@@ -46,15 +46,11 @@ def test_what_if_shows_how_a_number_moves_on_its_scale(page):
     assert not app.exception and not app.error
     assert re.search(r"takes angle from −?[\d.]+° to −?[\d.]+°; as much elsewhere leaves −?[\d.]+°\.", texts(app))
     painted(app, 1, ALL)
-    (given,) = received(app, "changes")
-    (row,) = given["rows"]
-    before, after = (float(text.replace("−", "-").rstrip("°")) for text in row["scores"].split(" → "))
-    assert f"angle goes from {row['scores'].replace(' → ', ' to ')}" in sentence(app)
-    assert row["label"] == "angle" and not given["bars"] and before != after
-    assert row["scale"]["ends"] == ["−60°", "60°"] and row["scale"]["zero"] == 0.5
-    assert row["scale"]["after"] == pytest.approx((after + 60) / 120, abs=0.01)
+    (row,) = app.dataframe[0].value.to_dict("records")
+    assert f"angle goes from {row['before']} to {row['after']}" in sentence(app)
+    assert row["answer"] == "angle" and row["before"] != row["after"]
     painted(app, 2)
-    assert received(app, "changes")[0]["rows"][0]["difference"] == "±0°"
+    assert app.dataframe[0].value["change"][0] == "±0°"
 
 
 def test_numbers_without_a_range_have_neither_percents_nor_bars_nor_a_scale(
@@ -77,10 +73,10 @@ def test_numbers_without_a_range_have_neither_percents_nor_bars_nor_a_scale(
     (table,) = app.dataframe
     assert all(text.endswith("°") for text in table.value["Number"]) and "Score" not in table.value
     app = page("whatif", model="pose", example="china")
-    (listed,) = received(app, "changes")
     # In the order of the model's outputs, whatever their size.
-    assert [row["label"] for row in listed["rows"]] == ["yaw", "pitch", "roll"] and not listed["bars"]
-    assert all("scale" not in row and row["difference"].endswith("°") for row in listed["rows"])
+    listed = app.dataframe[0].value
+    assert list(listed["answer"]) == ["yaw", "pitch", "roll"]
+    assert all(text.endswith("°") for name in ("before", "after", "change") for text in listed[name])
 
 
 # ---- depth

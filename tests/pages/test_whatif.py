@@ -26,7 +26,7 @@ def paper(app) -> dict:
 
 
 def rows(app) -> list[dict]:
-    return received(app, "changes")[0]["rows"]
+    return app.dataframe[0].value.to_dict("records")
 
 
 def sentence(app) -> str:
@@ -56,7 +56,7 @@ def test_it_opens_on_an_example_that_one_click_clears(page):
     painted(app, 2, mark, FRONT)
     assert sentence(app).startswith("Without what you painted over, ")
     painted(app, 3)
-    assert "Paint over something" in sentence(app) and {row["difference"] for row in rows(app)} == {"±0"}
+    assert "Paint over something" in sentence(app) and {row["change"] for row in rows(app)} == {"±0"}
     # An example is for the first picture: another one is as it is.
     session(app, Pictures).chosen = "china"
     app.run()
@@ -73,7 +73,7 @@ def test_with_a_detector_the_example_is_about_the_boxes_whose_map_is_covered_unt
     count = len(rows(app))
     assert count and sentence(app) == "Paint over something: which boxes vanish?"
     painted(app, 2, ALL)
-    assert not app.error and [row["difference"] for row in rows(app)] == ["vanished"] * count
+    assert not app.error and [row["change"] for row in rows(app)] == ["vanished"] * count
     assert shown(app).maps == [] and "No map" in texts(app)
 
 
@@ -94,9 +94,9 @@ def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
         assert paper(app)["turn"] == turn
         first, best = before.predictions[0], after.predictions[0]
         assert sentence(app).startswith("With only what you kept" if keep else "Without what you painted over")
-        listed = {row["label"]: row for row in rows(app)}
-        assert listed[first.label]["before"] == pytest.approx(first.score)
-        assert listed[best.label]["after"] == pytest.approx(best.score, abs=1e-6)
+        listed = {row["answer"]: row for row in rows(app)}
+        assert listed[first.label]["before"] == pytest.approx(100 * first.score)
+        assert listed[best.label]["after"] == pytest.approx(100 * best.score, abs=1e-4)
         # Of the edited picture, for the class that the original is.
         assert shown(app).titles == ["minibus"]
         np.testing.assert_allclose(shown(app).maps[0], after.heatmaps[0].content, atol=1 / 65535)

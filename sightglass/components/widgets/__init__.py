@@ -1,4 +1,4 @@
-"""Small components: title, headline, answers, bars of changes, note, models."""
+"""Small components: title, headline, answers, note, models."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from sightglass.components.declare import declare, no_callback
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sightglass.explain.whatif.changes import Change
-    from sightglass.models.spec import ModelSpec
-
 
 _LAYOUT = Path(__file__).with_name("layout.css").read_text("utf-8")
 HOT = "{hot}"
@@ -28,7 +25,6 @@ _headline = declare("headline", __file__, html="<h2></h2>")
 _answers = declare(
     "answer_list", __file__, html='<div class="component rows" role="group" aria-label="Answers">\n</div>'
 )
-_changes = declare("changes", __file__)
 _note = declare("note", __file__)
 _models = declare("model_list", __file__, html='<div class="component models" role="list" aria-label="Models"></div>')
 
@@ -77,52 +73,6 @@ def _clip(share: float | None) -> float | None:
 
 def _within(index: int, items: Sequence[Row]) -> int:
     return min(max(0, int(index)), len(items) - 1)
-
-
-def changes(found: Sequence[Change], model: ModelSpec, *, key: str) -> None:
-    """Draw the bars of scores before and after a change; what is not there before or after is said in words."""
-    _changes(key=key, data={"rows": [_change_row(change, model) for change in found], "bars": not model.measures})
-
-
-def _change_row(change: Change, model: ModelSpec) -> dict[str, object]:
-    from sightglass.explain.phrases import percent
-
-    before, after, points = change.before, change.after, change.points
-    if model.measures and before is not None and after is not None:
-        return _number_row(change.label, before, after, model)
-    if points is None:
-        difference = "vanished" if after is None else "new"
-    else:
-        difference = f"{points:+d}".replace("-", "\N{MINUS SIGN}") if points else "±0"
-    return {
-        "label": change.label,
-        "before": None if before is None else min(1.0, max(0.0, before)),
-        "after": None if after is None else min(1.0, max(0.0, after)),
-        "scores": " → ".join("–" if score is None else percent(score) for score in (before, after)),
-        "difference": difference,
-    }
-
-
-def _number_row(label: str, before: float, after: float, model: ModelSpec) -> dict[str, object]:
-    """Return the row of a number: both values and the difference with their unit, and both on the number's scale."""
-    from sightglass.explain.phrases import describe_score, quantity
-
-    output = model.output_of(label)
-    moved = float(f"{after - before:.3g}")
-    row: dict[str, object] = {
-        "label": label,
-        "before": None,
-        "after": None,
-        "scores": " → ".join(describe_score(score, model, label) for score in (before, after)),
-        # A plus in front, as the row shows by how much it moved.
-        "difference": f"{'+' if moved > 0 else '' if moved else '±'}{quantity(moved, output.unit or '')}",
-    }
-    if output.range is None:
-        return row
-    low, high = output.range
-    at = [min(1.0, max(0.0, (value - low) / (high - low))) for value in (0.0, before, after)]
-    ends = [quantity(end, output.unit or "") for end in output.range]
-    return row | {"scale": {"zero": at[0], "before": at[1], "after": at[2], "ends": ends}}
 
 
 @dataclass(frozen=True)
