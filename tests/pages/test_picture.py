@@ -251,8 +251,8 @@ def test_a_model_is_found_by_its_id_and_own_models_stand_before_the_demos(page, 
     assert app.selectbox(key="family").value == "EfficientNet-Lite"
 
 
-@pytest.mark.parametrize("name", [name for name in image_source.EXAMPLES if name not in packing.PHOTOGRAPHS])
-def test_the_files_of_thumbnails_show_the_scenes_as_they_are_drawn_today(name):
+@pytest.mark.parametrize("name", image_source.EXAMPLES)
+def test_the_files_of_thumbnails_show_the_examples_as_they_are_today(name):
     kept = Pillow.open(image_picker.thumbnail_file(name)).convert("RGB")
     drawn = Pillow.open(io.BytesIO(image_picker.thumbnail(image_source.load_bundled(name)))).convert("RGB")
     assert kept.size == image_picker.THUMBNAIL
