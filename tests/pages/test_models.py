@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +18,7 @@ from sightglass.models.spec import OutputTable
 from sightglass.pages.models.add import Adding
 from tests import plant_net
 from tests.conftest import PERSONS
-from tests.pages.conftest import received, session, shown, texts
+from tests.pages.conftest import session, shown, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,13 +67,13 @@ def drop(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
 
 
 def rows(app: AppTest) -> dict[str, dict[str, object]]:
-    (listed,) = received(app, "model_list")
-    return {row["id"]: row for row in listed["rows"]}
+    return {row["Model"]: row for row in app.dataframe[0].value.to_dict("records")}
 
 
 def ask(app: AppTest, what: str, model: str) -> AppTest:
-    app.session_state["models-list"] = {"act": {"n": time.monotonic_ns(), "what": what, "id": model}}
-    return app.run()
+    place = [*rows(app)].index(model)
+    app.session_state["models-list"] = {"selection": {"rows": [place], "columns": [], "cells": []}}
+    return app.run().button(key=f"models-{what}").click().run()
 
 
 def press(app: AppTest, label: str) -> AppTest:
@@ -97,7 +96,7 @@ def test_a_file_and_its_names_are_a_map_after_one_drop_and_gone_after_a_question
     assert "as it is now, resized by bilinear" in texts(app)
     next(button for button in app.button if button.label == "Use this").click().run()
     assert not app.exception and catalog.spec("leaf").preprocessing != before
-    ask(app, "remove", "leaf")
+    ask(app, "Remove…", "leaf")
     assert "Remove leaf and its files" in app.warning[0].value and "leaf" in catalog.catalog()
     press(app, "Remove")
     assert "leaf" not in rows(app) and not list(kept.rglob("leaf*"))
@@ -177,18 +176,18 @@ def test_what_does_not_load_is_said_and_leaves_nothing(page: Page, kept: Path) -
 def test_a_row_unloads_its_model_and_opens_it(page: Page) -> None:
     page(model="demo-cls-s", example="scene 3")
     app = page("models")
-    assert rows(app)["demo-s"]["task"] == "Detect" and str(rows(app)["demo-cls-s"]["memory"]).endswith("MB")
-    ask(app, "unload", "demo-cls-s")
-    assert not rows(app)["demo-cls-s"]["memory"]
+    assert rows(app)["demo-s"]["For"] == "Detect" and str(rows(app)["demo-cls-s"]["In memory"]).endswith("MB")
+    ask(app, "Unload", "demo-cls-s")
+    assert not rows(app)["demo-cls-s"].get("In memory")
     assert "demo-cls-s" not in {one.adapter.spec.id for one in RESIDENCY.residents()}
-    ask(app, "open", "demo-s")
+    ask(app, "Open", "demo-s")
     assert not app.exception and not app.error
     assert app.query_params["model"] in ("demo-s", ["demo-s"])
 
 
 def test_the_list_is_searched_and_offers_no_download_that_the_operator_forbids(page: Page) -> None:
     app = page("models")
-    assert all(row["state"] == "" for row in rows(app).values())
+    assert all(not row.get("State") for row in rows(app).values())
     app.text_input(key="models-search").set_value("demo-vit").run()
     assert [*rows(app)] == ["demo-vit"]
     app.text_input(key="models-search").set_value("no such model").run()
@@ -196,7 +195,8 @@ def test_the_list_is_searched_and_offers_no_download_that_the_operator_forbids(p
     app.text_input(key="models-search").set_value("resnet50")
     app.toggle(key="models-here").set_value(False).run()
     row = rows(app)["resnet50"]
-    assert row["state"] == "not here" and "103" in str(row["size"]) and not row["buttons"]
+    assert row["State"] == "not here" and "103" in str(row["File"])
+    assert "models-Download" not in [button.key for button in app.button]
     next(box for box in app.text_input if "Hugging Face" in box.label).set_value("microsoft/resnet-18")
     press(app, "Add")
     assert "SIGHTGLASS_OFFLINE forbids" in app.error[0].value

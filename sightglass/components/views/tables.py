@@ -49,6 +49,21 @@ def table(
     )
 
 
+def choose_row(rows: Sequence[Mapping[str, str]], *, key: str) -> int | None:
+    """Draw a table of texts, and return the index of the row that is chosen, if any; empty columns are left out."""
+    names = [name for name in rows[0] if any(row[name] for row in rows)]
+    event: Any = st.dataframe(
+        _no_formulas([{name: row[name] for name in names} for row in rows], ()),
+        key=key,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [0]}},
+        height=min(36 * len(rows) + 38, 480),
+    )
+    return next((row for row in event.selection.rows if row < len(rows)), None)
+
+
 def matrix(
     frame: pd.DataFrame, styles: pd.DataFrame, *, key: str, chosen: tuple[int, int], height: int
 ) -> tuple[int, int]:

@@ -1,8 +1,8 @@
-"""Small components: title, headline, answers, note, models."""
+"""Small components: title, headline, answers, note."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,6 @@ _answers = declare(
     "answer_list", __file__, html='<div class="component rows" role="group" aria-label="Answers">\n</div>'
 )
 _note = declare("note", __file__)
-_models = declare("model_list", __file__, html='<div class="component models" role="list" aria-label="Models"></div>')
 
 
 def page_title(text: str, *, links: Sequence[str] = ()) -> None:
@@ -110,43 +109,6 @@ def typed(value: Any) -> Typed | None:
     if not isinstance(sent, dict) or not all(isinstance(sent.get(name), str) for name in ("id", "step", "text")):
         return None
     return Typed(sent["id"], sent["step"], sent["text"])
-
-
-@dataclass(frozen=True)
-class Button:
-    """A button of a row; `act` is what Python is told."""
-
-    act: str
-    icon: str
-    label: str
-
-
-@dataclass(frozen=True)
-class ModelRow:
-    """One model; texts are empty where something is not known."""
-
-    id: str
-    task: str
-    facts: str
-    """Classes, licence, where it comes from."""
-    size: str
-    layer: str
-    record: str
-    """What tests found about its default method."""
-    memory: str
-    state: str
-    """Whether its weights are here."""
-    buttons: tuple[Button, ...] = ()
-
-
-def model_list(rows: Sequence[ModelRow], *, key: str) -> tuple[str, str] | None:
-    """Draw the rows, and return what a new click asks for and the model's id; `open` for the row itself."""
-    result = _models(key=key, data={"rows": [asdict(row) for row in rows]}, on_act_change=no_callback)
-    place, asked = f"{key}-answered", result.act
-    if not asked or asked["n"] == st.session_state.get(place):
-        return None
-    st.session_state[place] = asked["n"]
-    return (str(asked["what"]), str(asked["id"])) if asked["id"] in {row.id for row in rows} else None
 
 
 TERMS = {
