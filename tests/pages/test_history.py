@@ -21,14 +21,14 @@ from PIL import Image as Pillow
 from sightglass.components import markup
 from sightglass.components.session import history_store
 from sightglass.components.session.state import ChosenClass
-from sightglass.explain import Explainer, replay
+from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.export import embedded_recipe
 from sightglass.history import History, Mark
 from sightglass.pages.history import files, grid
 from sightglass.pages.history import record as record_view
 from sightglass.pages.history.annotations import AnnotatedRecord
-from tests.pages.conftest import ROOT, received, rerun_until, session, shown, texts
+from tests.pages.conftest import ROOT, received, session, shown, texts
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -175,38 +175,7 @@ def test_other_pages_save_their_own_view(page, store, path, parameters):
         assert shown(page(SCREEN, kept=found[0].id)).head["boxes"]
 
 
-def test_a_history_that_was_never_used_opens_on_three_examples(page, store, made):
-    app = page(SCREEN)
-    assert app.markdown[0].value == "## Nothing saved yet: making three examples"
-    rerun_until(app, lambda: "making" not in app.markdown[0].value, 90)
-    assert app.markdown[0].value == "## 3 examples to try"
-    assert "Nothing of yours is saved yet" in texts(app)
-    every = store.search().records
-    assert {record.id for record in every} == store.examples() and tiles(app) == [record.id for record in every]
-    assert {tile["when"] for tile in head(app, "history_grid")["tiles"]} == {"Example"}
-    for record in every:
-        (again, *_) = replay(record.recipe, store.picture(record)).heatmaps
-        np.testing.assert_array_equal(again.content, store.heatmaps(record)[0].values)
-    # Two are of one picture, to be compared.
-    assert len({record.picture_sha256 for record in every}) == 2
-    # They are not counted or exported as one's own.
-    assert len(app.get("download_button")) == 0
-    mine = store.keep(made["small"])
-    app.run()
-    assert app.markdown[0].value == "## 1 saved explanation, and 3 examples"
-    (offered,) = app.get("download_button")
-    assert offered.proto.label == "Export all, .zip" and "each of 1 record:" in offered.proto.help
-    tick(app, [mine.id, *sorted(store.examples())])
-    app.run()
-    (offered,) = app.get("download_button")
-    assert offered.proto.label == "Export, .zip" and "each of 4 records:" in offered.proto.help
-    # Deleted ones do not come back.
-    button(app, "Delete the examples").click().run()
-    store.delete([mine.id])
-    assert page(SCREEN).markdown[0].value == "## Nothing saved yet"
-
-
-def test_an_empty_history_of_somebody_who_saved_before_says_what_it_is_for(page, store, made):
+def test_an_empty_history_says_what_it_is_for(page, store, made):
     store.delete([store.keep(made["small"]).id])
     app = page(SCREEN)
     assert not app.exception and not app.error
