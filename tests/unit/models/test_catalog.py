@@ -215,32 +215,6 @@ arhc = "resnet10t"
     assert len(caplog.records) == 2
 
 
-def test_a_table_with_a_loader_inherits_nothing_from_a_known_model(own_file: Path) -> None:
-    own_file.write_text("""
-[model."efficientnet-lite0"]
-loader = "custom"
-weights = { path = "mine.pth" }
-
-[model."resnet34"]
-weights = { url = "https://example.org/mine.pth" }
-
-[model."resnet50"]
-weights = { url = "https://example.org/mine.pth" }
-megabytes = 3
-""")
-    # How large its own file is says nothing of another in its place.
-    assert (catalog.spec("resnet34").megabytes, catalog.spec("resnet50").megabytes) == (None, 3)
-    mine = catalog.spec("efficientnet-lite0")
-    packaged = catalog._load_packaged()["efficientnet-lite0"]
-    assert (mine.family, mine.licence, mine.source) == ("efficientnet-lite0", "not stated", "")
-    assert mine.weights == WeightsTable(path=str(own_file.parent / "mine.pth"))
-    assert packaged.licence != mine.licence
-
-
-def test_a_models_file_that_is_named_but_not_there_is_said(own_file: Path) -> None:
-    assert "models.toml" in (catalog.problem() or "")
-
-
 def test_what_a_library_throws_becomes_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     import sightglass.models.families.timm.loader
 
@@ -326,17 +300,6 @@ def test_untrained_models_run(spec: ModelSpec, layer: str | None) -> None:
     assert adapter.default_layers(layers) == (layer or names[-1],)
 
 
-def test_every_torchvision_model_is_built_as_its_weights_need_it() -> None:
-    from sightglass.models.families.torchvision.networks import build, default_weights
-
-    with torch.device("meta"):
-        for spec in EVERY:
-            # RegNet's builder computes with tensors, and GoogLeNet's number leaves out heads that its file holds.
-            if spec.loader == "torchvision.classifiers" and not spec.arch.startswith(("regnet_", "googlenet")):
-                count = sum(tensor.numel() for tensor in build(spec.arch).parameters())
-                assert count == default_weights(spec.arch).meta["num_params"], spec.arch
-
-
 def test_an_operators_state_dict_and_labels_are_loaded(own_file: Path) -> None:
     from sightglass.models.families.torchvision.networks import build
 
@@ -397,31 +360,6 @@ def test_a_checkpoint_never_runs_code(
         load(catalog.spec("timm/resnet10t"))
 
 
-def test_googlenet_runs_without_the_heads_that_its_file_holds(own_file: Path) -> None:
-    from sightglass.models.families.torchvision.networks import build
-
-    own_file.write_text("""
-[model."mine"]
-loader = "torchvision.classifiers"
-arch = "googlenet"
-weights = { path = "mine.pth", labels = ["a", "b"] }
-""")
-    module = checkpoint.build_seeded(lambda: build("googlenet", classes=2), 0).eval()
-    torch.save(module.state_dict(), own_file.parent / "mine.pth")
-    adapter = load(catalog.spec("mine"))
-    assert not any(name.startswith("aux") for name, _ in adapter.module.named_modules())
-    probe = torch.rand(1, 3, 64, 64)
-    with torch.no_grad():
-        assert torch.equal(adapter.run(probe).logits, module(probe))
-
-
-def test_densenets_old_names_are_understood() -> None:
-    from sightglass.models.families.torchvision.networks import modern
-
-    old = {"features.denseblock1.denselayer1.norm.1.weight": torch.zeros(1), "features.norm5.weight": torch.zeros(1)}
-    assert set(modern(old)) == {"features.denseblock1.denselayer1.norm1.weight", "features.norm5.weight"}
-
-
 def test_the_list_in_the_docs_is_the_catalogue() -> None:
     from sightglass.models.__main__ import table
 
@@ -430,50 +368,9 @@ def test_the_list_in_the_docs_is_the_catalogue() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("ids", "shown"),
-    [
-        (["yolo11n-seg", "yolo11s-seg", "yolo11x-seg"], ["yolo11{n,s,x}-seg"]),
-        (["resnet18", "resnet34", "resnet101"], ["resnet{18,34,101}"]),
-        (["vgg11", "vgg11_bn", "vgg13"], ["vgg11", "vgg11_bn", "vgg13"]),
-        (["rtdetr-l", "rtdetr-x"], ["rtdetr-l", "rtdetr-x"]),
-    ],
-)
-def test_a_series_is_one_name_in_the_docs(ids: list[str], shown: list[str]) -> None:
-    from sightglass.models.__main__ import fold
-
-    assert fold(ids) == shown
-
-
 def test_the_default_model_brings_in_neither_timm_nor_torchvision() -> None:
     code = "import sys, sightglass as s; s.Explainer(); print({'timm', 'torchvision'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3], check=True
     )
     assert done.stdout.strip() == "set()"
-
-
-def test_models_of_ones_own_are_not_sizes_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightglass.models.catalog import choose_compared
-
-    row = '[model.{0}]\nloader = "custom"\narch = "resnet18"\nweights = {{ path = "{0}.pth" }}\n'
-    for name in ("plant", "street"):
-        (tmp_path / f"{name}.pth").write_bytes(b"0")
-    (tmp_path / "models.toml").write_text("".join(map(row.format, ("plant", "street"))), "utf-8")
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    catalog._merge.cache_clear()
-    try:
-        with pytest.raises(Problem, match="name each by itself"):
-            choose_compared(["plant"])
-        assert choose_compared(["plant", "street"])[0] == ["plant", "street"]
-    finally:
-        catalog._merge.cache_clear()
-
-
-def test_a_class_that_is_nearly_named_is_offered_as_it_is_written() -> None:
-    from sightglass.models.labels import class_index
-
-    with pytest.raises(ModelProblem, match=r"did you mean Potato - Late blight\?"):
-        class_index("potato late blight", ("Tomato - Rust", "Potato - Late blight"))
-    with pytest.raises(ModelProblem, match="did you mean Egyptian cat"):
-        class_index("cat", ("crate", "Egyptian cat"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sightglass.models import geometry
-from sightglass.models.preprocess import CLASSIFIER_WAYS, GREY, WAYS, Preprocessing, fit_picture, prepare
+from sightglass.models.preprocess import CLASSIFIER_WAYS, GREY, Preprocessing, fit_picture, prepare
 
 if TYPE_CHECKING:
     from sightglass.models.geometry import Geometry
@@ -130,10 +130,6 @@ def test_a_box_goes_there_and_back(way: str, shape: tuple[int, int]) -> None:
     there = (box[0] * sx + ox, box[1] * sy + oy, box[2] * sx + ox, box[3] * sy + oy)
     assert geometry.box_to_original(there) == pytest.approx(box)
     assert geometry.box_to_original((-1e4, -1e4, 1e4, 1e4)) == (0, 0, shape[1], shape[0])
-
-
-def test_no_way_of_fitting_a_picture_is_cut_off_in_the_sidebar():
-    assert all(len(words) <= 24 for words in WAYS.values())
 
 
 def test_overlaps_of_many_boxes_are_those_of_each_pair() -> None:

@@ -9,16 +9,13 @@ import pytest
 import torch
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.explain import Explainer, Problem, replay
+from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.findings.diagnosis import headline
-from sightglass.models import catalog
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.weights import weight
-
-DINO = "vit_tiny_patch16_224"
 
 
 def embedder(loader: str, arch: str, **weights: object) -> ModelSpec:
@@ -55,23 +52,6 @@ def test_a_list_of_pictures_goes_through_in_one_pass(persons: str, bus: Path, mo
         np.testing.assert_allclose(one.heatmaps[0].at_input, other.heatmaps[0].at_input, atol=1e-4)
         assert one.recipe == other.recipe
     assert np.abs(found[0].heatmaps[0].at_input - found[1].heatmaps[0].at_input).max() > 0.1
-
-
-def test_what_needs_a_class_is_refused_in_a_sentence(persons: str, bus: Path) -> None:
-    for options in ({"targets": ("cat",)}, {"method": "drise"}, {"method": "scorecam"}, {"part": "contrast"}):
-        with pytest.raises(Problem, match=r"names no|predicts none|contrast"):
-            Explainer(persons)(bus, **options)
-
-
-def test_a_timm_model_without_classes_gives_its_features() -> None:
-    adapter = load(embedder("timm", DINO))
-    given = adapter.prepare(np.full((40, 60, 3), 90, np.uint8), "trained")
-    with torch.no_grad():
-        assert adapter.embedding(adapter.run(given.tensor)).shape == (1, 192)
-    smaller = load(embedder("timm", DINO, preprocessing={"size": 64}))
-    assert smaller.prepare(np.zeros((9, 9, 3), np.uint8), "trained").tensor.shape[-2:] == (64, 64)
-    with torch.no_grad():
-        assert smaller.run(torch.zeros(1, 3, 64, 64)).vector.shape == (1, 192)
 
 
 def test_a_classifiers_embedding_is_what_its_last_layer_is_given() -> None:
@@ -136,21 +116,3 @@ def test_the_trained_osnet_tells_persons_apart() -> None:
     same = torch.stack([alike[2 * i, 2 * i + 1] for i in range(4)])
     other = torch.stack([alike[2 * i, 2 * j + 1] for i in range(4) for j in range(4) if i != j])
     assert same.min() > other.max() + 0.2
-
-
-def test_the_catalogue_says_what_names_nothing() -> None:
-    found = {spec.family for spec in catalog.catalog().values() if spec.task == "embed"}
-    assert {"OSNet (people)", "DINOv2"} <= found
-
-
-def test_beside_a_classifier_it_is_said_to_name_nothing(
-    persons: str, bus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from sightglass.cli import main
-
-    assert main(["compare", str(bus), "-m", persons, "-m", "demo-cls-s", "--out", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().out
-    assert f"{persons} predicts no class" in said
-    assert "says nothing" not in said
-    (row,) = [line for line in said.splitlines() if line.split()[:1] == [persons]]
-    assert row.split()[1:4] == ["its", "embedding", "–"]

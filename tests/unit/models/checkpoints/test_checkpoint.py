@@ -83,13 +83,6 @@ def test_however_it_was_saved_the_tensors_are_the_same(kind: str, zipped: bool, 
         assert found.extras["classes"] == ["a", "b"]
 
 
-@pytest.mark.parametrize("protocol", [3, 4, 5])
-def test_newer_pickles_are_read_too(protocol: int, net: Net, tmp_path: Path) -> None:
-    torch.save({"net": net, "also": Touch(tmp_path / "ran")}, tmp_path / "net.pt", pickle_protocol=protocol)
-    assert same(checkpoint.read(tmp_path / "net.pt"), net)
-    assert not (tmp_path / "ran").exists()
-
-
 def test_safetensors(net: Net, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

@@ -17,7 +17,7 @@ from sightglass.common.errors import ImageProblem, Problem, WeightsProblem
 from sightglass.explain import Explainer, Image
 from sightglass.models import catalog
 from sightglass.models.checkpoints import remote_file, weights
-from sightglass.models.checkpoints.remote_file import fetch, is_address, name_of
+from sightglass.models.checkpoints.remote_file import name_of
 from tests.unit import own_nets
 
 if TYPE_CHECKING:
@@ -112,11 +112,6 @@ def test_a_file_that_is_too_large_is_not_finished(server: Server, path: str) -> 
     assert cached() == []
 
 
-def test_what_is_not_there_is_said(server: Server) -> None:
-    with pytest.raises(ImageProblem, match=r"^cat\.png could not be downloaded from 127\.0\.0\.1:\d+ \(Not Found\)\.$"):
-        Image.open(address(server, "/cat.png"))
-
-
 def test_redirects_stay_with_the_scheme_and_with_public_addresses(
     server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,10 +202,3 @@ def test_a_file_that_would_run_code_is_not_opened(server: Server) -> None:
 )
 def test_names_are_safe_for_any_folder(given: str, name: str) -> None:
     assert name_of(given) == name
-
-
-def test_what_is_an_address() -> None:
-    assert all(map(is_address, ("https://a.b/c", "HTTP://a.b/c", "https:/a.b/c", "ftp://a.b/c")))
-    assert not any(map(is_address, ("bus.jpg", "/tmp/bus.jpg", "C:/bus.jpg", "https", "s3://bucket/bus.jpg", b"x")))
-    with pytest.raises(WeightsProblem):
-        fetch("file:///etc/hostname", 10)

@@ -150,21 +150,6 @@ def test_the_map_is_taken_where_the_last_block_reads(name: str, layer: str, grid
     assert found.shape[1:] == grid
 
 
-@pytest.mark.parametrize("name", ["clip", "vit"])
-def test_attention_is_looked_at_as_in_any_transformer(name: str, table: Any) -> None:
-    made = explainer(name)(PIXELS, vocabulary=PROMPTS, method="rollout")
-    assert made.heatmaps[0].state == "ok"
-    first, second = made.with_method("chefer").heatmaps[:2]
-    assert not np.allclose(first.raw[0], second.raw[0])
-
-
-def test_a_method_that_the_library_cannot_make_is_a_sentence(table: Any) -> None:
-    made = explainer("clip")(PIXELS, vocabulary=PROMPTS)
-    with pytest.raises(ModelProblem, match=r"^ShapleyCAM cannot be made of clip at .*: choose another method\.$"):
-        made.with_method("shapleycam")
-    assert made.with_method("ablationcam").heatmaps[0].state == "ok"
-
-
 def test_contrast_is_zero_between_two_that_say_the_same_and_alone_is_not(table: Any) -> None:
     towers = explainer("clip").resident.adapter.towers
     adapter = classifier.ClipClassifier(catalog.spec("clip"), towers).with_classes(PROMPTS[:2])
@@ -189,15 +174,6 @@ def test_a_lone_prompt_has_an_opponent_and_says_so(table: Any) -> None:
     assert explainer("clip")(PIXELS, vocabulary="a dog", method="drise", masks=16).heatmaps[0].state == "ok"
 
 
-def test_a_phrase_is_read_once(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = explainer("clip")
-    towers, read = made.resident.adapter.towers, []
-    object.__setattr__(towers, "read", lambda phrases: read.append(tuple(phrases)) or torch.eye(24)[: len(phrases)])
-    made(PIXELS, vocabulary=("cat", "dog"), maps=False)
-    made(PIXELS, vocabulary=("dog", "horse"), maps=False)
-    assert read == [("cat", "dog"), ("horse",)]
-
-
 def test_a_list_of_classes_makes_a_classifier(table: Any) -> None:
     table(labels='["cat", "dog", "mouse"]', template='["a photo of a {}", "a drawing of a {}"]')
     made = explainer("clip")
@@ -216,18 +192,6 @@ def test_without_words_it_asks_for_them_and_has_an_embedding(table: Any) -> None
     adapter = made.resident.adapter
     outputs = adapter.run(adapter.prepare(PIXELS, "trained").tensor)
     assert adapter.embedding(outputs).shape == (1, 24)
-
-
-@pytest.mark.parametrize(("words", "wrong"), [(("dog", "dog"), "given twice"), (("dog", " "), "none of them empty")])
-def test_words_that_cannot_be_asked_for(words: tuple[str, ...], wrong: str, table: Any) -> None:
-    with pytest.raises(ModelProblem, match=wrong):
-        explainer("clip").resident.adapter.with_classes(words)
-
-
-def test_a_template_without_a_place_for_the_name(table: Any) -> None:
-    table(labels='["cat"]', template='"a photo"')
-    with pytest.raises(ModelProblem, match="where the name goes"):
-        explainer("clip")
 
 
 def test_what_the_preprocessing_is(folders: dict[str, Path], table: Any) -> None:
@@ -267,20 +231,6 @@ def test_a_file_that_does_not_fit_names_the_tensor(folders: dict[str, Path], tmp
     )
     with pytest.raises(ModelProblem, match="did you mean"):
         loader.load(spec)
-
-
-def test_a_checkpoint_of_a_training_is_read_by_its_architectures_name(folders: dict[str, Path], tmp_path: Path) -> None:
-    import dataclasses
-
-    (tmp_path / "tiny-vit.json").write_text(json.dumps(TINY))
-    open_clip.add_model_config(tmp_path / "tiny-vit.json")
-    held = load_file(folders["vit"] / "open_clip_model.safetensors")
-    torch.save({"epoch": 3, "state_dict": {f"module.{key}": held[key] for key in held}}, tmp_path / "epoch_3.pt")
-    weights = {"path": str(tmp_path / "epoch_3.pt")}
-    spec = dataclasses.replace(catalog._blank("mine"), arch="tiny-vit", weights=WeightsTable.read(weights))
-    adapter = loader.load(spec).with_classes(("a dog", "a cat"))
-    folder = dataclasses.replace(catalog._blank("mine"), weights=WeightsTable(path=str(folders["vit"])))
-    torch.testing.assert_close(adapter.rows, loader.load(folder).with_classes(("a dog", "a cat")).rows)
 
 
 def test_a_folder_that_lacks_a_tensor_is_not_taken_for_whole(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -360,11 +310,3 @@ def test_legrad_reads_each_layer_by_the_phrase(folders: dict[str, Path], table: 
         wanted = _legrad_by_hand(net, made.evidence.tensor, words[heatmap.target.index]).numpy()
         np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-5 * wanted.max())
     assert not np.allclose(made.heatmaps[0].raw[0], made.heatmaps[1].raw[0])
-
-
-@pytest.mark.parametrize("name", ["siglip", "vit", "resnet"])
-def test_legrad_runs_where_patches_are_pooled_otherwise(name: str, table: Any) -> None:
-    made = explainer(name)(PIXELS, vocabulary=PROMPTS, method="legrad", top_k=2)
-    first, second = made.heatmaps
-    assert first.state == second.state == "ok"
-    assert not np.allclose(first.raw[0], second.raw[0])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find, layer_choices
 from sightglass.explain.evidence.resident import Resident
@@ -359,46 +359,6 @@ def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(n
     torch.testing.assert_close(expected, held["read"][0, 7], atol=1e-5, rtol=1e-4)
 
 
-def test_the_weights_are_of_the_pass_that_made_the_boxes(resident_of: Any) -> None:
-    resident = resident_of("RTDetrForObjectDetection")
-    evidence, runs = evidence_of(resident), []
-    handle = resident.adapter.module.register_forward_pre_hook(lambda *_: runs.append(1))
-    try:
-        options = Options(per="detection", top_k=10, confidence=0.3, method="queryattention")
-        made = explain(Image.open(PICTURE), evidence, options, milliseconds={})
-    finally:
-        handle.remove()
-    assert len(made.heatmaps) > 1
-    assert not runs
-    assert not all(np.array_equal(made.heatmaps[0].raw[0], one.raw[0]) for one in made.heatmaps[1:])
-    assert "read" in made.notes[-1]
-
-
-def test_recording_changes_no_answer_and_leaves_no_hook(resident_of: Any) -> None:
-    for name in KINDS:
-        adapter = resident_of(name).adapter
-        hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in adapter.module.modules()]
-        tensor = adapter.prepare(PICTURE, "trained").tensor
-        with torch.no_grad():
-            plain, recorded = adapter.read_queries(tensor), adapter.run(tensor)
-        torch.testing.assert_close(plain.logits, recorded.logits, atol=1e-4, rtol=1e-4)
-        assert plain.attended is None
-        after = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in adapter.module.modules()]
-        assert hooks == after
-
-
-def test_query_attention_is_offered_only_where_boxes_are_queries(resident_of: Any) -> None:
-    assert "queryattention" in {one.id for one in list_methods(resident_of("DFineForObjectDetection"))}
-    assert resident_of("DetrForObjectDetection").queries.heads == 4
-    for other in ("demo-s", "demo-vit"):
-        assert "queryattention" not in {one.id for one in list_methods(Explainer(other).resident)}
-    with pytest.raises(ModelProblem, match="demo-s has no boxes that are queries of a decoder: choose a CAM"):
-        Explainer("demo-s")(PICTURE, method="queryattention", per="picture")
-    with pytest.raises(ModelProblem, match="no head 9: this attention has 4"):
-        options = Options(per="detection", targets=((5, 1),), method="queryattention", head=9)
-        explain(Image.open(PICTURE), evidence_of(resident_of("DetrForObjectDetection")), options, milliseconds={})
-
-
 def test_a_missing_box_is_the_query_at_or_near_the_place(resident_of: Any) -> None:
     resident = resident_of("DetrForObjectDetection")
     adapter, evidence = resident.adapter, evidence_of(resident)
@@ -509,16 +469,6 @@ def test_libreyolos_boxes_are_its_own_each_with_its_query(arch: str) -> None:
     rows = sum(level.sum((1, 2)) for level in outputs.attended.levels(query))
     assert float(rows.max()) <= 1 + 1e-4
     assert float(rows.max()) > 0.1
-
-
-def test_an_architecture_that_libreyolo_has_not_says_which_it_has(tmp_path: Path) -> None:
-    for arch, message in (("yolo-n", "say one of rfdetr, dfine"), ("dfine-z", "no size 'z': choose one of n, s, m")):
-        with pytest.raises(ModelProblem, match=message):
-            load(ModelSpec(arch, "own", "s", "detr", arch, "detect", "none", weights=WeightsTable(random=0)))
-    file = tmp_path / "other.pth"
-    torch.save({"weight": torch.zeros(3)}, file)
-    with pytest.raises(WeightsProblem, match="does not hold the tensors of dfine-n"):
-        load(ModelSpec("x", "own", "s", "detr", "dfine-n", "detect", "none", weights=WeightsTable(path=str(file))))
 
 
 def test_a_file_of_libreyolo_opens_by_its_architecture(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS
@@ -25,10 +24,8 @@ from sightglass.models.adapter import Target
 from sightglass.models.families.exported import runtimes
 from sightglass.models.families.exported.classifier import ExportedClassifier
 from sightglass.models.families.exported.detector import (
-    LAYOUTS,
     ExportedDetector,
     grid,
-    infer,
     letterbox,
     make_detector,
 )
@@ -275,36 +272,6 @@ def test_a_layout_is_told_by_its_shapes_and_read(kind: str) -> None:
         assert given.tensor.max() <= 1
 
 
-class Scripted(nn.Module):
-    """As torchvision's own scripted detectors: a list of pictures in, losses and a list of tables out."""
-
-    def forward(self, images: list[torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[dict[str, torch.Tensor]]]:
-        found: list[dict[str, torch.Tensor]] = []
-        for image in images:
-            lit = image.mean() > 0.5
-            boxes = torch.tensor([[10.0, 10.0, 50.0, 40.0]])[: int(lit)]
-            found.append(
-                {
-                    "scores": torch.ones(len(boxes)) * 0.8,
-                    "boxes": boxes,
-                    "labels": torch.ones(len(boxes), dtype=torch.long),
-                }
-            )
-        return {}, found
-
-
-def test_a_scripted_detector_takes_a_list_and_may_find_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "s.torchscript"
-    torch.jit.save(torch.jit.script(Scripted()), str(path))
-    adapter = open_exported(spec(path, preprocessing={"size": 64}))
-    assert isinstance(adapter, ExportedDetector)
-    assert any("taken for COCO's" in note for note in adapter.notes)
-    assert [p.label for p in answers(adapter, np.full((64, 64, 3), 200, np.uint8))] == ["person"]
-    assert answers(adapter, np.full((64, 64, 3), 9, np.uint8)) == []
-    both = adapter.run(torch.stack((torch.ones(3, 64, 64), torch.zeros(3, 64, 64))))
-    assert both.scores.amax((1, 2)).tolist() == pytest.approx([0.8, 0], abs=1e-5)
-
-
 # Classifiers.
 
 
@@ -338,21 +305,6 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     evidence = Evidence(Resident(adapter, CPU), given, ())
     (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps
     assert maps.std() > 0
-
-
-def test_a_classifiers_colours_and_labels(tmp_path: Path) -> None:
-    path = to_onnx(Small(False), tmp_path / "c.onnx", (64, 64))
-    numbers = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "channels": "bgr", "range": 255}
-    adapter = open_exported(spec(path, "classify", preprocessing=numbers))
-    assert adapter.labels == ("class 0", "class 1", "class 2", "class 3")
-    given = adapter.prepare(np.full((80, 80, 3), (10, 20, 30), np.uint8), "trained")
-    assert given.tensor[0, :, 5, 5].tolist() == pytest.approx([30, 20, 10])
-    with pytest.raises(ModelProblem, match=r"has 4 classes and weights\.labels names 2"):
-        open_exported(spec(path, "classify", labels=["a", "b"]))
-    with pytest.raises(ModelProblem, match='one row of numbers: say task = "classify"'):
-        open_exported(spec(path))
-    with pytest.raises(ModelProblem, match=r"round is no layout of .*: use one of ultralytics"):
-        open_exported(spec(path, layout="round"))
 
 
 # What cannot be opened, or read.
@@ -389,14 +341,6 @@ def test_what_fits_no_layout_is_said_with_its_shapes(shape: tuple[int, ...], opt
     assert "\n" not in str(problem.value)
 
 
-def test_a_layout_that_is_not_the_files_is_said_when_it_answers() -> None:
-    adapter = read([torch.zeros(1, 300, 4)], layout="end2end", labels=["a"])
-    with pytest.raises(ModelProblem, match=r"outputs of .*, \(1, 300, 4\), are not .*: say another layout"):
-        answers(adapter)
-    with pytest.raises(ModelProblem, match="answered with class 7, and only 2 are named"):
-        answers(read([rows((300, 6), 0, 1, 2, 3, 4, 0.5, 7)], labels=["a", "b"]))
-
-
 @pytest.mark.parametrize("name", ["m.onnx", "m.torchscript", "m.xml", "m.tflite"])
 def test_a_file_that_is_none_is_said(name: str, tmp_path: Path) -> None:
     if name.endswith("xml"):
@@ -406,19 +350,6 @@ def test_a_file_that_is_none_is_said(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelProblem, match=rf"{name} is (not a|no) ") as problem:
         load(spec(tmp_path / name))
     assert "\n" not in str(problem.value)
-
-
-def test_an_input_that_is_no_picture_is_said(tmp_path: Path) -> None:
-    class Means(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x.mean((2, 3))
-
-    torch.onnx.export(Means(), (torch.rand(1, 17, 32, 32),), str(tmp_path / "g.onnx"), dynamo=False)
-    torch.onnx.export(nn.Identity(), (torch.rand(1, 32),), str(tmp_path / "v.onnx"), dynamo=False)
-    with pytest.raises(ModelProblem, match="takes 17 channels, and a picture here has 16"):
-        load(spec(tmp_path / "g.onnx", "classify"))
-    with pytest.raises(ModelProblem, match="takes an input of 2 dimensions"):
-        load(spec(tmp_path / "v.onnx", "classify"))
 
 
 @pytest.mark.parametrize(("library", "name"), [("onnxruntime", "m.onnx"), ("openvino", "m.xml")])
@@ -454,22 +385,6 @@ def test_every_way_of_placing_a_picture_knows_the_way_back(size: tuple[int, int]
     bars[top:bottom, left:right] = False
     assert (placed[bars] == 114).all()
     assert geometry.seen == (0, 0, size[1], size[0])
-
-
-def test_shapes_alone_tell_the_layouts_apart() -> None:
-    for shape, named, ultralytics, expected in (
-        ((1, 84, 8400), None, False, ("ultralytics", 80)),
-        ((1, 5, 8400), None, False, ("ultralytics", 1)),
-        ((1, 116, 8400), 80, True, ("ultralytics", 80)),
-        ((1, 300, 6), None, False, ("end2end", 0)),
-        ((1, 300, 38), 80, True, ("end2end", 80)),
-        ((1, 25200, 85), None, False, ("yolov5", 80)),
-        ((1, 8400, 85), 80, False, ("yolox", 80)),
-        ((1, 25200, 6), 1, True, ("yolov5", 1)),
-        ((1, 8400, 6), None, False, ("yolox", 1)),
-    ):
-        assert infer([torch.zeros(shape)], (640, 640), named, ultralytics) == expected, shape
-    assert set(LAYOUTS) == {"ultralytics", "end2end", "yolov5", "yolox", "yolox-decoded", "torchvision"}
 
 
 # In the catalogue.
@@ -516,31 +431,6 @@ weights = { path = "lamps.torchscript", layout = "yolox", labels = ["off", "on"]
     assert [p.label for p in answers(adapter)] == ["on"]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("probable", [False, True])
-def test_one_number_is_no_or_yes(probable: bool, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)).eval()
-    module = nn.Sequential(body, nn.Sigmoid()) if probable else body
-    adapter = load(spec(to_onnx(module, tmp_path / "c.onnx", (64, 64)), "classify"))
-    tensor = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        torch.testing.assert_close(adapter.run(tensor).logits.softmax(1)[:, 1:], body(tensor).sigmoid())
-    assert adapter.labels == ("no", "yes")
-
-
-def test_the_short_side_is_the_same_whether_the_file_or_the_table_says_the_size(tmp_path: Path) -> None:
-    fixed, free = (to_onnx(Small(False), tmp_path / f"{i}.onnx", (64, 64), free=bool(i)) for i in range(2))
-    labels = ["a", "b", "c", "d"]
-    made = [
-        load(spec(fixed, "classify", labels=labels)),
-        load(spec(free, "classify", labels=labels, preprocessing={"size": 64})),
-    ]
-    assert [one.preprocessing.short_side for one in made] == [73, 73]
-    assert all(any("73 → 64, bilinear for resizing" in note for note in one.notes) for one in made)
-    given = {"size": 64, "short_side": 64}
-    assert load(spec(free, "classify", labels=labels, preprocessing=given)).preprocessing.short_side == 64
-
-
 def test_a_file_of_angles_measures_and_its_draft_says_so(tmp_path: Path) -> None:
     path = to_onnx(own_nets.HeadPose(), tmp_path / "headpose.onnx", (32, 32), free=True)
     draft = inspect_model(path)
@@ -555,51 +445,3 @@ def test_a_file_of_angles_measures_and_its_draft_says_so(tmp_path: Path) -> None
     found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=5, confidence=0, iou=0)
     assert [(one.label, round(one.score, 3)) for one in found] == [("yaw", 90.0), ("pitch", 0.0), ("roll", -5.0)]
     assert adapter.parts == ("signed", "class", "lowers")
-
-
-def test_few_numbers_without_names_are_asked_about(tmp_path: Path) -> None:
-    path = to_onnx(Small(False), tmp_path / "c.onnx", (64, 64))
-    asked = next(one for one in inspect_model(path).unknown if one.key == "task")
-    assert "its 4 numbers" in asked.question and asked.default == "classify"
-    notes = load(spec(path, "classify")).notes
-    assert any("Its 4 numbers were taken for classes" in note for note in notes)
-
-
-def test_several_probabilities_are_several_classes(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    net = own_nets.Tagger(6).eval()
-    path = to_onnx(net, tmp_path / "c.onnx", (64, 64))
-    assert inspect_model(path).table["task"] == "multilabel"
-    adapter = load(spec(path, "multilabel"))
-    tensor = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        torch.testing.assert_close(adapter.class_scores(adapter.run(tensor)), net(tensor), atol=1e-5, rtol=1e-4)
-
-
-def test_one_head_of_a_file_is_chosen_by_its_name(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    net = own_nets.Heads().eval()
-    path = to_onnx(net, tmp_path / "two.onnx", (64, 64), names=("age", "gender"))
-    with pytest.raises(
-        ModelProblem, match=r"returns 2 outputs, age \(1\), gender \(2\): choose one with weights.output"
-    ):
-        load(spec(path, "classify"))
-    assert [one.choices for one in inspect_model(path).unknown if one.key == "weights.output"] == [("age", "gender")]
-    tensor = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    adapter = load(spec(path, "classify", output="gender"))
-    with torch.no_grad():
-        torch.testing.assert_close(adapter.run(tensor).logits, net(tensor)["gender"], atol=1e-4, rtol=1e-4)
-    with pytest.raises(ModelProblem, match="has no output 'sex': it returns age, gender"):
-        load(spec(path, "classify", output="sex"))
-
-
-def test_a_file_of_a_fixed_batch_is_given_several_masked_pictures_at_once(tmp_path: Path) -> None:
-    path = to_onnx(Small(False), tmp_path / "c.onnx", (64, 64))
-    explainer = Explainer(path, task="classify", labels=["a", "b", "c", "d"])
-    adapter, sizes = explainer.resident.adapter, []
-    assert adapter.batch == 1
-    run = adapter.run
-    adapter.run = lambda tensor: sizes.append(len(tensor)) or run(tensor)  # type: ignore[method-assign,func-returns-value]
-    made = explainer(picture(), method="drise", masks=9, top_k=1)
-    assert max(sizes) == 4
-    assert not [one for one in made.diagnosis if "too early" in one.text]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -21,9 +20,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Residency
 from sightglass.models import drawing
 from sightglass.models.drawing import Stroke
-from sightglass.models.families.keras import files
 from sightglass.models.inspect import inspect_model
-from tests.weights import weight
 
 if importlib.util.find_spec("keras") is None or importlib.util.find_spec("h5py") is None:
     pytest.skip("Keras is not installed: pip install -r requirements-keras.txt", allow_module_level=True)
@@ -155,16 +152,6 @@ def test_the_map_is_that_of_a_plain_gradient_through_keras_itself(monkeypatch, f
     np.testing.assert_allclose([found[index] for index in range(4)], scores, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["layercam", "eigengradcam", "scorecam", "ablationcam", "shapleycam", "fullgrad"])
-def test_other_methods_work_too_and_the_slow_ones_on_modules_of_their_own(monkeypatch, folder, method):
-    model = explainer(monkeypatch, folder)
-    picture = pixels(scribble(0, np.random.default_rng(4)))
-    before = model(picture, top_k=1)
-    heatmap = model(picture, top_k=1, method=method).heatmaps[0]
-    assert heatmap.state == "ok"
-    np.testing.assert_array_equal(model(picture, top_k=1).heatmaps[0].raw[0], before.heatmaps[0].raw[0])
-
-
 def test_a_look_at_the_file_writes_its_table(folder):
     draft = inspect_model(folder / "sketch.keras")
     assert draft.loader == "keras"
@@ -173,17 +160,6 @@ def test_a_look_at_the_file_writes_its_table(folder):
     assert draft.unknown == ()
     assert "grey pictures of 64 by 64 px and knows 4 classes" in draft.notes[0]
     assert inspect_model(folder / "sketch.h5").table["weights"]["path"].endswith("sketch.h5")
-
-
-def test_the_colours_of_drawings_are_inferred_and_said(monkeypatch, folder):
-    model = explainer(monkeypatch, folder)
-    assert model.resident.adapter.paper == "white on black"
-    result = model(pixels(scribble(1, np.random.default_rng(3))))
-    assert any("white on black" in note for note in result.notes)
-    told = explainer(monkeypatch, folder, weights={"sketch": "black on white"})
-    assert told.resident.adapter.paper == "black on white"
-    with pytest.raises(ModelProblem, match="white on black, black on white"):
-        explainer(monkeypatch, folder, weights={"sketch": "red on blue"})
 
 
 def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(monkeypatch, folder):
@@ -206,13 +182,6 @@ def test_a_drawing_with_the_other_pen_is_told_of_and_can_be_swapped(monkeypatch,
     plain = explainer(monkeypatch, folder, weights={"labels": ["w1", "w2", "w3", "w4"]})
     assert "negative" not in plain.resident.adapter.preprocessings
     assert "paper" not in {finding.kind for finding in plain(255 - picture).diagnosis}
-
-
-def test_what_is_not_said_is_inferred_and_said(monkeypatch, folder):
-    model = explainer(monkeypatch, folder, weights={"preprocessing": None, "labels": None})
-    notes = " ".join(model(pixels(scribble(1, np.random.default_rng(3)))).notes)
-    assert "colours from 0 to 1" in notes and "Its 4 classes have no names here" in notes
-    assert model.labels == ("class 0", "class 1", "class 2", "class 3")
 
 
 def small(*layers: Any, shape: tuple[int | None, ...] = (32, 32, 3), seed: int = 1) -> Any:
@@ -369,24 +338,6 @@ def test_broken_files_are_one_sentence(monkeypatch, folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "shape", "expected"),
-    [
-        (["input", "resnet50"], (224, 224, 3), "caffe"),
-        (["input", "mobilenetv2_1.00_224"], (224, 224, 3), "tf"),
-        (["input", "resnet50v2"], (224, 224, 3), "tf"),
-        (["input", "densenet121"], (224, 224, 3), "torch"),
-        (["input", "block5_conv3"], (224, 224, 3), "caffe"),
-        (["input", "resnet50"], (64, 64, 1), "unit"),
-        (["input", "something"], (224, 224, 3), "unit"),
-    ],
-)
-def test_nets_of_keras_applications_are_known_by_name(names, shape, expected):
-    layers = [{"class_name": "Conv2D" if i else "InputLayer", "config": {"name": name}} for i, name in enumerate(names)]
-    held = {"class_name": "Functional", "config": {"name": "model", "layers": layers}}
-    assert files._taken(held, layers, shape)[0] == expected
-
-
-@pytest.mark.parametrize(
     ("telltale", "mode"), [("block5_conv3", "caffe"), ("block_16_project", "tf"), ("conv5_block16_concat", "torch")]
 )
 def test_nets_of_keras_applications_are_given_what_they_were_trained_with(monkeypatch, tmp_path, telltale, mode):
@@ -399,22 +350,6 @@ def test_nets_of_keras_applications_are_given_what_they_were_trained_with(monkey
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_arrays_of_more_channels_than_a_picture_has(monkeypatch, tmp_path):
-    layers = keras().layers
-    model = small(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(3), shape=(32, 32, 6))
-    model.save(tmp_path / "six.keras")
-    own = explainer(monkeypatch, tmp_path, weights={"path": "six.keras", "labels": ["a1", "b2", "c3"]})
-    np.save(tmp_path / "six.npy", np.random.default_rng(0).random((32, 32, 6), np.float32))
-    result = own(tmp_path / "six.npy", top_k=3)
-    with keras().device("cpu"):
-        logits = model(torch.from_numpy(np.load(tmp_path / "six.npy")[None])).detach()[0]
-    found = {p.index: p.score for p in result.predictions}
-    np.testing.assert_allclose([found[i] for i in range(3)], logits.softmax(0), atol=1e-5)
-    assert "6 channels" in inspect_model(tmp_path / "six.keras").notes[0]
-    with pytest.raises(Problem, match="6 channels"):
-        own(np.zeros((32, 32, 3), np.uint8))
-
-
 def test_keras_is_on_torch_whatever_the_environment_says_and_leaves_it_alone():
     code = (
         "import os; from sightglass.models.families.keras.network import keras;"
@@ -425,46 +360,9 @@ def test_keras_is_on_torch_whatever_the_environment_says_and_leaves_it_alone():
     assert done.stdout.split() == ["torch", "jax", "False"]
 
 
-@pytest.mark.weights(REAL, NAMES)
-def test_a_real_sketch_model_names_drawings_and_the_heat_lies_on_the_strokes(monkeypatch, tmp_path):
-    held = json.loads(weight(NAMES).read_text())
-    names = [held[str(index)] for index in range(len(held))]
-    model = explainer(
-        monkeypatch, tmp_path, weights={"path": str(weight(REAL)), "labels": names, "preprocessing": None}
-    )
-    assert model.resident.adapter.paper == "white on black"
-    doodles = drawing.doodles()
-    for index, label in ((3, "Star"), (4, "Mountain"), (7, "Ladder"), (9, "House"), (10, "Smiley Face")):
-        result = model(drawing.draw(doodles[index], "white on black"), top_k=1)
-        assert result.predictions[0].label == label
-        assert result.heatmaps[0].state == "ok"
-    result = model(drawing.draw(doodles[3], "white on black"), layers=("conv2d_20",), top_k=1)
-    assert result.heatmaps[0].raw[0].shape == (14, 14)
-
-
-def test_names_beside_a_file_are_its_own_only_where_there_are_as_many(folder, tmp_path):
-    path = shutil.copy(folder / "sketch.h5", tmp_path / "sketch_28x28.h5")
-    (tmp_path / "class_names.txt").write_text("yes\nno\n")
-    assert "labels" not in inspect_model(Path(path)).table["weights"]
-    (tmp_path / "sketch_labels.json").write_text('["a", "b", "c", "d"]')
-    assert inspect_model(Path(path)).table["weights"]["labels"].endswith("sketch_labels.json")
-
-
 def colours() -> Any:
     layers = keras().layers
     return small(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(3))
-
-
-def test_pictures_are_squeezed_as_keras_does_and_that_is_said():
-    model = colours()
-    picture = np.random.default_rng(0).integers(0, 256, (40, 90, 3), np.uint8)
-    result = Explainer(model, labels=["a1", "b2", "c3"], preprocess={"range": 1})(picture)
-    assert result.evidence.geometry.seen == (0, 0, 90, 40)
-    said = [note for note in result.notes if "squeezed to 32 x 32 px, as image_dataset_from_directory does" in note]
-    assert said and 'preprocess={"crop": "aspect"} keeps their shape' in said[0]
-    kept = Explainer(model, labels=["a1", "b2", "c3"], preprocess={"range": 1, "crop": "aspect"})(picture)
-    assert kept.evidence.geometry.seen == (25, 0, 65, 40)
-    assert not [note for note in kept.notes if "squeezed" in note]
 
 
 def test_a_function_prepares_pictures_for_keras_too():

@@ -26,16 +26,12 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.evidence.survey import survey
-from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import explain
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
-from sightglass.explain.replaying import replay
 from sightglass.models.adapter import Target
-from sightglass.models.adapters.attention import record_attention
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.catalog import spec as row_of
-from sightglass.models.families.transformers import loader as family
 from sightglass.models.families.transformers.loader import TransformersClassifier, TransformersEmbedder
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.inspect import inspect_model
@@ -102,7 +98,6 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "by hand": Encoded,
     "swin": _swin,
 }
-CLASS_TOKEN = ("vit", "vit, registers", "vit, wide", "torchvision", "transformers", "by hand")
 
 
 @cache
@@ -187,19 +182,6 @@ def test_a_cnn_has_no_attention_and_its_last_map_is_looked_at() -> None:
     seen = survey(adapter, torch.zeros(1, 3, 64, 64))
     assert seen.attentions == ()
     assert adapter.default_layers(seen.short) == (seen.short[-1].path,)
-
-
-def test_patches_that_overlap_have_their_own_grid() -> None:
-    module = _vit()
-    module.patch_embed.proj = nn.Conv2d(3, 48, 8, 6)  # type: ignore[union-attr]
-    module.patch_embed.strict_img_size = False  # type: ignore[union-attr]
-    module.pos_embed = nn.Parameter(torch.zeros(1, 101, 48))
-    labels = [str(index) for index in range(CLASSES)]
-    spec = ModelSpec("overlapping", "", "", "", "", "classify", "")
-    adapter = Classifier(spec, module, labels, Preprocessing((64, 64), 64, (0.5,) * 3, (0.5,) * 3), "")
-    seen = survey(adapter, torch.zeros(1, 3, 64, 64))
-    # (64 - 8) / 6 + 1 = 10 a side: no whole patch size cuts 64 so.
-    assert {(layer.shape[1:], layer.prefix) for layer in seen.short if layer.read_by} == {((10, 10), 1)}
 
 
 # CAMs on tokens, against the grad-cam library with the reshape that it documents.
@@ -346,27 +328,6 @@ def test_rollout_and_chefer_equal_their_references(name: str, prefix: int, grid:
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-7)
 
 
-def test_where_the_mean_of_the_tokens_answers_their_rows_are_averaged() -> None:
-    evidence = evidence_of("vit, mean of tokens")
-    with unfused(evidence.resident.adapter.module) as held, torch.enable_grad():
-        evidence.resident.adapter.module(evidence.tensor)
-    (ours,) = raws(evidence, "rollout", targets=(3,))
-    expected = reference_rollout([one.detach() for one in held]).mean(0).reshape(8, 8)
-    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
-
-
-def test_one_query_that_pools_the_patches_is_read() -> None:
-    evidence = evidence_of("vit, pooled by attention")
-    last = evidence.resident.attentions[-1]
-    assert (last.path, last.queries, last.same) == ("attn_pool", 1, False)
-    held: list[torch.Tensor] = []
-    with torch.no_grad(), record_attention(evidence.resident.adapter.module, lambda _, w: held.append(w) or w):
-        evidence.resident.adapter.run(evidence.tensor)
-    (ours,) = raws(evidence, "rollout", targets=(0,))
-    expected = held[-1][0].mean(0) @ reference_rollout(held[:-1])
-    np.testing.assert_allclose(ours, expected[0].reshape(8, 8), rtol=0, atol=1e-6)
-
-
 def test_a_layer_s_attention_is_what_transformers_says_it_is() -> None:
     resident = resident_of("transformers")
     evidence = evidence_of("transformers", "vit.layers.1.layernorm_before")
@@ -388,56 +349,6 @@ def test_a_layer_s_attention_is_what_transformers_says_it_is() -> None:
         np.testing.assert_allclose(heatmap.raw[0], row, rtol=0, atol=1e-6)
     with pytest.raises(ModelProblem, match="no head 4: this attention has 4"):
         raws(evidence, "attention", head=4)
-
-
-@pytest.mark.parametrize("name", BUILDERS)
-def test_looking_at_attention_changes_nothing(name: str) -> None:
-    """The same answer but for rounding, and the module as it was: nothing is switched off and no hook stays."""
-    resident = resident_of(name)
-    module, given = resident.adapter.module, given_to(resident)
-    fused = [part.fused_attn for part in module.modules() if hasattr(part, "fused_attn")]
-    hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()]
-    sums: list[torch.Tensor] = []
-
-    def record(_path: str, weights: torch.Tensor) -> torch.Tensor:
-        sums.append(weights.sum(-1))
-        return weights
-
-    with torch.no_grad():
-        before = resident.adapter.run(given.tensor)
-        with resident.adapter.record_attention(record):
-            during = resident.adapter.run(given.tensor)
-    torch.testing.assert_close(before.logits, during.logits, rtol=1e-4, atol=1e-5)
-    assert sums
-    assert all((one - 1).abs().max() < 1e-5 for one in sums)
-    assert fused == [part.fused_attn for part in module.modules() if hasattr(part, "fused_attn")]
-    assert hooks == [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()]
-
-
-def test_only_a_map_of_attention_says_that_attention_was_opened() -> None:
-    evidence = evidence_of("vit")
-    made = explain(Image.open(PICTURE), evidence, Options(method="chefer", top_k=1), milliseconds={})
-    assert [note for note in made.notes if "fused" in note]
-    assert not [note for note in made.with_method("gradcam").notes if "fused" in note]
-
-
-def test_what_has_no_attention_over_the_picture_says_so() -> None:
-    evidence = evidence_of("swin", "norm")
-    with pytest.raises(ModelProblem, match="has no attention over the whole picture: choose a CAM"):
-        raws(evidence, "attention")
-    with pytest.raises(ModelProblem, match="has no attention: choose a CAM"):
-        Explainer("demo-cls-s")(PICTURE, method="attention")
-
-
-def test_a_head_is_part_of_the_recipe() -> None:
-    explainer = Explainer("demo-vit")
-    made = explainer(PICTURE, method="attention", head=1, layers="blocks.2", top_k=1)
-    assert made.heatmaps[0].layers == ("blocks.2.attn",)
-    assert made.recipe.head == 1
-    again = replay(made.recipe, PICTURE)
-    np.testing.assert_array_equal(made.heatmaps[0].raw[0], again.heatmaps[0].raw[0])
-    with pytest.raises(ModelProblem, match="counted from 0"):
-        explainer(PICTURE, method="attention", head=-1)
 
 
 # Transformers' folders.
@@ -543,28 +454,6 @@ def test_a_folder_answers_as_transformers_does(name: str, tmp_path: Path, bus: P
 
 
 @pytest.mark.slow
-def test_another_size_than_it_was_trained_with_stretches_its_places(tmp_path: Path) -> None:
-    make, processor = PROCESSORS["vit"]
-    folder = folder_with(tmp_path / "model", make(), processor())
-    resident = Resident(load(spec_for(folder, preprocessing={"size": 96})), CPU)
-    assert resident.known_layers[resident.default_layers[0]].shape == (48, 12, 12)
-
-
-@pytest.mark.slow
-def test_a_body_without_a_trained_pooler_speaks_by_its_class_token(tmp_path: Path) -> None:
-    config = transformers.ViTConfig(**SMALL, image_size=64, patch_size=8)
-    net = transformers.ViTModel(config, add_pooling_layer=False).eval()
-    adapter: Any = load(spec_for(folder_with(tmp_path / "model", net)))
-    assert adapter.notes == (
-        "Its preprocessing was inferred (64, bilinear, ImageNet's mean and std): no file states it.",
-    )
-    tensor = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        expected = net(tensor).last_hidden_state[:, 0]
-        torch.testing.assert_close(adapter.run(tensor).vector, expected)
-
-
-@pytest.mark.slow
 def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path: Path) -> None:
     make, processor = PROCESSORS["vit"]
     folder = folder_with(tmp_path / "model", make(), processor())
@@ -625,15 +514,6 @@ def test_a_hub_id_that_is_not_here_says_what_to_do(monkeypatch: pytest.MonkeyPat
     spec = ModelSpec("x", "", "", "transformers", "x", "classify", "", weights=WeightsTable(hub="google/vit-nowhere"))
     with pytest.raises(WeightsProblem, match=r"download its repository and give the folder as weights\.path"):
         load(spec)
-
-
-@pytest.mark.slow
-def test_the_inspected_draft_asks_for_names_that_the_folder_lacks(tmp_path: Path) -> None:
-    make, processor = PROCESSORS["deit"]
-    folder = folder_with(tmp_path / "model", make(), processor())
-    draft = inspect_model(folder / "model.safetensors")
-    assert [one.key for one in draft.unknown] == ["weights.labels"]
-    assert family.inspect(tmp_path) is None
 
 
 # Where maps are right: the demo transformer knows scenes whose one thing is known.

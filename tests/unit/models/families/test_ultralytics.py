@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -194,62 +193,6 @@ def test_gradients_come_whatever_ran_before_and_at_every_size(name: str) -> None
         assert torch.allclose(adapter.class_logits(adapter.run(tensor))[:1], single.logits.amax(2), atol=1e-5)
     with pytest.raises(ModelProblem, match="84 candidates, and 84 is not"):
         adapter.scalar(single, Target(0, "", (84,)))
-
-
-@pytest.mark.parametrize("name", [*BUILT, "yolo11n-cls"])
-def test_nothing_overwrites_what_a_hook_has_recorded(name: str) -> None:
-    adapter = built(name, "classify" if "cls" in name else "detect")
-    seen: list[tuple[str, torch.Tensor, torch.Tensor]] = []
-
-    def look(path: str, out: Any) -> None:
-        if isinstance(out, torch.Tensor):
-            seen.append((path, out, out.detach().clone()))
-
-    handles = [
-        module.register_forward_hook(lambda _m, _i, out, path=path: look(path, out))
-        for path, module in adapter.module.named_modules()
-    ]
-    with torch.no_grad():
-        adapter.run(torch.rand(1, 3, 64, 64))
-    for handle in handles:
-        handle.remove()
-    assert len(seen) > 50
-    assert not [path for path, out, copy in seen if not torch.equal(out, copy)]
-
-
-def test_activations_are_neither_shared_nor_switched_back_by_another_model() -> None:
-    adapter = built("yolov8n")
-    build("yolov8n")
-    activations = [part for part in adapter.module.modules() if isinstance(part, torch.nn.SiLU)]
-    assert len(activations) > 40
-    assert not any(part.inplace for part in activations)
-
-
-def test_two_threads_with_the_models_lock_get_what_each_gets_alone() -> None:
-    adapter, lock = built("yolo26n-seg"), threading.Lock()
-    inputs = [torch.rand(1, 3, 64, 96), torch.rand(1, 3, 96, 64)]
-
-    def explain(tensor: torch.Tensor) -> list[torch.Tensor]:
-        with lock:
-            kept, outputs = record(adapter, tensor)
-        return [outputs.boxes, *torch.autograd.grad(adapter.scalar(outputs, Target(1, "", (0, 125))), [*kept.values()])]
-
-    alone = [explain(tensor) for tensor in inputs]
-    together: list[list[list[torch.Tensor]]] = [[], []]
-
-    def work(which: int) -> None:
-        for _ in range(4):
-            together[which].append(explain(inputs[which]))
-
-    threads = [threading.Thread(target=work, args=(which,)) for which in (0, 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for expected, results in zip(alone, together, strict=True):
-        assert len(results) == 4
-        for result in results:
-            assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(expected, result, strict=True))
 
 
 def test_classifier_starts_from_the_logits_and_sees_what_the_library_shows_it() -> None:
