@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from sightglass.api import problems
 from sightglass.api.app import create
 from sightglass.api.schemas import ApiRules
 from sightglass.cli import main
-from tests.rooms import sources
+from tests.servers import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,15 +35,13 @@ def address() -> Iterator[str]:
         server = uvicorn.Server(uvicorn.Config(create(ApiRules()), log_level="warning", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [line]}, daemon=True)
         thread.start()
-        until = time.monotonic() + 10
-        while not server.started:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        until(lambda: server.started)
         yield f"http://127.0.0.1:{line.getsockname()[1]}"
         server.should_exit = True
         thread.join(10)
 
 
+@pytest.mark.slow
 def test_every_block_does_what_it_says(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("requests")
     monkeypatch.chdir(tmp_path)
@@ -76,8 +73,3 @@ def test_the_table_of_routes_is_whole() -> None:
     named = {path for row in re.findall(r"^\| (`(?:GET|POST) .+?) \|", PAGE, re.MULTILINE)
              for path in re.findall(r"`(?:GET|POST) (\S+)`", row)}  # fmt: skip
     assert named == set(described) - {"/api/problems/{kind}"}
-
-
-def test_every_variable_is_named() -> None:
-    text = "".join(path.read_text("utf-8") for path in sources("api"))
-    assert set(re.findall(r"SIGHTGLASS_API_[A-Z]+", text)) == set(re.findall(r"SIGHTGLASS_API_[A-Z]+", PAGE))
