@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 @pytest.fixture
-def sealed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def sealed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The labels of the maps that are sealed, of which none takes a pass."""
     from sightglass.explain.faithfulness import seal
     from sightglass.explain.proof.seal import Seal, SealMark, forget
@@ -29,4 +32,5 @@ def sealed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     forget()
     monkeypatch.setattr(seal, "seal", mark)
-    return labels
+    yield labels
+    forget()

@@ -72,22 +72,6 @@ def test_the_curves_of_a_proof_are_the_librarys(client: TestClient, bus: Path) -
     assert recipe.prove is not None and recipe.prove.steps == 3
 
 
-@pytest.mark.parametrize(
-    ("fields", "status", "sentence"),
-    [
-        ({"targets": ["minibus", "goldfish"]}, 422, "targets"),
-        ({"fillings": ["grey"]}, 422, "fillings"),
-        ({"confidence": 0.5}, 400, "draws no boxes"),
-    ],
-)
-def test_what_cannot_be_proved_is_one_sentence(
-    fields: dict[str, Any], status: int, sentence: str, client: TestClient, bus: Path
-) -> None:
-    answer = client.post("/api/prove", files={"image": (bus.name, bus.read_bytes())}, data=fields)
-    assert answer.status_code == status
-    assert sentence in answer.json()["detail"] and answer.json()["detail"].endswith((".", "?"))
-
-
 @pytest.mark.parametrize("route", ["explain", "prove"])
 def test_it_stops_within_a_batch(scene: Path, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
     cancel, passes, run = threading.Event(), [], Classifier.run

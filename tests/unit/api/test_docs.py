@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import pytest
 import uvicorn
 
-from sightglass.api import problems
 from sightglass.api.app import create
 from sightglass.api.schemas import ApiRules
 from sightglass.cli import main
@@ -60,16 +59,3 @@ def test_every_block_does_what_it_says(address: str, tmp_path: Path, monkeypatch
     if shutil.which("curl"):
         assert json.loads(Path("answer.json").read_text())["model"] == "efficientnet-lite0"
         assert Path("map.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_table_of_errors_is_the_one_of_the_code() -> None:
-    rows = re.findall(r"^\| (\d{3}) \| (.+?) \|", PAGE, re.MULTILINE)
-    told = {(kind, int(status)) for status, kinds in rows for kind in re.findall(r"`(\w+)`", kinds)}
-    assert told == {(name, status) for name, kind in problems.KINDS.items() for status in kind.statuses}
-
-
-def test_the_table_of_routes_is_whole() -> None:
-    described = create(ApiRules()).openapi()["paths"]
-    named = {path for row in re.findall(r"^\| (`(?:GET|POST) .+?) \|", PAGE, re.MULTILINE)
-             for path in re.findall(r"`(?:GET|POST) (\S+)`", row)}  # fmt: skip
-    assert named == set(described) - {"/api/problems/{kind}"}

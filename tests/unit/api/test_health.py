@@ -38,7 +38,7 @@ def _ready(client: TestClient) -> Any:
     return client.get("/api/health/ready")
 
 
-def test_ready_is_false_until_the_model_has_made_a_map(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ready_is_false_until_the_model_has_made_a_map(client: TestClient) -> None:
     loaded, proceed = [], threading.Event()
 
     def load() -> Explainer:
@@ -48,14 +48,12 @@ def test_ready_is_false_until_the_model_has_made_a_map(client: TestClient, monke
 
     client.app.state.readiness = Readiness(load)  # type: ignore[attr-defined]
     assert client.get("/api/health/alive").json() == {"status": "alive"}
-    assert client.get("/api/health").json()["status"] == "ok"
-    assert not loaded
+    assert client.get("/api/health").json()["status"] == "ok" and not loaded
     for _ in range(2):
         assert "starting" in told(_ready(client), 503, "unready")
     assert _ready(client).headers["retry-after"] == "2"
     proceed.set()
     until(lambda: _ready(client).status_code == 200, 60)
-    assert _ready(client).json() == {"status": "ready"}
     assert len(loaded) == 1
 
 

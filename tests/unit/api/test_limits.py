@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import functools
 import io
 import json
 import threading
@@ -104,23 +103,6 @@ def test_two_pictures_and_a_map_alone_have_the_same_limit(
     limits.check_size(largest, 1, ExplainRequest(image=b"", top_k=1))
     with pytest.raises(problems.ApiProblem):
         limits.check_size(largest, 2, ExplainRequest(image=b"", top_k=1))
-
-
-def test_maps_of_large_pictures_are_drawn_one_after_the_other(
-    client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    used: list[int] = []
-
-    def note(real: Any, *given: Any) -> Any:
-        used.append(service.DECODING.used)
-        return real(*given)
-
-    for name in ("npy", "grey_png", "overlay_png"):
-        monkeypatch.setattr(service, name, functools.partial(note, getattr(service, name)))
-    asked = {"image": picture, "top_k": 1, "overlay": True}
-    assert client.post("/api/explain", json=asked).status_code == 200
-    assert client.post("/api/explain", json=asked, headers={"Accept": "image/png"}).status_code == 200
-    assert used == [810 * 1080] * 3
 
 
 @pytest.mark.parametrize("kind", ["explain", "class", "compare", "similarity"])

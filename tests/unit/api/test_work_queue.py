@@ -90,38 +90,12 @@ def test_at_the_limit_the_work_is_told_and_its_place_comes_back_when_it_ends(que
     until(lambda: not len(queue))
 
 
-def test_who_hangs_up_frees_the_place(queue: WorkQueue) -> None:
-    told, ran = threading.Event(), []
-
-    def work(cancel: threading.Event) -> None:
-        ran.append(1)
-        assert cancel.wait(5)
-        told.set()
-
-    async def hung_up() -> None:
-        asked = [asyncio.ensure_future(queue.run(work, timeout=patience(30))) for _ in range(6)]
-        await at_work(queue, running=2, waiting=4)
-        for some in (asked[2:], asked[:2]):
-            for one in some:
-                one.cancel()
-            await asyncio.wait(some)
-
-    loops.run(hung_up())
-    assert told.wait(2)
-    until(lambda: not len(queue))
-    # Who was still waiting never began.
-    assert len(ran) == 2
-    assert (queue.stats().disconnected, queue.stats().done) == (6, 0)
-
-
 def test_many_ask_and_hang_up_at_random_and_all_is_free_again(queue: WorkQueue) -> None:
-    def work(cancel: threading.Event) -> bool:
-        return cancel.wait(0.002)
-
     async def storm() -> list[object]:
         async def one(number: int) -> object:
             await asyncio.sleep(0.0007 * (number % 97))
-            asked = asyncio.ensure_future(queue.run(work, timeout=0.003 if number % 5 == 0 else 5))
+            timeout = 0.003 if number % 5 == 0 else 5
+            asked = asyncio.ensure_future(queue.run(lambda cancel: cancel.wait(0.002), timeout=timeout))
             if number % 3 == 0:
                 await asyncio.sleep(0.001 * (number % 4))
                 asked.cancel()
@@ -154,26 +128,6 @@ def test_what_the_caller_set_holds_in_the_thread_and_pages_come_first(queue: Wor
         assert priority() == before
 
 
-def test_a_closed_queue_takes_nothing_and_lets_go() -> None:
-    queue, told = WorkQueue(1, 1), threading.Event()
-
-    def work(cancel: threading.Event) -> None:
-        assert cancel.wait(5)
-        told.set()
-
-    async def closed() -> list[object]:
-        asked = [asyncio.ensure_future(queue.run(work, timeout=patience(30))) for _ in range(2)]
-        await at_work(queue, running=1, waiting=1)
-        assert queue.close(5)
-        return list(await asyncio.gather(*asked, queue.run(work, timeout=patience(30)), return_exceptions=True))
-
-    first, second, third = loops.run(closed())
-    assert first is None
-    assert isinstance(second, Busy)
-    assert isinstance(third, Busy)
-    assert told.is_set()
-
-
 def test_the_estimate_follows_recent_work_and_who_waits_for_the_whole_limit_is_told_to_come_back(
     queue: WorkQueue,
 ) -> None:
@@ -195,3 +149,29 @@ def test_the_estimate_follows_recent_work_and_who_waits_for_the_whole_limit_is_t
 
     # Five places behind the two at work, four seconds each.
     assert loops.run(crowded()) == 10
+
+
+def test_who_hangs_up_or_is_closed_frees_the_place(queue: WorkQueue) -> None:
+    told, ran = threading.Event(), []
+
+    def work(cancel: threading.Event) -> None:
+        ran.append(1)
+        assert cancel.wait(5)
+        told.set()
+
+    async def hung_up() -> list[object]:
+        asked = [asyncio.ensure_future(queue.run(work, timeout=patience(30))) for _ in range(6)]
+        await at_work(queue, running=2, waiting=4)
+        for some in (asked[3:], asked[:1]):
+            for one in some:
+                one.cancel()
+            await asyncio.wait(some)
+        await at_work(queue, running=2)
+        assert queue.close(5)
+        return list(await asyncio.gather(*asked[1:3], queue.run(work, timeout=patience(30)), return_exceptions=True))
+
+    second, third, late = loops.run(hung_up())
+    assert (second, third) == (None, None) and isinstance(late, Busy)
+    assert told.is_set() and not len(queue)
+    # Who was still waiting never began.
+    assert len(ran) == 3
