@@ -7,14 +7,14 @@ import random
 import sys
 from typing import Any
 
+from sightglass.deck import making
+from sightglass.explain import Explainer
+from sightglass.history import History, Mark
+from tests.clips import scene
+
 
 def main(folder: str, name: str, count: int) -> None:
     """Work in the history of a folder, as fast as it goes; `name` is this server's own."""
-    from sightglass.deck import making
-    from sightglass.explain import Explainer
-    from sightglass.history import History, Mark
-    from tests.clips import scene
-
     explainer = Explainer("demo-cls-s")
     made = [explainer(pixels, top_k=1) for pixels in scene(3)]
     slide = making.scene(made[0].image, [making.panel(made[0])], title=name, sentence="A sentence.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,32 +33,20 @@ from tests import corpus
 from tests.clips import clip, scene
 from tests.faults.outcome import is_one_sentence
 from tests.unit.deck.test_decks import a_scene
-from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.slow
 MODEL = "demo-cls-s"
-COMMON: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-SOME = settings(max_examples=50, derandomize=True, **COMMON)
+CHECKS = list(HealthCheck)
+SOME = settings(max_examples=50, derandomize=True, deadline=None, database=None, suppress_health_check=CHECKS)
 
 
 @pytest.fixture(scope="module")
 def given_files() -> corpus.Files:
     """Pictures and arrays; some are seconds of packing."""
     return corpus.pictures() | corpus.arrays()
-
-
-@pytest.fixture(scope="module")
-def explainer() -> Explainer:
-    return Explainer(MODEL)
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
-    with TestClient(create(ApiRules(model=MODEL))) as made:
-        yield made
 
 
 @pytest.fixture
@@ -76,123 +63,79 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert not Path("/tmp/slipped.png").exists()
 
 
-def answered(work: Callable[[], Any], name: str) -> bool:
+def answered(name: str, work: Callable[..., Any], *given: object) -> bool:
     """Whether work came to something; otherwise it must have ended in one sentence."""
     try:
-        work()
+        work(*given)
     except Problem as problem:
         assert is_one_sentence(str(problem)), (name, str(problem))
         return False
     return True
 
 
-def in_time(name: str) -> str:
-    """A file's name as a file system takes it."""
-    return name.replace("/", "_").replace("\n", "_")[:200]
-
-
-def _explained(explainer: Explainer, name: str, data: bytes) -> None:
-    explainer(Image.open(data, name=name))
-
-
-def test_pictures_and_arrays_in_the_library(explainer: Explainer, given_files: corpus.Files, clean: Path) -> None:
-    made = 0
+def test_pictures_and_arrays_in_the_library(given_files: corpus.Files, clean: Path) -> None:
+    explainer, made = Explainer(MODEL), 0
     for name, data in given_files.items():
-        made += answered(partial(_explained, explainer, name, data), name)
+        made += answered(name, lambda *file: explainer(Image.open(file[0], name=file[1])), data, name)
     assert 15 < made < len(given_files) - 15
 
 
-def test_pictures_and_arrays_over_http(client: TestClient, given_files: corpus.Files, clean: Path) -> None:
+def test_pictures_and_arrays_over_http(given_files: corpus.Files, clean: Path) -> None:
     made = 0
-    for name, data in given_files.items():
-        answer = client.post("/api/explain", files={"image": (name, data)})
-        assert answer.status_code in (200, 400, 413, 415, 422), (name, answer.text[:300])
-        made += answer.status_code == 200
-        assert answer.status_code == 200 or is_one_sentence(answer.json()["detail"]), (name, answer.text)
-    assert client.get("/api/health").status_code == 200
+    with TestClient(create(ApiRules(model=MODEL))) as client:
+        for name, data in given_files.items():
+            answer = client.post("/api/explain", files={"image": (name, data)})
+            assert answer.status_code in (200, 400, 413, 415, 422), (name, answer.text[:300])
+            made += answer.status_code == 200
+            assert answer.status_code == 200 or is_one_sentence(answer.json()["detail"]), (name, answer.text)
     assert made > 15
 
 
 def test_pictures_and_arrays_on_the_command_line(
     given_files: corpus.Files, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = 0
     (tmp_path / "in").mkdir()
     for name, data in list(given_files.items())[::15]:
-        path = tmp_path / "in" / in_time(name)
+        # As a file system takes it.
+        path = tmp_path / "in" / name.replace("/", "_").replace("\n", "_")[:200]
         path.write_bytes(data)
         code = cli.main(["image", str(path), "--model", MODEL, "--out", str(tmp_path / "out")])
         said = capsys.readouterr().err.strip()
-        made += code == 0
         assert code == 0 or is_one_sentence(said.replace(str(path), "it")), (name, said)
         assert "This should not have happened" not in said, (name, said)
     assert not list((tmp_path / "out").rglob("*.part"))
 
 
-def _given(files: list[tuple[str, bytes]]) -> None:
-    """A page that takes files as Explore does, one after another."""
-    import streamlit as st
-
-    from sightglass.components.choices import image_picker
-    from sightglass.components.session import state
-    from sightglass.components.session.pictures import image_source
-
-    said = []
-    for one in files:
-        image_picker.take([one])
-        said.append(state.of(image_source.Pictures).problem)
-    st.session_state["said"] = said
-
-
-def test_pictures_and_arrays_given_to_a_page(given_files: corpus.Files) -> None:
-    from streamlit.testing.v1 import AppTest
-
-    app = AppTest.from_function(
-        _given, default_timeout=patience(120), kwargs={"files": list(given_files.items())}
-    ).run()
-    assert not app.exception
-    said = app.session_state["said"]
-    assert len(said) == len(given_files)
-    assert all(words is None or is_one_sentence(words) for words in said)
-
-
 def test_archives_in_a_batch(clean: Path, tmp_path: Path) -> None:
     for name, data in corpus.archives().items():
-        path = tmp_path / name
-        path.write_bytes(data)
-
-        def opened(path: Path = path) -> None:
-            for item in find(path):
-                answered(item.open, path.name)
-
-        answered(opened, name)
+        (tmp_path / name).write_bytes(data)
+        answered(name, lambda path: [answered(path.name, item.open) for item in find(path)], tmp_path / name)
 
 
 def test_clips(clean: Path, tmp_path: Path) -> None:
-    found = corpus.clips(tmp_path)
-    for name, data in found.items():
+    for name, data in corpus.clips(tmp_path).items():
         path = tmp_path / f"given-{name}"
         path.write_bytes(data)
-        answered(lambda path=path: [*Clip(path).frames()], name)
+        answered(name, lambda path: [*Clip(path).frames()], path)
 
 
 def test_decks_recipes_labels_and_tables(clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, data in (corpus.texts() | corpus.archives() | corpus.pictures()).items():
-        assert not answered(lambda data=data: decks.read(data), name)
+        assert not answered(name, decks.read, data)
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
     for name, data in corpus.texts().items():
         path = tmp_path / name
         path.write_bytes(data)
-        assert not answered(lambda path=path: read_recipe(path), name)
-        answered(lambda data=data: embedded_recipe.contents(data), name)
+        assert not answered(name, read_recipe, path)
+        answered(name, embedded_recipe.contents, data)
         for kind in (".json", ".txt"):
             (tmp_path / f"labels{kind}").write_bytes(data)
             spec = ModelSpec(
                 "x", "x", "", MODEL, "x", "classify", "none", weights=WeightsTable(labels=f"{tmp_path}/labels{kind}")
             )
-            answered(lambda spec=spec: labels.own(spec), name)
+            answered(name, labels.own, spec)
         (tmp_path / "models.toml").write_bytes(data)
-        answered(catalog.catalog, name)
+        answered(name, catalog.catalog)
 
 
 # Valid files that are damaged at random.
@@ -225,25 +168,19 @@ WHOLE = {
 }
 
 
-def _picture(kind: str, data: bytes) -> None:
-    answered(lambda: Image.open(data, name=f"a.{kind}"), kind)
-    answered(lambda: embedded_recipe.contents(data), kind)
-
-
 @SOME
 @given(some.data())
 @pytest.mark.parametrize("kind", WHOLE)
 def test_damaged_pictures(kind: str, data: Any) -> None:
-    _picture(kind, data.draw(damaged(WHOLE[kind]())))
-
-
-DECK = decks.write("A deck", [a_scene("One"), a_scene("Two", 1)])
+    given = data.draw(damaged(WHOLE[kind]()))
+    answered(kind, lambda: Image.open(given, name=f"a.{kind}"))
+    answered(kind, embedded_recipe.contents, given)
 
 
 @SOME
-@given(damaged(DECK))
+@given(damaged(decks.write("A deck", [a_scene("One"), a_scene("Two", 1)])))
 def test_damaged_decks(data: bytes) -> None:
-    answered(lambda: decks.read(data), "deck")
+    answered("deck", decks.read, data)
 
 
 @pytest.fixture(scope="module")
@@ -251,13 +188,9 @@ def a_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clip(tmp_path_factory.mktemp("clip") / "a.mp4", scene(4), sound="aac")
 
 
-def _read_clip(path: Path, data: Any) -> None:
-    given = path.with_name("damaged.mp4")
-    given.write_bytes(data.draw(damaged(path.read_bytes())))
-    answered(lambda: [*Clip(given).frames()], "clip")
-
-
 @SOME
 @given(some.data())
 def test_damaged_clips(a_clip: Path, data: Any) -> None:
-    _read_clip(a_clip, data)
+    given = a_clip.with_name("damaged.mp4")
+    given.write_bytes(data.draw(damaged(a_clip.read_bytes())))
+    answered("clip", lambda: [*Clip(given).frames()])

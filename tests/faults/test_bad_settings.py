@@ -1,50 +1,47 @@
-"""Settings of any text: each is one sentence, or is taken; no door shows a traceback, and no server starts with what
-would fail in its first request."""
+"""Settings of any text: each is one sentence, or is taken; no server starts with what would fail in a request."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from PIL import Image as Pillow
+from starlette.testclient import TestClient
 
-from sightglass import cli
-from sightglass.common import environment
+from sightglass.api.app import create
+from sightglass.api.schemas import ApiRules
+from sightglass.api.server import startup
+from sightglass.common import access, environment, logs
 from sightglass.common.environment import variable
-from sightglass.common.errors import SettingProblem
+from sightglass.common.errors import Problem, SettingProblem
 from tests import corpus
 from tests.faults.outcome import is_one_sentence
-from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
 FIELDS = sorted(environment.Settings.model_fields)
 NOT_TRIED = {"traceback"}
 """It shows tracebacks."""
 TRICKS = [
     *("-1", "0", "1e999", "-1e999", "nan", "inf", "-inf", "1e308", "9" * 5000, "0x10", "1_000", "٣", "½", "+3", "1,5"),
+    *("a\nb", "\r\nX-Injected: 1", "x; script-src *", "../..", "/dev/null", "/dev/null/x", "/proc/nowhere"),
     *(
-        "a\nb",
-        "\r\nX-Injected: 1",
-        "x; script-src *",
-        "../..",
-        "/dev/null",
-        "/dev/null/x",
-        "/proc/nowhere",
         "~nobody/x",
+        "a" * 300,
+        "a" * 10_000,
+        "/" + "a" * 10_000,
+        "\udcff",
+        "\u202e",
+        "\U0001f99c",
+        "<script>alert(1)</script>",
     ),
-    *("a" * 300, "a" * 10_000, "/" + "a" * 10_000, "\udcff", "\u202e", "\U0001f99c", "<script>alert(1)</script>"),
     *("=1+1", "${HOME}", "%s%n", "{0}", "*", "http://[::1", "off", "yes", "{", "[1]", "null", "true", ":::", ",,,"),
 ]
 # What an environment can hold: no NUL, and of the surrogates those that stand for bytes that are no UTF-8.
@@ -55,16 +52,8 @@ GIVEN = some.dictionaries(
     min_size=1,
     max_size=3,
 )
-COMMON: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
-SOME = settings(max_examples=100, derandomize=True, **COMMON)
-COMMANDS = (
-    ("settings",),
-    ("settings", "--json"),
-    ("models", "list"),
-    ("history", "list"),
-    ("deck", "list"),
-    ("image", "a.png", "--model", "demo-cls-s", "--out", "out"),
-)
+CHECKS = list(HealthCheck)
+SOME = settings(max_examples=100, derandomize=True, deadline=None, database=None, suppress_health_check=CHECKS)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -116,110 +105,37 @@ def test_each_trick_with_each_setting() -> None:
             read({field: text})
 
 
-def said(command: tuple[str, ...], values: dict[str, str]) -> tuple[int, str]:
-    """Run a command of the command line; return its exit code and what it wrote to stderr."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        tempfile.TemporaryFile("w+", encoding="utf-8") as out,
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace") as err,
-    ):
-        for field, text in values.items():
-            patch.setenv(variable(field), text)
-        # As a process has them: strict, and not.
-        patch.setattr(sys, "stdout", out)
-        patch.setattr(sys, "stderr", err)
-        code = cli.main(command)
-        err.seek(0)
-        return code, err.read()
-
-
-def run(command: tuple[str, ...], values: dict[str, str]) -> None:
-    code, text = said(command, values)
-    assert code in (0, 1, 2), (command, values)
-    assert "This should not have happened" not in text and "Traceback" not in text, (command, values, text)
-    for line in text.splitlines():
-        assert is_one_sentence(line), (command, values, text)
-    assert code == 0 or text, (command, values)
-
-
 @pytest.mark.usefixtures("unset")
-@settings(parent=SOME, max_examples=20)
-@given(some.sampled_from(COMMANDS), GIVEN)
-def test_every_command_ends_in_an_answer_or_one_sentence(command: tuple[str, ...], values: dict[str, str]) -> None:
-    run(command, values)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
-    """The process in which servers start."""
-    home = str(tmp_path_factory.mktemp("home"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.starter"],
-        env=os.environ | dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"), home) | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdin is not None
-    process.stdin.write(Path("a.png").read_bytes().hex() + "\n")
-    yield process
-    process.kill()
-    process.communicate()
-
-
-def serve(server: subprocess.Popen[str], host: str, values: dict[str, str]) -> None:
-    assert server.stdin is not None and server.stdout is not None
-    server.stdin.write(json.dumps([host, values]) + "\n")
-    server.stdin.flush()
-    line = server.stdout.readline()
-    assert line, f"the process has ended with {values}"
-    found = json.loads(line)
-    problem = found["problem"]
-    assert not problem or len(values) > 1 or is_one_sentence(problem), (values, problem)
-    assert not problem or (problem.endswith((".", "?")) and "\n" not in problem), (values, problem)
-    for status, text in found.get("answers", ()):
-        # A small limit of time, of bytes or of waiting requests is kept; a device or a folder that is not there, said.
-        assert status < 500 or is_one_sentence(json.loads(text).get("detail", "")), (values, status, text)
-
-
 @settings(parent=SOME, max_examples=20)
 @given(some.sampled_from(["localhost", "0.0.0.0"]), GIVEN)
-def test_a_server_does_not_start_or_answers(server: subprocess.Popen[str], host: str, values: dict[str, str]) -> None:
-    serve(server, host, values)
-
-
-MALFORMED = {
-    "framed_by": ("https://a; script-src *", "https://a\nX-Injected: 1", "https://ü.example"),
-}
+def test_a_server_does_not_start_or_answers(host: str, values: dict[str, str]) -> None:
+    """Start a server with settings, and ask it something: it does not start, in one sentence, or it answers."""
+    with pytest.MonkeyPatch.context() as patch:
+        # What starting installs in the process.
+        patch.setattr(access, "_IN_USE", [access.Access()])
+        patch.setattr(uvicorn.Server, "handle_exit", uvicorn.Server.handle_exit)
+        patch.setattr(logs, "install", lambda: None)
+        for field, text in {"api_model": "demo-cls-s", "offline": "1", **values}.items():
+            patch.setenv(variable(field), text)
+        try:
+            startup.prepare(host)
+            app = create(ApiRules.from_environment())
+        except Problem as problem:
+            said = str(problem)
+            assert len(values) > 1 or is_one_sentence(said), (values, said)
+            assert said.endswith((".", "?")) and "\n" not in said, (values, said)
+            return
+        client = TestClient(app, raise_server_exceptions=True)
+        answers = [client.get(path) for path in ("/api/health/alive", "/api/models", "/api/metrics", "/nothing")]
+        answers.append(client.post("/api/explain", files={"image": ("a.png", Path("a.png").read_bytes())}))
+        for answer in answers:
+            # A small limit of time, bytes or waiting requests is kept; a device or a folder that is not there, said.
+            assert answer.status_code < 500 or is_one_sentence(answer.json().get("detail", "")), (values, answer.text)
 
 
 @pytest.mark.usefixtures("unset")
-@pytest.mark.parametrize(("field", "text"), [(field, text) for field, texts in MALFORMED.items() for text in texts])
-def test_what_would_break_every_answer_is_refused(field: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(variable(field), text)
-    with pytest.raises(SettingProblem, match=rf"^{variable(field)} is .*: give .*\.$"):
-        getattr(environment.read(), field)
-
-
-STARTS = {
-    "serve": ("explain", "serve", "--port=0"),
-    "dashboard": ("streamlit", "run", str(ROOT / "dashboard.py"), "--server.headless=true", "--server.port=0"),
-}
-
-
-@pytest.mark.parametrize("start", STARTS)
-def test_no_start_shows_a_traceback(start: str, tmp_path: Path) -> None:
-    values = {"own_models_mb": "big", "api_workers": "1e30", "log": "xml", "framed_by": "x\r\nX-Injected: 1"}
-    folders = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"), str(tmp_path))
-    settings = {variable(field): text for field, text in values.items()}
-    done = subprocess.run(
-        [sys.executable, "-m", *STARTS[start]],
-        env=os.environ | folders | {"PYTHONPATH": str(ROOT)} | settings,
-        capture_output=True,
-        text=True,
-        timeout=patience(240),
-    )
-    text = done.stdout + done.stderr
-    assert "Traceback" not in text and "should not have happened" not in text, text
-    assert done.returncode and all(name in text for name in settings), text
+@pytest.mark.parametrize("text", ["https://a; script-src *", "https://a\nX-Injected: 1", "https://ü.example"])
+def test_what_would_break_every_answer_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_FRAMED_BY", text)
+    with pytest.raises(SettingProblem, match=r"^SIGHTGLASS_FRAMED_BY is (?s:.*): give .*\.$"):
+        _ = environment.read().framed_by

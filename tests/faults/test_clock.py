@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import time
 import zipfile
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from sightglass.batch import analysis
-from sightglass.components.session import history_store
 from sightglass.explain import Explainer
 from sightglass.history import History, rows, schema
 
@@ -65,12 +63,6 @@ def test_leavings_are_swept_also_where_the_clock_was_ahead(
     assert not draft.exists()
     with history._store.reading() as database:
         assert abs(float(schema.read_note(database, "swept") or 0) - time.time()) < 60
-
-
-def test_a_record_of_tomorrow_has_its_date() -> None:
-    now = datetime.now(UTC)
-    assert history_store.when(now) == "just now"
-    assert history_store.when(now + timedelta(days=2)) == history_store.exact(now + timedelta(days=2))
 
 
 def test_results_from_before_1980_can_be_packed(tmp_path: Path) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
+from torchvision.models import squeezenet1_1
 
 from sightglass.api.app import create
 from sightglass.api.schemas import ApiRules
@@ -22,14 +19,16 @@ from sightglass.common.errors import WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import RESIDENCY
 from tests.clips import scene
+from tests.faults import visits
 from tests.faults.disks import read_only
 from tests.faults.outcome import is_one_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
+VIEWERS = ("topk", "detect", "compare", "whatif")
 TABLE = """
 [model."{name}"]
 loader = "torchvision_models"
@@ -37,18 +36,11 @@ arch = "squeezenet1_1"
 task = "classify"
 weights = {{ path = "{path}" }}
 """
-PAGES = (
-    "",
-    *(f"pages/{name}.py" for name in ("topk", "detect", "compare", "similarity", "cheat", "whatif", "live", "trust")),
-    *(f"pages/{name}/page.py" for name in ("batch", "errors", "video", "present", "history")),
-)
 
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with two models of one's own, which models.toml beside it names."""
-    from torchvision.models import squeezenet1_1
-
     folder = tmp_path / "weights"
     folder.mkdir()
     for name in ("used", "unused"):
@@ -95,22 +87,13 @@ def test_where_nothing_can_be_written_every_page_explains_and_says_that_nothing_
         folders = {f"SIGHTGLASS_{name}": str(home / name.lower()) for name in ("BATCHES", "HEATMAPS")}
         unset = {"XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "SIGHTGLASS_HISTORY"}
         kept = {name: value for name, value in os.environ.items() if name not in unset}
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.faults.visits", *PAGES],
-            cwd=ROOT,
-            env=kept | folders | {"HOME": str(home)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        pages, _ = visits.visited(kept | folders | {"HOME": str(home)}, None, {})
         assert list(home.iterdir()) == []
-    pages = json.loads(done.stdout.partition("\0")[2])
-    assert len(pages) == len(PAGES)
-    for page, visits in pages.items():
-        for said in visits:
+    for page, screens in pages.items():
+        for said in screens:
             assert not said["broke"], f"{page}: {said['broke']}"
             assert all(is_one_sentence(error) and str(home) in error for error in said["errors"]), f"{page}: {said}"
-            if said.get("pressed") in ("Save", "New deck"):
+            if said["pressed"] in ("Save", "New deck"):
                 told = [text for text in (*said["texts"], *said["errors"]) if str(home) in text]
                 assert len(told) == 1 and is_one_sentence(told[0]), f"{page}: {said}"
-    assert all(pages[f"pages/{name}.py"][0]["viewer"] for name in ("explore", "topk", "detect", "compare", "whatif"))
+    assert all(pages[page][0]["viewer"] for page in ("", *(f"pages/{name}.py" for name in VIEWERS)))

@@ -1,13 +1,12 @@
 """A process that forks: each fork does one piece of work (`works.py`) and may be killed at any of its steps.
 
 A step is a point behind which the disk is another: a file below the work's folder that is opened for writing, half of
-its bytes, a rename, a removal, an fsync, a statement of a database, a piece of a download. The forks have torch and
+its bytes, a rename, a removal, an fsync, a statement of a database. The forks have torch and
 the model already, or most of the time would go into starting them.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -42,21 +41,19 @@ class End:
 class Victims:
     """The process that forks."""
 
-    def __init__(self, **environment: str) -> None:
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.victim"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | environment,
         )
 
-    def run(self, work: str, folder: Path, *, step: int = 0, after: float = 0.0, full: int = 0) -> End:
-        """Fork and do the work in the folder. `step`: die at that step; `after`: die after so many seconds;
-        `full`: from that step on the disk is full."""
+    def run(self, work: str, folder: Path, *, step: int = 0, after: float = 0.0) -> End:
+        """Fork and do the work in the folder. `step`: die at that step; `after`: die after so many seconds."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        asked = {"work": work, "folder": str(folder), "step": step, "after": after, "full": full}
+        asked = {"work": work, "folder": str(folder), "step": step, "after": after}
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
@@ -71,22 +68,16 @@ class Victims:
 
 
 class Steps:
-    """Counts the steps of this process below a folder, and kills it at one of them, or lets no more be written."""
+    """Counts the steps of this process below a folder, and kills it at one of them."""
 
-    def __init__(self, folder: str, last: int, full: int) -> None:
-        self.count, self._last, self._full, self._folder = 0, last, full, folder
+    def __init__(self, folder: str, last: int) -> None:
+        self.count, self._last, self._folder = 0, last, folder
 
     def __call__(self, *_: object) -> None:
         """Take a step."""
         self.count += 1
         if self.count == self._last:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    def writes(self) -> None:
-        """Take a step behind which there must be room on the disk."""
-        self()
-        if 0 < self._full <= self.count:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def install(self) -> None:
         """Take a step at each change of the disk from here on."""
@@ -109,7 +100,7 @@ class Steps:
             return
         reads = name == "open" and not (isinstance(given[2], int) and given[2] & (os.O_WRONLY | os.O_RDWR))
         if not reads and str(given[0]).startswith(self._folder):
-            self.writes() if name in ("open", "os.mkdir") else self()
+            self()
 
     def _followed(self, call: Any) -> Any:
         def then(*given: Any, **named: Any) -> Any:
@@ -124,7 +115,7 @@ class Steps:
             if file < 3 or len(data) < 2:
                 return int(write(file, data))
             first: int = write(file, data[: len(data) // 2])
-            self.writes()
+            self()
             return first + int(write(file, data[first:]))
 
         return written
@@ -133,7 +124,7 @@ class Steps:
         def write_bytes(path: Path, data: bytes) -> int:
             with path.open("wb", buffering=0) as file:
                 done = file.write(data[: len(data) // 2]) or 0
-                self.writes()
+                self()
                 while done < len(data):
                     done += file.write(data[done:]) or 0
                 return done
@@ -151,12 +142,12 @@ def _child(pipe: int, asked: dict[str, Any]) -> None:
         # One write: all of it or nothing.
         raw(pipe, (" ".join(map(str, words)) + "\n").encode())
 
-    steps = Steps(asked["folder"], asked["step"], asked["full"])
+    steps = Steps(asked["folder"], asked["step"])
     end: dict[str, Any] = {"problem": "", "broke": ""}
     try:
         work = getattr(works, asked["work"])
         steps.install()
-        work(Path(asked["folder"]), say, steps)
+        work(Path(asked["folder"]), say)
     except Problem as problem:
         end["problem"] = str(problem)
     except BaseException as error:

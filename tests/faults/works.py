@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import hashlib
-import http.server
 import tempfile
-import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401
+from PIL import Image as Pillow
 
+from sightglass.batch import run
+from sightglass.common.files import write_file
+from sightglass.deck import archive, making
+from sightglass.explain import Explainer
+from sightglass.history import History
+from sightglass.video import run as film
+from sightglass.video import runner
 from tests.clips import clip, scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from sightglass.history import History
-    from tests.faults.victim import Steps
 
     Say = Callable[..., object]
 
 MODEL = "demo-cls-s"
 PICTURES, FRAMES = 7, 18
 _STATE: dict[str, Any] = {}
-PIECE = 16_384
-FILES = {f"file{i}.bin": np.random.default_rng(i).bytes(90_000 + i) for i in range(3)}
-"""What there is to download."""
 
 
 def prepare() -> None:
     """Do once, before the first fork, what every work needs."""
-    from PIL import Image as Pillow
-
-    from sightglass.batch import run as _run
-    from sightglass.deck import making
-    from sightglass.explain import Explainer
-    from sightglass.history import History as _History
-    from sightglass.video import run as _film
-
-    _ = _run, _History, _film
-    import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401
-
     explainer = Explainer(MODEL)
     made = [explainer(pixels, top_k=2) for pixels in scene(2)]
     _STATE["explainer"], _STATE["explanations"] = explainer, made
@@ -59,53 +45,21 @@ def prepare() -> None:
         Pillow.fromarray(pixels[: 90 + i]).save(pictures / f"{i}.png")
     (pictures / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n no picture")
     clip(Path(folder.name) / "clip.mp4", scene(FRAMES), sound="aac")
-    _STATE["port"] = _served()
 
 
-def _served() -> int:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            data = FILES[self.path[1:]]
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            for start in range(0, len(data), PIECE):
-                self.wfile.write(data[start : start + PIECE])
-                # A line that is slow enough to be cut at any moment.
-                time.sleep(0.002)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def handle(self) -> None:
-            # The other side may be killed.
-            with contextlib.suppress(OSError):
-                super().handle()
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return int(server.server_address[1])
-
-
-def batch(folder: Path, say: Say, steps: Steps) -> None:
+def batch(folder: Path, say: Say) -> None:
     """Explain seven pictures, and name one that is none."""
-    from sightglass.batch import run
-
     run(Path(_STATE["folder"].name) / "pictures", _STATE["explainer"], folder, batch_size=2, workers=1)
 
 
-def video(folder: Path, say: Say, steps: Steps) -> None:
+def video(folder: Path, say: Say) -> None:
     """Explain eighteen frames, in parts of four and six."""
-    from sightglass.video import run, runner
-
     runner.PART, runner.DRAWN = 4, 6
-    run(Path(_STATE["folder"].name) / "clip.mp4", _STATE["explainer"], folder)
+    film(Path(_STATE["folder"].name) / "clip.mp4", _STATE["explainer"], folder)
 
 
-def history(folder: Path, say: Say, steps: Steps) -> None:
+def history(folder: Path, say: Say) -> None:
     """Save four explanations, tag them, and delete the first."""
-    from sightglass.history import History
-
     kept = History(folder)
     for i in range(4):
         if f"n{i}" not in (found := by_note(kept)) and not (i == 0 and "n3" in found):
@@ -139,14 +93,13 @@ def digest(kept: History, record: Any) -> str:
     return found.hexdigest()
 
 
-def deck(folder: Path, say: Say, steps: Steps) -> None:
+def deck(folder: Path, say: Say) -> None:
     """Make a deck of two slides at once, add two, edit one, delete another deck, and write the deck to a file."""
-    from sightglass.common.files import write_file
-    from sightglass.deck import archive
-    from sightglass.history import History
-
     decks, scenes = History(folder).decks, _STATE["scenes"]
-    named = functools.partial(lambda title: next((one for one in decks.all() if one.title == title), None))
+
+    def named(title: str) -> Any:
+        return next((one for one in decks.all() if one.title == title), None)
+
     if (mine := named("For Monday")) is None:
         if (other := named("Not needed")) is None:
             other = decks.create("Not needed", scenes[:1])
@@ -163,15 +116,3 @@ def deck(folder: Path, say: Say, steps: Steps) -> None:
         decks.delete(other.id)
     write_file(folder / "monday.sightglass", archive.of(decks, decks.get(mine.id)))
     say("written")
-
-
-def download(folder: Path, say: Say, steps: Steps) -> None:
-    """Download three files."""
-    from sightglass.models.checkpoints import weights
-
-    # Called before each piece is written.
-    weights.CHUNK, weights._stop_if = PIECE, lambda _: steps.writes()
-    for name, data in FILES.items():
-        sha256 = hashlib.sha256(data).hexdigest()
-        weights.download(f"http://127.0.0.1:{_STATE['port']}/{name}", folder / name, sha256=sha256)
-        say("have", name)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -19,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.requirements import Requirement
 
 import sightglass
 from benchmarks.processes import free_port
-from sightglass.cli import main
-from sightglass.cli.server import dashboard
 from sightglass.explain.recipe import VERSION
 from tests import wheel as tests_wheel
 from tests.servers import until_it_answers
@@ -33,6 +30,7 @@ from tests.wheel import BESIDE, LOOSE, ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
 TAKEN = ("explain", "models", "api", "cli", "common", "components", "pages", "batch", "export")
 """Names that a user's own project may have, too."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -81,80 +79,21 @@ def test_every_file_of_every_room_is_in_the_wheel_and_no_other(wheel: Path) -> N
     assert {name.partition("/")[0] for name in packed} == {"sightglass"}
 
 
-def test_what_it_requires_is_what_the_files_say(wheel: Path) -> None:
-    archive = zipfile.ZipFile(wheel)
-    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-    lines = archive.read(name).decode().splitlines()
-    stated = {line.removeprefix("Requires-Dist: ") for line in lines if line.startswith("Requires-Dist: ")}
-    for extra in ("", "exported", "keras", "ray", "transformers"):
-        file = ROOT / f"requirements{f'-{extra}' if extra else ''}.txt"
-        wanted = [line for line in file.read_text("utf-8").splitlines() if line and not line.startswith("#")]
-        found = [one for one in stated if (f'extra == "{extra}"' in one if extra else "extra ==" not in one)]
-        assert len(found) == len(wanted), file
-        assert {one.partition(">")[0].partition("=")[0].partition("[")[0] for one in wanted} == {
-            one.partition(";")[0].partition("<")[0].partition(">")[0].partition("=")[0].partition("[")[0].strip()
-            for one in found
-        }
-    assert PROJECT["version"] == VERSION == sightglass.__version__
-
-
-def test_the_description_has_no_link_or_picture_that_only_a_checkout_has(wheel: Path) -> None:
-    archive = zipfile.ZipFile(wheel)
-    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-    about, _, text = archive.read(name).decode().partition("\n\n")
-    assert "Description-Content-Type: text/markdown" in about
-    assert text.startswith("# Sightglass") and "from sightglass import Explainer" in text and "in a notebook" in text
-    assert re.findall(r"\]\((?!https?://)[^)]*\)", text) == []
-    assert "sightglass/py.typed" in archive.namelist()
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A user's project with a folder and a file of each name that the rooms have; the wrong one ends the process."""
     for room in TAKEN:
         (tmp_path / room).mkdir()
         (tmp_path / room / "__init__.py").write_text(f"WHOSE = 'the user, {room}'", "utf-8")
-    (tmp_path / "models/blocks.py").write_text(
-        "from torch import nn\n\n\ndef conv(i, o):\n    return nn.Conv2d(i, o, 3, padding=1)\n", "utf-8"
-    )
-    (tmp_path / "net.py").write_text(NET, "utf-8")
     return tmp_path
-
-
-NET = """
-from models.blocks import conv
-from torch import nn
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(conv(3, 4), nn.ReLU(), conv(4, 4), nn.ReLU())
-        self.head = nn.Linear(4, 2)
-
-    def forward(self, x):
-        return self.head(self.body(x).mean((2, 3)))
-"""
 
 
 def test_the_command_explains_in_a_project_with_folders_of_those_names(fresh: Path, project: Path) -> None:
     program = fresh / "sightglass"
-    shown = _run(project, program, "--help")
-    assert "Usage: sightglass [OPTIONS]" in shown
-    assert "sightglass image bus.jpg" in shown
-    assert "python -m" not in shown
+    assert "Usage: sightglass [OPTIONS]" in _run(project, program, "--help")
     made = json.loads(_run(project, program, "image", "scene-3.png", "-m", "demo-cls-s", "--top-k", "1", "--json"))
     assert made["results"][0]["model"] == "demo-cls-s"
     assert (project / "explained/scene-3/gradcam_prediction.png").stat().st_size > 1000
-
-
-def test_a_network_that_imports_the_user_s_own_models_is_added(fresh: Path, project: Path) -> None:
-    code = "from net import Net; import torch; torch.manual_seed(0); torch.save(Net().state_dict(), 'net.pth')"
-    _run(project, fresh / "python", "-c", code)
-    program = fresh / "sightglass"
-    _run(project, program, "models", "add", "net.pth", "--name", "mine", "--arch", "net.py:Net")
-    made = json.loads(_run(project, program, "image", "scene-3.png", "-m", "mine", "--json"))
-    assert made["results"][0]["model"] == "mine"
 
 
 def test_the_library_and_the_project_import_each_their_own(fresh: Path, project: Path) -> None:
@@ -163,30 +102,16 @@ def test_the_library_and_the_project_import_each_their_own(fresh: Path, project:
         "from sightglass import Explainer\n"
         f"others = [importlib.import_module(name) for name in {TAKEN}]\n"
         "assert all(other.WHOSE == f'the user, {other.__name__}' for other in others)\n"
-        "assert 'torch' in sys.modules and Explainer is sightglass.explain.Explainer\n"
         "assert all(getattr(sightglass, name) is getattr(sightglass.explain, name) for name in sightglass.__all__)\n"
         "print(json.dumps(sorted({m.__file__ for n, m in sys.modules.items() if n.startswith('sightglass')})))"
     )
     files = json.loads(_run(project, fresh / "python", "-c", code))
     assert all(Path(file).is_relative_to(fresh.parent) for file in files)
-
-
-def test_a_checkout_answers_by_the_bare_names_too() -> None:
-    code = (
+    checkout = (
         "from explain import Explainer; from explain.recipe import Recipe; import models.catalog, sightglass\n"
-        "from sightglass.explain import recipe\n"
-        "assert Explainer is sightglass.Explainer and Recipe is recipe.Recipe\n"
-        "assert models.catalog is sightglass.models.catalog"
+        "assert Explainer is sightglass.Explainer and models.catalog is sightglass.models.catalog"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_what_sightglass_does_not_have() -> None:
-    import sightglass
-
-    with pytest.raises(AttributeError, match="no attribute 'Explainr'"):
-        sightglass.Explainr  # noqa: B018
+    subprocess.run([sys.executable, "-c", checkout], cwd=ROOT, check=True)
 
 
 @contextlib.contextmanager
@@ -226,50 +151,30 @@ def _visit(address: str) -> list[Any]:
 def test_the_dashboard_answers_from_any_folder(fresh: Path, tmp_path: Path) -> None:
     with _serving(fresh, tmp_path) as address:
         assert b"<title>" in urllib.request.urlopen(f"http://{address}/compare", timeout=patience(20)).read()
-        assert urllib.request.urlopen(f"http://{address}/api/health", timeout=patience(20)).status == 200
         messages = _visit(address)
         session = next(m.new_session for m in messages if m.WhichOneof("type") == "new_session")
         theme = tomllib.loads((ROOT / ".streamlit/config.toml").read_text("utf-8"))["theme"]
         assert session.custom_theme.light.primary_color == theme["light"]["primaryColor"]
         pages = next(m.navigation.app_pages for m in messages if m.WhichOneof("type") == "navigation")
         assert {"detect", "history"} <= {page.url_pathname for page in pages}
-        logo = next(m.logo.image for m in messages if m.WhichOneof("type") == "logo")
-        assert logo.startswith("data:image/svg+xml")
+        assert any(m.WhichOneof("type") == "logo" for m in messages)
         drawn = [m.delta.new_element for m in messages if m.WhichOneof("type") == "delta"]
-        kinds = {one.WhichOneof("type") for one in drawn}
-        assert "exception" not in kinds
-        assert not [one.alert.body for one in drawn if one.WhichOneof("type") == "alert"]
+        assert not {"exception", "alert"} & {one.WhichOneof("type") for one in drawn}
         # The viewer, with its script, styles and markup from files of the wheel.
         assert any(one.bidi_component.component_name.endswith("viewer") for one in drawn)
 
 
-def test_the_dashboard_s_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    found: list[list[str]] = []
-    monkeypatch.setattr(os, "name", "posix")
-    monkeypatch.setattr(os, "execv", lambda _, command: found.append(command))
-    monkeypatch.setattr(
-        subprocess, "Popen", lambda _: contextlib.nullcontext(type("Done", (), {"wait": lambda _: 0})())
-    )
-    assert main(["dashboard"]) == 0
-    start = [sys.executable, "-P", "-m", "streamlit", "run", str(ROOT / "dashboard.py"), "--server.address=localhost"]
-    assert found == [start]
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port)]) == 2
-        assert (
-            f"Something else listens there: 127.0.0.1 cannot be listened on at port {port}" in capsys.readouterr().err
-        )
-    assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port), "--no-browser"]) == 0
-    assert found[-1][-2:] == [f"--server.port={port}", "--server.headless=true"]
-    monkeypatch.setattr(dashboard, "SCRIPT", ROOT / "nowhere.py")
-    assert main(["dashboard"]) == 2
-    assert "not part of this installation" in capsys.readouterr().err
-
-
-def test_without_a_verb_there_is_help() -> None:
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        assert main([]) == 2
-    assert " dashboard " in said.getvalue()
+def test_the_metadata_says_what_the_files_say_and_links_to_no_checkout(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    about, _, text = archive.read(name).decode().partition("\n\n")
+    stated = [Requirement(line[15:]) for line in about.splitlines() if line.startswith("Requires-Dist: ")]
+    for extra in ("", "exported", "keras", "ray", "transformers"):
+        file = ROOT / f"requirements{f'-{extra}' if extra else ''}.txt"
+        wanted = [Requirement(line) for line in file.read_text("utf-8").splitlines() if line and line[0] != "#"]
+        found = [one for one in stated if (f'extra == "{extra}"' in str(one.marker) if extra else one.marker is None)]
+        assert {(one.name, str(one.specifier)) for one in wanted} == {(one.name, str(one.specifier)) for one in found}
+    assert PROJECT["version"] == VERSION == sightglass.__version__
+    assert "Description-Content-Type: text/markdown" in about and text.startswith("# Sightglass")
+    assert re.findall(r"\]\((?!https?://)[^)]*\)", text) == []
+    assert "sightglass/py.typed" in archive.namelist()

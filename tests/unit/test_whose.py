@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,6 @@ from sightglass.explain.picture.image import load_bundled, to_png
 from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.pages.batch.job import folder_for
-from sightglass.pages.batch.runs import earlier
 from sightglass.pages.batch.source import Source
 from sightglass.pages.video import folders
 
@@ -59,11 +57,12 @@ def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def add_model(of: str, id_: str) -> None:
+def add_model(of: str, id_: str, arch: str = "demo-cls-s") -> Path:
     with users.acting(of):
         _, path, _ = catalog._tables()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(OWN.format(id=id_), "utf-8")
+    path.write_text(OWN.format(id=id_).replace("demo-cls-s", arch), "utf-8")
+    return path
 
 
 def each(ask: Callable[[], Any]) -> list[Any]:
@@ -98,21 +97,6 @@ def test_every_store_has_a_folder_for_each_person_and_the_one_of_before_for_nobo
     assert signed_in == [users.folder(stores / name, user) for user in (ANNA, BEN)]
 
 
-def test_records_and_decks_of_another_are_as_if_there_never_were_any(stores: Path) -> None:
-    with users.acting(ANNA):
-        deck = History().decks.create("Anna's deck").id
-    with users.acting(BEN):
-        history = History()
-        other = history.decks.create("Ben's deck").id
-        assert [one.id for one in history.decks.all()] == [other]
-        assert said(history.decks.get, deck) == said(history.decks.get, "0123456789abcdef")
-        assert said(history.decks.delete, deck) == said(history.decks.delete, "0123456789abcdef")
-        assert said(history.get, deck) == said(history.get, "0123456789abcdef")
-    with users.acting(ANNA):
-        assert [one.id for one in History().decks.all()] == [deck]
-    assert History().decks.all() == ()
-
-
 def test_an_address_finds_an_upload_only_where_it_was_given(stores: Path) -> None:
     held, image = image_source.Uploads(), load_bundled("scene 3")
     key = image_source.token(image)
@@ -127,55 +111,14 @@ def test_an_address_finds_an_upload_only_where_it_was_given(stores: Path) -> Non
         assert held.get(key) is None
 
 
-def test_finished_batches_are_offered_to_who_ran_them(stores: Path) -> None:
-    for user in EVERYBODY:
-        run = users.folder(stores / "batches", user) / f"run of {user}"
-        run.mkdir(parents=True)
-        (run / earlier.PARQUET).touch()
-    assert [[one.name for one in found] for found in each(earlier.find_finished)] == [
-        [f"run of {user}"] for user in EVERYBODY
-    ]
-
-
-def test_a_persons_own_models_are_nobody_elses(stores: Path) -> None:
-    add_model(ANNA, "annas")
-    known = each(lambda: {"everybodys", "annas"} & catalog.catalog().keys())
-    assert known == [{"everybodys"}, {"everybodys", "annas"}, {"everybodys"}]
-    with users.acting(ANNA):
-        own, shared = catalog.spec("annas"), catalog.spec("everybodys")
-        assert catalog.whose(own) == users.owner()
-        assert catalog.whose(shared) == ""
-    assert catalog.everybodys(catalog.spec("timm/resnet10t"))
-    for user in (users.LOCAL, BEN):
-        with users.acting(user):
-            assert not catalog.everybodys(own)
-            assert said(catalog.spec, "annas").replace("annas", "anxxs") == said(catalog.spec, "anxxs")
-
-
-def test_two_people_may_give_a_model_the_same_name(stores: Path) -> None:
-    for user, arch in ((ANNA, "demo-cls-s"), (BEN, "demo-cls-m")):
-        add_model(user, "mine")
-        with users.acting(user):
-            _, path, _ = catalog._tables()
-        path.write_text(path.read_text().replace("demo-cls-s", arch), "utf-8")
-    local, annas, bens = each(lambda: catalog.catalog().get("mine"))
-    assert local is None
-    assert (annas.arch, bens.arch) == ("demo-cls-s", "demo-cls-m")
-    assert len(set(each(lambda: catalog.whose(annas)))) == 3
-
-
 def test_a_mistake_in_ones_own_table_is_told_to_nobody_else(stores: Path) -> None:
-    add_model(ANNA, "annas")
-    with users.acting(ANNA):
-        _, path, _ = catalog._tables()
+    path = add_model(ANNA, "annas")
     path.write_text('[model."annas"]\nloader = "nothing"\n[model."other"]\n', "utf-8")
     assert [bool(found) for found in each(catalog.faults)] == [False, True, False]
     path.write_text("[", "utf-8")
     (stores / "tables" / "models.toml").write_text("]", "utf-8")
     local, annas, bens = each(lambda: catalog.faults()[""])
-    assert local == bens
-    assert annas.startswith(local)
-    assert len(annas) > len(local)
+    assert local == bens and annas.startswith(local) and len(annas) > len(local)
 
 
 def test_metrics_name_no_model_that_is_somebodys_own(stores: Path) -> None:
@@ -226,61 +169,20 @@ def test_a_permitted_folder_does_not_open_what_others_saved(stores: Path, name: 
     for folder in (pictures, users.folder(store, ANNA), users.folder(store, BEN)):
         folder.mkdir(parents=True, exist_ok=True)
     allowed, annas = [stores.resolve()], users.folder(store, ANNA)
+    (pictures / "link").symlink_to(annas)
     paths = (annas, store, store / "users", stores, annas / "*.jpg", stores / f"{name[:4]}*", stores / "*" / "users")
     for path in paths:
-        assert gallery_picker.check_path(str(path), allowed) == (path, stores), "who runs the server reads all"
-        with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
-            gallery_picker.check_path(str(path), allowed)
+        # Who runs the server reads all.
+        check(path, allowed)
     with users.acting(BEN):
+        for path in (*paths, pictures / "link"):
+            check(path, allowed, refused=True)
         missing = users.folder(store, "nobody")
         assert said(gallery_picker.check_path, str(annas), allowed) == said(
             gallery_picker.check_path, str(missing), allowed
         )
         for path in (pictures, pictures / "*.jpg", users.folder(store)):
-            assert gallery_picker.check_path(str(path), allowed) == (path, stores)
-        (pictures / "link").symlink_to(annas)
-        with pytest.raises(ModelProblem, match="What people saved"):
-            gallery_picker.check_path(str(pictures / "link"), allowed)
-
-
-def test_a_permitted_folder_does_not_open_others_models(stores: Path) -> None:
-    add_model(ANNA, "annas")
-    add_model(BEN, "bens")
-    allowed, tables = [stores.resolve()], stores / "tables"
-    for path in (tables, tables / "users", users.folder(tables, ANNA), users.folder(tables, ANNA) / "labels.txt"):
-        assert gallery_picker.check_path(str(path), allowed) == (path, stores)
-        with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
-            gallery_picker.check_path(str(path), allowed)
-    with users.acting(BEN):
-        mine = users.folder(tables, BEN)
-        assert gallery_picker.check_path(str(mine), allowed) == (mine, stores)
-
-
-def test_a_permitted_folder_does_not_open_what_others_upload(stores: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(stores))
-    monkeypatch.setattr(scratch, "_HOMES", {})
-    allowed, pictures = [stores.resolve()], stores / "pictures"
-    pictures.mkdir()
-    with scratch.scratch_folder("batch") as annas:
-        for path in (stores, Path(annas), Path(annas) / "upload.zip", stores / f"{scratch.PREFIX}*" / "*"):
-            assert gallery_picker.check_path(str(path), allowed) == (path, stores)
-            with users.acting(BEN), pytest.raises(ModelProblem, match="What people saved"):
-                gallery_picker.check_path(str(path), allowed)
-        with users.acting(BEN):
-            assert gallery_picker.check_path(str(pictures), allowed) == (pictures, stores)
-    scratch._end(os.getpid())
-
-
-def test_a_thread_that_is_not_carried_reads_nobodys(stores: Path) -> None:
-    with users.acting(ANNA):
-        History().decks.create("Anna's deck")
-        found: list[int] = []
-        count = lambda: found.append(len(History().decks.all()))  # noqa: E731
-        for work in (count, users.bind_person(count)):
-            thread = threading.Thread(target=work)
-            thread.start()
-            thread.join()
-    assert found == [0, 1]
+            check(path, allowed)
 
 
 @pytest.mark.usefixtures("stores")
@@ -288,14 +190,60 @@ def test_the_same_weights_under_the_same_id_are_explained_by_ones_own_table(monk
     monkeypatch.setattr("sightglass.explain.explainer.EVIDENCE", ByteCache(2**28, lambda evidence: evidence.nbytes))
     explainers = {}
     for user, licence in ((ANNA, "Anna's own"), (BEN, "Ben's own")):
-        add_model(user, "mine")
+        with add_model(user, "mine").open("a", encoding="utf-8") as table:
+            table.write(f'licence = "{licence}"\n')
         with users.acting(user):
-            _, table, _ = catalog._tables()
-            table.write_text(f'{OWN.format(id="mine")}licence = "{licence}"\n', "utf-8")
             explainers[licence] = Explainer("mine")
     one, other = (explainer.resident.adapter for explainer in explainers.values())
     assert one.weights_sha256 == other.weights_sha256
-    assert one.spec.row != other.spec.row
     for licence, explainer in [*explainers.items(), *explainers.items()]:
         found = explainer(load_bundled("bus"), top_k=1)
         assert found.evidence.resident.adapter.spec.licence == licence
+
+
+def test_a_persons_own_models_are_nobody_elses_and_may_have_the_same_name(stores: Path) -> None:
+    add_model(ANNA, "annas")
+    known = each(lambda: {"everybodys", "annas"} & catalog.catalog().keys())
+    assert known == [{"everybodys"}, {"everybodys", "annas"}, {"everybodys"}]
+    with users.acting(ANNA):
+        own = catalog.spec("annas")
+        assert catalog.whose(own) == users.owner()
+        assert catalog.whose(catalog.spec("everybodys")) == ""
+    assert catalog.everybodys(catalog.spec("timm/resnet10t"))
+    for user in (users.LOCAL, BEN):
+        with users.acting(user):
+            assert not catalog.everybodys(own)
+            assert said(catalog.spec, "annas").replace("annas", "anxxs") == said(catalog.spec, "anxxs")
+    add_model(BEN, "annas", "demo-cls-m")
+    local, annas, bens = each(lambda: catalog.catalog().get("annas"))
+    assert (local, annas.arch, bens.arch) == (None, "demo-cls-s", "demo-cls-m")
+    assert len(set(each(lambda: catalog.whose(annas)))) == 3
+
+
+def check(path: Path | str, allowed: list[Path], refused: bool = False) -> None:
+    """Check whether a path is opened below a permitted folder."""
+    if refused:
+        with pytest.raises(ModelProblem, match="What people saved"):
+            gallery_picker.check_path(str(path), allowed)
+    else:
+        assert gallery_picker.check_path(str(path), allowed)[0] == path
+
+
+def test_a_permitted_folder_does_not_open_others_models_or_uploads(
+    stores: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(stores))
+    monkeypatch.setattr(scratch, "_HOMES", {})
+    annas, bens = (add_model(user, "mine").parent for user in (ANNA, BEN))
+    allowed, tables, pictures = [stores.resolve()], stores / "tables", stores / "pictures"
+    pictures.mkdir()
+    with scratch.scratch_folder("batch") as uploads:
+        of_anna = (Path(uploads), Path(uploads) / "upload.zip", stores / f"{scratch.PREFIX}*" / "*")
+        for path in (stores, tables, tables / "users", annas, annas / "labels.txt", *of_anna):
+            check(path, allowed)
+            with users.acting(BEN):
+                check(path, allowed, refused=True)
+        with users.acting(BEN):
+            check(pictures, allowed)
+            check(bens, allowed)
+    scratch._end(os.getpid())

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,39 +93,22 @@ def same(said: dict[str, Any], made: Explanation) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"top_k": 2},
         {"top_k": 1, "model": "demo-cls-s", "method": "LayerCAM", "scale": "shared"},
         {"targets": ["trolleybus", 5], "layers": ["blocks.4", "bn2"], "preprocessing": "letterbox"},
-        {"top_k": 1, "question": "why"},
         {"top_k": 1, "model": "demo-cls-s", "method": "occlusion", "masks": 16},
         {"model": "demo-clip", "vocabulary": ["red star", "blue ball"], "top_k": 2},
     ],
 )
 def test_an_explanation_is_the_librarys(client: TestClient, bus: Path, fields: dict[str, Any]) -> None:
-    made = Explainer(fields.get("model", "efficientnet-lite0"))(
-        bus, **{name: value for name, value in fields.items() if name != "model"}
-    )
+    options = {name: value for name, value in fields.items() if name != "model"}
+    made = Explainer(fields.get("model", "efficientnet-lite0"))(bus, **options)
     same(sent(client, "explain", bus, maps="npy", **fields).json(), made)
 
 
-def test_a_form_and_json_are_the_same_request(client: TestClient, bus: Path) -> None:
-    fields: dict[str, Any] = {"targets": ["trolleybus", 5], "layers": ["blocks.4", "bn2"], "scale": "shared"}
-    one = sent(client, "explain", bus, **fields).json()
-    other = formed(client, "explain", bus, **fields).json()
-    listed = formed(client, "explain", bus, targets='["trolleybus", 5]', layers='["blocks.4", "bn2"]', scale="shared")
-    empty = formed(client, "explain", bus, **fields, method="", vocabulary="", top_k="")
-    for said in (other, listed.json(), empty.json()):
-        assert said["recipe"] == one["recipe"]
-        assert said["heatmaps"] == one["heatmaps"]
-    assert one["recipe"]["picture_name"] == "bus.jpg"
-
-
-def test_base64_may_be_a_data_url_broken_in_lines_or_for_addresses(client: TestClient, bus: Path) -> None:
-    text = base64.encodebytes(bus.read_bytes()).decode()
-    ways = (f"data:image/jpeg;base64,{text}", text, base64.urlsafe_b64encode(bus.read_bytes()).decode())
-    said = [client.post("/api/explain", json={"image": way, "top_k": 1, "maps": "none"}).json() for way in ways]
-    said.append(client.post("/api/explain", files={"image": (None, text)}, data={"top_k": 1, "maps": "none"}).json())
-    assert all(one["recipe"] == other["recipe"] for one, other in pairwise(said))
+@pytest.mark.parametrize("fields", [{"per": "class", "within": "inside"}, {"targets": [0], "part": "left"}])
+def test_boxes_are_the_librarys(client: TestClient, scene: Path, fields: dict[str, Any]) -> None:
+    made = Explainer("demo-s")(scene, **({"per": "detection", "confidence": 0.1} | fields))
+    same(sent(client, "detect", scene, model="demo-s", confidence=0.1, maps="npy", **fields).json(), made)
 
 
 def test_the_map_alone_and_the_picture_under_it(client: TestClient, bus: Path) -> None:
@@ -149,25 +130,9 @@ def test_maps_as_grey_pictures_and_none(client: TestClient, bus: Path) -> None:
         assert np.array_equal(np.asarray(picture), np.rint(made.heatmaps[0].values * 255))
     with Pillow.open(io.BytesIO(base64.b64decode(one["overlay"]))) as picture:
         assert np.array_equal(np.asarray(picture), made.overlay(0))
-    ends = made.heatmaps[0].ends
-    assert ends is not None
-    assert one["ends"] == list(ends)
+    assert one["ends"] == list(made.heatmaps[0].ends or ())
     (bare,) = sent(client, "explain", bus, top_k=1, maps="none").json()["heatmaps"]
     assert (bare["png"], bare["npy"], bare["overlay"]) == (None, None, None)
-
-
-@pytest.mark.parametrize("kind", ["rotated", "CMYK", "grey"])
-def test_a_picture_of_any_kind_is_the_librarys(client: TestClient, bus: Path, tmp_path: Path, kind: str) -> None:
-    path = tmp_path / f"{kind}.jpg"
-    with Pillow.open(bus) as picture:
-        exif = Pillow.Exif()
-        if kind == "rotated":
-            exif[0x0112] = 6
-        picture.convert({"CMYK": "CMYK", "grey": "L"}.get(kind, "RGB")).save(path, exif=exif)
-    said = formed(client, "explain", path, maps="npy", top_k="1").json()
-    same(said, Explainer()(path, top_k=1))
-    height, width = (810, 1080) if kind == "rotated" else (1080, 810)
-    assert (said["height"], said["width"]) == (height, width)
 
 
 def test_classes_are_the_librarys(client: TestClient, bus: Path) -> None:
@@ -182,45 +147,19 @@ def test_classes_are_the_librarys(client: TestClient, bus: Path) -> None:
     assert np.array_equal(array(only.content), made.heatmaps[0].values)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [{}, {"per": "class", "within": "inside"}, {"targets": [0], "part": "left"}, {"per": "picture", "ratio": 0.1}],
-)
-def test_boxes_are_the_librarys(client: TestClient, scene: Path, fields: dict[str, Any]) -> None:
-    made = Explainer("demo-s")(scene, **({"per": "detection", "confidence": 0.1} | fields))
-    said = sent(client, "detect", scene, model="demo-s", confidence=0.1, maps="npy", **fields).json()
-    same(said, made)
-    assert said["missing"] == []
-
-
-def test_a_class_that_was_not_found_is_told_of(client: TestClient, scene: Path) -> None:
-    made = Explainer("demo-s")(scene, per="detection", confidence=0.9)
-    shown = {p.label for p in made.predictions}
-    wanted = next(label for label in Explainer("demo-s").labels if label not in shown)
-    said = sent(client, "detect", scene, model="demo-s", confidence=0.9, targets=[wanted]).json()
-    assert said["missing"] == [plain_text(one.words) for one in find_missed(made, [wanted])]
-    assert len(said["missing"]) == 1
-
-
 def test_a_comparison_is_the_librarys(client: TestClient, bus: Path) -> None:
     names = ("demo-cls-s", "efficientnet-lite0")
     said = sent(client, "compare", bus, models=names, targets=[1], maps="npy").json()
     made = Comparison(tuple(Explainer(name)(bus, targets=(1,)) for name in names), names, ())
-    assert said["verdict"] == made.verdict
-    assert tuple(said["common"]) == made.common
-    every = range(2)
-    assert said["agreement"] == [[plain(asdict(made.agreement(a, b))) for b in every] for a in every]
+    assert (said["verdict"], tuple(said["common"])) == (made.verdict, made.common)
+    assert said["agreement"] == [[plain(asdict(made.agreement(a, b))) for b in range(2)] for a in range(2)]
     for one, explanation in zip(said["models"], made.explanations, strict=True):
         wanted = plain(explanation.summary()) | {"recipe": plain(explanation.recipe)}
-        for name in ("predictions", "statistics", "diagnosis", "recipe"):
-            assert one[name] == wanted[name]
+        assert {name: one[name] for name in ("predictions", "statistics", "recipe")}.items() <= wanted.items()
         assert np.array_equal(array(one["heatmaps"][0]["npy"]), explanation.heatmaps[0].values)
         assert 0 < one["timing"]["fastest"] <= one["timing"]["median"] <= one["timing"]["slowest"]
-
-
-def test_one_model_is_compared_with_its_other_sizes(client: TestClient, bus: Path) -> None:
-    said = formed(client, "compare", bus, models="demo-cls-s", maps="none").json()
-    assert [one["name"] for one in said["models"]] == ["s", "m", "l"]
+    sizes = formed(client, "compare", bus, models="demo-cls-s", maps="none").json()["models"]
+    assert [one["name"] for one in sizes] == ["s", "m", "l"]
 
 
 def test_two_pictures_are_compared_as_the_library_does(client: TestClient, bus: Path) -> None:
@@ -247,21 +186,17 @@ def test_models_and_their_layers(client: TestClient, bus: Path) -> None:
     said = client.get("/api/models?here=true").json()
     found = {one["id"]: one for one in said["models"]}
     assert said["default"] in found
-    assert found["demo-s"]["task"] == "detect"
-    assert found["demo-cls-s"]["resident"]
-    assert "layercam" in found["demo-cls-s"]["methods"]
-    listed = client.get("/api/models?task=detect").json()["models"]
-    assert all(one["task"] == "detect" for one in listed)
-    assert {one["id"]: one["download_mb"] for one in listed}["yolo11m"] == 40.3
-    assert found["demo-s"]["download_mb"] is None
-    inside = client.get("/api/layers/demo-cls-s").json()
+    assert found["demo-cls-s"]["resident"] and "layercam" in found["demo-cls-s"]["methods"]
+    listed = {one["id"]: one for one in client.get("/api/models?task=detect").json()["models"]}
+    assert {one["task"] for one in listed.values()} == {"detect"}
+    assert (listed["yolo11m"]["download_mb"], listed["demo-s"]["download_mb"]) == (40.3, None)
     explainer = Explainer("demo-cls-s")
-    assert tuple(inside["default"]) == explainer.default_layers
     shapes = {layer.path: list(layer.shape) for layer in explainer.layers}
-    assert inside["layers"]
-    assert all(shapes[one["path"]] == one["shape"] for one in inside["layers"])
     every = client.get("/api/layers/demo-cls-s?every=true").json()
-    assert [one["path"] for one in every["layers"]] == list(shapes)
+    assert {one["path"]: one["shape"] for one in every["layers"]} == shapes
+    inside = client.get("/api/layers/demo-cls-s").json()
+    assert tuple(inside["default"]) == explainer.default_layers
+    assert {one["path"] for one in inside["layers"]} < shapes.keys()
 
 
 def test_an_unsure_answer_is_saved_where_that_is_asked_for(
@@ -282,74 +217,65 @@ def test_an_unsure_answer_is_saved_where_that_is_asked_for(
     assert answer["predictions"] and answer["saved"] is None
 
 
-def test_a_removed_field_says_what_to_use_instead(client: TestClient) -> None:
-    answer = client.post("/api/explain", data={"monitor": "true"}, files={"image": b"1"})
-    assert answer.status_code == 422
-    assert "save_below" in answer.json()["detail"]
-
-
-def test_the_description_names_both_bodies_and_every_answer(client: TestClient) -> None:
-    said = client.get("/api/openapi.json").json()
-    assert said["openapi"].startswith("3.1")
-    explain = said["paths"]["/api/explain"]["post"]
-    assert set(explain["requestBody"]["content"]) == {"application/json", "multipart/form-data"}
-    assert set(explain["responses"]["200"]["content"]) == {"application/json", "image/png", "application/x-npy"}
-    for path, ways in said["paths"].items():
-        for way in ways.values():
-            for status, answer in way["responses"].items():
-                if int(status) >= 400:
-                    assert set(answer["content"]) == {"application/problem+json"}, path
-    form = said["components"]["schemas"]["ExplainForm"]
-    assert form["properties"]["image"]["format"] == "binary"
-    assert form["additionalProperties"] is False
-
-
-def test_the_description_has_names_examples_keys_and_a_version(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answer = client.get("/api/openapi.json")
-    said = answer.json()
-    assert answer.headers["api-version"] == said["components"]["headers"]["Version"]["schema"]["const"] == "1"
-    named = [way["operationId"] for ways in said["paths"].values() for way in ways.values()]
-    assert len(set(named)) == len(named) and {"explain_picture", "list_models", "get_readiness"} <= {*named}
-    assert all(re.fullmatch("[a-z_]+", name) for name in named)
-    assert {"Bearer", "Key"} == {*said["components"]["securitySchemes"]}
-    # Without a token everybody is answered, and with one all but what reveals nothing.
-    assert said["security"] == [{}, {"Bearer": []}, {"Key": []}]
-    monkeypatch.setattr(access, "_IN_USE", [access.Access("token", "k")])
-    locked = create(ApiRules()).openapi()
-    assert locked["security"] == [{"Bearer": []}, {"Key": []}]
-    open_ones = {path for path, ways in locked["paths"].items() for way in ways.values() if way.get("security") == []}
-    assert open_ones == {
-        "/api/health",
-        "/api/health/alive",
-        "/api/health/ready",
-        "/api/problems",
-        "/api/problems/{kind}",
-    }
-    assert said["components"]["schemas"]["Problem"]["example"]["status"] == 413
-    assert said["servers"][0]["url"] == "/"
-    # Below a path of a proxy, where the page of it asks.
-    below = TestClient(Starlette(routes=routes(ApiRules(), "/sightglass")))
-    for path in ("openapi.json", "docs/openapi.json"):
-        assert below.get(f"/sightglass/api/{path}").json()["servers"][0]["url"] == "/sightglass"
-
-
-@pytest.mark.parametrize(
-    "path", ["/api/explain", "/api/explain/class", "/api/similarity", "/predict_with_gradcam", "/analyze_class"]
-)
+@pytest.mark.parametrize("path", ["/api/explain", "/api/explain/class", "/api/similarity", "/predict_with_gradcam"])
 def test_the_example_of_a_body_is_answered(client: TestClient, path: str) -> None:
     body = client.get("/api/openapi.json").json()["paths"][path]["post"]["requestBody"]["content"]["application/json"]
     assert client.post(path, json=body["example"]).status_code == 200
 
 
 def test_the_page_of_it_needs_no_network_and_is_drawn_from_an_older_form(client: TestClient) -> None:
-    page = client.get("/api/docs")
-    assert "https://" not in page.text
+    assert "https://" not in client.get("/api/docs").text
     assert client.get("/api/docs/swagger-ui-bundle.js").headers["content-type"].startswith("text/javascript")
-    assert client.get("/api/docs/../app.py").status_code == 404
     said = client.get("/api/docs/openapi.json").json()
-    assert said["openapi"] == "3.0.3"
-    assert '"null"' not in json.dumps(said)
-    assert "prefixItems" not in json.dumps(said)
+    assert said["openapi"] == "3.0.3" and '"null"' not in json.dumps(said) and "prefixItems" not in json.dumps(said)
     assert as_openapi_3_0({"anyOf": [{"type": "string"}, {"type": "null"}]}) == {"type": "string", "nullable": True}
+
+
+def test_a_form_and_all_kinds_of_base64_are_the_same_request(client: TestClient, bus: Path) -> None:
+    fields: dict[str, Any] = {"targets": ["trolleybus", 5], "layers": ["blocks.4", "bn2"], "scale": "shared"}
+    expected = sent(client, "explain", bus, **fields).json()
+    listed = {"targets": '["trolleybus", 5]', "layers": '["blocks.4", "bn2"]', "scale": "shared"}
+    answers = [
+        formed(client, "explain", bus, **form) for form in (fields, listed, fields | {"method": "", "top_k": ""})
+    ]
+    text = base64.encodebytes(bus.read_bytes()).decode()
+    for image in (f"data:image/jpeg;base64,{text}", text, base64.urlsafe_b64encode(bus.read_bytes()).decode()):
+        answers.append(client.post("/api/explain", json={"image": image, "name": bus.name, **fields}))
+    answers.append(client.post("/api/explain", files={"image": (None, text)}, data=fields | {"name": bus.name}))
+    for answer in answers:
+        assert (answer.json()["recipe"], answer.json()["heatmaps"]) == (expected["recipe"], expected["heatmaps"])
+
+
+def test_a_class_that_was_not_found_is_named(client: TestClient, scene: Path) -> None:
+    made = Explainer("demo-s")(scene, per="detection", confidence=0.9)
+    shown = {p.label for p in made.predictions}
+    wanted = next(label for label in Explainer("demo-s").labels if label not in shown)
+    said = sent(client, "detect", scene, model="demo-s", confidence=0.9, targets=[wanted]).json()
+    assert said["missing"] == [plain_text(one.words) for one in find_missed(made, [wanted])] != []
+
+
+def test_the_description_names_bodies_answers_keys_and_a_version(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = client.get("/api/openapi.json")
+    said = answer.json()
+    assert said["openapi"].startswith("3.1")
+    assert answer.headers["api-version"] == said["components"]["headers"]["Version"]["schema"]["const"] == "1"
+    explain = said["paths"]["/api/explain"]["post"]
+    assert set(explain["requestBody"]["content"]) == {"application/json", "multipart/form-data"}
+    assert set(explain["responses"]["200"]["content"]) == {"application/json", "image/png", "application/x-npy"}
+    form = said["components"]["schemas"]["ExplainForm"]
+    assert form["properties"]["image"]["format"] == "binary" and form["additionalProperties"] is False
+    named = [way["operationId"] for ways in said["paths"].values() for way in ways.values()]
+    assert len(set(named)) == len(named) and {"explain_picture", "list_models", "get_readiness"} <= {*named}
+    # Without a token everybody is answered, and with one all but what reveals nothing.
+    assert said["security"] == [{}, {"Bearer": []}, {"Key": []}]
+    monkeypatch.setattr(access, "_IN_USE", [access.Access("token", "k")])
+    locked = create(ApiRules()).openapi()
+    assert locked["security"] == [{"Bearer": []}, {"Key": []}]
+    open_ones = {path for path, ways in locked["paths"].items() for way in ways.values() if way.get("security") == []}
+    health = {"/api/health", "/api/health/alive", "/api/health/ready"}
+    assert open_ones == health | {"/api/problems", "/api/problems/{kind}"}
+    # Below a path of a proxy, where the page of it asks.
+    below = TestClient(Starlette(routes=routes(ApiRules(), "/sightglass")))
+    assert below.get("/sightglass/api/openapi.json").json()["servers"][0]["url"] == "/sightglass"

@@ -9,12 +9,11 @@ import pytest
 
 from sightglass.api import service
 from sightglass.api.endpoints.explain import prove_map
-from sightglass.api.schemas import ApiRules, CompareRequest, ExplainRequest, ProveRequest
+from sightglass.api.schemas import ApiRules, ExplainRequest, ProveRequest
 from sightglass.common.errors import Cancelled
 from sightglass.explain import Explainer
-from sightglass.explain.faithfulness import seal
 from sightglass.explain.proof.measures import without_hidden
-from sightglass.explain.proof.seal import QUESTIONS, Seal, SealMark, forget
+from sightglass.explain.proof.seal import QUESTIONS, forget
 from sightglass.explain.recipe import Recipe
 from sightglass.models.adapters.classifier import Classifier
 
@@ -26,29 +25,6 @@ if TYPE_CHECKING:
 MODEL = "demo-cls-s"
 
 
-@pytest.fixture(autouse=True)
-def fresh() -> None:
-    forget()
-
-
-@pytest.fixture
-def sealed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The labels of the maps that are sealed, of which none takes a pass."""
-    labels: list[str] = []
-
-    def mark(explanation: Any, index: int = 0, **_: Any) -> Seal:
-        label = explanation.heatmaps[index].target.label
-        labels.append(label)
-        model = SealMark("model", "no", "It shows the box.", 0.9, 0.2, "the box")
-        others = SealMark("answer", "yes", "It matters.", float("inf"), 1.0), SealMark("still", "cannot be told", "No.")
-        made = Seal(label, (model, *others))
-        seal.remember(explanation.seal_key(index), made)
-        return made
-
-    monkeypatch.setattr(seal, "seal", mark)
-    return labels
-
-
 def ask(client: TestClient, route: str, path: Path, **fields: Any) -> Any:
     """Send a form; return the answer."""
     answer = client.post(f"/api/{route}", files={"image": (path.name, path.read_bytes())}, data=fields)
@@ -57,6 +33,7 @@ def ask(client: TestClient, route: str, path: Path, **fields: Any) -> Any:
 
 
 def test_the_seals_are_the_librarys(client: TestClient, scene: Path) -> None:
+    forget()
     seals = ask(client, "explain", scene, model=MODEL, top_k=2, maps="none", seal="true")["seals"]
     forget()
     made = Explainer(MODEL)(scene, top_k=2)
@@ -67,69 +44,37 @@ def test_the_seals_are_the_librarys(client: TestClient, scene: Path) -> None:
 def test_boxes_classes_and_models_are_sealed(client: TestClient, scene: Path, sealed: list[str]) -> None:
     boxes = ask(client, "detect", scene, model="demo-s", top_k=2, seal="true")
     assert [one["target"] for one in boxes["seals"]] == sealed and len(sealed) == len(boxes["heatmaps"]) == 2
-    # The headline is made after the test.
+    # The headline is made after the test, and no number is infinite in JSON.
     assert "This map shows the box, not what the model learnt." in boxes["headline"]
-    # No number is infinite in JSON.
     assert [mark["value"] for mark in boxes["seals"][0]["marks"]] == [0.9, None, None]
     sealed.clear()
     classes = ask(client, "explain/class", scene, model=MODEL, classes=[1, 2], seal="true")["classes"]
     assert [one["seal"]["target"] for one in classes] == sealed == [one["label"] for one in classes]
-    plain = ask(client, "explain/class", scene, model=MODEL, classes=[1, 2])["classes"]
-    assert [one["seal"] for one in plain] == [None, None]
     sealed.clear()
     compared = ask(client, "compare", scene, models=[MODEL, "demo-cls-m"], seal="true")["models"]
-    assert len(sealed) == 2
     for one, label in zip(compared, sealed, strict=True):
-        assert one["seals"][0]["target"] == label == one["heatmaps"][0]["label"]
         # Only the first map of each is compared.
+        assert one["seals"][0]["target"] == label == one["heatmaps"][0]["label"]
         assert one["seals"][1:] == [None] * (len(one["heatmaps"]) - 1)
-    assert [one["seals"] for one in ask(client, "compare", scene, models=[MODEL])["models"]] == [None] * 3
-
-
-def test_a_map_alone_has_no_place_for_it(client: TestClient, scene: Path) -> None:
-    for kind in ("image/png", "application/x-npy"):
-        fields = {"seal": "true", "model": MODEL}
-        files = {"image": scene.read_bytes()}
-        answer = client.post("/api/explain", files=files, data=fields, headers={"Accept": kind})
-        assert answer.status_code == 400 and "leave seal out" in answer.json()["detail"]
+    files, fields = {"image": scene.read_bytes()}, {"seal": "true", "model": MODEL}
+    answer = client.post("/api/explain", files=files, data=fields, headers={"Accept": "image/png"})
+    assert answer.status_code == 400 and "leave seal out" in answer.json()["detail"]
 
 
 def test_the_curves_of_a_proof_are_the_librarys(client: TestClient, bus: Path) -> None:
-    made = Explainer()(bus, targets=("trolleybus",)).prove(steps=3, fillings=("mean",)).summary()
-    fields: dict[str, Any] = {"targets": ["trolleybus"], "steps": 3, "fillings": ["mean"]}
+    made = Explainer(MODEL)(bus, targets=("star",)).prove(steps=3, fillings=("mean",)).summary()
+    fields: dict[str, Any] = {"model": MODEL, "targets": ["star"], "steps": 3, "fillings": ["mean"]}
     found = ask(client, "prove", bus, **fields)
-    expected = without_hidden(made)
-    assert "runner-up" in found["left_out"] and {name: found[name] for name in expected} == expected
-    assert "runner-up" not in found["differences"] and "random" in found["differences"]
+    assert "runner-up" in found["left_out"] and without_hidden(made).items() <= found.items()
     every = ask(client, "prove", bus, **fields, all_measures="true")
-    assert {name: every[name] for name in made} == made and every["left_out"] == []
-    assert every["curves"] == found["curves"]
+    assert made.items() <= every.items() and every["left_out"] == []
     recipe = Recipe.model_validate(found["recipe"] | {"examples": ()}, strict=False)
     assert recipe.prove is not None and recipe.prove.steps == 3
 
 
-@pytest.mark.parametrize(
-    ("fields", "status", "sentence"),
-    [
-        ({"targets": ["minibus", "goldfish"]}, 422, "targets"),
-        ({"steps": 1}, 422, "steps"),
-        ({"fillings": ["grey"]}, 422, "fillings"),
-        ({"confidence": 0.5}, 400, "draws no boxes"),
-        ({"model": "no-such-model"}, 404, "no-such-model"),
-    ],
-)
-def test_what_cannot_be_proved_is_one_sentence(
-    fields: dict[str, Any], status: int, sentence: str, client: TestClient, bus: Path
-) -> None:
-    answer = client.post("/api/prove", files={"image": (bus.name, bus.read_bytes())}, data=fields)
-    assert answer.status_code == status
-    assert sentence in answer.json()["detail"] and answer.json()["detail"].endswith((".", "?"))
-
-
-@pytest.mark.parametrize("route", ["explain", "compare", "prove"])
+@pytest.mark.parametrize("route", ["explain", "prove"])
 def test_it_stops_within_a_batch(scene: Path, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
-    cancel, passes, rules = threading.Event(), [], ApiRules()
-    run, asked = Classifier.run, {"image": scene.read_bytes()}
+    cancel, passes, run = threading.Event(), [], Classifier.run
 
     def counted(self: Any, tensor: Any) -> Any:
         passes.append(len(tensor))
@@ -137,21 +82,13 @@ def test_it_stops_within_a_batch(scene: Path, monkeypatch: pytest.MonkeyPatch, r
             cancel.set()
         return run(self, tensor)
 
-    def prove() -> None:
-        Explainer(MODEL)(scene, top_k=1)  # not counted
-        monkeypatch.setattr(Classifier, "run", counted)
-        prove_map(ProveRequest(**asked, model=MODEL), rules, cancel)
-
-    def answer() -> None:
-        if route == "compare":
-            request: Any = CompareRequest(**asked, models=(MODEL, "demo-cls-m"), maps="none", seal=True)
-            made: Any = service.compare(request, rules)
-        else:
-            request = ExplainRequest(**asked, model=MODEL, maps="none", top_k=1, seal=True)
-            made = service.explain(request, rules)
-        monkeypatch.setattr(Classifier, "run", counted)
-        (service.comparison_answer if route == "compare" else service.full_answer)(made, request, rules, cancel)
-
+    Explainer(MODEL)(scene, top_k=1)
+    request = ExplainRequest(image=scene.read_bytes(), model=MODEL, maps="none", top_k=1, seal=True)
+    made = service.explain(request, ApiRules())
+    monkeypatch.setattr(Classifier, "run", counted)
     with pytest.raises(Cancelled):
-        prove() if route == "prove" else answer()
+        if route == "prove":
+            prove_map(ProveRequest(image=scene.read_bytes(), model=MODEL), ApiRules(), cancel)
+        else:
+            service.full_answer(made, request, ApiRules(), cancel)
     assert len(passes) == 3

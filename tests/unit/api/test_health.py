@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,7 +38,7 @@ def _ready(client: TestClient) -> Any:
     return client.get("/api/health/ready")
 
 
-def test_ready_is_false_until_the_model_has_made_a_map(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ready_is_false_until_the_model_has_made_a_map(client: TestClient) -> None:
     loaded, proceed = [], threading.Event()
 
     def load() -> Explainer:
@@ -47,14 +48,12 @@ def test_ready_is_false_until_the_model_has_made_a_map(client: TestClient, monke
 
     client.app.state.readiness = Readiness(load)  # type: ignore[attr-defined]
     assert client.get("/api/health/alive").json() == {"status": "alive"}
-    assert client.get("/api/health").json()["status"] == "ok"
-    assert not loaded
+    assert client.get("/api/health").json()["status"] == "ok" and not loaded
     for _ in range(2):
         assert "starting" in told(_ready(client), 503, "unready")
     assert _ready(client).headers["retry-after"] == "2"
     proceed.set()
     until(lambda: _ready(client).status_code == 200, 60)
-    assert _ready(client).json() == {"status": "ready"}
     assert len(loaded) == 1
 
 
@@ -64,34 +63,26 @@ def test_a_model_that_cannot_be_used_is_named_and_tried_again(monkeypatch: pytes
     def load() -> Explainer:
         raise failures.pop(0)
 
-    made = Readiness(load)
+    made, said = Readiness(load), []
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
     monkeypatch.setattr(process, "_STOPPING", threading.Event())
-    said = []
     for _ in range(2):
-        assert made.problem() is not None
-        assert made._thread is not None
+        assert made.problem() is not None and made._thread is not None
         made._thread.join()
         # Not tried again at once.
         said.append(made.problem())
         made._failed_at -= readiness.AGAIN + 1
-    assert said == [
-        "The weights are not here.",
-        "The default model cannot be used (RuntimeError): see the server's log.",
-    ]
+    of_a_bug = "The default model cannot be used (RuntimeError): see the server's log."
+    assert said == ["The weights are not here.", of_a_bug]
 
 
 def test_a_history_that_cannot_be_used_is_named(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     client.app.state.readiness.warmed()  # type: ignore[attr-defined]
-    assert _ready(client).status_code == 200
-    folder = tmp_path / "history"
-    folder.mkdir()
-    (folder / "history.db").write_bytes(b"no database" * 1000)
+    (tmp_path / "history").mkdir()
+    (tmp_path / "history/history.db").write_bytes(b"no database" * 1000)
     assert "cannot be read" in told(_ready(client), 503, "unready")
-    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(folder / "history.db/inside"))
-    assert "SIGHTGLASS_HISTORY another, or off" in told(_ready(client), 503, "unready")
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
     assert _ready(client).status_code == 200
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
@@ -107,38 +98,29 @@ def test_while_it_stops_it_is_alive_but_takes_no_work(client: TestClient) -> Non
     refused = client.post("/api/explain", json={"image": ""})
     assert "stopping" in told(refused, 503, "busy")
     assert int(refused.headers["retry-after"]) > 0
-    assert client.get("/api/models").status_code == 200
 
 
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, [signal.SIGTERM]), (signal.SIGINT, [])])
 def test_a_server_that_is_told_to_end_closes_once_its_requests_are_answered(
     number: int, raised: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Server:
-        started, should_exit, force_exit = True, False, False
+    def server() -> Any:
+        config = SimpleNamespace(timeout_graceful_shutdown=None)
+        return SimpleNamespace(started=True, should_exit=False, force_exit=False, config=config, _captured_signals=[])
 
-        def __init__(self) -> None:
-            self._captured_signals: list[int] = []
-            self.config = type("Config", (), {"timeout_graceful_shutdown": None})()
-
-    ended = threading.Event()
-    monkeypatch.setattr(uvicorn_internals, "_exit_after", lambda seconds: ended.set())
-    monkeypatch.setattr(process, "_STOPPING", threading.Event())
-    monkeypatch.setattr(process, "_STOPS", [])
     working = threading.Event()
     working.set()
+    monkeypatch.setattr(uvicorn_internals, "_exit_after", lambda seconds: None)
+    monkeypatch.setattr(process, "_STOPPING", threading.Event())
+    monkeypatch.setattr(process, "_STOPS", [])
     monkeypatch.setattr(process, "_BUSY", [working.is_set])
-    server: Any = Server()
-    uvicorn_internals.handle_exit(server, number, None)
-    assert ended.wait(10)
-    assert process._STOPPING.wait(10)
-    assert not server.should_exit
+    first, second = server(), server()
+    uvicorn_internals.handle_exit(first, number, None)
+    assert process._STOPPING.wait(10) and not first.should_exit
     working.clear()
-    until(lambda: server.should_exit)
-    assert server.config.timeout_graceful_shutdown == stopping.ANSWER_SECONDS
-    # What uvicorn raises again: Ctrl-C would then be an error.
-    assert server._captured_signals == raised
-    # A second signal does not wait.
-    second: Any = Server()
+    until(lambda: first.should_exit)
+    assert first.config.timeout_graceful_shutdown == stopping.ANSWER_SECONDS
+    # What uvicorn raises again: Ctrl-C would then be an error. A second signal does not wait.
+    assert first._captured_signals == raised
     uvicorn_internals.handle_exit(second, 15, None)
     assert second.should_exit

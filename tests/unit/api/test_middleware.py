@@ -49,24 +49,17 @@ def asked(
     """Status, headers and body of what a client hears; `gone`: it hangs up once all is sent; `broken`: before that."""
     sent: list[Message] = []
 
-    async def pieces() -> AsyncIterator[Message]:
-        held = None
-        if hasattr(body, "__aiter__"):
-            async for piece in body:
-                yield {"type": "http.request", "body": piece, "more_body": True}
-        else:
-            for piece in body:
-                if held is not None:
-                    yield {"type": "http.request", "body": held, "more_body": True}
-                held = piece
+    async def messages() -> AsyncIterator[Message]:
+        async for piece in _pieces(body):
+            yield {"type": "http.request", "body": piece, "more_body": True}
         if not broken:
-            yield {"type": "http.request", "body": held or b"", "more_body": False}
-        while not (gone or broken) and not (sent and not sent[-1].get("more_body", False) and len(sent) > 1):
+            yield {"type": "http.request", "body": b"", "more_body": False}
+        while not (gone or broken) and not (len(sent) > 1 and not sent[-1].get("more_body", False)):
             await asyncio.sleep(0.01)
         yield {"type": "http.disconnect"}
 
     async def talk() -> None:
-        stream = pieces()
+        stream = messages()
 
         async def send(message: Message) -> None:
             sent.append(message)
@@ -94,11 +87,6 @@ def refused(answer: tuple[int, dict[str, str], bytes], status: int) -> str:
     return str(said["detail"])
 
 
-def test_what_is_in_order_goes_through() -> None:
-    assert asked(body=[b"x" * 600, b"y" * 600])[::2] == (200, b"1200")
-    assert asked(origin="http://here:8501")[0] == 200
-
-
 def test_a_body_that_is_too_long_is_not_taken() -> None:
     assert asked(body=[b"x" * BODY])[::2] == (200, str(BODY).encode())
     # By what it says, before a byte of it, and by what comes, whatever it says.
@@ -106,11 +94,7 @@ def test_a_body_that_is_too_long_is_not_taken() -> None:
     assert "MiB" in refused(asked(body=[b"x" * BODY, b"x"]), 413)
     assert "MiB" in refused(asked(body=[b"x" * 4096] * 1000, content_length="12"), 413)
     assert asked(path="/similarity", body=[b"x" * (BODY + 1000)])[0] == 200
-
-
-def test_the_limit_that_is_told_is_the_one_that_was_set() -> None:
-    settings = ApiRules(max_bytes=20 * 2**20)
-    assert "here, 20 MiB:" in str(middleware.BodyLimits(echo, settings)._too_large())
+    assert "here, 20 MiB:" in str(middleware.BodyLimits(echo, ApiRules(max_bytes=20 * 2**20))._too_large())
 
 
 def test_where_the_queue_is_full_no_byte_is_read() -> None:
@@ -153,22 +137,11 @@ def test_a_body_that_is_too_slow_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     assert "took too long" in refused(asked(body=drip()), 408)
 
 
-def test_what_an_application_makes_of_a_refused_body_is_not_sent() -> None:
-    async def stubborn(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await echo(scope, receive, send)
-        except BaseException:
-            await send({"type": "http.response.start", "status": 400, "headers": []})
-            await send({"type": "http.response.body", "body": b"bad"})
-
-    refused(asked(stubborn, body=[b"x" * 4096] * 1000), 413)
-
-
 def test_who_hangs_up_cancels_the_work() -> None:
     told: list[str] = []
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
+        await Request(scope, receive).body()
         try:
             await asyncio.sleep(30)
         except asyncio.CancelledError:
@@ -177,31 +150,6 @@ def test_who_hangs_up_cancels_the_work() -> None:
 
     assert asked(slow, gone=True)[0] == 0
     assert told == ["cancelled"]
-
-
-def test_an_answer_that_comes_bit_by_bit_hears_of_the_end_and_is_whole() -> None:
-    async def listening(scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        line = asyncio.ensure_future(receive())
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        for _ in range(3):
-            await asyncio.sleep(0.02)
-            await send({"type": "http.response.body", "body": b"bit ", "more_body": True})
-        assert not line.done()
-        await send({"type": "http.response.body", "body": b"end", "more_body": False})
-        assert (await line)["type"] == "http.disconnect"
-
-    assert asked(listening)[::2] == (200, b"bit bit bit end")
-
-
-def test_what_breaks_is_a_sentence(caplog: pytest.LogCaptureFixture) -> None:
-    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
-        raise ZeroDivisionError("secret")
-
-    answer = asked(broken)
-    refused(answer, 500)
-    assert b"secret" not in answer[2]
-    assert b"Traceback" not in answer[2]
 
 
 def counted(text: Callable[[], bytes] = metrics.text) -> dict[str, float]:
@@ -230,3 +178,12 @@ def test_every_answer_is_counted_by_its_route_and_nobody_makes_up_labels(monkeyp
     assert not any("made" in name for name in counted())
     metrics.count_explained(catalog.spec("efficientnet-lite0"), "gradcam")
     assert grown('sightglass_explanations_total{method="gradcam",model="efficientnet-lite0"}') == 1
+
+
+async def _pieces(body: Iterable[bytes] | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if hasattr(body, "__aiter__"):
+        async for piece in body:
+            yield piece
+    else:
+        for piece in body:
+            yield piece

@@ -181,27 +181,18 @@ def test_a_form_takes_the_token_without_scripts(rules: Callable[..., None]) -> N
     browser = client(base="/below")
     asked = browser.get("/below/detect?model=demo-s", headers=HTML)
     assert asked.status_code == 401
-    assert '<form method="post">' in asked.text
-    assert "<script" not in asked.text
-    assert "role=alert" not in asked.text.replace("[role=alert]", "")
+    assert '<form method="post">' in asked.text and "<script" not in asked.text
     for wrong in ({"token": "wrong"}, {"token": "x" * 5000}, {"other": TOKEN}):
         answer = browser.post("/below/detect", data=wrong)
-        assert answer.status_code == 401
-        assert "set-cookie" not in answer.headers
+        assert answer.status_code == 401 and "set-cookie" not in answer.headers
     assert "This token is wrong" in browser.get("/below/?token=wrong", headers=HTML).text
     answer = browser.post("/below/detect?model=demo-s", data={"token": f" {TOKEN} "})
     assert (answer.status_code, answer.headers["location"]) == (303, "/below/detect?model=demo-s")
     assert "Path=/below;" in answer.headers["set-cookie"]
-    assert browser.get("/below/", headers=HTML).status_code == 200
-
-
-@pytest.mark.parametrize("path", ["//evil.example/", "/\\evil.example", "//evil.example/%0d%0aset-cookie:x"])
-def test_signing_in_leads_to_no_other_site(path: str, rules: Callable[..., None]) -> None:
-    rules("token", TOKEN)
-    answer = client().post(f"{NETWORK}{path}", data={"token": TOKEN})
-    assert answer.status_code == 303
-    assert answer.headers["location"].startswith("/")
-    assert not answer.headers["location"].startswith(("//", "/\\"))
+    # It leads to no other site.
+    for path in ("//evil.example/", "/\\evil.example", "//evil.example/%0d%0aset-cookie:x"):
+        location = client().post(f"{NETWORK}{path}", data={"token": TOKEN}).headers["location"]
+        assert location.startswith("/") and not location.startswith(("//", "/\\"))
 
 
 @pytest.mark.parametrize("way", ["token", "oidc"])
@@ -251,27 +242,17 @@ def test_signing_in_with_a_provider_begins_and_ends_there(rules: Callable[..., N
     assert browser.get("/below/?token=x", headers=HTML).status_code == 401
 
 
-def test_open_lets_everybody_in_also_behind_a_proxy(rules: Callable[..., None]) -> None:
-    rules("open")
-    for browser in (client(), client(LOCALHOST, server="127.0.0.1")):
-        for path in GUARDED:
-            assert browser.get(path, headers={"x-forwarded-for": "192.0.2.9"}).json()["user"] == users.LOCAL
-        assert all(opens(browser, path) for path in SOCKETS)
-
-
 @pytest.mark.parametrize("header", security.FORWARDED)
 def test_a_proxy_in_front_of_localhost_is_refused(header: str) -> None:
     browser, sent = client(LOCALHOST, server="127.0.0.1"), {header: "192.0.2.9"}
     for path in GUARDED:
         answer = browser.get(path, headers=sent)
-        assert answer.status_code == 403
-        assert "SIGHTGLASS_TOKEN" in answer.text
+        assert answer.status_code == 403 and "SIGHTGLASS_TOKEN" in answer.text
     assert not any(opens(browser, path, **sent) for path in SOCKETS)
-    assert "SIGHTGLASS_TOKEN" in browser.get("/", headers=sent | HTML).text
     assert browser.get("/api/health", headers=sent).status_code == 200
 
 
-@pytest.mark.parametrize("server", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("server", ["127.0.0.1", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize("host", ["evil.example:8501", "localhost.evil.example", "127.0.0.1.evil.example", "[::1"])
 def test_a_name_that_is_made_to_lead_to_localhost_is_refused(
     server: str, host: str, monkeypatch: pytest.MonkeyPatch
@@ -281,9 +262,8 @@ def test_a_name_that_is_made_to_lead_to_localhost_is_refused(
         assert "SIGHTGLASS_API_HOSTS" in browser.get(path, headers={"host": host}).json()["detail"]
     assert not any(opens(browser, path, host=host, origin=f"http://{host}") for path in SOCKETS)
     assert browser.get("/api/health", headers={"host": host}).status_code == 200
-    for named in (f"other, {host.partition(':')[0]}", "*") if "[" not in host else ("*",):
-        monkeypatch.setenv("SIGHTGLASS_API_HOSTS", named)
-        assert browser.get("/api/models", headers={"host": host}).status_code == 200
+    monkeypatch.setenv("SIGHTGLASS_API_HOSTS", "*" if "[" in host else f"other, {host.partition(':')[0]}")
+    assert browser.get("/api/models", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["localhost:8501", "LOCALHOST", "127.0.0.1:8501", "[::1]:8501", "[::1]", "0.0.0.0:1"])
@@ -309,21 +289,6 @@ def test_another_sites_page_opens_nothing_with_the_cookie(origin: str, rules: Ca
         assert browser.get(path, headers={"origin": origin} | BEARER).status_code == 403
 
 
-def test_a_page_without_an_origin_tells_by_its_fetch_metadata_that_it_is_another_sites() -> None:
-    browser = client(LOCALHOST, server="127.0.0.1")
-    assert browser.get("/api/models", headers={"sec-fetch-site": "cross-site"}).status_code == 403
-    for site in ("same-origin", "same-site", "none"):
-        assert browser.get("/api/models", headers={"sec-fetch-site": site}).status_code == 200
-    # A link to what tells nothing may be followed.
-    assert browser.get("/api/docs", headers={"sec-fetch-site": "cross-site"}).status_code == 200
-
-
-def test_a_page_without_tls_is_another_site_where_there_is_tls() -> None:
-    for scheme, origin, status in (("https", "https", 200), ("http", "https", 200), ("https", "http", 403)):
-        browser = client(f"{scheme}://localhost:8501", server="127.0.0.1")
-        assert browser.get("/api/models", headers={"origin": f"{origin}://localhost:8501"}).status_code == status
-
-
 def test_a_site_that_is_named_may_ask_and_its_browser_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_API_ORIGINS", "https://sketch.example, http://other.example:3000/")
     access.install(access.Access("token", TOKEN))
@@ -344,11 +309,6 @@ def test_a_site_that_is_named_may_ask_and_its_browser_is_told(monkeypatch: pytes
         )
     finally:
         access.install(access.Access())
-
-
-def test_an_open_page_hears_that_it_is_signed_out(rules: Callable[..., None]) -> None:
-    rules("token", TOKEN)
-    assert client().get(security.RECONNECT).json() == security.SIGNED_OUT
 
 
 @pytest.mark.parametrize(
@@ -380,3 +340,24 @@ def test_streamlits_own_cookies_go_over_no_open_line() -> None:
     for scheme, secure in (("https", True), ("http", False)):
         browser = TestClient(SecurityHeaders(signing, PAGES), base_url=f"{scheme}://here")
         assert ("; Secure" in browser.get("/").headers["set-cookie"]) == secure
+
+
+def test_a_page_without_an_origin_or_tls_tells_that_it_is_another_sites() -> None:
+    browser = client(LOCALHOST, server="127.0.0.1")
+    assert browser.get("/api/models", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert browser.get("/api/models", headers={"sec-fetch-site": "same-origin"}).status_code == 200
+    # A link to what tells nothing may be followed.
+    assert browser.get("/api/docs", headers={"sec-fetch-site": "cross-site"}).status_code == 200
+    for scheme, origin, status in (("http", "https", 200), ("https", "http", 403)):
+        browser = client(f"{scheme}://localhost:8501", server="127.0.0.1")
+        assert browser.get("/api/models", headers={"origin": f"{origin}://localhost:8501"}).status_code == status
+
+
+def test_an_open_page_hears_that_it_is_signed_out_and_open_lets_everybody_in(rules: Callable[..., None]) -> None:
+    rules("token", TOKEN)
+    assert client().get(security.RECONNECT).json() == security.SIGNED_OUT
+    rules("open")
+    for browser in (client(), client(LOCALHOST, server="127.0.0.1")):
+        for path in GUARDED:
+            assert browser.get(path, headers={"x-forwarded-for": "192.0.2.9"}).json()["user"] == users.LOCAL
+        assert all(opens(browser, path) for path in SOCKETS)

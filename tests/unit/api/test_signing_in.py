@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
@@ -33,6 +33,7 @@ from tests.waits import patience
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 TOKEN = "a-token-of-the-operator-of-32-letters"
 CLIENT, CLIENT_SECRET, COOKIE_SECRET = "sightglass", "the-clients-own-secret", "a" * 20 + "the-secret-of-cookies"
@@ -67,36 +68,27 @@ class _Answers(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        at, given = urlsplit(self.path), {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
-        issuer = self.server.issuer
+        at, issuer = urlsplit(self.path), self.server.issuer
+        given = dict(parse_qsl(at.query))
         if at.path == "/authorize":
-            assert given["client_id"] == CLIENT
-            assert given["response_type"] == "code"
+            assert (given["client_id"], given["response_type"]) == (CLIENT, "code")
             code = secrets.token_hex(8)
             self.server.codes[code] = given
             self.send_response(302)
-            self.send_header(
-                "Location", f"{given['redirect_uri']}?{urlencode({'code': code, 'state': given['state']})}"
-            )
+            query = urlencode({"code": code, "state": given["state"]})
+            self.send_header("Location", f"{given['redirect_uri']}?{query}")
             self.end_headers()
         elif at.path == "/keys":
             self._json({"keys": [self.server.key.as_dict(private=False)]})
         else:
-            self._json(
-                {
-                    "issuer": issuer,
-                    "authorization_endpoint": f"{issuer}/authorize",
-                    "token_endpoint": f"{issuer}/token",
-                    "jwks_uri": f"{issuer}/keys",
-                    "code_challenge_methods_supported": ["S256"],
-                    "id_token_signing_alg_values_supported": ["RS256"],
-                }
-            )
+            paths = {"authorization_endpoint": "/authorize", "token_endpoint": "/token", "jwks_uri": "/keys"}
+            about = {"code_challenge_methods_supported": ["S256"], "id_token_signing_alg_values_supported": ["RS256"]}
+            self._json({"issuer": issuer, **{name: issuer + path for name, path in paths.items()}, **about})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         basic = base64.b64encode(f"{CLIENT}:{CLIENT_SECRET}".encode()).decode()
-        found = self.server.token({key: values[0] for key, values in parse_qs(body).items()})
+        found = self.server.token(dict(parse_qsl(body)))
         if self.headers["Authorization"] != f"Basic {basic}" or found is None:
             self._json({"error": "invalid_grant"}, 400)
         else:
@@ -153,7 +145,6 @@ def seen(address: str, cookies: httpx.Cookies, page: str, *words: str) -> bool:
     return False
 
 
-@pytest.mark.slow
 def test_a_provider_signs_people_in_and_no_secret_is_logged(provider: Provider, tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / ".streamlit").mkdir()
@@ -197,7 +188,6 @@ server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"
     assert not [secret for secret in (TOKEN, CLIENT_SECRET, COOKIE_SECRET, *cookies) if secret in said]
 
 
-@pytest.mark.slow
 def test_a_network_address_prints_a_token_with_which_its_pages_open(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with (

@@ -7,7 +7,6 @@ import contextvars
 import os
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,9 +47,10 @@ def test_what_the_work_returns_and_what_it_raises(queue: WorkQueue) -> None:
 
 
 def test_of_a_burst_some_are_answered_in_order_and_the_rest_refused_at_once(queue: WorkQueue) -> None:
-    opened, served = threading.Event(), list[int]()
+    opened, served, most = threading.Event(), list[int](), list[int]()
 
     def work(number: int) -> bool:
+        most.append(queue.stats().running)
         assert opened.wait(patience(10))
         served.append(number)
         return True
@@ -68,29 +68,9 @@ def test_of_a_burst_some_are_answered_in_order_and_the_rest_refused_at_once(queu
     answers = loops.run(burst())
     refused = [answer for answer in answers if isinstance(answer, Busy)]
     assert answers[:6] == [True] * 6 and len(refused) == 44 and sorted(served) == list(range(6))
-    assert {busy.before for busy in refused} == {6}
-    assert all(1 <= busy.retry_after <= 60 for busy in refused)
+    assert {busy.before for busy in refused} == {6} and all(1 <= busy.retry_after <= 60 for busy in refused)
     until(lambda: not len(queue))
-    assert queue.stats().refused == 44
-
-
-def test_two_work_at_once_and_no_more(queue: WorkQueue) -> None:
-    now, most, lock = 0, 0, threading.Lock()
-
-    def work(_: threading.Event) -> None:
-        nonlocal now, most
-        with lock:
-            now += 1
-            most = max(most, now)
-        time.sleep(0.02)
-        with lock:
-            now -= 1
-
-    async def six() -> None:
-        await asyncio.gather(*(queue.run(work, timeout=patience(5)) for _ in range(6)))
-
-    loops.run(six())
-    assert most == 2
+    assert (queue.stats().refused, max(most)) == (44, 2)
 
 
 def test_at_the_limit_the_work_is_told_and_its_place_comes_back_when_it_ends(queue: WorkQueue) -> None:
@@ -110,71 +90,12 @@ def test_at_the_limit_the_work_is_told_and_its_place_comes_back_when_it_ends(que
     until(lambda: not len(queue))
 
 
-def test_who_waits_for_the_whole_limit_is_told_to_come_back(queue: WorkQueue) -> None:
-    end = threading.Event()
-
-    async def crowded() -> list[object]:
-        first = [asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=patience(10))) for _ in range(2)]
-        await at_work(queue, running=2)
-        waited = await asyncio.gather(queue.run(lambda _: True, timeout=0.2), return_exceptions=True)
-        end.set()
-        return [*waited, *await asyncio.gather(*first)]
-
-    busy, *rest = loops.run(crowded())
-    assert isinstance(busy, Busy)
-    assert rest == [True, True]
-    assert queue.stats().waiting == 0
-
-
-def test_the_estimate_follows_recent_work(queue: WorkQueue) -> None:
-    end = threading.Event()
-
-    async def crowded() -> int:
-        queue._durations.extend([4.0] * 3)
-        inside = [asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=1e9)) for _ in range(6)]
-        await at_work(queue, running=2, waiting=4)
-        with pytest.raises(Busy) as refused:
-            queue.check()
-        end.set()
-        await asyncio.gather(*inside)
-        return refused.value.retry_after
-
-    # Five places behind the two at work, four seconds each.
-    assert loops.run(crowded()) == 10
-
-
-def test_who_hangs_up_frees_the_place(queue: WorkQueue) -> None:
-    told, ran = threading.Event(), []
-
-    def work(cancel: threading.Event) -> None:
-        ran.append(1)
-        assert cancel.wait(5)
-        told.set()
-
-    async def hung_up() -> None:
-        asked = [asyncio.ensure_future(queue.run(work, timeout=patience(30))) for _ in range(6)]
-        await at_work(queue, running=2, waiting=4)
-        for some in (asked[2:], asked[:2]):
-            for one in some:
-                one.cancel()
-            await asyncio.wait(some)
-
-    loops.run(hung_up())
-    assert told.wait(2)
-    until(lambda: not len(queue))
-    # Who was still waiting never began.
-    assert len(ran) == 2
-    assert (queue.stats().disconnected, queue.stats().done) == (6, 0)
-
-
 def test_many_ask_and_hang_up_at_random_and_all_is_free_again(queue: WorkQueue) -> None:
-    def work(cancel: threading.Event) -> bool:
-        return cancel.wait(0.002)
-
     async def storm() -> list[object]:
         async def one(number: int) -> object:
             await asyncio.sleep(0.0007 * (number % 97))
-            asked = asyncio.ensure_future(queue.run(work, timeout=0.003 if number % 5 == 0 else 5))
+            timeout = 0.003 if number % 5 == 0 else 5
+            asked = asyncio.ensure_future(queue.run(lambda cancel: cancel.wait(0.002), timeout=timeout))
             if number % 3 == 0:
                 await asyncio.sleep(0.001 * (number % 4))
                 asked.cancel()
@@ -207,21 +128,50 @@ def test_what_the_caller_set_holds_in_the_thread_and_pages_come_first(queue: Wor
         assert priority() == before
 
 
-def test_a_closed_queue_takes_nothing_and_lets_go() -> None:
-    queue, told = WorkQueue(1, 1), threading.Event()
+def test_the_estimate_follows_recent_work_and_who_waits_for_the_whole_limit_is_told_to_come_back(
+    queue: WorkQueue,
+) -> None:
+    end = threading.Event()
+
+    async def crowded() -> int:
+        queue._durations.extend([4.0] * 3)
+        inside = [asyncio.ensure_future(queue.run(lambda _: end.wait(5), timeout=1e9)) for _ in range(5)]
+        await at_work(queue, running=2, waiting=3)
+        with pytest.raises(Busy):
+            await queue.run(lambda _: True, timeout=0.2)
+        inside.append(asyncio.ensure_future(queue.run(lambda _: True, timeout=1e9)))
+        await at_work(queue, running=2, waiting=4)
+        with pytest.raises(Busy) as refused:
+            queue.check()
+        end.set()
+        await asyncio.gather(*inside)
+        return refused.value.retry_after
+
+    # Five places behind the two at work, four seconds each.
+    assert loops.run(crowded()) == 10
+
+
+def test_who_hangs_up_or_is_closed_frees_the_place(queue: WorkQueue) -> None:
+    told, ran = threading.Event(), []
 
     def work(cancel: threading.Event) -> None:
+        ran.append(1)
         assert cancel.wait(5)
         told.set()
 
-    async def closed() -> list[object]:
-        asked = [asyncio.ensure_future(queue.run(work, timeout=patience(30))) for _ in range(2)]
-        await at_work(queue, running=1, waiting=1)
+    async def hung_up() -> list[object]:
+        asked = [asyncio.ensure_future(queue.run(work, timeout=patience(30))) for _ in range(6)]
+        await at_work(queue, running=2, waiting=4)
+        for some in (asked[3:], asked[:1]):
+            for one in some:
+                one.cancel()
+            await asyncio.wait(some)
+        await at_work(queue, running=2)
         assert queue.close(5)
-        return list(await asyncio.gather(*asked, queue.run(work, timeout=patience(30)), return_exceptions=True))
+        return list(await asyncio.gather(*asked[1:3], queue.run(work, timeout=patience(30)), return_exceptions=True))
 
-    first, second, third = loops.run(closed())
-    assert first is None
-    assert isinstance(second, Busy)
-    assert isinstance(third, Busy)
-    assert told.is_set()
+    second, third, late = loops.run(hung_up())
+    assert (second, third) == (None, None) and isinstance(late, Busy)
+    assert told.is_set() and not len(queue)
+    # Who was still waiting never began.
+    assert len(ran) == 3

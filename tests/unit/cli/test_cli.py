@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from sightglass.batch import table
-from sightglass.cli import main, options
-from sightglass.common.errors import Problem
+from sightglass.cli import main
 from sightglass.explain import Explainer, Image
 from sightglass.explain.maps.boxes import same_object
 from sightglass.explain.phrases import NBSP, plain_text
 from sightglass.explain.recipe import Recipe
 from sightglass.export import command, embedded_recipe, result_folder
 from sightglass.models.geometry import intersection_over_union
-from tests.conftest import asset
-from tests.waits import patience
-from tests.weights import real
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -73,27 +63,10 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         "print(codes, [n for n in ('torch', 'cv2', 'pandas', 'matplotlib', 'timm') if n in sys.modules])\n"
         "print(time.process_time())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *_, said, seconds = done.stdout.splitlines()
-    assert said == "[0, 0, 0] []"
+    assert (said, done.stderr) == ("[0, 0, 0] []", "")
     assert float(seconds) < 1.5  # three pages, each well below half a second
-    assert done.stderr == ""
-
-
-@pytest.mark.parametrize("verb", ["image", "class", "detect", "batch", "video", "compare", "replay"])
-def test_every_verb_is_offered_and_has_examples_in_its_help(call, verb) -> None:
-    assert f" {verb} " in call("--help")[1]
-    code, out, _ = call(verb, "--help")
-    assert code == 0
-    assert out.count(f"sightglass {verb}") >= 3
-    assert "--json" in out
-
-
-def test_what_there_is_not_is_not_offered(call) -> None:
-    code, out, err = call("film", "bus.mp4")
-    assert (code, out) == (2, "")
-    assert err.startswith("No such command 'film'")
-    assert " film " not in call("--help")[1]
 
 
 @pytest.mark.parametrize(
@@ -103,69 +76,37 @@ def test_what_there_is_not_is_not_offered(call) -> None:
         ("image", 2, r"Missing argument 'PICTURE': see --help\."),
         ("image bus.png --modle x", 2, r"There is no option --modle: did you mean --model\?"),
         ("image bus.png --layer x", 2, r"There is no option --layer: did you mean --target-layers\?"),
-        ("image bus.png --labels x", 2, r"There is no option --labels: see --help\."),
-        ("image bus.png --top-k many", 2, r"Invalid value for .*: it should be a whole number: see --help\."),
         ("image bus.png --top-k 0", 2, r"top_k is 0: ask for a whole number of classes, one at least\."),
         ("image bus.png --model efficentnet-lite0", 2, r"There is no model 'efficentnet-lite0': did you mean .*"),
-        ("image bus.png --method gradcan", 2, r"There is no method called gradcan: did you mean GradCAM\?"),
-        ("image bus.png --colormap infern", 2, r"There is no colormap called 'infern': did you mean inferno\?"),
         ("image bus.png --also docx", 2, r"--also does not know docx: use svg, pdf, html, report, gif, mp4\."),
-        ("image bus.png --alpha 2", 2, r"alpha is 2: give a number from 0 to 1\."),
-        ("image bus.png --question whence", 2, r"There is no question 'whence': ask where or why\."),
-        ("image bus.png --scale big", 2, r"There is no scale called big: use own or shared\."),
         ("image bus.png --target-layers nowhere", 2, r"There is no layer nowhere in this model: .*"),
-        ("image bus.png --preprocessing squish", 2, r"There is no preprocessing called squish: use .*"),
         ("image bus.png --device tpu", 2, r"tpu is not a device: use auto, cpu, cuda, cuda:N or mps\."),
         ("class bus.png", 2, r"Which class\? .*"),
-        (
-            "class bus.png --class trolleybuss",
-            2,
-            r"This model has no class called trolleybuss: did you mean trolleybus\?",
-        ),
-        ("class bus.png --class 1001", 2, r"Class 1001 does not exist: this model has classes 0 to 999\."),
         ("detect bus.png --model efficientnet-lite0", 2, r"efficientnet-lite0 is a classifier and draws no boxes: .*"),
-        ("detect bus.png --box 0", 2, r"--box is 0: boxes are counted from 1, the surest first\."),
         ("detect bus.png --candidate x", 2, r"--candidate is x: give its number and its class, .*"),
-        ("detect bus.png --example x", 2, r"--example is x: give a box and a name, .*"),
         ("detect bus.png --renormalize --within inside", 2, r"--renormalize is --within each: .*"),
         ("detect bus.png --box 1 --per class", 2, r"--box, --candidate and --missing are for single detections: .*"),
-        ("detect bus.png --missing 9,9 --per class", 2, r"--box, --candidate and --missing are for single .*"),
-        ("detect bus.png --missing 300", 2, r"--missing is 300: give a point, such as .*, or a rectangle, such as .*"),
-        ("detect bus.png --missing 1,nan", 2, r"--missing is 1,nan: give a point, .*"),
-        (
-            "detect bus.png --missing 300,20",
-            2,
-            r"--missing is 300,20, and bus\.png is 270 by 360 pixels: give a place in the picture\.",
-        ),
+        ("detect bus.png --missing 300,20", 2, r"--missing is 300,20, and bus\.png is 270 by 360 pixels: .*"),
         ("detect scene.png --box 99", 2, r"There is no box 99: \d are shown, counted from 1; .*"),
-        ("detect bus.png --score-thr 2", 2, r"--score-thr is 2: it goes from 0 to 1\."),
-        ("detect bus.png --iou -1", 2, r"--iou is -1: it goes from 0 to 1\."),
-        ("detect bus.png --ratio 0 --per picture", 2, r"--ratio is 0: give a share .* over 0 and at most 1\."),
-        ("compare bus.png --box 0", 2, r"--box is 0: boxes are counted from 1, the surest first\."),
         ("compare bus.png --box 1 --class person", 2, r"--box is of one object, and --class of all of a class: .*"),
-        ("compare bus.png --box 1", 2, r"efficientnet-lite0 draws no boxes: leave --box out, or compare detectors\."),
         ("compare bus.png -m demo-vit", 2, r"To compare takes two to 8 models, not 1: .*"),
-        ("replay bus.png", 2, r"bus\.png is not a recipe: .*"),
         ("replay nowhere.json", 2, r"nowhere\.json is not a recipe: .*"),
-        (
-            "models list --task paint",
-            2,
-            r"--task is paint: use classify, multilabel, detect, embed, regress or segment\.",
-        ),
-        ("models show nothing-at-all", 2, r"There is no model 'nothing-at-all': .*"),
-        ("batch nowhere", 2, r".+"),
         ("image nowhere.png", 1, r"There is no file nowhere\.png at that path; .*"),
-        ("image .", 1, r".* is a folder or a device, not a file; .*"),
         ("image bus.png --out bus.png", 2, r"bus\.png is a file: name a folder to write to\."),
+        ("image bus.png yolox_s.py", 2, r"yolox_s\.py is a configuration, and none is needed: name the model by .*"),
+        ("image yolox_s.pth", 2, r"yolox_s\.pth is a model: give it with -m, as in -m yolox_s\.pth\."),
+        ("image https://e.org/a.jpg", 1, r".*a\.jpg is not fetched while downloads are forbidden: download it and .*"),
+        ("image bus.png -m https://e.org/a.pth", 1, r".*a\.pth is not fetched while downloads are forbidden: .*"),
+        ("image http://e.org/a.jpg", 1, r".*a\.jpg is not fetched from that address: give one that begins .*"),
     ],
 )
-def test_what_goes_wrong_is_one_sentence_and_an_exit_code(call, monkeypatch, arguments, code, sentence) -> None:
+def test_what_goes_wrong_is_one_sentence_and_an_exit_code(call, arguments, code, sentence) -> None:
     if arguments.startswith("detect") and "--model" not in arguments:
         arguments += " --model demo-s"
+    Path("yolox_s.py").write_text("model = None")
     got, out, err = call(*arguments.split(), "--json")
     assert got == code
     assert re.fullmatch(sentence + "\n", err), err
-    assert err.count("\n") == 1
     if "failed" not in (said := json.loads(out)):
         assert said == {"error": err.rstrip("\n")}
 
@@ -255,27 +196,16 @@ def test_several_pictures_one_of_them_bad(call) -> None:
     said = json.loads(out)
     assert code == 1
     assert [one["folder"] for one in said["results"]] == ["out/bus", "out/bus_2"]
-    assert [one["picture"] for one in said["failed"]] == ["bad.png"]
-    assert err.count("\n") == 1
-    assert said["sheets"] == ["out/grid.jpg"]
-    assert Pillow.open("out/grid.jpg").width > 2 * 100
+    assert [one["picture"] for one in said["failed"]] == ["bad.png"] and err.count("\n") == 1
+    assert said["sheets"] == ["out/grid.jpg"] and Pillow.open("out/grid.jpg").width > 2 * 100
 
 
 def test_question_layers_and_method_are_the_engines(answer, here) -> None:
     explainer = Explainer()
     why = answer("image", "bus.png", "--question", "why", "--top-k", "1")["results"][0]["recipe"]
     assert Recipe.model_validate(why) == explainer("bus.png", question="why", top_k=1).recipe
-    given = (
-        "--method",
-        "LayerCAM",
-        "--target-layers",
-        "blocks.4,bn2",
-        "--scale",
-        "shared",
-        "--preprocessing",
-        "letterbox",
-    )
-    recipe = answer("image", "bus.png", *given, "--class", "minibus", "--class", "1")["results"][0]["recipe"]
+    given = "--method LayerCAM --target-layers blocks.4,bn2 --scale shared --preprocessing letterbox"
+    recipe = answer("image", "bus.png", *given.split(), "--class", "minibus", "--class", "1")["results"][0]["recipe"]
     chosen = {"method": "layercam", "layers": ("blocks.4", "bn2"), "scale": "shared", "preprocessing": "letterbox"}
     assert Recipe.model_validate(recipe) == explainer("bus.png", targets=("minibus", 1), **chosen).recipe
 
@@ -287,16 +217,10 @@ def test_a_class_by_name_and_by_index_is_the_same(answer, here) -> None:
     assert json.loads(Path("name/class_analysis_goldfish.json").read_text()) == goldfish
     result = Explainer()("bus.png", targets=(1,), top_k=1000)
     place = [p.index for p in result.predictions].index(1)
-    assert goldfish["rank"] == place + 1
-    assert goldfish["score"] == result.predictions[place].score
-    assert goldfish["best"]["label"] == result.predictions[0].label
-    assert 0 <= goldfish["same_place_as_best"]["iou_top20"] <= 1
+    assert (goldfish["rank"], goldfish["score"]) == (place + 1, result.predictions[place].score)
     np.testing.assert_array_equal(np.load("name/gradcam_class_goldfish.npy"), result.heatmaps[0].values)
-    assert sorted(path.name for path in Path("name").iterdir()) == [
-        "class_analysis_goldfish.json",
-        "gradcam_class_goldfish.npy",
-        "gradcam_class_goldfish.png",
-    ]
+    names = {"class_analysis_goldfish.json", "gradcam_class_goldfish.npy", "gradcam_class_goldfish.png"}
+    assert {path.name for path in Path("name").iterdir()} == names
 
 
 def test_detect_has_the_words_that_its_users_know(answer, scene) -> None:
@@ -335,70 +259,29 @@ def test_what_is_missing_can_be_looked_at(answer, call, scene) -> None:
     assert f"Candidate {star['anchor']}: A star at " in call(*detect, "--candidate", candidate)[1]
 
 
-@pytest.mark.parametrize("place", ["144,432", "80,330,260,500", "260,500,80,330"])
-def test_a_place_is_asked_what_is_missing_there(answer, call, scene, place) -> None:
-    x0, y0, x1, y1 = (144, 432, 144, 432) if place == "144,432" else (80, 330, 260, 500)
-    result = Explainer("demo-s")(scene, per="detection")
-    for label in (None, "star"):
-        given = ("--model", "demo-s", "--missing", place, *(("--class", label) if label else ()))
-        said = answer("detect", scene, *given)["results"][0]
-        wanted = result.missing((x0, y0, x1, y1), label)
+def test_a_place_is_asked_what_is_missing_there(answer, call, scene) -> None:
+    place = (80, 330, 260, 500)
+    wanted = Explainer("demo-s")(scene, per="detection").missing(place, "star")
+    for text in ("80,330,260,500", "260,500,80,330"):
+        said = answer("detect", scene, "--model", "demo-s", "--missing", text, "--class", "star")["results"][0]
         assert said["recipe"]["targets"] == [[wanted.candidate.anchor, wanted.candidate.index]]
         (one,) = said["missing"]
-        assert one["words"] == plain_text(wanted.words)
-        assert (one["anchor"], one["score"], one["box"]) == (
-            wanted.candidate.anchor,
-            wanted.candidate.score,
-            list(wanted.candidate.box),
-        )
-        assert "maps.npz" in said["files"]
-        assert one["words"] in call("detect", scene, *given)[1]
+        assert (one["words"], one["score"]) == (plain_text(wanted.words), wanted.candidate.score)
+    assert one["words"] in call("detect", scene, "--model", "demo-s", "--missing", text, "--class", "star")[1]
 
 
-@pytest.mark.parametrize(("model", "label"), [("demo-s", "star"), real("yolo11n", "toaster")])
-def test_a_threshold_below_one_per_cent_is_said_as_a_number(call, here, model, label) -> None:
-    picture = "scene.png" if model == "demo-s" else asset("ultralytics", "assets", "bus.jpg")
-    detect = ("detect", picture, "--model", model, "--score-thr", "0.001")
-    _, out, _ = call(*detect, "--only", label)
-    nothing = rf"No {label} above 0\.1 %; the best candidate was {label} at 0\.0\d+ %\."
-    assert re.search(nothing, out)
-    _, out, _ = call(*detect, "--class", label)
-    assert re.search(rf"A {label} at 0\.0\d+ % is the strongest .* below 0\.1 %\.", out)
-
-
-def test_layers_of_a_model_that_only_answers_are_refused() -> None:
-    seen = {"model": SimpleNamespace(id="lamps"), "resident": SimpleNamespace(gradients=False)}
-    with pytest.raises(Problem, match=r"lamps exposes no internals and so no layers: leave --target-layers out\."):
-        options.check_options(SimpleNamespace(**seen), {"layers": ("10",)})
-    options.check_options(SimpleNamespace(**seen), {"top_k": 1})
-
-
-SIZES = {"demo-s": "s", "demo-m": "m"}
-"""Two detectors and what they are called beside each other."""
-
-
-def test_compare_says_what_each_map_is_of(call, answer, scene, monkeypatch) -> None:
-    captions: list[list[str]] = []
-    grid = result_folder.contact_sheet.grid
-    monkeypatch.setattr(
-        result_folder.contact_sheet, "grid", lambda panels, said: (captions.append(said), grid(panels, said))[1]
-    )
+def test_compare_says_what_each_map_is_of(call, scene) -> None:
     both = ("compare", scene, "-m", "demo-s", "-m", "demo-m")
-    found = [Explainer(name)(scene).predictions for name in SIZES]
-    _, out, _ = call(*both)
+    first, second = (Explainer(name)(scene).predictions for name in ("demo-s", "demo-m"))
+    out = call(*both)[1]
     assert "different classes" not in out
     assert len(re.findall(r"demo-[sm] +gear ", out)) == 2
-    _, out, _ = call(*both, "--each-own")
-    assert (found[0][0].label, found[1][0].label) == ("ball-dots", "gear")
-    assert " These are maps of different classes: ball-dots and gear.\n" in out
-    _, out, _ = call(*both, "--class", "gear")
-    sure = [next(f"gear {p.score * 100:.0f} %" for p in one if p.label == "gear") for one in found]
-    assert "different classes" not in out
-    assert captions[-1] == [f"{size}: {words}" for size, words in zip(SIZES.values(), sure, strict=True)]
-    for name, words in zip(SIZES, sure, strict=True):
-        assert re.search(rf"{name} +{words.replace(' ', ' +', 1)}", out.replace("\N{NO-BREAK SPACE}", " ")), out
-    _, out, _ = call(*both, "--class", "star")
-    assert re.search(r"demo-m +star +<.1", out)
+    out = call(*both, "--each-own")[1]
+    assert f" These are maps of different classes: {first[0].label} and {second[0].label}.\n" in out
+    out = call(*both, "--class", "gear")[1].replace(NBSP, " ")
+    for name, predictions in (("demo-s", first), ("demo-m", second)):
+        score = next(p.score for p in predictions if p.label == "gear")
+        assert re.search(rf"{name} +gear +{score * 100:.0f} %", out), out
 
 
 def test_compare_finds_the_same_object_in_every_model(call, answer, scene) -> None:
@@ -409,15 +292,13 @@ def test_compare_finds_the_same_object_in_every_model(call, answer, scene) -> No
     assert (first["label"], first["score"], first["iou"]) == (mine.label, mine.score, 1)
     other = Explainer("demo-m")(scene, per="detection")
     place = same_object(mine, other.predictions)
-    assert (second["label"], second["score"]) == ("ball-dots", other.predictions[place].score)
+    assert second["score"] == other.predictions[place].score
     assert second["iou"] == pytest.approx(intersection_over_union(mine.box, other.predictions[place].box))
-    assert second["inside"] == other.box_numbers(place).inside
     assert (said["box"], said["mixed"], first["missing"], second["missing"]) == (3, None, None, None)
     assert json.loads(Path("out/comparison.json").read_text())["objects"] == said["objects"]
-    _, out, _ = call(*both, "1", "--score-thr", "0.95")
+    out = call(*both, "1", "--score-thr", "0.95")[1]
     assert re.search(r"\bm: A ball-dots at 9\d % is the strongest candidate here: not shown .* below 95 %\.", out)
-    code, _, err = call(*both, "9")
-    assert (code, err.split(";")[0]) == (2, "There is no box 9: demo-s shows 4 here, counted from 1")
+    assert call(*both, "9")[2].startswith("There is no box 9: demo-s shows 4 here, counted from 1")
 
 
 def test_the_line_that_a_recipe_is_told_as_makes_that_recipe(answer, here, bus) -> None:
@@ -439,32 +320,23 @@ def test_the_line_that_a_recipe_is_told_as_makes_that_recipe(answer, here, bus) 
         assert got.model_copy(update={"classes": result.recipe.classes}) == result.recipe
 
 
-def test_compare_takes_a_family_and_says_how_far_its_models_agree(answer, here) -> None:
-    said = answer("compare", "bus.png", "-m", "efficientnet-lite0", "-m", "efficientnet-lite1", "--out", "out")
+def test_compare_takes_a_family_and_says_how_far_its_models_agree(answer, call, here) -> None:
+    how = ("compare", "bus.png", "-m", "efficientnet-lite0", "-m", "efficientnet-lite1", "--out", "out")
+    said = answer(*how)
     assert [one["name"] for one in said["models"]] == ["s", "m"]
-    assert said["agreement"][0][0]["ssim"] == 1
-    assert 0 < said["agreement"][0][1]["iou_top20"] < 1
+    assert said["agreement"][0][0]["ssim"] == 1 and 0 < said["agreement"][0][1]["iou_top20"] < 1
     assert all(one["timing"]["median"] > 0 for one in said["models"])
     assert json.loads(Path("out/comparison.json").read_text())["verdict"] == said["verdict"]
     assert {path.name for path in Path("out").iterdir()} == set(said["files"])
+    rows = re.findall(r"^ ([sm]) +(efficientnet-lite\d) ", call(*how)[1], re.MULTILINE)
+    assert rows == [("s", "efficientnet-lite0"), ("m", "efficientnet-lite1")]
 
 
-def test_a_row_has_the_size_that_the_sentences_call_its_model_by(call, here) -> None:
-    _, out, _ = call("compare", "bus.png", "-m", "efficientnet-lite0", "-m", "efficientnet-lite1", "--out", "out")
-    assert re.search(r"^ size +model +map of .*overlap with s *$", out, re.MULTILINE), out
-    assert re.findall(r"^ ([sm]) +(efficientnet-lite\d) ", out, re.MULTILINE) == [
-        ("s", "efficientnet-lite0"),
-        ("m", "efficientnet-lite1"),
-    ]
-
-
-@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1)])
-def test_a_picture_of_one_line_is_explained_and_its_file_replays(size: tuple[int, int], call, here) -> None:
-    Pillow.effect_noise(size, 60).convert("RGB").save("line.png")
+def test_a_picture_of_one_line_is_explained_and_its_file_replays(call, here) -> None:
+    Pillow.effect_noise((1, 20_000), 60).convert("RGB").save("line.png")
     code, out, err = call("image", "line.png", "--out", "out")
     assert code == 0, out + err
-    file = next(Path("out").rglob("*prediction*.png"))
-    assert call("replay", str(file))[0] == 0
+    assert call("replay", str(next(Path("out").rglob("*prediction*.png"))))[0] == 0
 
 
 def test_layers_and_folders_are_taken_as_other_programs_write_them(answer, call, here) -> None:
@@ -475,57 +347,19 @@ def test_layers_and_folders_are_taken_as_other_programs_write_them(answer, call,
     assert "There is no layer blocks[99]" in call("image", "bus.png", "--target-layers", "blocks[99]")[2]
 
 
-def test_maps_of_boxes_are_drawn_without_them_if_asked(call, here) -> None:
-    for folder, more in (("with", ()), ("without", ("--no-boxes",))):
-        assert call("detect", "scene.png", "-m", "demo-s", "--save-all", "--out", folder, *more)[0] == 0
-    both = [{path.name: path.read_bytes() for path in Path(name).glob("*.jpg")} for name in ("with", "without")]
-    assert both[0].keys() == both[1].keys()
-    changed = {name for name in both[0] if both[0][name] != both[1][name]}
-    kept = {"scene_original.jpg", "scene_detection.jpg", "topk_comparison.jpg"}
-    assert changed == both[0].keys() - kept
-    assert len(changed) >= 4
-
-
 def test_a_batch_is_drawn_as_asked(call, here) -> None:
     Path("photos").mkdir()
     Path("bus.png").rename("photos/bus.png")
-    for out, more in (("usual", ()), ("own", ("--colormap", "jet", "--alpha", "0.3", "--size", "90"))):
-        assert call("batch", "photos", "--workers", "1", "--out", out, *more)[0] == 0
-    usual, own = (Pillow.open(next(Path(out).rglob("bus*.jpg"))) for out in ("usual", "own"))
-    assert (usual.size, own.size) == ((240, 320), (68, 90))
-    assert embedded_recipe.contents(next(Path("own").rglob("bus*.jpg")).read_bytes()).view.settings == {
-        "colormap": "jet",
-        "alpha": 0.3,
-    }
-    assert call("batch", "photos", "--workers", "1", "--out", "full", "--size", "0")[0] == 0
-    assert Pillow.open(next(Path("full").rglob("bus*.jpg"))).size == (270, 360)
-    for wrong, sentence in (
-        ("--colormap infern", "There is no colormap called 'infern'"),
-        ("--alpha 2", "alpha is 2:"),
-    ):
-        assert sentence in call("batch", "photos", "--out", "wrong", *wrong.split())[2]
-
-
-def test_what_other_programs_take_beside_pictures_is_explained(call, here) -> None:
-    Path("yolox_s.py").write_text("model = None")
-    for config in ("yolox_s.py", "configs/yolox.yaml"):
-        code, _, err = call("image", "bus.png", config)
-        assert code == 2
-        assert f"{config} is a configuration, and none is needed: name the model by its file or its id" in err
-    assert "yolox_s.pth is a model: give it with -m, as in -m yolox_s.pth." in call("image", "yolox_s.pth")[2]
-    assert call("image", "bus.png", "--weights", "efficientnet-lite0", "--top-k", "1")[0] == 0
-
-
-def test_addresses_are_refused_in_one_sentence_where_nothing_is_downloaded(call, here) -> None:
-    for arguments in (
-        ("models", "add", "https://example.org/leaf.pth", "--name", "leaf"),
-        ("image", "bus.png", "-m", "https://example.org/leaf.pth"),
-        ("image", "https://example.org/leaf.jpg"),
-    ):
-        code, _, err = call(*arguments)
-        assert code == 1
-        assert re.search(r"leaf\.(pth|jpg) is not fetched while downloads are forbidden: download it and give", err)
-    assert "leaf.jpg is not fetched from that address: give one that begins" in call("image", "http://a.b/leaf.jpg")[2]
+    sizes = {}
+    for out, more in (("usual", ""), ("own", "--colormap jet --alpha 0.3 --size 90"), ("full", "--size 0")):
+        assert call("batch", "photos", "--workers", "1", "--out", out, *more.split())[0] == 0
+        file = next(Path(out).rglob("bus*.jpg"))
+        sizes[out] = Pillow.open(file).size
+        if out == "own":
+            drawn = embedded_recipe.contents(file.read_bytes()).view.settings
+            assert drawn == {"colormap": "jet", "alpha": 0.3}
+    assert sizes == {"usual": (240, 320), "own": (68, 90), "full": (270, 360)}
+    assert "alpha is 2:" in call("batch", "photos", "--out", "wrong", "--alpha", "2")[2]
 
 
 def test_a_bare_name_that_is_no_file_may_be_an_example(answer, call, here, bus) -> None:
@@ -549,8 +383,6 @@ def test_examples_are_copied_and_nothing_is_written_over(answer, call, here, bus
     made = answer("examples", "pictures")["files"]
     assert {"bus.jpg", "scene-3.png", "person.png"} <= set(made)
     assert sorted(path.name for path in Path("pictures").iterdir()) == sorted(made)
-    assert Path("pictures/bus.jpg").read_bytes() == bus.read_bytes()
-    assert Image.open("pictures/scene-3.png").sha256 == Image.open("scene-3.png").sha256
     assert call("examples", "pictures")[0] == 0  # the same files
     Path("pictures/bus.jpg").write_bytes(b"mine")
     Path("pictures/china.jpg").unlink()
@@ -560,43 +392,25 @@ def test_examples_are_copied_and_nothing_is_written_over(answer, call, here, bus
     assert Path("pictures/bus.jpg").read_bytes() == b"mine" and not Path("pictures/china.jpg").exists()
     assert call("examples", "pictures", "--force")[0] == 0
     assert Path("pictures/bus.jpg").read_bytes() == bus.read_bytes()
-    assert "bus.jpg" in call("examples")[1] and Path("examples/bus.jpg").exists()
 
 
-def test_models_are_listed_and_shown(answer, call) -> None:
-    every = answer("models", "list")["models"]
-    assert {"efficientnet-lite0", "yolo11n"} <= {one["id"] for one in every}
+def test_models_are_listed_and_shown(answer, call, monkeypatch) -> None:
     here = answer("models", "list", "lite", "--here", "--task", "classify")["models"]
     assert [one["id"] for one in here] == ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"]
     shown = answer("models", "show", "efficientnet-lite0", "--labels")
     assert (shown["classes"], shown["labels"][1]) == (1000, "goldfish")
-    assert "goldfish" in call("models", "show", "efficientnet-lite0", "--labels")[1]
     explainer = Explainer()
     found = answer("models", "layers", "efficientnet-lite0", "--all")
     assert [one["path"] for one in found["layers"]] == [layer.path for layer in explainer.layers]
     assert tuple(found["default"]) == explainer.default_layers
     short = [one["path"] for one in answer("models", "layers", "efficientnet-lite0")["layers"]]
     assert set(explainer.default_layers) <= set(short) and len(short) < len(explainer.layers)
-
-
-def test_downloads_say_how_large_they_are_before_they_begin(answer, call, monkeypatch) -> None:
     (found,) = (one for one in answer("models", "list", "densenet121")["models"])
     assert (found["here"], found["download_mb"]) == (False, 32.3)
-    row = next(line for line in call("models", "list", "densenet121")[1].splitlines() if "densenet121" in line)
-    assert f"about 32{NBSP}MB" in row
-    assert "MB" not in call("models", "list", "efficientnet-lite0")[1]
+    assert f"about 32{NBSP}MB" in call("models", "list", "densenet121")[1]
+    assert "the first use says which file to put where." in call("models", "show", "densenet121")[1]
     monkeypatch.setenv("SIGHTGLASS_OFFLINE", "0")
     assert f"the first use downloads them, about 32{NBSP}MB." in call("models", "show", "densenet121")[1]
-    assert "the first use says which file to put where." in call("models", "show", "osnet_x1_0_msmt17")[1]
-    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
-    assert "the first use says which file to put where." in call("models", "show", "densenet121")[1]
-
-
-def test_replay_holds_nothing_against_maps_of_another_recipe(answer, call, here) -> None:
-    call("image", "bus.png", "--top-k", "1")
-    call("class", "bus.png", "--class", "trolleybus")
-    assert answer("replay", "explained/bus/gradcam_class_trolleybus.png", "--picture", "bus.png")["same"] is None
-    assert "so the new maps were not compared" in call("replay", "explained/bus/gradcam_class_trolleybus.png")[1]
 
 
 def test_every_picture_of_one_explanation_carries_its_view_and_the_picture(call, answer, here) -> None:
@@ -627,8 +441,10 @@ def test_replay_proves_that_the_maps_are_the_same(answer, call, here) -> None:
     held[next(iter(held))][0, 0] += 0.5
     np.savez(folder / "maps.npz", **held)
     code, out, err = call("replay", folder / "recipe.json")
-    assert (code, err) == (1, "")
-    assert "The maps differ, by 0.5." in out
+    assert (code, err) == (1, "") and "The maps differ, by 0.5." in out
+    # Nothing is held against maps of another recipe.
+    call("class", "bus.png", "--class", "trolleybus")
+    assert "so the new maps were not compared" in call("replay", folder / "gradcam_class_trolleybus.png")[1]
     Pillow.new("RGB", (270, 360)).save("other.png")
     code, out, err = call("replay", folder / "recipe.json", "--picture", "other.png")
     assert (code, out, err) == (2, "", "other.png is not the picture of this recipe: give it bus.png.\n")
@@ -636,13 +452,11 @@ def test_replay_proves_that_the_maps_are_the_same(answer, call, here) -> None:
 
 def test_a_batch_says_how_many_maps_are_proved(call) -> None:
     how = ("batch", "bus.png", "--model", "demo-cls-s", "--workers", "1", "--prove")
-    out = call(*how)[1]
-    assert " of 1 maps are supported." in out
+    assert " of 1 maps are supported." in call(*how)[1]
     said = json.loads(call(*how, "--json")[1])
-    assert said["proved"] == 1 and said["supported"] in (0, 1)
-    page = Path("explained/bus/report.html").read_text("utf-8")
     (verdict,) = table.read(Path("explained/bus"))["verdict"]
-    assert (verdict == "supported") == said["supported"]
+    assert said["proved"] == 1 and said["supported"] == (verdict == "supported")
+    page = Path("explained/bus/report.html").read_text("utf-8")
     assert ("Maps not to trust" in page) == (verdict == "not supported")
     code, _, err = call("batch", "bus.png", "--prove", "--matrix", "1")
     assert code == 2 and "once for each --method" in err
@@ -658,8 +472,6 @@ def test_batch_goes_on_where_it_was_and_names_what_it_could_not_use(call) -> Non
     assert (code, said["done"], said["resumed"], said["folder"]) == (1, 2, 0, "explained/photos")
     assert [one["picture"] for one in said["failed"]] == ["a/bad.png"] and err.startswith("a/bad.png: ")
     assert Path("explained/photos/results.csv").is_file()
-    code, out, _ = call("batch", "photos", "--workers", "1", "--json")
-    assert (code, json.loads(out)["resumed"]) == (1, 3)
     out = call("batch", "photos", "--workers", "1")[1]
     words = "Nothing new: 2 explained earlier, 1 unreadable; add --restart to explain again."
     assert out.splitlines()[0] == words
@@ -712,41 +524,16 @@ def test_batch_says_which_folders_are_not_counted_and_takes_what_they_are(call) 
     how = ("batch", "photos", "--model", "demo-cls-s", "--workers", "1")
     out = call(*how)[1]
     assert "Not counted: shape (1 picture). Say what they are with --match FOLDER=CLASS." in out
-    answered = ("--match", "shape=Stars", "--match", "star=", "--json")
-    code, out, _ = call(*how, *answered)
+    code, out, _ = call(*how, "--match", "shape=Stars", "--match", "star=", "--json")
     assert code == 0 and json.loads(out)["labels"] == {"star": [], "shape": ["star"]}
     # They stay until something else is said.
     assert json.loads(call(*how, "--json")[1])["labels"]["shape"] == ["star"]
     for wrong, sentence in (
         ("shape", "write LABEL=CLASS"),
-        ("shape=sta", "no class called sta: did you mean star?"),
         ("form=star", "No picture is in a folder called form: the folders are shape and star."),
     ):
         code, _, err = call(*how, "--match", wrong)
         assert code == 2 and sentence in err
-
-
-def test_batch_says_how_many_labelled_pictures_are_right_and_how_sure_that_is(call) -> None:
-    found = Explainer("demo-cls-s", device="cpu")
-    answer, *_, last = (one.label for one in found("scene.png", top_k=len(found.resident.adapter.labels)).predictions)
-    for folder, number in ((answer, 0), (answer, 1), (last, 0)):
-        path = Path(f"photos/{folder}/{number}.png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(Path("scene.png").read_bytes())
-    code, out, _ = call("batch", "photos", "--model", "demo-cls-s", "--workers", "1", "--out", "run")
-    summary = json.loads(Path("run/summary.json").read_text())
-    told = summary["accuracy"]
-    assert code == 0 and told["of"] == 3 and told["right"] == 2, "all three are the same scene"
-    assert 0 < told["low"] < told["share"] < told["high"] < 1
-    assert "Right: 67 % of 3 labelled pictures (95 % interval: 21 to 94 %)." in plain_text(out)
-    assert "precision" in out and "recall" in out
-    assert summary["classes"][answer]["precision"]["share"] == pytest.approx(2 / 3)
-    assert summary["classes"][answer]["recall"]["share"] == 1 and summary["classes"][last]["recall"]["share"] == 0
-    assert summary["confusions"] == [{"class": last, "answer": answer, "pictures": 1}]
-    printed = json.loads(call("batch", "photos", "--model", "demo-cls-s", "--out", "run", "--json")[1])
-    assert {name: printed[name] for name in ("accuracy", "classes", "confusions")} == {
-        name: summary[name] for name in ("accuracy", "classes", "confusions")
-    }
 
 
 @pytest.mark.parametrize("verb", ["batch", "class"])
@@ -765,59 +552,21 @@ def test_a_model_is_asked_in_words_by_every_verb_that_explains(verb, call) -> No
         assert json.loads(out)["results"][0]["classes"][0]["label"] == "a green circle"
 
 
-def test_ctrl_c_leaves_whole_files_only(here) -> None:
-    for number in range(12):
+def test_ctrl_c_leaves_whole_files_only(call, monkeypatch) -> None:
+    write, written = result_folder.write, []
+
+    def interrupted(*given):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(given[0])
+        return write(*given)
+
+    monkeypatch.setattr(result_folder, "write", interrupted)
+    for number in range(4):
         Path(f"{number}.png").write_bytes(Path("bus.png").read_bytes())
-    arguments = [*(f"{number}.png" for number in range(12)), "--npy", "--out", "out"]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "explain", "image", *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    try:
-        until = time.monotonic() + 120
-        while not Path("out/1/maps.npz").exists() and time.monotonic() < until and running.poll() is None:
-            time.sleep(0.01)
-        running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=patience(60))
-    finally:
-        running.kill()
-    assert (running.returncode, err) == (130, "Stopped: every file that was written is whole.\n")
-    written = [path for path in Path("out").rglob("*") if path.is_file()]
-    assert len(written) > 8
-    assert not Path("out/11").exists()
-    for path in written:
-        assert not path.name.startswith(".")
-        if path.suffix in (".png", ".jpg"):
-            Pillow.open(path).load()
-        elif path.suffix in (".npy", ".npz"):
-            np.load(path)
-        elif path.suffix == ".json":
-            json.loads(path.read_text())
-
-
-def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch) -> None:
-    result_folder.write(tmp_path, [("a.json", b"old")])
-
-    def full(self: Path, data: bytes) -> int:
-        self.open("wb").close()
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left"):
-        result_folder.write(tmp_path, [("a.json", b"new")])
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.json", "old")]
-
-
-@pytest.mark.parametrize(
-    ("label", "name"),
-    [("Egyptian cat", "Egyptian_cat"), ("../../etc/passwd", "etc_passwd"), ("", "picture"), ("a" * 99, "a" * 60)],
-)
-def test_a_label_is_a_name_of_a_file_and_nothing_more(label, name) -> None:
-    assert result_folder.label_stem(label) == name
+    code, _, err = call("image", *(f"{number}.png" for number in range(4)), "--npy", "--out", "out")
+    assert (code, err) == (130, "Stopped: every file that was written is whole.\n")
+    assert {path.name for path in Path("out").iterdir()} == {path.name for path in written} == {"0", "1"}
 
 
 def test_json_has_null_for_what_is_no_number() -> None:

@@ -57,37 +57,27 @@ def test_a_deck_is_exported_by_its_title(
     assert main(["deck", "export", deck.id, *how]) == 0
 
 
-def test_a_deck_is_written_for_others(kept: Path, deck: Deck, tmp_path: Path) -> None:
-    file = tmp_path / "monday.html"
-    assert main(["deck", "export", deck.id, "--out", str(file), "--folder", str(kept)]) == 0
-    assert "For Monday" in file.read_text("utf-8")
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["export", "gone", "--out", "a.pdf"], "There is no such deck, gone: `deck list` names those"),
         (["export", "gone", "--out", "a.doc"], "ends in .sightglass, .html, .pptx or .pdf, not in .doc"),
         (["open", "nowhere.sightglass"], "nowhere.sightglass cannot be read"),
-        (["open", "."], "cannot be read"),
         (["make", "lie"], "There is no ready deck lie: did you mean lies?"),
     ],
 )
+@pytest.mark.usefixtures("deck")
 def test_what_cannot_be_is_one_sentence(
-    words: list[str], said: str, kept: Path, deck: Deck, capsys: pytest.CaptureFixture[str]
+    words: list[str], said: str, kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    del deck
     assert main(["deck", *words, "--folder", str(kept)]) != 0
     found = capsys.readouterr()
     assert said in " ".join((found.out + found.err).split()).replace("│ ", "")
 
 
-def test_an_empty_history_says_how_to_begin(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_packaged_deck_is_added_once(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["deck", "list", "--folder", str(kept)]) == 0
     assert "deck make lies" in capsys.readouterr().out and not kept.exists()
-
-
-def test_a_packaged_deck_is_added_once(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert main(["deck", "make", "lies", "--folder", str(kept)]) == 0
     assert "What is a heat map, and when does it lie? 9 slides" in capsys.readouterr().out

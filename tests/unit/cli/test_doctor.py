@@ -12,8 +12,6 @@ import pytest
 
 from sightglass.cli import doctor, main
 
-ROOT = Path(__file__).parents[3]
-
 
 def answer(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, Any]]]:
     code = main(["doctor", "--json"])
@@ -35,7 +33,6 @@ def test_what_is_broken_is_named_with_what_to_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_API_QUEUE", "many")
-    monkeypatch.setenv("SIGHTGLASS_QUEU", "3")
     monkeypatch.setenv("SIGHTGLASS_API_DEVICE", "cuda:99")
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "nowhere"))
     monkeypatch.setitem(sys.modules, "cv2", None)
@@ -44,7 +41,6 @@ def test_what_is_broken_is_named_with_what_to_do(
     broken = {name for name, check in checks.items() if check["state"] == "broken"}
     assert broken == {"SIGHTGLASS_API_QUEUE", "Device", "cv2"}
     assert "a whole number" in checks["SIGHTGLASS_API_QUEUE"]["advice"]
-    assert "SIGHTGLASS_API_QUEUE" in checks["Unknown variable"]["advice"]
     assert "opencv-python-headless" in checks["cv2"]["advice"]
     assert checks["Weights"]["state"] == "limited"
     assert main(["doctor"]) == 1 and "Broken: cv2, Device" in capsys.readouterr().out
@@ -65,10 +61,3 @@ def test_requirements_are_those_of_a_checkout_or_of_the_installation(
     assert checks["Requirements"].state == "broken" and checks["Requirements"].found.endswith("and should be <1")
     assert checks["Requirements"].advice == 'Run pip install "numpy<1".'
     assert checks["[keras]"].state == "missing" and checks["[keras]"].found == "no-such-package is not installed"
-
-
-def test_every_extra_is_checked() -> None:
-    assert {path.stem.removeprefix("requirements-") for path in ROOT.glob("requirements-*.txt")} == {
-        "dev",
-        *doctor.EXTRAS,
-    }

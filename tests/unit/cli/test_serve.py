@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
-import json
 import os
 import re
 import signal
@@ -12,16 +12,18 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from sightglass.cli import main
+from sightglass.cli.server import dashboard
 from sightglass.cli.server.serve import bound
 from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
+from tests.rooms import ROOT
 from tests.servers import form, got, until
 from tests.waits import patience
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 SECRET = "a-secret-of-thirty-two-characters"
 
 
-@contextmanager
+@contextlib.contextmanager
 def served(*arguments: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str], str]]:
     """Its address once it listens, its process, and the line that it printed; ended where it still runs."""
     command = [sys.executable, "-m", "explain", "serve", "--port", "0", *arguments]
@@ -50,60 +52,6 @@ def served(*arguments: str, **environment: str) -> Iterator[tuple[str, subproces
         if process.poll() is None:
             process.kill()
         process.wait(10)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[str, subprocess.Popen[str], str]]:
-    with served() as started:
-        yield started
-
-
-def test_it_answers_the_librarys_very_map(server, bus: Path) -> None:
-    body, kind = form(bus)
-    status, headers, data = got(f"{server[0]}/api/explain", body, Content_Type=kind, Accept="application/x-npy")
-    assert (status, headers["Content-Type"]) == (200, "application/x-npy")
-    wanted = Explainer()(bus).heatmaps[0].values
-    assert np.array_equal(np.load(io.BytesIO(data)), wanted)
-
-
-def test_what_is_not_there_is_a_problem_and_not_a_page(server) -> None:
-    for path, status in (
-        ("/api/nothing", 404),
-        ("/nothing", 404),
-        ("/predict_with_gradcam", 405),
-        ("/api/explain", 405),
-    ):
-        code, headers, data = got(server[0] + path)
-        assert (code, headers["Content-Type"]) == (status, "application/problem+json"), path
-        assert json.loads(data)["status"] == status
-    assert got(f"{server[0]}/predict_with_gradcam")[1]["Allow"] == "POST"
-
-
-def test_it_was_warm_before_it_listened(server) -> None:
-    _, _, data = got(f"{server[0]}/api/metrics")
-    assert b'sightglass_resident_bytes{device="cpu",model="efficientnet-lite0"}' in data
-
-
-def test_a_name_that_another_site_lets_lead_here_is_no_way_in(server) -> None:
-    code, _, data = got(f"{server[0]}/api/models", Host="evil.example", Origin="http://evil.example")
-    assert code == 403
-    assert "SIGHTGLASS_API_HOSTS" in json.loads(data)["detail"]
-    assert got(f"{server[0]}/api/models", Host="localhost:80")[0] == 200
-
-
-def test_who_hangs_up_while_sending_leaves_no_trace() -> None:
-    with served() as (address, process, _):
-        host, port = address.removeprefix("http://").split(":")
-        for kind in ("application/json", "multipart/form-data; boundary=x"):
-            head = (
-                f"POST /api/explain HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 100000\r\n\r\n"
-            )
-            with socket.create_connection((host, int(port))) as line:
-                line.sendall(head.encode() + b"--x\r\n")
-                time.sleep(0.2)
-        until(lambda: b'route="/api/explain",status="499"} 2.0' in got(f"{address}/api/metrics")[2])
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=patience(60))[1] == ""
 
 
 def test_the_key_is_asked_for_and_never_shown_and_ctrl_c_ends_it_with_work_under_way(bus: Path) -> None:
@@ -144,18 +92,56 @@ def test_a_taken_port_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> Non
         port = taken.getsockname()[1]
         assert main(["serve", "--port", str(port)]) == 2
     said = capsys.readouterr()
-    assert said.err.count("\n") == 1
-    assert f"port {port}" in said.err
-    assert said.out == ""
+    assert (said.err.count("\n"), said.out) == (1, "") and f"port {port}" in said.err
 
 
-def test_an_address_that_is_not_here_is_one_sentence() -> None:
+def test_it_is_warm_answers_the_librarys_very_map_and_who_hangs_up_leaves_no_trace(bus: Path) -> None:
+    with served() as (address, process, _):
+        assert b'sightglass_resident_bytes{device="cpu",model="efficientnet-lite0"}' in got(f"{address}/api/metrics")[2]
+        body, kind = form(bus)
+        status, headers, data = got(f"{address}/api/explain", body, Content_Type=kind, Accept="application/x-npy")
+        assert (status, headers["Content-Type"]) == (200, "application/x-npy")
+        assert np.array_equal(np.load(io.BytesIO(data)), Explainer()(bus).heatmaps[0].values)
+        assert got(f"{address}/nothing")[1]["Content-Type"] == "application/problem+json"
+        host, port = address.removeprefix("http://").split(":")
+        head = f"POST /api/explain HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        with socket.create_connection((host, int(port))) as line:
+            line.sendall(f"{head}Content-Length: 100000\r\n\r\n--x\r\n".encode())
+            time.sleep(0.2)
+        until(lambda: b'route="/api/explain",status="499"} 1.0' in got(f"{address}/api/metrics")[2])
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=patience(60))[1] == ""
+
+
+def test_an_address_or_a_model_that_is_not_here_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Problem, match="not an address of this machine"):
         bound("no such host", 0)
     with pytest.raises(Problem, match="cannot be listened on"):
         bound("192.0.2.1", 0)
-
-
-def test_a_model_that_is_not_there_is_one_sentence_before_it_listens(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--port", "0", "--model", "efficientnet-lite"]) == 2
     assert "did you mean" in capsys.readouterr().err
+
+
+def test_the_dashboard_s_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    found: list[list[str]] = []
+    monkeypatch.setattr(os, "name", "posix")
+    monkeypatch.setattr(os, "execv", lambda _, command: found.append(command))
+    done = SimpleNamespace(wait=lambda: 0)
+    monkeypatch.setattr(subprocess, "Popen", lambda _: contextlib.nullcontext(done))
+    assert main(["dashboard"]) == 0
+    start = [sys.executable, "-P", "-m", "streamlit", "run", str(ROOT / "dashboard.py"), "--server.address=localhost"]
+    assert found == [start]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port)]) == 2
+        assert "127.0.0.1 cannot be listened on at port" in capsys.readouterr().err
+    assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port), "--no-browser"]) == 0
+    assert found[-1][-2:] == [f"--server.port={port}", "--server.headless=true"]
+    monkeypatch.setattr(dashboard, "SCRIPT", ROOT / "nowhere.py")
+    assert main(["dashboard"]) == 2
+    assert "not part of this installation" in capsys.readouterr().err
+
+
+def test_without_a_verb_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert " dashboard " in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image as Pillow
 
@@ -25,34 +26,44 @@ def test_a_clip_gets_its_folder_and_its_numbers_as_json(here: Path, capsys: pyte
     assert main(arguments) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["frames"], said["looked"], said["skipped"], said["cancelled"]) == (6, 3, 0, False)
-    assert sorted(path.name for path in (here / "explained" / "moving").iterdir()) == [
-        *("journal.jsonl", "overlay.gif", "overlay.mp4", "overlay.webp", "timeline.csv", "timeline.json")
-    ]
+    names = ("journal.jsonl", "overlay.gif", "overlay.mp4", "overlay.webp", "timeline.csv", "timeline.json")
+    assert sorted(path.name for path in (here / "explained" / "moving").iterdir()) == [*names]
     timeline = json.loads((here / "explained/moving/timeline.json").read_text())
     assert [row["frame"] for row in timeline["rows"]] == [0, 2, 4]
-    assert timeline["run"]["model"] == "demo-cls-s"
-    assert timeline["about"]["width"] == 160
+    assert (timeline["run"]["model"], timeline["about"]["width"]) == ("demo-cls-s", 160)
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        ("a.png", 1, "a.png is a picture (PNG), not a video: use `image` or Explore for it."),
-        ("none.mp4", 1, "There is no file none.mp4 at that path"),
-        ("moving.mp4 --also docx", 2, "--also does not know docx: use gif, webp; an MP4 is always written."),
-        ("moving.mp4 --start 1:x", 2, "--start is 1:x: give seconds, or m:ss, as 75 or 1:15."),
-        ("moving.mp4 --scale own", 2, "scale is 'own': use one of frame, clip."),
-        ("moving.mp4 --every 0", 2, "every is 0: 1 is every frame, 2 every second one."),
+        ("video a.png", 1, "a.png is a picture (PNG), not a video: use `image` or Explore for it."),
+        ("video none.mp4", 1, "There is no file none.mp4 at that path"),
+        ("video moving.mp4 --also docx", 2, "--also does not know docx: use gif, webp; an MP4 is always written."),
+        ("video moving.mp4 --start 1:x", 2, "--start is 1:x: give seconds, or m:ss, as 75 or 1:15."),
+        ("video moving.mp4 --every 0", 2, "every is 0: 1 is every frame, 2 every second one."),
+        ("image moving.mp4", 1, "moving.mp4 is a video"),
     ],
 )
 def test_what_it_refuses_is_one_sentence(
     here: Path, capsys: pytest.CaptureFixture[str], arguments: str, code: int, sentence: str
 ) -> None:
-    assert main(["video", *arguments.split(), "-m", "demo-cls-s"]) == code
+    assert main([*arguments.split(), "-m", "demo-cls-s"]) == code
     assert sentence in capsys.readouterr().err
     assert not (here / "explained").exists()
 
 
-def test_a_picture_verb_sends_a_clip_here(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["image", "moving.mp4"]) == 1
-    assert "moving.mp4 is a video" in capsys.readouterr().err
+def test_models_and_clips_show_what_speaks_against_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lowest, runs = {}, {}
+    for evidence in ("for", "both"):
+        how = ("--json", "--evidence", evidence)
+        assert main(["compare", "scene-3.png", "-m", "demo-s", "-m", "demo-seg", "--out", "out", *how]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert [one["recipe"].get("evidence", "for") for one in said["models"]] == [evidence] * 2
+        lowest[evidence] = [values.min() for values in dict(np.load(here / "out/maps.npz")).values()]
+        assert main(["video", "moving.mp4", "-m", "demo-seg", "--every", "3", "--out", evidence, *how]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert any("Red raises" in note for note in said["notes"]) == (evidence == "both")
+        runs[evidence] = json.loads((here / evidence / "timeline.json").read_text())["rows"][0]
+    assert min(lowest["for"]) >= 0 > min(lowest["both"])
+    assert runs["for"]["score"] == runs["both"]["score"]
+    assert runs["for"]["half_heat_area"] != runs["both"]["half_heat_area"]

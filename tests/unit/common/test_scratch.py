@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,43 +36,28 @@ def started(then: str) -> tuple[subprocess.Popen[str], Path]:
     return process, Path(process.stdout.readline().strip())
 
 
-def test_they_go_with_a_process_that_ends(tmp_path: Path) -> None:
-    process, made = started("input()")
-    assert made.is_dir() and made.parent.parent == tmp_path
-    process.communicate("\n")
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
-def test_the_next_process_takes_away_what_a_killed_one_left_and_nothing_that_is_in_use(tmp_path: Path) -> None:
+def test_a_folder_goes_with_its_process_or_with_the_next_one_if_that_is_killed(tmp_path: Path) -> None:
     alive, used = started("input()")
     dead, left = started("input()")
     (left / "clip.mp4").write_bytes(b"some")
     dead.kill()
     dead.communicate()
-    assert left.is_dir()
+    assert left.is_dir() and left.parent.parent == tmp_path
     (tmp_path / f"{scratch.PREFIX}link").symlink_to(tmp_path)
     with scratch.scratch_folder("kind") as mine:
-        assert Path(mine).is_dir()
-        assert used.is_dir()
-        assert not left.parent.exists()
+        assert Path(mine).is_dir() and used.is_dir() and not left.parent.exists()
     alive.communicate("\n")
+    assert not used.exists()
 
 
-def test_one_without_a_lock_goes_after_an_hour(tmp_path: Path) -> None:
+def test_one_without_a_lock_goes_after_an_hour_and_one_that_was_deleted_is_made_anew(tmp_path: Path) -> None:
     new, old = (tmp_path / f"{scratch.PREFIX}{name}" for name in ("new", "old"))
     for folder in (new, old):
         folder.mkdir()
     os.utime(old, (0, 0))
-    scratch.scratch_folder("kind").cleanup()
-    assert new.exists()
-    assert not old.exists()
-
-
-def test_one_that_was_deleted_meanwhile_is_made_anew(tmp_path: Path) -> None:
     first = Path(scratch.scratch_folder("kind").name)
-    import shutil
-
+    assert new.exists() and not old.exists()
     shutil.rmtree(first.parent)
     with scratch.scratch_folder("kind") as again:
         assert Path(again).is_dir()

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sightglass.common import users
 from sightglass.explain import Explainer, Problem
 from sightglass.explain.picture.image import load_bundled
-from sightglass.history import History
-from sightglass.history.unsure import TAG, UnsureAnswers, best_score, save_unsure
+from sightglass.history import History, unsure
+from sightglass.history.unsure import TAG, UnsureAnswers, best_score, save_unsure, save_unsure_later
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,3 +54,16 @@ def test_a_run_saves_nothing_more_after_a_failure(explanation: Explanation, tmp_
     assert not answers.ids
     with pytest.raises(Problem, match="save_below"):
         UnsureAnswers(1.5)
+
+
+def test_an_answer_is_saved_in_the_folder_of_who_is_signed_in(
+    explanation: Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    with users.acting("anna@example.org"):
+        save_unsure_later(explanation, 1.0)
+        unsure._pool().submit(str).result()
+        (record,) = History().search(tag=TAG).records
+        assert History().folder == users.folder(tmp_path, "anna@example.org")
+    assert record.recipe == explanation.recipe
+    assert not History().search().records

@@ -41,7 +41,5 @@ def test_a_demo_detector_finds_things_in_scenes_it_has_never_seen() -> None:
 
 def test_what_it_says_of_a_photograph_is_said_to_mean_nothing(bus: Path) -> None:
     assert ONLY_DRAWN in [finding.text for finding in Explainer("demo-s")(bus).diagnosis]
-
-
-def test_the_page_in_the_docs_is_made_of_the_cards() -> None:
+    # The page of the docs is made of the cards.
     assert (Path(__file__).parents[3] / "docs" / "demo.md").read_text("utf-8") == page()
