@@ -9,7 +9,6 @@ import pytest
 
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
-from tests.conftest import PERSONS
 from tests.pages.conftest import shown, texts
 
 SIZES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
@@ -18,10 +17,6 @@ LEAF = """
 loader = "torchvision.classifiers"
 arch = "mobilenet_v3_small"
 weights = { random = 1, labels = ["blight", "healthy", "rust", "mosaic", "spot"] }
-[model.street]
-loader = "torchvision.classifiers"
-arch = "mobilenet_v3_small"
-weights = { random = 1 }
 """
 
 
@@ -46,27 +41,19 @@ def test_a_familys_sizes_are_compared_at_once(page, bus):
     assert re.search(r"The maps of [a-z, ]+ highlight |Overlap of the strongest evidence: small and ", texts(app))
     # One name in the panels and in the table.
     assert view.titles == ["Small", "Medium", "Large", "Difference"] == [*table["Model"], "Difference"]
-    # Each percent in the list of classes names its model.
-    expected = [f"{one.label} (Large {percent(one.score)})" for one in answers[2]]
-    for name, best in (("Small", answers[0][0]), ("Medium", answers[1][0])):
-        if best.label not in {offered.split(" (")[0] for offered in expected}:
-            expected.append(f"{best.label} ({name} {percent(best.score)})")
-    (offered,) = (box for box in app.selectbox if box.label == "Explain in every model")
-    assert offered.options == [*expected, "Each model's own answer"]
 
 
-@pytest.mark.parametrize("target", ["1", "own"])
-def test_a_link_chooses_the_models_and_what_all_maps_are_of(page, bus, target):
+def test_a_link_chooses_the_models_and_what_all_maps_are_of_and_one_model_is_too_few(page, bus):
     names = (SIZES[0], SIZES[2])
-    app = page("compare", models=",".join(names), target=target)
+    app = page("compare", models=",".join(names), target="1")
     assert not app.exception and not app.error
     second = Explainer(names[1])(bus).predictions[1].label
     for values, name in zip(shown(app).maps, names, strict=False):
-        expected = Explainer(name)(bus, targets=[second] if target == "1" else [])
+        expected = Explainer(name)(bus, targets=[second])
         np.testing.assert_allclose(values, expected.heatmaps[0].content, atol=1 / 65535)
-    # Maps of several classes have no one score.
-    scored = [column for column in app.dataframe[0].value if column.startswith("Score")]
-    assert scored == ([f"Score of {second}"] if target == "1" else [])
+    assert [column for column in app.dataframe[0].value if column.startswith("Score")] == [f"Score of {second}"]
+    app.multiselect(key="models").set_value([SIZES[0]]).run()
+    assert not app.exception and "two models" in texts(app)
 
 
 def test_detectors_that_find_nothing_have_no_overlap(page):
@@ -78,53 +65,21 @@ def test_detectors_that_find_nothing_have_no_overlap(page):
     assert app.dataframe[0].value["Rank correlation"].isna().all()
 
 
-def test_any_two_models_and_one_is_too_few(page):
-    app = page("compare")
-    app.multiselect(key="models").set_value([SIZES[0], SIZES[2]]).run()
-    assert not app.exception and shown(app).titles == ["Small", "Large", "Difference"]
-    app.multiselect(key="models").set_value([SIZES[0]]).run()
-    assert not app.exception and "two models" in texts(app)
-
-
-def test_a_method_that_is_slow_or_not_every_model_has_is_replaced(page, own_models, bus):
-    own_models('[model."another"]\nloader = "timm"\narch = "vit_tiny_patch16_224"\nweights = { random = 1 }\n')
+def test_a_method_that_is_slow_or_not_every_model_has_is_replaced(page):
     assert "ScoreCAM is slow: this page uses GradCAM instead." in texts(page("compare", method="scorecam"))
     app = page("compare", model="demo-vit", method="attention", models="demo-vit,demo-cls-s", target="own")
     assert not app.exception and not app.error
     assert "demo-cls-s has no attention: this page uses GradCAM instead." in texts(app)
-    app.multiselect(key="models").set_value(["demo-vit", "another"]).run()
-    assert not app.exception and "instead" not in texts(app)
-    expected = Explainer("another")(bus, method="attention")
-    np.testing.assert_allclose(shown(app).maps[1], expected.heatmaps[0].content, atol=1 / 65535)
-
-
-def test_a_model_that_compares_pictures_names_nothing_and_is_unsure_of_nothing(page, own_models):
-    own_models(PERSONS)
-    app = page("compare", models="persons,demo-cls-s")
-    assert not app.exception and not app.error
-    row = app.dataframe[0].value.iloc[0]
-    (score,) = (column for column in row.index if column.startswith("Score of "))
-    assert row["Own answer"] == "predicts no class" and np.isnan(row[score])
-    assert shown(app).head["panels"][0]["maps"][0]["note"] == "predicts no class"
-    assert "persons predicts no class" in app.markdown[0].value
 
 
 def test_models_of_ones_own_are_no_sizes_of_each_other_and_may_share_no_class(page, own_models, bus):
     own_models(LEAF)
     app = page("compare", model="leaf")
     beside = app.multiselect(key="models").value
-    assert beside[0] == "leaf" and len(beside) == 2 and "street" not in beside
-    assert not any("All sizes" in button.label for button in app.button)
-    names = ("leaf", SIZES[0], SIZES[2])
-    app = page("compare", models=",".join(names[:2]))
+    assert beside[0] == "leaf" and len(beside) == 2
+    names = ("leaf", SIZES[0])
+    app = page("compare", models=",".join(names))
     assert not app.exception and not app.error
-    for values, name in zip(shown(app).maps, names[:2], strict=False):
+    for values, name in zip(shown(app).maps, names, strict=False):
         np.testing.assert_allclose(values, Explainer(name)(bus).heatmaps[0].content, atol=1 / 65535)
     assert texts(app).count("These models share no class: each map is of its model's own first answer.") == 1
-    assert not [box for box in app.selectbox if box.label == "Explain in every model"]
-    app = page("compare", models=",".join(names))
-    notes = [panel["maps"][0]["note"] for panel in shown(app).head["panels"][:3]]
-    answer = Explainer(names[2])(bus).predictions[0].label
-    assert notes[0].startswith(f"for {Explainer('leaf')(bus).predictions[0].label}")
-    assert all(note.startswith(f"for {answer}") for note in notes[1:])
-    assert "share no class" not in texts(app) and "maps of different classes" in texts(app)

@@ -15,13 +15,7 @@ from tests.pages.conftest import act, bar, headline, received, session, shown, t
 
 LINE = {"points": [0.2, 0.2, 0.8, 0.8], "width": 1 / 16, "erases": False}
 OTHER = {"points": [0.8, 0.2, 0.2, 0.8], "width": 1 / 16, "erases": False}
-NONSENSE = (
-    None,
-    "x",
-    [1, {"points": "no"}, {"points": [1]}, {"points": [0.5, float("nan")]}, {"points": [None, 3]}],
-    [{"points": [1e300, -1e300, 0.5, 0.5], "width": 1e300}],
-    [{"points": [0.5, 0.5], "width": "wide", "erases": "yes"}],
-)
+NONSENSE = (None, [1, {"points": "no"}, {"points": [0.5, float("nan")]}], [{"points": [1e300, 0.5], "width": "wide"}])
 
 
 def paper(app) -> dict:
@@ -57,18 +51,6 @@ def test_a_drawing_is_the_picture_and_grows_with_each_stroke(page):
     for strokes in NONSENSE:
         app.session_state["pad"] = {"drawing": {"turn": 3, "strokes": strokes}}
         assert not app.run().exception and not app.error
-    app.session_state["pad"] = {"drawing": "nonsense"}
-    assert not app.run().exception and not app.error
-
-
-def test_the_same_drawing_is_not_taken_up_again_when_another_picture_is_chosen(page):
-    app = page()
-    act(app, "draw", True)
-    drawn(app, 1, LINE)
-    act(app, "choose", "china")
-    assert session(app, Sidebar).picture.name == "china.jpg" and paper(app)["strokes"] == [LINE]
-    drawn(app, 2, LINE, OTHER)
-    assert session(app, Sidebar).picture.name == "drawing.png"
 
 
 def test_a_drawing_outlives_a_restart_of_the_server_and_is_chosen_only_where_it_was(page):
@@ -92,17 +74,6 @@ def test_drawing_from_another_page_leads_to_explore_and_ends_where_it_is_switche
     assert paper(app)["strokes"] == [LINE]
     act(app, "draw", False)
     assert not received(app, "canvas")
-
-
-def test_a_picture_of_strokes_lies_where_they_were_drawn():
-    pixels = drawing.draw(drawing.strokes([LINE | {"points": [0.25, 0.5, 0.75, 0.5]}]), "white on black", 64)
-    rows, columns = np.nonzero(pixels[:, :, 0] > 127)
-    assert (rows.min() + rows.max()) / 2 == pytest.approx(31.5, abs=0.51)
-    assert columns.min() == pytest.approx(14, abs=1) and columns.max() == pytest.approx(49, abs=1)
-    rubbed = drawing.strokes([LINE, LINE | {"erases": True, "width": 0.3}])
-    assert not drawing.draw(rubbed, "white on black", 64).any()
-    endless = {"points": [0.5] * (2 * drawing.MAX_POINTS + 2)}
-    assert drawing.strokes([LINE, endless, OTHER]) == drawing.strokes([LINE])
 
 
 @pytest.mark.slow

@@ -29,9 +29,6 @@ def test_a_page_draws(page, name):
     height, width = picture.pixels.shape[:2]
     assert given["takes"] and given["name"] == picture.name and given["size"] == pixels(width, height)
     assert given["hint"] == ("Drop, paste or upload your own picture." if name == "explore" else "")
-    ids = [item["id"] for item in given["items"]]
-    assert given["chosen"] in ids and len(set(ids)) == len(ids) >= 6
-    assert all(item["image"].startswith("data:image/webp") for item in given["items"])
     # Small enough for the first screen.
     assert len(json.dumps(given)) < 50_000
     assert not app.sidebar.get("file_uploader") and not app.sidebar.get("image")

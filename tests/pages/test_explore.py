@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-import streamlit as st
 from PIL import Image as Pillow
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
-from sightglass.common.errors import ModelProblem
-from sightglass.components.choices import sidebar
-from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.jobs.explain_job import Running
 from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
-from sightglass.explain.phrases import NBSP, percent
+from sightglass.explain.phrases import percent
 from sightglass.history import History
-from tests.pages.conftest import act, bar, headline, received, rerun_until, session, settled, shown, texts
+from tests.pages.conftest import bar, headline, received, rerun_until, session, settled, shown, texts
 from tests.servers import until
 
 UNFINISHED = "This map is not finished"
@@ -83,9 +77,7 @@ def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
     np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("model", "resnet5000"), ("method", "gradcamm"), ("class", "<script>"), ("layers", "blocks.99")]
-)
+@pytest.mark.parametrize(("name", "value"), [("model", "resnet5000"), ("class", "<script>")])
 def test_a_value_of_an_address_that_is_not_known_is_named_once(page, name, value):
     app = page(**{name: value, "colormap": "nope", "alpha": "many"})
     assert not app.exception and not app.error
@@ -96,21 +88,16 @@ def test_a_value_of_an_address_that_is_not_known_is_named_once(page, name, value
     assert not app.run().toast
 
 
-def test_sizes_say_how_large_their_download_is(page, own_models):
-    sizes = page().segmented_control(key="size-EfficientNet-Lite")
-    assert sizes.options == ["s", "m", "l"] and "download" not in sizes.help
-    own_models('[model."swin_t"]\nweights = { random = 1 }')
-    sizes = page(model="swin_t").selectbox(key="size-Swin")
-    assert sizes.options == ["t", f"s (about 199{NBSP}MB to download)", f"b (about 352{NBSP}MB to download)"]
-
-
 def test_method_layers_and_fit_change_the_map(page, bus):
     app = page()
     before = shown(app).maps[0]
     app.selectbox(key="method-classify").select("layercam").run()
     np.testing.assert_allclose(shown(app).maps[0], Explainer()(bus, method="layercam").heatmaps[0].content, atol=1e-4)
-    app.selectbox(key="fit-classify").select("letterbox").run()
+    assert "of the picture was cropped away" in texts(app)
+    app.button(key="whole-picture").click().run()
+    assert app.query_params["fit"] == "letterbox" and "cropped away" not in texts(app)
     assert shown(app).head["panels"][-1]["maps"][0]["seen"] == [0, 0, 810, 1080]
+    app.button(key="fit-as-trained").click().run()
     app.multiselect(key="layers-efficientnet-lite0").select("blocks.4").run()
     assert not app.exception and not app.error
     assert shown(app).maps[0].shape != before.shape or not np.allclose(shown(app).maps[0], before)
@@ -126,15 +113,6 @@ def test_evidence_against_is_a_switch_for_methods_with_a_sign(page, bus):
     app.selectbox(key="method-classify").select("eigencam").run()
     assert not [one for one in app.toggle if one.key == "evidence"] and "evidence" not in app.query_params
     assert headline(app).endswith("{hot} is what stands out to the model.")
-
-
-def test_a_crop_is_undone_where_it_is_said_and_brought_back(page):
-    app = page()
-    assert "of the picture was cropped away" in texts(app)
-    app.button(key="whole-picture").click().run()
-    assert app.query_params["fit"] == "letterbox" and "cropped away" not in texts(app)
-    app.button(key="fit-as-trained").click().run()
-    assert "fit" not in app.query_params and app.button(key="whole-picture")
 
 
 def test_uploads_of_any_shape_are_explained_and_what_is_no_picture_is_a_sentence(page, pictures, monkeypatch):
@@ -170,18 +148,6 @@ def test_the_same_pixels_under_another_name_keep_their_own_name(page, pictures):
     assert all("mine" in help and "secret" not in help for help in offered.values())
 
 
-def test_an_upload_that_cannot_be_explained_leaves_everything_else_in_place(page, pictures, monkeypatch):
-    app = page()
-
-    def fails(*args, **options):
-        raise ModelProblem("It does not fit.")
-
-    monkeypatch.setattr(Explainer, "__call__", fails)
-    app.file_uploader[0].upload("unseen.jpg", pictures[1].read_bytes(), "image/jpeg").run()
-    assert [error.value for error in app.error] == ["It does not fit."]
-    assert bar(app)["name"] == "unseen.jpg" and app.selectbox(key="method-classify")
-
-
 def test_what_is_marked_is_measured_for_every_class(page, bus):
     app = page()
     sha = shown(app).head["picture"]
@@ -204,9 +170,6 @@ def test_weights_that_are_not_here_are_a_sentence_and_the_model_before_stays(pag
     app = page()
     app.selectbox(key="family").select("ResNeXt").run()
     assert not app.exception and not app.sidebar.error
-    drawn = [node.proto.component_name if node.type == "bidi_component" else node.type for node in app.main]
-    viewer = next(place for place, name in enumerate(drawn) if name.endswith("viewer"))
-    assert drawn.index("error") < viewer, "it is below the fold"
     assert "resnext50_32x4d" in app.error[0].value and "SIGHTGLASS_OFFLINE forbids" in app.error[0].value
     assert app.selectbox(key="family").value == "EfficientNet-Lite" and len(shown(app).maps) == 5
     next(button for button in app.button if button.label == "Try again").click().run()
@@ -222,26 +185,13 @@ def test_a_slow_method_dims_the_map_before_and_stop_goes_back_to_it(page):
     assert "ScoreCAM is running." in headline(app)
     view = shown(app)
     assert view.head["dimmed"] and view.head["line"] == "Until then: the map by GradCAM."
-    # In the place of the finished one: the same panels, and a column beside them for what the method is doing.
-    assert [column.weight for column in app.columns[:2]] == [0.75, 0.25]
-    assert app.columns[1].markdown[0].value == "### Predictions"
     job = session(app, Running).job
-    next(button for button in app.columns[1].button if button.label == "Stop").click().run()
+    next(button for button in app.button if button.label == "Stop").click().run()
     assert job.cancel.is_set()
     assert "ScoreCAM was stopped: this map is by GradCAM." in texts(app)
     app.button(key="back-to-method").click().run()
     assert app.selectbox(key="method-classify").value == "gradcam" and "method" not in app.query_params
     assert job.finished(20) and len(shown(app).maps) == 5
-
-
-def test_a_slow_method_follows_a_click_to_a_class_whose_map_is_not_held(page):
-    app = page()
-    app.selectbox(key="method-classify").select("kpcacam").run()
-    rerun_until(app, lambda: not shown(app).head["dimmed"])
-    second = received(app, "answer_list")[0]["rows"][1]["label"]
-    choose_row(app, 1)
-    rerun_until(app, lambda: not shown(app).head["dimmed"] and shown(app).titles[-1] == second)
-    assert app.query_params["class"] == second
 
 
 def test_a_map_of_masks_is_shown_while_it_is_made_and_what_there_is_stays_when_it_is_stopped(page, masks):
@@ -270,9 +220,6 @@ def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_pages
     app.switch_page("pages/topk.py").run()
     assert app.segmented_control(key="question-why").value == "why"
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
-    # A part without the question's layers is none of the ready questions.
-    app = page(part="contrast", layers="")
-    assert app.selectbox(key="part").value == "contrast"
 
 
 def test_each_model_starts_with_its_own_method_and_a_choice_comes_back(page):
@@ -301,34 +248,3 @@ def test_one_head_of_the_attention_is_what_the_engine_says_and_all_stand_side_by
     assert not app.exception and not app.error
     viewers = [one for one in app.get("bidi_component") if one.proto.component_name.endswith("viewer")]
     assert len(viewers) == 2 and all(f"head {number}" in str(viewers[1].proto.bytes) for number in range(4))
-
-
-def test_until_the_map_is_there_the_picture_is_shown_also_after_the_model_is_loaded(page, monkeypatch):
-    order: list[str] = []
-
-    def noting(owner: Any, name: str, words: str) -> None:
-        before = getattr(owner, name)
-
-        def noted(*given: Any, **more: Any) -> Any:
-            order.append(words)
-            return before(*given, **more)
-
-        monkeypatch.setattr(owner, name, noted)
-
-    noting(st, "image", "picture")
-    noting(sidebar, "load", "model")
-    noting(Explainer, "__call__", "map")
-    noting(explain_job.page, "clear_waiting", "arrived")
-    monkeypatch.setattr(sidebar, "_is_resident", lambda _: False)
-    # Another name: the map is in no cache.
-    monkeypatch.setattr(image_source, "example", lambda _: replace(image_source.load_bundled("bus"), name="cold.jpg"))
-    app = page()
-    assert not app.exception and not app.error
-    assert order[:4] == ["picture", "model", "map", "arrived"]
-    assert headline(app) and "for the first time" not in texts(app)
-
-
-def test_a_chosen_example_is_followed(page):
-    app = page()
-    act(app, "choose", "china")
-    assert shown(app).head["size"] == [640, 427] and app.query_params["example"] == "china"

@@ -41,16 +41,6 @@ def test_the_scores_are_the_engines_and_in_the_lists_words(page, bus):
     assert not shown(page("topk")).head["hides"], "it is offered on Explore alone"
 
 
-def test_of_a_detector_the_boxes_that_are_left_are_counted(page):
-    app = page(model="demo-s", example="scene 3")
-    found = ask(app, x=-500)
-    assert all(row["boxes"] == "" or row["boxes"].split()[0] == row["boxes"].split()[2] for row in found["rows"])
-    assert [row["label"] for row in found["rows"]] == listed(app)
-    gone = ask(app, 2, radius=5000)["rows"]
-    assert {row["share"] for row in gone} == {0.0}
-    assert all(row["boxes"] == "the box is gone" or row["boxes"].startswith("0 of ") for row in gone)
-
-
 def test_nonsense_and_a_disc_of_another_picture_are_not_answered(page):
     app = page()
     first = shown(app).head["picture"]

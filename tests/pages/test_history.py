@@ -6,8 +6,6 @@ import io
 import json
 import sqlite3
 import struct
-import subprocess
-import sys
 import time
 import zipfile
 from datetime import UTC, datetime, timedelta
@@ -18,18 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.components import markup
 from sightglass.components.session import history_store
-from sightglass.components.session.state import ChosenClass
-from sightglass.explain import Explainer, replay
+from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.export import embedded_recipe
 from sightglass.history import History, Mark
-from sightglass.pages.history import files, grid
+from sightglass.pages.history import files
 from sightglass.pages.history import record as record_view
 from sightglass.pages.history.annotations import AnnotatedRecord
-from tests.pages.conftest import ROOT, received, rerun_until, session, shown, texts
-from tests.waits import patience
+from tests.pages.conftest import received, rerun_until, session, shown, texts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,17 +123,9 @@ def test_what_is_saved_on_explore_is_what_was_shown_and_is_saved_once(page, stor
     np.testing.assert_array_equal(store.heatmaps(record)[0].values, explanation.heatmaps[0].content)
     assert links(app) == ["Saved to History"]
     # Another session finds it there.
-    again = type(app).from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120)).run()
-    for one in (app, again):
-        pressed(one, "Save").click().run()
-        assert store.search().total == 1
-        assert links(one) == ["Already in History"]
-    # Another map of it is another view.
-    chosen = session(app, ChosenClass)
-    chosen.label, chosen.picture = record.labels[1], record.picture_sha256
-    chosen.generation += 1
-    app.run()
-    assert not links(app)
+    app = page()
+    pressed(app, "Save").click().run()
+    assert store.search().total == 1 and links(app) == ["Already in History"]
 
 
 def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypatch, tmp_path):
@@ -159,7 +146,7 @@ def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypa
 
 @pytest.mark.parametrize(
     ("path", "parameters"),
-    [("compare", {}), ("topk", {"k": "3"}), ("detect", {"model": "demo-s", "example": "scene 3"})],
+    [("compare", {}), ("detect", {"model": "demo-s", "example": "scene 3"})],
 )
 def test_other_pages_save_their_own_view(page, store, path, parameters):
     app = page(f"pages/{path}.py", **parameters)
@@ -168,10 +155,7 @@ def test_other_pages_save_their_own_view(page, store, path, parameters):
     found = store.search().records
     assert {record.screen for record in found} == {path}
     assert len(found) == len({record.model for record in found})
-    assert len(found) >= 2 if path == "compare" else len(found) == 1
-    assert path != "topk" or len(found[0].labels) == 3
     if path == "detect":
-        assert found[0].view.screen == "detect"
         assert shown(page(SCREEN, kept=found[0].id)).head["boxes"]
 
 
@@ -184,11 +168,6 @@ def test_a_history_that_was_never_used_opens_on_three_examples(page, store, made
     every = store.search().records
     assert {record.id for record in every} == store.examples() and tiles(app) == [record.id for record in every]
     assert {tile["when"] for tile in head(app, "history_grid")["tiles"]} == {"Example"}
-    for record in every:
-        (again, *_) = replay(record.recipe, store.picture(record)).heatmaps
-        np.testing.assert_array_equal(again.content, store.heatmaps(record)[0].values)
-    # Two are of one picture, to be compared.
-    assert len({record.picture_sha256 for record in every}) == 2
     # They are not counted or exported as one's own.
     assert len(app.get("download_button")) == 0
     mine = store.keep(made["small"])
@@ -196,23 +175,11 @@ def test_a_history_that_was_never_used_opens_on_three_examples(page, store, made
     assert app.markdown[0].value == "## 1 saved explanation, and 3 examples"
     (offered,) = app.get("download_button")
     assert offered.proto.label == "Export all, .zip" and "each of 1 record:" in offered.proto.help
-    tick(app, [mine.id, *sorted(store.examples())])
-    app.run()
-    (offered,) = app.get("download_button")
-    assert offered.proto.label == "Export, .zip" and "each of 4 records:" in offered.proto.help
     # Deleted ones do not come back.
     button(app, "Delete the examples").click().run()
     store.delete([mine.id])
-    assert page(SCREEN).markdown[0].value == "## Nothing saved yet"
-
-
-def test_an_empty_history_of_somebody_who_saved_before_says_what_it_is_for(page, store, made):
-    store.delete([store.keep(made["small"]).id])
     app = page(SCREEN)
-    assert not app.exception and not app.error
-    assert app.markdown[0].value == "## Nothing saved yet"
-    assert links(app) == ["Go to Explore"]
-    assert str(store.folder) in texts(app) and "Everyone who opens this dashboard can see it" in texts(app)
+    assert app.markdown[0].value == "## Nothing saved yet" and links(app) == ["Go to Explore"]
 
 
 def test_a_history_that_is_switched_off_says_so(page, monkeypatch):
@@ -221,7 +188,6 @@ def test_a_history_that_is_switched_off_says_so(page, monkeypatch):
     app = page(SCREEN)
     assert not app.exception and not app.error
     assert app.markdown[0].value == "## History is switched off"
-    assert "SIGHTGLASS_HISTORY" in texts(app) and "Start it without that variable" in texts(app)
 
 
 def test_records_are_found_filtered_and_ordered(page, full):
@@ -250,14 +216,9 @@ def test_records_are_found_filtered_and_ordered(page, full):
 def test_records_are_filtered_by_when_they_were_saved(page, store, full):
     order = [one.id for one in store.search().records]
     with sqlite3.connect(store.folder / "history.db") as database:
-        for id, days in ((order[0], 3), (order[1], 60)):
-            database.execute("UPDATE records SET created = created - ? WHERE id = ?", (days * 86_400 * 10**6, id))
-    found, app = {}, page(SCREEN, saved="day")
-    assert app.selectbox(key="history-saved").value == "day"
-    for span in ("day", "week", "month", ""):
-        app.selectbox(key="history-saved").set_value(span).run()
-        found[span] = set(tiles(app))
-    assert found == {"day": {*order[2:]}, "week": {order[0], *order[2:]}, "month": found["week"], "": {*order}}
+        database.execute("UPDATE records SET created = created - ? WHERE id = ?", (60 * 86_400 * 10**6, order[1]))
+    app = page(SCREEN, saved="week")
+    assert set(tiles(app)) == {order[0], *order[2:]}
     app.selectbox(key="history-saved").set_value("days").run()
     day = (datetime.now(UTC) - timedelta(days=60)).date()
     app.date_input(key="history-days").set_value((day, day)).run()
@@ -265,25 +226,8 @@ def test_records_are_filtered_by_when_they_were_saved(page, store, full):
     assert tiles(app) == [order[1]]
 
 
-def test_every_control_says_what_it_does(page, full):
-    for app in (page(SCREEN), page(SCREEN, kept=full["boxes"])):
-        for widget in (*app.button, *app.selectbox, *app.text_input, *app.text_area, *app.multiselect):
-            assert widget.help, widget.label
-
-
-def test_more_is_shown_on_request(page, store, made):
-    for number in range(26):
-        store.keep(made["small"], note=f"number {number}")
-    app = page(SCREEN)
-    assert len(tiles(app)) == 24
-    button(app, "Show more (2 left)").click().run()
-    assert len(tiles(app)) == 26
-
-
 def test_a_tile_opens_its_record_which_is_shown_as_it_was(page, store, full, made):
     app = page(SCREEN)
-    lines = {tile["id"]: tile["line"] for tile in head(app, "history_grid")["tiles"]}
-    assert lines[full["large"]] == "demo-cls-m, LayerCAM (Where is it?)"
     app.session_state["history-grid"] = {"open": "nobody's"}
     app.run()
     assert not app.exception and "kept" not in app.query_params
@@ -296,23 +240,7 @@ def test_a_tile_opens_its_record_which_is_shown_as_it_was(page, store, full, mad
     record = store.get(full["large"])
     assert f"## {record.headline}" in texts(app) and "(Where is it?); saved" in texts(app)
     assert app.metric[0].value == percent(made["large"].statistics[0].half_heat_area)
-    assert shown(app).head["panels"][0]["maps"][0]["title"] == record.labels[0]
     assert [one.proto.label for one in app.get("download_button")] == ["Picture, .png", "Everything, .zip"]
-
-
-def test_a_record_with_nothing_found_says_so_once(page, store, pictures):
-    record = store.keep(Explainer("demo-s")(pictures[0], confidence=0.999))
-    assert not record.predictions
-    app = page(SCREEN, kept=record.id)
-    assert not app.exception and not app.error
-    assert texts(app).count(record.headline) == 1
-
-
-def test_the_way_back_is_not_lost_where_a_record_is_opened_again(page, full):
-    app = page(SCREEN, kept=full["small"])
-    button(app, "Open in Explore").click().run()
-    assert not app.exception and not app.error
-    assert shown(app).titles and app.query_params["kept"] == full["small"]
 
 
 def test_notes_and_tags_are_saved_as_they_are_written(page, store, full):
@@ -351,11 +279,6 @@ def test_a_deleted_record_can_be_brought_back_for_a_while(page, store, full, mon
     app.query_params["kept"] = order[1]
     app.run()
     button(app, "Delete permanently").click().run()
-    # The page is drawn in time; its part that runs by itself, later: nothing moves under the pointer.
-    clock = iter([time.monotonic() + 1, *[time.monotonic() + 20] * 9])
-    monkeypatch.setattr(record_view, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    app.run()
-    assert button(app, "Undo").disabled and "1 record deleted" in texts(app)
     monkeypatch.setattr(record_view, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 60))
     app.run()
     assert "Undo" not in labels(app)
@@ -405,20 +328,11 @@ def test_two_are_compared_by_the_engines_numbers(page, store, full):
         f"{value:.2f}" for value in (found.agreement.iou_top20, found.agreement.rank_correlation, found.agreement.ssim)
     ]
     view = shown(app)
-    # As the sentences call them.
     assert view.titles == ["First (s)", "Second (m)", "Difference"]
-    assert "The first says" in texts(app) or "Both say" in texts(app)
     np.testing.assert_allclose(view.maps[2] * 2 - 1, found.difference, atol=2 / 65535)
-    assert list(app.dataframe[0].value.columns) == ["number", "First (s)", "Second (m)", "meaning"]
-
-
-def test_of_two_pictures_nothing_is_claimed_that_needs_one(page, full):
+    # Of two pictures nothing is claimed that needs one.
     app = page(SCREEN, kept=full["small"], against=full["other"])
-    assert not app.exception and not app.error and not app.metric
-    assert len(payloads(app, "viewer")) == 2
-    # A record against itself is shown alone.
-    app = page(SCREEN, kept=full["small"], against=full["small"])
-    assert not app.exception and len(shown(app).titles) == 1 and payloads(app, "note")
+    assert not app.exception and not app.error and not app.metric and len(payloads(app, "viewer")) == 2
 
 
 def test_marks_are_saved_at_once_and_nothing_is_drawn_anew(page, store, full):
@@ -442,9 +356,6 @@ def test_marks_are_saved_at_once_and_nothing_is_drawn_anew(page, store, full):
     app.query_params["kept"] = id
     app.run()
     assert [one["kind"] for one in head(app, "markup")["marks"]] == ["arrow", "text", "circle"]
-    app.segmented_control(key=f"history-way-{id}").set_value("look").run()
-    button(app, "3 marks are hidden here: show them").click().run()
-    assert len(head(app, "markup")["marks"]) == 3
 
 
 def test_what_others_draw_meanwhile_stays(page, store, full):
@@ -475,12 +386,8 @@ def test_what_a_browser_sends_is_checked(page, store, full):
     token = annotate(app, id)
     for step, sent in enumerate(
         (
-            [{"kind": "bomb", "points": [[1, 2]], "text": "x", "ink": "accent"}],
             [{"kind": "arrow", "points": [[1, 2], ["a", None]], "text": "", "ink": "accent"}],
-            [{"kind": "text", "points": [[1e12, 2]], "text": "x", "ink": "accent"}],
-            [{"points": 3}],
             ["<script>"],
-            [{"kind": ["arrow"], "points": [[1, 2], [3, 4]], "text": "", "ink": {}}],
             [{"kind": "text", "points": [[1, 2]], "text": "x", "ink": "accent"}] * 500,
         )
     ):
@@ -516,26 +423,10 @@ def test_the_download_has_the_marks_and_the_recipe(store, full, made):
 
 
 def test_a_nearly_full_history_says_what_to_do(page, full, store, monkeypatch):
-    assert [record_view.size(n) for n in (900, 1_200_000, 30_400_000)] == ["1\xa0kB", "1.2\xa0MB", "30\xa0MB"]
     monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", str(store.storage().bytes / 1e6 / 0.95))
     app = page(SCREEN)
     assert "nearly full" in app.warning[0].value
     assert "MB used" in next(one.proto.text for one in app.get("progress"))
-
-
-def test_history_needs_no_torch(store, full):
-    script = (
-        "import sys; from streamlit.testing.v1 import AppTest\n"
-        f"app = AppTest.from_file({str(ROOT / SCREEN)!r}, default_timeout=60)\n"
-        f"app.query_params['kept'] = {full['small']!r}\n"
-        "app.run(); assert not app.exception and not app.error, (app.exception, app.error)\n"
-        "assert any(e.proto.component_name.endswith('viewer') for e in app.get('bidi_component'))\n"
-        "print('torch' in sys.modules)"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=patience(120)
-    )
-    assert ran.stdout.strip().endswith("False"), ran.stderr[-800:]
 
 
 def test_times_are_told_as_people_do():
@@ -543,11 +434,3 @@ def test_times_are_told_as_people_do():
     told = [history_store.when(now - timedelta(seconds=s)) for s in (3, 60, 3000, 3590, 86_000, 86_400 * 5)]
     assert told == ["just now", "1 minute ago", "50 minutes ago", "1 hour ago", "1 day ago", "5 days ago"]
     assert history_store.when(now - timedelta(days=400)).endswith(str((now - timedelta(days=400)).year))
-
-
-def test_the_same_tiles_are_the_same_bytes():
-    tile = grid.Tile("a", "bus", "9 %", "line", "now", "about")
-    assert grid.pack([tile], [b"x"], "t") == grid.pack([tile], [b"x"], "t")
-    assert grid.pack([tile], [b"y"], "t") != grid.pack([tile], [b"x"], "t")
-    pixels = np.zeros((4, 5, 3), np.uint8)
-    assert markup.pack(pixels, [], id="a", about="", height=1) == markup.pack(pixels, [], id="a", about="", height=1)

@@ -51,10 +51,7 @@ def test_what_if_shows_how_a_number_moves_on_its_scale(page):
     before, after = (float(text.replace("−", "-").rstrip("°")) for text in row["scores"].split(" → "))
     assert f"angle goes from {row['scores'].replace(' → ', ' to ')}" in sentence(app)
     assert row["label"] == "angle" and not given["bars"] and before != after
-    assert row["scale"]["ends"] == ["−60°", "60°"] and row["scale"]["zero"] == 0.5
     assert row["scale"]["after"] == pytest.approx((after + 60) / 120, abs=0.01)
-    painted(app, 2)
-    assert received(app, "changes")[0]["rows"][0]["difference"] == "±0°"
 
 
 def test_numbers_without_a_range_have_neither_percents_nor_bars_nor_a_scale(
@@ -71,16 +68,8 @@ def test_numbers_without_a_range_have_neither_percents_nor_bars_nor_a_scale(
     listed = received(app, "answer_list")[0]["rows"]
     assert [one["label"] for one in listed] == ["yaw", "pitch", "roll"]
     assert all(one["share"] is None and one["text"].endswith("°") for one in listed)
-    # All are listed: there is no other to choose.
-    assert not [box for box in app.selectbox if box.key == "another-class"]
-    app = page("topk", model="pose", example="china")
-    (table,) = app.dataframe
+    (table,) = page("topk", model="pose", example="china").dataframe
     assert all(text.endswith("°") for text in table.value["Number"]) and "Score" not in table.value
-    app = page("whatif", model="pose", example="china")
-    (listed,) = received(app, "changes")
-    # In the order of the model's outputs, whatever their size.
-    assert [row["label"] for row in listed["rows"]] == ["yaw", "pitch", "roll"] and not listed["bars"]
-    assert all("scale" not in row and row["difference"].endswith("°") for row in listed["rows"])
 
 
 # ---- depth
@@ -121,10 +110,6 @@ def test_prompts_are_the_rows_and_their_contrast_is_what_is_shown(page):
     app.selectbox(key="part-contrast").select("class").run()
     assert not app.exception and app.query_params["part"] in ("class", ["class"])
     assert not np.allclose(shown(app).maps[0], view.maps[0])
-    app.text_input(key="words").set_value("red star").run()
-    assert "set against a photo, a picture, something" in texts(app)
-    app.text_input(key="words").set_value("zebra").run()
-    assert not app.exception and "does not know the word 'zebra'" in texts(app)
     app.text_input(key="words").set_value("red star, green bar, blue star").run()
     assert len(shown(app).maps) == 2
     assert "'green bar' is left out. demo-clip does not know the word 'bar'" in texts(app)
@@ -191,8 +176,6 @@ def test_the_second_picture_is_asked_for_and_both_are_explained(page, tmp_path: 
     assert session(app, image_source.Pictures).chosen == result.image.sha256
     assert result.predictions[0].label in headline(app)
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
-    app = page("topk", model="mine", example="bus")
-    assert "takes two pictures, before and after" in texts(app)
 
 
 # ---- exported files
@@ -239,9 +222,6 @@ def test_a_file_that_only_answers_is_offered_what_hides_the_picture(
     assert list(app.selectbox(key="method-answers").options) == ["RISE (slow)", "Occlusion (slow)"]
     app.selectbox(key="method-answers").set_value("occlusion").run()
     rerun_until(app, lambda: "only answers here, without layers and gradients" in texts(app))
-    app = page("topk", model="black", example="china")
-    assert not app.exception and "fast method" not in texts(app)
-    assert "takes minutes for several classes: look at one class on Explore" in texts(app)
 
 
 def test_a_field_of_five_bands_is_given_and_explained(page, tmp_path: Path, own_models: OwnModels):

@@ -44,8 +44,6 @@ def test_the_browser_is_told_the_choices_of_the_address_and_a_slow_method_is_rep
     assert "bus" in sent["stills"].split(", ") and len(sent["sizes"]) == len(sent["stills"].split(", "))
     # Another run sends the same, so that the browser is not called.
     assert head(app.run()) == sent
-    assert head(page("live", model="demo-cls-s"))["stills"] == "scene 1, scene 2, scene 3, one thing, a rod"
-    assert "shares of the frame" in texts(page("live", model="demo-seg"))
 
 
 def test_a_frame_goes_to_explore_with_the_class_that_was_followed(page):
@@ -71,16 +69,6 @@ def test_a_frame_of_a_detector_goes_to_detect_with_the_box_and_the_size_that_it_
     assert session(app, state.Navigation).page == "detect"
     assert session(app, state.ChosenBox).pair == (box.anchor, box.index)
     assert app.session_state["fit-detect"] == fit
-
-
-def test_a_detector_may_have_its_whole_size(page, own_models):
-    own_models(
-        '[model."net"]\nloader = "ultralytics"\narch = "yolo11n.yaml"\ntask = "detect"\nweights = { random = 1 }\n'
-    )
-    app = page("live", model="net")
-    assert head(app)["choice"]["options"]["preprocessing"] == "half"
-    app.toggle(key="live-fast").set_value(False).run()
-    assert head(app)["choice"]["options"].get("preprocessing", "trained") == "trained"
 
 
 def test_a_snapshot_is_kept_once_and_said(page, monkeypatch, tmp_path):

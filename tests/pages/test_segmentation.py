@@ -57,10 +57,8 @@ def test_a_link_weighs_a_pixel_against_another_class(page, made):
 @pytest.mark.parametrize(
     ("given", "left_out"),
     [
-        ({"at": "7"}, "at “7”"),
         ({"at": "99999,3"}, "at “99999,3”"),
         ({"at": "nan,nan", "rival": "star"}, "rival “star”"),
-        ({"at": "20,20", "rival": "nothing"}, "rival “nothing”"),
     ],
 )
 def test_what_a_link_cannot_name_is_left_out_in_one_line(page, given, left_out):
@@ -69,19 +67,9 @@ def test_what_a_link_cannot_name_is_left_out_in_one_line(page, given, left_out):
     assert any(left_out in words for words in session(app, Unused).said)
 
 
-def test_a_class_is_not_weighed_against_itself(page, made):
-    x, y = place_of(made, 0)
-    app = page(model="demo-seg", at=f"{x},{y}", rival=made.predictions[0].label)
-    assert not app.exception and not app.error
-    assert any("rival “" in words for words in session(app, Unused).said)
-    assert session(app, ChosenArea).at == (x, y)
-
-
-@pytest.mark.parametrize("against", [False, True])
-def test_a_map_of_a_region_opens_again_as_that_region(page, made, against):
+def test_a_map_of_a_region_opens_again_as_that_region(page, made):
     # Why not another class there?
-    asked = {"at": place_of(made, 1), "targets": (made.predictions[0].label,)} if against else {}
-    region = made.with_options(per="region", top_k=2, **asked)
+    region = made.with_options(per="region", top_k=2, at=place_of(made, 1), targets=(made.predictions[0].label,))
     index = len(region.heatmaps) - 1
     view = embedded_recipe.view_of(region, index)
     assert view.screen == "explore"
@@ -105,5 +93,3 @@ def test_what_a_brush_painted_becomes_one_outline():
     expected = painted.repeat(10, 0).repeat(10, 1)
     assert (filled & expected).sum() / (filled | expected).sum() > 0.9
     assert not filled[120, 120] and filled[280, 40] and not filled[230, 280]
-    noise = np.random.default_rng(0).random((200, 300)) < 0.5
-    assert len(areas._outline(noise, (600, 400))) <= 2 * areas.MAX_CORNERS

@@ -77,13 +77,6 @@ def test_with_a_detector_the_example_is_about_the_boxes_whose_map_is_covered_unt
     assert shown(app).maps == [] and "No map" in texts(app)
 
 
-def test_with_a_segmentation_it_says_that_nothing_has_the_class_any_more(page):
-    app = page("whatif", model="demo-seg", example="scene 3")
-    assert not app.exception and not app.error
-    assert "takes ball-dots from 10" in texts(app)
-    assert "No map: no pixel of the edited picture is ball-dots." in texts(app)
-
-
 def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
     app = page("whatif")
     original = image_source.example("bus")
@@ -116,10 +109,6 @@ def test_what_comes_late_from_another_picture_or_is_no_edit_changes_nothing(page
     assert sentence(app) == said
     painted(app, 3, id="another picture")
     assert sentence(app) == said
-    for value in ({"edit": 3}, {"edit": {"id": paper(app)["id"], "turn": "9"}}):
-        app.session_state["painter"] = value
-        app.run()
-        assert not app.exception and not app.error and sentence(app) == said
     painted(app, 9, {"kind": "brush", "points": [float("nan"), 0]}, {"kind": "patch", "points": "x"}, 7)
     assert not app.error and "Paint over something" in sentence(app)
 
