@@ -78,17 +78,6 @@ test("an echo that a later click has overtaken changes nothing", () => {
   stop();
 });
 
-test("only what a person chooses is said to be chosen by hand", () => {
-  const only = place(), heard = [], gone = new AbortController();
-  window.addEventListener("sightglass:choose", ({ detail }) => heard.push([detail.index, detail.byHand]), { signal: gone.signal });
-  const stop = only.show("hand", ["bus", "person"], 0);
-  window.dispatchEvent(new CustomEvent("sightglass:ask"));
-  only.click(1);
-  gone.abort();
-  stop();
-  assert.deepEqual(heard, [[0, false], [0, false], [1, true]]);
-});
-
 test("while a part of the picture is hidden the bars move, the score before is marked, and all goes back", () => {
   const only = place(), stop = only.show("hidden", ["bus", "person"], 0), [bus, person] = only.rows();
   const seen = (row) => [row.parts.i.style.width, row.parts[".text"].textContent, row.parts[".was"].hidden];
@@ -102,11 +91,4 @@ test("while a part of the picture is hidden the bars move, the score before is m
   assert.deepEqual([bus, person].map((row) => seen(row).slice(0, 2)), before.map((row) => row.slice(0, 2)));
   assert.ok(seen(bus)[2]);
   stop();
-});
-
-test("what is no share of anything has no bar", () => {
-  const parentElement = new Node(), rows = [{ label: "yaw", share: null, text: "−12°" }, { label: "bus", share: 0, text: "0 %" }];
-  show({ data: packed({ name: "numbers", rows, chosen: 0 }), parentElement, setStateValue() {} });
-  const [number, class_] = parentElement.querySelector(".rows").children;
-  assert.deepEqual([number, class_].map((row) => row.querySelector(".bar").hidden), [true, false]);
 });

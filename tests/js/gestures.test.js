@@ -27,14 +27,3 @@ test("a pinch on a touchpad, which comes in small steps, zooms as far as a wheel
   turn({ ctrlKey: true, deltaY: -8 });
   assert.ok(done[0][3] > 1.05);
 });
-
-test("a finger that was lifted points at nothing any more", () => {
-  for (const [pointerType, last] of [["touch", "lifted"], ["mouse", "click"]]) {
-    const { heard, done } = panel(), at = { pointerId: 1, pointerType, button: 0, clientX: 20, clientY: 30, target: null };
-    globalThis.window ??= globalThis;
-    globalThis.Element ??= class {};
-    heard.pointerdown(at);
-    heard.pointerup(at);
-    assert.equal(done.at(-1)[0], last);
-  }
-});

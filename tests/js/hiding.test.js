@@ -77,14 +77,6 @@ test("where the pointer leaves the picture nothing is hidden and nothing is aske
   close();
 });
 
-test("a run of the whole page, which answers nothing, is followed by the same question", async () => {
-  const { hiding, asked, close } = viewer();
-  hiding.toggle();
-  await hiding.take({ picture: "bus", turn: 0, blob: new Uint8Array() });
-  assert.deepEqual(asked.map(({ turn }) => turn), [1, 2]);
-  close();
-});
-
 test("a mistake ends it with its sentence", async () => {
   const { hiding, said, scores, close } = viewer();
   hiding.toggle();
@@ -110,13 +102,6 @@ test("keys move the disc inside the picture and change its size within limits", 
   for (let i = 0; i < 40; i++) hiding.press({ key: "+", shiftKey: false });
   assert.equal(store.disc.radius, 400);
   assert.equal(hiding.press({ key: "a", shiftKey: false }), false);
-  close();
-});
-
-test("where the page does not offer it the key does nothing", () => {
-  const { hiding, close } = viewer({ hides: false });
-  hiding.toggle();
-  assert.equal(hiding.on, false);
   close();
 });
 

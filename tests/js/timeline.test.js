@@ -1,19 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { clock, dashesOf, frameOf, momentAt, nextMoment, stepOf, timeAt, topArea, traceOf, xOf } from "../../sightglass/components/widgets/timeline.js";
+import { frameOf, momentAt, nextMoment, timeAt, traceOf, xOf } from "../../sightglass/components/widgets/timeline.js";
 
 const frame = frameOf(500);
 const moments = [1.5, 3, 7.25].map((seconds, i) => ({ seconds, frame: i, kind: "answer", words: "" }));
-
-test("curves are told apart by how long a stroke is, or by how much of the line is drawn", () => {
-  const parts = [1, 2, 3, 4, 5].map((place) => dashesOf(place).split(" ").map(Number));
-  const ink = parts.map((one) => one.filter((_, i) => i % 2 === 0).reduce((a, b) => a + b) / one.reduce((a, b) => a + b));
-  const longest = parts.map((one) => Math.max(...one.filter((_, i) => i % 2 === 0)));
-  for (let a = 0; a < 5; a++) for (let b = 0; b < a; b++) {
-    assert.ok(Math.abs(ink[a] - ink[b]) > 0.1 || Math.max(longest[a], longest[b]) / Math.min(longest[a], longest[b]) >= 1.5);
-  }
-});
 
 test("a place on the chart is the time that is drawn there", () => {
   for (const time of [0, 0.04, 3.3, 10]) assert.ok(Math.abs(timeAt(xOf(time, 10, frame), 10, frame) - time) < 1e-9);
@@ -40,19 +31,4 @@ test("a line is broken where an object was not seen, and where there was no map"
   const without = traceOf([...steps(0, 30), ...steps(30, 32, null), ...steps(32, 50)], 2, 1, 10, frame, frame.rows[1]);
   assert.equal(without.match(/M/g).length, 2);
   assert.equal(traceOf(steps(0, 5, null), 2, 1, 10, frame, frame.rows[1]), "");
-});
-
-test("times are written as a clock shows them, on a grid that is neither crowded nor bare", () => {
-  assert.deepEqual([0, 7.44, 59.96, 75, 3723.5].map(clock), ["0:00.0", "0:07.4", "1:00.0", "1:15.0", "1:02:03.5"]);
-  for (const seconds of [2, 6, 90, 600, 3600, 20000]) {
-    const lines = seconds / stepOf(seconds, 440);
-    assert.ok(lines <= 4 && lines >= 1, `${seconds}: ${lines}`);
-  }
-});
-
-test("the axis of areas ends above all of them", () => {
-  const curve = (...areas) => ({ name: "", points: areas.map((area, i) => [i, 0.5, area]) });
-  assert.equal(topArea([curve(0.31, null), curve(0.12)]), 0.4);
-  assert.equal(topArea([curve(null)]), 0.1);
-  assert.equal(topArea([curve(1)]), 1);
 });

@@ -108,8 +108,7 @@ def test_only_chosen_classes_are_shown_until_the_filter_is_removed(page):
     assert "only" not in app.query_params and FOUND in app.markdown[0].value
     before = len(shown(app).head["boxes"])
     app.slider(key="confidence").set_value(70).run()
-    hidden = before - len(shown(app).head["boxes"])
-    assert hidden > 0 and f"{hidden} weaker boxes hidden" in texts(app).replace("box hidden", "boxes hidden")
+    assert len(shown(app).head["boxes"]) < before
 
 
 def test_a_place_that_is_asked_about_shows_what_is_missing_there(page, result):

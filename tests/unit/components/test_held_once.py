@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from sightglass.batch import analysis
-from sightglass.components.session import history_store
 from sightglass.pages.batch import frames
-from sightglass.pages.present import slides
 
 MB = 2**20
 
@@ -44,18 +41,3 @@ def test_tables_take_no_more_than_their_limit(read: list[Any], monkeypatch: pyte
     for number in range(8):
         frames.frame(str(number), None, 1)
     assert 2 * MB < frames._tables.nbytes <= 4 * MB
-
-
-def test_a_deck_is_packed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history_store, "store", lambda: SimpleNamespace(folder="here"))
-    monkeypatch.setattr(slides, "stage", lambda *_, **__: None)
-    made: list[str] = []
-
-    def payload(deck: SimpleNamespace) -> bytes:
-        made.append(deck.id)
-        return b"slides"
-
-    monkeypatch.setattr(slides, "_payload", payload)
-    for id in ("one", "two", "one"):
-        slides._play(SimpleNamespace(id=id, title=id, changed=1, shown=(1,), theme="dark"))  # type: ignore[arg-type]
-    assert made == ["one", "two"]

@@ -68,10 +68,6 @@ def test_no_mark_of_a_hostile_name_means_anything(text: str) -> None:
     assert shown.replace("\\", "") == text
 
 
-def test_within_a_word_an_underscore_is_a_letter() -> None:
-    assert escape("SIGHTGLASS_WEIGHTS, a_b.jpg") == "SIGHTGLASS_WEIGHTS, a_b.jpg"
-
-
 def test_a_problem_s_sentence_is_as_it_is_but_for_its_code() -> None:
     assert sentence("[x](y) is unknown: `pip install a[b]`.") == "\\[x\\](y) is unknown: `pip install a[b]`."
 
