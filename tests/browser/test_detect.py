@@ -6,7 +6,6 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import provide
@@ -103,33 +102,6 @@ def test_a_click_shows_the_map_of_a_box_and_a_tool_asks_what_is_missing(browser:
     expect(candidate).to_have_count(1)
     page.get_by_role("button", name="Back to the boxes").click()
     candidate.wait_for(state="detached")
-
-
-@pytest.mark.slow
-def test_layers_are_chosen_in_a_drawing(browser: Browser, server: str):
-    page = opened(browser, f"{server}/{SCENE}")
-    before = at_rest(page)
-    page.get_by_text("Layers and fit").click()
-    page.get_by_role("button", name="Choose in a diagram").click()
-    step = page.locator(".scatterlayer .point").nth(4)
-    step.wait_for()
-    chosen = (
-        page.get_by_role("dialog")
-        .get_by_role("button", name="model.4", pressed=True)
-        .or_(page.get_by_role("dialog").locator('[data-testid="stBaseButton-pillsActive"]').filter(has_text="model.4"))
-    )
-
-    def pressed() -> bool:
-        # The drawing is there before it listens, and a second click on what is chosen would let it go again.
-        settled(page)
-        if not chosen.count():
-            step.click(force=True)
-        return chosen.count() > 0
-
-    until(page, pressed, "a step of the drawing cannot be chosen", pause=2000)
-    page.get_by_role("button", name="Use these").click()
-    page.wait_for_url(lambda url: "model.4" in parse_qs(urlsplit(url).query).get("layers", [""])[0].split(","))
-    until_changed(page, before)
 
 
 @pytest.fixture

@@ -98,6 +98,3 @@ def test_a_line_is_explained_while_it_is_drawn_by_hand_and_lies_where_it_was(vis
     rows, columns = np.nonzero(paper(page) < 0.2)
     assert abs(rows.mean() - 55.5) < 1.5
     assert columns.min() < 26 and columns.max() > 86
-    page.get_by_role("button", name="Eraser").click()
-    page.mouse.click(*places(page, [(0.5, 0.5)])[0])
-    until(page, lambda: paper(page)[56, 56] == 1, "the eraser does not rub out")

@@ -27,10 +27,9 @@ def server() -> Iterator[str]:
 SIGHT = "canvas => canvas.getBoundingClientRect().toJSON()"
 
 
-@pytest.mark.parametrize("width", [1440, 390])
-def test_the_marks_fill_in_move_nothing_and_open_their_tests(visit: Callable[..., Page], width: int) -> None:
-    page = visit(f"/?model=demo-cls-s&example=scene+{1 + (width > 400)}", reduced_motion="reduce")
-    page.set_viewport_size({"width": width, "height": 900})
+def test_the_marks_fill_in_move_nothing_and_open_their_tests(visit: Callable[..., Page]) -> None:
+    page = visit("/?model=demo-cls-s&example=scene+1", reduced_motion="reduce")
+    page.set_viewport_size({"width": 390, "height": 900})
     marks = page.locator(".seals .mark")
     marks.first.wait_for()
     canvas = page.locator(".viewer canvas").first

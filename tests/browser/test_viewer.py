@@ -330,15 +330,6 @@ def test_a_file_is_what_is_on_the_screen(visit: Visit) -> None:
         assert waiting.value.suggested_filename == f"blocks-minibus-{mode}.png"
         with Image.open(waiting.value.path()) as image:
             assert apart(np.asarray(image), screen).max() <= 1
-    # What the browser draws by itself: all panels, at a sensible size.
-    page = visit("four")
-    page.locator(".more summary").click()
-    with page.expect_download() as waiting:
-        page.get_by_role("button", name="Current view").click()
-    assert waiting.value.suggested_filename == "minibus-overlay.png"
-    with Image.open(waiting.value.path()) as image:
-        assert image.width > 4 * 810 and image.height > 1080
-    assert runs(page) == 1
 
 
 def test_nothing_that_is_set_in_the_viewer_runs_the_script(visit: Visit) -> None:
@@ -352,8 +343,7 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(visit: Visit) -> None
     middle = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + 0.9 * box["width"], middle)
     page.mouse.down()
-    for step in range(12):
-        page.mouse.move(box["x"] + (0.85 - 0.05 * step) * box["width"], middle)
+    page.mouse.move(box["x"] + 0.3 * box["width"], middle, steps=12)
     held = pixels(page, 1)
     assert apart(held, picture).max() > 20
     page.mouse.up()
@@ -402,10 +392,6 @@ def test_the_list_changes_the_map_at_once_and_a_click_takes_the_smallest_box(vis
     stage.click(position={"x": 280 * WIDE / 810, "y": 600 * HIGH / 1080})
     page.get_by_text("box 1").wait_for()
     page.get_by_text("chosen 1").wait_for()
-    point = page.get_by_text("point (").inner_text()
-    x, y = (float(part) for part in point[point.index("(") + 1 : point.index(")")].split(","))
-    assert abs(x - 280) < 3
-    assert abs(y - 600) < 3
     sync.expect(page.locator(".panel .title").nth(1)).to_have_text("trolleybus")
 
 
@@ -434,24 +420,8 @@ def test_the_keyboard_reaches_everything(visit: Visit) -> None:
     page.locator(".threshold").focus()
     page.keyboard.press("ArrowRight")
     sync.expect(page.locator(".low")).to_have_text("From 0.01")
-    named = "all => all.map(e => e.ariaLabel ?? e.children[0].ariaLabel)"
-    names = page.locator(".tools > *:visible").evaluate_all(named)
-    assert names == [
-        "Side by side with the plain picture",
-        "Measure an area",
-        "More",
-        "Full screen",
-    ]
-    page.locator(".more summary").focus()
-    page.keyboard.press("Enter")
-    sync.expect(page.get_by_label("Shared scale")).to_be_visible()
-    for _over_swipe in range(2):
-        page.keyboard.press("Tab")
-    page.keyboard.press("ArrowDown")
-    sync.expect(page.get_by_label("Shared scale")).to_be_checked()
-    page.keyboard.press("Escape")
-    sync.expect(page.get_by_label("Shared scale")).to_be_hidden()
     page.locator(".more summary").press("Enter")
+    sync.expect(page.get_by_label("Shared scale")).to_be_visible()
     page.get_by_role("button", name="Swipe").press("Enter")
     divider = page.get_by_label("Divider").first
     divider.focus()
@@ -490,8 +460,7 @@ def test_the_pointer_reads_every_map_and_the_wheel_zooms_or_scrolls(visit: Visit
     page = visit()
     # Room to scroll in, above and below.
     page.evaluate("document.querySelector('[data-testid=stMainBlockContainer]').style.padding = '800px 0'")
-    stage, line = page.locator(".stage").nth(1), page.locator(".line")
-    reset, more = page.locator(".viewer .reset"), page.locator(".more summary")
+    stage = page.locator(".stage").nth(1)
     stage.scroll_into_view_if_needed()
     stage.hover(position={"x": 100, "y": 150})
     top = "document.querySelector('[data-testid=stMain]').scrollTop"
@@ -500,26 +469,12 @@ def test_the_pointer_reads_every_map_and_the_wheel_zooms_or_scrolls(visit: Visit
         page.mouse.wheel(0, turned)
         page.wait_for_function(f"() => ({top} - {before}) * {turned} > 0")
     assert page.locator(".viewer.zoomed").count() == 0
-    # Said once.
-    assert page.evaluate("localStorage.getItem('sightglass.hinted')") == '{"wheel":true}'
-    sync.expect(reset).to_be_disabled()
     before = pixels(page, 1)
-    high = page.locator(".viewer").evaluate("e => e.offsetHeight")
-    page.mouse.move(5, 5)
-    sync.expect(line).to_have_text("minibus is hottest in the middle.")
-    assert page.locator(".viewer").evaluate("e => e.offsetHeight") == high
-    page.locator(".threshold").dblclick()
-    sync.expect(page.locator(".threshold")).to_have_value("0")
     page.locator(".threshold").fill("0.01")
-    page.locator(".more summary").click()
-    page.get_by_label("Fixed").first.check()
-    page.keyboard.press("Escape")
-    sync.expect(line).to_have_text(re.compile(r"Changed view: fixed scale up to 1, threshold 0\.01\.$"))
     zoom(page, stage)
-    more.click()
-    reset.click()
+    page.locator(".more summary").click()
+    page.locator(".viewer .reset").click()
     sync.expect(page.locator(".viewer.zoomed")).to_have_count(0)
-    sync.expect(reset).to_be_disabled()
     assert apart(pixels(page, 1), before).max() == 0
 
 
@@ -553,7 +508,7 @@ def test_a_link_carries_the_view_and_the_settings_survive_a_reload(visit: Visit)
     sync.expect(page.get_by_role("radio", name="Contour")).to_be_checked()
 
 
-def test_an_area_is_marked_by_rectangle_brush_and_keyboard(visit: Visit) -> None:
+def test_an_area_is_marked_by_rectangle_and_brush(visit: Visit) -> None:
     page = visit()
     stage = page.locator(".stage").nth(1)
     box = stage.bounding_box()
@@ -591,19 +546,8 @@ def test_an_area_is_marked_by_rectangle_brush_and_keyboard(visit: Visit) -> None
     page.get_by_role("button", name="Clear").click()
     page.get_by_text("region None").wait_for()
 
-    page.locator(".mark summary").click()
-    page.get_by_role("button", name="Rectangle").click()
-    page.locator("canvas.base").nth(1).focus()
-    page.keyboard.press("Enter")
-    for key in ("ArrowRight", "ArrowDown", "Enter"):
-        page.keyboard.press(key)
-    said = page.get_by_text("region ('rectangle'")
-    said.wait_for()
-    edges = [int(edge) for edge in re.findall(r"\d+", said.inner_text())]
-    assert np.allclose(edges, [405, 540, 405 + 40, 540 + 54], atol=2)
 
-
-def test_on_a_phone_fingers_point_hold_pinch_and_mark(visit: Visit) -> None:
+def test_on_a_phone_fingers_hold_and_pinch(visit: Visit) -> None:
     for scene, columns in (("four", 2), ("explore", 1)):
         page = visit(scene, width=390)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -629,13 +573,6 @@ def test_on_a_phone_fingers_point_hold_pinch_and_mark(visit: Visit) -> None:
         touch("touchMove", (x - 20 - 10 * step, y), (x + 20 + 10 * step, y))
     touch("touchEnd")
     sync.expect(page.locator(".viewer.zoomed")).to_have_count(1)
-    page.locator(".mark summary").click()
-    page.get_by_role("button", name="Rectangle").click()
-    touch("touchStart", (x - 50, y - 50))
-    touch("touchMove", (x, y))
-    touch("touchMove", (x + 50, y + 50))
-    touch("touchEnd")
-    page.get_by_text("region ('rectangle'").wait_for()
 
 
 def test_zoom_loads_detail_of_a_large_picture(visit: Visit) -> None:
@@ -680,34 +617,31 @@ BANDS = """
   const size = [3200, 2400], bitmap = paper.transferToImageBitmap();
   const finer = await createImageBitmap(new ImageData(noise.data, wide, high), 0, 0, 900, 700);
   const settings = { mode: "overlay", alpha: 0.8, threshold: 0.2, even: false, invert: false, cells: false };
-  Object.assign(settings, { scale: "own", split: 0.4, layout: "single", top: 1 });
+  Object.assign(settings, { scale: "own", split: 0.4, layout: "swipe", top: 1 });
   const style = { settings, lut: Uint8Array.from({ length: 768 }, (_, i) => i % 256), dark: false, range: null };
   const values = Uint16Array.from({ length: 49 }, (_, i) => (i * 9973) % 65536);
   const head = { title: "", kind: "heat", shape: [7, 7], extent: [0, 300, 3200, 2100], seen: [0, 300, 3200, 2100] };
   const map = createMap({ ...head, raw: null, cells: null }, () => values, null), found = [];
-  for (const layout of ["single", "swipe"]) {
-    for (const rect of [[0, 0, 3200, 2400], [611.3, 402.7, 2011.9, 1453.15], [900, 700, 1300, 1000]]) {
-      const painted = [];
-      for (const banded of [true, false]) {
-        const picture = new Picture(bitmap, size), layer = new Layer();
-        picture.refine({ bitmap: finer, rect: [700, 500, 1600, 1200] });
-        const canvas = Object.assign(document.createElement("canvas"), { width: 1400, height: 1050 });
-        const context = canvas.getContext("2d", { willReadFrequently: true });
-        const looks = { ...style, settings: { ...settings, layout } };
-        const given = [picture, map, looks, { width: 1400, height: 1050, rect, unit: 1 }];
-        let steps = 0, made = null;
-        if (banded) {
-          const parts = layer.prepare(...given);
-          for (let step; !(step = parts.next()).done || ((made = step.value), false); ) steps++;
-        }
-        layer.paint(context, ...given, made);
-        painted.push({ steps, data: context.getImageData(0, 0, 1400, 1050).data });
+  for (const rect of [[0, 0, 3200, 2400], [611.3, 402.7, 2011.9, 1453.15]]) {
+    const painted = [];
+    for (const banded of [true, false]) {
+      const picture = new Picture(bitmap, size), layer = new Layer();
+      picture.refine({ bitmap: finer, rect: [700, 500, 1600, 1200] });
+      const canvas = Object.assign(document.createElement("canvas"), { width: 1400, height: 1050 });
+      const context = canvas.getContext("2d", { willReadFrequently: true });
+      const given = [picture, map, style, { width: 1400, height: 1050, rect, unit: 1 }];
+      let steps = 0, made = null;
+      if (banded) {
+        const parts = layer.prepare(...given);
+        for (let step; !(step = parts.next()).done || ((made = step.value), false); ) steps++;
       }
-      let most = 0;
-      const [one, other] = painted.map(({ data }) => data);
-      for (let i = 0; i < one.length; i++) most = Math.max(most, Math.abs(one[i] - other[i]));
-      found.push([painted[0].steps, most, new Set(one.subarray(0, 40000)).size]);
+      layer.paint(context, ...given, made);
+      painted.push({ steps, data: context.getImageData(0, 0, 1400, 1050).data });
     }
+    let most = 0;
+    const [one, other] = painted.map(({ data }) => data);
+    for (let i = 0; i < one.length; i++) most = Math.max(most, Math.abs(one[i] - other[i]));
+    found.push([painted[0].steps, most, new Set(one.subarray(0, 40000)).size]);
   }
   return found;
 })()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import pytest
 from PIL import Image as Pillow
 from pyarrow import parquet
 
-from sightglass.batch import analysis, table, tags
+from sightglass.batch import analysis, earlier, journal, labels, table, tags
+from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.components.choices.gallery_picker import check_path
 from sightglass.components.session.state import ChosenClass, Navigation, Reopened, Sidebar
@@ -25,7 +27,8 @@ from sightglass.history import History
 from sightglass.pages.batch import gallery, views
 from sightglass.pages.batch.job import Batch, BatchJob, folder_for
 from sightglass.pages.batch.source import Source
-from tests.pages.conftest import session, texts
+from tests.pages.conftest import button, press, session, texts
+from tests.unit.batch.test_earlier import cut
 from tests.waits import patience
 
 SCREEN = "pages/batch/page.py"
@@ -47,16 +50,11 @@ def many(tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch) 
     return root
 
 
-def button(app, label: str):
-    return next(one for one in app.button if one.label == label)
-
-
-def press(app, label: str):
+def explain(app, label: str):
     """Press a button, and run the page again once the job is done."""
-    button(app, label).click().run()
+    press(app, label)
     assert session(app, Batch).job.finished(patience(90))
-    app.run()
-    assert not app.exception
+    assert not app.run().error
     return app
 
 
@@ -69,25 +67,24 @@ def test_a_first_visit_opens_the_packaged_run_below_the_choice_of_own_pictures(p
     monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
     monkeypatch.delenv("SIGHTGLASS_FOLDERS", raising=False)
     app = page(SCREEN)
-    assert not app.exception and not app.error
     assert app.markdown[0].value == "## Many pictures at once" and "Example" in texts(app)
     assert "SIGHTGLASS_FOLDERS" in texts(app) and button(app, "Explain all").disabled
     assert session(app, Batch).job is None, "it is an example, and nobody's own run"
     for lens in ("classes", "accuracy", "odd", "table", "gallery"):
         app.segmented_control(key="batch-lens").set_value(lens).run()
-        assert not app.exception and not app.error, lens
+        assert not app.error, lens
     first = opened(app)[0]
     app.button(key=f"keep-gallery-{first}").click().run()
     (record,) = History().search().records
     assert (record.model, record.screen) == ("demo-cls-s", "batch")
     app.button(key=f"open-gallery-{first}").click().run()
-    assert not app.exception and not app.error
+    assert not app.error
     assert session(app, Sidebar).picture.name == first.rpartition("/")[2]
 
 
 def test_what_a_folder_counts_as_can_be_corrected(page, many):
     (many / "minibus").rename(many / "bus")
-    app = press(page(SCREEN, folder=str(many)), "Explain all")
+    app = explain(page(SCREEN, folder=str(many)), "Explain all")
     (rows,) = [one.value.to_dict("records") for one in app.dataframe if "folder" in one.value]
     assert rows == [
         {"folder": "bus", "class": "not counted: did you mean school bus?", "pictures": 3},
@@ -96,8 +93,8 @@ def test_what_a_folder_counts_as_can_be_corrected(page, many):
     chosen = next(one for one in app.multiselect if one.label == "Counts as")
     assert chosen.value == ["school bus"], "what may be meant is one press away"
     chosen.set_value(["minibus", "school bus"]).run()
-    button(app, "Use").click().run()
-    assert not app.exception and not app.error and "Not counted" not in texts(app)
+    press(app, "Use")
+    assert "Not counted" not in texts(app)
     folder = session(app, Batch).job.plans[0].folder
     followed = {one.key.partition("/")[0] for one in stored.load(folder).pictures}
     assert followed == {"bus", "trolleybus"}, "Errors and the Scorecard have it, too"
@@ -107,8 +104,8 @@ def test_what_a_folder_counts_as_can_be_corrected(page, many):
 def test_a_folder_becomes_a_gallery_with_every_lens_of_two_models(page, many):
     app = page(SCREEN, folder=str(many), second="efficientnet-lite2")
     assert "7 pictures in 2 folders; folder names are used as labels." in texts(app)
-    app = press(app, "Explain all")
-    assert not app.error and "6 of 7 pictures explained; 1 could not be used" in app.markdown[0].value
+    app = explain(app, "Explain all")
+    assert "6 of 7 pictures explained; 1 could not be used" in app.markdown[0].value
     assert len(opened(app)) == 6 and "; compared with efficientnet-lite2, GradCAM at" in texts(app)
     app.selectbox(key="batch-order").set_value("apart").run()
     assert "other model says " in texts(app) and "the maps share " in texts(app)
@@ -121,19 +118,19 @@ def test_a_folder_becomes_a_gallery_with_every_lens_of_two_models(page, many):
         ("table", "The main columns of "),
     ):
         app.segmented_control(key="batch-lens").set_value(lens).run()
-        assert not app.exception and not app.error, lens
+        assert not app.error, lens
         assert words in texts(app) and app.query_params["lens"] in (lens, [lens])
 
 
 def test_a_picture_opens_on_explore_as_it_was_explained_whatever_the_sidebar_has_by_then(page, many):
     how = {"model": "efficientnet-lite1", "method": "layercam", "layers": "blocks.4", "part": "contrast"}
-    app = press(page(SCREEN, folder=str(many), **how), "Explain all")
+    app = explain(page(SCREEN, folder=str(many), **how), "Explain all")
     assert "efficientnet-lite1, LayerCAM at blocks.4 (Why this class?)" in texts(app)
     app.multiselect(key="layers-efficientnet-lite1").set_value([])
     app.selectbox(key="method-classify").set_value("gradcam").run()
     assert "LayerCAM at blocks.4" in texts(app)
     app.button(key="open-gallery-minibus/03.jpg").click().run()
-    assert not app.exception and not app.error
+    assert not app.error
     assert (session(app, Navigation).page, session(app, Sidebar).picture.name) == ("explore", "03.jpg")
     choices = session(app, Sidebar).choices
     assert (choices.model.id, choices.method) == ("efficientnet-lite1", "layercam")
@@ -146,11 +143,11 @@ def test_a_picture_opens_on_explore_as_it_was_explained_whatever_the_sidebar_has
 def test_maps_are_proved_and_sealed_afterwards(page, many):
     for file in sorted(many.rglob("*.jpg"))[3:]:
         file.unlink()
-    app = press(page(SCREEN, folder=str(many), model="demo-cls-s", layers="layer4"), "Explain all")
+    app = explain(page(SCREEN, folder=str(many), model="demo-cls-s", layers="layer4"), "Explain all")
     (before,) = session(app, Batch).job.plans
     assert not {gallery.ORDERS["random"], gallery.ORDERS["seal"]} & set(app.selectbox(key="batch-order").options)
-    app = press(app, "Prove every map")
-    assert not app.error and not [one for one in app.button if one.label == "Prove every map"]
+    app = explain(app, "Prove every map")
+    assert not [one for one in app.button if one.label == "Prove every map"]
     (plan,) = session(app, Batch).job.plans
     assert plan.prove and plan.options == before.options and plan.folder != before.folder
     rows = table.read(plan.folder)
@@ -158,21 +155,21 @@ def test_maps_are_proved_and_sealed_afterwards(page, many):
     assert made.endswith(f"{rows['verdict'].eq('supported').sum()} of {len(rows)} maps are supported")
     app.selectbox(key="batch-order").set_value("random").run()
     assert opened(app) == list(rows.sort_values("over_random")["picture"]) and "beside random places" in texts(app)
-    app = press(app, "Seal every map")
-    assert not app.error and not [one for one in app.button if one.label == "Seal every map"]
+    app = explain(app, "Seal every map")
+    assert not [one for one in app.button if one.label == "Seal every map"]
     rows = table.read(session(app, Batch).job.plans[0].folder)
     app.selectbox(key="batch-order").set_value("seal").run()
     assert f"{rows['seal'].min():.0f} of 3 tests passed" in texts(app)
 
 
 def test_a_failure_is_a_sentence_and_can_be_started_over(page, many):
-    app = press(page(SCREEN, folder=str(many)), "Explain all")
+    app = explain(page(SCREEN, folder=str(many)), "Explain all")
     job: BatchJob = session(app, Batch).job
     (job.plans[0].folder / "journal.jsonl").write_text('{"settings": {"recipe": {"method": "other"}}}\n')
     again = session(app, Batch).job = BatchJob(job.source, job.plans)
     assert again.finished(patience(90)) and "other settings" in app.run().error[0].value
-    app = press(app, "Start over")
-    assert not app.error and "6 of 7" in app.markdown[0].value
+    app = explain(app, "Start over")
+    assert "6 of 7" in app.markdown[0].value
 
 
 def test_only_named_folders_may_be_read(many, tmp_path):
@@ -198,14 +195,14 @@ def test_uploads_are_explained_again_by_other_choices_and_forgotten(page, monkey
     # Nothing of the example is left to be taken for theirs.
     assert app.markdown[0].value == "## 2 pictures chosen: press Explain all"
     assert not opened(app) and "Example" not in texts(app)
-    app = press(app, "Explain all")
+    app = explain(app, "Explain all")
     assert "1 of 2 pictures explained; 1 could not be used" in app.markdown[0].value
     app.selectbox(key="method-classify").set_value("hirescam").run()
-    app = press(app, "Explain again with these choices")
-    assert not app.error and "HiResCAM at" in texts(app)
+    app = explain(app, "Explain again with these choices")
+    assert "HiResCAM at" in texts(app)
     folder = session(app, Batch).job.plans[0].folder
     assert folder.exists() and folder.parent.name.startswith("batch-")
-    button(app, "Other pictures").click().run()
+    press(app, "Other pictures")
     assert not folder.exists()
 
 
@@ -245,12 +242,12 @@ def mixed(many: Path) -> Path:
 
 def run_of(app, *answers: str) -> Path:
     """Run it, and give minibus/2, minibus/3, tench/0 and tench/1 these answers; return its folder."""
-    folder = session(press(app, "Explain all"), Batch).job.plans[0].folder
+    folder = session(explain(app, "Explain all"), Batch).job.plans[0].folder
     rows = pd.read_parquet(folder / table.PARQUET).sort_values("picture")
     rows["predicted"] = answers
     metadata = {b"sightglass_classes": json.dumps(table.classes(folder))}
     parquet.write_table(pa.Table.from_pandas(rows).replace_schema_metadata(metadata), folder / table.PARQUET)
-    assert not app.run().exception and not app.error
+    assert not app.run().error
     return folder
 
 
@@ -287,8 +284,7 @@ def test_selected_pictures_are_tagged_exported_and_become_a_slide(page, mixed, m
     assert len([name for name in names if name.endswith(".jpg")]) == 2 and "tench/0.jpg" in rows
     assert len([name for name in names if name.endswith(".npy")]) == 2 and "tench/1.jpg" not in rows
     app.button(key="deck-batch-run").click().run()
-    button(app, "Add the slide").click().run()
-    assert not app.exception and not app.error
+    press(app, "Add the slide")
     decks = History().decks
     scene = decks.scene(next(one for one in decks.all() if not one.ready).slides[-1])
     assert scene.title.startswith("Right: ") and scene.sentence.endswith("Pictures chosen by hand.")
@@ -298,3 +294,84 @@ def test_selected_pictures_are_tagged_exported_and_become_a_slide(page, mixed, m
     assert tags.read(folder) == {}
     app.button(key="batch-deselect").click().run()
     assert session(app, Batch).selected == [] and not app.checkbox(key="pick-gallery-tench/0.jpg").value
+
+
+@pytest.fixture
+def six(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six pictures in two folders, where the operator allows to read."""
+    root = tmp_path / "pictures"
+    for number in range(6):
+        path = root / ("star" if number % 2 else "gear") / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(to_jpeg(np.full((60, 60, 3), 40 * number, np.uint8)))
+    monkeypatch.setenv("SIGHTGLASS_FOLDERS", str(root))
+    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path / "batches"))
+    return root
+
+
+@pytest.fixture
+def finished_run(page, six: Path) -> Path:
+    """The folder of a finished run over them all."""
+    app = page(SCREEN, folder=str(six), model="demo-cls-s", method="layercam", layers="layer4")
+    app = explain(app, "Explain all")
+    found: Path = session(app, Batch).job.plans[0].folder
+    press(app, "Other pictures")
+    return found
+
+
+def offered_runs(app) -> list[str]:
+    """What the buttons of earlier runs say."""
+    return [one.label for one in app.button if str(one.key).startswith(("batch-on-", "batch-open-"))]
+
+
+def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, six, finished_run):
+    labels.correct(finished_run, {"gear": ["star"]})
+    cut(finished_run, 2)
+    done = len(journal.stamps_of(finished_run))
+    assert 0 < done < 6
+    # The page has other choices by now, and other pictures.
+    app = page(SCREEN, folder=str(six / "star"), model="demo-cls-m", method="gradcam", layers="")
+    assert "**pictures**: demo-cls-s, LayerCAM, 6 pictures, " in texts(app)
+    assert offered_runs(app) == [f"{6 - done} of 6 left: continue"]
+    app = explain(app, f"{6 - done} of 6 left: continue")
+    job = session(app, Batch).job
+    assert (job.status.summaries[0].resumed, job.status.summaries[0].done) == (done, 6)
+    (plan,) = job.plans
+    assert (plan.folder, plan.model) == (finished_run, "demo-cls-s")
+    assert (plan.options["method"], plan.options["layers"]) == ("layercam", ("layer4",))
+    assert labels.corrections(finished_run) == {"gear": ("star",)}
+
+
+def test_a_run_whose_pictures_are_gone_says_so_and_shows_what_it_has(page, six, finished_run):
+    six.rename(six.parent / "away")
+    six.mkdir()
+    told = (finished_run / earlier.FILE).read_text("utf-8")
+    (finished_run / earlier.FILE).write_text(told.replace(f'"{six}"', f'"{six / "gone"}"'), "utf-8")
+    app = page(SCREEN)
+    gone = f"{six / 'gone'} is not there any more: put it back to go on."
+    assert gone in texts(app).replace("\\", "") and offered_runs(app) == ["Finished: open"]
+    app = explain(app, "Finished: open")
+    assert len(opened(app)) == 6
+    app.button(key="open-gallery-gear/2.jpg").click().run()
+    assert app.error[0].value == "gear/2.jpg is not there any more: put it back, or choose other pictures."
+
+
+def test_notes_that_name_a_folder_that_may_not_be_read_open_nothing(page, six, finished_run, tmp_path):
+    cut(finished_run, 2)
+    told = (finished_run / earlier.FILE).read_text("utf-8")
+    (tmp_path / "private").mkdir()
+    for path in ("/etc", str(six / ".." / "private")):
+        (finished_run / earlier.FILE).write_text(told.replace(f'"{six}"', f'"{path}"'), "utf-8")
+        app = page(SCREEN)
+        assert "only these folders may be read here" in texts(app) and offered_runs(app) == [], path
+
+
+def test_nobody_sees_the_runs_of_another(finished_run, visit):
+    anna, ben = "anna@example.org", "ben@example.org"
+    with users.acting(anna):
+        hers = users.folder(finished_run.parent) / finished_run.name
+    shutil.copytree(finished_run, hers)
+    for person, expected in ((anna, ["Finished: open"]), (ben, [])):
+        opened = visit(person)
+        opened("explore")
+        assert offered_runs(opened("batch")) == expected

@@ -2,55 +2,51 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections import OrderedDict
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.components import seal as seal_job
 from sightglass.components.proof import map_tests as parts
+from sightglass.components.seal import KEY, Seals
 from sightglass.components.session.jobs import background
+from sightglass.components.session.jobs.proof_job import Proofs
 from sightglass.components.session.page import SOMETHING_BROKE
 from sightglass.components.session.pictures import image_source
-from sightglass.explain import Explainer
+from sightglass.explain import Explainer, Explanation
+from sightglass.explain.comparison.detections import strip
 from sightglass.explain.evidence.cache import ByteCache
+from sightglass.explain.evidence.layers import stages
 from sightglass.explain.faithfulness import badge, scramble, stability
+from sightglass.explain.faithfulness.prove import prove
 from sightglass.explain.phrases import percent
+from sightglass.explain.picture.image import load_bundled
+from sightglass.explain.proof import seal
 from sightglass.history import History
-from tests.conftest import PERSONS
-from tests.pages.conftest import rerun_until, texts
+from tests.pages.conftest import labels, press, received, rerun_until, session, shown, texts
+from tests.waits import patience
+
+if TYPE_CHECKING:
+    from streamlit.testing.v1 import AppTest
+
 
 SCREEN = "pages/trust.py"
 
 
 def titles(app: AppTest) -> list[list[str]]:
     """The panels' titles of each viewer on the page, in their order."""
-    found = []
-    for element in app.get("bidi_component"):
-        if element.proto.component_name.endswith("viewer"):
-            (length,) = struct.unpack("<I", element.proto.bytes[:4])
-            head = json.loads(element.proto.bytes[4 : 4 + length])
-            found.append([panel["title"] or panel["maps"][0]["title"] for panel in head["panels"]])
-    return found
-
-
-def labels(app: AppTest) -> list[str]:
-    return [button.label for button in app.button]
-
-
-def press(app: AppTest, label: str) -> None:
-    next(button for button in app.button if button.label == label).click().run()
+    return [[one["title"] or one["maps"][0]["title"] for one in head["panels"]] for head in received(app, "viewer")]
 
 
 def until(app: AppTest, words: str) -> None:
     """Run the page as its progress does, until it says something."""
 
     def said() -> bool:
-        assert not app.exception and not app.error
+        assert not app.error
         return words in texts(app)
 
     rerun_until(app, said, 240)
@@ -82,7 +78,6 @@ def test_the_weights_are_scrambled_as_the_page_opens(page, explanation, monkeypa
     # The verdict can be shown to a room.
     press(app, "Add to deck")
     press(app, "Add the slide")
-    assert not app.exception and not app.error
     (deck,) = history.decks.all()
     assert [slide.title for slide in deck.slides] == ["GradCAM's map of minibus depends on the model"]
     # Nothing else was computed.
@@ -123,7 +118,7 @@ def test_a_test_can_be_stopped_and_started_again_and_ends_when_another_map_is_ch
     classes = next(menu for menu in app.selectbox if menu.label == "Map of")
     classes.set_value(classes.options[1]).run()
     assert begun[1].is_set() and "Change the picture slightly" in labels(app)
-    assert not app.exception and not app.error
+    assert not app.error
 
 
 def test_what_is_wrong_is_said_where_the_test_was_to_be(page, monkeypatch):
@@ -138,12 +133,199 @@ def test_what_is_wrong_is_said_where_the_test_was_to_be(page, monkeypatch):
     app = page(SCREEN)
     press(app, "Change the picture slightly")
     assert [error.value for error in app.error] == [SOMETHING_BROKE, "Small changes are those of RGB pictures."]
-    assert not app.exception
 
 
-def test_a_model_that_names_nothing_is_tested_too(page, own_models, monkeypatch):
-    own_models(PERSONS)
-    monkeypatch.setattr(parts, "QUICK_BYTES", 0)
-    app = page(SCREEN, model="persons")
-    press(app, "Change the picture slightly")
-    until(app, "similar to itself")
+BUTTON = "prove-it"
+
+
+def proof_given(app: AppTest) -> dict[str, Any]:
+    """What the panel was sent of its curves; empty while there is none."""
+    return next(iter(received(app, "proof_channel")), {})
+
+
+def proved_whole(app: AppTest) -> AppTest:
+    """Draw the page again once the proof is whole."""
+    job = session(app, Proofs).job
+    assert job is None or job.finished(patience(60))
+    return app.run()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Proofs in few steps with one filling, and the maps that were proved."""
+    proved: list[str] = []
+
+    def few(self: Explanation, index: int = 0, **options: Any) -> Any:
+        proved.append(self.heatmaps[index].target.label)
+        return prove(self, index, **(options | {"steps": 5, "fillings": ("mean",)}))
+
+    monkeypatch.setattr(Explanation, "prove", few)
+    # The tests wait for a proof without polling it as a page does, for long on a busy machine.
+    monkeypatch.setattr(background, "ABANDONED", 600.0)
+    return proved
+
+
+def test_the_panel_opens_says_what_the_engine_says_and_closes(page, bus, quick):
+    app = page()
+    assert proof_given(app) == {} and "prove" not in app.query_params
+    app.button(key=BUTTON).click().run()
+    assert app.query_params["prove"] == "1"
+    assert not proved_whole(app).error
+    shown, expected = proof_given(app), prove(Explainer()(bus), 0, steps=5, fillings=("mean",))
+    assert shown["sentence"] == expected.sentence
+    assert shown["curves"][0]["hidden"] == [round(score, 4) for score in expected.map.deletion.score.tolist()]
+    assert shown["table"] and shown["line"]
+    assert "Does this map matter more to the answer than maps of other pictures" in texts(app).replace("\n", " ")
+    app.button(key=BUTTON).click().run()
+    assert proof_given(app) == {} and "prove" not in app.query_params
+
+
+def test_what_leaves_the_page_carries_the_proof(page, quick, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path))
+    app = page(model="demo-cls-s", example="scene-1")
+    app.button(key="keep-explore").click().run()
+    (before,) = History().search().records
+    assert before.proofs == ()
+    app.button(key="export-explore").click().run()
+    assert "Numbers, .json" not in {one.proto.label for one in app.get("download_button")}
+    app.button(key=BUTTON).click().run()
+    sentence = proof_given(proved_whole(app))["sentence"]
+    app.run()
+    assert not [one for one in app.get("page_link") if "History" in one.proto.label]
+    app.button(key="keep-explore").click().run()
+    (record,) = History().search().records
+    assert (record.id, [one.sentence for one in record.proofs]) == (before.id, [sentence])
+    app.button(key="keep-explore").click().run()
+    assert [one.proto.label for one in app.get("page_link") if "History" in one.proto.label] == ["Already in History"]
+    app.button(key="export-explore").click().run()
+    assert "Numbers, .json" in {one.proto.label for one in app.get("download_button")}
+
+    opened = page("pages/history/page.py", kept=record.id)
+    shown = proof_given(opened)
+    assert (shown["sentence"], shown["steps"], shown["of"]) == (sentence, 5, proof_given(app)["of"])
+
+
+def test_stop_keeps_what_there_is_and_starts_again(page, monkeypatch):
+    def endless(self: Explanation, index: int = 0, **options: Any) -> Any:
+        made = prove(self, index, steps=4, fillings=("mean",))
+        options["partial"](made)
+        options["progress"](0.5, "5 of 10 maps")
+        options["cancel"].wait(60)
+        raise Cancelled
+
+    monkeypatch.setattr(Explanation, "prove", endless)
+    monkeypatch.setattr(background, "ABANDONED", 600.0)
+    app = page(prove="1")
+    job = session(app, Proofs).job
+    while job.partial is None:
+        assert not job.finished(0.05)
+    shown = proof_given(app.run())
+    assert shown["curves"] and not shown["table"] and shown["sentence"] == job.partial.sentence
+    app.button(key="stop-proof").click().run()
+    assert job.finished(10)
+    assert "Stopped: 5 of 10 maps." in texts(app.run())
+    assert proof_given(app)["curves"] and not app.error
+    app.button(key="restart-proof").click().run()
+    again = session(app, Proofs).job
+    assert again is not job and not again.cancel.is_set()
+    # Closing the panel stops what runs.
+    app.button(key=BUTTON).click().run()
+    assert again.cancel.is_set() and session(app, Proofs).job is None
+    assert again.finished(60)
+
+
+def test_an_error_is_one_sentence_and_does_not_start_again_by_itself(page, monkeypatch):
+    starts = []
+
+    def broken(*_: Any, **__: Any) -> Any:
+        starts.append(1)
+        raise ModelProblem("Choose another map.")
+
+    monkeypatch.setattr(Explanation, "prove", broken)
+    app = proved_whole(page(prove="1"))
+    assert [one.value for one in app.error] == ["Choose another map."]
+    app.run()
+    assert len(starts) == 1
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    seal.forget()
+    # The tests wait for the marks without asking for them as a page does, for long on a busy machine.
+    monkeypatch.setattr(background, "ABANDONED", 600.0)
+
+
+def seal_rows(app: AppTest) -> list[dict[str, Any]]:
+    """What the marks of the page's maps say."""
+    found = received(app, "seal")
+    return found[0]["rows"] if found else []
+
+
+def seals_asked(app: AppTest) -> AppTest:
+    """Ask for the tests as the browser does, and again once they have ended."""
+    app.session_state[KEY] = {"ask": 1}
+    app.run()
+    job = session(app, Seals).job
+    assert job is None or job.finished(patience(120))
+    return app.run()
+
+
+def test_the_marks_wait_for_the_browser_and_then_say_what_the_engine_says(page):
+    app = page(model="demo-cls-s", example="scene 1")
+    (row,) = seal_rows(app)
+    assert [mark["answer"] for mark in row["marks"]] == ["", "", ""] and session(app, Seals).job is None
+    (row,) = seal_rows(seals_asked(app))
+    made = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).seal()
+    assert [(mark["answer"], mark["sentence"]) for mark in row["marks"]] == [(m.answer, m.sentence) for m in made.marks]
+    assert not app.error
+
+
+def test_a_click_on_a_mark_opens_its_test_and_nonsense_from_the_browser_nothing(page):
+    app = page(model="demo-cls-s", example="scene 1")
+    name = seal_rows(app)[0]["name"]
+    for wrong in ({"test": "x", "name": name}, {"test": "still", "name": "y"}, "still", None):
+        app.session_state[KEY] = {"open": wrong}
+        app.run()
+        assert "prove" not in app.query_params
+    app.session_state[KEY] = {"open": {"test": "still", "name": name}}
+    app.run()
+    assert app.query_params["prove"] == "1" and app.query_params["test"] == "still"
+    assert "### Can I trust this?" in texts(app) and "### Does it hold still?" in texts(app)
+    assert "start-stability" in {one.key for one in app.button}
+
+
+def test_a_setting_switches_it_off(page, monkeypatch):
+    monkeypatch.setenv("SIGHTGLASS_SEAL", "no")
+    assert seal_rows(page(model="demo-cls-s", example="scene 1")) == []
+
+
+def test_a_failure_is_a_sentence_on_the_marks_and_the_page_stays(page, monkeypatch):
+    def fail(*_: Any, **__: Any) -> None:
+        raise ModelProblem("The service does not answer: try again.")
+
+    monkeypatch.setattr(seal_job.seal, "seal", fail)
+    (row,) = seal_rows(seals_asked(page(model="demo-cls-s", example="scene 1")))
+    assert {(mark["answer"], mark["sentence"]) for mark in row["marks"]} == {
+        ("cannot be told", "The service does not answer: try again.")
+    }
+
+
+def test_every_layer_has_its_marks_and_a_map_of_the_box_is_not_called_clearest(page):
+    made = Explainer("demo-s")(load_bundled("scene 3"), per="detection", top_k=1)
+    paths = [stage.path for stage in stages(made.evidence.resident)]
+    every = Explainer("demo-s")(load_bundled("scene 3"), per="detection", top_k=1, layers=tuple(paths))
+    best = max(strip(every), key=lambda one: one.inside or 0)
+    tested = best.explanation.seal()
+    assert tested.shows
+    app = page("pages/detect.py", model="demo-s", example="scene 3", lens="layers")
+    found = {row["name"]: row for row in seal_rows(app)}
+    titles = shown(app).titles
+    # A layer that has no part in this box has an empty map.
+    full = [title for title, one in zip(titles, strip(every), strict=True) if one.heatmap.state == "ok"]
+    assert list(found) == full and len(full) > 10
+    at = titles[paths.index(best.path)]
+    assert [mark["answer"] for mark in found[at]["marks"]] == [mark.answer for mark in tested.marks]
+    assert {mark["answer"] for name, row in found.items() if name != at for mark in row["marks"]} == {""}
+    place = f"clearest at {at[0].lower()}{at[1:]}"
+    heading = next(one.value for one in app.markdown if one.value.startswith("## "))
+    assert place not in heading and "1 map would be nearly the same with random weights." in heading
