@@ -57,15 +57,6 @@ test("a list that is about to go does not choose in the one that takes its place
   stopFresh();
 });
 
-test("a new list in the same place starts where Python says, whatever was clicked in the last one", () => {
-  const only = place(), labels = ["bus", "person", "zebra"];
-  only.show("first", labels, 2);
-  only.click(1);
-  const stop = only.show("second", labels, 2);
-  assert.equal(only.chosen(), 2);
-  stop();
-});
-
 test("an echo that a later click has overtaken changes nothing", () => {
   const only = place(), labels = ["bus", "person", "zebra"];
   only.show("one", labels, 0);

@@ -16,10 +16,3 @@ test("every step on a sheet can be taken back, rubbing out and clearing too", ()
   page.undo();
   assert.deepEqual([page.value, page.back, page.undo()], [[], 0, false]);
 });
-
-test("a hand that rests adds no points", () => {
-  const line = new Sheet([]).begin(0.5, 0.5, 0.05, false);
-  assert.ok(!extend(line, 0.501, 0.501));
-  assert.ok(extend(line, 0.51, 0.5));
-  assert.deepEqual(line.points, [0.5, 0.5, 0.51, 0.5]);
-});

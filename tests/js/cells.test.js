@@ -1,17 +1,12 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { similarTo, asHeat, best, cellBox, cellUnder, dots } from "../../sightglass/components/pairs/picture.js";
+import { similarTo, asHeat, best, cellUnder, dots } from "../../sightglass/components/pairs/picture.js";
 
 const grid = { down: [0, 10, 20], across: [-5, 10, 20, 35] };
 
 test("a point lies in the cell whose edges are around it, outside in the nearest", () => {
   assert.deepEqual([[0, 0], [12, 3], [34, 19], [99, 99]].map(([x, y]) => cellUnder(grid, x, y)), [0, 1, 5, 5]);
-});
-
-test("a cell is drawn within the picture only, though it reaches over its edge", () => {
-  assert.deepEqual(cellBox(grid, 3, [30, 20]), [0, 10, 10, 20]);
-  assert.deepEqual(cellBox(grid, 2, [30, 20]), [20, 0, 30, 10]);
 });
 
 test("a cell's matches are its row from the one side and its column from the other", () => {

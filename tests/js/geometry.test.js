@@ -3,21 +3,6 @@ import test from "node:test";
 
 import * as g from "../../sightglass/browser/geometry.js";
 
-test("as many columns as fit, in rows of equal length", () => {
-  assert.equal(g.columnsFor(4, 1026, null), 4);
-  assert.equal(g.columnsFor(4, 600, null), 2);
-  assert.equal(g.columnsFor(4, 360, null), 2);
-  assert.equal(g.columnsFor(5, 700, null), 3);
-  assert.equal(g.columnsFor(3, 100, null), 1);
-  assert.equal(g.columnsFor(24, 754, 6), 6);
-  assert.equal(g.columnsFor(24, 360, 6), 3);
-  assert.equal(g.columnsFor(4, 100, 3), 1);
-  // A strip of seven in one row, or in two of nearly equal length.
-  assert.equal(g.columnsFor(7, 1026, 7), 7);
-  assert.equal(g.columnsFor(7, 712, 7), 4);
-  assert.equal(g.columnsFor(7, 360, 7), 3);
-});
-
 test("zooming keeps what is under the pointer, and never leaves the picture", () => {
   const viewport = g.zoomAt({ x: 0, y: 0, zoom: 1 }, 0.5, 0.25, 4);
   assert.deepEqual(g.visible(viewport, [800, 400]), [300, 75, 500, 175]);

@@ -4,8 +4,8 @@ import test from "node:test";
 import { packed } from "./packing.js";
 
 import { followed } from "../../sightglass/components/live/answers.js";
-import { Link, Pace } from "../../sightglass/components/live/loop.js";
-import { grown, boxAt, outlined, percent } from "../../sightglass/components/live/screen.js";
+import { Link } from "../../sightglass/components/live/loop.js";
+import { grown, percent } from "../../sightglass/components/live/screen.js";
 
 test("raw maps grow as in Python", () => {
   const { cases } = JSON.parse(readFileSync(new URL("./raw_map.json", import.meta.url), "utf8"));
@@ -147,15 +147,6 @@ test("while a model is switched no frame goes, and an answer of the model before
   assert.equal(link.room(), true);
 });
 
-test("the next frame is taken so late that it hardly waits", () => {
-  const pace = new Pace(), work = 60;
-  // A frame that leaves d after an answer waits work - 10 - d.
-  for (let i = 0; i < 60; i++) pace.waited(Math.max(0, work - 10 - pace.delay));
-  assert.ok(Math.abs(work - 10 - pace.delay - 6) < 1);
-  for (let i = 0; i < 60; i++) pace.waited(0);
-  assert.equal(pace.delay, 0);
-});
-
 const answered = (more) => ({ head: { answers: [], map: null, place: null, ...more }, blobs: [] });
 
 test("what is followed is said", () => {
@@ -169,13 +160,4 @@ test("what is followed is said", () => {
   assert.equal(followed(answered({}), null, true), "No box in this frame.");
   assert.equal(followed(answered({ map: { ...map, state: "flat" } }), null, false), "cat: this map is empty.");
   assert.equal(percent(0.004), "< 1 %");
-});
-
-test("a click takes the smallest box", () => {
-  const box = (...edges) => ({ label: "a", index: 0, score: 0.9, box: edges });
-  const answer = answered({ answers: [box(0, 0, 100, 100), box(10, 10, 30, 30)], place: 1 });
-  assert.equal(boxAt(answer, 20, 20), 1);
-  assert.equal(boxAt(answer, 50, 50), 0);
-  assert.equal(boxAt(answer, 200, 50), null);
-  assert.deepEqual(outlined(answer).map(({ chosen, tag }) => [chosen, tag]), [[false, "a 90 %"], [true, "a 90 %"]]);
 });

@@ -82,13 +82,3 @@ test("every step is taken back, and done again", () => {
   page.add(b);
   assert.ok(!page.redo(), "what was undone is gone once something else is done");
 });
-
-test("a drag, and the letters of a word, are one step", () => {
-  const a = arrow([[0, 0], [50, 50]]), page = new MarkSteps([a]);
-  for (let x = 1; x < 20; x++) page.change(0, shifted(a, x, 0, SIZE), "drag");
-  page.close();
-  page.change(0, shifted(a, 40, 0, SIZE), "drag");
-  assert.equal(page.back, 2);
-  page.undo();
-  assert.deepEqual(page.value[0].points[0], [19, 0]);
-});

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 const { mask } = await import("../../sightglass/browser/compose.js");
-const { pathOf, scoreAt, stepAt, writtenAt } = await import("../../sightglass/browser/curves.js");
+const { pathOf, stepAt, writtenAt } = await import("../../sightglass/browser/curves.js");
 
 const FRAME = { width: 120, height: 60, left: 10, right: 10, top: 5, bottom: 5 };
 
@@ -18,12 +18,6 @@ test("a step hides the cells whose order is below it, or keeps nothing else", ()
   mask(order, 100, false, pixels);
   assert.deepEqual(alpha(), [255, 255, 255, 255]);
   assert.equal(pixels[0], 7);
-});
-
-test("a score is known where it was measured, and nowhere between", () => {
-  assert.equal(scoreAt([0.8, 0.5, 0.3, 0.2, 0], 0.5), 0.3);
-  assert.equal(scoreAt([0.8, 0.5, 0.3, 0.2, 0], 0.1), null);
-  assert.equal(scoreAt(Array.from({ length: 21 }, (_, i) => i), 0.15), 3);
 });
 
 test("between two steps of a curve about its value is written, unless more steps are coming", () => {

@@ -5,7 +5,7 @@ import test from "node:test";
 globalThis.Element ??= class {};
 
 const { act, begin, mapOf, pageOf, sealOf, sentenceOf: sentenceIn, shownOf, stepOf, stepsOf, titleOf } = await import("../../sightglass/deck/player/state.js");
-const { actionOf, belongsTo, HELP } = await import("../../sightglass/deck/player/state.js");
+const { actionOf } = await import("../../sightglass/deck/player/state.js");
 const { answersOf } = await import("../../sightglass/deck/player/scenes.js");
 const { ranked } = await import("../../sightglass/deck/player/proving.js");
 
@@ -54,15 +54,6 @@ test("a remote goes through every step of every slide, and back the same way", (
   for (let i = 0; i < 20; i++) state = pressed(SCENES, state, "ArrowLeft");
   assert.deepEqual([state.slide, state.step], [0, 0]);
   assert.deepEqual([pressed(SCENES, state, "End").slide, pressed(SCENES, state, "End", "Home").slide], [4, 0]);
-});
-
-test("space turns between the picture and its map, and shows a map that was not reached yet", () => {
-  const start = begin(SCENES, 1), shown = pressed(SCENES, start, " ");
-  assert.deepEqual([stepOf(SCENES, shown), shown.plain], ["looked", false]);
-  assert.equal(pressed(SCENES, shown, " ").plain, true);
-  assert.equal(pressed(SCENES, shown, " ", " ").plain, false);
-  const clip = begin(SCENES, 4);
-  assert.deepEqual([clip.playing, pressed(SCENES, clip, " ").playing], [true, false]);
 });
 
 test("models begin with a map of their own; once one is chosen, all show the same answer, by its name", () => {
@@ -145,44 +136,6 @@ test("L shows small, medium and large alone, then all; the answer stays", () => 
   // Of a single picture there is nothing else to show.
   const one = begin(SCENES, 1);
   assert.equal(pressed(SCENES, one, "l"), one);
-});
-
-test("P proves, and goes back to the map; the arrows up and down hide more or less", () => {
-  const state = pressed(SCENES, begin(SCENES, 1), "p");
-  assert.equal(stepOf(SCENES, state), "proof");
-  assert.deepEqual(["ArrowDown", "ArrowUp"].map((key) => pressed(SCENES, state, key).share.toFixed(2)), ["0.25", "0.15"]);
-  assert.equal(pressed(SCENES, state, ...Array(30).fill("ArrowDown")).share, 1);
-  assert.equal(pressed(SCENES, state, "k").keeps, true);
-  assert.equal(stepOf(SCENES, pressed(SCENES, state, "P")), "looked");
-  const unproved = begin(SCENES, 2);
-  assert.equal(pressed(SCENES, unproved, "p"), unproved);
-});
-
-test("B, and the dot of a remote, make the screen black; the next key only brings it back", () => {
-  for (const key of ["b", ".", "B"]) {
-    const state = pressed(SCENES, begin(SCENES, 1), key);
-    assert.equal(state.black, true);
-    const back = pressed(SCENES, state, "PageDown");
-    assert.deepEqual([back.black, back.step], [false, 0]);
-  }
-  assert.equal(pressed(SCENES, begin(SCENES, 1), "?", "Escape").help, false);
-});
-
-test("every key in the list does something, and a shortcut of the browser is left alone", () => {
-  const none = { ctrlKey: false, metaKey: false, altKey: false };
-  for (const key of ["ArrowRight", "PageDown", "Home", " ", "5", "c", "L", "p", "ArrowUp", "K", "B", ".", "n", "F", "Escape", "?"]) {
-    assert.ok(actionOf({ key, ...none }, false), key);
-  }
-  assert.equal(actionOf({ key: "c", ...none, ctrlKey: true }, false), null);
-  assert.equal(actionOf({ key: "x", ...none }, false), null);
-  assert.ok(HELP.length > 8);
-});
-
-test("a slider in focus keeps its arrows, and a remote goes on", () => {
-  const slider = Object.assign(new globalThis.Element(), { matches: (selector) => selector.includes("range") });
-  const button = Object.assign(new globalThis.Element(), { matches: (selector) => selector.includes("button") });
-  assert.deepEqual(["ArrowLeft", "PageDown", "b"].map((key) => belongsTo({ key }, slider)), [true, false, false]);
-  assert.deepEqual([" ", "ArrowRight"].map((key) => belongsTo({ key }, button)), [true, false]);
 });
 
 test("answers have their maps by their boxes, else by their names; a map without a score comes last", () => {

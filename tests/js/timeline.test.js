@@ -1,17 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { frameOf, momentAt, nextMoment, timeAt, traceOf, xOf } from "../../sightglass/components/widgets/timeline.js";
+import { frameOf, momentAt, nextMoment, traceOf } from "../../sightglass/components/widgets/timeline.js";
 
 const frame = frameOf(500);
 const moments = [1.5, 3, 7.25].map((seconds, i) => ({ seconds, frame: i, kind: "answer", words: "" }));
-
-test("a place on the chart is the time that is drawn there", () => {
-  for (const time of [0, 0.04, 3.3, 10]) assert.ok(Math.abs(timeAt(xOf(time, 10, frame), 10, frame) - time) < 1e-9);
-  assert.equal(timeAt(-50, 10, frame), 0);
-  assert.equal(timeAt(5000, 10, frame), 10);
-  assert.equal(xOf(99, 10, frame), frame.width - frame.right);
-});
 
 test("keys lead to the moment before and after, and nowhere behind the last", () => {
   assert.equal(nextMoment(moments, 0, 1)?.seconds, 1.5);

@@ -24,7 +24,7 @@ from sightglass.evaluation import stored
 from sightglass.explain.picture import source as sources
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.history import History
-from sightglass.pages.batch import gallery, views
+from sightglass.pages.batch import gallery
 from sightglass.pages.batch.job import Batch, BatchJob, folder_for
 from sightglass.pages.batch.source import Source
 from tests.pages.conftest import button, press, session, texts
@@ -216,16 +216,6 @@ def test_results_of_a_folder_are_found_again_and_those_of_uploads_are_not_mixed(
     assert first.name == "cats-m-4ed136495c"
     assert folder_for(own, "m", {"method": "gradcam"}, tmp_path, prove=True) != first
     assert folder_for(uploaded, "m", {}, tmp_path / "scratch").parent == tmp_path / "scratch"
-
-
-def test_a_group_is_mostly_what_more_than_half_of_it_is():
-    for predicted, words in (
-        (["bus"] * 3 + ["cat"], "mostly bus, 75 %"),
-        (["bus", "cat", "dog"], "3 different answers"),
-        ([], "mostly nothing"),
-    ):
-        group = analysis.Group("all", pd.DataFrame({"predicted": predicted}), np.zeros((1, 1), np.float32))
-        assert views.mostly(group).replace("\N{NO-BREAK SPACE}", " ") == words
 
 
 @pytest.fixture

@@ -260,18 +260,6 @@ def test_a_link_weighs_a_pixel_against_another_class(page, segmented):
     assert "in this area lies outside it" in texts(app)
 
 
-@pytest.mark.parametrize(
-    ("given", "left_out"),
-    [
-        ({"at": "99999,3"}, "at “99999,3”"),
-        ({"at": "nan,nan", "rival": "star"}, "rival “star”"),
-    ],
-)
-def test_what_a_link_cannot_name_is_left_out_in_one_line(page, given, left_out):
-    app = page(model="demo-seg", **given)
-    assert any(left_out in words for words in session(app, Unused).said)
-
-
 def test_a_map_of_a_region_opens_again_as_that_region(page, segmented):
     # Why not another class there?
     region = segmented.with_options(

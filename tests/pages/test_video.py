@@ -79,23 +79,6 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     assert app.get("video")
 
 
-def test_a_segmentation_s_timeline_is_of_shares_and_a_moment_is_exported(page: Any, plan: ClipPlan) -> None:
-    app = page("video", model="demo-seg")
-    job = finished(ClipJob(replace(plan, model="demo-seg")))
-    moment = Moment(0.3, 7, "answer", "star becomes gear, 80 % sure")
-    job.status.summary = replace(job.summary, moments=(moment,))
-    put(app, job)
-    app.run()
-    assert not app.error
-    given = drawn(app)
-    assert given["score"] == "Share of the picture" and given["opens"] == "Open this frame on Explore"
-    assert 0 < given["curves"][0]["points"][0][1] < 0.5
-    assert [one.options for one in app.selectbox if one.key == "video-moment"] == [[f"0:00.3 {moment.words}"]]
-    assert len(app.get("video")) == 1
-    app.toggle(key="video-timeline-original").set_value(True).run()
-    assert len(app.get("video")) == 2
-
-
 def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan, monkeypatch: Any) -> None:
     import streamlit as st
 

@@ -12,7 +12,6 @@ from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation, Sidebar
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent, plain_text
-from sightglass.explain.picture.image import Image
 from sightglass.explain.whatif import edits
 from sightglass.explain.whatif.shortcut_story import STEPS, story_step
 from sightglass.history import History
@@ -112,20 +111,6 @@ def test_what_comes_late_from_another_picture_or_is_no_edit_changes_nothing(page
     assert sentence(app) == said
     painted(app, 9, {"kind": "brush", "points": [float("nan"), 0]}, {"kind": "patch", "points": "x"}, 7)
     assert not app.error and "Paint over something" in sentence(app)
-
-
-def test_a_picture_that_cannot_be_painted_on_is_refused_in_a_sentence_and_stays_in_sight(page):
-    app = page("whatif", model="demo-cls-s")
-    pictures = session(app, Pictures)
-    pixels = image_source.example("bus").pixels
-    strange = Image(pixels, "bands.npy", planes=np.zeros((*pixels.shape[:2], 4), np.float32))
-    pictures.own[strange.sha256] = strange
-    pictures.chosen = strange.sha256
-    app.run()
-    assert [error.value for error in app.error] == [
-        "bands.npy is not an RGB picture, and only those can be painted over: choose another picture."
-    ]
-    assert paper(app)["name"] == "bands.npy"
 
 
 def test_next_leads_through_the_story_and_on_to_another_picture(page):

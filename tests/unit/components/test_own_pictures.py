@@ -93,8 +93,3 @@ def test_files_that_come_after_later_ones_are_kept_and_not_chosen(monkeypatch: p
     assert pictures.chosen == chosen
     assert [one.name for one in pictures.own.values()] == ["first.png", "second.png"]
     assert "broken.png" in (pictures.problem or "")
-    # The browser gave the second uploader its files: it would give them again.
-    assert desk.bays == [3]
-    arrives(3, ("third.png", png(3)))
-    assert pictures.own[pictures.chosen or ""].name == "third.png"
-    assert not pictures.problem
