@@ -157,22 +157,3 @@ def test_an_address_opens_its_page_on_a_fresh_server_which_is_said_to_be_gone_on
         settled(page)
         assert page.evaluate(f"{line}.content") == "none"
     page.wait_for_function(f"{line}.content.includes('does not answer') && {line}.visibility === 'visible'")
-
-
-def test_another_class_right_after_a_click_in_the_picture_is_kept(visit):
-    page = visit("/?model=demo-s&example=scene%203")
-    page.locator(CANVAS).first.wait_for()
-    settled(page)
-    for _ in range(3):
-        box = page.locator(CANVAS).first.bounding_box()
-        # The dotted ball on the left.
-        page.mouse.click(box["x"] + 0.37 * box["width"], box["y"] + 0.48 * box["height"])
-        page.get_by_role("button", name="ball-dots", pressed=True).wait_for()
-        page.get_by_role("combobox", name="Another class").fill("rod-ring")
-        page.get_by_role("option", name="rod-ring", exact=True).click()
-        page.get_by_role("button", name="rod-ring", pressed=True).wait_for()
-        asked(page, "class", "rod-ring")
-        # What came before must not take it away again.
-        settled(page)
-        expect(page.get_by_role("button", name="rod-ring", pressed=True)).to_have_count(1)
-        asked(page, "class", "rod-ring")

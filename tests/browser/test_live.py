@@ -24,23 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 FAKE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-# Sockets of the page can be closed, and refused, as when the server restarts; and cameras pulled out.
-WORLD = """(() => {
-    Object.assign(window, { liveSockets: [], refused: false, cameras: [] });
-    const Whole = window.WebSocket, devices = navigator.mediaDevices, open = devices.getUserMedia.bind(devices);
-    window.WebSocket = class extends Whole {
-        constructor(url, ...given) {
-            const live = String(url).includes("/api/live");
-            super(live && window.refused ? String(url).replace("/api/live", "/api/nothing") : url, ...given);
-            if (live) window.liveSockets.push(this);
-        }
-    };
-    devices.getUserMedia = async (given) => {
-        const stream = await open(given);
-        window.cameras.push(stream);
-        return stream;
-    };
-})()"""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +31,6 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     """A browser of its own that has a fake camera."""
     started = browser.browser_type.launch(executable_path=provide.find(), args=[*FLAGS, *FAKE])
     context = started.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    context.add_init_script(WORLD)
     yield context
     started.close()
 
@@ -149,18 +131,3 @@ def test_a_snapshot_is_saved_and_a_record_downloaded(page):
         live(page).get_by_role("button", name="Stop recording").click()
     assert re.fullmatch(r"live_\d{8}_\d{6}\.webm", taken.value.suggested_filename)
     assert Path(taken.value.path()).read_bytes()[:4] == b"\x1aE\xdf\xa3"
-
-
-def test_a_camera_or_a_server_that_is_lost_leaves_the_clip_and_a_sentence(page):
-    open_camera(page)
-    page.evaluate("() => window.cameras.at(-1).getTracks()[0].dispatchEvent(new Event('ended'))")
-    expect(notice(page)).to_have_text("The camera was disconnected: plug it in, then choose Camera again.")
-    goes_on(page)
-    # So does a server that is lost, and found again.
-    page.evaluate("() => { window.refused = true; window.liveSockets.at(-1).close(); }")
-    expect(notice(page)).to_have_text(re.compile(r"^The server does not answer: trying again in \d+ s\.$"))
-    # It does so by itself, too, after a while: the button may be gone before a click from here arrives.
-    button = live(page).locator(".again")
-    button.evaluate("button => { window.refused = false; if (!button.hidden) button.click(); }")
-    goes_on(page)
-    expect(notice(page)).not_to_have_text(re.compile("The server"))

@@ -1,4 +1,4 @@
-"""A report opened from a disk with the network off; a file made in the dashboard that opens its view in another one."""
+"""A report opened from a disk with the network off; a file that the browser draws carries its recipe."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import base64
 import io
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote, urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from screen import CANVAS, LIMIT, settled, takes_files, until
+from screen import CANVAS, LIMIT, settled, until
 
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
 
     from sightglass.explain import Explanation
 
@@ -134,65 +133,17 @@ def test_a_report_hides_and_keeps_what_the_proof_did(opened: Page, made: Explana
     sync.expect(root).to_be_hidden()
 
 
-@pytest.fixture
-def shows(visit):
-    """A page of the dashboard that shows its first map."""
-
-    def go(path: str = "/") -> Page:
-        page = visit(path)
-        page.locator(CANVAS).first.wait_for()
-        settled(page)
-        return page
-
-    return go
-
-
-def drop(page: Page, name: str, data: bytes) -> None:
-    takes_files(page)
-    page.evaluate(
-        """([name, data]) => {
-            const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0)), carried = new DataTransfer();
-            carried.items.add(new File([bytes], name, {type: "image/png"}));
-            const made = new DragEvent("drop", {dataTransfer: carried, bubbles: true, cancelable: true});
-            document.querySelector('[data-testid="stMain"]').dispatchEvent(made);
-        }""",
-        [name, base64.b64encode(data).decode()],
-    )
-
-
-def chosen(page: Page, label: str) -> Locator:
-    return page.get_by_role("button", name=label, pressed=True)
-
-
-def test_a_png_dropped_on_explore_opens_the_view_that_it_was_made_from(shows, pictures: list[Path]) -> None:
-    label = Explainer("efficientnet-lite1")(pictures[2]).predictions[2].label
-    asked = "example=china&model=efficientnet-lite1&method=layercam&part=contrast&layers=blocks.4&colormap=viridis"
-    page = shows(f"/?{asked}&alpha=0.4&class={quote(label)}")
-    chosen(page, label).wait_for()
+def test_what_the_browser_draws_carries_its_recipe_and_its_view(visit) -> None:
+    page = visit("/?example=china&model=efficientnet-lite1&method=layercam&layers=blocks.4&colormap=viridis&alpha=0.4")
+    page.locator(CANVAS).first.wait_for()
     settled(page)
     page.get_by_role("button", name="Export", exact=True).click()
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="Full size, PNG").click()
-    data = saved.value.path().read_bytes()
-    found = embedded_recipe.contents(data)
-    assert found is not None and found.view.label == label
-    # What the browser draws by itself says the same of itself.
-    with page.expect_download() as drawn:
-        page.get_by_role("button", name="Current view").click()
-    own = embedded_recipe.contents(drawn.value.path().read_bytes())
-    assert own is not None
-    assert (own.recipe, own.view.label) == (found.recipe, label)
-    assert own.view.settings["colormap"] == "viridis"
-
-    # Somebody else, with another picture and other settings.
-    fresh = shows("/?colormap=jet&alpha=0.9")
-    drop(fresh, "what-i-saw.png", data)
-    fresh.get_by_text("china.jpg").first.wait_for()
-    fresh.wait_for_url(lambda url: parse_qs(urlsplit(url).query).get("class") == [label])
-    wanted = {"model": "efficientnet-lite1", "method": "layercam", "layers": "blocks.4", "part": "contrast"}
-    fresh.wait_for_url(lambda url: all(parse_qs(urlsplit(url).query).get(k) == [v] for k, v in wanted.items()))
-    chosen(fresh, label).wait_for()
-    settled(fresh)
-    # The view that is opened again is another viewer, whose controls come a moment later.
-    sync.expect(fresh.locator("select.colormap")).to_have_value("viridis")
-    sync.expect(fresh.locator("input.alpha")).to_have_value("0.4")
+    found = []
+    for name in ("Full size, PNG", "Current view"):
+        with page.expect_download() as saved:
+            page.get_by_role("button", name=name).click()
+        found.append(embedded_recipe.contents(saved.value.path().read_bytes()))
+    full, view = found
+    assert full is not None and view is not None and view.recipe == full.recipe
+    assert (view.recipe.model, view.recipe.layers) == ("efficientnet-lite1", ("blocks.4",))
+    assert (view.view.settings["colormap"], view.view.settings["alpha"]) == ("viridis", 0.4)

@@ -5,6 +5,7 @@ import { packed } from "./packing.js";
 
 import { followed } from "../../sightglass/components/live/answers.js";
 import { Link } from "../../sightglass/components/live/loop.js";
+import { reason } from "../../sightglass/components/live/source.js";
 import { grown, percent } from "../../sightglass/components/live/screen.js";
 
 test("raw maps grow as in Python", () => {
@@ -160,4 +161,10 @@ test("what is followed is said", () => {
   assert.equal(followed(answered({}), null, true), "No box in this frame.");
   assert.equal(followed(answered({ map: { ...map, state: "flat" } }), null, false), "cat: this map is empty.");
   assert.equal(percent(0.004), "< 1 %");
+});
+
+test("a camera that is refused, absent, busy or pulled out is a sentence with a way on", () => {
+  for (const name of ["NotAllowedError", "NotFoundError", "NotReadableError", "ended", "insecure", "?"]) {
+    assert.match(reason(name), /^[A-Z].+: .+\.$/);
+  }
 });

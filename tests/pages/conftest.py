@@ -117,7 +117,7 @@ def button(app: AppTest, label: str) -> Any:
 def press(app: AppTest, label: str, *, fails: bool = False) -> AppTest:
     """Press it; nothing may go wrong, or something must."""
     button(app, label).click().run()
-    assert bool(app.error) == fails, app.error
+    assert bool(app.error) == fails, texts(app)
     return app
 
 
@@ -237,11 +237,11 @@ def page():
     """Open one page, without any other before it: `page("topk")`, with query parameters as keywords.
 
     Each call is a session of its own, which begins with the `state` that its browser remembers. Nothing may go wrong
-    on the page, or something must where it `fails`.
+    on the page, or something must where it `fails`, or may where that is None.
     """
 
     def opened(
-        name: str = "", state: Mapping[str, Any] | None = None, *, fails: bool = False, **parameters: str
+        name: str = "", state: Mapping[str, Any] | None = None, *, fails: bool | None = False, **parameters: str
     ) -> AppTest:
         app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
         if name:
@@ -255,7 +255,7 @@ def page():
         app.run()
         # From here on the session is where a run left it.
         app._page_hash = ""
-        assert bool(app.error) == fails, app.error
+        assert fails in (None, bool(app.error)), texts(app)
         return app
 
     return opened

@@ -337,7 +337,7 @@ def test_a_run_whose_pictures_are_gone_says_so_and_shows_what_it_has(page, six, 
     six.mkdir()
     told = (finished_run / earlier.FILE).read_text("utf-8")
     (finished_run / earlier.FILE).write_text(told.replace(f'"{six}"', f'"{six / "gone"}"'), "utf-8")
-    app = page(SCREEN)
+    app = page(SCREEN, fails=True)
     gone = f"{six / 'gone'} is not there any more: put it back to go on."
     assert gone in texts(app).replace("\\", "") and offered_runs(app) == ["Finished: open"]
     app = explain(app, "Finished: open")

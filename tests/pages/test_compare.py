@@ -55,14 +55,6 @@ def test_a_link_chooses_the_models_and_what_all_maps_are_of_and_one_model_is_too
     assert "two models" in texts(app)
 
 
-def test_detectors_that_find_nothing_have_no_overlap(page):
-    app = page("compare", models="demo-s,demo-m", image="bus")
-    assert app.markdown[0].value == "## Neither finds anything."
-    assert "prove-it" not in [button.key for button in app.button], "there is no map to test"
-    assert "Overlap" not in texts(app) and shown(app).titles == ["Small", "Medium"]
-    assert app.dataframe[0].value["Rank correlation"].isna().all()
-
-
 def test_a_method_that_is_slow_or_not_every_model_has_is_replaced(page):
     assert "ScoreCAM is slow: this page uses GradCAM instead." in texts(page("compare", method="scorecam"))
     app = page("compare", model="demo-vit", method="attention", models="demo-vit,demo-cls-s", target="own")
@@ -124,11 +116,6 @@ def test_two_classes_are_set_against_each_other_in_the_headline_and_on_the_slide
     assert difference.min() < -0.1 and difference.max() > 0.1
     press(app, "Add to deck")
     assert next(one.value for one in app.text_input if one.label == "Title") == headline
-
-
-def test_a_slow_method_is_declined_with_a_reason(page):
-    app = page("topk", method="scorecam")
-    assert "takes minutes" in texts(app) and "choose a fast method" in texts(app)
 
 
 def test_one_map_for_all_classes_is_told_of_and_not_taken_for_agreement(page):

@@ -100,7 +100,7 @@ def test_a_damaged_evaluation_is_a_sentence_and_the_example_can_be_chosen(
     monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path))
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / stored.FILE).write_bytes(b"nothing")
-    app = page(SCREEN)
+    app = page(SCREEN, fails=True)
     assert "is damaged" in app.error[0].value
     app.selectbox(key="errors-run").set_value(runs.EXAMPLE).run()
     assert not app.error

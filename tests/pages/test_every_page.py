@@ -42,4 +42,4 @@ def test_pages_draw_with_a_model_without_classes(page, own_models, tmp_path: Pat
         'weights = { random = 3, preprocessing = { size = 64 }, outputs = [{ name = "depth", unit = "m" }] }\n'
     )
     for name in ("topk", "compare", "trust", "whatif", "live"):
-        page(name, model=model, example="scene 3")
+        page(name, model=model, example="scene 3", fails=None)

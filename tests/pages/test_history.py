@@ -116,7 +116,7 @@ def test_what_cannot_be_saved_is_said_and_the_page_goes_on(page, store, monkeypa
     press(app, "Save")
     assert "make it writable" in texts(app)
     assert shown(app).maps
-    app = page(SCREEN)
+    app = page(SCREEN, fails=True)
     assert app.markdown[0].value == "## Nothing can be saved here" and "make it writable" in app.error[0].value
 
 
@@ -183,7 +183,8 @@ def test_records_are_found_filtered_and_ordered(page, full):
     app.selectbox(key="history-by-model").set_value("demo-cls-m").run()
     assert tiles(app) == [full["large"]]
     day = (datetime.now(UTC) - timedelta(days=60)).date()
-    press(app, "Show all")
+    app = page(SCREEN, saved="week")
+    assert len(tiles(app)) == 4
     app.selectbox(key="history-saved").set_value("days").run()
     app.date_input(key="history-days").set_value((day, day)).run()
     assert "Nothing matches." in texts(app)
@@ -246,7 +247,7 @@ def test_a_deleted_record_can_be_brought_back_for_a_while(page, store, full, mon
     monkeypatch.setattr(record_view, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 60))
     app.run()
     assert "Undo" not in labels(app)
-    assert "no such record" in page(SCREEN, kept=order[1]).error[0].value
+    assert "no such record" in page(SCREEN, kept=order[1], fails=True).error[0].value
 
 
 def test_several_are_ticked_and_deleted_together(page, store, full):
@@ -341,8 +342,7 @@ def test_a_damaged_record_is_said_and_can_be_deleted(page, store, full):
         file.write_bytes(file.read_bytes()[:100])
     app = page(SCREEN)
     assert len(tiles(app)) == 4
-    app = page(SCREEN, kept=full["other"])
-    assert app.error
+    app = page(SCREEN, kept=full["other"], fails=True)
     press(app, "Delete this record")
     assert full["other"] not in {one.id for one in store.search().records}
 

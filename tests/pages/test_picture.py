@@ -13,13 +13,12 @@ from sightglass.components.choices import image_picker
 from sightglass.components.picture_bar import KEY, Desk
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import UPLOADS, Pictures, Uploads, token
-from sightglass.components.session.state import ChosenBox, Navigation, Sidebar
-from sightglass.components.session.url_state import Memory
+from sightglass.components.session.state import Sidebar
 from sightglass.components.views import snapshots
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image, to_png
-from sightglass.export import embedded_recipe, figure
+from sightglass.export import embedded_recipe
 from tests.pages.conftest import act, bar, press, session, shown
 
 if TYPE_CHECKING:
@@ -223,17 +222,6 @@ def test_a_file_brings_back_model_method_layers_class_and_colours(page, bus):
     assert session(app, Pictures).chosen == "bus" and bar(app.run())["name"] == "bus.jpg"
     upload(app, "a.png")
     assert shown(app).head["initial"] is None
-
-
-def test_a_box_is_opened_on_its_own_page(page, scene):
-    explanation = Explainer("demo-s")(scene, per="detection", confidence=0.4, within="inside")
-    app = page()
-    upload(app, "box.png", figure.figure(explanation, 2))
-    assert not app.error
-    assert session(app, Navigation).page == "detect"
-    assert session(app, ChosenBox).pair == explanation.recipe.targets[2]
-    assert app.slider(key="confidence").value == 40
-    assert session(app, Memory).values["within"] == "inside"
 
 
 def test_a_recipe_opens_its_view_and_what_cannot_be_opened_changes_nothing(page, bus):

@@ -98,15 +98,6 @@ def test_two_pictures_given_in_the_bar_are_compared_and_a_later_choice_stays(pag
     assert "bus, part.jpg" in {name for name, _ in listed(app)}
 
 
-def test_instead_of_a_detector_a_classifier_compares_and_the_page_says_so(page) -> None:
-    app = page(SCREEN, model="demo-s")
-    assert "efficientnet-lite0 compares them, as the chosen model does not compare pictures." in texts(app)
-    expected = Explainer("efficientnet-lite0")
-    query, best = image_source.example("bus"), listed(app)[0][1]
-    part = gallery_picker._part(query, gallery_picker.CLOSE["bus"])
-    assert best == f"{similarity(expected, query, part).score:.2f}"
-
-
 def test_the_method_in_the_sidebar_is_the_one_that_made_the_maps(page) -> None:
     app = page(SCREEN)
     menu = next(box for box in app.selectbox if box.label == "Method")

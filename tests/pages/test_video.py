@@ -23,12 +23,10 @@ from tests.clips import clip, scene
 from tests.pages.conftest import press, received, session, texts
 
 
-def put(app: Any, job: ClipJob) -> None:
+def put(app: Any, job: ClipJob) -> Any:
     """Give the session a run, as its button does."""
-    from sightglass.components.session import state
-
-    video = Video(job=job)
-    app.session_state[state.key(Video)] = video
+    session(app, Video).job = job
+    return app.run()
 
 
 def finished(job: ClipJob) -> ClipJob:
@@ -60,10 +58,7 @@ def test_a_first_visit_opens_the_packaged_result(page: Any) -> None:
 
 def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any, plan: ClipPlan) -> None:
     app = page("video", model="demo-cls-s")
-    job = finished(ClipJob(plan))
-    put(app, job)
-    app.run()
-    assert not app.error
+    assert not put(app, finished(ClipJob(plan))).error
     assert "my walk.mp4: demo-cls-s, every frame" in texts(app)
     given = drawn(app)
     assert given["opens"] == "Open this frame on Explore"
@@ -108,9 +103,6 @@ def test_a_stopped_clip_can_go_on(page: Any, plan: ClipPlan, monkeypatch: pytest
     job = ClipJob(plan)
     job.cancel.set()
     put(app, finished(job))
-    app.run()
-    if not job.summary.cancelled:
-        pytest.fail("it was stopped before its first frame")
     assert app.markdown[0].value.startswith("## Stopped after 0 frames")
     press(app, "Go on")
     again = session(app, Video).job
@@ -129,7 +121,6 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(
     folder = folders.new()
     made = finished(ClipJob(plan, folder))
     put(app, made)
-    app.run()
     assert app.query_params["clip"] == folder.path.name
     again = page("video", clip=folder.path.name)
     assert session(again, Video).job is made and "7 frames" in again.markdown[0].value
@@ -143,24 +134,21 @@ class Killed(BaseException):
     """Ends a run as the end of its process does."""
 
 
-def left_behind(plan: ClipPlan, *, after: int | None) -> None:
-    """Run over a clip in a folder of the server's, which ends after so many frames, or once all is done."""
+def left_behind(plan: ClipPlan) -> None:
+    """Run over a clip in a folder of the server's, which ends after its first frame."""
     folder = folders.new()
     path = folder.path / folders.CLIP
     path.write_bytes(plan.source.path.read_bytes())
     plan = replace(plan, source=ClipSource(path, plan.source.name), folder=folder.results())
     folder.begin(plan)
-    add, count = runner._Run._add, 0
+    add = runner._Run._add
 
-    def counted(self: Any, entry: Any) -> None:
-        nonlocal count
+    def killed(self: Any, entry: Any) -> None:
         add(self, entry)
-        count += 1
-        if count == after:
-            raise Killed
+        raise Killed
 
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
-        patch.setattr(runner._Run, "_add", counted)
+        patch.setattr(runner._Run, "_add", killed)
         run(Clip(path, plan.source.name), plan.model, plan.folder, options=plan.options, settings=plan.settings)
     # The lock goes with the process, and the folder stays.
     folder.delete.detach()
@@ -173,7 +161,7 @@ def test_a_clip_goes_on_after_the_server_was_killed(
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
     monkeypatch.setattr(runner, "PART", 4)
     plan = replace(plan, options={"targets": ("star",)})
-    left_behind(plan, after=1)
+    left_behind(plan)
     app = page("video", model="demo-cls-s")
     assert "The server stopped while you worked on **my walk.mp4** with demo-cls-s." in texts(app)
     press(app, "Go on")
@@ -196,7 +184,6 @@ def test_what_is_no_clip_is_one_sentence(page: Any, plan: ClipPlan) -> None:
     job = ClipJob(plan)
     assert job.finished(60)
     put(app, job)
-    app.run()
     assert [one.value for one in app.error] == [
         "my walk.mp4 is not a video of a known kind; give MP4, MOV, WebM, MKV, GIF or AVI."
     ]
