@@ -173,6 +173,12 @@ def headline(page: Page) -> Locator:
     return page.locator("h2").first
 
 
+def drawn(canvas: Locator) -> np.ndarray:
+    """What is on a canvas, int (h, w, 4)."""
+    data: str = canvas.evaluate("canvas => canvas.toDataURL()")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGBA")).astype(int)
+
+
 def pixels(page: Page) -> np.ndarray:
     """The canvas of the last panel as it is on the screen, int (h, w, 3); empty while it is being drawn."""
     data = page.evaluate(

@@ -12,7 +12,7 @@ import provide
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from screen import LIMIT, at_rest, leaves, pixels, until
+from screen import LIMIT, at_rest, drawn, leaves, pixels, until
 
 from benchmarks.viewer.browser import FLAGS
 from sightglass.components.views.snapshots import PATTERN
@@ -74,21 +74,7 @@ def notice(page: Page) -> Locator:
 
 
 def screen(page: Page) -> np.ndarray:
-    """What is on the canvas, in 48 rows of 64: int (48, 64, 3)."""
-    values = (
-        live(page)
-        .locator("canvas")
-        .evaluate(
-            """canvas => {
-            const small = Object.assign(document.createElement("canvas"), { width: 64, height: 48 });
-            const paint = small.getContext("2d");
-            paint.imageSmoothingQuality = "high";
-            paint.drawImage(canvas, 0, 0, 64, 48);
-            return [...paint.getImageData(0, 0, 64, 48).data];
-        }"""
-        )
-    )
-    return coarse(np.array(values).reshape(48, 64, 4)[:, :, :3])
+    return coarse(drawn(live(page).locator("canvas"))[..., :3])
 
 
 def coarse(picture: np.ndarray) -> np.ndarray:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from screen import CANVAS, LIMIT, settled, until
+from screen import CANVAS, LIMIT, drawn, settled, until
 
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
@@ -64,14 +62,13 @@ def opened(browser: Browser, made: Explanation, tmp_path: Path) -> Iterator[Page
     assert wrong == []
 
 
-def drawn(page: Page, canvas: str = ".stage canvas") -> np.ndarray:
-    data = page.locator(canvas).evaluate("canvas => canvas.toDataURL()")
-    return np.asarray(Pillow.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGB")).astype(int)
+def shown(page: Page, canvas: str = ".stage canvas") -> np.ndarray:
+    return drawn(page.locator(canvas))[..., :3]
 
 
 def until_near(page: Page, expected: np.ndarray) -> None:
     """The page shows these pixels, but for what being a JPEG does to the picture."""
-    near = lambda: float(np.abs(drawn(page) - expected.astype(int)).mean()) < NEAR  # noqa: E731
+    near = lambda: float(np.abs(shown(page) - expected.astype(int)).mean()) < NEAR  # noqa: E731
     until(page, near, "the page does not show the engine's pixels", pause=100)
 
 
@@ -123,10 +120,10 @@ def test_a_report_hides_and_keeps_what_the_proof_did(opened: Page, made: Explana
     for way, score in zip(("hidden", "kept"), proof.at(0.5), strict=True):
         canvas = f".proof figure[data-way={way}] canvas"
         sync.expect(page.locator(canvas)).to_have_attribute("data-shown", f"{way} 50 mean")
-        shown = np.asarray(cold) == (way == "hidden")
+        seen = np.asarray(cold) == (way == "hidden")
         mean = picture.mean((0, 1))
-        assert np.abs(drawn(page, canvas) - np.where(shown[..., None], picture, mean)).mean() < 3 * NEAR
-        assert np.abs(drawn(page, canvas) - np.where(shown[..., None], mean, picture)).mean() > 12 * NEAR
+        assert np.abs(shown(page, canvas) - np.where(seen[..., None], picture, mean)).mean() < 3 * NEAR
+        assert np.abs(shown(page, canvas) - np.where(seen[..., None], mean, picture)).mean() > 12 * NEAR
         sync.expect(root.locator(f'tr[data-name="map"] td[data-way={way}]')).to_have_text(percent(score))
     # Of another map nothing was proved.
     page.locator(".answers label").filter(has_text=made.heatmaps[1].target.label).click()

@@ -25,6 +25,7 @@ from sightglass.components.session import signed_in, state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.page import script
 from sightglass.explain.methods import rise
+from tests.unit.own_nets import DEPTH_NET
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -200,6 +201,17 @@ def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 
     yield give
     model_picker.forget_menu()
+
+
+@pytest.fixture
+def depth(tmp_path: Path, own_models: Callable[[str], None]) -> str:
+    """The id of a network of depths, with random weights."""
+    (tmp_path / "net.py").write_text(DEPTH_NET)
+    own_models(
+        f'[model.depth]\nloader = "custom"\narch = "{tmp_path / "net.py"}:Depth"\ntask = "regress"\n'
+        'weights = { random = 3, preprocessing = { size = 64 }, outputs = [{ name = "depth", unit = "m" }] }\n'
+    )
+    return "depth"
 
 
 def session(app: AppTest, kind: type[T]) -> T:

@@ -26,7 +26,7 @@ from sightglass.models.demo.showcase import SIDE
 from sightglass.models.geometry import fill_polygon
 from tests.pages.conftest import headline, received, rerun_until, session, settled, shown, texts
 from tests.unit import own_nets
-from tests.unit.own_nets import DEPTH_NET
+from tests.unit.explain.picture.test_planes import Bands
 
 OwnModels = Callable[[str], None]
 
@@ -46,14 +46,9 @@ def test_explore_says_a_number_with_its_unit_and_scale(page):
 # ---- depth
 
 
-def test_a_depth_stands_beside_its_map_and_an_address_compares_two_places(page, tmp_path: Path, own_models: OwnModels):
-    (tmp_path / "net.py").write_text(DEPTH_NET)
-    own_models(
-        f'[model.depth]\nloader = "custom"\narch = "{tmp_path / "net.py"}:Depth"\ntask = "regress"\n'
-        'weights = { random = 3, preprocessing = { size = 64 }, outputs = [{ name = "depth", unit = "m" }] }\n'
-    )
-    app = page(model="depth", example="scene 1", at="100,120", rival="300,200")
-    made = Explainer("depth")(load_bundled("scene 1"), at=(100, 120), against="300,200")
+def test_a_depth_stands_beside_its_map_and_an_address_compares_two_places(page, depth: str):
+    app = page(model=depth, example="scene 1", at="100,120", rival="300,200")
+    made = Explainer(depth)(load_bundled("scene 1"), at=(100, 120), against="300,200")
     assert made.heatmaps[0].signed and app.selectbox(key="method-regress").value == "hirescam"
     assert "than at the other" in headline(app)
     app.button(key="explore-alone").click().run()
@@ -146,19 +141,6 @@ def test_the_second_picture_is_asked_for_and_both_are_explained(page, tmp_path: 
 
 
 # ---- exported files
-
-
-class Bands(nn.Module):
-    """Whether the last channel or the first is brighter."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv, self.relu = nn.Conv2d(channels, 2, 1, bias=False), nn.ReLU()
-        nn.init.zeros_(self.conv.weight)
-        self.conv.weight.data[0, 0] = self.conv.weight.data[1, -1] = 4.0
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.relu(self.conv(x)).mean((2, 3))
 
 
 class Counting(nn.Module):
