@@ -102,31 +102,13 @@ PAGES: dict[str, tuple[str, list[Act]]] = {
             ("a slow method", _run_slow),
         ],
     ),
-    "topk": (
-        "/topk?model=demo-cls-s&example=scene+3",
-        [*_views("Map", "Overlay"), ("question", _radio("Why this class?")), ("picture", _click("Scene 2"))],
-    ),
     "detect": (
         "/detect?model=demo-s",
         [*_views("Map", "Spotlight", "Overlay"), ("box", _at(".rows button", 1)), ("box", _at(".rows button", 0))],
     ),
-    "compare": (
-        "/compare?model=demo-cls-s&example=scene+3",
-        [*_views("Map", "Contour", "Overlay"), ("picture", _click("Scene 2"))],
-    ),
     "similarity": (
         "/similarity?model=demo-reid&example=person",
-        [
-            ("outlines", _mode("Outlines")),
-            ("pictures", _mode("Pictures")),
-            ("of the score", _radio("Score")),
-            ("another match", _at(".rows button", 2)),
-            ("similarity", _radio("Similarity")),
-        ],
-    ),
-    "cheat": (
-        "/cheat?step=look",
-        [*_views("Map", "Overlay"), ("next", _click("Next")), ("next", _click("Next"))],
+        [("outlines", _mode("Outlines")), ("of the score", _radio("Score")), ("another match", _at(".rows button", 2))],
     ),
     "whatif": (
         "/whatif?model=demo-cls-s&example=scene+3",

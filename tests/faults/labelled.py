@@ -75,7 +75,6 @@ PLAIN = {
     "Code.code_text",
     "ArrowVegaLiteChart.spec",
     "VegaLiteChart.spec",
-    "Arrow.columns",
 }
 """Fields of Streamlit's messages that the browser shows as they are."""
 

@@ -38,14 +38,6 @@ test("a patch is marked, then dragged by where it is held, as often as one likes
   assert.equal(hand.selected, null);
 });
 
-test("a hand that is up or lets go moves nothing", () => {
-  const hand = new Hand();
-  assert.ok(!hand.move(0.5, 0.5));
-  hand.begin("brush", 0.5, 0.5, 0.1);
-  hand.drop();
-  assert.ok(!hand.down && !hand.move(0.9, 0.9) && hand.end() === null);
-});
-
 test("every step can be undone and done again: marks, filling, keeping, clearing", () => {
   const edits = new Edits(nothing()), mark = { kind: "brush", points: [0, 0], size: 0.1 };
   edits.add(mark);
@@ -89,10 +81,4 @@ test("an in-fill continues a ramp, changes nothing that is shown, and shows noth
   const expected = pixels(width, height, ramp);
   const off = given.map((value, i) => Math.abs(value - expected[i]));
   assert.ok(off.every((value, i) => (hidden[Math.floor(i / 4)] ? value <= 24 : value === 0)), `${Math.max(...off)}`);
-});
-
-test("an in-fill of everything is the mean colour", () => {
-  const given = pixels(4, 2, (x) => [x < 2 ? 0 : 100, 50, 200]);
-  infill(given, new Uint8Array(8).fill(1), 4, 2);
-  assert.deepEqual([...given.slice(0, 4)], [50, 50, 200, 255]);
 });

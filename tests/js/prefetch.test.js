@@ -49,14 +49,3 @@ test("what comes back as other bytes is not taken for it, and nothing stays in m
     });
     assert.deepEqual(closed, ["other", "replaced", "kept"]);
   }));
-
-test("only a JPEG that may be sent as it is is decoded", () =>
-  inPage(async (taken, give) => {
-    give(new File([bytes(1)], "picture.png", { type: "image/png" }));
-    assert.equal(await taken(bytes(1)), null);
-    const large = new Uint8Array(1_500_001);
-    give(new File([large], "large.jpg", { type: "image/jpeg" }));
-    assert.equal(await taken(large), null);
-    give();
-    assert.equal(await taken(bytes(1)), null);
-  }));

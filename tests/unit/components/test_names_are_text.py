@@ -57,8 +57,6 @@ def test_that_rule_finds_what_it_is_for() -> None:
     assert unescaped('st.caption(f"{escaped(given.name)} {METHODS[x].name}")') == []
     assert unescaped("st.error(str(problem))") == ["str(problem)"]
     assert unescaped("st.error(sentence(problem))") == []
-    assert unescaped("st.caption(str(problem))") == ["problem"]
-    assert unescaped('st.markdown(f"{found.sentence}")') == ["found.sentence"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -66,10 +64,6 @@ def test_no_mark_of_a_hostile_name_means_anything(text: str) -> None:
     shown = escape(text)
     assert not [i for i, mark in enumerate(shown) if mark in "*_[]`$:#<>~" and shown[i - 1] != "\\"]
     assert shown.replace("\\", "") == text
-
-
-def test_within_a_word_an_underscore_is_a_letter() -> None:
-    assert escape("SIGHTGLASS_WEIGHTS, a_b.jpg") == "SIGHTGLASS_WEIGHTS, a_b.jpg"
 
 
 def test_a_problem_s_sentence_is_as_it_is_but_for_its_code() -> None:
