@@ -243,6 +243,7 @@ def test_rtdetrs_targets_reach_the_backbone() -> None:
         assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients), part
 
 
+@pytest.mark.usefixtures("as_built")
 @pytest.mark.slow
 def test_rtdetr_within_a_yolo_and_on_a_resnet_work_as_well() -> None:
     for name in ("yolov8n-rtdetr", "rtdetr-resnet50", "rtdetr-x"):
