@@ -359,21 +359,6 @@ def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(n
     torch.testing.assert_close(expected, held["read"][0, 7], atol=1e-5, rtol=1e-4)
 
 
-def test_the_weights_are_of_the_pass_that_made_the_boxes(resident_of: Any) -> None:
-    resident = resident_of("RTDetrForObjectDetection")
-    evidence, runs = evidence_of(resident), []
-    handle = resident.adapter.module.register_forward_pre_hook(lambda *_: runs.append(1))
-    try:
-        options = Options(per="detection", top_k=10, confidence=0.3, method="queryattention")
-        made = explain(Image.open(PICTURE), evidence, options, milliseconds={})
-    finally:
-        handle.remove()
-    assert len(made.heatmaps) > 1
-    assert not runs
-    assert not all(np.array_equal(made.heatmaps[0].raw[0], one.raw[0]) for one in made.heatmaps[1:])
-    assert "read" in made.notes[-1]
-
-
 def test_recording_changes_no_answer_and_leaves_no_hook(resident_of: Any) -> None:
     for name in KINDS:
         adapter = resident_of(name).adapter
@@ -389,11 +374,8 @@ def test_recording_changes_no_answer_and_leaves_no_hook(resident_of: Any) -> Non
 
 def test_query_attention_is_offered_only_where_boxes_are_queries(resident_of: Any) -> None:
     assert "queryattention" in {one.id for one in list_methods(resident_of("DFineForObjectDetection"))}
-    assert resident_of("DetrForObjectDetection").queries.heads == 4
     for other in ("demo-s", "demo-vit"):
         assert "queryattention" not in {one.id for one in list_methods(Explainer(other).resident)}
-    with pytest.raises(ModelProblem, match="demo-s has no boxes that are queries of a decoder: choose a CAM"):
-        Explainer("demo-s")(PICTURE, method="queryattention", per="picture")
     with pytest.raises(ModelProblem, match="no head 9: this attention has 4"):
         options = Options(per="detection", targets=((5, 1),), method="queryattention", head=9)
         explain(Image.open(PICTURE), evidence_of(resident_of("DetrForObjectDetection")), options, milliseconds={})
@@ -421,12 +403,11 @@ def test_a_missing_box_is_the_query_at_or_near_the_place(resident_of: Any) -> No
     assert adapter.candidate(small, geometry, (26, 19, 26, 19), 2)[1] == 2
 
 
-def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path) -> None:
     folder = saved("DFineForObjectDetection", folders)
     draft = inspect_model(folder)
     assert (draft.loader, draft.arch, draft.table["task"]) == ("transformers", "DFineForObjectDetection", "detect")
-    assert "names its 3 classes" in " ".join(draft.notes)
-    (result,) = [Explainer(str(folder))(PICTURE, per="detection", top_k=1, confidence=0.3)]
+    result = Explainer(str(folder))(PICTURE, per="detection", top_k=1, confidence=0.3)
     assert result.heatmaps[0].state == "ok"
     missing = result.missing((80, 48, 80, 48))
     assert missing is not None
@@ -441,8 +422,6 @@ def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: 
     shutil.copytree(saved("RTDetrForObjectDetection", folders), folder)
     with pytest.raises(ModelProblem, match='copy draws boxes: give it task = "detect"'):
         load(ModelSpec("x", "own", "s", "transformers", "x", "embed", "none", weights=WeightsTable(path=str(folder))))
-    (folder / "preprocessor_config.json").unlink()
-    assert "No file says how pictures are prepared" in load(spec_of(folder)).notes[0]
     config = json.loads((folder / "config.json").read_text())
     config["architectures"] = ["GroundingDinoForObjectDetection"]
     (folder / "config.json").write_text(json.dumps(config))
@@ -465,8 +444,8 @@ def test_ultralytics_rtdetr_queries_have_attention_too() -> None:
     assert resident.adapter.parts == ("class", "contrast", "box", *SIDES, "all")
 
 
-LIBRE = ["deimv2-atto", "deim-n"]
-MORE = ["dfine-n", "rtdetr-r18", "rtdetrv2-r18", "rtdetrv4-s", "rfdetr-n", "lwdetr-t", "detr-r50"]
+LIBRE = ["deimv2-atto", "deim-n", "dfine-n", "rtdetr-r18", "rtdetrv2-r18", "rtdetrv4-s"]
+LIBRE += ["rfdetr-n", "lwdetr-t", "detr-r50"]
 """libreyolo's families, each in its smallest size."""
 
 
@@ -476,7 +455,7 @@ def libre(arch: str) -> Resident:
     return Resident(load(ModelSpec(arch, "own", "s", "detr", arch, "detect", "none", weights=table)), CPU)
 
 
-@pytest.mark.parametrize("arch", [*LIBRE, *(pytest.param(arch, marks=pytest.mark.slow) for arch in MORE)])
+@pytest.mark.parametrize("arch", LIBRE)
 def test_libreyolos_boxes_are_its_own_each_with_its_query(arch: str) -> None:
     from PIL import Image as Pillow
 
@@ -512,9 +491,8 @@ def test_libreyolos_boxes_are_its_own_each_with_its_query(arch: str) -> None:
 
 
 def test_an_architecture_that_libreyolo_has_not_says_which_it_has(tmp_path: Path) -> None:
-    for arch, message in (("yolo-n", "say one of rfdetr, dfine"), ("dfine-z", "no size 'z': choose one of n, s, m")):
-        with pytest.raises(ModelProblem, match=message):
-            load(ModelSpec(arch, "own", "s", "detr", arch, "detect", "none", weights=WeightsTable(random=0)))
+    with pytest.raises(ModelProblem, match="no size 'z': choose one of n, s, m"):
+        load(ModelSpec("z", "own", "s", "detr", "dfine-z", "detect", "none", weights=WeightsTable(random=0)))
     file = tmp_path / "other.pth"
     torch.save({"weight": torch.zeros(3)}, file)
     with pytest.raises(WeightsProblem, match="does not hold the tensors of dfine-n"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from functools import cache
@@ -14,8 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightglass.common.errors import ModelProblem, Problem
-from sightglass.explain import Explainer
+from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS
@@ -178,19 +176,6 @@ def test_an_export_finds_the_boxes_of_the_model_it_is_made_of(kind: str, exports
     torch.testing.assert_close(several.scores[2], outputs.scores[0], atol=1e-4, rtol=0)
 
 
-@pytest.mark.weights("yolo11n.pt")
-def test_an_export_is_explained_by_masks_alone(exports: Callable[[str], Path]) -> None:
-    adapter = open_exported(spec(exports("onnx")))
-    resident = Resident(adapter, CPU)
-    assert (resident.layers, resident.default_layers, resident.parameters) == ((), (), 0)
-    assert resident.nbytes == os.path.getsize(exports("onnx"))
-    evidence = Evidence(resident, adapter.prepare(bus(), "trained"), ())
-    (maps,) = METHODS["drise"].run(evidence, [Target(5, "bus", (), "all")], Request(masks=8)).maps
-    assert maps.shape == (1, 44, 43)
-    assert bool(maps.isfinite().all())
-    assert maps.std() > 0
-
-
 class InMemory(runtimes.Runtime):
     """A runtime that answers with the same tensors for every picture of a batch."""
 
@@ -335,7 +320,9 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     with torch.no_grad():
         expected = Small(False)(given.tensor).softmax(1)
     torch.testing.assert_close(adapter.run(given.tensor).logits.softmax(1), expected, atol=1e-5, rtol=0)
-    evidence = Evidence(Resident(adapter, CPU), given, ())
+    resident = Resident(adapter, CPU)
+    assert (resident.layers == ()) is (kind == "onnx")
+    evidence = Evidence(resident, given, ())
     (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps
     assert maps.std() > 0
 
@@ -377,10 +364,7 @@ def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None
     [
         ((1, 7, 5, 5), {}, r"outputs, \(1, 7, 5, 5\), fit no layout: say layout = one of ultralytics"),
         ((1, 84, 2100), {"labels": ["a"] * 90}, "fit no layout with 90 classes"),
-        ((1, 300, 6), {}, r"does not say which classes it knows: name them in weights\.labels"),
         ((1, 84, 2100), {"preprocessing": {"place": "left"}}, r"place of .* is 'left': use one of"),
-        ((1, 84, 2100), {"preprocessing": {"channels": "red"}}, r"channels of .* is 'red'"),
-        ((1, 84, 2100), {"preprocessing": {"range": 2}}, r"range of .* is 2: use one of 1, 255"),
     ],
 )
 def test_what_fits_no_layout_is_said_with_its_shapes(shape: tuple[int, ...], options: Any, words: str) -> None:
@@ -421,15 +405,11 @@ def test_an_input_that_is_no_picture_is_said(tmp_path: Path) -> None:
         load(spec(tmp_path / "v.onnx", "classify"))
 
 
-@pytest.mark.parametrize(("library", "name"), [("onnxruntime", "m.onnx"), ("openvino", "m.xml")])
-def test_without_its_runtime_one_sentence_says_what_to_install(
-    library: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, library, None)
-    (tmp_path / name).touch()
-    (tmp_path / "m.bin").touch()
-    with pytest.raises(ModelProblem, match=f"{name} needs {library}: install .*pip install onnxruntime openvino"):
-        load(spec(tmp_path / name))
+def test_without_its_runtime_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    (tmp_path / "m.onnx").touch()
+    with pytest.raises(ModelProblem, match="needs onnxruntime: install"):
+        load(spec(tmp_path / "m.onnx"))
 
 
 def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None:
@@ -445,7 +425,7 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("place", ["centre", "corner", "squash"])
-@pytest.mark.parametrize("size", [(1080, 810), (37, 501), (64, 64), (3000, 1)])
+@pytest.mark.parametrize("size", [(1080, 810), (37, 501), (3000, 1)])
 def test_every_way_of_placing_a_picture_knows_the_way_back(size: tuple[int, int], place: str) -> None:
     placed, geometry = letterbox(np.full((*size, 3), 255, np.uint8), (320, 256), place)
     left, top, right, bottom = geometry.content
@@ -497,25 +477,6 @@ def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monk
     assert catalog.available(own["yolo11n.xml"])
 
 
-def test_an_operators_table_names_an_exported_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    (tmp_path / "models.toml").write_text("""
-[model."lamps"]
-loader = "exported"
-task = "detect"
-weights = { path = "lamps.torchscript", layout = "yolox", labels = ["off", "on"], preprocessing = { size = 320 } }
-""")
-    assert catalog.problem() is None
-    row = catalog.spec("lamps")
-    assert row.method == "drise"
-    with pytest.raises(Problem, match=r"lamps.torchscript, the weights of lamps, is not here"):
-        load(row)
-    to_script(Fixed(yolox(False)), tmp_path / "lamps.torchscript", (320, 320))
-    adapter = load(row)
-    assert adapter.labels == ("off", "on")
-    assert [p.label for p in answers(adapter)] == ["on"]  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("probable", [False, True])
 def test_one_number_is_no_or_yes(probable: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
@@ -536,7 +497,6 @@ def test_the_short_side_is_the_same_whether_the_file_or_the_table_says_the_size(
         load(spec(free, "classify", labels=labels, preprocessing={"size": 64})),
     ]
     assert [one.preprocessing.short_side for one in made] == [73, 73]
-    assert all(any("73 → 64, bilinear for resizing" in note for note in one.notes) for one in made)
     given = {"size": 64, "short_side": 64}
     assert load(spec(free, "classify", labels=labels, preprocessing=given)).preprocessing.short_side == 64
 
@@ -555,14 +515,6 @@ def test_a_file_of_angles_measures_and_its_draft_says_so(tmp_path: Path) -> None
     found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=5, confidence=0, iou=0)
     assert [(one.label, round(one.score, 3)) for one in found] == [("yaw", 90.0), ("pitch", 0.0), ("roll", -5.0)]
     assert adapter.parts == ("signed", "class", "lowers")
-
-
-def test_few_numbers_without_names_are_asked_about(tmp_path: Path) -> None:
-    path = to_onnx(Small(False), tmp_path / "c.onnx", (64, 64))
-    asked = next(one for one in inspect_model(path).unknown if one.key == "task")
-    assert "its 4 numbers" in asked.question and asked.default == "classify"
-    notes = load(spec(path, "classify")).notes
-    assert any("Its 4 numbers were taken for classes" in note for note in notes)
 
 
 def test_several_probabilities_are_several_classes(tmp_path: Path) -> None:
@@ -591,15 +543,3 @@ def test_one_head_of_a_file_is_chosen_by_its_name(tmp_path: Path) -> None:
         torch.testing.assert_close(adapter.run(tensor).logits, net(tensor)["gender"], atol=1e-4, rtol=1e-4)
     with pytest.raises(ModelProblem, match="has no output 'sex': it returns age, gender"):
         load(spec(path, "classify", output="sex"))
-
-
-def test_a_file_of_a_fixed_batch_is_given_several_masked_pictures_at_once(tmp_path: Path) -> None:
-    path = to_onnx(Small(False), tmp_path / "c.onnx", (64, 64))
-    explainer = Explainer(path, task="classify", labels=["a", "b", "c", "d"])
-    adapter, sizes = explainer.resident.adapter, []
-    assert adapter.batch == 1
-    run = adapter.run
-    adapter.run = lambda tensor: sizes.append(len(tensor)) or run(tensor)  # type: ignore[method-assign,func-returns-value]
-    made = explainer(picture(), method="drise", masks=9, top_k=1)
-    assert max(sizes) == 4
-    assert not [one for one in made.diagnosis if "too early" in one.text]

