@@ -123,7 +123,6 @@ def test_a_network_of_ones_own_is_fed_bilinearly_with_antialias(tmp_path: Path) 
     ("steps", "what"),
     [
         ([v1.CenterCrop(200), v1.Resize(96), v1.ToTensor()], "crops before it resizes"),
-        ([v1.Resize(128), v1.CenterCrop(112), v1.Resize(96), v1.ToTensor()], "crops before it resizes"),
         ([v1.Resize(128), v1.Resize(96), v1.ToTensor()], "resizes twice"),
     ],
 )
@@ -165,22 +164,6 @@ def test_a_transform_in_a_file_is_read_and_not_run_on_pictures(name: str, tmp_pa
         assert (ours - theirs(picture)).abs().max() <= (1e-3 if name == "tensors" else 1.01 / 255 / 0.2)
     assert preprocessing.crop == {"tensors": "centre"}.get(name, name)
     assert preprocessing.antialias is (name != "tensors")
-
-
-def test_a_transform_is_named_in_models_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "train.py").write_text(TRANSFORMS, "utf-8")
-    torch.save(own_nets.BlocksCNN(num_classes=5, width=4).state_dict(), tmp_path / "net.pth")
-    text = """
-    [model.leaf]
-    loader = "custom"
-    arch = "ARCH"
-    weights = { path = "net.pth", args = { width = 4 }, preprocessing = { transforms = "train.py:square" } }
-    """
-    (tmp_path / "models.toml").write_text(text.replace("ARCH", CUSTOM), "utf-8")
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    adapter = load(catalog.spec("leaf"))
-    assert adapter.resizing == "squeezed to 110 → 96, bilinear"
-    assert not any("inferred" in note for note in adapter.notes)
 
 
 @pytest.mark.parametrize(

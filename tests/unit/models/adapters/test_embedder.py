@@ -13,7 +13,6 @@ from sightglass.explain import Explainer, Problem, replay
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.findings.diagnosis import headline
-from sightglass.models import catalog
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.weights import weight
@@ -136,21 +135,3 @@ def test_the_trained_osnet_tells_persons_apart() -> None:
     same = torch.stack([alike[2 * i, 2 * i + 1] for i in range(4)])
     other = torch.stack([alike[2 * i, 2 * j + 1] for i in range(4) for j in range(4) if i != j])
     assert same.min() > other.max() + 0.2
-
-
-def test_the_catalogue_says_what_names_nothing() -> None:
-    found = {spec.family for spec in catalog.catalog().values() if spec.task == "embed"}
-    assert {"OSNet (people)", "DINOv2"} <= found
-
-
-def test_beside_a_classifier_it_is_said_to_name_nothing(
-    persons: str, bus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from sightglass.cli import main
-
-    assert main(["compare", str(bus), "-m", persons, "-m", "demo-cls-s", "--out", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().out
-    assert f"{persons} predicts no class" in said
-    assert "says nothing" not in said
-    (row,) = [line for line in said.splitlines() if line.split()[:1] == [persons]]
-    assert row.split()[1:4] == ["its", "embedding", "–"]

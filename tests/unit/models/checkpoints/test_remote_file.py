@@ -112,11 +112,6 @@ def test_a_file_that_is_too_large_is_not_finished(server: Server, path: str) -> 
     assert cached() == []
 
 
-def test_what_is_not_there_is_said(server: Server) -> None:
-    with pytest.raises(ImageProblem, match=r"^cat\.png could not be downloaded from 127\.0\.0\.1:\d+ \(Not Found\)\.$"):
-        Image.open(address(server, "/cat.png"))
-
-
 def test_redirects_stay_with_the_scheme_and_with_public_addresses(
     server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,18 +124,9 @@ def test_offline_says_in_one_sentence_what_to_do(
     with pytest.raises(WeightsProblem) as caught:
         weights.locate(spec_of(url=address))
     said = str(caught.value)
-    assert "tiny.pth" in said
-    assert str(tmp_path / "mine") in said
-    assert "SIGHTGLASS_WEIGHTS" in said
-    assert said.endswith(".")
-    assert ". " not in said
-    assert "\n" not in said
+    assert "tiny.pth" in said and str(tmp_path / "mine") in said and "SIGHTGLASS_WEIGHTS" in said
+    assert said.endswith(".") and ". " not in said and "\n" not in said
     assert server.asked == []
-
-
-def test_a_missing_package_is_named() -> None:
-    with pytest.raises(WeightsProblem, match="install the package tiny-package-nobody-has"):
-        weights.locate(spec_of(package="tiny_package_nobody_has", file="models/tiny.pth"))
 
 
 def test_download_lands_whole_and_tells_how_far_it_is(server: Server) -> None:
@@ -162,7 +153,6 @@ def test_without_a_published_hash_the_first_one_is_remembered(server: Server) ->
     ("path", "sha256", "words"),
     [
         ("tiny.pth", "0" * 64, "not the file it should be"),
-        ("tiny.pth", "deadbeef", "not the file it should be"),
         ("short.pth", None, "broke off after 1000 of"),
         ("missing.pth", None, "Not Found"),
     ],
@@ -221,26 +211,6 @@ def test_threads_that_want_one_file_share_the_download(server: Server, tmp_path:
         thread.join()
     assert got == [to] * 4
     assert server.asked == ["/slow.pth"]
-
-
-def test_who_waits_for_another_download_can_still_stop(server: Server, tmp_path: Path) -> None:
-    to = tmp_path / "tiny.pth"
-    first = threading.Thread(target=weights.download, args=(url(server, "slow.pth"), to))
-    first.start()
-
-    def stop(done: int, total: int) -> None:
-        raise Cancelled
-
-    with pytest.raises(Cancelled):
-        weights.download(url(server, "slow.pth"), to, progress=stop)
-    server.gate.set()
-    first.join()
-    assert to.read_bytes() == BODY
-
-
-def test_only_the_web_is_downloaded_from(tmp_path: Path) -> None:
-    with pytest.raises(WeightsProblem, match="only be downloaded over http"):
-        weights.download("file:///etc/hostname", tmp_path / "tiny.pth")
 
 
 def test_a_hash_is_computed_again_when_the_file_changes(tmp_path: Path) -> None:

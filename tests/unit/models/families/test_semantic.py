@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,12 @@ import transformers
 from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.common.errors import WeightsProblem
 from sightglass.common.files.packing import photograph
 from sightglass.explain import Explainer
 from sightglass.models.adapter import AreaTarget
 from sightglass.models.adapters.folding import unfold
 from sightglass.models.demo.scenes import draw, sample
 from sightglass.models.families.transformers.segmentation import QuerySegmenter
-from sightglass.models.inspect import inspect_model
 from tests.late import late
 from tests.weights import weight
 
@@ -176,24 +173,6 @@ def test_a_map_of_segformer_equals_that_of_pytorch_grad_cam(folders: dict[str, P
     assert np.abs(made.heatmaps[0].at_input - wanted).max() < 1e-4
 
 
-def test_a_folder_is_drafted_as_segmentation(folders: dict[str, Path]) -> None:
-    draft = inspect_model(folders["mask2former"])
-    assert (draft.loader, draft.table["task"], draft.unknown) == ("transformers", "segment", ())
-    assert any("names its 4 classes" in note for note in draft.notes)
-
-
-def test_settings_that_transformers_cannot_read_are_a_sentence(folders: dict[str, Path], tmp_path: Path) -> None:
-    import shutil
-
-    folder = tmp_path / "copy"
-    shutil.copytree(folders["segformer"], folder)
-    path = folder / "preprocessor_config.json"
-    path = path if path.is_file() else folder / "processor_config.json"
-    path.write_text(json.dumps(square().to_dict() | {"image_processor_type": "NoSuchProcessor"}), "utf-8")
-    with pytest.raises(WeightsProblem, match="Transformers cannot read"):
-        Explainer(folder)
-
-
 def test_a_network_in_memory_takes_its_processor(folders: dict[str, Path]) -> None:
     net = segformer().from_pretrained(folders["segformer"])
     made = Explainer(net, preprocess=square())(PICTURE, per="region", top_k=1)
@@ -225,18 +204,6 @@ def test_ultralytics_semantic_classes_are_those_of_predict() -> None:
     wanted = found.semantic_mask.data.squeeze().cpu().numpy()
     assert made.segmentation is not None and len(np.unique(wanted)) > 1
     assert (made.segmentation == wanted).mean() > 0.95
-
-
-def test_a_network_of_libreyolo_is_explained_as_it_is() -> None:
-    from libreyolo.models.pidnet.nn import LibrePIDNetNet
-
-    torch.manual_seed(0)
-    net = LibrePIDNetNet("s", 19).eval()
-    stated = {"size": 128, "mean": [0.0] * 3, "std": [1.0] * 3, "crop": "letterbox"}
-    made = Explainer(net, preprocess=stated)(PICTURE, per="region", top_k=1)
-    assert made.model.segments and made.evidence.outputs.logits.shape[1] == 19
-    with torch.no_grad():
-        assert torch.allclose(net(made.evidence.tensor), made.evidence.outputs.logits, atol=1e-3)
 
 
 class Shadowed(nn.Module):

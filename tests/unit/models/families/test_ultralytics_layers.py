@@ -11,7 +11,6 @@ from sightglass.explain.evidence.layers import find_paths
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.evidence.survey import survey
 from sightglass.models.adapter import Prediction
-from sightglass.models.adapters.detector import Detector
 from sightglass.models.layers import Layer, ModelStage
 from tests.built import built
 
@@ -61,16 +60,6 @@ def test_stages_are_the_graph_that_the_model_runs() -> None:
     assert stages[12] == ModelStage("model.12", "Concat", (384, 40, 40), 16.0, ("model.11", "model.6"), "neck")
     assert stages[23] == ModelStage("model.23", "Segment", None, None, ("model.16", "model.19", "model.22"), "head")
     assert [stage.part for stage in stages].count("backbone") == 11
-    # Each step reads what comes before it, and its kind is what is there.
-    for index, stage in enumerate(stages):
-        assert all(int(path.rpartition(".")[2]) < index for path in stage.inputs)
-        assert type(adapter.module.get_submodule(stage.path)).__name__ == stage.kind
-
-
-def test_a_step_that_returns_several_maps_or_words_is_drawn_without_a_shape() -> None:
-    kinds = {stage.kind: stage for stage in built("yolov8s-world").stages(layers_of("yolov8s-world"))}
-    assert kinds["ImagePoolingAttn"].shape is None
-    assert kinds["ImagePoolingAttn"].inputs == ("model.15", "model.12", "model.9")
 
 
 def test_classifiers_are_drawn_too() -> None:
@@ -82,31 +71,18 @@ def test_classifiers_are_drawn_too() -> None:
     assert adapter.alias("-2") == "model.9"
 
 
-def test_a_family_that_draws_nothing_itself_is_a_chain_of_its_outermost_layers() -> None:
-    layers = layers_of("yolov8n")
-    stages = Detector.stages(built("yolov8n"), layers)
-    assert [stage.path for stage in stages[:3]] == ["model.0", "model.1", "model.2"]
-    assert stages[2].inputs == ("model.1",)
-    assert stages[2].stride == 4.0
-    assert not any(path.startswith("model.2.") for path in (stage.path for stage in stages))
-
-
 @pytest.mark.parametrize(
     ("name", "path"),
     [
         ("10", "model.10"),
-        ("model.10", "model.10"),
         ("-2", "model.21"),
         ("model.-2", "model.21"),
         ("model.model[-2]", "model.21"),
         ("model.model.model[10]", "model.10"),
-        ("model.model.10", "model.10"),
         (" 0 ", "model.0"),
         ("model.4.cv2", "model.4.cv2"),
-        ("4.cv2", "model.4.cv2"),
         ("23", "23"),
         ("-24", "-24"),
-        ("layer4", "layer4"),
         ("", ""),
     ],
 )
@@ -124,12 +100,8 @@ def resident() -> Resident:
     [
         ("10 12 14 16 18", (10, 12, 14, 16, 18)),
         ("10,12,14,16,18", (10, 12, 14, 16, 18)),
-        ("Ultralytics' 10 12 14 16 18", (10, 12, 14, 16, 18)),
         ("neck P3", (16,)),
         ("neck P3/P4/P5", (16, 19, 22)),
-        ("neck P3 / P4", (16, 19)),
-        ("neck P3/neck P4", (16, 19)),
-        ("neck P5 neck P3", (22, 16)),
         ("backbone end, neck P3 4", (10, 16, 4)),
         ("all neck outputs", (16, 19, 22)),
         ("model.2*", (2, 20, 21, 22)),
