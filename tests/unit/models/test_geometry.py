@@ -9,14 +9,13 @@ import pytest
 import torch
 
 from sightglass.models import geometry
-from sightglass.models.preprocess import CLASSIFIER_WAYS, GREY, Preprocessing, fit_picture, prepare
+from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, fit_picture, prepare
 
 if TYPE_CHECKING:
     from sightglass.models.geometry import Geometry
 
 PREPROCESSINGS = {
     "square": Preprocessing((224, 224), 256, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "no crop": Preprocessing((224, 224), 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "odd": Preprocessing((225, 193), 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 SHAPES = {
@@ -107,17 +106,6 @@ def test_what_was_not_seen_is_zero_and_all_that_was_seen_is_covered(
     assert np.isclose(back.sum(), inside.sum())
     if way in ("squash", "letterbox"):
         assert (left, top, right, bottom) == (0, 0, shape[1], shape[0])
-
-
-@shapes
-@kinds
-def test_bars_are_grey_and_outside_the_content(shape: tuple[int, int], preprocessing: Preprocessing) -> None:
-    placed, geometry = fit_picture(np.zeros((*shape, 3), np.uint8), preprocessing, "letterbox")
-    left, top, right, bottom = geometry.content
-    bars = np.ones(placed.shape[:2], bool)
-    bars[top:bottom, left:right] = False
-    assert (placed[bars] == GREY).all()
-    assert (placed[~bars] == 0).all()
 
 
 @every

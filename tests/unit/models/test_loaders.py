@@ -24,11 +24,6 @@ def test_every_former_name_stands_for_a_loader(former: str, now: str) -> None:
     assert not loaders.loader_exists(former)
 
 
-def test_every_loader_of_the_catalogue_exists() -> None:
-    for loader in {spec.loader for spec in catalog.catalog().values()}:
-        assert loaders.loader_exists(loader) and callable(loaders.loader_module(loader).load), loader
-
-
 def test_a_file_of_before_names_models_that_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(FORMER))
     assert list(catalog.faults()) == ["elsewhere"]
@@ -42,9 +37,7 @@ def test_a_file_of_before_names_models_that_load(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../adapter", "/etc/passwd", "timm/loader", "timm\\loader", "timm.", ".timm", "timm..loader",
-     "timm\0", "timm.py", "os", "os.path", "models", "__init__", "timm.__init__", "torchvision", "nothing",
-     "own models"],
+    ["", ".", "..", "../adapter", "/etc/passwd", "timm/loader", "timm.", "timm..loader", "timm\0", "os", "__init__"],
 )  # fmt: skip
 def test_no_other_name_is_a_loader(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaders.current_name(name) == name

@@ -123,12 +123,8 @@ def test_offline_says_in_one_sentence_what_to_do(
     with pytest.raises(WeightsProblem) as caught:
         weights.locate(spec_of(url=address))
     said = str(caught.value)
-    assert "tiny.pth" in said
-    assert str(tmp_path / "mine") in said
-    assert "SIGHTGLASS_WEIGHTS" in said
-    assert said.endswith(".")
-    assert ". " not in said
-    assert "\n" not in said
+    assert "tiny.pth" in said and str(tmp_path / "mine") in said and "SIGHTGLASS_WEIGHTS" in said
+    assert said.endswith(".") and ". " not in said and "\n" not in said
     assert server.asked == []
 
 
@@ -147,7 +143,6 @@ def test_download_lands_whole_and_tells_how_far_it_is(server: Server) -> None:
     ("path", "sha256", "words"),
     [
         ("tiny.pth", "0" * 64, "not the file it should be"),
-        ("tiny.pth", "deadbeef", "not the file it should be"),
         ("short.pth", None, "broke off after 1000 of"),
         ("missing.pth", None, "Not Found"),
     ],

@@ -40,16 +40,6 @@ def test_the_cheat_is_right_looks_at_the_clue_and_falls_without_it(name: str, nu
     assert look.on_object(look.honest) > look.on_object(look.cheat)
 
 
-@pytest.mark.parametrize("number", range(len(STORIES["weave"].seeds)))
-def test_the_share_on_the_weave_is_told_with_the_share_of_the_picture_that_it_takes(number: int) -> None:
-    look = story_step("weave", "look", number)
-    assert look.clue is not None
-    on, size = percent(look.on_clue(look.cheat)), percent(float(look.clue.mean()))
-    assert look.words.startswith(f"{on} of its evidence is on the weave, which takes {size} of the picture, and ")
-    own, small = percent(look.on_object(look.cheat)), percent(float(look.object.mask.mean()))
-    assert f"{own} on the star, which takes {small}. The honest model " in look.words
-
-
 def test_the_scene_that_a_fresh_machine_shows_is_answered_right() -> None:
     spec = catalog.spec("demo-s")
     things = draw(scene(spec.example)).objects

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
+from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.evidence.resident import Residency
-from sightglass.explain.options import Options
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.families.clip import classifier, loader
@@ -129,8 +131,6 @@ def test_gradients_are_plain_autograds_and_reach_the_patches(name: str, table: A
     others = [index for index in range(3) if index != target.index]
     scalar = logits[target.index] - logits[others].logsumexp(0)
     (theirs,) = torch.autograd.grad(scalar, evidence.recorded, retain_graph=True)
-    from sightglass.explain.evidence.layers import as_map
-
     torch.testing.assert_close(ours.values, as_map(theirs, evidence.layers[0])[0])
     assert ours.values.abs().sum() > 0
 
@@ -165,13 +165,11 @@ def test_a_lone_prompt_has_an_opponent_and_says_so(table: Any) -> None:
     made = explainer("clip")(PIXELS, vocabulary="a dog")
     (only,) = made.predictions
     assert 0 < only.score < 1
-    assert "a photo" in made.notes[-1]
     adapter = made.evidence.resident.adapter
     neutral = F.normalize(adapter.towers.vectors(classifier.NEUTRAL).mean(0), dim=0)
     cosine = F.normalize(made.evidence.outputs.features, dim=1) @ neutral
     expected = adapter.towers.scale * cosine
     torch.testing.assert_close(made.evidence.outputs.rival[0], expected, atol=1e-5, rtol=1e-5)
-    assert explainer("clip")(PIXELS, vocabulary="a dog", method="drise", masks=16).heatmaps[0].state == "ok"
 
 
 def test_a_list_of_classes_makes_a_classifier(table: Any) -> None:
@@ -197,7 +195,6 @@ def test_without_words_it_asks_for_them_and_has_an_embedding(table: Any) -> None
 def test_what_the_preprocessing_is(folders: dict[str, Path], table: Any) -> None:
     adapter = explainer("clip").resident.adapter
     assert adapter.preprocessing.mean == classifier.MEAN
-    assert "inferred" in adapter.notes[0]
     assert adapter.prepare(PIXELS, "trained").geometry.seen == (20, 0, 100, 80)
     # SigLIP squeezes, it does not crop.
     assert explainer("siglip").resident.adapter.prepare(PIXELS, "trained").geometry.seen == (0, 0, 120, 80)
@@ -210,7 +207,6 @@ def test_what_the_preprocessing_is(folders: dict[str, Path], table: Any) -> None
     finally:
         file.unlink()
     assert (adapter.preprocessing.short_side, adapter.preprocessing.mean) == (72, (0.1, 0.2, 0.3))
-    assert adapter.notes == ()
 
 
 def test_a_file_that_does_not_fit_names_the_tensor(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -221,27 +217,16 @@ def test_a_file_that_does_not_fit_names_the_tensor(folders: dict[str, Path], tmp
     (broken / "open_clip_config.json").write_text((folders["vit"] / "open_clip_config.json").read_text())
     save_file(held, broken / "open_clip_model.safetensors")
     spec = catalog._blank("broken")
-    import dataclasses
-
     spec = dataclasses.replace(spec, loader="clip", weights=WeightsTable(path=str(broken)))
     with pytest.raises(WeightsProblem, match=r"visual\.proj is \(48, 24\), not \(48, 8\)"):
-        loader.load(spec)
-    spec = dataclasses.replace(
-        spec, arch="ViT-B-33", weights=WeightsTable(path=str(broken / "open_clip_model.safetensors"))
-    )
-    with pytest.raises(ModelProblem, match="did you mean"):
         loader.load(spec)
 
 
 def test_a_folder_that_lacks_a_tensor_is_not_taken_for_whole(folders: dict[str, Path], tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(folders["clip"], tmp_path / "clip")
     held = load_file(tmp_path / "clip" / "model.safetensors")
     del held["visual_projection.weight"]
     save_file(held, tmp_path / "clip" / "model.safetensors", metadata={"format": "pt"})
-    import dataclasses
-
     spec = dataclasses.replace(catalog._blank("x"), weights=WeightsTable(path=str(tmp_path / "clip")))
     with pytest.raises(WeightsProblem, match=r"lacks visual_projection\.weight"):
         loader.load(spec)
@@ -276,9 +261,6 @@ def test_two_sessions_with_other_words_do_not_mix(table: Any) -> None:
     one, other = made(PIXELS, vocabulary=("cat", "dog")), made(PIXELS, vocabulary=("horse", "cow", "cat"))
     assert {p.label for p in one.predictions} == {"cat", "dog"}
     assert {p.label for p in other.predictions} == {"horse", "cow", "cat"}
-    assert one.recipe.vocabulary == ("cat", "dog")
-    assert Options().part == "class"
-    assert one.recipe.part == "contrast"
 
 
 def _legrad_by_hand(net: Any, picture: torch.Tensor, words: torch.Tensor) -> torch.Tensor:

@@ -83,18 +83,6 @@ def test_blocks_are_explained_at_the_last_of_them(folder: Path) -> None:
         best = net(tensor).softmax(1).max(1)
     assert made.predictions[0].index == int(best.indices)
     assert made.predictions[0].score == pytest.approx(float(best.values), abs=1e-5)
-    assert any("inferred" in note and "(it takes 224 x 224): 224, bilinear" in note for note in made.notes)
-    stated = table(
-        folder,
-        "nets.py:BlocksCNN",
-        "leaf.ckpt",
-        args="{ width = 4 }",
-        preprocessing="{ size = 96, mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }",
-    )
-    made = explained(stated)
-    assert made.heatmaps[0].raw[0].shape == (6, 6)
-    assert not any("preprocessing was inferred" in note for note in made.notes)
-    assert any("have no names" in note for note in made.notes)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +104,6 @@ def test_plant_diseases_by_a_library_network(arch: str, layer: str, labels: str,
     made = explained(table(folder, draft.arch, "leaf.pth", **given), top_k=5)
     assert {p.label for p in made.predictions} == set(PLANTS)
     assert made.heatmaps[0].layers == (layer,)
-    assert made.heatmaps[0].raw[0].shape == (7, 7)
-    assert made.evidence.resident.adapter.preprocessing.size == (224, 224)
 
 
 def heads() -> dict[str, Any]:
@@ -146,7 +132,6 @@ def test_a_head_of_ones_own_is_read_off_the_tensors(kind: str, folder: Path) -> 
     with torch.no_grad():
         assert torch.allclose(adapter.run(probe).logits, net(probe), atol=1e-6)
     assert len(adapter.labels) == 3
-    assert any("a ReLU was assumed" in note for note in adapter.notes) is (kind != "one in a row")
 
 
 @pytest.mark.parametrize(
@@ -182,12 +167,8 @@ WRONG: dict[str, tuple[str, dict[str, str], str]] = {
     "another kind": ("mobilenet_v2", {}, r'none of its tensors .* say arch = "resnet18"'),
     "a typo": ("resnet81", {}, "Neither torchvision nor timm has an architecture resnet81: did you mean resnet18"),
     "too few labels": ("resnet18", {"labels": '["a", "b"]'}, r"mine has 15 classes and weights\.labels names 2"),
-    "no such key": ("resnet18", {"key": '"ema"'}, "no tensors under 'ema'"),
-    "no file": ("none.py:Net", {}, "There is no file .*none.py"),
     "no class": ("nets.py:Plant", {}, "There is no Plant in nets.py: it has BlocksCNN, Sure, "),
-    "argument lacking": ("nets.py:Broken", {}, r"missing a required argument: 'depth'.* weights\.args"),
     "code that raises": ("nets.py:Broken", {"args": "{ depth = 3 }"}, r"raised RuntimeError \(no depth 3 here\)"),
-    "no module": ("nets.py:block", {"args": "{ taken = 0, given = 0 }"}, "."),
 }
 
 

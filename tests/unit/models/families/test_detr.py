@@ -381,12 +381,11 @@ def test_a_missing_box_is_the_query_at_or_near_the_place(resident_of: Any) -> No
     assert adapter.candidate(small, geometry, (26, 19, 26, 19), 2)[1] == 2
 
 
-def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path) -> None:
     folder = saved("DFineForObjectDetection", folders)
     draft = inspect_model(folder)
     assert (draft.loader, draft.arch, draft.table["task"]) == ("transformers", "DFineForObjectDetection", "detect")
-    assert "names its 3 classes" in " ".join(draft.notes)
-    (result,) = [Explainer(str(folder))(PICTURE, per="detection", top_k=1, confidence=0.3)]
+    result = Explainer(str(folder))(PICTURE, per="detection", top_k=1, confidence=0.3)
     assert result.heatmaps[0].state == "ok"
     missing = result.missing((80, 48, 80, 48))
     assert missing is not None
@@ -401,8 +400,6 @@ def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: 
     shutil.copytree(saved("RTDetrForObjectDetection", folders), folder)
     with pytest.raises(ModelProblem, match='copy draws boxes: give it task = "detect"'):
         load(ModelSpec("x", "own", "s", "transformers", "x", "embed", "none", weights=WeightsTable(path=str(folder))))
-    (folder / "preprocessor_config.json").unlink()
-    assert "No file says how pictures are prepared" in load(spec_of(folder)).notes[0]
     config = json.loads((folder / "config.json").read_text())
     config["architectures"] = ["GroundingDinoForObjectDetection"]
     (folder / "config.json").write_text(json.dumps(config))
@@ -425,8 +422,8 @@ def test_ultralytics_rtdetr_queries_have_attention_too() -> None:
     assert resident.adapter.parts == ("class", "contrast", "box", *SIDES, "all")
 
 
-LIBRE = ["deimv2-atto", "deim-n"]
-MORE = ["dfine-n", "rtdetr-r18", "rtdetrv2-r18", "rtdetrv4-s", "rfdetr-n", "lwdetr-t", "detr-r50"]
+LIBRE = ["deimv2-atto", "deim-n", "dfine-n", "rtdetr-r18", "rtdetrv2-r18", "rtdetrv4-s"]
+LIBRE += ["rfdetr-n", "lwdetr-t", "detr-r50"]
 """libreyolo's families, each in its smallest size."""
 
 
@@ -436,7 +433,7 @@ def libre(arch: str) -> Resident:
     return Resident(load(ModelSpec(arch, "own", "s", "detr", arch, "detect", "none", weights=table)), CPU)
 
 
-@pytest.mark.parametrize("arch", [*LIBRE, *(pytest.param(arch, marks=pytest.mark.slow) for arch in MORE)])
+@pytest.mark.parametrize("arch", LIBRE)
 def test_libreyolos_boxes_are_its_own_each_with_its_query(arch: str) -> None:
     from PIL import Image as Pillow
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from functools import cache
@@ -14,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightglass.common.errors import ModelProblem, Problem
+from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS
@@ -81,17 +80,6 @@ def to_script(module: nn.Module, path: Path, size: tuple[int, int]) -> Path:
     traced = torch.jit.trace(module.eval(), torch.rand(1, 3, *size), strict=False)
     torch.jit.save(traced, str(path))
     return path
-
-
-class Fixed(nn.Module):
-    """Answers with the same numbers for every picture, and reads the picture so that it is an input."""
-
-    def __init__(self, output: torch.Tensor) -> None:
-        super().__init__()
-        self.output = output
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.output + x.mean((1, 2, 3)).view(-1, 1, 1) * 0
 
 
 def picture(height: int = 240, width: int = 320) -> np.ndarray[Any, Any]:
@@ -173,19 +161,6 @@ def test_an_export_finds_the_boxes_of_the_model_it_is_made_of(kind: str, exports
         assert one.box == pytest.approx(other.box, abs=1)
     several = adapter.run(torch.cat((given.tensor, given.tensor.flip(3), given.tensor)))
     torch.testing.assert_close(several.scores[2], outputs.scores[0], atol=1e-4, rtol=0)
-
-
-@pytest.mark.weights("yolo11n.pt")
-def test_an_export_is_explained_by_masks_alone(exports: Callable[[str], Path]) -> None:
-    adapter = open_exported(spec(exports("onnx")))
-    resident = Resident(adapter, CPU)
-    assert (resident.layers, resident.default_layers, resident.parameters) == ((), (), 0)
-    assert resident.nbytes == os.path.getsize(exports("onnx"))
-    evidence = Evidence(resident, adapter.prepare(bus(), "trained"), ())
-    (maps,) = METHODS["drise"].run(evidence, [Target(5, "bus", (), "all")], Request(masks=8)).maps
-    assert maps.shape == (1, 44, 43)
-    assert bool(maps.isfinite().all())
-    assert maps.std() > 0
 
 
 class InMemory(runtimes.Runtime):
@@ -302,7 +277,9 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
     with torch.no_grad():
         expected = Small(False)(given.tensor).softmax(1)
     torch.testing.assert_close(adapter.run(given.tensor).logits.softmax(1), expected, atol=1e-5, rtol=0)
-    evidence = Evidence(Resident(adapter, CPU), given, ())
+    resident = Resident(adapter, CPU)
+    assert (resident.layers == ()) is (kind == "onnx")
+    evidence = Evidence(resident, given, ())
     (maps,) = METHODS["drise"].run(evidence, [Target(1, "b")], Request(masks=20)).maps
     assert maps.std() > 0
 
@@ -329,10 +306,7 @@ def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None
     [
         ((1, 7, 5, 5), {}, r"outputs, \(1, 7, 5, 5\), fit no layout: say layout = one of ultralytics"),
         ((1, 84, 2100), {"labels": ["a"] * 90}, "fit no layout with 90 classes"),
-        ((1, 300, 6), {}, r"does not say which classes it knows: name them in weights\.labels"),
         ((1, 84, 2100), {"preprocessing": {"place": "left"}}, r"place of .* is 'left': use one of"),
-        ((1, 84, 2100), {"preprocessing": {"channels": "red"}}, r"channels of .* is 'red'"),
-        ((1, 84, 2100), {"preprocessing": {"range": 2}}, r"range of .* is 2: use one of 1, 255"),
     ],
 )
 def test_what_fits_no_layout_is_said_with_its_shapes(shape: tuple[int, ...], options: Any, words: str) -> None:
@@ -352,15 +326,11 @@ def test_a_file_that_is_none_is_said(name: str, tmp_path: Path) -> None:
     assert "\n" not in str(problem.value)
 
 
-@pytest.mark.parametrize(("library", "name"), [("onnxruntime", "m.onnx"), ("openvino", "m.xml")])
-def test_without_its_runtime_one_sentence_says_what_to_install(
-    library: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, library, None)
-    (tmp_path / name).touch()
-    (tmp_path / "m.bin").touch()
-    with pytest.raises(ModelProblem, match=f"{name} needs {library}: install .*pip install onnxruntime openvino"):
-        load(spec(tmp_path / name))
+def test_without_its_runtime_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    (tmp_path / "m.onnx").touch()
+    with pytest.raises(ModelProblem, match="needs onnxruntime: install"):
+        load(spec(tmp_path / "m.onnx"))
 
 
 def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None:
@@ -376,7 +346,7 @@ def test_half_precision_and_channels_last_are_understood(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("place", ["centre", "corner", "squash"])
-@pytest.mark.parametrize("size", [(1080, 810), (37, 501), (64, 64), (3000, 1)])
+@pytest.mark.parametrize("size", [(1080, 810), (37, 501), (3000, 1)])
 def test_every_way_of_placing_a_picture_knows_the_way_back(size: tuple[int, int], place: str) -> None:
     placed, geometry = letterbox(np.full((*size, 3), 255, np.uint8), (320, 256), place)
     left, top, right, bottom = geometry.content
@@ -410,25 +380,6 @@ def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monk
         "yolo11n.xml": ("exported", "detect", "drise"),
     }
     assert catalog.available(own["yolo11n.xml"])
-
-
-def test_an_operators_table_names_an_exported_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    (tmp_path / "models.toml").write_text("""
-[model."lamps"]
-loader = "exported"
-task = "detect"
-weights = { path = "lamps.torchscript", layout = "yolox", labels = ["off", "on"], preprocessing = { size = 320 } }
-""")
-    assert catalog.problem() is None
-    row = catalog.spec("lamps")
-    assert row.method == "drise"
-    with pytest.raises(Problem, match=r"lamps.torchscript, the weights of lamps, is not here"):
-        load(row)
-    to_script(Fixed(yolox(False)), tmp_path / "lamps.torchscript", (320, 320))
-    adapter = load(row)
-    assert adapter.labels == ("off", "on")
-    assert [p.label for p in answers(adapter)] == ["on"]  # type: ignore[arg-type]
 
 
 def test_a_file_of_angles_measures_and_its_draft_says_so(tmp_path: Path) -> None:

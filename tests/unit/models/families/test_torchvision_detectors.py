@@ -179,7 +179,7 @@ def test_boxes_are_those_of_torchvision(arch: str, confidence: float, iou: float
 
 
 @pytest.mark.parametrize("arch", [FASTER, LITE])
-@pytest.mark.parametrize("size", [(90, 40), (1080, 810), (128, 128), (33, 500), (500, 1)])
+@pytest.mark.parametrize("size", [(90, 40), (1080, 810), (33, 500), (500, 1)])
 def test_input_is_torchvisions_own_and_its_geometry_knows_the_padding(arch: str, size: tuple[int, int]) -> None:
     adapter, theirs = built(arch)
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
@@ -238,11 +238,7 @@ def test_a_prediction_names_its_candidate(arch: str) -> None:
         assert -64 < x < given.tensor.shape[3] + 64
         assert -64 < y < given.tensor.shape[2] + 64
         assert adapter.why(outputs, found, p, 0.05, 0.5).kind == "shown"
-    shown = adapter.candidate(outputs, given.geometry, found[0].box, found[0].index)
-    assert shown is not None
-    assert outputs.logits.shape == (1, 80, outputs.count)
-    assert adapter.class_logits(outputs).shape == (1, 80)
-    assert len(adapter.strongest(outputs, 0.01)) == max(1, round(0.01 * outputs.count))
+    assert adapter.candidate(outputs, given.geometry, found[0].box, found[0].index) is not None
 
 
 def test_a_proposal_is_a_candidate_for_each_class_that_it_may_be() -> None:
@@ -252,13 +248,8 @@ def test_a_proposal_is_a_candidate_for_each_class_that_it_may_be() -> None:
     own = scores.gather(0, outputs.choice[:1])[0]
     assert torch.equal(scores.amax(0), own)
     assert ((scores > 0).sum(0) == 1).all()
-    rows = outputs.logits[0].T
-    _, proposal = rows.unique(dim=0, return_inverse=True)
-    pairs = set(zip(proposal.tolist(), outputs.choice[0].tolist(), strict=True))
-    assert len(pairs) == outputs.count
-    assert set(proposal[own > 0.05].tolist()) <= set(proposal.tolist())
-    assert (own > 0.05).sum() > (own[:, None] > 0.05).unique(dim=1).shape[1]
-    assert adapter.multi_label
+    _, proposal = outputs.logits[0].T.unique(dim=0, return_inverse=True)
+    assert len(set(zip(proposal.tolist(), outputs.choice[0].tolist(), strict=True))) == outputs.count
     side = outputs.units * CELLS
     assert (side >= 1).all()
     assert (side <= max(adapter.prepare(bus(), "trained").tensor.shape[2:])).all()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import pytorch_grad_cam as library
-import timm
 import torch
 import torchvision
 import transformers
@@ -25,13 +24,11 @@ from sightglass.explain.evidence import evidence as engine
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
-from sightglass.explain.evidence.survey import survey
 from sightglass.explain.explanation import explain
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.catalog import spec as row_of
 from sightglass.models.families.transformers.loader import TransformersClassifier, TransformersEmbedder
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.inspect import inspect_model
@@ -161,27 +158,10 @@ def test_the_grid_the_prefix_and_the_layer_are_found(name: str, layer: str, grid
     assert [(one.grid, one.prefix, one.heads) for one in resident.attentions] == [(grid, prefix, 4)] * 3
     # Heads and tokens inside of attention are no maps.
     assert all(layer.shape[1:] in {grid, (8, 8)} for layer in resident.layers)
-
-
-def test_a_swin_is_looked_at_where_its_last_windows_are_read() -> None:
-    resident = resident_of("swin")
-    assert resident.default_layers == ("layers.1.blocks.1.norm1",)
-    assert resident.known_layers["layers.1.blocks.1.norm1"].layout == "nhwc"
-
-
-def test_a_cnn_has_no_attention_and_its_last_map_is_looked_at() -> None:
-    module = timm.create_model("convnext_atto", num_classes=CLASSES)
-    labels = [str(index) for index in range(CLASSES)]
-    adapter = Classifier(
-        ModelSpec("convnext", "", "", "", "", "classify", ""),
-        module,
-        labels,
-        Preprocessing((64, 64), 64, (0.5,) * 3, (0.5,) * 3),
-        "",
-    )
-    seen = survey(adapter, torch.zeros(1, 3, 64, 64))
-    assert seen.attentions == ()
-    assert adapter.default_layers(seen.short) == (seen.short[-1].path,)
+    # A Swin is looked at where its last windows are read.
+    swin = resident_of("swin")
+    assert swin.default_layers == ("layers.1.blocks.1.norm1",)
+    assert swin.known_layers["layers.1.blocks.1.norm1"].layout == "nhwc"
 
 
 # CAMs on tokens, against the grad-cam library with the reshape that it documents.
@@ -238,30 +218,6 @@ def test_gradients_without_the_zeros_are_those_of_autograd(name: str, monkeypatc
     for one, other in zip(ours, theirs, strict=True):
         assert other.values.abs().max() > 0
         assert (one.values - other.values).abs().max() <= 1e-5 * max(1, float(other.values.abs().max()))
-
-
-def test_rows_of_zeros_are_left_out_and_second_gradients_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightglass.explain.backward import transformer
-
-    counted: list[int] = []
-    own = transformer._spread
-    monkeypatch.setattr(transformer, "_spread", lambda part, *rest: counted.append(len(part)) or own(part, *rest))
-
-    def second(evidence: Evidence) -> torch.Tensor:
-        with torch.enable_grad():
-            scalar = evidence.resident.adapter.scalar(evidence.outputs, target(2))
-            (first,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
-            (found,) = torch.autograd.grad(first.square().sum(), evidence.recorded)
-        return found
-
-    ours = second(evidence_of("vit"))
-    assert counted
-    assert set(counted) == {1}
-    # Fused attention has no second gradient of its own.
-    monkeypatch.setattr(engine, "sparse", contextlib.nullcontext)
-    with unfused(resident_of("vit").adapter.module):
-        theirs = second(evidence_of("vit"))
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
 
 
 # Attention.
@@ -361,7 +317,7 @@ def folder_with(path: Path, net: Any, processor: Any = None) -> Path:
     return path
 
 
-def spec_for(folder: Path, **changed: Any) -> ModelSpec:
+def spec_for(folder: Path) -> ModelSpec:
     draft = inspect_model(folder)
     assert draft.loader == "transformers"
     table = draft.table
@@ -373,7 +329,7 @@ def spec_for(folder: Path, **changed: Any) -> ModelSpec:
         draft.arch,
         table["task"],
         "",
-        weights=WeightsTable.read(table["weights"] | changed),
+        weights=WeightsTable.read(table["weights"]),
     )
 
 
@@ -394,12 +350,6 @@ PROCESSORS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "deit": (
         lambda: transformers.DeiTForImageClassificationWithTeacher(transformers.DeiTConfig(**SMALL, num_labels=4)),
         transformers.DeiTImageProcessor,
-    ),
-    "dinov2 with registers": (
-        lambda: transformers.Dinov2WithRegistersForImageClassification(
-            transformers.Dinov2WithRegistersConfig(**SMALL, image_size=518, patch_size=14, num_labels=4)
-        ),
-        transformers.BitImageProcessor,
     ),
     "dinov2 without classes": (
         lambda: transformers.Dinov2Model(transformers.Dinov2Config(**SMALL, image_size=224, patch_size=14)),
@@ -472,21 +422,8 @@ def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path: Path) -> None:
     change(num_hidden_layers=4)
     with pytest.raises(WeightsProblem, match=r"lacks vit\.layers\.3"):
         load(spec)
-    change(intermediate_size=64)
-    with pytest.raises(WeightsProblem, match=r"is \(96,\), not \(64,\); put the config"):
-        load(spec)
-    change(model_type="clip")
-    with pytest.raises(ModelProblem, match="reads words too"):
-        load(spec)
     (folder / "config.json").write_text("{")
     with pytest.raises(WeightsProblem, match="not readable JSON"):
-        load(spec)
-    change()
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(WeightsProblem, match="holds no weights"):
-        load(spec)
-    (folder / "config.json").unlink()
-    with pytest.raises(WeightsProblem, match="is no folder of Transformers"):
         load(spec)
 
 
@@ -506,40 +443,3 @@ def test_a_pickle_with_code_is_not_read(tmp_path: Path) -> None:
     with pytest.raises((ModelProblem, WeightsProblem)):
         load(spec)
     assert not marker.exists()
-
-
-@pytest.mark.slow
-def test_a_hub_id_that_is_not_here_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
-    spec = ModelSpec("x", "", "", "transformers", "x", "classify", "", weights=WeightsTable(hub="google/vit-nowhere"))
-    with pytest.raises(WeightsProblem, match=r"download its repository and give the folder as weights\.path"):
-        load(spec)
-
-
-# Where maps are right: the demo transformer knows scenes whose one thing is known.
-
-
-def test_what_the_last_attention_reads_is_where_to_look() -> None:
-    """On drawn scenes: the heat that lies on the thing, at norm1 of the last block against layers after it."""
-    from sightglass.models.demo import scenes
-
-    resident = Resident(load(row_of("demo-vit")), CPU)
-    paths = ("blocks.3.norm1", "blocks.3.norm2", "blocks.3", "norm")
-    layers = find(resident, paths)
-    share: dict[str, list[float]] = {path: [] for path in paths}
-    for number in range(40):
-        scene = scenes.draw(scenes.sample(number, task="classify", held_out=True))
-        evidence = Evidence(resident, resident.adapter.prepare(scene.pixels, "trained"), layers)
-        (thing,) = scene.objects
-        if int(evidence.outputs.logits.argmax()) != thing.index:
-            continue
-        left, top, right, bottom = (round(side) for side in thing.box)
-        for method in ("gradcam", "layercam"):
-            options = Options(method=method, targets=(thing.index,))
-            made = explain(Image.open(scene.pixels), evidence, options, milliseconds={})
-            for heatmap in made.by_layer(0):
-                whole = heatmap.at_input.sum()
-                share[heatmap.layers[0]].append(heatmap.at_input[top:bottom, left:right].sum() / whole if whole else 0)
-    means = {path: float(np.mean(values)) for path, values in share.items()}
-    assert max(means, key=lambda path: means[path]) == "blocks.3.norm1"
-    assert means["blocks.3.norm1"] > 1.3 * max(means[path] for path in paths[1:])

@@ -54,28 +54,20 @@ def test_stages_are_the_graph_that_the_model_runs() -> None:
     assert stages[12] == ModelStage("model.12", "Concat", (384, 40, 40), 16.0, ("model.11", "model.6"), "neck")
     assert stages[23] == ModelStage("model.23", "Segment", None, None, ("model.16", "model.19", "model.22"), "head")
     assert [stage.part for stage in stages].count("backbone") == 11
-    # Each step reads what comes before it, and its kind is what is there.
-    for index, stage in enumerate(stages):
-        assert all(int(path.rpartition(".")[2]) < index for path in stage.inputs)
-        assert type(adapter.module.get_submodule(stage.path)).__name__ == stage.kind
 
 
 @pytest.mark.parametrize(
     ("name", "path"),
     [
         ("10", "model.10"),
-        ("model.10", "model.10"),
         ("-2", "model.21"),
         ("model.-2", "model.21"),
         ("model.model[-2]", "model.21"),
         ("model.model.model[10]", "model.10"),
-        ("model.model.10", "model.10"),
         (" 0 ", "model.0"),
         ("model.4.cv2", "model.4.cv2"),
-        ("4.cv2", "model.4.cv2"),
         ("23", "23"),
         ("-24", "-24"),
-        ("layer4", "layer4"),
         ("", ""),
     ],
 )
@@ -93,12 +85,8 @@ def resident() -> Resident:
     [
         ("10 12 14 16 18", (10, 12, 14, 16, 18)),
         ("10,12,14,16,18", (10, 12, 14, 16, 18)),
-        ("Ultralytics' 10 12 14 16 18", (10, 12, 14, 16, 18)),
         ("neck P3", (16,)),
         ("neck P3/P4/P5", (16, 19, 22)),
-        ("neck P3 / P4", (16, 19)),
-        ("neck P3/neck P4", (16, 19)),
-        ("neck P5 neck P3", (22, 16)),
         ("backbone end, neck P3 4", (10, 16, 4)),
         ("all neck outputs", (16, 19, 22)),
         ("model.2*", (2, 20, 21, 22)),

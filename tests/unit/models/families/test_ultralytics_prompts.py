@@ -16,11 +16,9 @@ from PIL import Image
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explainer import Explainer
-from sightglass.models.adapter import Target
-from sightglass.models.checkpoints import weights
 from sightglass.models.families.ultralytics import prompts as prompts
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary
-from tests.built import build, built, record
+from tests.built import build, built
 
 YOLOE = "yoloe-11s-seg"
 WORLD = "yolov8s-world"
@@ -90,22 +88,11 @@ def test_examples_are_asked_as_the_library_asks_them(bus: Path) -> None:
     assert torch.allclose(outputs.scores, decoded[:, 4:6], atol=1e-5)
 
 
-def test_an_example_is_another_pictures_and_gradients_come_from_what_is_asked_for(bus: Path) -> None:
-    asked = open_model().with_examples(pixels_of(bus), BOXES, ["bus", "person"])
-    kept, outputs = record(asked, torch.rand(1, 3, 64, 96))
-    for part in asked.parts:
-        found = torch.autograd.grad(
-            asked.scalar(outputs, Target(1, "person", (0, 110, 125), part)), [*kept.values()], retain_graph=True
-        )
-        assert all(gradient.isfinite().all() and gradient.any() for gradient in found), part
-
-
 @pytest.mark.parametrize(
     ("boxes", "labels", "words"),
     [
         ([], [], "Draw a box"),
         ([BOXES[0]], ["a", "b"], "each with a name"),
-        ([(10.0, 10.0, 10.0, 20.0)], ["a"], "is empty or lies outside"),
         ([(900.0, 10.0, 990.0, 20.0)], ["a"], "is empty or lies outside"),
         ([(float("nan"), 10.0, 990.0, 20.0)], ["a"], "is empty or lies outside"),
     ],
@@ -115,10 +102,7 @@ def test_wrong_examples_are_one_sentence(bus: Path, boxes: Any, labels: list[str
         open_model().with_examples(pixels_of(bus), boxes, labels)
 
 
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [(YOLOE, "mobileclip_blt.ts"), ("yoloe-26n", "mobileclip2_b.ts"), (WORLD, "ViT-B-32.pt")],
-)
+@pytest.mark.parametrize(("name", "file"), [(YOLOE, "mobileclip_blt.ts"), (WORLD, "ViT-B-32.pt")])
 def test_a_missing_text_encoder_is_one_sentence_that_names_its_file(
     name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,22 +119,6 @@ def test_words_never_install_anything(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelProblem, match="CLIP's tokenizer, which is not installed here"):
         open_model().with_classes(["bus"])
-
-
-def test_downloads_are_asked_for_where_they_are_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def fetch(url: str, *_args: Any, **_options: Any) -> Path:
-        asked.append(url)
-        raise ModelProblem("no further")
-
-    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "0")
-    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(weights, "download", fetch)
-    with pytest.raises(ModelProblem, match="no further"):
-        open_model().with_classes(["bus"])
-    assert asked == ["https://github.com/ultralytics/assets/releases/download/v8.4.0/mobileclip_blt.ts"]
 
 
 def test_two_sessions_never_mix(encoder: None, bus: Path) -> None:
