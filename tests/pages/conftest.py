@@ -22,7 +22,6 @@ from sightglass.components.picture_bar import KEY, Desk
 from sightglass.components.session import state
 from sightglass.components.session.jobs import background
 from sightglass.explain.methods import rise
-from tests.unit.own_nets import DEPTH_NET
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -203,6 +202,8 @@ def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 @pytest.fixture
 def depth(tmp_path: Path, own_models: Callable[[str], None]) -> str:
     """The id of a network of depths, with random weights."""
+    from tests.unit.own_nets import DEPTH_NET
+
     (tmp_path / "net.py").write_text(DEPTH_NET)
     own_models(
         f'[model.depth]\nloader = "custom"\narch = "{tmp_path / "net.py"}:Depth"\ntask = "regress"\n'
