@@ -340,20 +340,6 @@ def test_a_killed_run_goes_on_with_its_own_pictures_model_and_options(page, six,
     assert labels.corrections(finished_run) == {"gear": ("star",)}
 
 
-def test_a_run_whose_pictures_are_gone_says_so_and_shows_what_it_has(page, six, finished_run):
-    six.rename(six.parent / "away")
-    six.mkdir()
-    told = (finished_run / earlier.FILE).read_text("utf-8")
-    (finished_run / earlier.FILE).write_text(told.replace(f'"{six}"', f'"{six / "gone"}"'), "utf-8")
-    app = page(SCREEN, fails=True)
-    gone = f"{six / 'gone'} is not there any more: put it back to go on."
-    assert gone in texts(app).replace("\\", "") and offered_runs(app) == ["Finished: open"]
-    app = explain(app, "Finished: open")
-    assert len(opened(app)) == 6
-    app.button(key="open-gallery-gear/2.jpg").click().run()
-    assert app.error[0].value == "gear/2.jpg is not there any more: put it back, or choose other pictures."
-
-
 def test_notes_that_name_a_folder_that_may_not_be_read_open_nothing(page, six, finished_run, tmp_path):
     cut(finished_run, 2)
     told = (finished_run / earlier.FILE).read_text("utf-8")
