@@ -36,12 +36,6 @@ SCENE = "detect?model=demo-s&example=scene%203"
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
-@pytest.fixture
-def kept() -> Path:
-    """Where the server saves photographs."""
-    return Path(os.environ["SIGHTGLASS_HEATMAPS"])
-
-
 def opened(browser: Browser, address: str, **context: object) -> Page:
     page = new_page(browser, **context)
     page.goto(address)
@@ -93,7 +87,8 @@ def camera(browser: Browser) -> Iterator[Browser]:
     started.close()
 
 
-def test_a_photo_is_explained_and_kept(camera: Browser, server: str, kept: Path):
+def test_a_photo_is_explained_and_kept(camera: Browser, server: str):
+    kept = Path(os.environ["SIGHTGLASS_HEATMAPS"])
     page = opened(camera, f"{server}/{SCENE}", permissions=["camera"])
     before = set(kept.glob("heatmap_*.jpg"))
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import serving
 from PIL import Image
-from screen import LIMIT, ROOT, close, emptied, settled, until
+from screen import LIMIT, ROOT, settled, until
 
 from sightglass.explain.rendering.colormaps import colormaps
 from sightglass.explain.rendering.render import paint
@@ -95,7 +95,7 @@ st.text(f"point {view.point} box {view.box}")
 )
 
 if TYPE_CHECKING:
-    Visit = Callable[..., sync.Page]
+    Scene = Callable[..., sync.Page]
 
 
 @pytest.fixture(scope="module")
@@ -110,41 +110,23 @@ def server(tmp_path_factory: pytest.TempPathFactory, bus: Path) -> Iterator[str]
 
 
 @pytest.fixture
-def visit(server: str, browser: sync.Browser) -> Iterator[Visit]:
-    """Opens a scene; at the end nothing may have been complained of, and nobody but this machine asked."""
-    context = emptied(browser)
-    complaints: list[str] = []
-    hosts: set[str] = set()
+def scene(visit: Callable[..., sync.Page]) -> Scene:
+    """Opens a scene."""
 
-    def go(
-        scene: str = "explore",
-        *,
-        width: int = 1440,
-        frames: list[int] | None = None,
-        **query: object,
-    ) -> sync.Page:
-        page = context.new_page()
-        if frames is not None:
-            heard = lambda socket: socket.on("framereceived", lambda frame: frames.append(len(frame)))  # noqa: E731
-            page.on("websocket", heard)
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or ""))
-        page.set_default_timeout(LIMIT)
-        page.set_viewport_size({"width": width, "height": 900})
-        page.emulate_media(color_scheme="light")
+    def go(name: str = "explore", *, width: int = 1440, **query: object) -> sync.Page:
         more = "".join(f"&{name}={value}" for name, value in query.items())
-        page.goto(f"{server}/?scene={scene}{more}")
-        page.wait_for_selector(".viewer[data-shown]")
-        page.get_by_text("point None").wait_for()
-        settled(page)
-        pixels(page, 0)
-        return page
+        page = visit(f"/?scene={name}{more}", viewport={"width": width, "height": 900}, color_scheme="light")
+        return ready(page)
 
-    yield go
-    close(browser)
-    assert complaints == []
-    assert hosts - {""} == {"127.0.0.1"}
+    return go
+
+
+def ready(page: sync.Page) -> sync.Page:
+    page.wait_for_selector(".viewer[data-shown]")
+    page.get_by_text("point None").wait_for()
+    settled(page)
+    pixels(page, 0)
+    return page
 
 
 STILL = """(root) => new Promise((done, failed) => {
@@ -241,9 +223,9 @@ def set_to(page: sync.Page, panels: tuple[int, ...] = (0, 1, 2), **settings: obj
 
 
 @pytest.fixture
-def exact(visit: Visit) -> tuple[sync.Page, NDArray[np.uint8]]:
+def exact(scene: Scene) -> tuple[sync.Page, NDArray[np.uint8]]:
     """A page whose canvases have the picture's own size, and the picture as the browser decoded it."""
-    page = visit("exact", width=1700)
+    page = scene("exact", width=1700)
     picture = set_to(page, mode="picture")[0]
     assert picture.shape == (HIGH, WIDE, 3)
     return page, picture
@@ -308,8 +290,8 @@ def test_the_screen_is_what_python_renders_in_every_mode_colour_and_scale(exact,
             assert apart(seen[panel], expected).max() <= 1, (split, panel)
 
 
-def test_a_file_is_what_is_on_the_screen(visit: Visit) -> None:
-    page = visit("blocks")
+def test_a_file_is_what_is_on_the_screen(scene: Scene) -> None:
+    page = scene("blocks")
     for mode in ("overlay", "contour", "spotlight"):
         screen = set_to(page, mode=mode, colormap="viridis", threshold=0.2, invert=mode == "overlay")[0]
         page.locator(".more summary").click()
@@ -320,9 +302,12 @@ def test_a_file_is_what_is_on_the_screen(visit: Visit) -> None:
             assert apart(np.asarray(image), screen).max() <= 1
 
 
-def test_nothing_that_is_set_in_the_viewer_runs_the_script(visit: Visit) -> None:
+def test_nothing_that_is_set_in_the_viewer_runs_the_script(scene: Scene) -> None:
     sent: list[int] = []
-    page = visit(frames=sent)
+    page = scene()
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: sent.append(len(frame))))
+    page.reload()
+    ready(page)
     before, picture = runs(page), pixels(page, 1)
     assert max(sent) > 100_000
     sent.clear()
@@ -353,8 +338,8 @@ def test_nothing_that_is_set_in_the_viewer_runs_the_script(visit: Visit) -> None
     assert max(sent) < 20_000  # the picture is not sent again
 
 
-def test_the_list_changes_the_map_at_once(visit: Visit) -> None:
-    page = visit()
+def test_the_list_changes_the_map_at_once(scene: Scene) -> None:
+    page = scene()
     before = pixels(page, 1)
     page.evaluate(
         """() => {
@@ -376,8 +361,8 @@ def test_the_list_changes_the_map_at_once(visit: Visit) -> None:
     sync.expect(page.locator(".rows button[aria-pressed=true] .label")).to_have_text("trolleybus")
 
 
-def test_the_keyboard_reaches_everything(visit: Visit) -> None:
-    page = visit()
+def test_the_keyboard_reaches_everything(scene: Scene) -> None:
+    page = scene()
     canvas = page.get_by_role("img", name="minibus is hottest in the middle.")
     plain, painted = pixels(page, 0), pixels(page, 1)
     page.keyboard.down(" ")
@@ -410,8 +395,8 @@ def test_the_keyboard_reaches_everything(visit: Visit) -> None:
     sync.expect(divider).to_have_value("0.495")
 
 
-def test_the_pointer_reads_every_map_and_the_wheel_zooms_or_scrolls(visit: Visit) -> None:
-    page = visit()
+def test_the_pointer_reads_every_map_and_the_wheel_zooms_or_scrolls(scene: Scene) -> None:
+    page = scene()
     page.locator(".stage").first.hover(position={"x": 100, "y": 150})
     sync.expect(page.locator(".line")).to_have_text(re.compile("of its maximum"))
     sync.expect(page.locator(".cross.down").nth(1)).to_be_visible()
@@ -420,7 +405,7 @@ def test_the_pointer_reads_every_map_and_the_wheel_zooms_or_scrolls(visit: Visit
     zoom(page, stage)
     assert apart(pixels(page, 0), before).max() > 20
     # The wheel alone scrolls the page, and what was changed can be reset.
-    page = visit()
+    page = scene()
     # Room to scroll in, above and below.
     page.evaluate("document.querySelector('[data-testid=stMainBlockContainer]').style.padding = '800px 0'")
     stage = page.locator(".stage").nth(1)
@@ -441,8 +426,8 @@ def test_the_pointer_reads_every_map_and_the_wheel_zooms_or_scrolls(visit: Visit
     assert apart(pixels(page, 1), before).max() == 0
 
 
-def test_a_link_carries_the_view_and_the_settings_survive_a_reload(visit: Visit) -> None:
-    page = visit(alpha=0.4)
+def test_a_link_carries_the_view_and_the_settings_survive_a_reload(scene: Scene) -> None:
+    page = scene(alpha=0.4)
     sync.expect(page.locator(".alpha")).to_have_value("0.4")
     page.locator(".alpha").fill("0.7")
     mode(page, "Contour")
@@ -471,8 +456,8 @@ def test_a_link_carries_the_view_and_the_settings_survive_a_reload(visit: Visit)
     sync.expect(page.get_by_role("radio", name="Contour")).to_be_checked()
 
 
-def test_an_area_is_marked_by_rectangle_and_brush(visit: Visit) -> None:
-    page = visit()
+def test_an_area_is_marked_by_rectangle_and_brush(scene: Scene) -> None:
+    page = scene()
     stage = page.locator(".stage").nth(1)
     box = stage.bounding_box()
     assert box is not None
@@ -505,8 +490,8 @@ def test_an_area_is_marked_by_rectangle_and_brush(visit: Visit) -> None:
     page.get_by_text("region None").wait_for()
 
 
-def test_on_a_phone_fingers_hold_and_pinch(visit: Visit) -> None:
-    page = visit(width=390)
+def test_on_a_phone_fingers_hold_and_pinch(scene: Scene) -> None:
+    page = scene(width=390)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     fingers = page.context.new_cdp_session(page)
     box = page.locator(".stage").first.bounding_box()
@@ -529,8 +514,8 @@ def test_on_a_phone_fingers_hold_and_pinch(visit: Visit) -> None:
     sync.expect(page.locator(".viewer.zoomed")).to_have_count(1)
 
 
-def test_zoom_loads_detail_of_a_large_picture(visit: Visit) -> None:
-    page = visit("large")
+def test_zoom_loads_detail_of_a_large_picture(scene: Scene) -> None:
+    page = scene("large")
     # What the viewer asks for is held back until the coarse picture has been seen.
     page.evaluate(
         """() => {

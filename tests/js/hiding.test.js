@@ -28,8 +28,6 @@ function viewer(head = {}) {
   return { hiding, store, asked, scores, said, close };
 }
 
-const words = (hiding) => hiding.line().map(([text]) => text).join("");
-
 test("while an answer is awaited only the newest place is kept", async () => {
   const { hiding, asked, scores, store, close } = viewer();
   hiding.toggle();
@@ -40,18 +38,6 @@ test("while an answer is awaited only the newest place is kept", async () => {
   await hiding.take({ picture: "bus", turn: 1, rows: [ROW], blob: new Uint8Array() });
   assert.deepEqual(scores.at(-1), [ROW]);
   assert.deepEqual(asked.slice(1).map(({ x, turn }) => [x, turn]), [[30, 2]]);
-  close();
-});
-
-test("the line says what is hidden and what is left, in numbers", async () => {
-  const { hiding, close } = viewer();
-  hiding.toggle();
-  assert.match(words(hiding), /^Hiding what is under the pointer\. /);
-  await hiding.take({ picture: "bus", turn: 1, rows: [ROW], blob: new Uint8Array() });
-  assert.match(words(hiding), /^Hiding what is under the pointer: minibus 62 % → 31 %\. Arrow keys/);
-  await hiding.take({ picture: "bus", turn: 1, rows: [{ ...ROW, boxes: "the box is gone" }], blob: new Uint8Array() });
-  assert.match(words(hiding), /31 %, the box is gone\. /);
-  assert.ok(hiding.widest().length);
   close();
 });
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Edits, Hand, corners, described, infill } from "../../sightglass/components/painter/edits.js";
+import { Edits, Hand, infill } from "../../sightglass/components/painter/edits.js";
 
 const nothing = () => ({ marks: [], fill: "blur", keep: false });
 
@@ -50,17 +50,6 @@ test("every step can be undone and done again: marks, filling, keeping, clearing
   assert.deepEqual([edits.value, edits.undo()], [nothing(), false]);
   for (let i = 0; i < 3; i++) edits.redo();
   assert.deepEqual(edits.value, { marks: [mark], fill: "grey", keep: true });
-});
-
-test("corners are sorted and inside the picture; what is painted is said", () => {
-  assert.deepEqual(corners(1.5, 0.8, 0.5, -1), [0.5, 0, 1, 0.8]);
-  const mark = (kind) => ({ kind, points: [], size: 0.1 });
-  assert.match(described(nothing()), /original/);
-  assert.equal(described({ ...nothing(), marks: [mark("brush")] }), "1 stroke.");
-  assert.match(described({ ...nothing(), marks: [mark("area")] }, true), /^An example: .* clear it/);
-  assert.equal(described({ ...nothing(), marks: [mark("area")] }), "1 area.");
-  const three = { marks: ["patch", "brush", "rectangle", "brush"].map(mark), fill: "blur", keep: true };
-  assert.equal(described(three), "2 strokes, 1 rectangle and 1 patch; all else is hidden.");
 });
 
 /** Pixels of colours by place. */

@@ -123,21 +123,6 @@ test("of one panel a class, a figure shows that class alone, under its own sente
   assert.deepEqual([all.panel, maps(all), sentenceOf(scenes, all)], [null, [0, 0], "It is a cat."]);
 });
 
-test("L shows small, medium and large alone, then all; the answer stays", () => {
-  const names = [];
-  let state = begin(SCENES, 2);
-  for (let i = 0; i < 5; i++) {
-    names.push(state.panel);
-    state = pressed(SCENES, state, "l");
-  }
-  assert.deepEqual(names, [null, 0, 1, 2, null]);
-  const medium = pressed(SCENES, begin(SCENES, 2), "1", "l", "L");
-  assert.equal(SCENES[2].panels[1].answers[medium.choice].label, "cat");
-  // Of a single picture there is nothing else to show.
-  const one = begin(SCENES, 1);
-  assert.equal(pressed(SCENES, one, "l"), one);
-});
-
 test("answers have their maps by their boxes, else by their names; a map without a score comes last", () => {
   const maps = [{ label: "cat", box: [0, 0, 0.5, 1] }, { label: "cat", box: [0.5, 0, 1, 1] }, { label: "dog", box: null, score: null }];
   const boxes = [[[0.5, 0, 1, 1], "cat", 0.9], [[0, 0, 0.5, 1], "cat", 0.8], [[0, 0, 0.1, 0.1], "cat", 0.7]];

@@ -13,19 +13,15 @@ import numpy as np
 import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from sightglass.common import users
 from sightglass.common.files.packing import unpack_data
 from sightglass.components.choices import model_picker
 from sightglass.components.picture_bar import KEY, Desk
-from sightglass.components.session import signed_in, state
+from sightglass.components.session import state
 from sightglass.components.session.jobs import background
-from sightglass.components.session.page import script
 from sightglass.explain.methods import rise
-from tests.unit.own_nets import DEPTH_NET
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -206,6 +202,8 @@ def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 @pytest.fixture
 def depth(tmp_path: Path, own_models: Callable[[str], None]) -> str:
     """The id of a network of depths, with random weights."""
+    from tests.unit.own_nets import DEPTH_NET
+
     (tmp_path / "net.py").write_text(DEPTH_NET)
     own_models(
         f'[model.depth]\nloader = "custom"\narch = "{tmp_path / "net.py"}:Depth"\ntask = "regress"\n'
@@ -219,29 +217,6 @@ def session(app: AppTest, kind: type[T]) -> T:
     if state.key(kind) not in app.session_state:
         app.session_state[state.key(kind)] = kind()
     return app.session_state[state.key(kind)]
-
-
-@pytest.fixture
-def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Callable[..., AppTest]]]:
-    """Open pages as a person: `visit(BEN)(name, **address)`."""
-
-    def as_person(user: str) -> Callable[..., AppTest]:
-        users.resolve_with(lambda: user if get_script_run_ctx(suppress_warning=True) else users.NOBODY)
-        monkeypatch.setattr(signed_in, "_visitor", lambda: user)
-        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
-
-        def opened(name: str, **address: str) -> AppTest:
-            app.query_params.clear()
-            for key, value in address.items():
-                app.query_params[key] = value
-            if name != "explore":
-                app.switch_page(script(name))
-            return app.run()
-
-        return opened
-
-    yield as_person
-    users.resolve_with(None)
 
 
 @pytest.fixture

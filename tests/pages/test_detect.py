@@ -157,18 +157,6 @@ def test_every_lens_shows_its_maps_and_what_can_be_taken_along(page, scene, resu
         assert view.titles[-1] == "Difference" and "this rod-cross" in app.markdown[0].value
 
 
-def test_a_file_of_a_box_has_its_number_and_boxes_are_drawn_or_not(page, monkeypatch, tmp_path):
-    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
-    app = page("detect", **ADDRESS, box="3")
-    app.button(key="export-detect").click().run()
-    assert not app.error
-    files = {one.proto.label: one.proto.help for one in app.get("download_button")}
-    assert files["SVG"].startswith("scene-3-3-ball-dots-")
-    assert {"With boxes, .zip", "Without boxes, .zip"} <= set(files)
-    next(one for one in app.button if one.label.startswith("Save on the server")).click().run()
-    assert any(path.name.endswith("_detection.jpg") for path in tmp_path.iterdir())
-
-
 def test_an_unfinished_map_is_not_taken_along(page, masks, monkeypatch, tmp_path):
     monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
     app = page("detect", **ADDRESS, method="drise")

@@ -13,7 +13,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.views import snapshots
 from sightglass.explain import Explainer
 from sightglass.history import History
-from tests.pages.conftest import received, session, shown, texts
+from tests.pages.conftest import received, session, texts
 from tests.weights import real
 
 
@@ -44,16 +44,6 @@ def test_the_browser_is_told_the_choices_of_the_address_and_a_slow_method_is_rep
     assert head(app.run()) == sent
 
 
-def test_a_frame_goes_to_explore_with_the_class_that_was_followed(page):
-    data = jpeg("bus")
-    label = Explainer()(data).predictions[1].label
-    app = handed(page("live"), "open", data, label=label)
-    assert session(app, state.Navigation).page == "explore"
-    assert session(app, state.Sidebar).picture.name == "live.jpg"
-    assert shown(app).head["picture"] == session(app, state.Sidebar).picture.sha256
-    assert session(app, state.ChosenClass).label == label
-
-
 @pytest.mark.parametrize(
     ("model", "picture", "fit"), [("demo-s", "scene 3", "trained"), real("yolo11n", "bus", "half")]
 )
@@ -65,6 +55,7 @@ def test_a_frame_of_a_detector_goes_to_detect_with_the_box_and_the_size_that_it_
     box = Explainer(model)(data, per="detection", preprocessing=fit, maps=False).predictions[1]
     handed(app, "open", data, label=box.label, box={"anchor": box.anchor, "index": box.index})
     assert session(app, state.Navigation).page == "detect"
+    assert session(app, state.Sidebar).picture.name == "live.jpg"
     assert session(app, state.ChosenBox).pair == (box.anchor, box.index)
     assert app.session_state["fit-detect"] == fit
 

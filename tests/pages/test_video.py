@@ -107,12 +107,6 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
     assert own.sha256 == chosen.chosen
     assert (own.pixels == frame.pixels).all()
     assert held[state.key(Navigation)].go_to.endswith("explore.py")
-    # The clip is gone: said, and nothing is opened.
-    plan.source.path.unlink()
-    held[state.key(Navigation)].go_to = None
-    result._open(plan, 0.0, "explore")
-    assert "There is no file my walk.mp4" in held[state.key(Video)].opened
-    assert held[state.key(Navigation)].go_to is None
 
 
 def test_a_stopped_clip_can_go_on(page: Any, plan: ClipPlan, monkeypatch: pytest.MonkeyPatch) -> None:

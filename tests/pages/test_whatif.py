@@ -13,10 +13,7 @@ from sightglass.components.session.state import Navigation, Sidebar
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.whatif import edits
-from sightglass.explain.whatif.shortcut_story import STEPS, story_step
-from sightglass.history import History
-from sightglass.models.demo.showcase import STORIES
-from tests.pages.conftest import bar, press, received, session, shown, texts
+from tests.pages.conftest import bar, received, session, shown, texts
 
 FRONT = {"kind": "rectangle", "points": [0.05, 0.3, 0.9, 0.6]}
 ALL = {"kind": "rectangle", "points": [0, 0, 1, 1]}
@@ -111,40 +108,3 @@ def test_what_comes_late_from_another_picture_or_is_no_edit_changes_nothing(page
     assert sentence(app) == said
     painted(app, 9, {"kind": "brush", "points": [float("nan"), 0]}, {"kind": "patch", "points": "x"}, 7)
     assert not app.error and "Paint over something" in sentence(app)
-
-
-def test_next_leads_through_the_story_and_on_to_another_picture(page):
-    story = next(iter(STORIES))
-    app = page("cheat", story=story)
-    for step in STEPS:
-        assert not app.error
-        current = story_step(story, step, 0)
-        assert current.words in texts(app) and current.aside in texts(app)
-        # Nothing gives the solution away at first, and the numbers come last.
-        assert (current.proof in texts(app)) == (step == "borrowed")
-        assert (current.story.clue in texts(app)) == (step != "answer")
-        if step != "answer":
-            assert shown(app).head["initial"]["mode"] == "spotlight"
-            assert shown(app).titles == ["Picture", "The cheat", "The honest model"]
-            best = current.cheat.predictions[0]
-            assert shown(app).head["panels"][1]["maps"][0]["note"] == f"{best.label} {percent(best.score)}"
-        app.button[0].click().run()
-    assert not app.error
-    assert shown(app).titles == ["The cheat", "The honest model"]
-    assert app.query_params["step"] in ("yours", ["yours"]) and "## Now try your own model" in texts(app)
-    app.button[0].click().run()
-    assert story_step(story, "answer", 1).words in texts(app)
-
-
-def test_a_link_opens_a_step_which_is_saved_and_goes_on_to_explore(page, monkeypatch, tmp_path):
-    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "history"))
-    app = page("cheat", step="look")
-    press(app, "Save")
-    assert {record.model for record in History().search().records} == {STORIES["stamp"].cheat, STORIES["stamp"].honest}
-    current = story_step("stamp", "look", 0)
-    next(button for button in app.button if "Explore" in button.label).click().run()
-    assert not app.error
-    assert bar(app)["name"] == current.image.name
-    choices, recipe = session(app, Sidebar).choices, current.cheat.recipe
-    assert (choices.method, choices.options["part"]) == (recipe.method, recipe.part)
-    assert (choices.options["layers"] or recipe.layers) == recipe.layers
