@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 import torch
 from torchvision.models import squeezenet1_1
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 HOSTILE = "<img src=x onerror=hacked()> $x$ :red[a] [b](https://evil.example) **d** `e` ~~f~~ _g_ | </script>"
@@ -50,3 +53,52 @@ def tables(folder: Path) -> Path:
     path = folder / "models.toml"
     path.write_text(text)
     return path
+
+
+RAW = re.compile(r"(?<!\\)(<img|<b>|\$x|:red\[|\[b\]\(|\*\*d|`e`|~~f|:material/home)")
+"""Marks of such a name that were not escaped."""
+PLAIN = {
+    "Selectbox.options",
+    "MultiSelect.options",
+    "MultiSelect.default",
+    "TextInput.value",
+    "TextInput.default",
+    "TextArea.default",
+    "TextArea.value",
+    "BidiComponent.json",
+    "BidiComponent.js_content",
+    "BidiComponent.html_content",
+    "Selectbox.raw_value",
+    "MultiSelect.raw_values",
+    "FileUploader.files",
+    "DownloadButton.url",
+    "Code.code_text",
+    "ArrowVegaLiteChart.spec",
+    "VegaLiteChart.spec",
+}
+"""Fields of Streamlit's messages that the browser shows as they are."""
+
+
+def raw(fields: list[tuple[str, str]]) -> Iterator[str]:
+    """Yield each field of a page's messages, with its text, in which a name stands as it was given."""
+    for field, text in fields:
+        if field not in PLAIN and not field.endswith(".id") and (found := RAW.search(text)):
+            yield f"{field}: {text[max(0, found.start() - 80) : found.end() + 40]!r}"
+
+
+class Elements(HTMLParser):
+    """The elements of a page that a hostile name would make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if any(name.startswith("on") or "evil" in (value or "") for name, value in attrs):
+            self.found.append(self.get_starttag_text() or tag)
+
+    @classmethod
+    def hostile(cls, text: str) -> list[str]:
+        reader = cls()
+        reader.feed(text)
+        return reader.found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,21 @@ def _texts(proto: Any) -> Iterator[tuple[str, str]]:
                 yield f"{proto.DESCRIPTOR.name}.{field.name}", one
             elif hasattr(one, "ListFields"):
                 yield from _texts(one)
+
+
+def visited(environment: dict[str, str], *given: object) -> tuple[dict[str, Any], str]:
+    """Return what `visit` says in a process of its own, and what that process logged."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.visits", json.dumps(given)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout.partition("\0")[2])
+    assert len(found) == len(PAGES)
+    return found, done.stderr
 
 
 if __name__ == "__main__":
