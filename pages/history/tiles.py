@@ -44,7 +44,7 @@ def draw(found: SearchResult, head: Any, *, narrowed: bool) -> None:
     with head, st.container(horizontal=True, vertical_alignment="center"):
         ticked = [one for one in chosen if one is not None]
         _actions(found, ticked, set(shown), narrowed=narrowed)
-        _export(ticked or found.records, "Export" if ticked else "Export all")
+        _export(ticked or list(found.records), "Export" if ticked else "Export all")
     if len(found.records) < min(found.total, MAX_SHOWN):
 
         def more() -> None:
