@@ -13,8 +13,6 @@ from torchvision.ops import FrozenBatchNorm2d
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
-from sightglass.explain.evidence.resident import Residency
-from sightglass.models.adapters import folding
 from sightglass.models.adapters.folding import conv_act, twin
 
 if TYPE_CHECKING:
@@ -112,17 +110,6 @@ def test_a_norm_folds_into_the_convolution_before_it(norm: nn.Module) -> None:
     assert made is not None and made.missing == {"conv"}
     given = picture(4)
     torch.testing.assert_close(made.module(given), adapter.module(given), rtol=1e-5, atol=1e-6)
-
-
-def test_a_gradient_comes_back_through_what_is_folded() -> None:
-    adapter: Any = Answering(Normed(lively(nn.BatchNorm2d(8))))
-    made = twin(adapter, picture())
-    assert made is not None
-    ours, theirs = picture().requires_grad_(), picture().requires_grad_()
-    made.module(ours)[0, 1].backward()
-    adapter.module(theirs)[0, 1].backward()
-    assert ours.grad is not None and theirs.grad is not None and theirs.grad.abs().max() > 1e-4
-    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_whatever_the_twin_does_not_say_is_missing_is_as_it_was() -> None:
@@ -228,16 +215,7 @@ def test_a_convolution_before_its_norm_is_explained_as_it_is(name: str, bus: Pat
     torch.testing.assert_close(made.evidence.activations[0], seen[0])
 
 
-def test_what_a_twin_makes_is_counted(bus: Path) -> None:
-    explainer = Explainer("efficientnet-lite0", device="cpu", residency=Residency())
-    explainer(bus)
-    resident = explainer.resident
-    convolutions = sum(m.weight.nbytes for m in resident.adapter.module.modules() if isinstance(m, nn.Conv2d))
-    assert resident._loaded_bytes + 0.9 * convolutions <= resident.nbytes <= resident._loaded_bytes + 2 * convolutions
-    assert folding.nbytes(nn.Conv2d(3, 4, 3)) == 0
-
-
-@pytest.mark.parametrize(("name", "trained"), [("0", 4_652_008), ("1", 5_416_680), ("2", 6_092_072)])
+@pytest.mark.parametrize(("name", "trained"), [("0", 4_652_008), ("2", 6_092_072)])
 def test_kernels_with_zeros_before_their_own_are_timms_padding(name: str, trained: int) -> None:
     import timm
 

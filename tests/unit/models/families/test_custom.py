@@ -19,7 +19,6 @@ from sightglass.explain.findings.preprocessing_check import suspect
 from sightglass.explain.picture.image import Image
 from sightglass.models import catalog
 from sightglass.models.checkpoints import architectures, state_dicts
-from sightglass.models.families.custom import inspect
 from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from tests.conftest import asset
@@ -230,19 +229,6 @@ def test_the_libraries_networks_are_told_apart_by_their_tensors() -> None:
         assert "torchvision/resnet50" in architectures.alike(torchvision.models.resnet101().state_dict())
 
 
-def test_two_networks_with_the_same_tensors_are_asked_about(folder: Path) -> None:
-    import timm
-
-    saved(leaf_net("resnet50", 3), folder / "net.pth")
-    draft = inspect_model(folder / "net.pth")
-    assert draft.arch == "resnet50"
-    assert any("timm/resnetblur50" in note for note in draft.notes)
-    torch.save(timm.create_model("deit_tiny_patch16_224", num_classes=3).state_dict(), folder / "vit.pth")
-    (asked,) = (unknown for unknown in inspect_model(folder / "vit.pth").unknown if unknown.key == "arch")
-    assert asked.default == asked.choices[0]
-    assert {"timm/deit_tiny_patch16_224", "timm/vit_tiny_patch16_224"} <= {*asked.choices}
-
-
 def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:
     (folder / "nets.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\n{NETS.read_text('utf-8')}", "utf-8")
     torch.save(own_nets.BlocksCNN(), folder / "net.pth")
@@ -345,48 +331,3 @@ def test_another_table_or_file_is_another_model_at_once(folder: Path) -> None:
     assert Explainer("mine", device="cpu", residency=residency).resident is resident
     saved(own_nets.BlocksCNN(num_classes=2, width=2), folder / "net.pth")
     assert labels() == ("class 0", "class 1")
-
-
-@pytest.mark.parametrize(("given", "expected"), [("", ("no", "yes")), ('["rust"]', ("not rust", "rust"))])
-def test_one_number_of_a_library_network_is_no_or_yes(given: str, expected: tuple[str, str], folder: Path) -> None:
-    module = saved(leaf_net("mobilenet_v3_small", 1), folder / "binary.pth")
-    name = table(folder, "mobilenet_v3_small", folder / "binary.pth", **({"labels": given} if given else {}))
-    adapter = load(catalog.spec(name))
-    tensor = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        sure = adapter.run(tensor).logits.softmax(1)
-        torch.testing.assert_close(sure[:, 1:], module(tensor).sigmoid(), atol=1e-5, rtol=0)
-    assert adapter.labels == expected
-    assert explained(name).heatmaps[0].target.label in expected
-
-
-def test_a_models_own_names_come_before_anothers(folder: Path) -> None:
-    (folder / "class_names.txt").write_text("a\nb\nc\n", "utf-8")
-    (folder / "plants_labels.json").write_text('["x", "y", "z"]', "utf-8")
-    assert inspect.named_beside(folder / "plants.pth", 3)[1] == folder / "plants_labels.json"
-
-
-@pytest.mark.weights("tasks/dronet_v2_steer_collision.pth", "images/road/1479425441182877835.jpg")
-@pytest.mark.parametrize(("output", "name"), [(0, "steering"), (1, "collision")])
-def test_a_real_network_that_steers_gives_two_numbers(folder: Path, output: int, name: str) -> None:
-    file, road = weight("tasks/dronet_v2_steer_collision.pth"), weight("images/road/1479425441182877835.jpg")
-    draft = inspect_model(file, f"{NETS}:DroNet")
-    assert draft.table["task"] == "regress"
-    id_ = table(
-        folder,
-        "nets.py:DroNet",
-        file,
-        output=output,
-        labels=f'["{name}"]',
-        preprocessing="{ size = 200, mean = [0.0], std = [1.0], crop = 'squash' }",
-    )
-    text = (folder / "models.toml").read_text("utf-8")
-    (folder / "models.toml").write_text(text.replace("[model.mine]", '[model.mine]\ntask = "regress"'), "utf-8")
-    catalog._merge.cache_clear()
-    made = explained(id_, road)
-    (number,) = made.predictions
-    assert number.label == name and abs(number.score) < 0.6
-    if name == "collision":
-        # Nothing is near on this road.
-        assert 0 <= number.score < 0.2
-    assert made.heatmaps[0].layers == ("resBlock3",)

@@ -20,6 +20,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
+from sightglass.models.checkpoints import weights
 from sightglass.models.families.exported import runtimes
 from sightglass.models.families.exported.classifier import ExportedClassifier
 from sightglass.models.families.exported.detector import (
@@ -475,6 +476,7 @@ def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monk
         "yolo11n.xml": ("exported", "detect", "drise"),
     }
     assert catalog.available(own["yolo11n.xml"])
+    assert weights.find(catalog.spec("cracks")) == tmp_path / "cracks.pt"
 
 
 @pytest.mark.parametrize("probable", [False, True])
@@ -487,34 +489,6 @@ def test_one_number_is_no_or_yes(probable: bool, tmp_path: Path) -> None:
     with torch.no_grad():
         torch.testing.assert_close(adapter.run(tensor).logits.softmax(1)[:, 1:], body(tensor).sigmoid())
     assert adapter.labels == ("no", "yes")
-
-
-def test_the_short_side_is_the_same_whether_the_file_or_the_table_says_the_size(tmp_path: Path) -> None:
-    fixed, free = (to_onnx(Small(False), tmp_path / f"{i}.onnx", (64, 64), free=bool(i)) for i in range(2))
-    labels = ["a", "b", "c", "d"]
-    made = [
-        load(spec(fixed, "classify", labels=labels)),
-        load(spec(free, "classify", labels=labels, preprocessing={"size": 64})),
-    ]
-    assert [one.preprocessing.short_side for one in made] == [73, 73]
-    given = {"size": 64, "short_side": 64}
-    assert load(spec(free, "classify", labels=labels, preprocessing=given)).preprocessing.short_side == 64
-
-
-def test_a_file_of_angles_measures_and_its_draft_says_so(tmp_path: Path) -> None:
-    path = to_onnx(own_nets.HeadPose(), tmp_path / "headpose.onnx", (32, 32), free=True)
-    draft = inspect_model(path)
-    assert draft.table["task"] == "regress"
-    assert [one.question for one in draft.unknown if one.key == "weights.labels"]
-    plain = {"mean": [0.0] * 3, "std": [1.0] * 3, "crop": "squash"}
-    labels = ["yaw", "pitch", "roll"]
-    adapter = load(spec(path, "regress", labels=labels, preprocessing=plain, unit="°"))
-    red = np.zeros((32, 32, 3), np.uint8)
-    red[..., 0] = 255
-    given = adapter.prepare(red, "trained")
-    found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=5, confidence=0, iou=0)
-    assert [(one.label, round(one.score, 3)) for one in found] == [("yaw", 90.0), ("pitch", 0.0), ("roll", -5.0)]
-    assert adapter.parts == ("signed", "class", "lowers")
 
 
 def test_several_probabilities_are_several_classes(tmp_path: Path) -> None:

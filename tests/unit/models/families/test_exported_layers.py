@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image as Pillow
 from torch import nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import list_methods
 from sightglass.models.adapter import Target
@@ -121,49 +118,6 @@ def test_a_frozen_file_has_its_operators_as_layers(tmp_path: Path) -> None:
     assert resident.known_layers[last].shape == (512, 2, 2)
     own = Classifier(spec(tmp_path), network("resnet18"), adapter.labels, adapter.preprocessing, "")  # type: ignore[attr-defined]
     torch.testing.assert_close(maps(adapter, last, "gradcam"), maps(own, "layer4", "gradcam"), atol=1e-5, rtol=1e-3)
-
-
-def test_the_slow_methods_and_the_library_work_on_modules_made_again(tmp_path: Path) -> None:
-    path = exported(network("resnet18"), "traced", tmp_path)
-    (tmp_path / "models.toml").write_text(table(path))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-        explainer = Explainer("mine")
-        for method in ("fullgrad", "ablationcam", "occlusion"):
-            made = explainer(Pillow.fromarray(picture()), method=method, layers="layer3", top_k=1, masks=9)
-            assert made.heatmaps[0].state == "ok", method
-
-
-def table(path: Path, **more: str) -> str:
-    lines = [f"{key} = {value}" for key, value in more.items()]
-    weights = f"{{ path = {json.dumps(str(path))}, preprocessing = {{ size = 64 }} }}"
-    return "\n".join(('[model."mine"]', 'loader = "exported"', f"weights = {weights}", *lines, ""))
-
-
-class Constants(nn.Module):
-    """Makes tensors of its own on the way, where its picture is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-        self.register_buffer("own", torch.ones(4))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.conv(x)
-        steps = torch.arange(y.shape[-1], device=x.device).float()
-        added = torch.tensor([1.0, 2.0, 3.0, 4.0], device=x.device)
-        return (y * steps + torch.zeros(1, device=x.device)).mean((2, 3)) * self.own + added
-
-
-@pytest.mark.parametrize("kind", KINDS[:3])
-def test_what_a_graph_makes_on_the_way_follows_the_picture_to_its_device(kind: str, tmp_path: Path) -> None:
-    adapter = load(spec(exported(Constants().eval(), kind, tmp_path)))
-    given = adapter.prepare(picture(), "trained").tensor
-    answer = adapter.class_logits(adapter.run(given))
-    # A device without numbers refuses to be mixed with another all the same.
-    adapter.module.to("meta")
-    assert adapter.class_logits(adapter.run(given.to("meta"))).device.type == "meta"
-    assert answer.shape == (1, 4)
 
 
 # What has no layers says why, and is explained all the same.

@@ -233,22 +233,3 @@ def test_the_attention_maps_of_a_list_are_those_of_its_pictures_from_few_passes(
     for one, other in zip(found, alone, strict=True):
         assert one.shape == (12, 6) and one.dtype == np.float32
         np.testing.assert_allclose(one, other, atol=1e-6)
-
-
-@pytest.mark.parametrize("person", [0, 12, person_scenes.HELD_OUT])
-def test_twins_differ_in_one_garment_and_nowhere_else(person):
-    garment, one = person_scenes.differs(person), person_scenes.sample(person, 0)
-    first = person_scenes.draw(one)
-    other = person_scenes.draw(person_scenes.wearing(one, garment, person_scenes.outfit(person_scenes.twin(person))))
-    assert replace(one, outfit=person_scenes.outfit(person_scenes.twin(person))) == person_scenes.wearing(
-        one, garment, person_scenes.outfit(person_scenes.twin(person))
-    )
-    changed = np.abs(first.pixels.astype(int) - other.pixels).max(2) > 12
-    near = np.zeros_like(changed)
-    mask = first.garments[garment]
-    assert mask.any()
-    ys, xs = np.nonzero(mask)
-    for y, x in zip(ys, xs, strict=True):
-        near[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4] = True
-    assert changed[mask].mean() > 0.5
-    assert not changed[~near].any()

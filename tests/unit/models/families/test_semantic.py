@@ -206,30 +206,6 @@ def test_ultralytics_semantic_classes_are_those_of_predict() -> None:
     assert (made.segmentation == wanted).mean() > 0.95
 
 
-class Shadowed(nn.Module):
-    """A network as ESPNet's authors wrote it: a list of its parts hides the method of that name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1))
-        self.up = nn.ConvTranspose2d(4, 4, 2, 2)
-        self.modules = list(self.encoder.children())  # type: ignore[assignment]
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for part in self.modules:  # type: ignore[attr-defined]
-            x = part(x)
-        found: torch.Tensor = self.up(x)
-        return found
-
-
-def test_a_network_that_hides_its_modules_is_explained_at_the_end_of_its_encoder() -> None:
-    torch.manual_seed(0)
-    made = Explainer(Shadowed(), preprocess={"size": 64}, labels=NAMES)(PICTURE, top_k=1)
-    assert made.model.segments and made.model.method == "hirescam"
-    # The last layer of the encoder that is no map of the four classes.
-    assert made.heatmaps[0].layers == ("encoder.2",)
-
-
 def source(path: Path) -> Any:
     """Return the module in the file of a network's own source."""
     spec = importlib.util.spec_from_file_location(path.stem, path)

@@ -17,7 +17,6 @@ from sightglass.models import catalog, labels
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.torchvision.detector import (
-    CELLS,
     TorchvisionDetections,
     TorchvisionDetector,
     softmax_beside,
@@ -212,22 +211,6 @@ def test_input_is_torchvisions_own_and_its_geometry_knows_the_padding(arch: str,
     assert given.geometry.seen == (0, 0, size[1], size[0])
 
 
-@pytest.mark.parametrize(("arch", "way"), [(FASTER, "letterbox"), (FASTER, "squash"), (LITE, "letterbox")])
-def test_other_ways_fill_a_square(arch: str, way: str) -> None:
-    adapter, _ = built(arch)
-    side = 320 if arch == LITE else SMALL
-    given = adapter.prepare(np.full((100, 200, 3), 250, np.uint8), way)
-    assert given.tensor.shape == (1, 3, side, side)
-    left, top, right, bottom = given.geometry.content
-    inside = torch.zeros(side, side, dtype=torch.bool)
-    inside[top:bottom, left:right] = True
-    assert (given.tensor[0, :, inside] > 0).all()
-    assert not given.tensor[0, :, ~inside].any()
-    assert (bottom - top) == (side if way == "squash" else side // 2)
-    with torch.no_grad():
-        assert adapter.run(given.tensor).count
-
-
 def test_a_painted_over_picture_is_not_taken_for_padding() -> None:
     adapter, _ = built(FASTER)
     tensor = torch.ones(1, 3, 128, 160)
@@ -303,31 +286,6 @@ def test_a_prediction_names_its_candidate(arch: str) -> None:
     assert adapter.candidate(outputs, given.geometry, found[0].box, found[0].index) is not None
 
 
-def test_a_scale_is_one_anchor_shape_of_one_map() -> None:
-    outputs, adapter = answer(RETINA), built(RETINA)[0]
-    tensor = adapter.prepare(bus(), "trained").tensor
-    assert len(outputs.levels) == 5 * 9
-    assert outputs.levels[0].shape[2:] == (tensor.shape[2] // 8, tensor.shape[3] // 8)
-    assert outputs.units[[0, -1]].tolist() == [8, tensor.shape[2] / outputs.levels[-1].shape[2]]
-    # The second cell's anchor, wherever it stands among the candidates, is one stride to the right of the first.
-    assert (outputs.centres[1] - outputs.centres[0]).tolist() == [8, 0]
-    assert outputs.with_leaves(outputs.leaves).inner == outputs.inner
-
-
-def test_a_proposal_is_a_candidate_for_each_class_that_it_may_be() -> None:
-    outputs, (adapter, _) = answer(FASTER), built(FASTER)
-    assert outputs.choice is not None
-    scores = outputs.scores[0]
-    own = scores.gather(0, outputs.choice[:1])[0]
-    assert torch.equal(scores.amax(0), own)
-    assert ((scores > 0).sum(0) == 1).all()
-    _, proposal = outputs.logits[0].T.unique(dim=0, return_inverse=True)
-    assert len(set(zip(proposal.tolist(), outputs.choice[0].tolist(), strict=True))) == outputs.count
-    side = outputs.units * CELLS
-    assert (side >= 1).all()
-    assert (side <= max(adapter.prepare(bus(), "trained").tensor.shape[2:])).all()
-
-
 def test_a_batch_answers_for_each_of_its_pictures() -> None:
     for arch in (FASTER, LITE):
         adapter, _ = built(arch)
@@ -343,39 +301,10 @@ def test_a_batch_answers_for_each_of_its_pictures() -> None:
         assert torch.allclose(adapter.class_logits(both)[0], adapter.class_logits(answer(arch))[0], atol=1e-3)
 
 
-def test_without_a_proposal_the_picture_itself_can_be_asked_about_and_nothing_is_shown() -> None:
-    adapter, _ = built(FASTER)
-    rpn: Any = adapter.module.rpn
-    threshold, rpn.score_thresh = rpn.score_thresh, 2.0
-    try:
-        given = adapter.prepare(bus(), "trained")
-        outputs = adapter.run(given.tensor)
-    finally:
-        rpn.score_thresh = threshold
-    assert outputs.count >= 1
-    assert adapter.decode(outputs, given.geometry, top_k=1, confidence=0.0, iou=0.5) == []
-    assert adapter.scalar(outputs, Target(0, "person")) == outputs.logits[0, 0].max()
-    assert adapter.strongest(outputs, 0.01)
-    assert outputs.centres[0].tolist() == [side / 2 for side in reversed(outputs.inner)]
-
-
 def test_further_classes_take_part_in_a_softmax() -> None:
     everything = torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(0))
     scoring = softmax_beside(everything[:, :3].logsumexp(1, keepdim=True))
     assert torch.allclose(scoring(everything[:, 3:], None), everything.softmax(1)[:, 3:])
-
-
-def test_every_detector_of_torchvision_is_there_with_its_weights() -> None:
-    import torchvision
-
-    ours = {spec.arch: spec for spec in EVERY}
-    known = torchvision.models.list_models(module=torchvision.models.detection)
-    assert sorted(ours) == [name for name in known if not name.startswith(("maskrcnn", "keypointrcnn"))]
-    for arch, spec in ours.items():
-        default = torchvision.models.get_model_weights(arch).DEFAULT
-        assert spec.weights.url == default.url
-        assert default.url.endswith(f"-{spec.weights.sha256}.pth")
-        assert (spec.task, spec.method) == ("detect", "hirescam")
 
 
 @pytest.mark.parametrize("arch", [pytest.param(RETINA, marks=pytest.mark.slow), FCOS])

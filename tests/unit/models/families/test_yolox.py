@@ -286,17 +286,6 @@ def test_every_size_is_told_from_its_tensors(name: str) -> None:
     assert _shape(theirs) == Shape(*_SIZES[name], 80)
 
 
-def test_larger_sizes_take_larger_pictures() -> None:
-    small, large = (
-        YoloxDetector(spec_of("any"), Yolox(Shape(1, channels, False, 1)), ["a"], "") for channels in (24, 32)
-    )
-    pixels = np.zeros((10, 20, 3), np.uint8)
-    assert small.prepare(pixels, "trained").tensor.shape[2:] == (416, 416)
-    assert large.prepare(pixels, "trained").tensor.shape[2:] == (640, 640)
-    told = YoloxDetector(spec_of("any", preprocessing={"size": 500}), Yolox(Shape(1, 8, False, 1)), ["a"], "")
-    assert told.prepare(pixels, "trained").tensor.shape[2:] == (512, 512)
-
-
 def test_layers_presets_and_stages_name_the_same_maps() -> None:
     adapter = built()
     found = survey(adapter, adapter.prepare(np.full((64, 64, 3), 128, np.uint8), "trained").tensor)
@@ -340,12 +329,6 @@ def test_a_candidate_is_its_cell_and_its_score_both_sigmoids() -> None:
     assert "objectness" in adapter.parts
     moved = tuple(level + 1 for level in outputs.leaves)
     assert not torch.allclose(outputs.with_leaves(moved).boxes, outputs.boxes)
-
-
-def test_the_operators_own_classes_are_named(tmp_path: Path) -> None:
-    torch.save(saved(), tmp_path / "own.pth")
-    adapter = load(spec_of("own", path=str(tmp_path / "own.pth"), labels=["ripe", "green"]))
-    assert adapter.labels == ("ripe", "green", "2")
 
 
 def test_what_is_no_yolox_is_said_in_one_sentence(tmp_path: Path) -> None:
