@@ -247,12 +247,13 @@ def test_rtdetrs_targets_reach_the_backbone() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("as_built")
 def test_rtdetr_within_a_yolo_and_on_a_resnet_work_as_well() -> None:
     for name in ("yolov8n-rtdetr", "rtdetr-resnet50", "rtdetr-x"):
         reference = build(name).fuse(verbose=False)
         with torch.no_grad():
             _, (_, logits, *_) = reference(picture())
-            assert torch.allclose(detr(name).run(picture()).logits, logits[0].transpose(1, 2), atol=1e-4)
+            assert torch.allclose(detr(name).run(picture()).logits, logits[0].transpose(1, 2), atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(1080, 810), (33, 700)])
