@@ -262,24 +262,15 @@ def test_an_openvino_pair_is_added_and_explained(openvino_pair: tuple[bytes, byt
     assert heatmap[:16, :16].mean() > 4 * heatmap[16:, 16:].mean()
 
 
-@pytest.mark.parametrize(
-    ("metadata", "found"),
-    [
-        (b"names: {0: no, 1: yes}\nimgsz: [64, 96]", ("no", "yes")),
-        (f"{FLAT}names: *x39".encode(), "metadata.yaml cannot be read: it refers to parts of itself"),
-    ],
-)
-def test_metadata_beside_an_openvino_pair_is_read_safely(
-    metadata: bytes, found: tuple[str, ...] | str, openvino_pair: tuple[bytes, bytes]
-) -> None:
+def test_metadata_beside_an_openvino_pair_is_read_safely(openvino_pair: tuple[bytes, bytes]) -> None:
     xml, weights = openvino_pair
-    into = store.receive([("m.xml", xml), ("m.bin", weights), ("metadata.yaml", metadata)])
-    assert store.find_model(into).name == "m.xml"
-    if isinstance(found, str):
-        with pytest.raises(Problem, match=found):
-            runtimes.open_file(into / "m.xml")
-    else:
-        assert runtimes.read_labels(runtimes.open_file(into / "m.xml")) == found
+    for metadata in (b"names: {0: no, 1: yes}", f"{FLAT}names: *x39".encode()):
+        into = store.receive([("m.xml", xml), ("m.bin", weights), ("metadata.yaml", metadata)])
+        if b"no" in metadata:
+            assert runtimes.read_labels(runtimes.open_file(into / "m.xml")) == ("no", "yes")
+        else:
+            with pytest.raises(Problem, match=r"metadata\.yaml cannot be read: it refers to parts of itself"):
+                runtimes.open_file(into / "m.xml")
 
 
 @pytest.mark.parametrize("name", ["https://example.org/net.pth", "owner/name"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,24 +77,15 @@ def test_osnet_reads_torchreids_file_as_it_is(tmp_path: Path) -> None:
     held = {f"module.{key}": value for key, value in module.state_dict().items()}
     held["module.classifier.weight"] = torch.zeros(7, 512)
     torch.save({"state_dict": held}, tmp_path / "mine.pth")
-    spec = embedder("osnet", "osnet_x0_25")
-    adapter = load(ModelSpec(**{**_fields(spec), "weights": WeightsTable(path=str(tmp_path / "mine.pth"))}))
+    spec = replace(embedder("osnet", "osnet_x0_25"), weights=WeightsTable(path=str(tmp_path / "mine.pth")))
+    adapter = load(spec)
     probe = torch.rand(1, 3, 256, 128)
     with torch.no_grad():
         assert torch.equal(adapter.run(probe).vector, module.eval()(probe))
-    wrong = ModelSpec(
-        **{**_fields(spec), "arch": "osnet_x0_5", "weights": WeightsTable(path=str(tmp_path / "mine.pth"))}
-    )
     with pytest.raises(WeightsProblem, match=r"does not hold osnet_x0_5 .*conv1.conv.weight .*osnet_x0_25"):
-        load(wrong)
+        load(replace(spec, arch="osnet_x0_5"))
     with pytest.raises(ModelProblem, match="There is no OSNet called osnet"):
         load(embedder("osnet", "osnet"))
-
-
-def _fields(spec: ModelSpec) -> dict[str, object]:
-    return {
-        name: getattr(spec, name) for name in ("id", "family", "size", "loader", "arch", "task", "licence", "weights")
-    }
 
 
 PICTURES = [f"images/persons/bus_person_{number}.jpg" for number in range(4)]

@@ -116,9 +116,6 @@ PAGE = b"\n<!DOCTYPE html><html><title>404</title></html>"
         ("half", "is cut short"),
         ("start", "is cut short"),
         ("code", r"is a Python pickle that runs code \(pathlib.*Path.touch\)"),
-        ("old code", r"is a Python pickle that runs code \("),
-        ("values", "is a Python pickle and no checkpoint"),
-        ("old", "is damaged"),
         ("nothing", "holds no state_dict"),
         ("zip", "archive of something else"),
         ("script", 'loader = "exported"'),
@@ -130,13 +127,6 @@ def test_what_is_no_checkpoint_is_called_what_it_is(content: bytes | str, said: 
         path.write_bytes(content)
     elif content == "code":
         path.write_bytes(pickle.dumps({"state_dict": Touch(tmp_path / "ran")}))
-    elif content == "old code":
-        path.write_bytes(pickle.dumps(Touch(tmp_path / "ran"), protocol=0))
-    elif content == "values":
-        path.write_bytes(pickle.dumps({"epoch": [1, 2]}))
-    elif content == "old":
-        torch.save(net, path, _use_new_zipfile_serialization=False)
-        path.write_bytes(path.read_bytes()[:-200])
     elif content == "nothing":
         torch.save({"epoch": 3, "at": Touch(tmp_path / "ran")}, path)
     elif content == "zip":

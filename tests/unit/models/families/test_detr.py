@@ -277,52 +277,6 @@ def test_query_attention_is_what_transformers_says_a_detr_read(head: int | None,
         np.testing.assert_allclose(one.raw[0], row, atol=1e-6)
 
 
-def by_hand(places: np.ndarray, weights: np.ndarray, sizes: list[tuple[int, int]]) -> np.ndarray:
-    """The sampled places (points, 2), x and y as shares of the picture, on the finest grid; points of all levels."""
-    points = len(places) // len(sizes)
-    (height, width), total = sizes[0], np.zeros(sizes[0])
-    for level, (h, w) in enumerate(sizes):
-        grid = np.zeros((h, w))
-        for number in range(level * points, (level + 1) * points):
-            x, y = places[number] * [w, h] - 0.5
-            left, top = int(np.floor(x)), int(np.floor(y))
-            for column, across in ((left, left + 1 - x), (left + 1, x - left)):
-                for row, down in ((top, top + 1 - y), (top + 1, y - top)):
-                    if 0 <= row < h and 0 <= column < w:
-                        grid[row, column] += weights[number] * across * down
-        for row in range(height):
-            for column in range(width):
-                total[row, column] += grid[row * h // height, column * w // width] * h * w / (height * width)
-    return total
-
-
-def test_deformable_query_attention_equals_the_sum_over_its_places_by_hand(resident_of: Any) -> None:
-    resident = resident_of("RTDetrV2ForObjectDetection")
-    evidence, query = evidence_of(resident), 4
-    attending = resident.adapter.module.get_submodule(resident.adapter.cross_attention)
-    given: dict[str, Any] = {}
-    handle = attending.register_forward_pre_hook(
-        lambda _m, args, kwargs: given.update(kwargs, hidden_states=kwargs.get("hidden_states", *args[:1])),
-        with_kwargs=True,
-    )
-    try:
-        with torch.no_grad():
-            resident.adapter.run(evidence.tensor)
-    finally:
-        handle.remove()
-    state = given["hidden_states"] + given["position_embeddings"]
-    with torch.no_grad():
-        offsets = attending.sampling_offsets(state).view(20, 4, 12, 2)[query]
-        weights = attending.attention_weights(state).view(20, 4, 12).softmax(-1)[query]
-    reference = given["reference_points"][0, query, 0]  # cx, cy, w, h
-    places = reference[:2] + offsets / 4 * reference[2:] * attending.offset_scale
-    sizes = [(16, 16), (8, 8), (4, 4)]
-    expected = np.stack([by_hand(places[head].numpy(), weights[head].numpy(), sizes) for head in range(4)])
-    found = evidence.outputs.attended.maps(query)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert 0.5 < float(found.sum((1, 2)).max()) <= 1 + 1e-5
-
-
 @pytest.mark.parametrize("name", DEFORMABLE)
 def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(name: str, resident_of: Any) -> None:
     """The weights of all cells, times the cells' values, are the library's own sum before its last projection."""
@@ -353,10 +307,18 @@ def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(n
             handle.remove()
     assert isinstance(outputs.attended, CrossAttention)
     heads = outputs.attended.heads
-    weights = torch.cat([level.flatten(1) for level in outputs.attended.levels(7)], 1)  # (heads, cells)
+    levels = outputs.attended.levels(7)
+    weights = torch.cat([level.flatten(1) for level in levels], 1)  # (heads, cells)
     values = held["values"][0].view(weights.shape[1], heads, -1)
     expected = torch.einsum("hc,chd->hd", weights, values).flatten()
     torch.testing.assert_close(expected, held["read"][0, 7], atol=1e-5, rtol=1e-4)
+    # One map: a coarse cell's weight is shared among the finest cells that it covers.
+    finest = levels[0].shape[1:]
+    shared = torch.zeros_like(levels[0])
+    for level in levels:
+        down, across = finest[0] // level.shape[1], finest[1] // level.shape[2]
+        shared += level.repeat_interleave(down, 1).repeat_interleave(across, 2) / (down * across)
+    torch.testing.assert_close(torch.as_tensor(outputs.attended.maps(7)), shared, atol=1e-6, rtol=0)
 
 
 def test_a_missing_box_is_the_query_at_or_near_the_place(resident_of: Any) -> None:

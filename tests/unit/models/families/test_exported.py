@@ -20,6 +20,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
+from sightglass.models.checkpoints import weights
 from sightglass.models.families.exported import runtimes
 from sightglass.models.families.exported.classifier import ExportedClassifier
 from sightglass.models.families.exported.detector import (
@@ -30,11 +31,9 @@ from sightglass.models.families.exported.detector import (
 )
 from sightglass.models.families.exported.loader import load as open_exported
 from sightglass.models.families.ultralytics.loader import import_quietly
-from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.conftest import asset
-from tests.unit import own_nets
 from tests.weights import weight
 
 if TYPE_CHECKING:
@@ -380,19 +379,4 @@ def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monk
         "yolo11n.xml": ("exported", "detect", "drise"),
     }
     assert catalog.available(own["yolo11n.xml"])
-
-
-def test_a_file_of_angles_measures_and_its_draft_says_so(tmp_path: Path) -> None:
-    path = to_onnx(own_nets.HeadPose(), tmp_path / "headpose.onnx", (32, 32), free=True)
-    draft = inspect_model(path)
-    assert draft.table["task"] == "regress"
-    assert [one.question for one in draft.unknown if one.key == "weights.labels"]
-    plain = {"mean": [0.0] * 3, "std": [1.0] * 3, "crop": "squash"}
-    labels = ["yaw", "pitch", "roll"]
-    adapter = load(spec(path, "regress", labels=labels, preprocessing=plain, unit="°"))
-    red = np.zeros((32, 32, 3), np.uint8)
-    red[..., 0] = 255
-    given = adapter.prepare(red, "trained")
-    found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=5, confidence=0, iou=0)
-    assert [(one.label, round(one.score, 3)) for one in found] == [("yaw", 90.0), ("pitch", 0.0), ("roll", -5.0)]
-    assert adapter.parts == ("signed", "class", "lowers")
+    assert weights.find(catalog.spec("cracks")) == tmp_path / "cracks.pt"

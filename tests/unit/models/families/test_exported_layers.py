@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import list_methods
 from sightglass.models.adapter import Target
@@ -110,23 +107,6 @@ def test_an_early_layer_is_not_overwritten_by_what_works_in_place(tmp_path: Path
         found = maps(adapter, "layer1.0.bn1", "hirescam")
         own = Classifier(spec(tmp_path), network("resnet18"), adapter.labels, adapter.preprocessing, "")  # type: ignore[attr-defined]
         torch.testing.assert_close(found, maps(own, "layer1.0.bn1", "hirescam"), atol=1e-6, rtol=1e-4)
-
-
-def test_the_slow_methods_and_the_library_work_on_modules_made_again(tmp_path: Path) -> None:
-    path = exported(network("resnet18"), "traced", tmp_path)
-    (tmp_path / "models.toml").write_text(table(path))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-        explainer = Explainer("mine")
-        for method in ("fullgrad", "ablationcam", "occlusion"):
-            made = explainer(Pillow.fromarray(picture()), method=method, layers="layer3", top_k=1, masks=9)
-            assert made.heatmaps[0].state == "ok", method
-
-
-def table(path: Path, **more: str) -> str:
-    lines = [f"{key} = {value}" for key, value in more.items()]
-    weights = f"{{ path = {json.dumps(str(path))}, preprocessing = {{ size = 64 }} }}"
-    return "\n".join(('[model."mine"]', 'loader = "exported"', f"weights = {weights}", *lines, ""))
 
 
 # What has no layers says why, and is explained all the same.

@@ -208,24 +208,13 @@ def test_a_model_within_a_model_and_one_number_for_two_classes(monkeypatch, tmp_
     np.testing.assert_allclose(first, -second, atol=1e-5)
 
 
-def test_classes_that_do_not_exclude_each_other(monkeypatch, tmp_path):
-    layers = keras().layers
-    model = small(layers.Conv2D(4, 3), layers.GlobalMaxPooling2D(), layers.Dense(3), layers.Activation("sigmoid"))
-    model.save(tmp_path / "many.h5")
-    own = explainer(monkeypatch, tmp_path, weights={"path": "many.h5", "labels": ["a1", "b2", "c3"]})
-    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    result = own(picture, top_k=3)
-    with keras().device("cpu"):
-        scores = model(torch.from_numpy(picture[None].astype("float32") / 255)).detach().numpy()[0]
-    np.testing.assert_allclose([p.score for p in result.predictions], sorted(scores, reverse=True), atol=1e-5)
-
-
 def test_other_ends_and_inputs(monkeypatch, tmp_path):
     layers = keras().layers
     ends = {
         "softmax": [layers.Dense(3), layers.Softmax()],
         "logits": [layers.Dense(3)],
         "odd": [layers.Dense(3, activation="softmax"), layers.Identity()],
+        "apart": [layers.Dense(3), layers.Activation("sigmoid")],
     }
     picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     for name, end in ends.items():
@@ -344,16 +333,6 @@ def test_keras_is_on_torch_whatever_the_environment_says_and_leaves_it_alone():
     environment = os.environ | {"KERAS_BACKEND": "jax"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.split() == ["torch", "jax", "False"]
-
-
-def test_pictures_are_squeezed_as_keras_does():
-    layers = keras().layers
-    model = small(layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(3))
-    picture = np.random.default_rng(0).integers(0, 256, (40, 90, 3), np.uint8)
-    result = Explainer(model, labels=["a1", "b2", "c3"], preprocess={"range": 1})(picture)
-    assert result.evidence.geometry.seen == (0, 0, 90, 40)
-    kept = Explainer(model, labels=["a1", "b2", "c3"], preprocess={"range": 1, "crop": "aspect"})(picture)
-    assert kept.evidence.geometry.seen == (25, 0, 65, 40)
 
 
 def test_a_keras_model_measures_and_has_several_outputs():

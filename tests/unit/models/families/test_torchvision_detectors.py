@@ -15,7 +15,6 @@ from sightglass.models import catalog, labels
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.torchvision.detector import (
-    CELLS,
     TorchvisionDetections,
     TorchvisionDetector,
 )
@@ -241,20 +240,6 @@ def test_a_prediction_names_its_candidate(arch: str) -> None:
     assert adapter.candidate(outputs, given.geometry, found[0].box, found[0].index) is not None
 
 
-def test_a_proposal_is_a_candidate_for_each_class_that_it_may_be() -> None:
-    outputs, (adapter, _) = answer(FASTER), built(FASTER)
-    assert outputs.choice is not None
-    scores = outputs.scores[0]
-    own = scores.gather(0, outputs.choice[:1])[0]
-    assert torch.equal(scores.amax(0), own)
-    assert ((scores > 0).sum(0) == 1).all()
-    _, proposal = outputs.logits[0].T.unique(dim=0, return_inverse=True)
-    assert len(set(zip(proposal.tolist(), outputs.choice[0].tolist(), strict=True))) == outputs.count
-    side = outputs.units * CELLS
-    assert (side >= 1).all()
-    assert (side <= max(adapter.prepare(bus(), "trained").tensor.shape[2:])).all()
-
-
 def test_a_batch_answers_for_each_of_its_pictures() -> None:
     for arch in (FASTER, LITE):
         adapter, _ = built(arch)
@@ -268,19 +253,6 @@ def test_a_batch_answers_for_each_of_its_pictures() -> None:
         else:
             assert torch.allclose(both.boxes[1], alone.boxes[0], atol=1e-3)
         assert torch.allclose(adapter.class_logits(both)[0], adapter.class_logits(answer(arch))[0], atol=1e-3)
-
-
-def test_every_detector_of_torchvision_is_there_with_its_weights() -> None:
-    import torchvision
-
-    ours = {spec.arch: spec for spec in EVERY}
-    known = torchvision.models.list_models(module=torchvision.models.detection)
-    assert sorted(ours) == [name for name in known if not name.startswith(("maskrcnn", "keypointrcnn"))]
-    for arch, spec in ours.items():
-        default = torchvision.models.get_model_weights(arch).DEFAULT
-        assert spec.weights.url == default.url
-        assert default.url.endswith(f"-{spec.weights.sha256}.pth")
-        assert (spec.task, spec.method) == ("detect", "hirescam")
 
 
 @pytest.mark.parametrize("arch", [pytest.param(RETINA, marks=pytest.mark.slow), FCOS])

@@ -170,16 +170,11 @@ def test_the_engine_asks_for_words_and_examples_and_writes_them_down(encoder: No
     made = explainer(bus, vocabulary="red bus, person", **options)
     told = made.evidence.resident
     assert told.adapter.labels == ("red bus", "person")
-    assert told.origin is resident
-    assert told.lock is resident.lock
     assert explainer(bus, vocabulary=("red bus", "person"), **options).evidence is made.evidence
     assert made.recipe.vocabulary == ("red bus", "person")
-    assert made.recipe.weights_sha256 == resident.adapter.weights_sha256
     drawn = explainer(bus, examples=[(BOXES[0], "this bus")], **options)
     assert drawn.evidence.resident.adapter.labels == ("this bus",)
     assert drawn.recipe.examples == ((BOXES[0], "this bus"),)
     assert drawn.heatmaps[0].state == "ok"
-    assert drawn.evidence is not made.evidence
-    assert resident.adapter.labels == open_model().labels
     with pytest.raises(ModelProblem, match="outside its picture"):
         explainer(bus, examples=[((2000, 2000, 2100, 2100), "nothing")], **options)
