@@ -76,6 +76,7 @@ PLAIN = {
     "ArrowVegaLiteChart.spec",
     "VegaLiteChart.spec",
     "Arrow.columns",
+    "Dataframe.columns",
 }
 """Fields of Streamlit's messages that the browser shows as they are."""
 
