@@ -12,9 +12,11 @@ import os
 import re
 import shlex
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
+
+from tests import examples
 
 DOCS = Path(__file__).parents[1] / "docs/cli.md"
 COLUMNS = "100"
@@ -36,7 +38,10 @@ def answered(text: str, run: Callable[[list[str]], bool] = lambda words: True) -
         parts = re.split(r"(?m)^(?=\$ )", found[0])
         return "".join(_answered(part) if run(part.partition("\n")[0].split()) else part for part in parts if part)
 
-    with _folder():
+    # An empty folder, and a terminal of one width, whatever this one is.
+    terminal = {"COLUMNS": COLUMNS, "TERMINAL_WIDTH": COLUMNS, "NO_COLOR": "1"}
+    with examples.folder(), patch.dict(os.environ, terminal):
+        os.environ.pop("FORCE_COLOR", None)
         return _BLOCK.sub(block, text)
 
 
@@ -57,25 +62,6 @@ def _answered(part: str) -> str:
     lines = [line.rstrip() for line in said.getvalue().splitlines()]
     lines = [line for i, line in enumerate(lines) if line or (0 < i < len(lines) - 1 and lines[i - 1])]
     return "\n".join([call, *lines, *([f"(exit code {code})"] if code else []), ""])
-
-
-@contextlib.contextmanager
-def _folder() -> Iterator[None]:
-    """An empty folder as the current one; and a terminal of one width, whatever this one is."""
-    kept = {name: os.environ.get(name) for name in ("COLUMNS", "TERMINAL_WIDTH", "NO_COLOR", "FORCE_COLOR")}
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"COLUMNS": COLUMNS, "TERMINAL_WIDTH": COLUMNS, "NO_COLOR": "1"}
-        os.environ.pop("FORCE_COLOR", None)
-        os.chdir(folder)
-        try:
-            yield
-        finally:
-            os.chdir(before)
-            for name, value in kept.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
 
 
 def comparable(text: str) -> str:

@@ -30,29 +30,15 @@ def told() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_method_gives_the_cpu_s_map(model: str) -> None:
-    differences = told()[model]["differences"]
+def test_every_method_gives_the_cpu_s_map_and_little_crosses_over(model: str) -> None:
+    found = told()[model]
     families = {"gradient", "eigen", "attention"} if model == "demo-vit" else {"gradient", "eigen"}
-    assert differences.keys() == {one.id for one in METHODS.values() if one.family in families} | {"drise"}
-    assert max(differences.values()) < 1e-4, differences
-
-
-@pytest.mark.parametrize("model", ["demo-cls-s", "demo-vit"])
-def test_five_classes_cross_over_as_seldom_as_one(model: str) -> None:
-    assert told()[model]["maps"] == 5
-    # The picture there; scores, classes, raw maps, maps and their ends back.
-    assert told()[model]["crossed"] == {"to device": 1, "to host": 5}
-
-
-def test_a_detector_is_asked_once_for_its_boxes() -> None:
-    found = told()["demo-s"]
-    assert found["maps"] == 5
-    assert found["crossed"].get("waits", 0) <= 3, "its scales' strides, and nothing a box"
-    # Where a box's gradient is not 0 is looked up once a box.
-    assert found["crossed"]["to host"] <= 7 + found["maps"]
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_another_method_brings_home_its_maps_alone(model: str) -> None:
-    assert set(told()[model]["again"]) <= {"to host"}
-    assert told()[model]["again"]["to host"] <= 4
+    methods = {one.id for one in METHODS.values() if one.family in families} | {"drise"}
+    assert found["differences"].keys() == methods and max(found["differences"].values()) < 1e-4
+    assert found["maps"] == 5 and found["again"].keys() <= {"to host"} and found["again"].get("to host", 0) <= 4
+    if model == "demo-s":
+        # Its scales' strides, and nothing a box; where a box's gradient is not 0 is looked up once a box.
+        assert found["crossed"].get("waits", 0) <= 3 and found["crossed"]["to host"] <= 12
+    else:
+        # The picture there; scores, classes, raw maps, maps and their ends back.
+        assert found["crossed"] == {"to device": 1, "to host": 5}

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
+import shutil
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from docs import site_links
 from sightglass.api import NOT_BUILT, documentation_routes
+from sightglass.api.app import create
+from sightglass.api.schemas import ApiRules
+from sightglass.cli import main
 from sightglass.common import style
+from tests.servers import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -62,3 +77,41 @@ def test_what_a_page_would_fetch_from_another_host_is_found() -> None:
     assert site_links.fetched(own) == []
     for tag in ('<script src="https://e.org/a.js">', "<link rel=x href=//e.org/a.css>", '<img src="http://e.org">'):
         assert site_links.fetched(own + tag) == [tag]
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text("utf-8")
+BLOCK = re.compile(r"(?<! -->\n)^```(?P<kind>sh|python|console)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+"""All but those that say why they are not run: the server that they start is here already."""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as line:
+        server = uvicorn.Server(uvicorn.Config(create(ApiRules()), log_level="warning", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [line]}, daemon=True)
+        thread.start()
+        until(lambda: server.started)
+        yield f"http://127.0.0.1:{line.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.mark.slow
+def test_every_block_does_what_it_says(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("requests")
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    blocks = [(found["kind"], found["text"]) for found in BLOCK.finditer(PAGE)]
+    assert {kind for kind, _ in blocks} == {"console", "sh", "python"}
+    for kind, text in blocks:
+        here = text.replace("http://127.0.0.1:8502", address)
+        assert here != text or kind != "sh"
+        if kind == "console":
+            assert main(shlex.split(text.removeprefix("$ sightglass "))) == 0
+        elif kind == "python":
+            exec(compile(here, "docs/api.md", "exec"), namespace)
+        elif shutil.which("curl"):
+            subprocess.run(["bash", "-euc", here], check=True, env={"SIGHTGLASS_API_KEY": "", "PATH": "/usr/bin:/bin"})
+    if shutil.which("curl"):
+        assert json.loads(Path("answer.json").read_text())["model"] == "efficientnet-lite0"
+        assert Path("map.png").read_bytes().startswith(b"\x89PNG")

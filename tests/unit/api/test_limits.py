@@ -22,7 +22,6 @@ from sightglass.api.endpoints import negotiation
 from sightglass.api.endpoints.explain import compare_pictures
 from sightglass.api.schemas import (
     ApiRules,
-    ClassRequest,
     CompareRequest,
     ExplainRequest,
     SimilarityRequest,
@@ -105,7 +104,7 @@ def test_two_pictures_and_a_map_alone_have_the_same_limit(
         limits.check_size(largest, 2, ExplainRequest(image=b"", top_k=1))
 
 
-@pytest.mark.parametrize("kind", ["explain", "class", "compare", "similarity"])
+@pytest.mark.parametrize("kind", ["explain", "compare", "similarity"])
 def test_who_no_longer_waits_is_drawn_no_more_maps(bus: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     data, settings, cancel, drawn = bus.read_bytes(), ApiRules(model=MODEL), threading.Event(), []
     real = service.encode
@@ -120,9 +119,6 @@ def test_who_no_longer_waits_is_drawn_no_more_maps(bus: Path, monkeypatch: pytes
         if kind == "explain":
             asked = ExplainRequest(image=data, top_k=2, overlay=True)
             service.full_answer(service.explain(asked, settings), asked, settings, cancel)
-        elif kind == "class":
-            named = ClassRequest(image=data, classes=(0, 1))
-            service.class_answer(service.explain(named, settings), named, settings, cancel)
         elif kind == "compare":
             many = CompareRequest(image=data, models=(MODEL, "demo-cls-m"))
             service.comparison_answer(service.compare(many, settings), many, settings, cancel)

@@ -1,4 +1,4 @@
-"""Both servers as they are started: one id through all log lines of a request, and an orderly end."""
+"""A server as it is started: its settings, one id through all log lines of a request, and an orderly end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+import uvicorn
+
 from benchmarks.processes import free_port
+from sightglass.api.server import startup
 from sightglass.api.server.uvicorn_internals import EXIT_SECONDS
+from sightglass.common import environment
+from sightglass.common.errors import SettingProblem
 from tests.servers import form, got, until, until_it_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
 
 ROOT = Path(__file__).parents[3]
 DASHBOARD = ("streamlit", "run", "dashboard.py", "--server.headless=true")
@@ -76,3 +83,59 @@ def test_one_id_is_in_every_line_and_an_order_to_end_is_followed(bus: Path, tmp_
     assert any(line["message"] == "answered" and line["request"] == "long" for line in lines)
     (listening,) = (line["addresses"] for line in lines if line["message"] == "listening")
     assert listening == [address.replace("127.0.0.1", "localhost")]
+
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def uvicorn_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uvicorn.Server, "handle_exit", uvicorn.Server.handle_exit)
+
+
+def test_all_are_named_at_once_and_so_is_a_model_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGHTGLASS_API_MODEL", "nothing")
+    with pytest.raises(SettingProblem, match=r"^SIGHTGLASS_API_MODEL: There is no model 'nothing'"):
+        startup.prepare()
+    monkeypatch.setenv("SIGHTGLASS_MODELS_MB", "abc")
+    monkeypatch.setenv("SIGHTGLASS_API_MB", "abc")
+    with pytest.raises(SettingProblem, match=r"MODELS_MB is 'abc': give .*\. SIGHTGLASS_API_MB is 'abc'"):
+        startup.prepare()
+    monkeypatch.setenv("SIGHTGLASS_TOKKEN", "secret")
+    with pytest.raises(SettingProblem, match=r"There is no setting SIGHTGLASS_TOKKEN: did you mean SIGHTGLASS_TOKEN"):
+        startup.prepare()
+
+
+def test_what_a_cluster_says_of_a_service_called_sightglass_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "SIGHTGLASS_SERVICE_HOST": "10.0.0.11",
+        "SIGHTGLASS_PORT": "tcp://10.0.0.11:8501",
+        "SIGHTGLASS_PORT_8501_TCP": "tcp://10.0.0.11:8501",
+    }.items():
+        monkeypatch.setenv(name, value)
+    environment.check()
+    monkeypatch.setenv("SIGHTGLASS_PORT", "8501")
+    with pytest.raises(SettingProblem, match="There is no setting SIGHTGLASS_PORT:"):
+        environment.check()
+
+
+def test_a_missing_folder_or_table_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "broken.toml").write_text("x = [")
+    monkeypatch.setenv("SIGHTGLASS_API_MODEL", "demo-cls-s")
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "broken.toml"))
+    startup.prepare()
+    assert {record.getMessage() for record in caplog.records} == {
+        f"SIGHTGLASS_WEIGHTS names {tmp_path}/nowhere, which is no folder here: correct it.",
+        "broken.toml cannot be read (Invalid value (at end of document)).",
+    }
+
+
+def test_a_dashboard_refuses_to_start() -> None:
+    command, settings = [sys.executable, "-m", *DASHBOARD, "--server.port=0"], {"SIGHTGLASS_MODELS_MB": "1 GB"}
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | settings, capture_output=True, text=True)
+    assert done.returncode
+    assert "SIGHTGLASS_MODELS_MB is '1 GB': give a number of MiB, such as 2048.\n" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -47,10 +47,11 @@ def test_what_the_work_returns_and_what_it_raises(queue: WorkQueue) -> None:
 
 
 def test_of_a_burst_some_are_answered_in_order_and_the_rest_refused_at_once(queue: WorkQueue) -> None:
-    opened, served, most = threading.Event(), list[int](), list[int]()
+    opened, served, begun, most = threading.Event(), list[int](), list[int](), list[int]()
 
     def work(number: int) -> bool:
-        most.append(queue.stats().running)
+        begun.append(number)
+        most.append(len(begun) - len(served))
         assert opened.wait(patience(10))
         served.append(number)
         return True

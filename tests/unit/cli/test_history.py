@@ -1,4 +1,4 @@
-"""The command line finds, shows, writes and deletes what the library kept, for people and for programs."""
+"""`history` and `deck`: what the library kept is found, shown, written and deleted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import pytest
 
 from sightglass.cli import main
 from sightglass.cli.replay import read
+from sightglass.deck import Scene
 from sightglass.explain import Explainer, Image
 from sightglass.explain.phrases import plain_text
 from sightglass.history import History, Mark
 
 if TYPE_CHECKING:
+    from sightglass.deck.scene import Deck
     from sightglass.history import Record
 
 
@@ -102,3 +104,54 @@ def test_records_are_written_and_deleted(
     assert told(capsys, "delete", field.id, *folder)["deleted"] == [field.id]
     assert [record.id for record in history.search().records] == [street.id]
     said(capsys, "delete", field.id, *folder, code=2)
+
+
+@pytest.fixture
+def deck(here: Path) -> Deck:
+    """A deck in a history of its own below the current folder."""
+    decks = History(here / "kept").decks
+    made = decks.create("For Monday")
+    decks.add(made.id, Scene("words", "A title", "A sentence."))
+    return decks.get(made.id)
+
+
+HOW = ("--folder", "kept")
+
+
+def test_a_deck_leaves_and_comes_back(deck: Deck, call: Any, answer: Any) -> None:
+    assert call("deck", "export", deck.id, "--out", "made/monday.sightglass", *HOW).code == 0
+    assert "For Monday, 1 slide," in call("deck", "open", "made/monday.sightglass", "--folder", "other").out
+    (listed,) = answer("deck", "list", "--folder", "other")["decks"]
+    assert (listed["title"], [one["title"] for one in listed["slides"]]) == ("For Monday", ["A title"])
+
+
+def test_a_deck_is_exported_by_its_title(deck: Deck, call: Any) -> None:
+    how = ("--out", "monday.html", *HOW)
+    assert call("deck", "export", "for monday", *how).code == 0
+    assert "For Monday" in Path("monday.html").read_text("utf-8")
+    assert "did you mean For Monday?" in call("deck", "export", "For Mondays", *how).err
+    other = History("kept").decks.create("For Monday")
+    code, _, err = call("deck", "export", "For Monday", *how)
+    assert code == 2 and "2 decks are called For Monday" in err and deck.id in err and other.id in err
+    assert call("deck", "export", deck.id, *how).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("export gone --out a.pdf", "There is no such deck, gone: `deck list` names those"),
+        ("export gone --out a.doc", "ends in .sightglass, .html, .pptx or .pdf, not in .doc"),
+        ("open nowhere.sightglass", "nowhere.sightglass cannot be read"),
+        ("make lie", "There is no ready deck lie: did you mean lies?"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(words: str, sentence: str, call: Any) -> None:
+    code, _, err = call("deck", *words.split(), *HOW)
+    assert code != 0 and sentence in err
+
+
+def test_a_packaged_deck_is_added_once(call: Any) -> None:
+    assert "deck make lies" in call("deck", "list", *HOW).out and not Path("kept").exists()
+    for _ in range(2):
+        assert "What is a heat map, and when does it lie? 9 slides" in call("deck", "make", "lies", *HOW).out
+    assert len(History("kept").decks.all()) == 1

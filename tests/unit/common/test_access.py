@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sightglass.common import access, environment
+from sightglass.common import access, environment, users
 from sightglass.common.errors import SettingProblem
 
 LOCAL = ("localhost", "LOCALHOST.", "127.0.0.1", "127.8.8.8", "::1", "[::1]", "::ffff:127.0.0.1", "unix:/tmp/s")
@@ -110,3 +112,48 @@ def test_a_short_token_is_warned_of_and_a_cookie_stands_for_its_token_alone() ->
     assert not any(one.accepts_cookie(wrong) for wrong in (other.cookie(), "one", ""))
     assert not access.Access("oidc", "one").accepts_cookie(one.cookie())
     assert not access.Access().accepts("")
+
+
+ANNA, BEN = "anna@example.org", "ben"
+BASE = Path("store")
+
+
+def test_folders_are_of_the_current_visitor_unless_another_is_named() -> None:
+    assert users.folder(BASE) == BASE
+    with users.acting(ANNA):
+        # As servers with accounts of their own named it.
+        assert users.folder(BASE) == users.folder(BASE, ANNA) == BASE / "users" / "anna-a3bf86238a1c"
+        assert users.folder(BASE, users.LOCAL) == BASE
+        with pytest.raises(RuntimeError), users.acting(BEN):
+            assert users.folder(BASE).name.startswith("ben-")
+            raise RuntimeError
+        assert users.current() == ANNA
+    assert users.current() == users.LOCAL
+    assert users.folder(BASE, users.NOBODY) != BASE
+
+
+@pytest.mark.parametrize(
+    "id_", ["../../etc", "a/b", "..", "C:\\x", "\x00", "é" * 300, "con", "LOCAL", "anna smith", "-rf", "\U0001f600"]
+)
+def test_an_id_never_leaves_the_store(id_: str) -> None:
+    found = users.folder(BASE, id_)
+    assert found.parent == BASE / "users"
+    assert len(found.name) < 80
+    assert not found.name.startswith((".", "-"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("a b", "a-b"), ("Anna", "anna"), ("anna@x.org", "anna@y.org"), ("x" * 90, "x" * 91)]
+)
+def test_ids_that_are_spelled_alike_have_folders_of_their_own(one: str, other: str) -> None:
+    assert len({str(users.folder(BASE, id_)).lower() for id_ in (one, other)}) == 2
+
+
+def test_a_pool_works_for_its_caller_only_if_it_is_bound() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        with users.acting(ANNA):
+            anna = users.bind_person(users.current)
+        with users.acting(BEN):
+            ben = users.bind_person(users.current)
+        assert list(pool.map(lambda who: who(), [anna, ben, anna, ben])) == [ANNA, BEN, ANNA, BEN]
+        assert pool.submit(users.current).result() == users.LOCAL

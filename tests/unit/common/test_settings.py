@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
+from sightglass.api import routes
 from sightglass.cli import main
-from sightglass.common import environment, removed
+from sightglass.common import environment, memory, removed
 from sightglass.common.environment import Settings, describe_default, variable
 from sightglass.common.errors import SettingProblem
 from sightglass.common.settings import settings
@@ -149,3 +152,52 @@ def test_they_are_listed_and_wrong_ones_too(
             "There is no setting SIGHTGLASS_MODEL_MB: did you mean SIGHTGLASS_MODELS_MB?",
         ]
     )
+
+
+@pytest.mark.parametrize(
+    ("variables", "models", "evidence"),
+    [
+        ({}, 2048, 256),
+        ({"MEMORY_MB": "1024"}, 512, 64),
+        ({"MODELS_MB": "300"}, 300, 256),
+        ({"MEMORY_MB": "1024", "EVIDENCE_MB": "0"}, 512, 0),
+    ],
+)
+def test_parts_derive_from_the_total_unless_they_are_set(
+    variables: dict[str, str], models: float, evidence: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MEMORY_MB", "MODELS_MB", "EVIDENCE_MB"):
+        monkeypatch.delenv(f"SIGHTGLASS_{name}", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
+    assert (memory.models_mb(), memory.evidence_mb()) == (models, evidence)
+    assert memory.models_bytes() == models * 2**20
+
+
+SENTENCE = "It was removed: use History instead."
+
+
+def test_a_removed_verb_and_a_removed_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(removed.VERBS, "gone", SENTENCE)
+    monkeypatch.setitem(removed.OPTIONS, "--gone", SENTENCE)
+    assert main(["gone", "bus.jpg"]) == 2
+    assert SENTENCE in capsys.readouterr().err
+    assert main(["image", "bus.jpg", "--gone"]) == 2
+    assert "use History instead" in capsys.readouterr().err
+
+
+def test_a_removed_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(removed.ROUTES, "/api/gone", SENTENCE)
+    client = TestClient(Starlette(routes=routes()), base_url="http://localhost")
+    for path in ("/api/gone", "/api/gone/1"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.json()["detail"]) == (410, SENTENCE)
+
+
+def test_a_removed_setting_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(removed.SETTINGS, "SIGHTGLASS_GONE", SENTENCE)
+    monkeypatch.setenv("SIGHTGLASS_GONE", "1")
+    assert SENTENCE in environment.find_removed()
+    assert environment.unknown() == []

@@ -1,0 +1,143 @@
+"""`--seal`, `prove` and their `replay`: what is printed, written and made again."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sightglass.cli.replay import read
+from sightglass.explain import Explainer
+from sightglass.explain.explainer import EVIDENCE
+from sightglass.explain.faithfulness import scramble
+from sightglass.explain.phrases import plain_text
+from sightglass.explain.proof.seal import forget
+from sightglass.export import embedded_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.cli.conftest import Said
+
+LINE = "✗ depends on the model: no · ✓ matters to the answer: yes · ? holds still: cannot be told"
+
+
+def test_every_map_of_every_picture_is_sealed_and_none_without_it(
+    call: Callable[..., Said], sealed: list[str], scene: Path
+) -> None:
+    assert "holds still" not in call("image", "scene.png", "--model", "demo-cls-s")[1] and sealed == []
+    out = call("image", "scene.png", "./scene.png", "--model", "demo-cls-s", "--top-k", "2", "--seal")[1]
+    labels = [heatmap.target.label for heatmap in Explainer("demo-cls-s")(scene, top_k=2).heatmaps]
+    assert sealed == labels * 2
+    assert out.count(LINE) == 4
+    assert out.count("It shows the box.") >= 4 and out.count("Nobody knows.") == 4 and "It matters." not in out
+
+
+def test_each_class_has_its_seal_in_its_own_file(call: Callable[..., Said], sealed: list[str], tmp_path: Path) -> None:
+    how = ("class", "scene.png", "--model", "demo-cls-s", "--class", "1", "--class", "2", "--seal")
+    assert call(*how)[1].count(LINE) == 2
+    for one in json.loads(call(*how, "--json")[1])["results"][0]["classes"]:
+        assert one["seal"]["target"] == one["label"]
+        assert [mark["answer"] for mark in one["seal"]["marks"]] == ["no", "yes", "cannot be told"]
+        file = tmp_path / f"explained/scene/class_analysis_{one['label']}.json"
+        assert json.loads(file.read_text())["seal"] == one["seal"]
+
+
+def test_a_comparison_seals_the_map_of_each_model_that_is_compared(
+    call: Callable[..., Said], sealed: list[str]
+) -> None:
+    code, out, _ = call("compare", "scene.png", "-m", "demo-cls-s", "-m", "demo-cls-m", "--seal")
+    assert code == 0 and len(sealed) == 2 == out.count(LINE)
+
+
+def test_a_batch_adds_the_tests_to_its_table_also_after_a_run_without(
+    call: Callable[..., Said], sealed: list[str], tmp_path: Path
+) -> None:
+    how = ("batch", "scene.png", "--model", "demo-cls-s", "--workers", "1")
+    assert "pass all three" not in call(*how)[1]
+    assert "0 of 1 maps pass all three tests." in call(*how, "--seal")[1]
+    said = json.loads(call(*how, "--seal", "--json")[1])
+    assert (said["sealed"], said["all_three"], said["resumed"], len(sealed)) == (1, 0, 1, 1)
+    header, row = (tmp_path / "explained/scene/results.csv").read_text().splitlines()
+    found = dict(zip(header.split(",")[-4:], row.split(",")[-4:], strict=True))
+    assert found == {"seal": "1", "seal_model": "no", "seal_answer": "yes", "seal_still": "cannot be told"}
+    assert "Maps that fail a test" in (tmp_path / "explained/scene/report.html").read_text("utf-8")
+
+
+def test_replay_says_whether_a_seal_is_the_same_bit_for_bit(
+    call: Callable[..., Said], scene: Path, tmp_path: Path
+) -> None:
+    made = Explainer("demo-cls-s")(scene, top_k=2)
+    first = made.seal(1)
+    made.save(tmp_path / "saved")
+    # Nothing of the first time is left to take it from.
+    forget()
+    scramble._CACHE.clear()
+    code, said, _ = call("replay", "saved/gradcam_prediction.png", "--picture", str(scene))
+    assert code == 0 and f"{first.label}: {first.line}" in said
+    assert "The seal matches the saved one bit for bit." in said
+    assert "The maps match the saved ones bit for bit." in said
+    changed = json.loads(Path("saved/recipe.json").read_text("utf-8"))
+    changed["seals"][0]["marks"][0]["value"] += 1e-12
+    Path("recipe.json").write_text(json.dumps(changed), "utf-8")
+    code, said, _ = call("replay", "recipe.json", "--picture", str(scene))
+    assert code == 1 and "The seal differs from the saved one." in said
+
+
+def test_a_proof_is_written_said_and_made_again_bit_for_bit(
+    call: Callable[..., Said],
+) -> None:
+    how, folder = ["prove", "scene.png", "-m", "demo-cls-s", "--filling", "mean"], Path("out")
+    code, said, _ = call(*how, "--out", "out", "--also", "html,report", "--steps", "4", "--filling", "linear")
+    assert code == 0
+    names = ["proof.json", "proof.png", "report.html", "report.pdf"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    written = json.loads((folder / "proof.json").read_text("utf-8"))
+    assert html.escape(written["sentence"]) in (folder / "report.html").read_text("utf-8")
+    assert plain_text(written["sentence"]) in said and "rank correlation" not in said
+    said = call(*how, "--steps", "2", "--out", "all", "--all-measures").out
+    assert "the map of the next best class" in said and "rank correlation" in said
+    recipe = read(folder / "proof.json")
+    assert recipe.prove is not None and recipe.prove.steps == 4 and recipe.prove.fillings == ("mean", "linear")
+    assert embedded_recipe.read((folder / "proof.png").read_bytes()) == recipe
+    # Nothing of the first run is left to take it from.
+    EVIDENCE.clear()
+    code, said, _ = call("replay", "out/proof.json")
+    assert code == 0 and "The curves match the saved ones bit for bit." in said
+    written["curves"][0]["deletion"][1] += 1e-12
+    (folder / "proof.json").write_text(json.dumps(written), "utf-8")
+    code, said, _ = call("replay", "out/proof.png")
+    assert code == 1 and "The curves differ from the saved ones." in said
+
+
+def test_any_answer_and_any_box_can_be_proved(answer: Callable[..., Any]) -> None:
+    classes, boxes = (Explainer(name)("scene.png", maps=False).predictions for name in ("demo-cls-s", "demo-s"))
+    for model, given, label in (
+        ("demo-cls-s", ("--map", "2"), classes[1].label),
+        ("demo-cls-s", ("--class", "star"), "star"),
+        ("demo-s", ("--map", "2"), boxes[1].label),
+        ("demo-s", ("--target", boxes[1].label), boxes[1].label),
+    ):
+        said = answer("prove", "scene.png", "-m", model, *given, "--steps", "2", "--filling", "mean")
+        assert said["target"] == label
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("--map", "0"), "counted from 1"),
+        (("--map", "1", "--class", "star"), "leave one of them out"),
+        (("--map", "2000"), "There is no answer 2000: demo-cls-s gives 10 here."),
+        (("--filling", "grey"), "There is no filling called grey"),
+        (("--steps", "1"), "2 to 100 steps"),
+    ],
+)
+def test_what_cannot_be_proved_is_one_sentence(
+    given: tuple[str, ...], sentence: str, call: Callable[..., Said]
+) -> None:
+    code, _, err = call("prove", "scene.png", "-m", "demo-cls-s", *given)
+    assert code == 2 and sentence in err
+    assert not Path("explained").exists()
