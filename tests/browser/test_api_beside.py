@@ -34,10 +34,10 @@ def explained(server: str, picture: Path, **fields: str) -> httpx.Response:
 
 
 def test_what_is_not_there_is_a_problem_and_another_site_cannot_ask(server: str, browser: Browser) -> None:
-    nothing = httpx.get(f"{server}/api/nothing")
+    nothing = httpx.get(f"{server}/api/nothing", timeout=patience(60))
     assert (nothing.status_code, nothing.headers["Content-Type"]) == (404, "application/problem+json")
     for origin, status in (("https://elsewhere.example", 403), (server, 200)):
-        assert httpx.get(f"{server}/api/models", headers={"Origin": origin}).status_code == status
+        assert httpx.get(f"{server}/api/models", headers={"Origin": origin}, timeout=patience(60)).status_code == status
     # The API's own page is drawn without another machine.
     asked: list[str] = []
     page = new_page(browser)
