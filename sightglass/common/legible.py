@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-
-from sightglass.common.errors import Problem
 
 MAX_NAME = 200
 """Letters, as many as recipes, decks and the API take."""
@@ -52,20 +49,3 @@ def one_line(sentence: str) -> str:
     """
     text = _MARKS.sub("", _BREAKS.sub(" ", sentence))
     return _LONG.sub(lambda found: f"{found[0][: MAX_WORD // 2 - 1]}…{found[0][-MAX_WORD // 2 :]}", text)
-
-
-def line(text: str, most: int, what: str) -> str:
-    """Return one line without invisible characters; raise Problem if it is too long."""
-    text = " ".join("".join(" " if unseen(letter) else letter for letter in text).split())
-    if len(text) > most:
-        raise Problem(f"{what} has {len(text):,} letters: {most:,} at most, please.")
-    return text
-
-
-def unseen(letter: str) -> bool:
-    """Return whether a letter shows nothing, or reverses how a line reads; what joins emoji stays."""
-    # Control characters, and what no XML can hold.
-    return (
-        unicodedata.category(letter) in ("Cc", "Cs")
-        or letter in "\ufffe\uffff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    )

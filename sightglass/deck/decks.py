@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem, did_you_mean
-from sightglass.common.legible import line
+from sightglass.common.typed_text import line
 from sightglass.deck import html_file, pdf_file, pptx_file, thumbnails
 from sightglass.deck.items import DARK, THEMES, footer_of_settings
 from sightglass.deck.scene import (

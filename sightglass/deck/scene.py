@@ -18,7 +18,8 @@ from pydantic_core import core_schema
 
 from sightglass.common.errors import Problem
 from sightglass.common.files.packing import pack_data, unpack_data
-from sightglass.common.legible import legible, line
+from sightglass.common.legible import legible
+from sightglass.common.typed_text import line
 from sightglass.explain.recipe import Label, Legible, Share
 from sightglass.explain.rendering.style import VIEWER_STYLE, Mode, Style
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from sightglass.common import legible
+from sightglass.common import typed_text
 from sightglass.common.errors import Problem
 from sightglass.common.files import packing
 
@@ -67,7 +67,7 @@ class Mark:
         if not all(math.isfinite(at) and abs(at) <= MAX_DISTANCE for point in points for at in point):
             raise Problem("A mark is far outside the picture: draw it again.")
         object.__setattr__(self, "points", points)
-        object.__setattr__(self, "text", legible.line(self.text, MAX_MARK_TEXT, "The text of a mark"))
+        object.__setattr__(self, "text", typed_text.line(self.text, MAX_MARK_TEXT, "The text of a mark"))
         if self.kind == "text" and not self.text:
             raise Problem("A text on a map must say something: type a word.")
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightglass.common.errors import Problem
-from sightglass.common.legible import line, unseen
+from sightglass.common.typed_text import line, unseen
 from sightglass.explain.findings import Finding
 from sightglass.explain.maps.statistics import Agreement, Statistics
 from sightglass.explain.proof import Filling
