@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import legible
+from sightglass.common import typed_text
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, reopen, state
@@ -171,7 +171,7 @@ def _ask_unit(spec: ModelSpec) -> None:
         placeholder="years, °, m/s …",
         help="It stands behind each number, in captions and files, too. Leave it empty for plain numbers.",
     )
-    unit = legible.line(text, LONGEST_UNIT, "The unit")
+    unit = typed_text.line(text, LONGEST_UNIT, "The unit")
     if unit != before:
         _change(spec, {"weights.unit": unit or None})
 

@@ -34,7 +34,7 @@ from sightglass.models.families.custom.classifier import (
     probe,
 )
 from sightglass.models.families.custom.pair import PairClassifier, make_pair, probe_pair
-from sightglass.models.families.timm.loader import preprocessing_of
+from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.families.transformers import loader as transformers
 from sightglass.models.families.transformers.loader import of_processor
 from sightglass.models.geometry import Geometry, ModelInput

@@ -27,7 +27,7 @@ from sightglass.models.families.custom.classifier import (
 )
 from sightglass.models.families.custom.inspect import inspect
 from sightglass.models.families.custom.pair import make_pair, probe_pair
-from sightglass.models.families.timm import loader as timm_networks
+from sightglass.models.families.timm import networks as timm_networks
 from sightglass.models.families.torchvision import networks as torchvision_networks
 from sightglass.models.spec import PreprocessingTable
 

@@ -13,7 +13,7 @@ from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.embedder import Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import loader as custom
-from sightglass.models.preprocess import Preprocessing
+from sightglass.models.families.timm.networks import names_of, preprocessing_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,46 +23,6 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Progress
     from sightglass.models.adapters.segmenter import Segmenter
     from sightglass.models.spec import ModelSpec
-
-
-CROPS = {"squash": "squash", "border": "letterbox"}
-"""Our `Preprocessing.crop` for timm's crop mode, where that is no centre crop."""
-
-
-def config_of(module: nn.Module) -> dict[str, Any]:
-    """Return timm's data configuration of a model, with which it was tested."""
-    from timm.data.config import resolve_model_data_config
-
-    config: dict[str, Any] = resolve_model_data_config(module)
-    return config
-
-
-def preprocessing_of(module: nn.Module) -> Preprocessing:
-    """Return the preprocessing of timm's evaluation transform, pixel by pixel."""
-    config = config_of(module)
-    size = config["input_size"][1:]
-    return Preprocessing(
-        size=size,
-        short_side=int(min(size) / config["crop_pct"]),
-        mean=config["mean"],
-        std=config["std"],
-        interpolation=config["interpolation"],
-        crop=CROPS.get(config["crop_mode"], "centre"),
-    )
-
-
-def names_of(module: nn.Module) -> tuple[str, ...]:
-    """Return the classes of an ImageNet of any size, else plain numbers."""
-    from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
-
-    count: int = module.num_classes  # type: ignore[assignment]
-    if count == len(labels.imagenet()):
-        return labels.imagenet()
-    subset = infer_imagenet_subset(module)
-    if subset is None:
-        return tuple(f"class {index}" for index in range(count))
-    info = ImageNetInfo(subset)
-    return tuple(info.index_to_description(index).partition(",")[0].replace("_", " ") for index in range(count))
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embedder | Segmenter:

@@ -199,7 +199,7 @@ def test_the_packaged_models_are_timms_to_the_last_bit(size: int, bus: Path) -> 
     import timm
     from timm.data import create_transform
 
-    from sightglass.models.families.timm.loader import config_of, preprocessing_of
+    from sightglass.models.families.timm.networks import config_of, preprocessing_of
 
     adapter = load(catalog.spec(f"efficientnet-lite{size}"))
     assert isinstance(adapter, Classifier)
