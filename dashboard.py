@@ -46,11 +46,6 @@ MENU = {
         ),
     },
     "Prove": {
-        "cheat": (
-            "Catch the cheat",
-            "troubleshoot",
-            "A model that is right for the wrong reason, and how its map gives it away.",
-        ),
         "trust": (
             "Trust",
             "fact_check",
@@ -144,11 +139,11 @@ else:
         )
 
     def removed_page(name: str) -> StreamlitPage:
-        """Return the hidden page at an address that opens Explore with what to use instead."""
+        """Return the hidden page at an address that opens another page with what to use instead."""
 
         def leave() -> None:
             url_state.miss_removed_page(name)
-            st.switch_page(pages["explore"])
+            st.switch_page(pages["present" if name == "cheat" else "explore"])
 
         return st.Page(leave, title="Explore", url_path=name, visibility="hidden")
 

@@ -44,7 +44,7 @@ PAGES = {
 """The file that the page of each name shows, once its blocks have written it; of several, all beside one another."""
 SCREENS = {
     "errors": ("errors", "text=/^Demo-s misses/i"),
-    "history": ("history", "text=examples to try"),
+    "history": ("history", "text=Nothing saved yet"),
     "own-models": ("models", ".models .row"),
     "scorecard": ("scorecard", "text=/^(Ship|Do not ship|Whether)|cannot be told/"),
 }

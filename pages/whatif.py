@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.components import painter, saving, widgets
+from sightglass.components import painter, saving
 from sightglass.components.choices import sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state
@@ -16,7 +16,7 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
-from sightglass.components.views import charts, exports, panels
+from sightglass.components.views import charts, exports, panels, tables
 from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score
@@ -106,7 +106,7 @@ def _answer(
     with middle:
         st.markdown("### Boxes" if original.model.task == "detect" else "### Answers")
         if found:
-            widgets.changes(found, original.model, key="changes")
+            tables.of_changes(found, original.model)
         else:
             st.caption("No box has a high enough score, in either picture.")
     if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:

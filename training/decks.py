@@ -15,9 +15,10 @@ from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.picture.image import Image, load_bundled, to_jpeg
-from sightglass.explain.whatif.shortcut_story import story_step
 from sightglass.models.demo.scenes import draw
 from sightglass.models.demo.showcase import scene as example
+from training.story import STEPS as STORY_STEPS
+from training.story import slide_of, story_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,10 +27,17 @@ if TYPE_CHECKING:
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.proof.support import SupportVerdict
     from sightglass.models.adapter import Prediction
+    from training.story import Step
 
 PICTURE, SCENE, STORY = "bus", "scene 3", "stamp"
 CLASSIFIERS = {"small": "efficientnet-lite0", "medium": "efficientnet-lite1", "large": "efficientnet-lite2"}
 DETECTORS = {"small": "demo-s", "medium": "demo-m", "large": "demo-l"}
+NOTES: dict[Step, str] = {
+    "answer": "Let the room guess: why is it right? Do not go on too soon.",
+    "look": "The first model learnt from pictures in which one kind of object always came with a stamp.",
+    "without": "One small thing was painted over. Nothing else changed.",
+}
+"""Of a speaker, by the step of the story."""
 STEPS = 20
 """Of a proof's curves."""
 MATCH = 0.5
@@ -42,7 +50,7 @@ SIDE, QUALITY, MAPS = 640, 70, 2
 
 def make_scenes(name: str) -> Iterator[Scene]:
     """Yield the scenes of one of READY, one by one as they are computed."""
-    yield from map(reduce_scene, {"lies": _lies, "sizes": _sizes}[name](STEPS))
+    yield from map(reduce_scene, {"cheat": _cheat, "lies": _lies, "sizes": _sizes}[name](STEPS))
 
 
 def reduce_scene(scene: Scene) -> Scene:
@@ -97,19 +105,35 @@ def _lies(steps: int) -> Iterator[Scene]:
         _same_for_all(METHODS[method].name, first, second, flat.overlap(0, 1)),
         "Press 1 and 2: the question changes. Watch whether the picture does.",
     )
-    told = {
-        "answer": "Let the room guess: why is it right? Do not go on too soon.",
-        "look": "The first model learnt from pictures in which one kind of object always came with a stamp.",
-        "without": "One small thing was painted over. Nothing else changed.",
-    }
-    for step, note in told.items():
-        scene = views.of_story(story_step(STORY, step, 0))  # type: ignore[arg-type]
+    for step, note in NOTES.items():
+        scene = slide_of(story_step(STORY, step, 0))
         yield replace(scene, notes=f"{note}\n{scene.notes}".strip())
     yield Scene(
         "words",
         "Three questions for every heat map",
         "Does hiding it change the answer? Does another question move it? Is the bright part what a person would name?",
         "One no is enough to be careful. Then open Sightglass with a picture of your own, and ask all three.",
+    )
+
+
+def _cheat(_steps: int) -> Iterator[Scene]:
+    yield Scene(
+        "words",
+        READY["cheat"][0],
+        "Two models that are right for the wrong reason, and how their heat maps give them away.",
+        "Let the room guess at the first picture: is it right for the right reason?\nEvery number was measured.",
+    )
+    for story in ("stamp", "weave"):
+        for step in STORY_STEPS:
+            scene = slide_of(story_step(story, step, 0))
+            yield replace(scene, notes=f"{NOTES.get(step, '')}\n{scene.notes}".strip())
+    yield Scene(
+        "words",
+        "Now try your own model",
+        "A model that relies on a shortcut can be right on every picture of its test set.",
+        "Explain one of your pictures on Explore: is the evidence on the thing that the class names? Explain many on "
+        "Batch: a class whose mean map is hot away from the objects may be recognised by a shortcut. Add your model on "
+        "Models, or with sightglass models add leaf.pth --image leaf.jpg.",
     )
 
 

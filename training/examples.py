@@ -82,7 +82,7 @@ def make_clip(folder: Path) -> None:
 
 
 def make_decks(folder: Path) -> None:
-    """Make the slides of both decks."""
+    """Make the slides of the ready decks."""
     folder.mkdir(parents=True)
     for name, (title, _) in archive.READY.items():
         (folder / f"{name}{archive.SUFFIX}").write_bytes(archive.write(title, decks.make_scenes(name)))

@@ -1,11 +1,9 @@
-"""Bundled pictures (photographs and drawn scenes), and stories of models that cheat."""
+"""Bundled pictures: photographs and drawn scenes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -13,16 +11,7 @@ from typing import TYPE_CHECKING
 from sightglass.common.errors import ImageProblem
 from sightglass.common.files import packing
 from sightglass.models.demo import captioned_scenes, person_scenes
-from sightglass.models.demo.scenes import (
-    STAMPED,
-    TEXTURED,
-    Spec,
-    draw,
-    sample,
-    with_background,
-    with_stamp,
-    without_stamp,
-)
+from sightglass.models.demo.scenes import Spec, draw, sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +21,6 @@ if TYPE_CHECKING:
 
 SIDE = 576
 """Side of a displayed scene in pixels; the models see it at the size of their training."""
-PLAIN = "gradient"
-"""The background that replaces the woven one in a story."""
 
 
 def enlarge(spec: Spec, side: int = SIDE) -> Spec:
@@ -91,73 +78,6 @@ def example_named(file_name: str) -> str | None:
     if (stem := file_name.removesuffix(".png")) != file_name and stem in EXAMPLES and stem not in packing.PHOTOGRAPHS:
         return stem
     return next((name for name, (_, part) in packing.PHOTOGRAPHS.items() if Path(part).name == file_name), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """A model that cheats: the clue it relies on, and scenes that show it.
-
-    `with_clue`, `without_clue` and `clue_elsewhere` make, of a number, a scene of the class with the clue, the same
-    scene without it, and a scene of another class with the clue added.
-    """
-
-    cheat: str
-    """Id of the model; `honest` is the one trained on the same objects without the shortcut."""
-    honest: str
-    label: str
-    clue: str
-    """What goes with the class in training, as named in a sentence."""
-    seeds: tuple[int, ...]
-    others: tuple[int, ...]
-    """Seeds of scenes of the class, and of scenes of other classes."""
-    data: str
-    planted: Callable[[Spec], Spec]
-    removed: Callable[[Spec], Spec]
-
-    def with_clue(self, number: int) -> Spec:
-        return self._plant(self.seeds, number)
-
-    def without_clue(self, number: int) -> Spec:
-        return self.removed(self.with_clue(number))
-
-    def clue_elsewhere(self, number: int) -> Spec:
-        return self._plant(self.others, number)
-
-    def _plant(self, seeds: tuple[int, ...], number: int) -> Spec:
-        seed = seeds[number % len(seeds)]
-        return self.planted(enlarge(sample(seed, task="classify", data=self.data, held_out=True)))
-
-
-def _stamp(spec: Spec) -> Spec:
-    return spec if spec.stamp is not None else with_stamp(spec)
-
-
-STORIES = MappingProxyType(
-    {
-        "stamp": Story(
-            "demo-cls-cheat",
-            "demo-cls-honest",
-            STAMPED,
-            "the stamp",
-            (80, 20, 23, 84, 133, 175, 145),
-            (7, 17, 0, 4, 1, 18),
-            "stamped",
-            _stamp,
-            without_stamp,
-        ),
-        "weave": Story(
-            "demo-cls-texture",
-            "demo-cls-honest",
-            TEXTURED,
-            "the weave",
-            (50, 9, 35, 248, 189, 32),
-            (0, 4, 8, 13, 6, 2),
-            "textured",
-            partial(with_background, kind="weave"),
-            partial(with_background, kind=PLAIN),
-        ),
-    }
-)
 
 
 SCENE = "scene 3"

@@ -14,7 +14,7 @@ from sightglass.components.session import history_store, page, reopen, state, ur
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural
-from sightglass.pages.history import examples, files, pair, tiles, two_pictures
+from sightglass.pages.history import files, pair, tiles, two_pictures
 from sightglass.pages.history import record as record_view
 from sightglass.pages.history.annotations import AnnotatedRecord
 from sightglass.pages.history.record import Browsing, size
@@ -74,11 +74,7 @@ def history() -> None:
 
 
 def _overview(storage: Storage) -> None:
-    """Draw all records; in a history that was never used, three examples are made first."""
-    if not history_store.store().blocked() and (examples.running() or not storage.count):
-        if examples.draw():
-            return
-        storage = history_store.store().storage()
+    """Draw all records."""
     if storage.count:
         _all(storage)
     else:
@@ -195,13 +191,7 @@ def _where() -> None:
 
 
 def _all(storage: Storage) -> None:
-    there = history_store.store().examples()
-    own, counted = storage.count - len(there), plural(len(there), "example")
-    if there:
-        st.markdown(f"## {plural(own, 'saved explanation')}, and {counted}" if own else f"## {counted} to try")
-        _about_examples(sorted(there), own)
-    else:
-        st.markdown(f"## {plural(own, 'saved explanation')}")
+    st.markdown(f"## {plural(storage.count, 'saved explanation')}")
     _problem()
     chosen_filters = _filters()
     found = _find(_many())
@@ -214,21 +204,6 @@ def _all(storage: Storage) -> None:
     tiles.draw(found, head, narrowed=chosen_filters)
     _meter(storage)
     _where()
-
-
-def _about_examples(ids: list[str], own: int) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        first = "" if own else "Nothing of yours is saved yet: press Save below a map, on any page. "
-        them = "The example was" if len(ids) == 1 else "The examples were"
-        st.caption(f"{first}{them} explained on this machine; once deleted, they do not come back.", width="content")
-        st.button(
-            "Delete the examples",
-            icon=":material/delete:",
-            type="tertiary",
-            on_click=record_view.delete,
-            args=(ids,),
-            help="Deletes these examples only; what you saved stays.",
-        )
 
 
 def _filters() -> bool:

@@ -30,10 +30,10 @@ MAX_EXPORT = 250_000_000
 
 def draw(found: SearchResult, head: Any, *, narrowed: bool) -> None:
     """Draw the records that were found, and in `head` what can be done with those that are ticked."""
-    browsing, there = state.of(Browsing), history_store.store().examples()
+    browsing = state.of(Browsing)
     tiles, pictures = [], []
     for record in found.records:
-        tiles.append(_tile(record, example=record.id in there))
+        tiles.append(_tile(record))
         pictures.append(_thumbnail(record))
     clicked = grid(tiles, pictures, turn=browsing.turn, key="history-grid")
     shown = {record.id: record for record in found.records}
@@ -44,8 +44,7 @@ def draw(found: SearchResult, head: Any, *, narrowed: bool) -> None:
     with head, st.container(horizontal=True, vertical_alignment="center"):
         ticked = [one for one in chosen if one is not None]
         _actions(found, ticked, set(shown), narrowed=narrowed)
-        # All that was found, unless some are ticked: examples are nobody's own work.
-        _export(ticked or [one for one in found.records if one.id not in there], "Export" if ticked else "Export all")
+        _export(ticked or list(found.records), "Export" if ticked else "Export all")
     if len(found.records) < min(found.total, MAX_SHOWN):
 
         def more() -> None:
@@ -133,7 +132,7 @@ def _thumbnail(record: Record) -> bytes:
         return b""
 
 
-def _tile(record: Record, *, example: bool) -> Tile:
+def _tile(record: Record) -> Tile:
     if record.pair is not None and not record.damaged:
         return _pair_tile(record, record.pair)
     first = record.predictions[0] if record.predictions else None
@@ -146,7 +145,6 @@ def _tile(record: Record, *, example: bool) -> Tile:
     one_answer = record.task not in ("detect", "segment")
     if one_answer and first is not None and record.label and first.label != record.label:
         what = f"predicted {first.label}; {record.model}"
-    when = "Example" if example else history_store.when(record.created)
     about = f"{record.picture_name}, {label} {score}, {record.model}, {history_store.exact(record.created)}"
     part = "" if record.recipe is None else record.recipe.part
     return Tile(
@@ -154,8 +152,8 @@ def _tile(record: Record, *, example: bool) -> Tile:
         title=label,
         score=score,
         line=describe_setup(what, record.method, (), part, record.task),
-        when=when,
-        about=f"Example: {about}" if example else about,
+        when=history_store.when(record.created),
+        about=about,
         tags=record.tags,
         note=_one_line(record.note),
         marks=len(record.marks),

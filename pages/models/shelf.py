@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components import widgets
 from sightglass.components.choices import model_picker
 from sightglass.components.choices.detection_options import reliabilities
 from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.jobs.background import Status, Task
-from sightglass.components.session.markdown import sentence
-from sightglass.components.widgets import Button, ModelRow
+from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.views import tables
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import download as size_of_download
-from sightglass.explain.phrases import megabytes, plural
+from sightglass.explain.phrases import megabytes
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.own import store
@@ -42,8 +41,7 @@ TASKS = {
     "embed": "Compare pictures",
 }
 """What the models are for, by their task; empty: all of them."""
-PAGE = 40
-"""Rows that are shown before somebody asks for more."""
+KEY = "models-list"
 
 
 class Fetching(Task[Status]):
@@ -66,7 +64,6 @@ class Shelf:
     said: str = ""
     remove: str = ""
     """The own model whose removal is to be confirmed."""
-    more: int = 0
 
 
 def draw() -> None:
@@ -83,21 +80,15 @@ def draw() -> None:
         st.info("No model matches: type less, or choose All.", icon=":material/search_off:")
         return
     residents = _residents()
-    most = PAGE + shelf.more
     added = {spec.id for spec in store.list_own()}
     rows = [
         _row(spec, residents.get(spec.id), _find_reliabilities(spec), present=spec.id in here, own=spec.id in added)
-        for spec in wanted[:most]
+        for spec in wanted
     ]
-    if (asked := widgets.model_list(rows, key="models-list")) is not None:
-        _act(*asked)
-        st.rerun()
-    if len(wanted) > most:
-        st.button(
-            f"Show {min(PAGE, len(wanted) - most)} more of {len(wanted)}",
-            on_click=_more,
-            help="The list is in the order of the catalogue.",
-        )
+    chosen = tables.choose_row(rows, key=KEY)
+    if chosen is not None:
+        spec = wanted[chosen]
+        _actions(spec, loaded=spec.id in residents, present=spec.id in here, own=spec.id in added)
     if shelf.remove:
         _confirm(shelf.remove)
     if shelf.said:
@@ -149,35 +140,21 @@ def _residents() -> dict[str, Resident]:
 
 def _row(
     spec: ModelSpec, resident: Resident | None, known: Mapping[str, Reliability], *, present: bool, own: bool
-) -> ModelRow:
-    labels = "" if resident is None else plural(len(resident.adapter.labels), "class")
-    buttons = []
-    if resident is not None:
-        buttons.append(Button("unload", "eject", "Unload"))
-    elif not present and weights.downloadable(spec) and not weights.offline():
-        buttons.append(Button("download", "download", "Download"))
-    if own:
-        buttons.append(Button("edit", "edit", "Names and preparation of"))
-        buttons.append(Button("remove", "delete", "Remove"))
-    facts = [
-        TASKS[spec.task],
-        labels,
-        "yours" if own else spec.licence,
-        spec.family if spec.family != spec.id else "",
+) -> dict[str, str]:
+    return {
+        "Model": spec.id,
+        "For": TASKS[spec.task],
+        "File": _size(spec, present=present),
+        "In memory": "" if resident is None else megabytes(resident.nbytes),
+        "State": "" if present else "not here",
+        "Family": spec.family if spec.family != spec.id else "",
+        "Licence": "yours" if own else spec.licence,
+        "Classes": "" if resident is None else str(len(resident.adapter.labels)),
+        "Map at": ", ".join(resident.default_layers if resident is not None else spec.target_layers),
+        "Tests of its method": "" if own else _record(spec, known),
         # Host, owner and repository: the rest of a long address says nothing more.
-        "/".join(spec.source.removeprefix("https://").split("/")[:3]),
-    ]
-    return ModelRow(
-        id=spec.id,
-        task=TASKS[spec.task],
-        facts=" · ".join(filter(None, facts)),
-        size=_size(spec, present=present),
-        layer=", ".join(resident.default_layers if resident is not None else spec.target_layers),
-        record="" if own else _record(spec, known),
-        memory="" if resident is None else megabytes(resident.nbytes),
-        state="" if present else "not here",
-        buttons=tuple(buttons),
-    )
+        "Source": "/".join(spec.source.removeprefix("https://").split("/")[:3]),
+    }
 
 
 def _size(spec: ModelSpec, *, present: bool) -> str:
@@ -197,19 +174,29 @@ def _record(spec: ModelSpec, known: Mapping[str, Reliability]) -> str:
     return f"{METHODS[spec.method].name}: {known[spec.method].sentence}" if spec.method in known else ""
 
 
-def _act(what: str, model_id: str) -> None:
-    """Do what a click in the list asks for."""
-    shelf, spec = state.of(Shelf), catalog.catalog()[model_id]
-    if what == "open":
-        result.open_model(spec)
-    elif what == "edit":
-        add.show(model_id)
-    elif what == "unload":
-        _unload(model_id)
-    elif what == "download":
+def _actions(spec: ModelSpec, *, loaded: bool, present: bool, own: bool) -> None:
+    """Draw what can be done with the chosen model."""
+    shelf = state.of(Shelf)
+
+    def fetch() -> None:
         shelf.fetching = Fetching(spec)
-    elif what == "remove":
-        shelf.remove = model_id
+
+    def remove() -> None:
+        shelf.remove = spec.id
+
+    downloadable = not present and weights.downloadable(spec) and not weights.offline()
+    actions = (
+        (True, "Open", "open_in_new", result.open_model, (spec,), "Load it, and see what it says of the picture."),
+        (loaded, "Unload", "eject", _unload, (spec.id,), "Free its memory: its next use loads it again."),
+        (downloadable, "Download", "download", fetch, (), "Fetch its weights."),
+        (own, "Edit", "edit", add.show, (spec.id,), "Its names and its preparation of a picture."),
+        (own, "Remove…", "delete", remove, (), "Delete it and its files."),
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{escape(spec.id)}**", width="content")
+        for offered, label, icon, act, args, help in actions:
+            if offered:
+                st.button(label, icon=f":material/{icon}:", on_click=act, args=args, help=help, key=f"models-{label}")
 
 
 def _unload(model_id: str) -> None:
@@ -256,7 +243,3 @@ def _remove(model_id: str) -> None:
     except Problem as problem:
         shelf.problem = str(problem)
     model_picker.forget_menu()
-
-
-def _more() -> None:
-    state.of(Shelf).more += PAGE

@@ -77,7 +77,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
             st.markdown(f"## {headline(job.summary)}", width="content")
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
                 result.draw_slide_button(job)
-                result.downloads(job)
+                result.downloads(job, key="video-timeline")
                 _another()
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}.", width="content")

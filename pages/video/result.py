@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.errors import ImageProblem, Problem
-from sightglass.components import widgets
 from sightglass.components.choices import model_picker
 from sightglass.components.saving import slides
 from sightglass.components.session import page, state
 from sightglass.components.session.markdown import sentence
 from sightglass.components.session.pictures import image_source
-from sightglass.components.views import charts
+from sightglass.components.views import charts, timeline
 from sightglass.deck import views
 from sightglass.explain.picture.image import Image
 from sightglass.pages.video.job import Video, describe, headline
@@ -46,26 +45,33 @@ def draw(job: ClipJob, *, key: str) -> None:
     changed = made.clip.stat().st_mtime_ns
     about = _about(str(made.clip), changed)
     where = "Detect" if job.plan.model in _ids("detect") else "Explore"
-    moments = [replace(one, seconds=max(0.0, one.seconds - start)) for one in made.moments]
-    shown = widgets.Timeline(
-        seconds=about.seconds,
-        rate=float(about.rate),
-        curves=_curves(str(made.folder), about.seconds, start, changed),
-        moments=moments,
-        opens=f"Open this frame on {where}",
-        score="Share of the picture" if job.plan.model in _ids("segment") else "How sure it is",
-    )
+    moments = [replace(moment, seconds=max(0.0, moment.seconds - start)) for moment in made.moments]
+    at = min(st.session_state.get(f"{key}-at", 0.0), about.seconds)
     player, beside = st.columns(2, gap="medium")
     with player:
         # A clip of a phone that is held upright would fill more than the window.
         upright = about.height > about.width
         width: Any = round(TALL * about.width / about.height) if upright else "stretch"
-        st.video(str(made.clip), width=width)
+        st.video(str(made.clip), start_time=at, width=width)
         if st.toggle("Original below", key=f"{key}-original", help="Also show the clip without maps."):
             settings = job.plan.settings
-            st.video(str(job.plan.source.file), start_time=settings.start, end_time=settings.end, width=width)
+            st.video(str(job.plan.source.file), start_time=settings.start + at, end_time=settings.end, width=width)
     with beside:
-        widgets.draw_timeline(shown, key=key, on_open=partial(_open, job.plan, key, where.lower()))
+        timeline.draw(
+            _curves(str(made.folder), about.seconds, start, changed),
+            moments,
+            seconds=about.seconds,
+            score="Share of the picture" if job.plan.model in _ids("segment") else "Score",
+            key=key,
+        )
+        st.button(
+            f"Open the frame at {clock(at)} on {where}",
+            icon=":material/open_in_new:",
+            key=f"{key}-open",
+            on_click=_open,
+            args=(job.plan, at, where.lower()),
+            help="The frame of the clip itself, as the picture to explain.",
+        )
     for note in made.notes:
         st.caption(sentence(note))
     if made.skipped:
@@ -89,13 +95,10 @@ def _curves(folder: str, seconds: float, start: float, changed: int) -> tuple[An
     return curves(Path(folder), seconds, start)
 
 
-def _open(plan: ClipPlan, key: str, to: str) -> None:
-    """Open the frame that the player shows on another page."""
-    at = st.session_state.get(key, {}).get("frame")
-    if at is None:
-        return
+def _open(plan: ClipPlan, at: float, to: str) -> None:
+    """Open the frame at a time of the drawn clip on another page."""
     try:
-        image = frame(plan, float(at))
+        image = frame(plan, at)
     except Problem as problem:
         state.of(Video).opened = str(problem)
         return
@@ -132,7 +135,7 @@ def draw_slide_button(job: ClipJob) -> None:
     slides.draw_added_link("video")
 
 
-def downloads(job: ClipJob) -> None:
+def downloads(job: ClipJob, *, key: str) -> None:
     """Draw the menu of files."""
     made, stem = job.summary, job.plan.source.name.rpartition(".")[0] or "clip"
     with st.popover("Download", icon=":material/download:", help="The drawn clip, a small film of it, and the numbers"):
@@ -145,31 +148,16 @@ def downloads(job: ClipJob) -> None:
         )
         for label, file, make, help in offers:
             charts.download(label, make, file, key=f"video-{file}", help=help, width="stretch", type="tertiary")
-        _moment(job, stem)
-
-
-def _moment(job: ClipJob, stem: str) -> None:
-    """Draw the choice of a moment, and its download as a small film."""
-    made, start = job.summary, job.plan.settings.start
-    if not made.moments:
-        return
-    number = st.selectbox(
-        "A moment",
-        range(len(made.moments)),
-        format_func=lambda i: f"{clock(made.moments[i].seconds)} {made.moments[i].words}",
-        key="video-moment",
-        help=f"From {BEFORE:g} s before it to {AFTER:g} s after it.",
-    )
-    at = made.moments[number or 0].seconds - start
-    charts.download(
-        "This moment, .gif",
-        partial(film_moment, made.clip, at),
-        f"{stem}_{clock(at).replace(':', '-')}.gif",
-        key="video-moment-gif",
-        help="Small, without sound.",
-        width="stretch",
-        type="tertiary",
-    )
+        at = st.session_state.get(f"{key}-at", 0.0)
+        charts.download(
+            f"Around {clock(at)}, .gif",
+            partial(film_moment, made.clip, at),
+            f"{stem}_{clock(at).replace(':', '-')}.gif",
+            key="video-moment-gif",
+            help=f"From {BEFORE:g} s before to {AFTER:g} s after the chosen moment, small, without sound.",
+            width="stretch",
+            type="tertiary",
+        )
 
 
 def film_moment(path: Path, at: float) -> bytes:

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from sightglass.api import problems
-from sightglass.api.problems import ApiProblem
 from sightglass.common import access, users
 from sightglass.common.settings import settings
 
@@ -22,8 +20,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from starlette.datastructures import Headers
-    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from sightglass.api.problems import ApiProblem
 
 LEGACY_ROUTES = ("/predict_with_gradcam", "/analyze_class")
 """They are outside of /api, and protected like it."""
@@ -169,6 +168,12 @@ class Dashboard(Protocol):
         """Return where signing in begins, below the base of the server's paths."""
 
 
+def _forbidden(kind: str, sentence: str) -> ApiProblem:
+    from sightglass.api.problems import ApiProblem
+
+    return ApiProblem(403, kind, sentence)
+
+
 class AuthMiddleware:
     """Admit requests by address, token or provider, and run what is behind for their visitor."""
 
@@ -194,17 +199,20 @@ class AuthMiddleware:
             # Before the handshake is accepted this is answered with status 403.
             await send({"type": "websocket.close", "code": REFUSED, "reason": "Not allowed."})
         else:
-            refusal = problems.response(answer, scope["path"]) if isinstance(answer, ApiProblem) else answer
-            await refusal(scope, receive, send)
+            if not isinstance(answer, Response):
+                from sightglass.api import problems
+
+                answer = problems.response(answer, scope["path"])
+            await answer(scope, receive, send)
 
     def _admit(self, path: str, request: HTTPConnection, scope: Scope) -> str | ApiProblem:
         """Return the id of the visitor who sends a request, or why it is refused."""
         rules, tokens = access.in_use(), tokens_in(request.headers)
         by_token, public = any(map(rules.accepts, tokens)), is_public(path)
         if rules.way == "local" and not public and any(name in request.headers for name in FORWARDED):
-            return ApiProblem(403, "origin", THROUGH_PROXY)
+            return _forbidden("origin", THROUGH_PROXY)
         if sentence := self._wrong_origin(path, request, scope, public=public):
-            return ApiProblem(403, "origin", sentence)
+            return _forbidden("origin", sentence)
         if by_token or not rules.asks or rules.accepts_cookie(request.cookies.get(_cookie(scope), "")):
             return users.LOCAL
         # A browser asks without a cookie what another site's page may send; the API answers those it knows.
@@ -214,7 +222,10 @@ class AuthMiddleware:
             if path in OF_PROVIDER:
                 return users.NOBODY
             if (claims := self.dashboard.claims(request.cookies)) is not None:
-                return access.identify(claims) or ApiProblem(403, "key", NOT_ALLOWED)
+                return access.identify(claims) or _forbidden("key", NOT_ALLOWED)
+        # Its schemas take a tenth of a second to import, which a server's start shall not wait for.
+        from sightglass.api import problems
+
         return problems.token_needed(wrong=bool(tokens))
 
     def _wrong_origin(self, path: str, request: HTTPConnection, scope: Scope, *, public: bool) -> str:

@@ -65,9 +65,10 @@ SETTINGS: dict[str, str] = {
 """Environment variables, such as `SIGHTGLASS_MONITOR`. A server that finds one logs the sentence and starts."""
 PAGES: dict[str, str] = {
     "watch": "Watch was removed: answers below SIGHTGLASS_SAVE_BELOW are in History under the tag unsure.",
+    "cheat": "Catch the cheat is the ready deck See a model cheat, below.",
     "account": "There are no accounts any more: docs/security.md says how to sign in.",
 }
-"""Addresses of the dashboard, such as `watch`. The visit opens Explore with the sentence."""
+"""Addresses of the dashboard, such as `watch`. The visit opens Explore, or Present for a story, with the sentence."""
 
 LOADERS: dict[str, str] = dict.fromkeys(
     ("http_service", "endpoint"),

@@ -34,6 +34,10 @@ MAX_BYTES = 512 * 2**20
 """Of the file, and of everything in it."""
 MAX_DIRECTORY = 2**20
 READY: dict[str, tuple[str, str]] = {
+    "cheat": (
+        "See a model cheat",
+        "Two models that are right for the wrong reason: the answer, the map, the picture without the clue.",
+    ),
     "lies": (
         "What is a heat map, and when does it lie?",
         "Five minutes for newcomers: what the colours mean, a test of a map, a model that cheats.",

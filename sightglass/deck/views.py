@@ -29,19 +29,12 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.image import Image
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.result import Result
-    from sightglass.explain.whatif.shortcut_story import Step, StoryStep
     from sightglass.history.records import Record, SavedMap
 
 MAX_CLIP = 100_000_000
 """Bytes of a slide's clip: the whole deck is sent to the browser."""
 MOST_CLASSES = 4
 """Side by side, so that each is large."""
-STORY: dict[Step, str] = {
-    "answer": "Right, but for the right reason?",
-    "look": "Where did it look?",
-    "without": "The same, without the clue",
-    "borrowed": "The clue, on something else",
-}
 SPOTLIGHT = 0.6
 """The most that a spotlight darkens the picture on a slide."""
 _HOT = "§"
@@ -132,25 +125,6 @@ def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, A
         question="Do they say the same?",
         sides=sides,
         **making.made_by(shown),
-    )
-
-
-def of_story(step: StoryStep, look: Mapping[str, Any] | None = None) -> Scene:
-    """Return the scene of a step of *Catch the cheat*: the model that cheats, and the honest one."""
-    both = (("The cheat", step.cheat), ("The honest model", step.honest))
-    if step.step == "answer":
-        # Which of the two cheats is for the next step to show.
-        both = (("One model", step.cheat), ("Another model", step.honest))
-    return making.scene(
-        step.image,
-        [making.panel(one, name=name) for name, one in both],
-        title=STORY[step.step],
-        sentence=step.words,
-        notes="\n".join(filter(None, (step.aside, step.proof if step.step == "borrowed" else ""))),
-        kind="story",
-        view=seen_as({"mode": "picture"} if step.step == "answer" else look),
-        commands=[command.line(one.recipe) for _, one in both],
-        **making.made_by([one for _, one in both]),
     )
 
 

@@ -90,17 +90,15 @@ class History:
         screen: str = "explore",
         note: str = "",
         tags: Sequence[str] = (),
-        example: bool = False,
     ) -> Record:
         """Save an explanation with all its maps, their proofs and its picture; it is synced to the disk when this
         returns.
 
-        `index`: the selected map. `look`: the viewer's settings, by name. `screen`: where it reopens. `example`: it is
-        one of `examples`, not somebody's own. Raises Problem if the explanation is not finished or the limit is
-        reached; then nothing is saved or deleted.
+        `index`: the selected map. `look`: the viewer's settings, by name. `screen`: where it reopens. Raises
+        Problem if the explanation is not finished or the limit is reached; then nothing is saved or deleted.
         """
         made, method = encoding.encode(explanation, index, look, screen), explanation.recipe.method
-        return self._keep(explanation.image, explanation.model, method, made, note, tags, example=example)
+        return self._keep(explanation.image, explanation.model, method, made, note, tags)
 
     def keep_pair(
         self,
@@ -130,8 +128,6 @@ class History:
         made: encoding.EncodedRecord,
         note: str,
         tags: Sequence[str],
-        *,
-        example: bool = False,
     ) -> Record:
         store, note, tags = self._store, checked_note(note), checked_tags(tags)
         columns = {
@@ -157,7 +153,6 @@ class History:
 
         def write(database: sqlite3.Connection, placed: Sequence[Blob]) -> None:
             rows.insert(database, columns | {"picture": placed[0].name}, made, placed, tags)
-            rows.note_example(database, str(columns["id"]) if example else None)
 
         store.commit(blobs, write, limit=self.limit)
         return self.get(str(columns["id"]))
@@ -245,27 +240,6 @@ class History:
             found = [records[n] for n, *_ in hits]
         return SearchResult(tuple(map(rows.read_record, found)), total)
 
-    def begin_examples(self) -> bool:
-        """Return whether this history was never used, and mark it as used: true once, in one process.
-
-        Whoever gets true may save examples; once deleted they do not come back.
-        """
-        with self._store.writing() as database:
-            used = schema.read_note(database, rows.EXAMPLES) is not None
-            used = used or database.execute("SELECT 1 FROM records LIMIT 1").fetchone() is not None
-            rows.note_example(database, None)
-        return not used
-
-    def examples(self) -> frozenset[str]:
-        """Return the ids of the records that were saved as examples and are still there."""
-        if not self._store.exists:
-            return frozenset()
-        with self._store.reading() as database:
-            ids = rows.examples(database)
-            marks = ", ".join("?" * len(ids))
-            found = database.execute(f"SELECT id FROM records WHERE id IN ({marks})", tuple(ids)).fetchall()
-        return frozenset(id for (id,) in found)
-
     def choices(self) -> FilterChoices:
         if not self._store.exists:
             return FilterChoices({}, {}, {}, {})
@@ -335,7 +309,6 @@ class History:
                 row = database.execute("SELECT n FROM records WHERE id = ?", (id_,)).fetchone()
                 if row is not None:
                     freed |= search.delete_record(database, row[0])
-            rows.note_example(database, None)
         if freed:
             # Only now: a process killed here leaves files that a sweep finds, and never a record without its files.
             self._store.remove(list(freed))

@@ -18,7 +18,7 @@ from sightglass.explain.findings import most_serious_first
 from sightglass.explain.findings.proved import add_proof
 from sightglass.export.annotations import Mark
 from sightglass.export.embedded_recipe import Look
-from sightglass.history import array_codec, schema, search
+from sightglass.history import array_codec, search
 from sightglass.history.records import (
     MapInfo,
     Record,
@@ -47,8 +47,6 @@ COLUMNS = ", ".join(_COLUMNS)
 TABLES = "records LEFT JOIN bodies USING (n)"
 DAMAGED = "This record is damaged, and not all of it can be shown."
 DAMAGED_MAP = "A map of this record is damaged: its content has changed."
-EXAMPLES = "examples"
-"""Name of the store's note with the ids of its examples, as JSON; it is missing until the history is first used."""
 _UNREADABLE = RecordBody(DAMAGED, (), (), (), 0, None, None, (), None, Look())
 
 
@@ -214,20 +212,6 @@ def read_map(info: str, crc: int, data: bytes) -> SavedMap:
         measured=arrays.get("measured", values),
         layer_maps=tuple(layers),
     )
-
-
-def examples(database: sqlite3.Connection) -> frozenset[str]:
-    """Return the ids of the records that were saved as examples."""
-    found = read_list(str, schema.read_note(database, EXAMPLES) or "[]")
-    return frozenset(found or ())
-
-
-def note_example(database: sqlite3.Connection, id: str | None) -> None:
-    """Add a record to the examples; None only notes that the history is in use, so that it gets no examples."""
-    if id is None and schema.read_note(database, EXAMPLES) is not None:
-        return
-    ids = [*examples(database), *([id] if id else [])]
-    schema.write_note(database, EXAMPLES, json.dumps(ids))
 
 
 def now() -> int:

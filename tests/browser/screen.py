@@ -173,6 +173,12 @@ def headline(page: Page) -> Locator:
     return page.locator("h2").first
 
 
+def drawn(canvas: Locator) -> np.ndarray:
+    """What is on a canvas, int (h, w, 4)."""
+    data: str = canvas.evaluate("canvas => canvas.toDataURL()")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGBA")).astype(int)
+
+
 def pixels(page: Page) -> np.ndarray:
     """The canvas of the last panel as it is on the screen, int (h, w, 3); empty while it is being drawn."""
     data = page.evaluate(
@@ -228,20 +234,12 @@ def fits(page: Page) -> None:
 # axe leaves these out unless it is asked for them.
 _RULES_TOO = ("target-size", "label-content-name-mismatch")
 _MODERATE = ("heading-order", "page-has-heading-one")
-_OF_COLOURS = ("color-contrast", "link-in-text-block")
 
 
-def serious(page: Page, *, colours: bool = False) -> list[str]:
-    """What axe finds, in the shadow roots of our components too, and calls serious or critical, and wrong headings.
-
-    `colours`: only what another theme can change.
-    """
+def serious(page: Page) -> list[str]:
+    """What axe finds, in the shadow roots of our components too, and calls serious or critical, and wrong headings."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    options: dict[str, Any] = {"resultTypes": ["violations"]}
-    if colours:
-        options["runOnly"] = list(_OF_COLOURS)
-    else:
-        options["rules"] = {rule: {"enabled": True} for rule in _RULES_TOO}
+    options = {"resultTypes": ["violations"], "rules": {rule: {"enabled": True} for rule in _RULES_TOO}}
     found: list[dict[str, Any]] = axe.Axe().run(page, options=options).response["violations"]
     return [
         f"{rule['id']}: {node['html'][:160]} {node['failureSummary']}"

@@ -106,7 +106,7 @@ def test_pages_uploads_downloads_links_live_and_the_api_work_below_it(page: Page
 
     assert "token" not in page.url
 
-    # A link to a view opens it; the menu leads on below the path.
+    # A link to a view opens it.
     page.goto(f"{site}/topk?model=demo-cls-s&alpha=0.4")
     expect(page.locator(".alpha").first).to_have_value("0.4")
     assert "demo-cls-s" in page.url

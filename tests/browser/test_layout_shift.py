@@ -71,20 +71,6 @@ def _refused(page: Page) -> None:
     page.get_by_text("notes.jpg").first.wait_for()
 
 
-def _choose(label: str, option: str) -> Callable[[Page], object]:
-    def act(page: Page) -> None:
-        page.get_by_label(label, exact=True).first.click()
-        page.get_by_role("option", name=option).first.click()
-
-    return act
-
-
-def _run_slow(page: Page) -> None:
-    _choose("Method", "ScoreCAM")(page)
-    # Not until Stop is there: with this model a quick machine is done before it.
-    page.wait_for_url("**method=scorecam**")
-
-
 def _views(*names: str) -> list[Act]:
     return [*((name, _mode(name)) for name in names), ("point", _point)]
 
@@ -99,34 +85,11 @@ PAGES: dict[str, tuple[str, list[Act]]] = {
             ("another size", _radio("m")),
             ("another picture", _click("Scene 2")),
             ("a file that is refused", _refused),
-            ("a slow method", _run_slow),
         ],
-    ),
-    "topk": (
-        "/topk?model=demo-cls-s&example=scene+3",
-        [*_views("Map", "Overlay"), ("question", _radio("Why this class?")), ("picture", _click("Scene 2"))],
     ),
     "detect": (
         "/detect?model=demo-s",
         [*_views("Map", "Spotlight", "Overlay"), ("box", _at(".rows button", 1)), ("box", _at(".rows button", 0))],
-    ),
-    "compare": (
-        "/compare?model=demo-cls-s&example=scene+3",
-        [*_views("Map", "Contour", "Overlay"), ("picture", _click("Scene 2"))],
-    ),
-    "similarity": (
-        "/similarity?model=demo-reid&example=person",
-        [
-            ("outlines", _mode("Outlines")),
-            ("pictures", _mode("Pictures")),
-            ("of the score", _radio("Score")),
-            ("another match", _at(".rows button", 2)),
-            ("similarity", _radio("Similarity")),
-        ],
-    ),
-    "cheat": (
-        "/cheat?step=look",
-        [*_views("Map", "Overlay"), ("next", _click("Next")), ("next", _click("Next"))],
     ),
     "whatif": (
         "/whatif?model=demo-cls-s&example=scene+3",

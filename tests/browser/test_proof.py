@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image
-from screen import fits, serious, settled, still, until
+from screen import drawn, fits, serious, settled, still, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +20,8 @@ pytestmark = pytest.mark.browser
 
 
 def shown(page: Page) -> np.ndarray:
-    """The panel's picture as it is on the screen, int (h, w, 3)."""
-    data = page.locator(".proof canvas").evaluate("canvas => canvas.toDataURL()")
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGB")).astype(int)
+    """The panel's picture as it is on the screen."""
+    return drawn(page.locator(".proof canvas"))
 
 
 def test_the_slider_hides_and_keeps_the_curves_come_and_a_stop_keeps_them(visit: Callable[..., Page]) -> None:

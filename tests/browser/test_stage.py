@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from screen import LIMIT, serious, still, until
+from screen import LIMIT, serious, still
 
 from sightglass.deck.html_file import deck_html
 from tests.unit.deck.deck_scenes import TITLE, deck
@@ -122,27 +122,15 @@ def unreadable(page: Page) -> list[dict[str, Any]]:
     return [t for t in texts if t["size"] < SMALLEST or t["contrast"] < LEGIBLE or t["cut"] or t["out"]]
 
 
-STEPS = [
-    (1, "picture"),
-    (1, "said"),
-    (1, "looked"),
-    (1, "proof"),
-    (2, "picture"),
-    (2, "said"),
-    (2, "looked"),
-    (3, "picture"),
-    (3, "said"),
-    (3, "looked"),
-    (3, "proof"),
-    (4, "picture"),
-    (4, "looked"),
-    (4, "looked"),
+OF_SLIDES = (
+    (1, "picture said looked proof"),
+    (2, "picture said looked"),
+    (3, "picture said looked proof"),
+    (4, "picture looked looked"),
     (5, "clip"),
-    (6, "picture"),
-    (6, "said"),
-    (6, "looked"),
-    (6, "proof"),
-]
+    (6, "picture said looked proof"),
+)
+STEPS = [(slide, step) for slide, steps in OF_SLIDES for step in steps.split()]
 
 
 def test_every_step_of_every_kind_of_slide_is_read_from_ten_metres(page: Page) -> None:
@@ -193,13 +181,11 @@ def test_mode_opacity_threshold_colours_and_classes_work_offline(page: Page) -> 
     page.mouse.move(610, 400)
     page.get_by_role("button", name="Contour").click()
     now = changed(page, now)
-    page.get_by_role("button", name="Map", exact=True).click()
-    now = changed(page, now)
     page.keyboard.press("c")
     changed(page, now)
     # The picture, for as long as it is pressed.
-    frame, heated = page.locator(".frame").first, page.locator(".frame.heated")
-    frame.hover()
+    heated = page.locator(".frame.heated")
+    page.locator(".frame").first.hover()
     page.mouse.down()
     sync.expect(heated).to_have_count(0)
     page.mouse.up()
@@ -212,10 +198,6 @@ def test_mode_opacity_threshold_colours_and_classes_work_offline(page: Page) -> 
     sync.expect(page.locator(".figure.map b")).to_have_text("13\u00a0%")
     page.keyboard.press("k")
     sync.expect(veil).to_have_attribute("data-shown", "kept 25")
-    page.keyboard.press(".")
-    page.locator(".black:visible").wait_for()
-    page.keyboard.press("PageDown")
-    sync.expect(page.locator(".black")).to_be_hidden()
     # A slide is reached by its number, and the theme turned.
     page.keyboard.press("g")
     page.locator(".goto input:focus").wait_for()
@@ -238,21 +220,10 @@ def test_notes_in_a_second_window_follow_the_stage_and_drive_it(page: Page, cont
     notes.keyboard.press("PageDown")
     page.locator('.stage[data-slide="1"]').wait_for()
     sync.expect(notes.locator(".notes")).to_have_text("Cropped.")
-    assert notes.locator("body").evaluate("body => getComputedStyle(body).backgroundColor") == "rgb(20, 20, 20)"
-    # This slide and the next are drawn; letters and time are the presenter's choice.
     sync.expect(notes.locator(".view .slide")).to_have_count(2)
     assert notes.locator(".view").first.locator("canvas.base").first.evaluate("canvas => canvas.width") > 100
-    letters = "node => parseFloat(getComputedStyle(node).fontSize)"
-    before = notes.locator(".notes").evaluate(letters)
-    notes.get_by_role("button", name="Larger notes").click()
-    assert notes.locator(".notes").evaluate(letters) > before
     notes.get_by_label("Minutes").fill("20")
     sync.expect(notes.locator(".left")).to_have_text(re.compile(r"(20:00|19:5\d) left"))
-    notes.close()
-    # Closed by hand, it opens again, once the stage has heard of it.
-    with context.expect_page() as again:
-        until(page, lambda: page.keyboard.press("n") or len(context.pages) > 1, "the notes do not open again")
-    sync.expect(again.value.locator(".where")).to_have_text(re.compile("^Slide 2 of 7"))
 
 
 def test_a_view_of_the_dashboard_is_presented_on_the_whole_screen(visit: Callable[..., Page]) -> None:
@@ -269,10 +240,8 @@ def test_a_view_of_the_dashboard_is_presented_on_the_whole_screen(visit: Callabl
     page.keyboard.press(".")
     page.locator(".stage .black:visible").wait_for()
     page.keyboard.press("PageDown")
-    # Neither key is Streamlit's, which would ask whether to clear its caches.
+    # The key is not Streamlit's, which would ask whether to clear its caches.
     page.keyboard.press("c")
-    page.keyboard.press("PageDown")
-    sync.expect(stage).to_have_attribute("data-step", "looked")
     sync.expect(page.locator(".stage button.colours")).to_have_text("Magma")
     page.evaluate("() => document.exitFullscreen()")
     sync.expect(page.get_by_role("dialog")).to_have_count(1)

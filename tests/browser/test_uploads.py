@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from playwright.sync_api import expect
-from screen import CANVAS, at_rest, go_to, headline, settled, takes_files, until
+from screen import CANVAS, at_rest, headline, settled, takes_files, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_one_that_takes_long_to_arrive_does_not_take_the_place_of_a_later_one(
     visit: Callable[..., Page], files: dict[str, bytes]
 ) -> None:
     page = opened(visit())
-    first, second, third = [*files.items()][:3]
+    first, second = [*files.items()][:2]
     held: list[Route] = []
     page.route(
         "**/_stcore/upload_file/**",
@@ -95,21 +95,4 @@ def test_one_that_takes_long_to_arrive_does_not_take_the_place_of_a_later_one(
     settled(page)
     held[0].continue_()
     page.get_by_role("button", name=first[0], exact=True).wait_for()
-    ends_at(page, second[0])
-    opened(page)
-    drop(page, third)
-    ends_at(page, third[0])
-
-
-def test_one_and_at_once_another_page(visit: Callable[..., Page], files: dict[str, bytes]) -> None:
-    page = opened(visit())
-    first, second = [*files.items()][4:6]
-    drop(page, first)
-    expect(page.locator(".about .name")).to_have_text(first[0])
-    drop(page, second)
-    go_to(page, "Look", "Detect")
-    page.get_by_role("heading", level=2).first.wait_for()
-    expect(page.locator(".about .name")).to_have_text(second[0])
-    settled(page)
-    go_to(page, "Look", "Explore")
     ends_at(page, second[0])

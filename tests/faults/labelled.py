@@ -75,8 +75,6 @@ PLAIN = {
     "Code.code_text",
     "ArrowVegaLiteChart.spec",
     "VegaLiteChart.spec",
-    "Arrow.columns",
-    "Dataframe.columns",
 }
 """Fields of Streamlit's messages that the browser shows as they are."""
 

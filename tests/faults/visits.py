@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "",
-    *(f"pages/{name}.py" for name in ("topk", "detect", "compare", "similarity", "cheat", "whatif", "live", "trust")),
+    *(f"pages/{name}.py" for name in ("topk", "detect", "compare", "similarity", "whatif", "live", "trust")),
     *(f"pages/{name}/page.py" for name in ("batch", "errors", "video", "present", "history")),
 )
 PRESSED = ("Save", "New deck", "Run", "Start", "Add to deck", "Save photo", "Explain", "Try", "Can I trust this")
@@ -80,7 +80,10 @@ def _texts(proto: Any) -> Iterator[tuple[str, str]]:
     for field, value in getattr(proto, "ListFields", list)():
         many = value if hasattr(value, "append") or hasattr(value, "add") else [value]
         for one in many.values() if hasattr(many, "values") else many:
-            if isinstance(one, str):
+            if isinstance(one, str) and (proto.DESCRIPTOR.name, field.name) == ("Dataframe", "columns"):
+                # Headings are drawn on a canvas, as text; what is said of a column is Markdown.
+                yield from (("Dataframe.help", column.get("help") or "") for column in json.loads(one).values())
+            elif isinstance(one, str):
                 yield f"{proto.DESCRIPTOR.name}.{field.name}", one
             elif hasattr(one, "ListFields"):
                 yield from _texts(one)

@@ -57,15 +57,6 @@ test("a list that is about to go does not choose in the one that takes its place
   stopFresh();
 });
 
-test("a new list in the same place starts where Python says, whatever was clicked in the last one", () => {
-  const only = place(), labels = ["bus", "person", "zebra"];
-  only.show("first", labels, 2);
-  only.click(1);
-  const stop = only.show("second", labels, 2);
-  assert.equal(only.chosen(), 2);
-  stop();
-});
-
 test("an echo that a later click has overtaken changes nothing", () => {
   const only = place(), labels = ["bus", "person", "zebra"];
   only.show("one", labels, 0);
@@ -76,17 +67,6 @@ test("an echo that a later click has overtaken changes nothing", () => {
   const stop = only.show("one", labels, 2);
   assert.equal(only.chosen(), 2);
   stop();
-});
-
-test("only what a person chooses is said to be chosen by hand", () => {
-  const only = place(), heard = [], gone = new AbortController();
-  window.addEventListener("sightglass:choose", ({ detail }) => heard.push([detail.index, detail.byHand]), { signal: gone.signal });
-  const stop = only.show("hand", ["bus", "person"], 0);
-  window.dispatchEvent(new CustomEvent("sightglass:ask"));
-  only.click(1);
-  gone.abort();
-  stop();
-  assert.deepEqual(heard, [[0, false], [0, false], [1, true]]);
 });
 
 test("while a part of the picture is hidden the bars move, the score before is marked, and all goes back", () => {
@@ -102,11 +82,4 @@ test("while a part of the picture is hidden the bars move, the score before is m
   assert.deepEqual([bus, person].map((row) => seen(row).slice(0, 2)), before.map((row) => row.slice(0, 2)));
   assert.ok(seen(bus)[2]);
   stop();
-});
-
-test("what is no share of anything has no bar", () => {
-  const parentElement = new Node(), rows = [{ label: "yaw", share: null, text: "−12°" }, { label: "bus", share: 0, text: "0 %" }];
-  show({ data: packed({ name: "numbers", rows, chosen: 0 }), parentElement, setStateValue() {} });
-  const [number, class_] = parentElement.querySelector(".rows").children;
-  assert.deepEqual([number, class_].map((row) => row.querySelector(".bar").hidden), [true, false]);
 });

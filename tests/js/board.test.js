@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Acts, moved, placeAt } from "../../pages/present/board/rows.js";
+import { Acts, moved } from "../../pages/present/board/rows.js";
 
 test("a slide moves by some places, no further than the ends, and others keep their order", () => {
   const ids = ["a", "b", "c", "d"];
@@ -9,13 +9,6 @@ test("a slide moves by some places, no further than the ends, and others keep th
   assert.deepEqual(moved(ids, "b", 9), ["a", "c", "d", "b"]);
   for (const [id, by] of [["a", -1], ["d", 1], ["b", 0], ["gone", 1]]) assert.equal(moved(ids, id, by), ids);
   assert.deepEqual(ids, ["a", "b", "c", "d"]);
-});
-
-test("a dragged slide is dropped between those whose middles it has passed", () => {
-  assert.equal(placeAt([50, 150, 250], 10), 0);
-  assert.equal(placeAt([50, 150, 250], 151), 2);
-  assert.equal(placeAt([50, 150, 250], 900), 3);
-  assert.equal(placeAt([], 5), 0);
 });
 
 test("acts are numbered, and the last ones are sent again", () => {

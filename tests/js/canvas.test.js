@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Sheet, described, extend } from "../../sightglass/components/canvas/canvas.js";
+import { Sheet, extend } from "../../sightglass/components/canvas/canvas.js";
 
 test("every step on a sheet can be taken back, rubbing out and clearing too", () => {
   const page = new Sheet([]);
@@ -15,21 +15,4 @@ test("every step on a sheet can be taken back, rubbing out and clearing too", ()
   assert.deepEqual(page.value, [{ points: [0.1, 0.1, 0.5, 0.5], width: 0.05, erases: false }]);
   page.undo();
   assert.deepEqual([page.value, page.back, page.undo()], [[], 0, false]);
-});
-
-test("a hand that rests adds no points", () => {
-  const line = new Sheet([]).begin(0.5, 0.5, 0.05, false);
-  assert.ok(!extend(line, 0.501, 0.501));
-  assert.ok(extend(line, 0.51, 0.5));
-  assert.deepEqual(line.points, [0.5, 0.5, 0.51, 0.5]);
-});
-
-test("a drawing is described in words", () => {
-  const line = (...points) => ({ points, width: 0.05, erases: false });
-  assert.equal(described([]), "The canvas is empty.");
-  assert.equal(described([{ ...line(0.5, 0.5), erases: true }]), "The canvas is empty.");
-  assert.equal(described([line(0.1, 0.1, 0.2, 0.2)]), "1 line, at the top left.");
-  assert.equal(described([line(0.45, 0.45), line(0.55, 0.55)]), "2 lines, in the middle.");
-  assert.equal(described([line(0.1, 0.1, 0.9, 0.9)]), "1 line, across the whole canvas.");
-  assert.equal(described([line(0.1, 0.9, 0.9, 0.9)]), "1 line, at the bottom.");
 });

@@ -3,45 +3,11 @@ import test from "node:test";
 
 import * as g from "../../sightglass/browser/geometry.js";
 
-test("as many columns as fit, in rows of equal length", () => {
-  assert.equal(g.columnsFor(4, 1026, null), 4);
-  assert.equal(g.columnsFor(4, 600, null), 2);
-  assert.equal(g.columnsFor(4, 360, null), 2);
-  assert.equal(g.columnsFor(5, 700, null), 3);
-  assert.equal(g.columnsFor(3, 100, null), 1);
-  assert.equal(g.columnsFor(24, 754, 6), 6);
-  assert.equal(g.columnsFor(24, 360, 6), 3);
-  assert.equal(g.columnsFor(4, 100, 3), 1);
-  // A strip of seven in one row, or in two of nearly equal length.
-  assert.equal(g.columnsFor(7, 1026, 7), 7);
-  assert.equal(g.columnsFor(7, 712, 7), 4);
-  assert.equal(g.columnsFor(7, 360, 7), 3);
-});
-
-test("a panel is as wide as its column or as high as allowed", () => {
-  assert.deepEqual(g.panelSize(754, 2, 0.75, 496), [369, 492]);
-  assert.deepEqual(g.panelSize(754, 1, 0.75, 480), [360, 480]);
-});
-
-test("in a low window panels are not narrow strips beside empty margins", () => {
-  assert.equal(g.heightFor(496, 900, 1), 496);
-  assert.equal(g.heightFor(496, 1000, 1), 596);
-  assert.equal(g.heightFor(496, 600, 1), 346);
-  assert.equal(g.heightFor(380, 400, 1), 300);
-  // Four portraits, two by two beside a sidebar at 1024 x 768: wider than before, when they had 300 px.
-  assert.equal(g.heightFor(380, 768, 2), 0.6 * 768);
-  assert.equal(g.heightFor(380, 900, 2), 380);
-});
-
 test("zooming keeps what is under the pointer, and never leaves the picture", () => {
   const viewport = g.zoomAt({ x: 0, y: 0, zoom: 1 }, 0.5, 0.25, 4);
   assert.deepEqual(g.visible(viewport, [800, 400]), [300, 75, 500, 175]);
   assert.deepEqual(g.panned(viewport, 10, 10), { x: 0, y: 0, zoom: 4 });
   assert.deepEqual(g.zoomAt(viewport, 0, 0, 0.01), { x: 0, y: 0, zoom: 1 });
-});
-
-test("a pixel belongs to a rectangle that holds its centre", () => {
-  assert.deepEqual(g.inCanvas([0, 1, 10, 3], [0, 0, 10, 4], 5, 2), [0, 0, 5, 1]);
 });
 
 test("inside nested boxes the smallest is meant", () => {
@@ -67,13 +33,4 @@ test("a moving picture that took too long has half its pixels, down to a quarter
   assert.equal(g.paced(1, 1), 1);
   // What was doubled is still quick enough: it does not go to and fro.
   assert.equal(g.paced(g.paced(0.25, 3.9), 7.8), 0.5);
-});
-
-test("what is less than half in the window is out of sight, however high it is", () => {
-  assert.equal(g.outOfSight(100, 500, 800), false);
-  assert.equal(g.outOfSight(-500, -20, 800), true);
-  assert.equal(g.outOfSight(-250, 150, 800), true);
-  assert.equal(g.outOfSight(-150, 250, 800), false);
-  assert.equal(g.outOfSight(700, 1100, 800), true);
-  assert.equal(g.outOfSight(-300, 1700, 800), false);
 });

@@ -28,8 +28,6 @@ function viewer(head = {}) {
   return { hiding, store, asked, scores, said, close };
 }
 
-const words = (hiding) => hiding.line().map(([text]) => text).join("");
-
 test("while an answer is awaited only the newest place is kept", async () => {
   const { hiding, asked, scores, store, close } = viewer();
   hiding.toggle();
@@ -40,18 +38,6 @@ test("while an answer is awaited only the newest place is kept", async () => {
   await hiding.take({ picture: "bus", turn: 1, rows: [ROW], blob: new Uint8Array() });
   assert.deepEqual(scores.at(-1), [ROW]);
   assert.deepEqual(asked.slice(1).map(({ x, turn }) => [x, turn]), [[30, 2]]);
-  close();
-});
-
-test("the line says what is hidden and what is left, in numbers", async () => {
-  const { hiding, close } = viewer();
-  hiding.toggle();
-  assert.match(words(hiding), /^Hiding what is under the pointer\. /);
-  await hiding.take({ picture: "bus", turn: 1, rows: [ROW], blob: new Uint8Array() });
-  assert.match(words(hiding), /^Hiding what is under the pointer: minibus 62 % → 31 %\. Arrow keys/);
-  await hiding.take({ picture: "bus", turn: 1, rows: [{ ...ROW, boxes: "the box is gone" }], blob: new Uint8Array() });
-  assert.match(words(hiding), /31 %, the box is gone\. /);
-  assert.ok(hiding.widest().length);
   close();
 });
 
@@ -66,57 +52,11 @@ test("it ends with the original scores, and an answer that comes later changes n
   close();
 });
 
-test("where the pointer leaves the picture nothing is hidden and nothing is asked", async () => {
-  const { hiding, scores, asked, store, close } = viewer();
-  hiding.toggle();
-  hiding.move(null);
-  await hiding.take({ picture: "bus", turn: 1, rows: [ROW], blob: new Uint8Array() });
-  assert.deepEqual([store.disc, scores.at(-1), asked.length], [null, null, 1]);
-  hiding.move([1, 2]);
-  assert.deepEqual(asked.slice(1).map(({ x, y }) => [x, y]), [[1, 2]]);
-  close();
-});
-
-test("a run of the whole page, which answers nothing, is followed by the same question", async () => {
-  const { hiding, asked, close } = viewer();
-  hiding.toggle();
-  await hiding.take({ picture: "bus", turn: 0, blob: new Uint8Array() });
-  assert.deepEqual(asked.map(({ turn }) => turn), [1, 2]);
-  close();
-});
-
 test("a mistake ends it with its sentence", async () => {
   const { hiding, said, scores, close } = viewer();
   hiding.toggle();
   await hiding.take({ picture: "bus", turn: 1, sorry: "The service does not answer.", blob: new Uint8Array() });
   assert.deepEqual([hiding.on, said, scores.at(-1)], [false, ["The service does not answer."], null]);
-  close();
-});
-
-test("keys move the disc inside the picture and change its size within limits", () => {
-  const { hiding, store, close } = viewer();
-  assert.equal(hiding.press({ key: "ArrowLeft", shiftKey: false }), false);
-  hiding.toggle();
-  hiding.press({ key: "ArrowRight", shiftKey: false });
-  hiding.press({ key: "ArrowUp", shiftKey: true });
-  assert.deepEqual([store.disc.x, store.disc.y], [440, 490]);
-  for (let i = 0; i < 40; i++) hiding.press({ key: "ArrowLeft", shiftKey: false });
-  assert.equal(store.disc.x, 0.5);
-  for (const [bigger, key] of [[true, "+"], [true, "]"], [false, "-"], [false, "["]]) {
-    const before = store.disc.radius;
-    assert.ok(hiding.press({ key, shiftKey: false }));
-    assert.equal(store.disc.radius > before, bigger);
-  }
-  for (let i = 0; i < 40; i++) hiding.press({ key: "+", shiftKey: false });
-  assert.equal(store.disc.radius, 400);
-  assert.equal(hiding.press({ key: "a", shiftKey: false }), false);
-  close();
-});
-
-test("where the page does not offer it the key does nothing", () => {
-  const { hiding, close } = viewer({ hides: false });
-  hiding.toggle();
-  assert.equal(hiding.on, false);
   close();
 });
 

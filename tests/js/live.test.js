@@ -4,10 +4,9 @@ import test from "node:test";
 import { packed } from "./packing.js";
 
 import { followed } from "../../sightglass/components/live/answers.js";
-import { Link, Pace } from "../../sightglass/components/live/loop.js";
-import { grown, boxAt, outlined, percent } from "../../sightglass/components/live/screen.js";
-import { named } from "../../sightglass/components/live/buttons.js";
-import { reason, windowAt } from "../../sightglass/components/live/source.js";
+import { Link } from "../../sightglass/components/live/loop.js";
+import { reason } from "../../sightglass/components/live/source.js";
+import { grown, percent } from "../../sightglass/components/live/screen.js";
 
 test("raw maps grow as in Python", () => {
   const { cases } = JSON.parse(readFileSync(new URL("./raw_map.json", import.meta.url), "utf8"));
@@ -84,15 +83,6 @@ test("three frames go, and the next when one is answered", () => {
   assert.ok(link.room());
 });
 
-test("a frame that could not be encoded gives its room back, and a slow network takes none", () => {
-  const { link, sockets } = ready();
-  const [one] = [link.reserve(), link.reserve(), link.reserve()];
-  link.frame(one, null);
-  assert.ok(link.room());
-  sockets[0].bufferedAmount = 1e6;
-  assert.equal(link.room(), false);
-});
-
 test("a lost connection is tried again, less and less often, and goes on with what was chosen", () => {
   const { link, sockets, heard, pass, open, note, speak } = ready();
   link.pin({ index: 3 });
@@ -158,30 +148,6 @@ test("while a model is switched no frame goes, and an answer of the model before
   assert.equal(link.room(), true);
 });
 
-test("the next frame is taken so late that it hardly waits", () => {
-  const pace = new Pace(), work = 60;
-  // A frame that leaves d after an answer waits work - 10 - d.
-  for (let i = 0; i < 60; i++) pace.waited(Math.max(0, work - 10 - pace.delay));
-  assert.ok(Math.abs(work - 10 - pace.delay - 6) < 1);
-  for (let i = 0; i < 60; i++) pace.waited(0);
-  assert.equal(pace.delay, 0);
-});
-
-test("where answers come seldom, as with several viewers, a frame waits longer so as not to miss its turn", () => {
-  const pace = new Pace();
-  for (let i = 1; i < 100; i++) pace.waited(Math.max(0, 70 - pace.delay), 0, 80 * i);
-  assert.ok(Math.abs(70 - pace.delay - 20) < 1);
-});
-
-test("speed and delay are of the last seconds", () => {
-  const pace = new Pace();
-  assert.equal(pace.read(0), null);
-  for (let i = 0; i <= 300; i++) pace.shown(i * 50, i < 200 ? 400 : 80 + (i % 3));
-  const { rate, latency } = pace.read(15_000);
-  assert.ok(Math.abs(rate - 20) < 0.5);
-  assert.equal(latency, 81);
-});
-
 const answered = (more) => ({ head: { answers: [], map: null, place: null, ...more }, blobs: [] });
 
 test("what is followed is said", () => {
@@ -197,28 +163,8 @@ test("what is followed is said", () => {
   assert.equal(percent(0.004), "< 1 %");
 });
 
-test("a click takes the smallest box", () => {
-  const box = (...edges) => ({ label: "a", index: 0, score: 0.9, box: edges });
-  const answer = answered({ answers: [box(0, 0, 100, 100), box(10, 10, 30, 30)], place: 1 });
-  assert.equal(boxAt(answer, 20, 20), 1);
-  assert.equal(boxAt(answer, 50, 50), 0);
-  assert.equal(boxAt(answer, 200, 50), null);
-  assert.deepEqual(outlined(answer).map(({ chosen, tag }) => [chosen, tag]), [[false, "a 90 %"], [true, "a 90 %"]]);
-});
-
-test("the clip's windows are of the right size", () => {
-  for (const [width, height] of [[810, 1080], [640, 427], [192, 192]]) {
-    for (let t = 0; t < 40; t += 0.37) {
-      const [x, y, w, h] = windowAt(t, width, height);
-      assert.ok(x >= 0 && y >= 0 && x + w <= width + 1e-6 && y + h <= height + 1e-6 && w > width / 3);
-      assert.ok(Math.abs(w / h - 4 / 3) < 1e-6);
-    }
-  }
-});
-
 test("a camera that is refused, absent, busy or pulled out is a sentence with a way on", () => {
   for (const name of ["NotAllowedError", "NotFoundError", "NotReadableError", "ended", "insecure", "?"]) {
     assert.match(reason(name), /^[A-Z].+: .+\.$/);
   }
-  assert.equal(named("live", new Date(2026, 0, 2, 3, 4, 5), "webm"), "live_20260102_030405.webm");
 });

@@ -12,12 +12,6 @@ test("a box is known by its place, and the chosen one by its name too", () => {
   assert.deepEqual(tags(plain, [plain], [box], null), ["bus 94 %"]);
 });
 
-test("a tag of its own replaces the place, and the label then stands alone", () => {
-  const tagged = [{ ...box, tag: "7", label: "7  bus 94 %" }, { ...other, tag: "?", dashed: true }];
-  assert.deepEqual(tags(plain, [plain], tagged, 0), ["7  bus 94 %", "?"]);
-  assert.equal(outline.boxesShown(plain, [plain], tagged, 0)[1].dashed, true);
-});
-
 test("a label is known by its box and the place that it came to stand at", () => {
   globalThis.Path2D ??= /** @type {any} */ (class { lineTo() {} closePath() {} });
   const context = new Proxy({}, { get: (_, name) => () => (name === "measureText" ? { width: 20 } : null), set: () => true });
@@ -47,10 +41,4 @@ test("a body has a dot for each joint, a line for each limb, and a ring around t
   assert.deepEqual(rounds.map(([x, y]) => [x, y]), [[10, 10], [20, 30], [20, 30], [40, 40]]);
   assert.deepEqual(rounds.map(([, , radius]) => radius > 5), [false, false, true, false]);
   assert.deepEqual(lines, [[20, 30, 0]]);
-});
-
-test("a panel's own boxes keep their corners and cannot be chosen", () => {
-  const corners = [[0, 1], [1, 0], [2, 1], [1, 2]];
-  const [shown] = outline.boxesShown({ maps: [], boxes: [{ ...box, corners }] }, [], [], 0);
-  assert.deepEqual([shown.corners, shown.chosen, shown.tag], [corners, false, "bus 94 %"]);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Edits, Hand, corners, described, infill } from "../../sightglass/components/painter/edits.js";
+import { Edits, Hand, infill } from "../../sightglass/components/painter/edits.js";
 
 const nothing = () => ({ marks: [], fill: "blur", keep: false });
 
@@ -38,14 +38,6 @@ test("a patch is marked, then dragged by where it is held, as often as one likes
   assert.equal(hand.selected, null);
 });
 
-test("a hand that is up or lets go moves nothing", () => {
-  const hand = new Hand();
-  assert.ok(!hand.move(0.5, 0.5));
-  hand.begin("brush", 0.5, 0.5, 0.1);
-  hand.drop();
-  assert.ok(!hand.down && !hand.move(0.9, 0.9) && hand.end() === null);
-});
-
 test("every step can be undone and done again: marks, filling, keeping, clearing", () => {
   const edits = new Edits(nothing()), mark = { kind: "brush", points: [0, 0], size: 0.1 };
   edits.add(mark);
@@ -58,17 +50,6 @@ test("every step can be undone and done again: marks, filling, keeping, clearing
   assert.deepEqual([edits.value, edits.undo()], [nothing(), false]);
   for (let i = 0; i < 3; i++) edits.redo();
   assert.deepEqual(edits.value, { marks: [mark], fill: "grey", keep: true });
-});
-
-test("corners are sorted and inside the picture; what is painted is said", () => {
-  assert.deepEqual(corners(1.5, 0.8, 0.5, -1), [0.5, 0, 1, 0.8]);
-  const mark = (kind) => ({ kind, points: [], size: 0.1 });
-  assert.match(described(nothing()), /original/);
-  assert.equal(described({ ...nothing(), marks: [mark("brush")] }), "1 stroke.");
-  assert.match(described({ ...nothing(), marks: [mark("area")] }, true), /^An example: .* clear it/);
-  assert.equal(described({ ...nothing(), marks: [mark("area")] }), "1 area.");
-  const three = { marks: ["patch", "brush", "rectangle", "brush"].map(mark), fill: "blur", keep: true };
-  assert.equal(described(three), "2 strokes, 1 rectangle and 1 patch; all else is hidden.");
 });
 
 /** Pixels of colours by place. */
@@ -89,10 +70,4 @@ test("an in-fill continues a ramp, changes nothing that is shown, and shows noth
   const expected = pixels(width, height, ramp);
   const off = given.map((value, i) => Math.abs(value - expected[i]));
   assert.ok(off.every((value, i) => (hidden[Math.floor(i / 4)] ? value <= 24 : value === 0)), `${Math.max(...off)}`);
-});
-
-test("an in-fill of everything is the mean colour", () => {
-  const given = pixels(4, 2, (x) => [x < 2 ? 0 : 100, 50, 200]);
-  infill(given, new Uint8Array(8).fill(1), 4, 2);
-  assert.deepEqual([...given.slice(0, 4)], [50, 50, 200, 255]);
 });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { WANTED, destination, problemOf, Intake, sorted } from "../../sightglass/components/picture_bar/intake.js";
-import { addressOf, Places, unanswered, moved } from "../../sightglass/components/picture_bar/picture_bar.js";
+import { Intake } from "../../sightglass/components/picture_bar/intake.js";
+import { Places, unanswered } from "../../sightglass/components/picture_bar/picture_bar.js";
 
 const BUS = { page: "explore", picture: "bus", model: "s", query: "" };
 const CHINA = { page: "explore", picture: "china", model: "s", query: "example=china" };
@@ -81,23 +81,6 @@ test("back to another page asks for its picture once that page is there", () => 
   assert.equal(entries.length, 4);
 });
 
-test("a choice after going back begins anew from there", () => {
-  const { places, entries, go } = opened(BUS, CHINA, LARGE);
-  go(-1);
-  places.show(CHINA);
-  places.show(BUS);
-  assert.deepEqual(entries.map(({ state }) => state.place), [BUS, CHINA, BUS]);
-});
-
-test("an address takes over the picture and the model of a place and keeps the rest", () => {
-  assert.equal(addressOf("http://x/?class=cat&picture=1f&model=l", CHINA), "http://x/?class=cat&example=china");
-});
-
-test("files over the limit are refused and the others taken", () => {
-  const files = [{ name: "a.jpg", size: 2 ** 20 }, { name: "b.jpg", size: 2 ** 20 + 1 }];
-  assert.deepEqual(sorted(files, 1), { taken: [files[0]], refused: [{ name: "b.jpg", size: 2 ** 20 + 1 }] });
-});
-
 test("what an uploader of the page refuses is told, and that it is gone", async () => {
   const listeners = {}, told = [];
   class Input {
@@ -128,19 +111,6 @@ test("what an uploader of the page refuses is told, and that it is gone", async 
     setTimeout(done);
   });
   assert.deepEqual(told, [...refused, ...refused]);
-});
-
-test("arrow keys move along the pictures and stop at the ends", () => {
-  assert.deepEqual([moved("ArrowRight", 3, 5), moved("ArrowRight", 4, 5), moved("ArrowLeft", 0, 5)], [4, 4, 0]);
-  assert.deepEqual([moved("Home", 3, 5), moved("End", 3, 5)], [0, 4]);
-});
-
-test("the camera is asked for more than full HD, and its dialog says first where a photo goes", () => {
-  assert.ok(WANTED.width.ideal >= 1920 && WANTED.height.ideal >= 1080);
-  assert.match(destination("lab:8501", ""), /sent to .* at lab:8501 and nowhere else\. Nothing is sent until you take it\.$/);
-  assert.match(destination("lab", "It is saved."), /take it\. It is saved\.$/);
-  assert.match(problemOf("NotAllowedError"), /allow it/);
-  assert.match(problemOf("whatever"), /upload a picture instead/);
 });
 
 test("after a restart of the server only what it was not yet told is done again", () => {

@@ -27,15 +27,6 @@ async function inPage(act) {
 const bytes = (/** @type {number[]} */ ...values) => Uint8Array.from(values);
 const jpeg = (/** @type {string} */ called, /** @type {number[]} */ ...values) =>
   new File([bytes(...values)], called, { type: "image/jpeg" });
-const name = (/** @type {any} */ bitmap) => bitmap?.name ?? null;
-
-test("what comes back as the same bytes is decoded already, once", () =>
-  inPage(async (taken, give, closed) => {
-    give(jpeg("first", 9, 9, 9), jpeg("last", 1, 2, 3));
-    const [one, other] = await Promise.all([taken(bytes(1, 2, 3)), taken(bytes(1, 2, 3))]);
-    assert.deepEqual([name(one), other], ["last", null]);
-    assert.deepEqual(closed, []);
-  }));
 
 test("what comes back as other bytes is not taken for it, and nothing stays in memory", () =>
   inPage(async (taken, give, closed, end) => {
@@ -48,15 +39,4 @@ test("what comes back as other bytes is not taken for it, and nothing stays in m
       setTimeout(done);
     });
     assert.deepEqual(closed, ["other", "replaced", "kept"]);
-  }));
-
-test("only a JPEG that may be sent as it is is decoded", () =>
-  inPage(async (taken, give) => {
-    give(new File([bytes(1)], "picture.png", { type: "image/png" }));
-    assert.equal(await taken(bytes(1)), null);
-    const large = new Uint8Array(1_500_001);
-    give(new File([large], "large.jpg", { type: "image/jpeg" }));
-    assert.equal(await taken(large), null);
-    give();
-    assert.equal(await taken(bytes(1)), null);
   }));

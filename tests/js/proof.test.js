@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 const { mask } = await import("../../sightglass/browser/compose.js");
-const { fitted, reduced } = await import("../../sightglass/browser/geometry.js");
-const { DASHES, pathOf, percent, scoreAt, stepAt, topOf, writtenAt } = await import("../../sightglass/browser/curves.js");
+const { pathOf, stepAt, writtenAt } = await import("../../sightglass/browser/curves.js");
 
 const FRAME = { width: 120, height: 60, left: 10, right: 10, top: 5, bottom: 5 };
 
@@ -21,18 +20,6 @@ test("a step hides the cells whose order is below it, or keeps nothing else", ()
   assert.equal(pixels[0], 7);
 });
 
-test("a picture is as large as its room, in its own shape", () => {
-  assert.deepEqual(fitted([1000, 500], 300, 420), [300, 150]);
-  assert.deepEqual(fitted([500, 1000], 300, 420), [210, 420]);
-  assert.deepEqual(reduced([1000, 500], 320), [320, 160]);
-});
-
-test("a score is known where it was measured, and nowhere between", () => {
-  assert.equal(scoreAt([0.8, 0.5, 0.3, 0.2, 0], 0.5), 0.3);
-  assert.equal(scoreAt([0.8, 0.5, 0.3, 0.2, 0], 0.1), null);
-  assert.equal(scoreAt(Array.from({ length: 21 }, (_, i) => i), 0.15), 3);
-});
-
 test("between two steps of a curve about its value is written, unless more steps are coming", () => {
   const curve = { name: "random", title: "", filling: "blur", hidden: [0.8, 0.4, 0.2], kept: [0, 0.1, 0.8] };
   assert.equal(writtenAt(curve, "hidden", 0.5, true), "40\u00a0%");
@@ -42,25 +29,7 @@ test("between two steps of a curve about its value is written, unless more steps
   assert.equal(writtenAt(undefined, "hidden", 0.25, false), "");
 });
 
-test("scores are written as the pages write them", () => {
-  assert.deepEqual([0, 0.004, 0.62, 1].map(percent), ["0\u00a0%", "<\u00a01\u00a0%", "62\u00a0%", "100\u00a0%"]);
-  assert.equal(percent(-0.12), "\u221212\u00a0%");
-});
-
-test("the axis ends at the next line above all scores", () => {
-  assert.equal(topOf([0.62, 0.1]).toFixed(2), "0.80");
-  assert.equal(topOf([0.8]).toFixed(2), "0.80");
-  assert.equal(topOf([0.31]).toFixed(2), "0.40");
-  assert.equal(topOf([0.03]).toFixed(2), "0.05");
-  assert.equal(topOf([1]), 1);
-});
-
 test("a curve runs from edge to edge, and a place across the chart is its nearest step", () => {
   assert.equal(pathOf([1, 0.5, 0], 1, FRAME), "M10.0 5.0L60.0 30.0L110.0 55.0");
   assert.deepEqual([-50, 10, 34, 110, 900].map((x) => stepAt(x, FRAME, 20)), [0, 0, 5, 20, 20]);
-});
-
-test("every control has dashes of its own, the map none", () => {
-  assert.equal(new Set(Object.values(DASHES)).size, Object.keys(DASHES).length);
-  assert.equal(DASHES.map, "");
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { defaults, digits, hotPhrase, marksExplained, readout, sentence } from "../../sightglass/components/viewer/settings.js";
+import { defaults, hotPhrase, marksExplained, readout } from "../../sightglass/components/viewer/settings.js";
 
 const plain = (line) => line.map(([text, bold]) => (bold ? `*${text}*` : text)).join("");
 const heat = (title, value, raw = [0, 0.5], full = true) => ({ title, kind: "heat", raw, value, full });
@@ -16,19 +16,8 @@ test("the reading of several", () => {
   assert.equal(plain(line), "s *0.50* (raw 0.25), m *0.10* (raw 0.05) of their maxima, Difference *−0.25* at 1, 2");
 });
 
-test("on a shared scale no maximum is claimed", () => {
-  assert.equal(plain(readout([heat("s", 0.2, null, false)], 1, 2)), "s *0.20* of the scale at 1, 2");
-});
-
 test("where the model did not see nothing is read", () => {
   assert.equal(plain(readout([heat("s", null)], 1, 2)), "The model did not see this part of the picture, at 1, 2");
-});
-
-test("digits", () => assert.deepEqual([0, 0.12345, -12.3456, 1e-7].map(digits), ["0", "0.123", "−12.3", "1.00e−7"]));
-
-test("the idle line", () => {
-  assert.equal(plain(sentence("minibus is hottest", "minibus")), "*minibus* is hottest");
-  assert.equal(plain(sentence("s and m **0.65**.", "")), "s and m *0.65*.");
 });
 
 test("what looks hot follows the mode, the colormap and the inversion", () => {

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { freePlace } from "../../sightglass/components/viewer/outline.js";
-import { createMarker, packed, paintStroke, rectangle } from "../../sightglass/components/viewer/region.js";
+import { createMarker, paintStroke, rectangle } from "../../sightglass/components/viewer/region.js";
 
 test("a rectangle is the same from any corner and ends at the picture", () => {
   const expected = { kind: "rectangle", xyxy: [10, 20, 100, 50] };
@@ -46,17 +45,4 @@ test("a stroke covers the round of its brush along its way", () => {
   assert.equal(painted.mask[2 * 20 + 10], 0);
   assert.equal(painted.mask[3 * 20 + 3], 0);
   paintStroke(painted, [2, 2], [3, 3], 0.1);
-});
-
-test("bits are as numpy unpacks them", () => {
-  assert.deepEqual([...packed(Uint8Array.from([1, 0, 0, 0, 0, 0, 0, 1, 0, 1]))], [0b10000001, 0b01000000]);
-});
-
-test("labels keep out of each other's way while there is room", () => {
-  const first = freePlace([50, 50, 120, 150], 40, 300, 300, []);
-  assert.deepEqual(first, [50, 30, 90, 50]);
-  const second = freePlace([52, 52, 120, 150], 40, 300, 300, [first]);
-  assert.notDeepEqual(second, first);
-  assert.ok(second[1] >= first[3] || second[0] >= first[2]);
-  assert.deepEqual(freePlace([-30, -30, 10, 5], 40, 300, 300, []), [0, 0, 40, 20]);
 });

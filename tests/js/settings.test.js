@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { changesOf, defaults, isDefault, keep, linkTo, merged, recalled, viewportOf } from "../../sightglass/components/viewer/settings.js";
+import { defaults, keep, linkTo, merged, recalled, viewportOf } from "../../sightglass/components/viewer/settings.js";
 
 const MAPS = ["inferno", "jet"];
 const WIDE = { x: 0, y: 0, zoom: 1 };
@@ -25,29 +25,10 @@ test("the settings of a file that was opened again are not remembered", () => {
   assert.deepEqual(recalled(storage, null, MAPS), { ...defaults(), alpha: 0.2 });
 });
 
-test("what changes the meaning of colours is said, and any change can be reset", () => {
-  const changed = { ...defaults(), scale: "fixed", top: 0.25, threshold: 0.01 };
-  assert.equal(changesOf(changed, "fixed"), "fixed scale up to 0.25, threshold 0.01");
-  assert.equal(changesOf({ ...defaults(), even: true, invert: true }, "shared"), "shared scale, even opacity, inverted");
-  assert.equal(changesOf({ ...changed, threshold: 0 }, "own"), "");
-  assert.ok(isDefault(defaults(), WIDE));
-  assert.ok(!isDefault(changed, WIDE));
-  assert.ok(!isDefault({ ...defaults(), colormap: "jet" }, WIDE));
-  assert.ok(!isDefault(defaults(), { ...WIDE, zoom: 2 }));
-});
-
 test("a link cannot bring nonsense", () => {
   const odd = { alpha: 7, split: "", mode: "<b>", colormap: "none", threshold: "x", even: "1", top: 0, scale: "log", other: 1 };
   assert.deepEqual(merged(defaults(), odd, MAPS), { ...defaults(), even: true });
   assert.deepEqual(merged(defaults(), { __proto__: null, constructor: "x", top: "1e12" }, MAPS), defaults());
-});
-
-test("storage that is forbidden or broken is no error", () => {
-  const broken = { getItem: () => "{", setItem: () => assert.fail("unexpected") };
-  const forbidden = { getItem: () => { throw new Error("no"); } };
-  assert.deepEqual(recalled(broken, null, []), defaults());
-  assert.deepEqual(recalled(forbidden, null, []), defaults());
-  keep(forbidden, defaults());
 });
 
 test("a view goes into an address and comes out the same", () => {
@@ -63,11 +44,15 @@ test("a view goes into an address and comes out the same", () => {
   assert.equal(new URL(linkTo(url.href, defaults(), WIDE)).search, "?model=m&class=a+b");
 });
 
-test("a place that is not on the picture is no place", () => {
-  for (const text of [null, "", "1", "0,0,99", "0.9,0,2", "-1,0,2", "a,b,c"]) assert.equal(viewportOf(text), null);
-});
-
 test("a link names an example and never an upload", () => {
   const href = linkTo("http://x/?picture=1f2e&class=cat", defaults(), { x: 0, y: 0, zoom: 1 });
   assert.equal(href, "http://x/?class=cat");
+});
+
+test("storage that is forbidden or broken is no error", () => {
+  const broken = { getItem: () => "{", setItem: () => assert.fail("unexpected") };
+  const forbidden = { getItem: () => { throw new Error("no"); } };
+  assert.deepEqual(recalled(broken, null, []), defaults());
+  assert.deepEqual(recalled(forbidden, null, []), defaults());
+  keep(forbidden, defaults());
 });

@@ -4,11 +4,10 @@ import test from "node:test";
 // Chromium's; only asked whether something is one.
 globalThis.Element ??= class {};
 
-const { act, begin, isBuilt, mapOf, pageOf, sealOf, sentenceOf: sentenceIn, shownOf, stepOf, stepsOf, titleOf } = await import("../../sightglass/deck/player/state.js");
-const { actionOf, belongsTo, HELP } = await import("../../sightglass/deck/player/state.js");
-const { answersOf, summed } = await import("../../sightglass/deck/player/scenes.js");
+const { act, begin, mapOf, pageOf, sealOf, sentenceOf: sentenceIn, shownOf, stepOf, stepsOf, titleOf } = await import("../../sightglass/deck/player/state.js");
+const { actionOf } = await import("../../sightglass/deck/player/state.js");
+const { answersOf } = await import("../../sightglass/deck/player/scenes.js");
 const { ranked } = await import("../../sightglass/deck/player/proving.js");
-const { clockOf, leftOf } = await import("../../sightglass/deck/player/notes.js");
 
 const VIEW = { panel: 0, map: 0, colormap: "inferno", mode: "overlay", opacity: 0.9, threshold: 0 };
 const FILE = new Uint8Array(1);
@@ -55,22 +54,6 @@ test("a remote goes through every step of every slide, and back the same way", (
   for (let i = 0; i < 20; i++) state = pressed(SCENES, state, "ArrowLeft");
   assert.deepEqual([state.slide, state.step], [0, 0]);
   assert.deepEqual([pressed(SCENES, state, "End").slide, pressed(SCENES, state, "End", "Home").slide], [4, 0]);
-});
-
-test("space turns between the picture and its map, and shows a map that was not reached yet", () => {
-  const start = begin(SCENES, 1), shown = pressed(SCENES, start, " ");
-  assert.deepEqual([stepOf(SCENES, shown), shown.plain], ["looked", false]);
-  assert.equal(pressed(SCENES, shown, " ").plain, true);
-  assert.equal(pressed(SCENES, shown, " ", " ").plain, false);
-  const clip = begin(SCENES, 4);
-  assert.deepEqual([clip.playing, pressed(SCENES, clip, " ").playing], [true, false]);
-});
-
-test("a figure shows the map of that answer, and of one without a map nothing", () => {
-  const state = pressed(SCENES, begin(SCENES, 1), "2");
-  assert.deepEqual([state.choice, stepOf(SCENES, state), mapOf(SCENES[1], state, 0)], [1, "looked", 1]);
-  assert.equal(pressed(SCENES, state, "3"), state);
-  assert.equal(pressed(SCENES, state, "9"), state);
 });
 
 test("models begin with a map of their own; once one is chosen, all show the same answer, by its name", () => {
@@ -140,69 +123,6 @@ test("of one panel a class, a figure shows that class alone, under its own sente
   assert.deepEqual([all.panel, maps(all), sentenceOf(scenes, all)], [null, [0, 0], "It is a cat."]);
 });
 
-test("L shows small, medium and large alone, then all; the answer stays", () => {
-  const names = [];
-  let state = begin(SCENES, 2);
-  for (let i = 0; i < 5; i++) {
-    names.push(state.panel);
-    state = pressed(SCENES, state, "l");
-  }
-  assert.deepEqual(names, [null, 0, 1, 2, null]);
-  const medium = pressed(SCENES, begin(SCENES, 2), "1", "l", "L");
-  assert.equal(SCENES[2].panels[1].answers[medium.choice].label, "cat");
-  // Of a single picture there is nothing else to show.
-  const one = begin(SCENES, 1);
-  assert.equal(pressed(SCENES, one, "l"), one);
-});
-
-test("P proves, and goes back to the map; the arrows up and down hide more or less", () => {
-  const state = pressed(SCENES, begin(SCENES, 1), "p");
-  assert.equal(stepOf(SCENES, state), "proof");
-  assert.deepEqual(["ArrowDown", "ArrowUp"].map((key) => pressed(SCENES, state, key).share.toFixed(2)), ["0.25", "0.15"]);
-  assert.equal(pressed(SCENES, state, ...Array(30).fill("ArrowDown")).share, 1);
-  assert.equal(pressed(SCENES, state, "k").keeps, true);
-  assert.equal(stepOf(SCENES, pressed(SCENES, state, "P")), "looked");
-  const unproved = begin(SCENES, 2);
-  assert.equal(pressed(SCENES, unproved, "p"), unproved);
-});
-
-test("B, and the dot of a remote, make the screen black; the next key only brings it back", () => {
-  for (const key of ["b", ".", "B"]) {
-    const state = pressed(SCENES, begin(SCENES, 1), key);
-    assert.equal(state.black, true);
-    const back = pressed(SCENES, state, "PageDown");
-    assert.deepEqual([back.black, back.step], [false, 0]);
-  }
-  assert.equal(pressed(SCENES, begin(SCENES, 1), "?", "Escape").help, false);
-});
-
-test("C goes through the colours of the slide", () => {
-  assert.deepEqual([1, 2].map((n) => pressed(SCENES, begin(SCENES, 1), ...Array(n).fill("c")).colormap), ["cividis", "inferno"]);
-});
-
-test("a story shows one model after the other", () => {
-  const at = (step) => ({ ...begin(SCENES, 3), step });
-  assert.deepEqual([0, 1, 2].map((step) => [0, 1].map((i) => shownOf(SCENES, at(step), i))), [["picture", "later"], ["looked", "later"], ["looked", "looked"]]);
-  assert.deepEqual([0, 1, 2].map((step) => isBuilt(SCENES, at(step))), [false, false, true]);
-});
-
-test("every key in the list does something, and a shortcut of the browser is left alone", () => {
-  const none = { ctrlKey: false, metaKey: false, altKey: false };
-  for (const key of ["ArrowRight", "PageDown", "Home", " ", "5", "c", "L", "p", "ArrowUp", "K", "B", ".", "n", "F", "Escape", "?"]) {
-    assert.ok(actionOf({ key, ...none }, false), key);
-  }
-  assert.equal(actionOf({ key: "c", ...none, ctrlKey: true }, false), null);
-  assert.equal(actionOf({ key: "x", ...none }, false), null);
-  assert.ok(HELP.length > 8);
-});
-
-test("a slider in focus keeps its arrows, and a remote goes on", () => {
-  const slider = Object.assign(new globalThis.Element(), { matches: (selector) => selector.includes("range") });
-  const button = Object.assign(new globalThis.Element(), { matches: (selector) => selector.includes("button") });
-  assert.deepEqual(["ArrowLeft", "PageDown", "b"].map((key) => belongsTo({ key }, slider)), [true, false, false]);
-  assert.deepEqual([" ", "ArrowRight"].map((key) => belongsTo({ key }, button)), [true, false]);
-});
-
 test("answers have their maps by their boxes, else by their names; a map without a score comes last", () => {
   const maps = [{ label: "cat", box: [0, 0, 0.5, 1] }, { label: "cat", box: [0.5, 0, 1, 1] }, { label: "dog", box: null, score: null }];
   const boxes = [[[0.5, 0, 1, 1], "cat", 0.9], [[0, 0, 0.5, 1], "cat", 0.8], [[0, 0, 0.1, 0.1], "cat", 0.7]];
@@ -212,21 +132,9 @@ test("answers have their maps by their boxes, else by their names; a map without
   assert.deepEqual(answersOf([["dog", 0.4], ["fox", 0.1]], [], maps.slice(2)).map(({ map }) => map), [0, null]);
 });
 
-test("maps are packed as differences to the left", () => {
-  assert.deepEqual([...summed(Uint8Array.from([10, 246, 5, 0, 1, 2]), 3)], [10, 0, 5, 0, 1, 3]);
-});
-
 test("the hottest places are hidden first, and of the cold ones those nearest to heat", () => {
   const order = ranked(Float32Array.from([0, 0, 0, 2, 9]), 5, 1);
   assert.deepEqual([...order], [160, 120, 80, 40, 0]);
   // 2 p of 200 for each percent: 40 % are exactly two of five.
   assert.equal(order.filter((level) => level < 80).length, 2);
-});
-
-test("time since the start", () => {
-  assert.deepEqual([0, 61_000, 3_725_000].map(clockOf), ["0:00", "1:01", "1:02:05"]);
-});
-
-test("time left of a talk, and how much it is over", () => {
-  assert.deepEqual([leftOf(20, 0), leftOf(20, 61_000), leftOf(1, 90_000), leftOf(0, 5), leftOf(NaN, 5)], ["20:00 left", "18:59 left", "0:30 over", "", ""]);
 });

@@ -13,17 +13,14 @@ import numpy as np
 import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from sightglass.common import users
 from sightglass.common.files.packing import unpack_data
 from sightglass.components.choices import model_picker
 from sightglass.components.picture_bar import KEY, Desk
-from sightglass.components.session import signed_in, state
+from sightglass.components.session import state
 from sightglass.components.session.jobs import background
-from sightglass.components.session.page import script
 from sightglass.explain.methods import rise
 from tests.waits import patience
 
@@ -109,6 +106,23 @@ def act(app: AppTest, kind: str, value: Any) -> AppTest:
     return app.run()
 
 
+def button(app: AppTest, label: str) -> Any:
+    """The first button of exactly this name."""
+    return next(one for one in app.button if one.label == label)
+
+
+def press(app: AppTest, label: str, *, fails: bool = False) -> AppTest:
+    """Press it; nothing may go wrong, or something must."""
+    button(app, label).click().run()
+    assert bool(app.error) == fails, texts(app)
+    return app
+
+
+def labels(app: AppTest) -> list[str]:
+    """The names of all buttons."""
+    return [one.label for one in app.button]
+
+
 def texts(app: AppTest) -> str:
     return "\n".join(str(element.value) for element in (*app.markdown, *app.caption, *app.info, *app.error))
 
@@ -132,6 +146,18 @@ def _packages_are_looked_through_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(manifest_scanner, "scan_component_manifests", lambda: found)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_run_of_a_page_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = AppTest._run
+
+    def checked(self: AppTest, *args: Any, **options: Any) -> AppTest:
+        app = run(self, *args, **options)
+        assert not app.exception, app.exception[0].message
+        return app
+
+    monkeypatch.setattr(AppTest, "_run", checked)
 
 
 @pytest.fixture(autouse=True)
@@ -173,6 +199,19 @@ def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
     model_picker.forget_menu()
 
 
+@pytest.fixture
+def depth(tmp_path: Path, own_models: Callable[[str], None]) -> str:
+    """The id of a network of depths, with random weights."""
+    from tests.unit.own_nets import DEPTH_NET
+
+    (tmp_path / "net.py").write_text(DEPTH_NET)
+    own_models(
+        f'[model.depth]\nloader = "custom"\narch = "{tmp_path / "net.py"}:Depth"\ntask = "regress"\n'
+        'weights = { random = 3, preprocessing = { size = 64 }, outputs = [{ name = "depth", unit = "m" }] }\n'
+    )
+    return "depth"
+
+
 def session(app: AppTest, kind: type[T]) -> T:
     """Return what the dashboard's session remembers of one concern."""
     if state.key(kind) not in app.session_state:
@@ -181,36 +220,16 @@ def session(app: AppTest, kind: type[T]) -> T:
 
 
 @pytest.fixture
-def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Callable[..., AppTest]]]:
-    """Open pages as a person: `visit(BEN)(name, **address)`."""
-
-    def as_person(user: str) -> Callable[..., AppTest]:
-        users.resolve_with(lambda: user if get_script_run_ctx(suppress_warning=True) else users.NOBODY)
-        monkeypatch.setattr(signed_in, "_visitor", lambda: user)
-        app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
-
-        def opened(name: str, **address: str) -> AppTest:
-            app.query_params.clear()
-            for key, value in address.items():
-                app.query_params[key] = value
-            if name != "explore":
-                app.switch_page(script(name))
-            return app.run()
-
-        return opened
-
-    yield as_person
-    users.resolve_with(None)
-
-
-@pytest.fixture
 def page():
     """Open one page, without any other before it: `page("topk")`, with query parameters as keywords.
 
-    Each call is a session of its own, which begins with the `state` that its browser remembers.
+    Each call is a session of its own, which begins with the `state` that its browser remembers. Nothing may go wrong
+    on the page, or something must where it `fails`, or may where that is None.
     """
 
-    def opened(name: str = "", state: Mapping[str, Any] | None = None, **parameters: str) -> AppTest:
+    def opened(
+        name: str = "", state: Mapping[str, Any] | None = None, *, fails: bool | None = False, **parameters: str
+    ) -> AppTest:
         app = AppTest.from_file(str(ROOT / "dashboard.py"), default_timeout=patience(120))
         if name:
             file = Path(name)
@@ -223,6 +242,7 @@ def page():
         app.run()
         # From here on the session is where a run left it.
         app._page_hash = ""
+        assert fails in (None, bool(app.error)), texts(app)
         return app
 
     return opened

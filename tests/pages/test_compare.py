@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sightglass.explain import Explainer
+from sightglass.explain.findings.diagnosis import agreement_sentence
 from sightglass.explain.phrases import percent
-from tests.conftest import PERSONS
-from tests.pages.conftest import shown, texts
+from tests.pages.conftest import press, rerun_until, shown, texts
 
 SIZES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 LEAF = """
@@ -18,16 +18,11 @@ LEAF = """
 loader = "torchvision.classifiers"
 arch = "mobilenet_v3_small"
 weights = { random = 1, labels = ["blight", "healthy", "rust", "mosaic", "spot"] }
-[model.street]
-loader = "torchvision.classifiers"
-arch = "mobilenet_v3_small"
-weights = { random = 1 }
 """
 
 
 def test_a_familys_sizes_are_compared_at_once(page, bus):
     app = page("compare")
-    assert not app.exception and not app.error
     view, answers = shown(app), [Explainer(name)(bus).predictions for name in SIZES]
     for i, name in enumerate(SIZES):
         # All maps are of what the largest model answers first.
@@ -46,85 +41,87 @@ def test_a_familys_sizes_are_compared_at_once(page, bus):
     assert re.search(r"The maps of [a-z, ]+ highlight |Overlap of the strongest evidence: small and ", texts(app))
     # One name in the panels and in the table.
     assert view.titles == ["Small", "Medium", "Large", "Difference"] == [*table["Model"], "Difference"]
-    # Each percent in the list of classes names its model.
-    expected = [f"{one.label} (Large {percent(one.score)})" for one in answers[2]]
-    for name, best in (("Small", answers[0][0]), ("Medium", answers[1][0])):
-        if best.label not in {offered.split(" (")[0] for offered in expected}:
-            expected.append(f"{best.label} ({name} {percent(best.score)})")
-    (offered,) = (box for box in app.selectbox if box.label == "Explain in every model")
-    assert offered.options == [*expected, "Each model's own answer"]
 
 
-@pytest.mark.parametrize("target", ["1", "own"])
-def test_a_link_chooses_the_models_and_what_all_maps_are_of(page, bus, target):
+def test_a_link_chooses_the_models_and_what_all_maps_are_of_and_one_model_is_too_few(page, bus):
     names = (SIZES[0], SIZES[2])
-    app = page("compare", models=",".join(names), target=target)
-    assert not app.exception and not app.error
+    app = page("compare", models=",".join(names), target="1")
     second = Explainer(names[1])(bus).predictions[1].label
     for values, name in zip(shown(app).maps, names, strict=False):
-        expected = Explainer(name)(bus, targets=[second] if target == "1" else [])
+        expected = Explainer(name)(bus, targets=[second])
         np.testing.assert_allclose(values, expected.heatmaps[0].content, atol=1 / 65535)
-    # Maps of several classes have no one score.
-    scored = [column for column in app.dataframe[0].value if column.startswith("Score")]
-    assert scored == ([f"Score of {second}"] if target == "1" else [])
-
-
-def test_detectors_that_find_nothing_have_no_overlap(page):
-    app = page("compare", models="demo-s,demo-m", image="bus")
-    assert not app.exception and not app.error
-    assert app.markdown[0].value == "## Neither finds anything."
-    assert "prove-it" not in [button.key for button in app.button], "there is no map to test"
-    assert "Overlap" not in texts(app) and shown(app).titles == ["Small", "Medium"]
-    assert app.dataframe[0].value["Rank correlation"].isna().all()
-
-
-def test_any_two_models_and_one_is_too_few(page):
-    app = page("compare")
-    app.multiselect(key="models").set_value([SIZES[0], SIZES[2]]).run()
-    assert not app.exception and shown(app).titles == ["Small", "Large", "Difference"]
+    assert [column for column in app.dataframe[0].value if column.startswith("Score")] == [f"Score of {second}"]
     app.multiselect(key="models").set_value([SIZES[0]]).run()
-    assert not app.exception and "two models" in texts(app)
+    assert "two models" in texts(app)
 
 
-def test_a_method_that_is_slow_or_not_every_model_has_is_replaced(page, own_models, bus):
-    own_models('[model."another"]\nloader = "timm"\narch = "vit_tiny_patch16_224"\nweights = { random = 1 }\n')
+def test_a_method_that_is_slow_or_not_every_model_has_is_replaced(page):
     assert "ScoreCAM is slow: this page uses GradCAM instead." in texts(page("compare", method="scorecam"))
     app = page("compare", model="demo-vit", method="attention", models="demo-vit,demo-cls-s", target="own")
-    assert not app.exception and not app.error
     assert "demo-cls-s has no attention: this page uses GradCAM instead." in texts(app)
-    app.multiselect(key="models").set_value(["demo-vit", "another"]).run()
-    assert not app.exception and "instead" not in texts(app)
-    expected = Explainer("another")(bus, method="attention")
-    np.testing.assert_allclose(shown(app).maps[1], expected.heatmaps[0].content, atol=1 / 65535)
-
-
-def test_a_model_that_compares_pictures_names_nothing_and_is_unsure_of_nothing(page, own_models):
-    own_models(PERSONS)
-    app = page("compare", models="persons,demo-cls-s")
-    assert not app.exception and not app.error
-    row = app.dataframe[0].value.iloc[0]
-    (score,) = (column for column in row.index if column.startswith("Score of "))
-    assert row["Own answer"] == "predicts no class" and np.isnan(row[score])
-    assert shown(app).head["panels"][0]["maps"][0]["note"] == "predicts no class"
-    assert "persons predicts no class" in app.markdown[0].value
 
 
 def test_models_of_ones_own_are_no_sizes_of_each_other_and_may_share_no_class(page, own_models, bus):
     own_models(LEAF)
     app = page("compare", model="leaf")
     beside = app.multiselect(key="models").value
-    assert beside[0] == "leaf" and len(beside) == 2 and "street" not in beside
-    assert not any("All sizes" in button.label for button in app.button)
-    names = ("leaf", SIZES[0], SIZES[2])
-    app = page("compare", models=",".join(names[:2]))
-    assert not app.exception and not app.error
-    for values, name in zip(shown(app).maps, names[:2], strict=False):
+    assert beside[0] == "leaf" and len(beside) == 2
+    names = ("leaf", SIZES[0])
+    app = page("compare", models=",".join(names))
+    for values, name in zip(shown(app).maps, names, strict=False):
         np.testing.assert_allclose(values, Explainer(name)(bus).heatmaps[0].content, atol=1 / 65535)
     assert texts(app).count("These models share no class: each map is of its model's own first answer.") == 1
-    assert not [box for box in app.selectbox if box.label == "Explain in every model"]
-    app = page("compare", models=",".join(names))
-    notes = [panel["maps"][0]["note"] for panel in shown(app).head["panels"][:3]]
-    answer = Explainer(names[2])(bus).predictions[0].label
-    assert notes[0].startswith(f"for {Explainer('leaf')(bus).predictions[0].label}")
-    assert all(note.startswith(f"for {answer}") for note in notes[1:])
-    assert "share no class" not in texts(app) and "maps of different classes" in texts(app)
+
+
+def select(app, label, value):
+    next(box for box in app.selectbox if box.label == label).select(value).run()
+
+
+def test_the_best_classes_stand_side_by_side_and_can_share_a_scale(page, bus):
+    app = page("topk")
+    assert [round(float(one.max()), 3) for one in shown(app).maps] == [1.0] * 4
+    app.segmented_control(key="k").select(5).run()
+    # What the browser makes of it on the shared scale is what the engine makes of it.
+    view = shown(app)
+    low, high = view.head["range"]
+    result = Explainer()(bus, top_k=5, scale="shared")
+    for got, heatmap, panel in zip(view.maps, result.heatmaps, view.head["panels"], strict=True):
+        raw = panel["maps"][0]["raw"]
+        scaled = (raw[0] - low + got * (raw[1] - raw[0])) / (high - low)
+        np.testing.assert_allclose(scaled, heatmap.content, atol=2e-5)
+    assert app.query_params["k"] == "5"
+
+
+def test_a_link_opens_averaged_layers_with_their_shared_scale(page, bus):
+    app = page("topk", layers="blocks.4,bn2", k="3")
+    view = shown(app)
+    result = Explainer()(bus, top_k=3, scale="shared", layers=("blocks.4", "bn2"))
+    assert view.head["range"] is None
+    for got, heatmap in zip(view.shared, result.heatmaps, strict=True):
+        np.testing.assert_allclose(got, heatmap.content, atol=2e-5)
+
+
+def test_two_classes_are_set_against_each_other_in_the_headline_and_on_the_slide(page, bus):
+    result = Explainer()(bus, top_k=4)
+    labels = [heatmap.target.label for heatmap in result.heatmaps]
+    app = page("topk")
+    assert app.markdown[0].value.endswith(agreement_sentence(result))
+    select(app, "First class", "minibus")
+    select(app, "Second class", "police van")
+    headline = agreement_sentence(result, (labels.index("minibus"), labels.index("police van")))
+    assert app.markdown[0].value == f"## {headline}"
+    last = shown(app).head["panels"][-1]["maps"][0]
+    assert (last["kind"], last["sides"]) == ("difference", ["minibus", "police van"])
+    difference = shown(app).maps[-1] * 2 - 1
+    assert difference.min() < -0.1 and difference.max() > 0.1
+    press(app, "Add to deck")
+    assert next(one.value for one in app.text_input if one.label == "Title") == headline
+
+
+def test_one_map_for_all_classes_is_told_of_and_not_taken_for_agreement(page):
+    app = page("topk", model="demo-cls-s", method="eigencam")
+    rerun_until(app, lambda: app.dataframe)
+    assert not app.error
+    assert any("gives the same map for every class" in one.value for one in app.markdown)
+    assert "highlight the same place" not in texts(app)
+    assert "Overlap with the first" not in app.dataframe[0].value

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-import streamlit as st
 from PIL import Image as Pillow
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
+from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
-from sightglass.components.choices import sidebar
-from sightglass.components.session.jobs import explain_job
+from sightglass.components.hiding import KEY
 from sightglass.components.session.jobs.explain_job import Running
 from sightglass.components.session.pictures import image_source
-from sightglass.explain import Explainer
-from sightglass.explain.phrases import NBSP, percent
+from sightglass.explain import Explainer, Recipe, replay
+from sightglass.explain.phrases import percent
+from sightglass.explain.rendering.render import samples
+from sightglass.explain.whatif.hiding import Disc, DiscHider
 from sightglass.history import History
-from tests.pages.conftest import act, bar, headline, received, rerun_until, session, settled, shown, texts
+from tests.pages.conftest import (
+    act,
+    bar,
+    headline,
+    labels,
+    press,
+    received,
+    rerun_until,
+    session,
+    settled,
+    shown,
+    texts,
+)
 from tests.servers import until
 
 UNFINISHED = "This map is not finished"
-
-
-def labels(app) -> list[str]:
-    return [button.label for button in app.button]
 
 
 def choose_row(app, place: int):
@@ -39,7 +46,6 @@ def choose_row(app, place: int):
 
 def test_the_first_screen_says_what_the_engine_says(page, bus):
     app = page()
-    assert not app.exception and not app.error
     result = Explainer()(bus)
     best = result.predictions[0]
     assert best.label in headline(app)
@@ -59,7 +65,6 @@ def test_an_unsure_answer_is_saved_in_the_history(page, monkeypatch, tmp_path):
 def test_another_class_becomes_a_row_with_its_probability_and_a_click_leads_back(page, bus):
     app = page()
     app.selectbox(key="another-class").select("ambulance").run()
-    assert not app.exception
     assert shown(app).head["panels"][-1]["maps"][-1]["title"] == app.query_params["class"] == "ambulance"
     row = next(one for one in received(app, "answer_list")[0]["rows"] if one["label"] == "ambulance")
     expected = Explainer()(bus, top_k=1000, maps=False).predictions
@@ -72,7 +77,7 @@ def test_another_class_becomes_a_row_with_its_probability_and_a_click_leads_back
 
 def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
     app = page(**{"class": "trolleybus", "model": "efficientnet-lite1", "colormap": "jet", "alpha": "0.4"})
-    assert not app.exception and not app.toast
+    assert not app.toast
     view = shown(app)
     initial = view.head["initial"]
     assert (initial["colormap"], initial["alpha"]) == ("jet", "0.4")
@@ -83,12 +88,9 @@ def test_an_address_opens_its_class_its_size_and_its_view(page, bus):
     np.testing.assert_allclose(view.maps[0], result.heatmaps[0].content, atol=1 / 65535)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("model", "resnet5000"), ("method", "gradcamm"), ("class", "<script>"), ("layers", "blocks.99")]
-)
+@pytest.mark.parametrize(("name", "value"), [("model", "resnet5000"), ("class", "<script>")])
 def test_a_value_of_an_address_that_is_not_known_is_named_once(page, name, value):
     app = page(**{name: value, "colormap": "nope", "alpha": "many"})
-    assert not app.exception and not app.error
     (toast,) = app.toast
     assert toast.value.startswith(f"The link's {name} “") and toast.value.endswith(
         "is not offered here: it was left out."
@@ -96,45 +98,31 @@ def test_a_value_of_an_address_that_is_not_known_is_named_once(page, name, value
     assert not app.run().toast
 
 
-def test_sizes_say_how_large_their_download_is(page, own_models):
-    sizes = page().segmented_control(key="size-EfficientNet-Lite")
-    assert sizes.options == ["s", "m", "l"] and "download" not in sizes.help
-    own_models('[model."swin_t"]\nweights = { random = 1 }')
-    sizes = page(model="swin_t").selectbox(key="size-Swin")
-    assert sizes.options == ["t", f"s (about 199{NBSP}MB to download)", f"b (about 352{NBSP}MB to download)"]
-
-
 def test_method_layers_and_fit_change_the_map(page, bus):
     app = page()
     before = shown(app).maps[0]
     app.selectbox(key="method-classify").select("layercam").run()
     np.testing.assert_allclose(shown(app).maps[0], Explainer()(bus, method="layercam").heatmaps[0].content, atol=1e-4)
-    app.selectbox(key="fit-classify").select("letterbox").run()
+    assert "of the picture was cropped away" in texts(app)
+    app.button(key="whole-picture").click().run()
+    assert app.query_params["fit"] == "letterbox" and "cropped away" not in texts(app)
     assert shown(app).head["panels"][-1]["maps"][0]["seen"] == [0, 0, 810, 1080]
+    app.button(key="fit-as-trained").click().run()
     app.multiselect(key="layers-efficientnet-lite0").select("blocks.4").run()
-    assert not app.exception and not app.error
+    assert not app.error
     assert shown(app).maps[0].shape != before.shape or not np.allclose(shown(app).maps[0], before)
 
 
 def test_evidence_against_is_a_switch_for_methods_with_a_sign(page, bus):
     app = page()
     app.toggle(key="evidence").set_value(True).run()
-    assert not app.exception and app.query_params["evidence"] == "1"
+    assert app.query_params["evidence"] == "1"
     heatmap = Explainer()(bus, evidence="both").heatmaps[0]
     # The middle of what is sent stands for 0.
     np.testing.assert_allclose(2 * shown(app).maps[0] - 1, heatmap.content, atol=0.01)
     app.selectbox(key="method-classify").select("eigencam").run()
     assert not [one for one in app.toggle if one.key == "evidence"] and "evidence" not in app.query_params
     assert headline(app).endswith("{hot} is what stands out to the model.")
-
-
-def test_a_crop_is_undone_where_it_is_said_and_brought_back(page):
-    app = page()
-    assert "of the picture was cropped away" in texts(app)
-    app.button(key="whole-picture").click().run()
-    assert app.query_params["fit"] == "letterbox" and "cropped away" not in texts(app)
-    app.button(key="fit-as-trained").click().run()
-    assert "fit" not in app.query_params and app.button(key="whole-picture")
 
 
 def test_uploads_of_any_shape_are_explained_and_what_is_no_picture_is_a_sentence(page, pictures, monkeypatch):
@@ -147,10 +135,10 @@ def test_uploads_of_any_shape_are_explained_and_what_is_no_picture_is_a_sentence
         buffer = io.BytesIO()
         Pillow.new("RGB", size, "red").save(buffer, "PNG")
         app.file_uploader[0].upload("thin.png", buffer.getvalue(), "image/png").run()
-        assert not app.exception and not app.error
+        assert not app.error
         assert shown(app).head["size"] == list(size) and bar(app)["name"] == "thin.png"
     app.file_uploader[0].upload("fake.jpg", b"this is not a picture", "image/jpeg").run()
-    assert not app.exception and not app.error and "fake.jpg" in bar(app)["problem"]
+    assert not app.error and "fake.jpg" in bar(app)["problem"]
     assert shown(app).head["size"] == [1, 1]
     # At once with another choice; and Streamlit keeps no copy of its own until the session ends.
     app.selectbox(key="method-classify").select("layercam")
@@ -168,18 +156,6 @@ def test_the_same_pixels_under_another_name_keep_their_own_name(page, pictures):
     offered = {one.proto.label: one.proto.help for one in app.get("download_button")}
     assert {"PNG", "Raw map, .npy", "Recipe, .json"} <= offered.keys()
     assert all("mine" in help and "secret" not in help for help in offered.values())
-
-
-def test_an_upload_that_cannot_be_explained_leaves_everything_else_in_place(page, pictures, monkeypatch):
-    app = page()
-
-    def fails(*args, **options):
-        raise ModelProblem("It does not fit.")
-
-    monkeypatch.setattr(Explainer, "__call__", fails)
-    app.file_uploader[0].upload("unseen.jpg", pictures[1].read_bytes(), "image/jpeg").run()
-    assert [error.value for error in app.error] == ["It does not fit."]
-    assert bar(app)["name"] == "unseen.jpg" and app.selectbox(key="method-classify")
 
 
 def test_what_is_marked_is_measured_for_every_class(page, bus):
@@ -203,13 +179,10 @@ def test_what_is_marked_is_measured_for_every_class(page, bus):
 def test_weights_that_are_not_here_are_a_sentence_and_the_model_before_stays(page):
     app = page()
     app.selectbox(key="family").select("ResNeXt").run()
-    assert not app.exception and not app.sidebar.error
-    drawn = [node.proto.component_name if node.type == "bidi_component" else node.type for node in app.main]
-    viewer = next(place for place, name in enumerate(drawn) if name.endswith("viewer"))
-    assert drawn.index("error") < viewer, "it is below the fold"
+    assert not app.sidebar.error
     assert "resnext50_32x4d" in app.error[0].value and "SIGHTGLASS_OFFLINE forbids" in app.error[0].value
     assert app.selectbox(key="family").value == "EfficientNet-Lite" and len(shown(app).maps) == 5
-    next(button for button in app.button if button.label == "Try again").click().run()
+    press(app, "Try again", fails=True)
     assert "forbids" in app.error[0].value
     app.selectbox(key="family").select("Demo classifier").run()
     assert not app.error
@@ -218,15 +191,11 @@ def test_weights_that_are_not_here_are_a_sentence_and_the_model_before_stays(pag
 def test_a_slow_method_dims_the_map_before_and_stop_goes_back_to_it(page):
     app = page()
     app.selectbox(key="method-classify").select("scorecam").run()
-    assert not app.exception
     assert "ScoreCAM is running." in headline(app)
     view = shown(app)
     assert view.head["dimmed"] and view.head["line"] == "Until then: the map by GradCAM."
-    # In the place of the finished one: the same panels, and a column beside them for what the method is doing.
-    assert [column.weight for column in app.columns[:2]] == [0.75, 0.25]
-    assert app.columns[1].markdown[0].value == "### Predictions"
     job = session(app, Running).job
-    next(button for button in app.columns[1].button if button.label == "Stop").click().run()
+    press(app, "Stop")
     assert job.cancel.is_set()
     assert "ScoreCAM was stopped: this map is by GradCAM." in texts(app)
     app.button(key="back-to-method").click().run()
@@ -234,35 +203,25 @@ def test_a_slow_method_dims_the_map_before_and_stop_goes_back_to_it(page):
     assert job.finished(20) and len(shown(app).maps) == 5
 
 
-def test_a_slow_method_follows_a_click_to_a_class_whose_map_is_not_held(page):
-    app = page()
-    app.selectbox(key="method-classify").select("kpcacam").run()
-    rerun_until(app, lambda: not shown(app).head["dimmed"])
-    second = received(app, "answer_list")[0]["rows"][1]["label"]
-    choose_row(app, 1)
-    rerun_until(app, lambda: not shown(app).head["dimmed"] and shown(app).titles[-1] == second)
-    assert app.query_params["class"] == second
-
-
 def test_a_map_of_masks_is_shown_while_it_is_made_and_what_there_is_stays_when_it_is_stopped(page, masks):
     app = page(method="drise", model="efficientnet-lite1")
     rerun_until(app, lambda: UNFINISHED in texts(app))
     assert shown(app).head["panels"][0]["maps"] and "Stop" in labels(app)
-    next(button for button in app.button if button.label == "Stop").click().run()
-    assert not app.exception and "Stop" not in labels(app)
+    press(app, "Stop")
+    assert "Stop" not in labels(app)
     assert shown(app).head["panels"][0]["maps"] and UNFINISHED in texts(app)
     assert "Stopped before it finished: " in texts(app)
-    next(button for button in app.button if button.label == "Start again").click().run()
+    press(app, "Start again")
     masks()
     rerun_until(app, lambda: UNFINISHED not in texts(app) and shown(app).maps)
-    assert not app.exception and "Stop" not in labels(app)
+    assert "Stop" not in labels(app)
 
 
 def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_pages(page, bus):
     app = page()
     assert app.segmented_control(key="question-where").value == "where"
     app.segmented_control(key="question-where").set_value("why").run()
-    assert not app.exception and not app.error
+    assert not app.error
     assert (app.query_params["part"], app.query_params["layers"]) == ("contrast", "blocks.2,blocks.4,bn2")
     result = Explainer()(bus, question="why")
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
@@ -270,65 +229,101 @@ def test_a_ready_question_sets_part_method_and_layers_and_follows_to_other_pages
     app.switch_page("pages/topk.py").run()
     assert app.segmented_control(key="question-why").value == "why"
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
-    # A part without the question's layers is none of the ready questions.
-    app = page(part="contrast", layers="")
-    assert app.selectbox(key="part").value == "contrast"
-
-
-def test_each_model_starts_with_its_own_method_and_a_choice_comes_back(page):
-    def method():
-        return next(box for box in app.selectbox if box.label == "Method")
-
-    app = page()
-    assert method().value == "gradcam" and not any("ttention" in option for option in method().options)
-    app.selectbox(key="family").set_value("Demo ViT").run()
-    assert method().value == "layercam" and "method" not in app.query_params
-    method().set_value("attention").run()
-    app.selectbox(key="head").set_value(1).run()
-    assert app.query_params["head"] in ("1", ["1"])
-    app.selectbox(key="family").set_value("EfficientNet-Lite").run()
-    assert method().value == "gradcam" and not {"method", "head"} & set(app.query_params)
-    app.selectbox(key="family").set_value("Demo ViT").run()
-    assert method().value == "attention" and app.query_params["head"] in ("1", ["1"])
 
 
 def test_one_head_of_the_attention_is_what_the_engine_says_and_all_stand_side_by_side(page):
     app = settled(page(model="demo-vit", method="attention", head="2", example="one thing"))
-    assert not app.exception and not app.error
     expected = Explainer("demo-vit")(image_source.example("one thing"), method="attention", head=2)
     np.testing.assert_allclose(shown(app).maps[0], expected.heatmaps[0].content, atol=1 / 65535)
     app.button(key="all-heads").click().run()
-    assert not app.exception and not app.error
+    assert not app.error
     viewers = [one for one in app.get("bidi_component") if one.proto.component_name.endswith("viewer")]
     assert len(viewers) == 2 and all(f"head {number}" in str(viewers[1].proto.bytes) for number in range(4))
 
 
-def test_until_the_map_is_there_the_picture_is_shown_also_after_the_model_is_loaded(page, monkeypatch):
-    order: list[str] = []
+def written(arguments, folder):
+    """What the command line wrote: its recipe, and its maps in their order."""
+    assert main([*map(str, arguments), "--out", str(folder)]) == 0
+    recipe = Recipe.model_validate_json((folder / "recipe.json").read_text("utf-8"))
+    held = np.load(folder / "maps.npz")
+    return recipe, [held[name] for name in held.files if "_raw_" not in name], sorted(folder.rglob("*.npy"))
 
-    def noting(owner: Any, name: str, words: str) -> None:
-        before = getattr(owner, name)
 
-        def noted(*given: Any, **more: Any) -> Any:
-            order.append(words)
-            return before(*given, **more)
+def same(result, recipe, maps, values, view) -> None:
+    assert recipe == result.recipe
+    assert len(view.maps) == len(maps) == len(values) == len(result.heatmaps) > 1
+    for heatmap, at_input, file, on_screen in zip(result.heatmaps, maps, values, view.maps, strict=True):
+        np.testing.assert_array_equal(at_input, heatmap.at_input)
+        np.testing.assert_array_equal(np.load(file), heatmap.values)
+        # The screen is sent each value as one of 65,536 steps.
+        np.testing.assert_array_equal(np.rint(on_screen * 65535).astype(np.uint16), samples(heatmap.content))
 
-        monkeypatch.setattr(owner, name, noted)
 
-    noting(st, "image", "picture")
-    noting(sidebar, "load", "model")
-    noting(Explainer, "__call__", "map")
-    noting(explain_job.page, "clear_waiting", "arrived")
-    monkeypatch.setattr(sidebar, "_is_resident", lambda _: False)
-    # Another name: the map is in no cache.
-    monkeypatch.setattr(image_source, "example", lambda _: replace(image_source.load_bundled("bus"), name="cold.jpg"))
+def test_library_command_line_and_screen_give_the_same_map(page, bus, tmp_path):
+    view = shown(page(method="layercam", layers="blocks.2,blocks.4", fit="letterbox"))
+    result = Explainer()(bus, method="layercam", layers=("blocks.2", "blocks.4"), preprocessing="letterbox")
+    flags = ["--method", "layercam", "--target-layers", "blocks.2,blocks.4", "--preprocessing", "letterbox"]
+    recipe, maps, values = written(["image", bus, "--npy", *flags], tmp_path / "out")
+    same(result, recipe, maps, values, view)
+    for heatmap, first in zip(replay(recipe, bus).heatmaps, maps, strict=True):
+        np.testing.assert_array_equal(heatmap.at_input, first)
+
+
+def test_and_so_do_a_detectors_boxes(page, scene, tmp_path):
+    view = shown(page("pages/detect.py", model="demo-s", example="scene 3"))
+    result = Explainer("demo-s")(scene, per="detection")
+    recipe, maps, values = written(["detect", scene, "--model", "demo-s", "--save-all"], tmp_path / "out")
+    same(result, recipe, maps, values, view)
+
+
+DISC = Disc(400, 520, 120)
+
+
+def hide(app, turn: int = 1, **more) -> dict:
+    """Point with the disc; return what the viewer is told."""
+    disc = {"picture": shown(app).head["picture"], "turn": turn, "x": DISC.x, "y": DISC.y, "radius": DISC.radius}
+    app.session_state[KEY] = {"disc": disc | {"blurred": False} | more}
+    app.run()
+    assert not app.error
+    return received(app, "hiding_channel")[0]
+
+
+def listed_answers(app) -> list[str]:
+    return [row["label"] for row in received(app, "answer_list")[0]["rows"]]
+
+
+def test_the_scores_are_the_engines_and_in_the_lists_words(page, bus):
     app = page()
-    assert not app.exception and not app.error
-    assert order[:4] == ["picture", "model", "map", "arrived"]
-    assert headline(app) and "for the first time" not in texts(app)
+    assert shown(app).head["hides"]
+    found, made = hide(app, 3), Explainer()(bus)
+    changes = DiscHider(made).changes(DISC)
+    assert found["turn"] == 3 and [row["label"] for row in found["rows"]] == listed_answers(app)
+    for row, change in zip(found["rows"], changes, strict=True):
+        assert row["name"] == change.label and row["share"] == pytest.approx(change.after, abs=1e-6)
+        assert row["text"] == f"{percent(change.before)} → {percent(change.after)}"
+    assert "seen" not in found
+    assert hide(app, blurred=True)["seen"] == list(made.evidence.geometry.seen)
+    assert not shown(page("topk")).head["hides"], "it is offered on Explore alone"
 
 
-def test_a_chosen_example_is_followed(page):
+def test_nonsense_and_a_disc_of_another_picture_are_not_answered(page):
     app = page()
+    first = shown(app).head["picture"]
+    for wrong in ({"x": None}, {"radius": "wide"}, {"y": float("nan")}, {"turn": None}):
+        assert "rows" not in hide(app, **wrong)
     act(app, "choose", "china")
-    assert shown(app).head["size"] == [640, 427] and app.query_params["example"] == "china"
+    assert "rows" not in hide(app, picture=first) and hide(app, 2)["rows"]
+
+
+def test_what_goes_wrong_is_one_sentence_for_the_viewer_and_the_page_stays(page, monkeypatch):
+    app = page()
+
+    def fail(*_):
+        raise ModelProblem("The service does not answer: try again.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DiscHider, "changes", fail)
+        assert hide(app)["sorry"] == "The service does not answer: try again."
+        patched.setattr(DiscHider, "changes", lambda *_: 1 / 0)
+        assert hide(app, 2)["sorry"].startswith("This is a bug")
+    assert hide(app, 3)["rows"]

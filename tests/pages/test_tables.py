@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.pages.conftest import ROOT
+from tests.pages.conftest import ROOT, press
 from tests.rooms import sources
 
 FORMATTED = re.compile(r"[<\u2212-]?\s?\d[\d.,]*(\s\S{1,3})?(, \d+(\s%)?)*")
@@ -29,8 +29,7 @@ def test_every_table_is_drawn_by_the_same_function() -> None:
 
 def test_all_numbers_of_a_map_stand_at_the_right_and_have_their_unit(page) -> None:
     app = page()
-    next(button for button in app.button if button.label == "All numbers").click().run()
-    assert not app.exception
+    press(app, "All numbers")
     listed, regions = app.dataframe[0].value, app.dataframe[1].value
     assert columns(app)["value"]["alignment"] == "right"
     values = dict(zip(listed["number"], listed["value"], strict=True))
@@ -59,7 +58,6 @@ def test_numbers_of_a_run_can_be_sorted_and_what_is_copied_has_no_formulas() -> 
         tables.table(frame, columns={hostile: tables.number("%.2f", "")})
 
     app = AppTest.from_function(draw).run()
-    assert not app.exception
     found, shown = columns(app), app.dataframe[0].value
     assert shown["predicted_score"].tolist() == pytest.approx([100, 31.4]) and isinstance(shown, pd.DataFrame)
     formats = {name: found[name]["type_config"].get("format") for name in ("predicted_score", "gini", "n_regions")}

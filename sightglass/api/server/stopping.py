@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sightglass.api.problems import ApiProblem
 from sightglass.common.work import progress
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from sightglass.api.problems import ApiProblem
 
 ANSWER_SECONDS = 1.0
 """Seconds in which requests that were not done in time are answered, and again for connections to close."""
@@ -51,5 +52,7 @@ progress.on_stop(lambda: None, lambda: bool(InFlight.tasks))
 
 def problem() -> ApiProblem:
     """Return the answer to a request for work while the server stops."""
+    from sightglass.api.problems import ApiProblem
+
     detail = "This server is stopping: try again in a moment."
     return ApiProblem(503, "busy", detail, {"Retry-After": "5", "Connection": "close"})

@@ -116,13 +116,13 @@ def _examples() -> tuple[Thumb, ...]:
 
 
 def _of_example(name: str) -> bytes:
-    """Return an example's small picture; scenes come as files, since drawing them would delay the first screen."""
+    """Return an example's small picture; they come as files, since making them would delay the first screen."""
     file = thumbnail_file(name)
     return file.read_bytes() if file.exists() else thumbnail(image_source.load_bundled(name))
 
 
 def thumbnail_file(name: str) -> Path:
-    """Return where the small picture of a drawn example lies, as `thumbnail` makes it."""
+    """Return where the small picture of an example lies, as `thumbnail` makes it."""
     return Path(picture_bar.__file__).with_name(f"{name.replace(' ', '-')}.webp")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import logging
 import os
 import sys
@@ -84,7 +85,11 @@ def finish() -> None:
 
 
 def _import() -> None:
-    for name in (*FIRST_SCREEN, *BESIDE_THE_MAP):
+    for name in FIRST_SCREEN:
+        import_module(f"sightglass.components.{name}")
+    # Streamlit asks this once, and with this many modules it takes 150 ms; a second time it is fast.
+    inspect.stack()
+    for name in BESIDE_THE_MAP:
         import_module(f"sightglass.components.{name}")
     model_picker.menu()
     spec = find_spec("torch") if sys.platform == "linux" else None

@@ -8,6 +8,7 @@ import streamlit as st
 
 from sightglass.common.files import packing
 from sightglass.explain.maps.statistics import DIGITS, NAMES
+from sightglass.explain.phrases import describe_score, quantity
 from sightglass.export.table import list_numbers
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sightglass.explain.maps.statistics import Statistics
+    from sightglass.explain.whatif.changes import Change
+    from sightglass.models.spec import ModelSpec
 
 
 def table(
@@ -44,6 +47,21 @@ def table(
     st.dataframe(
         _no_formulas(rows, right), hide_index=True, column_config=config, height=height or "auto", placeholder="–"
     )
+
+
+def choose_row(rows: Sequence[Mapping[str, str]], *, key: str) -> int | None:
+    """Draw a table of texts, and return the index of the row that is chosen, if any; empty columns are left out."""
+    names = [name for name in rows[0] if any(row[name] for row in rows)]
+    event: Any = st.dataframe(
+        _no_formulas([{name: row[name] for name in names} for row in rows], ()),
+        key=key,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [0]}},
+        height=min(36 * len(rows) + 38, 480),
+    )
+    return next((row for row in event.selection.rows if row < len(rows)), None)
 
 
 def matrix(
@@ -94,6 +112,35 @@ def of_maps(found: Sequence[tuple[str, Statistics]], *, height: int) -> None:
         for place, (number, _, meaning) in enumerate(every[0][1])
     ]
     table(rows, right=[name for name, _ in found], height=height)
+
+
+def of_changes(found: Sequence[Change], model: ModelSpec) -> None:
+    """Draw the scores before and after a change; `vanished` and `new` for a box that is in one picture only."""
+    rows = [
+        {
+            "answer": change.label,
+            **{
+                name: value
+                if value is None
+                else describe_score(value, model, change.label)
+                if model.measures
+                else 100 * value
+                for name, value in (("before", change.before), ("after", change.after))
+            },
+            "change": _difference(change, model),
+        }
+        for change in found
+    ]
+    table(rows, right=["change"], columns={} if model.measures else {"before": score(), "after": score()})
+
+
+def _difference(change: Change, model: ModelSpec) -> str:
+    if model.measures and change.before is not None and change.after is not None:
+        moved = float(f"{change.after - change.before:.3g}")
+        return f"{'+' if moved > 0 else '' if moved else '±'}{quantity(moved, model.unit_of(change.label))}"
+    if change.points is None:
+        return "vanished" if change.after is None else "new"
+    return f"{change.points:+d}".replace("-", "\N{MINUS SIGN}") if change.points else "±0"
 
 
 def score() -> Any:

@@ -1,8 +1,8 @@
-"""Small components: title, headline, answers, bars of changes, note, models, timeline."""
+"""Small components: title, headline, answers, note."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,6 @@ from sightglass.components.declare import declare, no_callback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from sightglass.explain.whatif.changes import Change
-    from sightglass.models.spec import ModelSpec
-    from sightglass.video.results import AnswerCurve, Moment
 
 
 _LAYOUT = Path(__file__).with_name("layout.css").read_text("utf-8")
@@ -29,10 +25,7 @@ _headline = declare("headline", __file__, html="<h2></h2>")
 _answers = declare(
     "answer_list", __file__, html='<div class="component rows" role="group" aria-label="Answers">\n</div>'
 )
-_changes = declare("changes", __file__)
 _note = declare("note", __file__)
-_models = declare("model_list", __file__, html='<div class="component models" role="list" aria-label="Models"></div>')
-_timeline = declare("timeline", __file__)
 
 
 def page_title(text: str, *, links: Sequence[str] = ()) -> None:
@@ -81,52 +74,6 @@ def _within(index: int, items: Sequence[Row]) -> int:
     return min(max(0, int(index)), len(items) - 1)
 
 
-def changes(found: Sequence[Change], model: ModelSpec, *, key: str) -> None:
-    """Draw the bars of scores before and after a change; what is not there before or after is said in words."""
-    _changes(key=key, data={"rows": [_change_row(change, model) for change in found], "bars": not model.measures})
-
-
-def _change_row(change: Change, model: ModelSpec) -> dict[str, object]:
-    from sightglass.explain.phrases import percent
-
-    before, after, points = change.before, change.after, change.points
-    if model.measures and before is not None and after is not None:
-        return _number_row(change.label, before, after, model)
-    if points is None:
-        difference = "vanished" if after is None else "new"
-    else:
-        difference = f"{points:+d}".replace("-", "\N{MINUS SIGN}") if points else "±0"
-    return {
-        "label": change.label,
-        "before": None if before is None else min(1.0, max(0.0, before)),
-        "after": None if after is None else min(1.0, max(0.0, after)),
-        "scores": " → ".join("–" if score is None else percent(score) for score in (before, after)),
-        "difference": difference,
-    }
-
-
-def _number_row(label: str, before: float, after: float, model: ModelSpec) -> dict[str, object]:
-    """Return the row of a number: both values and the difference with their unit, and both on the number's scale."""
-    from sightglass.explain.phrases import describe_score, quantity
-
-    output = model.output_of(label)
-    moved = float(f"{after - before:.3g}")
-    row: dict[str, object] = {
-        "label": label,
-        "before": None,
-        "after": None,
-        "scores": " → ".join(describe_score(score, model, label) for score in (before, after)),
-        # A plus in front, as the row shows by how much it moved.
-        "difference": f"{'+' if moved > 0 else '' if moved else '±'}{quantity(moved, output.unit or '')}",
-    }
-    if output.range is None:
-        return row
-    low, high = output.range
-    at = [min(1.0, max(0.0, (value - low) / (high - low))) for value in (0.0, before, after)]
-    ends = [quantity(end, output.unit or "") for end in output.range]
-    return row | {"scale": {"zero": at[0], "before": at[1], "after": at[2], "ends": ends}}
-
-
 @dataclass(frozen=True)
 class Typed:
     """What the browser sent. `id`: of the note it belongs to. `step`: new each time."""
@@ -162,77 +109,6 @@ def typed(value: Any) -> Typed | None:
     if not isinstance(sent, dict) or not all(isinstance(sent.get(name), str) for name in ("id", "step", "text")):
         return None
     return Typed(sent["id"], sent["step"], sent["text"])
-
-
-@dataclass(frozen=True)
-class Button:
-    """A button of a row; `act` is what Python is told."""
-
-    act: str
-    icon: str
-    label: str
-
-
-@dataclass(frozen=True)
-class ModelRow:
-    """One model; texts are empty where something is not known."""
-
-    id: str
-    task: str
-    facts: str
-    """Classes, licence, where it comes from."""
-    size: str
-    layer: str
-    record: str
-    """What tests found about its default method."""
-    memory: str
-    state: str
-    """Whether its weights are here."""
-    buttons: tuple[Button, ...] = ()
-
-
-def model_list(rows: Sequence[ModelRow], *, key: str) -> tuple[str, str] | None:
-    """Draw the rows, and return what a new click asks for and the model's id; `open` for the row itself."""
-    result = _models(key=key, data={"rows": [asdict(row) for row in rows]}, on_act_change=no_callback)
-    place, asked = f"{key}-answered", result.act
-    if not asked or asked["n"] == st.session_state.get(place):
-        return None
-    st.session_state[place] = asked["n"]
-    return (str(asked["what"]), str(asked["id"])) if asked["id"] in {row.id for row in rows} else None
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """Score and map of a clip over time: all times in seconds since the start of the drawn clip."""
-
-    seconds: float
-    rate: float
-    """Frames per second, by which the arrow keys step."""
-    curves: Sequence[AnswerCurve]
-    moments: Sequence[Moment]
-    opens: str
-    """What the button that opens a frame says."""
-    score: str
-    """What the upper curves are."""
-
-
-def draw_timeline(timeline: Timeline, *, key: str, on_open: Callable[[], None]) -> None:
-    """Draw the chart under a player.
-
-    `on_open` is called with the time in `st.session_state[key]["frame"]` when a frame is opened.
-    """
-    data = {
-        "seconds": timeline.seconds,
-        "rate": timeline.rate,
-        "opens": timeline.opens,
-        "score": timeline.score,
-        "curves": [
-            {"name": curve.name, "color": curve.color, "points": [[p.seconds, p.score, p.area] for p in curve.points]}
-            for curve in timeline.curves
-        ],
-        "moments": [asdict(one) for one in timeline.moments],
-    }
-    _timeline(key=key, data=data, on_frame_change=on_open)
 
 
 TERMS = {

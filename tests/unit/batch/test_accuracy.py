@@ -20,11 +20,6 @@ def test_the_interval_is_wilson_s(count: int, total: int) -> None:
     assert 0 <= low <= count / total <= high <= 1
 
 
-def test_of_no_pictures_nothing_is_known() -> None:
-    assert wilson(0, 0) == (0.0, 1.0)
-    assert (Share(0, 0).value, Share(0, 0).percent, Share(0, 0).range) == (None, "–", "–")
-
-
 def test_precision_and_recall_by_hand() -> None:
     truths = ["bus"] * 4 + ["van"] * 3 + ["tram"]
     answers = ["bus", "bus", "van", "cat", "van", "van", "bus", "van"]
@@ -85,18 +80,6 @@ def test_labels_are_named_by_their_class_and_answers_in_the_same_words() -> None
         None,
         ("minibus", NOTHING),
     ]
-
-
-def test_a_class_that_two_labels_count_is_right_for_both() -> None:
-    meant = {"bus": {"minibus", "school bus"}, "minibus": {"minibus"}, "cat": {"tabby"}}
-    named = name_answers(["bus", "minibus", "cat"], ["minibus"] * 3, meant)
-    # Elsewhere it counts as the label's that counts nothing else.
-    assert named == [("bus (2 classes)", "bus (2 classes)"), ("minibus", "minibus"), ("tabby", "minibus")]
-
-
-def test_nothing_labelled_is_nothing_to_measure() -> None:
-    assert count_confusions([], []).counts.shape == (0, 0)
-    assert measure([], []).classes == ()
 
 
 def test_the_numbers_for_programs_have_the_intervals() -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,8 +18,7 @@ from sightglass.batch import report as batch_report
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.picture.item import distinct_names
-from sightglass.models.labels import match, suggest
+from sightglass.models.labels import match
 
 
 def blob(x: float, y: float) -> bytes:
@@ -67,14 +64,6 @@ def test_the_map_that_lies_elsewhere_is_the_odd_one_and_groups_are_found() -> No
     assert ordered.index[0] == 35
 
 
-def test_few_maps_or_equal_ones_are_no_groups() -> None:
-    few, groups = analysis.odd(frame([(3, 3)] * 5))
-    assert groups == [] and len(few) == 5
-    assert analysis.farthest(few)[0].empty and "None of these 5 maps is clearly farther" in analysis.farthest(few)[1]
-    alike, _ = analysis.odd(frame([(9, 9)] * 30))
-    assert np.isfinite(alike["oddness"]).all()
-
-
 def test_of_few_maps_the_farthest_is_named_and_called_no_outlier() -> None:
     found, groups = analysis.odd(frame([(8, 8), (9, 8), (24, 24), (8, 9), (9, 9)]))
     rows, words = analysis.farthest(found)
@@ -83,13 +72,6 @@ def test_of_few_maps_the_farthest_is_named_and_called_no_outlier() -> None:
     assert analysis.outliers(found).empty and groups == []
     two, words = analysis.farthest(analysis.unusual(frame([(8, 8), (24, 24)])))
     assert two.empty and words.startswith("At least 3 maps are needed")
-
-
-def test_equally_far_maps_are_all_named() -> None:
-    found = analysis.unusual(frame([(8, 8)] * 6))
-    found["oddness"] = [1.0, 1.31, 1.3, 0.9, 1.0, 1.0]
-    rows, words = analysis.farthest(found)
-    assert list(rows["picture"]) == ["1.jpg", "2.jpg"] and words.startswith("Of 6 maps these are the farthest")
 
 
 def test_confusions_are_counted_by_pair_and_names_are_read_kindly(tmp_path: Path) -> None:
@@ -111,12 +93,6 @@ def test_confusions_are_counted_by_pair_and_names_are_read_kindly(tmp_path: Path
     assert len(analysis.filter_rows(found, predicted="trolleybus", text="3.J")) == 1
 
 
-def test_folders_that_are_no_classes_make_nothing_wrong(tmp_path: Path) -> None:
-    found = analysis.load(saved(tmp_path, frame([(8, 8)] * 3, labelled=["2023", "2024", "2024"])))
-    assert found["wrong"].isna().all() and found["truth"].isna().all()
-    assert accuracy.of_frame(found) is None
-
-
 def labelled(tmp_path: Path, labels: list[str], predicted: list[str], known: list[str]) -> Path:
     """Save a run's table with what its model knows."""
     made = frame([(8, 8)] * len(labels), labelled=labels, predicted=predicted)
@@ -124,23 +100,6 @@ def labelled(tmp_path: Path, labels: list[str], predicted: list[str], known: lis
     metadata = {b"sightglass_classes": json.dumps(known).encode()}
     parquet.write_table(pa.Table.from_pandas(made).replace_schema_metadata(metadata), folder / table.PARQUET)
     return folder
-
-
-def test_a_folder_may_be_named_as_people_name_things(tmp_path: Path) -> None:
-    known = ["acoustic guitar", "electric guitar", "banjo", "cello, violoncello"]
-    names = ["Acoustic_Guitars", "acoustic guitar", "acoustic guitar", "cello", "holidays"]
-    folder = labelled(
-        tmp_path, names, ["acoustic guitar", "electric guitar", "acoustic guitar", "banjo", "banjo"], known
-    )
-    found = analysis.load(folder)
-    # The cello is a class although nothing was taken for one; the holidays are none.
-    assert list(found["wrong"]) == [False, True, False, True, None]
-    assert [one.folder for one in run_labels.find_labels(found, folder) if not one.classes] == ["holidays"]
-    assert list(zip(found["truth"], found["answer"], strict=True))[1:4] == [
-        ("acoustic guitar", "electric guitar"),
-        ("acoustic guitar", "acoustic guitar"),
-        ("cello, violoncello", "banjo"),
-    ]
 
 
 def test_a_folder_whose_name_is_a_part_of_a_class_is_a_question_and_no_error(tmp_path: Path) -> None:
@@ -203,44 +162,12 @@ def test_which_classes_a_folder_means(folder: str, meant: set[str]) -> None:
     assert found.get(folder, frozenset()) == meant
 
 
-@pytest.mark.parametrize(
-    ("folder", "meant"),
-    [("Late-Blight", "tomato late blight"), ("cats", None), ("fire", None), ("2023", None), ("us", None), ("", None)],
-)
-def test_only_a_unique_ending_is_asked_about(folder: str, meant: str | None) -> None:
-    classes = ["tomato late blight", "Egyptian cat", "tiger cat", "fire engine", "class 2023", "contact us"]
-    assert suggest([folder], classes).get(folder) == meant
-
-
-def test_names_are_as_long_as_they_must_be() -> None:
-    names = ["a/x/1.jpg", "b/x/1.jpg", "b/y/1.jpg", "1.jpg", "b/2.jpg"]
-    assert list(distinct_names(names).values()) == ["a/x/1.jpg", "b/x/1.jpg", "y/1.jpg", "1.jpg", "2.jpg"]
-
-
-def test_the_farthest_of_ordinary_maps_is_no_outlier() -> None:
-    generator = np.random.default_rng(1)
-    ordinary = [(16 + x, 16 + y) for x, y in generator.uniform(-3, 3, (40, 2))]
-    found, _ = analysis.odd(frame(ordinary))
-    assert found["oddness"].max() > 1
-    found["oddness"] = found["oddness"].clip(upper=1.4)
-    assert analysis.outliers(found).empty
-    found.loc[3, "oddness"] = 1.6
-    assert list(analysis.outliers(found).index) == [3]
-
-
 def test_a_mean_counts_every_map_the_same() -> None:
     wide = np.full((CELLS, CELLS), 255, np.uint8).tobytes()
     (group,) = analysis.classes(frame([(8, 8), (8, 8)], cells=[blob(8, 8), wide]))
     assert group.count == 2 and np.unravel_index(group.mean.argmax(), group.mean.shape) == (8, 8)
     assert group.mean[30, 30] < 0.2
     assert group.draw_mean().shape == (192, 192, 3)
-
-
-def test_what_no_model_saw_is_hatched_and_not_cold() -> None:
-    (group,) = analysis.classes(frame([(16, 16)] * 2, seen_left=[25, 50], seen_right=[75, 75]))
-    drawn = group.draw_mean("dark")
-    assert set(np.unique(drawn[:, :48])) == {34, 62} == set(np.unique(drawn[:, 144:]))
-    assert drawn[96, 96].max() > 200
 
 
 def test_two_models_disagree_where_their_hottest_places_differ(tmp_path: Path) -> None:
@@ -252,17 +179,6 @@ def test_two_models_disagree_where_their_hottest_places_differ(tmp_path: Path) -
     assert found["disagreement"][0] == 0 and found["disagreement"][1] > 0.6
     assert list(analysis.filter_rows(found, only="apart")["picture"]) == ["1.jpg"]
     assert analysis.order(found, "apart").iloc[0]["picture"] == "1.jpg"
-
-
-@pytest.mark.parametrize("order", analysis.ORDERS)
-def test_every_order_takes_a_table_that_lacks_its_column(order: str) -> None:
-    assert len(analysis.order(frame([(8, 8)] * 3), order)) == 3
-
-
-def test_pictures_without_a_map_are_in_no_mean(tmp_path: Path) -> None:
-    found = analysis.load(saved(tmp_path, frame([(8, 8)] * 3, cells=[None, blob(8, 8), None])))
-    assert [group.count for group in analysis.classes(found)] == [1]
-    assert len(analysis.odd(found)[0]) == 1
 
 
 def test_everything_written_is_in_the_archive_and_no_draft(tmp_path: Path) -> None:
@@ -299,32 +215,6 @@ def test_the_report_names_the_least_sure_the_wrong_and_the_odd(tmp_path: Path) -
     assert "29.jpg" in odd and "times the median distance" in odd and "None is" not in odd
 
 
-def test_the_report_names_the_maps_that_show_no_more_than_random_places(tmp_path: Path) -> None:
-    def page(name: str, **proved: Any) -> str:
-        made = frame(
-            [(8 + i, 16) for i in range(4)],
-            model=["m"] * 4,
-            picture=[f"{i}.jpg" for i in range(4)],
-            file=[""] * 4,
-            predicted=["cat"] * 4,
-            predicted_score=[0.5] * 4,
-            labelled=[None] * 4,
-            **proved,
-        )
-        return batch_report.html(saved(tmp_path / name, made))
-
-    proved = page(
-        "proved",
-        verdict=["supported", "not supported", None, "not supported"],
-        over_random=[0.3, 0.05, None, -0.2],
-    )
-    assert "Supported maps</dt><dd>1 of 3</dd>" in proved
-    section = next(part for part in proved.split("<section>") if "Maps not to trust" in part).partition("</section>")[0]
-    assert section.count("<figure>") == 2 and section.index("3.jpg") < section.index("1.jpg")
-    assert "-0.20 beside random places" in section
-    assert "random places" not in page("plain")
-
-
 def test_the_report_names_the_maps_that_fail_a_test_of_the_seal(tmp_path: Path) -> None:
     made = frame(
         [(8 + i, 16) for i in range(4)],
@@ -345,20 +235,3 @@ def test_the_report_names_the_maps_that_fail_a_test_of_the_seal(tmp_path: Path) 
     assert section[0].count("<figure>") == 2 and section[0].index("3.jpg") < section[0].index("1.jpg")
     assert "does not depend on the model, does not hold still" in section[0]
     assert list(analysis.order(made, "seal")["picture"]) == ["3.jpg", "1.jpg", "0.jpg", "2.jpg"]
-
-
-def test_where_no_map_stands_out_the_report_names_the_farthest(tmp_path: Path) -> None:
-    def odd(count: int) -> str:
-        made = frame(
-            [(8 + 4 * math.cos(i), 16 + 4 * math.sin(i)) for i in range(count - 1)] + [(8, 16)],
-            model=["m"] * count,
-            picture=[f"{i}.jpg" for i in range(count)],
-            file=[""] * count,
-            predicted=["cat"] * count,
-            predicted_score=[0.5] * count,
-            labelled=[None] * count,
-        )
-        return batch_report.html(saved(tmp_path / f"run-{count}", made)).split("<section>")[-1]
-
-    assert "None is; this one is the farthest." in odd(20) and odd(20).count("<figure>") == 1
-    assert "Maps unlike all others" in odd(5) and "cannot be told from fewer than 12 maps" in odd(5)

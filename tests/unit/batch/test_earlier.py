@@ -11,7 +11,6 @@ import pytest
 from sightglass.batch import earlier, journal, output, run
 from sightglass.batch.earlier import RunOrigin, SecondRun
 from sightglass.common.errors import ModelProblem
-from sightglass.explain import Explainer
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.source import find
 
@@ -70,16 +69,6 @@ def test_a_killed_run_says_how_many_are_left_and_goes_on_from_its_facts(pictures
     assert earlier.list_runs(out.parent)[0].left == 0
 
 
-def test_what_no_other_process_finds_has_no_facts(pictures: Path, tmp_path: Path) -> None:
-    uploads = [("a.jpg", (pictures / "0.jpg").read_bytes())]
-    run(uploads, MODEL, tmp_path / "batches" / "uploads")
-    assert not (tmp_path / "batches" / "uploads" / earlier.FILE).exists()
-    own = Explainer(MODEL)
-    assert earlier.name_model(own, RunOrigin(source=("x",))) == MODEL
-    assert earlier.name_model(own, RunOrigin(source=("x",), model="nets.py:Own")) is None
-    assert earlier.list_runs(tmp_path / "batches") == [] == earlier.list_runs(tmp_path / "nowhere")
-
-
 def test_a_run_that_another_model_follows_is_one_with_it_and_not_done_before(pictures: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "batches" / "first", tmp_path / "batches" / "second"
     after = SecondRun(model="demo-cls-m", options={}, folder="second")
@@ -90,20 +79,6 @@ def test_a_run_that_another_model_follows_is_one_with_it_and_not_done_before(pic
     run(pictures, "demo-cls-m", second, origin=RunOrigin(source=(str(pictures),), name="mine"))
     (listed,) = earlier.list_runs(first.parent)
     assert (listed.folder, listed.left) == (first, 0)
-
-
-def test_facts_are_read_once_and_again_where_they_change(pictures: Path, tmp_path: Path, monkeypatch) -> None:
-    out = tmp_path / "batches" / "one"
-    run(pictures, MODEL, out)
-    reads: list[str] = []
-    of_file = earlier.read_facts
-    monkeypatch.setattr(earlier, "read_facts", lambda store: reads.append(store.name) or of_file(store))
-    (first,), (second,) = earlier.list_runs(out.parent), earlier.list_runs(out.parent)
-    assert first == second and first.left == 0 and len(reads) == 1
-    told = json.loads((out / earlier.FILE).read_text("utf-8"))
-    (out / earlier.FILE).write_text(json.dumps(told | {"done": 1}), "utf-8")
-    (changed,) = earlier.list_runs(out.parent)
-    assert changed.left == 3 and len(reads) == 2
 
 
 def hostile(told: dict, **changed: object) -> bytes:
@@ -136,13 +111,3 @@ def test_damaged_facts_are_one_sentence_and_hide_no_other_run(pictures: Path, tm
     (out / earlier.FILE).unlink()
     (out / earlier.FILE).mkdir()
     assert "cannot be read" in {one.folder.name: one.problem for one in earlier.list_runs(out.parent)}["bad"]
-
-
-def test_relative_pictures_have_the_same_names_from_another_folder(pictures: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    typed = ["pictures/0.jpg", "pictures/1.jpg", str(pictures / "2.jpg"), "bus.jpg"]
-    before = [(one.key, one.stamp) for one in find(typed)]
-    monkeypatch.chdir("/")
-    assert [(one.key, one.stamp) for one in find(typed, base=tmp_path)] == before
-    (tmp_path / "bus.jpg").write_bytes((pictures / "0.jpg").read_bytes())
-    assert find(["bus.jpg"], base=tmp_path)[0].stamp != "bundled"

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sightglass.batch import analysis, report, run
 from sightglass.batch import labels as folder_labels
+from sightglass.batch import run
 from sightglass.batch.labelled import summary
 from sightglass.batch.labelled.evaluate import evaluate_folders
-from sightglass.batch.labelled.labels import FILE
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth, stored, tables
 from sightglass.evaluation.box_matching import RIGHT
@@ -127,16 +126,6 @@ def test_the_table_has_each_object_and_each_wrong_box_once(found: Evaluation) ->
     assert objects[objects["type"] == "missed"]["predicted"].isna().all()
 
 
-def test_labels_of_other_pictures_and_of_no_boxes_are_one_sentence(drawn: tuple[Path, Path], tmp_path: Path) -> None:
-    (tmp_path / "other.csv").write_text("file,x0,y0,x1,y1,label\nelsewhere.png,0,0,5,5,star\n", "utf-8")
-    with pytest.raises(Problem, match="None of the pictures has labels"):
-        run(drawn[0], MODEL, tmp_path / "out", labels=tmp_path / "other.csv")
-    (tmp_path / "whole.csv").write_text("file,label\n00.png,star\n", "utf-8")
-    with pytest.raises(Problem, match="a detector needs boxes"):
-        run(drawn[0], MODEL, tmp_path / "out", labels=tmp_path / "whole.csv")
-    assert not (tmp_path / "out" / FILE).exists()
-
-
 @pytest.fixture
 def foldered(drawn: tuple[Path, Path], tmp_path: Path) -> Path:
     """Pictures in two class folders, of which one has a name of its own."""
@@ -168,29 +157,3 @@ def test_the_evaluation_follows_what_a_person_says_a_folder_counts_as(foldered: 
     again = stored.load(out)
     assert {one.truth for one in again.pictures} == {"star"}
     assert (again.model, again.name, again.threshold) == (followed.model, followed.name, followed.threshold)
-
-
-def test_a_report_and_the_answers_are_held_against_the_labels_that_were_given(
-    foldered: Path, whole: Path, tmp_path: Path
-) -> None:
-    names = sorted(one.name for one in foldered.rglob("*.png"))
-    labels = tmp_path / "labels.csv"
-    labels.write_text("file,label\n" + "".join(f"{name},star\n" for name in names), "utf-8")
-    out = tmp_path / "out"
-    run(foldered, "demo-cls-s", out, labels=labels)
-    frame = analysis.load(out)
-    assert list(frame["truth"]) == ["star"] * len(names), "not gear, as a folder is called"
-    evaluation = stored.load(out)
-    wrong = {one.key for one in evaluation.pictures if one.found[0].label != "star"}
-    assert set(frame[frame["wrong"].eq(True)]["picture"]) == wrong
-    assert "labelled star" in report.html(out) or not wrong
-    # Of a detector it is how well boxes fit.
-    assert analysis.load(whole)["wrong"].isna().all()
-    told, found = report.html(whole), summary.load(whole)
-    assert found.scores["ap"].points in told and f"{found.right:,} of {found.objects:,}" in told
-
-
-def test_an_evaluation_of_boxes_is_left_as_it_is(whole: Path) -> None:
-    changed = (whole / stored.FILE).stat().st_mtime_ns
-    evaluate_folders(whole)
-    assert (whole / stored.FILE).stat().st_mtime_ns == changed

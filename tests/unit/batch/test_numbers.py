@@ -11,9 +11,7 @@ import pytest
 from PIL import Image
 
 from sightglass.batch import analysis, report, run, table
-from sightglass.batch.analysis import measure_errors
 from sightglass.cli import main
-from sightglass.common.errors import ModelProblem
 from sightglass.deck import rows as deck_rows
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
@@ -107,20 +105,3 @@ def test_with_true_numbers_it_says_how_far_the_answers_are_from_them(
     page = report.html(out)
     assert "Mean absolute error" in page and page.index("The largest errors") < page.index("The smallest numbers")
     assert json.loads((out / "summary.json").read_text("utf-8"))["errors"]["mean"] == pytest.approx(1.5, abs=1e-4)
-
-
-def test_one_labelled_picture_has_no_interval() -> None:
-    assert measure_errors([-2.0]).describe("°") == "Wrong by 2° in the mean, 2° in the median: 1 labelled picture"
-
-
-def test_nothing_asks_which_class_a_folder_means_and_names_and_proofs_are_refused(
-    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["batch", str(pictures.parent), "-m", MODEL, "--out", str(tmp_path / "out")]) == 0
-    assert "--match" not in capsys.readouterr().out
-    with pytest.raises(ModelProblem, match="a proof needs a class"):
-        run(pictures, MODEL, tmp_path / "proved", prove=True)
-    labels = tmp_path / "labels.csv"
-    labels.write_text("file,label\na rod.png,rod\n", "utf-8")
-    with pytest.raises(ModelProblem, match="The label 'rod' is no number"):
-        run(pictures, MODEL, tmp_path / "labelled", labels=labels)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +9,6 @@ import pandas as pd
 import pytest
 
 from sightglass.batch import output, run, table
-from sightglass.cli import main
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture import remote
 from sightglass.explain.picture.image import MAX_BYTES
@@ -119,24 +116,6 @@ def test_a_storage_that_fails_ends_in_one_sentence_and_loses_nothing(
     assert (summary.resumed, summary.done) == (3, 4)
 
 
-def test_patterns_lists_and_single_ones(memory: Any, here: Path, tmp_path: Path) -> None:
-    brought(memory, here, "/in")
-    assert [item.key for item in find("memory://in/*/[13].png")] == ["b/1.png", "b/3.png"]
-    assert [item.key for item in find("memory://in/*/1.png")] == ["b/1.png"]
-    assert [item.key for item in find("memory://in/b/1.png")] == ["1.png"]
-    memory.pipe_file("/in/list.txt", b"# of these\nb/1.png\tbeast\nmemory://in/a/0.png\nfile:///etc/passwd\n")
-    found = find("memory://in/list.txt")
-    assert [item.key for item in found] == ["b/1.png", "memory://in/a/0.png"]
-    assert found[0].label == "beast"
-    assert [item.open().width for item in found] == [65, 64]
-    (tmp_path / "list.txt").write_text(f"memory://in/a/2.png\nfile://{here}/b/3.png\nmemory://in/none.png\n")
-    found = find(tmp_path / "list.txt")
-    assert [item.open().width for item in found[:2]] == [66, 67]
-    with pytest.raises(ImageProblem, match=r"^none\.png is not there: check the path\.$"):
-        found[2].open()
-    assert find(["memory://in/a/2.png"])[0].open().width == 66
-
-
 def test_who_may_read_only_below_a_folder_reaches_no_other_machine(memory: Any, here: Path, tmp_path: Path) -> None:
     brought(memory, here, "/in")
     with pytest.raises(ModelProblem, match="is not on this machine"):
@@ -145,22 +124,6 @@ def test_who_may_read_only_below_a_folder_reaches_no_other_machine(memory: Any, 
     assert [item.key for item in find(here / "list.txt", within=tmp_path)] == ["a/2.png"]
     with pytest.raises(ModelProblem, match="no pictures"):
         find(["memory://in/a/0.png"], within=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("address", "words"),
-    [
-        ("nosuch://bucket/in", "cannot be reached"),
-        ("memory://empty", "no pictures"),
-        ("memory://in/all.zip", "is an archive in a storage: copy it here"),
-        ("zip://*.png::memory://in/all.zip", "is an archive in a storage: copy it here"),
-        ("http://127.0.0.1:9/folder", r"\.$"),
-    ],
-)
-def test_an_address_that_leads_nowhere_is_one_sentence(memory: Any, address: str, words: str) -> None:
-    with pytest.raises(ModelProblem, match=words) as told:
-        find(address)
-    assert "\n" not in str(told.value) and str(told.value).endswith(".")
 
 
 def test_no_sentence_holds_what_an_address_logs_in_with() -> None:
@@ -181,42 +144,6 @@ def test_names_from_a_storage_are_keys_and_never_paths(memory: Any, here: Path, 
     assert {p.relative_to(tmp_path).parts[0] for p in tmp_path.rglob("*.jpg")} <= {"deep", "here"}
     assert all((out / name).resolve().is_relative_to(out.resolve()) for name in table.read(out)["file"])
     assert all(key.isprintable() for key in table.read(out)["picture"])
-
-
-class Moody(fsspec.implementations.memory.MemoryFileSystem):
-    """A storage that fails for some names."""
-
-    protocol = "moody"
-    failing: tuple[str, ...] = ()
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        return super()._strip_protocol(str(path).removeprefix("moody://"))
-
-    def open(self, path: str, *given: Any, **more: Any) -> Any:
-        if path.endswith(self.failing):
-            raise OSError("503 Service Unavailable")
-        return super().open(path, *given, **more)
-
-
-def test_what_the_network_did_not_give_is_asked_for_again(
-    memory: Any, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fsspec.register_implementation("moody", Moody, clobber=True)
-    monkeypatch.setattr(remote, "PAUSES", (0.01, None))
-    monkeypatch.setattr(Moody, "failing", ("2.png", "3.png"))
-    brought(memory, here, "/in")
-    memory.pipe_file("/in/list.txt", b"a/0.png\nb/1.png\na/2.png\nb/3.png\nb/gone.png\n")
-    first = run("moody://in/list.txt", MODEL, tmp_path / "out")
-    assert first.done == 2
-    told = dict(first.failed)
-    assert [*told] == ["a/2.png", "b/3.png", "b/gone.png"]
-    assert told["a/2.png"] == "2.png could not be fetched (503 Service Unavailable): the next run tries again."
-    assert told["b/gone.png"] == "gone.png is not there: check the path."
-    monkeypatch.setattr(Moody, "failing", ("3.png",))
-    second = run("moody://in/list.txt", MODEL, tmp_path / "out")
-    assert (second.resumed, second.done) == (3, 3)
-    assert [name for name, _ in second.failed] == ["b/3.png", "b/gone.png"]
 
 
 def test_no_more_is_read_than_a_picture_may_have(memory: Any) -> None:
@@ -240,21 +167,3 @@ def test_no_more_is_read_than_a_picture_may_have(memory: Any) -> None:
 
     with pytest.raises(Unreachable, match=r"^x could not be fetched \(reset by peer\): the next run tries again\.$"):
         remote.fetch(Broken(), "x", "x", 3)
-
-
-def test_without_fsspec_a_sentence_says_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(ModelProblem, match=r"is not on this machine: .* pip install fsspec\."):
-        find("s3://bucket/in")
-    with pytest.raises(ModelProblem, match=r"pip install fsspec"):
-        run(tmp_path, MODEL, "s3://bucket/out")
-    assert output.at(f"file://{tmp_path}/x").name == tmp_path / "x"
-
-
-def test_the_command_line_takes_addresses(memory: Any, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    brought(memory, here, "/in")
-    code = main(["batch", "memory://in", "--model", MODEL, "--out", "memory://out", "--num-samples", "2", "--json"])
-    said = json.loads(capsys.readouterr().out)
-    assert (code, said["done"], said["folder"]) == (0, 2, "memory://out")
-    assert main(["batch", "memory://in", "--model", MODEL, "--out", "memory://out", "--num-samples", "2"]) == 0
-    assert "memory://out: " in capsys.readouterr().out

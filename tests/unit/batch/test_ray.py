@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pickle
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-import zipfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +22,7 @@ from PIL import Image as Pillow
 
 from sightglass.batch import journal, run, table
 from sightglass.batch.output import Local
-from sightglass.batch.ray.worker import TryGate, Worker, WorkerPlan, file
+from sightglass.batch.ray.worker import Worker, WorkerPlan
 from sightglass.batch.worker import Work
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
@@ -192,21 +189,6 @@ def test_a_storage_is_read_and_written_by_the_workers(cluster: None, many: Path,
 
 
 @pytest.mark.slow
-def test_a_detector_and_an_archive(cluster: None, many: Path, tmp_path: Path) -> None:
-    packed = tmp_path / "scenes.zip"
-    with zipfile.ZipFile(packed, "w") as archive:
-        for path in sorted(many.rglob("*.png"))[:6]:
-            archive.write(path, path.name)
-    options = {"per": "detection", "top_k": 2, "confidence": 0.1}
-    for engine in ("plain", "ray"):
-        out = tmp_path / engine
-        summary = run(packed, "demo-s", out, options=options, workers=2, engine=engine)
-        assert (summary.done, summary.failed) == (6, ())
-    same(tmp_path / "ray", tmp_path / "plain")
-    assert table.read(tmp_path / "ray")["box_inside"].notna().any()
-
-
-@pytest.mark.slow
 def test_a_picture_that_ends_its_workers_is_named_and_passed_over(cluster: None, many: Path, tmp_path: Path) -> None:
     items = [*find(sorted(many.rglob("*.png"))[:5]), Item("bomb.jpg", "1", partial(os._exit, 9))]
     summary = run(items, MODEL, tmp_path, batch_size=2, workers=2, engine="ray")
@@ -214,19 +196,6 @@ def test_a_picture_that_ends_its_workers_is_named_and_passed_over(cluster: None,
     assert [name for name, _ in summary.failed] == ["bomb.jpg"]
     assert "ended the worker" in summary.failed[0][1]
     assert run(items, MODEL, tmp_path, batch_size=2, workers=2, engine="ray").resumed == 6
-
-
-def test_what_a_worker_cannot_do_is_one_sentence(cluster: None, many: Path, tmp_path: Path) -> None:
-    first = sorted(many.rglob("*.png"))[:1]
-    with pytest.raises(ModelProblem, match=r"The cluster has 0 GPUs: use --device cpu"):
-        run(first, MODEL, tmp_path / "gpu", engine="ray", device="cuda")
-    with pytest.raises(ModelProblem, match="Workers of a cluster run on cpu or cuda, not on mps"):
-        run(first, MODEL, tmp_path / "mps", engine="ray", device="mps")
-    for gpus in (0, -1, 1.5, float("nan")):
-        with pytest.raises(ModelProblem, match="A worker cannot have"):
-            run(first, MODEL, tmp_path / "none", engine="ray", gpus=gpus)
-    with pytest.raises(ModelProblem, match="no option called"):
-        run(first, MODEL, tmp_path / "none", engine="ray", options={"metod": "x"})
 
 
 def test_without_ray_a_sentence_says_where_it_is(
@@ -269,76 +238,11 @@ def test_a_worker_that_is_not_as_the_others_does_nothing(plan: WorkerPlan, many:
     assert unknown["number"] == [3] and "no model" in json.loads(unknown["answer"][0])["problem"]
 
 
-def test_a_gate_that_is_closed_lets_finish_what_was_begun() -> None:
-    gate = TryGate()
-    assert [gate.enter(1), gate.enter(2), gate.enter(1), gate.enter("a.jpg")] == [1, 1, 2, 1]
-    assert gate.close() == [1, 2]
-    assert [gate.enter(3), gate.enter(2)] == [0, 2]
-    gate = TryGate()
-    gate.enter("a.jpg")
-    gate.leave("a.jpg")
-    assert gate.enter("a.jpg") == 1
-
-
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nowhere", "127.0.0.1:99999", "::"])
 def test_where_nobody_answers_is_said_at_once(address: str) -> None:
     ray_cluster = pytest.importorskip("sightglass.batch.ray.cluster")
     with pytest.raises(ModelProblem, match=r"^No cluster answers at .*: check the address"):
         ray_cluster._check_address(address)
-
-
-@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-def test_something_else_that_listens_is_no_cluster(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    ray_cluster = pytest.importorskip("sightglass.batch.ray.cluster")
-    monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 2.0)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError), server.accept()[0] as line:
-                line.sendall(said)
-                line.recv(1024)
-                time.sleep(4)
-
-        threading.Thread(target=serve, daemon=True).start()
-        begun = time.monotonic()
-        with pytest.raises(ModelProblem, match=r"^No cluster answers at 127\.0\.0\.1:\d+: check the address"):
-            ray_cluster._check_address(f"127.0.0.1:{server.getsockname()[1]}")
-        assert time.monotonic() - begun < (30 if not said else 2)
-
-
-def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray_cluster = pytest.importorskip("sightglass.batch.ray.cluster")
-    monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 0.1)
-    over = threading.Event()
-
-    def look_up(*_: object) -> None:
-        over.wait(60)
-        raise OSError("not found")
-
-    monkeypatch.setattr(ray_cluster.socket, "create_connection", look_up)
-    begun = time.monotonic()
-    with pytest.raises(ModelProblem, match=r"^No cluster answers at nowhere:1: "):
-        ray_cluster._check_address("nowhere:1")
-    assert time.monotonic() - begun < 30
-    over.set()
-
-
-def test_every_kind_of_picture_is_sent_to_workers_as_it_is(many: Path, tmp_path: Path) -> None:
-    first = sorted(many.rglob("*.png"))[0]
-    packed = tmp_path / "one.zip"
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.write(first, first.name)
-    for source in (packed, f"file://{first}", [("up.png", first.read_bytes())], [first]):
-        (item,) = find(source)
-        sent = pickle.loads(pickle.dumps(item))
-        assert (sent.key, sent.stamp) == (item.key, item.stamp)
-        assert np.array_equal(sent.open().pixels, np.asarray(Pillow.open(first)))
-
-
-def test_others_are_asked_to_see_files_and_nothing_else(many: Path) -> None:
-    first = sorted(many.rglob("*.png"))[0]
-    assert file(find(first)[0]) == first
-    assert file(find([("up.png", first.read_bytes())])[0]) is None
 
 
 def start(out: Path, many: Path, *more: str, **options: object) -> subprocess.Popen[str]:
@@ -417,20 +321,3 @@ def test_whatever_ends_it_nothing_is_left_and_it_is_gone_on_with(
     assert complained == f"first/broken.jpg: {answer['failed'][0]['error']}\n"
     found, expected = table.read(out), table.read(whole)
     assert list(found["picture"]) == list(expected["picture"])
-
-
-def test_the_docs_hold_what_was_measured() -> None:
-    pytest.importorskip("ray")
-    from benchmarks import ray as bench
-    from benchmarks.report import RESULTS
-
-    text = bench.DOCS.read_text("utf-8")
-    part = text.partition(bench.MARKS[0])[2].partition(bench.MARKS[1])[0]
-    assert part
-    assert part.strip() in (RESULTS / "ray.md").read_text("utf-8")
-    rates = [{"engine": "ray", "workers": 2, "rate": 40.0, "waking": 5.0}]
-    about = {"date": "today", "cores": 2, "processor": "one"}
-    said = bench.million({"engines": rates, "machine": about, "model": "m", "start": 5.0, "handed": 100.0})
-    assert "seconds = 10 + pictures / (workers × 20.0)" in said
-    assert "| 1 | 13.9 h |" in said and "| 32 | 26 min |" in said and "128" not in said
-    assert bench.with_part(bench.with_part(text, "x\n"), part) == text

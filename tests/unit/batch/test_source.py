@@ -13,11 +13,9 @@ import pytest
 from sightglass.batch.records import stem
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture import archive
-from sightglass.explain.picture.image import to_jpeg, to_png
+from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
-from sightglass.explain.recipe import Recipe
-from sightglass.export import embedded_recipe
 
 JPEG = to_jpeg(np.full((8, 8, 3), 90, np.uint8))
 
@@ -53,46 +51,12 @@ def test_a_folder_is_read_in_one_order_with_its_folders_as_labels(tmp_path: Path
     assert found[1].open().width == 8
 
 
-def test_a_bundled_picture_s_name_is_a_picture_unless_only_a_folder_is_allowed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert keys(find("bus.jpg")) == ["bus.jpg"]
-    assert [item.open().width for item in find(["bus.jpg", "scene-3.png"])] == [810, 576]
-    with pytest.raises(ModelProblem, match="There is nothing at"):
-        find("bus.jpg", within=tmp_path)
-    with pytest.raises(ModelProblem, match="There are no pictures"):
-        find(["bus.jpg"], within=tmp_path)
-    written(tmp_path, "bus.jpg")
-    assert find("bus.jpg")[0].open().width == find(["bus.jpg"])[0].open().width == 8
-
-
-def test_what_was_drawn_here_is_no_picture_to_explain(tmp_path: Path) -> None:
-    recipe = Recipe(
-        **dict.fromkeys(("model", "method", "preprocessing", "device", "picture_name"), "x"),
-        picture_sha256="a" * 64, weights_sha256="b" * 64, layers=("c",), targets=(1,), top_k=1, scale="own",
-        confidence=0.1, iou=0.7, versions={},
-    )  # fmt: skip
-    (tmp_path / "own.jpg").write_bytes(JPEG)
-    (tmp_path / "map.jpg").write_bytes(embedded_recipe.write(JPEG, recipe))
-    (tmp_path / "map.png").write_bytes(embedded_recipe.write(to_png(np.zeros((8, 8, 3), np.uint8)), recipe))
-    drawn, also, own = find(tmp_path)
-    assert own.open().name == "own.jpg"
-    for one in (drawn, also, *find([(drawn.name, (tmp_path / drawn.key).read_bytes())])):
-        with pytest.raises(ImageProblem, match="made by Sightglass"):
-            one.open()
-
-
 def test_a_pipe_in_a_list_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "list.txt").write_text("pipe.jpg")
     (pipe,) = find(tmp_path / "list.txt")
     with pytest.raises(ImageProblem, match="device"):
         pipe.open()
-
-
-def test_one_folder_is_no_label(tmp_path: Path) -> None:
-    assert {item.label for item in find(written(tmp_path, "a/1.jpg", "a/2.jpg"))} == {None}
 
 
 def test_a_pattern_a_list_one_file_and_paths(tmp_path: Path) -> None:
@@ -110,14 +74,6 @@ def test_a_pattern_a_list_one_file_and_paths(tmp_path: Path) -> None:
     assert keys(find(tmp_path / "cat" / "1.jpg")) == ["1.jpg"]
     assert len(find([tmp_path / "cat" / "1.jpg", str(tmp_path / "dog" / "1.jpg")])) == 2
     assert [(i.key, i.open().name) for i in find([("a/up.jpg", JPEG)])] == [("a/up.jpg", "up.jpg")]
-
-
-@pytest.mark.parametrize("given", ["nowhere", "*.jpg", 3, b"bytes"])
-def test_nothing_to_read_is_one_sentence(given, tmp_path: Path) -> None:
-    with pytest.raises(ModelProblem, match=r"\.$"):
-        find(str(tmp_path / given) if isinstance(given, str) else given)
-    with pytest.raises(ModelProblem, match="no pictures"):
-        find(tmp_path)
 
 
 def test_more_than_the_most_is_refused(tmp_path: Path) -> None:
@@ -201,15 +157,3 @@ def test_encrypted_unusual_and_damaged_are_said_of_the_picture(tmp_path: Path) -
     for item, words in zip(find(path), ("without a password", "damaged", "ordinary"), strict=True):
         with pytest.raises(ImageProblem, match=words):
             item.open()
-
-
-@pytest.mark.parametrize("data", [b"", b"PK", b"PK\x05\x06" + b"\xff" * 18, b"no archive" * 100])
-def test_what_is_no_archive_is_one_sentence(data: bytes, tmp_path: Path) -> None:
-    (tmp_path / "bad.zip").write_bytes(data)
-    with pytest.raises(ModelProblem, match=r"bad\.zip .*\.$"):
-        find(tmp_path / "bad.zip")
-
-
-def test_an_archive_in_an_archive_is_not_opened(tmp_path: Path) -> None:
-    inner = packed(tmp_path / "inner.zip", {"1.jpg": JPEG}).read_bytes()
-    assert keys(find(packed(tmp_path / "outer.zip", {"inner.zip": inner, "2.jpg": JPEG}))) == ["2.jpg"]

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sightglass.common.errors import ImageProblem
 from sightglass.components import picture_bar
 from sightglass.components.choices import image_picker
 from sightglass.components.session.pictures import image_source
@@ -49,14 +48,6 @@ def test_pixels_of_pictures_that_are_not_shown_make_room_and_come_back(monkeypat
     assert list(pictures.own) == [first, second, third]
 
 
-def test_a_session_holds_no_more_pixels_than_all_may_upload(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(UPLOADS._kept, "_limit", 2**20)
-    pictures = Pictures(chosen="bus")
-    given(pictures, monkeypatch, 8)
-    assert pictures.nbytes <= 2**20
-    assert decoded(pictures) == [False] * 6 + [True] * 2
-
-
 def test_what_has_no_file_on_the_server_stays_and_what_lost_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = Pictures(chosen="bus")
     first, second, _ = given(pictures, monkeypatch, 3)
@@ -82,19 +73,6 @@ def test_after_a_reload_pictures_are_back_without_being_opened(monkeypatch: pyte
     assert image_source.is_chosen(one) and decoded(again) == [True, False]
 
 
-def test_pictures_to_compare_with_are_opened_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = Pictures(chosen="bus")
-    first, second, third = given(pictures, monkeypatch, 3)
-    pictures.close(0)
-    one, two = image_source.own_items(but=third)
-    assert (one.key, one.stamp, one.open().sha256, two.open().sha256) == (f"{first[:12]}/0.png", first, first, second)
-    assert decoded(pictures) == [False, False, True]
-    UPLOADS.drop(first[:20])
-    with pytest.raises(ImageProblem, match="no longer on the server"):
-        one.open()
-    assert [item.stamp for item in image_source.own_items(but=third)] == [second]
-
-
 def test_files_that_come_after_later_ones_are_kept_and_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures, desk = Pictures(chosen="bus"), picture_bar.Desk(bays=[1, 2])
     monkeypatch.setattr(image_source.state, "of", lambda kind: desk if kind is picture_bar.Desk else pictures)
@@ -115,8 +93,3 @@ def test_files_that_come_after_later_ones_are_kept_and_not_chosen(monkeypatch: p
     assert pictures.chosen == chosen
     assert [one.name for one in pictures.own.values()] == ["first.png", "second.png"]
     assert "broken.png" in (pictures.problem or "")
-    # The browser gave the second uploader its files: it would give them again.
-    assert desk.bays == [3]
-    arrives(3, ("third.png", png(3)))
-    assert pictures.own[pictures.chosen or ""].name == "third.png"
-    assert not pictures.problem

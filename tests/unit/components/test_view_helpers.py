@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
+from sightglass.batch import analysis
 from sightglass.components.choices import layer_picker, model_picker
-from sightglass.components.views import comparisons, detections, snapshots
+from sightglass.components.views import comparisons, snapshots
 from sightglass.models import catalog
-from sightglass.models.adapter import Prediction
-from sightglass.models.layers import ModelStage
+from sightglass.pages.batch import frames
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,15 +24,6 @@ def test_the_best_detector_knows_photographs() -> None:
     assert catalog.detector({"demo-s", "yolo26n", "yolo11s"}) == "yolo11s"
     assert catalog.detector({"demo-s"}) == "demo-s"
     assert catalog.detector(set()) == "yolo11n"
-
-
-def test_the_chosen_box_is_found_in_any_list() -> None:
-    listed = [
-        detections._item(Prediction("bus", 0, 0.5, (0, 0, 10, 10), 5), "1"),
-        detections._item(Prediction("person", 1, 0.5, (0, 0, 10, 10), 7), "2"),
-    ]
-    assert [detections.locate_box(listed, pair) for pair in ((7, 1), (9, 1), None)] == [1, 1, 0]
-    assert [item.name for item in listed] == ["bus 1", "person 2"]
 
 
 def test_a_kept_photo_never_overwrites_another_and_a_failure_leaves_nothing(tmp_path: Path) -> None:
@@ -55,20 +48,6 @@ def test_a_layer_is_taken_and_let_go_in_the_order_of_the_model() -> None:
     assert layer_picker.toggle(full, "model.11", order) == full
 
 
-def test_the_diagram_joins_what_reads_and_what_is_read() -> None:
-    steps = (
-        ModelStage("a", "Conv", (8, 40, 40), 16.0, (), "backbone"),
-        ModelStage("b", "Conv", (8, 20, 20), 32.0, ("a",), "neck"),
-        ModelStage("c", "Detect", None, None, ("a", "b"), "head"),
-    )
-    edges, *traces = layer_picker.diagram(steps, ["b"]).data
-    assert [x for x in edges.x if x is not None] == [0, 1, 0, 2, 1, 2]
-    marks = {trace.name: trace for trace in traces}
-    assert list(marks) == ["backbone", "neck", "head"]
-    assert (marks["neck"].marker.symbol, marks["backbone"].marker.symbol) == (("diamond",), ("circle-open",))
-    assert list(marks["head"].customdata) == [""]
-
-
 def test_layers_are_named_by_what_tells_them_apart() -> None:
     assert comparisons.tails(["model.0", "model.1", "model.22"]) == ["0", "1", "22"]
     paths = ["backbone.backbone.dark2", "backbone.C3_p4", "head.stems.0", "head.stems.1", "head.reg_convs.0"]
@@ -80,10 +59,8 @@ def test_layers_are_named_by_what_tells_them_apart() -> None:
     ("names", "short"),
     [
         (("yolo11n", "yolo26n"), ("11n", "26n")),
-        (("yolo11n", "yolo11n-seg"), ("11n", "11n-seg")),
         (("yolov8s-world", "yolov8s-worldv2"), ("world", "worldv2")),
         (("fcos_resnet50_fpn", "fasterrcnn_resnet50_fpn"), ("fcos_resnet50_fpn", "fasterrcnn_resnet50_fpn")),
-        (("n", "x"), ("n", "x")),
     ],
 )
 def test_two_models_are_named_by_what_tells_them_apart(names: tuple[str, str], short: tuple[str, str]) -> None:
@@ -112,14 +89,35 @@ def test_models_are_named_by_size_where_they_are_sizes(ids: tuple[str, ...], wor
     assert model_picker.add_title("yolo11n") == "yolo11n"
 
 
-@pytest.mark.parametrize(
-    ("found", "words"),
-    [
-        ([True, True, True], "All find this bus."),
-        ([True, True], "Both find this bus."),
-        ([True, False], "s finds this bus; m does not."),
-        ([False, False], "None of them finds this bus."),
-    ],
-)
-def test_the_verdict_says_who_finds_the_object(found: list[bool], words: str) -> None:
-    assert comparisons.verdict(found, ["s", "m", "l"][: len(found)], "bus") == words
+MB = 2**20
+
+
+@pytest.fixture
+def tables_read(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The tables that were read."""
+    names: list[Any] = []
+
+    def load(first: Path, second: Path | None) -> pd.DataFrame:
+        names.append(first.name)
+        return pd.DataFrame({"picture": ["a"] * 1000, "cells": [bytes(1000)] * 1000})
+
+    monkeypatch.setattr(analysis, "load", load)
+    return names
+
+
+def test_a_table_is_read_once_and_again_when_it_changed(
+    tables_read: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analysis, "odd", lambda table: (table, []))
+    first = frames.frame("one", None, 1)
+    assert frames.frame("one", None, 1) is first and tables_read == ["one"]
+    assert frames._tables.nbytes > 1000 * 1000
+    assert frames.odd("one", None, 1) is frames.odd("one", None, 1)
+    assert frames.frame("one", None, 2) is not first
+
+
+def test_tables_take_no_more_than_their_limit(tables_read: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames._tables, "_limit", 4 * MB)
+    for number in range(8):
+        frames.frame(str(number), None, 1)
+    assert 2 * MB < frames._tables.nbytes <= 4 * MB

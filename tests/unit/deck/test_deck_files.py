@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import replace
 from io import BytesIO
@@ -12,32 +11,27 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.common.errors import Problem
-from sightglass.deck import Panel, Scene, SceneView, payload, scenes
-from sightglass.deck.drawing import heat_layer, picture_of
+from sightglass.deck import Scene, SceneView
+from sightglass.deck.drawing import heat_layer
 from sightglass.deck.html_file import deck_html
 from sightglass.deck.items import (
-    DARK,
     FONT,
     FOOTER_LETTERS,
-    LIGHT,
     TAG_GROUNDS,
     THEMES,
     Bars,
-    Footer,
-    Key,
     PageRect,
     Sight,
     Text,
     Theme,
     height_of,
 )
-from sightglass.deck.layout import HEIGHT, SHARE, WIDTH, box_labels, pages
+from sightglass.deck.layout import HEIGHT, WIDTH, box_labels, pages
 from sightglass.deck.pdf_file import deck_pdf
 from sightglass.deck.pptx_file import deck_pptx
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
-from tests.unit.deck.deck_scenes import SEAL, SHORT, SIZE, TITLE, deck, panel, picture, spot
+from tests.unit.deck.deck_scenes import SEAL, SHORT, SIZE, TITLE, deck, panel, spot
 
 SCENES = deck()
 CYCLE = ["words", "picture", "proof", "boxes", "models", "models' proof", "story", "clip"]
@@ -114,16 +108,6 @@ def test_a_sealed_map_s_marks_stand_in_the_footer_and_in_the_notes(opened: Any):
     assert "Seal of trolleybus" not in picture.notes_slide.notes_text_frame.text
 
 
-def test_a_footer_has_what_made_the_slide_and_the_owner_s_text_and_logo():
-    pptx = pytest.importorskip("pptx")
-    scene = replace(SCENES[1], made="EfficientNet-Lite0 · HiResCAM", recipe="3f2a9c1b", proof=None)
-    data = deck_pptx([scene], TITLE, footer=Footer(text="Ours Ltd", logo=picture()))
-    shapes = named(pptx.Presentation(BytesIO(data)).slides[0])
-    assert shapes["Footer"].text_frame.text == f"EfficientNet-Lite0 · HiResCAM  |  Seal: {SHORT}  |  recipe 3f2a9c1b"
-    assert shapes["Owner"].text_frame.text == "Ours Ltd" and shapes["Logo"].image.blob == picture()
-    assert shapes["Number"].text_frame.text == "1 / 1"
-
-
 def shown(count: int, size: tuple[int, int], **given: Any) -> Scene:
     """A scene of so many panels of a picture of that shape."""
     kind = "models" if count > 1 else "picture"
@@ -154,44 +138,6 @@ def test_no_text_lies_over_another_or_over_a_picture(count: int, size: tuple[int
             assert text.tone in TAG_GROUNDS or not text.place.overlaps(sight.place), text
 
 
-@pytest.mark.parametrize(
-    ("count", "size"),
-    [
-        *((1, size) for size in [(1920, 1080), (240, 160), (4, 3), (200, 200), (3, 4), (160, 240)]),
-        *((2, size) for size in [(240, 160), (4, 3), (200, 200), (3, 4)]),
-        *((3, size) for size in [(240, 160), (4, 3), (200, 200), (3, 4)]),
-        *((4, size) for size in [(1920, 1080), (240, 160), (3, 4)]),
-    ],
-)
-def test_pictures_fill_more_than_half_of_a_slide(count: int, size: tuple[int, int]):
-    assert pages(shown(count, size, proof=None))[0].share() >= SHARE
-
-
-def with_difference(scene: Scene, size: tuple[int, int], **more: Any) -> Scene:
-    """The scene with a difference of its maps as its last picture."""
-    last = Panel("Difference", picture=picture(), size=size, **more)
-    return replace(scene, panels=(*scene.panels, last), sides=("more small", "more large"))
-
-
-def test_the_edges_of_a_map_in_a_picture_fade_towards_the_ground():
-    (scene,) = scenes(payload([with_difference(shown(3, SIZE, proof=None), SIZE, seen=(0.25, 0, 0.75, 1))]))
-    for theme in (DARK, LIGHT):
-        file = np.asarray(Pillow.open(BytesIO(picture_of(scene, 3, theme.name))).convert("RGB")).astype(int)
-        faded, own = file[:, :30], np.asarray(Pillow.open(BytesIO(picture()))).astype(int)
-        assert np.abs(faded - theme.ground).max() < 0.34 * 255 + 8 and np.ptp(faded, axis=-1).max() < 8
-        assert np.abs(file - own)[:, 64:176].max() < 8, "what the model saw is as it was"
-    assert any(item.words == "Faded edges: not seen." for item in pages(scene)[0].items if isinstance(item, Text))
-
-
-def test_colours_of_a_map_and_faded_edges_are_explained():
-    words = [item.words for item in pages(SCENES[1])[0].items if isinstance(item, Text)]
-    assert {"White line: half of the peak.", "Faded edges: not seen."} <= set(words)
-    (key,) = (item for item in pages(SCENES[1])[0].items if isinstance(item, Key))
-    assert key.ends == ("Weak evidence", "Strong") and key.colours[0] != key.colours[-1]
-    bare = replace(SCENES[1], view=SceneView(mode="picture"), proof=None)
-    assert not [item for item in pages(bare)[0].items if isinstance(item, Key) or getattr(item, "name", "") == "Legend"]
-
-
 def test_labels_of_boxes_lie_in_the_picture_and_not_over_each_other():
     edge = [
         ((x, y, min(1.0, x + 0.2), min(1.0, y + 0.2)), f"thing {x}", 0.9)
@@ -218,20 +164,6 @@ def test_letters_of_a_theme_have_contrast(theme: Theme):
         assert (bright + 0.05) / (dark + 0.05) >= 4.5
 
 
-def test_the_theme_is_the_ground_of_every_file():
-    pptx = pytest.importorskip("pptx")
-    for theme in (DARK, LIGHT):
-        deck = pptx.Presentation(BytesIO(deck_pptx(SCENES[:1], TITLE, theme)))
-        assert tuple(deck.slides[0].background.fill.fore_color.rgb) == theme.ground
-    assert b'"theme": "light"' in base64_of(deck_html(SCENES[:1], TITLE, LIGHT))
-
-
-def base64_of(page: bytes) -> bytes:
-    found = re.search(rb'id="deck">([^<]+)<', page)
-    assert found
-    return base64.b64decode(found[1])
-
-
 def test_letters_are_of_one_font_that_every_system_has(opened: Any):
     for slide in opened.slides:
         for shape in slide.shapes:
@@ -240,13 +172,6 @@ def test_letters_are_of_one_font_that_every_system_has(opened: Any):
     data = deck_pdf(SCENES[:1], TITLE)
     assert set(re.findall(rb"/BaseFont /([\w+-]+)", data)) <= {b"Helvetica", b"Helvetica-Bold"}
     assert b"Arial" in deck_html(SCENES[:1], TITLE)
-
-
-def test_notes_have_what_the_speaker_wrote_and_what_made_the_slide(opened: Any):
-    text = opened.slides[1].notes_slide.notes_text_frame.text
-    assert text.startswith("Cropped.")
-    assert "EfficientNet-Lite0: minibus 72\u00a0%" in text and "inferno" in text
-    assert text.endswith("Made again by:\nsightglass image bus.jpg")
 
 
 def test_a_clip_is_a_movie_with_its_first_frame(opened: Any):
@@ -276,22 +201,6 @@ def test_a_layer_over_the_picture_is_what_the_viewer_draws(mode: Any):
     assert np.percentile(np.abs(over - expected), 99) < 6
 
 
-def test_what_the_model_did_not_see_is_grey():
-    pixels = np.full((90, 160, 3), (200, 40, 40), np.uint8)
-    layer = heat_layer(replace(panel().maps[0], seen=(0.25, 0.0, 1.0, 1.0)), SceneView(), pixels)
-    field = Field(np.zeros((90, 160), np.float32), (0.0, 0.0, 160.0, 90.0), (40, 0, 160, 90))
-    grey = paint(pixels, field, Style(), unseen="dark")[0, 0]
-    assert grey[0] == grey[1] == grey[2]
-    assert (layer[:, :29] == (*grey, 255)).all() and layer[0, 31, 3] < 10
-
-
-def test_a_slide_without_a_model_is_a_picture_alone():
-    bare = Scene("picture", "A bus", "", picture=picture(), size=SIZE)
-    (page,) = pages(bare)
-    assert [getattr(item, "name", "Sight") for item in page.items] == ["Title", "Sight", "Number"] and page.notes == ""
-    assert page.share() >= SHARE
-
-
 def test_a_pdf_has_the_same_pages_in_widescreen():
     data = deck_pdf(SCENES, TITLE)
     assert data.startswith(b"%PDF-") and len(re.findall(rb"/Type /Page\n", data)) == len(CYCLE)
@@ -305,9 +214,3 @@ def test_a_pdf_has_the_same_pages_in_widescreen():
         for item in page.items
     )
     assert 0 < len(re.findall(rb"/Subtype /Image", data)) <= sights
-
-
-@pytest.mark.parametrize("write", [deck_html, deck_pptx, deck_pdf])
-def test_a_deck_without_slides_is_no_file(write: Any):
-    with pytest.raises(Problem, match="no slides"):
-        write([], TITLE)

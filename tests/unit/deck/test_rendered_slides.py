@@ -23,9 +23,9 @@ from sightglass.explain.faithfulness.scramble import scramble
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.whatif import changes, edits, strongest
-from sightglass.explain.whatif.shortcut_story import story_step
 from tests.unit.deck.deck_scenes import clip, proof
 from tests.waits import patience
+from training.story import slide_of, story_step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,7 @@ def scenes() -> dict[str, Scene]:
             "EfficientNet-Lite0 · GradCAM",
         ),
         "video": of_clip(bus),
-        "story": views.of_story(story_step("stamp", "look", 0)),
+        "story": slide_of(story_step("stamp", "look", 0)),
     }
 
 

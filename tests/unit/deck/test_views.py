@@ -11,14 +11,11 @@ import pytest
 from sightglass.deck import SceneView, payload, scenes, thumbnails, views
 from sightglass.deck.items import DARK
 from sightglass.deck.layout import describe_making, pages
-from sightglass.deck.scene import MAX_MAPS
 from sightglass.explain import Explainer, Image
 from sightglass.explain.comparison.models import Comparison, Timing
 from sightglass.explain.findings.diagnosis import agreement_sentence
 from sightglass.explain.phrases import percent
-from sightglass.explain.whatif.shortcut_story import story_step
 from sightglass.history import History
-from sightglass.models.demo.showcase import STORIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,13 +45,6 @@ def test_a_proved_map_s_sentence_is_its_proof_s(bus_explained: Explanation) -> N
     made = views.of_map(bus_explained, 0)
     assert made.sentence == proof.sentence and made.proof is not None
     assert made.proof.map == made.view.map == 0
-
-
-def test_a_map_beyond_those_of_a_panel_is_among_them(bus: Path) -> None:
-    found = Explainer("efficientnet-lite0")(bus, top_k=MAX_MAPS + 2)
-    made = views.of_map(found, MAX_MAPS + 1)
-    assert len(made.panels[0].maps) == MAX_MAPS and made.view.map == MAX_MAPS - 1
-    assert made.panels[0].maps[-1].label == found.heatmaps[MAX_MAPS + 1].target.label
 
 
 def test_classes_are_panels_with_their_own_map_alone(bus_explained: Explanation) -> None:
@@ -102,16 +92,6 @@ def test_models_are_panels_in_their_order(bus: Path, bus_explained: Explanation)
     # The slide itself: pictures on its ground, a headline above and the number at its foot.
     assert small.shape == (270, 480, 3) and np.abs(small[:, :3] - DARK.ground[0]).mean() < 4
     assert np.ptp(small[8:20, :200]) > 100 and np.ptp(small[60:120, 20:140]) > 100
-
-
-@pytest.mark.parametrize("story", STORIES)
-def test_a_story_s_first_slide_gives_nothing_away(story: str) -> None:
-    first, second = (views.of_story(story_step(story, step, 0), {"mode": "spotlight"}) for step in ("answer", "look"))
-    assert first.view.mode == "picture" and second.view.mode == "spotlight"
-    texts = f"{first.title} {first.sentence} {first.notes} {first.panels[0].name}"
-    assert "cheat" not in texts and STORIES[story].clue not in texts
-    assert [one.name for one in second.panels] == ["The cheat", "The honest model"]
-    assert STORIES[story].clue in second.sentence
 
 
 def test_a_record_gives_the_scene_of_its_explanation(bus_explained: Explanation, tmp_path: Path) -> None:

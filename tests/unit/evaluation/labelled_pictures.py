@@ -26,12 +26,6 @@ def picture(truths: Sequence[tuple[str, Box]], found: Sequence[Prediction]) -> E
     return EvaluatedPicture("", (400, 400), tuple(TrueBox(*one) for one in truths), None, tuple(found))
 
 
-def classified(truth: str, *scores: float) -> EvaluatedPicture:
-    """A picture of a class, with the scores of all classes."""
-    found = [answer(name, score, None) for name, score in zip(CLASSES, scores, strict=True)]
-    return EvaluatedPicture("", (400, 400), (), truth, tuple(sorted(found, key=lambda one: -one.score)))
-
-
 def evaluation(*pictures: EvaluatedPicture) -> Evaluation:
     named = tuple(replace(one, key=f"{i}.jpg") for i, one in enumerate(pictures))
     task = "detect" if any(one.truth is None for one in named) else "classify"

@@ -62,16 +62,6 @@ def test_each_type(case: str) -> None:
     assert [kind for kind, *_ in find_errors(truths, found)] == expected
 
 
-def test_a_box_inside_a_crowd_is_no_error() -> None:
-    crowd = TrueBox("cat", (0, 0, 500, 500), crowd=True)
-    assert find_errors([crowd], [predicted("cat", CAT.box)]) == []
-    assert [kind for kind, *_ in find_errors([crowd], [predicted("dog", CAT.box)])] == ["extra"]
-
-
-def test_below_the_confidence_a_box_is_not_there() -> None:
-    assert [kind for kind, *_ in find_errors([CAT], [predicted("cat", CAT.box, 0.2)], 0.25)] == ["missed"]
-
-
 def type_plainly(truths: list[TrueBox], found: list[Prediction]) -> list[tuple[str, int, int]]:
     """The errors of one picture, one box after the other: type, and which answer and label, -1 for none."""
     true = [i for i, one in enumerate(truths) if not one.crowd]

@@ -11,7 +11,7 @@ from sightglass.evaluation.error_tile import ROOM, draw_tile, frame_boxes
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
 from sightglass.evaluation.ground_truth import TrueBox
-from tests.unit.evaluation.labelled_pictures import BELOW, LEFT, RIGHT, answer, classified, evaluation, picture
+from tests.unit.evaluation.labelled_pictures import BELOW, LEFT, RIGHT, answer, evaluation, picture
 
 SMALL = (10.0, 10.0, 30.0, 30.0)
 
@@ -26,15 +26,6 @@ def test_the_headline_names_the_class_that_is_missed_most_and_whether_it_is_smal
     large = picture([("cat", LEFT), ("dog", RIGHT)], [answer("dog", box=RIGHT)])
     assert headline(found, large, large) == "model misses 2 of 3 cats"
     assert headline(found) == "model finds all 1 object; none of its boxes is wrong"
-
-
-def test_the_headline_of_a_classifier_is_its_most_frequent_mistake() -> None:
-    wrong, right = classified("cat", 0.1, 0.8, 0.1), classified("cat", 0.9, 0.1, 0.0)
-    assert headline(wrong, wrong, right) == "model calls 2 of 3 cats dog; it is wrong on 2 of 3 pictures"
-    report = ErrorReport(evaluation(wrong, wrong, right))
-    assert [(one.name, one.count) for one in report.types] == [("cat \N{RIGHTWARDS ARROW} dog", 2)]
-    assert len(report.select()) == len(report.select(report.types[0].id)) == len(report.select(label="cat")) == 2
-    assert report.select(label="dog").empty and report.labels == ["cat"]
 
 
 def test_errors_are_the_units_with_what_they_are_about_the_surest_first() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
-import struct
 import tempfile
 import zipfile
 from pathlib import Path
@@ -14,7 +12,6 @@ import pytest
 
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth
-from sightglass.evaluation.ground_truth import TrueBox
 from tests.faults.outcome import is_one_sentence
 
 if TYPE_CHECKING:
@@ -72,14 +69,6 @@ def test_every_format_says_the_same(make: object, tmp_path: Path) -> None:
     assert found.classes == ("cat",)
 
 
-def test_a_name_that_two_pictures_have_is_found_by_its_path_alone(tmp_path: Path) -> None:
-    rows = "file,x0,y0,x1,y1,label\nx/a.jpg,0,0,5,5,cat\ny/a.jpg,0,0,9,9,dog\n"
-    (tmp_path / "labels.csv").write_text(rows)
-    found = ground_truth.read(tmp_path / "labels.csv")
-    assert [one.label for one in found.find("y/a.jpg") or ()] == ["dog"]
-    assert found.find("a.jpg") is None
-
-
 WRONG = {
     "1 0.5 0.5 0.5": "a box has four numbers after its class, a polygon six or more",
     "7 0.5 0.5 0.5 0.5": "class 7 is not one of the 2 that are named",
@@ -128,10 +117,6 @@ def test_an_xml_that_grows_is_refused(tmp_path: Path) -> None:
         ground_truth.read(tmp_path)
 
 
-def test_boxes_end_at_the_edges_of_the_picture() -> None:
-    assert TrueBox("cat", (-5, -5, 500, 50)).in_pixels((100, 100)).box == (0, 0, 100, 50)
-
-
 def pack(path: Path, files: dict[str, bytes | str], method: int = zipfile.ZIP_DEFLATED) -> Path:
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, data in files.items():
@@ -153,12 +138,6 @@ def test_an_archive_says_what_its_files_say(make: Callable[[Path], Path], top: s
     assert found.problems == () and found.classes == before.classes
     for key in ("pictures/a.jpg", "b.jpg"):
         assert found.find(key) == before.find(key)
-
-
-def test_problems_in_an_archive_are_of_the_file_and_line(tmp_path: Path) -> None:
-    files = {"data.yaml": "names: [cat]", "train/a.txt": "0 .5 .5 .2 .2\n7 .5 .5 .2 .2\n"}
-    found = ground_truth.read(pack(tmp_path / "labels.zip", files))
-    assert [one.words for one in found.problems] == ["a.txt, line 2: class 7 is not one of the 1 that are named."]
 
 
 ROW = "file,label\na.jpg,cat\n"
@@ -197,29 +176,3 @@ def test_a_hostile_archive_is_one_sentence_and_leaves_nothing(
         ground_truth.read(pack(tmp_path / "labels.zip", files))
     assert is_one_sentence(str(refused.value))
     assert sorted(one.name for one in tmp_path.rglob("*")) == ["labels.zip", "unpacked"]
-
-
-def test_archives_that_are_not_what_they_say_are_one_sentence(tmp_path: Path) -> None:
-    path = pack(tmp_path / "labels.zip", {"a.csv": ROW, "b.xml": "<a/>"}, zipfile.ZIP_STORED)
-    whole = path.read_bytes()
-    first = whole.index(b"PK\x01\x02")
-    second = whole.index(b"PK\x01\x02", first + 4)
-
-    def change(at: int, data: bytes) -> bytes:
-        return whole[:at] + data + whole[at + len(data) :]
-
-    link = struct.pack("<L", (stat.S_IFLNK | 0o777) << 16)
-    for data, words in (
-        (b"no archive" * 9, "damaged or no .zip"),
-        (whole[: len(whole) // 2], "damaged or no .zip"),
-        (change(first + 8, b"\x01"), "without a password"),
-        (change(first + 10, bytes([zipfile.ZIP_LZMA])), "ordinary .zip"),
-        (change(first + 24, struct.pack("<L", 5)), "damaged inside its archive"),
-        (change(second + 42, struct.pack("<L", 0)), "files that overlap"),
-        (change(first + 38, link), "holds a link"),
-        (change(whole.index(b"cat"), b"dog"), "damaged inside its archive"),
-    ):
-        path.write_bytes(data)
-        with pytest.raises(Problem, match=words) as refused:
-            ground_truth.read(path)
-        assert is_one_sentence(str(refused.value))

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightglass.common.errors import Problem
 from sightglass.evaluation import iou, masks
 
 if TYPE_CHECKING:
@@ -57,20 +56,6 @@ def test_iou_is_scikit_learns_and_its_interval_holds_it() -> None:
     assert found.accuracy.value == pytest.approx(accuracy_score(truths[counted], answers[counted]))
     for one in (found.mean_iou, found.accuracy, *found.by_class.values()):
         assert one.low < one.value < one.high
-
-
-def test_an_interval_of_pictures_that_differ_is_wider_than_of_pictures_that_do_not() -> None:
-    good, bad = [(0, 0, 90), (1, 1, 10)], [(0, 1, 50), (1, 0, 50)]
-    same = iou.measure([good] * 10).mean_iou
-    mixed = iou.measure([good] * 5 + [bad] * 5).mean_iou
-    assert same.high - same.low == pytest.approx(0)
-    assert mixed.high - mixed.low > 0.2
-
-
-def test_pictures_without_a_counted_pixel_say_nothing() -> None:
-    assert iou.measure([[(0, 0, 4)], []]).mean_iou.value == 1
-    nothing = iou.measure([[]])
-    assert np.isnan(nothing.mean_iou.value) and not nothing.by_class
 
 
 def test_a_png_has_the_models_indices_or_named_ones() -> None:
@@ -132,12 +117,6 @@ def test_shapes_are_those_of_pycocotools() -> None:
     assert np.argwhere(square).tolist() == [[y, x] for y in (1, 2) for x in (1, 2, 3)]
 
 
-def test_where_shapes_of_two_classes_overlap_no_class_is_true() -> None:
-    both = b'[["a",[[0,0,4,0,4,2,0,2]]],["b",[[2,0,6,0,6,2,2,2]]]]'
-    assert decode(both, a=1, b=2)[0].tolist() == [1, 1, masks.VOID, masks.VOID, 2, 2]
-    assert decode(both, a=1)[0].tolist() == [1, 1, *[masks.VOID] * 4]
-
-
 def test_a_folder_and_its_archive_are_read_alike(tmp_path: Path) -> None:
     folder = tmp_path / "masks"
     (folder / "deep").mkdir(parents=True)
@@ -154,23 +133,3 @@ def test_a_folder_and_its_archive_are_read_alike(tmp_path: Path) -> None:
             archive.write(file, file.relative_to(folder))
     packed = masks.read(tmp_path / "masks.zip")
     assert (packed.masks, packed.mask_labels) == (found.masks, found.mask_labels)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "why"),
-    [
-        ("a.json", "[", "is no COCO file"),
-        ("a.json", '{"images":[{"id":1,"file_name":"a.jpg"}],"categories":[],"annotations":[{}]}', "polygons or RLE"),
-        ("a.txt", "", "folder of .png masks"),
-        ("a.zip", "no archive", "."),
-    ],
-)
-def test_what_holds_no_masks_is_said(tmp_path: Path, name: str, text: str, why: str) -> None:
-    (tmp_path / name).write_text(text)
-    with pytest.raises(Problem, match=why):
-        masks.read(tmp_path / name)
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    for place in (empty, tmp_path / "nowhere"):
-        with pytest.raises(Problem, match="There are no masks"):
-            masks.read(place)

@@ -13,7 +13,6 @@ import pytest
 from sightglass.cli import main
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth
-from sightglass.evaluation.evaluation import Evaluation
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import files, run
 from sightglass.evaluation.scorecard.card import score
@@ -73,35 +72,6 @@ def test_a_model_beside_itself_cannot_be_told_apart_on_few_pictures(card: Scorec
     assert same.verdict is not None and same.verdict.kind == "cannot be told" and same.verdict.more_pictures
 
 
-def test_labels_under_other_names_are_those_classes(folder: Path, pictures: Sequence[LabelledPicture]) -> None:
-    text = (folder / "labels.csv").read_text().replace("star", "Stars").replace("gear", "unicorn")
-    (folder / "other.csv").write_text(text)
-    explainer = Explainer("demo-s")
-    plain, renamed = (score(run.evaluate(explainer, some)) for some in (pictures, gather(folder, "other.csv")))
-    assert renamed.evaluation.unknown == (("unicorn",) if "unicorn" in text else ())
-    assert plain.detection is not None and renamed.detection is not None
-    assert renamed.detection.by_class["star"].value == pytest.approx(plain.detection.by_class["star"].value)
-
-
-def test_what_cannot_be_compared_is_one_sentence(
-    folder: Path, pictures: Sequence[LabelledPicture], card: Scorecard
-) -> None:
-    with pytest.raises(Problem, match="needs a class for each picture"):
-        run.evaluate(Explainer("demo-cls-s"), [replace(one, label=None) for one in pictures])
-    (folder / "none.csv").write_text("file,x0,y0,x1,y1,label\nelsewhere.png,0,0,5,5,star\n")
-    with pytest.raises(Problem, match="None of the pictures has labels"):
-        gather(folder, "none.csv")
-    with pytest.raises(Problem, match="none of the models"):
-        scorecards.compare(card.rows, against="demo-xl")
-    with pytest.raises(Problem, match="same name"):
-        scorecards.compare([card.rows[0], card.rows[0]])
-    with pytest.raises(Problem, match="at most 6"):
-        scorecards.check_number([str(i) for i in range(7)])
-    with pytest.raises(Problem, match="Detectors and classifiers"):
-        other = score(Evaluation("demo-cls-s", "classify", (), 0.0, card.rows[0].evaluation.pictures))
-        scorecards.compare([card.rows[0], other])
-
-
 def test_only_pictures_that_all_have_are_compared(card: Scorecard) -> None:
     first, second = (row.evaluation for row in card.rows)
     some = replace(second, pictures=second.pictures[2:])
@@ -139,11 +109,3 @@ def test_the_command_says_it_as_a_table_and_as_json(folder: Path, capsys: pytest
     assert found["verdict"] == ""
     assert row["ap"]["low"] <= row["ap"]["value"] <= row["ap"]["high"]
     assert len((folder / "objects.csv").read_text().splitlines()) == row["objects"] + 1
-
-
-def test_what_the_command_cannot_do_is_said_before_it_begins(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["scorecard", str(folder / "pictures")]) == 2
-    assert "give labels" in capsys.readouterr().err
-    call = ["scorecard", str(folder / "pictures"), "--labels", str(folder / "labels.csv"), "--out", "card.xlsx"]
-    assert main(call) == 2
-    assert ".parquet" in capsys.readouterr().err

@@ -10,13 +10,11 @@ import pytest
 from sightglass.cli import main
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
-from sightglass.evaluation.average_precision import gather
-from sightglass.evaluation.box_matching import match_columns
 from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import run
-from sightglass.evaluation.scorecard.card import find_threshold, score
+from sightglass.evaluation.scorecard.card import score
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.models.adapter import Prediction
 
@@ -109,20 +107,6 @@ def test_more_pictures_than_are_said_would_settle_it() -> None:
         Evaluation("large", "classify", CLASSES, 0.0, tuple(large)),
     )
     assert repeated.verdict is not None and repeated.verdict.kind in ("ship", "do not ship")
-
-
-def test_another_tolerance_is_another_verdict() -> None:
-    card = classifiers(2, 0.06, count=400)
-    assert [card.tolerate(points).verdict.kind for points in (0.01, 0.2) if card.verdict] == ["do not ship", "ship"]
-
-
-def test_a_threshold_lies_halfway_below_the_last_box_that_is_worth_it() -> None:
-    truths = [[TrueBox("cat", (0.0, 0.0, 50.0, 50.0))], [TrueBox("cat", (0.0, 0.0, 50.0, 50.0))]]
-    right = Prediction("cat", 0, 0.8, (0.0, 0.0, 50.0, 50.0))
-    wrong = Prediction("cat", 0, 0.4, (100.0, 100.0, 150.0, 150.0))
-    found = find_threshold(match_columns(gather(truths, [[right, wrong], []])))
-    assert (found.score, found.precision, found.recall) == (pytest.approx(0.6), 1.0, 0.5)
-    assert find_threshold(match_columns(gather(truths, [[wrong], []]))).score == 1.0
 
 
 def write_run(folder: Path, one: Evaluation) -> Path:

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.batch import run as run_batch
-from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.resident import Residency
@@ -22,7 +20,6 @@ from sightglass.models.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @contextmanager
@@ -126,19 +123,6 @@ def test_what_follows_from_a_map_is_the_same_too(mode: str) -> None:
     alike(found, expected)
 
 
-def test_a_batch_makes_the_same_files_under_autocast(tmp_path: Path) -> None:
-    explainer = Explainer("demo-cls-s", device="cpu")
-    sources = []
-    for seed in range(3):
-        sources.append(tmp_path / f"{seed}.npy")
-        np.save(sources[-1], scene(seed).pixels)
-    run_batch(sources, explainer, tmp_path / "plain")
-    with half():
-        run_batch(sources, explainer, tmp_path / "half")
-    tables = [(tmp_path / name / "results.csv").read_bytes() for name in ("plain", "half")]
-    assert tables[0] == tables[1]
-
-
 def test_the_callers_modes_are_back_afterwards() -> None:
     with half(), torch.inference_mode():
         with own_modes():
@@ -146,13 +130,3 @@ def test_the_callers_modes_are_back_afterwards() -> None:
             assert not torch.is_inference_mode_enabled()
         assert torch.is_autocast_enabled("cpu")
         assert torch.is_inference_mode_enabled()
-
-
-def test_another_default_type_is_one_sentence() -> None:
-    explainer = Explainer("demo-cls-s", device="cpu")
-    torch.set_default_dtype(torch.float64)
-    try:
-        with pytest.raises(ModelProblem, match=r"float64 here, and maps need float32: call .*\.$"):
-            explainer(scene())
-    finally:
-        torch.set_default_dtype(torch.float32)

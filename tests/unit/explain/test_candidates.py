@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.comparison.detections import find_missed
-from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
@@ -132,26 +130,6 @@ def test_a_missing_box_says_what_it_is_and_why(where: Any, label: str | None, ki
     assert words in found.words.replace("\N{NO-BREAK SPACE}", " ")
 
 
-@pytest.mark.parametrize(
-    ("where", "label", "words"),
-    [
-        ((40, 40, 40, 40), None, "A cat at 90 % is not shown: the class filter hides it."),
-        ((65.5, 40, 65.5, 40), None, "is not shown: a cat at 90 % hidden by the class filter covers it with 92 %"),
-        ((88, 88, 88, 88), None, "A dog at 70 % is already shown: it is box 1 (dog)."),
-        ((88, 88, 88, 88), "cat", "dog at 70 % scores higher at the same place: box 1 (dog)"),
-    ],
-)
-def test_what_a_filter_of_classes_hides_is_said_to_be_hidden_by_it(where: Any, label: str | None, words: str) -> None:
-    found = explained(classes=("dog",)).missing(where, label)
-    assert found is not None
-    assert words in found.words.replace("\N{NO-BREAK SPACE}", " ")
-
-
-def test_of_a_class_that_was_asked_for_the_surest_candidate_is_named_however_small() -> None:
-    (said,) = find_missed(explained(), ["kite", "dog"])
-    assert "A kite at 15 % is the strongest" in said.words.replace("\N{NO-BREAK SPACE}", " ")
-
-
 def test_a_missing_box_has_a_map_and_a_recipe() -> None:
     made = explained(per="detection")
     found = made.missing((24, 104, 24, 104))
@@ -195,20 +173,6 @@ def test_parts_of_a_box() -> None:
         scalar("mask")
     with pytest.raises(ModelProblem, match="64 candidates, and 99 is not"):
         detector.scalar(outputs, Target(0, "", (99,)))
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"per": "detection", "targets": (7,)}, "There is no box 7: 2 are shown"),
-        ({"per": "detection", "targets": ((999, 0),)}, "There is no candidate 999"),
-        ({"per": "detection", "targets": ("cap",)}, "did you mean cat"),
-        ({"classes": ("dg",)}, "did you mean dog"),
-    ],
-)
-def test_what_is_not_there_is_one_sentence(options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ModelProblem, match=sentence):
-        explained(**options)
 
 
 # Numbers and what is shown of a map.
@@ -310,11 +274,3 @@ def test_maps_kept_to_their_boxes() -> None:
     assert shown.box_numbers(0) == made.box_numbers(0), "a number changed with what is shown"
     assert shown.statistics[0] == made.statistics[0]
     np.testing.assert_array_equal(confine(heatmap, own, "each").raw[0], heatmap.raw[0])
-
-
-def test_detectors_agree_when_they_found_the_same_in_another_order() -> None:
-    one = explained()
-    other = replace(one, predictions=one.predictions[::-1])
-    assert Comparison((one, other), ("a", "b"), ()).verdict == "Both say 1 cat and 1 dog; a is more confident."
-    less = replace(one, predictions=one.predictions[:1])
-    assert Comparison((one, less), ("a", "b"), ()).verdict == "a says 1 cat and 1 dog; b says 1 cat."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,11 +10,9 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.findings.numbers import describe_number, read_place
-from sightglass.explain.rendering.segments import UNSEEN, draw_numbers
 from sightglass.models.adapter import PlaceTarget
 from sightglass.models.inspect import inspect_model
 from tests.late import late
@@ -88,22 +86,6 @@ def test_the_gradient_is_the_finite_difference(explainer: Explainer) -> None:
         module.float()
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"against": "10,10"}, "name both, at and against"),
-        ({"at": (20, 30), "against": "star"}, "another place here, as x,y"),
-        ({"at": (20, 300)}, "the picture is 120 by 80 pixels"),
-        ({"at": (20, 30), "against": "20,300"}, "the picture is 120 by 80 pixels"),
-        ({"per": "region"}, "name a place"),
-        ({"joint": "nose x"}, "finds no joints"),
-    ],
-)
-def test_what_is_wrong_with_a_place_is_said(explainer: Explainer, given: dict[str, Any], words: str) -> None:
-    with pytest.raises(ModelProblem, match=words):
-        explainer(PICTURE, **given)
-
-
 def folder_of(kind: str, path: Path) -> Path:
     """A folder of Transformers with a small network of seeded random weights."""
     torch.manual_seed(1)
@@ -166,11 +148,3 @@ def test_transformers_depth_networks_open_by_folder(kind: str, tmp_path: Path) -
     np.testing.assert_allclose(made.evidence.outputs.logits[:, 0].detach(), expected, atol=1e-4)
     assert made.predictions[0].label == "depth" and made.heatmaps[0].state == "ok"
     assert made.depth is not None and np.isfinite(made.depth).all()
-
-
-def test_numbers_are_drawn_from_dark_to_bright_and_what_was_not_seen_is_grey() -> None:
-    ramp = np.tile(np.linspace(1, 5, 200, dtype=np.float32), (120, 1))
-    ramp[:20] = np.nan
-    drawn = draw_numbers(ramp, ("1 m", "5 m"))
-    light = drawn[40].astype(int).sum(1)
-    assert (np.diff(light[::10]) > 0).all() and tuple(drawn[5, 5]) == UNSEEN

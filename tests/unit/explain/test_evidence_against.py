@@ -7,11 +7,8 @@ import pytest
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options
-from sightglass.explain.replaying import replay
-from sightglass.export import command
 from sightglass.models.demo import scenes
 
 SIGNED = [one.id for one in METHODS.values() if one.signed and one.quick]
@@ -33,18 +30,6 @@ def test_the_map_keeps_what_lowers_the_score(method: str, scene: np.ndarray) -> 
     assert np.abs(heatmap.at_input).max() == pytest.approx(1, abs=1e-4)
     if METHODS[method].linear:
         assert np.array_equal(heatmap.raw[0], alone.raw[0])
-
-
-def test_it_is_said_in_words_and_in_what_makes_it_again(scene: np.ndarray) -> None:
-    made = Explainer("demo-cls-s")(scene, top_k=1, method="gradcam", evidence="both")
-    label = made.heatmaps[0].target.label
-    assert headline(made, "Red").endswith(f"Red speaks for {label}; blue, in dashed lines, against it.")
-    assert f"The evidence for and against **{label}**" in describe_map(made)
-    assert any(one.kind == "both ways" and "raises the score" in one.text for one in diagnose(made))
-    assert "--evidence both" in command.line(made.recipe) and command.is_own_command(command.line(made.recipe))
-    assert np.array_equal(replay(made.recipe, scene).heatmaps[0].at_input, made.heatmaps[0].at_input)
-    # Files of other maps are as earlier versions read them.
-    assert "evidence" not in made.with_options(evidence="for").recipe.model_dump()
 
 
 def test_a_method_without_a_sign_says_so(scene: np.ndarray) -> None:

@@ -19,18 +19,15 @@ from PIL import Image as Pillow
 
 import sightglass.explain.evidence.resident
 import sightglass.export.result_folder
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, Image, Recipe, replay
-from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.evidence.resident import RESIDENCY, Residency, device
+from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.explainer import EVIDENCE
-from sightglass.explain.maps.heatmap import Heatmap, heatmaps
+from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
 from sightglass.explain.rendering import render
-from sightglass.models.adapter import Target
 from sightglass.models.catalog import spec
-from sightglass.models.geometry import Geometry
 
 CPU = torch.device("cpu")
 THREADS = 8
@@ -151,16 +148,6 @@ def test_own_maps_and_their_ends_are_the_maps_on_one_scale(explainer: Explainer,
         np.testing.assert_allclose(found, wanted.content, atol=1e-5)
 
 
-def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus: Path) -> None:
-    assert [h.ends for h in explainer(bus, top_k=2, layers=("blocks.4", "bn2")).heatmaps] == [None, None]
-    geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
-    raws = torch.stack([torch.full((4, 4), value) for value in (1.0, -1.0, torch.nan)] + [torch.eye(4)])
-    targets = [Target(i, "") for i in range(4)]
-    made = heatmaps([raws], targets, method="gradcam", layers=("a",), geometry=geometry, scale="own")
-    assert [h.state for h in made] == ["flat", "no evidence", "not a number", "ok"]
-    assert [h.ends is None for h in made] == [True, True, True, False]
-
-
 # The same again.
 
 
@@ -274,13 +261,6 @@ def test_save_to_a_file_writes_one_file(
     assert [*tmp_path.iterdir()] == [path]
 
 
-def test_save_to_a_folder_that_is_a_file_is_one_sentence(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine", "utf-8")
-    with pytest.raises(ModelProblem, match=r"notes\.txt is a file: name a folder to write to\."):
-        explainer(bus, top_k=1).save(tmp_path / "notes.txt")
-    assert (tmp_path / "notes.txt").read_text("utf-8") == "mine"
-
-
 @pytest.mark.parametrize("at", [1, 3, 4])
 def test_save_that_fails_half_way_leaves_nothing(
     explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
@@ -349,21 +329,6 @@ def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch)
     assert len({id(resident) for resident in residents}) == 1
 
 
-def test_a_load_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    original, fails = sightglass.explain.evidence.resident.load, iter([True, False])
-
-    def sometimes(*given: Any, **options: Any) -> Any:
-        if next(fails):
-            raise WeightsProblem("The download broke off: try again.")
-        return original(*given, **options)
-
-    monkeypatch.setattr(sightglass.explain.evidence.resident, "load", sometimes)
-    residency = Residency()
-    with pytest.raises(WeightsProblem):
-        residency.get(spec("efficientnet-lite0"), CPU)
-    assert residency.get(spec("efficientnet-lite0"), CPU).adapter.spec.id == "efficientnet-lite0"
-
-
 # Bounded.
 
 
@@ -381,16 +346,6 @@ def test_models_leave_by_bytes_least_recently_used_first() -> None:
     assert residency.get(spec(names[1]), CPU) is not one
     residency.free(keep=residency.residents()[0])
     assert len(residency.residents()) == 1
-
-
-def test_an_explainer_whose_model_was_let_go_still_answers(bus: Path) -> None:
-    residency = Residency(budget=1)
-    first = Explainer("efficientnet-lite0", residency=residency)
-    before = first(bus, top_k=1)
-    Explainer("efficientnet-lite1", residency=residency)
-    assert first.resident not in residency.residents()
-    EVIDENCE.clear()
-    same(first(bus, top_k=1), before)
 
 
 def test_a_model_that_was_let_go_is_not_kept_alive_by_evidence(bus: Path) -> None:
@@ -421,27 +376,6 @@ def test_byte_cache_keeps_the_latest_within_its_budget() -> None:
     assert cache.nbytes == 7
     cache.clear()
     assert (len(cache), cache.nbytes, cache.get("e")) == (0, 0, None)
-
-
-def test_byte_cache_asks_sizes_again_when_something_is_added() -> None:
-    cache: ByteCache[bytearray] = ByteCache(100, len)
-    first = bytearray(10)
-    cache.put("first", first)
-    cache.put("second", bytearray(10))
-    first.extend(bytes(200))
-    assert cache.nbytes == 220
-    cache.put("third", bytearray(10))
-    assert cache.get("first") is None
-    assert len(cache) == 2
-
-
-def test_where_memory_runs_out_caches_are_dropped_but_what_only_its_owner_has() -> None:
-    maps: ByteCache[bytes] = ByteCache(100, len)
-    uploads: ByteCache[bytes] = ByteCache(lambda: 100, len, disposable=False)
-    for one in (maps, uploads):
-        one.put("a", b"a")
-    cache.clear_all()
-    assert (len(maps), len(uploads)) == (0, 1)
 
 
 def test_evidence_is_held_within_its_budget(explainer: Explainer, crops: list[Image], monkeypatch: Any) -> None:
@@ -558,12 +492,6 @@ def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(
     assert made.recipe.device == "cpu"
 
 
-@pytest.mark.usefixtures("full")
-def test_a_full_gpu_that_was_asked_for_is_one_sentence() -> None:
-    with pytest.raises(ModelProblem, match=r"^There is no room for demo-cls-s on cuda:0: use cpu, or close .*\.$"):
-        Explainer("demo-cls-s", device="cuda:0", residency=Residency())
-
-
 def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = Explainer("efficientnet-lite0", residency=Residency())
 
@@ -623,35 +551,6 @@ def test_a_bad_option_is_one_sentence_with_the_value(
 
 
 @pytest.mark.parametrize(
-    "layers", ["blocks.4 bn2", "blocks.4, bn2", " bn2,blocks.4 ", ("blocks.4 bn2", "bn2"), "blocks.4/bn2"]
-)
-def test_a_list_of_layers_is_read_out_of_one_string(explainer: Explainer, bus: Path, layers: Any) -> None:
-    found = explainer(bus, layers=layers, maps=False).recipe.layers
-    assert sorted(found) == ["blocks.4", "bn2"]
-
-
-def test_stars_stand_for_one_part_of_a_path(explainer: Explainer, bus: Path) -> None:
-    found = explainer(bus, layers="blocks.*", maps=False).recipe.layers
-    assert found == tuple(f"blocks.{i}" for i in range(7))
-    with pytest.raises(ModelProblem, match=r"no layer bloks\.\* in this model"):
-        explainer(bus, layers="bloks.*", maps=False)
-    assert explainer(bus, layers="b*l**k*.*", maps=False).recipe.layers == found
-    # All the ways in which so many can be read would take years.
-    with pytest.raises(ModelProblem, match="no layer "):
-        explainer(bus, layers="*" * 199 + "!", maps=False)
-
-
-def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path) -> None:
-    made = explainer(bus, top_k=2)
-    assert made.overlay(-1).shape == made.overlay(1).shape
-    for ask in (made.overlay, made.box_numbers, made.own, made.by_layer, lambda i: made.overlap(0, i)):
-        with pytest.raises(ModelProblem, match=r"^There is no map 2: there are 2, counted from 0\.$"):
-            ask(2)
-    with pytest.raises(ModelProblem, match=r"^There is no map 0: no target was explained"):
-        explainer(bus, maps=False).overlay(0)
-
-
-@pytest.mark.parametrize(
     ("name", "sentence"),
     [
         ("cuda:7", "cuda:7 was asked for and this machine has"),
@@ -664,15 +563,3 @@ def test_a_device_that_is_not_there_is_one_sentence(name: str, sentence: str) ->
     with pytest.raises(ModelProblem) as caught:
         Explainer("efficientnet-lite0", device=name)
     assert sentence in str(caught.value)
-
-
-def test_auto_takes_what_is_there() -> None:
-    assert device("cpu") == CPU
-    expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    assert device("auto").type == expected
-    assert Explainer("efficientnet-lite0", device="cpu").resident in RESIDENCY.residents()
-
-
-def test_an_unknown_model_gets_a_suggestion() -> None:
-    with pytest.raises(ModelProblem, match="did you mean efficientnet-lite"):
-        Explainer("efficientnet-lite")

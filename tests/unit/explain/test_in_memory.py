@@ -6,11 +6,9 @@ import base64
 import gc
 import html
 import io
-import sys
 import threading
 import weakref
 from collections import deque
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from torch import nn
 from torchvision import models as torchvision_models
 from torchvision import transforms
 
-from sightglass.common.errors import Cancelled, ModelProblem, Problem, WeightsProblem
+from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Residency
@@ -160,36 +158,6 @@ def test_a_tensor_that_is_ready_goes_straight_in(net: nn.Module, bus: Path) -> N
         assert made.recipe.preprocessing == "ready"
 
 
-def test_an_array_of_numbers_is_still_prepared(bus: Path) -> None:
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(5, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
-    table = {"size": 32, "mean": [4.0] * 5, "std": [2.0] * 5, "crop": "squash"}
-    numbers = np.random.default_rng(0).normal(4, 2, (64, 48, 5)).astype(np.float32)
-    explainer = Explainer(net, preprocess=table, name="bands")
-    made = explainer(numbers, top_k=3)
-    assert made.evidence.tensor.shape == (1, 5, 32, 32)
-    assert abs(float(made.evidence.tensor.mean())) < 0.1
-    ready = explainer(torch.from_numpy(numbers.transpose(2, 0, 1).copy()), top_k=3)
-    assert ready.evidence.tensor.shape == (1, 5, 64, 48)
-
-
-def test_a_function_is_refused_where_it_would_be_ignored() -> None:
-    scripted = torch.jit.trace(own_nets.BlocksCNN(num_classes=3, width=4).eval(), torch.zeros(1, 3, 224, 224))
-    with pytest.raises(ModelProblem, match="takes no function as preprocess"):
-        Explainer(scripted, preprocess=lambda picture: EVALUATION(picture))
-
-
-def test_a_transform_that_crops_first_is_run_instead_of_read(net: nn.Module, bus: Path) -> None:
-    first = transforms.Compose([transforms.CenterCrop(500), transforms.Resize(112), *EVALUATION.transforms[2:]])
-    explainer = Explainer(net, preprocess=first)
-    with torch.no_grad():
-        expected = net.eval()(first(Pillow.open(bus).convert("RGB"))[None]).softmax(1).max()
-    made = explainer(bus, top_k=1)
-    assert made.predictions[0].score == pytest.approx(float(expected), abs=1e-5)
-    left, top, right, bottom = made.heatmaps[0].seen
-    assert (left, top, right, bottom) == pytest.approx(((810 - 500) / 2, (1080 - 500) / 2, 655, 790), abs=4)
-
-
 @pytest.mark.parametrize(
     ("options", "passes"),
     [({"top_k": 2}, 2), ({"targets": ["rust", 0, ["spot", "mould"], 1, 2]}, 2)],
@@ -304,41 +272,6 @@ def test_what_is_no_model_is_one_sentence(net: nn.Module) -> None:
         Explainer("efficientnet-lite0", labels=["a"])
 
 
-def test_what_is_wrong_with_a_model_in_memory_is_said_in_python_s_words(net: nn.Module) -> None:
-    """There is no table to write into, no id for the command line, and no file that anybody has seen."""
-    with pytest.raises(ModelProblem, match=r"nearest is layer4\.1; `layers` of the Explainer lists all\.$"):
-        Explainer(net, layers="layer4_1")
-    with pytest.raises(ModelProblem, match=r'ResNet takes no picture 2 x 2 .*: say preprocess={"size": \.\.\.}\.$'):
-        Explainer(nn.Sequential(nn.AvgPool2d(7), net), preprocess={"size": 2}, name="ResNet")
-    with pytest.raises(Problem) as caught:
-        Explainer(torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())), name="mine")
-    assert "mine" in str(caught.value) and "torchscript" not in str(caught.value) and "/" not in str(caught.value)
-
-
-def test_a_keras_model_s_own_layer_is_found_where_it_was_registered(bus: Path) -> None:
-    from sightglass.models.families.keras.network import keras
-
-    layers = keras().layers
-
-    class Doubled(layers.Layer):  # type: ignore[name-defined, misc]
-        def call(self, given: Any) -> Any:
-            return 2 * given
-
-    def net() -> Any:
-        return keras().Sequential([
-            keras().Input((16, 16, 3)), layers.Conv2D(4, 3, name="first"), Doubled(), layers.GlobalAveragePooling2D(),
-            layers.Dense(3),
-        ])  # fmt: skip
-
-    with pytest.raises(WeightsProblem, match=r"Doubled, which is no part of Keras: decorate its class with keras\."):
-        Explainer(net())
-    keras().saving.register_keras_serializable("ours")(Doubled)
-    explainer = Explainer(net())
-    assert len(explainer(bus, top_k=3).predictions) == 3
-    notes = " ".join(explainer.resident.adapter.notes)
-    assert "Its 3 classes have no names here: say `labels`." in notes and 'preprocess={"crop": "aspect"}' in notes
-
-
 def test_a_notebook_shows_the_live_report_and_a_map_its_colours(
     net: nn.Module, bus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,19 +288,3 @@ def test_a_notebook_shows_the_live_report_and_a_map_its_colours(
     assert drawn.shape == (1080, 810, 3)
     values = np.rint(made.heatmaps[0].values * 255).astype(np.uint8)
     assert np.array_equal(drawn, lut("inferno")[values])
-
-
-def test_show_displays_in_a_notebook_and_says_so_elsewhere(
-    net: nn.Module, bus: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    explainer = Explainer(net, preprocess=EVALUATION)
-    with pytest.raises(ModelProblem, match="show is for notebooks"):
-        explainer.show(bus)
-    displayed: list[Any] = []
-    notebook, display = ModuleType("IPython"), ModuleType("IPython.display")
-    notebook.get_ipython = object  # type: ignore[attr-defined]
-    display.display = displayed.append  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "IPython", notebook)
-    monkeypatch.setitem(sys.modules, "IPython.display", display)
-    explainer.show([bus, bus], top_k=1)
-    assert [len(one.heatmaps) for one in displayed] == [1, 1]

@@ -13,11 +13,9 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.findings.diagnosis import describe_map, headline
+from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.phrases import quantity
-from sightglass.export import caption
 from tests.unit import own_nets
-from tests.weights import weight
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,39 +37,12 @@ def blocks(kind: type[nn.Module] = own_nets.BlocksCNN, *given: Any) -> nn.Module
     return kind(*given).eval()
 
 
-def test_numbers_are_numbers_with_their_unit(halves: NDArray[np.uint8]) -> None:
-    made = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, unit="°")(halves)
-    assert made.model.task == "regress"
-    assert {p.label: round(p.score, 2) for p in made.predictions} == {"yaw": 15.0, "pitch": 10.0, "roll": -2.5}
-    assert headline(made, "yellow") == (
-        "HeadPose gives yaw 15°, pitch 10°, roll −2.5°. Red raises yaw; blue, in dashed lines, lowers it."
-    )
-    assert describe_map(made).startswith("What raises or lowers **yaw** is strongest spread over the whole picture")
-    assert caption.title(made, 2) == "roll, −2.5°"
-    assert "(what raises or lowers it)" in caption.caption(made, 0) and "%" not in caption.caption(made, 0)
-    assert not [one for one in made.diagnosis if "sure" in one.text or "class" in one.text.replace("class=", "")]
-
-
 @pytest.mark.parametrize("method", ["gradcam", "hirescam", "occlusion", "drise"])
 def test_what_raises_and_what_lowers_a_number_are_two_maps(halves: NDArray[np.uint8], method: str) -> None:
     explainer = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE)
     for part, left in (("class", True), ("lowers", False)):
         (values,) = (one.values for one in explainer(halves, targets=["yaw"], part=part, method=method).heatmaps)
         assert bool(values[:, :14].mean() > 3 * values[:, 18:].mean()) is left, part
-
-
-def test_a_number_has_no_contrast_and_no_probability_to_test(halves: NDArray[np.uint8]) -> None:
-    made = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE)(halves)
-    with pytest.raises(ModelProblem, match="cannot explain contrast: use one of signed, class, lowers"):
-        made.with_options(part="contrast")
-    with pytest.raises(ModelProblem, match="gives numbers: this test needs a class"):
-        made.prove()
-
-
-def test_a_network_that_ends_in_a_tanh_measures(halves: NDArray[np.uint8]) -> None:
-    made = Explainer(nn.Sequential(blocks(own_nets.BlocksCNN, 1), nn.Tanh()), preprocess=PLAIN)(halves)
-    assert made.model.task == "regress" and -1 <= made.predictions[0].score <= 1
-    assert headline(made, "yellow").startswith("Sequential gives the number ")
 
 
 @pytest.mark.parametrize(
@@ -115,28 +86,6 @@ def test_one_of_several_outputs_is_chosen(halves: NDArray[np.uint8]) -> None:
     assert drone.predictions[0].score == pytest.approx(float(expected), abs=1e-5)
 
 
-def test_a_network_without_maps_is_explained_by_hiding(halves: NDArray[np.uint8]) -> None:
-    made = Explainer(own_nets.Flat(), preprocess={"mean": [0.5] * 3, "std": [0.5] * 3})(halves, masks=30)
-    assert made.heatmaps[0].method == "drise" and made.evidence.geometry.input == (16, 16)
-    assert "None of its layers returns a map: maps come from hiding parts of the picture." in made.notes
-    with pytest.raises(ModelProblem, match="no layer of it can be seen: use RISE or Occlusion"):
-        made.with_method("gradcam")
-
-
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        (own_nets.Flat, r"Flat is a class: give a network made of it, Flat\(\)"),
-        (own_nets.Flat().state_dict(), "These are weights without their network: load them into it"),
-        (lambda x: x, "is a function: give the network that it makes or calls"),
-        (own_nets.WithNumbers(), r"takes two inputs \(x, numbers\): say inputs .* if both are pictures, else wrap it"),
-    ],
-)
-def test_what_cannot_be_explained_says_what_it_is(model: Any, words: str) -> None:
-    with pytest.raises(ModelProblem, match=words):
-        Explainer(model, preprocess=PLAIN)
-
-
 def test_a_wrong_size_is_refused_before_anything_large_is_computed() -> None:
     class Slow(own_nets.BlocksCNN):
         """Refuses every picture, after as long as a large network takes."""
@@ -176,28 +125,6 @@ def test_labels_in_memory_are_what_a_file_may_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preprocess", "words"),
-    [
-        ({"sise": 64}, "unknown key sise: did you mean size"),
-        ({"size": "big"}, "size in it is of the wrong kind"),
-        ({"mean": [0.5]}, "mean has 1 number, and BlocksCNN takes 3 channels"),
-        ({"mean": [0.5] * 3, "std": [0.5] * 2}, "std has 2 numbers"),
-    ],
-)
-def test_a_wrong_preprocessing_is_one_sentence(preprocess: dict[str, Any], words: str) -> None:
-    with pytest.raises(ModelProblem, match=words):
-        Explainer(blocks(), preprocess=preprocess)
-
-
-def test_options_without_effect_are_said(halves: NDArray[np.uint8]) -> None:
-    explainer = Explainer(blocks(), preprocess=PLAIN)
-    made = explainer(halves, method="gradcam", head=3, masks=5)
-    said = {"head=3 has no effect with this method.", "masks=5 has no effect with this method."}
-    assert said <= set(made.notes)
-    assert not said & set(made.with_method("occlusion").notes) - {"head=3 has no effect with this method."}
-
-
-@pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
         (-12.44, "°", "−12.4°"),
@@ -209,22 +136,3 @@ def test_options_without_effect_are_said(halves: NDArray[np.uint8]) -> None:
 )
 def test_quantities(value: float, unit: str, text: str) -> None:
     assert quantity(value, unit) == text
-
-
-@pytest.mark.weights("tasks/fsanet_1x1_headpose_op13.onnx")
-def test_a_real_head_pose_network_gives_angles() -> None:
-    pytest.importorskip("onnxruntime")
-    from PIL import Image as Pillow
-
-    from tests.conftest import asset
-
-    face = Pillow.open(asset("ultralytics", "assets", "zidane.jpg")).crop((780, 40, 1140, 440))
-    prepared = {"mean": [0.5] * 3, "std": [0.502] * 3, "channels": "bgr", "crop": "squash"}
-    outputs = [{"name": name, "unit": "°", "range": (-99, 99)} for name in POSE]
-    explainer = Explainer(weight("tasks/fsanet_1x1_headpose_op13.onnx"), preprocess=prepared, outputs=outputs)
-    assert explainer.model.task == "regress"
-    made = explainer(face, method="occlusion")
-    # He looks a little to his right and down.
-    yaw, pitch, roll = (p.score for p in made.predictions)
-    assert -25 < yaw < -5 and -15 < pitch < 0 < roll < 12
-    assert headline(made, "yellow").startswith(f"{made.model.name} gives yaw {quantity(yaw, '°')}, pitch ")

@@ -21,7 +21,6 @@ from sightglass.export import result_folder, table
 from sightglass.models import catalog
 from sightglass.models.demo import scenes
 from sightglass.models.demo.showcase import scene
-from sightglass.models.own.adding import line_of, read_lines
 from sightglass.models.spec import OutputTable
 
 OUTPUTS = (
@@ -79,19 +78,6 @@ def test_the_map_of_an_angle_is_its_gradient(rod: Explanation) -> None:
     assert float(raw.sum()) == pytest.approx(found, rel=0.02, abs=0.05)
 
 
-def test_a_rod_leans_within_its_range_and_mirrored_the_other_way() -> None:
-    leans = []
-    for number in range(40):
-        spec = scenes.sample(number, task="regress", held_out=True)
-        assert [thing.kind.startswith("rod") for thing in spec.things] == [True] + [False] * (len(spec.things) - 1)
-        leans.append(scenes.lean_of(spec.things[0]))
-    assert max(map(abs, leans)) <= scenes.STEEPEST and min(leans) < -40 and max(leans) > 40
-    # Above 0 the right end is higher: of the mask's pixels the right ones have smaller rows.
-    spec = scenes.sample(int(np.argmax(leans)), task="regress", held_out=True)
-    rows, columns = np.nonzero(scenes.draw(spec).objects[0].mask)
-    assert np.corrcoef(rows, columns)[0, 1] < -0.5
-
-
 def test_each_number_has_its_own_unit(drive: Explanation) -> None:
     texts = [describe_score(one.score, drive.model, one.label) for one in drive.predictions]
     assert [one.label for one in drive.predictions] == ["steering", "speed", "doubt"]
@@ -128,25 +114,3 @@ def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(
         (tmp_path / "models.toml").write_text(f'{head}[[model.drive.weights.outputs]]\nname = "a"\n{wrong}\n', "utf-8")
         with pytest.raises(ModelProblem, match=said):
             catalog.spec("drive")
-
-
-def test_outputs_in_python_are_checked() -> None:
-    with pytest.raises(ModelProblem, match="outputs: number 1 needs the key name"):
-        Explainer(Drive().eval(), outputs=[{"unit": "°"}])
-    with pytest.raises(ModelProblem, match="has 3 numbers and `outputs` names 1"):
-        Explainer(Drive().eval(), outputs=[{"name": "steering"}], preprocess={"size": 64})
-
-
-def test_a_typed_line_is_an_output() -> None:
-    lines = ["yaw, °, −90, 90", "age, years", "doubt", "share, –, 0, 1"]
-    found = read_lines(lines)
-    assert found == [
-        {"name": "yaw", "unit": "°", "range": [-90, 90]},
-        {"name": "age", "unit": "years"},
-        {"name": "doubt"},
-        {"name": "share", "range": [0, 1]},
-    ]
-    assert read_lines([line_of(OutputTable.read(one)) for one in found]) == found
-    for wrong in ("yaw, °, 90, -90", "yaw, °, 1", ", °", "yaw, °, a, b", "yaw, °, 0, nan"):
-        with pytest.raises(ModelProblem, match="is not understood: write name, unit, least, largest value"):
-            read_lines([wrong])

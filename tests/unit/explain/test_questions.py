@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +9,12 @@ import pytest
 import torch
 
 from benchmarks.truth.scenes import PARTLY, is_cause, labels_of, resident, subjects
-from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.from_evidence import raw_maps
 from sightglass.explain.questions import settings
-from sightglass.models.catalog import spec
-from sightglass.models.load import load
-from sightglass.models.spec import WhyTable
 from tests.built import built
 
 LAYERS = ("blocks.2", "blocks.4", "bn2")
@@ -37,15 +32,6 @@ def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(lite: Explainer, bu
     assert [raw.shape for raw in asked.heatmaps[0].raw] == [(28, 28), (14, 14), (7, 7)]
 
 
-def test_where_is_what_is_shown_when_nothing_is_asked(lite: Explainer, bus: Path) -> None:
-    assert lite(bus, question="where").recipe == lite(bus).recipe
-
-
-def test_what_is_given_besides_the_question_holds(lite: Explainer, bus: Path) -> None:
-    recipe = lite(bus, question="why", method="hirescam").recipe
-    assert (recipe.method, recipe.part, recipe.layers) == ("hirescam", "contrast", LAYERS)
-
-
 def test_a_recipe_of_a_question_replays(lite: Explainer, bus: Path) -> None:
     asked = lite(bus, question="why")
     np.testing.assert_array_equal(asked.heatmaps[0].values, replay(asked.recipe, bus).heatmaps[0].values)
@@ -54,17 +40,6 @@ def test_a_recipe_of_a_question_replays(lite: Explainer, bus: Path) -> None:
 def test_a_detector_is_asked_in_its_backbone() -> None:
     resident = Resident(built("yolo11n.yaml"), torch.device("cpu"))
     assert settings(resident, "why") == {"part": "contrast", "method": "layercam", "layers": ("model.4",)}
-
-
-def test_the_catalogue_can_say_how_a_model_is_asked_why() -> None:
-    why = WhyTable("hirescam", ("blocks.3",))
-    resident = Resident(load(replace(spec("efficientnet-lite0"), why=why)), torch.device("cpu"))
-    assert settings(resident, "why") == {"part": "contrast", "method": "hirescam", "layers": ("blocks.3",)}
-
-
-def test_another_question_is_refused_in_one_sentence(lite: Explainer, bus: Path) -> None:
-    with pytest.raises(ModelProblem, match=r"^There is no question 'when': ask where or why\.$"):
-        lite(bus, question="when")  # type: ignore[arg-type]
 
 
 def test_the_demo_transformer_is_asked_why_in_its_stem_where_the_mark_is_found() -> None:

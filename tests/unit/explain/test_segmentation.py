@@ -11,10 +11,8 @@ import torch
 import torchvision
 from torch import nn
 
-from sightglass.common.errors import ModelProblem
-from sightglass.explain import Explainer, Explanation, replay
+from sightglass.explain import Explainer, Explanation
 from sightglass.explain.findings.diagnosis import headline
-from sightglass.explain.findings.numbers import describe_outside
 from sightglass.explain.rendering.segments import draw_segments, hatch_of
 from sightglass.models.adapter import AreaTarget
 from sightglass.models.adapters.folding import unfold
@@ -208,93 +206,12 @@ def test_a_rectangle_counts_the_pixels_of_its_class_and_all_of_a_class_that_is_n
     assert other.sum() > inside.sum()
 
 
-def test_an_area_is_what_its_corners_go_around() -> None:
-    made = explained()
-    square = made.with_options(at=(20, 30, 100, 30, 100, 90, 20, 90), top_k=1)
-    rectangle = made.with_options(at=(20, 30, 99.9, 89.9), top_k=1)
-    assert (square.heatmaps[0].at_input == rectangle.heatmaps[0].at_input).all()
-    corners = (0, 0, 192, 0, 192, 192, 0, 192, 0, 0, 48, 48, 48, 144, 144, 144, 144, 48, 48, 48, 0, 0)
-    holed = made.with_options(at=corners, targets=("background",), top_k=1).area()
-    assert holed is not None and holed.any()
-    assert not holed[52:140, 52:140].any()
-    again = replay(square.recipe, scene().pixels)
-    assert (again.heatmaps[0].at_input == square.heatmaps[0].at_input).all()
-    assert "in this area lies outside it" in describe_outside(square)
-    thin = made.with_options(at=(50, 50, 50.1, 50, 50.1, 50.1), top_k=1)
-    assert thin.heatmaps[0].target.pixels.sum() == 1  # type: ignore[attr-defined]
-
-
-def test_evidence_outside_of_a_region_is_a_share_with_its_meaning() -> None:
-    made = explained().with_options(per="region", top_k=1)
-    heatmap, area = made.heatmaps[0], made.area()
-    assert area is not None
-    wanted = heatmap.values[~area].sum() / heatmap.values.sum()
-    assert made.outside() == pytest.approx(float(wanted), abs=1e-5)
-    assert "of what speaks for this region lies outside it" in describe_outside(made)
-    assert describe_outside(made) in [finding.text for finding in made.diagnosis]
-    assert Explainer("demo-cls-s")(scene().pixels, top_k=1).outside() is None
-
-
 def test_the_answer_is_each_class_with_its_share_of_the_picture_and_the_background_last() -> None:
     made = explained()
     for one in made.predictions:
         assert one.score == pytest.approx(float((made.segmentation == one.index).mean()), abs=1e-6)
     assert made.predictions[-1].label == "background"
     assert headline(made, "yellow").startswith("Demo-seg finds")
-
-
-def test_a_recipe_makes_the_same_maps_again(tmp_path: Any) -> None:
-    for asked in (
-        {"per": "region", "top_k": 2},
-        {"per": "pixel", "at": (90, 90)},
-        {"against": "background", "top_k": 1},
-    ):
-        made = demo()(scene().pixels, **asked)
-        again = replay(made.recipe, scene().pixels)
-        assert [one.target for one in again.heatmaps] == [one.target for one in made.heatmaps]
-        assert all((a.at_input == b.at_input).all() for a, b in zip(again.heatmaps, made.heatmaps, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ({"method": "drise"}, "asks for one score a picture"),
-        ({"method": "scorecam"}, "asks for one score a picture"),
-        ({"per": "detection"}, "draws no boxes"),
-        ({"per": "pixel"}, "Which pixel"),
-        ({"per": "pixel", "at": (1, 1, 2, 2)}, "one pixel is at a point"),
-        ({"at": (1, 2, 3)}, "give a point"),
-        ({"per": "pixel", "at": (1, 1, 2, 2, 3, 3)}, "one pixel is at a point"),
-        ({"at": (1, 1) * 201}, "200 at most"),
-        ({"at": (-5, 3)}, "the picture is 192 by 192"),
-        ({"against": "star", "targets": ("star",), "at": (1, 1, 9, 9)}, "against itself"),
-        ({"per": "region", "targets": ((10**6, 1),)}, "There is no pixel"),
-    ],
-)
-def test_what_cannot_be_asked_is_said_in_a_sentence(asked: dict[str, Any], words: str) -> None:
-    with pytest.raises(ModelProblem, match=words):
-        demo()(scene().pixels, **asked)
-
-
-def test_a_class_that_is_nowhere_needs_a_place() -> None:
-    absent = next(i for i in range(len(demo().labels)) if not (explained().segmentation == i).any())
-    with pytest.raises(ModelProblem, match="gives no pixel to"):
-        explained().with_targets(absent)
-
-
-@pytest.mark.parametrize("asked", [{"per": "region"}, {"at": (3, 3)}, {"against": 1}])
-def test_other_models_have_no_pixels_to_ask_about(asked: dict[str, Any]) -> None:
-    with pytest.raises(ModelProblem, match="gives no class to a pixel"):
-        Explainer("demo-cls-s")(scene().pixels, **asked)
-
-
-def test_what_is_hidden_takes_the_region_with_it() -> None:
-    made = demo()(scene().pixels, per="region", top_k=1, method="gradcam")
-    seal = made.seal()
-    assert [mark.question for mark in seal.marks] == ["model", "answer", "still"]
-    # With random weights most maps of this network are empty, which is no evidence.
-    mark = seal["model"]
-    assert mark is not None and (mark.answer == "yes" or "maps are empty" in mark.sentence)
 
 
 def test_a_drawn_segmentation_differs_by_hatching_and_not_by_colour_alone() -> None:
@@ -305,13 +222,3 @@ def test_a_drawn_segmentation_differs_by_hatching_and_not_by_colour_alone() -> N
     assert hatch_of(0) != hatch_of(7)
     left, right = drawn[10:50, 5:35], drawn[10:50, 55:85]
     assert np.abs(left.astype(int) - right).mean() > 5
-
-
-def test_a_module_of_ones_own_is_recognised_by_its_output() -> None:
-    explainer = tiny()
-    assert explainer.model.task == "segment"
-    assert "It was taken for segmentation" in explainer.resident.adapter.notes[0]
-    with pytest.raises(ModelProblem, match="state task segment"):
-        tiny(task="multilabel")
-    with pytest.raises(ModelProblem, match="no class for each pixel"):
-        Explainer(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 3)), task="segment", preprocess={"size": 8})

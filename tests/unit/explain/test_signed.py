@@ -12,18 +12,14 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.deck.drawing import heat_layer
-from sightglass.deck.making import panel, saved_panel
-from sightglass.deck.scene import SceneView
 from sightglass.explain import Explainer
-from sightglass.explain.findings.diagnosis import describe_map, headline
+from sightglass.explain.findings.diagnosis import describe_map
 from sightglass.explain.maps.heatmap import heatmaps
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
 from sightglass.explain.replaying import replay
 from sightglass.export import caption, figure, result_folder
 from sightglass.export.report.html import html
-from sightglass.history.history import History
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import Geometry
 from tests.late import late
@@ -132,25 +128,6 @@ def test_the_sign_is_that_of_finite_differences(bus: Path) -> None:
         assert [float(raw[place]) for place in places] == pytest.approx(slopes, rel=2e-2, abs=1e-4)
 
 
-def test_a_method_without_a_sign_shows_what_raises(yaw: Explanation) -> None:
-    made = yaw.with_method("eigengradcam")
-    assert not made.heatmaps[0].signed and made.heatmaps[0].values.min() >= 0
-    assert headline(made, "yellow").endswith("Yellow shows what raises yaw.")
-    (found,) = (one.text for one in made.diagnosis if one.kind == "one way")
-    assert found.startswith("EigenGradCAM has no signed map: this one shows what raises the number")
-    assert yaw.with_method("eigencam").heatmaps[0].raising is None
-
-
-def test_the_same_places_with_other_signs_are_not_alike(halves: NDArray[np.uint8]) -> None:
-    net = own_nets.HeadPose()
-    net.fc.weight.data[2] = -net.fc.weight.data[0]
-    made = Explainer(net, preprocess=PLAIN, labels=POSE)(halves, targets=["yaw", "roll"])
-    assert made.overlap(0, 1) == 1 and "alike" not in [one.kind for one in made.diagnosis]
-    net.fc.weight.data[2] = 2 * net.fc.weight.data[0]
-    made = Explainer(net, preprocess=PLAIN, labels=POSE)(halves, targets=["yaw", "roll"])
-    assert "alike" in [one.kind for one in made.diagnosis]
-
-
 @pytest.fixture
 def pose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Explainer:
     torch.save(own_nets.HeadPose().state_dict(), tmp_path / "pose.pth")
@@ -195,25 +172,6 @@ def test_files_and_reports_have_both_signs_and_say_which_is_which(yaw: Explanati
     facts = yaw.summary()["heatmaps"][0]
     assert facts["signed"] and facts["raising"] == pytest.approx(0.6)
     assert "raising" in files["statistics.csv"].decode().splitlines()[0]
-
-
-def test_the_history_and_slides_keep_the_sign(pose: Explainer, bus: Path, tmp_path: Path) -> None:
-    made = pose(bus, top_k=1)
-    (heatmap,) = made.heatmaps
-    history = History(tmp_path / "history")
-    record = history.keep(made)
-    (saved,) = history.heatmaps(record)
-    assert saved.signed and np.array_equal(saved.values, heatmap.content)
-    assert np.array_equal(saved.at_picture, heatmap.values)
-    for shown in (panel(made).maps[0], saved_panel(record, [saved]).maps[0]):
-        assert shown.signed and shown.ends[0].startswith("lowers −") and shown.ends[1].endswith("°")
-        values = (shown.values.astype(np.float32) - 128) / 127
-        assert values.min() < 0 < values.max()
-    view = SceneView()
-    layer = heat_layer(shown, view, made.image.thumbnail(960))
-    assert (layer[..., 3] == 255).all() and layer.shape[:2] == shown.values.shape
-    red, blue = (layer[np.unravel_index(at, shown.values.shape)] for at in (values.argmax(), values.argmin()))
-    assert int(red[0]) > int(red[2]) and int(blue[2]) > int(blue[0])
 
 
 def test_the_picture_under_a_signed_map_is_grey_and_clear_at_zero() -> None:

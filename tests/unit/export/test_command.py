@@ -20,7 +20,6 @@ from sightglass.explain.explanation import Explanation
 from sightglass.explain.options import OFFERED, Options
 from sightglass.explain.recipe import Recipe
 from sightglass.export import command, result_folder
-from sightglass.models import catalog
 from sightglass.models.families.ultralytics import prompts
 from tests.built import built
 from tests.unit.models.families.test_ultralytics_prompts import YOLOE, open_model, spoken
@@ -162,27 +161,10 @@ def test_what_no_flag_can_say_is_told_as_a_call(model: str, given: dict[str, Any
     np.testing.assert_array_equal(again.heatmaps[0].content, result.heatmaps[0].content)
 
 
-@pytest.mark.parametrize("model", [LITE, BOXES, CLIP, REID, VIT])
-def test_the_catalogue_knows_what_a_model_explains_first(model: str) -> None:
-    assert catalog.spec(model).first_part == Explainer(model).resident.adapter.parts[0]
-
-
-@pytest.mark.parametrize("part", ["class", "contrast"])
-def test_the_part_is_part_of_the_command_where_the_model_has_another_first(part: str, here: Path) -> None:
-    expect_the_same(Explainer(CLIP)("scene.png", part=part))
-
-
 def test_a_recipe_has_every_option_with_its_default() -> None:
     for name, option in OFFERED.items():
         known = Recipe.model_fields[name]
         assert known.is_required() or known.default == option.default
-
-
-def test_an_option_without_effect_is_no_flag_of_a_verb_that_lacks_it(here: Path) -> None:
-    result = Explainer(LITE)("scene.png", confidence=0.5, iou=0.5, within="each", top_k=1)
-    recipe, maps = made_by(command.line(result.recipe))
-    assert recipe == result.recipe.model_copy(update={"confidence": 0.25, "iou": 0.7, "within": "picture"})
-    assert_maps_equal(maps, result)
 
 
 def test_the_docs_list_the_options_as_they_are_declared() -> None:

@@ -17,7 +17,6 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.common.errors import Problem
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.picture.image import Image
 from sightglass.export import animation, caption, command, embedded_recipe, figure, table
@@ -69,11 +68,6 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
     assert len(white) == len(boxes.every) + 1
 
 
-def test_a_figure_in_pdf_has_real_fonts(boxes: Explanation) -> None:
-    data = figure.figure(boxes, format="pdf")
-    assert b"/Type3" not in data and b"/CIDFontType2" in data
-
-
 def test_a_figure_shows_picture_map_and_overlay(made: Explanation) -> None:
     pixels = np.array(Pillow.open(io.BytesIO(figure.figure(made, colormap="jet"))).convert("RGB"))
     plain = np.array(Pillow.open(io.BytesIO(figure.figure(made, colormap="viridis"))).convert("RGB"))
@@ -96,12 +90,6 @@ def test_a_figure_takes_the_settings_of_the_viewer_and_brings_them_back(boxes: E
     for name, first in (("even", 2 * third), ("boxes", 0)):
         changed = np.flatnonzero((drawn["look"] != drawn[name]).any((0, 2)))
         assert changed.size and abs(changed[0] - first) < third / 2, name
-
-
-@pytest.mark.parametrize("arguments", [{"format": "bmp"}, {"colormap": "infernal"}, {"index": 7}])
-def test_a_figure_that_cannot_be_is_one_sentence(made: Explanation, arguments) -> None:
-    with pytest.raises(Problem, match=r"^There is no "):
-        figure.figure(made, **arguments)
 
 
 def test_a_page_asks_nothing_of_a_network_and_runs_its_own_script_alone(made: Explanation) -> None:
@@ -150,17 +138,6 @@ def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation) -> None:
     assert caption.number(low) in page and caption.number(high) in page
 
 
-def test_a_model_that_found_nothing_still_has_a_page() -> None:
-    nothing = Explainer("demo-s")(Image(np.full((80, 120, 3), 90, np.uint8), "grey.png"))
-    assert not nothing.heatmaps
-    assert "no detections above" in html_report.html([nothing])
-    for make in (figure.figure, animation.sweep, pdf_report.pdf):
-        with pytest.raises(Problem, match=r"There is no map of grey\.png"):
-            make(nothing)
-    with pytest.raises(Problem, match="nothing to report"):
-        html_report.html([])
-
-
 def test_a_sweep_shows_each_layer_once_and_in_order(made: Explanation) -> None:
     layers = ("conv_stem", "blocks.2", "bn2")
     maps = animation.by_layer(made, 1, layers)
@@ -174,22 +151,6 @@ def test_a_sweep_shows_each_layer_once_and_in_order(made: Explanation) -> None:
         moving.seek(place)
         lasts.append(moving.info["duration"])
     assert lasts == [200, 200, 600]
-
-
-def test_a_sweep_as_a_film(made: Explanation) -> None:
-    import av
-
-    data = animation.sweep(made, format="mp4", layers=("blocks.2", "bn2"), seconds=0.2)
-    with av.open(io.BytesIO(data)) as film:
-        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
-    assert len(frames) == 2 + 6
-    assert np.abs(frames[0].astype(int) - frames[1]).mean() < 2 < np.abs(frames[1].astype(int) - frames[2]).mean()
-
-
-def test_a_sweep_that_cannot_be_is_one_sentence(made: Explanation) -> None:
-    for arguments in ({"format": "avi"}, {"seconds": 0}, {"layers": ("nowhere",)}):
-        with pytest.raises(Problem, match=r"^(There is no|A layer cannot)"):
-            animation.sweep(made, **arguments)
 
 
 def test_every_row_has_the_same_columns_and_what_is_in_them(made: Explanation, boxes: Explanation) -> None:

@@ -8,19 +8,17 @@ import html
 import json
 import re
 import zlib
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from sightglass.explain import Explainer, Explanation
-from sightglass.explain.phrases import NBSP, percent
+from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
 from sightglass.export import embedded_recipe
-from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof import files as proof_files
-from sightglass.export.proof.chart import LINE, ChartFrame, chart, dashes
+from sightglass.export.proof.chart import LINE, dashes
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
 from tests.rooms import ROOT
@@ -51,33 +49,6 @@ def proof(made: Explanation) -> Proof:
     return made.proofs[1]
 
 
-class _Rows(HTMLParser):
-    """The cells of a table, as a browser reads them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_data(self, data: str) -> None:
-        if self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data
-
-
-def scores(page: str) -> list[list[str]]:
-    """The rows of the page's table of every score of a proof."""
-    table = re.search(r"The score at every step.*?<tbody>(.*?)</tbody>", page, re.DOTALL)
-    assert table is not None
-    parser = _Rows()
-    parser.feed(table[1])
-    return parser.rows
-
-
 def text(page: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", " ", page))
 
@@ -97,21 +68,6 @@ def test_a_page_has_the_proof_in_words_curves_and_numbers(made: Explanation, pro
     )
     assert set(dashes) == set(proof.controls) and len(set(dashes.values())) == len(dashes)
     assert 'aria-label="Proof of the map of' in page and page.count('class="proof"') == 1
-
-
-def test_a_score_between_two_steps_of_a_control_is_marked(bare: Explanation) -> None:
-    made = Explainer("demo-cls-s")(bare.image, top_k=1)
-    proof = made.prove(steps=20)
-    assert proof.of("blobs")[0].steps == 10
-    page = html_report.html([made])
-    rows = scores(page)
-    place = 1 + 2 * ("map", *proof.controls).index("blobs")
-    # The share, then both scores of each curve.
-    marked = {i: [cell.startswith("\u2248") for cell in row] for i, row in enumerate(rows)}
-    assert all(marked[i][place] and marked[i][place + 1] for i in range(1, 20, 2))
-    assert sum(map(sum, marked.values())) == 2 * 10
-    assert proof_view.write([0.8, 0.4, 0.2], 0.25) == f"\N{ALMOST EQUAL TO}{NBSP}60{NBSP}%"
-    assert proof_view.write([0.8, 0.4, 0.2], 0.5) == f"40{NBSP}%"
 
 
 def test_the_slider_of_a_page_is_sent_what_the_engine_measured(made: Explanation, proof: Proof) -> None:
@@ -156,19 +112,6 @@ def test_curves_as_a_figure_are_vectors_and_make_the_proof_again(made: Explanati
         assert data.count(b"stroke-dasharray") >= len(proof.controls) and b"<image" not in data
     if kind == "pdf":
         assert b"/Type3" not in data
-
-
-def test_a_chart_has_every_score_at_its_place(proof: Proof) -> None:
-    frame = ChartFrame(100, 50, 10, 10, 5, 5)
-    drawn = chart(proof, "kept")
-    own = drawn.lines[0]
-    assert (own.name, dashes(own.name, 1)) == ("map", [])
-    points = drawn.points(own, frame)
-    assert [x for x, _ in points] == pytest.approx([10, 26, 42, 58, 74, 90])
-    heights = [(45 - y) / 40 * drawn.top for _, y in points]
-    assert heights == pytest.approx(proof.of("map", own.filling)[0].insertion.score.tolist(), abs=1e-4)
-    rows = drawn.rows(frame)
-    assert rows[0] == (45, percent(0)) and rows[-1] == (5, percent(drawn.top))
 
 
 def test_the_dashes_of_a_control_are_those_of_the_screen_everywhere(made: Explanation, proof: Proof) -> None:

@@ -11,11 +11,9 @@ from xml.etree import ElementTree
 import pytest
 
 from sightglass.explain import Explainer
-from sightglass.explain.findings.diagnosis import agreement_sentence
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.seal import Seal, SealMark, forget, remember
-from sightglass.explain.recipe import Recipe
-from sightglass.export import caption, embedded_recipe, figure
+from sightglass.export import embedded_recipe, figure
 from sightglass.export.proof import files as proof_files
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
@@ -33,7 +31,6 @@ MARKS = (
     SealMark("still", "cannot be told", "The map is too even.", None, float("nan")),
 )
 LINE = "✓ depends on the model: yes · ✗ matters to the answer: no · ? holds still: cannot be told"
-SURVIVES = SealMark("model", "no", "Random weights draw it as well.", 0.98, 0.2, shows="the picture's edges")
 
 
 @pytest.fixture(scope="module")
@@ -101,17 +98,6 @@ def test_a_report_has_a_line_of_marks_with_their_sentences(made: Explanation) ->
     assert 'class="seal' not in html_report.html([made], index=1)
 
 
-def test_a_map_that_random_weights_draw_as_well_is_no_evidence(scene: Path) -> None:
-    found = Explainer("demo-s")(scene, per="detection", top_k=2)
-    assert caption.inside_boxes(found, 0).startswith("Evidence by boxes: ")
-    pair = agreement_sentence(found, (0, 1))
-    assert pair.startswith("The evidence for ")
-    remember(found.seal_key(0), Seal(found.heatmaps[0].target.label, (SURVIVES, *MARKS[1:])))
-    assert caption.inside_boxes(found, 0).startswith("The map by boxes: ")
-    assert agreement_sentence(found, (0, 1)).startswith("The maps of ")
-    forget()
-
-
 def test_a_printed_report_has_it(made: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
     written, write = list[str](), pdf_report._text
 
@@ -125,18 +111,3 @@ def test_a_printed_report_has_it(made: Explanation, monkeypatch: pytest.MonkeyPa
     pdf_report.pdf(made, 1)
     assert f"Seal: {LINE}" in written
     assert f"✓ depends on the model: yes. {SENTENCE}" in written
-
-
-def test_a_folder_has_the_seals_of_its_maps(made: Explanation, tmp_path: Path) -> None:
-    made.save(tmp_path)
-    summary = json.loads((tmp_path / "analysis_summary.json").read_text("utf-8"))
-    first, second = summary["seals"]
-    assert first is None
-    assert second["target"] == made.heatmaps[1].target.label
-    assert [mark["answer"] for mark in second["marks"]] == [mark.answer for mark in MARKS]
-    assert second["marks"][0]["sentence"] == SENTENCE
-    # JSON has no number that is not finite.
-    assert second["marks"][2]["control"] is None
-    saved = Recipe.model_validate_json((tmp_path / "recipe.json").read_text("utf-8"))
-    assert saved.seals == Recipe.model_validate(summary["recipe"]).seals
-    assert [one.index for one in saved.seals] == [1]

@@ -13,16 +13,11 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 
 from sightglass.explain import Explainer, Image, Problem
-from sightglass.explain.findings.diagnosis import describe_map
 from sightglass.explain.maps import statistics
-from sightglass.explain.phrases import plain_text
 from sightglass.export import embedded_recipe
 from sightglass.history import History, Mark, array_codec, store
-from sightglass.history.encoding import SIDE
-from sightglass.history.records import MAX_MARKS
 from sightglass.models.demo.scenes import draw, sample
 from tests.unit.history.conftest import files, same_maps
 
@@ -46,16 +41,6 @@ def test_a_record_is_the_explanation(history: History, one: Explanation) -> None
     picture = history.picture(record)
     assert picture.sha256 == record.picture_sha256 == one.image.sha256
     assert (picture.jpeg, picture.name) == (one.image.jpeg, "bus.jpg")
-
-
-def test_a_thumbnail_is_of_the_selected_map(history: History, one: Explanation) -> None:
-    small = [Pillow.open(BytesIO(history.thumbnail(history.keep(one, index=i)))) for i in (0, 1)]
-    assert [(drawn.format, max(drawn.size)) for drawn in small] == [("JPEG", SIDE)] * 2
-    first, second = (np.asarray(drawn).astype(int) for drawn in small)
-    assert abs(first - second).max() > 50
-    # Where the map is hottest the picture is coloured.
-    x, y = (round(at * SIDE / 1080) for at in one.statistics[0].peak)
-    assert abs(first[y, x] - one.image.thumbnail(SIDE).astype(int)[y, x]).max() > 40
 
 
 def test_a_detector_keeps_its_boxes(history: History) -> None:
@@ -84,14 +69,6 @@ def test_maps_of_every_kind_are_kept(history: History, noise: Explanation, model
     made = Explainer(model)(noise.image, top_k=2, **options)
     assert len(made.heatmaps[0].raw) == len(options.get("layers", "1"))
     same_maps(history, history.keep(made), made)
-
-
-def test_what_is_not_finished_is_not_kept(history: History, one: Explanation) -> None:
-    with pytest.raises(Problem, match="not finished"):
-        history.keep(replace(one, finished=False))
-    with pytest.raises(Problem, match="no map 3"):
-        history.keep(one, index=3)
-    assert history.search().total == 0
 
 
 @pytest.mark.parametrize("kind", ["png", "planes", "long"])
@@ -143,47 +120,6 @@ def test_notes_tags_and_marks_are_kept_and_found(history: History, one: Explanat
     assert history.choices().tags == {}
     with pytest.raises(Problem, match="deleted"):
         history.annotate("nobody", note="")
-
-
-def test_marks_of_others_stay_where_marks_are_changed(history: History, noise: Explanation) -> None:
-    record = history.keep(noise)
-    a, b, c, d = (Mark("text", ((1, 2),), word) for word in "abcd")
-    history.annotate(record.id, marks=[a, b])
-    assert history.annotate(record.id, marks=[a, b, c], since=[a, b]).marks == (a, b, c)
-    # Begun before c was there: b is taken away, d is added, and c stays.
-    assert history.annotate(record.id, marks=[a, d], since=[a, b]).marks == (a, c, d)
-    with pytest.raises(Problem, match="at most"):
-        history.annotate(record.id, marks=[a] * MAX_MARKS, since=[])
-    assert history.get(record.id).marks == (a, c, d)
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        (("star", ((0, 0),)), "no mark star"),
-        (("arrow", ((0, 0),)), "2 points, not 1"),
-        (("circle", ((0, 0), (float("nan"), 1))), "outside"),
-        (("text", ((0, 0),), " "), "must say something"),
-        (("text", ((0, 0),), "x" * 300), "200 at most"),
-        (("text", (("a", 0),), "x"), "pairs of numbers"),
-    ],
-)
-def test_a_mark_that_makes_no_sense_is_a_sentence(given: Any, words: str) -> None:
-    with pytest.raises(Problem, match=words):
-        Mark(*given)
-
-
-def test_too_much_to_say_is_a_sentence(history: History, noise: Explanation) -> None:
-    record = history.keep(noise)
-    for given, words in (
-        ({"note": "x" * 10_001}, "10,000 at most"),
-        ({"tags": [str(i) for i in range(21)]}, "20 at most"),
-        ({"tags": ["x" * 61]}, "60 at most"),
-        ({"marks": [Mark("circle", ((0, 0), (1, 1)))] * 201}, "200 at most"),
-    ):
-        with pytest.raises(Problem, match=words):
-            history.annotate(record.id, **given)  # type: ignore[arg-type]
-    assert history.get(record.id) == record
 
 
 @pytest.mark.parametrize(
@@ -239,22 +175,6 @@ def test_two_records_of_a_picture_are_compared(history: History, one: Explanatio
     assert itself.agreement is not None and itself.agreement.iou_top20 == 1
     assert "the same in every cell" in itself.words[0]
     assert itself.difference is not None and not itself.difference.any()
-
-
-def test_records_of_two_pictures_are_compared_in_words(history: History, one: Explanation) -> None:
-    wide = np.random.default_rng(0).integers(0, 256, (60, 200, 3), dtype=np.uint8)
-    cropped = Explainer("efficientnet-lite0")(Image(wide, "wide.png"), top_k=1)
-    compared = history.compare(history.keep(cropped), history.keep(one))
-    assert not compared.same_picture
-    assert (compared.agreement, compared.difference, compared.seen) == (None, None, None)
-    assert "cannot be laid over each other" in compared.words[0]
-    assert compared.statistics == (cropped.statistics[0], one.statistics[0])
-    places = [plain_text(words) for words in compared.words if "is hottest" in words]
-    for words, explanation in zip(places, (cropped, one), strict=True):
-        where = plain_text(describe_map(explanation)).partition(" is strongest ")[2]
-        assert words.partition(" is hottest ")[2] == where.replace("half of it", "half of its evidence")
-    # A model that crops says nothing of the picture's edges.
-    assert "of the visible area" in places[0]
 
 
 def test_exported_files_open_again(history: History, one: Explanation, noise: Explanation) -> None:

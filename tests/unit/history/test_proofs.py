@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from sightglass.cli import main
@@ -19,7 +17,6 @@ from sightglass.explain.replaying import replay, replay_proof
 from sightglass.export import embedded_recipe
 from sightglass.export.proof import files as proof_files
 from sightglass.history import History
-from sightglass.history import proofs as encoded
 from tests.unit.history.conftest import files
 
 if TYPE_CHECKING:
@@ -33,7 +30,6 @@ MARKS = (
     SealMark("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
     SealMark("still", "cannot be told", "The map is too even.", None, 0.2),
 )
-SURVIVES = SealMark("model", "no", "Random weights draw it as well.", 0.98, 0.2, shows="the picture's edges")
 
 
 @pytest.fixture(scope="module")
@@ -119,47 +115,6 @@ def test_a_map_that_is_proved_after_it_was_saved_gets_its_proof(
         history.add_proofs(record.id, proved)
 
 
-def test_a_proof_added_later_is_among_the_findings_of_its_record(
-    history: History, bare: Explanation, proved: Explanation
-) -> None:
-    first = proved.proofs[0]
-    assert first.support is not None
-    own = first.support.own
-    better = replace(own, hidden=(0.0,) * len(own.hidden), kept=(1.0,) * len(own.kept))
-    bad = replace(first, support=replace(first.support, others=(better,) * 10, copies=()))
-    worse = replace(bare, proofs={0: bad})
-    record = history.keep(bare)
-    later = history.add_proofs(record.id, worse)
-    assert later.findings == history.keep(worse).findings
-    assert later.findings[0].kind == "unproved" and set(later.findings) >= set(record.findings)
-    # Another proof replaces it; that of a map that is not the record's own does not count.
-    for proof in ({0: replace(first, support=None)}, {1: bad}):
-        assert history.add_proofs(record.id, replace(bare, proofs=proof)).findings == record.findings
-
-
-def test_a_damaged_proof_is_one_sentence_and_the_maps_are_still_there(history: History, proved: Explanation) -> None:
-    record = history.keep(proved)
-    file = record.proofs[0].file
-    assert history.folder is not None
-    (history.folder / "files" / file[:2] / file).write_bytes(b"{}")
-    with pytest.raises(Problem, match="damaged"):
-        history.proof(record, 0)
-    assert np.array_equal(history.heatmaps(record)[0].values, proved.heatmaps[0].content)
-
-
-def test_what_is_no_proof_is_refused(proved: Explanation) -> None:
-    _, (file, _) = encoded.encode(proved.proofs)
-    for change in (
-        {"curves": []},
-        {"fillings": ["blur", "paint"]},
-        {"similarity": {"rho": 1}},
-        {"curves": [{"name": "magic"}]},
-        {"start": "much"},
-    ):
-        with pytest.raises(Problem, match="The proof of this record is damaged"):
-            encoded.decode(json.dumps(json.loads(file.data) | change).encode())
-
-
 def test_a_record_and_its_files_have_the_seals_of_its_maps(
     history: History, bare: Explanation, sealed: Seal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,28 +141,3 @@ def test_a_record_and_its_files_have_the_seals_of_its_maps(
     for kept, has in ((record, True), (history.keep(bare), False)):
         assert main(["history", "show", kept.id, "--folder", str(history.folder)]) == 0
         assert (line in " ".join(capsys.readouterr().out.split())) == has
-
-
-def test_proofs_that_come_later_bring_the_seals_that_came_meanwhile(
-    history: History, bare: Explanation, no_seals: None
-) -> None:
-    made = Explainer("demo-cls-s")(bare.image, top_k=2)
-    first, second = (Seal(heatmap.target.label, MARKS) for heatmap in made.heatmaps)
-    remember(made.seal_key(0), first)
-    record = history.keep(made)
-    forget()
-    remember(made.seal_key(1), second)
-    made.prove(0, steps=2, fillings=("mean",))
-    assert history.add_proofs(record.id, made).seals == (first, second)
-
-
-def test_two_records_look_nowhere_where_random_weights_draw_the_map_of_one(
-    history: History, bare: Explanation, no_seals: None
-) -> None:
-    unsealed = history.keep(bare)
-    assert "they look at" in history.compare(unsealed, history.keep(bare, index=1)).words[0]
-    remember(bare.seal_key(1), Seal(bare.heatmaps[1].target.label, (SURVIVES, *MARKS[1:])))
-    words = history.compare(unsealed, history.keep(bare, index=1)).words
-    assert "their maps mark" in words[0]
-    assert "look" not in " ".join(words)
-    assert sum("half of it is on" in one for one in words) == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sightglass.explain import Problem
-from sightglass.history import History, schema, search
+from sightglass.history import History, schema
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
@@ -107,11 +107,3 @@ def test_an_index_that_misses_records_is_made_whole(tmp_path: Path, noise: Expla
     assert again.search(text="before").total == 0
     with again._store.reading() as database:
         assert schema.make_searchable(database)
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest", "surest", "largest"])
-def test_records_are_ordered_by_an_index(few: History, order: str) -> None:
-    by = search.order_clause(order)
-    with few._store.reading() as database:
-        plan = database.execute(f"EXPLAIN QUERY PLAN SELECT n FROM records ORDER BY {by} LIMIT 60").fetchall()
-    assert "TEMP B-TREE" not in str(plan)

@@ -29,37 +29,6 @@ def _sql(history: History, statement: str) -> None:
     database.close()
 
 
-def test_where_it_is_and_how_large_it_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_HISTORY", str(tmp_path / "named"))
-    monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "1.5")
-    history = History()
-    assert (history.folder, history.limit) == (tmp_path / "named", 1_500_000)
-    monkeypatch.setenv("SIGHTGLASS_HISTORY_MB", "much")
-    with pytest.raises(Problem, match="in MB"):
-        History()
-    monkeypatch.delenv("SIGHTGLASS_HISTORY_MB")
-    monkeypatch.setenv("SIGHTGLASS_HISTORY", "off")
-    with pytest.raises(Problem, match="switched off"):
-        History().search()
-
-
-def test_reading_makes_no_folder(tmp_path: Path) -> None:
-    history = History(tmp_path / "new" / "history")
-    assert (history.search().total, history.storage().bytes, history.choices().tags) == (0, 0, {})
-    assert (history.delete(["nobody"]), history.blocked()) == (0, "")
-    with pytest.raises(Problem, match="deleted"):
-        history.get("nobody")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path: Path, noise: Explanation) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    history = History(tmp_path / "file" / "history")
-    assert "make it writable" in history.blocked()
-    with pytest.raises(Problem, match="name another in SIGHTGLASS_HISTORY"):
-        history.keep(noise)
-
-
 def test_a_store_of_a_newer_version_or_of_another_program_is_a_sentence(tmp_path: Path) -> None:
     for name, words in (("newer", "newer Sightglass"), ("alien", "another program's"), ("junk", "is damaged")):
         (tmp_path / name).mkdir()
@@ -154,17 +123,6 @@ def test_a_database_that_cannot_grow_says_so(history: History, one: Explanation)
     assert history.keep(one)
 
 
-def test_a_database_that_began_anew_does_not_sweep_what_another_named(history: History, noise: Explanation) -> None:
-    history.keep(noise)
-    held = files(history)
-    assert history.folder is not None
-    for path in history.folder.glob("history.db*"):
-        path.unlink()
-    again = History(history.folder)
-    again.sweep()
-    assert files(again) == held
-
-
 def test_a_writer_waits_for_another_and_then_says_so(
     history: History, noise: Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,22 +174,6 @@ def test_threads_create_the_database_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         for number in range(20):
             list(pool.map(create, [number] * 8, [threading.Barrier(8)] * 8))
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-def test_a_history_is_carried_over_a_fork(history: History, noise: Explanation) -> None:
-    history.keep(noise, note="parent")
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            history.keep(noise, note="child")
-            code = 0
-        finally:
-            os._exit(code)
-    history.keep(noise, note="meanwhile")
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert {record.note for record in history.search().records} == {"parent", "child", "meanwhile"}
 
 
 def test_a_sweep_takes_nothing_that_is_being_written(history: History, noise: Explanation) -> None:

@@ -8,19 +8,18 @@ import queue
 import struct
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
 
-from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.errors import ImageProblem
 from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.picture.image import load_bundled
 from sightglass.live import message
-from sightglass.live.look import PATIENCE, FollowedObject, Looker, choose
+from sightglass.live.look import FollowedObject, Looker, choose
 from sightglass.live.loop import BROKE, Loop
 from sightglass.live.message import FrameAnswer, FrameResult, Pin, RawMap
 from sightglass.models.adapter import Prediction
@@ -67,19 +66,6 @@ def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
     assert answer.place == (0 if options else None)
 
 
-def test_a_class_of_a_segmentation_is_followed_and_has_no_map_while_no_pixel_has_it():
-    segmenter, data = looking("demo-seg"), jpeg()
-    found = segmenter.look(data)
-    second = found.predictions[1]
-    segmenter.wanted = Pin(second.index)
-    followed = segmenter.look(data)
-    assert (followed.map.label, followed.map.score) == (second.label, second.score)
-    segmenter.wanted = Pin(next(i for i in range(10) if all(one.index != i for one in found.predictions)))
-    missing = segmenter.look(data)
-    assert missing.map is None
-    assert missing.predictions == found.predictions
-
-
 def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
     classifier, detector = looking("demo-cls-s"), looking("demo-s")
     data = jpeg()
@@ -100,16 +86,6 @@ def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
     assert len(missing.predictions) == len(boxes)
 
 
-def test_what_is_followed_and_gone_is_given_up_after_a_while():
-    detector, data = looking("demo-s", confidence=0.5), jpeg()
-    detector.wanted = Pin(0, (0.0, 0.0, 0.01, 0.01))
-    answers = [detector.look(data) for _ in range(PATIENCE + 1)]
-    assert not any(answer.map or answer.lost for answer in answers[:-1])
-    assert answers[-1].lost
-    assert answers[-1].place == 0
-    assert detector.wanted is None
-
-
 def box(index: int, *xyxy: float) -> Prediction:
     return Prediction(str(index), index, 0.9, xyxy)
 
@@ -122,22 +98,6 @@ def test_an_object_is_followed_by_overlap_its_own_class_first():
     assert followed.find([box(1, 50, 0, 60, 10)]) is None
     assert followed.missed == 1
     assert not followed.lost
-
-
-def test_models_and_methods_that_cannot_follow_a_camera_are_refused_in_a_sentence():
-    with pytest.raises(ModelProblem, match=r"^RISE runs the model many times .*: use LayerCAM\.$"):
-        choose(Explainer("demo-cls-s"), "drise", {})
-    embedder = SimpleNamespace(model=SimpleNamespace(id="osnet", task="embed"))
-    with pytest.raises(ModelProblem, match=r"^osnet names nothing in a picture: choose .*\.$"):
-        choose(embedder, None, {})
-    with pytest.raises(ModelProblem, match=r"^There is no option top_k here: use .*\.$"):
-        choose(Explainer("demo-cls-s"), None, {"top_k": 3})
-    with pytest.raises(ModelProblem, match=r"^A camera looks for at most 100 things, not 101: give fewer\.$"):
-        choose(Explainer("demo-cls-s"), None, {"vocabulary": [f"a {number}" for number in range(101)]})
-    with pytest.raises(ImageProblem, match=r"^A frame has at most 2 MiB: send a smaller one\.$"):
-        looking("demo-cls-s").look(b"\xff\xd8" + bytes(2**21))
-    with pytest.raises(ImageProblem):
-        looking("demo-cls-s").look(b"no picture")
 
 
 class Slow:
@@ -249,20 +209,6 @@ def test_frames_and_words_that_are_none_are_refused():
         with pytest.raises(message.BadMessage):
             message.parse_message(text)
     assert message.parse_message('{"type": "pin", "pin": null}')["pin"] is None
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        *(3, {}, {"index": -1}, {"index": 10}, {"index": True}, {"index": "1"}, {"index": 1, "box": [0, 0, 1]}),
-        *({"index": 1, "box": [0, 0, float("nan"), 1]}, {"index": 1, "box": [0.5, 0, 0.2, 1]}),
-    ],
-)
-def test_a_pin_that_names_nothing_is_refused(given):
-    assert message.pin(None, 10) is None
-    assert message.pin({"index": 1, "box": [0, 0, 0.5, 1]}, 10) == Pin(1, (0, 0, 0.5, 1))
-    with pytest.raises(message.BadMessage):
-        message.pin(given, 10)
 
 
 def test_an_answer_is_packed_as_the_browser_unpacks_it():

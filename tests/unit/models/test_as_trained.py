@@ -15,7 +15,6 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision import transforms as v1
 
-from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photographs
 from sightglass.models import catalog
 from sightglass.models.families.custom import code, transforms
@@ -119,20 +118,6 @@ def test_a_network_of_ones_own_is_fed_bilinearly_with_antialias(tmp_path: Path) 
     assert adapter.resizing == "224, bilinear"
 
 
-@pytest.mark.parametrize(
-    ("steps", "what"),
-    [
-        ([v1.CenterCrop(200), v1.Resize(96), v1.ToTensor()], "crops before it resizes"),
-        ([v1.Resize(128), v1.CenterCrop(112), v1.Resize(96), v1.ToTensor()], "crops before it resizes"),
-        ([v1.Resize(128), v1.Resize(96), v1.ToTensor()], "resizes twice"),
-    ],
-)
-def test_a_transform_in_another_order_is_not_read_as_the_usual_one(steps: list[Any], what: str) -> None:
-    with pytest.raises(ModelProblem) as caught:
-        transforms.preprocessing_of(v1.Compose(steps))
-    assert str(caught.value) == f"The transform {what}, which cannot be read here: resize once, and crop after it."
-
-
 TRANSFORMS = """
 from torchvision.transforms import v2 as T
 import torch
@@ -165,41 +150,6 @@ def test_a_transform_in_a_file_is_read_and_not_run_on_pictures(name: str, tmp_pa
         assert (ours - theirs(picture)).abs().max() <= (1e-3 if name == "tensors" else 1.01 / 255 / 0.2)
     assert preprocessing.crop == {"tensors": "centre"}.get(name, name)
     assert preprocessing.antialias is (name != "tensors")
-
-
-def test_a_transform_is_named_in_models_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "train.py").write_text(TRANSFORMS, "utf-8")
-    torch.save(own_nets.BlocksCNN(num_classes=5, width=4).state_dict(), tmp_path / "net.pth")
-    text = """
-    [model.leaf]
-    loader = "custom"
-    arch = "ARCH"
-    weights = { path = "net.pth", args = { width = 4 }, preprocessing = { transforms = "train.py:square" } }
-    """
-    (tmp_path / "models.toml").write_text(text.replace("ARCH", CUSTOM), "utf-8")
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    adapter = load(catalog.spec("leaf"))
-    assert adapter.resizing == "squeezed to 110 → 96, bilinear"
-    assert not any("inferred" in note for note in adapter.notes)
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("random", "step RandomResizedCrop cannot be read: leave only"),
-        ("nothing", "There is no nothing in train.py"),
-        ("ResNet18_Weights.OLD", "torchvision has no weights called ResNet18_Weights.OLD"),
-    ],
-)
-def test_a_transform_that_cannot_be_read_is_one_sentence(name: str, words: str, tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text(TRANSFORMS, "utf-8")
-    with pytest.raises(ModelProblem, match=words):
-        transforms.keys_of(name if "." in name else f"{tmp_path / 'train.py'}:{name}")
-
-
-def test_weights_of_torchvision_name_their_transform() -> None:
-    keys = transforms.keys_of("ResNet50_Weights.IMAGENET1K_V2")
-    assert (keys.short_side, keys.size, keys.interpolation, keys.crop) == (232, 224, "bilinear", "centre")
 
 
 def test_keras_is_fed_as_its_own_datasets_are(tmp_path: Path) -> None:

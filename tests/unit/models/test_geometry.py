@@ -9,14 +9,13 @@ import pytest
 import torch
 
 from sightglass.models import geometry
-from sightglass.models.preprocess import CLASSIFIER_WAYS, GREY, WAYS, Preprocessing, fit_picture, prepare
+from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, fit_picture, prepare
 
 if TYPE_CHECKING:
     from sightglass.models.geometry import Geometry
 
 PREPROCESSINGS = {
     "square": Preprocessing((224, 224), 256, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "no crop": Preprocessing((224, 224), 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "odd": Preprocessing((225, 193), 255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 SHAPES = {
@@ -109,17 +108,6 @@ def test_what_was_not_seen_is_zero_and_all_that_was_seen_is_covered(
         assert (left, top, right, bottom) == (0, 0, shape[1], shape[0])
 
 
-@shapes
-@kinds
-def test_bars_are_grey_and_outside_the_content(shape: tuple[int, int], preprocessing: Preprocessing) -> None:
-    placed, geometry = fit_picture(np.zeros((*shape, 3), np.uint8), preprocessing, "letterbox")
-    left, top, right, bottom = geometry.content
-    bars = np.ones(placed.shape[:2], bool)
-    bars[top:bottom, left:right] = False
-    assert (placed[bars] == GREY).all()
-    assert (placed[~bars] == 0).all()
-
-
 @every
 @pytest.mark.parametrize("shape", [(300, 400), (400, 300), (211, 337)])
 def test_a_box_goes_there_and_back(way: str, shape: tuple[int, int]) -> None:
@@ -130,10 +118,6 @@ def test_a_box_goes_there_and_back(way: str, shape: tuple[int, int]) -> None:
     there = (box[0] * sx + ox, box[1] * sy + oy, box[2] * sx + ox, box[3] * sy + oy)
     assert geometry.box_to_original(there) == pytest.approx(box)
     assert geometry.box_to_original((-1e4, -1e4, 1e4, 1e4)) == (0, 0, shape[1], shape[0])
-
-
-def test_no_way_of_fitting_a_picture_is_cut_off_in_the_sidebar():
-    assert all(len(words) <= 24 for words in WAYS.values())
 
 
 def test_overlaps_of_many_boxes_are_those_of_each_pair() -> None:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
-from sightglass.explain.explainer import Explainer
 from sightglass.models.adapters.pixel_numbers import read_peaks
-from sightglass.models.families.ultralytics.pose import BODY
-from tests.conftest import asset
-from tests.weights import weight
 
 
 def gaussian(x: float, y: float, height: float = 0.8) -> torch.Tensor:
@@ -37,19 +32,3 @@ def test_a_peaks_gradient_is_its_finite_difference() -> None:
         (gradient,) = torch.autograd.grad(read_peaks(maps, (60, 50))[0, place], maps)
         more, less = (float(read_peaks(maps.detach() + one, (60, 50))[0, place]) for one in (step, -step))
         assert float((gradient * step).sum()) == pytest.approx((more - less) / 2, rel=1e-4)
-
-
-@pytest.mark.weights("tasks/ultralight_simplepose_coco17_op13.onnx")
-def test_a_real_network_of_heat_maps_finds_a_walkers_joints() -> None:
-    from PIL import Image as Pillow
-
-    walker = Pillow.open(asset("ultralytics", "assets", "bus.jpg")).crop((48, 398, 246, 904))
-    path, prepared = weight("tasks/ultralight_simplepose_coco17_op13.onnx"), {"crop": "squash"}
-    explainer = Explainer(path, task="regress", labels=BODY, preprocess=prepared)
-    made = explainer(walker, targets=("left ankle y", "nose y"))
-    found = {one.label: one.score for one in explainer(walker, top_k=51, maps=False).predictions}
-    assert 0 < found["nose y"] < 70 < found["left hip y"] < found["left knee y"] < found["left ankle y"] < 256
-    assert found["nose peak"] > 0.4 and explainer.model.task == "regress"
-    ankle, nose = made.heatmaps
-    assert ankle.signed and nose.signed and made.model.unit_of("left ankle y") == "px"
-    assert np.abs(ankle.content - nose.content).max() > 0.2

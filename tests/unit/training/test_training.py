@@ -107,7 +107,7 @@ def test_all_shipped_weights_are_small_and_have_a_card() -> None:
         assert card["bytes"] == path.with_suffix(".safetensors").stat().st_size
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
 def test_shipped_weights_do_what_their_card_says(path: Path) -> None:
     said = json.loads(path.read_text())["metrics"]
@@ -162,7 +162,7 @@ def test_an_angle_is_learnt_and_turns_with_its_picture() -> None:
     assert (said.sum(1) == 1).all() and (said[:, 0, 0, 1] == 1).all()
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(
     ("name", "module", "tolerances"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -24,21 +23,6 @@ def test_frames_come_in_order_with_their_numbers_and_times(tmp_path: Path) -> No
     found = list(Clip(clip(tmp_path / "a.mp4", plain(20))).frames())
     assert [number_of(one.pixels) for one in found] == [one.number for one in found] == list(range(20))
     assert [one.seconds for one in found] == pytest.approx([i / 25 for i in range(20)])
-
-
-@pytest.mark.parametrize(
-    ("name", "codec"), [("a.mov", "libx264"), ("a.mkv", "libx264"), ("a.webm", "libvpx-vp9"), ("a.gif", "gif")]
-)
-def test_other_containers_are_read(tmp_path: Path, name: str, codec: str) -> None:
-    opened = Clip(clip(tmp_path / name, plain(10), codec=codec))
-    assert [number_of(one.pixels) for one in opened.frames()] == list(range(10))
-    assert (opened.about.width, opened.about.height) == (64, 48)
-
-
-def test_the_times_of_a_variable_frame_rate_are_kept(tmp_path: Path) -> None:
-    pts = [0, 1, 2, 10, 11, 30]
-    opened = Clip(clip(tmp_path / "a.mp4", plain(6), pts=pts, time_base=Fraction(1, 30)))
-    assert [one.seconds for one in opened.frames()] == pytest.approx([at / 30 for at in pts])
 
 
 class Pipe:
@@ -83,22 +67,6 @@ def test_a_turned_clip_comes_upright(tmp_path: Path, turned: int) -> None:
     upright = np.rot90(stored, turned // 90)  # counterclockwise, as the flag counts
     assert first.pixels.shape == upright.shape
     assert np.abs(first.pixels.astype(int) - upright).mean() < 5
-
-
-def test_a_range_and_every_nth_frame(tmp_path: Path) -> None:
-    opened = Clip(clip(tmp_path / "a.mp4", plain(40), gop=10))
-    found = list(opened.frames(0.6, 1.2, every=4))
-    assert [number_of(one.pixels) for one in found] == [15, 19, 23, 27]
-    assert [one.number for one in found] == [0, 4, 8, 12]
-
-
-@pytest.mark.parametrize("gop", [10, 250])
-def test_reading_goes_on_behind_a_frame(tmp_path: Path, gop: int) -> None:
-    opened = Clip(clip(tmp_path / "a.mp4", plain(40), gop=gop))
-    whole = list(opened.frames())
-    rest = list(opened.frames(after=(24, whole[24].pts)))
-    assert [one.number for one in rest] == list(range(25, 40))
-    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(whole[25:], rest, strict=True))
 
 
 def test_broken_frames_are_skipped_and_counted(tmp_path: Path) -> None:
@@ -176,34 +144,6 @@ def test_what_is_too_large_or_too_long_is_refused(tmp_path: Path, monkeypatch: p
             patch.setattr(reading, name, limit)
             with pytest.raises(TooLarge):
                 Clip(path)
-
-
-@pytest.mark.parametrize(("width", "height"), [(720, 50), (720, 52)])
-def test_a_clip_of_the_largest_frames_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int, height: int
-) -> None:
-    # No side is a whole number of a decoder's blocks.
-    frames = [np.full((height, width, 3), 90, np.uint8)] * 3
-    opened = clip(tmp_path / "a.mp4", frames)
-    monkeypatch.setattr(reading, "MAX_PIXELS", width * height)
-    assert len(list(Clip(opened).frames())) == 3
-
-
-def test_no_frame_is_held_until_garbage_is_collected(tmp_path: Path) -> None:
-    opened = Clip(clip(tmp_path / "a.mp4", plain(40)))
-
-    def held() -> int:
-        return sum(type(one) is av.VideoFrame for one in gc.get_objects())
-
-    gc.collect()
-    gc.disable()
-    try:
-        before = held()
-        most = max(held() for _ in opened.frames())
-    finally:
-        gc.enable()
-    # Those that each of the decoder's threads has just finished come at once.
-    assert most - before < 20
 
 
 def test_the_examples_can_be_read_and_one_thing_leaves_the_scene() -> None:

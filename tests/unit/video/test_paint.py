@@ -29,19 +29,3 @@ def test_a_frame_is_drawn_as_the_viewer_draws_it(style: Style) -> None:
     assert apart.mean() < 1
     # Where a line or the edge of a threshold runs, a pixel may be on its other side.
     assert np.quantile(apart, 0.95) <= 2
-
-
-def test_a_line_is_where_it_belongs_and_as_wide() -> None:
-    ramp = np.linspace(0, 1, 200, dtype=np.float32)[None].repeat(100, 0)
-    black = np.zeros((240, 320, 3), np.uint8)
-    field = Field(ramp, (0.0, 0.0, 320.0, 240.0), (0, 0, 320, 240))
-    mine, theirs = (draw(black, field, Style(alpha=0.01))[120, :, 0] for draw in (paint_map, paint))
-    bright = [np.average(np.arange(150, 170), weights=row[150:170].clip(100) - 99.0) for row in (mine, theirs)]
-    assert bright[0] == pytest.approx(159.5, abs=0.6)
-    assert bright == pytest.approx([bright[1]] * 2, abs=0.6)
-    assert int(mine.max()) == pytest.approx(int(theirs.max()), abs=60)
-
-
-def test_a_map_without_heat_leaves_the_picture() -> None:
-    field = Field(np.zeros((20, 30), np.float32), (0.0, 0.0, 320.0, 240.0), (0, 0, 320, 240))
-    assert np.abs(paint_map(PIXELS, field, Style()).astype(int) - paint(PIXELS, field, Style())).max() <= 1

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint
@@ -28,7 +28,7 @@ from sightglass.video.draw import Painter
 from sightglass.video.looking import Looking
 from sightglass.video.parts import Seen, Sighting
 from sightglass.video.results import rgb_of
-from tests.clips import clip, plain, scene
+from tests.clips import clip, scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -131,15 +131,6 @@ def test_the_sound_is_copied_and_ends_with_the_range(moving: Path, explainer: Ex
     silent = run(moving, explainer, tmp_path / "silent", settings=Settings(sound=False, side=0))
     with av.open(str(silent.clip)) as file:
         assert not file.streams.audio
-
-
-def test_sound_that_an_mp4_does_not_take_is_encoded_again(explainer: Explainer, tmp_path: Path) -> None:
-    path = clip(tmp_path / "a.mkv", scene(4), sound="pcm_s16le")
-    made = run(path, explainer, tmp_path / "out", settings=EXACT)
-    assert "encoded again as AAC" in made.notes[0]
-    with av.open(str(made.clip)) as file:
-        assert file.streams.audio[0].codec_context.name == "aac"
-        assert sum(frame.samples for frame in file.decode(audio=0)) == pytest.approx(15 * 1024, abs=2048)
 
 
 def test_the_times_of_frames_are_kept(explainer: Explainer, tmp_path: Path) -> None:
@@ -265,42 +256,6 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     assert {row["object"] for row in mapped} == {2}
 
 
-def seen_at(seconds: float, **centres: float) -> Sighting:
-    """Objects 1, 2, … whose centres are so far to the right, each in its own row."""
-    found = tuple(
-        Seen("star", 0, 0.9, (x - 4, 40 * number - 4, x + 4, 40 * number + 4), number)
-        for number, x in ((int(name[1:]), x) for name, x in centres.items())
-    )
-    return Sighting(round(10 * seconds), 0, seconds, "", 0.0, found)
-
-
-def test_the_way_of_an_object_is_that_of_its_last_second() -> None:
-    trails = track.Trails()
-    for tenth in range(15):
-        trails.add(tenth / 10, seen_at(tenth / 10, o1=10.0 * tenth, **({"o2": 5.0} if tenth > 12 else {})).shown)
-    found = trails.find(1.5, seen_at(1.5, o1=150.0, o2=6.0, o3=7.0).shown)
-    assert found[1] == tuple((10.0 * tenth, 40.0) for tenth in range(5, 16))
-    assert found[2] == ((5.0, 80.0), (5.0, 80.0), (6.0, 80.0)) and found[3] == ((7.0, 120.0),)
-    assert trails.find(9.0, seen_at(9.0, o1=1.0).shown) == {1: ((1.0, 40.0),)}
-
-
-def test_the_way_of_each_object_is_drawn_in_its_colour_where_boxes_are(explainer: Explainer) -> None:
-    grey = np.full((160, 160, 3), 128, np.uint8)
-    looking = Looking(explainer, {}, EXACT)
-    geometry, record = looking.geometry(grey), seen_at(1.0, o1=120.0, o2=120.0)
-    trails = {1: ((20.0, 40.0), (120.0, 40.0)), 2: ((60.0, 140.0), (120.0, 80.0)), 3: ((5.0, 5.0),)}
-    for size, scale in (((160, 160), 1), ((320, 320), 2)):
-        shown = Painter(geometry, size, replace(EXACT, labels=True), looking.method.id, looking.paths)
-        drawn = shown.paint(grey, record, (), trails)
-        for number, (y, x) in ((1, (40 * scale, 60 * scale)), (2, (110 * scale, 90 * scale))):
-            around = drawn[y - 1 : y + 2, x - 1 : x + 2].astype(int) - rgb_of(number)
-            assert np.abs(around).max(2).min() < 12, number
-        assert tuple(drawn[40 * scale, 10 * scale]) == tuple(drawn[150 * scale, 60 * scale]) == (128, 128, 128)
-        assert (drawn[: 12 * scale, : 12 * scale] == 128).all(), "one place is no way"
-        hidden = Painter(geometry, size, EXACT, looking.method.id, looking.paths)
-        assert (hidden.paint(grey, record, (), trails) == 128).all()
-
-
 def test_the_clip_has_the_way_of_its_objects(moving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[int, dict[int, tuple[track.Point, ...]]] = {}
     paint = Painter.paint
@@ -317,14 +272,6 @@ def test_the_clip_has_the_way_of_its_objects(moving: Path, tmp_path: Path, monke
     expected = [centres[frame] for frame in sorted(centres) if frame >= last - rate]
     assert len(given[last][1]) == len(expected) > 2
     assert np.allclose(given[last][1], expected, atol=0.01)
-
-
-def test_frames_between_hold_the_map_or_mix_both(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
-    held = run(moving, explainer, tmp_path / "h", settings=Settings(every=9, between="hold", smooth=0, side=0))
-    mixed = run(moving, explainer, tmp_path / "m", settings=Settings(every=9, smooth=0, side=0))
-    assert held.looked == mixed.looked == 2
-    assert held.frames == mixed.frames == 18
-    assert "2 frames explained, 18 drawn" in held.words
 
 
 class Endless(Clip):
@@ -375,32 +322,6 @@ def test_memory_does_not_grow_with_the_clip(
     assert max(most) < 60
 
 
-def test_what_cannot_be_followed_is_said(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
-    for options, settings, sentence in (
-        ({"targets": ("gear", "star")}, EXACT, "name one class, or none"),
-        ({"method": "nocam"}, EXACT, "There is no method"),
-        ({}, Settings(start=5), "give a range that begins before its end"),
-    ):
-        with pytest.raises((ModelProblem, ImageProblem), match=sentence):
-            run(moving, explainer, tmp_path, options=options, settings=settings)
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ({"every": 0}, "every is 0"),
-        ({"smooth": 9.0}, "smooth is 9 s"),
-        ({"start": 3.0, "end": 2.0}, "not after its start"),
-        ({"objects": 0}, "counted from 1"),
-        ({"side": 7}, "32 pixels at least"),
-        ({"scale": "own"}, "scale is 'own'"),
-    ],
-)
-def test_settings_are_checked_at_the_start(given: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ModelProblem, match=sentence):
-        Settings(**given)
-
-
 def test_a_gif_and_a_webp_of_it(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
     from PIL import Image as Pillow
 
@@ -422,12 +343,6 @@ def test_a_gif_and_a_webp_of_it(moving: Path, explainer: Explainer, tmp_path: Pa
     frames = [frame.to_ndarray(format="rgb24") for frame in frames_of(made.clip)]
     apart = [np.abs(begun.astype(int) - frame).mean() for frame in frames]
     assert abs(int(np.argmin(apart)) - 10) <= 2 and apart[0] > min(apart)
-
-
-def test_a_clip_without_a_frame_in_the_range(explainer: Explainer, tmp_path: Path) -> None:
-    path = clip(tmp_path / "a.mp4", plain(3), pts=[0, 1, 90])
-    with pytest.raises(ImageProblem, match="no frame in that range"):
-        run(path, explainer, tmp_path / "out", settings=Settings(start=1, end=2))
 
 
 def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_followed() -> None:
@@ -459,12 +374,6 @@ def _look_at(explainer: Explainer, frame: Frame, **options: Any) -> tuple[list[S
     return looking([frame]), looking
 
 
-@pytest.mark.parametrize("options", [{"at": (10, 10)}, {"per": "region"}, {"against": "gear"}])
-def test_a_place_of_one_picture_is_not_asked_of_a_clip(options: dict[str, Any]) -> None:
-    with pytest.raises(ModelProblem, match=r"^A clip shows .*: leave at, against and per out\.$"):
-        Looking(Explainer("demo-seg"), options, EXACT)
-
-
 @pytest.mark.parametrize("model", [MODEL, DETECTOR, "demo-seg"])
 def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     frame, one = Frame(0, 0, 0.0, scene(1)[0]), Explainer(model)
@@ -482,15 +391,3 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     assert drawn[cold][2] > drawn[cold][0] or own.values.min() > -0.3
     without = painter.paint(frame.pixels, record, (), {})
     assert np.ptp(without.astype(int), axis=2).max() == 0
-
-
-def test_moments_of_a_segmentation_name_its_largest_class_however_small() -> None:
-    from sightglass.video.results import find_moments as moments
-
-    rows = [
-        {"seconds": i / 10, "frame": i, "answer": name, "best": name, "best_score": 0.06, "object": None, "map": "flat"}
-        for i, name in enumerate(["star"] * 5 + ["gear"] * 8)
-    ]
-    (found,) = moments(rows, 100, 100, areas=True)
-    assert (found.seconds, found.label) == (0.5, "gear")
-    assert found.words == "gear is now the largest: 6 % of the picture"

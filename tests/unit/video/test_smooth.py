@@ -11,9 +11,9 @@ from sightglass.models.geometry import Geometry
 from sightglass.video import smooth
 from sightglass.video.draw import levels
 from sightglass.video.parts import Seen, Sighting, load, save
-from sightglass.video.results import LASTING, clock
+from sightglass.video.results import LASTING
 from sightglass.video.results import find_moments as moments
-from sightglass.video.smooth import between, smooth_maps
+from sightglass.video.smooth import smooth_maps
 
 
 def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> Sighting:
@@ -34,23 +34,6 @@ def test_an_impulse_stays_where_it_is_and_spreads_evenly() -> None:
     assert sum(found) == pytest.approx(1, abs=1e-6)
 
 
-def test_nothing_is_smoothed_by_zero_seconds_and_a_steady_map_by_none() -> None:
-    assert values([record(i, float(i)) for i in range(9)], 0) == list(range(9))
-    assert values([record(i, 3.0) for i in range(9)], 0.2) == pytest.approx([3.0] * 9)
-
-
-def test_weights_go_by_time() -> None:
-    times = [0.0, 0.01, 0.02, 0.5, 1.0]
-    found = values([record(i, float(i == 1), seconds=at) for i, at in enumerate(times)], 0.1)
-    assert found[3] == 0
-    assert found[0] == pytest.approx(math.exp(-0.1) / (1 + math.exp(-0.1) + math.exp(-0.2)), rel=1e-5)
-
-
-def test_maps_of_different_classes_are_not_mixed() -> None:
-    found = values([record(i, 1.0, index=0) if i < 5 else record(i, 9.0, index=1) for i in range(10)], 0.2)
-    assert found == pytest.approx([1.0] * 5 + [9.0] * 5)
-
-
 def test_only_a_window_is_in_memory() -> None:
     read = 0
 
@@ -63,14 +46,6 @@ def test_only_a_window_is_in_memory() -> None:
     for given, one in enumerate(smooth_maps(records(), 1.0)):
         assert one.number == given
         assert read - given <= smooth.MAX_WINDOW // 2 + 1
-
-
-def test_a_frame_between_is_the_mix_of_both() -> None:
-    first, second = record(0, 0.0), record(4, 4.0)
-    one = between(first, second, 1, 1, 0.04)
-    assert float(one.seen[0].raws[0][0, 0]) == pytest.approx(1.0)
-    assert one.number == 1
-    assert float(between(first, None, 1, 1, 0.04).seen[0].raws[0][0, 0]) == 0.0
 
 
 def test_the_scale_of_a_clip_is_each_classs_own_and_no_single_frame_sets_it() -> None:
@@ -136,7 +111,3 @@ def test_objects_that_come_and_go_are_moments() -> None:
         ("gone", 39, "dog 2 goes"),
     ]
     assert LASTING > 1 / 25
-
-
-def test_times_are_written_as_a_clock_shows_them() -> None:
-    assert [clock(one) for one in (0, 7.44, 75, 3723.5, 59.96)] == ["0:00.0", "0:07.4", "1:15.0", "1:02:03.5", "1:00.0"]

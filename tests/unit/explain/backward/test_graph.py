@@ -17,7 +17,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.backward import convolution, rules
 from sightglass.explain.backward.convolution import Kernel, pointwise_gradient
 from sightglass.explain.backward.gradient import Activation, Gradient, Term
-from sightglass.explain.backward.graph import Graph, Opaque, locate_gradient
+from sightglass.explain.backward.graph import Graph
 from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
@@ -107,31 +107,6 @@ def test_what_a_map_is_joined_with_needs_no_gradient(order: str) -> None:
     torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
 
 
-def test_an_operation_without_a_rule_is_left_to_torch() -> None:
-    x = torch.randn(1, 4, 8, 8, requires_grad=True)
-    y = x.softmax(1)
-    with pytest.raises(Opaque, match="Softmax"):
-        walk_back(Graph([y], [x]), seeded(torch.ones_like(y)))
-    with pytest.raises(Opaque):
-        locate_gradient(torch.zeros(1))
-
-
-def test_what_reaches_no_source_has_an_empty_gradient() -> None:
-    x = torch.randn(1, 4, 8, 8, requires_grad=True)
-    y = x.sigmoid()
-    (gradient,) = walk_back(Graph([y], [x]), seeded(torch.zeros_like(y)))
-    assert gradient.dense().shape == (4, 8, 8)
-    assert not gradient.dense().any()
-
-
-def test_a_gradient_is_placed_where_it_belongs() -> None:
-    gradient = Gradient.of(torch.ones(2, 2, 3), 1, 4, (5, 8))
-    assert gradient.dense().nonzero()[:, 1:].amin(0).tolist() == [1, 4]
-    assert gradient.dense().sum() == 12
-    assert gradient.part(torch.arange(80.0).view(2, 5, 8))[0].tolist() == [[12, 13, 14], [20, 21, 22]]
-    assert gradient.placed(torch.zeros(2, 3), 1.5)[0, 0] == 1.5
-
-
 @pytest.mark.parametrize("channels", [slice(None), slice(0, 40), slice(24, 64)])
 @pytest.mark.parametrize(
     ("size", "whole", "one_dnn"),
@@ -205,16 +180,6 @@ def test_a_convolution_with_the_kernel_turned_round_is_the_way_back(padding: tup
     torch.testing.assert_close(back.convolved(gradient, padding).double(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_kernel_that_steps_or_is_all_padding_does_not_convolve() -> None:
-    for stride, padding in (((2, 1), (0, 0)), ((1, 1), (0, 3))):
-        back = Kernel.of(torch.ones(4, 4, 3, 3), stride, (1, 1), 1)
-        assert back is not None and not back.convolves(padding)
-
-
-def test_a_kernel_with_gaps_is_left_to_torch() -> None:
-    assert Kernel.of(torch.ones(4, 4, 3, 3), (1, 1), (2, 2), 1) is None
-
-
 @pytest.mark.parametrize("stride", [1, 2])
 def test_weights_are_laid_out_once_and_only_where_they_are_needed(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
     made = torch.Generator().manual_seed(5)
@@ -241,30 +206,6 @@ def test_weights_are_laid_out_once_and_only_where_they_are_needed(stride: int, m
     conv.weight.mul_(2)
     compared()
     assert convolution.nbytes(conv.parameters()) == laid_out, "changed weights are kept as they were"
-
-
-def test_one_weight_may_be_read_in_several_ways() -> None:
-    torch.manual_seed(6)
-    weight, x = torch.randn(4, 4, 3, 3), torch.randn(1, 4, 16, 16, requires_grad=True)
-    read = [nn.functional.conv2d(x.sigmoid(), weight, padding=by, dilation=by) for by in (1, 2)]
-    y = torch.cat(read, 1)
-    for where in (slice(None), slice(5, 6)):
-        seed = torch.zeros_like(y)
-        seed[:, :, where, where] = 1.0
-        (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
-        with torch.no_grad():
-            (found,) = walk_back(Graph([y], [x]), seeded(seed))
-        torch.testing.assert_close(found.dense(), expected[0], rtol=1e-4, atol=1e-4)
-
-
-def test_what_a_layer_returned_at_an_earlier_call_is_passed_by() -> None:
-    torch.manual_seed(6)
-    earlier, x = (torch.randn(1, 4, 6, 6, requires_grad=True) for _ in range(2))
-    y = nn.functional.conv2d(torch.cat([earlier, x.sigmoid() + earlier], 1), torch.randn(3, 8, 1, 1))
-    (expected,) = torch.autograd.grad(y, x, torch.ones_like(y), retain_graph=True)
-    with torch.no_grad():
-        (found,) = walk_back(Graph([y], [x]), seeded(torch.ones_like(y)))
-    torch.testing.assert_close(found.dense(), expected[0])
 
 
 class Joined(nn.Module):
@@ -305,46 +246,6 @@ def test_a_gradient_before_a_1x1_convolution_stays_a_product(window: Any, ends: 
         torch.testing.assert_close(gradient.total(), expected[0].sum((1, 2)), rtol=1e-4, atol=1e-4)
         along = gradient.placed(gradient.along(a))
         torch.testing.assert_close(along, (expected[0] * a.values).sum(0), rtol=1e-4, atol=1e-4)
-
-
-def test_a_small_level_without_a_gradient_has_no_window() -> None:
-    x = torch.randn(1, 4, 8, 8, requires_grad=True)
-    fine = x.sigmoid()
-    small = nn.functional.conv2d(fine, torch.ones(3, 4, 8, 8))
-    seed = torch.zeros_like(fine)
-    seed[0, 0, 2, 3] = 1.0
-    with torch.no_grad():
-        (found,) = walk_back(Graph([fine, small], [x]), seeded(seed, torch.zeros_like(small)))
-    assert found.values.shape == (4, 1, 1)
-
-
-def test_what_read_padding_alone_leads_nowhere() -> None:
-    x = torch.randn(1, 4, 5, 5, requires_grad=True)
-    y = nn.functional.conv2d(x.sigmoid(), torch.ones(3, 4, 1, 1), padding=2)
-    for cell, reaches in (((0, 0), False), ((4, 4), True)):
-        seed = torch.zeros_like(y)
-        seed[0, 1][cell] = 1.0
-        (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
-        with torch.no_grad():
-            (found,) = walk_back(Graph([y], [x]), seeded(seed))
-        torch.testing.assert_close(found.dense(), expected[0])
-        assert bool(found.dense().any()) == reaches
-
-
-@pytest.mark.parametrize("answer", [RuntimeError("not built"), AttributeError(), torch.zeros(1, 3, 3, 3)])
-def test_a_build_without_a_sound_one_dnn_does_without(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lacking(*_given: Any) -> torch.Tensor:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    monkeypatch.setattr(torch, "mkldnn_convolution", lacking)
-    convolution._one_dnn.cache_clear()
-    try:
-        gradient, weight = torch.ones(1, 64, 40, 40), torch.ones(64, 64, 1, 1)
-        assert pointwise_gradient(gradient, weight, whole=True).eq(64).all()
-    finally:
-        convolution._one_dnn.cache_clear()
 
 
 def test_a_candidate_in_its_own_cell_has_the_same_scalar() -> None:
@@ -463,8 +364,3 @@ def test_a_gradient_has_the_same_bits_whoever_is_asked_for_with_it(name: str) ->
     for layer, again in zip(evidence.gradients(targets), alone.gradients(targets[2:4] + targets[:1]), strict=True):
         for one, other in zip([layer[2], layer[3], layer[0]], again, strict=True):
             assert torch.equal(one.values, other.values)
-
-
-def test_boxes_of_a_scale_that_the_layer_does_not_feed_have_no_evidence() -> None:
-    made = Explainer("demo-s")(picture("demo-s"), per="detection", layers=("neck P4",), part="class")
-    assert {heatmap.state for heatmap in made.heatmaps} == {"ok", "no evidence"}

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from sightglass.common.errors import ModelProblem
 from sightglass.components.session.pictures.image_source import load_bundled
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import (
-    around,
     describe_boxes,
     side,
     strip,
-    weaker,
 )
 from sightglass.explain.evidence.layers import stages
-from sightglass.export.detection_images import every_map, files
 from tests.weights import picture, real
 
 
@@ -52,16 +46,6 @@ def test_a_headline_counts_every_kind_in_the_order_of_the_boxes(model, words, no
     assert describe_boxes(result.with_options(confidence=0.99)).startswith(f"{nothing} above 99")
 
 
-def test_weaker_boxes_are_those_that_a_lower_threshold_would_add(result):
-    lower = result.with_options(confidence=0.1)
-    added = lower.predictions[len(result.predictions) :]
-    assert [p.label for p in weaker(result)] == [p.label for p in added]
-    assert added
-    assert weaker(lower) == ()
-    only = result.with_options(classes=(added[0].label,))
-    assert {p.label for p in weaker(only)} == {added[0].label}
-
-
 def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
     scene = load_bundled("scene 3")
     paths = tuple(stage.path for stage in stages(explainer.resident))
@@ -92,13 +76,6 @@ def test_the_same_object_is_found_or_its_candidate_is(result):
     np.testing.assert_array_equal(strict.explanation.heatmaps[0].content, result.heatmaps[2].content)
 
 
-def test_a_point_is_two_numbers_and_corners_may_come_the_other_way_round(result):
-    x0, y0, x1, y1 = result.predictions[0].box
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    assert result.missing((x, y)).candidate == result.missing((x, y, x, y)).candidate
-    assert result.missing(np.array((x1, y1, x0, y0))).candidate == result.missing((x0, y0, x1, y1)).candidate
-
-
 @pytest.mark.parametrize(
     ("model", "labels"),
     [("demo-s", ("gear", "star", "moon-outside")), real("yolo11n", ("person", "dog", "cat"))],
@@ -118,24 +95,3 @@ def test_the_map_of_a_class_without_a_box_says_what_it_is_of(model, labels):
     assert absent.with_method("layercam").notes == absent.notes
     assert absent.with_targets(there).notes == own
     assert len(absent.with_targets(*labels).notes) == len(own) + 2
-
-
-def test_a_close_up_stays_in_the_picture_and_is_no_strip():
-    for box in ((0, 0, 10, 400), (100, 100, 110, 400), (0, 0, 640, 480), (639, 479, 640, 480)):
-        left, top, right, bottom = around(box, (640, 480))
-        assert 0 <= left <= box[0]
-        assert 0 <= top <= box[1]
-        assert box[2] <= right <= 640
-        assert box[3] <= bottom <= 480
-    left, top, right, bottom = around((300, 100, 310, 400), (640, 480))
-    assert right - left >= 0.7 * (bottom - top)
-
-
-def test_the_files_are_pictures_of_the_pictures_own_size(result):
-    made = dict(files(result))
-    assert list(made)[:3] == [f"scene-3_{what}.jpg" for what in ("original", "detection", "gradcam")]
-    assert len(made) == 3 + len(result.heatmaps)
-    assert "scene-3_04_rod-cross.jpg" in made
-    assert {Image.open(io.BytesIO(data)).size for data in made.values()} == {(576, 576)}
-    nothing = result.with_options(confidence=0.99)
-    assert np.array_equal(every_map(nothing), nothing.image.pixels)

@@ -54,14 +54,6 @@ def test_models_that_agree_without_being_sure_are_said_to_be_unsure(nothing: Com
     assert verdict(*sorrel[:2], ("sorrel", 0.3)) == "All three say sorrel; l is most confident."
 
 
-def test_one_that_finds_nothing_has_no_overlap_with_the_others(nothing: Comparison, scene: Path) -> None:
-    some = Explainer("demo-s")(scene)
-    mixed = Comparison((some, nothing.explanations[1]), ("s", "m"), ())
-    assert mixed.agreement(0, 1) is None
-    assert mixed.verdict.startswith("s says ")
-    assert mixed.verdict.endswith("; m finds nothing.")
-
-
 def test_classifiers_are_explained_for_what_the_largest_answers(bus_picture: Path) -> None:
     found = explained(LITES, bus_picture, top_k=2)
     first = largest(found)
@@ -92,11 +84,3 @@ def overlap(a: tuple[float, ...] | None, b: tuple[float, ...] | None) -> float:
     height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
     both = width * height
     return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
-
-
-def test_a_model_without_the_class_has_no_map(bus_picture: Path, scene: Path) -> None:
-    found = [Explainer("efficientnet-lite0")(bus_picture, top_k=1), Explainer("demo-cls-s")(bus_picture, top_k=1)]
-    wanted = found[0].predictions[0]
-    same = same_target(found, wanted)
-    assert same[0] is found[0]
-    assert same[1].heatmaps == ()

@@ -13,7 +13,7 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find, find_paths
+from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.maps.heatmap import grow, heatmaps, scale
@@ -21,9 +21,7 @@ from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.catalog import spec
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.load import load
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, fit_picture
 from sightglass.models.spec import ModelSpec
 
@@ -272,16 +270,6 @@ def test_another_class_method_or_scale_of_held_evidence_runs_no_model() -> None:
     assert len(passes) == 1
 
 
-def test_nbytes_grows_with_what_is_held() -> None:
-    evidence = evidence_of(Tiny(), "stem")
-    first = evidence.nbytes
-    assert first >= evidence.tensor.nbytes + evidence.recorded[0].nbytes
-    evidence.gradients([Target(0, ""), Target(1, "")])
-    assert evidence.nbytes == first + 2 * evidence.recorded[0].nbytes
-    evidence.gradients([Target(0, "")])
-    assert evidence.nbytes == first + 2 * evidence.recorded[0].nbytes
-
-
 class Gate(nn.Module):
     """Lets the thread that came first wait, in the middle of its pass, until the other one is through."""
 
@@ -333,24 +321,6 @@ def test_another_thread_s_pass_through_the_same_module_does_not_mix(where: str) 
 # What cannot be asked.
 
 
-def test_several_layers_that_may_have_been_meant_are_all_named() -> None:
-    resident = Resident(load(spec("demo-cls-s")), torch.device("cpu"))
-    with pytest.raises(
-        ModelProblem, match=r"the nearest are layer2\.0\.conv2 and layer2\.0\.bn2; `models layers` lists all"
-    ):
-        find_paths(resident, "layer2.0.con2")
-    with pytest.raises(ModelProblem, match=r"the nearest is layer2\.0\.shortcut; `models layers` lists all"):
-        find_paths(resident, "layer2.0.shortcutt")
-
-
-def test_layers_are_listed_once_in_order_by_the_outermost_name() -> None:
-    resident = resident_of(Tiny())
-    known, short = resident.known_layers, resident.layers
-    assert [layer.path for layer in short] == ["stem", "body.0", "body.1", "body"]
-    assert known["body.2"].shape == known["body"].shape == (6, 16, 16)
-    assert "head" not in known
-
-
 # Scales.
 
 
@@ -366,13 +336,6 @@ def test_shared_scale_keeps_the_ratios_of_the_raw_maps() -> None:
     assert values.max() == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(values, (raws - raws.min()) / np.ptp(raws), atol=1e-4)
     assert [h.values.max() for h in made.heatmaps] == pytest.approx([1, 0.25, 0.5], abs=0.01)
-
-
-def test_shared_scale_of_several_layers_reaches_one_once() -> None:
-    evidence = evidence_of(Tiny(), "stem", "body")
-    values = [h.values for h in explained(evidence, targets=(0, 1, 2), method="layercam", scale="shared").heatmaps]
-    assert max(v.max() for v in values) == pytest.approx(1, abs=1e-5)
-    assert min(v.max() for v in values) < 0.999
 
 
 def test_a_broken_map_does_not_dim_the_others_on_a_shared_scale() -> None:
@@ -399,22 +362,6 @@ def test_a_flat_map_is_named_and_empty() -> None:
     assert not any(h.values.any() or h.at_input.any() for h in made.heatmaps)
     assert made.heatmaps[0].raw_range[0] == pytest.approx(90 / 255 / 256)
     assert made.diagnosis[0].kind == "flat"
-
-
-@pytest.mark.parametrize("method", ["eigencam", "eigengradcam"])
-def test_an_eigen_method_finds_nothing_in_what_is_everywhere_the_same(method: str) -> None:
-    evidence = evidence_of(Painted(weights=(1.0, 0.5, 0.3)), "features", pixels=np.full((16, 16, 3), 77, np.uint8))
-    (heatmap,) = explained(evidence, targets=(0,), method=method).heatmaps
-    assert heatmap.state in ("flat", "no evidence")
-    assert not heatmap.values.any()
-
-
-def test_a_map_without_evidence_is_named_and_empty() -> None:
-    made = explained(evidence_of(Painted(weights=(1.0, -1.0, 0.5)), "features"), targets=(0, 1))
-    assert [h.state for h in made.heatmaps] == ["ok", "no evidence"]
-    assert made.heatmaps[0].values.any()
-    assert not made.heatmaps[1].values.any()
-    assert made.heatmaps[1].raw_range[1] < 0
 
 
 def test_a_map_that_is_not_a_number_is_named_and_empty_and_its_raw_values_are_kept() -> None:
@@ -458,14 +405,6 @@ def test_bars_get_no_heat_and_do_not_set_the_scale(pool: int) -> None:
     assert 10 <= row < 20
     assert 20 <= column < 30
     assert heatmap.values[:3].max() < 0.05, "heat of the bar bleeds into the picture"
-
-
-@pytest.mark.parametrize("pool", [1, 4])
-def test_heat_in_the_bars_alone_is_no_evidence(pool: int) -> None:
-    (heatmap,) = letterboxed(pool, np.zeros((*WIDE, 3), np.uint8), targets=(0,)).heatmaps
-    assert heatmap.raw[0].max() > 0
-    assert not heatmap.values.any()
-    assert heatmap.state == "no evidence"
 
 
 @pytest.mark.parametrize(

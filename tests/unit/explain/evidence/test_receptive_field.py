@@ -40,8 +40,3 @@ def test_inner_layers_count_up_to_where_they_end(path: str, field: int) -> None:
     net.branch = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3))
     net.far = nn.Conv2d(3, 3, 5)
     assert receptive_field(net, path) == field
-
-
-def test_what_sees_everything_has_no_bound() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.MultiheadAttention(8, 2), nn.Conv2d(8, 8, 3))
-    assert [receptive_field(net, path) for path in "012"] == [3, None, None]

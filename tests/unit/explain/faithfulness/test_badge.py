@@ -23,24 +23,6 @@ def test_a_verdict_is_of_its_weights_method_and_layers_and_a_map_counts_once():
         assert badge.verdicts(*other) == []
 
 
-def test_it_is_one_phrase_with_its_count():
-    assert badge.describe_verdicts([]) == ""
-    assert (
-        badge.describe_verdicts(["edges"] * 2) == "shows the picture's edges, not what the model learnt (2 maps tested)"
-    )
-    assert badge.describe_verdicts(["depends", "edges", "box"]) == "depends on the model in 1 of 3 maps tested"
-    assert badge.describe_verdicts(["unclear"]) == "may or may not depend on the model (1 map tested)"
-    said = "depends on the model in 1 of 3 maps tested, 1 cannot be told"
-    assert badge.describe_verdicts(["depends", "unclear", "box"]) == said
-
-
-def test_the_oldest_are_forgotten(monkeypatch):
-    monkeypatch.setattr(badge, "MAX_TESTS", 2)
-    for test in range(3):
-        badge.note("abc", "gradcam", (), test, "depends" if test else "edges")
-    assert badge.verdicts("abc", "gradcam", ()) == ["depends", "depends"]
-
-
 def test_another_persons_tests_are_not_counted():
     with users.acting("anna"):
         badge.note("abc", "gradcam", (), "bus", "depends")

@@ -19,7 +19,6 @@ from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.faithfulness import scramble as module
 from sightglass.explain.faithfulness.randomised import STAGES, copy_resident, moments_of, redrawn, stages
 from sightglass.explain.faithfulness.scramble import Scramble, Stage, final, scramble
-from sightglass.models.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,14 +48,6 @@ def test_the_last_executed_come_first_and_every_parameter_once(explained: Explan
     assert found[0][0].startswith("classifier") and found[-1][-1].startswith("conv_stem")
     first = [next(at for at, group in enumerate(found) if any(f"blocks.{b}." in n for n in group)) for b in range(7)]
     assert first == sorted(first, reverse=True)
-
-
-def test_a_transformers_position_embedding_is_its_beginning(scene: Path) -> None:
-    evidence = Explainer("demo-vit")(scene, top_k=1).evidence
-    groups = stages(copy_resident(evidence.resident), evidence.tensor)
-    shapes = [tuple(each.shape) for each in groups[-1]]
-    own = [tuple(each.shape) for each in evidence.resident.adapter.module.parameters(recurse=False)]
-    assert own and all(shape in shapes for shape in own)
 
 
 def test_a_stage_is_redrawn_with_the_mean_and_deviation_it_had_and_the_rest_is_not() -> None:
@@ -110,20 +101,6 @@ def test_a_map_of_edges_is_found_out(explained: Explanation, monkeypatch: pytest
     found = scramble(made)
     module._CACHE.clear()
     assert found.similarity > 0.95 and found.verdict == "edges" and found.mark == "no"
-
-
-def test_a_model_whose_copy_shares_its_weights_is_refused_and_left_as_it_is(bus: Path) -> None:
-    class Shared(nn.Sequential):
-        def __deepcopy__(self, memo: object) -> Shared:
-            return Shared(*self)
-
-    torch.manual_seed(0)
-    net = Shared(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 3, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    before = [each.clone() for each in net.parameters()]
-    explained = Explainer(net, preprocess={"size": 64})(bus, layers=["2"], top_k=1)
-    with pytest.raises(ModelProblem, match="cannot be copied"):
-        scramble(explained)
-    assert all(torch.equal(one, each) for one, each in zip(before, net.parameters(), strict=True))
 
 
 def made(*drawn: float, again: float | None = None, **known: float) -> Scramble:
@@ -207,24 +184,6 @@ def test_weights_are_drawn_until_the_mean_is_clear_of_the_threshold(draws: Calla
     assert [len(draws(*([0.2, 0.6] * 4), 9).final), draws(*([0.2, 0.6] * 4)).verdict] == [8, "unclear"]
 
 
-def test_where_most_maps_of_random_weights_are_empty_nothing_can_be_told(draws: Callable[..., Scramble]) -> None:
-    found = draws(None, None, 0.1, 9)
-    assert (found.final, found.empty, found.verdict, found.mark) == ((0, 0, 0.1), 2, "unclear", "cannot be told")
-    assert found.sentence == (
-        "With random weights 2 of 3 maps are empty. Whether this map depends on the model cannot be told."
-    )
-    assert found.describe_draws() == "3 times (0.00, 0.00, 0.10; 2 of the maps are empty)"
-    # A single one is unlike the true map, as any other would be.
-    few = draws(0.1, None, 0.0, 9)
-    assert (few.final, few.empty, few.verdict) == ((0.1, 0, 0), 1, "depends")
-
-
-def test_the_map_of_a_class_that_random_weights_never_draw_cannot_be_told() -> None:
-    scene = draw(sample(1, task="segment", held_out=True)).pixels
-    found = final(Explainer("demo-seg")(scene, method="hirescam", layers=["backbone.layer4"], top_k=1))
-    assert 2 * found.empty > len(found.final) and found.mark == "cannot be told"
-
-
 def test_the_quick_form_has_the_same_verdict_and_nothing_is_made_twice(
     explained: Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,12 +235,6 @@ def test_a_map_that_is_not_the_models_is_never_told_to_depend_on_it(explained: E
         assert found.mark == "cannot be told"
         assert found.again is None or found.again < 0.9
     module._CACHE.clear()
-
-
-def test_a_box_keeps_its_candidate(scene: Path) -> None:
-    explained = Explainer("demo-s")(scene, per="detection", top_k=1)
-    found = scramble(explained)
-    assert {"edges", "centre", "box"} == set(found.known) and len(found.stages) == STAGES
 
 
 def test_it_stops_and_what_cannot_be_scrambled_is_a_sentence(explained: Explanation) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.faithfulness import scramble
-from sightglass.explain.faithfulness.seal import seal_maps
 from sightglass.explain.faithfulness.support import support
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.proof import seal
@@ -98,16 +96,6 @@ def test_what_a_method_or_a_map_does_not_allow_cannot_be_told_and_says_why(scene
     if numbers.heatmaps[0].state != "ok":
         with pytest.raises(ModelProblem, match="is empty"):
             numbers.seal()
-
-
-def test_all_maps_are_sealed_but_empty_ones_and_the_progress_goes_on(scene: Path) -> None:
-    explained, heard = Explainer("demo-cls-s")(scene, top_k=3), list[tuple[float, str]]()
-    first, *others = explained.heatmaps
-    partly = replace(explained, heatmaps=(replace(first, state="no evidence"), *others))
-    made = seal_maps(partly, 2, progress=lambda *one: heard.append(one))
-    assert made == (None, partly.known_seal(1)) and partly.known_seal(2) is None
-    assert [share for share, _ in heard] == pytest.approx([1 / 2, 2 / 3, 5 / 6])
-    assert heard[0][1] == f"{others[0].target.label}: depends on the model"
 
 
 def test_it_stops_when_told_and_leaves_nothing_behind(scene: Path) -> None:

@@ -14,7 +14,6 @@ from sightglass.explain.explanation import Explanation
 from sightglass.explain.findings.diagnosis import ALIKE, Finding, describe_map, diagnose, headline, unseen
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.options import Options
-from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.geometry import Geometry
@@ -83,18 +82,6 @@ def text_of(made: Explanation, kind: str, index: int = 0) -> str:
 
 
 # Words.
-
-
-def test_listing_and_plural() -> None:
-    assert [listing(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
-    assert [plural(n, noun) for n, noun in ((1, "bus"), (2, "bus"), (3, "car"))] == ["1 bus", "2 buses", "3 cars"]
-    assert [plural(2, noun) for noun in ("cross", "scissors", "ball-dots", "skis", "box")] == [
-        "2 crosses",
-        "2 scissors",
-        "2 ball-dots",
-        "2 skis",
-        "2 boxes",
-    ]
 
 
 # The headline.
@@ -179,25 +166,12 @@ def test_alike_maps() -> None:
     assert "alike" not in kinds(apart)
 
 
-def test_an_empty_map_is_nobody_s_twin() -> None:
-    made = explanation(blob(), blob())
-    empty = Heatmap(**{**vars(made.heatmaps[1]), "state": "no evidence"})
-    made = Explanation(**{**vars(made), "heatmaps": (made.heatmaps[0], empty)})
-    assert "alike" not in kinds(made)
-
-
 def boxed(box: tuple[float, float, float, float]) -> Explanation:
     """A detector's map whose heat is at the left edge, of an object in that box."""
     plain = explanation(blob(32, 2, 2), scores=(0.9,), task="detect")
     found = Prediction("minibus", 0, 0.9, box, anchor=3)
     targets = [replace(heatmap, target=Target(0, "minibus", (3,))) for heatmap in plain.heatmaps]
     return replace(plain, predictions=(found,), heatmaps=tuple(targets))
-
-
-def test_heat_of_an_object_at_the_border_is_no_surroundings() -> None:
-    assert boxed((0, 20, 12, 44)).statistics[0].border_share > 0.9
-    assert "border" not in kinds(boxed((0, 20, 12, 44)))
-    assert "border outside its box, more than the" in text_of(boxed((40, 20, 60, 44)), "border")
 
 
 def test_a_map_that_is_hottest_outside_its_box_says_so() -> None:
@@ -233,14 +207,6 @@ def test_heat_at_the_border() -> None:
     assert "border" not in kinds(explanation(np.full((SIZE, SIZE), 0.5, np.float32) + blob() / 2))
 
 
-@pytest.mark.parametrize(("cells", "found"), [((7, 7), True), ((20, 20), True), ((20, 21), False), ((32, 32), False)])
-def test_a_coarse_grid(cells: tuple[int, int], found: bool) -> None:
-    made = explanation(blob(), cells=cells)
-    assert ("coarse" in kinds(made)) == found
-    if cells == (7, 7):
-        assert text_of(made, "coarse").startswith("The map was computed on 7 by 7 cells")
-
-
 @pytest.mark.parametrize(
     ("state", "words"),
     [
@@ -255,15 +221,6 @@ def test_an_empty_map_is_serious_and_nothing_else_is_said_of_it(state: str, word
     assert (finding.kind, finding.level) == (state, "serious")
     assert finding.text.startswith(words)
     assert describe_map(made) == finding.text
-
-
-def test_the_most_serious_comes_first_and_notes_are_kept() -> None:
-    half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
-    made = explanation(ring(), geometry=half, cells=(7, 7), notes=("Only the first of 3 frames is used.",))
-    assert [finding.level for finding in diagnose(made)] == ["caution", "note", "note", "note"]
-    assert kinds(made) == ["border", "note", "cropped", "coarse"]
-    assert text_of(made, "note") == "Only the first of 3 frames is used."
-    assert made.diagnosis == diagnose(made)
 
 
 def test_why_is_answered_in_a_sentence() -> None:
@@ -292,15 +249,6 @@ def test_a_layer_that_sees_a_few_pixels_is_too_early(layers: tuple[str, ...], fo
         assert text_of(made, "early").startswith(f"{found} too early: a cell sees at most {seen} of 256 pixels")
     made.evidence.resident.default_layers = layers
     assert "early" not in kinds(made)
-
-
-def test_looks_says_where_and_of_what() -> None:
-    words = describe_map(explanation(blob()))
-    assert words.startswith("The evidence for **minibus** is strongest in the middle of the picture: half of it is on ")
-    assert words.endswith(f"{NBSP}% of the picture.")
-    assert "at the top right" in describe_map(explanation(blob(10, 54)))
-    half = Geometry((SIZE, 2 * SIZE), (SIZE, SIZE), (1.0, 1.0), (0.0, -32.0))
-    assert describe_map(explanation(blob(), geometry=half)).endswith("of the visible area.")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.maps.boxes import parse_place
 from sightglass.explain.replaying import replay
 from tests.weights import picture, real
 
@@ -108,17 +106,3 @@ def test_pictures_of_any_shape_have_maps_on_their_own_pixels(
     for x0, y0, x1, y1 in (prediction.box for prediction in made.predictions):
         assert 0 <= x0 < x1 <= width
         assert 0 <= y0 < y1 <= height
-
-
-@pytest.mark.parametrize(
-    "where", [(1, 2, 3), (), (1, float("nan")), (0, 0, float("inf"), 9), 5, "dog", (None, 1), [(1, 2)]]
-)
-def test_what_is_no_place_is_one_sentence(where: Any) -> None:
-    with pytest.raises(ModelProblem, match=r"^The place is .*: give a point \(x, y\) or a rectangle"):
-        parse_place(where, 100, 50)
-
-
-@pytest.mark.parametrize("where", [(101, 5), (5, 51), (-9, 0, -1, 40), (0, -9, 40, -1), (200, 200, 300, 300)])
-def test_a_place_beside_the_picture_is_one_sentence(where: Any) -> None:
-    with pytest.raises(ModelProblem, match="is not in the picture: it is 100 px wide and 50 px high"):
-        parse_place(where, 100, 50)

@@ -13,7 +13,7 @@ from torch import nn
 from sightglass.common.errors import Cancelled
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
-from sightglass.explain.methods import METHODS, list_methods, rise
+from sightglass.explain.methods import METHODS, rise
 from sightglass.explain.methods.masks import Windows
 from sightglass.explain.methods.method import RawMaps, Request
 from sightglass.models.adapter import Target
@@ -75,17 +75,6 @@ def test_a_raw_value_is_the_fall_of_the_score() -> None:
     torch.testing.assert_close(maps[0], (whole - grey).expand(2, 2), atol=1e-6, rtol=0)
 
 
-def test_it_is_the_same_in_any_batch_and_from_one_run_to_the_next() -> None:
-    first = evidence((8, 8, 24, 24))
-    alone = evidence((8, 8, 24, 24))
-    alone.resident.adapter.batch = 1  # type: ignore[attr-defined]
-    torch.testing.assert_close(occluded(first), occluded(alone), atol=1e-7, rtol=0)
-    assert sum(first.resident.adapter.module.passes[1:]) == rise.WINDOWS  # type: ignore[arg-type]
-    before = list(first.resident.adapter.module.passes)  # type: ignore[call-overload]
-    assert torch.equal(occluded(first), occluded(first))
-    assert first.resident.adapter.module.passes == before
-
-
 def test_every_place_of_the_picture_is_hidden_and_no_bar_is() -> None:
     # 32 rows of picture in the middle of 64.
     geometry = Geometry((32, 64), (64, 64), (1.0, 1.0), (16.0, 0.0))
@@ -115,11 +104,3 @@ def test_it_comes_bit_by_bit_over_the_whole_picture_and_stops(monkeypatch: pytes
     stop = threading.Event()
     with pytest.raises(Cancelled):
         occluded(evidence((8, 8, 24, 24)), cancel=stop, partial=lambda *_: stop.set())
-
-
-def test_a_model_that_only_answers_is_offered_what_hides_the_picture() -> None:
-    given = evidence((8, 8, 24, 24))
-    adapter = given.resident.adapter
-    adapter.gradients = False  # type: ignore[attr-defined]
-    resident = Resident(adapter, torch.device("cpu"))
-    assert [method.id for method in list_methods(resident)] == ["drise", "occlusion"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import Cancelled
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS, mask_scores, rise
@@ -140,13 +139,6 @@ def test_the_maps_cells_read_the_masks_at_their_centres() -> None:
     torch.testing.assert_close(coarse[:, (32 + 20) // 4, 40 // 4], at, atol=0.02, rtol=0)
 
 
-@pytest.mark.parametrize("size", [(640, 1), (1, 640), (3, 3)])
-def test_pictures_of_a_pixel_have_masks_too(size: tuple[int, int]) -> None:
-    masks = Masks.sample(2, geometry(*size))
-    assert masks.full(0, 2, CPU).shape[1:] == size
-    assert masks.coarse(0, 2).shape[1:] == masks.cells
-
-
 # The maps.
 
 
@@ -267,17 +259,6 @@ def test_the_same_bit_for_bit_in_any_batch_and_held_with_the_evidence(monkeypatc
     assert torch.equal(held, first.flip(0))
 
 
-def test_all_targets_cost_one_budget() -> None:
-    adapter = Patches()
-    passes = []
-    run = adapter.run
-    adapter.run = lambda tensor: passes.append(len(tensor)) or run(tensor)  # type: ignore[method-assign, func-returns-value]
-    evidence = evidence_of(adapter)
-    passes.clear()
-    raw_maps(evidence, METHOD, [detection(i) for i in range(3)], masks=50)
-    assert sum(passes) == 50
-
-
 def test_what_is_there_so_far_becomes_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rise, "SECONDS", 0)
     heard: list[RawMaps] = []
@@ -319,61 +300,7 @@ def test_a_stop_is_heard_within_one_batch_and_leaves_nothing() -> None:
     assert evidence.raws == {}
 
 
-def test_others_get_at_the_model_between_two_batches() -> None:
-    adapter = Patches()
-    evidence = evidence_of(adapter)
-    started, run = threading.Event(), adapter.run
-
-    def slow(tensor: torch.Tensor) -> Detections:
-        started.set()
-        time.sleep(0.01)
-        return run(tensor)
-
-    adapter.run = slow  # type: ignore[method-assign]
-    cancel = threading.Event()
-
-    def explain() -> None:
-        with pytest.raises(Cancelled):
-            raw_maps(evidence, METHOD, [detection(0)], masks=4000, cancel=cancel)
-
-    thread = threading.Thread(target=explain)
-    thread.start()
-    started.wait()
-    waits = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        with evidence.resident.lock:
-            waits.append(time.perf_counter() - begun)
-        time.sleep(0.02)
-    cancel.set()
-    thread.join()
-    assert max(waits) < 1
-
-
 # What is asked for, and what cannot be.
-
-
-def test_a_box_alone_does_not_ask_how_sure_the_model_is() -> None:
-    evidence = evidence_of(Patches())
-    parts = [detection(0, part) for part in ("box", "class", "all")]
-    (maps,) = raw_maps(evidence, METHOD, parts, masks=200)
-    # Above the floor the box is there whatever its score, so nothing it could hang on is hidden often.
-    assert maps[0].abs().max() < 0.2 * maps[1].max()
-    assert maps[1].max() > 0.05
-
-
-@pytest.mark.parametrize("part", ["contrast", "left", "mask"])
-def test_other_parts_are_refused_in_one_sentence(part: Any) -> None:
-    with pytest.raises(ModelProblem, match=f"Masks cannot explain the {part} of by-hand: they explain class, box, all"):
-        raw_maps(evidence_of(Patches()), METHOD, [detection(0, part)])
-    with pytest.raises(ModelProblem, match="they explain its classes"):
-        classifier = Linear(torch.ones(32, 32) / 32**2)
-        raw_maps(evidence_of(classifier, 32, 32), METHOD, [Target(0, "this", (), "box")])
-
-
-def test_a_class_without_boxes_is_its_strongest_candidate() -> None:
-    (maps,) = raw_maps(evidence_of(Patches()), METHOD, [Target(1, "dog"), Target(1, "dog", (1,))], masks=20)
-    assert torch.equal(maps[0], maps[1])
 
 
 # Real models.

@@ -13,13 +13,11 @@ import torchvision
 from timm.models.swin_transformer import SwinTransformer
 from torch import nn
 
-from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.attention import differentiate
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import explain
-from sightglass.explain.methods import list_methods
 from sightglass.explain.methods import windowed_attention as windowed
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
@@ -129,13 +127,6 @@ def test_sets_of_patches_blocks_and_grids_are_found() -> None:
         np.testing.assert_array_equal(one.queries, cut.reshape(many * many, -1))
 
 
-def test_keys_can_be_coarser_than_queries() -> None:
-    found = resident_of("pvt").find_windows(torch.zeros(1, 3, 64, 64))
-    assert [(one.grid[0], one.key_grid[0]) for one in found] == [(16, 2)] * 2 + [(8, 2)] * 2 + [(4, 2)] * 2 + [
-        (2, 2)
-    ] * 2
-
-
 def _merged(side: int, finer: int) -> torch.Tensor:
     """Return the matrix (cells, cells of the finer grid) that hands equal parts to 2x2 parents."""
     matrix = torch.zeros(side * side, finer * finer, dtype=torch.float64)
@@ -172,24 +163,6 @@ def test_the_row_is_that_of_whole_matrices(name: str) -> None:
     made = windowed.follow_relevance(windows, [windowed.mix(*recorded[one.path]) for one in windows])
     torch.testing.assert_close(made.flatten().double(), wanted, rtol=1e-3, atol=1e-5 * float(wanted.max()))
     assert made.abs().max() > 0
-
-
-def test_what_is_carried_is_kept() -> None:
-    resident = resident_of("timm swin")
-    evidence = evidence_of(resident)
-    windows = resident.find_windows(evidence.tensor)
-    (recorded,) = differentiate(evidence, [Target(0, "class 0")], {one.path for one in windows})
-    means = [recorded[one.path][0].mean(1) for one in windows]
-    assert all(torch.allclose(mean.sum(-1), torch.ones(())) for mean in means)
-    # Weights that sum to 1 hand on all that a cell has: without padding nothing is lost or made.
-    assert windowed.follow_rollout(windows, means).sum() == pytest.approx(1, abs=1e-5)
-    row = torch.rand(64)
-    assert windowed.spread(row, (8, 8), (16, 16)).sum() == pytest.approx(float(row.sum()), rel=1e-6)
-    assert windowed.spread(torch.rand(81), (9, 9), (17, 17)).view(17, 17)[16, 16] > 0
-    # Chefer's adds to a row what its windows carry, and no more.
-    mixed = windowed.mix(*recorded[windows[-1].path])
-    added = windowed.carry(row, windows[-1], mixed).sum()
-    assert added == pytest.approx(float((row[windows[-1].queries] * mixed.sum(-1)).sum()), rel=1e-5)
 
 
 def _spotter() -> SwinTransformer:
@@ -234,32 +207,3 @@ def test_the_window_that_matters_is_shown(place: tuple[int, int]) -> None:
     # A class that reads nothing has no map.
     other = explain(Image.open(PICTURE), evidence, Options(method="chefer", targets=(2,)), milliseconds={})
     assert other.heatmaps[0].state == "no evidence"
-
-
-@pytest.mark.parametrize("name", ["timm swin", "torchvision swin v2", "mobilevit", "maxvit", "pvt"])
-def test_chefer_and_rollout_are_offered_and_run(name: str) -> None:
-    resident = resident_of(name)
-    offered = {method.id for method in list_methods(resident)}
-    assert {"chefer", "rollout"} <= offered and "legrad" not in offered
-    evidence = evidence_of(resident)
-    made = explain(Image.open(PICTURE), evidence, Options(method="chefer", top_k=2), milliseconds={})
-    first, second = (heatmap.raw[0] for heatmap in made.heatmaps)
-    assert first.shape == resident.find_windows(evidence.tensor)[0].grid and not np.allclose(first, second)
-    assert windowed.UNMEASURED in made.notes
-    assert windowed.UNMEASURED not in made.with_method("gradcam").notes
-    rolled = explain(Image.open(PICTURE), evidence, Options(method="rollout", top_k=2), milliseconds={})
-    np.testing.assert_array_equal(rolled.heatmaps[0].raw[0], rolled.heatmaps[1].raw[0])
-
-
-@pytest.mark.parametrize("name", ["hiera", "edgenext"])
-def test_what_cannot_be_followed_is_refused(name: str) -> None:
-    # Hiera unrolls and pools its tokens within attention; EdgeNeXt attends to channels.
-    resident = resident_of(name)
-    assert not {"chefer", "rollout"} & {method.id for method in list_methods(resident)}
-    with pytest.raises(ModelProblem, match="choose a CAM, such as LayerCAM"):
-        explain(Image.open(PICTURE), evidence_of(resident), Options(method="chefer"), milliseconds={})
-
-
-def test_legrad_says_that_it_needs_one_grid() -> None:
-    with pytest.raises(ModelProblem, match="LeGrad cannot join its layers: choose a CAM"):
-        explain(Image.open(PICTURE), evidence_of(resident_of("timm swin")), Options(method="legrad"), milliseconds={})

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import io
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tifffile
 import torch
-from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.explain import Explainer
+from sightglass.common.errors import ImageProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import Image
-from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
-from sightglass.models.spec import ModelSpec, PreprocessingTable
+from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,36 +73,6 @@ def test_the_same_numbers_come_out_of_every_file(data: bytes) -> None:
     other = Image.open(changed)
     assert np.array_equal(other.pixels, image.pixels)
     assert other.sha256 != image.sha256
-
-
-def test_what_every_reader_knows_stays_what_it_was() -> None:
-    rgb = DICE.integers(0, 256, (40, 50, 3)).astype(np.uint8)
-    for data in (npy(rgb), tif(rgb, photometric="rgb")):
-        image = Image.open(data)
-        assert image.planes is None
-        assert np.array_equal(image.pixels, rgb)
-    see_through = np.dstack((rgb, np.full((40, 50), 128, np.uint8)))
-    image = Image.open(tif(see_through, photometric="rgb", extrasamples=["unassalpha"]))
-    assert image.planes is None
-    assert "Transparent areas are shown on white." in image.notes
-    # Four bands that are not said to be see-through.
-    bands = Image.open(tif(see_through, photometric="rgb", extrasamples=["unspecified"])).planes
-    assert bands is not None
-    assert np.array_equal(bands, see_through)
-    # Pages of a document are no channels.
-    assert Image.open(tif(DICE.integers(0, 256, (30, 40, 50)).astype(np.uint8))).notes == (
-        "Only the first of 30 frames is used.",
-    )
-
-
-def test_grey_numbers_are_kept_and_shown() -> None:
-    heights = DICE.normal(500, 200, (40, 50)).astype(np.float32)
-    for data in (npy(heights), tif(heights)):
-        image = Image.open(data)
-        assert image.planes is not None
-        assert np.array_equal(image.planes[:, :, 0], heights)
-        assert (image.pixels.min(), image.pixels.max()) == (0, 255)
-        assert "scaled to 0 to 255" in image.notes[0]
 
 
 def bomb() -> bytes:
@@ -197,14 +162,6 @@ def test_every_channel_is_prepared_as_a_picture_is() -> None:
         torch.testing.assert_close(given.tensor, expected.tensor, atol=0.03, rtol=0)
 
 
-def test_a_grey_model_takes_the_grey_of_a_colour_picture() -> None:
-    rgb = DICE.integers(0, 256, (32, 32, 3)).astype(np.uint8)
-    given = prepare(rgb, Preprocessing((32, 32), 32, (0.0,), (1.0,)), "squash")
-    assert given.tensor.shape == (1, 1, 32, 32)
-    grey = np.asarray(Pillow.fromarray(rgb).convert("L")).astype(np.float32) / 255
-    torch.testing.assert_close(given.tensor[0, 0], torch.from_numpy(grey))
-
-
 @pytest.mark.parametrize("channels", [2, 5, 16])
 def test_the_map_is_where_the_channel_says(channels: int) -> None:
     numbers = Preprocessing((32, 32), 32, (0.1,) * channels, (0.5,) * channels)
@@ -226,55 +183,3 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
     row, column = divmod(int(hidden[0].argmax()), hidden.shape[2])
     assert 3 <= row * 32 / hidden.shape[1] < 13
     assert 19 <= column * 32 / hidden.shape[2] < 29
-
-
-@pytest.mark.parametrize(
-    ("source", "channels", "words"),
-    [
-        (WIDE, 3, "bands takes RGB pictures: choose a model for 8 channels"),
-        (WIDE, 4, "field has 8 channels, and bands takes 4 channels: give a .npy or a .tif with 4"),
-        (np.zeros((9, 9, 3), np.uint8), 5, "field is an RGB picture, and bands takes 5 channels"),
-    ],
-)
-def test_a_picture_that_does_not_fit_is_said(source: Any, channels: int, words: str) -> None:
-    with pytest.raises(ImageProblem, match=words):
-        Image.open(source, name="field").taken(channels, "bands")
-
-
-def test_a_preprocessing_that_does_not_fit_itself_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Preprocessing((32, 32), 32, (0.5,) * 3, (0.5,) * 3)
-    with pytest.raises(ModelProblem, match="mean has 2, std has 3"):
-        plain.changed(PreprocessingTable(mean=(0.5, 0.5), std=(0.5, 0.5, 0.5)))
-    changed = plain.changed(PreprocessingTable(channels_in=5, divide_by=10_000))
-    assert (changed.channels, changed.mean, changed.std, changed.divide_by) == (5, (0.0,) * 5, (1.0,) * 5, 10_000)
-    assert plain.changed(PreprocessingTable(channels_in=3)) == plain
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    for line, words in (("channels_in = 17", "from 1 to 16, not 17"), ("divide_by = 0", "is more than 0")):
-        text = f'[model."m"]\nloader = "exported"\nweights = {{ path = "m.pt2", preprocessing = {{ {line} }} }}\n'
-        (tmp_path / "models.toml").write_text(text)
-        assert words in (catalog.problem() or "")
-
-
-@pytest.mark.parametrize("channels", [1, 6])
-def test_an_exported_model_of_any_channels_is_explained_from_a_file(
-    channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torch.export.save(
-        torch.export.export(Bands(channels).eval(), (torch.rand(1, channels, 32, 32),)), tmp_path / "m.pt2"
-    )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    weights = {"path": "m.pt2", "labels": ["first", "last"]}
-    inline = ", ".join(f"{key} = {json.dumps(value)}" for key, value in weights.items())
-    (tmp_path / "models.toml").write_text(f'[model."bands"]\nloader = "exported"\nweights = {{ {inline} }}\n')
-    field = np.full((40, 40, channels), 0.1, np.float32)
-    field[4:12, 24:36, -1] = 0.9
-    np.save(tmp_path / "field.npy", field)
-    explainer = Explainer("bands")
-    assert explainer.resident.adapter.channels == channels  # type: ignore[attr-defined]
-    made = explainer(tmp_path / "field.npy", targets=("last",), method="layercam", layers="conv")
-    heatmap = made.heatmaps[0]
-    assert heatmap.values.shape == (40, 40)
-    row, column = divmod(int(heatmap.values.argmax()), 40)
-    assert 3 <= row <= 12
-    assert 23 <= column <= 36
-    assert made.overlay(0).shape == (40, 40, 3)

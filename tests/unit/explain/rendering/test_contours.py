@@ -59,22 +59,6 @@ def test_segments_are_those_of_each_square(shape, steps):
             assert ends(contours.segments(field, level)) == one_by_one(field, level)
 
 
-def test_a_level_is_not_rounded_to_the_precision_of_the_field():
-    field = np.array([[0.1, 0.9]], np.float32)
-    # 0.9 lies a little below as a float32; as a float64 it is above all of the field.
-    assert float(np.float32(0.9)) < 0.9
-    assert len(contours.segments(field, 0.9)) == 0
-    assert len(contours.segments(field, float(np.float32(0.9)))) == 2
-
-
-def test_lines_end_at_the_edge_of_the_field_or_nowhere():
-    field = np.random.default_rng(0).random((20, 30)).astype(np.float32)
-    points, counts = np.unique(contours.segments(field, 0.5).reshape(-1, 2).round(9), axis=0, return_counts=True)
-    edge = (points[:, 0] == 0) | (points[:, 0] == 30) | (points[:, 1] == 0) | (points[:, 1] == 20)
-    assert set(counts[~edge]) == {2}
-    assert set(counts[edge]) == {1}
-
-
 def pixel_by_pixel(segments, shape, half):
     plane = np.zeros(shape, np.uint8)
     for x0, y0, x1, y1 in segments.tolist():
@@ -102,16 +86,6 @@ def test_coverage_is_that_of_each_pixel(half, longest):
     found = contours.coverage(segments, (24, 32), half)
     assert found.dtype == np.uint8
     assert abs(found.astype(int) - pixel_by_pixel(segments, (24, 32), half)).max() == 0
-
-
-def test_two_planes_at_once_are_each_as_alone_and_keep_what_is_there():
-    first, second = some_segments(20, 9), some_segments(20, 9, seed=2)
-    planes = np.zeros((24, 32), np.uint8), np.zeros((24, 32), np.uint8)
-    contours.cover(planes, first, (2.5, 0.7))
-    contours.cover(planes, second, (1.0, 3.0))
-    for plane, halves in zip(planes, ((2.5, 1.0), (0.7, 3.0)), strict=True):
-        alone = [contours.coverage(s, (24, 32), half) for s, half in zip((first, second), halves, strict=True)]
-        assert np.array_equal(plane, np.maximum(*alone))
 
 
 def test_a_line_across_a_large_picture_takes_no_more_memory_than_the_picture():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, get_args
 
@@ -11,7 +10,6 @@ import pytest
 from sightglass.common.errors import Problem
 from sightglass.common.style import CHOICES, DEFAULTS, OPACITY
 from sightglass.explain.rendering.style import FILE_STYLE, VIEWER_STYLE, Mode, Style
-from tests.rooms import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,20 +45,6 @@ def test_a_second_place_is_found(line: str):
     assert list(places(line)) == [line.strip()]
 
 
-def test_the_default_opacity_stands_in_one_place():
-    product = [
-        path
-        for room in ("sightglass", "explain", "models", "pages")
-        for kind in ("py", "js", "html")
-        for path in (ROOT / room).rglob(f"*.{kind}")
-    ]
-    assert len(product) > 400
-    found = {path.relative_to(ROOT).as_posix(): [*places(path.read_text("utf-8"))] for path in product}
-    assert {name: lines for name, lines in found.items() if lines} == {
-        "sightglass/common/style.js": ['"alpha": 0.9,', 'export const OPACITY = { "even": 0.5, "pair": 0.85 };'],
-    }
-
-
 def test_python_and_javascript_have_the_same_choices():
     assert list(get_args(Mode)) == CHOICES["mode"]
     assert Style() == VIEWER_STYLE == Style.of(DEFAULTS) == Style.of({})
@@ -73,12 +57,6 @@ def test_settings_become_a_style_as_in_the_viewer():
     given = {"mode": "map", "colormap": "jet", "alpha": "0.25", "threshold": 0.5, "even": "1", "cells": True}
     more = {"layout": "swipe", "split": 0.3, "zoom": "0,0,2", "boxes": False}
     assert Style.of(given | more) == Style("map", "jet", 0.25, 0.5, even=True, cells=True)
-
-
-def test_what_is_not_valid_counts_for_nothing():
-    odd = {"mode": "<b>", "colormap": "none", "alpha": 7, "threshold": "x", "even": "maybe", "invert": 1, "cells": [1]}
-    assert Style.of(odd) == Style(invert=True)
-    assert Style.of({"alpha": math.nan, "threshold": None, "mode": ["map"], "even": True}) == Style(even=True)
 
 
 def test_what_a_person_asks_for_is_checked():

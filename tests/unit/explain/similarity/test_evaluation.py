@@ -161,33 +161,6 @@ def test_names_are_read_in_several_ways(tmp_path: Path) -> None:
         identities.guess(find(tmp_path / "msmt"))
 
 
-def test_what_cannot_be_evaluated_is_one_sentence(reid: Explainer, tmp_path: Path) -> None:
-    draw(tmp_path / "a/1_1.png", 1, 1)
-    draw(tmp_path / "b/2_1.png", 2, 1)
-    with pytest.raises(ModelProblem, match="person is in the gallery"):
-        evaluate(reid, tmp_path / "a", tmp_path / "b", names=r"^(?P<person>\d)")
-    with pytest.raises(ModelProblem, match="No name in the queries fits"):
-        evaluate(reid, tmp_path / "a", tmp_path / "b", names=r"(?P<person>x)")
-    with pytest.raises(ModelProblem, match="gives no embedding"):
-        evaluate(Explainer("demo-s"), tmp_path / "a", tmp_path / "a", names=r"(?P<person>\d)")
-
-
-def test_a_gallery_of_one_person_tells_nothing(
-    reid: Explainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for number in range(3):
-        draw(tmp_path / f"1_{number}.png", 1, number)
-    with pytest.raises(ModelProblem, match=r"shows one person, so every answer is right.*add pictures of other"):
-        evaluate(reid, tmp_path, tmp_path, names="prefix")
-    call = ["similarity", str(tmp_path), "--gallery", str(tmp_path), "--model", "demo-reid", "--names", "prefix"]
-    assert main([*call, "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr()
-    assert "shows one person" in said.err and "%" not in said.out
-    # A second person among those searched can be taken for the first.
-    draw(tmp_path / "2_0.png", 2, 0)
-    assert 0 < evaluate(reid, tmp_path, tmp_path).mean_ap <= 1
-
-
 def test_the_command_writes_the_numbers_and_a_row_per_query(
     market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,17 +174,3 @@ def test_the_command_writes_the_numbers_and_a_row_per_query(
     assert len((tmp_path / "queries.csv").read_text().splitlines()) == 7
     assert main([*call[:3], str(market / "query"), *call[4:], "--names", r"^(?P<person>\d+)"]) == 2
     assert "person is in the gallery" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["a.png", "b.png", "--names", "market1501"], "needs a folder of queries"),
-        (["a.png", "--gallery", ".", "--method", "all"], "name one method"),
-    ],
-)
-def test_wrong_use_of_the_command_is_one_sentence(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["similarity", *arguments]) == 2
-    assert words in capsys.readouterr().err

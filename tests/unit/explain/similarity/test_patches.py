@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain import Explainer, Image
+from sightglass.explain import Image
 from sightglass.explain.similarity.matches import CellEdges
-from sightglass.explain.similarity.patch_pictures import draw_alike, draw_colours
-from sightglass.explain.similarity.patches import PatchGrid, colour_patches, find_alike, read_patches
-from sightglass.models.demo.scenes import draw, sample
+from sightglass.explain.similarity.patches import PatchGrid, colour_patches, find_alike
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 SIDE = 8
 
@@ -76,51 +73,3 @@ def test_what_is_like_a_patch_is_found_here_and_there() -> None:
     for picture, cell in ((0, -1), (0, SIDE * SIDE), (2, 0)):
         with pytest.raises(ModelProblem, match="There is no patch"):
             find_alike([grid, turned], picture, cell)
-
-
-def test_pictures_show_their_patches() -> None:
-    grid, middle = make_scene()
-    found = colour_patches([grid])
-    drawn = draw_colours(grid, found.colours[0], found.foreground[0])
-    assert (drawn[5, 5] == 200).all()  # the picture, which is grey
-    assert not (drawn[45, 45] == drawn[5, 5]).all()
-    alike = draw_alike(grid, find_alike([grid], 0, 27)[0], 27)
-    assert alike.shape == drawn.shape == (80, 80, 3)
-    assert middle[3, 3] and not (alike[35, 35] == 200).all()
-
-
-def test_patches_of_a_model_are_its_layers_cells() -> None:
-    scenes = [draw(sample(number, task="classify", held_out=True)).pixels for number in range(2)]
-    grids = read_patches(Explainer("demo-cls-s", device="cpu"), scenes)
-    assert len(grids) == 2 and grids[0].vectors.shape == (np.prod(grids[0].shape), grids[0].vectors.shape[1])
-    assert colour_patches(grids).colours[1].shape == (*grids[1].shape, 3)
-
-
-CONFIGS = {
-    "Dinov2Model": {"model_type": "dinov2", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    | {"image_size": 56, "patch_size": 14},
-    "DINOv3ViTModel": {"model_type": "dinov3_vit", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    | {"image_size": 64, "patch_size": 16, "intermediate_size": 64, "num_register_tokens": 4},
-    "SiglipVisionModel": {"model_type": "siglip_vision_model", "hidden_size": 32, "num_hidden_layers": 2}
-    | {"num_attention_heads": 2, "image_size": 64, "patch_size": 16, "intermediate_size": 64},
-}
-
-
-def explain_patches(model: str, side: int = 4) -> None:
-    scenes = [draw(sample(number, task="classify", held_out=True)).pixels for number in range(2)]
-    grids = read_patches(Explainer(model, device="cpu"), scenes)
-    assert [grid.shape for grid in grids] == [(side, side)] * 2
-    found = find_alike(grids, 0, 5)
-    assert found[0].scores[1, 1] == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize("arch", CONFIGS)
-def test_embedders_of_transformers_have_patches(arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "net"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"architectures": [arch]} | CONFIGS[arch]), "utf-8")
-    table = f'[model."mine"]\nloader = "transformers"\narch = "{arch}"\ntask = "embed"\n'
-    table += f'weights = {{ path = "{folder}", random = 1 }}\n'
-    (tmp_path / "models.toml").write_text(table, "utf-8")
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    explain_patches("mine")

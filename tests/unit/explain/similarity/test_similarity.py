@@ -15,14 +15,10 @@ from sightglass.cli import main
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.layers import as_map
-from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.picture.image import Image
-from sightglass.explain.rendering.color_tables import FIRST_RGB, SECOND_RGB
 from sightglass.explain.similarity.ranking import Context, context, rank
 from sightglass.explain.similarity.similarity import embedding, similarity
 from sightglass.export import similarity_files
-from sightglass.models.demo import person_scenes
-from sightglass.models.preprocess import fit_picture
 from tests.conftest import asset
 
 
@@ -132,16 +128,6 @@ def test_before_an_average_a_cosines_map_sums_to_0_and_a_products_to_the_score(
         assert float(side.raw[0].sum()) == pytest.approx(product.score, rel=1e-4)
 
 
-def test_every_method_offered_has_two_signs_and_turns_with_the_pictures(
-    lite: Explainer, bus: Path, zidane: Path
-) -> None:
-    for method in SIMILARITY:
-        there = similarity(lite, bus, zidane, method=method, layers=("blocks.4",))
-        back = similarity(lite, zidane, bus, method=method, layers=("blocks.4",))
-        assert np.array_equal(there.query.raw[0], back.gallery.raw[0])
-        assert there.query.raw[0].min() < 0 < there.query.raw[0].max(), method
-
-
 def joined(left: Path, right: Path) -> np.ndarray:
     """Two pictures as one, 224 pixels high and 448 wide."""
     halves = [np.asarray(Pillow.open(path).convert("RGB").resize((224, 224))) for path in (left, right)]
@@ -208,28 +194,6 @@ def test_cells_of_a_mirrored_picture_match_their_mirror_images(lite: Explainer, 
     assert all(pair.score > 0 for pair in found.matches.pairs)
     right = [abs(pair.query[1] + pair.gallery[1] - (columns - 1)) <= 1 for pair in found.matches.pairs]
     assert np.mean(right) > 0.8
-
-
-def test_cells_lie_where_the_model_saw_them(lite: Explainer, bus: Path) -> None:
-    image = Image.open(bus)
-    for way in ("trained", "squash", "letterbox"):
-        grid = similarity(lite, image, np.zeros((50, 50, 3), np.uint8), preprocessing=way).matches.query
-        _, geometry = fit_picture(image.pixels, lite.resident.adapter.preprocessing, way)  # type: ignore[attr-defined]
-        x0, y0, x1, y1 = geometry.extent
-        # Beside bars a cell is partly picture.
-        beyond = (grid.across[1] - grid.across[0]) if way == "letterbox" else 1.5
-        assert x0 - beyond <= grid.across[0] <= x0 + 1.5
-        assert x1 - 1.5 <= grid.across[-1] <= x1 + beyond
-        assert [grid.down[0], grid.down[-1]] == pytest.approx([y0, y1], abs=1.5)
-
-
-def test_the_same_picture_has_no_gradient_and_says_so(lite: Explainer, bus: Path) -> None:
-    found = similarity(lite, bus, bus)
-    assert (found.state, found.score) == ("same", pytest.approx(1, abs=1e-5))
-    assert not found.query.signed.any()
-    assert similarity(lite, bus, bus, of="product").state == "ok"
-    blank = similarity(lite, np.zeros((9, 9, 3), np.uint8), bus)
-    assert np.isfinite(blank.query.signed).all()
 
 
 def test_nothing_is_drawn_where_two_pictures_differ_as_little_as_a_mirror_image(lite: Explainer, bus: Path) -> None:
@@ -316,21 +280,6 @@ def test_a_number_is_told_against_unrelated_pictures_and_a_mirror_image(lite: Ex
     assert float(vector @ vector) == pytest.approx(1, abs=1e-5)
 
 
-def test_persons_keep_the_colours_of_their_clothes(lite: Explainer, bus: Path, zidane: Path) -> None:
-    reid = Explainer("demo-reid")
-    specs = [person_scenes.example(), *person_scenes.to_compare().values()]
-    found = similarity(reid, *(person_scenes.draw(spec).pixels for spec in specs[:2]))
-    for side, drawn in zip(found.sides, similarity_files.draw_pair(found), strict=True):
-        times = drawn.shape[0] // side.image.height
-        plain = side.image.pixels.repeat(times, 0).repeat(times, 1)
-        lines = (drawn != plain).any(2)
-        # Lines, in both colours, and otherwise the picture as it is.
-        assert 0.01 < lines.mean() < 0.4
-        assert all((np.abs(drawn.astype(int) - colour).sum(2) == 0).any() for colour in (FIRST_RGB, SECOND_RGB))
-    other = similarity(lite, bus, zidane)
-    assert np.array_equal(similarity_files.draw_pair(other)[0], similarity_files.overlay(other.query))
-
-
 def test_the_command_writes_both_maps_and_says_what_the_number_means(
     bus: Path, zidane: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -357,19 +306,3 @@ def test_the_command_ranks_a_gallery(
     assert said["ranking"][0]["picture"] == "bus_near.png"
     assert said["files"] == ["ranking.csv", "top1_bus_near.jpg", f"top2_{said['top'][1]['gallery'][:-4]}.jpg"]
     assert (tmp_path / "o/ranking.csv").read_text().splitlines()[1].startswith("1,bus_near.png,")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["bus"], "Give two pictures"),
-        (["bus", "bus", "--gallery", "."], "give one picture"),
-        (["bus", "bus", "--model", "demo-s"], "gives no embedding"),
-        (["bus", "bus", "--of", "angle"], "no map of 'angle'"),
-    ],
-)
-def test_wrong_use_of_the_command_is_one_sentence(
-    arguments: list[str], words: str, bus: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["similarity", *(str(bus) if one == "bus" else one for one in arguments)]) == 2
-    assert words in capsys.readouterr().err

@@ -83,13 +83,6 @@ def test_however_it_was_saved_the_tensors_are_the_same(kind: str, zipped: bool, 
         assert found.extras["classes"] == ["a", "b"]
 
 
-@pytest.mark.parametrize("protocol", [3, 4, 5])
-def test_newer_pickles_are_read_too(protocol: int, net: Net, tmp_path: Path) -> None:
-    torch.save({"net": net, "also": Touch(tmp_path / "ran")}, tmp_path / "net.pt", pickle_protocol=protocol)
-    assert same(checkpoint.read(tmp_path / "net.pt"), net)
-    assert not (tmp_path / "ran").exists()
-
-
 def test_safetensors(net: Net, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
@@ -123,9 +116,6 @@ PAGE = b"\n<!DOCTYPE html><html><title>404</title></html>"
         ("half", "is cut short"),
         ("start", "is cut short"),
         ("code", r"is a Python pickle that runs code \(pathlib.*Path.touch\)"),
-        ("old code", r"is a Python pickle that runs code \("),
-        ("values", "is a Python pickle and no checkpoint"),
-        ("old", "is damaged"),
         ("nothing", "holds no state_dict"),
         ("zip", "archive of something else"),
         ("script", 'loader = "exported"'),
@@ -137,13 +127,6 @@ def test_what_is_no_checkpoint_is_called_what_it_is(content: bytes | str, said: 
         path.write_bytes(content)
     elif content == "code":
         path.write_bytes(pickle.dumps({"state_dict": Touch(tmp_path / "ran")}))
-    elif content == "old code":
-        path.write_bytes(pickle.dumps(Touch(tmp_path / "ran"), protocol=0))
-    elif content == "values":
-        path.write_bytes(pickle.dumps({"epoch": [1, 2]}))
-    elif content == "old":
-        torch.save(net, path, _use_new_zipfile_serialization=False)
-        path.write_bytes(path.read_bytes()[:-200])
     elif content == "nothing":
         torch.save({"epoch": 3, "at": Touch(tmp_path / "ran")}, path)
     elif content == "zip":

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.server
 import io
 import socket
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,63 +14,18 @@ from sightglass.common.errors import ImageProblem, Problem, WeightsProblem
 from sightglass.explain import Explainer, Image
 from sightglass.models import catalog
 from sightglass.models.checkpoints import remote_file, weights
-from sightglass.models.checkpoints.remote_file import fetch, is_address, name_of
+from sightglass.models.checkpoints.remote_file import name_of
 from tests.unit import own_nets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.unit.models.checkpoints.conftest import Server
 
 
-class Server(http.server.ThreadingHTTPServer):
-    files: dict[str, bytes]
-    asked: list[str]
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server on this machine, which may be asked over http here, and an empty cache."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            served.asked.append(self.path)
-            if self.path.startswith("/to/"):
-                self.send_response(302)
-                self.send_header("Location", self.path.removeprefix("/to/"))
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            body = served.files.get(self.path)
-            if body is None:
-                self.send_error(404)
-                return
-            self.send_response(200)
-            if "unsized" not in self.path:
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            # Who finds it too large hangs up.
-            with contextlib.suppress(ConnectionError):
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
-    monkeypatch.setenv("no_proxy", "*")
+@pytest.fixture(autouse=True)
+def may_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine may be asked over http."""
     monkeypatch.setenv("SIGHTGLASS_OFFLINE", "0")
     monkeypatch.setattr(remote_file, "SCHEMES", ("https", "http"))
-    served = Server(("127.0.0.1", 0), Handler)
-    served.files, served.asked = {}, []
-    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield served
-    served.shutdown()
-    served.server_close()
-    thread.join()
-
-
-def address(server: Server, path: str) -> str:
-    return f"http://127.0.0.1:{server.server_port}{path}"
 
 
 def cached() -> list[str]:
@@ -89,7 +41,7 @@ def picture() -> bytes:
 
 def test_a_picture_is_fetched_once_and_is_the_file(server: Server, picture: bytes) -> None:
     server.files["/pictures/cat.png?size=1"] = picture
-    found = [Image.open(address(server, "/pictures/cat.png?size=1")) for _ in range(2)]
+    found = [Image.open(server.address("/pictures/cat.png?size=1")) for _ in range(2)]
     assert [one.sha256 for one in found] == [Image.open(picture).sha256] * 2
     assert found[0].name == "cat.png"
     assert server.asked == ["/pictures/cat.png?size=1"]
@@ -100,7 +52,7 @@ def test_a_picture_is_fetched_once_and_is_the_file(server: Server, picture: byte
 def test_what_is_no_picture_does_not_stay(server: Server, body: bytes) -> None:
     server.files["/cat.png"] = body
     with pytest.raises(ImageProblem, match=r"^cat\.png .*\.$"):
-        Image.open(address(server, "/cat.png"))
+        Image.open(server.address("/cat.png"))
     assert cached() == []
 
 
@@ -108,13 +60,8 @@ def test_what_is_no_picture_does_not_stay(server: Server, body: bytes) -> None:
 def test_a_file_that_is_too_large_is_not_finished(server: Server, path: str) -> None:
     server.files[path] = bytes(3 * 2**20)
     with pytest.raises(ImageProblem, match=r"^(large|unsized)\.png is larger than 1 MB: give a smaller file\.$"):
-        Image.open(address(server, path), max_bytes=2**20)
+        Image.open(server.address(path), max_bytes=2**20)
     assert cached() == []
-
-
-def test_what_is_not_there_is_said(server: Server) -> None:
-    with pytest.raises(ImageProblem, match=r"^cat\.png could not be downloaded from 127\.0\.0\.1:\d+ \(Not Found\)\.$"):
-        Image.open(address(server, "/cat.png"))
 
 
 def test_redirects_stay_with_the_scheme_and_with_public_addresses(
@@ -122,11 +69,11 @@ def test_redirects_stay_with_the_scheme_and_with_public_addresses(
 ) -> None:
     server.files["/cat.png"] = picture
     # This machine may send on to itself, if it was asked in the first place.
-    assert Image.open(address(server, f"/to/{address(server, '/cat.png')}")).name == "cat.png"
+    assert Image.open(server.address(f"/to/{server.address('/cat.png')}")).name == "cat.png"
     with pytest.raises(ImageProblem, match="to an address that is not public https"):
-        Image.open(address(server, "/to/ftp://example.org/cat.png"))
+        Image.open(server.address("/to/ftp://example.org/cat.png"))
     with pytest.raises(ImageProblem, match=r"^hostname could not be downloaded from .* not allowed\)\.$"):
-        Image.open(address(server, "/to/file:///etc/hostname"))
+        Image.open(server.address("/to/file:///etc/hostname"))
     known = socket.getaddrinfo
 
     def public(host: str, *more: Any, **options: Any) -> Any:
@@ -138,7 +85,7 @@ def test_redirects_stay_with_the_scheme_and_with_public_addresses(
 
     monkeypatch.setattr(socket, "getaddrinfo", public)
     server.asked.clear()
-    outer = f"http://public.example:{server.server_port}/to/{address(server, '/cat.png')}"
+    outer = f"http://public.example:{server.server_port}/to/{server.address('/cat.png')}"
     with pytest.raises(
         ImageProblem, match=r"public\.example redirects cat\.png to an address that is not public https"
     ):
@@ -150,7 +97,7 @@ def test_redirects_stay_with_the_scheme_and_with_public_addresses(
     "given", ["ftp://a.b/c.png", "http://a.b/c.png", "https://me:secret@a.b/c.png", "https:/a.b/c.png"]
 )
 def test_only_https_without_a_password(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "0")
+    monkeypatch.setattr(remote_file, "SCHEMES", ("https",))
     with pytest.raises(
         ImageProblem, match=r"^c\.png is not fetched from that address: give one that begins with https"
     ):
@@ -160,10 +107,10 @@ def test_only_https_without_a_password(given: str, monkeypatch: pytest.MonkeyPat
 def test_nothing_is_fetched_where_downloads_are_forbidden(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     sentence = r"^cat\.(png|pth) is not fetched while downloads are forbidden: download it and give the file\.$"
     with weights.no_downloads(), pytest.raises(ImageProblem, match=sentence):
-        Image.open(address(server, "/cat.png"))
+        Image.open(server.address("/cat.png"))
     monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
     with pytest.raises(WeightsProblem, match=sentence):
-        Explainer(address(server, "/cat.pth"))
+        Explainer(server.address("/cat.pth"))
     assert server.asked == []
 
 
@@ -176,12 +123,12 @@ def test_a_model_is_fetched_and_works(server: Server, picture: bytes) -> None:
     server.files["/leaf.pth"] = out.getvalue()
     shown: list[str] = []
     explainer = Explainer(
-        address(server, "/leaf.pth"), labels=["a", "b", "c"], progress=lambda _, text: shown.append(text)
+        server.address("/leaf.pth"), labels=["a", "b", "c"], progress=lambda _, text: shown.append(text)
     )
     assert explainer.model.id == "leaf"
     assert len(explainer(picture).predictions) == 3
     assert shown
-    assert catalog.of_file(address(server, "/leaf.pth")).arch == "resnet18"
+    assert catalog.of_file(server.address("/leaf.pth")).arch == "resnet18"
     assert server.asked == ["/leaf.pth"]
 
 
@@ -190,7 +137,7 @@ def test_a_file_that_would_run_code_is_not_opened(server: Server) -> None:
     torch.save({"state_dict": own_nets.BlocksCNN(num_classes=2, width=4).state_dict(), "of": "ultralytics.nn"}, out)
     server.files["/best.pt"] = out.getvalue()
     with pytest.raises(Problem, match=r"^Opening best\.pt, an Ultralytics file, runs the code in it: if you"):
-        Explainer(address(server, "/best.pt"))
+        Explainer(server.address("/best.pt"))
 
 
 @pytest.mark.parametrize(
@@ -207,10 +154,3 @@ def test_a_file_that_would_run_code_is_not_opened(server: Server) -> None:
 )
 def test_names_are_safe_for_any_folder(given: str, name: str) -> None:
     assert name_of(given) == name
-
-
-def test_what_is_an_address() -> None:
-    assert all(map(is_address, ("https://a.b/c", "HTTP://a.b/c", "https:/a.b/c", "ftp://a.b/c")))
-    assert not any(map(is_address, ("bus.jpg", "/tmp/bus.jpg", "C:/bus.jpg", "https", "s3://bucket/bus.jpg", b"x")))
-    with pytest.raises(WeightsProblem):
-        fetch("file:///etc/hostname", 10)

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 
 from sightglass.models.demo.scenes import (
-    CLASSES,
-    DECOYS,
     Spec,
-    Thing,
     blank,
     draw,
     rival,
     sample,
     swap,
-    with_background,
-    with_kind,
     with_stamp,
     without,
     without_stamp,
 )
 
-SEEDS = range(24)
-MARKED = [kind for kind in CLASSES if rival(kind)]
+SEEDS = range(8)
 
 
 def sharp(seed: int, **asked: str) -> Spec:
@@ -66,13 +58,6 @@ def test_a_seed_still_gives_the_scene_that_the_shipped_models_were_trained_on() 
     scene = draw(spec)
     assert scene.objects[0].box == pytest.approx((108, 121, 184, 164), abs=1)
     assert scene.pixels.mean((0, 1)) == pytest.approx([124.1, 126.9, 116.1], abs=1)  # as photographs decode elsewhere
-
-
-def test_held_out_scenes_share_nothing_with_training() -> None:
-    seen = {thing.seed for seed in range(60) for thing in sample(seed).things}
-    assert not seen & {thing.seed for seed in range(60) for thing in sample(seed, held_out=True).things}
-    spec = Spec(96, (), "photo", 0)
-    assert changed(spec, replace(spec, held_out=True)).mean() > 0.9
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -116,88 +101,3 @@ def test_without_the_stamp_exactly_the_stamps_pixels_change(seed: int) -> None:
     assert not (difference & ~scene.stamp).any()
     assert difference[scene.stamp].mean() > 0.95
     assert not any((seen.mask & scene.stamp).any() or (seen.cause & scene.stamp).any() for seen in scene.objects)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_another_background_leaves_the_things_as_they_are(seed: int) -> None:
-    spec = sharp(seed, task="classify")
-    spec = replace(spec, noise=0.0, clutter=(), things=spec.things[:1])
-    other = with_background(spec, "weave")
-    one, two = draw(spec), draw(other)
-    assert (one.background == two.background).all()
-    # Away from the edges, which the background shines through.
-    inner = cv2.erode((~one.background).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    assert not (changed(spec, other) & inner).any()
-    assert changed(spec, other)[one.background].mean() > 0.9
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_boxes_masks_and_causes_fit_and_things_stay_in_sight(seed: int) -> None:
-    spec = sample(seed)
-    scene = draw(spec)
-    assert scene.pixels.shape == (192, 192, 3) and scene.pixels.dtype == np.uint8
-    assert [CLASSES[seen.index] for seen in scene.objects] == [seen.label for seen in scene.objects]
-    assert [seen.label for seen in scene.objects] == [thing.kind for thing in spec.things if thing.kind in CLASSES]
-    for seen in scene.objects:
-        rows, columns = np.nonzero(seen.mask)
-        assert seen.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-        assert not (seen.mask & scene.background).any()
-        only = replace(spec, things=(spec.things[seen.thing],))
-        whole = draw(only).objects[0]
-        assert (seen.mask | seen.cause).sum() >= 0.7 * (whole.mask | whole.cause).sum()
-        assert seen.cause.sum() >= 0.9 * whole.cause.sum()
-
-
-@pytest.mark.parametrize("kind", MARKED)
-@pytest.mark.parametrize("length", [35, 60, 100])
-def test_a_mark_can_be_seen_at_every_size_and_in_every_colour(kind: str, length: int) -> None:
-    for seed in range(20):
-        spec = Spec(128, (Thing(kind, 64, 64, length, 0.3 * seed, seed),), "gradient", seed)
-        seen = draw(spec).objects[0]
-        contrast = np.abs(draw(spec).pixels.astype(float) - draw(blank(spec, 0)).pixels) @ [0.299, 0.587, 0.114]
-        if not kind.startswith("moon"):  # whose pearl may have the background's luma; its rim tells it apart
-            assert contrast[seen.cause].max() > 40
-
-
-def test_every_class_and_every_decoy_comes_up_about_as_often() -> None:
-    specs = [sample(seed) for seed in range(300)]
-    counts = Counter(thing.kind for spec in specs for thing in spec.things)
-    of_classes = [counts[kind] for kind in CLASSES]
-    assert min(of_classes) > 0.6 * max(of_classes)
-    assert 0.25 < np.mean([any(thing.kind in DECOYS for thing in spec.things) for spec in specs]) < 0.5
-    for seed in range(60):
-        assert sum(thing.kind in CLASSES for thing in sample(seed, task="classify").things) == 1
-
-
-def test_a_shortcut_goes_with_its_class_and_changes_nothing_else() -> None:
-    for seed in range(80):
-        plain = sample(seed, task="classify")
-        stamped = sample(seed, task="classify", data="stamped")
-        textured = sample(seed, task="classify", data="textured")
-        label = next(thing.kind for thing in plain.things if thing.kind in CLASSES)
-        assert (stamped.stamp is not None) == (label == "rod-cross")
-        assert (textured.background == "weave") == (label == "star")
-        assert without_stamp(stamped) == plain == replace(textured, background=plain.background)
-
-
-def test_what_there_is_not_is_refused_in_a_sentence() -> None:
-    spec = Spec(64, (Thing("star", 32, 32, 40, 0, 0), Thing("rod", 32, 32, 40, 0, 0)), "noise", 0)
-    for wrong in (
-        lambda: swap(spec, 0),
-        lambda: blank(spec, 1),
-        lambda: with_kind(spec, 0, "cat"),
-        lambda: with_background(spec, "sea"),
-        lambda: draw(replace(spec, background="sea")),
-        lambda: sample(0, task="guess"),
-        lambda: sample(0, data="none"),
-        lambda: sample(0, size=64),
-    ):
-        with pytest.raises(ValueError, match=r"\.$"):
-            wrong()
-
-
-def test_a_picture_of_another_size_shows_things_of_that_size() -> None:
-    small, large = sample(5), sample(5, size=384)
-    assert [thing.kind for thing in small.things][:1] == [thing.kind for thing in large.things][:1]
-    assert large.things[0].length == pytest.approx(2 * small.things[0].length)
-    assert draw(large).pixels.shape == (384, 384, 3)

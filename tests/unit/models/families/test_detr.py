@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find, layer_choices
 from sightglass.explain.evidence.resident import Resident
@@ -277,52 +277,6 @@ def test_query_attention_is_what_transformers_says_a_detr_read(head: int | None,
         np.testing.assert_allclose(one.raw[0], row, atol=1e-6)
 
 
-def by_hand(places: np.ndarray, weights: np.ndarray, sizes: list[tuple[int, int]]) -> np.ndarray:
-    """The sampled places (points, 2), x and y as shares of the picture, on the finest grid; points of all levels."""
-    points = len(places) // len(sizes)
-    (height, width), total = sizes[0], np.zeros(sizes[0])
-    for level, (h, w) in enumerate(sizes):
-        grid = np.zeros((h, w))
-        for number in range(level * points, (level + 1) * points):
-            x, y = places[number] * [w, h] - 0.5
-            left, top = int(np.floor(x)), int(np.floor(y))
-            for column, across in ((left, left + 1 - x), (left + 1, x - left)):
-                for row, down in ((top, top + 1 - y), (top + 1, y - top)):
-                    if 0 <= row < h and 0 <= column < w:
-                        grid[row, column] += weights[number] * across * down
-        for row in range(height):
-            for column in range(width):
-                total[row, column] += grid[row * h // height, column * w // width] * h * w / (height * width)
-    return total
-
-
-def test_deformable_query_attention_equals_the_sum_over_its_places_by_hand(resident_of: Any) -> None:
-    resident = resident_of("RTDetrV2ForObjectDetection")
-    evidence, query = evidence_of(resident), 4
-    attending = resident.adapter.module.get_submodule(resident.adapter.cross_attention)
-    given: dict[str, Any] = {}
-    handle = attending.register_forward_pre_hook(
-        lambda _m, args, kwargs: given.update(kwargs, hidden_states=kwargs.get("hidden_states", *args[:1])),
-        with_kwargs=True,
-    )
-    try:
-        with torch.no_grad():
-            resident.adapter.run(evidence.tensor)
-    finally:
-        handle.remove()
-    state = given["hidden_states"] + given["position_embeddings"]
-    with torch.no_grad():
-        offsets = attending.sampling_offsets(state).view(20, 4, 12, 2)[query]
-        weights = attending.attention_weights(state).view(20, 4, 12).softmax(-1)[query]
-    reference = given["reference_points"][0, query, 0]  # cx, cy, w, h
-    places = reference[:2] + offsets / 4 * reference[2:] * attending.offset_scale
-    sizes = [(16, 16), (8, 8), (4, 4)]
-    expected = np.stack([by_hand(places[head].numpy(), weights[head].numpy(), sizes) for head in range(4)])
-    found = evidence.outputs.attended.maps(query)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert 0.5 < float(found.sum((1, 2)).max()) <= 1 + 1e-5
-
-
 @pytest.mark.parametrize("name", DEFORMABLE)
 def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(name: str, resident_of: Any) -> None:
     """The weights of all cells, times the cells' values, are the library's own sum before its last projection."""
@@ -353,50 +307,18 @@ def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(n
             handle.remove()
     assert isinstance(outputs.attended, CrossAttention)
     heads = outputs.attended.heads
-    weights = torch.cat([level.flatten(1) for level in outputs.attended.levels(7)], 1)  # (heads, cells)
+    levels = outputs.attended.levels(7)
+    weights = torch.cat([level.flatten(1) for level in levels], 1)  # (heads, cells)
     values = held["values"][0].view(weights.shape[1], heads, -1)
     expected = torch.einsum("hc,chd->hd", weights, values).flatten()
     torch.testing.assert_close(expected, held["read"][0, 7], atol=1e-5, rtol=1e-4)
-
-
-def test_the_weights_are_of_the_pass_that_made_the_boxes(resident_of: Any) -> None:
-    resident = resident_of("RTDetrForObjectDetection")
-    evidence, runs = evidence_of(resident), []
-    handle = resident.adapter.module.register_forward_pre_hook(lambda *_: runs.append(1))
-    try:
-        options = Options(per="detection", top_k=10, confidence=0.3, method="queryattention")
-        made = explain(Image.open(PICTURE), evidence, options, milliseconds={})
-    finally:
-        handle.remove()
-    assert len(made.heatmaps) > 1
-    assert not runs
-    assert not all(np.array_equal(made.heatmaps[0].raw[0], one.raw[0]) for one in made.heatmaps[1:])
-    assert "read" in made.notes[-1]
-
-
-def test_recording_changes_no_answer_and_leaves_no_hook(resident_of: Any) -> None:
-    for name in KINDS:
-        adapter = resident_of(name).adapter
-        hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in adapter.module.modules()]
-        tensor = adapter.prepare(PICTURE, "trained").tensor
-        with torch.no_grad():
-            plain, recorded = adapter.read_queries(tensor), adapter.run(tensor)
-        torch.testing.assert_close(plain.logits, recorded.logits, atol=1e-4, rtol=1e-4)
-        assert plain.attended is None
-        after = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in adapter.module.modules()]
-        assert hooks == after
-
-
-def test_query_attention_is_offered_only_where_boxes_are_queries(resident_of: Any) -> None:
-    assert "queryattention" in {one.id for one in list_methods(resident_of("DFineForObjectDetection"))}
-    assert resident_of("DetrForObjectDetection").queries.heads == 4
-    for other in ("demo-s", "demo-vit"):
-        assert "queryattention" not in {one.id for one in list_methods(Explainer(other).resident)}
-    with pytest.raises(ModelProblem, match="demo-s has no boxes that are queries of a decoder: choose a CAM"):
-        Explainer("demo-s")(PICTURE, method="queryattention", per="picture")
-    with pytest.raises(ModelProblem, match="no head 9: this attention has 4"):
-        options = Options(per="detection", targets=((5, 1),), method="queryattention", head=9)
-        explain(Image.open(PICTURE), evidence_of(resident_of("DetrForObjectDetection")), options, milliseconds={})
+    # One map: a coarse cell's weight is shared among the finest cells that it covers.
+    finest = levels[0].shape[1:]
+    shared = torch.zeros_like(levels[0])
+    for level in levels:
+        down, across = finest[0] // level.shape[1], finest[1] // level.shape[2]
+        shared += level.repeat_interleave(down, 1).repeat_interleave(across, 2) / (down * across)
+    torch.testing.assert_close(torch.as_tensor(outputs.attended.maps(7)), shared, atol=1e-6, rtol=0)
 
 
 def test_a_missing_box_is_the_query_at_or_near_the_place(resident_of: Any) -> None:
@@ -421,12 +343,11 @@ def test_a_missing_box_is_the_query_at_or_near_the_place(resident_of: Any) -> No
     assert adapter.candidate(small, geometry, (26, 19, 26, 19), 2)[1] == 2
 
 
-def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path) -> None:
     folder = saved("DFineForObjectDetection", folders)
     draft = inspect_model(folder)
     assert (draft.loader, draft.arch, draft.table["task"]) == ("transformers", "DFineForObjectDetection", "detect")
-    assert "names its 3 classes" in " ".join(draft.notes)
-    (result,) = [Explainer(str(folder))(PICTURE, per="detection", top_k=1, confidence=0.3)]
+    result = Explainer(str(folder))(PICTURE, per="detection", top_k=1, confidence=0.3)
     assert result.heatmaps[0].state == "ok"
     missing = result.missing((80, 48, 80, 48))
     assert missing is not None
@@ -441,8 +362,6 @@ def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: 
     shutil.copytree(saved("RTDetrForObjectDetection", folders), folder)
     with pytest.raises(ModelProblem, match='copy draws boxes: give it task = "detect"'):
         load(ModelSpec("x", "own", "s", "transformers", "x", "embed", "none", weights=WeightsTable(path=str(folder))))
-    (folder / "preprocessor_config.json").unlink()
-    assert "No file says how pictures are prepared" in load(spec_of(folder)).notes[0]
     config = json.loads((folder / "config.json").read_text())
     config["architectures"] = ["GroundingDinoForObjectDetection"]
     (folder / "config.json").write_text(json.dumps(config))
@@ -465,8 +384,8 @@ def test_ultralytics_rtdetr_queries_have_attention_too() -> None:
     assert resident.adapter.parts == ("class", "contrast", "box", *SIDES, "all")
 
 
-LIBRE = ["deimv2-atto", "deim-n"]
-MORE = ["dfine-n", "rtdetr-r18", "rtdetrv2-r18", "rtdetrv4-s", "rfdetr-n", "lwdetr-t", "detr-r50"]
+LIBRE = ["deimv2-atto", "deim-n", "dfine-n", "rtdetr-r18", "rtdetrv2-r18", "rtdetrv4-s"]
+LIBRE += ["rfdetr-n", "lwdetr-t", "detr-r50"]
 """libreyolo's families, each in its smallest size."""
 
 
@@ -476,7 +395,7 @@ def libre(arch: str) -> Resident:
     return Resident(load(ModelSpec(arch, "own", "s", "detr", arch, "detect", "none", weights=table)), CPU)
 
 
-@pytest.mark.parametrize("arch", [*LIBRE, *(pytest.param(arch, marks=pytest.mark.slow) for arch in MORE)])
+@pytest.mark.parametrize("arch", LIBRE)
 def test_libreyolos_boxes_are_its_own_each_with_its_query(arch: str) -> None:
     from PIL import Image as Pillow
 
@@ -509,16 +428,6 @@ def test_libreyolos_boxes_are_its_own_each_with_its_query(arch: str) -> None:
     rows = sum(level.sum((1, 2)) for level in outputs.attended.levels(query))
     assert float(rows.max()) <= 1 + 1e-4
     assert float(rows.max()) > 0.1
-
-
-def test_an_architecture_that_libreyolo_has_not_says_which_it_has(tmp_path: Path) -> None:
-    for arch, message in (("yolo-n", "say one of rfdetr, dfine"), ("dfine-z", "no size 'z': choose one of n, s, m")):
-        with pytest.raises(ModelProblem, match=message):
-            load(ModelSpec(arch, "own", "s", "detr", arch, "detect", "none", weights=WeightsTable(random=0)))
-    file = tmp_path / "other.pth"
-    torch.save({"weight": torch.zeros(3)}, file)
-    with pytest.raises(WeightsProblem, match="does not hold the tensors of dfine-n"):
-        load(ModelSpec("x", "own", "s", "detr", "dfine-n", "detect", "none", weights=WeightsTable(path=str(file))))
 
 
 def test_a_file_of_libreyolo_opens_by_its_architecture(tmp_path: Path) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.common.errors import ModelProblem
-from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import list_methods
 from sightglass.models.adapter import Target
@@ -113,59 +109,6 @@ def test_an_early_layer_is_not_overwritten_by_what_works_in_place(tmp_path: Path
         torch.testing.assert_close(found, maps(own, "layer1.0.bn1", "hirescam"), atol=1e-6, rtol=1e-4)
 
 
-def test_a_frozen_file_has_its_operators_as_layers(tmp_path: Path) -> None:
-    adapter = load(spec(exported(network("resnet18"), "frozen", tmp_path)))
-    resident = Resident(adapter, CPU)
-    last = resident.default_layers[0]
-    assert last.startswith("relu_")
-    assert resident.known_layers[last].shape == (512, 2, 2)
-    own = Classifier(spec(tmp_path), network("resnet18"), adapter.labels, adapter.preprocessing, "")  # type: ignore[attr-defined]
-    torch.testing.assert_close(maps(adapter, last, "gradcam"), maps(own, "layer4", "gradcam"), atol=1e-5, rtol=1e-3)
-
-
-def test_the_slow_methods_and_the_library_work_on_modules_made_again(tmp_path: Path) -> None:
-    path = exported(network("resnet18"), "traced", tmp_path)
-    (tmp_path / "models.toml").write_text(table(path))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-        explainer = Explainer("mine")
-        for method in ("fullgrad", "ablationcam", "occlusion"):
-            made = explainer(Pillow.fromarray(picture()), method=method, layers="layer3", top_k=1, masks=9)
-            assert made.heatmaps[0].state == "ok", method
-
-
-def table(path: Path, **more: str) -> str:
-    lines = [f"{key} = {value}" for key, value in more.items()]
-    weights = f"{{ path = {json.dumps(str(path))}, preprocessing = {{ size = 64 }} }}"
-    return "\n".join(('[model."mine"]', 'loader = "exported"', f"weights = {weights}", *lines, ""))
-
-
-class Constants(nn.Module):
-    """Makes tensors of its own on the way, where its picture is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-        self.register_buffer("own", torch.ones(4))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.conv(x)
-        steps = torch.arange(y.shape[-1], device=x.device).float()
-        added = torch.tensor([1.0, 2.0, 3.0, 4.0], device=x.device)
-        return (y * steps + torch.zeros(1, device=x.device)).mean((2, 3)) * self.own + added
-
-
-@pytest.mark.parametrize("kind", KINDS[:3])
-def test_what_a_graph_makes_on_the_way_follows_the_picture_to_its_device(kind: str, tmp_path: Path) -> None:
-    adapter = load(spec(exported(Constants().eval(), kind, tmp_path)))
-    given = adapter.prepare(picture(), "trained").tensor
-    answer = adapter.class_logits(adapter.run(given))
-    # A device without numbers refuses to be mixed with another all the same.
-    adapter.module.to("meta")
-    assert adapter.class_logits(adapter.run(given.to("meta"))).device.type == "meta"
-    assert answer.shape == (1, 4)
-
-
 # What has no layers says why, and is explained all the same.
 
 
@@ -214,12 +157,6 @@ def test_probabilities_are_explained_by_their_logarithms(tmp_path: Path) -> None
     expected = network("resnet18")(given.tensor).log_softmax(1)
     torch.testing.assert_close(adapter.class_logits(adapter.run(given.tensor)), expected, atol=1e-5, rtol=0)
     assert adapter.gradients  # type: ignore[attr-defined]
-
-
-def test_an_export_that_still_trains_is_said(tmp_path: Path) -> None:
-    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()).train()
-    with pytest.raises(ModelProblem, match=r"m.pt2 was exported while training: call .eval\(\) first"):
-        load(spec(exported(module, "export", tmp_path)))
 
 
 # A look at a file.

@@ -10,7 +10,6 @@ import torch
 
 from sightglass.api.results import Predicted
 from sightglass.api.schemas import DetectRequest
-from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.resident import RESIDENCY, Resident
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.findings.numbers import read_joint
@@ -18,7 +17,6 @@ from sightglass.explain.rendering.render import draw_joints
 from sightglass.export import table
 from sightglass.models.adapter import Joint, JointTarget
 from sightglass.models.families.ultralytics.loader import adapt
-from sightglass.models.families.ultralytics.pose import BODY
 from tests.built import build, built, spec_of
 
 if TYPE_CHECKING:
@@ -66,28 +64,6 @@ def test_a_joints_gradient_is_its_finite_difference(axis: Any) -> None:
     assert gradient.abs().max() > 0
 
 
-def test_the_walk_back_in_windows_gives_the_same_gradient_as_autograd(explainer: Explainer) -> None:
-    made = explainer(PICTURE, joint="left wrist x", **TWO)
-    evidence, target = made.evidence, made.heatmaps[0].target
-    walked, plain = evidence._cut_windows(target), evidence._backward(target)
-    assert walked is not None
-    for one, other in zip(walked, plain, strict=True):
-        assert torch.allclose(one.dense(), other.dense(), atol=1e-4 * float(other.dense().abs().max()))
-
-
-def test_joints_are_in_pixels_of_the_picture(explainer: Explainer) -> None:
-    from ultralytics.utils.ops import scale_coords
-
-    made = explainer(PICTURE, per="detection", **TWO)
-    first, evidence = made.predictions[0], made.evidence
-    inside = evidence.outputs.joints[0, first.anchor, :, :2].detach().clone()
-    expected = scale_coords(tuple(evidence.tensor.shape[2:]), inside, PICTURE.shape[:2])
-    found = np.array([(one.x, one.y) for one in first.joints])
-    np.testing.assert_allclose(found.clip(0, (150, 90)), expected.numpy(), atol=1e-3)
-    assert [one.name for one in first.joints] == list(BODY)
-    assert all(one.visibility is not None and 0 < one.visibility < 1 for one in first.joints)
-
-
 def test_a_map_of_a_joint_says_what_raises_and_what_lowers_it(explainer: Explainer) -> None:
     made = explainer(PICTURE, joint="left_wrist x", layers=("neck P4",), **TWO)
     heatmap = made.heatmaps[0]
@@ -101,31 +77,6 @@ def test_a_map_of_a_joint_says_what_raises_and_what_lowers_it(explainer: Explain
     said = Predicted.model_validate(made.summary()["predictions"][0])
     assert (said.joints[9].name, said.joints[9].x) == ("left wrist", found[1])
     assert DetectRequest.model_validate({"image": "", "joint": "nose x"}).joint == "nose x"
-
-
-def test_a_number_of_a_joint_is_not_proved_as_a_score(explainer: Explainer) -> None:
-    made = explainer(PICTURE, joint="nose y", confidence=0.0, top_k=1)
-    with pytest.raises(ModelProblem, match="The map is of a number, nose y"):
-        made.prove()
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"joint": "nose"}, "name a joint and x, y or visibility, such as nose x"),
-        ({"joint": "left knie x"}, "did you mean left knee"),
-        ({"joint": "nose x", "per": "picture"}, "leave per=picture out"),
-        ({"joint": "nose x", "part": "left"}, "leave part=left out"),
-    ],
-)
-def test_what_is_wrong_with_a_joint_is_said(explainer: Explainer, given: dict[str, str], words: str) -> None:
-    with pytest.raises(ModelProblem, match=words):
-        explainer(PICTURE, **TWO, **given)
-
-
-def test_other_models_have_no_joints() -> None:
-    with pytest.raises(ModelProblem, match="demo-s finds no joints"):
-        Explainer("demo-s")(PICTURE, joint="nose x")
 
 
 def test_hidden_joints_are_hollow_and_no_line_goes_to_them() -> None:

@@ -17,7 +17,6 @@ from sightglass.models.demo import person_scenes
 from sightglass.models.families.promptsg import loader
 from sightglass.models.families.promptsg.loader import read_config, rename_tensors, write
 from sightglass.models.families.promptsg.network import Config, PromptSG
-from sightglass.models.inspect import inspect_model
 from sightglass.models.spec import ModelSpec, WeightsTable
 
 SMALL = Config(
@@ -136,28 +135,9 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps({"grid": 3}))
     with pytest.raises(ModelProblem, match="unknown key grid"):
         loader.load(spec(whole))
-    (tmp_path / "mine.json").write_text(json.dumps({"heads": "2"}))
-    with pytest.raises(ModelProblem, match=r"heads in the configuration of .* is of the wrong kind"):
-        loader.load(spec(whole))
     without = {key: value for key, value in state.items() if "cross_attention.out_proj.bias" not in key}
     with pytest.raises(WeightsProblem, match=r"no tensor mim.cross_attention.out_proj.bias, \(64,\)"):
         loader.load(spec(saved(tmp_path, state=without)))
-    with pytest.raises(ModelProblem, match=r"has 6 classes and weights\.labels names 2"):
-        loader.load(spec(saved(tmp_path), labels=["a", "b"]))
-    with pytest.raises(ModelProblem, match="is it JSON"):
-        loader.load(spec(whole, config=str(tmp_path / "none.json")))
-    few = state | {"image_encoder.positional_embedding": torch.zeros(12, 64)}
-    with pytest.raises(WeightsProblem, match="11 patches of 8 pixels"):
-        loader.load(spec(saved(tmp_path, state=few, beside=False).rename(tmp_path / "few.safetensors")))
-
-
-def test_a_look_at_the_file_knows_its_kind(tmp_path):
-    draft = inspect_model(saved(tmp_path))
-    assert draft.loader == "promptsg"
-    assert draft.table["task"] == "classify"
-    assert draft.unknown[0].key == "weights.labels"
-    headless = {key: value for key, value in net().state_dict().items() if key != "classifier.weight"}
-    assert inspect_model(saved(tmp_path, replace(SMALL, classes=0), headless)).table["task"] == "embed"
 
 
 def test_without_a_classifier_it_compares_pictures(tmp_path, picture):
@@ -167,24 +147,6 @@ def test_without_a_classifier_it_compares_pictures(tmp_path, picture):
     assert adapter.labels == ()
     assert adapter.embedding(adapter.run(tensor)).shape == (1, 64)
     assert adapter.attention_map(picture).shape == (12, 6)
-
-
-def test_layer_types_stand_for_places(explainer, picture):
-    known = dict.fromkeys(layer.path for layer in explainer.layers)
-    assert not [path for path in known if path.startswith("text_encoder")]
-    assert explainer.default_layers == ("mim.cross_attention.weighed",)
-    presets = explainer.resident.adapter.presets(explainer.layers)
-    assert list(presets) == ["mim", "vit_last", "vit_proj"]
-    assert {path for (path,) in presets.values()} <= known.keys()
-    for kind, (path,) in presets.items():
-        one, other = (explainer(picture, layers=layer, top_k=1).heatmaps[0].raw[0] for layer in (kind, path))
-        assert np.array_equal(one, other)
-    shapes = {}
-    for kind in ("mim", "vit_last", "vit_proj", "classifier", "bottleneck"):
-        for method in ("gradcam", "gradcam++"):
-            made = explainer(picture, layers=kind, method=method, top_k=1)
-            shapes[kind, method] = made.heatmaps[0].raw[0].shape
-    assert set(shapes.values()) == {(12, 6)}
 
 
 def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
@@ -231,60 +193,3 @@ def test_gradcam_at_the_interaction_is_each_patchs_share(explainer, picture):
     made = explainer(picture, top_k=1, method="gradcam")
     again = explainer(picture, top_k=1, method="hirescam")
     assert np.allclose(made.heatmaps[0].raw[0], again.heatmaps[0].raw[0], atol=1e-6)
-
-
-def test_the_attention_maps_of_a_list_are_those_of_its_pictures_from_few_passes(explainer, monkeypatch):
-    adapter = explainer.resident.adapter
-    # Of two sizes, as crops of persons are.
-    figures = [person_scenes.draw(person_scenes.sample(person, 0)).pixels for person in (0, 1, 6, 7)]
-    figures.append(np.ascontiguousarray(figures[2][10:, 4:]))
-    alone = [adapter.attention_map(one) for one in figures]
-    passes, run = [], adapter.module.forward
-    monkeypatch.setattr(adapter.module, "forward", lambda tensor: (passes.append(len(tensor)), run(tensor))[1])
-    found = adapter.attention_map(figures, batch=2)
-    assert passes == [2, 2, 1]
-    assert isinstance(found, list) and len(found) == len(figures)
-    for one, other in zip(found, alone, strict=True):
-        assert one.shape == (12, 6) and one.dtype == np.float32
-        np.testing.assert_allclose(one, other, atol=1e-6)
-    assert not np.allclose(found[0], found[2], atol=1e-4)
-    assert adapter.attention_map([]) == []
-    with pytest.raises(ModelProblem, match="at least one picture"):
-        adapter.attention_map(figures, batch=0)
-
-
-@pytest.mark.parametrize("changed", [{"guidance": "reweight"}, {"prompt": "simplified"}])
-def test_the_published_variants_run(changed, tmp_path, picture):
-    config = replace(SMALL, **changed)
-    adapter = loader.load(spec(saved(tmp_path, config)))
-    made = adapter.run(adapter.prepare(picture, "trained").tensor)
-    assert made.logits.shape == (1, 6)
-    assert adapter.attention_map(picture).sum() == pytest.approx(1, abs=1e-5)
-
-
-def test_a_figure_is_its_spec():
-    one = person_scenes.sample(8, 1)
-    assert np.array_equal(person_scenes.draw(one).pixels, person_scenes.draw(one).pixels)
-    assert not np.array_equal(person_scenes.draw(one).pixels, person_scenes.draw(person_scenes.sample(8, 2)).pixels)
-    assert not np.array_equal(
-        person_scenes.draw(one).pixels, person_scenes.draw(person_scenes.sample(8, 1, held_out=True)).pixels
-    )
-
-
-@pytest.mark.parametrize("person", [0, 4, 6, 12, 31, 50, person_scenes.HELD_OUT])
-def test_twins_differ_in_one_garment_and_nowhere_else(person):
-    garment, one = person_scenes.differs(person), person_scenes.sample(person, 0)
-    first = person_scenes.draw(one)
-    other = person_scenes.draw(person_scenes.wearing(one, garment, person_scenes.outfit(person_scenes.twin(person))))
-    assert replace(one, outfit=person_scenes.outfit(person_scenes.twin(person))) == person_scenes.wearing(
-        one, garment, person_scenes.outfit(person_scenes.twin(person))
-    )
-    changed = np.abs(first.pixels.astype(int) - other.pixels).max(2) > 12
-    near = np.zeros_like(changed)
-    mask = first.garments[garment]
-    assert mask.any()
-    ys, xs = np.nonzero(mask)
-    for y, x in zip(ys, xs, strict=True):
-        near[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4] = True
-    assert changed[mask].mean() > 0.5
-    assert not changed[~near].any()

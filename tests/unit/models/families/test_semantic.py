@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,11 @@ import transformers
 from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.common.errors import WeightsProblem
-from sightglass.common.files.packing import photograph
 from sightglass.explain import Explainer
 from sightglass.models.adapter import AreaTarget
 from sightglass.models.adapters.folding import unfold
 from sightglass.models.demo.scenes import draw, sample
 from sightglass.models.families.transformers.segmentation import QuerySegmenter
-from sightglass.models.inspect import inspect_model
 from tests.late import late
 from tests.weights import weight
 
@@ -176,24 +172,6 @@ def test_a_map_of_segformer_equals_that_of_pytorch_grad_cam(folders: dict[str, P
     assert np.abs(made.heatmaps[0].at_input - wanted).max() < 1e-4
 
 
-def test_a_folder_is_drafted_as_segmentation(folders: dict[str, Path]) -> None:
-    draft = inspect_model(folders["mask2former"])
-    assert (draft.loader, draft.table["task"], draft.unknown) == ("transformers", "segment", ())
-    assert any("names its 4 classes" in note for note in draft.notes)
-
-
-def test_settings_that_transformers_cannot_read_are_a_sentence(folders: dict[str, Path], tmp_path: Path) -> None:
-    import shutil
-
-    folder = tmp_path / "copy"
-    shutil.copytree(folders["segformer"], folder)
-    path = folder / "preprocessor_config.json"
-    path = path if path.is_file() else folder / "processor_config.json"
-    path.write_text(json.dumps(square().to_dict() | {"image_processor_type": "NoSuchProcessor"}), "utf-8")
-    with pytest.raises(WeightsProblem, match="Transformers cannot read"):
-        Explainer(folder)
-
-
 def test_a_network_in_memory_takes_its_processor(folders: dict[str, Path]) -> None:
     net = segformer().from_pretrained(folders["segformer"])
     made = Explainer(net, preprocess=square())(PICTURE, per="region", top_k=1)
@@ -227,42 +205,6 @@ def test_ultralytics_semantic_classes_are_those_of_predict() -> None:
     assert (made.segmentation == wanted).mean() > 0.95
 
 
-def test_a_network_of_libreyolo_is_explained_as_it_is() -> None:
-    from libreyolo.models.pidnet.nn import LibrePIDNetNet
-
-    torch.manual_seed(0)
-    net = LibrePIDNetNet("s", 19).eval()
-    stated = {"size": 128, "mean": [0.0] * 3, "std": [1.0] * 3, "crop": "letterbox"}
-    made = Explainer(net, preprocess=stated)(PICTURE, per="region", top_k=1)
-    assert made.model.segments and made.evidence.outputs.logits.shape[1] == 19
-    with torch.no_grad():
-        assert torch.allclose(net(made.evidence.tensor), made.evidence.outputs.logits, atol=1e-3)
-
-
-class Shadowed(nn.Module):
-    """A network as ESPNet's authors wrote it: a list of its parts hides the method of that name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1))
-        self.up = nn.ConvTranspose2d(4, 4, 2, 2)
-        self.modules = list(self.encoder.children())  # type: ignore[assignment]
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for part in self.modules:  # type: ignore[attr-defined]
-            x = part(x)
-        found: torch.Tensor = self.up(x)
-        return found
-
-
-def test_a_network_that_hides_its_modules_is_explained_at_the_end_of_its_encoder() -> None:
-    torch.manual_seed(0)
-    made = Explainer(Shadowed(), preprocess={"size": 64}, labels=NAMES)(PICTURE, top_k=1)
-    assert made.model.segments and made.model.method == "hirescam"
-    # The last layer of the encoder that is no map of the four classes.
-    assert made.heatmaps[0].layers == ("encoder.2",)
-
-
 def source(path: Path) -> Any:
     """Return the module in the file of a network's own source."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
@@ -293,19 +235,3 @@ def test_a_real_espnet_finds_the_people_at_the_bus(bus: Path) -> None:
     assert share_of(made, 11, (200, 0, 800, 200)) < 0.05, "the house"
     assert share_of(made, 8, (10, 130, 110, 260)) > 0.3, "the tree"
     assert made.outside() is not None
-
-
-@pytest.mark.weights("tasks/sinet_portrait.pth", "tasks/sinet.py")
-def test_a_real_sinet_cuts_two_men_out() -> None:
-    """clovaai/ext_portrait_segmentation@9bc1bad: tasks/sinet.py is its models/SINet.py."""
-    net = source(weight("tasks/sinet.py")).Dnc_SINet(2, 2, 8, 1)
-    net.load_state_dict(torch.load(weight("tasks/sinet_portrait.pth"), map_location="cpu"))
-    mean, spread = [one / 255 for one in (132.36, 115.70, 107.30)], [68.30, 65.13, 63.97]
-    stated = {"size": 224, "mean": mean, "std": spread, "channels": "bgr", "crop": "squash"}
-    photograph_of_men = photograph("zidane")
-    assert photograph_of_men is not None
-    made = Explainer(net, preprocess=stated, labels=["background", "portrait"])(photograph_of_men, targets=["portrait"])
-    assert made.heatmaps[0].layers == ("encoder.BR3",)
-    # Trained on one portrait a picture: of two men it cuts out most.
-    assert share_of(made, 1, (860, 60, 1000, 300)) > 0.5 and share_of(made, 1, (0, 0, 200, 300)) < 0.1
-    assert 0.25 < share_of(made, 1, (0, 0, 1280, 720)) < 0.45

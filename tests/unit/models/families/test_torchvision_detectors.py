@@ -11,16 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.explain.evidence.survey import survey
 from sightglass.models import catalog, labels
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.torchvision.detector import (
-    CELLS,
     TorchvisionDetections,
     TorchvisionDetector,
-    softmax_beside,
 )
 from sightglass.models.families.torchvision.detectors import adapt, build
 from sightglass.models.load import load
@@ -181,21 +177,8 @@ def test_boxes_are_those_of_torchvision(arch: str, confidence: float, iou: float
     assert same(adapter, theirs, bus(), confidence, iou) >= (10 if confidence < 0.1 else 1)
 
 
-@pytest.mark.parametrize("arch", [RETINA, FCOS, LITE])
-def test_only_so_many_go_into_the_suppression(arch: str) -> None:
-    adapter, theirs = built(arch)
-    before: Any = adapter.module.topk_candidates
-    try:
-        for module in (adapter.module, theirs):
-            set_thresholds(module, 0.05, 0.5, most=7)
-        assert same(adapter, theirs, bus(), 0.05, 0.5) > 1
-    finally:
-        for module in (adapter.module, theirs):
-            set_thresholds(module, 0.05, 0.5, most=before)
-
-
 @pytest.mark.parametrize("arch", [FASTER, LITE])
-@pytest.mark.parametrize("size", [(90, 40), (1080, 810), (128, 128), (33, 500), (500, 1)])
+@pytest.mark.parametrize("size", [(90, 40), (1080, 810), (33, 500), (500, 1)])
 def test_input_is_torchvisions_own_and_its_geometry_knows_the_padding(arch: str, size: tuple[int, int]) -> None:
     adapter, theirs = built(arch)
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
@@ -210,30 +193,6 @@ def test_input_is_torchvisions_own_and_its_geometry_knows_the_padding(arch: str,
         assert (left, top, (bottom, right)) == (0, 0, tuple(expected.image_sizes[0]))
     assert given.geometry.input == tuple(given.tensor.shape[2:])
     assert given.geometry.seen == (0, 0, size[1], size[0])
-
-
-@pytest.mark.parametrize(("arch", "way"), [(FASTER, "letterbox"), (FASTER, "squash"), (LITE, "letterbox")])
-def test_other_ways_fill_a_square(arch: str, way: str) -> None:
-    adapter, _ = built(arch)
-    side = 320 if arch == LITE else SMALL
-    given = adapter.prepare(np.full((100, 200, 3), 250, np.uint8), way)
-    assert given.tensor.shape == (1, 3, side, side)
-    left, top, right, bottom = given.geometry.content
-    inside = torch.zeros(side, side, dtype=torch.bool)
-    inside[top:bottom, left:right] = True
-    assert (given.tensor[0, :, inside] > 0).all()
-    assert not given.tensor[0, :, ~inside].any()
-    assert (bottom - top) == (side if way == "squash" else side // 2)
-    with torch.no_grad():
-        assert adapter.run(given.tensor).count
-
-
-def test_a_painted_over_picture_is_not_taken_for_padding() -> None:
-    adapter, _ = built(FASTER)
-    tensor = torch.ones(1, 3, 128, 160)
-    tensor[..., 100:] = 0
-    assert adapter._images(tensor).image_sizes == [(128, 160 - 31)]
-    assert adapter._images(torch.zeros(1, 3, 96, 64)).image_sizes == [(96, 64)]
 
 
 @pytest.mark.parametrize("arch", KINDS)
@@ -265,31 +224,6 @@ def test_every_part_has_a_gradient_at_the_neck_and_the_backbone(arch: str) -> No
 
 
 @pytest.mark.parametrize("arch", KINDS)
-def test_layers_presets_and_stages_on_a_blank_picture(arch: str) -> None:
-    adapter, _ = built(arch)
-    tensor = adapter.prepare(np.full((64, 64, 3), 128, np.uint8), "trained").tensor
-    found = survey(adapter, tensor)
-    known, short = found.known, found.short
-    adapter._size, size = tensor.shape[2], adapter._size
-    try:
-        presets, stages = adapter.presets(short), adapter.stages(short)
-    finally:
-        adapter._size = size
-    assert list(presets)[:2] == ["all neck outputs", "backbone end"]
-    assert adapter.default_layers(short) == presets["all neck outputs"]
-    heights = [known[path].shape[1] for path in presets["all neck outputs"]]
-    assert heights == sorted(set(heights), reverse=True)
-    # The coarsest map of a picture this small is a single cell, which shows nothing.
-    assert len(heights) == {FASTER: 1, RETINA: 4, FCOS: 4, LITE: 5, SSD: 5}[arch]
-    paths = [stage.path for stage in stages]
-    assert {path for preset in presets.values() for path in preset} <= set(paths)
-    assert all(paths.index(read) < paths.index(stage.path) for stage in stages for read in stage.inputs)
-    assert all(stage.shape == known[stage.path].shape for stage in stages)
-    if "backbone P3" in presets:
-        assert next(s for s in stages if s.path == presets["backbone P3"][0]).stride == pytest.approx(8, abs=0.2)
-
-
-@pytest.mark.parametrize("arch", KINDS)
 def test_a_prediction_names_its_candidate(arch: str) -> None:
     adapter, _ = built(arch)
     outputs, given = answer(arch), adapter.prepare(bus(), "trained")
@@ -303,41 +237,7 @@ def test_a_prediction_names_its_candidate(arch: str) -> None:
         assert -64 < x < given.tensor.shape[3] + 64
         assert -64 < y < given.tensor.shape[2] + 64
         assert adapter.why(outputs, found, p, 0.05, 0.5).kind == "shown"
-    shown = adapter.candidate(outputs, given.geometry, found[0].box, found[0].index)
-    assert shown is not None
-    assert outputs.logits.shape == (1, 80, outputs.count)
-    assert adapter.class_logits(outputs).shape == (1, 80)
-    assert len(adapter.strongest(outputs, 0.01)) == max(1, round(0.01 * outputs.count))
-
-
-def test_a_scale_is_one_anchor_shape_of_one_map() -> None:
-    outputs, adapter = answer(RETINA), built(RETINA)[0]
-    tensor = adapter.prepare(bus(), "trained").tensor
-    assert len(outputs.levels) == 5 * 9
-    assert outputs.levels[0].shape[2:] == (tensor.shape[2] // 8, tensor.shape[3] // 8)
-    assert outputs.units[[0, -1]].tolist() == [8, tensor.shape[2] / outputs.levels[-1].shape[2]]
-    # The second cell's anchor, wherever it stands among the candidates, is one stride to the right of the first.
-    assert (outputs.centres[1] - outputs.centres[0]).tolist() == [8, 0]
-    assert outputs.with_leaves(outputs.leaves).inner == outputs.inner
-
-
-def test_a_proposal_is_a_candidate_for_each_class_that_it_may_be() -> None:
-    outputs, (adapter, _) = answer(FASTER), built(FASTER)
-    assert outputs.choice is not None
-    scores = outputs.scores[0]
-    own = scores.gather(0, outputs.choice[:1])[0]
-    assert torch.equal(scores.amax(0), own)
-    assert ((scores > 0).sum(0) == 1).all()
-    rows = outputs.logits[0].T
-    _, proposal = rows.unique(dim=0, return_inverse=True)
-    pairs = set(zip(proposal.tolist(), outputs.choice[0].tolist(), strict=True))
-    assert len(pairs) == outputs.count
-    assert set(proposal[own > 0.05].tolist()) <= set(proposal.tolist())
-    assert (own > 0.05).sum() > (own[:, None] > 0.05).unique(dim=1).shape[1]
-    assert adapter.multi_label
-    side = outputs.units * CELLS
-    assert (side >= 1).all()
-    assert (side <= max(adapter.prepare(bus(), "trained").tensor.shape[2:])).all()
+    assert adapter.candidate(outputs, given.geometry, found[0].box, found[0].index) is not None
 
 
 def test_a_batch_answers_for_each_of_its_pictures() -> None:
@@ -353,49 +253,6 @@ def test_a_batch_answers_for_each_of_its_pictures() -> None:
         else:
             assert torch.allclose(both.boxes[1], alone.boxes[0], atol=1e-3)
         assert torch.allclose(adapter.class_logits(both)[0], adapter.class_logits(answer(arch))[0], atol=1e-3)
-
-
-def test_without_a_proposal_the_picture_itself_can_be_asked_about_and_nothing_is_shown() -> None:
-    adapter, _ = built(FASTER)
-    rpn: Any = adapter.module.rpn
-    threshold, rpn.score_thresh = rpn.score_thresh, 2.0
-    try:
-        given = adapter.prepare(bus(), "trained")
-        outputs = adapter.run(given.tensor)
-    finally:
-        rpn.score_thresh = threshold
-    assert outputs.count >= 1
-    assert adapter.decode(outputs, given.geometry, top_k=1, confidence=0.0, iou=0.5) == []
-    assert adapter.scalar(outputs, Target(0, "person")) == outputs.logits[0, 0].max()
-    assert adapter.strongest(outputs, 0.01)
-    assert outputs.centres[0].tolist() == [side / 2 for side in reversed(outputs.inner)]
-
-
-def test_further_classes_take_part_in_a_softmax() -> None:
-    everything = torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(0))
-    scoring = softmax_beside(everything[:, :3].logsumexp(1, keepdim=True))
-    assert torch.allclose(scoring(everything[:, 3:], None), everything.softmax(1)[:, 3:])
-
-
-def test_cocos_gaps_are_left_out_of_the_labels() -> None:
-    adapter = built(LITE)[0]
-    assert len(adapter.labels) == 80
-    assert adapter.labels[:12] == (*tuple(labels.coco().values())[:11], "stop sign")
-    assert adapter.labels[-1] == "toothbrush"
-    assert not {"N/A", "__background__"} & set(adapter.labels)
-
-
-def test_every_detector_of_torchvision_is_there_with_its_weights() -> None:
-    import torchvision
-
-    ours = {spec.arch: spec for spec in EVERY}
-    known = torchvision.models.list_models(module=torchvision.models.detection)
-    assert sorted(ours) == [name for name in known if not name.startswith(("maskrcnn", "keypointrcnn"))]
-    for arch, spec in ours.items():
-        default = torchvision.models.get_model_weights(arch).DEFAULT
-        assert spec.weights.url == default.url
-        assert default.url.endswith(f"-{spec.weights.sha256}.pth")
-        assert (spec.task, spec.method) == ("detect", "hirescam")
 
 
 @pytest.mark.parametrize("arch", [pytest.param(RETINA, marks=pytest.mark.slow), FCOS])
@@ -423,37 +280,3 @@ def test_torchvisions_own_files_are_read_as_torchvision_reads_them(
         a, b = (module.backbone(probe) for module in (adapter.module, theirs))  # type: ignore[operator]
     for key in a:
         assert (a[key] - b[key]).abs().max() < 1e-3 * b[key].abs().max()
-
-
-def test_an_operators_state_dict_and_labels_are_loaded(tmp_path: Path) -> None:
-    module: Any = checkpoint.build_seeded(lambda: build(LITE, classes=3), 1).eval()
-    with torch.no_grad():
-        lively(module, classes=3)
-    set_thresholds(module, 0.05, 0.5)
-    torch.save({"model": module.state_dict()}, tmp_path / "own.pth")
-    adapter = load(spec_of(LITE, path=str(tmp_path / "own.pth"), labels=["ripe", "green"]))
-    assert adapter.labels == ("ripe", "green")
-    given = adapter.prepare(bus(), "trained")
-    with torch.no_grad():
-        outputs = adapter.run(given.tensor)
-        (expected,) = module([tensor_of(bus())])
-    found = adapter.decode(outputs, given.geometry, top_k=1, confidence=0.05, iou=0.5)
-    assert len(found) > 5
-    assert [p.index + 1 for p in found] == expected["labels"].tolist()
-    assert np.allclose([p.score for p in found], expected["scores"], atol=1e-4)
-    with pytest.raises(WeightsProblem, match=r"does not hold the tensors of ssdlite.* with 1 classes and the back"):
-        load(spec_of(LITE, path=str(tmp_path / "own.pth"), labels=["ripe"]))
-    short = module.state_dict()
-    del short["backbone.extra.0.0.0.weight"]
-    torch.save(short, tmp_path / "own.pth")
-    with pytest.raises(WeightsProblem, match="does not hold the tensors"):
-        load(spec_of(LITE, path=str(tmp_path / "own.pth"), labels=["ripe", "green"]))
-
-
-def test_what_cannot_be_had_is_said_in_one_sentence() -> None:
-    with pytest.raises(ModelProblem, match="torchvision has no detector fcos_resnet51_fpn: did you mean fcos_res"):
-        load(spec_of("fcos_resnet51_fpn", random=0))
-    with pytest.raises(ModelProblem, match="no detector maskrcnn_resnet50_fpn"):
-        load(spec_of("maskrcnn_resnet50_fpn", random=0))
-    with pytest.raises(ModelProblem, match="squash is no way"):
-        built(LITE)[0].prepare(bus(), "squash")

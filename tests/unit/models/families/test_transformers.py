@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import pytorch_grad_cam as library
-import timm
 import torch
 import torchvision
 import transformers
@@ -25,17 +24,11 @@ from sightglass.explain.evidence import evidence as engine
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
-from sightglass.explain.evidence.survey import survey
-from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import explain
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
-from sightglass.explain.replaying import replay
 from sightglass.models.adapter import Target
-from sightglass.models.adapters.attention import record_attention
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.catalog import spec as row_of
-from sightglass.models.families.transformers import loader as family
 from sightglass.models.families.transformers.loader import TransformersClassifier, TransformersEmbedder
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.inspect import inspect_model
@@ -102,7 +95,6 @@ BUILDERS: dict[str, Callable[[], nn.Module]] = {
     "by hand": Encoded,
     "swin": _swin,
 }
-CLASS_TOKEN = ("vit", "vit, registers", "vit, wide", "torchvision", "transformers", "by hand")
 
 
 @cache
@@ -166,40 +158,10 @@ def test_the_grid_the_prefix_and_the_layer_are_found(name: str, layer: str, grid
     assert [(one.grid, one.prefix, one.heads) for one in resident.attentions] == [(grid, prefix, 4)] * 3
     # Heads and tokens inside of attention are no maps.
     assert all(layer.shape[1:] in {grid, (8, 8)} for layer in resident.layers)
-
-
-def test_a_swin_is_looked_at_where_its_last_windows_are_read() -> None:
-    resident = resident_of("swin")
-    assert resident.default_layers == ("layers.1.blocks.1.norm1",)
-    assert resident.known_layers["layers.1.blocks.1.norm1"].layout == "nhwc"
-
-
-def test_a_cnn_has_no_attention_and_its_last_map_is_looked_at() -> None:
-    module = timm.create_model("convnext_atto", num_classes=CLASSES)
-    labels = [str(index) for index in range(CLASSES)]
-    adapter = Classifier(
-        ModelSpec("convnext", "", "", "", "", "classify", ""),
-        module,
-        labels,
-        Preprocessing((64, 64), 64, (0.5,) * 3, (0.5,) * 3),
-        "",
-    )
-    seen = survey(adapter, torch.zeros(1, 3, 64, 64))
-    assert seen.attentions == ()
-    assert adapter.default_layers(seen.short) == (seen.short[-1].path,)
-
-
-def test_patches_that_overlap_have_their_own_grid() -> None:
-    module = _vit()
-    module.patch_embed.proj = nn.Conv2d(3, 48, 8, 6)  # type: ignore[union-attr]
-    module.patch_embed.strict_img_size = False  # type: ignore[union-attr]
-    module.pos_embed = nn.Parameter(torch.zeros(1, 101, 48))
-    labels = [str(index) for index in range(CLASSES)]
-    spec = ModelSpec("overlapping", "", "", "", "", "classify", "")
-    adapter = Classifier(spec, module, labels, Preprocessing((64, 64), 64, (0.5,) * 3, (0.5,) * 3), "")
-    seen = survey(adapter, torch.zeros(1, 3, 64, 64))
-    # (64 - 8) / 6 + 1 = 10 a side: no whole patch size cuts 64 so.
-    assert {(layer.shape[1:], layer.prefix) for layer in seen.short if layer.read_by} == {((10, 10), 1)}
+    # A Swin is looked at where its last windows are read.
+    swin = resident_of("swin")
+    assert swin.default_layers == ("layers.1.blocks.1.norm1",)
+    assert swin.known_layers["layers.1.blocks.1.norm1"].layout == "nhwc"
 
 
 # CAMs on tokens, against the grad-cam library with the reshape that it documents.
@@ -256,30 +218,6 @@ def test_gradients_without_the_zeros_are_those_of_autograd(name: str, monkeypatc
     for one, other in zip(ours, theirs, strict=True):
         assert other.values.abs().max() > 0
         assert (one.values - other.values).abs().max() <= 1e-5 * max(1, float(other.values.abs().max()))
-
-
-def test_rows_of_zeros_are_left_out_and_second_gradients_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightglass.explain.backward import transformer
-
-    counted: list[int] = []
-    own = transformer._spread
-    monkeypatch.setattr(transformer, "_spread", lambda part, *rest: counted.append(len(part)) or own(part, *rest))
-
-    def second(evidence: Evidence) -> torch.Tensor:
-        with torch.enable_grad():
-            scalar = evidence.resident.adapter.scalar(evidence.outputs, target(2))
-            (first,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
-            (found,) = torch.autograd.grad(first.square().sum(), evidence.recorded)
-        return found
-
-    ours = second(evidence_of("vit"))
-    assert counted
-    assert set(counted) == {1}
-    # Fused attention has no second gradient of its own.
-    monkeypatch.setattr(engine, "sparse", contextlib.nullcontext)
-    with unfused(resident_of("vit").adapter.module):
-        theirs = second(evidence_of("vit"))
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
 
 
 # Attention.
@@ -346,27 +284,6 @@ def test_rollout_and_chefer_equal_their_references(name: str, prefix: int, grid:
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-7)
 
 
-def test_where_the_mean_of_the_tokens_answers_their_rows_are_averaged() -> None:
-    evidence = evidence_of("vit, mean of tokens")
-    with unfused(evidence.resident.adapter.module) as held, torch.enable_grad():
-        evidence.resident.adapter.module(evidence.tensor)
-    (ours,) = raws(evidence, "rollout", targets=(3,))
-    expected = reference_rollout([one.detach() for one in held]).mean(0).reshape(8, 8)
-    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
-
-
-def test_one_query_that_pools_the_patches_is_read() -> None:
-    evidence = evidence_of("vit, pooled by attention")
-    last = evidence.resident.attentions[-1]
-    assert (last.path, last.queries, last.same) == ("attn_pool", 1, False)
-    held: list[torch.Tensor] = []
-    with torch.no_grad(), record_attention(evidence.resident.adapter.module, lambda _, w: held.append(w) or w):
-        evidence.resident.adapter.run(evidence.tensor)
-    (ours,) = raws(evidence, "rollout", targets=(0,))
-    expected = held[-1][0].mean(0) @ reference_rollout(held[:-1])
-    np.testing.assert_allclose(ours, expected[0].reshape(8, 8), rtol=0, atol=1e-6)
-
-
 def test_a_layer_s_attention_is_what_transformers_says_it_is() -> None:
     resident = resident_of("transformers")
     evidence = evidence_of("transformers", "vit.layers.1.layernorm_before")
@@ -386,58 +303,6 @@ def test_a_layer_s_attention_is_what_transformers_says_it_is() -> None:
     assert [heatmap.target.label for heatmap in strip] == ["head 0", "head 1", "head 2", "head 3"]
     for heatmap, row in zip(strip, rows, strict=True):
         np.testing.assert_allclose(heatmap.raw[0], row, rtol=0, atol=1e-6)
-    with pytest.raises(ModelProblem, match="no head 4: this attention has 4"):
-        raws(evidence, "attention", head=4)
-
-
-@pytest.mark.parametrize("name", BUILDERS)
-def test_looking_at_attention_changes_nothing(name: str) -> None:
-    """The same answer but for rounding, and the module as it was: nothing is switched off and no hook stays."""
-    resident = resident_of(name)
-    module, given = resident.adapter.module, given_to(resident)
-    fused = [part.fused_attn for part in module.modules() if hasattr(part, "fused_attn")]
-    hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()]
-    sums: list[torch.Tensor] = []
-
-    def record(_path: str, weights: torch.Tensor) -> torch.Tensor:
-        sums.append(weights.sum(-1))
-        return weights
-
-    with torch.no_grad():
-        before = resident.adapter.run(given.tensor)
-        with resident.adapter.record_attention(record):
-            during = resident.adapter.run(given.tensor)
-    torch.testing.assert_close(before.logits, during.logits, rtol=1e-4, atol=1e-5)
-    assert sums
-    assert all((one - 1).abs().max() < 1e-5 for one in sums)
-    assert fused == [part.fused_attn for part in module.modules() if hasattr(part, "fused_attn")]
-    assert hooks == [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()]
-
-
-def test_only_a_map_of_attention_says_that_attention_was_opened() -> None:
-    evidence = evidence_of("vit")
-    made = explain(Image.open(PICTURE), evidence, Options(method="chefer", top_k=1), milliseconds={})
-    assert [note for note in made.notes if "fused" in note]
-    assert not [note for note in made.with_method("gradcam").notes if "fused" in note]
-
-
-def test_what_has_no_attention_over_the_picture_says_so() -> None:
-    evidence = evidence_of("swin", "norm")
-    with pytest.raises(ModelProblem, match="has no attention over the whole picture: choose a CAM"):
-        raws(evidence, "attention")
-    with pytest.raises(ModelProblem, match="has no attention: choose a CAM"):
-        Explainer("demo-cls-s")(PICTURE, method="attention")
-
-
-def test_a_head_is_part_of_the_recipe() -> None:
-    explainer = Explainer("demo-vit")
-    made = explainer(PICTURE, method="attention", head=1, layers="blocks.2", top_k=1)
-    assert made.heatmaps[0].layers == ("blocks.2.attn",)
-    assert made.recipe.head == 1
-    again = replay(made.recipe, PICTURE)
-    np.testing.assert_array_equal(made.heatmaps[0].raw[0], again.heatmaps[0].raw[0])
-    with pytest.raises(ModelProblem, match="counted from 0"):
-        explainer(PICTURE, method="attention", head=-1)
 
 
 # Transformers' folders.
@@ -450,7 +315,7 @@ def folder_with(path: Path, net: Any, processor: Any = None) -> Path:
     return path
 
 
-def spec_for(folder: Path, **changed: Any) -> ModelSpec:
+def spec_for(folder: Path) -> ModelSpec:
     draft = inspect_model(folder)
     assert draft.loader == "transformers"
     table = draft.table
@@ -462,7 +327,7 @@ def spec_for(folder: Path, **changed: Any) -> ModelSpec:
         draft.arch,
         table["task"],
         "",
-        weights=WeightsTable.read(table["weights"] | changed),
+        weights=WeightsTable.read(table["weights"]),
     )
 
 
@@ -483,12 +348,6 @@ PROCESSORS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "deit": (
         lambda: transformers.DeiTForImageClassificationWithTeacher(transformers.DeiTConfig(**SMALL, num_labels=4)),
         transformers.DeiTImageProcessor,
-    ),
-    "dinov2 with registers": (
-        lambda: transformers.Dinov2WithRegistersForImageClassification(
-            transformers.Dinov2WithRegistersConfig(**SMALL, image_size=518, patch_size=14, num_labels=4)
-        ),
-        transformers.BitImageProcessor,
     ),
     "dinov2 without classes": (
         lambda: transformers.Dinov2Model(transformers.Dinov2Config(**SMALL, image_size=224, patch_size=14)),
@@ -543,28 +402,6 @@ def test_a_folder_answers_as_transformers_does(name: str, tmp_path: Path, bus: P
 
 
 @pytest.mark.slow
-def test_another_size_than_it_was_trained_with_stretches_its_places(tmp_path: Path) -> None:
-    make, processor = PROCESSORS["vit"]
-    folder = folder_with(tmp_path / "model", make(), processor())
-    resident = Resident(load(spec_for(folder, preprocessing={"size": 96})), CPU)
-    assert resident.known_layers[resident.default_layers[0]].shape == (48, 12, 12)
-
-
-@pytest.mark.slow
-def test_a_body_without_a_trained_pooler_speaks_by_its_class_token(tmp_path: Path) -> None:
-    config = transformers.ViTConfig(**SMALL, image_size=64, patch_size=8)
-    net = transformers.ViTModel(config, add_pooling_layer=False).eval()
-    adapter: Any = load(spec_for(folder_with(tmp_path / "model", net)))
-    assert adapter.notes == (
-        "Its preprocessing was inferred (64, bilinear, ImageNet's mean and std): no file states it.",
-    )
-    tensor = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        expected = net(tensor).last_hidden_state[:, 0]
-        torch.testing.assert_close(adapter.run(tensor).vector, expected)
-
-
-@pytest.mark.slow
 def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path: Path) -> None:
     make, processor = PROCESSORS["vit"]
     folder = folder_with(tmp_path / "model", make(), processor())
@@ -583,21 +420,8 @@ def test_what_is_wrong_with_a_folder_is_one_sentence(tmp_path: Path) -> None:
     change(num_hidden_layers=4)
     with pytest.raises(WeightsProblem, match=r"lacks vit\.layers\.3"):
         load(spec)
-    change(intermediate_size=64)
-    with pytest.raises(WeightsProblem, match=r"is \(96,\), not \(64,\); put the config"):
-        load(spec)
-    change(model_type="clip")
-    with pytest.raises(ModelProblem, match="reads words too"):
-        load(spec)
     (folder / "config.json").write_text("{")
     with pytest.raises(WeightsProblem, match="not readable JSON"):
-        load(spec)
-    change()
-    (folder / "model.safetensors").unlink()
-    with pytest.raises(WeightsProblem, match="holds no weights"):
-        load(spec)
-    (folder / "config.json").unlink()
-    with pytest.raises(WeightsProblem, match="is no folder of Transformers"):
         load(spec)
 
 
@@ -617,49 +441,3 @@ def test_a_pickle_with_code_is_not_read(tmp_path: Path) -> None:
     with pytest.raises((ModelProblem, WeightsProblem)):
         load(spec)
     assert not marker.exists()
-
-
-@pytest.mark.slow
-def test_a_hub_id_that_is_not_here_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "1")
-    spec = ModelSpec("x", "", "", "transformers", "x", "classify", "", weights=WeightsTable(hub="google/vit-nowhere"))
-    with pytest.raises(WeightsProblem, match=r"download its repository and give the folder as weights\.path"):
-        load(spec)
-
-
-@pytest.mark.slow
-def test_the_inspected_draft_asks_for_names_that_the_folder_lacks(tmp_path: Path) -> None:
-    make, processor = PROCESSORS["deit"]
-    folder = folder_with(tmp_path / "model", make(), processor())
-    draft = inspect_model(folder / "model.safetensors")
-    assert [one.key for one in draft.unknown] == ["weights.labels"]
-    assert family.inspect(tmp_path) is None
-
-
-# Where maps are right: the demo transformer knows scenes whose one thing is known.
-
-
-def test_what_the_last_attention_reads_is_where_to_look() -> None:
-    """On drawn scenes: the heat that lies on the thing, at norm1 of the last block against layers after it."""
-    from sightglass.models.demo import scenes
-
-    resident = Resident(load(row_of("demo-vit")), CPU)
-    paths = ("blocks.3.norm1", "blocks.3.norm2", "blocks.3", "norm")
-    layers = find(resident, paths)
-    share: dict[str, list[float]] = {path: [] for path in paths}
-    for number in range(40):
-        scene = scenes.draw(scenes.sample(number, task="classify", held_out=True))
-        evidence = Evidence(resident, resident.adapter.prepare(scene.pixels, "trained"), layers)
-        (thing,) = scene.objects
-        if int(evidence.outputs.logits.argmax()) != thing.index:
-            continue
-        left, top, right, bottom = (round(side) for side in thing.box)
-        for method in ("gradcam", "layercam"):
-            options = Options(method=method, targets=(thing.index,))
-            made = explain(Image.open(scene.pixels), evidence, options, milliseconds={})
-            for heatmap in made.by_layer(0):
-                whole = heatmap.at_input.sum()
-                share[heatmap.layers[0]].append(heatmap.at_input[top:bottom, left:right].sum() / whole if whole else 0)
-    means = {path: float(np.mean(values)) for path, values in share.items()}
-    assert max(means, key=lambda path: means[path]) == "blocks.3.norm1"
-    assert means["blocks.3.norm1"] > 1.3 * max(means[path] for path in paths[1:])

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.models.adapter import Part, Prediction, Target
+from sightglass.models.adapter import Prediction, Target
 from sightglass.models.adapters.detector import SIDES, Detections
 from sightglass.models.families.ultralytics.detectors import RtDetr, TurnedDetector, YoloDetector
-from sightglass.models.families.ultralytics.heads import queries
 from sightglass.models.families.ultralytics.loader import adapt
 from tests.built import build, built, head_inputs, record, spec_of
 
@@ -33,25 +32,15 @@ HEADS = (
     "yoloe-11s-seg",
 )
 MORE = (
-    "yolov5n6u",
     "yolov8n-p2",
-    "yolov8n-p6",
     "yolov8n-ghost",
-    "yolov8n-seg",
     "yolov8n-pose",
     "yolov8n-obb",
-    "yolov9c-seg",
-    "yolov9e",
     "yolo11n",
-    "yolo11n-pose",
     "yolo12n-seg",
-    "yolo12n-obb",
     "yolo26n",
     "yolo26n-pose",
-    "yolo26n-p2",
-    "yolo26n-p6",
     "yolov8s-worldv2",
-    "yoloe-v8s-seg",
     "yoloe-26n-seg",
 )
 ONE_TO_ONE = ("yolov10n", "yolo26n-seg", "yolo26n-obb")
@@ -235,18 +224,6 @@ def test_rtdetr_answers_as_its_decoder_does() -> None:
     assert bool(((outputs.centres > 0) & (outputs.centres < size[:2])).all())
 
 
-def test_rtdetrs_queries_are_the_librarys_for_every_picture_of_a_batch() -> None:
-    reference = build("rtdetr-l").fuse(verbose=False)
-    given: list[list[torch.Tensor]] = []
-    # Which of many random queries comes first hangs on the last bit: both must read the same maps.
-    reference.model[-1].register_forward_pre_hook(lambda _module, inputs: given.append(list(inputs[0])))
-    with torch.no_grad():
-        _, (boxes, logits, *_) = reference(picture(count=2))
-        ours = queries(reference.model[-1], given[0])
-    assert torch.equal(ours.logits, logits[0])
-    assert torch.equal(ours.boxes, boxes[0])
-
-
 def test_rtdetrs_targets_reach_the_backbone() -> None:
     adapter = detr()
     kept, outputs = record(adapter, picture(), ("model.3", "model.7", "model.9", *head_inputs(adapter)))
@@ -256,13 +233,15 @@ def test_rtdetrs_targets_reach_the_backbone() -> None:
         assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients), part
 
 
+@pytest.mark.usefixtures("as_built")
 @pytest.mark.slow
+@pytest.mark.usefixtures("as_built")
 def test_rtdetr_within_a_yolo_and_on_a_resnet_work_as_well() -> None:
     for name in ("yolov8n-rtdetr", "rtdetr-resnet50", "rtdetr-x"):
         reference = build(name).fuse(verbose=False)
         with torch.no_grad():
             _, (_, logits, *_) = reference(picture())
-            assert torch.allclose(detr(name).run(picture()).logits, logits[0].transpose(1, 2), atol=1e-4)
+            assert torch.allclose(detr(name).run(picture()).logits, logits[0].transpose(1, 2), atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(1080, 810), (33, 700)])
@@ -320,12 +299,3 @@ def test_a_vocabulary_that_is_built_in_needs_no_prompt(without_prompts: tuple[An
     anchors, classes = adapter.select_boxes(outputs, confidence, 0.5)
     assert rows[:, 5].tolist() == classes.tolist()
     assert torch.allclose(rows[:, :4], outputs.boxes[0, anchors], atol=1e-2)
-
-    kept, outputs = record(adapter, picture())
-    parts: tuple[Part, ...] = adapter.parts
-    for part in parts:
-        target = Target(3, "", (0, outputs.count - 1), part)
-        gradients = torch.autograd.grad(
-            adapter.scalar(outputs, target), [*kept.values()], retain_graph=True, materialize_grads=True
-        )
-        assert any(gradient.any() for gradient in gradients), part

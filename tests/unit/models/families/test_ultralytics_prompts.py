@@ -16,12 +16,9 @@ from PIL import Image
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explainer import Explainer
-from sightglass.models.adapter import Target
-from sightglass.models.checkpoints import weights
 from sightglass.models.families.ultralytics import prompts as prompts
-from sightglass.models.families.ultralytics.loader import adapt
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary
-from tests.built import build, built, record, spec_of
+from tests.built import build, built
 
 YOLOE = "yoloe-11s-seg"
 WORLD = "yolov8s-world"
@@ -91,28 +88,11 @@ def test_examples_are_asked_as_the_library_asks_them(bus: Path) -> None:
     assert torch.allclose(outputs.scores, decoded[:, 4:6], atol=1e-5)
 
 
-def test_an_example_is_another_pictures_and_gradients_come_from_what_is_asked_for(bus: Path) -> None:
-    asked = open_model().with_examples(pixels_of(bus), BOXES, ["bus", "person"])
-    kept, outputs = record(asked, torch.rand(1, 3, 64, 96))
-    for part in asked.parts:
-        found = torch.autograd.grad(
-            asked.scalar(outputs, Target(1, "person", (0, 110, 125), part)), [*kept.values()], retain_graph=True
-        )
-        assert all(gradient.isfinite().all() and gradient.any() for gradient in found), part
-
-
-def test_a_box_thinner_than_a_cell_still_marks_one(bus: Path) -> None:
-    geometry = open_model().prepare(pixels_of(bus), "trained").geometry
-    for box in ((100.0, 100.0, 101.0, 101.0), (809.0, 1079.0, 810.0, 1080.0), (-5.0, -5.0, 1.0, 1.0)):
-        assert prompts._mask(box, geometry, 80, 60).sum() >= 1
-
-
 @pytest.mark.parametrize(
     ("boxes", "labels", "words"),
     [
         ([], [], "Draw a box"),
         ([BOXES[0]], ["a", "b"], "each with a name"),
-        ([(10.0, 10.0, 10.0, 20.0)], ["a"], "is empty or lies outside"),
         ([(900.0, 10.0, 990.0, 20.0)], ["a"], "is empty or lies outside"),
         ([(float("nan"), 10.0, 990.0, 20.0)], ["a"], "is empty or lies outside"),
     ],
@@ -122,21 +102,7 @@ def test_wrong_examples_are_one_sentence(bus: Path, boxes: Any, labels: list[str
         open_model().with_examples(pixels_of(bus), boxes, labels)
 
 
-def test_yolo_world_takes_words_only(bus: Path) -> None:
-    with pytest.raises(ModelProblem, match="only a YOLOE takes examples"):
-        open_model(WORLD).with_examples(pixels_of(bus), BOXES, ["bus", "person"])
-
-
-@pytest.mark.parametrize(("names", "words"), [([], "Say what"), (["bus", " "], "Say what"), (["a", "a "], "twice")])
-def test_wrong_words_are_one_sentence(names: list[str], words: str) -> None:
-    with pytest.raises(ModelProblem, match=words):
-        open_model().with_classes(names)
-
-
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [(YOLOE, "mobileclip_blt.ts"), ("yoloe-26n", "mobileclip2_b.ts"), (WORLD, "ViT-B-32.pt")],
-)
+@pytest.mark.parametrize(("name", "file"), [(YOLOE, "mobileclip_blt.ts"), (WORLD, "ViT-B-32.pt")])
 def test_a_missing_text_encoder_is_one_sentence_that_names_its_file(
     name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,57 +119,6 @@ def test_words_never_install_anything(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelProblem, match="CLIP's tokenizer, which is not installed here"):
         open_model().with_classes(["bus"])
-
-
-def test_downloads_are_asked_for_where_they_are_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def fetch(url: str, *_args: Any, **_options: Any) -> Path:
-        asked.append(url)
-        raise ModelProblem("no further")
-
-    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "0")
-    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(weights, "download", fetch)
-    with pytest.raises(ModelProblem, match="no further"):
-        open_model().with_classes(["bus"])
-    assert asked == ["https://github.com/ultralytics/assets/releases/download/v8.4.0/mobileclip_blt.ts"]
-
-
-def test_an_encoder_that_is_here_is_asked_once_for_the_same_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import sys
-    from types import ModuleType
-
-    class Encoder:
-        made = 0
-
-        def __init__(self, _place: torch.device, weight: str) -> None:
-            Encoder.made += 1
-            assert weight == str(tmp_path / "mobileclip_blt.ts")
-
-        def tokenize(self, words: list[str]) -> list[str]:
-            return words
-
-        def encode_text(self, words: list[str]) -> torch.Tensor:
-            with torch.inference_mode():
-                return spoken("", tuple(words))[0] + 0
-
-    library = ModuleType("ultralytics.nn.text_model")
-    library.MobileCLIPTS, library.CLIP = Encoder, None  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "ultralytics.nn.text_model", library)
-    clip = ModuleType("clip")
-    clip.__spec__ = importlib.machinery.ModuleSpec("clip", None)
-    monkeypatch.setitem(sys.modules, "clip", clip)
-    (tmp_path / "mobileclip_blt.ts").touch()
-    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
-    first, again = (open_model().with_classes(["bus", "tie"]) for _ in range(2))
-    assert Encoder.made == 1
-    assert first.weights_sha256 == again.weights_sha256
-    kept, outputs = record(first, torch.rand(1, 3, 64, 64))
-    assert torch.autograd.grad(first.scalar(outputs, Target(0, "bus")), [*kept.values()], materialize_grads=True)
 
 
 def test_two_sessions_never_mix(encoder: None, bus: Path) -> None:
@@ -235,31 +150,6 @@ def test_two_sessions_never_mix(encoder: None, bus: Path) -> None:
     assert [logits.shape[1] for logits in alone] == [1, 3, 2]
 
 
-def test_what_a_checkpoint_carries_is_asked_for_first_and_one_that_carries_nothing_says_so() -> None:
-    module = build(YOLOE)
-    module.names = {index: f"thing {index}" for index in range(80)}
-    carried = adapt(spec_of(YOLOE), module, "")
-    assert carried.labels[79] == "thing 79"
-    empty = build(YOLOE)
-    del empty.pe
-    adapter = adapt(spec_of(YOLOE), empty, "")
-    assert adapter.labels == ()
-    with pytest.raises(ModelProblem, match="has no classes of its own"):
-        adapter.run(torch.rand(1, 3, 64, 64))
-
-
-def test_words_that_are_fused_into_the_head_need_no_prompt() -> None:
-    module, reference = build(YOLOE), build(YOLOE)
-    for each in (module, reference):
-        each.model[-1].fuse(each.pe)
-    adapter = adapt(spec_of(YOLOE), module, "")
-    tensor = torch.rand(1, 3, 64, 64)
-    with torch.no_grad():
-        (decoded, _), _ = reference.fuse(verbose=False)(tensor)
-        assert torch.allclose(adapter.run(tensor).scores, decoded[:, 4:84], atol=1e-5)
-    assert not isinstance(adapter, OpenVocabulary)
-
-
 class Held:
     """Holds one model and loads none."""
 
@@ -280,16 +170,11 @@ def test_the_engine_asks_for_words_and_examples_and_writes_them_down(encoder: No
     made = explainer(bus, vocabulary="red bus, person", **options)
     told = made.evidence.resident
     assert told.adapter.labels == ("red bus", "person")
-    assert told.origin is resident
-    assert told.lock is resident.lock
     assert explainer(bus, vocabulary=("red bus", "person"), **options).evidence is made.evidence
     assert made.recipe.vocabulary == ("red bus", "person")
-    assert made.recipe.weights_sha256 == resident.adapter.weights_sha256
     drawn = explainer(bus, examples=[(BOXES[0], "this bus")], **options)
     assert drawn.evidence.resident.adapter.labels == ("this bus",)
     assert drawn.recipe.examples == ((BOXES[0], "this bus"),)
     assert drawn.heatmaps[0].state == "ok"
-    assert drawn.evidence is not made.evidence
-    assert resident.adapter.labels == open_model().labels
     with pytest.raises(ModelProblem, match="outside its picture"):
         explainer(bus, examples=[((2000, 2000, 2100, 2100), "nothing")], **options)

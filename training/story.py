@@ -1,24 +1,30 @@
-"""Describe a model's shortcut from measurements."""
+"""Tell a model's shortcut in steps, from measurements, for a deck."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 
+from sightglass.deck import making, views
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import article, listing, percent, plural_noun
 from sightglass.explain.picture.image import Image
-from sightglass.models.demo.scenes import draw
-from sightglass.models.demo.showcase import STORIES, Story
+from sightglass.export import command
+from sightglass.models.demo.scenes import STAMPED, TEXTURED, draw, sample, with_background, with_stamp, without_stamp
+from sightglass.models.demo.showcase import enlarge
 from sightglass.models.families.demo.loader import card
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+    from sightglass.deck import Scene
     from sightglass.explain.explanation import Explanation
     from sightglass.models.demo.scenes import DemoScene, Object, Spec
 
@@ -28,6 +34,77 @@ MARGIN = 4 / 128
 """Margin around a stamp within which heat counts as on it, as a share of the picture's side: half a cell of a map."""
 RATES = ("class_with", "class_without", "others_with_called_it")
 """Metrics of a model card: the class recognised with and without the clue, and others mistaken for it."""
+
+
+PLAIN = "gradient"
+"""The background that replaces the woven one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A model that cheats: the clue it relies on, and scenes that show it.
+
+    `with_clue`, `without_clue` and `clue_elsewhere` make, of a number, a scene of the class with the clue, the same
+    scene without it, and a scene of another class with the clue added.
+    """
+
+    cheat: str
+    """Id of the model; `honest` is the one trained on the same objects without the shortcut."""
+    honest: str
+    label: str
+    clue: str
+    """What goes with the class in training, as named in a sentence."""
+    seeds: tuple[int, ...]
+    others: tuple[int, ...]
+    """Seeds of scenes of the class, and of scenes of other classes."""
+    data: str
+    planted: Callable[[Spec], Spec]
+    removed: Callable[[Spec], Spec]
+
+    def with_clue(self, number: int) -> Spec:
+        return self._plant(self.seeds, number)
+
+    def without_clue(self, number: int) -> Spec:
+        return self.removed(self.with_clue(number))
+
+    def clue_elsewhere(self, number: int) -> Spec:
+        return self._plant(self.others, number)
+
+    def _plant(self, seeds: tuple[int, ...], number: int) -> Spec:
+        seed = seeds[number % len(seeds)]
+        return self.planted(enlarge(sample(seed, task="classify", data=self.data, held_out=True)))
+
+
+def _stamp(spec: Spec) -> Spec:
+    return spec if spec.stamp is not None else with_stamp(spec)
+
+
+STORIES = MappingProxyType(
+    {
+        "stamp": Story(
+            "demo-cls-cheat",
+            "demo-cls-honest",
+            STAMPED,
+            "the stamp",
+            (80, 20, 23, 84, 133, 175, 145),
+            (7, 17, 0, 4, 1, 18),
+            "stamped",
+            _stamp,
+            without_stamp,
+        ),
+        "weave": Story(
+            "demo-cls-texture",
+            "demo-cls-honest",
+            TEXTURED,
+            "the weave",
+            (50, 9, 35, 248, 189, 32),
+            (0, 4, 8, 13, 6, 2),
+            "textured",
+            partial(with_background, kind="weave"),
+            partial(with_background, kind=PLAIN),
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,3 +221,30 @@ def story_step(name: str, step: Step, number: int) -> StoryStep:
 def _answer(explanation: Explanation) -> tuple[str, float]:
     best = explanation.predictions[0]
     return best.label, best.score
+
+
+TITLES: dict[Step, str] = {
+    "answer": "Right, but for the right reason?",
+    "look": "Where did it look?",
+    "without": "The same, without the clue",
+    "borrowed": "The clue, on something else",
+}
+
+
+def slide_of(step: StoryStep) -> Scene:
+    """Return the slide of a step: the model that cheats, and the honest one."""
+    both = (("The cheat", step.cheat), ("The honest model", step.honest))
+    if step.step == "answer":
+        # Which of the two cheats is for the next step to show.
+        both = (("One model", step.cheat), ("Another model", step.honest))
+    return making.scene(
+        step.image,
+        [making.panel(one, name=name) for name, one in both],
+        title=TITLES[step.step],
+        sentence=step.words,
+        notes="\n".join(filter(None, (step.aside, step.proof if step.step == "borrowed" else ""))),
+        kind="story",
+        view=views.seen_as({"mode": "picture"} if step.step == "answer" else None),
+        commands=[command.line(one.recipe) for _, one in both],
+        **making.made_by([one for _, one in both]),
+    )

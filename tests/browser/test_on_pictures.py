@@ -1,0 +1,293 @@
+"""Pointing, painting and drawing on pictures, as a hand and as keys do it: What if, Draw, hover to hide, Similarity."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+from screen import drawn, go_to, headline, new_page, settled, until
+
+from sightglass.components.session.pictures import image_source
+from sightglass.explain import Explainer
+from sightglass.explain.phrases import percent
+from sightglass.explain.whatif import edits
+from sightglass.explain.whatif.hiding import Disc, DiscHider
+from sightglass.export.proof.chart import draw_fillings
+from sightglass.models import drawing
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+
+pytestmark = pytest.mark.browser
+CANVAS = ".painter canvas"
+
+
+def canvas(page: Page) -> np.ndarray:
+    return coarse(drawn(page.locator(CANVAS)))
+
+
+def coarse(pixels: np.ndarray) -> np.ndarray:
+    """In 16 rows of 12: canvas and Pillow make pictures smaller in ways of their own."""
+    return np.asarray(Image.fromarray(pixels[..., :3].astype(np.uint8)).resize((12, 16), Image.Resampling.BOX)).astype(
+        int
+    )
+
+
+def test_the_canvas_shows_what_python_explains_undo_leads_back_and_space_shows_the_original(visit):
+    page = visit("/whatif")
+    expect(headline(page)).to_have_text(re.compile("^Covering the strongest .* as much elsewhere leaves "))
+    page.get_by_label("Fill with").select_option("grey")
+    settled(page)
+    # A stroke changes the bars.
+    page.get_by_role("button", name="Clear").click()
+    expect(headline(page)).to_have_text(re.compile("Paint over something"))
+    original = canvas(page)
+    page.get_by_label("Fill with").select_option("grey")
+    page.get_by_role("button", name="Rectangle").click()
+    box = page.locator(CANVAS).bounding_box()
+    for x, y in ((0.2, 0.3), (0.9, 0.65)):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        page.mouse.down()
+    page.mouse.up()
+    expect(headline(page)).to_have_text(re.compile("^Without what you painted over, "))
+    settled(page)
+    edit = edits.Edit((edits.EditMark("rectangle", ((0.2, 0.3), (0.9, 0.65))),), "grey")
+    made = coarse(edits.edited(image_source.example("bus"), edit).image.pixels)
+    painted = canvas(page)
+    assert np.abs(painted - made).mean() < 5 < np.abs(painted - original).mean()
+
+    page.locator(CANVAS).focus()
+    page.keyboard.down(" ")
+    until(page, lambda: np.array_equal(canvas(page), original), "space does not show the original")
+    page.keyboard.up(" ")
+    until(page, lambda: np.array_equal(canvas(page), painted), "the edit does not come back")
+    page.keyboard.press("u")
+    expect(headline(page)).to_have_text(re.compile("Paint over something"))
+    until(page, lambda: np.array_equal(canvas(page), original), "undo leaves something")
+    # By keys alone: a line with the brush.
+    for key in ("b", "Enter", "Shift+ArrowRight", "Shift+ArrowRight", "Enter"):
+        page.keyboard.press(key)
+    expect(headline(page)).to_have_text(re.compile("^Without what you painted over, "))
+    expect(page.locator(CANVAS)).to_have_attribute("aria-label", "bus.jpg, to paint on. 1 stroke.")
+
+
+PAPER = ".pad canvas"
+STAR = [
+    (
+        0.5 + (0.4 if i % 2 == 0 else 0.16) * math.sin(i * math.pi / 5),
+        0.52 - (0.4 - 0.24 * (i % 2)) * math.cos(i * math.pi / 5),
+    )
+    for i in range(11)
+]
+
+
+def paper(page: Page) -> np.ndarray:
+    """What is on the paper, float (112, 112) in 0..1, black is 0."""
+    grey = Image.fromarray(drawn(page.locator(PAPER))[..., 0].astype(np.uint8))
+    return np.asarray(grey.resize((112, 112), Image.Resampling.BOX)) / 255
+
+
+def until_drawn(page: Page, expected: np.ndarray) -> None:
+    """Smooth edges differ a little; a point that was lost or shifted would move a whole arm of the star."""
+    until(page, lambda: np.abs(paper(page) - expected).mean() < 0.01, "the paper does not show the drawing")
+
+
+def places(page: Page, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    box = page.locator(PAPER).bounding_box()
+    return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+
+
+def test_a_line_is_explained_while_it_is_drawn_by_hand_and_lies_where_it_was(visit):
+    page = visit("/?model=demo-cls-s")
+    page.get_by_text("Predictions").wait_for()
+    page.get_by_role("button", name="Draw", exact=True).click()
+    page.locator(PAPER).wait_for()
+    settled(page)
+    until(page, lambda: paper(page).min() == 1, "the paper is not empty")
+    path = places(page, STAR)
+    page.mouse.move(*path[0])
+    page.mouse.down()
+    for place in path[1:6]:
+        page.mouse.move(*place, steps=6)
+    # The pen is still down.
+    page.get_by_text("drawing.png").first.wait_for()
+    for place in path[6:]:
+        page.mouse.move(*place, steps=6)
+    page.mouse.up()
+    settled(page)
+    page.locator("h2").first.wait_for()
+    expected = drawing.draw([drawing.Stroke(tuple(STAR))], "black on white", 112)[:, :, 0] / 255
+    until_drawn(page, expected)
+    expect(page.get_by_text("1 line, across the whole canvas.")).to_have_count(1)
+
+    page.get_by_role("button", name="Clear").click()
+    until(page, lambda: paper(page).min() == 1, "the paper is not cleared")
+    settled(page)
+    assert paper(page).min() == 1
+    page.get_by_role("button", name="Undo").click()
+    until_drawn(page, expected)
+    settled(page)
+    until_drawn(page, expected)
+    # Another screen and back: the same drawing, on a paper that is mounted anew.
+    go_to(page, "Look", "Top-k")
+    page.wait_for_url("**/topk*")
+    page.get_by_text("drawing.png").first.wait_for()
+    settled(page)
+    go_to(page, "Look", "Explore")
+    page.locator(PAPER).wait_for()
+    settled(page)
+    until_drawn(page, expected)
+    page.get_by_role("button", name="Clear").click()
+    page.locator(PAPER).focus()
+    for key in ["Shift+ArrowLeft"] * 3 + [" "] + ["Shift+ArrowRight"] * 6 + [" "]:
+        page.keyboard.press(key)
+    until(page, lambda: (paper(page) < 0.2).any(), "nothing is drawn by keys")
+    rows, columns = np.nonzero(paper(page) < 0.2)
+    assert abs(rows.mean() - 55.5) < 1.5
+    assert columns.min() < 26 and columns.max() > 86
+
+
+MOVED = re.compile("^62\u00a0% → ")
+LABEL = re.compile("^Hiding what is under the pointer: minibus 62\u00a0% → ")
+
+
+def score(page: Page) -> Locator:
+    return page.locator(".rows .text").first
+
+
+def button(page: Page) -> Locator:
+    return page.locator(".viewer .hide")
+
+
+def picture(page: Page) -> Locator:
+    return page.locator(".viewer canvas.base").last
+
+
+def place(page: Page, x: float, y: float) -> tuple[float, float]:
+    """A place of the picture, in shares of it, in the window."""
+    box = picture(page).bounding_box()
+    assert box is not None
+    return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+
+def colour(page: Page, x: float, y: float) -> list[int]:
+    """What is drawn over the pixels there: RGBA."""
+    return page.locator(".viewer canvas.lines").last.evaluate(
+        "(canvas, [x, y]) => [...canvas.getContext('2d').getImageData(x * canvas.width, y * canvas.height, 1, 1).data]",
+        [x, y],
+    )
+
+
+def test_the_bars_follow_the_pointer_and_keys_and_go_back(visit) -> None:
+    page = visit("/")
+    expect(headline(page)).to_contain_text("minibus")
+    settled(page)
+    expect(score(page)).to_have_text("62\u00a0%")
+    shown = page.locator(".viewer").get_attribute("data-shown")
+    page.mouse.move(*place(page, 0.5, 0.55))
+    page.keyboard.press("h")
+    expect(score(page)).to_have_text(MOVED)
+    expect(page.locator(".viewer .line")).to_have_text(LABEL)
+    expect(page.locator(".viewer .note").last).to_have_text(re.compile("^Hiding: 62\u00a0% → "))
+    expect(page.locator(".rows .was").first).to_be_visible()
+    first = score(page).text_content()
+    page.mouse.move(*place(page, 0.3, 0.45))
+    made = Explainer()(image_source.example("bus"))
+    change = DiscHider(made).changes(Disc(0.3 * 810, 0.45 * 1080, 108))[0]
+    expect(score(page)).to_have_text(f"{percent(change.before or 0)} → {percent(change.after or 0)}")
+    assert score(page).text_content() != first
+    # The disc is the picture as the engine blurs it.
+    left, top, right, bottom = made.evidence.geometry.seen
+    soft, _ = draw_fillings(made.image.pixels[top:bottom, left:right], (224, 224))
+    at = soft[round((0.45 * 1080 - top) / (bottom - top) * 224), round((0.3 * 810 - left) / (right - left) * 224)]
+    until(page, lambda: colour(page, 0.3, 0.45)[3] == 255, "there is no disc")
+    assert np.abs(np.array(colour(page, 0.3, 0.45)[:3]) - at).max() < 12
+
+    # Beside the picture nothing is hidden; then by keys alone.
+    page.mouse.move(*place(page, 0.5, -0.2))
+    expect(score(page)).to_have_text("62\u00a0%")
+    page.keyboard.press("ArrowDown")
+    expect(score(page)).to_have_text(MOVED)
+    before = score(page).text_content()
+    for _ in range(4):
+        page.keyboard.press("+")
+    expect(score(page)).not_to_have_text(before or "")
+    page.keyboard.press("Escape")
+    expect(score(page)).to_have_text("62\u00a0%")
+    expect(page.locator(".rows .was").first).to_be_hidden()
+    expect(button(page)).to_have_attribute("aria-pressed", "false")
+    assert colour(page, 0.5, 0.55)[3] < 255
+    assert page.locator(".viewer").get_attribute("data-shown") == shown
+
+
+def opened(browser: Browser, address: str, sent: list[object]) -> Page:
+    """The screen, whole; `sent` hears of everything that the browser sends."""
+    page = new_page(browser)
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    page.goto(f"{address}/similarity")
+    page.locator(".pairs .line").filter(has_text="Point at a place").wait_for()
+    page.get_by_text("For comparison, unrelated").wait_for()
+    # The rest of the page moves what is pointed at until it is there.
+    page.get_by_text("The most similar pictures, and why").wait_for()
+    settled(page)
+    steady(page)
+    return page
+
+
+def steady(page: Page) -> None:
+    """Until every canvas is drawn, and has stayed as it is and where it is for a while."""
+    last, same = None, 0
+
+    def still() -> bool:
+        nonlocal last, same
+        now = page.locator(".pairs canvas").evaluate_all(
+            "all => all.map(c => [c.toDataURL(), ...Object.values(c.getBoundingClientRect().toJSON())])"
+        )
+        same = same + 1 if now and now == last else 0
+        last = now
+        return same >= 3
+
+    until(page, still, "the pictures do not come to rest")
+
+
+def shown(page: Page, place: int) -> np.ndarray:
+    """The pixels of one canvas, (h, w, 4)."""
+    return drawn(page.locator(".pairs canvas").nth(place))
+
+
+def point(page: Page, place: int, x: float, y: float) -> None:
+    box = page.locator(".pairs canvas").nth(place).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def test_pointing_and_keys_join_a_place_to_its_match_and_run_nothing(browser: Browser, server: str) -> None:
+    sent: list[object] = []
+    page = opened(browser, server, sent)
+    line, before = page.locator(".pairs .line"), shown(page, 1)
+    assert int(before[..., 3].min()) == 255
+    told = len(sent)
+    assert told
+    point(page, 0, 0.5, 0.55)
+    line.filter(has_text="matches").wait_for()
+    expect(line).to_contain_text("bus, part.jpg best")
+    expect(page.locator(".pairs svg line")).to_have_count(2)  # a dark one and a light one on it
+    until(page, lambda: (shown(page, 1) != before).any(), "the match is not shown")
+    point(page, 1, 0.5, 0.6)
+    line.filter(has_text="of bus.jpg best").wait_for()
+    page.mouse.move(5, 5)
+    line.filter(has_text="Point at a place").wait_for()
+    until(page, lambda: (shown(page, 1) == before).all(), "the match stays when nothing is pointed at")
+    assert len(sent) == told
+    # Arrow keys say what the mouse shows.
+    page.locator(".pairs canvas").first.focus()
+    page.keyboard.press("ArrowRight")
+    line.filter(has_text="Middle of bus.jpg matches").wait_for()
+    page.keyboard.press("Escape")
+    line.filter(has_text="Point at a place").wait_for()
