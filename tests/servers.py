@@ -61,3 +61,19 @@ def form(path: Path, **fields: str) -> tuple[bytes, str]:
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{path.name}"\r\n\r\n'
     body = "".join(parts).encode() + head.encode() + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
     return body, f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def visit(address: str, page: str = "", query: str = "", **options: Any) -> list[Any]:
+    """Return the messages of one visit to a page of a dashboard, until it is drawn."""
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+    from websockets.sync.client import connect
+
+    messages, url = [], f"{address.replace('http', 'ws', 1)}/_stcore/stream"
+    with connect(url, **{"subprotocols": ["streamlit"], "max_size": None} | options) as socket:
+        request = BackMsg()
+        request.rerun_script.page_name, request.rerun_script.query_string = page, query
+        socket.send(request.SerializeToString())
+        while not messages or messages[-1].WhichOneof("type") != "script_finished":
+            messages.append(ForwardMsg.FromString(socket.recv(timeout=patience(60))))
+    return messages

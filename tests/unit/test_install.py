@@ -14,7 +14,7 @@ import urllib.request
 import venv
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from packaging.requirements import Requirement
@@ -23,7 +23,7 @@ import sightglass
 from benchmarks.processes import free_port
 from sightglass.explain.recipe import VERSION
 from tests import wheel as tests_wheel
-from tests.servers import until_it_answers
+from tests.servers import until_it_answers, visit
 from tests.waits import patience
 from tests.wheel import BESIDE, LOOSE, ROOT
 
@@ -122,36 +122,15 @@ def _serving(fresh: Path, tmp_path: Path) -> Iterator[str]:
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
             until_it_answers(f"http://127.0.0.1:{port}/_stcore/health", process)
-            yield f"127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
 
 
-def _visit(address: str) -> list[Any]:
-    """The messages of one visit to the first page, until it is drawn."""
-    from streamlit.proto.BackMsg_pb2 import BackMsg
-    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-    from websockets.sync.client import connect
-
-    found = []
-    with connect(f"ws://{address}/_stcore/stream", subprotocols=["streamlit"], max_size=None) as socket:  # type: ignore[list-item]
-        request = BackMsg()
-        request.rerun_script.query_string = "model=demo-cls-s&example=scene%203"
-        socket.send(request.SerializeToString())
-        for data in socket:
-            assert isinstance(data, bytes)
-            message = ForwardMsg()
-            message.ParseFromString(data)
-            found.append(message)
-            if message.WhichOneof("type") == "script_finished":
-                return found
-    raise AssertionError("the server hung up")
-
-
 def test_the_dashboard_answers_from_any_folder(fresh: Path, tmp_path: Path) -> None:
     with _serving(fresh, tmp_path) as address:
-        assert b"<title>" in urllib.request.urlopen(f"http://{address}/compare", timeout=patience(20)).read()
-        messages = _visit(address)
+        assert b"<title>" in urllib.request.urlopen(f"{address}/compare", timeout=patience(20)).read()
+        messages = visit(address, query="model=demo-cls-s&example=scene%203")
         session = next(m.new_session for m in messages if m.WhichOneof("type") == "new_session")
         theme = tomllib.loads((ROOT / ".streamlit/config.toml").read_text("utf-8"))["theme"]
         assert session.custom_theme.light.primary_color == theme["light"]["primaryColor"]

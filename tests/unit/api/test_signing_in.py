@@ -22,12 +22,11 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
-from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from benchmarks.processes import free_port
-from tests.servers import until, until_it_answers
+from tests.servers import until, until_it_answers, visit
 from tests.waits import patience
 
 if TYPE_CHECKING:
@@ -131,18 +130,10 @@ def serving(folder: Path, port: int, log: Path, *, host: str = "127.0.0.1", **en
 def seen(address: str, cookies: httpx.Cookies, page: str, *words: str) -> bool:
     """Whether a page's script says all of these, run for whoever has these cookies."""
     headers = {"Cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies.jar)}
-    url = f"{address.replace('http', 'ws')}/_stcore/stream"
     protocols = ["streamlit", cookies["_streamlit_xsrf"]]
-    with connect(url, additional_headers=headers, origin=address, subprotocols=protocols) as socket:  # type: ignore[arg-type]
-        message = BackMsg()
-        message.rerun_script.page_name = page
-        socket.send(message.SerializeToString())
-        heard, end = b"", time.monotonic() + 60
-        while time.monotonic() < end:
-            heard += socket.recv(timeout=patience(60))  # type: ignore[operator]
-            if all(word.encode() in heard for word in words):
-                return True
-    return False
+    messages = visit(address, page, additional_headers=headers, origin=address, subprotocols=protocols)
+    said = b"".join(message.SerializeToString() for message in messages)
+    return all(word.encode() in said for word in words)
 
 
 def test_a_provider_signs_people_in_and_no_secret_is_logged(provider: Provider, tmp_path: Path) -> None:

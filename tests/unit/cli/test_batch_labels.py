@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
@@ -14,17 +14,12 @@ from sightglass.evaluation import box_matching, stored, tables
 from sightglass.explain.phrases import plain_text
 from tests.labelled import draw_scenes
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.unit.cli.conftest import Said
-
 SCENES = 4
 HOW = ("batch", "pictures", "--model", "demo-s", "--workers", "1", "--out", "run")
 
 
 def test_a_run_with_labels_says_how_right_it_is_and_what_a_lower_threshold_would_change(
-    labels: Path, call: Callable[..., Said]
+    labels: Path, call: Any
 ) -> None:
     code, out, err = call(*HOW, "--labels", "labels.csv")
     out, evaluation = plain_text(out), stored.load(Path("run"))
@@ -46,7 +41,7 @@ def test_a_run_with_labels_says_how_right_it_is_and_what_a_lower_threshold_would
     assert wrong.code == 2 and "No label is called Sterne: the labels are" in wrong.err
 
 
-def test_of_a_classifier_the_share_that_is_right_is_told(labels: Path, call: Callable[..., Said]) -> None:
+def test_of_a_classifier_the_share_that_is_right_is_told(labels: Path, call: Any) -> None:
     names = ("ring", "star", "gear", "star")
     text = "".join(f"{number:02}.png,{name}\n" for number, name in enumerate(names))
     labels.write_text(f"file,label\n{text}", "utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -17,17 +17,10 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.proof.seal import forget
 from sightglass.export import embedded_recipe
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.unit.cli.conftest import Said
-
 LINE = "✗ depends on the model: no · ✓ matters to the answer: yes · ? holds still: cannot be told"
 
 
-def test_every_map_of_every_picture_is_sealed_and_none_without_it(
-    call: Callable[..., Said], sealed: list[str], scene: Path
-) -> None:
+def test_every_map_of_every_picture_is_sealed_and_none_without_it(call: Any, sealed: list[str], scene: Path) -> None:
     assert "holds still" not in call("image", "scene.png", "--model", "demo-cls-s")[1] and sealed == []
     out = call("image", "scene.png", "./scene.png", "--model", "demo-cls-s", "--top-k", "2", "--seal")[1]
     labels = [heatmap.target.label for heatmap in Explainer("demo-cls-s")(scene, top_k=2).heatmaps]
@@ -36,7 +29,7 @@ def test_every_map_of_every_picture_is_sealed_and_none_without_it(
     assert out.count("It shows the box.") >= 4 and out.count("Nobody knows.") == 4 and "It matters." not in out
 
 
-def test_each_class_has_its_seal_in_its_own_file(call: Callable[..., Said], sealed: list[str], tmp_path: Path) -> None:
+def test_each_class_has_its_seal_in_its_own_file(call: Any, sealed: list[str], tmp_path: Path) -> None:
     how = ("class", "scene.png", "--model", "demo-cls-s", "--class", "1", "--class", "2", "--seal")
     assert call(*how)[1].count(LINE) == 2
     for one in json.loads(call(*how, "--json")[1])["results"][0]["classes"]:
@@ -46,15 +39,13 @@ def test_each_class_has_its_seal_in_its_own_file(call: Callable[..., Said], seal
         assert json.loads(file.read_text())["seal"] == one["seal"]
 
 
-def test_a_comparison_seals_the_map_of_each_model_that_is_compared(
-    call: Callable[..., Said], sealed: list[str]
-) -> None:
+def test_a_comparison_seals_the_map_of_each_model_that_is_compared(call: Any, sealed: list[str]) -> None:
     code, out, _ = call("compare", "scene.png", "-m", "demo-cls-s", "-m", "demo-cls-m", "--seal")
     assert code == 0 and len(sealed) == 2 == out.count(LINE)
 
 
 def test_a_batch_adds_the_tests_to_its_table_also_after_a_run_without(
-    call: Callable[..., Said], sealed: list[str], tmp_path: Path
+    call: Any, sealed: list[str], tmp_path: Path
 ) -> None:
     how = ("batch", "scene.png", "--model", "demo-cls-s", "--workers", "1")
     assert "pass all three" not in call(*how)[1]
@@ -67,9 +58,7 @@ def test_a_batch_adds_the_tests_to_its_table_also_after_a_run_without(
     assert "Maps that fail a test" in (tmp_path / "explained/scene/report.html").read_text("utf-8")
 
 
-def test_replay_says_whether_a_seal_is_the_same_bit_for_bit(
-    call: Callable[..., Said], scene: Path, tmp_path: Path
-) -> None:
+def test_replay_says_whether_a_seal_is_the_same_bit_for_bit(call: Any, scene: Path, tmp_path: Path) -> None:
     made = Explainer("demo-cls-s")(scene, top_k=2)
     first = made.seal(1)
     made.save(tmp_path / "saved")
@@ -87,9 +76,7 @@ def test_replay_says_whether_a_seal_is_the_same_bit_for_bit(
     assert code == 1 and "The seal differs from the saved one." in said
 
 
-def test_a_proof_is_written_said_and_made_again_bit_for_bit(
-    call: Callable[..., Said],
-) -> None:
+def test_a_proof_is_written_said_and_made_again_bit_for_bit(call: Any) -> None:
     how, folder = ["prove", "scene.png", "-m", "demo-cls-s", "--filling", "mean"], Path("out")
     code, said, _ = call(*how, "--out", "out", "--also", "html,report", "--steps", "4", "--filling", "linear")
     assert code == 0
@@ -113,7 +100,7 @@ def test_a_proof_is_written_said_and_made_again_bit_for_bit(
     assert code == 1 and "The curves differ from the saved ones." in said
 
 
-def test_any_answer_and_any_box_can_be_proved(answer: Callable[..., Any]) -> None:
+def test_any_answer_and_any_box_can_be_proved(answer: Any) -> None:
     classes, boxes = (Explainer(name)("scene.png", maps=False).predictions for name in ("demo-cls-s", "demo-s"))
     for model, given, label in (
         ("demo-cls-s", ("--map", "2"), classes[1].label),
@@ -135,9 +122,7 @@ def test_any_answer_and_any_box_can_be_proved(answer: Callable[..., Any]) -> Non
         (("--steps", "1"), "2 to 100 steps"),
     ],
 )
-def test_what_cannot_be_proved_is_one_sentence(
-    given: tuple[str, ...], sentence: str, call: Callable[..., Said]
-) -> None:
+def test_what_cannot_be_proved_is_one_sentence(given: tuple[str, ...], sentence: str, call: Any) -> None:
     code, _, err = call("prove", "scene.png", "-m", "demo-cls-s", *given)
     assert code == 2 and sentence in err
     assert not Path("explained").exists()
