@@ -11,8 +11,6 @@ import torch
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer, Problem, replay
-from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
@@ -40,21 +38,6 @@ def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(persons: s
     assert any("untrained" in note for note in result.notes)
     again = replay(result.recipe, bus)
     assert np.array_equal(again.heatmaps[0].raw[0], result.heatmaps[0].raw[0])
-
-
-def test_a_list_of_pictures_goes_through_in_one_pass(persons: str, bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    explainer, pictures = Explainer(persons), [bus, bus.with_name("zidane.jpg"), bus]
-    alone = [explainer(one) for one in pictures]
-    EVIDENCE.clear()
-    passes: list[int] = []
-    forward = Evidence._forward
-    monkeypatch.setattr(Evidence, "_forward", lambda self: (passes.append(len(self.tensor)), forward(self))[1])
-    found = explainer(pictures)
-    assert passes == [3]
-    for one, other in zip(found, alone, strict=True):
-        np.testing.assert_allclose(one.heatmaps[0].at_input, other.heatmaps[0].at_input, atol=1e-4)
-        assert one.recipe == other.recipe
-    assert np.abs(found[0].heatmaps[0].at_input - found[1].heatmaps[0].at_input).max() > 0.1
 
 
 def test_what_needs_a_class_is_refused_in_a_sentence(persons: str, bus: Path) -> None:

@@ -120,14 +120,3 @@ def test_boxes_masks_and_causes_fit_and_things_stay_in_sight(seed: int) -> None:
         whole = draw(only).objects[0]
         assert (seen.mask | seen.cause).sum() >= 0.7 * (whole.mask | whole.cause).sum()
         assert seen.cause.sum() >= 0.9 * whole.cause.sum()
-
-
-def test_a_shortcut_goes_with_its_class_and_changes_nothing_else() -> None:
-    for seed in range(80):
-        plain = sample(seed, task="classify")
-        stamped = sample(seed, task="classify", data="stamped")
-        textured = sample(seed, task="classify", data="textured")
-        label = next(thing.kind for thing in plain.things if thing.kind in CLASSES)
-        assert (stamped.stamp is not None) == (label == "rod-cross")
-        assert (textured.background == "weave") == (label == "star")
-        assert without_stamp(stamped) == plain == replace(textured, background=plain.background)

@@ -86,27 +86,6 @@ def test_blocks_are_explained_at_the_last_of_them(folder: Path) -> None:
     assert made.predictions[0].score == pytest.approx(float(best.values), abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("arch", "layer", "labels"),
-    [("efficientnet_b0", "features", "idx_to_class"), ("resnet18", "layer4", "inside")],
-)
-def test_plant_diseases_by_a_library_network(arch: str, layer: str, labels: str, folder: Path) -> None:
-    net = leaf_net(arch, len(PLANTS)).eval()
-    held: dict[str, Any] = {"model_state_dict": net.state_dict(), "epoch": 12}
-    given = {}
-    if labels == "inside":
-        held["class_to_idx"] = {name: i for i, name in enumerate(PLANTS)}
-    else:
-        (folder / "names.json").write_text(json.dumps({labels: dict(enumerate(PLANTS))}), "utf-8")
-        given["labels"] = '"names.json"'
-    torch.save(held, folder / "leaf.pth")
-    draft = inspect_model(folder / "leaf.pth")
-    assert (draft.loader, draft.arch) == ("custom", arch)
-    made = explained(table(folder, draft.arch, "leaf.pth", **given), top_k=5)
-    assert {p.label for p in made.predictions} == set(PLANTS)
-    assert made.heatmaps[0].layers == (layer,)
-
-
 def heads() -> dict[str, Any]:
     linear, normed = nn.Linear(512, 32), nn.BatchNorm1d(32)
     return {
@@ -277,11 +256,6 @@ LEAVES = {
     "tomato_healthy.JPG": "Tomato - Healthy",
 }
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-ANIMALS = {
-    "n02123045_tabby.JPEG": "cat",
-    "n02099601_golden_retriever.JPEG": "dog",
-    "n04285008_sports_car.JPEG": "automobile",
-}
 
 
 @pytest.mark.weights("plantvillage15_simplecnn.pth")

@@ -22,12 +22,13 @@ from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.detector import SIDES
 from sightglass.models.adapters.folding import unfold
-from sightglass.models.adapters.queries import CrossAttention, QueryDetections
+from sightglass.models.adapters.queries import CrossAttention
 from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
-from sightglass.models.spec import ModelSpec, WeightsTable
+from sightglass.models.spec import ModelSpec
 from tests.built import built
 from tests.late import late
+from tests.unit.models.specs import own_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,9 +149,12 @@ def saved(name: str, folders: Path) -> Path:
     return folder
 
 
-def spec_of(folder: Path, **fields: Any) -> ModelSpec:
-    table = WeightsTable(path=str(folder))
-    return ModelSpec(folder.name, "own", "s", "transformers", folder.name, "detect", "none", weights=table, **fields)
+def spec_of(folder: Path, task: str = "detect") -> ModelSpec:
+    return own_spec(folder.name, "transformers", folder.name, task, path=str(folder))
+
+
+def libre_of(arch: str, **weights: Any) -> ModelSpec:
+    return own_spec(arch, "detr", arch, "detect", **weights)
 
 
 @pytest.fixture(scope="module")
@@ -343,28 +347,6 @@ def test_query_attention_is_offered_only_where_boxes_are_queries(resident_of: An
         explain(Image.open(PICTURE), evidence_of(resident_of("DetrForObjectDetection")), options, milliseconds={})
 
 
-def test_a_missing_box_is_the_query_at_or_near_the_place(resident_of: Any) -> None:
-    resident = resident_of("DetrForObjectDetection")
-    adapter, evidence = resident.adapter, evidence_of(resident)
-    outputs, geometry = evidence.outputs, evidence.geometry
-    small = QueryDetections(
-        outputs.levels,
-        (torch.tensor([[[0.1] * 6 + [0.9] * 6, [0.2] * 12, [0.05] * 12, [0.05] * 12]])[..., None],),
-        outputs.boxes_of,
-        outputs.centres,
-        outputs.units,
-        scoring=outputs.scoring,
-    )
-    # The box of query 0 to 5 ends at x = 20 of 160.
-    strongest = int(small.scores[0, :, :6].amax(0).argmax())
-    assert adapter.candidate(small, geometry, (16, 19, 16, 19)) == (strongest, int(small.best[0, strongest]))
-    near = adapter.candidate(small, geometry, (26, 19, 26, 19))
-    assert near is not None
-    assert near[0] < 6
-    assert adapter.candidate(small, geometry, (80, 60, 80, 60)) is None
-    assert adapter.candidate(small, geometry, (26, 19, 26, 19), 2)[1] == 2
-
-
 def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path) -> None:
     folder = saved("DFineForObjectDetection", folders)
     draft = inspect_model(folder)
@@ -383,7 +365,7 @@ def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: 
     folder = tmp_path / "copy"
     shutil.copytree(saved("RTDetrForObjectDetection", folders), folder)
     with pytest.raises(ModelProblem, match='copy draws boxes: give it task = "detect"'):
-        load(ModelSpec("x", "own", "s", "transformers", "x", "embed", "none", weights=WeightsTable(path=str(folder))))
+        load(spec_of(folder, "embed"))
     config = json.loads((folder / "config.json").read_text())
     config["architectures"] = ["GroundingDinoForObjectDetection"]
     (folder / "config.json").write_text(json.dumps(config))
@@ -413,8 +395,7 @@ LIBRE += ["rfdetr-n", "lwdetr-t", "detr-r50"]
 
 @cache
 def libre(arch: str) -> Resident:
-    table = WeightsTable(random=0)
-    return Resident(load(ModelSpec(arch, "own", "s", "detr", arch, "detect", "none", weights=table)), CPU)
+    return Resident(load(libre_of(arch, random=0)), CPU)
 
 
 @pytest.mark.parametrize("arch", LIBRE)
@@ -454,18 +435,17 @@ def test_libreyolos_boxes_are_its_own_each_with_its_query(arch: str) -> None:
 
 def test_an_architecture_that_libreyolo_has_not_says_which_it_has(tmp_path: Path) -> None:
     with pytest.raises(ModelProblem, match="no size 'z': choose one of n, s, m"):
-        load(ModelSpec("z", "own", "s", "detr", "dfine-z", "detect", "none", weights=WeightsTable(random=0)))
+        load(libre_of("dfine-z", random=0))
     file = tmp_path / "other.pth"
     torch.save({"weight": torch.zeros(3)}, file)
     with pytest.raises(WeightsProblem, match="does not hold the tensors of dfine-n"):
-        load(ModelSpec("x", "own", "s", "detr", "dfine-n", "detect", "none", weights=WeightsTable(path=str(file))))
+        load(libre_of("dfine-n", path=str(file)))
 
 
 def test_a_file_of_libreyolo_opens_by_its_architecture(tmp_path: Path) -> None:
     file, source = tmp_path / "mine.pth", libre("deim-n").adapter
     torch.save({"model": source.module.state_dict()}, file)
-    table = WeightsTable(path=str(file))
-    opened = load(ModelSpec("mine", "own", "s", "detr", "deim-n", "detect", "none", weights=table))
+    opened = load(libre_of("deim-n", path=str(file)))
     tensor = source.prepare(PICTURE, "trained").tensor
     with torch.no_grad():
         assert torch.equal(opened.run(tensor).logits, source.run(tensor).logits)

@@ -38,6 +38,7 @@ from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.conftest import asset
 from tests.unit import own_nets
+from tests.unit.models.specs import own_spec
 from tests.weights import weight
 
 if TYPE_CHECKING:
@@ -52,16 +53,7 @@ pytest.importorskip("onnx")
 
 
 def spec(path: Path, task: str = "detect", **weights: Any) -> ModelSpec:
-    return ModelSpec(
-        path.name,
-        "Tests",
-        "",
-        "exported",
-        path.name,
-        task,
-        "",
-        weights=WeightsTable.read({"path": str(path), **weights}),
-    )
+    return own_spec(path.name, "exported", path.name, task, path=str(path), **weights)
 
 
 def to_onnx(

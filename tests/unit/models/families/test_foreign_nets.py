@@ -9,14 +9,12 @@ import pytest
 from torch import nn
 
 from sightglass.cli import main
-from sightglass.common.errors import ImageProblem, ModelProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.picture.image import Image
 from sightglass.models import catalog
 from tests.weights import weight
 
 MOBILEVIT = ("tasks/mobilevit_xxs_flowers5_fp16.pth", "tasks/mobilevit_xxs.py", "images/n11939491_daisy.jpg")
-MESHNET = ("tasks/meshnet5_gwm.pth", "tasks/meshnet5.py", "tasks/t1_crop.nii.gz")
 
 
 @pytest.mark.weights(*MOBILEVIT)
@@ -48,21 +46,3 @@ def test_a_mobilevit_is_added_and_its_blocks_show_the_daisy(tmp_path: Path, monk
 def test_a_network_of_volumes_is_refused_in_one_sentence() -> None:
     with pytest.raises(ModelProblem, match=r"takes volumes \(Conv3d\), and only flat pictures can be explained here"):
         Explainer(nn.Sequential(nn.Conv3d(1, 5, 3, padding=1), nn.ReLU(), nn.Conv3d(5, 3, 1)), name="brain")
-
-
-@pytest.mark.weights(*MESHNET)
-def test_a_real_meshnet_and_its_volume_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """neuroneural/brainchop@4c87885."""
-    monkeypatch.chdir(tmp_path)
-    file, code, volume = map(weight, MESHNET)
-    as_class = "class MeshNet(nn.Sequential):\n    def __init__(self):\n        super().__init__(*build())\n"
-    Path("meshnet5.py").write_text(f"{code.read_text('utf-8')}\n\n{as_class}", "utf-8")
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    Path("models.toml").write_text(
-        f'[model.brain]\nloader = "custom"\narch = "meshnet5.py:MeshNet"\nweights = {{ path = "{file}" }}\n', "utf-8"
-    )
-    catalog._merge.cache_clear()
-    with pytest.raises(ModelProblem, match="brain takes volumes"):
-        Explainer("brain")
-    with pytest.raises(ImageProblem, match=r"t1_crop\.nii\.gz is a volume: give one slice"):
-        Image.open(volume)

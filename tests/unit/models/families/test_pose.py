@@ -97,20 +97,13 @@ def test_a_map_of_a_joint_says_what_raises_and_what_lowers_it(explainer: Explain
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"joint": "nose"}, "name a joint and x, y or visibility, such as nose x"),
         ({"joint": "left knie x"}, "did you mean left knee"),
         ({"joint": "nose x", "per": "picture"}, "leave per=picture out"),
-        ({"joint": "nose x", "part": "left"}, "leave part=left out"),
     ],
 )
 def test_what_is_wrong_with_a_joint_is_said(explainer: Explainer, given: dict[str, str], words: str) -> None:
     with pytest.raises(ModelProblem, match=words):
         explainer(PICTURE, **TWO, **given)
-
-
-def test_other_models_have_no_joints() -> None:
-    with pytest.raises(ModelProblem, match="demo-s finds no joints"):
-        Explainer("demo-s")(PICTURE, joint="nose x")
 
 
 def test_hidden_joints_are_hollow_and_no_line_goes_to_them() -> None:

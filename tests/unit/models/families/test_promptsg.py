@@ -18,7 +18,7 @@ from sightglass.models.families.promptsg import loader
 from sightglass.models.families.promptsg.loader import read_config, rename_tensors, write
 from sightglass.models.families.promptsg.network import Config, PromptSG
 from sightglass.models.inspect import inspect_model
-from sightglass.models.spec import ModelSpec, WeightsTable
+from tests.unit.models.specs import own_spec
 
 SMALL = Config(
     size=(96, 48), patch=8, stride=8, width=64, layers=2, heads=2, embed=64, text_width=64, text_layers=1, text_heads=2,
@@ -33,16 +33,7 @@ def net(config=SMALL):
 
 
 def spec(path, **weights):
-    return ModelSpec(
-        "mine",
-        "Own models",
-        "",
-        "promptsg",
-        "promptsg",
-        "classify",
-        "",
-        WeightsTable.read({"path": str(path), **weights}),
-    )
+    return own_spec("mine", "promptsg", "promptsg", path=str(path), **weights)
 
 
 def saved(folder, config=SMALL, state=None, *, beside=True):
@@ -217,19 +208,3 @@ def test_gradcam_at_the_interaction_is_each_patchs_share(explainer, picture):
     made = explainer(picture, top_k=1, method="gradcam")
     again = explainer(picture, top_k=1, method="hirescam")
     assert np.allclose(made.heatmaps[0].raw[0], again.heatmaps[0].raw[0], atol=1e-6)
-
-
-def test_the_attention_maps_of_a_list_are_those_of_its_pictures_from_few_passes(explainer, monkeypatch):
-    adapter = explainer.resident.adapter
-    # Of two sizes, as crops of persons are.
-    figures = [person_scenes.draw(person_scenes.sample(person, 0)).pixels for person in (0, 1, 6, 7)]
-    figures.append(np.ascontiguousarray(figures[2][10:, 4:]))
-    alone = [adapter.attention_map(one) for one in figures]
-    passes, run = [], adapter.module.forward
-    monkeypatch.setattr(adapter.module, "forward", lambda tensor: (passes.append(len(tensor)), run(tensor))[1])
-    found = adapter.attention_map(figures, batch=2)
-    assert passes == [2, 2, 1]
-    assert isinstance(found, list) and len(found) == len(figures)
-    for one, other in zip(found, alone, strict=True):
-        assert one.shape == (12, 6) and one.dtype == np.float32
-        np.testing.assert_allclose(one, other, atol=1e-6)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.layers import find_paths
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.evidence.survey import survey
@@ -62,15 +61,6 @@ def test_stages_are_the_graph_that_the_model_runs() -> None:
     assert [stage.part for stage in stages].count("backbone") == 11
 
 
-def test_classifiers_are_drawn_too() -> None:
-    adapter = built("yolo11n-cls", "classify")
-    stages = adapter.stages(layers_of("yolo11n-cls", "classify"))
-    assert stages[9] == ModelStage("model.9", "C2PSA", (256, 7, 7), 32.0, ("model.8",), "backbone")
-    assert stages[-1].part == "head"
-    assert adapter.presets(layers_of("yolo11n-cls", "classify")) == {}
-    assert adapter.alias("-2") == "model.9"
-
-
 @pytest.mark.parametrize(
     ("name", "path"),
     [
@@ -110,27 +100,6 @@ def resident() -> Resident:
 )
 def test_lists_presets_and_stars_are_layers(resident: Resident, typed: str, numbers: tuple[int, ...]) -> None:
     assert find_paths(resident, typed) == tuple(f"model.{number}" for number in numbers)
-
-
-@pytest.mark.parametrize(
-    ("typed", "sentence"),
-    [
-        ("99", "There is no layer 99 in this model: choose model.16, model.19, model.22, or one of its presets: all n"),
-        ("10 12 99", "There is no layer 99 in"),
-        ("99 10", "There is no layer 99 in"),
-        ("neck P3/P9", "There is no layer neck P3/P9 in"),
-        ("neck P6", "There is no layer neck P6 in this model: choose model.16,"),
-        ("nek P3", "There is no layer nek P3 in this model: the nearest is neck P3; `models layers` lists"),
-        ("Neck p3", "There is no layer Neck p3 in this model: the nearest is neck P3; `models layers` lists"),
-        ("model16", "There is no layer model16 in this model: the nearest is model.16; `models layers` lists"),
-        ("23", "The output of 23 (model.23) is not a map: choose model.16, model.19, model.22, or one of its presets"),
-    ],
-)
-def test_a_name_that_is_no_layer_is_said_as_it_was_typed(resident: Resident, typed: str, sentence: str) -> None:
-    with pytest.raises(ModelProblem) as caught:
-        find_paths(resident, typed)
-    assert str(caught.value).startswith(sentence)
-    assert "cv2" not in str(caught.value)
 
 
 def test_why_a_box_is_missing_counts_overlap_as_suppression_does() -> None:

@@ -89,12 +89,6 @@ def test_examples_are_asked_as_the_library_asks_them(bus: Path) -> None:
     assert torch.allclose(outputs.scores, decoded[:, 4:6], atol=1e-5)
 
 
-def test_a_box_thinner_than_a_cell_still_marks_one(bus: Path) -> None:
-    geometry = open_model().prepare(pixels_of(bus), "trained").geometry
-    for box in ((100.0, 100.0, 101.0, 101.0), (809.0, 1079.0, 810.0, 1080.0), (-5.0, -5.0, 1.0, 1.0)):
-        assert prompts._mask(box, geometry, 80, 60).sum() >= 1
-
-
 @pytest.mark.parametrize(
     ("boxes", "labels", "words"),
     [

@@ -20,9 +20,10 @@ from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.yolox import Shape, Yolox, YoloxDetector, build_untrained
 from sightglass.models.load import load
-from sightglass.models.spec import ModelSpec, WeightsTable
+from sightglass.models.spec import ModelSpec
 from tests.built import record
 from tests.conftest import asset
+from tests.unit.models.specs import own_spec
 from tests.weights import weight
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def mmdetection_name(name: str) -> str:
 
 
 def spec_of(name: str, **weights: Any) -> ModelSpec:
-    return ModelSpec(name, "yolox", "", "yolox", name, "detect", "Apache-2.0", weights=WeightsTable.read(weights))
+    return own_spec(name, "yolox", name, "detect", **weights)
 
 
 def lively(module: Yolox, seed: int = 0) -> Yolox:
