@@ -119,19 +119,6 @@ def test_a_network_of_ones_own_is_fed_bilinearly_with_antialias(tmp_path: Path) 
     assert adapter.resizing == "224, bilinear"
 
 
-@pytest.mark.parametrize(
-    ("steps", "what"),
-    [
-        ([v1.CenterCrop(200), v1.Resize(96), v1.ToTensor()], "crops before it resizes"),
-        ([v1.Resize(128), v1.Resize(96), v1.ToTensor()], "resizes twice"),
-    ],
-)
-def test_a_transform_in_another_order_is_not_read_as_the_usual_one(steps: list[Any], what: str) -> None:
-    with pytest.raises(ModelProblem) as caught:
-        transforms.preprocessing_of(v1.Compose(steps))
-    assert str(caught.value) == f"The transform {what}, which cannot be read here: resize once, and crop after it."
-
-
 TRANSFORMS = """
 from torchvision.transforms import v2 as T
 import torch

@@ -84,11 +84,6 @@ def test_class_names_come_from_a_data_yaml(leaf: bytes, names: str) -> None:
     assert load(catalog.spec("leaf")).labels == tuple(NAMES)
 
 
-def test_a_training_configuration_names_no_classes(leaf: bytes) -> None:
-    add(("leaf.pth", leaf), ("args.yaml", b"epochs: 100\nlr0: 0.01\nnames:\n"))
-    assert load(catalog.spec("leaf")).labels[0] == "class 0"
-
-
 FLAT = "x0: &x0 [l, l]\n" + "".join(f"x{i}: &x{i} [*x{i - 1}, *x{i - 1}]\n" for i in range(1, 40))
 HOSTILE_YAML = {
     "nested": (b"names: " + b"[" * 400_000, "nested too deeply"),

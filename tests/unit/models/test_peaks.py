@@ -39,6 +39,7 @@ def test_a_peaks_gradient_is_its_finite_difference() -> None:
         assert float((gradient * step).sum()) == pytest.approx((more - less) / 2, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.weights("tasks/ultralight_simplepose_coco17_op13.onnx")
 def test_a_real_network_of_heat_maps_finds_a_walkers_joints() -> None:
     from PIL import Image as Pillow

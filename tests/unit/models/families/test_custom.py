@@ -45,6 +45,10 @@ def table(folder: Path, arch: str, file: str | Path, **weights: Any) -> str:
     return "mine"
 
 
+def loaded(folder: Path, arch: str, file: str | Path, **weights: Any) -> Any:
+    return load(catalog.spec(table(folder, arch, file, **weights)))
+
+
 def explained(name: str, picture: Any = None, **options: Any) -> Any:
     given = picture if picture is not None else asset("ultralytics", "assets", "bus.jpg")
     return Explainer(name, device="cpu", residency=Residency())(given, **options)
@@ -107,7 +111,7 @@ def test_a_head_of_ones_own_is_read_off_the_tensors(kind: str, folder: Path) -> 
             nn.init.normal_(part.running_mean)
             nn.init.normal_(part.bias)
     saved(net, folder / "net.pth")
-    adapter: Any = load(catalog.spec(table(folder, "resnet18", "net.pth")))
+    adapter = loaded(folder, "resnet18", "net.pth")
     probe = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(adapter.run(probe).logits, net(probe), atol=1e-6)
@@ -121,11 +125,11 @@ def test_grey_pictures_and_another_size_of_vit(folder: Path) -> None:
     net.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
     torch.save(net, folder / "grey.pth")
     assert inspect_model(folder / "grey.pth").arch == "resnet18"
-    adapter: Any = load(catalog.spec(table(folder, "resnet18", "grey.pth")))
+    adapter = loaded(folder, "resnet18", "grey.pth")
     assert adapter.preprocessing.channels == 1
     assert explained("mine", np.full((80, 90, 3), 128, np.uint8)).predictions
     vit = saved(timm.create_model("vit_tiny_patch16_224", num_classes=5, img_size=96), folder / "vit.pth")
-    adapter = load(catalog.spec(table(folder, "timm/vit_tiny_patch16_224", "vit.pth")))
+    adapter = loaded(folder, "timm/vit_tiny_patch16_224", "vit.pth")
     assert adapter.preprocessing.size == (96, 96)
     probe = torch.rand(1, 3, 96, 96)
     with torch.no_grad():
@@ -145,7 +149,7 @@ def test_what_a_module_returns_is_understood(name: str, count: int, side: int, n
     torch.manual_seed(1)
     make = getattr(own_nets, name)
     net = saved(make() if name == "YesNo" else make(num_classes=4), folder / "net.pth")
-    adapter: Any = load(catalog.spec(table(folder, f"nets.py:{name}", "net.pth")))
+    adapter = loaded(folder, f"nets.py:{name}", "net.pth")
     assert len(adapter.labels) == count
     assert adapter.preprocessing.size == (side, side)
     assert note in " ".join(adapter.notes)
@@ -175,16 +179,16 @@ def test_what_does_not_fit_is_named_with_what_would(case: str, folder: Path) -> 
     arch, given, said = WRONG[case]
     saved(leaf_net("resnet18", 15), folder / "leaf.pth")
     with pytest.raises(Problem, match=said) as caught:
-        load(catalog.spec(table(folder, arch, "leaf.pth", **given)))
+        loaded(folder, arch, "leaf.pth", **given)
     assert "\n" not in str(caught.value)
 
 
 def test_another_depth_and_another_count_of_a_class_of_ones_own(folder: Path) -> None:
     saved(own_nets.CifarResNet(n=5), folder / "net.pth")
     with pytest.raises(WeightsProblem, match="layer1 has 5 parts in the file and 3 in the model"):
-        load(catalog.spec(table(folder, "nets.py:CifarResNet", "net.pth")))
+        loaded(folder, "nets.py:CifarResNet", "net.pth")
     with pytest.raises(WeightsProblem, match=r"linear\.weight is 10 x 64 in the file and 7 x 64 in the model"):
-        load(catalog.spec(table(folder, "nets.py:CifarResNet", "net.pth", args="{ n = 5, num_classes = 7 }")))
+        loaded(folder, "nets.py:CifarResNet", "net.pth", args="{ n = 5, num_classes = 7 }")
 
 
 def test_names_are_cut_and_lengthened_to_those_of_the_module() -> None:

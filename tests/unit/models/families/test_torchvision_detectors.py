@@ -19,7 +19,6 @@ from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.torchvision.detector import (
     TorchvisionDetections,
     TorchvisionDetector,
-    softmax_beside,
 )
 from sightglass.models.families.torchvision.detectors import adapt, build
 from sightglass.models.load import load
@@ -291,12 +290,6 @@ def test_a_batch_answers_for_each_of_its_pictures() -> None:
         else:
             assert torch.allclose(both.boxes[1], alone.boxes[0], atol=1e-3)
         assert torch.allclose(adapter.class_logits(both)[0], adapter.class_logits(answer(arch))[0], atol=1e-3)
-
-
-def test_further_classes_take_part_in_a_softmax() -> None:
-    everything = torch.randn(1, 7, 3, generator=torch.Generator().manual_seed(0))
-    scoring = softmax_beside(everything[:, :3].logsumexp(1, keepdim=True))
-    assert torch.allclose(scoring(everything[:, 3:], None), everything.softmax(1)[:, 3:])
 
 
 @pytest.mark.parametrize("arch", [pytest.param(RETINA, marks=pytest.mark.slow), FCOS])

@@ -46,11 +46,6 @@ def test_a_menu_offers_what_the_head_reads_first(name: str) -> None:
     assert all(path in known for paths in presets.values() for path in paths)
 
 
-def test_a_model_without_its_neck_among_the_layers_still_has_a_default() -> None:
-    lone = (Layer("model.0.conv", (16, 320, 320)),)
-    assert built("yolov8n").presets(lone) == {"last map": ("model.0.conv",)}
-
-
 def test_stages_are_the_graph_that_the_model_runs() -> None:
     adapter = built("yolo11n-seg")
     stages = adapter.stages(layers_of("yolo11n-seg"))
