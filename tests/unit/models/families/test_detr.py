@@ -68,14 +68,10 @@ def _detr() -> tuple[Any, Any]:
     return config, transformers.DetrImageProcessor(size={"shortest_edge": 96, "longest_edge": 200})
 
 
-def _rt_detr() -> tuple[Any, Any]:
+def _rt_detr(version: str = "") -> tuple[Any, Any]:
     body = transformers.RTDetrResNetConfig(**RESNET, out_features=STAGES)
-    return transformers.RTDetrConfig(**HYBRID, backbone_config=body), transformers.RTDetrImageProcessor(**SQUARE)
-
-
-def _rt_detr_v2() -> tuple[Any, Any]:
-    body = transformers.RTDetrResNetConfig(**RESNET, out_features=STAGES)
-    return transformers.RTDetrV2Config(**HYBRID, backbone_config=body), transformers.RTDetrImageProcessor(**SQUARE)
+    config = getattr(transformers, f"RTDetr{version}Config")(**HYBRID, backbone_config=body)
+    return config, transformers.RTDetrImageProcessor(**SQUARE)
 
 
 def _d_fine() -> tuple[Any, Any]:
@@ -121,7 +117,7 @@ def _rf_detr() -> tuple[Any, Any]:
 KINDS = {
     "DetrForObjectDetection": _detr,
     "RTDetrForObjectDetection": _rt_detr,
-    "RTDetrV2ForObjectDetection": _rt_detr_v2,
+    "RTDetrV2ForObjectDetection": lambda: _rt_detr("V2"),
     "DFineForObjectDetection": _d_fine,
     "RfDetrForObjectDetection": _rf_detr,
 }
@@ -286,36 +282,22 @@ def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(n
     """The weights of all cells, times the cells' values, are the library's own sum before its last projection."""
     resident = resident_of(name)
     attending = resident.adapter.module.get_submodule(resident.adapter.cross_attention)
-    held: dict[str, torch.Tensor] = {}
-    handles = (
-        [
-            attending.value_proj.register_forward_hook(lambda _m, _i, out: held.update(values=out)),
-            attending.output_proj.register_forward_pre_hook(lambda _m, given: held.update(read=given[0])),
-        ]
-        if hasattr(attending, "value_proj") and hasattr(attending, "output_proj")
-        else []
+    held: dict[str, Any] = {}
+    handle = attending.register_forward_hook(
+        lambda _m, args, kwargs, out: held.update(kwargs, returned=out[0]), with_kwargs=True
     )
-    if not handles:
-        # D-FINE projects neither: what goes in and what comes out are the values and their sum.
-        handles = [
-            attending.register_forward_hook(
-                lambda _m, args, kwargs, out: held.update(values=kwargs["encoder_hidden_states"], read=out[0]),
-                with_kwargs=True,
-            )
-        ]
-    try:
-        with torch.no_grad():
-            outputs = resident.adapter.run(resident.adapter.prepare(PICTURE, "trained").tensor)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with handle, torch.no_grad():
+        outputs = resident.adapter.run(resident.adapter.prepare(PICTURE, "trained").tensor)
+    # D-FINE projects neither the values nor their sum.
+    first, last = (getattr(attending, name, torch.nn.Identity()) for name in ("value_proj", "output_proj"))
     assert isinstance(outputs.attended, CrossAttention)
     heads = outputs.attended.heads
     levels = outputs.attended.levels(7)
     weights = torch.cat([level.flatten(1) for level in levels], 1)  # (heads, cells)
-    values = held["values"][0].view(weights.shape[1], heads, -1)
-    expected = torch.einsum("hc,chd->hd", weights, values).flatten()
-    torch.testing.assert_close(expected, held["read"][0, 7], atol=1e-5, rtol=1e-4)
+    with torch.no_grad():
+        values = first(held["encoder_hidden_states"])[0].view(weights.shape[1], heads, -1)
+        expected = last(torch.einsum("hc,chd->hd", weights, values).flatten())
+    torch.testing.assert_close(expected, held["returned"][0, 7], atol=1e-5, rtol=1e-4)
     # One map: a coarse cell's weight is shared among the finest cells that it covers.
     finest = levels[0].shape[1:]
     shared = torch.zeros_like(levels[0])
