@@ -14,13 +14,14 @@ from sightglass.explain import Explainer, Problem, replay
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
+from tests.unit.models.specs import own_spec
 from tests.weights import weight
 
 DINO = "vit_tiny_patch16_224"
 
 
 def embedder(loader: str, arch: str, **weights: object) -> ModelSpec:
-    return ModelSpec("looks", "Own models", "", loader, arch, "embed", "", WeightsTable.read({"random": 1, **weights}))
+    return own_spec("looks", loader, arch, "embed", **{"random": 1, **weights})
 
 
 def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(persons: str, bus: Path) -> None:
@@ -61,7 +62,7 @@ def test_a_classifiers_embedding_is_what_its_last_layer_is_given() -> None:
     from sightglass.models.adapters.classifier import Classifier
 
     for arch, count in (("resnet18", 512), ("squeezenet1_1", 1000)):
-        adapter = load(ModelSpec(arch, "", "", "torchvision.classifiers", arch, "classify", "", WeightsTable(random=1)))
+        adapter = load(own_spec(arch, "torchvision.classifiers", arch, random=1))
         assert isinstance(adapter, Classifier)
         with torch.no_grad():
             outputs = adapter.run(torch.rand(2, 3, 64, 64))

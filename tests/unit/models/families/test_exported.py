@@ -434,12 +434,9 @@ def test_shapes_alone_tell_the_layouts_apart() -> None:
 def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
     (tmp_path / "yolo11n_openvino_model").mkdir()
-    for name in ("cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "v.xml", "v.bin"):
+    files = ["cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "v.xml", "v.bin", "notes.xml"]
+    for name in (*files, "sorts.pt2", "yolo11n_openvino_model/yolo11n.xml", "yolo11n_openvino_model/yolo11n.bin"):
         (tmp_path / name).touch()
-    for name in ("notes.xml", "sorts.pt2"):
-        (tmp_path / name).touch()
-    for name in ("yolo11n.xml", "yolo11n.bin"):
-        (tmp_path / "yolo11n_openvino_model" / name).touch()
     own = {row.id: row for row in catalog.catalog().values() if row.family == row.id}
     assert {name: (row.loader, row.task, row.method) for name, row in own.items()} == {
         "cracks": ("ultralytics", "detect", "hirescam"),
