@@ -21,7 +21,6 @@ from sightglass.models.demo.scenes import (
 )
 
 SEEDS = range(8)
-MARKED = [kind for kind in CLASSES if rival(kind)]
 
 
 def sharp(seed: int, **asked: str) -> Spec:

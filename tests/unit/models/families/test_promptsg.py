@@ -184,6 +184,13 @@ def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
     assert np.allclose(shown.heatmaps[0].raw[0], found, atol=1e-6)
 
 
+def test_the_attention_maps_of_a_list_are_those_of_its_pictures(explainer, picture):
+    adapter, other = explainer.resident.adapter, np.ascontiguousarray(picture[10:, 4:])
+    found = adapter.attention_map([picture, other, picture], batch=2)
+    for one, alone in zip(found, (picture, other, picture), strict=True):
+        np.testing.assert_allclose(one, adapter.attention_map(alone), atol=1e-6)
+
+
 def test_rollout_and_chefer_go_through_the_interaction(explainer, picture):
     """The sentence reads patches, not the class token, which the encoder's own layers have too."""
     seen = {}

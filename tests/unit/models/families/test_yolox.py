@@ -124,8 +124,7 @@ def megvii(module: Any, pixels: NDArray[np.uint8], confidence: float, iou: float
     tensor = torch.from_numpy(padded.transpose(2, 0, 1).astype(np.float32))[None]
     rows = []
     with torch.no_grad():
-        for level, stride in zip(module.backbone(tensor), (8, 16, 32), strict=True):
-            k = (8, 16, 32).index(stride)
+        for k, (level, stride) in enumerate(zip(module.backbone(tensor), (8, 16, 32), strict=True)):
             x = module.head.stems[k](level)
             towards_box = module.head.reg_convs[k](x)
             out = torch.cat(
@@ -136,14 +135,11 @@ def megvii(module: Any, pixels: NDArray[np.uint8], confidence: float, iou: float
                 ),
                 1,
             )[0]
-            for y in range(out.shape[1]):
-                for x_ in range(out.shape[2]):
-                    row = out[:, y, x_].clone()
-                    cx, cy = (row[0] + x_) * stride, (row[1] + y) * stride
-                    bw, bh = row[2].exp() * stride, row[3].exp() * stride
-                    row[:4] = torch.stack((cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2))
-                    rows.append(row)
-    boxes = torch.stack(rows)
+            y, x = torch.meshgrid(torch.arange(out.shape[1]), torch.arange(out.shape[2]), indexing="ij")
+            cx, cy, (half_w, half_h) = (out[0] + x) * stride, (out[1] + y) * stride, out[2:4].exp() * stride / 2
+            corners = torch.stack((cx - half_w, cy - half_h, cx + half_w, cy + half_h))
+            rows.append(torch.cat((corners, out[4:])).flatten(1).T)
+    boxes = torch.cat(rows)
     best, index = boxes[:, 5:].max(1)
     sure = boxes[:, 4] * best
     found: list[tuple[int, float, Any]] = []
