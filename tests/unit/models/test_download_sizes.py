@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-import torch
-
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
@@ -27,17 +24,3 @@ def test_files_of_torchvision_have_the_sizes_that_it_publishes() -> None:
     sizes = {one.url: megabytes(one.meta["_file_size"] * 2**20) for one in every}
     ours = {spec.weights.url: spec.megabytes for spec in PACKAGED if spec.loader.startswith("torchvision.")}
     assert ours == {url: sizes[url] for url in ours}
-
-
-@pytest.mark.slow
-def test_files_of_timm_are_as_large_as_their_networks() -> None:
-    import timm
-
-    ours = {spec.id: spec for spec in PACKAGED if spec.loader == "timm" and weights.downloadable(spec)}
-    with torch.device("meta"):
-        networks = {name: timm.create_model(spec.arch) for name, spec in ours.items()}
-    sizes = {
-        name: megabytes(sum(tensor.nbytes for tensor in network.state_dict().values()))
-        for name, network in networks.items()
-    }
-    assert {name: spec.megabytes for name, spec in ours.items()} == sizes

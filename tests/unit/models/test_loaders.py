@@ -38,7 +38,7 @@ def test_a_file_of_before_names_models_that_load(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     "name",
     ["", ".", "..", "../adapter", "/etc/passwd", "timm/loader", "timm.", "timm..loader", "timm\0", "os", "__init__"],
-)  # fmt: skip
+)
 def test_no_other_name_is_a_loader(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaders.current_name(name) == name
     assert not loaders.loader_exists(name)

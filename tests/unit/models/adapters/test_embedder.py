@@ -11,16 +11,15 @@ import torch
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer, replay
-from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
+from tests.unit.models.specs import own_spec
 from tests.weights import weight
 
 
 def embedder(loader: str, arch: str, **weights: object) -> ModelSpec:
-    return ModelSpec("looks", "Own models", "", loader, arch, "embed", "", WeightsTable.read({"random": 1, **weights}))
+    return own_spec("looks", loader, arch, "embed", **{"random": 1, **weights})
 
 
 def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(persons: str, bus: Path) -> None:
@@ -40,26 +39,11 @@ def test_a_picture_alone_is_explained_by_the_length_of_its_own_vector(persons: s
     assert np.array_equal(again.heatmaps[0].raw[0], result.heatmaps[0].raw[0])
 
 
-def test_a_list_of_pictures_goes_through_in_one_pass(persons: str, bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    explainer, pictures = Explainer(persons), [bus, bus.with_name("zidane.jpg"), bus]
-    alone = [explainer(one) for one in pictures]
-    EVIDENCE.clear()
-    passes: list[int] = []
-    forward = Evidence._forward
-    monkeypatch.setattr(Evidence, "_forward", lambda self: (passes.append(len(self.tensor)), forward(self))[1])
-    found = explainer(pictures)
-    assert passes == [3]
-    for one, other in zip(found, alone, strict=True):
-        np.testing.assert_allclose(one.heatmaps[0].at_input, other.heatmaps[0].at_input, atol=1e-4)
-        assert one.recipe == other.recipe
-    assert np.abs(found[0].heatmaps[0].at_input - found[1].heatmaps[0].at_input).max() > 0.1
-
-
 def test_a_classifiers_embedding_is_what_its_last_layer_is_given() -> None:
     from sightglass.models.adapters.classifier import Classifier
 
     for arch, count in (("resnet18", 512), ("squeezenet1_1", 1000)):
-        adapter = load(ModelSpec(arch, "", "", "torchvision.classifiers", arch, "classify", "", WeightsTable(random=1)))
+        adapter = load(own_spec(arch, "torchvision.classifiers", arch, random=1))
         assert isinstance(adapter, Classifier)
         with torch.no_grad():
             outputs = adapter.run(torch.rand(2, 3, 64, 64))

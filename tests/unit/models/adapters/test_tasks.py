@@ -1,4 +1,4 @@
-"""What a row of numbers means is told by the names of a network, of its output and of its classes."""
+"""What a row of numbers means is told by the names of a network, of its output and of its classes; wrong labels."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from sightglass.common.errors import ModelProblem
+from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.tasks import check_task, task_of_names
+from sightglass.models.geometry import Geometry
 from sightglass.models.inspect import inspect_model
+from sightglass.models.preprocess import Preprocessing
 from tests.unit import own_nets
+from tests.unit.models.specs import own_spec
 
 
 @pytest.mark.parametrize(
@@ -50,3 +55,14 @@ def test_a_draft_says_what_the_name_says_and_asks_where_it_says_nothing(tmp_path
     assert asked.default == "classify" and "regress" in asked.choices and not asked.needed
     assert "its 3 numbers" in asked.question
     assert not [one for one in inspect_model(many).unknown if one.key == "task"]
+
+
+def test_fewer_labels_than_classes_are_one_sentence() -> None:
+    spec = own_spec("leaf", "own", "leaf")
+    half = (0.5, 0.5, 0.5)
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4)).eval()
+    adapter = Classifier(spec, net, ("oak", "elm"), Preprocessing((8, 8), 8, half, half), "leaf")
+    outputs = adapter.run(torch.zeros(1, 3, 8, 8))
+    geometry = Geometry((8, 8), (8, 8), (1.0, 1.0), (0.0, 0.0))
+    with pytest.raises(ModelProblem, match="leaf has 4 classes but 2 labels: give it a file with one label for each"):
+        adapter.decode(outputs, geometry, top_k=4, confidence=0.25, iou=0.7)

@@ -11,7 +11,8 @@ import pytest
 
 from sightglass.common.errors import Cancelled, WeightsProblem
 from sightglass.models.checkpoints import weights
-from sightglass.models.spec import ModelSpec, WeightsTable
+from sightglass.models.spec import ModelSpec
+from tests.unit.models.specs import own_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +24,7 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
 def spec_of(**held: object) -> ModelSpec:
-    return ModelSpec(
-        "tiny", "Tests", "s", "torchvision.classifiers", "tiny", "classify", "none", weights=WeightsTable.read(held)
-    )
+    return own_spec("tiny", "torchvision.classifiers", "tiny", **held)
 
 
 @pytest.fixture(autouse=True)

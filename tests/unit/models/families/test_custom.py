@@ -44,6 +44,10 @@ def table(folder: Path, arch: str, file: str | Path, **weights: Any) -> str:
     return "mine"
 
 
+def loaded(folder: Path, arch: str, file: str | Path, **weights: Any) -> Any:
+    return load(catalog.spec(table(folder, arch, file, **weights)))
+
+
 def explained(name: str, picture: Any = None, **options: Any) -> Any:
     given = picture if picture is not None else asset("ultralytics", "assets", "bus.jpg")
     return Explainer(name, device="cpu", residency=Residency())(given, **options)
@@ -85,27 +89,6 @@ def test_blocks_are_explained_at_the_last_of_them(folder: Path) -> None:
     assert made.predictions[0].score == pytest.approx(float(best.values), abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("arch", "layer", "labels"),
-    [("efficientnet_b0", "features", "idx_to_class"), ("resnet18", "layer4", "inside")],
-)
-def test_plant_diseases_by_a_library_network(arch: str, layer: str, labels: str, folder: Path) -> None:
-    net = leaf_net(arch, len(PLANTS)).eval()
-    held: dict[str, Any] = {"model_state_dict": net.state_dict(), "epoch": 12}
-    given = {}
-    if labels == "inside":
-        held["class_to_idx"] = {name: i for i, name in enumerate(PLANTS)}
-    else:
-        (folder / "names.json").write_text(json.dumps({labels: dict(enumerate(PLANTS))}), "utf-8")
-        given["labels"] = '"names.json"'
-    torch.save(held, folder / "leaf.pth")
-    draft = inspect_model(folder / "leaf.pth")
-    assert (draft.loader, draft.arch) == ("custom", arch)
-    made = explained(table(folder, draft.arch, "leaf.pth", **given), top_k=5)
-    assert {p.label for p in made.predictions} == set(PLANTS)
-    assert made.heatmaps[0].layers == (layer,)
-
-
 def heads() -> dict[str, Any]:
     linear, normed = nn.Linear(512, 32), nn.BatchNorm1d(32)
     return {
@@ -127,7 +110,7 @@ def test_a_head_of_ones_own_is_read_off_the_tensors(kind: str, folder: Path) -> 
             nn.init.normal_(part.running_mean)
             nn.init.normal_(part.bias)
     saved(net, folder / "net.pth")
-    adapter: Any = load(catalog.spec(table(folder, "resnet18", "net.pth")))
+    adapter = loaded(folder, "resnet18", "net.pth")
     probe = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(adapter.run(probe).logits, net(probe), atol=1e-6)
@@ -147,7 +130,7 @@ def test_what_a_module_returns_is_understood(name: str, count: int, side: int, n
     torch.manual_seed(1)
     make = getattr(own_nets, name)
     net = saved(make() if name == "YesNo" else make(num_classes=4), folder / "net.pth")
-    adapter: Any = load(catalog.spec(table(folder, f"nets.py:{name}", "net.pth")))
+    adapter = loaded(folder, f"nets.py:{name}", "net.pth")
     assert len(adapter.labels) == count
     assert adapter.preprocessing.size == (side, side)
     assert note in " ".join(adapter.notes)
@@ -177,7 +160,7 @@ def test_what_does_not_fit_is_named_with_what_would(case: str, folder: Path) -> 
     arch, given, said = WRONG[case]
     saved(leaf_net("resnet18", 15), folder / "leaf.pth")
     with pytest.raises(Problem, match=said) as caught:
-        load(catalog.spec(table(folder, arch, "leaf.pth", **given)))
+        loaded(folder, arch, "leaf.pth", **given)
     assert "\n" not in str(caught.value)
 
 

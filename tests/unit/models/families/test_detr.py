@@ -22,12 +22,13 @@ from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.detector import SIDES
 from sightglass.models.adapters.folding import unfold
-from sightglass.models.adapters.queries import CrossAttention, QueryDetections
+from sightglass.models.adapters.queries import CrossAttention
 from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
-from sightglass.models.spec import ModelSpec, WeightsTable
+from sightglass.models.spec import ModelSpec
 from tests.built import built
 from tests.late import late
+from tests.unit.models.specs import own_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,14 +68,10 @@ def _detr() -> tuple[Any, Any]:
     return config, transformers.DetrImageProcessor(size={"shortest_edge": 96, "longest_edge": 200})
 
 
-def _rt_detr() -> tuple[Any, Any]:
+def _rt_detr(version: str = "") -> tuple[Any, Any]:
     body = transformers.RTDetrResNetConfig(**RESNET, out_features=STAGES)
-    return transformers.RTDetrConfig(**HYBRID, backbone_config=body), transformers.RTDetrImageProcessor(**SQUARE)
-
-
-def _rt_detr_v2() -> tuple[Any, Any]:
-    body = transformers.RTDetrResNetConfig(**RESNET, out_features=STAGES)
-    return transformers.RTDetrV2Config(**HYBRID, backbone_config=body), transformers.RTDetrImageProcessor(**SQUARE)
+    config = getattr(transformers, f"RTDetr{version}Config")(**HYBRID, backbone_config=body)
+    return config, transformers.RTDetrImageProcessor(**SQUARE)
 
 
 def _d_fine() -> tuple[Any, Any]:
@@ -120,7 +117,7 @@ def _rf_detr() -> tuple[Any, Any]:
 KINDS = {
     "DetrForObjectDetection": _detr,
     "RTDetrForObjectDetection": _rt_detr,
-    "RTDetrV2ForObjectDetection": _rt_detr_v2,
+    "RTDetrV2ForObjectDetection": lambda: _rt_detr("V2"),
     "DFineForObjectDetection": _d_fine,
     "RfDetrForObjectDetection": _rf_detr,
 }
@@ -148,9 +145,12 @@ def saved(name: str, folders: Path) -> Path:
     return folder
 
 
-def spec_of(folder: Path, **fields: Any) -> ModelSpec:
-    table = WeightsTable(path=str(folder))
-    return ModelSpec(folder.name, "own", "s", "transformers", folder.name, "detect", "none", weights=table, **fields)
+def spec_of(folder: Path, task: str = "detect") -> ModelSpec:
+    return own_spec(folder.name, "transformers", folder.name, task, path=str(folder))
+
+
+def libre_of(arch: str, **weights: Any) -> ModelSpec:
+    return own_spec(arch, "detr", arch, "detect", **weights)
 
 
 @pytest.fixture(scope="module")
@@ -282,36 +282,22 @@ def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(n
     """The weights of all cells, times the cells' values, are the library's own sum before its last projection."""
     resident = resident_of(name)
     attending = resident.adapter.module.get_submodule(resident.adapter.cross_attention)
-    held: dict[str, torch.Tensor] = {}
-    handles = (
-        [
-            attending.value_proj.register_forward_hook(lambda _m, _i, out: held.update(values=out)),
-            attending.output_proj.register_forward_pre_hook(lambda _m, given: held.update(read=given[0])),
-        ]
-        if hasattr(attending, "value_proj") and hasattr(attending, "output_proj")
-        else []
+    held: dict[str, Any] = {}
+    handle = attending.register_forward_hook(
+        lambda _m, args, kwargs, out: held.update(kwargs, returned=out[0]), with_kwargs=True
     )
-    if not handles:
-        # D-FINE projects neither: what goes in and what comes out are the values and their sum.
-        handles = [
-            attending.register_forward_hook(
-                lambda _m, args, kwargs, out: held.update(values=kwargs["encoder_hidden_states"], read=out[0]),
-                with_kwargs=True,
-            )
-        ]
-    try:
-        with torch.no_grad():
-            outputs = resident.adapter.run(resident.adapter.prepare(PICTURE, "trained").tensor)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with handle, torch.no_grad():
+        outputs = resident.adapter.run(resident.adapter.prepare(PICTURE, "trained").tensor)
+    # D-FINE projects neither the values nor their sum.
+    first, last = (getattr(attending, name, torch.nn.Identity()) for name in ("value_proj", "output_proj"))
     assert isinstance(outputs.attended, CrossAttention)
     heads = outputs.attended.heads
     levels = outputs.attended.levels(7)
     weights = torch.cat([level.flatten(1) for level in levels], 1)  # (heads, cells)
-    values = held["values"][0].view(weights.shape[1], heads, -1)
-    expected = torch.einsum("hc,chd->hd", weights, values).flatten()
-    torch.testing.assert_close(expected, held["read"][0, 7], atol=1e-5, rtol=1e-4)
+    with torch.no_grad():
+        values = first(held["encoder_hidden_states"])[0].view(weights.shape[1], heads, -1)
+        expected = last(torch.einsum("hc,chd->hd", weights, values).flatten())
+    torch.testing.assert_close(expected, held["returned"][0, 7], atol=1e-5, rtol=1e-4)
     # One map: a coarse cell's weight is shared among the finest cells that it covers.
     finest = levels[0].shape[1:]
     shared = torch.zeros_like(levels[0])
@@ -319,28 +305,6 @@ def test_what_the_cells_weights_multiply_adds_up_to_what_the_attention_returns(n
         down, across = finest[0] // level.shape[1], finest[1] // level.shape[2]
         shared += level.repeat_interleave(down, 1).repeat_interleave(across, 2) / (down * across)
     torch.testing.assert_close(torch.as_tensor(outputs.attended.maps(7)), shared, atol=1e-6, rtol=0)
-
-
-def test_a_missing_box_is_the_query_at_or_near_the_place(resident_of: Any) -> None:
-    resident = resident_of("DetrForObjectDetection")
-    adapter, evidence = resident.adapter, evidence_of(resident)
-    outputs, geometry = evidence.outputs, evidence.geometry
-    small = QueryDetections(
-        outputs.levels,
-        (torch.tensor([[[0.1] * 6 + [0.9] * 6, [0.2] * 12, [0.05] * 12, [0.05] * 12]])[..., None],),
-        outputs.boxes_of,
-        outputs.centres,
-        outputs.units,
-        scoring=outputs.scoring,
-    )
-    # The box of query 0 to 5 ends at x = 20 of 160.
-    strongest = int(small.scores[0, :, :6].amax(0).argmax())
-    assert adapter.candidate(small, geometry, (16, 19, 16, 19)) == (strongest, int(small.best[0, strongest]))
-    near = adapter.candidate(small, geometry, (26, 19, 26, 19))
-    assert near is not None
-    assert near[0] < 6
-    assert adapter.candidate(small, geometry, (80, 60, 80, 60)) is None
-    assert adapter.candidate(small, geometry, (26, 19, 26, 19), 2)[1] == 2
 
 
 def test_a_folder_is_drafted_and_opened_by_its_path(folders: Path) -> None:
@@ -361,7 +325,7 @@ def test_a_folder_that_is_no_detector_or_is_incomplete_says_what_to_do(folders: 
     folder = tmp_path / "copy"
     shutil.copytree(saved("RTDetrForObjectDetection", folders), folder)
     with pytest.raises(ModelProblem, match='copy draws boxes: give it task = "detect"'):
-        load(ModelSpec("x", "own", "s", "transformers", "x", "embed", "none", weights=WeightsTable(path=str(folder))))
+        load(spec_of(folder, "embed"))
     config = json.loads((folder / "config.json").read_text())
     config["architectures"] = ["GroundingDinoForObjectDetection"]
     (folder / "config.json").write_text(json.dumps(config))
@@ -391,8 +355,7 @@ LIBRE += ["rfdetr-n", "lwdetr-t", "detr-r50"]
 
 @cache
 def libre(arch: str) -> Resident:
-    table = WeightsTable(random=0)
-    return Resident(load(ModelSpec(arch, "own", "s", "detr", arch, "detect", "none", weights=table)), CPU)
+    return Resident(load(libre_of(arch, random=0)), CPU)
 
 
 @pytest.mark.parametrize("arch", LIBRE)
@@ -433,8 +396,7 @@ def test_libreyolos_boxes_are_its_own_each_with_its_query(arch: str) -> None:
 def test_a_file_of_libreyolo_opens_by_its_architecture(tmp_path: Path) -> None:
     file, source = tmp_path / "mine.pth", libre("deim-n").adapter
     torch.save({"model": source.module.state_dict()}, file)
-    table = WeightsTable(path=str(file))
-    opened = load(ModelSpec("mine", "own", "s", "detr", "deim-n", "detect", "none", weights=table))
+    opened = load(libre_of("deim-n", path=str(file)))
     tensor = source.prepare(PICTURE, "trained").tensor
     with torch.no_grad():
         assert torch.equal(opened.run(tensor).logits, source.run(tensor).logits)

@@ -34,6 +34,7 @@ from sightglass.models.families.ultralytics.loader import import_quietly
 from sightglass.models.load import load
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.conftest import asset
+from tests.unit.models.specs import own_spec
 from tests.weights import weight
 
 if TYPE_CHECKING:
@@ -48,16 +49,7 @@ pytest.importorskip("onnx")
 
 
 def spec(path: Path, task: str = "detect", **weights: Any) -> ModelSpec:
-    return ModelSpec(
-        path.name,
-        "Tests",
-        "",
-        "exported",
-        path.name,
-        task,
-        "",
-        weights=WeightsTable.read({"path": str(path), **weights}),
-    )
+    return own_spec(path.name, "exported", path.name, task, path=str(path), **weights)
 
 
 def to_onnx(
@@ -286,11 +278,12 @@ def test_a_classifier_answers_logits_or_probabilities(probable: bool, kind: str,
 # What cannot be opened, or read.
 
 
-def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None:
-    class Means(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x.mean((2, 3))[:4]
+class Means(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3))
 
+
+def test_a_file_with_a_fixed_batch_is_asked_in_that_many(tmp_path: Path) -> None:
     path = tmp_path / "b.onnx"
     torch.onnx.export(Means(), (torch.rand(4, 3, 32, 32),), str(path), dynamo=False)
     adapter = open_exported(spec(path, "classify", preprocessing={"mean": [0.0] * 3, "std": [1.0] * 3}))
@@ -362,12 +355,9 @@ def test_every_way_of_placing_a_picture_knows_the_way_back(size: tuple[int, int]
 def test_exported_files_in_the_operators_folders_are_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(tmp_path))
     (tmp_path / "yolo11n_openvino_model").mkdir()
-    for name in ("cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "v.xml", "v.bin"):
+    files = ["cracks.onnx", "cracks.pt", "sorts-cls.torchscript", "yolo11n.onnx", "v.xml", "v.bin", "notes.xml"]
+    for name in (*files, "sorts.pt2", "yolo11n_openvino_model/yolo11n.xml", "yolo11n_openvino_model/yolo11n.bin"):
         (tmp_path / name).touch()
-    for name in ("notes.xml", "sorts.pt2"):
-        (tmp_path / name).touch()
-    for name in ("yolo11n.xml", "yolo11n.bin"):
-        (tmp_path / "yolo11n_openvino_model" / name).touch()
     own = {row.id: row for row in catalog.catalog().values() if row.family == row.id}
     assert {name: (row.loader, row.task, row.method) for name, row in own.items()} == {
         "cracks": ("ultralytics", "detect", "hirescam"),

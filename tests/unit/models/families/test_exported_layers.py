@@ -18,7 +18,8 @@ from sightglass.models.families.exported.classifier import ExportedClassifier
 from sightglass.models.families.exported.loader import inspect
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.spec import ModelSpec, WeightsTable
+from sightglass.models.spec import ModelSpec
+from tests.unit.models.specs import own_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +32,7 @@ KINDS = ("export", "traced", "scripted", "frozen")
 
 def spec(path: Path, **weights: Any) -> ModelSpec:
     given = {"path": str(path), "preprocessing": {"size": 64, "mean": [*MEAN], "std": [*STD]}}
-    return ModelSpec(
-        path.name, "Tests", "", "exported", path.name, "classify", "", weights=WeightsTable.read(given | weights)
-    )
+    return own_spec(path.name, "exported", path.name, **given | weights)
 
 
 @cache

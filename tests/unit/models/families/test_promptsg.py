@@ -17,7 +17,7 @@ from sightglass.models.demo import person_scenes
 from sightglass.models.families.promptsg import loader
 from sightglass.models.families.promptsg.loader import read_config, rename_tensors, write
 from sightglass.models.families.promptsg.network import Config, PromptSG
-from sightglass.models.spec import ModelSpec, WeightsTable
+from tests.unit.models.specs import own_spec
 
 SMALL = Config(
     size=(96, 48), patch=8, stride=8, width=64, layers=2, heads=2, embed=64, text_width=64, text_layers=1, text_heads=2,
@@ -32,16 +32,7 @@ def net(config=SMALL):
 
 
 def spec(path, **weights):
-    return ModelSpec(
-        "mine",
-        "Own models",
-        "",
-        "promptsg",
-        "promptsg",
-        "classify",
-        "",
-        WeightsTable.read({"path": str(path), **weights}),
-    )
+    return own_spec("mine", "promptsg", "promptsg", path=str(path), **weights)
 
 
 def saved(folder, config=SMALL, state=None, *, beside=True):
@@ -167,6 +158,13 @@ def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
     assert torch.allclose(module.mim.cross_attention(text, patches), read, atol=1e-5)
     shown = explainer(picture, method="attention", top_k=1)
     assert np.allclose(shown.heatmaps[0].raw[0], found, atol=1e-6)
+
+
+def test_the_attention_maps_of_a_list_are_those_of_its_pictures(explainer, picture):
+    adapter, other = explainer.resident.adapter, np.ascontiguousarray(picture[10:, 4:])
+    found = adapter.attention_map([picture, other, picture], batch=2)
+    for one, alone in zip(found, (picture, other, picture), strict=True):
+        np.testing.assert_allclose(one, adapter.attention_map(alone), atol=1e-6)
 
 
 def test_rollout_and_chefer_go_through_the_interaction(explainer, picture):

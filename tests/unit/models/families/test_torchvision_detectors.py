@@ -20,9 +20,10 @@ from sightglass.models.families.torchvision.detector import (
 )
 from sightglass.models.families.torchvision.detectors import adapt, build
 from sightglass.models.load import load
-from sightglass.models.spec import ModelSpec, WeightsTable
+from sightglass.models.spec import ModelSpec
 from tests.built import record
 from tests.conftest import asset
+from tests.unit.models.specs import own_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,16 +41,7 @@ SMALL = 128
 
 
 def spec_of(arch: str, **weights: Any) -> ModelSpec:
-    return ModelSpec(
-        arch,
-        "torchvision",
-        "",
-        "torchvision.detectors",
-        arch,
-        "detect",
-        "BSD-3-Clause",
-        weights=WeightsTable.read(weights),
-    )
+    return own_spec(arch, "torchvision.detectors", arch, "detect", **weights)
 
 
 @cache

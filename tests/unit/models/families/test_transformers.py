@@ -34,7 +34,8 @@ from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.inspect import inspect_model
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing
-from sightglass.models.spec import ModelSpec, WeightsTable
+from sightglass.models.spec import ModelSpec
+from tests.unit.models.specs import own_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -319,23 +320,7 @@ def spec_for(folder: Path) -> ModelSpec:
     draft = inspect_model(folder)
     assert draft.loader == "transformers"
     table = draft.table
-    return ModelSpec(
-        folder.name,
-        "tests",
-        "",
-        draft.loader,
-        draft.arch,
-        table["task"],
-        "",
-        weights=WeightsTable.read(table["weights"]),
-    )
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Any:
-    transformers.utils.logging.disable_progress_bar()
-    yield
-    transformers.utils.logging.enable_progress_bar()
+    return own_spec(folder.name, draft.loader, draft.arch, table["task"], **table["weights"])
 
 
 PROCESSORS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {

@@ -12,14 +12,17 @@ import torch
 from PIL import Image
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.explain.evidence.layers import find_paths
+from sightglass.explain.evidence.resident import Resident
 from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.yolox import Shape, Yolox, YoloxDetector, build_untrained
 from sightglass.models.load import load
-from sightglass.models.spec import ModelSpec, WeightsTable
+from sightglass.models.spec import ModelSpec
 from tests.built import record
 from tests.conftest import asset
+from tests.unit.models.specs import own_spec
 from tests.weights import weight
 
 if TYPE_CHECKING:
@@ -68,7 +71,7 @@ def mmdetection_name(name: str) -> str:
 
 
 def spec_of(name: str, **weights: Any) -> ModelSpec:
-    return ModelSpec(name, "yolox", "", "yolox", name, "detect", "Apache-2.0", weights=WeightsTable.read(weights))
+    return own_spec(name, "yolox", name, "detect", **weights)
 
 
 def lively(module: Yolox, seed: int = 0) -> Yolox:
@@ -120,8 +123,7 @@ def megvii(module: Any, pixels: NDArray[np.uint8], confidence: float, iou: float
     tensor = torch.from_numpy(padded.transpose(2, 0, 1).astype(np.float32))[None]
     rows = []
     with torch.no_grad():
-        for level, stride in zip(module.backbone(tensor), (8, 16, 32), strict=True):
-            k = (8, 16, 32).index(stride)
+        for k, (level, stride) in enumerate(zip(module.backbone(tensor), (8, 16, 32), strict=True)):
             x = module.head.stems[k](level)
             towards_box = module.head.reg_convs[k](x)
             out = torch.cat(
@@ -132,14 +134,11 @@ def megvii(module: Any, pixels: NDArray[np.uint8], confidence: float, iou: float
                 ),
                 1,
             )[0]
-            for y in range(out.shape[1]):
-                for x_ in range(out.shape[2]):
-                    row = out[:, y, x_].clone()
-                    cx, cy = (row[0] + x_) * stride, (row[1] + y) * stride
-                    bw, bh = row[2].exp() * stride, row[3].exp() * stride
-                    row[:4] = torch.stack((cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2))
-                    rows.append(row)
-    boxes = torch.stack(rows)
+            y, x = torch.meshgrid(torch.arange(out.shape[1]), torch.arange(out.shape[2]), indexing="ij")
+            cx, cy, (half_w, half_h) = (out[0] + x) * stride, (out[1] + y) * stride, out[2:4].exp() * stride / 2
+            corners = torch.stack((cx - half_w, cy - half_h, cx + half_w, cy + half_h))
+            rows.append(torch.cat((corners, out[4:])).flatten(1).T)
+    boxes = torch.cat(rows)
     best, index = boxes[:, 5:].max(1)
     sure = boxes[:, 4] * best
     found: list[tuple[int, float, Any]] = []
@@ -246,6 +245,11 @@ def test_mmdetections_checkpoints_give_the_same_answers(shape: Shape, tmp_path: 
 def test_other_tools_names_of_layers_are_understood(name: str, path: str) -> None:
     assert built().alias(name) == path
     assert name == path == "layer4" or built().module.get_submodule(path)
+
+
+def test_a_star_stands_for_several_of_another_tools_names() -> None:
+    found = find_paths(Resident(built(), torch.device("cpu")), "neck.out_convs.* neck P4")
+    assert found == ("head.stems.0", "head.stems.1", "head.stems.2", "backbone.C3_n3")
 
 
 @pytest.mark.parametrize("name", SIZES)

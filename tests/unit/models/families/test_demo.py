@@ -1,11 +1,15 @@
-"""demo-detr: a packaged detector whose boxes are queries, explained where it was measured to be right."""
+"""The packaged transformers: demo-detr, whose boxes are queries, and demo-vit, whose stem is drawn where it looks."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from sightglass.explain import Explainer
 from sightglass.explain.findings.reliability import reliability
+from sightglass.explain.maps.heatmap import rescale
 from sightglass.explain.methods import list_methods
 from sightglass.explain.questions import settings
 from sightglass.models.demo import scenes
@@ -38,3 +42,17 @@ def test_its_query_read_the_object_and_the_menu_knows_how_often(scene: scenes.De
     where, why = (reliability("query", question, "queryattention") for question in ("where", "why"))
     assert where is not None and not where.fails and where.hit[0] > 0.7
     assert why is not None and why.fails and why.sentence.startswith("Failed")
+
+
+def test_maps_of_the_stem_have_more_of_their_heat_on_the_object_than_on_an_even_grid() -> None:
+    explainer = Explainer("demo-vit", device="cpu")
+    shares = []
+    for number in range(800_000, 800_012):
+        scene = scenes.draw(scenes.sample(number, task="classify", held_out=True))
+        made = explainer(scene.pixels, targets=(scene.objects[0].index,)).heatmaps[0]
+        assert made.geometry.cell_offset("patch_embed.proj.4") == (-0.47, -0.47)
+        (even,) = rescale([replace(made, geometry=replace(made.geometry, cell_offsets=()))], "own")
+        mask = scene.objects[0].mask
+        shares.append([one.at_input[mask].sum() / max(one.at_input.sum(), 1e-9) for one in (made, even)])
+    drawn, before = np.mean(shares, 0)
+    assert drawn > before + 0.01
