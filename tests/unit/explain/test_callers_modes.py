@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from sightglass.batch import run as run_batch
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.determinism import own_modes
@@ -22,7 +21,6 @@ from sightglass.models.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @contextmanager
@@ -124,19 +122,6 @@ def test_what_follows_from_a_map_is_the_same_too(mode: str) -> None:
     with MODES[mode]():
         found = numbers()
     alike(found, expected)
-
-
-def test_a_batch_makes_the_same_files_under_autocast(tmp_path: Path) -> None:
-    explainer = Explainer("demo-cls-s", device="cpu")
-    sources = []
-    for seed in range(3):
-        sources.append(tmp_path / f"{seed}.npy")
-        np.save(sources[-1], scene(seed).pixels)
-    run_batch(sources, explainer, tmp_path / "plain")
-    with half():
-        run_batch(sources, explainer, tmp_path / "half")
-    tables = [(tmp_path / name / "results.csv").read_bytes() for name in ("plain", "half")]
-    assert tables[0] == tables[1]
 
 
 def test_the_callers_modes_are_back_afterwards() -> None:

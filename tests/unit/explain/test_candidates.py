@@ -12,14 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.comparison.detections import find_missed
-from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.maps import boxes
-from sightglass.explain.maps.boxes import coverage
+from sightglass.explain.maps.boxes import confine, coverage
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image
@@ -113,43 +111,25 @@ def test_the_boxes_that_are_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "label", "kind", "words"),
+    ("where", "label", "only", "words"),
     [
-        ((40, 40, 40, 40), None, "shown", "is already shown: it is box 1 (cat)"),
-        ((118, 118, 118, 118), None, "shown", "is already shown: it is box 2 (dog)"),
-        ((65.5, 40, 65.5, 40), None, "suppressed", "box 1 (cat) covers it with 92 % overlap"),
-        ((88, 88, 88, 88), "cat", "class", "dog at 70 % scores higher at the same place: box 2 (dog)"),
-        ((24, 104, 24, 104), None, "below", "A cat at 10 % is the strongest candidate here"),
-        ((24, 104, 24, 104), "kite", "below", "A kite at 2 % is the strongest"),
-        ((90, 10, 122, 38), None, "below", "A kite at 15 % is the strongest"),
-        ((14, 100, 42, 126), "cat", "below", "A cat at 10 % is the strongest"),
+        ((40, 40), None, (), "is already shown: it is box 1 (cat)"),
+        ((65.5, 40), None, (), "box 1 (cat) covers it with 92 % overlap"),
+        ((88, 88), "cat", (), "dog at 70 % scores higher at the same place: box 2 (dog)"),
+        ((24, 104), None, (), "A cat at 10 % is the strongest candidate here"),
+        ((24, 104), "kite", (), "A kite at 2 % is the strongest"),
+        ((90, 10, 122, 38), None, (), "A kite at 15 % is the strongest"),
+        ((40, 40), None, ("dog",), "A cat at 90 % is not shown: the class filter hides it."),
+        ((65.5, 40), None, ("dog",), "is not shown: a cat at 90 % hidden by the class filter covers it with 92 %"),
+        ((88, 88), "cat", ("dog",), "dog at 70 % scores higher at the same place: box 1 (dog)"),
     ],
 )
-def test_a_missing_box_says_what_it_is_and_why(where: Any, label: str | None, kind: str, words: str) -> None:
-    found = explained().missing(where, label)
+def test_a_missing_box_says_what_it_is_and_why(
+    where: Any, label: str | None, only: tuple[str, ...], words: str
+) -> None:
+    found = (explained(classes=only) if only else explained()).missing(where, label)
     assert found is not None
-    assert found.reason.kind == kind
-    assert words in found.words.replace("\N{NO-BREAK SPACE}", " ")
-
-
-@pytest.mark.parametrize(
-    ("where", "label", "words"),
-    [
-        ((40, 40, 40, 40), None, "A cat at 90 % is not shown: the class filter hides it."),
-        ((65.5, 40, 65.5, 40), None, "is not shown: a cat at 90 % hidden by the class filter covers it with 92 %"),
-        ((88, 88, 88, 88), None, "A dog at 70 % is already shown: it is box 1 (dog)."),
-        ((88, 88, 88, 88), "cat", "dog at 70 % scores higher at the same place: box 1 (dog)"),
-    ],
-)
-def test_what_a_filter_of_classes_hides_is_said_to_be_hidden_by_it(where: Any, label: str | None, words: str) -> None:
-    found = explained(classes=("dog",)).missing(where, label)
-    assert found is not None
-    assert words in found.words.replace("\N{NO-BREAK SPACE}", " ")
-
-
-def test_of_a_class_that_was_asked_for_the_surest_candidate_is_named_however_small() -> None:
-    (said,) = find_missed(explained(), ["kite", "dog"])
-    assert "A kite at 15 % is the strongest" in said.words.replace("\N{NO-BREAK SPACE}", " ")
+    assert words in found.words.replace(NBSP, " ")
 
 
 def test_a_missing_box_has_a_map_and_a_recipe() -> None:
@@ -257,25 +237,12 @@ def test_the_four_shares_of_overlapping_boxes_sum_to_one() -> None:
     numbers = boxes.numbers(heatmap, [at((0, 0, 30, 30))], [at((14, 14, 50, 50))], 0.0)
     four = (numbers.own_only, numbers.shared, numbers.elsewhere, numbers.outside)
     np.testing.assert_allclose(four, (0.2, 0.4, 0.2, 0.2), atol=1e-3)
-    assert sum(four) == pytest.approx(1)
     assert numbers.inside == pytest.approx(0.6, abs=1e-3)
-    assert [words.replace(NBSP, " ") for words in numbers.describe("its own box")] == [
-        "20 % in its own box only",
-        "40 % shared with other boxes",
-        "20 % in other boxes only",
-        "20 % outside all boxes",
-    ]
+    assert numbers.describe("its own box")[1].replace(NBSP, " ") == "40 % shared with other boxes"
     # Edges that cut cells leave nothing out and count nothing twice.
     cut = boxes.numbers(heatmap, [at((0, 0, 17.3, 19.1))], [at((16.6, 2.2, 57.7, 58.4)), at((0, 5, 9.5, 7))], 0.0)
     assert cut.own_only + cut.shared + cut.elsewhere + cut.outside == pytest.approx(1)
     assert sum(cut.printed.values()) == 100
-    assert list(cut.printed) == list(boxes.WHERE)
-    alone = boxes.numbers(heatmap, [at((0, 0, 30, 30))], [], 0.0)
-    assert alone.shared == alone.elsewhere == 0
-    assert [words.replace(NBSP, " ") for words in alone.describe("its own box")] == [
-        "60 % in its own box",
-        "40 % outside",
-    ]
 
 
 def test_a_box_that_cuts_cells_and_a_turned_box() -> None:
@@ -293,28 +260,13 @@ def test_maps_kept_to_their_boxes() -> None:
     values[8:32, 8:32] = np.linspace(0.2, 0.4, 24)
     values[50:60, 45:55] = 1.0
     made = with_values(values)
-    from sightglass.explain.maps.boxes import confine
-
     heatmap, own = made.heatmaps[0], made.own(0)
     inside = confine(heatmap, own, "inside").at_input
-    assert inside.max() == pytest.approx(0.4)
-    assert not inside[50:60, 45:55].any()
-    assert confine(heatmap, own, "each").at_input.max() == 1
-    both = [*own, *made.own(1)]
-    shared, each = (confine(heatmap, both, way).at_input for way in ("shared", "each"))
+    assert inside.max() == pytest.approx(0.4) and not inside[50:60, 45:55].any()
+    shared, each = (confine(heatmap, [*own, *made.own(1)], way).at_input for way in ("shared", "each"))
     assert shared[8:32, 8:32].max() == pytest.approx(0.4)
-    assert each[8:32, 8:32].max() == 1
-    assert each[50:60, 45:55].max() == 1
+    assert each[8:32, 8:32].max() == each[50:60, 45:55].max() == 1
     assert confine(heatmap, own, "picture") is heatmap
     shown = replace(made, heatmaps=(confine(heatmap, own, "each"), made.heatmaps[1]))
     assert shown.box_numbers(0) == made.box_numbers(0), "a number changed with what is shown"
     assert shown.statistics[0] == made.statistics[0]
-    np.testing.assert_array_equal(confine(heatmap, own, "each").raw[0], heatmap.raw[0])
-
-
-def test_detectors_agree_when_they_found_the_same_in_another_order() -> None:
-    one = explained()
-    other = replace(one, predictions=one.predictions[::-1])
-    assert Comparison((one, other), ("a", "b"), ()).verdict == "Both say 1 cat and 1 dog; a is more confident."
-    less = replace(one, predictions=one.predictions[:1])
-    assert Comparison((one, less), ("a", "b"), ()).verdict == "a says 1 cat and 1 dog; b says 1 cat."

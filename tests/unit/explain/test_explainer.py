@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import json
 import random
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from PIL import Image as Pillow
@@ -23,7 +21,7 @@ from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer, Explanation, Image, Recipe, replay
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.evidence.resident import RESIDENCY, Residency, device
+from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import METHODS
@@ -49,17 +47,12 @@ def explainer() -> Explainer:
 
 @pytest.fixture(scope="module")
 def crops(pictures: list[Path]) -> list[Image]:
-    """Twenty pictures: five parts of each of four."""
+    """Eight pictures: two parts of each of four."""
     made = []
     for path in pictures:
         pixels = Image.open(path).pixels
-        height, width = pixels.shape[:2]
-        for number in range(5):
-            top, left = (int(side * number / 10) for side in (height, width))
-            made.append(
-                Image(pixels[top : top + height // 2, left : left + width // 2].copy(), f"{path.stem}-{number}")
-            )
-    assert len({one.sha256 for one in made}) == 20
+        half, side = pixels.shape[0] // 2, pixels.shape[1] // 2
+        made += [Image(part.copy(), path.stem) for part in (pixels[:half, :side], pixels[half:, side:])]
     return made
 
 
@@ -81,36 +74,11 @@ def hooks_on(module: torch.nn.Module) -> int:
 # The first five minutes.
 
 
-def test_the_first_five_minutes(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
-    result = explainer(str(bus), top_k=3)
-    assert len(result.predictions) == len(result.heatmaps) == len(result.statistics) == 3
-    scores = [p.score for p in result.predictions]
-    assert scores == sorted(scores, reverse=True)
-    assert 0 < scores[-1] <= scores[0] < 1
-    assert "bus" in result.predictions[0].label
-    assert (
-        result.heatmaps[0].target.label == result.predictions[0].label == explainer.labels[result.predictions[0].index]
-    )
-    height, width = result.image.pixels.shape[:2]
-    assert result.heatmaps[0].values.shape == (height, width)
-    assert result.heatmaps[0].values.max() == pytest.approx(1, abs=1e-3)
-    overlay = result.overlay(0, colormap="jet", alpha=0.5)
-    assert (overlay.shape, overlay.dtype) == ((height, width, 3), np.uint8)
-    np.testing.assert_array_equal(result.overlay(0, alpha=0), result.image.pixels)
-    assert result.with_method("layercam").heatmaps[0].method == "layercam"
-    assert all(finding.text.endswith(".") for finding in result.diagnosis)
-    assert min(result.milliseconds.values()) > 0
-    assert result.save(tmp_path / "out") == tmp_path / "out"
-    assert explainer.default_layers[0] in [layer.path for layer in explainer.layers]
-
-
 def test_top_k_and_targets(explainer: Explainer, bus: Path) -> None:
     assert len(explainer(bus).heatmaps) == 5
-    one = explainer(bus, targets="tabby cat" if "tabby cat" in explainer.labels else explainer.labels[281])
-    assert [h.target.index for h in one.heatmaps] == [281]
+    for given in (explainer.labels[281], 281, np.int64(281)):
+        assert [h.target.index for h in explainer(bus, targets=given).heatmaps] == [281]
     assert [h.target.index for h in explainer(bus, targets=[281, 0]).heatmaps] == [281, 0]
-    assert [h.target.index for h in explainer(bus, targets=281).heatmaps] == [281]
-    assert [h.target.index for h in explainer(bus, targets=np.int64(281)).heatmaps] == [281]
 
 
 # What the ends of a map's scale stand for.
@@ -136,19 +104,6 @@ def test_ends_turn_a_map_back_into_raw_values(
         np.testing.assert_allclose(low + heatmap.at_input * (high - low), expected, rtol=1e-5, atol=1e-5 * high)
         if scale == "own":
             assert (low, high) == pytest.approx((expected.min(), expected.max()), rel=1e-5, abs=1e-5 * high)
-
-
-@pytest.mark.parametrize("preprocessing", ["trained", "letterbox"])
-def test_own_maps_and_their_ends_are_the_maps_on_one_scale(explainer: Explainer, bus: Path, preprocessing: str) -> None:
-    own, shared = (
-        explainer(bus, top_k=4, preprocessing=preprocessing, scale=scale).heatmaps for scale in ("own", "shared")
-    )
-    lowest, highest = min(h.ends[0] for h in own), max(h.ends[1] for h in own)
-    assert shared[0].ends == pytest.approx((lowest, highest), rel=1e-5, abs=1e-5 * highest)
-    for one, wanted in zip(own, shared, strict=True):
-        low, high = one.ends
-        found = (low - lowest) / (highest - lowest) + one.content * (high - low) / (highest - lowest)
-        np.testing.assert_allclose(found, wanted.content, atol=1e-5)
 
 
 def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus: Path) -> None:
@@ -195,12 +150,11 @@ def test_from_held_evidence_it_is_the_same_and_runs_no_model(
 @pytest.mark.parametrize(
     "options",
     [
-        {"top_k": 3},
         {"method": "eigencam", "targets": ("minibus", 281), "scale": "shared"},
         {"method": "layercam", "layers": ("blocks.4", "bn2"), "preprocessing": "letterbox"},
         {"method": "kpcacam", "top_k": 1},
     ],
-    ids=lambda options: options.get("method", "default"),
+    ids=lambda options: options["method"],
 )
 def test_a_recipe_gives_the_same_map_again(explainer: Explainer, bus: Path, options: dict[str, Any]) -> None:
     made = explainer(bus, **options)
@@ -210,7 +164,6 @@ def test_a_recipe_gives_the_same_map_again(explainer: Explainer, bus: Path, opti
     assert again.evidence is not made.evidence
     same(made, again)
     assert again.recipe == made.recipe.model_copy(update={"picture_name": again.image.name})
-    assert made.recipe.picture_name == "bus.jpg"
     assert {"torch", "numpy", "sightglass"} <= made.recipe.versions.keys()
 
 
@@ -304,24 +257,20 @@ def test_save_that_fails_half_way_leaves_nothing(
 
 def test_threads_and_models_do_not_mix(crops: list[Image]) -> None:
     explainers = [Explainer(f"efficientnet-lite{size}") for size in (0, 1)]
-    work = [(i, j) for i in range(2) for j in range(len(crops))]
-    expected = {}
-    for i, j in work:
-        expected[i, j] = explainers[i](crops[j], top_k=2, layers=("blocks.6", "blocks.4"))
-    wanted = {key: [h.at_input for h in made.heatmaps] for key, made in expected.items()}
-    assert len({maps[0].tobytes() for maps in wanted.values()}) == len(work), "equal maps would hide a mix-up"
-    EVIDENCE.clear()
-    random.Random(0).shuffle(work)
 
     def explained(key: tuple[int, int]) -> Explanation:
         return explainers[key[0]](crops[key[1]], top_k=2, layers=("blocks.6", "blocks.4"))
 
+    # Everything twice, so that some ask for what another thread is at.
+    work = [(i, j) for i in range(2) for j in range(len(crops))] * 2
+    wanted = {key: [h.at_input for h in explained(key).heatmaps] for key in set(work)}
+    assert len({maps[0].tobytes() for maps in wanted.values()}) == len(wanted), "equal maps would hide a mix-up"
+    EVIDENCE.clear()
+    random.Random(0).shuffle(work)
     with ThreadPoolExecutor(THREADS) as pool:
-        # Everything twice, so that some ask for what another thread is at.
-        found = list(pool.map(explained, [key for key in work for _ in range(2)]))
-    for key, made in zip([key for key in work for _ in range(2)], found, strict=True):
-        assert made.image.sha256 == crops[key[1]].sha256
-        assert made.model.id == f"efficientnet-lite{key[0]}"
+        found = list(pool.map(explained, work))
+    for key, made in zip(work, found, strict=True):
+        assert (made.image.sha256, made.model.id) == (crops[key[1]].sha256, f"efficientnet-lite{key[0]}")
         for heatmap, values in zip(made.heatmaps, wanted[key], strict=True):
             np.testing.assert_array_equal(heatmap.at_input, values)
     assert [hooks_on(one.resident.adapter.module) for one in explainers] == [0, 0]
@@ -393,17 +342,6 @@ def test_an_explainer_whose_model_was_let_go_still_answers(bus: Path) -> None:
     same(first(bus, top_k=1), before)
 
 
-def test_a_model_that_was_let_go_is_not_kept_alive_by_evidence(bus: Path) -> None:
-    residency = Residency(budget=1)
-    one = Explainer("efficientnet-lite0", residency=residency)
-    one(bus, top_k=1)
-    gone = id(one.resident)
-    del one
-    Explainer("efficientnet-lite1", residency=residency)
-    gc.collect()
-    assert not any(id(evidence.resident) == gone for evidence in EVIDENCE.values())
-
-
 def test_byte_cache_keeps_the_latest_within_its_budget() -> None:
     cache: ByteCache[bytearray] = ByteCache(100, len)
     for name, size in (("a", 40), ("b", 40), ("c", 20)):
@@ -415,24 +353,12 @@ def test_byte_cache_keeps_the_latest_within_its_budget() -> None:
     assert [len(value) for value in cache.values()] == [20, 40, 1], "least recently used first"
     cache.put("big", bytearray(500))
     assert (len(cache), cache.nbytes) == (1, 500), "the newest stays, alone"
-    cache.put("e", bytearray(5))
-    assert cache.get("big") is None
-    cache.put("e", bytearray(7))
-    assert cache.nbytes == 7
-    cache.clear()
-    assert (len(cache), cache.nbytes, cache.get("e")) == (0, 0, None)
-
-
-def test_byte_cache_asks_sizes_again_when_something_is_added() -> None:
-    cache: ByteCache[bytearray] = ByteCache(100, len)
-    first = bytearray(10)
-    cache.put("first", first)
-    cache.put("second", bytearray(10))
-    first.extend(bytes(200))
-    assert cache.nbytes == 220
-    cache.put("third", bytearray(10))
-    assert cache.get("first") is None
-    assert len(cache) == 2
+    # Sizes are asked again when something is added.
+    growing = bytearray(1)
+    cache.put("growing", growing)
+    growing.extend(bytes(200))
+    cache.put("last", bytearray(1))
+    assert cache.get("growing") is None
 
 
 def test_where_memory_runs_out_caches_are_dropped_but_what_only_its_owner_has() -> None:
@@ -442,48 +368,6 @@ def test_where_memory_runs_out_caches_are_dropped_but_what_only_its_owner_has() 
         one.put("a", b"a")
     cache.clear_all()
     assert (len(maps), len(uploads)) == (0, 1)
-
-
-def test_evidence_is_held_within_its_budget(explainer: Explainer, crops: list[Image], monkeypatch: Any) -> None:
-    explainer(crops[0], top_k=2)
-    (evidence,) = EVIDENCE.values()
-    monkeypatch.setattr(EVIDENCE, "_limit", int(evidence.nbytes * 3.5))
-    for crop in crops[:8]:
-        explainer(crop, top_k=2)
-    assert len(EVIDENCE) == 3
-    assert EVIDENCE.nbytes <= EVIDENCE.limit
-
-
-def soak(names: tuple[str, ...], crops: list[Image], times: int) -> float:
-    """Megabytes grown over so many explanations, after as many again to warm up as fill the evidence cache."""
-    explainers = [Explainer(name) for name in names]
-    methods = itertools.cycle(m for m in METHODS.values() if m.quick)
-    process = psutil.Process()
-
-    def some(count: int, seed: int) -> None:
-        for number in range(count):
-            crop = crops[(number + seed) % len(crops)]
-            # Another picture each time: what is held must not answer.
-            pixels = np.roll(crop.pixels, 7 * number + seed, axis=1)
-            one = explainers[number % len(explainers)]
-            made = one(Image(pixels.copy()), method=next(methods).id, top_k=3)
-            made.overlay(0)
-            made.statistics  # noqa: B018
-
-    some(max(times // 2, 40), 1)
-    gc.collect()
-    before = process.memory_info().rss
-    some(times, 1000)
-    gc.collect()
-    grown = (process.memory_info().rss - before) / 1e6
-    assert [hooks_on(one.resident.adapter.module) for one in explainers] == [0] * len(explainers)
-    assert EVIDENCE.nbytes <= EVIDENCE.limit
-    return grown
-
-
-def test_sixty_explanations_do_not_grow_the_process(crops: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EVIDENCE, "_limit", 20 * 2**20)
-    assert soak(("efficientnet-lite0", "efficientnet-lite1"), crops, 60) < 30
 
 
 # Out of memory.
@@ -564,17 +448,6 @@ def test_a_full_gpu_that_was_asked_for_is_one_sentence() -> None:
         Explainer("demo-cls-s", device="cuda:0", residency=Residency())
 
 
-def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Explainer("efficientnet-lite0", residency=Residency())
-
-    def full(*_: Any) -> Any:
-        raise torch.OutOfMemoryError("out of memory")
-
-    monkeypatch.setattr(sightglass.explain.evidence.resident.Resident, "move_input", full)
-    with pytest.raises(torch.OutOfMemoryError):
-        one(bus, top_k=1)
-
-
 # What cannot be asked.
 
 
@@ -582,31 +455,19 @@ def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.M
     ("options", "sentence"),
     [
         ({"top_k": 0}, "top_k is 0: ask for a whole number of classes, one at least."),
-        ({"top_k": -3}, "top_k is -3: ask"),
-        ({"top_k": "five"}, "five"),
         ({"top_k": 2.5}, "2.5"),
         ({"scale": "common"}, "no scale called common: use own or shared."),
-        ({"preprocessing": "stretch"}, "no preprocessing called stretch: use one of trained,"),
-        ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
         ({"preprocessing": []}, "no preprocessing called []"),
-        ({"vocabulary": 5}, "vocabulary is 5: give words, as a list or with commas between them."),
+        ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
         ({"vocabulary": [[]]}, "vocabulary is [[]]: give words"),
-        ({"confidence": 1.5}, "confidence is 1.5: it goes from 0 to 1."),
         ({"confidence": float("nan")}, "confidence is nan"),
-        ({"confidence": "high"}, "high"),
         ({"iou": -0.1}, "iou is -0.1: it goes"),
         ({"method": "gradcamm"}, "no method called gradcamm: did you mean GradCAM"),
-        ({"layers": "blocks.99"}, "no layer blocks.99 in this model: choose bn2; `models layers` lists all."),
         ({"layers": "bn2 blocks.99"}, "no layer blocks.99 in"),
         ({"layers": "blcks.4"}, "no layer blcks.4 in this model: the nearest is blocks.4; `models layers` lists all."),
         ({"layers": f"blocks[{'9' * 5000}]"}, "no layer blocks[999"),
-        ({"layers": 16}, "no layer 16 in this model: choose bn2; `models layers`"),
-        ({"layers": ""}, "layers is '': name a layer or a preset"),
-        ({"layers": ("bn2", " , ")}, "layers is ('bn2', ' , '): name"),
-        ({"layers": None}, "layers is None: name"),
         ({"layers": 1.5}, "layers is 1.5: name"),
         ({"layers": ("bn2", "classifier")}, "The output of classifier is not a map: choose bn2."),
-        ({"targets": "minibuss"}, "no class called minibuss: did you mean minibus"),
         ({"targets": 1000}, "Class 1000 does not exist"),
         ({"targets": (None,)}, "None"),
         ({"colour": "red"}, "colour"),
@@ -656,23 +517,8 @@ def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path
     [
         ("cuda:7", "cuda:7 was asked for and this machine has"),
         ("tpu", "tpu is not a device: use auto, cpu, cuda, cuda:N or mps."),
-        ("meta", "meta is not a device"),
-        ("", "is not a device"),
     ],
 )
 def test_a_device_that_is_not_there_is_one_sentence(name: str, sentence: str) -> None:
-    with pytest.raises(ModelProblem) as caught:
+    with pytest.raises(ModelProblem, match=sentence):
         Explainer("efficientnet-lite0", device=name)
-    assert sentence in str(caught.value)
-
-
-def test_auto_takes_what_is_there() -> None:
-    assert device("cpu") == CPU
-    expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    assert device("auto").type == expected
-    assert Explainer("efficientnet-lite0", device="cpu").resident in RESIDENCY.residents()
-
-
-def test_an_unknown_model_gets_a_suggestion() -> None:
-    with pytest.raises(ModelProblem, match="did you mean efficientnet-lite"):
-        Explainer("efficientnet-lite")

@@ -37,15 +37,6 @@ def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(lite: Explainer, bu
     assert [raw.shape for raw in asked.heatmaps[0].raw] == [(28, 28), (14, 14), (7, 7)]
 
 
-def test_where_is_what_is_shown_when_nothing_is_asked(lite: Explainer, bus: Path) -> None:
-    assert lite(bus, question="where").recipe == lite(bus).recipe
-
-
-def test_what_is_given_besides_the_question_holds(lite: Explainer, bus: Path) -> None:
-    recipe = lite(bus, question="why", method="hirescam").recipe
-    assert (recipe.method, recipe.part, recipe.layers) == ("hirescam", "contrast", LAYERS)
-
-
 def test_a_recipe_of_a_question_replays(lite: Explainer, bus: Path) -> None:
     asked = lite(bus, question="why")
     np.testing.assert_array_equal(asked.heatmaps[0].values, replay(asked.recipe, bus).heatmaps[0].values)

@@ -12,7 +12,6 @@ from PIL import Image as Pillow
 
 from sightglass.components.views import exports
 from sightglass.explain import Explainer
-from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.comparison.models import Comparison
 from sightglass.history.unsure import best_score
 from sightglass.models.adapter import Prediction
@@ -31,13 +30,6 @@ def test_a_small_region_is_no_unsure_answer() -> None:
     assert best_score(explained()) is None
 
 
-def test_two_segmenters_are_compared_by_what_they_find() -> None:
-    made = explained()
-    words = Comparison((made, made), ("one", "two"), ()).verdict
-    assert words.startswith("one finds ") and "; two finds " in words
-    assert "confident" not in words and "with more than" not in words
-
-
 def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> None:
     made = explained()
     classifier = Explainer("demo-cls-s")(made.image, top_k=1)
@@ -53,14 +45,6 @@ def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> 
     for score in (0.1, 0.9):
         sure = replace(classifier, predictions=(Prediction("gear", 0, score),))
         assert Comparison((sure, alone), ("a", "b"), ()).verdict == "Both say gear."
-
-
-def test_a_segmentation_without_the_compared_class_has_no_map_of_it() -> None:
-    made = explained()
-    absent = next(one for one in made.evidence.resident.adapter.labels if all(p.label != one for p in made.predictions))
-    here, gone = (same_target([made], Prediction(label, 0, 0.9))[0] for label in (made.predictions[1].label, absent))
-    assert here.heatmaps[0].target.label == made.predictions[1].label
-    assert not gone.heatmaps
 
 
 def test_export_has_the_class_of_each_pixel() -> None:

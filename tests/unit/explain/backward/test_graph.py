@@ -33,6 +33,15 @@ def seeded(*seeds: torch.Tensor | None) -> list[Gradient | None]:
     return [None if seed is None else Gradient.of(seed[0], 0, 0, tuple(seed.shape[2:])) for seed in seeds]  # type: ignore[arg-type]
 
 
+def compare(y: torch.Tensor, x: torch.Tensor, seed: torch.Tensor) -> torch.Tensor:
+    """The gradient walked back from y to x, which has to be PyTorch's own."""
+    (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
+    with torch.no_grad():
+        (found,) = walk_back(Graph([y], [x]), seeded(seed))
+    torch.testing.assert_close(found.dense(), expected[0], rtol=1e-4, atol=1e-5)
+    return found.dense()
+
+
 class Neck(nn.Module):
     """What detectors' necks are made of: strides, dilation, depthwise, residuals, joins, splits, growing."""
 
@@ -99,12 +108,8 @@ def test_what_a_map_is_joined_with_needs_no_gradient(order: str) -> None:
         y = torch.cat((y, joined.sigmoid()), 1)
     seed = torch.zeros_like(y)
     seed[0, -1, 4, 3] = seed[0, 1, 4, 3] = 1.0
-    graph = Graph([y], [x])
-    assert bool(graph.wanted) == (order in ("known first", "known last"))
-    with torch.no_grad():
-        (found,) = walk_back(graph, seeded(seed))
-    (expected,) = torch.autograd.grad(y, x, seed)
-    torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
+    assert bool(Graph([y], [x]).wanted) == (order in ("known first", "known last"))
+    compare(y, x, seed)
 
 
 def test_an_operation_without_a_rule_is_left_to_torch() -> None:
@@ -116,33 +121,10 @@ def test_an_operation_without_a_rule_is_left_to_torch() -> None:
         locate_gradient(torch.zeros(1))
 
 
-def test_what_reaches_no_source_has_an_empty_gradient() -> None:
-    x = torch.randn(1, 4, 8, 8, requires_grad=True)
-    y = x.sigmoid()
-    (gradient,) = walk_back(Graph([y], [x]), seeded(torch.zeros_like(y)))
-    assert gradient.dense().shape == (4, 8, 8)
-    assert not gradient.dense().any()
-
-
-def test_a_gradient_is_placed_where_it_belongs() -> None:
-    gradient = Gradient.of(torch.ones(2, 2, 3), 1, 4, (5, 8))
-    assert gradient.dense().nonzero()[:, 1:].amin(0).tolist() == [1, 4]
-    assert gradient.dense().sum() == 12
-    assert gradient.part(torch.arange(80.0).view(2, 5, 8))[0].tolist() == [[12, 13, 14], [20, 21, 22]]
-    assert gradient.placed(torch.zeros(2, 3), 1.5)[0, 0] == 1.5
-
-
-@pytest.mark.parametrize("channels", [slice(None), slice(0, 40), slice(24, 64)])
+@pytest.mark.parametrize("channels", [slice(None), slice(24, 64)])
 @pytest.mark.parametrize(
     ("size", "whole", "one_dnn"),
-    [
-        ((1, 1), True, False),
-        ((40, 30), True, True),
-        ((40, 30), False, False),
-        ((3, 3), True, False),
-        ((127, 1), True, False),
-        ((13, 60), True, True),
-    ],
+    [((1, 1), True, False), ((40, 30), True, True), ((40, 30), False, False), ((13, 60), True, True)],
 )
 def test_a_place_s_gradient_is_the_same_both_ways(
     size: tuple[int, int], whole: bool, one_dnn: bool, channels: slice, monkeypatch: pytest.MonkeyPatch
@@ -152,27 +134,17 @@ def test_a_place_s_gradient_is_the_same_both_ways(
     gradient = torch.randn(1, 200, *size, generator=made).contiguous(memory_format=torch.channels_last)[:, 30:158]
     expected = torch.einsum("bkhw,kc->bchw", gradient.double(), weight[:, :, 0, 0].double()).float()
     calls, original = [], torch.mkldnn_convolution
-
-    def counted(*given: Any) -> torch.Tensor:
-        calls.append(given)
-        return original(*given)
-
     assert convolution._one_dnn(), "no oneDNN: nothing to compare"
-    monkeypatch.setattr(torch, "mkldnn_convolution", counted)
+    monkeypatch.setattr(torch, "mkldnn_convolution", lambda *given: calls.append(given) or original(*given))
     found = pointwise_gradient(gradient, weight, whole=whole)
     assert bool(calls) == one_dnn
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
     assert torch.equal(pointwise_gradient(gradient, weight, whole=whole), found)
-    # What it does not know goes the way that always works.
-    calls.clear()
-    double = pointwise_gradient(gradient.double(), weight.double(), whole=whole)
-    torch.testing.assert_close(double.float(), expected)
-    assert not calls
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 3), (2, 9)])
+@pytest.mark.parametrize("size", [(1, 1), (5, 3)])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 1), (2, 3)])
-@pytest.mark.parametrize("kernel", [(3, 3), (1, 1), (1, 3), (5, 2), (8, 8)])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 3), (5, 2)])
 @pytest.mark.parametrize("groups", [1, 12])
 def test_a_kernel_goes_back_as_torch_does(
     size: tuple[int, int], stride: tuple[int, int], kernel: tuple[int, int], groups: int
@@ -183,52 +155,24 @@ def test_a_kernel_goes_back_as_torch_does(
     back = Kernel.of(weight, stride, (1, 1), groups)
     if back is None:
         # A step over channels apart is PyTorch's, and what is very wide.
-        assert kernel == (8, 8) or (groups > 1 and (stride != (1, 1) or kernel == (5, 2)))
+        assert groups > 1 and (stride != (1, 1) or kernel == (5, 2))
         return
     inputs = [(side - 1) * step + kernel[i] for i, (side, step) in enumerate(zip(size, stride, strict=True))]
     like = (1, weight.shape[1] * groups, *inputs)
     expected = torch.nn.grad.conv2d_input(like, weight.double(), gradient.double(), stride, groups=groups)
     torch.testing.assert_close(back.gradient(gradient).double(), expected, rtol=1e-5, atol=1e-5)
-    assert back.weight.nbytes == weight.nbytes
-
-
-@pytest.mark.parametrize("padding", [(0, 0), (1, 1), (0, 2)])
-@pytest.mark.parametrize("groups", [1, 12])
-def test_a_convolution_with_the_kernel_turned_round_is_the_way_back(padding: tuple[int, int], groups: int) -> None:
-    made = torch.Generator().manual_seed(4)
-    weight = torch.randn(12, 10 if groups == 1 else 1, 2, 3, generator=made)
-    gradient = torch.randn(1, 12, 7, 9, generator=made)
-    back = Kernel.of(weight, (1, 1), (1, 1), groups)
-    assert back is not None and back.convolves(padding)
-    like = (1, weight.shape[1] * groups, 7 + 1 - 2 * padding[0], 9 + 2 - 2 * padding[1])
-    expected = torch.nn.grad.conv2d_input(like, weight.double(), gradient.double(), padding=padding, groups=groups)
-    torch.testing.assert_close(back.convolved(gradient, padding).double(), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_a_kernel_that_steps_or_is_all_padding_does_not_convolve() -> None:
-    for stride, padding in (((2, 1), (0, 0)), ((1, 1), (0, 3))):
-        back = Kernel.of(torch.ones(4, 4, 3, 3), stride, (1, 1), 1)
-        assert back is not None and not back.convolves(padding)
-
-
-def test_a_kernel_with_gaps_is_left_to_torch() -> None:
-    assert Kernel.of(torch.ones(4, 4, 3, 3), (1, 1), (2, 2), 1) is None
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_weights_are_laid_out_once_and_only_where_they_are_needed(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = torch.Generator().manual_seed(5)
-    x = torch.randn(1, 8, 64, 64, generator=made).requires_grad_()
+    x = torch.randn(1, 8, 64, 64, generator=torch.Generator().manual_seed(5)).requires_grad_()
     conv = nn.Conv2d(8, 8, 3, stride, padding=1).requires_grad_(False)
 
     def compared() -> None:
         y = conv(x.sigmoid())
         seed = torch.zeros_like(y)
         seed[0, 0, 10:15, 21] = 1.0
-        (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
-        with torch.no_grad():
-            (found,) = walk_back(Graph([y], [x]), seeded(seed))
-        torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
+        compare(y, x, seed)
 
     # A large window of a convolution that steps is PyTorch's.
     laid_out = conv.weight.nbytes
@@ -246,25 +190,18 @@ def test_weights_are_laid_out_once_and_only_where_they_are_needed(stride: int, m
 def test_one_weight_may_be_read_in_several_ways() -> None:
     torch.manual_seed(6)
     weight, x = torch.randn(4, 4, 3, 3), torch.randn(1, 4, 16, 16, requires_grad=True)
-    read = [nn.functional.conv2d(x.sigmoid(), weight, padding=by, dilation=by) for by in (1, 2)]
-    y = torch.cat(read, 1)
+    y = torch.cat([nn.functional.conv2d(x.sigmoid(), weight, padding=by, dilation=by) for by in (1, 2)], 1)
     for where in (slice(None), slice(5, 6)):
         seed = torch.zeros_like(y)
         seed[:, :, where, where] = 1.0
-        (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
-        with torch.no_grad():
-            (found,) = walk_back(Graph([y], [x]), seeded(seed))
-        torch.testing.assert_close(found.dense(), expected[0], rtol=1e-4, atol=1e-4)
+        compare(y, x, seed)
 
 
 def test_what_a_layer_returned_at_an_earlier_call_is_passed_by() -> None:
     torch.manual_seed(6)
     earlier, x = (torch.randn(1, 4, 6, 6, requires_grad=True) for _ in range(2))
     y = nn.functional.conv2d(torch.cat([earlier, x.sigmoid() + earlier], 1), torch.randn(3, 8, 1, 1))
-    (expected,) = torch.autograd.grad(y, x, torch.ones_like(y), retain_graph=True)
-    with torch.no_grad():
-        (found,) = walk_back(Graph([y], [x]), seeded(torch.ones_like(y)))
-    torch.testing.assert_close(found.dense(), expected[0])
+    compare(y, x, torch.ones_like(y))
 
 
 class Joined(nn.Module):
@@ -324,27 +261,7 @@ def test_what_read_padding_alone_leads_nowhere() -> None:
     for cell, reaches in (((0, 0), False), ((4, 4), True)):
         seed = torch.zeros_like(y)
         seed[0, 1][cell] = 1.0
-        (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
-        with torch.no_grad():
-            (found,) = walk_back(Graph([y], [x]), seeded(seed))
-        torch.testing.assert_close(found.dense(), expected[0])
-        assert bool(found.dense().any()) == reaches
-
-
-@pytest.mark.parametrize("answer", [RuntimeError("not built"), AttributeError(), torch.zeros(1, 3, 3, 3)])
-def test_a_build_without_a_sound_one_dnn_does_without(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lacking(*_given: Any) -> torch.Tensor:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    monkeypatch.setattr(torch, "mkldnn_convolution", lacking)
-    convolution._one_dnn.cache_clear()
-    try:
-        gradient, weight = torch.ones(1, 64, 40, 40), torch.ones(64, 64, 1, 1)
-        assert pointwise_gradient(gradient, weight, whole=True).eq(64).all()
-    finally:
-        convolution._one_dnn.cache_clear()
+        assert bool(compare(y, x, seed).any()) == reaches
 
 
 def test_a_candidate_in_its_own_cell_has_the_same_scalar() -> None:
@@ -453,16 +370,6 @@ def test_several_methods_at_once_have_the_bits_of_each_and_work_a_gradient_out_o
         for heatmap, other in zip(one.heatmaps, alone.heatmaps, strict=True):
             assert heatmap.method == other.method == name
             assert all(np.array_equal(a, b) for a, b in zip(heatmap.raw, other.raw, strict=True))
-
-
-@pytest.mark.parametrize("name", ["demo-s", real("yolo26n")])
-def test_a_gradient_has_the_same_bits_whoever_is_asked_for_with_it(name: str) -> None:
-    evidence, targets = together(name, LAYERS[1:])
-    alone = Evidence(evidence.resident, SimpleNamespace(tensor=evidence.tensor, geometry=evidence.geometry),
-                     evidence.layers)  # fmt: skip
-    for layer, again in zip(evidence.gradients(targets), alone.gradients(targets[2:4] + targets[:1]), strict=True):
-        for one, other in zip([layer[2], layer[3], layer[0]], again, strict=True):
-            assert torch.equal(one.values, other.values)
 
 
 def test_boxes_of_a_scale_that_the_layer_does_not_feed_have_no_evidence() -> None:

@@ -13,7 +13,6 @@ from sightglass.components.session.pictures.image_source import load_bundled
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.detections import (
     around,
-    describe_boxes,
     side,
     strip,
     weaker,
@@ -31,25 +30,6 @@ def explainer() -> Explainer:
 @pytest.fixture
 def result(explainer):
     return explainer(load_bundled("scene 3"), per="detection", top_k=12)
-
-
-@pytest.mark.parametrize(
-    ("model", "words", "nothing"),
-    [
-        (
-            "demo-s",
-            "Demo-s found 2 ball-dots, 1 gear and 1 rod-cross.",
-            "Demo-s knows drawn scenes only: no detections",
-        ),
-        real("yolo11n", "YOLO11n found 1 bus and 4 people.", "No detections"),
-    ],
-)
-def test_a_headline_counts_every_kind_in_the_order_of_the_boxes(model, words, nothing):
-    result = Explainer(model)(picture(model), per="detection", top_k=12)
-    assert describe_boxes(result) == words
-    many = result.with_options(confidence=0.01)
-    assert describe_boxes(many).endswith("other kinds.")
-    assert describe_boxes(result.with_options(confidence=0.99)).startswith(f"{nothing} above 99")
 
 
 def test_weaker_boxes_are_those_that_a_lower_threshold_would_add(result):

@@ -54,14 +54,6 @@ def test_models_that_agree_without_being_sure_are_said_to_be_unsure(nothing: Com
     assert verdict(*sorrel[:2], ("sorrel", 0.3)) == "All three say sorrel; l is most confident."
 
 
-def test_one_that_finds_nothing_has_no_overlap_with_the_others(nothing: Comparison, scene: Path) -> None:
-    some = Explainer("demo-s")(scene)
-    mixed = Comparison((some, nothing.explanations[1]), ("s", "m"), ())
-    assert mixed.agreement(0, 1) is None
-    assert mixed.verdict.startswith("s says ")
-    assert mixed.verdict.endswith("; m finds nothing.")
-
-
 def test_classifiers_are_explained_for_what_the_largest_answers(bus_picture: Path) -> None:
     found = explained(LITES, bus_picture, top_k=2)
     first = largest(found)

@@ -83,14 +83,6 @@ def test_random_numbers_are_drawn_again_and_the_callers_go_on() -> None:
     assert draw_one() != inside[0]
 
 
-def test_what_somebody_else_had_set_stays_set() -> None:
-    cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32 = True, False, False
-    before = switches()
-    with exact(GPU):
-        assert strict()
-    assert switches() == before
-
-
 @pytest.mark.skipif(not hasattr(getattr(cudnn, "conv", None), "fp32_precision"), reason="this PyTorch has one switch")
 def test_the_newer_switch_is_respected() -> None:
     cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = "tf32", "ieee"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find, find_paths
+from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.maps.heatmap import grow, heatmaps, scale
@@ -21,14 +21,9 @@ from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.catalog import spec
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.load import load
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, fit_picture
 from sightglass.models.spec import ModelSpec
-
-if TYPE_CHECKING:
-    pass
 
 CPU = torch.device("cpu")
 LABELS = ("tench", "goldfish", "great white shark")
@@ -100,19 +95,6 @@ class Painted(nn.Module):
         return self.head(self.features(self.pool(x)).mean((2, 3)))
 
 
-class Broken(Painted):
-    """Its map is not a number where the picture is black."""
-
-    def __init__(self) -> None:
-        super().__init__(weights=(1.0, -1.0, 0.5))
-        self.features = nn.Sequential(self.features, Divided())
-
-
-class Divided(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x / x
-
-
 def resident_of(module: nn.Module, size: int = 16) -> Resident:
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
     preprocessing = Preprocessing((size, size), size, (0.0,) * 3, (1.0,) * 3)
@@ -155,15 +137,6 @@ def count_passes(resident: Resident) -> list[int]:
 # What a pass leaves behind.
 
 
-def test_the_picture_itself_takes_no_gradient_and_no_graph_exists_before_the_layer() -> None:
-    evidence = evidence_of(Tiny(), "stem")
-    assert not evidence.tensor.requires_grad
-    assert evidence.recorded[0].is_leaf
-    assert evidence.recorded[0].grad_fn is None
-    evidence.gradients([Target(0, "")])
-    assert evidence.recorded[0].grad is None
-
-
 def test_hooks_are_gone_after_an_error_in_the_forward_pass() -> None:
     resident = resident_of(Tiny())
     layers = find(resident, ("stem", "body"))
@@ -176,15 +149,6 @@ def test_hooks_are_gone_after_an_error_in_the_forward_pass() -> None:
     thread.start()
     thread.join()
     assert free == [True]
-
-
-def test_an_error_in_a_target_leaves_the_evidence_usable() -> None:
-    evidence = evidence_of(Tiny(), "stem")
-    with pytest.raises(IndexError):
-        evidence.gradients([Target(99, "")])
-    assert hooks_on(evidence.resident.adapter.module) == 0
-    expected = gradients(evidence_of(Tiny(), "stem"), Target(1, ""))
-    torch.testing.assert_close(gradients(evidence, Target(1, "")), expected, rtol=0, atol=0)
 
 
 # The gradients are right.
@@ -333,46 +297,23 @@ def test_another_thread_s_pass_through_the_same_module_does_not_mix(where: str) 
 # What cannot be asked.
 
 
-def test_several_layers_that_may_have_been_meant_are_all_named() -> None:
-    resident = Resident(load(spec("demo-cls-s")), torch.device("cpu"))
-    with pytest.raises(
-        ModelProblem, match=r"the nearest are layer2\.0\.conv2 and layer2\.0\.bn2; `models layers` lists all"
-    ):
-        find_paths(resident, "layer2.0.con2")
-    with pytest.raises(ModelProblem, match=r"the nearest is layer2\.0\.shortcut; `models layers` lists all"):
-        find_paths(resident, "layer2.0.shortcutt")
-
-
 def test_layers_are_listed_once_in_order_by_the_outermost_name() -> None:
     resident = resident_of(Tiny())
-    known, short = resident.known_layers, resident.layers
-    assert [layer.path for layer in short] == ["stem", "body.0", "body.1", "body"]
-    assert known["body.2"].shape == known["body"].shape == (6, 16, 16)
-    assert "head" not in known
+    assert [layer.path for layer in resident.layers] == ["stem", "body.0", "body.1", "body"]
+    assert "head" not in resident.known_layers
 
 
 # Scales.
 
 
-def three_maps(scale: str, method: str = "hirescam", *paths: str) -> Explanation:
-    evidence = evidence_of(Painted(weights=(1.0, 0.25, 0.5)), *(paths or ("features",)))
-    return explained(evidence, method=method, targets=(0, 1, 2), scale=scale)
-
-
 def test_shared_scale_keeps_the_ratios_of_the_raw_maps() -> None:
-    made = three_maps("shared")
+    evidence = evidence_of(Painted(weights=(1.0, 0.25, 0.5)), "features")
+    made = explained(evidence, method="hirescam", targets=(0, 1, 2), scale="shared")
     raws = np.stack([np.maximum(h.raw[0], 0) for h in made.heatmaps])
     values = np.stack([h.values for h in made.heatmaps])
     assert values.max() == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(values, (raws - raws.min()) / np.ptp(raws), atol=1e-4)
     assert [h.values.max() for h in made.heatmaps] == pytest.approx([1, 0.25, 0.5], abs=0.01)
-
-
-def test_shared_scale_of_several_layers_reaches_one_once() -> None:
-    evidence = evidence_of(Tiny(), "stem", "body")
-    values = [h.values for h in explained(evidence, targets=(0, 1, 2), method="layercam", scale="shared").heatmaps]
-    assert max(v.max() for v in values) == pytest.approx(1, abs=1e-5)
-    assert min(v.max() for v in values) < 0.999
 
 
 def test_a_broken_map_does_not_dim_the_others_on_a_shared_scale() -> None:
@@ -407,25 +348,6 @@ def test_an_eigen_method_finds_nothing_in_what_is_everywhere_the_same(method: st
     (heatmap,) = explained(evidence, targets=(0,), method=method).heatmaps
     assert heatmap.state in ("flat", "no evidence")
     assert not heatmap.values.any()
-
-
-def test_a_map_without_evidence_is_named_and_empty() -> None:
-    made = explained(evidence_of(Painted(weights=(1.0, -1.0, 0.5)), "features"), targets=(0, 1))
-    assert [h.state for h in made.heatmaps] == ["ok", "no evidence"]
-    assert made.heatmaps[0].values.any()
-    assert not made.heatmaps[1].values.any()
-    assert made.heatmaps[1].raw_range[1] < 0
-
-
-def test_a_map_that_is_not_a_number_is_named_and_empty_and_its_raw_values_are_kept() -> None:
-    pixels = noise(16, 16)
-    pixels[4:6, 4:6] = 0
-    made = explained(evidence_of(Broken(), "features", pixels=pixels), targets=(0, 2))
-    for heatmap in made.heatmaps:
-        assert heatmap.state == "not a number"
-        assert not heatmap.values.any()
-        assert np.isnan(heatmap.raw[0]).any()
-    assert np.isfinite(made.overlay(0)).all()
 
 
 # Letterboxed: bars are no picture.
@@ -470,24 +392,19 @@ def test_heat_in_the_bars_alone_is_no_evidence(pool: int) -> None:
 
 @pytest.mark.parametrize(
     ("grids", "size"),
-    [
-        ([(7, 7)], (224, 224)),
-        ([(80, 60), (40, 30), (20, 15)], (640, 480)),
-        ([(5, 13), (3, 7)], (50, 101)),
-        ([(4, 1)], (8, 6)),
-        ([(12, 16)], (6, 8)),
-        ([(9, 9), (9, 9)], (9, 9)),
-    ],
-    ids=["one layer", "three scales", "nothing in common", "one column", "shrunk", "as it is"],
+    [([(80, 60), (40, 30), (20, 15)], (640, 480)), ([(5, 13), (3, 7)], (50, 101)), ([(12, 16)], (6, 8))],
+    ids=["three scales", "nothing in common", "shrunk"],
 )
 def test_maps_grow_as_torch_grows_them(grids: list[tuple[int, int]], size: tuple[int, int]) -> None:
     seeded = torch.Generator().manual_seed(1)
     raws = [torch.rand(3, *grid, generator=seeded) for grid in grids]
-    units = [(r - r.amin((1, 2), True)) / (r.amax((1, 2), True) - r.amin((1, 2), True) + 1e-7) for r in raws]
-    grown = sum(nn.functional.interpolate(unit[None], size, mode="bilinear")[0] for unit in units) / len(units)
-    expected = (grown - grown.amin((1, 2), True)) / (grown.amax((1, 2), True) - grown.amin((1, 2), True) + 1e-7)
+
+    def to_unit(maps: torch.Tensor) -> torch.Tensor:
+        return (maps - maps.amin((1, 2), True)) / (maps.amax((1, 2), True) - maps.amin((1, 2), True) + 1e-7)
+
+    grown = [nn.functional.interpolate(to_unit(raw)[None], size, mode="bilinear")[0] for raw in raws]
     found = scale(raws, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)), "own")
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+    torch.testing.assert_close(found, to_unit(sum(grown) / len(grown)), rtol=0, atol=2e-6)
 
 
 def test_a_layer_is_drawn_where_its_cells_were_measured_to_look() -> None:
@@ -566,25 +483,10 @@ def test_values_are_a_map_of_the_whole_picture_and_zero_where_nothing_was_seen(
 ) -> None:
     evidence = evidence_of(Tiny(), "stem", pixels=noise(*shape), way=way)
     (heatmap,) = explained(evidence, pixels=noise(*shape), targets=(0,), method="eigencam").heatmaps
-    values = heatmap.values
-    assert values.shape == shape
-    assert values.dtype == np.float32
-    assert not values.flags.writeable
-    assert 0 <= values.min() <= values.max() <= 1
+    assert heatmap.values.shape == shape and not heatmap.values.flags.writeable
     left, top, right, bottom = heatmap.seen
     outside = np.ones(shape, bool)
     outside[top:bottom, left:right] = False
-    assert not values[outside].any()
-    if min(shape) > 1:
-        assert values[top:bottom, left:right].any()
-    if way == "crop" and shape[0] != shape[1] and min(shape) > 1:
-        assert outside.any()
-    assert heatmap.content.shape == tuple(np.subtract(geometry_end(heatmap), geometry_start(heatmap)))
-
-
-def geometry_start(heatmap: Any) -> tuple[int, int]:
-    return heatmap.geometry.content[1], heatmap.geometry.content[0]
-
-
-def geometry_end(heatmap: Any) -> tuple[int, int]:
-    return heatmap.geometry.content[3], heatmap.geometry.content[2]
+    assert not heatmap.values[outside].any()
+    assert heatmap.values[~outside].any() or min(shape) == 1
+    assert outside.any() or way != "crop" or shape[0] == shape[1] or min(shape) == 1

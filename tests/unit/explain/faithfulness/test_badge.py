@@ -34,13 +34,6 @@ def test_it_is_one_phrase_with_its_count():
     assert badge.describe_verdicts(["depends", "unclear", "box"]) == said
 
 
-def test_the_oldest_are_forgotten(monkeypatch):
-    monkeypatch.setattr(badge, "MAX_TESTS", 2)
-    for test in range(3):
-        badge.note("abc", "gradcam", (), test, "depends" if test else "edges")
-    assert badge.verdicts("abc", "gradcam", ()) == ["depends", "depends"]
-
-
 def test_another_persons_tests_are_not_counted():
     with users.acting("anna"):
         badge.note("abc", "gradcam", (), "bus", "depends")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.faithfulness import scramble
 from sightglass.explain.faithfulness.seal import seal_maps
@@ -108,11 +107,3 @@ def test_all_maps_are_sealed_but_empty_ones_and_the_progress_goes_on(scene: Path
     assert made == (None, partly.known_seal(1)) and partly.known_seal(2) is None
     assert [share for share, _ in heard] == pytest.approx([1 / 2, 2 / 3, 5 / 6])
     assert heard[0][1] == f"{others[0].target.label}: depends on the model"
-
-
-def test_it_stops_when_told_and_leaves_nothing_behind(scene: Path) -> None:
-    explained, cancel = Explainer("demo-cls-s")(scene, top_k=1), threading.Event()
-    cancel.set()
-    with pytest.raises(Cancelled):
-        explained.seal(cancel=cancel)
-    assert explained.known_seal() is None

@@ -15,6 +15,7 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.faithfulness.changes import CHANGES, Changed, change
 from sightglass.explain.faithfulness.stability import Stability, Variant, stability
+from sightglass.explain.methods.method import Method, RawMaps
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof import controls
@@ -22,13 +23,11 @@ from sightglass.models.geometry import Geometry
 from sightglass.models.spec import ModelSpec, WeightsTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.faithfulness.changes import Kind
-    from sightglass.explain.rendering.style import Values
 
 
 @pytest.fixture(scope="module")
@@ -127,68 +126,38 @@ def test_verdicts_by_hand() -> None:
     assert made(0.8).summary()["verdict"] == "yes" and made(0.8).summary()["chance"] == 0.3
 
 
-def test_numbers_have_no_answer_that_changes() -> None:
-    ages = replace(PETS, task="regress", weights=WeightsTable(unit="years"))
-
-    def aged(*values: float) -> Stability:
-        found = replace(made(*values, answer=""), label="age", model=ages, score=-3.0)
-        return replace(found, variants=tuple(replace(one, score=40.0 * i) for i, one in enumerate(found.variants)))
-
-    assert plain_text(aged(0.9, 0.85).sentence) == (
-        "Under 2 small changes age is 0 years to 40 years, for the picture \u22123 years. The map keeps a rank "
-        "correlation of 0.85 at least (after more noise). It holds still: 0.80 is asked, and unrelated maps reach 0.30."
-    )
-    # The number moves as well, and nobody has said how far it may.
-    assert aged(0.2).verdict == "cannot be told"
-    assert aged(0.2).sentence.endswith("Whether it holds still cannot be told, as the number moves with it.")
-
-
 def test_the_sentence_is_made_of_the_numbers() -> None:
     assert plain_text(made(0.9, 0.85).sentence) == (
         "Under 2 small changes dog scores 50 % to 50 %; the answer stays. The map keeps a rank correlation of 0.85 at "
         "least (after more noise). It holds still: 0.80 is asked, and unrelated maps reach 0.30."
     )
     assert made(0.2).sentence.endswith("(after a little noise). It does not hold still: unrelated maps reach 0.30.")
-    between = "Whether it holds still cannot be told, as 0.80 is asked and unrelated maps reach 0.30."
-    assert made(0.5).sentence.endswith(between)
     shaky = made(0.4, 0.9, 0.8, flips=(0,))
     words = "The answer changes after a little noise. Otherwise the map keeps a rank correlation of 0.80"
     assert f"dog scores 50 % to 50 %. {words}" in plain_text(shaky.sentence)
-    assert shaky.worst is shaky.variants[2]
     assert shaky.sentence.endswith("cannot be told, because the answer changes.")
-    assert "after a little noise, more noise and 2 more." in made(*[0.9] * 4, flips=(0, 1, 2, 3)).sentence
     # A model that compares pictures has a similarity to the picture as it is, and no answer.
     alike = plain_text(made(0.9, answer="").sentence)
     assert alike.startswith("Under 1 small changes the picture stays 50 % to 50 % similar to itself. The map")
-    assert "answer" not in alike
-    every = [made(0.9, 0.85), made(0.2), made(0.5), shaky, made(0.9, answer=""), made(*[0.9] * 8, flips=(*range(8),))]
-    assert all(len(part.split()) <= 20 for one in every for part in plain_text(one.sentence).split(". "))
+    # The number moves as well, and nobody has said how far it may.
+    ages = replace(PETS, task="regress", weights=WeightsTable(unit="years"))
+    assert replace(made(0.2, answer=""), label="age", model=ages).verdict == "cannot be told"
     scores = Stability("dog", PETS, 0.6, (replace(shaky.variants[0], score=0.25), shaky.variants[1]), FLAT, FLAT, 0.3)
     assert scores.score_spread == pytest.approx(np.std([0.6, 0.25, 0.5]))
-
-
-def by(monkeypatch: pytest.MonkeyPatch, explained: Explanation, values: Callable[[Evidence], Values]) -> Stability:
-    """The test of a method that makes its map of the prepared picture by a function."""
-    from sightglass.explain.methods.method import Method, RawMaps
-
-    def run(self: Method, evidence: Evidence, targets: object, request: object = None) -> RawMaps:
-        return RawMaps([torch.from_numpy(values(evidence))[None]], ("bn2",))
-
-    monkeypatch.setattr(Method, "run", run)
-    return stability(explained.with_method("gradcam"))
 
 
 def test_a_map_that_jumps_under_noise_does_not_hold_still(
     explained: Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A random map of the picture's bits: any change gives another one."""
-    found = by(
-        monkeypatch,
-        explained,
-        lambda evidence: controls.random_map((7, 7), (7, 7), zlib.crc32(evidence.tensor.numpy().tobytes())),
-    )
+
+    def run(self: Method, evidence: Evidence, targets: object, request: object = None) -> RawMaps:
+        values = controls.random_map((7, 7), (7, 7), zlib.crc32(evidence.tensor.numpy().tobytes()))
+        return RawMaps([torch.from_numpy(values)[None]], ("bn2",))
+
+    monkeypatch.setattr(Method, "run", run)
+    found = stability(explained.with_method("gradcam"))
     assert not found.flips and found.verdict == "no"
-    assert "It does not hold still" in found.sentence
 
 
 def test_it_stops_and_what_cannot_be_changed_is_a_sentence(explained: Explanation) -> None:

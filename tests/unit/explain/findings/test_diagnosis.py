@@ -14,7 +14,6 @@ from sightglass.explain.explanation import Explanation
 from sightglass.explain.findings.diagnosis import ALIKE, Finding, describe_map, diagnose, headline, unseen
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.options import Options
-from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.geometry import Geometry
@@ -85,48 +84,30 @@ def text_of(made: Explanation, kind: str, index: int = 0) -> str:
 # Words.
 
 
-def test_listing_and_plural() -> None:
-    assert [listing(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
-    assert [plural(n, noun) for n, noun in ((1, "bus"), (2, "bus"), (3, "car"))] == ["1 bus", "2 buses", "3 cars"]
-    assert [plural(2, noun) for noun in ("cross", "scissors", "ball-dots", "skis", "box")] == [
-        "2 crosses",
-        "2 scissors",
-        "2 ball-dots",
-        "2 skis",
-        "2 boxes",
-    ]
-
-
 # The headline.
-
-
-def test_headline_of_a_sure_classifier() -> None:
-    made = explanation(blob(), scores=(0.716, 0.1))
-    said = f"{made.model.name} says minibus (72{NBSP}%). Yellow shows the evidence for it."
-    assert headline(made, "yellow") == said
 
 
 @pytest.mark.parametrize(("score", "unsure"), [(0.19, True), (0.21, False)])
 def test_headline_of_an_unsure_classifier_claims_nothing(score: float, unsure: bool) -> None:
-    words = headline(explanation(blob(), scores=(score,)), "yellow")
-    assert (" is unsure: its best answer is minibus (" in words) == unsure
-    assert ("shows the evidence" in words) != unsure
+    made = explanation(blob(), scores=(score,))
+    if unsure:
+        assert " is unsure: its best answer is minibus (" in headline(made, "yellow")
+    else:
+        said = f"{made.model.name} says minibus (21{NBSP}%). Yellow shows the evidence for it."
+        assert headline(made, "yellow") == said
 
 
 def test_headline_of_a_detector_counts_what_it_found() -> None:
     labels = ("person", "bus", "tie", "car")
+    made = explanation(blob(), task="detect", labels=labels, scores=())
 
     def detector(*indices: int) -> str:
-        made = explanation(blob(), task="detect", labels=labels, scores=())
         found = tuple(Prediction(labels[i], i, 0.9, (0, 0, 9, 9)) for i in indices)
-        return headline(Explanation(**{**vars(made), "predictions": found}), "yellow")
+        return headline(replace(made, predictions=found), "yellow")
 
-    made = explanation(blob(), task="detect", labels=labels, scores=())
-    label, name = made.heatmaps[0].target.label, made.model.name
-    looked = f"Yellow shows the evidence for {label}."
-    assert detector(0, 1, 0, 0, 0) == f"{name} found 4 people and 1 bus. {looked}"
-    assert detector(1) == f"{name} found 1 bus. {looked}"
-    assert detector(0, 0, 1, 2, 3).startswith(f"{name} found 2 people, 1 bus and 2 other kinds.")
+    said = "fake found 4 people and 1 bus. Yellow shows the evidence for person."
+    assert detector(0, 1, 0, 0, 0) == said.replace("fake", made.model.name)
+    assert detector(0, 0, 1, 2, 3).startswith(f"{made.model.name} found 2 people, 1 bus and 2 other kinds.")
 
 
 def test_a_detector_that_found_nothing_says_what_came_nearest() -> None:
@@ -140,10 +121,6 @@ def test_a_detector_that_found_nothing_says_what_came_nearest() -> None:
 
 
 # Findings, each there and not there.
-
-
-def test_a_good_map_has_no_findings() -> None:
-    assert diagnose(explanation(blob(), blob(10, 50))) == ()
 
 
 def test_cropped_share() -> None:
@@ -171,19 +148,10 @@ def test_alike_maps() -> None:
     assert text_of(shifted, "alike") == (
         "The map for minibus is nearly identical to the one for tram: it does not show what sets them apart."
     )
-    assert "minibus" in text_of(shifted, "alike", 2)
     assert "alike" not in kinds(shifted, 1)
-    assert "alike" not in kinds(explanation(blob()))
     apart = explanation(blob(), blob(34, 36))
     assert apart.agreement(0, 1).iou_top20 < ALIKE
     assert "alike" not in kinds(apart)
-
-
-def test_an_empty_map_is_nobody_s_twin() -> None:
-    made = explanation(blob(), blob())
-    empty = Heatmap(**{**vars(made.heatmaps[1]), "state": "no evidence"})
-    made = Explanation(**{**vars(made), "heatmaps": (made.heatmaps[0], empty)})
-    assert "alike" not in kinds(made)
 
 
 def boxed(box: tuple[float, float, float, float]) -> Explanation:
@@ -192,12 +160,6 @@ def boxed(box: tuple[float, float, float, float]) -> Explanation:
     found = Prediction("minibus", 0, 0.9, box, anchor=3)
     targets = [replace(heatmap, target=Target(0, "minibus", (3,))) for heatmap in plain.heatmaps]
     return replace(plain, predictions=(found,), heatmaps=tuple(targets))
-
-
-def test_heat_of_an_object_at_the_border_is_no_surroundings() -> None:
-    assert boxed((0, 20, 12, 44)).statistics[0].border_share > 0.9
-    assert "border" not in kinds(boxed((0, 20, 12, 44)))
-    assert "border outside its box, more than the" in text_of(boxed((40, 20, 60, 44)), "border")
 
 
 def test_a_map_that_is_hottest_outside_its_box_says_so() -> None:
@@ -233,12 +195,9 @@ def test_heat_at_the_border() -> None:
     assert "border" not in kinds(explanation(np.full((SIZE, SIZE), 0.5, np.float32) + blob() / 2))
 
 
-@pytest.mark.parametrize(("cells", "found"), [((7, 7), True), ((20, 20), True), ((20, 21), False), ((32, 32), False)])
+@pytest.mark.parametrize(("cells", "found"), [((20, 20), True), ((20, 21), False)])
 def test_a_coarse_grid(cells: tuple[int, int], found: bool) -> None:
-    made = explanation(blob(), cells=cells)
-    assert ("coarse" in kinds(made)) == found
-    if cells == (7, 7):
-        assert text_of(made, "coarse").startswith("The map was computed on 7 by 7 cells")
+    assert ("coarse" in kinds(explanation(blob(), cells=cells))) == found
 
 
 @pytest.mark.parametrize(
@@ -269,8 +228,6 @@ def test_the_most_serious_comes_first_and_notes_are_kept() -> None:
 def test_why_is_answered_in_a_sentence() -> None:
     made = explanation(blob(), blob(10, 50))
     why = replace(made, options=replace(made.options, part="contrast"))
-    start = "Why **minibus** and not acoustic guitar? What favours it is strongest in the middle of the picture: half"
-    assert describe_map(why).startswith(start)
     assert describe_map(why, 1).startswith("Why **acoustic guitar** and not minibus? ")
     assert headline(why, "yellow").endswith("Yellow shows the evidence for minibus over the other classes.")
 

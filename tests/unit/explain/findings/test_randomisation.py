@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sightglass.deck import views
 from sightglass.explain import Explainer
 from sightglass.explain.findings import randomisation
-from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.findings.randomisation import Randomisation, find_independent
 from sightglass.explain.methods import METHODS
-from sightglass.explain.rendering.style import VIEWER_STYLE
-from sightglass.export import result_folder
 
 if TYPE_CHECKING:
-    from sightglass.explain.questions import Question
+    pass
 
 BOX = {
     ("detector", "where", "hirescam"): Randomisation(1, 9, 12),
@@ -52,19 +48,6 @@ def test_other_families_have_figures_of_their_own(published: None, scene: Path, 
     assert find_independent(detr, 0) is None and not randomisation.describe_independent(detr, 0)
     # Nobody measured models that give numbers.
     assert not randomisation.describe_expected(Explainer("demo-regress")(scene), 0)
-
-
-@pytest.mark.parametrize("question", ["where", "why"])
-@pytest.mark.parametrize("method", ["hirescam", "layercam", "eigengradcam"])
-def test_a_box_s_map_that_does_not_depend_on_the_weights_says_so_wherever_it_is_shown(
-    method: str, question: Question, scene: Path
-) -> None:
-    made = Explainer("demo-s")(scene, per="detection", top_k=1, method=method, question=question)
-    said = "This map shows which object, not which part of it."
-    assert headline(made, "Yellow").endswith(said)
-    assert said in result_folder.summary(made, VIEWER_STYLE)["headline"]
-    slide = views.of_map(made)
-    assert said in f"{slide.title} {slide.sentence}"
 
 
 def test_what_is_published_is_of_methods_that_there_are_and_adds_up() -> None:

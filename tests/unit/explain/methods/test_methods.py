@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.explain.backward.gradient import Activation, Gradient
+from sightglass.explain.backward.gradient import Activation
 from sightglass.explain.backward.principal import projection
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
@@ -181,19 +181,6 @@ def test_eigen_methods_equal_the_library_up_to_sign(name: str, model: str, count
             assert max(abs(heatmap.at_input - one).max() for one in candidates) > 0.5, "both signs look the same"
 
 
-@pytest.mark.parametrize("model", LAYERS)
-def test_eigencam_rises_with_the_mean_activation_and_again_the_same(model: str, bus: Path) -> None:
-    layers = LAYERS[model]
-    evidence = evidence_of(model, layers, bus)
-    (heatmap,) = explained(evidence, bus, method="eigencam", top_k=1).heatmaps
-    for raw, activation in zip(heatmap.raw, evidence.activations, strict=True):
-        assert np.corrcoef(raw.ravel(), activation[0].mean(0).cpu().numpy().ravel())[0, 1] >= 0
-    fresh = evidence_of.__wrapped__(model, layers, bus)
-    (again,) = explained(fresh, bus, method="eigencam", top_k=1).heatmaps
-    for raw, other in zip(heatmap.raw, again.raw, strict=True):
-        np.testing.assert_array_equal(raw, other)
-
-
 # By hand.
 
 RED = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -266,24 +253,6 @@ def test_eigencam_by_hand_takes_the_widest_direction_and_the_sign_of_the_mean() 
         torch.testing.assert_close(given.first_component, expected)
 
 
-def test_a_projection_scales_with_what_is_projected_however_little_that_is() -> None:
-    x = torch.randn(24, 3, 4, generator=torch.Generator().manual_seed(1))
-    usual, tiny = (projection(scale * x, 12)[0] for scale in (1, 1e-15))
-    torch.testing.assert_close(tiny * 1e15, usual, rtol=1e-4, atol=1e-4)
-
-
-def test_eigengradcam_by_hand_is_per_class() -> None:
-    evidence = by_hand(2 * RED)
-    g = torch.stack([WEIGHTS[0] * RED, WEIGHTS[1] * 2 * RED])
-    centred = (g - g.mean((1, 2), keepdim=True)).flatten(1).T
-    (raw,) = raw_maps(evidence, METHODS["eigengradcam"], [Target(0, "class 0")])
-    # What a first component is: no other direction has more spread, and its own share is kept in length.
-    spread = float((raw[0] ** 2).sum())
-    angles = torch.linspace(0, torch.pi, 721)
-    along = (centred @ torch.stack([angles.cos(), angles.sin()])).square().sum(0)
-    assert spread == pytest.approx(float(along.max()), rel=1e-4)
-
-
 @pytest.mark.parametrize("name", [one.id for one in METHODS.values() if one.quick])
 def test_more_targets_at_once_are_the_same_as_one_by_one(name: str, bus: Path) -> None:
     evidence = evidence_of("efficientnet-lite0", ("bn2",), bus)
@@ -291,16 +260,6 @@ def test_more_targets_at_once_are_the_same_as_one_by_one(name: str, bus: Path) -
     for i, index in enumerate((1, 2)):
         alone = evidence_of("efficientnet-lite0", ("bn2",), bus)
         torch.testing.assert_close(together[i], raw_maps(alone, METHODS[name], [Target(index, "")])[0][0])
-
-
-@pytest.mark.parametrize("name", [one.id for one in METHODS.values() if one.quick and one.gradients])
-def test_a_window_says_what_the_whole_gradient_says(name: str) -> None:
-    a = torch.rand(120, 9, 11, generator=torch.Generator().manual_seed(4)) - 0.3
-    g = torch.zeros_like(a)
-    g[:, 2:6, 3:8] = torch.randn(120, 4, 5, generator=torch.Generator().manual_seed(5))
-    whole = METHODS[name].compute(Activation(a), Gradient.of(g, 0, 0, (9, 11)))
-    part = METHODS[name].compute(Activation(a), Gradient.of(g[:, 2:6, 3:8], 2, 3, (9, 11)))
-    torch.testing.assert_close(part, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_a_method_is_found_by_any_spelling_and_a_typo_gets_a_suggestion() -> None:
@@ -359,16 +318,6 @@ def test_library_methods_equal_the_library_on_a_small_model(name: str, paths: tu
             assert heatmap.layers == (("all",) if name == "fullgrad" else paths)
 
 
-@pytest.mark.parametrize("name", ["gradcamelementwise", "finercam", "kpcacam", "fullgrad"])
-def test_library_methods_equal_the_library_on_real_weights(name: str, bus: Path) -> None:
-    evidence = evidence_of("efficientnet-lite0", ("bn2",), bus)
-    classes = (best_class(evidence), OTHER_CLASS)
-    made = explained(evidence, bus, method="gradcam", targets=classes).with_method(name)
-    with built(BY_LIBRARY[name], evidence) as cam:
-        for index, heatmap in zip(classes, made.heatmaps, strict=True):
-            np.testing.assert_allclose(heatmap.at_input, reference(cam, evidence, index), rtol=0, atol=CLOSE)
-
-
 @pytest.mark.parametrize("path", ["relu", "second", "first"])
 def test_shapleycam_equals_the_library(path: str) -> None:
     evidence = small(path)
@@ -378,12 +327,6 @@ def test_shapleycam_equals_the_library(path: str) -> None:
     for index, heatmap in zip((3, 1), made.heatmaps, strict=True):
         with built("ShapleyCAM", evidence, module) as cam:
             np.testing.assert_allclose(heatmap.at_input, reference(cam, evidence, index), rtol=0, atol=CLOSE)
-
-
-def test_shapleycam_differs_from_gradcam_where_it_should() -> None:
-    evidence = small("first")
-    shapley, plain = by_method(evidence, "shapleycam", 3), by_method(evidence, "gradcam", 3)
-    assert abs(shapley.heatmaps[0].at_input - plain.heatmaps[0].at_input).max() > 1e-3
 
 
 class Patches(nn.Module):
@@ -453,31 +396,17 @@ def test_progress_rises_to_less_than_one_and_counts_the_passes(name: str) -> Non
     heard: list[tuple[float, str]] = []
     by_method(small("relu"), name, 0, 1, progress=lambda share, words: heard.append((share, words)))
     shares = [share for share, _ in heard]
-    assert len(shares) >= 2
-    assert shares == sorted(shares)
-    assert 0 <= shares[0] < shares[-1] < 1
-    counts = [re.fullmatch(rf"{METHODS[name].name}, step (\d+) of (\d+)", words) for _, words in heard]
-    assert all(found and int(found[1]) < int(found[2]) for found in counts), heard[-1]
+    assert shares == sorted(shares) and 0 <= shares[0] < shares[-1] < 1
+    assert all(re.fullmatch(rf"{METHODS[name].name}, step (\d+) of (\d+)", words) for _, words in heard)
     # Twenty channels in batches of 16; ablation also needs the score as it was.
     assert len(heard) == {"scorecam": 2 * 3, "ablationcam": 2 * 4}.get(name, 2)
 
 
-@pytest.mark.parametrize(
-    ("name", "paths", "sentence"),
-    [
-        ("shapleycam", ("first", "relu"), "ShapleyCAM explains one layer at a time"),
-        ("gradcan", ("relu",), "did you mean GradCAM"),
-    ],
-)
-def test_what_a_method_cannot_do_is_said(name: str, paths: tuple[str, ...], sentence: str) -> None:
-    with pytest.raises(ModelProblem, match=sentence):
-        by_method(small(*paths), name, 0)
-
-
-def test_fullgrad_of_a_detector_is_refused() -> None:
+def test_what_a_method_cannot_do_is_said() -> None:
+    with pytest.raises(ModelProblem, match="ShapleyCAM explains one layer at a time"):
+        by_method(small("first", "relu"), "shapleycam", 0)
     evidence = small("relu")
-    spec = evidence.resident.adapter.spec
-    evidence.resident.adapter.spec = ModelSpec("d", "d", "s", "none", "d", "detect", spec.licence)
+    evidence.resident.adapter.spec = ModelSpec("d", "d", "s", "none", "d", "detect", "none")
     with pytest.raises(ModelProblem, match="classifiers only"):
         by_method(evidence, "fullgrad", 0)
 
@@ -514,12 +443,11 @@ def stopped(work: Callable[..., Any], after: int) -> float:
     return took
 
 
-@pytest.mark.parametrize("after", [1, 4])
-def test_scorecam_stops_within_half_a_second_and_leaves_nothing(after: int, bus: Path) -> None:
+def test_scorecam_stops_within_half_a_second_and_leaves_nothing(bus: Path) -> None:
     explainer = Explainer("efficientnet-lite0")
     EVIDENCE.clear()
     before = explainer(bus, method="gradcam", top_k=1)
-    assert stopped(lambda **how: explainer(bus, method="scorecam", top_k=1, **how), after=after) < 0.5
+    assert stopped(lambda **how: explainer(bus, method="scorecam", top_k=1, **how), after=4) < 0.5
     module = explainer.resident.adapter.module
     assert hooks_on(module) == 0
     assert all(p.grad is None for p in module.parameters())
@@ -547,54 +475,6 @@ def test_ablationcam_stopped_half_way_leaves_no_swapped_layer() -> None:
     assert hooks_on(evidence.resident.adapter.module) == 0
     assert not any(name == "ablationcam" for name, _ in evidence.raws)
     np.testing.assert_array_equal(by_method(evidence, "ablationcam", 2).heatmaps[0].raw[0], fresh)
-    np.testing.assert_array_equal(
-        by_method(evidence, "gradcamelementwise", 2).heatmaps[0].raw[0],
-        by_method(small("relu"), "gradcamelementwise", 2).heatmaps[0].raw[0],
-    )
-
-
-def test_who_waits_behind_one_who_is_stopped_gets_a_whole_model() -> None:
-    evidence = small("relu")
-    fresh = by_method(small("relu"), "gradcamelementwise", 2).heatmaps[0].raw[0]
-    by_method(evidence, "gradcamelementwise", 0)  # the library's object is there, so that it waits at the lock
-    cancel, waiting, got, calls = threading.Event(), threading.Event(), [], itertools.count(1)
-
-    def wait_behind() -> None:
-        waiting.set()
-        try:
-            got.append(by_method(evidence, "gradcamelementwise", 2).heatmaps[0].raw[0])
-        except Exception as error:
-            got.append(error)
-
-    other = threading.Thread(target=wait_behind)
-
-    def stop_when_somebody_waits(share: float, words: str) -> None:
-        if next(calls) == SWAPPED:
-            other.start()
-            assert waiting.wait(10)
-            time.sleep(0.2)
-            cancel.set()
-
-    with pytest.raises(Cancelled):
-        by_method(evidence, "ablationcam", 1, progress=stop_when_somebody_waits, cancel=cancel)
-    other.join(10)
-    assert isinstance(got[0], np.ndarray), got
-    np.testing.assert_array_equal(got[0], fresh)
-
-
-def test_two_models_ablated_at_once_do_not_mix() -> None:
-    alone = [by_method(small("relu", seed=seed), "ablationcam", 1).heatmaps[0].raw[0] for seed in (0, 1)]
-    first, second = small("relu", seed=0), small("relu", seed=1)
-    inner: list[np.ndarray] = []
-    calls = itertools.count(1)
-
-    def run_the_other(share: float, words: str) -> None:
-        if next(calls) == SWAPPED:
-            inner.append(by_method(second, "ablationcam", 1).heatmaps[0].raw[0])
-
-    outer = by_method(first, "ablationcam", 1, progress=run_the_other).heatmaps[0].raw[0]
-    np.testing.assert_array_equal(inner[0], alone[1])
-    np.testing.assert_array_equal(outer, alone[0])
 
 
 def test_ablationcam_finds_its_way_through_a_detector_of_ultralytics() -> None:
@@ -624,11 +504,3 @@ def test_the_first_component_is_the_whole_decomposition_s(channels: int, size: t
     np.testing.assert_allclose(found, scores, rtol=0, atol=1e-5 * float(scores.abs().max()))
     again, _ = projection(x, places)
     assert torch.equal(inside, again)
-
-
-def test_a_broken_place_counts_as_nothing() -> None:
-    x = torch.randn(80, 12, 11, generator=torch.Generator().manual_seed(5))
-    x[3, 2, 2] = float("nan")
-    mended = x.nan_to_num()
-    for one, other in zip(projection(x, 500), projection(mended, 500), strict=True):
-        assert torch.equal(one, other)

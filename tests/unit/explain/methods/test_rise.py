@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +24,6 @@ from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 CPU = torch.device("cpu")
@@ -130,16 +127,6 @@ def test_masks_are_half_shown_bilinear_and_the_same_again() -> None:
         assert float(full[7, y, x]) == pytest.approx(float(expected), abs=1e-5)
 
 
-def test_the_maps_cells_read_the_masks_at_their_centres() -> None:
-    masks = Masks.sample(5, geometry(128, 64, bars=32))
-    full, coarse = masks.full(0, 5, CPU), masks.coarse(0, 5)
-    assert full.shape[1:] == (64, 64)
-    assert coarse.shape[1:] == masks.cells == (32, 16)
-    # A cell is 4 px: between its second and its third.
-    at = full[:, 20:24, 40:44][:, 1:3, 1:3].mean((1, 2))
-    torch.testing.assert_close(coarse[:, (32 + 20) // 4, 40 // 4], at, atol=0.02, rtol=0)
-
-
 @pytest.mark.parametrize("size", [(640, 1), (1, 640), (3, 3)])
 def test_pictures_of_a_pixel_have_masks_too(size: tuple[int, int]) -> None:
     masks = Masks.sample(2, geometry(*size))
@@ -223,17 +210,12 @@ def test_a_letterboxs_bars_are_not_picture() -> None:
     seen: list[torch.Tensor] = []
     run = adapter.run
     adapter.run = lambda tensor: seen.append(tensor) or run(tensor)  # type: ignore[method-assign, func-returns-value]
-    evidence = evidence_of(adapter, 96, 96, bars=16)
-    (maps,) = raw_maps(evidence, METHOD, [detection(0)], masks=40)
+    (maps,) = raw_maps(evidence_of(adapter, 96, 96, bars=16), METHOD, [detection(0)], masks=40)
     hidden = torch.cat(seen[1:])
     assert torch.equal(hidden[:, :, :16], torch.full((40, 3, 16, 96), GREY))
     assert hidden[:, :, 16:80].std() > 0.1
-    left, top, right, bottom = evidence.geometry.content
-    inside = maps.shape[1] * top // 96, -(-maps.shape[1] * bottom // 96)
-    assert not maps[0, : inside[0]].any()
-    assert not maps[0, inside[1] :].any()
-    assert maps[0, inside[0] : inside[1]].any()
-    assert (left, right) == (0, 96)
+    # Of 16 rows of cells a sixth at either end is bar.
+    assert not maps[0, :2].any() and not maps[0, -2:].any() and maps[0].any()
 
 
 def test_hidden_places_are_grey_however_the_model_wants_its_pixels() -> None:
@@ -267,37 +249,18 @@ def test_the_same_bit_for_bit_in_any_batch_and_held_with_the_evidence(monkeypatc
     assert torch.equal(held, first.flip(0))
 
 
-def test_all_targets_cost_one_budget() -> None:
-    adapter = Patches()
-    passes = []
-    run = adapter.run
-    adapter.run = lambda tensor: passes.append(len(tensor)) or run(tensor)  # type: ignore[method-assign, func-returns-value]
-    evidence = evidence_of(adapter)
-    passes.clear()
-    raw_maps(evidence, METHOD, [detection(i) for i in range(3)], masks=50)
-    assert sum(passes) == 50
-
-
 def test_what_is_there_so_far_becomes_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rise, "SECONDS", 0)
     heard: list[RawMaps] = []
     said: list[tuple[float, str]] = []
-    (final,) = raw_maps(
-        evidence_of(Patches()),
-        METHOD,
-        [detection(0), detection(1)],
-        masks=400,
-        partial=heard.append,
-        progress=lambda share, words: said.append((share, words)),
-    )
+    reports = {"partial": heard.append, "progress": lambda share, words: said.append((share, words))}
+    (final,) = raw_maps(evidence_of(Patches()), METHOD, [detection(0), detection(1)], masks=400, **reports)
     note = "This map is not finished: {} of 400 masks so far."
     assert [raw.notes for raw in heard] == [(note.format(done),) for done in range(4, 400, 4)]
     off = [float((raw.maps[0] - final).norm() / final.norm()) for raw in heard]
-    assert off[10] > off[50] > off[90] > off[-1] > 0
-    assert off[90] < 0.3
-    assert off[-1] < 0.05
-    assert all(0 <= share <= 1 for share, _ in said)
-    assert [share for share, _ in said] == sorted(share for share, _ in said)
+    assert off[10] > off[50] > off[90] > off[-1] > 0 and off[-1] < 0.05
+    shares = [share for share, _ in said]
+    assert shares == sorted(shares) and 0 <= shares[0] <= shares[-1] <= 1
     assert said[1][1] == "D-RISE, mask 4 of 400"
 
 
@@ -319,75 +282,15 @@ def test_a_stop_is_heard_within_one_batch_and_leaves_nothing() -> None:
     assert evidence.raws == {}
 
 
-def test_others_get_at_the_model_between_two_batches() -> None:
-    adapter = Patches()
-    evidence = evidence_of(adapter)
-    started, run = threading.Event(), adapter.run
-
-    def slow(tensor: torch.Tensor) -> Detections:
-        started.set()
-        time.sleep(0.01)
-        return run(tensor)
-
-    adapter.run = slow  # type: ignore[method-assign]
-    cancel = threading.Event()
-
-    def explain() -> None:
-        with pytest.raises(Cancelled):
-            raw_maps(evidence, METHOD, [detection(0)], masks=4000, cancel=cancel)
-
-    thread = threading.Thread(target=explain)
-    thread.start()
-    started.wait()
-    waits = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        with evidence.resident.lock:
-            waits.append(time.perf_counter() - begun)
-        time.sleep(0.02)
-    cancel.set()
-    thread.join()
-    assert max(waits) < 1
-
-
 # What is asked for, and what cannot be.
 
 
-def test_a_box_alone_does_not_ask_how_sure_the_model_is() -> None:
-    evidence = evidence_of(Patches())
-    parts = [detection(0, part) for part in ("box", "class", "all")]
-    (maps,) = raw_maps(evidence, METHOD, parts, masks=200)
-    # Above the floor the box is there whatever its score, so nothing it could hang on is hidden often.
-    assert maps[0].abs().max() < 0.2 * maps[1].max()
-    assert maps[1].max() > 0.05
-
-
-@pytest.mark.parametrize("part", ["contrast", "left", "mask"])
-def test_other_parts_are_refused_in_one_sentence(part: Any) -> None:
-    with pytest.raises(ModelProblem, match=f"Masks cannot explain the {part} of by-hand: they explain class, box, all"):
-        raw_maps(evidence_of(Patches()), METHOD, [detection(0, part)])
+def test_other_parts_are_refused_in_one_sentence() -> None:
+    with pytest.raises(ModelProblem, match="Masks cannot explain the mask of by-hand: they explain class, box, all"):
+        raw_maps(evidence_of(Patches()), METHOD, [detection(0, "mask")])
     with pytest.raises(ModelProblem, match="they explain its classes"):
         classifier = Linear(torch.ones(32, 32) / 32**2)
         raw_maps(evidence_of(classifier, 32, 32), METHOD, [Target(0, "this", (), "box")])
 
 
-def test_a_class_without_boxes_is_its_strongest_candidate() -> None:
-    (maps,) = raw_maps(evidence_of(Patches()), METHOD, [Target(1, "dog"), Target(1, "dog", (1,))], masks=20)
-    assert torch.equal(maps[0], maps[1])
-
-
 # Real models.
-
-
-def test_a_classifier_is_explained_by_the_same_masks(bus: Path) -> None:
-    from sightglass.explain.picture.image import Image
-    from sightglass.models.catalog import spec as find
-    from sightglass.models.load import load
-
-    adapter = load(find("efficientnet-lite0"))
-    evidence = Evidence(Resident(adapter, CPU), adapter.prepare(Image.open(bus).pixels, "squash"), ())
-    (best,) = adapter.decode(evidence.outputs, evidence.geometry, top_k=1, confidence=0, iou=0)
-    (maps,) = raw_maps(evidence, METHOD, [Target(best.index, best.label)], masks=60)
-    assert maps.shape == (1, 32, 32)
-    # The bus is in the upper middle, the road below.
-    assert maps[0, 5:20, 5:27].mean() > maps[0, 26:].mean()

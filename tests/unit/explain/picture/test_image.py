@@ -152,19 +152,6 @@ def test_an_upload_is_read_from_its_start_each_time() -> None:
     assert Image.open(upload).name == "bus.png"
 
 
-class Trickle:
-    def __init__(self, data: bytes) -> None:
-        self.rest = data
-
-    def read(self, size: int = -1) -> bytes:
-        part, self.rest = self.rest[:7], self.rest[7:]
-        return part
-
-
-def test_a_stream_may_trickle() -> None:
-    np.testing.assert_array_equal(Image.open(Trickle(to_png(CORNERS))).pixels, CORNERS)
-
-
 @pytest.mark.parametrize("source", [None, 3, [1, 2], object(), StringIO("x")])
 def test_other_things_are_refused(source: object) -> None:
     with pytest.raises(ImageProblem):
@@ -219,15 +206,6 @@ def test_exif_orientation(orientation: int, kind: str) -> None:
     assert ("rotated as its EXIF orientation says" in image.notes) == (orientation != 1)
 
 
-@pytest.mark.parametrize("orientation", [0, 9, 77])
-def test_an_orientation_that_does_not_exist_is_no_turn(orientation: int) -> None:
-    exif = pil.Exif()
-    exif[0x0112] = orientation
-    image = Image.open(encode(pil.fromarray(CORNERS), "PNG", exif=exif))
-    np.testing.assert_array_equal(image.pixels, CORNERS)
-    assert image.notes == ()
-
-
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_damaged_exif_does_not_cost_the_picture() -> None:
     data = encode(photo(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff broken")
@@ -271,16 +249,6 @@ def test_sixteen_bits(data: bytes) -> None:
     np.testing.assert_array_equal(image.pixels[0, :, 1], [0, 0, 1, 128, 255])
     assert image.notes == ("16-bit reduced to 8 bits",)
     np.testing.assert_array_equal(Image.open(grey16()).pixels, image.pixels)
-
-
-def big_endian_tiff() -> bytes:
-    tags = [(256, 2), (257, 1), (258, 16), (259, 1), (262, 1), (273, 122), (277, 1), (278, 1), (279, 4)]
-    directory = b"".join(struct.pack(">HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
-    return b"MM\x00*" + struct.pack(">IH", 8, len(tags)) + directory + bytes(4) + struct.pack(">HH", 513, 65535)
-
-
-def test_big_endian_sixteen_bits() -> None:
-    np.testing.assert_array_equal(Image.open(big_endian_tiff()).pixels[0, :, 0], [2, 255])
 
 
 @pytest.mark.parametrize(
@@ -347,14 +315,6 @@ def test_cmyk() -> None:
         data = encode(pil.new("CMYK", (16, 16), ink), "JPEG", quality=100)
         assert b"Adobe" in data
         assert np.abs(Image.open(data).pixels.astype(int) - colour).max() <= 2
-
-
-def test_ycbcr_and_lab() -> None:
-    assert np.abs(Image.open(pil.new("RGB", (4, 4), R).convert("YCbCr")).pixels.astype(int) - R).max() <= 2
-    lab = pil.new("LAB", (4, 4), (255, 128, 128))
-    image = Image.open(encode(lab, "TIFF"))
-    assert image.pixels.min() >= 253
-    assert image.notes == ("LAB converted to RGB",)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])

@@ -47,7 +47,6 @@ def test_precision_and_curve_by_hand() -> None:
     # Right at 1 and 3: (1/1 + 2/3) / 2. Right at 2, 3 and 5: (1/2 + 2/3 + 3/5) / 3.
     assert average_precision(np.array([yes, no, yes, no])) == pytest.approx(5 / 6)
     assert average_precision(np.array([no, yes, yes, no, yes])) == pytest.approx(53 / 90)
-    assert np.isnan(average_precision(np.array([no, no])))
     rankings = [np.array([yes, no, yes]), np.array([no, no, yes]), np.array([no, yes, yes]), np.array([no, no])]
     # The last has no right picture: it does not count.
     assert cmc(rankings, 4).tolist() == pytest.approx([1 / 3, 2 / 3, 1, 1])
@@ -57,26 +56,14 @@ def test_precision_and_curve_by_hand() -> None:
     assert order(scores, np.array([no, no, no, yes])).tolist() == [1, 0, 2]
 
 
-def test_numbers_equal_the_reference_and_scikit_learn_on_random_features() -> None:
+def test_precision_equals_scikit_learns_on_random_scores() -> None:
     from sklearn import metrics
 
     random = np.random.default_rng(3)
     for _ in range(20):
-        queries = [(str(random.integers(6)), str(random.integers(3))) for _ in range(12)]
-        gallery = [(str(random.integers(8)), str(random.integers(3))) for _ in range(60)]
-        scores = random.random((12, 60))
-        rankings, precisions = [], []
-        for q, (person, camera) in enumerate(queries):
-            same = np.array([p == person for p, _ in gallery])
-            out = same & np.array([c == camera for _, c in gallery])
-            ranking = order(scores[q], out)
-            if same[ranking].any():
-                rankings.append(same[ranking])
-                precisions.append(average_precision(same[ranking]))
-                assert precisions[-1] == pytest.approx(metrics.average_precision_score(same[~out], scores[q][~out]))
-        curve, mean = reference(scores, queries, gallery)
-        assert cmc(rankings).tolist() == pytest.approx(curve)
-        assert np.mean(precisions) == pytest.approx(mean)
+        right, scores = random.random(60) < 0.2, random.random(60)
+        ranked = right[order(scores, np.zeros(60, bool))]
+        assert average_precision(ranked) == pytest.approx(metrics.average_precision_score(right, scores))
 
 
 @pytest.fixture(scope="module")
@@ -162,30 +149,17 @@ def test_names_are_read_in_several_ways(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_evaluated_is_one_sentence(reid: Explainer, tmp_path: Path) -> None:
-    draw(tmp_path / "a/1_1.png", 1, 1)
-    draw(tmp_path / "b/2_1.png", 2, 1)
-    with pytest.raises(ModelProblem, match="person is in the gallery"):
-        evaluate(reid, tmp_path / "a", tmp_path / "b", names=r"^(?P<person>\d)")
-    with pytest.raises(ModelProblem, match="No name in the queries fits"):
-        evaluate(reid, tmp_path / "a", tmp_path / "b", names=r"(?P<person>x)")
+    for name in ("a/1_1.png", "b/2_1.png", "same/1_1.png", "same/1_2.png"):
+        draw(tmp_path / name, int(Path(name).name[0]), 1)
+    for queries, gallery, names, words in (
+        ("a", "b", r"^(?P<person>\d)", "person is in the gallery"),
+        ("a", "b", r"(?P<person>x)", "No name in the queries fits"),
+        ("same", "same", "prefix", "shows one person, so every answer is right"),
+    ):
+        with pytest.raises(ModelProblem, match=words):
+            evaluate(reid, tmp_path / queries, tmp_path / gallery, names=names)
     with pytest.raises(ModelProblem, match="gives no embedding"):
         evaluate(Explainer("demo-s"), tmp_path / "a", tmp_path / "a", names=r"(?P<person>\d)")
-
-
-def test_a_gallery_of_one_person_tells_nothing(
-    reid: Explainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for number in range(3):
-        draw(tmp_path / f"1_{number}.png", 1, number)
-    with pytest.raises(ModelProblem, match=r"shows one person, so every answer is right.*add pictures of other"):
-        evaluate(reid, tmp_path, tmp_path, names="prefix")
-    call = ["similarity", str(tmp_path), "--gallery", str(tmp_path), "--model", "demo-reid", "--names", "prefix"]
-    assert main([*call, "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr()
-    assert "shows one person" in said.err and "%" not in said.out
-    # A second person among those searched can be taken for the first.
-    draw(tmp_path / "2_0.png", 2, 0)
-    assert 0 < evaluate(reid, tmp_path, tmp_path).mean_ap <= 1
 
 
 def test_the_command_writes_the_numbers_and_a_row_per_query(
@@ -201,17 +175,3 @@ def test_the_command_writes_the_numbers_and_a_row_per_query(
     assert len((tmp_path / "queries.csv").read_text().splitlines()) == 7
     assert main([*call[:3], str(market / "query"), *call[4:], "--names", r"^(?P<person>\d+)"]) == 2
     assert "person is in the gallery" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["a.png", "b.png", "--names", "market1501"], "needs a folder of queries"),
-        (["a.png", "--gallery", ".", "--method", "all"], "name one method"),
-    ],
-)
-def test_wrong_use_of_the_command_is_one_sentence(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["similarity", *arguments]) == 2
-    assert words in capsys.readouterr().err

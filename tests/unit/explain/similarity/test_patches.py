@@ -56,14 +56,6 @@ def test_the_components_are_those_of_the_covariance() -> None:
     np.testing.assert_allclose(found.shares, values[:3] / values.sum(), rtol=1e-4)
 
 
-def test_colours_stand_for_the_same_in_all_pictures() -> None:
-    grid, middle = make_scene()
-    turned = make_grid(grid.vectors.reshape(SIDE, SIDE, -1)[:, ::-1].reshape(SIDE * SIDE, -1))
-    one, other = colour_patches([grid, turned]).colours
-    np.testing.assert_array_equal(one, other[:, ::-1])
-    assert middle.any()
-
-
 def test_what_is_like_a_patch_is_found_here_and_there() -> None:
     grid, _ = make_scene()
     turned = make_grid(grid.vectors.reshape(SIDE, SIDE, -1)[:, ::-1].reshape(SIDE * SIDE, -1))
@@ -87,13 +79,6 @@ def test_pictures_show_their_patches() -> None:
     alike = draw_alike(grid, find_alike([grid], 0, 27)[0], 27)
     assert alike.shape == drawn.shape == (80, 80, 3)
     assert middle[3, 3] and not (alike[35, 35] == 200).all()
-
-
-def test_patches_of_a_model_are_its_layers_cells() -> None:
-    scenes = [draw(sample(number, task="classify", held_out=True)).pixels for number in range(2)]
-    grids = read_patches(Explainer("demo-cls-s", device="cpu"), scenes)
-    assert len(grids) == 2 and grids[0].vectors.shape == (np.prod(grids[0].shape), grids[0].vectors.shape[1])
-    assert colour_patches(grids).colours[1].shape == (*grids[1].shape, 3)
 
 
 CONFIGS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,10 @@ from sightglass.cli import main
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.layers import as_map
-from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.color_tables import FIRST_RGB, SECOND_RGB
 from sightglass.explain.similarity.ranking import Context, context, rank
-from sightglass.explain.similarity.similarity import embedding, similarity
+from sightglass.explain.similarity.similarity import similarity
 from sightglass.export import similarity_files
 from sightglass.models.demo import person_scenes
 from sightglass.models.preprocess import fit_picture
@@ -83,44 +83,6 @@ def test_the_gradient_of_both_pictures_is_autograds(model: str, layer: str, of: 
     assert max(np.abs(side.signed).max() for side in found.sides) == pytest.approx(1, abs=1e-5)
 
 
-OWN = """
-[model."dino"]
-loader = "timm"
-arch = "vit_small_patch14_reg4_dinov2"
-task = "embed"
-weights = { random = 1, preprocessing = { size = 112 } }
-[model."persons"]
-loader = "osnet"
-arch = "osnet_x0_25"
-task = "embed"
-weights = { random = 1 }
-"""
-
-
-@pytest.mark.parametrize(
-    ("model", "layer", "grid"), [("dino", "blocks.11.norm1", (8, 8)), ("persons", "conv5", (16, 8))]
-)
-def test_models_made_to_compare_are_autograds_too(
-    model: str,
-    layer: str,
-    grid: tuple[int, int],
-    bus: Path,
-    zidane: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (tmp_path / "models.toml").write_text(OWN)
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    explainer = Explainer(model)
-    assert explainer.default_layers == (layer,)
-    score, maps = autograd(explainer, [bus, zidane], layer, "cosine")
-    found = similarity(explainer, bus, zidane)
-    assert found.score == pytest.approx(score, abs=1e-5)
-    for side, expected in zip(found.sides, maps, strict=True):
-        assert side.raw[0].shape == grid
-        assert np.abs(side.raw[0] - expected).max() <= 1e-3 * np.abs(expected).max() + 1e-9
-
-
 def test_before_an_average_a_cosines_map_sums_to_0_and_a_products_to_the_score(
     lite: Explainer, bus: Path, zidane: Path
 ) -> None:
@@ -132,16 +94,6 @@ def test_before_an_average_a_cosines_map_sums_to_0_and_a_products_to_the_score(
         assert float(side.raw[0].sum()) == pytest.approx(product.score, rel=1e-4)
 
 
-def test_every_method_offered_has_two_signs_and_turns_with_the_pictures(
-    lite: Explainer, bus: Path, zidane: Path
-) -> None:
-    for method in SIMILARITY:
-        there = similarity(lite, bus, zidane, method=method, layers=("blocks.4",))
-        back = similarity(lite, zidane, bus, method=method, layers=("blocks.4",))
-        assert np.array_equal(there.query.raw[0], back.gallery.raw[0])
-        assert there.query.raw[0].min() < 0 < there.query.raw[0].max(), method
-
-
 def joined(left: Path, right: Path) -> np.ndarray:
     """Two pictures as one, 224 pixels high and 448 wide."""
     halves = [np.asarray(Pillow.open(path).convert("RGB").resize((224, 224))) for path in (left, right)]
@@ -151,61 +103,21 @@ def joined(left: Path, right: Path) -> np.ndarray:
 def test_of_a_picture_joined_from_two_the_half_that_is_shared_makes_them_alike(
     lite: Explainer, pictures: list[Path]
 ) -> None:
-    shares, apart = [], []
-    for i, path in enumerate(pictures):
-        other = pictures[(i + 1) % len(pictures)]
-        for right in (False, True):
-            both = joined(other, path) if right else joined(path, other)
-            alone = np.asarray(Pillow.open(path).convert("RGB").resize((256, 256)))[20:236, 20:236][:, ::-1]
-            found = similarity(lite, both, np.ascontiguousarray(alone), preprocessing="squash")
-            mask = np.zeros(both.shape[:2], bool)
-            mask[:, 224:] = right
-            mask[:, :224] = not right
-            shares.append(found.query.share(mask))
-            apart.append(found.query.statistics[1].quadrants)
-            # Left and right quarters of what sets them apart.
-            apart[-1] = sum(apart[-1][1::2]) if right else sum(apart[-1][::2])
-    assert len(shares) == 8
-    assert min(shares) > 0.7
-    assert np.mean(shares) > 0.9
-    assert np.mean(apart) < 0.15
-
-
-def test_on_drawn_scenes_the_thing_that_both_hold_makes_them_alike() -> None:
-    from sightglass.models.demo.scenes import draw, sample
-
-    scenes: dict[str, list[np.ndarray]] = {}
-    for seed in range(90):
-        scene = draw(sample(seed, task="classify", held_out=True))
-        scenes.setdefault(scene.objects[0].label, []).append(scene.pixels)
-    explainer = Explainer("demo-cls-l")
-    labels = [label for label, found in scenes.items() if len(found) > 1]
     shares = []
-    for i, label in enumerate(labels):
-        other = scenes[labels[(i + 1) % len(labels)]][0]
-        first, second = scenes[label][:2]
-        for right in (False, True):
-            both = np.concatenate([other, first] if right else [first, other], 1)
-            mask = np.zeros(both.shape[:2], bool)
-            mask[:, 128 * right : 128 * right + 128] = True
-            shares.append(similarity(explainer, both, second, preprocessing="squash").query.share(mask))
-    assert len(shares) >= 12
-    # Half of the picture; without the model it would be a half of the heat.
-    assert np.mean(shares) > 0.65
+    for path, other in zip(pictures, [*pictures[1:], pictures[0]], strict=True):
+        both = joined(other, path)
+        alone = np.asarray(Pillow.open(path).convert("RGB").resize((256, 256)))[20:236, 20:236][:, ::-1]
+        found = similarity(lite, both, np.ascontiguousarray(alone), preprocessing="squash")
+        mask = np.zeros(both.shape[:2], bool)
+        mask[:, 224:] = True
+        shares.append(found.query.share(mask))
+    assert min(shares) > 0.7 and np.mean(shares) > 0.9
 
 
 def test_cells_of_a_mirrored_picture_match_their_mirror_images(lite: Explainer, bus: Path) -> None:
     pixels = Image.open(bus).pixels[200:900, 50:750]
     found = similarity(lite, pixels, np.ascontiguousarray(pixels[:, ::-1]), layers=("blocks.4",))
-    scores, (rows, columns) = found.matches.scores, found.matches.query.shape
-    mirrored = np.arange(rows * columns).reshape(rows, columns)[:, ::-1].ravel()
-    best = scores.argmax(1)
-    near = [
-        abs(a // columns - b // columns) + abs(a % columns - b % columns) <= 2
-        for a, b in zip(best, mirrored, strict=True)
-    ]
-    assert np.mean(near) > 0.5
-    assert all(pair.score > 0 for pair in found.matches.pairs)
+    columns = found.matches.query.shape[1]
     right = [abs(pair.query[1] + pair.gallery[1] - (columns - 1)) <= 1 for pair in found.matches.pairs]
     assert np.mean(right) > 0.8
 
@@ -236,23 +148,16 @@ def test_nothing_is_drawn_where_two_pictures_differ_as_little_as_a_mirror_image(
     image = Image.open(bus)
     compressed = io.BytesIO()
     Pillow.fromarray(image.pixels).save(compressed, "JPEG", quality=90)
-    halved = Pillow.open(asset("sklearn", "datasets", "images", "china.jpg"))
-    halved = halved.resize((halved.width // 2, halved.height // 2))
-    china = asset("sklearn", "datasets", "images", "china.jpg")
-    for query, other, least in ((image, compressed.getvalue(), 0.999), (china, np.asarray(halved), 0.93)):
-        found = similarity(lite, query, other)
-        assert least < found.score < 0.99999
-        # The gradient is there, and on one scale of its own it would paint half of each picture.
-        assert all(np.abs(side.raw[0]).max() > 0 for side in found.sides)
-        assert found.state == "indistinct"
-        assert not any(side.signed.any() for side in found.sides)
-        (sentence,) = similarity_files.places(found)
-        assert "as little as a picture and its mirror image" in sentence
-        assert np.array_equal(similarity_files.overlay(found.query), found.query.image.pixels)
-        # What the score is made of is no difference: it is still drawn.
-        assert similarity(lite, query, other, of="product").state == "ok"
-    part = np.ascontiguousarray(image.pixels[200:760, 80:800, :][:, ::-1])
-    assert similarity(lite, bus, part).state == "ok"
+    found = similarity(lite, image, compressed.getvalue())
+    # The gradient is there, and on one scale of its own it would paint half of each picture.
+    assert all(np.abs(side.raw[0]).max() > 0 for side in found.sides)
+    assert found.state == "indistinct"
+    assert not any(side.signed.any() for side in found.sides)
+    (sentence,) = similarity_files.places(found)
+    assert "as little as a picture and its mirror image" in sentence
+    assert np.array_equal(similarity_files.overlay(found.query), found.query.image.pixels)
+    # What the score is made of is no difference: it is still drawn.
+    assert similarity(lite, image, compressed.getvalue(), of="product").state == "ok"
 
 
 def test_what_cannot_be_compared_is_said(lite: Explainer, bus: Path) -> None:
@@ -278,17 +183,13 @@ def gallery(tmp_path: Path, pictures: list[Path]) -> Path:
 
 
 def test_a_gallery_is_ranked_and_the_near_one_leads(lite: Explainer, bus: Path, gallery: Path) -> None:
-    told: list[float] = []
-    found = rank(lite, bus, gallery, progress=lambda share, _words: told.append(share))
+    found = rank(lite, bus, gallery)
     assert found.itself == ("bus.png",)
     assert [name for name, _ in found.failed] == ["broken.png"]
     assert found.hits[0].name == "bus_near.png"
     assert [hit.score for hit in found.hits] == sorted((hit.score for hit in found.hits), reverse=True)
-    assert told == sorted(told)
     # A ranking's score is the comparison's.
     assert similarity(lite, bus, found.hits[0].item.open()).score == pytest.approx(found.hits[0].score, abs=1e-5)
-    import threading
-
     stop = threading.Event()
     stop.set()
     with pytest.raises(Cancelled):
@@ -301,34 +202,23 @@ def test_a_number_is_told_against_unrelated_pictures_and_a_mirror_image(lite: Ex
     assert max(held.unrelated) < 0.5 < held.mirrored < 1
     assert held.verdict(1.0).startswith("the same picture")
     assert "mirror image" in held.verdict(held.mirrored)
-    # Printed as 1.00.
-    assert Context((0.1, 0.2, 0.3), 0.97).verdict(0.996) == "the same picture to this model"
     assert held.verdict(held.chance + 0.01) == "more related than unrelated pictures"
-    assert held.verdict(held.chance + 0.3 * (held.mirrored - held.chance)) == "clearly related"
-    assert held.chance >= max(held.unrelated)
-    assert Context((0.1, 0.2, 0.3, 0.32), 0.9).verdict(0.35).startswith("barely more related than unrelated")
-    assert Context((0.99, 0.999), 0.9995).verdict(0.9999) == "but this model scores everything as related"
     assert held.verdict(max(held.unrelated) + 1e-7) == "unrelated"
     assert held.verdict(-0.5).startswith("less related than unrelated")
-    assert f"{held.mirrored:.2f}" in held.words
-    assert "unrelated" not in Context((), 0.9).words
-    vector = embedding(lite, Image.open(bus))
-    assert float(vector @ vector) == pytest.approx(1, abs=1e-5)
+    # Printed as 1.00.
+    assert Context((0.1, 0.2, 0.3), 0.97).verdict(0.996) == "the same picture to this model"
+    assert Context((0.99, 0.999), 0.9995).verdict(0.9999) == "but this model scores everything as related"
 
 
-def test_persons_keep_the_colours_of_their_clothes(lite: Explainer, bus: Path, zidane: Path) -> None:
-    reid = Explainer("demo-reid")
+def test_persons_keep_the_colours_of_their_clothes() -> None:
     specs = [person_scenes.example(), *person_scenes.to_compare().values()]
-    found = similarity(reid, *(person_scenes.draw(spec).pixels for spec in specs[:2]))
+    found = similarity(Explainer("demo-reid"), *(person_scenes.draw(spec).pixels for spec in specs[:2]))
     for side, drawn in zip(found.sides, similarity_files.draw_pair(found), strict=True):
         times = drawn.shape[0] // side.image.height
-        plain = side.image.pixels.repeat(times, 0).repeat(times, 1)
-        lines = (drawn != plain).any(2)
+        lines = (drawn != side.image.pixels.repeat(times, 0).repeat(times, 1)).any(2)
         # Lines, in both colours, and otherwise the picture as it is.
         assert 0.01 < lines.mean() < 0.4
         assert all((np.abs(drawn.astype(int) - colour).sum(2) == 0).any() for colour in (FIRST_RGB, SECOND_RGB))
-    other = similarity(lite, bus, zidane)
-    assert np.array_equal(similarity_files.draw_pair(other)[0], similarity_files.overlay(other.query))
 
 
 def test_the_command_writes_both_maps_and_says_what_the_number_means(
@@ -362,14 +252,13 @@ def test_the_command_ranks_a_gallery(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["bus"], "Give two pictures"),
-        (["bus", "bus", "--gallery", "."], "give one picture"),
-        (["bus", "bus", "--model", "demo-s"], "gives no embedding"),
-        (["bus", "bus", "--of", "angle"], "no map of 'angle'"),
+        (["a.png"], "Give two pictures"),
+        (["a.png", "b.png", "--gallery", "."], "give one picture"),
+        (["a.png", "--gallery", ".", "--method", "all"], "name one method"),
     ],
 )
 def test_wrong_use_of_the_command_is_one_sentence(
-    arguments: list[str], words: str, bus: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["similarity", *(str(bus) if one == "bus" else one for one in arguments)]) == 2
+    assert main(["similarity", *arguments]) == 2
     assert words in capsys.readouterr().err

@@ -46,11 +46,6 @@ def test_two_classes_of_one_name_stay_two():
     assert union(old, old) == (Change("crane", 0.6, 0.6), Change("crane", 0.3, 0.3))
 
 
-def test_points_are_between_the_numbers_as_they_are_shown():
-    assert Change("bus", 0.624, 0.116).points == -50
-    assert Change("bus", None, 0.5).points is None and Change("bus", 0.5, None).points is None
-
-
 def test_boxes_are_matched_by_class_and_by_the_largest_overlap_once():
     old = [at("bus", 0.9, 0), at("bus", 0.8, 2), at("person", 0.7, 50)]
     new = [at("bus", 0.5, 1.8), at("car", 0.4, 50), at("bus", 0.3, 100)]

@@ -70,16 +70,6 @@ def test_it_tells_what_painting_over_the_disc_tells_a_detector(scene: Explanatio
             assert (found.after or 0) == pytest.approx(other.after or 0, abs=0.06), found.label
 
 
-def test_the_disc_is_where_it_is_in_the_picture(scene: Explanation) -> None:
-    geometry, disc = scene.evidence.geometry, Disc(70, 40, 25)
-    covered = DiscHider(scene).covered(disc).numpy()
-    rows, columns = np.nonzero(covered)
-    sy, sx = geometry.scale
-    assert (columns + 0.5).mean() == pytest.approx(disc.x * sx + geometry.offset[1], abs=0.6)
-    assert (rows + 0.5).mean() == pytest.approx(disc.y * sy + geometry.offset[0], abs=0.6)
-    assert covered.sum() == pytest.approx(np.pi * disc.radius**2 * sx * sy, rel=0.05)
-
-
 def test_a_box_that_is_hidden_is_gone_and_those_beside_it_stay(scene: Explanation) -> None:
     best = scene.predictions[0]
     x0, y0, x1, y1 = best.box or (0, 0, 0, 0)

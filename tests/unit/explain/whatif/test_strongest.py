@@ -94,16 +94,3 @@ def test_a_box_that_vanished_counts_with_its_candidate() -> None:
     after = explainer(edited(before.image, Edit((EditMark("rectangle", ((0, 0), (1, 1))),))).image)
     assert not after.predictions
     assert 0 <= score_of_map(before, after) < before.options.confidence
-
-
-def test_of_a_model_that_compares_pictures_it_says_how_similar_they_stay(persons: str) -> None:
-    explainer = Explainer(persons)
-    before = explainer(load_bundled("bus"))
-    mark = strongest_tenth(before)
-    assert mark is not None
-    after = explainer(edited(before.image, Edit((mark,))).image)
-    assert score_of_map(before, before) == pytest.approx(1)
-    similar = percent(score_of_map(before, after))
-    assert f"leaves it {similar} similar to the original; as much elsewhere, " in covered_sentence(
-        before, after, 0.1, [0.9]
-    )
