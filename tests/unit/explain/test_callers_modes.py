@@ -11,7 +11,6 @@ import torch
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
-from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.picture.image import Image
@@ -122,15 +121,6 @@ def test_what_follows_from_a_map_is_the_same_too(mode: str) -> None:
     with MODES[mode]():
         found = numbers()
     alike(found, expected)
-
-
-def test_the_callers_modes_are_back_afterwards() -> None:
-    with half(), torch.inference_mode():
-        with own_modes():
-            assert not torch.is_autocast_enabled("cpu")
-            assert not torch.is_inference_mode_enabled()
-        assert torch.is_autocast_enabled("cpu")
-        assert torch.is_inference_mode_enabled()
 
 
 def test_another_default_type_is_one_sentence() -> None:

@@ -132,17 +132,6 @@ def test_a_missing_box_says_what_it_is_and_why(
     assert words in found.words.replace(NBSP, " ")
 
 
-def test_a_missing_box_has_a_map_and_a_recipe() -> None:
-    made = explained(per="detection")
-    found = made.missing((24, 104, 24, 104))
-    assert found is not None
-    its = made.with_targets((found.candidate.anchor or 0, found.candidate.index))
-    assert its.heatmaps[0].state == "ok"
-    assert its.own(0)[0].box == found.candidate.box
-    assert its.recipe.targets == ((anchor(6, 1), 0),)
-    assert its.box_numbers(0) is not None
-
-
 # Targets.
 
 

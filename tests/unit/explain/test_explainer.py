@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 
 import sightglass.explain.evidence.resident
 import sightglass.export.result_folder
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, Image, Recipe, replay
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
@@ -296,21 +296,6 @@ def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch)
         residents = list(pool.map(get, range(THREADS)))
     assert loads == ["efficientnet-lite0"]
     assert len({id(resident) for resident in residents}) == 1
-
-
-def test_a_load_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    original, fails = sightglass.explain.evidence.resident.load, iter([True, False])
-
-    def sometimes(*given: Any, **options: Any) -> Any:
-        if next(fails):
-            raise WeightsProblem("The download broke off: try again.")
-        return original(*given, **options)
-
-    monkeypatch.setattr(sightglass.explain.evidence.resident, "load", sometimes)
-    residency = Residency()
-    with pytest.raises(WeightsProblem):
-        residency.get(spec("efficientnet-lite0"), CPU)
-    assert residency.get(spec("efficientnet-lite0"), CPU).adapter.spec.id == "efficientnet-lite0"
 
 
 # Bounded.

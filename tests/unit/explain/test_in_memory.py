@@ -126,21 +126,10 @@ def test_layers_by_module_path_preset_or_position(net: nn.Module) -> None:
         explainer._paths(-99)
 
 
-def test_arrays_tensors_and_files_are_the_same_picture(net: nn.Module, bus: Path) -> None:
+def test_arrays_of_the_three_colours_the_other_way_round_are_the_same_picture(net: nn.Module, bus: Path) -> None:
     explainer = Explainer(net, preprocess=EVALUATION)
     pixels = np.asarray(Pillow.open(bus).convert("RGB"))
-    expected = explainer(bus, top_k=1).predictions[0].score
-    tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
-    for source in (
-        pixels,
-        pixels[None],
-        Pillow.fromarray(pixels),
-        tensor,
-        tensor[None],
-        tensor.float() / 255,
-        bus.read_bytes(),
-    ):
-        assert explainer(source, top_k=1).predictions[0].score == pytest.approx(expected, abs=2e-3)
+    expected = explainer(pixels, top_k=1).predictions[0].score
     assert explainer(pixels[..., ::-1], top_k=1, bgr=True).predictions[0].score == expected
     with pytest.raises(ModelProblem, match="bgr is for arrays"):
         explainer(bus, bgr=True)
@@ -156,19 +145,6 @@ def test_a_tensor_that_is_ready_goes_straight_in(net: nn.Module, bus: Path) -> N
         assert made.image.pixels.shape == (112, 112, 3)
         assert made.heatmaps[0].values.shape == (112, 112)
         assert made.recipe.preprocessing == "ready"
-
-
-def test_an_array_of_numbers_is_still_prepared(bus: Path) -> None:
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(5, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
-    table = {"size": 32, "mean": [4.0] * 5, "std": [2.0] * 5, "crop": "squash"}
-    numbers = np.random.default_rng(0).normal(4, 2, (64, 48, 5)).astype(np.float32)
-    explainer = Explainer(net, preprocess=table, name="bands")
-    made = explainer(numbers, top_k=3)
-    assert made.evidence.tensor.shape == (1, 5, 32, 32)
-    assert abs(float(made.evidence.tensor.mean())) < 0.1
-    ready = explainer(torch.from_numpy(numbers.transpose(2, 0, 1).copy()), top_k=3)
-    assert ready.evidence.tensor.shape == (1, 5, 64, 48)
 
 
 def test_a_transform_that_crops_first_is_run_instead_of_read(net: nn.Module, bus: Path) -> None:
@@ -258,21 +234,15 @@ def test_other_libraries_objects(bus: Path) -> None:
     import timm
     import transformers
 
-    torch.manual_seed(0)
     small = timm.create_model("mobilenetv3_small_050", num_classes=4)
     assert Explainer(small).resident.adapter.resizing == "256 → 224, bicubic"
-    config = transformers.ViTConfig(
-        image_size=64, patch_size=16, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        id2label={0: "rust", 1: "blight", 2: "none"},
-    )  # fmt: skip
-    vit = transformers.ViTForImageClassification(config)
+    names = {0: "rust", 1: "blight", 2: "none"}
+    config = transformers.MobileNetV2Config(image_size=64, depth_multiplier=0.25, id2label=names)
+    net = transformers.MobileNetV2ForImageClassification(config)
     processor = transformers.ViTImageProcessor(size={"height": 64, "width": 64}, resample=3)
-    made = Explainer(vit, preprocess=processor)(bus, top_k=3)
-    assert {p.label for p in made.predictions} == {"rust", "blight", "none"}
+    made = Explainer(net, preprocess=processor)(bus, top_k=3)
+    assert {p.label for p in made.predictions} == set(names.values())
     assert made.evidence.resident.adapter.resizing == "squeezed to 64, bicubic"
-    scripted = torch.jit.trace(torchvision_models.resnet18(num_classes=3).eval(), torch.zeros(1, 3, 224, 224))
-    made = Explainer(scripted, name="scripted")(bus, top_k=3)
-    assert "ok" in [heatmap.state for heatmap in made.heatmaps]
 
 
 def test_what_is_no_model_is_one_sentence(net: nn.Module) -> None:

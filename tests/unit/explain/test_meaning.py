@@ -17,7 +17,6 @@ from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.phrases import quantity
 from sightglass.export import caption
 from tests.unit import own_nets
-from tests.weights import weight
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -185,22 +184,3 @@ def test_a_wrong_preprocessing_is_one_sentence(preprocess: dict[str, Any], words
 def test_quantities() -> None:
     given = [(-12.44, "°"), (31.2, "years"), (0.8, ""), (12040.3, ""), (0, "")]
     assert [quantity(value, unit) for value, unit in given] == ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0"]
-
-
-@pytest.mark.weights("tasks/fsanet_1x1_headpose_op13.onnx")
-def test_a_real_head_pose_network_gives_angles() -> None:
-    pytest.importorskip("onnxruntime")
-    from PIL import Image as Pillow
-
-    from tests.conftest import asset
-
-    face = Pillow.open(asset("ultralytics", "assets", "zidane.jpg")).crop((780, 40, 1140, 440))
-    prepared = {"mean": [0.5] * 3, "std": [0.502] * 3, "channels": "bgr", "crop": "squash"}
-    outputs = [{"name": name, "unit": "°", "range": (-99, 99)} for name in POSE]
-    explainer = Explainer(weight("tasks/fsanet_1x1_headpose_op13.onnx"), preprocess=prepared, outputs=outputs)
-    assert explainer.model.task == "regress"
-    made = explainer(face, method="occlusion")
-    # He looks a little to his right and down.
-    yaw, pitch, roll = (p.score for p in made.predictions)
-    assert -25 < yaw < -5 and -15 < pitch < 0 < roll < 12
-    assert headline(made, "yellow").startswith(f"{made.model.name} gives yaw {quantity(yaw, '°')}, pitch ")

@@ -9,13 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.truth.scenes import PARTLY, is_cause, labels_of, resident, subjects
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.resident import Resident
-from sightglass.explain.maps.heatmap import heatmaps
-from sightglass.explain.methods import METHODS
-from sightglass.explain.methods.from_evidence import raw_maps
 from sightglass.explain.questions import settings
 from sightglass.models.catalog import spec
 from sightglass.models.load import load
@@ -56,28 +52,3 @@ def test_the_catalogue_can_say_how_a_model_is_asked_why() -> None:
 def test_another_question_is_refused_in_one_sentence(lite: Explainer, bus: Path) -> None:
     with pytest.raises(ModelProblem, match=r"^There is no question 'when': ask where or why\.$"):
         lite(bus, question="when")  # type: ignore[arg-type]
-
-
-def test_the_demo_transformer_is_asked_why_in_its_stem_where_the_mark_is_found() -> None:
-    chosen = settings(resident("demo-vit"), "why")
-    stem = tuple(f"patch_embed.proj.{stage}" for stage in (0, 2, 3, 4))
-    assert chosen == {"part": "contrast", "method": "layercam", "layers": stem}
-    hits, counted = {stem: 0, stem[-1:]: 0}, 0
-    for given in subjects("demo-vit", range(100), stem):
-        if given.thing.label not in labels_of(*PARTLY) or not is_cause(resident("demo-vit"), given):
-            continue
-        counted += 1
-        target = given.targets["contrast"]
-        raws = dict(zip(stem, raw_maps(given.evidence, METHODS["layercam"], [target]), strict=True))
-        for layers in hits:
-            (one,) = heatmaps(
-                [raws[path] for path in layers],
-                [target],
-                method="layercam",
-                layers=layers,
-                geometry=given.evidence.geometry,
-                scale="own",
-            )
-            hits[layers] += bool(given.thing.cause.flat[one.at_input.argmax()])
-    assert counted >= 10
-    assert hits[stem] >= 0.6 * counted and hits[stem] >= hits[stem[-1:]]

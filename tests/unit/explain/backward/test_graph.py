@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,17 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.backward import convolution, rules
 from sightglass.explain.backward.convolution import Kernel, pointwise_gradient
-from sightglass.explain.backward.gradient import Activation, Gradient, Term
+from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.backward.graph import Graph, Opaque, locate_gradient
 from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.models.adapter import Target
-from sightglass.models.adapters.detector import IN_CELL, Detections, Detector
 from tests.weights import picture, real
 
 LAYERS = ("model.10", "model.12", "model.14", "model.16", "model.18")
@@ -93,23 +90,6 @@ def test_windows_give_what_the_whole_map_gives(size: tuple[int, int]) -> None:
             torch.testing.assert_close(gradient.dense(), whole[0], rtol=1e-5, atol=1e-6)
     smallest = min(gradients[0].values[0].numel() for gradients in found)
     assert size == (4, 6) or smallest < 0.4 * size[0] * size[1], "no window is smaller than the map"
-
-
-@pytest.mark.parametrize("order", ["known first", "known last", "known around", "read twice"])
-def test_what_a_map_is_joined_with_needs_no_gradient(order: str) -> None:
-    made = torch.Generator().manual_seed(2)
-    x, aside = torch.randn(1, 4, 9, 7, generator=made), torch.randn(1, 3, 9, 7, generator=made)
-    x.requires_grad_()
-    kernel = torch.randn(5, 11 if order == "known around" else 7, 3, 3, generator=made)
-    parts = {"known last": (aside, x.sigmoid()), "known around": (x.sigmoid(), aside, x.relu())}
-    joined = torch.cat(parts.get(order, (x.sigmoid(), aside)), 1)
-    y = nn.functional.conv2d(joined, kernel, padding=1)
-    if order == "read twice":
-        y = torch.cat((y, joined.sigmoid()), 1)
-    seed = torch.zeros_like(y)
-    seed[0, -1, 4, 3] = seed[0, 1, 4, 3] = 1.0
-    assert bool(Graph([y], [x]).wanted) == (order in ("known first", "known last"))
-    compare(y, x, seed)
 
 
 def test_an_operation_without_a_rule_is_left_to_torch() -> None:
@@ -204,57 +184,6 @@ def test_what_a_layer_returned_at_an_earlier_call_is_passed_by() -> None:
     compare(y, x, torch.ones_like(y))
 
 
-class Joined(nn.Module):
-    """Two layers joined at the finer one's size, and read by 1x1 convolutions: what YOLO's neck is made of."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.deep, self.fine = nn.Conv2d(3, 8, 3, 4, 1), nn.Conv2d(3, 4, 3, 2, 1)
-        self.join, self.beside, self.wide = nn.Conv2d(12, 5, 1), nn.Conv2d(8, 6, 3, 1, 1), nn.Conv2d(8, 16, 1)
-        self.requires_grad_(False)
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The layers deep, grown and joined, and the three ends."""
-        deep = self.deep(x).detach().requires_grad_()
-        grown = nn.functional.interpolate(deep, scale_factor=2)
-        joined = torch.cat([grown, self.fine(x)], 1)
-        return deep, grown, joined, self.join(joined).sigmoid(), self.beside(deep), self.wide(deep).sigmoid()
-
-
-@pytest.mark.parametrize("ends", [(True, False, False), (True, True, False), (True, True, True)])
-@pytest.mark.parametrize("window", [(slice(0, 16), slice(0, 20)), (slice(5, 8), slice(3, 6)), (slice(15, 16), 0)])
-def test_a_gradient_before_a_1x1_convolution_stays_a_product(window: Any, ends: tuple[bool, ...]) -> None:
-    torch.manual_seed(3)
-    *sources, first, second, third = Joined()(torch.randn(1, 3, 32, 40))
-    seeds = [torch.zeros_like(end) for end in (first, second, third)]
-    for seed, used in zip(seeds, ends, strict=True):
-        at = window if seed is seeds[0] else (slice(2, 5), slice(1, 4))
-        seed[0][:, *at] = torch.randn_like(seed[0][:, *at]) * used
-    wanted = torch.autograd.grad((first, second, third), sources, seeds, retain_graph=True)
-    with torch.no_grad():
-        found = walk_back(Graph([first, second, third], sources), seeded(*seeds))
-    for gradient, expected, source in zip(found, wanted, sources, strict=True):
-        a = Activation(torch.randn_like(source[0]))
-        assert any(term.weight is not None for term in gradient.terms)
-        # Of more channels after the convolution than before it there is nothing to save.
-        assert all(term.weight is None or len(term.weight) == 5 for term in gradient.terms)
-        torch.testing.assert_close(gradient.dense(), expected[0])
-        torch.testing.assert_close(gradient.total(), expected[0].sum((1, 2)), rtol=1e-4, atol=1e-4)
-        along = gradient.placed(gradient.along(a))
-        torch.testing.assert_close(along, (expected[0] * a.values).sum(0), rtol=1e-4, atol=1e-4)
-
-
-def test_a_small_level_without_a_gradient_has_no_window() -> None:
-    x = torch.randn(1, 4, 8, 8, requires_grad=True)
-    fine = x.sigmoid()
-    small = nn.functional.conv2d(fine, torch.ones(3, 4, 8, 8))
-    seed = torch.zeros_like(fine)
-    seed[0, 0, 2, 3] = 1.0
-    with torch.no_grad():
-        (found,) = walk_back(Graph([fine, small], [x]), seeded(seed, torch.zeros_like(small)))
-    assert found.values.shape == (4, 1, 1)
-
-
 def test_what_read_padding_alone_leads_nowhere() -> None:
     x = torch.randn(1, 4, 5, 5, requires_grad=True)
     y = nn.functional.conv2d(x.sigmoid(), torch.ones(3, 4, 1, 1), padding=2)
@@ -262,24 +191,6 @@ def test_what_read_padding_alone_leads_nowhere() -> None:
         seed = torch.zeros_like(y)
         seed[0, 1][cell] = 1.0
         assert bool(compare(y, x, seed).any()) == reaches
-
-
-def test_a_candidate_in_its_own_cell_has_the_same_scalar() -> None:
-    made = torch.Generator().manual_seed(6)
-    sides = ((4, 6), (2, 3))
-    maps = {n: tuple(torch.randn(1, n, *side, generator=made) for side in sides) for n in (5, 1)}
-    zeros = torch.zeros(30, 2)
-    outputs = Detections(maps[5], (), lambda _: zeros, zeros, zeros[:, 0], objectness=maps[1])
-    detector = Detector.__new__(Detector)
-    detector.parts = IN_CELL
-    for anchor in (0, 7, 23, 24, 29):
-        alone, scale, y, x = outputs.cell(anchor)
-        assert outputs.levels[scale][0, :, y, x].equal(alone.levels[0][0, :, 0, 0])
-        for part in IN_CELL:
-            whole, own = (detector.scalar(of, Target(3, "", (at,), part)) for of, at in ((outputs, anchor), (alone, 0)))
-            assert whole.equal(own)
-    with pytest.raises(ModelProblem, match="30 candidates"):
-        outputs.cell(30)
 
 
 # Trained detectors.
@@ -350,26 +261,6 @@ def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method
         # GradCAM++ divides by sums that cross 0: the library's own map is 6e-5 off what double precision gives, and an
         # activation's last bit, which is another one where a step of the pass takes two at once, comes out large.
         np.testing.assert_allclose(heatmap.at_input, expected, atol=3e-3 if method == "gradcam++" else 1e-4)
-
-
-def test_several_methods_at_once_have_the_bits_of_each_and_work_a_gradient_out_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    names = ("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam")
-    shown = Explainer("demo-s")(picture("demo-s"), per="detection", top_k=2, layers=LAYERS)
-    held = shown.evidence
-    given = SimpleNamespace(tensor=held.tensor, geometry=held.geometry)
-    # Passes that nothing has been asked of.
-    first, second = (replace(shown, evidence=Evidence(held.resident, given, held.layers)) for _ in range(2))
-    computed, count = Term.computed, []
-    monkeypatch.setattr(Term, "computed", lambda term, **how: count.append(term) or computed(term, **how))
-    together = first.with_methods(*names)
-    assert len(count) == len({id(term) for term in count}) > 0
-    for name, one in zip(names, together, strict=True):
-        alone = second.with_method(name)
-        for heatmap, other in zip(one.heatmaps, alone.heatmaps, strict=True):
-            assert heatmap.method == other.method == name
-            assert all(np.array_equal(a, b) for a, b in zip(heatmap.raw, other.raw, strict=True))
 
 
 def test_boxes_of_a_scale_that_the_layer_does_not_feed_have_no_evidence() -> None:

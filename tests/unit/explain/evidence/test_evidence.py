@@ -246,54 +246,6 @@ def test_nbytes_grows_with_what_is_held() -> None:
     assert evidence.nbytes == first + 2 * evidence.recorded[0].nbytes
 
 
-class Gate(nn.Module):
-    """Lets the thread that came first wait, in the middle of its pass, until the other one is through."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first: int | None = None
-        self.inside, self.through = threading.Event(), threading.Event()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if threading.get_ident() == self.first:
-            self.inside.set()
-            assert self.through.wait(10)
-        return x
-
-
-@pytest.mark.parametrize("where", ["before", "after"])
-def test_another_thread_s_pass_through_the_same_module_does_not_mix(where: str) -> None:
-    module = Tiny()
-    gate = Gate()
-    layers = [module.stem, gate] if where == "after" else [gate, module.stem]
-    module.stem = nn.Sequential(*layers)
-    path = f"stem.{layers.index(layers[0] if where == 'after' else layers[1])}"
-    resident = resident_of(module)
-    alone = evidence_of(resident, path)
-    others = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(3))
-    with torch.no_grad():
-        expected = module(others)
-    got: list[torch.Tensor] = []
-
-    def other() -> None:
-        assert gate.inside.wait(10)
-        with torch.no_grad():
-            got.append(module(others))
-        gate.through.set()
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    gate.first = threading.get_ident()
-    together = evidence_of(resident, path)
-    thread.join()
-    torch.testing.assert_close(together.activations, alone.activations, rtol=0, atol=0)
-    torch.testing.assert_close(together.outputs.logits, alone.outputs.logits, rtol=0, atol=0)
-    target = Target(0, "")
-    torch.testing.assert_close(gradients(together, target), gradients(alone, target), rtol=0, atol=0)
-    torch.testing.assert_close(got[0], expected, rtol=0, atol=0)
-    assert not got[0].requires_grad
-
-
 # What cannot be asked.
 
 

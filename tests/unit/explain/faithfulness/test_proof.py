@@ -169,29 +169,6 @@ def test_every_step_is_the_models_answer_to_that_picture(explained):
     assert found.deletion.score[0] == pytest.approx(explained.predictions[0].score, abs=1e-4)
 
 
-def test_steps_that_are_known_are_not_run_again(explained, monkeypatch):
-    heatmap, evidence = explained.heatmaps[0], explained.evidence
-    perturber = Perturber(evidence, scorer(evidence, heatmap.target, explained.options))
-    order = Order("map", 0, ranking(heatmap.content))
-    adapter = type(evidence.resident.adapter)
-    run, passes = adapter.run, []
-
-    def counted(self: Any, tensor: torch.Tensor) -> Any:
-        passes.append(len(tensor))
-        return run(self, tensor)
-
-    monkeypatch.setattr(adapter, "run", counted)
-    (rough,) = perturber.curves([order], "blur", 4)
-    assert sum(passes) == 2 * 3 + 2
-    (fine,) = perturber.curves([order], "blur", 20, known=rough)
-    assert sum(passes) == 2 * 19 + 2
-    (alone,) = perturber.curves([order], "blur", 20)
-    for way in ("deletion", "insertion"):
-        one, whole = getattr(fine, way), getattr(alone, way)
-        assert np.array_equal(one.thinned(4).score, getattr(rough, way).score)
-        assert one.score == pytest.approx(whole.score, abs=1e-5) and np.array_equal(one.stays, whole.stays)
-
-
 def test_the_maps_own_curve_comes_before_any_control_is_made(scene, monkeypatch):
     explained = Explainer("demo-cls-honest")(scene, top_k=1)
     seen: list[tuple[str, int]] = []

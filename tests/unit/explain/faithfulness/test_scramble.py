@@ -18,7 +18,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.faithfulness import scramble as module
 from sightglass.explain.faithfulness.randomised import STAGES, copy_resident, redrawn, stages
-from sightglass.explain.faithfulness.scramble import Scramble, Stage, final, scramble
+from sightglass.explain.faithfulness.scramble import Scramble, Stage, scramble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,14 +48,6 @@ def test_the_last_executed_come_first_and_every_parameter_once(explained: Explan
     assert found[0][0].startswith("classifier") and found[-1][-1].startswith("conv_stem")
     first = [next(at for at, group in enumerate(found) if any(f"blocks.{b}." in n for n in group)) for b in range(7)]
     assert first == sorted(first, reverse=True)
-
-
-def test_a_transformers_position_embedding_is_its_beginning(scene: Path) -> None:
-    evidence = Explainer("demo-vit")(scene, top_k=1).evidence
-    groups = stages(copy_resident(evidence.resident), evidence.tensor)
-    shapes = [tuple(each.shape) for each in groups[-1]]
-    own = [tuple(each.shape) for each in evidence.resident.adapter.module.parameters(recurse=False)]
-    assert own and all(shape in shapes for shape in own)
 
 
 def test_a_stage_is_redrawn_with_the_mean_and_deviation_it_had_and_the_rest_is_not() -> None:
@@ -208,32 +200,6 @@ def test_where_most_maps_of_random_weights_are_empty_nothing_can_be_told(draws: 
     # A single one is unlike the true map, as any other would be.
     few = draws(0.1, None, 0.0, 9)
     assert (few.final, few.empty, few.verdict) == ((0.1, 0, 0), 1, "depends")
-
-
-def test_the_quick_form_has_the_same_verdict_and_nothing_is_made_twice(
-    explained: Explanation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    passes: list[float] = []
-    make = module._stage
-
-    def counted(explanation: Explanation, index: int, other: Resident, share: float, cancel: None) -> Stage:
-        passes.append(share)
-        return make(explanation, index, other, share, cancel)
-
-    monkeypatch.setattr(module, "_stage", counted)
-    module._CACHE.clear()
-    quick = final(explained)
-    # The draws, and the map with the true weights.
-    assert passes == [1.0] * len(quick.final) + [0] and len(quick.stages) == 1
-    passes.clear()
-    whole = scramble(explained)
-    assert len(passes) == STAGES - 1 and max(passes) < 1, "the stages on the way alone"
-    assert (whole.final, whole.threshold, whole.known) == (quick.final, quick.threshold, quick.known)
-    assert whole.stages[-1] is quick.stages[-1] and whole.sentence == quick.sentence
-    passes.clear()
-    assert final(explained) is whole and not passes
-    module._CACHE.clear()
-    assert scramble(explained).summary() == whole.summary(), "whichever came first"
 
 
 def test_it_stops_and_what_cannot_be_scrambled_is_a_sentence(explained: Explanation) -> None:

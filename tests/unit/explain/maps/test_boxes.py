@@ -68,27 +68,6 @@ def test_two_of_a_kind_have_two_maps_each_in_its_own_box(name: str, label: str, 
     assert np.corrcoef(a.ravel(), b.ravel())[0, 1] < 0.5
 
 
-@pytest.mark.parametrize("size", [(1080, 810), (250, 1000), (33, 700), (3000, 4000)])
-@pytest.mark.parametrize("preprocessing", ["trained", "letterbox"])
-@pytest.mark.parametrize("name", ["demo-s", real("yolo11n")])
-def test_pictures_of_any_shape_have_maps_on_their_own_pixels(
-    size: tuple[int, int], preprocessing: str, name: str
-) -> None:
-    given = cv2.resize(picture(name).pixels, size[::-1], interpolation=cv2.INTER_AREA)
-    made = explained(name, given, preprocessing=preprocessing, per="picture")
-    (heatmap,) = made.heatmaps
-    assert heatmap.values.shape == size
-    left, top, right, bottom = heatmap.geometry.content
-    bars = heatmap.at_input.copy()
-    bars[top:bottom, left:right] = 0
-    assert not bars.any(), "bars of the letterbox hold heat"
-    assert heatmap.at_input.any()
-    height, width = size
-    for x0, y0, x1, y1 in (prediction.box for prediction in made.predictions):
-        assert 0 <= x0 < x1 <= width
-        assert 0 <= y0 < y1 <= height
-
-
 @pytest.mark.parametrize(
     "where", [(1, 2, 3), (), (1, float("nan")), (0, 0, float("inf"), 9), 5, "dog", (None, 1), [(1, 2)]]
 )

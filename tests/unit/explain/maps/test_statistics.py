@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 
 import numpy as np
@@ -135,12 +134,8 @@ def test_regions_agree_with_scipy():
     ("arguments", "says"),
     [
         ([np.full((2, 2), np.nan)], "within 0..1, got nan"),
-        ([np.full((2, 2), -0.5)], "within 0..1"),
         ([np.zeros(4)], r"shape \(H, W\)"),
-        ([np.zeros((2, 2)), (0, 0, 0, 5)], "extent must be"),
         ([np.zeros((2, 2)), (0, 0, math.nan, 5)], "extent must be"),
-        ([np.zeros((2, 2)), None, np.zeros((2, 3))], r"of shape \(2, 2\), got \(2, 3\)"),
-        ([np.zeros((2, 2)), None, np.full((2, 2), -1)], "not negative"),
         ([np.zeros((2, 2)), None, np.full((2, 2), np.inf)], "finite"),
     ],
 )
@@ -206,46 +201,15 @@ def test_agreement_equals_scipy_and_the_published_ssim():
     assert found.iou_top20 == (one & two).sum() / (one | two).sum()
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 7), (30, 30)])
-def test_flat_maps_agree_with_each_other_and_with_nothing_else(shape):
-    zero, flat = np.zeros(shape, np.float32), np.full(shape, 0.5, np.float32)
-    assert dataclasses.astuple(statistics.compare(flat, flat)) == pytest.approx((1, 1, 1))
-    pair = statistics.compare(zero, flat)
-    assert (pair.rank_correlation, pair.iou_top20) == (1, 1)
-    assert pair.ssim < 0.01
-    if zero.size > 1:
-        ramp = np.linspace(0, 1, zero.size, dtype=np.float32).reshape(shape)
-        mixed = statistics.compare(flat, ramp)
-        assert finite(mixed)
-        assert (mixed.rank_correlation, mixed.iou_top20) == (0, 0)
-
-
-def test_half_of_the_heat_is_reached_by_the_cell_that_reaches_it():
-    for ones, halves in itertools.product(range(1, 40), range(40)):
-        heat = np.array([[1.0] * ones + [0.5] * halves], np.float32)
-        gathered = np.cumsum(heat)
-        assert statistics.describe(heat).half_heat_area * heat.size == pytest.approx(
-            np.searchsorted(gathered, gathered[-1] / 2) + 1
-        )
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("max", 1.0, "1.00"),
-        ("mean", 0.3141, "0.31"),
-        ("entropy", 14.0, "14.00"),
-        ("gini", 0.4567, "0.46"),
-        ("n_regions", 3, "3"),
-        ("n_regions", 3.0, "3"),
-        ("flat", False, "no"),
-        ("half_heat_area", 0.24, "24 %"),
-        ("border_share", 0.002, "< 1 %"),
-        ("confidence", 0.716, "72 %"),
-        ("peak", (404.6, 540.2), "405, 540"),
-        ("quadrants", (0.25, 0.5, 0.25, 0.0), "25 %, 50 %, 25 %, 0 %"),
-        ("box_ratio", 2.0, "2.0"),
-    ],
-)
-def test_each_number_is_shown_in_one_format(name: str, value: object, words: str) -> None:
-    assert statistics.format_value(name, value).replace("\N{NO-BREAK SPACE}", " ") == words
+def test_each_number_is_shown_in_one_format() -> None:
+    said = {
+        ("mean", 0.3141): "0.31",
+        ("n_regions", 3.0): "3",
+        ("flat", False): "no",
+        ("half_heat_area", 0.24): "24 %",
+        ("border_share", 0.002): "< 1 %",
+        ("peak", (404.6, 540.2)): "405, 540",
+        ("quadrants", (0.25, 0.5, 0.25, 0.0)): "25 %, 50 %, 25 %, 0 %",
+    }
+    for (name, value), words in said.items():
+        assert statistics.format_value(name, value).replace("\N{NO-BREAK SPACE}", " ") == words

@@ -7,7 +7,6 @@ import torch
 from torch.nn import functional as F
 
 from sightglass.explain import Explainer
-from sightglass.explain.methods.legrad import find_blocks
 from sightglass.models.demo import scenes
 
 
@@ -41,11 +40,3 @@ def test_the_map_is_the_papers_mean_over_layers_heads_and_queries() -> None:
     assert not np.allclose(made.heatmaps[0].raw[0], made.heatmaps[1].raw[0])
     again = Explainer("demo-vit")(pixels, top_k=1)
     assert again.predictions[0].score == made.predictions[0].score
-
-
-def test_a_block_is_found_around_its_attention() -> None:
-    assert find_blocks(["vit.encoder.layer.0.attention.self", "vit.encoder.layer.1.attention.self"]) == [
-        "vit.encoder.layer.0",
-        "vit.encoder.layer.1",
-    ]
-    assert find_blocks(["block.attn"]) == ["block"]

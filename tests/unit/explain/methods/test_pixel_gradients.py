@@ -109,25 +109,6 @@ def test_a_box_is_explained_by_its_own_candidate(part: str) -> None:
     np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-2, atol=1e-4 * np.abs(wanted).max())
 
 
-def test_a_region_is_explained_by_its_own_pixels() -> None:
-    pixels = scenes.draw(scenes.sample(1, task="segment", held_out=True)).pixels
-    first = Explainer("demo-seg")(pixels).with_method("integratedgradients")
-    (heatmap, *_), adapter = first.heatmaps, first.evidence.resident.adapter
-    target = heatmap.target
-    # Along the way to grey the network's answer changes, and the pixels that are asked about stay.
-    asked = torch.from_numpy(first.evidence.outputs.classes == target.index)
-
-    def scalar(pictures: torch.Tensor) -> torch.Tensor:
-        return (adapter.run(pictures).logits[:, target.index] * asked).sum((1, 2))
-
-    given, grey = first.evidence.tensor, make_baseline(first.evidence)
-    wanted = captum.IntegratedGradients(scalar).attribute(given, grey, n_steps=12, internal_batch_size=1)[0].sum(0)
-    np.testing.assert_allclose(heatmap.raw[0], wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted.numpy()).max())
-    with torch.no_grad():
-        difference = float(scalar(given) - scalar(grey))
-    assert heatmap.raw[0].sum() == pytest.approx(difference, rel=0.1)
-
-
 @pytest.mark.parametrize("method", ["integratedgradients", "smoothgrad"])
 def test_an_embedder_has_no_class_to_ask_for(method: str, scene: np.ndarray) -> None:
     with pytest.raises(ModelProblem, match=r"asks for a class and .* predicts none: use GradCAM or EigenCAM\."):

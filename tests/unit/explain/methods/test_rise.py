@@ -127,13 +127,6 @@ def test_masks_are_half_shown_bilinear_and_the_same_again() -> None:
         assert float(full[7, y, x]) == pytest.approx(float(expected), abs=1e-5)
 
 
-@pytest.mark.parametrize("size", [(640, 1), (1, 640), (3, 3)])
-def test_pictures_of_a_pixel_have_masks_too(size: tuple[int, int]) -> None:
-    masks = Masks.sample(2, geometry(*size))
-    assert masks.full(0, 2, CPU).shape[1:] == size
-    assert masks.coarse(0, 2).shape[1:] == masks.cells
-
-
 # The maps.
 
 
@@ -180,29 +173,6 @@ def test_it_equals_a_plain_loop_over_the_same_masks(part: str) -> None:
             score = float(np.mean([match(anchor, target.index, scores) for anchor in target.anchors]))
             weighted, weights, total = weighted + score * coarse, weights + coarse, total + score
         np.testing.assert_allclose(raw.numpy(), weighted / weights - total / 50, atol=1e-5)
-
-
-def test_a_linear_models_map_is_what_can_be_worked_out() -> None:
-    weights = torch.zeros(64, 64)
-    weights[8:16, 40:56], weights[40:48, 16:24] = 1, -0.5
-    weights /= 200
-    adapter = Linear(weights)
-    adapter.module = nn.Identity()
-    # Only one direction of contrast is a probability: start from a sum in the middle.
-    adapter._answer = lambda tensor: _halves((tensor[:, 0] * weights).sum((1, 2)))  # type: ignore[method-assign]
-    adapter.batch = 500  # type: ignore[attr-defined]
-    (maps,) = raw_maps(evidence_of(adapter, 64, 64), METHOD, [Target(0, "this")], masks=20000)
-    # Two places share a mask's cells as the hat does with itself: by a cubic B-spline of their distance in cells.
-    cells = (torch.arange(16) + 0.5) * 4
-    apart = ((cells[:, None] - (torch.arange(64) + 0.5)) / 16).abs()
-    spline = torch.where(apart < 1, 2 / 3 - apart**2 + apart**3 / 2, (2 - apart).clamp_min(0) ** 3 / 6)
-    # Cov(m, m') / E(m) = p (1 - p) / p = 1 / 2.
-    expected = 0.5 * (1 - GREY) * spline @ weights @ spline.T
-    assert (maps[0] - expected).abs().max() < 0.06 * expected.abs().max()
-
-
-def _halves(share: torch.Tensor) -> torch.Tensor:
-    return torch.stack((0.4 + share, 0.6 - share), 1).log()
 
 
 def test_a_letterboxs_bars_are_not_picture() -> None:

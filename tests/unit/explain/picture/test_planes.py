@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,17 +12,15 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.common.errors import ImageProblem, ModelProblem
-from sightglass.explain import Explainer
+from sightglass.common.errors import ImageProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import Image
-from sightglass.models import catalog
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare
-from sightglass.models.spec import ModelSpec, PreprocessingTable
+from sightglass.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -239,42 +235,3 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
 def test_a_picture_that_does_not_fit_is_said(source: Any, channels: int, words: str) -> None:
     with pytest.raises(ImageProblem, match=words):
         Image.open(source, name="field").taken(channels, "bands")
-
-
-def test_a_preprocessing_that_does_not_fit_itself_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = Preprocessing((32, 32), 32, (0.5,) * 3, (0.5,) * 3)
-    with pytest.raises(ModelProblem, match="mean has 2, std has 3"):
-        plain.changed(PreprocessingTable(mean=(0.5, 0.5), std=(0.5, 0.5, 0.5)))
-    changed = plain.changed(PreprocessingTable(channels_in=5, divide_by=10_000))
-    assert (changed.channels, changed.mean, changed.std, changed.divide_by) == (5, (0.0,) * 5, (1.0,) * 5, 10_000)
-    assert plain.changed(PreprocessingTable(channels_in=3)) == plain
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    for line, words in (("channels_in = 17", "from 1 to 16, not 17"), ("divide_by = 0", "is more than 0")):
-        text = f'[model."m"]\nloader = "exported"\nweights = {{ path = "m.pt2", preprocessing = {{ {line} }} }}\n'
-        (tmp_path / "models.toml").write_text(text)
-        assert words in (catalog.problem() or "")
-
-
-@pytest.mark.parametrize("channels", [1, 6])
-def test_an_exported_model_of_any_channels_is_explained_from_a_file(
-    channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torch.export.save(
-        torch.export.export(Bands(channels).eval(), (torch.rand(1, channels, 32, 32),)), tmp_path / "m.pt2"
-    )
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    weights = {"path": "m.pt2", "labels": ["first", "last"]}
-    inline = ", ".join(f"{key} = {json.dumps(value)}" for key, value in weights.items())
-    (tmp_path / "models.toml").write_text(f'[model."bands"]\nloader = "exported"\nweights = {{ {inline} }}\n')
-    field = np.full((40, 40, channels), 0.1, np.float32)
-    field[4:12, 24:36, -1] = 0.9
-    np.save(tmp_path / "field.npy", field)
-    explainer = Explainer("bands")
-    assert explainer.resident.adapter.channels == channels  # type: ignore[attr-defined]
-    made = explainer(tmp_path / "field.npy", targets=("last",), method="layercam", layers="conv")
-    heatmap = made.heatmaps[0]
-    assert heatmap.values.shape == (40, 40)
-    row, column = divmod(int(heatmap.values.argmax()), 40)
-    assert 3 <= row <= 12
-    assert 23 <= column <= 36
-    assert made.overlay(0).shape == (40, 40, 3)

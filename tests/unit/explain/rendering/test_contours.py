@@ -93,13 +93,3 @@ def test_coverage_is_that_of_each_pixel(half, longest):
     found = contours.coverage(segments, (24, 32), half)
     assert found.dtype == np.uint8
     assert abs(found.astype(int) - pixel_by_pixel(segments, (24, 32), half)).max() == 0
-
-
-def test_two_planes_at_once_are_each_as_alone_and_keep_what_is_there():
-    first, second = some_segments(20, 9), some_segments(20, 9, seed=2)
-    planes = np.zeros((24, 32), np.uint8), np.zeros((24, 32), np.uint8)
-    contours.cover(planes, first, (2.5, 0.7))
-    contours.cover(planes, second, (1.0, 3.0))
-    for plane, halves in zip(planes, ((2.5, 1.0), (0.7, 3.0)), strict=True):
-        alone = [contours.coverage(s, (24, 32), half) for s, half in zip((first, second), halves, strict=True)]
-        assert np.array_equal(plane, np.maximum(*alone))

@@ -328,14 +328,6 @@ def test_a_label_covers_neither_what_is_in_its_box_nor_another_label():
     assert contact_sheet.place_label((-30, -30, 10, 5), (40, 20), (300, 300), []) == (0, 0, 40, 20)
 
 
-def test_a_caption_that_is_too_long_keeps_its_number(monkeypatch):
-    written: list[str] = []
-    monkeypatch.setattr(contact_sheet, "_write", lambda image, text, *place: written.append(text))
-    captions = ["plant.jpg: Tomato - Septoria leaf spot 99 %", "a very long name.jpg: similarity 0.93", "cat < 1 %"]
-    contact_sheet.grid([np.zeros((160, 160, 3), np.uint8)] * 3, captions, height=160)
-    assert written[0].endswith("… 99 %") and written[1].endswith("… 0.93") and written[2] == "cat < 1 %"
-
-
 NAN = np.full((48, 64), np.nan, np.float32)
 GOOD = np.zeros((48, 64), np.float32)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ from sightglass.explain.similarity.patches import PatchGrid, colour_patches, fin
 from sightglass.models.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 SIDE = 8
 
@@ -81,31 +80,8 @@ def test_pictures_show_their_patches() -> None:
     assert middle[3, 3] and not (alike[35, 35] == 200).all()
 
 
-CONFIGS = {
-    "Dinov2Model": {"model_type": "dinov2", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    | {"image_size": 56, "patch_size": 14},
-    "DINOv3ViTModel": {"model_type": "dinov3_vit", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    | {"image_size": 64, "patch_size": 16, "intermediate_size": 64, "num_register_tokens": 4},
-    "SiglipVisionModel": {"model_type": "siglip_vision_model", "hidden_size": 32, "num_hidden_layers": 2}
-    | {"num_attention_heads": 2, "image_size": 64, "patch_size": 16, "intermediate_size": 64},
-}
-
-
-def explain_patches(model: str, side: int = 4) -> None:
+def test_patches_of_a_model_are_its_layers_cells() -> None:
     scenes = [draw(sample(number, task="classify", held_out=True)).pixels for number in range(2)]
-    grids = read_patches(Explainer(model, device="cpu"), scenes)
-    assert [grid.shape for grid in grids] == [(side, side)] * 2
-    found = find_alike(grids, 0, 5)
-    assert found[0].scores[1, 1] == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize("arch", CONFIGS)
-def test_embedders_of_transformers_have_patches(arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "net"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"architectures": [arch]} | CONFIGS[arch]), "utf-8")
-    table = f'[model."mine"]\nloader = "transformers"\narch = "{arch}"\ntask = "embed"\n'
-    table += f'weights = {{ path = "{folder}", random = 1 }}\n'
-    (tmp_path / "models.toml").write_text(table, "utf-8")
-    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
-    explain_patches("mine")
+    grids = read_patches(Explainer("demo-cls-s", device="cpu"), scenes)
+    assert [len(grid.vectors) for grid in grids] == [np.prod(grid.shape) for grid in grids]
+    assert find_alike(grids, 0, 5)[0].scores.ravel()[5] == pytest.approx(1, abs=1e-5)

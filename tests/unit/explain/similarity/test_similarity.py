@@ -22,7 +22,6 @@ from sightglass.explain.similarity.ranking import Context, context, rank
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.export import similarity_files
 from sightglass.models.demo import person_scenes
-from sightglass.models.preprocess import fit_picture
 from tests.conftest import asset
 
 
@@ -120,19 +119,6 @@ def test_cells_of_a_mirrored_picture_match_their_mirror_images(lite: Explainer, 
     columns = found.matches.query.shape[1]
     right = [abs(pair.query[1] + pair.gallery[1] - (columns - 1)) <= 1 for pair in found.matches.pairs]
     assert np.mean(right) > 0.8
-
-
-def test_cells_lie_where_the_model_saw_them(lite: Explainer, bus: Path) -> None:
-    image = Image.open(bus)
-    for way in ("trained", "squash", "letterbox"):
-        grid = similarity(lite, image, np.zeros((50, 50, 3), np.uint8), preprocessing=way).matches.query
-        _, geometry = fit_picture(image.pixels, lite.resident.adapter.preprocessing, way)  # type: ignore[attr-defined]
-        x0, y0, x1, y1 = geometry.extent
-        # Beside bars a cell is partly picture.
-        beyond = (grid.across[1] - grid.across[0]) if way == "letterbox" else 1.5
-        assert x0 - beyond <= grid.across[0] <= x0 + 1.5
-        assert x1 - 1.5 <= grid.across[-1] <= x1 + beyond
-        assert [grid.down[0], grid.down[-1]] == pytest.approx([y0, y1], abs=1.5)
 
 
 def test_the_same_picture_has_no_gradient_and_says_so(lite: Explainer, bus: Path) -> None:
