@@ -97,9 +97,6 @@ def explained(detector: Written | None = None, **options: Any) -> Explanation:
     return explain(Image(pixels), Evidence(resident, given, layers), Options(**options), milliseconds={})
 
 
-# What is shown, and why not.
-
-
 def test_the_boxes_that_are_shown() -> None:
     made = explained()
     assert [(p.label, round(p.score, 2), p.box, p.anchor) for p in made.predictions] == [
@@ -130,9 +127,6 @@ def test_a_missing_box_says_what_it_is_and_why(
     found = (explained(classes=only) if only else explained()).missing(where, label)
     assert found is not None
     assert words in found.words.replace(NBSP, " ")
-
-
-# Targets.
 
 
 def test_the_whole_picture_sums_the_strongest_candidates() -> None:
@@ -178,9 +172,6 @@ def test_parts_of_a_box() -> None:
 def test_what_is_not_there_is_one_sentence(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ModelProblem, match=sentence):
         explained(**options)
-
-
-# Numbers and what is shown of a map.
 
 
 def with_values(values: np.ndarray, **options: Any) -> Explanation:

@@ -71,17 +71,11 @@ def hooks_on(module: torch.nn.Module) -> int:
     return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
 
 
-# The first five minutes.
-
-
 def test_top_k_and_targets(explainer: Explainer, bus: Path) -> None:
     assert len(explainer(bus).heatmaps) == 5
     for given in (explainer.labels[281], 281, np.int64(281)):
         assert [h.target.index for h in explainer(bus, targets=given).heatmaps] == [281]
     assert [h.target.index for h in explainer(bus, targets=[281, 0]).heatmaps] == [281, 0]
-
-
-# What the ends of a map's scale stand for.
 
 
 def grown_raw(heatmap: Heatmap) -> np.ndarray:
@@ -114,9 +108,6 @@ def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus
     made = heatmaps([raws], targets, method="gradcam", layers=("a",), geometry=geometry, scale="own")
     assert [h.state for h in made] == ["flat", "no evidence", "not a number", "ok"]
     assert [h.ends is None for h in made] == [True, True, True, False]
-
-
-# The same again.
 
 
 @pytest.mark.parametrize("method", [m.id for m in METHODS.values() if m.quick])
@@ -190,9 +181,6 @@ def test_a_stranger_s_recipe_opens_no_file_as_its_model(
         replay(recipe, bus)
 
 
-# Saving.
-
-
 def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
     made = explainer(bus, top_k=2)
     made.save(tmp_path)
@@ -252,9 +240,6 @@ def test_save_that_fails_half_way_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 
 
-# Many at once.
-
-
 def test_threads_and_models_do_not_mix(crops: list[Image]) -> None:
     explainers = [Explainer(f"efficientnet-lite{size}") for size in (0, 1)]
 
@@ -296,9 +281,6 @@ def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch)
         residents = list(pool.map(get, range(THREADS)))
     assert loads == ["efficientnet-lite0"]
     assert len({id(resident) for resident in residents}) == 1
-
-
-# Bounded.
 
 
 def test_models_leave_by_bytes_least_recently_used_first() -> None:
@@ -353,9 +335,6 @@ def test_where_memory_runs_out_caches_are_dropped_but_what_only_its_owner_has() 
         one.put("a", b"a")
     cache.clear_all()
     assert (len(maps), len(uploads)) == (0, 1)
-
-
-# Out of memory.
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, explainer: Explainer, times: int) -> None:
@@ -431,9 +410,6 @@ def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(
 def test_a_full_gpu_that_was_asked_for_is_one_sentence() -> None:
     with pytest.raises(ModelProblem, match=r"^There is no room for demo-cls-s on cuda:0: use cpu, or close .*\.$"):
         Explainer("demo-cls-s", device="cuda:0", residency=Residency())
-
-
-# What cannot be asked.
 
 
 @pytest.mark.parametrize(

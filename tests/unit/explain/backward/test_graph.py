@@ -193,9 +193,6 @@ def test_what_read_padding_alone_leads_nowhere() -> None:
         assert bool(compare(y, x, seed).any()) == reaches
 
 
-# Trained detectors.
-
-
 @cache
 def together(name: str, layers: tuple[str, ...]) -> tuple[Any, list[Target]]:
     """Evidence of a picture with all its boxes' gradients, and their targets; the last is several of them at once."""

@@ -134,9 +134,6 @@ def count_passes(resident: Resident) -> list[int]:
     return passes
 
 
-# What a pass leaves behind.
-
-
 def test_hooks_are_gone_after_an_error_in_the_forward_pass() -> None:
     resident = resident_of(Tiny())
     layers = find(resident, ("stem", "body"))
@@ -149,9 +146,6 @@ def test_hooks_are_gone_after_an_error_in_the_forward_pass() -> None:
     thread.start()
     thread.join()
     assert free == [True]
-
-
-# The gradients are right.
 
 
 def test_the_gradient_is_autograd_s_and_the_answer_is_the_model_s_own() -> None:
@@ -220,9 +214,6 @@ def test_a_layer_that_the_target_does_not_hang_on_has_no_gradient_and_no_map() -
     assert explained(evidence_of(module, "aside"), targets=(0,)).heatmaps[0].state == "no evidence"
 
 
-# No second pass.
-
-
 def test_another_class_method_or_scale_of_held_evidence_runs_no_model() -> None:
     resident = resident_of(Tiny())
     resident.layers  # noqa: B018 - found by a pass of its own, before the counting begins
@@ -246,16 +237,10 @@ def test_nbytes_grows_with_what_is_held() -> None:
     assert evidence.nbytes == first + 2 * evidence.recorded[0].nbytes
 
 
-# What cannot be asked.
-
-
 def test_layers_are_listed_once_in_order_by_the_outermost_name() -> None:
     resident = resident_of(Tiny())
     assert [layer.path for layer in resident.layers] == ["stem", "body.0", "body.1", "body"]
     assert "head" not in resident.known_layers
-
-
-# Scales.
 
 
 def test_shared_scale_keeps_the_ratios_of_the_raw_maps() -> None:
@@ -281,9 +266,6 @@ def test_a_broken_map_does_not_dim_the_others_on_a_shared_scale() -> None:
     np.testing.assert_allclose(made[0].values, good / 15, atol=1e-5)
 
 
-# Maps that say nothing say so.
-
-
 def test_a_flat_map_is_named_and_empty() -> None:
     # Everywhere the same activation, and speaking for the first class only.
     evidence = evidence_of(Painted(weights=(1.0, -1.0, 0.0)), "features", pixels=np.full((16, 16, 3), 90, np.uint8))
@@ -301,8 +283,6 @@ def test_an_eigen_method_finds_nothing_in_what_is_everywhere_the_same(method: st
     assert heatmap.state in ("flat", "no evidence")
     assert not heatmap.values.any()
 
-
-# Letterboxed: bars are no picture.
 
 WIDE = (20, 40)
 """Into 16 x 16: rows 4 to 12 are picture."""
@@ -376,8 +356,6 @@ def test_a_layer_is_drawn_where_its_cells_were_measured_to_look() -> None:
     torch.testing.assert_close(both, (mean - mean.min()) / (mean.max() - mean.min()), rtol=0, atol=1e-5)
     torch.testing.assert_close(grow(raw, moved, "stem")[0].roll((4, 2), (0, 1)), grow(raw, even, "stem")[0])
 
-
-# On the original picture's own grid.
 
 SHAPES = {"portrait": (90, 60), "landscape": (50, 120), "small": (14, 11), "1 px wide": (70, 1), "1 px high": (1, 70)}
 GRID = 8

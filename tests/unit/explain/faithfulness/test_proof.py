@@ -46,9 +46,6 @@ def explained(bus: Path) -> Explanation:
     return Explainer()(bus, top_k=2)
 
 
-# Numbers by hand.
-
-
 def test_areas_are_those_of_trapezoids_and_their_difference_is_the_advantage():
     made = curve("map", trace(0.8, 0.4, 0.0), trace(0.0, 0.6, 0.8))
     assert made.deletion.area == pytest.approx((0.8 / 2 + 0.4 + 0) / 2)
@@ -100,9 +97,6 @@ def test_the_interval_of_a_second_filling_in_fewer_steps_spans_both_fillings():
     assert not proof(*own, *random[:3], *worse, fillings=("blur", "mean")).difference("random").clear
 
 
-# The order of a map.
-
-
 def test_the_hottest_pixels_come_first_and_equal_ones_from_the_nearest():
     values = np.zeros((5, 5), np.float32)
     values[2, 2], values[2, 3] = 2, 1
@@ -128,9 +122,6 @@ def test_blobs_stay_in_their_region_and_random_maps_are_as_smooth_as_their_grid(
     assert controls.seed_of("abc", 0) == controls.seed_of("abc", 0) != controls.seed_of("abc", 1)
 
 
-# The filling.
-
-
 def test_the_linear_filling_solves_the_equations_of_road():
     road = pytest.importorskip("pytorch_grad_cam.metrics.road")
     generator = torch.Generator().manual_seed(0)
@@ -147,9 +138,6 @@ def test_the_linear_filling_solves_the_equations_of_road():
         spread = float(picture.max() - picture.min())
         assert float((found - expected).abs().max()) < 0.05 * spread
         assert torch.equal(found[:, mask], picture[0][:, mask])
-
-
-# Real models.
 
 
 def test_every_step_is_the_models_answer_to_that_picture(explained):

@@ -50,9 +50,6 @@ def drawn() -> list[Explanation]:
     return [one for one in (explainer(pixels, top_k=1) for pixels in pictures) if one.predictions[0].score > 0.5]
 
 
-# The verdict by hand.
-
-
 def test_a_map_is_supported_where_it_beats_nearly_every_control_and_not_where_most_other_maps_beat_it() -> None:
     weak, strong = effect(0.5, 0.3), effect(0.1, 0.8)
     assert found(*[weak] * OTHERS, copies=(weak,)).verdict == "supported"
@@ -87,9 +84,6 @@ def test_a_clear_difference_at_one_share_decides_and_else_all_shares_do() -> Non
     near = Effect("near", SHARES, (0.1, 0.1, 0.5, 0.1), (0.9, 0.9, 0.5, 0.9))
     assert own.size(SHOWN) > near.size(SHOWN) and own.beats(far) and not own.beats(near)
     assert effect(0.0, 1.0).size() < 100  # certain is not infinitely sure
-
-
-# On models.
 
 
 def test_maps_of_drawn_things_are_supported_and_maps_that_are_wrong_on_purpose_hardly_ever(

@@ -81,9 +81,6 @@ def text_of(made: Explanation, kind: str, index: int = 0) -> str:
     return next(finding.text for finding in diagnose(made, index) if finding.kind == kind)
 
 
-# Words.
-
-
 # The headline.
 
 
@@ -118,9 +115,6 @@ def test_a_detector_that_found_nothing_says_what_came_nearest() -> None:
     )
     assert headline(made, "yellow") == expected
     assert diagnose(made) == (Finding("nothing", "serious", expected),)
-
-
-# Findings, each there and not there.
 
 
 def test_cropped_share() -> None:

@@ -180,8 +180,6 @@ def test_eigen_methods_equal_the_library_up_to_sign(name: str, model: str, count
             assert max(abs(heatmap.at_input - one).max() for one in candidates) > 0.5, "both signs look the same"
 
 
-# By hand.
-
 RED = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 WEIGHTS = torch.tensor([[[1.0, -1.0], [2.0, 0.0]], [[1.0, 0.0], [2.0, -1.0]]])
 """The gradient of class 0: of the first and the second channel, which is twice the first."""
@@ -269,9 +267,6 @@ def test_a_method_is_found_by_any_spelling_and_a_typo_gets_a_suggestion() -> Non
         method("gradcan")
     with pytest.raises(ModelProblem, match=r"zzz: choose one of gradcam, "):
         method("zzz")
-
-
-# Through the library's own objects.
 
 
 class Small(nn.Module):
@@ -409,8 +404,6 @@ def test_what_a_method_cannot_do_is_said() -> None:
     with pytest.raises(ModelProblem, match="classifiers only"):
         by_method(evidence, "fullgrad", 0)
 
-
-# Stopped half-way.
 
 SWAPPED = 4
 """The pass of AblationCAM at which its layer is in the model's place: after two whole ones and one batch."""

@@ -103,9 +103,6 @@ def peak(raw: torch.Tensor, size: tuple[int, int]) -> tuple[float, float]:
     return (y + 0.5) * size[0] / raw.shape[0], (x + 0.5) * size[1] / raw.shape[1]
 
 
-# The masks.
-
-
 def test_masks_are_half_shown_bilinear_and_the_same_again() -> None:
     masks = Masks.sample(3000, geometry(96, 64))
     assert masks.grids.shape[1:] == (4 + 2, 3 + 2)
@@ -125,9 +122,6 @@ def test_masks_are_half_shown_bilinear_and_the_same_again() -> None:
             (1 - b) * grid[i + 1, j] + b * grid[i + 1, j + 1]
         )
         assert float(full[7, y, x]) == pytest.approx(float(expected), abs=1e-5)
-
-
-# The maps.
 
 
 def test_each_detections_map_peaks_where_its_score_comes_from() -> None:
@@ -198,9 +192,6 @@ def test_hidden_places_are_grey_however_the_model_wants_its_pixels() -> None:
     assert float(rise.find_grey(evidence_of(adapter, 32, 32))[0, 0, 0, 0]) == pytest.approx(107)
 
 
-# The same again, bounded, and stoppable.
-
-
 def test_the_same_bit_for_bit_in_any_batch_and_held_with_the_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_MASKS", "30")
     adapter = Patches()
@@ -250,9 +241,6 @@ def test_a_stop_is_heard_within_one_batch_and_leaves_nothing() -> None:
         raw_maps(evidence, METHOD, [detection(0)], cancel=cancel)
     assert len(passes) == 3
     assert evidence.raws == {}
-
-
-# What is asked for, and what cannot be.
 
 
 def test_other_parts_are_refused_in_one_sentence() -> None:

@@ -59,9 +59,6 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: b
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + body
 
 
-# --- doors
-
-
 def test_every_door_gives_the_same_picture(tmp_path: Path) -> None:
     data = encode(pil.fromarray(CORNERS), "PNG")
     path = tmp_path / "corners.png"
@@ -156,8 +153,6 @@ def test_other_things_are_refused(source: object) -> None:
 def test_a_name_is_only_a_base_name(given: str, expected: str) -> None:
     assert Image.open(CORNERS, name=given).name == expected
 
-
-# --- decoding
 
 TURNED = {
     1: CORNERS,
@@ -302,8 +297,6 @@ def test_the_first_frame_of_several(kind: str) -> None:
     assert image.notes == ("Only the first of 3 frames is used.",)
 
 
-# --- hostile
-
 KINDS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "HEIC"]
 
 
@@ -439,9 +432,6 @@ def test_devices_and_the_web_are_not_opened() -> None:
     if sys.platform == "linux":
         with pytest.raises(ImageProblem, match="device"):
             Image.open("/dev/zero")
-
-
-# --- out again
 
 
 def test_only_a_jpeg_that_holds_nothing_else_is_kept_as_it_came() -> None:

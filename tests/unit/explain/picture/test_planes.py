@@ -161,9 +161,6 @@ def test_damaged_files_are_refused_and_never_worse() -> None:
                 assert "\n" not in str(problem)
 
 
-# Into a model.
-
-
 class Bands(nn.Module):
     """Whether the last channel or the first is brighter, through one convolution."""
 

@@ -122,9 +122,6 @@ def test_what_was_not_seen_takes_no_share():
     assert np.array_equal(render.share_difference(a, b, SEEN), render.share_difference(other, b, SEEN))
 
 
-# What the viewer shows.
-
-
 def by_hand(pixels, field, style, unseen, unit):
     """The same, pixel by pixel in plain numbers; lines from `isolines`, whose own tests do that."""
     height, width = pixels.shape[:2]
@@ -270,9 +267,6 @@ def test_what_is_shown_is_exact_at_the_ends_in_every_colormap(name, pixels):
     assert np.array_equal(paint(pixels, whole, replace(style, mode="map", invert=True)), colours[255 - STEPS])
     opaque = paint(pixels, whole, replace(style, alpha=1, even=True, cells=True))
     assert np.array_equal(opaque, colours[STEPS])
-
-
-# Its lines.
 
 
 def test_no_line_where_there_is_nothing_to_outline(pixels):
