@@ -1,9 +1,9 @@
-"""Boxes, the maps made of them, and boxes that are missing, on a detector whose candidates are written down here."""
+"""Boxes, the maps made of them, and boxes that are missing."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -12,19 +12,27 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
+from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.maps import boxes
-from sightglass.explain.maps.boxes import confine, coverage
+from sightglass.explain.maps.boxes import confine, coverage, parse_place
+from sightglass.explain.methods.from_evidence import add_evenly
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import NBSP
 from sightglass.explain.picture.image import Image
+from sightglass.explain.replaying import replay
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.adapters.detector import Detections, Detector
-from sightglass.models.geometry import Geometry, ModelInput
+from sightglass.models.geometry import Geometry, ModelInput, picture_cells
 from sightglass.models.spec import ModelSpec
+from tests.weights import picture, real
+
+if TYPE_CHECKING:
+    from sightglass.explain import Explanation
+
 
 LABELS = ("cat", "dog", "kite")
 SIDE, CELL = 64, 8
@@ -250,3 +258,86 @@ def test_maps_kept_to_their_boxes() -> None:
     shown = replace(made, heatmaps=(confine(heatmap, own, "each"), made.heatmaps[1]))
     assert shown.box_numbers(0) == made.box_numbers(0), "a number changed with what is shown"
     assert shown.statistics[0] == made.statistics[0]
+
+
+REAL = [real(name) for name in ("yolo11n", "yolo26n", "yolo11n-seg", "yolox_nano")]
+
+
+def explained_by(name: str, given: Any, **options: Any) -> Any:
+    return Explainer(name)(given, **({"per": "detection"} | options))
+
+
+@pytest.mark.parametrize("name", ["demo-s", *REAL])
+def test_every_box_is_hottest_in_itself_and_a_recipe_makes_the_map_again(name: str) -> None:
+    made = explained_by(name, picture(name), confidence=0.5)
+    assert len(made.predictions) >= (3 if name == "demo-s" else 4)
+    numbers = [made.box_numbers(i) for i in range(len(made.heatmaps))]
+    assert all(one is not None and one.hit for one in numbers)
+    # An even map would have 1.
+    assert all(one.ratio > 1.5 for one in numbers)
+    again = replay(made.recipe, picture(name))
+    for one, other in zip(made.heatmaps, again.heatmaps, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+
+
+@pytest.mark.parametrize(
+    "where", [(1, 2, 3), (), (1, float("nan")), (0, 0, float("inf"), 9), 5, "dog", (None, 1), [(1, 2)]]
+)
+def test_what_is_no_place_is_one_sentence(where: Any) -> None:
+    with pytest.raises(ModelProblem, match=r"^The place is .*: give a point \(x, y\) or a rectangle"):
+        parse_place(where, 100, 50)
+
+
+@pytest.mark.parametrize("where", [(101, 5), (5, 51), (-9, 0, -1, 40), (0, -9, 40, -1), (200, 200, 300, 300)])
+def test_a_place_beside_the_picture_is_one_sentence(where: Any) -> None:
+    with pytest.raises(ModelProblem, match="is not in the picture: it is 100 px wide and 50 px high"):
+        parse_place(where, 100, 50)
+
+
+EVEN = Geometry((2, 2), (2, 2), (1, 1), (0, 0))
+
+
+def several(name: str, label: str, method: str | None = None, **options: object) -> Explanation:
+    return Explainer(name)(picture(name), targets=(label,), method=method, **options)
+
+
+def test_boxes_are_added_with_the_same_peak_by_hand() -> None:
+    a, b = torch.tensor([[4.0, 0.0], [-2.0, 1.0]]), torch.tensor([[0.0, 1.0], [0.0, -1.0]])
+    # Peaks 4 and 1, both brought to 2.5.
+    torch.testing.assert_close(add_evenly(torch.stack([a, b]), EVEN), torch.tensor([[2.5, 2.5], [-1.25, 0.625 - 2.5]]))
+    # One without a peak is left out beside others; alone all are added as they are.
+    torch.testing.assert_close(add_evenly(torch.stack([a, -b.abs()]), EVEN), a)
+    torch.testing.assert_close(add_evenly(torch.stack([-a.abs(), -b.abs()]), EVEN), -a.abs() - b.abs())
+
+
+def test_a_peak_on_the_bars_of_a_letterbox_is_none() -> None:
+    # The upper half of the input is a bar.
+    barred = Geometry((1, 2), (2, 2), (1, 1), (1, 0))
+    a, b = torch.tensor([[90.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 0.0], [0.0, 1.0]])
+    torch.testing.assert_close(add_evenly(torch.stack([a, b]), barred)[1], torch.ones(2))
+
+
+def test_a_broken_box_breaks_its_class() -> None:
+    assert not add_evenly(torch.stack([torch.full((2, 2), float("nan")), torch.ones(2, 2)]), EVEN).isfinite().any()
+
+
+@pytest.mark.parametrize(("name", "label"), [("demo-s", "ball-dots"), real("yolo11n", "person")])
+def test_a_class_is_the_even_sum_of_its_boxes(name: str, label: str) -> None:
+    alone = several(name, label, "hirescam", per="detection")
+    assert len(alone.heatmaps) > 1
+    (whole,) = alone.with_options(per="class").heatmaps
+    for at, raw in enumerate(whole.raw):
+        y0, y1, x0, x1 = picture_cells(whole.geometry, *raw.shape)
+        peaks = [heatmap.raw[at][y0:y1, x0:x1].max() for heatmap in alone.heatmaps]
+        positive = [i for i, peak in enumerate(peaks) if peak > 0]
+        level = sum(peaks[i] for i in positive) / max(len(positive), 1)
+        expected = sum(alone.heatmaps[i].raw[at] * (level / peaks[i]) for i in positive)
+        np.testing.assert_allclose(raw, expected, atol=1e-5 * abs(raw).max() + 1e-6)
+
+
+def test_the_class_map_has_the_same_bits_whatever_was_asked_for_before() -> None:
+    first = several("demo-s", "ball-dots")
+    boxes_first = several("demo-s", "ball-dots", per="detection").with_options(per="class")
+    again = replay(first.recipe, picture("demo-s"))
+    for other in (boxes_first, again):
+        assert all(np.array_equal(a, b) for a, b in zip(first.heatmaps[0].raw, other.heatmaps[0].raw, strict=True))

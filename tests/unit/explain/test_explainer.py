@@ -7,6 +7,7 @@ import json
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,18 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, Image, Recipe, replay
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.evidence.resident import Residency, Resident
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import METHODS
+from sightglass.explain.questions import settings
 from sightglass.explain.rendering import render
 from sightglass.models.adapter import Target
 from sightglass.models.catalog import spec
 from sightglass.models.geometry import Geometry
+from sightglass.models.load import load
+from sightglass.models.spec import WhyTable
+from tests.built import built
 
 CPU = torch.device("cpu")
 THREADS = 8
@@ -299,16 +304,6 @@ def test_models_leave_by_bytes_least_recently_used_first() -> None:
     assert len(residency.residents()) == 1
 
 
-def test_an_explainer_whose_model_was_let_go_still_answers(bus: Path) -> None:
-    residency = Residency(budget=1)
-    first = Explainer("efficientnet-lite0", residency=residency)
-    before = first(bus, top_k=1)
-    Explainer("efficientnet-lite1", residency=residency)
-    assert first.resident not in residency.residents()
-    EVIDENCE.clear()
-    same(first(bus, top_k=1), before)
-
-
 def test_byte_cache_keeps_the_latest_within_its_budget() -> None:
     cache: ByteCache[bytearray] = ByteCache(100, len)
     for name, size in (("a", 40), ("b", 40), ("c", 20)):
@@ -483,3 +478,39 @@ def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path
 def test_a_device_that_is_not_there_is_one_sentence(name: str, sentence: str) -> None:
     with pytest.raises(ModelProblem, match=sentence):
         Explainer("efficientnet-lite0", device=name)
+
+
+LAYERS = ("blocks.2", "blocks.4", "bn2")
+
+
+@pytest.fixture(scope="module")
+def lite() -> Explainer:
+    return Explainer("efficientnet-lite0")
+
+
+def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(lite: Explainer, bus: Path) -> None:
+    asked, plain = lite(bus, question="why"), lite(bus, part="contrast", method="layercam", layers=LAYERS)
+    assert asked.recipe == plain.recipe
+    np.testing.assert_array_equal(asked.heatmaps[0].values, plain.heatmaps[0].values)
+    assert [raw.shape for raw in asked.heatmaps[0].raw] == [(28, 28), (14, 14), (7, 7)]
+
+
+def test_a_recipe_of_a_question_replays(lite: Explainer, bus: Path) -> None:
+    asked = lite(bus, question="why")
+    np.testing.assert_array_equal(asked.heatmaps[0].values, replay(asked.recipe, bus).heatmaps[0].values)
+
+
+def test_a_detector_is_asked_in_its_backbone() -> None:
+    resident = Resident(built("yolo11n.yaml"), torch.device("cpu"))
+    assert settings(resident, "why") == {"part": "contrast", "method": "layercam", "layers": ("model.4",)}
+
+
+def test_the_catalogue_can_say_how_a_model_is_asked_why() -> None:
+    why = WhyTable("hirescam", ("blocks.3",))
+    resident = Resident(load(replace(spec("efficientnet-lite0"), why=why)), torch.device("cpu"))
+    assert settings(resident, "why") == {"part": "contrast", "method": "hirescam", "layers": ("blocks.3",)}
+
+
+def test_another_question_is_refused_in_one_sentence(lite: Explainer, bus: Path) -> None:
+    with pytest.raises(ModelProblem, match=r"^There is no question 'when': ask where or why\.$"):
+        lite(bus, question="when")  # type: ignore[arg-type]

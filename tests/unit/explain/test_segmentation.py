@@ -1,25 +1,35 @@
-"""Maps of a segmentation against pytorch-grad-cam and finite differences; the pixels that a target is about."""
+"""Maps of a segmentation against pytorch-grad-cam and finite differences; its pixels, its shares and its files."""
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image as Pillow
 from torch import nn
 
 from sightglass.common.errors import ModelProblem
+from sightglass.components.views import exports
 from sightglass.explain import Explainer, Explanation, replay
+from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.findings.numbers import describe_outside
 from sightglass.explain.rendering.segments import hatch_of
-from sightglass.models.adapter import AreaTarget
+from sightglass.history.unsure import best_score
+from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
 from sightglass.models.demo.scenes import draw, sample
 from tests.late import late
+
+if TYPE_CHECKING:
+    from sightglass.explain.explanation import Explanation
+
 
 library = late("pytorch_grad_cam")
 targets = late("pytorch_grad_cam.utils.model_targets")
@@ -163,17 +173,6 @@ def test_gradients_equal_finite_differences(asked: dict[str, Any]) -> None:
             assert slope == pytest.approx(float(values[at]), abs=1e-3)
 
 
-def test_every_question_is_answered_from_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = explained()
-    ran: list[int] = []
-    module = made.evidence.resident.adapter.module
-    monkeypatch.setattr(module, "forward", lambda *_: ran.append(1))
-    x, y = np.argwhere(made.segmentation == made.predictions[0].index)[0][::-1] + 0.5
-    for asked in ({"per": "region"}, {"per": "pixel", "at": (x, y)}, {"at": (0, 0, x, y)}, {"against": 0, "top_k": 1}):
-        assert made.with_options(**asked).heatmaps
-    assert not ran
-
-
 def test_a_region_is_connected_and_holds_its_point() -> None:
     made = explained()
     index = made.predictions[0].index
@@ -268,3 +267,34 @@ def test_a_module_of_ones_own_is_recognised_by_its_output() -> None:
         tiny(task="multilabel")
     with pytest.raises(ModelProblem, match="no class for each pixel"):
         Explainer(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 3)), task="segment", preprocess={"size": 8})
+
+
+def test_a_small_region_is_no_unsure_answer() -> None:
+    assert best_score(explained()) is None
+
+
+def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> None:
+    made = explained()
+    classifier = Explainer("demo-cls-s")(made.image, top_k=1)
+
+    def tell(score: float, first: str) -> str:
+        sure = replace(classifier, predictions=(Prediction("gear", 0, score),))
+        found = replace(made, predictions=(Prediction(first, 2, 0.06), Prediction("star", 1, 0.01)))
+        return Comparison((sure, found), ("a", "b"), ()).verdict
+
+    assert tell(0.9, "gear") == "a says gear; b says gear and star."
+    assert tell(0.1, "gear") == "a says gear; b says gear and star."
+    alone = replace(made, predictions=(Prediction("gear", 2, 0.06),))
+    for score in (0.1, 0.9):
+        sure = replace(classifier, predictions=(Prediction("gear", 0, score),))
+        assert Comparison((sure, alone), ("a", "b"), ()).verdict == "Both say gear."
+
+
+def test_export_has_the_class_of_each_pixel() -> None:
+    made = explained()
+    (files,) = [one for one in exports.of_map(made, 0, {}) if one.title == "Classes"]
+    drawn, numbers = (np.asarray(Pillow.open(io.BytesIO(make()))) for _, _, make in files.files)
+    assert drawn.shape == made.image.pixels.shape
+    assert made.segmentation is not None
+    assert np.array_equal(numbers, made.segmentation)
+    assert [name for _, name, _ in files.files] == ["picture-demo-seg-segmentation.png", "picture-demo-seg-classes.png"]

@@ -1,4 +1,4 @@
-"""One map of what raises a number and what lowers it: its values, its sign, and where it goes along."""
+"""One map of what raises a number or a class's score and what lowers it: its values, its sign, where it goes along."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
+from sightglass.common.errors import ModelProblem
 from sightglass.deck.drawing import heat_layer
 from sightglass.deck.making import panel, saved_panel
 from sightglass.deck.scene import SceneView
 from sightglass.explain import Explainer
-from sightglass.explain.findings.diagnosis import describe_map, headline
+from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
 from sightglass.explain.maps.heatmap import heatmaps
+from sightglass.explain.methods import METHODS
+from sightglass.explain.options import Options
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
 from sightglass.explain.replaying import replay
-from sightglass.export import caption, figure, result_folder
+from sightglass.export import caption, command, figure, result_folder
 from sightglass.export.report.html import html
 from sightglass.history.history import History
 from sightglass.models.adapter import Target
+from sightglass.models.demo import scenes
 from sightglass.models.geometry import Geometry
 from tests.late import late
 from tests.unit import own_nets
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.explanation import Explanation
+
 
 library = late("pytorch_grad_cam")
 POSE = ["yaw", "pitch", "roll"]
@@ -191,3 +196,44 @@ def test_the_picture_under_a_signed_map_is_grey_and_clear_at_zero() -> None:
     assert hidden[20, 2].tolist() == [194, 64, 40]
     # The ways keep their colours: inverted they would say the opposite.
     assert np.array_equal(drawn, paint(pixels, field, Style(alpha=1.0, invert=True)))
+
+
+SIGNED = [one.id for one in METHODS.values() if one.signed and one.quick]
+
+
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    return scenes.draw(scenes.sample(600_003, task="classify", held_out=True)).pixels
+
+
+@pytest.mark.parametrize("method", SIGNED)
+def test_the_map_keeps_what_lowers_the_score(method: str, scene: np.ndarray) -> None:
+    one = Explainer("demo-cls-s")(scene, top_k=1, method=method)
+    both = one.with_options(evidence="both")
+    (alone,), (heatmap,) = one.heatmaps, both.heatmaps
+    assert not alone.signed and alone.at_input.min() >= 0
+    assert heatmap.signed and heatmap.kind == "signed"
+    assert heatmap.at_input.min() < 0 < heatmap.at_input.max()
+    assert np.abs(heatmap.at_input).max() == pytest.approx(1, abs=1e-4)
+    if METHODS[method].linear:
+        assert np.array_equal(heatmap.raw[0], alone.raw[0])
+
+
+def test_it_is_said_in_words_and_in_what_makes_it_again(scene: np.ndarray) -> None:
+    made = Explainer("demo-cls-s")(scene, top_k=1, method="gradcam", evidence="both")
+    label = made.heatmaps[0].target.label
+    assert headline(made, "Red").endswith(f"Red speaks for {label}; blue, in dashed lines, against it.")
+    assert f"The evidence for and against **{label}**" in describe_map(made)
+    assert any(one.kind == "both ways" and "raises the score" in one.text for one in diagnose(made))
+    assert "--evidence both" in command.line(made.recipe) and command.is_own_command(command.line(made.recipe))
+    assert np.array_equal(replay(made.recipe, scene).heatmaps[0].at_input, made.heatmaps[0].at_input)
+    # Files of other maps are as earlier versions read them.
+    assert "evidence" not in made.with_options(evidence="for").recipe.model_dump()
+
+
+def test_a_method_without_a_sign_says_so(scene: np.ndarray) -> None:
+    made = Explainer("demo-cls-s")(scene, top_k=1, method="eigencam", evidence="both")
+    assert not made.heatmaps[0].signed
+    assert "evidence=both has no effect with this method." in made.notes
+    with pytest.raises(ModelProblem, match="use for or both"):
+        Options(evidence="against")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Scrambled weights: the copy is scrambled from the top, the model in use never is, and the verdict follows."""
+"""Scrambled weights: only a copy is scrambled, the verdict follows, and what is remembered of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gc
 import hashlib
 import threading
 import weakref
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +14,11 @@ import pytest
 import torch
 from torch import nn
 
+from sightglass.common import users
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Resident
+from sightglass.explain.faithfulness import badge
 from sightglass.explain.faithfulness import scramble as module
 from sightglass.explain.faithfulness.randomised import STAGES, copy_resident, redrawn, stages
 from sightglass.explain.faithfulness.scramble import Scramble, Stage, scramble
@@ -213,3 +216,35 @@ def test_it_stops_and_what_cannot_be_scrambled_is_a_sentence(explained: Explanat
     flat = replace(explained, heatmaps=(replace(explained.heatmaps[0], state="flat"),))
     with pytest.raises(ModelProblem, match="is empty"):
         scramble(flat)
+
+
+@pytest.fixture(autouse=True)
+def _none(monkeypatch):
+    monkeypatch.setattr(badge, "_tests", OrderedDict())
+
+
+def test_a_verdict_is_of_its_weights_method_and_layers_and_a_map_counts_once():
+    for test, verdict in (("bus", "depends"), ("bus", "depends"), ("cat", "edges")):
+        badge.note("abc", "gradcam", ("blocks.6",), test, verdict)
+    assert badge.verdicts("abc", "gradcam", ["blocks.6"]) == ["depends", "edges"]
+    for other in (("abd", "gradcam", ("blocks.6",)), ("abc", "hirescam", ("blocks.6",)), ("abc", "gradcam", ())):
+        assert badge.verdicts(*other) == []
+
+
+def test_it_is_one_phrase_with_its_count():
+    assert badge.describe_verdicts([]) == ""
+    assert (
+        badge.describe_verdicts(["edges"] * 2) == "shows the picture's edges, not what the model learnt (2 maps tested)"
+    )
+    assert badge.describe_verdicts(["depends", "edges", "box"]) == "depends on the model in 1 of 3 maps tested"
+    assert badge.describe_verdicts(["unclear"]) == "may or may not depend on the model (1 map tested)"
+    said = "depends on the model in 1 of 3 maps tested, 1 cannot be told"
+    assert badge.describe_verdicts(["depends", "unclear", "box"]) == said
+
+
+def test_another_persons_tests_are_not_counted():
+    with users.acting("anna"):
+        badge.note("abc", "gradcam", (), "bus", "depends")
+        assert badge.verdicts("abc", "gradcam", ()) == ["depends"]
+    with users.acting("ben"):
+        assert badge.verdicts("abc", "gradcam", ()) == []

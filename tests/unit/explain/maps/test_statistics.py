@@ -48,18 +48,6 @@ def test_two_by_two_by_hand():
     assert all(type(number) in (int, float, bool) for number in dataclasses.astuple(found)[:10])
 
 
-def test_one_hot_cell_holds_everything():
-    values = np.zeros((5, 4), np.float32)
-    values[3, 1] = 1
-    found = statistics.describe(values, (0, 0, 40, 50))
-    assert (found.entropy, found.entropy_normalised, found.spread) == (0, 0, 0)
-    assert found.gini == pytest.approx(19 / 20)
-    assert found.centre == found.peak == (15, 35)
-    assert found.half_heat_area == 1 / 20
-    assert found.quadrants == (0, 0, 1, 0)
-    assert found.regions == (statistics.Region((10, 30, 20, 40), 1.0, 1.0),)
-
-
 @pytest.mark.parametrize("level", [0.3, 1.0])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (6, 1), (7, 7), (40, 30)])
 def test_a_flat_map_is_even_in_every_number(shape, level):

@@ -16,15 +16,15 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.explain.backward.gradient import Activation
 from sightglass.explain.backward.principal import projection
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain
-from sightglass.explain.methods import METHODS, method
+from sightglass.explain.methods import METHODS, grad_cam_library, method
 from sightglass.explain.methods.from_evidence import raw_maps
+from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
@@ -42,6 +42,7 @@ from tests.late import late
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
 
 library = late("pytorch_grad_cam")
 CLOSE = 1e-4
@@ -241,13 +242,6 @@ def test_a_map_by_hand_is_clipped_and_scaled_in_that_order() -> None:
     np.testing.assert_allclose(made.heatmaps[0].values, [[3 / 18, 0], [1, 0]], atol=1e-6)
     np.testing.assert_allclose(made.heatmaps[1].values, [[0, 2 / 8], [0, 1]], atol=1e-6)
     np.testing.assert_array_equal(made.heatmaps[1].raw[0], [[-3, 2], [-18, 8]])
-
-
-def test_eigencam_by_hand_takes_the_widest_direction_and_the_sign_of_the_mean() -> None:
-    wide, narrow = torch.tensor([[3.0, -3.0], [3.0, -3.0]]), torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
-    for a, b, expected in ((wide, narrow, wide), (-narrow, wide, wide), (wide, -2 * wide, -(5**0.5) * wide)):
-        given = Activation(torch.stack([a, b]))
-        torch.testing.assert_close(given.first_component, expected)
 
 
 @pytest.mark.parametrize("name", [one.id for one in METHODS.values() if one.quick])
@@ -478,3 +472,24 @@ def test_the_first_component_is_the_whole_decomposition_s(channels: int, size: t
     np.testing.assert_allclose(found, scores, rtol=0, atol=1e-5 * float(scores.abs().max()))
     again, _ = projection(x, places)
     assert torch.equal(inside, again)
+
+
+def test_a_stop_does_not_wait_for_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, cancel, said = threading.Event(), threading.Event(), list[str]()
+    reading = threading.Thread(target=read.wait, args=(60,))
+    reading.start()
+    monkeypatch.setattr(grad_cam_library, "_reading", lambda: reading)
+
+    def stops(share: float, words: str) -> None:
+        said.append(words)
+        cancel.set()
+
+    try:
+        with pytest.raises(Cancelled):
+            grad_cam_library._read_library(METHODS["scorecam"], Request(progress=stops, cancel=cancel))
+        assert reading.is_alive()
+        assert said == ["Starting ScoreCAM…"]
+    finally:
+        read.set()
+        reading.join()
+    grad_cam_library._read_library(METHODS["scorecam"], Request())

@@ -1,18 +1,24 @@
-"""Heat to pixels: exact at the ends of opacity, within one level of the plain formula in between."""
+"""Heat to pixels and lines: exact at the ends of opacity, within one level of the plain formula in between."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
 
 from sightglass.common.errors import Problem
+from sightglass.common.style import CHOICES, DEFAULTS
 from sightglass.explain.rendering import colormaps, contact_sheet, contours, render
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import Field, Style
+from sightglass.explain.rendering.style import FILE_STYLE, VIEWER_STYLE, Field, Mode, Style
+
+if TYPE_CHECKING:
+    pass
+
 
 NAMES = [colormap.name for colormap in colormaps.colormaps()]
 # Machado, Oliveira, Fernandes 2009, severity 1.0, on linear RGB: protan, deutan, tritan.
@@ -61,13 +67,6 @@ def test_safe_for_the_colour_blind_means_getting_lighter_for_every_eye(colormap)
     assert colormap.colour_blind_safe == all(np.diff(v).min() >= 1 and v[-1] - v[0] >= 40 for v in views)
 
 
-def test_an_unknown_colormap_is_a_problem_that_suggests_one():
-    with pytest.raises(Problem, match="did you mean inferno"):
-        colormaps.lut("infreno")
-    with pytest.raises(Problem, match="choose one of inferno"):
-        colormaps.lut("qqqq")
-
-
 SEEN = (10, 6, 50, 40)
 KINDS = ("heat", "difference")
 SHOWN = ("overlay", "map", "contour", "spotlight")
@@ -113,13 +112,6 @@ def test_a_difference_compares_shares():
     assert (share[2, 3], share[7, 15]) == (1, -1)
     assert not render.share_difference(a, a / 4).any()
     assert render.share_difference(a, np.zeros_like(a)).max() == 1
-
-
-def test_what_was_not_seen_takes_no_share():
-    a, b = np.random.default_rng(3).random((2, 48, 64), dtype=np.float32)
-    other = a.copy()
-    other[outside(a.shape)] = 1
-    assert np.array_equal(render.share_difference(a, b, SEEN), render.share_difference(other, b, SEEN))
 
 
 def by_hand(pixels, field, style, unseen, unit):
@@ -344,3 +336,119 @@ GOOD = np.zeros((48, 64), np.float32)
 def test_wrong_fields_and_styles_are_stopped_at_the_door(pixels, field, style, says):
     with pytest.raises(ValueError, match=says):
         paint(pixels, Field(**{"values": GOOD, "extent": WHOLE, "seen": WHOLE} | field), Style(**style))
+
+
+def test_python_and_javascript_have_the_same_choices():
+    assert list(get_args(Mode)) == CHOICES["mode"]
+    assert Style() == VIEWER_STYLE == Style.of(DEFAULTS) == Style.of({})
+    assert {name: getattr(VIEWER_STYLE, name) for name in ("mode", "colormap", "alpha", "threshold", "even")} == {
+        name: DEFAULTS[name] for name in ("mode", "colormap", "alpha", "threshold", "even")
+    }
+
+
+def test_settings_become_a_style_as_in_the_viewer():
+    given = {"mode": "map", "colormap": "jet", "alpha": "0.25", "threshold": 0.5, "even": "1", "cells": True}
+    more = {"layout": "swipe", "split": 0.3, "zoom": "0,0,2", "boxes": False}
+    assert Style.of(given | more) == Style("map", "jet", 0.25, 0.5, even=True, cells=True)
+
+
+def test_what_is_not_valid_counts_for_nothing():
+    odd = {"mode": "<b>", "colormap": "none", "alpha": 7, "threshold": "x", "even": "maybe", "invert": 1, "cells": [1]}
+    assert Style.of(odd) == Style(invert=True)
+    assert Style.of({"alpha": math.nan, "threshold": None, "mode": ["map"], "even": True}) == Style(even=True)
+
+
+def test_what_a_person_asks_for_is_checked():
+    assert Style.parse("jet") == Style(colormap="jet")
+    assert Style.parse("inferno", even=True) == FILE_STYLE
+    assert Style.parse("jet", 0.0, even=True) == Style(colormap="jet", alpha=0.0, even=True)
+    with pytest.raises(Problem, match=r"alpha is 2: give a number from 0 to 1\."):
+        Style.parse("jet", 2)
+    with pytest.raises(Problem, match=r"There is no colormap called 'jett': did you mean jet\?"):
+        Style.parse("jett")
+
+
+SHAPES = [(1, 1), (1, 6), (5, 1), (2, 2), (3, 4), (9, 7)]
+
+
+def one_by_one(field, level):
+    """Marching squares, a square at a time."""
+    h, w = field.shape
+    values = field.tolist()
+    found = []
+    for y in range(h + 1):
+        for x in range(w + 1):
+            (a, b), (d, c) = (
+                [values[min(h - 1, max(0, row - 1))][min(w - 1, max(0, col - 1))] for col in (x, x + 1)]
+                for row in (y, y + 1)
+            )
+            left, right = (min(w, max(0, i - 0.5)) for i in (x, x + 1))
+            top, bottom = (min(h, max(0, i - 0.5)) for i in (y, y + 1))
+            edges = {}
+            if (a >= level) != (b >= level):
+                edges["north"] = (left + (level - a) / (b - a) * (right - left), top)
+            if (b >= level) != (c >= level):
+                edges["east"] = (right, top + (level - b) / (c - b) * (bottom - top))
+            if (d >= level) != (c >= level):
+                edges["south"] = (left + (level - d) / (c - d) * (right - left), bottom)
+            if (a >= level) != (d >= level):
+                edges["west"] = (left, top + (level - a) / (d - a) * (bottom - top))
+            if len(edges) == 2:
+                found.append(list(edges.values()))
+            elif edges:
+                # The middle goes with top left and bottom right, which then are joined, or they are cut off.
+                together = ((a + b + c + d) / 4 >= level) == (a >= level)
+                pairs = [("north", "east"), ("south", "west")] if together else [("north", "west"), ("south", "east")]
+                found += [[edges[one], edges[other]] for one, other in pairs]
+    return sorted(sorted(ends) for ends in found)
+
+
+def ends(segments):
+    return sorted(sorted([(x0, y0), (x1, y1)]) for x0, y0, x1, y1 in segments.tolist())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("steps", [2, 3, 1000])
+def test_segments_are_those_of_each_square(shape, steps):
+    rng = np.random.default_rng(steps)
+    for level in (0.25, 0.3, 0.5, 1.0):
+        for _ in range(8):
+            field = (rng.integers(0, steps + 1, shape) / steps).astype(np.float32)
+            assert ends(contours.segments(field, level)) == one_by_one(field, level)
+
+
+def test_a_level_is_not_rounded_to_the_precision_of_the_field():
+    field = np.array([[0.1, 0.9]], np.float32)
+    # 0.9 lies a little below as a float32; as a float64 it is above all of the field.
+    assert float(np.float32(0.9)) < 0.9
+    assert len(contours.segments(field, 0.9)) == 0
+    assert len(contours.segments(field, float(np.float32(0.9)))) == 2
+
+
+def pixel_by_pixel(segments, shape, half):
+    plane = np.zeros(shape, np.uint8)
+    for x0, y0, x1, y1 in segments.tolist():
+        long = (x1 - x0) ** 2 + (y1 - y0) ** 2
+        for row in range(shape[0]):
+            for column in range(shape[1]):
+                x, y = column + 0.5, row + 0.5
+                t = min(1, max(0, ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / long)) if long else 0
+                away = math.hypot(x - x0 - t * (x1 - x0), y - y0 - t * (y1 - y0))
+                covered = math.floor(255 * min(1, max(0, half + 0.5 - away)) + 0.5)
+                plane[row, column] = max(plane[row, column], covered)
+    return plane
+
+
+def some_segments(count, longest, seed=0):
+    rng = np.random.default_rng(seed)
+    start = rng.random((count, 2)) * (44, 34) - 6  # some of them outside
+    return np.concatenate([start, start + (rng.random((count, 2)) - 0.5) * longest], axis=1)
+
+
+@pytest.mark.parametrize("half", [0.3, 0.625, 1.5, 6.0, 50.0])
+@pytest.mark.parametrize("longest", [0, 3, 30, 200])
+def test_coverage_is_that_of_each_pixel(half, longest):
+    segments = some_segments(12, longest)
+    found = contours.coverage(segments, (24, 32), half)
+    assert found.dtype == np.uint8
+    assert abs(found.astype(int) - pixel_by_pixel(segments, (24, 32), half)).max() == 0

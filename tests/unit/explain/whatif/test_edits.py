@@ -135,15 +135,6 @@ def test_an_edit_makes_the_same_pixels_each_time_and_says_what_it_did():
     assert edited(grey, Edit((rectangle(0, 0, 1, 1),), "grey")).image is grey
 
 
-def test_an_edited_picture_keeps_its_size_where_it_is_a_line_or_large():
-    for shape in ((1, 1), (1, 700), (700, 1), (900, 1300)):
-        picture = Image(np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8))
-        for fill in edits.FILLS:
-            marks = (EditMark("brush", ((0.2, 0.2), (0.6, 0.6)), 0.2),)
-            assert edited(picture, Edit(marks, fill)).image.pixels.shape == (*shape, 3)
-    assert max(edits.blur(picture).shape) == edits.SIDE
-
-
 def test_a_picture_that_is_not_rgb_is_refused_in_a_sentence():
     planes = np.zeros((20, 40, 5), np.uint8)
     with pytest.raises(ImageProblem, match=r"not an RGB picture.*choose another"):
