@@ -220,13 +220,6 @@ def test_save_to_a_file_writes_one_file(
     assert [*tmp_path.iterdir()] == [path]
 
 
-def test_save_to_a_folder_that_is_a_file_is_one_sentence(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine", "utf-8")
-    with pytest.raises(ModelProblem, match=r"notes\.txt is a file: name a folder to write to\."):
-        explainer(bus, top_k=1).save(tmp_path / "notes.txt")
-    assert (tmp_path / "notes.txt").read_text("utf-8") == "mine"
-
-
 @pytest.mark.parametrize("at", [1, 3, 4])
 def test_save_that_fails_half_way_leaves_nothing(
     explainer: Explainer, bus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
@@ -353,10 +346,8 @@ def test_out_of_memory_once_makes_room_and_says_so(bus: Path, monkeypatch: pytes
     failing(monkeypatch, one, 1)
     made = one(bus, top_k=1)
     same(made, expected)
-    assert made.notes == ("The GPU ran out of memory: other models were let go.",)
+    assert made.notes == made.with_method("layercam").notes == ("The GPU ran out of memory: other models were let go.",)
     assert residency.residents() == [one.resident]
-    assert made.notes[0] in [finding.text for finding in made.diagnosis]
-    assert made.with_method("layercam").notes == made.notes
 
 
 def test_out_of_memory_twice_goes_to_the_cpu_and_says_so(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -493,11 +484,6 @@ def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(lite: Explainer, bu
     assert asked.recipe == plain.recipe
     np.testing.assert_array_equal(asked.heatmaps[0].values, plain.heatmaps[0].values)
     assert [raw.shape for raw in asked.heatmaps[0].raw] == [(28, 28), (14, 14), (7, 7)]
-
-
-def test_a_recipe_of_a_question_replays(lite: Explainer, bus: Path) -> None:
-    asked = lite(bus, question="why")
-    np.testing.assert_array_equal(asked.heatmaps[0].values, replay(asked.recipe, bus).heatmaps[0].values)
 
 
 def test_a_detector_is_asked_in_its_backbone() -> None:

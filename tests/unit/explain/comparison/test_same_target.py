@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.ops import box_iou
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photograph
@@ -89,21 +91,11 @@ def test_classifiers_are_explained_for_what_the_largest_answers(bus_picture: Pat
 def test_detectors_are_explained_for_the_same_box(scene: Path) -> None:
     found = explained(DEMOS, scene, per="detection")
     wanted = found[2].predictions[1]
-    same = same_target(found, wanted)
-    assert all(len(one.heatmaps) == 1 for one in same)
-    for one in same:
-        own = one.own(0)
-        assert own[0].label == wanted.label
-        assert overlap(own[0].box, wanted.box) > 0.5
-
-
-def overlap(a: tuple[float, ...] | None, b: tuple[float, ...] | None) -> float:
-    assert a is not None
-    assert b is not None
-    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    both = width * height
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+    for one in same_target(found, wanted):
+        assert len(one.heatmaps) == 1
+        (own,) = one.own(0)
+        assert own.label == wanted.label
+        assert box_iou(torch.tensor([own.box]), torch.tensor([wanted.box])) > 0.5
 
 
 def test_a_model_without_the_class_has_no_map(bus_picture: Path, scene: Path) -> None:

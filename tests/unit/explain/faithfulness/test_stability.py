@@ -16,7 +16,6 @@ from sightglass.explain import Explainer
 from sightglass.explain.faithfulness import other_maps as maps
 from sightglass.explain.faithfulness import scramble
 from sightglass.explain.faithfulness.changes import CHANGES, Changed, change
-from sightglass.explain.faithfulness.seal import seal_maps
 from sightglass.explain.faithfulness.stability import Stability, Variant, stability
 from sightglass.explain.faithfulness.support import support
 from sightglass.explain.findings.diagnosis import describe_map, headline
@@ -243,16 +242,6 @@ def test_what_a_method_or_a_map_does_not_allow_cannot_be_told_and_says_why(scene
     if numbers.heatmaps[0].state != "ok":
         with pytest.raises(ModelProblem, match="is empty"):
             numbers.seal()
-
-
-def test_all_maps_are_sealed_but_empty_ones_and_the_progress_goes_on(scene: Path) -> None:
-    explained, heard = Explainer("demo-cls-s")(scene, top_k=3), list[tuple[float, str]]()
-    first, *others = explained.heatmaps
-    partly = replace(explained, heatmaps=(replace(first, state="no evidence"), *others))
-    made = seal_maps(partly, 2, progress=lambda *one: heard.append(one))
-    assert made == (None, partly.known_seal(1)) and partly.known_seal(2) is None
-    assert [share for share, _ in heard] == pytest.approx([1 / 2, 2 / 3, 5 / 6])
-    assert heard[0][1] == f"{others[0].target.label}: depends on the model"
 
 
 HONEST = "demo-cls-honest"

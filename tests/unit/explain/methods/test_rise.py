@@ -291,17 +291,6 @@ def test_a_raw_value_is_the_fall_of_the_score() -> None:
     torch.testing.assert_close(maps[0], (whole - grey).expand(2, 2), atol=1e-6, rtol=0)
 
 
-def test_it_is_the_same_in_any_batch_and_from_one_run_to_the_next() -> None:
-    first = evidence((8, 8, 24, 24))
-    alone = evidence((8, 8, 24, 24))
-    alone.resident.adapter.batch = 1  # type: ignore[attr-defined]
-    torch.testing.assert_close(occluded(first), occluded(alone), atol=1e-7, rtol=0)
-    assert sum(first.resident.adapter.module.passes[1:]) == rise.WINDOWS  # type: ignore[arg-type]
-    before = list(first.resident.adapter.module.passes)  # type: ignore[call-overload]
-    assert torch.equal(occluded(first), occluded(first))
-    assert first.resident.adapter.module.passes == before
-
-
 def test_every_place_of_the_picture_is_hidden_and_no_bar_is() -> None:
     # 32 rows of picture in the middle of 64.
     geometry = Geometry((32, 64), (64, 64), (1.0, 1.0), (16.0, 0.0))
