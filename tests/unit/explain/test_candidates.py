@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,10 +29,6 @@ from sightglass.models.adapters.detector import Detections, Detector
 from sightglass.models.geometry import Geometry, ModelInput, picture_cells
 from sightglass.models.spec import ModelSpec
 from tests.weights import picture, real
-
-if TYPE_CHECKING:
-    from sightglass.explain import Explanation
-
 
 LABELS = ("cat", "dog", "kite")
 SIDE, CELL = 64, 8
@@ -186,24 +182,6 @@ def with_values(values: np.ndarray, **options: Any) -> Explanation:
     """An explanation whose first map is drawn here, on the input's own grid."""
     made = explained(per="detection", **options)
     return replace(made, heatmaps=(replace(made.heatmaps[0], at_input=values.astype(np.float32)), made.heatmaps[1]))
-
-
-def test_how_a_map_lies_to_its_box() -> None:
-    values = np.zeros((SIDE, SIDE))
-    values[8:32, 8:32] = 0.5  # all of its own box
-    values[40:44, 44:48] = 1.0  # in the dog's
-    made = with_values(values)
-    numbers = made.box_numbers(0)
-    assert numbers is not None
-    assert numbers.inside == pytest.approx(288 / 304, abs=1e-4)
-    assert numbers.area == pytest.approx(24 * 24 / SIDE**2)
-    assert numbers.ratio == pytest.approx(numbers.inside / numbers.area)
-    assert numbers.elsewhere == pytest.approx(16 / 304, abs=1e-4)
-    assert not numbers.hit
-    full = with_values(values * (values < 1)).box_numbers(0)
-    assert full is not None
-    assert full.hit
-    assert full.inside == pytest.approx(1)
 
 
 def test_the_four_shares_of_overlapping_boxes_sum_to_one() -> None:

@@ -34,10 +34,7 @@ from tests.late import late
 from tests.unit import own_nets
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
-
 
 PLAIN = {"size": 32, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "crop": "squash"}
 POSE = ["yaw", "pitch", "roll"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,10 +26,6 @@ from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
 from sightglass.models.demo.scenes import draw, sample
 from tests.late import late
-
-if TYPE_CHECKING:
-    from sightglass.explain.explanation import Explanation
-
 
 library = late("pytorch_grad_cam")
 targets = late("pytorch_grad_cam.utils.model_targets")

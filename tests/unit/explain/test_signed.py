@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from sightglass.explain.explanation import Explanation
 
-
 library = late("pytorch_grad_cam")
 POSE = ["yaw", "pitch", "roll"]
 PLAIN = {"size": 32, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "crop": "squash"}

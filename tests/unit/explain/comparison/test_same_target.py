@@ -34,7 +34,6 @@ from sightglass.models.adapter import Prediction
 if TYPE_CHECKING:
     from sightglass.explain.maps.statistics import Agreement
 
-
 DEMOS = ("demo-s", "demo-m", "demo-l")
 LITES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
 

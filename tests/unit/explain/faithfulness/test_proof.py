@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.proof.curves import Curve
 
 
 def trace(*values: float, stays: tuple[bool, ...] | None = None) -> Trace:

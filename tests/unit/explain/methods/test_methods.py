@@ -22,9 +22,8 @@ from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain
-from sightglass.explain.methods import METHODS, grad_cam_library, method
+from sightglass.explain.methods import METHODS, method
 from sightglass.explain.methods.from_evidence import raw_maps
-from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
@@ -42,7 +41,6 @@ from tests.late import late
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
 
 library = late("pytorch_grad_cam")
 CLOSE = 1e-4
@@ -472,24 +470,3 @@ def test_the_first_component_is_the_whole_decomposition_s(channels: int, size: t
     np.testing.assert_allclose(found, scores, rtol=0, atol=1e-5 * float(scores.abs().max()))
     again, _ = projection(x, places)
     assert torch.equal(inside, again)
-
-
-def test_a_stop_does_not_wait_for_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    read, cancel, said = threading.Event(), threading.Event(), list[str]()
-    reading = threading.Thread(target=read.wait, args=(60,))
-    reading.start()
-    monkeypatch.setattr(grad_cam_library, "_reading", lambda: reading)
-
-    def stops(share: float, words: str) -> None:
-        said.append(words)
-        cancel.set()
-
-    try:
-        with pytest.raises(Cancelled):
-            grad_cam_library._read_library(METHODS["scorecam"], Request(progress=stops, cancel=cancel))
-        assert reading.is_alive()
-        assert said == ["Starting ScoreCAM…"]
-    finally:
-        read.set()
-        reading.join()
-    grad_cam_library._read_library(METHODS["scorecam"], Request())

@@ -41,7 +41,6 @@ from tests.late import late
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
 captum = late("captum.attr")
 IDS = ("inputxgradient", "integratedgradients", "gradientshap", "smoothgrad", "guidedbackprop")
 

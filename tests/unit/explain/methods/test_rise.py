@@ -26,7 +26,6 @@ from sightglass.models.spec import ModelSpec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
 CPU = torch.device("cpu")
 METHOD = METHODS["drise"]
 GREY = 114 / 255

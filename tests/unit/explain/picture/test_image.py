@@ -37,7 +37,6 @@ from sightglass.models.spec import ModelSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
 R, G, B, W, K = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 # Two rows, three columns, six colours: no turn or mirror of it looks like another.
 CORNERS = np.array([[R, G, B], [W, K, (9, 99, 199)]], np.uint8)

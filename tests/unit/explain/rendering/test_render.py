@@ -19,7 +19,6 @@ from sightglass.explain.rendering.style import FILE_STYLE, VIEWER_STYLE, Field, 
 if TYPE_CHECKING:
     pass
 
-
 NAMES = [colormap.name for colormap in colormaps.colormaps()]
 # Machado, Oliveira, Fernandes 2009, severity 1.0, on linear RGB: protan, deutan, tritan.
 BLINDNESS = [
