@@ -21,7 +21,6 @@ from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.findings.numbers import describe_number, read_place
 from sightglass.explain.phrases import describe_score, quantity
 from sightglass.explain.picture.image import load_bundled
-from sightglass.explain.rendering.segments import UNSEEN, draw_numbers
 from sightglass.export import caption, result_folder, table
 from sightglass.models import catalog
 from sightglass.models.adapter import PlaceTarget
@@ -263,18 +262,13 @@ def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
     head = '[model.drive]\nloader = "custom"\narch = "net.py:Net"\nweights.path = "a.pth"\n'
-    rows = '[[model.drive.weights.outputs]]\nname = "steering"\nunit = "°"\nrange = [-30, 30]\n'
-    (tmp_path / "models.toml").write_text(head + rows, "utf-8")
+    rows = '[[model.drive.weights.outputs]]\nname = "steering"\nunit = "°"\n'
+    (tmp_path / "models.toml").write_text(f"{head}{rows}range = [-30, 30]\n", "utf-8")
     spec = catalog.spec("drive")
     # Numbers with units are no classes.
     assert spec.measures and spec.output_of("steering") == OutputTable("steering", "°", (-30, 30))
-    for wrong, said in (
-        ("range = [30, -30]", "range in outputs 1 of .* should be two numbers, the least and the largest"),
-        ("range = [0]", "should be two numbers"),
-        ("units = 3", "unknown key units: did you mean unit"),
-        ("unit = 3", "unit in outputs 1 of .* is of the wrong kind"),
-    ):
-        (tmp_path / "models.toml").write_text(f'{head}[[model.drive.weights.outputs]]\nname = "a"\n{wrong}\n', "utf-8")
+    for wrong, said in (("range = [30, -30]", "should be two numbers, the least"), ("units = 3", "unknown key units")):
+        (tmp_path / "models.toml").write_text(f"{head}{rows}{wrong}\n", "utf-8")
         with pytest.raises(ModelProblem, match=said):
             catalog.spec("drive")
 
@@ -410,11 +404,3 @@ def test_a_depth_network_of_transformers_opens_by_its_folder(tmp_path: Path) -> 
     np.testing.assert_allclose(made.evidence.outputs.logits[:, 0].detach(), expected, atol=1e-4)
     assert made.predictions[0].label == "depth" and made.heatmaps[0].state == "ok"
     assert made.depth is not None and np.isfinite(made.depth).all()
-
-
-def test_numbers_are_drawn_from_dark_to_bright_and_what_was_not_seen_is_grey() -> None:
-    ramp = np.tile(np.linspace(1, 5, 200, dtype=np.float32), (120, 1))
-    ramp[:20] = np.nan
-    drawn = draw_numbers(ramp, ("1 m", "5 m"))
-    light = drawn[40].astype(int).sum(1)
-    assert (np.diff(light[::10]) > 0).all() and tuple(drawn[5, 5]) == UNSEEN

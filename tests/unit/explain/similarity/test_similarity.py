@@ -93,17 +93,6 @@ def test_the_gradient_of_both_pictures_is_autograds(model: str, layer: str, of: 
     assert max(np.abs(side.signed).max() for side in found.sides) == pytest.approx(1, abs=1e-5)
 
 
-def test_before_an_average_a_cosines_map_sums_to_0_and_a_products_to_the_score(
-    lite: Explainer, bus: Path, zidane: Path
-) -> None:
-    cosine = similarity(lite, bus, zidane)
-    product = similarity(lite, bus, zidane, of="product")
-    for side in cosine.sides:
-        assert abs(float(side.raw[0].sum())) < 1e-4 * float(np.abs(side.raw[0]).sum())
-    for side in product.sides:
-        assert float(side.raw[0].sum()) == pytest.approx(product.score, rel=1e-4)
-
-
 def joined(left: Path, right: Path) -> np.ndarray:
     """Two pictures as one, 224 pixels high and 448 wide."""
     halves = [np.asarray(Pillow.open(path).convert("RGB").resize((224, 224))) for path in (left, right)]
