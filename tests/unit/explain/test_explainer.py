@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import json
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from PIL import Image as Pillow
@@ -21,13 +20,20 @@ import sightglass.explain.evidence.resident
 import sightglass.export.result_folder
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation, Image, Recipe, replay
+from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.evidence.resident import Residency
+from sightglass.explain.evidence.resident import Residency, Resident
 from sightglass.explain.explainer import EVIDENCE
-from sightglass.explain.maps.heatmap import Heatmap
+from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import METHODS
+from sightglass.explain.questions import settings
 from sightglass.explain.rendering import render
+from sightglass.models.adapter import Target
 from sightglass.models.catalog import spec
+from sightglass.models.geometry import Geometry
+from sightglass.models.load import load
+from sightglass.models.spec import WhyTable
+from tests.built import built
 
 CPU = torch.device("cpu")
 THREADS = 8
@@ -46,17 +52,12 @@ def explainer() -> Explainer:
 
 @pytest.fixture(scope="module")
 def crops(pictures: list[Path]) -> list[Image]:
-    """Twenty pictures: five parts of each of four."""
+    """Eight pictures: two parts of each of four."""
     made = []
     for path in pictures:
         pixels = Image.open(path).pixels
-        height, width = pixels.shape[:2]
-        for number in range(5):
-            top, left = (int(side * number / 10) for side in (height, width))
-            made.append(
-                Image(pixels[top : top + height // 2, left : left + width // 2].copy(), f"{path.stem}-{number}")
-            )
-    assert len({one.sha256 for one in made}) == 20
+        half, side = pixels.shape[0] // 2, pixels.shape[1] // 2
+        made += [Image(part.copy(), path.stem) for part in (pixels[:half, :side], pixels[half:, side:])]
     return made
 
 
@@ -75,42 +76,11 @@ def hooks_on(module: torch.nn.Module) -> int:
     return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
 
 
-# The first five minutes.
-
-
-def test_the_first_five_minutes(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
-    result = explainer(str(bus), top_k=3)
-    assert len(result.predictions) == len(result.heatmaps) == len(result.statistics) == 3
-    scores = [p.score for p in result.predictions]
-    assert scores == sorted(scores, reverse=True)
-    assert 0 < scores[-1] <= scores[0] < 1
-    assert "bus" in result.predictions[0].label
-    assert (
-        result.heatmaps[0].target.label == result.predictions[0].label == explainer.labels[result.predictions[0].index]
-    )
-    height, width = result.image.pixels.shape[:2]
-    assert result.heatmaps[0].values.shape == (height, width)
-    assert result.heatmaps[0].values.max() == pytest.approx(1, abs=1e-3)
-    overlay = result.overlay(0, colormap="jet", alpha=0.5)
-    assert (overlay.shape, overlay.dtype) == ((height, width, 3), np.uint8)
-    np.testing.assert_array_equal(result.overlay(0, alpha=0), result.image.pixels)
-    assert result.with_method("layercam").heatmaps[0].method == "layercam"
-    assert all(finding.text.endswith(".") for finding in result.diagnosis)
-    assert min(result.milliseconds.values()) > 0
-    assert result.save(tmp_path / "out") == tmp_path / "out"
-    assert explainer.default_layers[0] in [layer.path for layer in explainer.layers]
-
-
 def test_top_k_and_targets(explainer: Explainer, bus: Path) -> None:
     assert len(explainer(bus).heatmaps) == 5
-    one = explainer(bus, targets="tabby cat" if "tabby cat" in explainer.labels else explainer.labels[281])
-    assert [h.target.index for h in one.heatmaps] == [281]
+    for given in (explainer.labels[281], 281, np.int64(281)):
+        assert [h.target.index for h in explainer(bus, targets=given).heatmaps] == [281]
     assert [h.target.index for h in explainer(bus, targets=[281, 0]).heatmaps] == [281, 0]
-    assert [h.target.index for h in explainer(bus, targets=281).heatmaps] == [281]
-    assert [h.target.index for h in explainer(bus, targets=np.int64(281)).heatmaps] == [281]
-
-
-# What the ends of a map's scale stand for.
 
 
 def grown_raw(heatmap: Heatmap) -> np.ndarray:
@@ -135,20 +105,14 @@ def test_ends_turn_a_map_back_into_raw_values(
             assert (low, high) == pytest.approx((expected.min(), expected.max()), rel=1e-5, abs=1e-5 * high)
 
 
-@pytest.mark.parametrize("preprocessing", ["trained", "letterbox"])
-def test_own_maps_and_their_ends_are_the_maps_on_one_scale(explainer: Explainer, bus: Path, preprocessing: str) -> None:
-    own, shared = (
-        explainer(bus, top_k=4, preprocessing=preprocessing, scale=scale).heatmaps for scale in ("own", "shared")
-    )
-    lowest, highest = min(h.ends[0] for h in own), max(h.ends[1] for h in own)
-    assert shared[0].ends == pytest.approx((lowest, highest), rel=1e-5, abs=1e-5 * highest)
-    for one, wanted in zip(own, shared, strict=True):
-        low, high = one.ends
-        found = (low - lowest) / (highest - lowest) + one.content * (high - low) / (highest - lowest)
-        np.testing.assert_allclose(found, wanted.content, atol=1e-5)
-
-
-# The same again.
+def test_a_mix_of_layers_and_an_empty_map_have_no_ends(explainer: Explainer, bus: Path) -> None:
+    assert [h.ends for h in explainer(bus, top_k=2, layers=("blocks.4", "bn2")).heatmaps] == [None, None]
+    geometry = Geometry((4, 4), (4, 4), (1.0, 1.0), (0.0, 0.0))
+    raws = torch.stack([torch.full((4, 4), value) for value in (1.0, -1.0, torch.nan)] + [torch.eye(4)])
+    targets = [Target(i, "") for i in range(4)]
+    made = heatmaps([raws], targets, method="gradcam", layers=("a",), geometry=geometry, scale="own")
+    assert [h.state for h in made] == ["flat", "no evidence", "not a number", "ok"]
+    assert [h.ends is None for h in made] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("method", [m.id for m in METHODS.values() if m.quick])
@@ -182,12 +146,11 @@ def test_from_held_evidence_it_is_the_same_and_runs_no_model(
 @pytest.mark.parametrize(
     "options",
     [
-        {"top_k": 3},
         {"method": "eigencam", "targets": ("minibus", 281), "scale": "shared"},
         {"method": "layercam", "layers": ("blocks.4", "bn2"), "preprocessing": "letterbox"},
         {"method": "kpcacam", "top_k": 1},
     ],
-    ids=lambda options: options.get("method", "default"),
+    ids=lambda options: options["method"],
 )
 def test_a_recipe_gives_the_same_map_again(explainer: Explainer, bus: Path, options: dict[str, Any]) -> None:
     made = explainer(bus, **options)
@@ -197,7 +160,6 @@ def test_a_recipe_gives_the_same_map_again(explainer: Explainer, bus: Path, opti
     assert again.evidence is not made.evidence
     same(made, again)
     assert again.recipe == made.recipe.model_copy(update={"picture_name": again.image.name})
-    assert made.recipe.picture_name == "bus.jpg"
     assert {"torch", "numpy", "sightglass"} <= made.recipe.versions.keys()
 
 
@@ -222,9 +184,6 @@ def test_a_stranger_s_recipe_opens_no_file_as_its_model(
     monkeypatch.setattr("sightglass.explain.evidence.given_model.of_file", lambda *_: pytest.fail("opened"))
     with pytest.raises(ModelProblem, match=r"is a file, .*: if you trust it, add it to your models"):
         replay(recipe, bus)
-
-
-# Saving.
 
 
 def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
@@ -279,29 +238,22 @@ def test_save_that_fails_half_way_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 
 
-# Many at once.
-
-
 def test_threads_and_models_do_not_mix(crops: list[Image]) -> None:
     explainers = [Explainer(f"efficientnet-lite{size}") for size in (0, 1)]
-    work = [(i, j) for i in range(2) for j in range(len(crops))]
-    expected = {}
-    for i, j in work:
-        expected[i, j] = explainers[i](crops[j], top_k=2, layers=("blocks.6", "blocks.4"))
-    wanted = {key: [h.at_input for h in made.heatmaps] for key, made in expected.items()}
-    assert len({maps[0].tobytes() for maps in wanted.values()}) == len(work), "equal maps would hide a mix-up"
-    EVIDENCE.clear()
-    random.Random(0).shuffle(work)
 
     def explained(key: tuple[int, int]) -> Explanation:
         return explainers[key[0]](crops[key[1]], top_k=2, layers=("blocks.6", "blocks.4"))
 
+    # Everything twice, so that some ask for what another thread is at.
+    work = [(i, j) for i in range(2) for j in range(len(crops))] * 2
+    wanted = {key: [h.at_input for h in explained(key).heatmaps] for key in set(work)}
+    assert len({maps[0].tobytes() for maps in wanted.values()}) == len(wanted), "equal maps would hide a mix-up"
+    EVIDENCE.clear()
+    random.Random(0).shuffle(work)
     with ThreadPoolExecutor(THREADS) as pool:
-        # Everything twice, so that some ask for what another thread is at.
-        found = list(pool.map(explained, [key for key in work for _ in range(2)]))
-    for key, made in zip([key for key in work for _ in range(2)], found, strict=True):
-        assert made.image.sha256 == crops[key[1]].sha256
-        assert made.model.id == f"efficientnet-lite{key[0]}"
+        found = list(pool.map(explained, work))
+    for key, made in zip(work, found, strict=True):
+        assert (made.image.sha256, made.model.id) == (crops[key[1]].sha256, f"efficientnet-lite{key[0]}")
         for heatmap, values in zip(made.heatmaps, wanted[key], strict=True):
             np.testing.assert_array_equal(heatmap.at_input, values)
     assert [hooks_on(one.resident.adapter.module) for one in explainers] == [0, 0]
@@ -329,9 +281,6 @@ def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch)
     assert len({id(resident) for resident in residents}) == 1
 
 
-# Bounded.
-
-
 def test_models_leave_by_bytes_least_recently_used_first() -> None:
     names = [f"efficientnet-lite{size}" for size in (0, 1, 2)]
     sizes = [Residency().get(spec(name), CPU).nbytes for name in names]
@@ -348,17 +297,6 @@ def test_models_leave_by_bytes_least_recently_used_first() -> None:
     assert len(residency.residents()) == 1
 
 
-def test_a_model_that_was_let_go_is_not_kept_alive_by_evidence(bus: Path) -> None:
-    residency = Residency(budget=1)
-    one = Explainer("efficientnet-lite0", residency=residency)
-    one(bus, top_k=1)
-    gone = id(one.resident)
-    del one
-    Explainer("efficientnet-lite1", residency=residency)
-    gc.collect()
-    assert not any(id(evidence.resident) == gone for evidence in EVIDENCE.values())
-
-
 def test_byte_cache_keeps_the_latest_within_its_budget() -> None:
     cache: ByteCache[bytearray] = ByteCache(100, len)
     for name, size in (("a", 40), ("b", 40), ("c", 20)):
@@ -370,57 +308,21 @@ def test_byte_cache_keeps_the_latest_within_its_budget() -> None:
     assert [len(value) for value in cache.values()] == [20, 40, 1], "least recently used first"
     cache.put("big", bytearray(500))
     assert (len(cache), cache.nbytes) == (1, 500), "the newest stays, alone"
-    cache.put("e", bytearray(5))
-    assert cache.get("big") is None
-    cache.put("e", bytearray(7))
-    assert cache.nbytes == 7
-    cache.clear()
-    assert (len(cache), cache.nbytes, cache.get("e")) == (0, 0, None)
+    # Sizes are asked again when something is added.
+    growing = bytearray(1)
+    cache.put("growing", growing)
+    growing.extend(bytes(200))
+    cache.put("last", bytearray(1))
+    assert cache.get("growing") is None
 
 
-def test_evidence_is_held_within_its_budget(explainer: Explainer, crops: list[Image], monkeypatch: Any) -> None:
-    explainer(crops[0], top_k=2)
-    (evidence,) = EVIDENCE.values()
-    monkeypatch.setattr(EVIDENCE, "_limit", int(evidence.nbytes * 3.5))
-    for crop in crops[:8]:
-        explainer(crop, top_k=2)
-    assert len(EVIDENCE) == 3
-    assert EVIDENCE.nbytes <= EVIDENCE.limit
-
-
-def soak(names: tuple[str, ...], crops: list[Image], times: int) -> float:
-    """Megabytes grown over so many explanations, after as many again to warm up as fill the evidence cache."""
-    explainers = [Explainer(name) for name in names]
-    methods = itertools.cycle(m for m in METHODS.values() if m.quick)
-    process = psutil.Process()
-
-    def some(count: int, seed: int) -> None:
-        for number in range(count):
-            crop = crops[(number + seed) % len(crops)]
-            # Another picture each time: what is held must not answer.
-            pixels = np.roll(crop.pixels, 7 * number + seed, axis=1)
-            one = explainers[number % len(explainers)]
-            made = one(Image(pixels.copy()), method=next(methods).id, top_k=3)
-            made.overlay(0)
-            made.statistics  # noqa: B018
-
-    some(max(times // 2, 40), 1)
-    gc.collect()
-    before = process.memory_info().rss
-    some(times, 1000)
-    gc.collect()
-    grown = (process.memory_info().rss - before) / 1e6
-    assert [hooks_on(one.resident.adapter.module) for one in explainers] == [0] * len(explainers)
-    assert EVIDENCE.nbytes <= EVIDENCE.limit
-    return grown
-
-
-def test_sixty_explanations_do_not_grow_the_process(crops: list[Image], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EVIDENCE, "_limit", 20 * 2**20)
-    assert soak(("efficientnet-lite0", "efficientnet-lite1"), crops, 60) < 30
-
-
-# Out of memory.
+def test_where_memory_runs_out_caches_are_dropped_but_what_only_its_owner_has() -> None:
+    maps: ByteCache[bytes] = ByteCache(100, len)
+    uploads: ByteCache[bytes] = ByteCache(lambda: 100, len, disposable=False)
+    for one in (maps, uploads):
+        one.put("a", b"a")
+    cache.clear_all()
+    assert (len(maps), len(uploads)) == (0, 1)
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, explainer: Explainer, times: int) -> None:
@@ -444,10 +346,8 @@ def test_out_of_memory_once_makes_room_and_says_so(bus: Path, monkeypatch: pytes
     failing(monkeypatch, one, 1)
     made = one(bus, top_k=1)
     same(made, expected)
-    assert made.notes == ("The GPU ran out of memory: other models were let go.",)
+    assert made.notes == made.with_method("layercam").notes == ("The GPU ran out of memory: other models were let go.",)
     assert residency.residents() == [one.resident]
-    assert made.notes[0] in [finding.text for finding in made.diagnosis]
-    assert made.with_method("layercam").notes == made.notes
 
 
 def test_out_of_memory_twice_goes_to_the_cpu_and_says_so(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -492,49 +392,29 @@ def test_a_model_that_a_full_gpu_has_no_room_for_goes_to_the_cpu_and_says_so(
     assert made.recipe.device == "cpu"
 
 
-def test_out_of_memory_everywhere_is_not_hidden(bus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Explainer("efficientnet-lite0", residency=Residency())
-
-    def full(*_: Any) -> Any:
-        raise torch.OutOfMemoryError("out of memory")
-
-    monkeypatch.setattr(sightglass.explain.evidence.resident.Resident, "move_input", full)
-    with pytest.raises(torch.OutOfMemoryError):
-        one(bus, top_k=1)
-
-
-# What cannot be asked.
+@pytest.mark.usefixtures("full")
+def test_a_full_gpu_that_was_asked_for_is_one_sentence() -> None:
+    with pytest.raises(ModelProblem, match=r"^There is no room for demo-cls-s on cuda:0: use cpu, or close .*\.$"):
+        Explainer("demo-cls-s", device="cuda:0", residency=Residency())
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"top_k": 0}, "top_k is 0: ask for a whole number of classes, one at least."),
-        ({"top_k": -3}, "top_k is -3: ask"),
-        ({"top_k": "five"}, "five"),
         ({"top_k": 2.5}, "2.5"),
         ({"scale": "common"}, "no scale called common: use own or shared."),
-        ({"preprocessing": "stretch"}, "no preprocessing called stretch: use one of trained,"),
-        ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
         ({"preprocessing": []}, "no preprocessing called []"),
-        ({"vocabulary": 5}, "vocabulary is 5: give words, as a list or with commas between them."),
+        ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
         ({"vocabulary": [[]]}, "vocabulary is [[]]: give words"),
-        ({"confidence": 1.5}, "confidence is 1.5: it goes from 0 to 1."),
         ({"confidence": float("nan")}, "confidence is nan"),
-        ({"confidence": "high"}, "high"),
         ({"iou": -0.1}, "iou is -0.1: it goes"),
         ({"method": "gradcamm"}, "no method called gradcamm: did you mean GradCAM"),
-        ({"layers": "blocks.99"}, "no layer blocks.99 in this model: choose bn2; `models layers` lists all."),
         ({"layers": "bn2 blocks.99"}, "no layer blocks.99 in"),
         ({"layers": "blcks.4"}, "no layer blcks.4 in this model: the nearest is blocks.4; `models layers` lists all."),
         ({"layers": f"blocks[{'9' * 5000}]"}, "no layer blocks[999"),
-        ({"layers": 16}, "no layer 16 in this model: choose bn2; `models layers`"),
-        ({"layers": ""}, "layers is '': name a layer or a preset"),
-        ({"layers": ("bn2", " , ")}, "layers is ('bn2', ' , '): name"),
-        ({"layers": None}, "layers is None: name"),
         ({"layers": 1.5}, "layers is 1.5: name"),
         ({"layers": ("bn2", "classifier")}, "The output of classifier is not a map: choose bn2."),
-        ({"targets": "minibuss"}, "no class called minibuss: did you mean minibus"),
         ({"targets": 1000}, "Class 1000 does not exist"),
         ({"targets": (None,)}, "None"),
         ({"colour": "red"}, "colour"),
@@ -551,15 +431,72 @@ def test_a_bad_option_is_one_sentence_with_the_value(
 
 
 @pytest.mark.parametrize(
+    "layers", ["blocks.4 bn2", "blocks.4, bn2", " bn2,blocks.4 ", ("blocks.4 bn2", "bn2"), "blocks.4/bn2"]
+)
+def test_a_list_of_layers_is_read_out_of_one_string(explainer: Explainer, bus: Path, layers: Any) -> None:
+    found = explainer(bus, layers=layers, maps=False).recipe.layers
+    assert sorted(found) == ["blocks.4", "bn2"]
+
+
+def test_stars_stand_for_one_part_of_a_path(explainer: Explainer, bus: Path) -> None:
+    found = explainer(bus, layers="blocks.*", maps=False).recipe.layers
+    assert found == tuple(f"blocks.{i}" for i in range(7))
+    with pytest.raises(ModelProblem, match=r"no layer bloks\.\* in this model"):
+        explainer(bus, layers="bloks.*", maps=False)
+    assert explainer(bus, layers="b*l**k*.*", maps=False).recipe.layers == found
+    # All the ways in which so many can be read would take years.
+    with pytest.raises(ModelProblem, match="no layer "):
+        explainer(bus, layers="*" * 199 + "!", maps=False)
+
+
+def test_a_map_that_is_not_there_is_one_sentence(explainer: Explainer, bus: Path) -> None:
+    made = explainer(bus, top_k=2)
+    assert made.overlay(-1).shape == made.overlay(1).shape
+    for ask in (made.overlay, made.box_numbers, made.own, made.by_layer, lambda i: made.overlap(0, i)):
+        with pytest.raises(ModelProblem, match=r"^There is no map 2: there are 2, counted from 0\.$"):
+            ask(2)
+    with pytest.raises(ModelProblem, match=r"^There is no map 0: no target was explained"):
+        explainer(bus, maps=False).overlay(0)
+
+
+@pytest.mark.parametrize(
     ("name", "sentence"),
     [
         ("cuda:7", "cuda:7 was asked for and this machine has"),
         ("tpu", "tpu is not a device: use auto, cpu, cuda, cuda:N or mps."),
-        ("meta", "meta is not a device"),
-        ("", "is not a device"),
     ],
 )
 def test_a_device_that_is_not_there_is_one_sentence(name: str, sentence: str) -> None:
-    with pytest.raises(ModelProblem) as caught:
+    with pytest.raises(ModelProblem, match=sentence):
         Explainer("efficientnet-lite0", device=name)
-    assert sentence in str(caught.value)
+
+
+LAYERS = ("blocks.2", "blocks.4", "bn2")
+
+
+@pytest.fixture(scope="module")
+def lite() -> Explainer:
+    return Explainer("efficientnet-lite0")
+
+
+def test_why_is_the_contrast_by_layercam_from_fine_to_coarse(lite: Explainer, bus: Path) -> None:
+    asked, plain = lite(bus, question="why"), lite(bus, part="contrast", method="layercam", layers=LAYERS)
+    assert asked.recipe == plain.recipe
+    np.testing.assert_array_equal(asked.heatmaps[0].values, plain.heatmaps[0].values)
+    assert [raw.shape for raw in asked.heatmaps[0].raw] == [(28, 28), (14, 14), (7, 7)]
+
+
+def test_a_detector_is_asked_in_its_backbone() -> None:
+    resident = Resident(built("yolo11n.yaml"), torch.device("cpu"))
+    assert settings(resident, "why") == {"part": "contrast", "method": "layercam", "layers": ("model.4",)}
+
+
+def test_the_catalogue_can_say_how_a_model_is_asked_why() -> None:
+    why = WhyTable("hirescam", ("blocks.3",))
+    resident = Resident(load(replace(spec("efficientnet-lite0"), why=why)), torch.device("cpu"))
+    assert settings(resident, "why") == {"part": "contrast", "method": "hirescam", "layers": ("blocks.3",)}
+
+
+def test_another_question_is_refused_in_one_sentence(lite: Explainer, bus: Path) -> None:
+    with pytest.raises(ModelProblem, match=r"^There is no question 'when': ask where or why\.$"):
+        lite(bus, question="when")  # type: ignore[arg-type]

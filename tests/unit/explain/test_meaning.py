@@ -1,7 +1,9 @@
-"""What a network's numbers mean: classes, several at once, quantities, vectors; and what is said of anything else."""
+"""What a network's numbers mean: classes, quantities, depths, vectors; and what is said of anything else."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,12 +11,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 from torch import nn
 
+from sightglass.api.results import Predicted
 from sightglass.common.errors import ModelProblem
-from sightglass.explain import Explainer
-from sightglass.explain.findings.diagnosis import headline
-from sightglass.explain.phrases import quantity
+from sightglass.explain import Explainer, Explanation
+from sightglass.explain.findings.diagnosis import describe_map, headline
+from sightglass.explain.findings.numbers import describe_number, read_place
+from sightglass.explain.phrases import describe_score, quantity
+from sightglass.explain.picture.image import load_bundled
+from sightglass.export import caption, result_folder, table
+from sightglass.models import catalog
+from sightglass.models.adapter import PlaceTarget
+from sightglass.models.demo import scenes
+from sightglass.models.demo.showcase import scene
+from sightglass.models.inspect import inspect_model
+from sightglass.models.own.adding import line_of, read_lines
+from sightglass.models.spec import OutputTable
+from tests.late import late
 from tests.unit import own_nets
 
 if TYPE_CHECKING:
@@ -37,12 +52,33 @@ def blocks(kind: type[nn.Module] = own_nets.BlocksCNN, *given: Any) -> nn.Module
     return kind(*given).eval()
 
 
+def test_numbers_are_numbers_with_their_unit(halves: NDArray[np.uint8]) -> None:
+    made = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE, unit="°")(halves)
+    assert made.model.task == "regress"
+    assert {p.label: round(p.score, 2) for p in made.predictions} == {"yaw": 15.0, "pitch": 10.0, "roll": -2.5}
+    assert headline(made, "yellow") == (
+        "HeadPose gives yaw 15°, pitch 10°, roll −2.5°. Red raises yaw; blue, in dashed lines, lowers it."
+    )
+    assert describe_map(made).startswith("What raises or lowers **yaw** is strongest spread over the whole picture")
+    assert caption.title(made, 2) == "roll, −2.5°"
+    assert "(what raises or lowers it)" in caption.caption(made, 0) and "%" not in caption.caption(made, 0)
+    assert not [one for one in made.diagnosis if "sure" in one.text or "class" in one.text.replace("class=", "")]
+
+
 @pytest.mark.parametrize("method", ["gradcam", "hirescam", "occlusion", "drise"])
 def test_what_raises_and_what_lowers_a_number_are_two_maps(halves: NDArray[np.uint8], method: str) -> None:
     explainer = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE)
     for part, left in (("class", True), ("lowers", False)):
         (values,) = (one.values for one in explainer(halves, targets=["yaw"], part=part, method=method).heatmaps)
         assert bool(values[:, :14].mean() > 3 * values[:, 18:].mean()) is left, part
+
+
+def test_a_number_has_no_contrast_and_no_probability_to_test(halves: NDArray[np.uint8]) -> None:
+    made = Explainer(own_nets.HeadPose(), preprocess=PLAIN, labels=POSE)(halves)
+    with pytest.raises(ModelProblem, match="cannot explain contrast: use one of signed, class, lowers"):
+        made.with_options(part="contrast")
+    with pytest.raises(ModelProblem, match="gives numbers: this test needs a class"):
+        made.prove()
 
 
 @pytest.mark.parametrize(
@@ -86,6 +122,28 @@ def test_one_of_several_outputs_is_chosen(halves: NDArray[np.uint8]) -> None:
     assert drone.predictions[0].score == pytest.approx(float(expected), abs=1e-5)
 
 
+def test_a_network_without_maps_is_explained_by_hiding(halves: NDArray[np.uint8]) -> None:
+    made = Explainer(own_nets.Flat(), preprocess={"mean": [0.5] * 3, "std": [0.5] * 3})(halves, masks=30)
+    assert made.heatmaps[0].method == "drise" and made.evidence.geometry.input == (16, 16)
+    assert "None of its layers returns a map: maps come from hiding parts of the picture." in made.notes
+    with pytest.raises(ModelProblem, match="no layer of it can be seen: use RISE or Occlusion"):
+        made.with_method("gradcam")
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (own_nets.Flat, r"Flat is a class: give a network made of it, Flat\(\)"),
+        (own_nets.Flat().state_dict(), "These are weights without their network: load them into it"),
+        (lambda x: x, "is a function: give the network that it makes or calls"),
+        (own_nets.WithNumbers(), r"takes two inputs \(x, numbers\): say inputs .* if both are pictures, else wrap it"),
+    ],
+)
+def test_what_cannot_be_explained_says_what_it_is(model: Any, words: str) -> None:
+    with pytest.raises(ModelProblem, match=words):
+        Explainer(model, preprocess=PLAIN)
+
+
 def test_a_wrong_size_is_refused_before_anything_large_is_computed() -> None:
     class Slow(own_nets.BlocksCNN):
         """Refuses every picture, after as long as a large network takes."""
@@ -125,14 +183,224 @@ def test_labels_in_memory_are_what_a_file_may_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "text"),
+    ("preprocess", "words"),
     [
-        (-12.44, "°", "−12.4°"),
-        (31.2, "years", "31.2\u00a0years"),
-        (0.8, "", "0.8"),
-        (12040.3, "", "12,040"),
-        (0, "", "0"),
+        ({"sise": 64}, "unknown key sise: did you mean size"),
+        ({"size": "big"}, "size in it is of the wrong kind"),
+        ({"mean": [0.5]}, "mean has 1 number, and BlocksCNN takes 3 channels"),
     ],
 )
-def test_quantities(value: float, unit: str, text: str) -> None:
-    assert quantity(value, unit) == text
+def test_a_wrong_preprocessing_is_one_sentence(preprocess: dict[str, Any], words: str) -> None:
+    with pytest.raises(ModelProblem, match=words):
+        Explainer(blocks(), preprocess=preprocess)
+
+
+def test_quantities() -> None:
+    given = [(-12.44, "°"), (31.2, "years"), (0.8, ""), (12040.3, ""), (0, "")]
+    assert [quantity(value, unit) for value, unit in given] == ["−12.4°", "31.2\u00a0years", "0.8", "12,040", "0"]
+
+
+OUTPUTS = (
+    {"name": "steering", "unit": "°", "range": (-30, 30)},
+    {"name": "speed", "unit": "km/h"},
+    {"name": "doubt"},
+)
+
+
+class Drive(nn.Module):
+    """Three numbers that have little in common."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = nn.Conv2d(3, 8, 5, 4), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.relu(self.conv(x)).mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def rod() -> Explanation:
+    return Explainer("demo-regress")(load_bundled("a rod"))
+
+
+@pytest.fixture(scope="module")
+def drive() -> Explanation:
+    return Explainer(Drive().eval(), outputs=OUTPUTS, preprocess={"size": 64})(load_bundled("a rod"))
+
+
+def test_the_angle_of_the_example_is_right_and_its_map_is_on_the_rod(rod: Explanation) -> None:
+    spec = scene("a rod")
+    (found,) = rod.predictions
+    assert found.label == "angle"
+    assert found.score == pytest.approx(scenes.lean_of(spec.things[0]), abs=6)
+    (heatmap,) = rod.heatmaps
+    assert heatmap.signed
+    y, x = np.unravel_index(np.abs(heatmap.values).argmax(), heatmap.values.shape)
+    assert scenes.draw(spec).objects[0].mask[y, x]
+
+
+def test_each_number_has_its_own_unit(drive: Explanation) -> None:
+    texts = [describe_score(one.score, drive.model, one.label) for one in drive.predictions]
+    assert [one.label for one in drive.predictions] == ["steering", "speed", "doubt"]
+    assert texts[0].endswith("°") and texts[1].endswith("\u00a0km/h") and texts[2][-1].isdigit()
+    assert not any("%" in text for text in texts)
+
+
+def test_files_say_unit_and_range(drive: Explanation) -> None:
+    facts = json.loads(json.dumps(result_folder.facts(drive), default=str))
+    assert [one.get("unit") for one in facts["predictions"]] == ["°", "km/h", None]
+    for one in facts["predictions"]:
+        assert Predicted.model_validate(one).unit == one.get("unit")
+    assert [one.get("range") for one in facts["predictions"]] == [[-30, 30], None, None]
+    rows = list(csv.DictReader(io.StringIO(table.csv(table.rows(drive)))))
+    assert [row["unit"] for row in rows] == ["°", "km/h", ""]
+
+
+def test_a_table_states_outputs_and_a_wrong_one_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_MODELS", str(tmp_path / "models.toml"))
+    head = '[model.drive]\nloader = "custom"\narch = "net.py:Net"\nweights.path = "a.pth"\n'
+    rows = '[[model.drive.weights.outputs]]\nname = "steering"\nunit = "°"\n'
+    (tmp_path / "models.toml").write_text(f"{head}{rows}range = [-30, 30]\n", "utf-8")
+    spec = catalog.spec("drive")
+    # Numbers with units are no classes.
+    assert spec.measures and spec.output_of("steering") == OutputTable("steering", "°", (-30, 30))
+    for wrong, said in (("range = [30, -30]", "should be two numbers, the least"), ("units = 3", "unknown key units")):
+        (tmp_path / "models.toml").write_text(f"{head}{rows}{wrong}\n", "utf-8")
+        with pytest.raises(ModelProblem, match=said):
+            catalog.spec("drive")
+
+
+def test_outputs_in_python_are_checked() -> None:
+    with pytest.raises(ModelProblem, match="outputs: number 1 needs the key name"):
+        Explainer(Drive().eval(), outputs=[{"unit": "°"}])
+    with pytest.raises(ModelProblem, match="has 3 numbers and `outputs` names 1"):
+        Explainer(Drive().eval(), outputs=[{"name": "steering"}], preprocess={"size": 64})
+
+
+def test_a_typed_line_is_an_output() -> None:
+    lines = ["yaw, °, −90, 90", "age, years", "doubt", "share, –, 0, 1"]
+    found = read_lines(lines)
+    assert found == [
+        {"name": "yaw", "unit": "°", "range": [-90, 90]},
+        {"name": "age", "unit": "years"},
+        {"name": "doubt"},
+        {"name": "share", "range": [0, 1]},
+    ]
+    assert read_lines([line_of(OutputTable.read(one)) for one in found]) == found
+    for wrong in ("yaw, °, 90, -90", "yaw, °, 1", ", °", "yaw, °, a, b", "yaw, °, 0, nan"):
+        with pytest.raises(ModelProblem, match="is not understood: write name, unit, least, largest value"):
+            read_lines([wrong])
+
+
+transformers = late("transformers")
+PICTURE = np.random.default_rng(5).integers(0, 255, (80, 120, 3), np.uint8)
+DEPTH = [{"name": "depth", "unit": "m", "range": (0, 10)}]
+
+
+class Flat(nn.Module):
+    """Depth without channels, (B, h, w)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU())
+        self.last = nn.Conv2d(8, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.body(x))[:, 0]
+
+
+@pytest.fixture(scope="module")
+def explainer() -> Explainer:
+    torch.manual_seed(0)
+    return Explainer(Flat(), task="regress", outputs=DEPTH, preprocess={"size": 64})
+
+
+def test_it_opens_explained_with_the_mean_of_the_picture(explainer: Explainer) -> None:
+    made = explainer(PICTURE)
+    assert made.depth is not None and made.depth.shape == (80, 120)
+    assert made.predictions[0].score == pytest.approx(float(made.evidence.outputs.logits.detach().mean()), rel=1e-4)
+    assert made.heatmaps[0].signed and " on average. Red raises depth; blue" in headline(made, "yellow")
+    assert read_place(made) is None
+
+
+def test_a_place_is_the_pixel_under_it_and_its_difference_to_another_is_theirs(explainer: Explainer) -> None:
+    one, other = explainer(PICTURE, at=(20, 30)), explainer(PICTURE, at=(100, 60))
+    both = one.with_options(against="100,60")
+    assert one.depth is not None
+    assert read_place(one) == pytest.approx(float(one.depth[30, 20]))
+    assert read_place(both) == pytest.approx(float(one.depth[30, 20] - one.depth[60, 100]), abs=1e-6)
+    raw = [made.heatmaps[0].raw[0] for made in (one, other, both)]
+    # HiResCAM is linear in the gradient.
+    raw = [made.with_method("hirescam").heatmaps[0].raw[0] for made in (one, other, both)]
+    np.testing.assert_allclose(raw[2], raw[0] - raw[1], atol=1e-6)
+    area, rest = both.area(), both.other_area()
+    assert area is not None and rest is not None and area[30, 20] and rest[60, 100] and not (area & rest).any()
+    number = describe_number(both)
+    told = f"{number.removeprefix('−')} {'less' if number[0] == '−' else 'more'} than at the other."
+    assert f"At the place depth is {told}" in headline(both, "yellow")
+    assert both.heatmaps[0].state == "ok"
+    lowers = one.with_method("hirescam").with_options(part="lowers").heatmaps[0].raw[0]
+    np.testing.assert_allclose(lowers, -raw[0], atol=1e-7)
+
+
+def test_the_gradient_is_the_finite_difference(explainer: Explainer) -> None:
+    made = explainer(PICTURE, at=(10, 10, 60, 50), against="100,60")
+    adapter, target = made.evidence.resident.adapter, made.heatmaps[0].target
+    assert isinstance(target, PlaceTarget) and target.pixels.sum() > 4
+    module = adapter.module.double()
+    try:
+        tensor = made.evidence.tensor.double().requires_grad_()
+        (gradient,) = torch.autograd.grad(adapter.scalar(adapter.run(tensor), target), tensor)
+        step = torch.randn(tensor.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 1e-6
+        more, less = (float(adapter.scalar(adapter.run(tensor.detach() + one), target)) for one in (step, -step))
+        assert float((gradient * step).sum()) == pytest.approx((more - less) / 2, rel=1e-3)
+    finally:
+        module.float()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"against": "10,10"}, "name both, at and against"),
+        ({"at": (20, 30), "against": "star"}, "another place here, as x,y"),
+        ({"at": (20, 300)}, "the picture is 120 by 80 pixels"),
+        ({"at": (20, 30), "against": "20,300"}, "the picture is 120 by 80 pixels"),
+        ({"per": "region"}, "name a place"),
+        ({"joint": "nose x"}, "finds no joints"),
+    ],
+)
+def test_what_is_wrong_with_a_place_is_said(explainer: Explainer, given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ModelProblem, match=words):
+        explainer(PICTURE, **given)
+
+
+def folder_of(path: Path) -> Path:
+    """A folder of Transformers with a small network of seeded random weights."""
+    torch.manual_seed(1)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32}
+    neck = {"backbone_out_indices": [0, 1, 2, 3], "neck_hidden_sizes": [8, 16, 16, 16], "fusion_hidden_size": 16}
+    config = transformers.DPTConfig(image_size=64, patch_size=16, is_hybrid=False, **sizes, **neck)
+    net = transformers.DPTForDepthEstimation(config)
+    # It ends in a ReLU, of which random weights are on either side.
+    *_, last = (part for part in net.head.modules() if isinstance(part, nn.Conv2d))
+    nn.init.constant_(last.bias, 5.0)
+    net.save_pretrained(path)
+    transformers.DPTImageProcessor(size={"height": 64, "width": 64}).save_pretrained(path)
+    return path
+
+
+def test_a_depth_network_of_transformers_opens_by_its_folder(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "dpt")
+    draft = inspect_model(folder)
+    assert draft is not None and draft.table["task"] == "regress"
+    made = Explainer(folder)(PICTURE, at=(20, 30))
+    net = transformers.AutoModelForDepthEstimation.from_pretrained(folder).eval()
+    pictures = transformers.AutoImageProcessor.from_pretrained(folder)(Pillow.fromarray(PICTURE), return_tensors="pt")
+    with torch.no_grad():
+        expected = net(**pictures).predicted_depth
+    np.testing.assert_allclose(made.evidence.outputs.logits[:, 0].detach(), expected, atol=1e-4)
+    assert made.predictions[0].label == "depth" and made.heatmaps[0].state == "ok"
+    assert made.depth is not None and np.isfinite(made.depth).all()

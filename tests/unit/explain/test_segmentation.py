@@ -1,7 +1,9 @@
-"""Maps of a segmentation against pytorch-grad-cam and finite differences; the pixels that a target is about."""
+"""Maps of a segmentation against pytorch-grad-cam and finite differences; its pixels, its shares and its files."""
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -9,12 +11,18 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image as Pillow
 from torch import nn
 
-from sightglass.explain import Explainer, Explanation
+from sightglass.common.errors import ModelProblem
+from sightglass.components.views import exports
+from sightglass.explain import Explainer, Explanation, replay
+from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.findings.diagnosis import headline
-from sightglass.explain.rendering.segments import draw_segments, hatch_of
-from sightglass.models.adapter import AreaTarget
+from sightglass.explain.findings.numbers import describe_outside
+from sightglass.explain.rendering.segments import hatch_of
+from sightglass.history.unsure import best_score
+from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
 from sightglass.models.demo.scenes import draw, sample
 from tests.late import late
@@ -90,21 +98,15 @@ def test_a_class_map_equals_that_of_pytorch_grad_cam(name: str) -> None:
     assert wanted.std() > 0.05
 
 
-@pytest.mark.parametrize("arch", ["fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"])
+@pytest.mark.parametrize("arch", ["deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"])
 def test_networks_of_torchvision_are_prepared_and_explained_as_they_are(arch: str) -> None:
     torch.manual_seed(1)
     net = torchvision.models.get_model(arch, weights=None, weights_backbone=None, num_classes=5).eval()
-    labels = ["ground", "a", "b", "c", "d"]
-    made = Explainer(net, labels=labels, preprocess={"size": 64})(
-        scene().pixels, method="gradcam", per="region", top_k=1
-    )
-    assert made.model.task == "segment"
-    assert made.heatmaps[0].layers[0].startswith("backbone.")
-    tensor = made.evidence.tensor
+    explainer = Explainer(net, labels=["ground", "a", "b", "c", "d"], preprocess={"size": 64})
+    made = explainer(scene().pixels, method="gradcam", per="region", top_k=1)
+    tensor, target = made.evidence.tensor, made.heatmaps[0].target
     with torch.no_grad():
-        out = net(tensor)["out"][0]
-    assert torch.allclose(out, made.evidence.outputs.logits[0], atol=1e-3)
-    target = made.heatmaps[0].target
+        assert torch.allclose(net(tensor)["out"][0], made.evidence.outputs.logits[0], atol=1e-3)
     assert isinstance(target, AreaTarget)
     asked = targets.SemanticSegmentationTarget(target.index, np.float32(target.pixels))
     with library.GradCAM(Out(net), [net.get_submodule(made.heatmaps[0].layers[0])]) as cam:
@@ -167,17 +169,6 @@ def test_gradients_equal_finite_differences(asked: dict[str, Any]) -> None:
             assert slope == pytest.approx(float(values[at]), abs=1e-3)
 
 
-def test_every_question_is_answered_from_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = explained()
-    ran: list[int] = []
-    module = made.evidence.resident.adapter.module
-    monkeypatch.setattr(module, "forward", lambda *_: ran.append(1))
-    x, y = np.argwhere(made.segmentation == made.predictions[0].index)[0][::-1] + 0.5
-    for asked in ({"per": "region"}, {"per": "pixel", "at": (x, y)}, {"at": (0, 0, x, y)}, {"against": 0, "top_k": 1}):
-        assert made.with_options(**asked).heatmaps
-    assert not ran
-
-
 def test_a_region_is_connected_and_holds_its_point() -> None:
     made = explained()
     index = made.predictions[0].index
@@ -206,19 +197,100 @@ def test_a_rectangle_counts_the_pixels_of_its_class_and_all_of_a_class_that_is_n
     assert other.sum() > inside.sum()
 
 
+def test_an_area_is_what_its_corners_go_around() -> None:
+    made = explained()
+    square = made.with_options(at=(20, 30, 100, 30, 100, 90, 20, 90), top_k=1)
+    rectangle = made.with_options(at=(20, 30, 99.9, 89.9), top_k=1)
+    assert (square.heatmaps[0].at_input == rectangle.heatmaps[0].at_input).all()
+    corners = (0, 0, 192, 0, 192, 192, 0, 192, 0, 0, 48, 48, 48, 144, 144, 144, 144, 48, 48, 48, 0, 0)
+    holed = made.with_options(at=corners, targets=("background",), top_k=1).area()
+    assert holed is not None and holed.any()
+    assert not holed[52:140, 52:140].any()
+    again = replay(square.recipe, scene().pixels)
+    assert (again.heatmaps[0].at_input == square.heatmaps[0].at_input).all()
+    assert "in this area lies outside it" in describe_outside(square)
+    thin = made.with_options(at=(50, 50, 50.1, 50, 50.1, 50.1), top_k=1)
+    assert thin.heatmaps[0].target.pixels.sum() == 1  # type: ignore[attr-defined]
+
+
+def test_evidence_outside_of_a_region_is_a_share_with_its_meaning() -> None:
+    made = explained().with_options(per="region", top_k=1)
+    heatmap, area = made.heatmaps[0], made.area()
+    assert area is not None
+    wanted = heatmap.values[~area].sum() / heatmap.values.sum()
+    assert made.outside() == pytest.approx(float(wanted), abs=1e-5)
+    assert "of what speaks for this region lies outside it" in describe_outside(made)
+    assert describe_outside(made) in [finding.text for finding in made.diagnosis]
+    assert Explainer("demo-cls-s")(scene().pixels, top_k=1).outside() is None
+
+
 def test_the_answer_is_each_class_with_its_share_of_the_picture_and_the_background_last() -> None:
     made = explained()
     for one in made.predictions:
         assert one.score == pytest.approx(float((made.segmentation == one.index).mean()), abs=1e-6)
     assert made.predictions[-1].label == "background"
     assert headline(made, "yellow").startswith("Demo-seg finds")
-
-
-def test_a_drawn_segmentation_differs_by_hatching_and_not_by_colour_alone() -> None:
-    classes = np.zeros((60, 90), np.int64)
-    classes[:, 45:] = 7
-    drawn = draw_segments(np.full((60, 90, 3), 128, np.uint8), classes, [""] * 8)
-    # The same colour twice, by design: only the lines tell them apart.
+    # Two classes of one colour, by design, are told apart by their lines.
     assert hatch_of(0) != hatch_of(7)
-    left, right = drawn[10:50, 5:35], drawn[10:50, 55:85]
-    assert np.abs(left.astype(int) - right).mean() > 5
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"method": "drise"}, "asks for one score a picture"),
+        ({"per": "detection"}, "draws no boxes"),
+        ({"per": "pixel"}, "Which pixel"),
+        ({"per": "pixel", "at": (1, 1, 2, 2)}, "one pixel is at a point"),
+        ({"at": (1, 2, 3)}, "give a point"),
+        ({"at": (1, 1) * 201}, "200 at most"),
+        ({"at": (-5, 3)}, "the picture is 192 by 192"),
+        ({"against": "star", "targets": ("star",), "at": (1, 1, 9, 9)}, "against itself"),
+        ({"per": "region", "targets": ((10**6, 1),)}, "There is no pixel"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_a_sentence(asked: dict[str, Any], words: str) -> None:
+    with pytest.raises(ModelProblem, match=words):
+        demo()(scene().pixels, **asked)
+    with pytest.raises(ModelProblem, match="gives no class to a pixel"):
+        Explainer("demo-cls-s")(scene().pixels, per="region")
+
+
+def test_a_module_of_ones_own_is_recognised_by_its_output() -> None:
+    explainer = tiny()
+    assert explainer.model.task == "segment"
+    assert "It was taken for segmentation" in explainer.resident.adapter.notes[0]
+    with pytest.raises(ModelProblem, match="state task segment"):
+        tiny(task="multilabel")
+    with pytest.raises(ModelProblem, match="no class for each pixel"):
+        Explainer(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 3)), task="segment", preprocess={"size": 8})
+
+
+def test_a_small_region_is_no_unsure_answer() -> None:
+    assert best_score(explained()) is None
+
+
+def test_a_share_of_the_picture_is_never_compared_with_how_sure_a_model_is() -> None:
+    made = explained()
+    classifier = Explainer("demo-cls-s")(made.image, top_k=1)
+
+    def tell(score: float, first: str) -> str:
+        sure = replace(classifier, predictions=(Prediction("gear", 0, score),))
+        found = replace(made, predictions=(Prediction(first, 2, 0.06), Prediction("star", 1, 0.01)))
+        return Comparison((sure, found), ("a", "b"), ()).verdict
+
+    assert tell(0.9, "gear") == "a says gear; b says gear and star."
+    assert tell(0.1, "gear") == "a says gear; b says gear and star."
+    alone = replace(made, predictions=(Prediction("gear", 2, 0.06),))
+    for score in (0.1, 0.9):
+        sure = replace(classifier, predictions=(Prediction("gear", 0, score),))
+        assert Comparison((sure, alone), ("a", "b"), ()).verdict == "Both say gear."
+
+
+def test_export_has_the_class_of_each_pixel() -> None:
+    made = explained()
+    (files,) = [one for one in exports.of_map(made, 0, {}) if one.title == "Classes"]
+    drawn, numbers = (np.asarray(Pillow.open(io.BytesIO(make()))) for _, _, make in files.files)
+    assert drawn.shape == made.image.pixels.shape
+    assert made.segmentation is not None
+    assert np.array_equal(numbers, made.segmentation)
+    assert [name for _, name, _ in files.files] == ["picture-demo-seg-segmentation.png", "picture-demo-seg-classes.png"]

@@ -1,4 +1,4 @@
-"""One map of what raises a number and what lowers it: its values, its sign, and where it goes along."""
+"""One map of what raises a number or a class's score and what lowers it: its values, its sign, where it goes along."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ import torch
 from PIL import Image as Pillow
 from torch import nn
 
+from sightglass.common.errors import ModelProblem
+from sightglass.deck.drawing import heat_layer
+from sightglass.deck.making import panel, saved_panel
+from sightglass.deck.scene import SceneView
 from sightglass.explain import Explainer
-from sightglass.explain.findings.diagnosis import describe_map
+from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
 from sightglass.explain.maps.heatmap import heatmaps
+from sightglass.explain.methods import METHODS
+from sightglass.explain.options import Options
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
 from sightglass.explain.replaying import replay
-from sightglass.export import caption, figure, result_folder
+from sightglass.export import caption, command, figure, result_folder
 from sightglass.export.report.html import html
+from sightglass.history.history import History
 from sightglass.models.adapter import Target
+from sightglass.models.demo import scenes
 from sightglass.models.geometry import Geometry
 from tests.late import late
 from tests.unit import own_nets
@@ -101,31 +109,13 @@ def test_the_sign_is_that_of_pytorch_grad_cam_before_it_is_cut_off(bus: Path) ->
     assert {-1, 1} <= signs
 
 
-def test_the_sign_is_that_of_finite_differences(bus: Path) -> None:
-    """A place raises the number if it grows as the layer's output there does."""
-    net = blocks()
-    explainer = Explainer(net, preprocess=PLAIN, labels=POSE, task="regress")
-    made = {
-        name: explainer(bus, targets=["roll"], layers=("block4",), method=name).heatmaps[0].raw[0]
-        for name in ("hirescam", "layercam")
-    }
-    tensor = explainer(bus).evidence.tensor
-    places = [(y, x) for y in range(2) for x in range(2)]
-
-    def answer(place: tuple[int, int], by: float) -> float:
-        def grow(_module: nn.Module, _given: Any, out: torch.Tensor) -> torch.Tensor:
-            out = out.clone()
-            out[..., place[0], place[1]] *= 1 + by
-            return out
-
-        with torch.no_grad(), net.block4.register_forward_hook(grow):
-            return float(net(tensor)[0, 2])
-
-    slopes = [(answer(place, 1e-2) - answer(place, -1e-2)) / 2e-2 for place in places]
-    assert min(slopes) < 0 < max(slopes)
-    for raw in made.values():
-        # Not clipped, LayerCAM is gradient times activation, as HiResCAM is.
-        assert [float(raw[place]) for place in places] == pytest.approx(slopes, rel=2e-2, abs=1e-4)
+def test_a_method_without_a_sign_shows_what_raises(yaw: Explanation) -> None:
+    made = yaw.with_method("eigengradcam")
+    assert not made.heatmaps[0].signed and made.heatmaps[0].values.min() >= 0
+    assert headline(made, "yellow").endswith("Yellow shows what raises yaw.")
+    (found,) = (one.text for one in made.diagnosis if one.kind == "one way")
+    assert found.startswith("EigenGradCAM has no signed map: this one shows what raises the number")
+    assert yaw.with_method("eigencam").heatmaps[0].raising is None
 
 
 @pytest.fixture
@@ -174,6 +164,25 @@ def test_files_and_reports_have_both_signs_and_say_which_is_which(yaw: Explanati
     assert "raising" in files["statistics.csv"].decode().splitlines()[0]
 
 
+def test_the_history_and_slides_keep_the_sign(pose: Explainer, bus: Path, tmp_path: Path) -> None:
+    made = pose(bus, top_k=1)
+    (heatmap,) = made.heatmaps
+    history = History(tmp_path / "history")
+    record = history.keep(made)
+    (saved,) = history.heatmaps(record)
+    assert saved.signed and np.array_equal(saved.values, heatmap.content)
+    assert np.array_equal(saved.at_picture, heatmap.values)
+    for shown in (panel(made).maps[0], saved_panel(record, [saved]).maps[0]):
+        assert shown.signed and shown.ends[0].startswith("lowers −") and shown.ends[1].endswith("°")
+        values = (shown.values.astype(np.float32) - 128) / 127
+        assert values.min() < 0 < values.max()
+    view = SceneView()
+    layer = heat_layer(shown, view, made.image.thumbnail(960))
+    assert (layer[..., 3] == 255).all() and layer.shape[:2] == shown.values.shape
+    red, blue = (layer[np.unravel_index(at, shown.values.shape)] for at in (values.argmax(), values.argmin()))
+    assert int(red[0]) > int(red[2]) and int(blue[2]) > int(blue[0])
+
+
 def test_the_picture_under_a_signed_map_is_grey_and_clear_at_zero() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     values = np.zeros((40, 40), np.float32)
@@ -186,3 +195,44 @@ def test_the_picture_under_a_signed_map_is_grey_and_clear_at_zero() -> None:
     assert hidden[20, 2].tolist() == [194, 64, 40]
     # The ways keep their colours: inverted they would say the opposite.
     assert np.array_equal(drawn, paint(pixels, field, Style(alpha=1.0, invert=True)))
+
+
+SIGNED = [one.id for one in METHODS.values() if one.signed and one.quick]
+
+
+@pytest.fixture(scope="module")
+def scene() -> np.ndarray:
+    return scenes.draw(scenes.sample(600_003, task="classify", held_out=True)).pixels
+
+
+@pytest.mark.parametrize("method", SIGNED)
+def test_the_map_keeps_what_lowers_the_score(method: str, scene: np.ndarray) -> None:
+    one = Explainer("demo-cls-s")(scene, top_k=1, method=method)
+    both = one.with_options(evidence="both")
+    (alone,), (heatmap,) = one.heatmaps, both.heatmaps
+    assert not alone.signed and alone.at_input.min() >= 0
+    assert heatmap.signed and heatmap.kind == "signed"
+    assert heatmap.at_input.min() < 0 < heatmap.at_input.max()
+    assert np.abs(heatmap.at_input).max() == pytest.approx(1, abs=1e-4)
+    if METHODS[method].linear:
+        assert np.array_equal(heatmap.raw[0], alone.raw[0])
+
+
+def test_it_is_said_in_words_and_in_what_makes_it_again(scene: np.ndarray) -> None:
+    made = Explainer("demo-cls-s")(scene, top_k=1, method="gradcam", evidence="both")
+    label = made.heatmaps[0].target.label
+    assert headline(made, "Red").endswith(f"Red speaks for {label}; blue, in dashed lines, against it.")
+    assert f"The evidence for and against **{label}**" in describe_map(made)
+    assert any(one.kind == "both ways" and "raises the score" in one.text for one in diagnose(made))
+    assert "--evidence both" in command.line(made.recipe) and command.is_own_command(command.line(made.recipe))
+    assert np.array_equal(replay(made.recipe, scene).heatmaps[0].at_input, made.heatmaps[0].at_input)
+    # Files of other maps are as earlier versions read them.
+    assert "evidence" not in made.with_options(evidence="for").recipe.model_dump()
+
+
+def test_a_method_without_a_sign_says_so(scene: np.ndarray) -> None:
+    made = Explainer("demo-cls-s")(scene, top_k=1, method="eigencam", evidence="both")
+    assert not made.heatmaps[0].signed
+    assert "evidence=both has no effect with this method." in made.notes
+    with pytest.raises(ModelProblem, match="use for or both"):
+        Options(evidence="against")  # type: ignore[arg-type]

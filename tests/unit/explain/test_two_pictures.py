@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from starlette.testclient import TestClient
 from torch import nn
 
+from sightglass.api.app import create
+from sightglass.api.schemas import ApiRules
 from sightglass.cli import main
+from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.faithfulness.changes import CHANGES
@@ -20,10 +25,10 @@ from sightglass.explain.faithfulness.stability import stability
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.methods.masks import MasksOfTwo, Windows
 from sightglass.explain.methods.rise import find_grey
-from sightglass.explain.picture.image import to_png
+from sightglass.explain.picture.image import Image, join_pictures, to_png
 from sightglass.history import History
 from sightglass.models import catalog
-from sightglass.models.adapters.pair import STRIP
+from sightglass.models.adapters.pair import STRIP, is_joined
 from sightglass.models.geometry import Geometry
 from sightglass.models.preprocess import GREY
 from tests.unit import own_nets
@@ -94,6 +99,15 @@ def test_no_mask_reaches_from_one_picture_into_the_other_and_each_has_its_own_gr
     assert other[0, 0, 0, 0] == pytest.approx((GREY / 255 - 0.2) / 0.5, abs=1e-6)
 
 
+def test_both_maps_are_on_one_scale() -> None:
+    made = explainer_of(own_nets.Planted(first=5))(
+        (picture(0, mark=True), picture(1, mark=True)), targets=["changed"], method="hirescam"
+    )
+    raw, shown = (halves(one) for one in (made.heatmaps[0].raw[0], made.heatmaps[0].at_input))
+    assert raw[0].max() == pytest.approx(raw[1].max() / 4, rel=0.01)
+    assert (shown[0].max(), shown[1].max()) == (pytest.approx(0.25, abs=0.02), pytest.approx(1, abs=1e-5))
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_each_map_is_what_pytorch_grad_cam_draws_with_the_other_picture_held(place: int) -> None:
     from pytorch_grad_cam import GradCAM
@@ -124,33 +138,25 @@ def test_each_map_is_what_pytorch_grad_cam_draws_with_the_other_picture_held(pla
     np.testing.assert_allclose(scale([torch.from_numpy(raw.copy())[None]], own, "own")[0].numpy(), expected, atol=1e-4)
 
 
-def test_each_raw_map_sums_to_the_slope_of_its_own_call() -> None:
-    made = explainer_of(own_nets.Planted(first=5))(
-        (picture(0, mark=True), picture(1, mark=True)), targets=["changed"], method="hirescam"
+def test_pictures_that_meet_at_once_have_no_map_of_a_layer_but_of_pixels() -> None:
+    torch.manual_seed(0)
+    explainer = Explainer(own_nets.Early().eval(), inputs=INPUTS, labels=["p", "q"], preprocess=PLAIN, task="classify")
+    made = explainer((picture(0), picture(1)))
+    assert made.heatmaps[0].method == "integratedgradients"
+    assert all(np.abs(one).sum() > 0 for one in halves(made.heatmaps[0].raw[0]))
+    with pytest.raises(ModelProblem, match="conv mixes before and after, so its map is one for both: use Integrated"):
+        explainer((picture(0), picture(1)), method="gradcam")
+
+
+def test_a_tuple_argument_and_layers_of_one_picture_only() -> None:
+    net, pair = own_nets.TwoBranches().eval(), (picture(0), picture(1))
+    apart, together = (
+        Explainer(one, inputs=["rgb", "depth"], preprocess=PLAIN, task="classify")
+        for one in (net, own_nets.Together(net))
     )
-    tensors = made.evidence.tensor.chunk(2, 3)
-    module = made.evidence.resident.adapter.module
-    step = 1e-3
-    for place, raw in enumerate(halves(made.heatmaps[0].raw[0])):
-        scores = []
-        for by in (step, -step):
-            calls: list[int] = []
-
-            def stretch(
-                _module: nn.Module,
-                _inputs: Any,
-                output: torch.Tensor,
-                by: float = by,
-                calls: list[int] = calls,
-                place: int = place,
-            ) -> torch.Tensor:
-                calls.append(1)
-                return output * (1 + by) if len(calls) == place + 1 else output
-
-            with torch.no_grad(), module.body.register_forward_hook(stretch):
-                scores.append(float(module(*tensors)[0, 1]))
-        assert float(raw.sum()) == pytest.approx((scores[0] - scores[1]) / (2 * step), rel=0.01)
-        assert abs(float(raw.sum())) > 0.1
+    assert [one.score for one in together(pair).predictions] == [one.score for one in apart(pair).predictions]
+    with pytest.raises(ModelProblem, match="Of rgb 0 belong to depth, 1 to rgb: name as many of each"):
+        apart(pair, layers=["rgb"], method="gradcam")
 
 
 def test_a_map_of_two_pictures_can_be_proved_sealed_and_shaken(explainer: Explainer) -> None:
@@ -161,6 +167,27 @@ def test_a_map_of_two_pictures_can_be_proved_sealed_and_shaken(explainer: Explai
     assert {one.kind for one in variants} == set(CHANGES)
     # Each picture is shifted and mirrored by itself, so the mark stays in the second one.
     assert all(one.map is not None and one.map[:, : SIDE - 4].max() < 0.2 for one in variants)
+
+
+def test_lists_of_pairs_and_wrong_numbers_of_pictures(explainer: Explainer, planted: nn.Module) -> None:
+    one, two = explainer([(picture(0), picture(1)), (picture(0), picture(1, mark=True))], maps=False)
+    assert (one.predictions[0].label, two.predictions[0].label) == ("same", "changed")
+    with pytest.raises(ModelProblem, match="There are 3 pictures: give two, before and after"):
+        explainer((picture(0),) * 3)
+    with pytest.raises(ImageProblem, match="takes two pictures, before and after: give both"):
+        explainer(picture(0))
+    with pytest.raises(ModelProblem, match=r'say inputs = \["before", "after"\] if both are pictures'):
+        Explainer(planted, preprocess=PLAIN)
+
+
+def test_joined_pictures_are_known_after_they_were_saved(tmp_path: Path) -> None:
+    both = join_pictures(Image.open(picture(0)), Image.open(np.ascontiguousarray(picture(1)[:32])))
+    assert both.notes == ("picture was brought to 64 x 64 pixels, the size of picture.",)
+    (tmp_path / "both.png").write_bytes(to_png(both.pixels))
+    assert is_joined(Image.open(tmp_path / "both.png").pixels)
+    assert not is_joined(picture(0))
+    with pytest.raises(ImageProblem, match="is two pictures already"):
+        join_pictures(both, both)
 
 
 @pytest.fixture
@@ -205,9 +232,20 @@ def test_a_table_names_the_inputs_and_a_recipe_makes_the_maps_again(mine: Path) 
 def test_the_command_line_takes_two_pictures_and_replays_them(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["image", "one.png", "two.png", "-m", "pair", "--json", "--top-k", "1"]) == 0
     (result,) = json.loads(capsys.readouterr().out)["results"]
-    assert result["recipe"]["picture_name"] == "one.png + two.png"
-    folder = Path(result["folder"])
-    assert folder.name == "one_and_two"
-    assert main(["replay", str(folder / "recipe.json"), "--json"]) == 0
+    assert main(["replay", str(Path(result["folder"]) / "recipe.json"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["same"] is True
-    assert main(["prove", "one.png + two.png", "-m", "pair", "--json", "--steps", "4"]) == 0
+
+
+def test_the_api_takes_the_second_picture_as_other(mine: Path) -> None:
+    one, two = (base64.b64encode(Path(name).read_bytes()).decode() for name in ("one.png", "two.png"))
+    with TestClient(create(ApiRules())) as client:
+        sent = {"image": one, "other": two, "other_name": "two.png", "maps": "npy", "top_k": 1}
+        answer = client.post("/api/explain", json={**sent, "model": "pair"})
+        assert answer.status_code == 200
+        expected = Explainer("pair")(("one.png", "two.png"), top_k=1)
+        values = np.load(io.BytesIO(base64.b64decode(answer.json()["heatmaps"][0]["npy"])))
+        np.testing.assert_allclose(values, expected.heatmaps[0].values, atol=1e-6)
+        refused = client.post("/api/explain", json={**sent, "model": "demo-cls-s"})
+        assert "takes one picture: leave other out" in refused.text
+        refused = client.post("/api/explain", json={"image": one, "model": "pair"})
+        assert "takes two pictures, rgb and depth" in refused.text

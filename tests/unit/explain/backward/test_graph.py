@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
-from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.backward import convolution, rules
 from sightglass.explain.backward.convolution import Kernel, pointwise_gradient
-from sightglass.explain.backward.gradient import Activation, Gradient, Term
-from sightglass.explain.backward.graph import Graph
+from sightglass.explain.backward.gradient import Gradient
+from sightglass.explain.backward.graph import Graph, Opaque, locate_gradient
 from sightglass.explain.backward.rules import walk_back
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.models.adapter import Target
-from sightglass.models.adapters.detector import IN_CELL, Detections, Detector
 from tests.weights import picture, real
 
 LAYERS = ("model.10", "model.12", "model.14", "model.16", "model.18")
@@ -31,6 +31,15 @@ LAYERS = ("model.10", "model.12", "model.14", "model.16", "model.18")
 def seeded(*seeds: torch.Tensor | None) -> list[Gradient | None]:
     """Each whole (1, C, h, w) as what a graph is asked with."""
     return [None if seed is None else Gradient.of(seed[0], 0, 0, tuple(seed.shape[2:])) for seed in seeds]  # type: ignore[arg-type]
+
+
+def compare(y: torch.Tensor, x: torch.Tensor, seed: torch.Tensor) -> torch.Tensor:
+    """The gradient walked back from y to x, which has to be PyTorch's own."""
+    (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
+    with torch.no_grad():
+        (found,) = walk_back(Graph([y], [x]), seeded(seed))
+    torch.testing.assert_close(found.dense(), expected[0], rtol=1e-4, atol=1e-5)
+    return found.dense()
 
 
 class Neck(nn.Module):
@@ -86,38 +95,19 @@ def test_windows_give_what_the_whole_map_gives(size: tuple[int, int]) -> None:
     assert size == (4, 6) or smallest < 0.4 * size[0] * size[1], "no window is smaller than the map"
 
 
-@pytest.mark.parametrize("order", ["known first", "known last", "known around", "read twice"])
-def test_what_a_map_is_joined_with_needs_no_gradient(order: str) -> None:
-    made = torch.Generator().manual_seed(2)
-    x, aside = torch.randn(1, 4, 9, 7, generator=made), torch.randn(1, 3, 9, 7, generator=made)
-    x.requires_grad_()
-    kernel = torch.randn(5, 11 if order == "known around" else 7, 3, 3, generator=made)
-    parts = {"known last": (aside, x.sigmoid()), "known around": (x.sigmoid(), aside, x.relu())}
-    joined = torch.cat(parts.get(order, (x.sigmoid(), aside)), 1)
-    y = nn.functional.conv2d(joined, kernel, padding=1)
-    if order == "read twice":
-        y = torch.cat((y, joined.sigmoid()), 1)
-    seed = torch.zeros_like(y)
-    seed[0, -1, 4, 3] = seed[0, 1, 4, 3] = 1.0
-    graph = Graph([y], [x])
-    assert bool(graph.wanted) == (order in ("known first", "known last"))
-    with torch.no_grad():
-        (found,) = walk_back(graph, seeded(seed))
-    (expected,) = torch.autograd.grad(y, x, seed)
-    torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
+def test_an_operation_without_a_rule_is_left_to_torch() -> None:
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    y = x.softmax(1)
+    with pytest.raises(Opaque, match="Softmax"):
+        walk_back(Graph([y], [x]), seeded(torch.ones_like(y)))
+    with pytest.raises(Opaque):
+        locate_gradient(torch.zeros(1))
 
 
-@pytest.mark.parametrize("channels", [slice(None), slice(0, 40), slice(24, 64)])
+@pytest.mark.parametrize("channels", [slice(None), slice(24, 64)])
 @pytest.mark.parametrize(
     ("size", "whole", "one_dnn"),
-    [
-        ((1, 1), True, False),
-        ((40, 30), True, True),
-        ((40, 30), False, False),
-        ((3, 3), True, False),
-        ((127, 1), True, False),
-        ((13, 60), True, True),
-    ],
+    [((1, 1), True, False), ((40, 30), True, True), ((40, 30), False, False), ((13, 60), True, True)],
 )
 def test_a_place_s_gradient_is_the_same_both_ways(
     size: tuple[int, int], whole: bool, one_dnn: bool, channels: slice, monkeypatch: pytest.MonkeyPatch
@@ -127,27 +117,17 @@ def test_a_place_s_gradient_is_the_same_both_ways(
     gradient = torch.randn(1, 200, *size, generator=made).contiguous(memory_format=torch.channels_last)[:, 30:158]
     expected = torch.einsum("bkhw,kc->bchw", gradient.double(), weight[:, :, 0, 0].double()).float()
     calls, original = [], torch.mkldnn_convolution
-
-    def counted(*given: Any) -> torch.Tensor:
-        calls.append(given)
-        return original(*given)
-
     assert convolution._one_dnn(), "no oneDNN: nothing to compare"
-    monkeypatch.setattr(torch, "mkldnn_convolution", counted)
+    monkeypatch.setattr(torch, "mkldnn_convolution", lambda *given: calls.append(given) or original(*given))
     found = pointwise_gradient(gradient, weight, whole=whole)
     assert bool(calls) == one_dnn
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
     assert torch.equal(pointwise_gradient(gradient, weight, whole=whole), found)
-    # What it does not know goes the way that always works.
-    calls.clear()
-    double = pointwise_gradient(gradient.double(), weight.double(), whole=whole)
-    torch.testing.assert_close(double.float(), expected)
-    assert not calls
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 3), (2, 9)])
+@pytest.mark.parametrize("size", [(1, 1), (5, 3)])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 1), (2, 3)])
-@pytest.mark.parametrize("kernel", [(3, 3), (1, 1), (1, 3), (5, 2), (8, 8)])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 3), (5, 2)])
 @pytest.mark.parametrize("groups", [1, 12])
 def test_a_kernel_goes_back_as_torch_does(
     size: tuple[int, int], stride: tuple[int, int], kernel: tuple[int, int], groups: int
@@ -158,42 +138,24 @@ def test_a_kernel_goes_back_as_torch_does(
     back = Kernel.of(weight, stride, (1, 1), groups)
     if back is None:
         # A step over channels apart is PyTorch's, and what is very wide.
-        assert kernel == (8, 8) or (groups > 1 and (stride != (1, 1) or kernel == (5, 2)))
+        assert groups > 1 and (stride != (1, 1) or kernel == (5, 2))
         return
     inputs = [(side - 1) * step + kernel[i] for i, (side, step) in enumerate(zip(size, stride, strict=True))]
     like = (1, weight.shape[1] * groups, *inputs)
     expected = torch.nn.grad.conv2d_input(like, weight.double(), gradient.double(), stride, groups=groups)
     torch.testing.assert_close(back.gradient(gradient).double(), expected, rtol=1e-5, atol=1e-5)
-    assert back.weight.nbytes == weight.nbytes
-
-
-@pytest.mark.parametrize("padding", [(0, 0), (1, 1), (0, 2)])
-@pytest.mark.parametrize("groups", [1, 12])
-def test_a_convolution_with_the_kernel_turned_round_is_the_way_back(padding: tuple[int, int], groups: int) -> None:
-    made = torch.Generator().manual_seed(4)
-    weight = torch.randn(12, 10 if groups == 1 else 1, 2, 3, generator=made)
-    gradient = torch.randn(1, 12, 7, 9, generator=made)
-    back = Kernel.of(weight, (1, 1), (1, 1), groups)
-    assert back is not None and back.convolves(padding)
-    like = (1, weight.shape[1] * groups, 7 + 1 - 2 * padding[0], 9 + 2 - 2 * padding[1])
-    expected = torch.nn.grad.conv2d_input(like, weight.double(), gradient.double(), padding=padding, groups=groups)
-    torch.testing.assert_close(back.convolved(gradient, padding).double(), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_weights_are_laid_out_once_and_only_where_they_are_needed(stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = torch.Generator().manual_seed(5)
-    x = torch.randn(1, 8, 64, 64, generator=made).requires_grad_()
+    x = torch.randn(1, 8, 64, 64, generator=torch.Generator().manual_seed(5)).requires_grad_()
     conv = nn.Conv2d(8, 8, 3, stride, padding=1).requires_grad_(False)
 
     def compared() -> None:
         y = conv(x.sigmoid())
         seed = torch.zeros_like(y)
         seed[0, 0, 10:15, 21] = 1.0
-        (expected,) = torch.autograd.grad(y, x, seed, retain_graph=True)
-        with torch.no_grad():
-            (found,) = walk_back(Graph([y], [x]), seeded(seed))
-        torch.testing.assert_close(found.dense(), expected[0], rtol=1e-5, atol=1e-6)
+        compare(y, x, seed)
 
     # A large window of a convolution that steps is PyTorch's.
     laid_out = conv.weight.nbytes
@@ -208,65 +170,30 @@ def test_weights_are_laid_out_once_and_only_where_they_are_needed(stride: int, m
     assert convolution.nbytes(conv.parameters()) == laid_out, "changed weights are kept as they were"
 
 
-class Joined(nn.Module):
-    """Two layers joined at the finer one's size, and read by 1x1 convolutions: what YOLO's neck is made of."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.deep, self.fine = nn.Conv2d(3, 8, 3, 4, 1), nn.Conv2d(3, 4, 3, 2, 1)
-        self.join, self.beside, self.wide = nn.Conv2d(12, 5, 1), nn.Conv2d(8, 6, 3, 1, 1), nn.Conv2d(8, 16, 1)
-        self.requires_grad_(False)
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The layers deep, grown and joined, and the three ends."""
-        deep = self.deep(x).detach().requires_grad_()
-        grown = nn.functional.interpolate(deep, scale_factor=2)
-        joined = torch.cat([grown, self.fine(x)], 1)
-        return deep, grown, joined, self.join(joined).sigmoid(), self.beside(deep), self.wide(deep).sigmoid()
+def test_one_weight_may_be_read_in_several_ways() -> None:
+    torch.manual_seed(6)
+    weight, x = torch.randn(4, 4, 3, 3), torch.randn(1, 4, 16, 16, requires_grad=True)
+    y = torch.cat([nn.functional.conv2d(x.sigmoid(), weight, padding=by, dilation=by) for by in (1, 2)], 1)
+    for where in (slice(None), slice(5, 6)):
+        seed = torch.zeros_like(y)
+        seed[:, :, where, where] = 1.0
+        compare(y, x, seed)
 
 
-@pytest.mark.parametrize("ends", [(True, False, False), (True, True, False), (True, True, True)])
-@pytest.mark.parametrize("window", [(slice(0, 16), slice(0, 20)), (slice(5, 8), slice(3, 6)), (slice(15, 16), 0)])
-def test_a_gradient_before_a_1x1_convolution_stays_a_product(window: Any, ends: tuple[bool, ...]) -> None:
-    torch.manual_seed(3)
-    *sources, first, second, third = Joined()(torch.randn(1, 3, 32, 40))
-    seeds = [torch.zeros_like(end) for end in (first, second, third)]
-    for seed, used in zip(seeds, ends, strict=True):
-        at = window if seed is seeds[0] else (slice(2, 5), slice(1, 4))
-        seed[0][:, *at] = torch.randn_like(seed[0][:, *at]) * used
-    wanted = torch.autograd.grad((first, second, third), sources, seeds, retain_graph=True)
-    with torch.no_grad():
-        found = walk_back(Graph([first, second, third], sources), seeded(*seeds))
-    for gradient, expected, source in zip(found, wanted, sources, strict=True):
-        a = Activation(torch.randn_like(source[0]))
-        assert any(term.weight is not None for term in gradient.terms)
-        # Of more channels after the convolution than before it there is nothing to save.
-        assert all(term.weight is None or len(term.weight) == 5 for term in gradient.terms)
-        torch.testing.assert_close(gradient.dense(), expected[0])
-        torch.testing.assert_close(gradient.total(), expected[0].sum((1, 2)), rtol=1e-4, atol=1e-4)
-        along = gradient.placed(gradient.along(a))
-        torch.testing.assert_close(along, (expected[0] * a.values).sum(0), rtol=1e-4, atol=1e-4)
+def test_what_a_layer_returned_at_an_earlier_call_is_passed_by() -> None:
+    torch.manual_seed(6)
+    earlier, x = (torch.randn(1, 4, 6, 6, requires_grad=True) for _ in range(2))
+    y = nn.functional.conv2d(torch.cat([earlier, x.sigmoid() + earlier], 1), torch.randn(3, 8, 1, 1))
+    compare(y, x, torch.ones_like(y))
 
 
-def test_a_candidate_in_its_own_cell_has_the_same_scalar() -> None:
-    made = torch.Generator().manual_seed(6)
-    sides = ((4, 6), (2, 3))
-    maps = {n: tuple(torch.randn(1, n, *side, generator=made) for side in sides) for n in (5, 1)}
-    zeros = torch.zeros(30, 2)
-    outputs = Detections(maps[5], (), lambda _: zeros, zeros, zeros[:, 0], objectness=maps[1])
-    detector = Detector.__new__(Detector)
-    detector.parts = IN_CELL
-    for anchor in (0, 7, 23, 24, 29):
-        alone, scale, y, x = outputs.cell(anchor)
-        assert outputs.levels[scale][0, :, y, x].equal(alone.levels[0][0, :, 0, 0])
-        for part in IN_CELL:
-            whole, own = (detector.scalar(of, Target(3, "", (at,), part)) for of, at in ((outputs, anchor), (alone, 0)))
-            assert whole.equal(own)
-    with pytest.raises(ModelProblem, match="30 candidates"):
-        outputs.cell(30)
-
-
-# Trained detectors.
+def test_what_read_padding_alone_leads_nowhere() -> None:
+    x = torch.randn(1, 4, 5, 5, requires_grad=True)
+    y = nn.functional.conv2d(x.sigmoid(), torch.ones(3, 4, 1, 1), padding=2)
+    for cell, reaches in (((0, 0), False), ((4, 4), True)):
+        seed = torch.zeros_like(y)
+        seed[0, 1][cell] = 1.0
+        assert bool(compare(y, x, seed).any()) == reaches
 
 
 @cache
@@ -336,31 +263,28 @@ def test_a_box_s_map_is_pytorch_grad_cam_s_for_the_same_anchor(name: str, method
         np.testing.assert_allclose(heatmap.at_input, expected, atol=3e-3 if method == "gradcam++" else 1e-4)
 
 
-def test_several_methods_at_once_have_the_bits_of_each_and_work_a_gradient_out_once(
-    monkeypatch: pytest.MonkeyPatch,
+def test_boxes_of_a_scale_that_the_layer_does_not_feed_have_no_evidence() -> None:
+    made = Explainer("demo-s")(picture("demo-s"), per="detection", layers=("neck P4",), part="class")
+    assert {heatmap.state for heatmap in made.heatmaps} == {"ok", "no evidence"}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("groups", [1, 8])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_what_was_laid_out_goes_with_its_weights(
+    stride: int, groups: int, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = ("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam")
-    shown = Explainer("demo-s")(picture("demo-s"), per="detection", top_k=2, layers=LAYERS)
-    held = shown.evidence
-    given = SimpleNamespace(tensor=held.tensor, geometry=held.geometry)
-    # Passes that nothing has been asked of.
-    first, second = (replace(shown, evidence=Evidence(held.resident, given, held.layers)) for _ in range(2))
-    computed, count = Term.computed, []
-    monkeypatch.setattr(Term, "computed", lambda term, **how: count.append(term) or computed(term, **how))
-    together = first.with_methods(*names)
-    assert len(count) == len({id(term) for term in count}) > 0
-    for name, one in zip(names, together, strict=True):
-        alone = second.with_method(name)
-        for heatmap, other in zip(one.heatmaps, alone.heatmaps, strict=True):
-            assert heatmap.method == other.method == name
-            assert all(np.array_equal(a, b) for a, b in zip(heatmap.raw, other.raw, strict=True))
-
-
-@pytest.mark.parametrize("name", ["demo-s", real("yolo26n")])
-def test_a_gradient_has_the_same_bits_whoever_is_asked_for_with_it(name: str) -> None:
-    evidence, targets = together(name, LAYERS[1:])
-    alone = Evidence(evidence.resident, SimpleNamespace(tensor=evidence.tensor, geometry=evidence.geometry),
-                     evidence.layers)  # fmt: skip
-    for layer, again in zip(evidence.gradients(targets), alone.gradients(targets[2:4] + targets[:1]), strict=True):
-        for one, other in zip([layer[2], layer[3], layer[0]], again, strict=True):
-            assert torch.equal(one.values, other.values)
+    """In channels-last order the weights of a strided convolution are laid out already: what is kept is their view."""
+    weight = torch.rand(8, 8 // groups, 3, 3).to(memory_format=layout)
+    monkeypatch.setattr(convolution, "_KERNELS", WeakTensorKeyDictionary())
+    made = convolution.kernel(weight, slice(0, 8 // groups), (stride, stride), (1, 1), groups)
+    assert convolution.kernel(weight, slice(0, 8 // groups), (stride, stride), (1, 1), groups) is made
+    if made is not None:
+        wanted = convolution.Kernel.of(weight.clone(), (stride, stride), (1, 1), groups)
+        assert wanted is not None
+        assert torch.equal(made.weight, wanted.weight)
+    gone = weakref.ref(weight)
+    del weight
+    gc.collect()
+    assert gone() is None
+    assert len(convolution._KERNELS) == 0

@@ -1,17 +1,38 @@
-"""Maps that are compared are of one class or one box, and where there is no map nothing is measured."""
+"""Maps that are compared are of one class or one box, and what is said of boxes and of several models' maps."""
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torchvision.ops import box_iou
 
+from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photograph
+from sightglass.components.session.pictures.image_source import load_bundled
 from sightglass.explain import Explainer, Explanation
-from sightglass.explain.comparison.detections import largest, same_target
+from sightglass.explain.comparison.detections import (
+    around,
+    largest,
+    same_target,
+    side,
+    strip,
+    weaker,
+)
 from sightglass.explain.comparison.models import Comparison
+from sightglass.explain.evidence.layers import stages
+from sightglass.export.detection_images import every_map, files
 from sightglass.models.adapter import Prediction
+
+if TYPE_CHECKING:
+    from sightglass.explain.maps.statistics import Agreement
 
 DEMOS = ("demo-s", "demo-m", "demo-l")
 LITES = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
@@ -69,18 +90,136 @@ def test_classifiers_are_explained_for_what_the_largest_answers(bus_picture: Pat
 def test_detectors_are_explained_for_the_same_box(scene: Path) -> None:
     found = explained(DEMOS, scene, per="detection")
     wanted = found[2].predictions[1]
+    for one in same_target(found, wanted):
+        assert len(one.heatmaps) == 1
+        (own,) = one.own(0)
+        assert own.label == wanted.label
+        assert box_iou(torch.tensor([own.box]), torch.tensor([wanted.box])) > 0.5
+
+
+def test_a_model_without_the_class_has_no_map(bus_picture: Path, scene: Path) -> None:
+    found = [Explainer("efficientnet-lite0")(bus_picture, top_k=1), Explainer("demo-cls-s")(bus_picture, top_k=1)]
+    wanted = found[0].predictions[0]
     same = same_target(found, wanted)
-    assert all(len(one.heatmaps) == 1 for one in same)
-    for one in same:
-        own = one.own(0)
-        assert own[0].label == wanted.label
-        assert overlap(own[0].box, wanted.box) > 0.5
+    assert same[0] is found[0]
+    assert same[1].heatmaps == ()
 
 
-def overlap(a: tuple[float, ...] | None, b: tuple[float, ...] | None) -> float:
-    assert a is not None
-    assert b is not None
-    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    both = width * height
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+NAMES = ("small", "medium", "large")
+
+
+@pytest.mark.parametrize(
+    ("overlaps", "said"),
+    [
+        ({}, ""),
+        ({(0, 1): 0.73}, "The maps of small and medium highlight the same place (73 % overlap)."),
+        (
+            {(0, 1): 0.25, (0, 2): 0.2, (1, 2): 0.64},
+            "The maps of medium and large highlight the same place (64 % overlap); "
+            "small highlights another (at most 25 %).",
+        ),
+        (
+            {(0, 1): 0.7, (0, 2): 0.6, (1, 2): 0.64},
+            "The maps of small, medium and large highlight the same place (at least 60 % overlap).",
+        ),
+        (
+            {(0, 1): 0.1, (0, 2): 0.2, (1, 2): 0.3},
+            "The maps of small, medium and large highlight different places (at most 30 % overlap).",
+        ),
+        # Alike one after another, and the ends not.
+        (
+            {(0, 1): 0.6, (0, 2): 0.2, (1, 2): 0.6},
+            "Overlap of the strongest evidence: small and medium 60 %, small and large 20 % and medium and large 60 %.",
+        ),
+    ],
+)
+def test_overlaps_are_a_sentence(
+    overlaps: dict[tuple[int, int], float], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def agreement(_: Comparison, first: int, second: int) -> Agreement | None:
+        share = overlaps.get((first, second))
+        return None if share is None else cast("Agreement", SimpleNamespace(iou_top20=share))
+
+    monkeypatch.setattr(Comparison, "agreement", agreement)
+    assert Comparison((), NAMES, ()).overlaps.replace("\N{NO-BREAK SPACE}", " ") == said
+
+
+@pytest.fixture(scope="module")
+def explainer() -> Explainer:
+    return Explainer("demo-s")
+
+
+@pytest.fixture
+def result(explainer):
+    return explainer(load_bundled("scene 3"), per="detection", top_k=12)
+
+
+def test_weaker_boxes_are_those_that_a_lower_threshold_would_add(result):
+    lower = result.with_options(confidence=0.1)
+    added = lower.predictions[len(result.predictions) :]
+    assert [p.label for p in weaker(result)] == [p.label for p in added]
+    assert added
+    assert weaker(lower) == ()
+    only = result.with_options(classes=(added[0].label,))
+    assert {p.label for p in weaker(only)} == {added[0].label}
+
+
+def test_every_layer_from_one_pass_is_the_layer_alone(explainer):
+    scene = load_bundled("scene 3")
+    paths = tuple(stage.path for stage in stages(explainer.resident))
+    together = strip(explainer(scene, per="detection", targets=(1,), layers=paths))
+    assert [one.path for one in together] == list(paths)
+    for place in (4, 15, 18):
+        alone = explainer(scene, per="detection", targets=(1,), layers=(paths[place],))
+        np.testing.assert_allclose(together[place].heatmap.content, alone.heatmaps[0].content, atol=1e-4)
+        assert together[place].inside == pytest.approx(alone.box_numbers(0).inside, abs=1e-4)
+        one = together[place].explanation
+        assert one.evidence.paths == one.heatmaps[0].layers == (paths[place],) and one.recipe == alone.recipe
+        np.testing.assert_array_equal(one.heatmaps[0].content, together[place].heatmap.content)
+    # Its seal tests the map at that layer, and other targets are explained at it.
+    assert one.with_targets((300, 1)).heatmaps[0].layers == (paths[18],)
+    with pytest.raises(ModelProblem, match="none of the layers explained here"):
+        one.at_layer(paths[4])
+
+
+def test_the_same_object_is_found_or_its_candidate_is(result):
+    wanted = result.predictions[2]
+    same = side(result, wanted)
+    assert same.prediction == wanted
+    assert same.missing is None
+    strict = side(result.with_options(confidence=0.9), wanted)
+    assert strict.missing is not None
+    assert strict.missing.reason.kind == "below"
+    assert strict.prediction.anchor == wanted.anchor
+    np.testing.assert_array_equal(strict.explanation.heatmaps[0].content, result.heatmaps[2].content)
+
+
+def test_the_map_of_a_class_without_a_box_says_what_it_is_of(result):
+    shown, absent = (result.with_options(per="class", targets=(name,)) for name in ("gear", "star"))
+    (note,) = set(absent.notes) - set(shown.notes)
+    assert note.startswith("No star is shown (at best <\N{NO-BREAK SPACE}1")
+    assert note.endswith("sure): the map is of its strongest candidate alone.")
+    assert note in [finding.text for finding in absent.diagnosis]
+    assert absent.with_method("layercam").notes == absent.notes
+    assert absent.with_targets("gear").notes == shown.notes
+
+
+def test_a_close_up_stays_in_the_picture_and_is_no_strip():
+    for box in ((0, 0, 10, 400), (100, 100, 110, 400), (0, 0, 640, 480), (639, 479, 640, 480)):
+        left, top, right, bottom = around(box, (640, 480))
+        assert 0 <= left <= box[0]
+        assert 0 <= top <= box[1]
+        assert box[2] <= right <= 640
+        assert box[3] <= bottom <= 480
+    left, top, right, bottom = around((300, 100, 310, 400), (640, 480))
+    assert right - left >= 0.7 * (bottom - top)
+
+
+def test_the_files_are_pictures_of_the_pictures_own_size(result):
+    made = dict(files(result))
+    assert list(made)[:3] == [f"scene-3_{what}.jpg" for what in ("original", "detection", "gradcam")]
+    assert len(made) == 3 + len(result.heatmaps)
+    assert "scene-3_04_rod-cross.jpg" in made
+    assert {Image.open(io.BytesIO(data)).size for data in made.values()} == {(576, 576)}
+    nothing = result.with_options(confidence=0.99)
+    assert np.array_equal(every_map(nothing), nothing.image.pixels)

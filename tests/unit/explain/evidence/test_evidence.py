@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.layers import find
+from sightglass.explain.evidence.layers import find, receptive_field
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.maps.heatmap import grow, heatmaps, scale
@@ -24,9 +24,6 @@ from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, fit_picture
 from sightglass.models.spec import ModelSpec
-
-if TYPE_CHECKING:
-    pass
 
 CPU = torch.device("cpu")
 LABELS = ("tench", "goldfish", "great white shark")
@@ -98,19 +95,6 @@ class Painted(nn.Module):
         return self.head(self.features(self.pool(x)).mean((2, 3)))
 
 
-class Broken(Painted):
-    """Its map is not a number where the picture is black."""
-
-    def __init__(self) -> None:
-        super().__init__(weights=(1.0, -1.0, 0.5))
-        self.features = nn.Sequential(self.features, Divided())
-
-
-class Divided(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x / x
-
-
 def resident_of(module: nn.Module, size: int = 16) -> Resident:
     spec = ModelSpec("tiny", "tiny", "s", "none", "tiny", "classify", "none")
     preprocessing = Preprocessing((size, size), size, (0.0,) * 3, (1.0,) * 3)
@@ -150,18 +134,6 @@ def count_passes(resident: Resident) -> list[int]:
     return passes
 
 
-# What a pass leaves behind.
-
-
-def test_the_picture_itself_takes_no_gradient_and_no_graph_exists_before_the_layer() -> None:
-    evidence = evidence_of(Tiny(), "stem")
-    assert not evidence.tensor.requires_grad
-    assert evidence.recorded[0].is_leaf
-    assert evidence.recorded[0].grad_fn is None
-    evidence.gradients([Target(0, "")])
-    assert evidence.recorded[0].grad is None
-
-
 def test_hooks_are_gone_after_an_error_in_the_forward_pass() -> None:
     resident = resident_of(Tiny())
     layers = find(resident, ("stem", "body"))
@@ -174,18 +146,6 @@ def test_hooks_are_gone_after_an_error_in_the_forward_pass() -> None:
     thread.start()
     thread.join()
     assert free == [True]
-
-
-def test_an_error_in_a_target_leaves_the_evidence_usable() -> None:
-    evidence = evidence_of(Tiny(), "stem")
-    with pytest.raises(IndexError):
-        evidence.gradients([Target(99, "")])
-    assert hooks_on(evidence.resident.adapter.module) == 0
-    expected = gradients(evidence_of(Tiny(), "stem"), Target(1, ""))
-    torch.testing.assert_close(gradients(evidence, Target(1, "")), expected, rtol=0, atol=0)
-
-
-# The gradients are right.
 
 
 def test_the_gradient_is_autograd_s_and_the_answer_is_the_model_s_own() -> None:
@@ -254,9 +214,6 @@ def test_a_layer_that_the_target_does_not_hang_on_has_no_gradient_and_no_map() -
     assert explained(evidence_of(module, "aside"), targets=(0,)).heatmaps[0].state == "no evidence"
 
 
-# No second pass.
-
-
 def test_another_class_method_or_scale_of_held_evidence_runs_no_model() -> None:
     resident = resident_of(Tiny())
     resident.layers  # noqa: B018 - found by a pass of its own, before the counting begins
@@ -270,67 +227,15 @@ def test_another_class_method_or_scale_of_held_evidence_runs_no_model() -> None:
     assert len(passes) == 1
 
 
-class Gate(nn.Module):
-    """Lets the thread that came first wait, in the middle of its pass, until the other one is through."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first: int | None = None
-        self.inside, self.through = threading.Event(), threading.Event()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if threading.get_ident() == self.first:
-            self.inside.set()
-            assert self.through.wait(10)
-        return x
-
-
-@pytest.mark.parametrize("where", ["before", "after"])
-def test_another_thread_s_pass_through_the_same_module_does_not_mix(where: str) -> None:
-    module = Tiny()
-    gate = Gate()
-    layers = [module.stem, gate] if where == "after" else [gate, module.stem]
-    module.stem = nn.Sequential(*layers)
-    path = f"stem.{layers.index(layers[0] if where == 'after' else layers[1])}"
-    resident = resident_of(module)
-    alone = evidence_of(resident, path)
-    others = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(3))
-    with torch.no_grad():
-        expected = module(others)
-    got: list[torch.Tensor] = []
-
-    def other() -> None:
-        assert gate.inside.wait(10)
-        with torch.no_grad():
-            got.append(module(others))
-        gate.through.set()
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    gate.first = threading.get_ident()
-    together = evidence_of(resident, path)
-    thread.join()
-    torch.testing.assert_close(together.activations, alone.activations, rtol=0, atol=0)
-    torch.testing.assert_close(together.outputs.logits, alone.outputs.logits, rtol=0, atol=0)
-    target = Target(0, "")
-    torch.testing.assert_close(gradients(together, target), gradients(alone, target), rtol=0, atol=0)
-    torch.testing.assert_close(got[0], expected, rtol=0, atol=0)
-    assert not got[0].requires_grad
-
-
-# What cannot be asked.
-
-
-# Scales.
-
-
-def three_maps(scale: str, method: str = "hirescam", *paths: str) -> Explanation:
-    evidence = evidence_of(Painted(weights=(1.0, 0.25, 0.5)), *(paths or ("features",)))
-    return explained(evidence, method=method, targets=(0, 1, 2), scale=scale)
+def test_layers_are_listed_once_in_order_by_the_outermost_name() -> None:
+    resident = resident_of(Tiny())
+    assert [layer.path for layer in resident.layers] == ["stem", "body.0", "body.1", "body"]
+    assert "head" not in resident.known_layers
 
 
 def test_shared_scale_keeps_the_ratios_of_the_raw_maps() -> None:
-    made = three_maps("shared")
+    evidence = evidence_of(Painted(weights=(1.0, 0.25, 0.5)), "features")
+    made = explained(evidence, method="hirescam", targets=(0, 1, 2), scale="shared")
     raws = np.stack([np.maximum(h.raw[0], 0) for h in made.heatmaps])
     values = np.stack([h.values for h in made.heatmaps])
     assert values.max() == pytest.approx(1, abs=1e-5)
@@ -351,9 +256,6 @@ def test_a_broken_map_does_not_dim_the_others_on_a_shared_scale() -> None:
     np.testing.assert_allclose(made[0].values, good / 15, atol=1e-5)
 
 
-# Maps that say nothing say so.
-
-
 def test_a_flat_map_is_named_and_empty() -> None:
     # Everywhere the same activation, and speaking for the first class only.
     evidence = evidence_of(Painted(weights=(1.0, -1.0, 0.0)), "features", pixels=np.full((16, 16, 3), 90, np.uint8))
@@ -363,19 +265,6 @@ def test_a_flat_map_is_named_and_empty() -> None:
     assert made.heatmaps[0].raw_range[0] == pytest.approx(90 / 255 / 256)
     assert made.diagnosis[0].kind == "flat"
 
-
-def test_a_map_that_is_not_a_number_is_named_and_empty_and_its_raw_values_are_kept() -> None:
-    pixels = noise(16, 16)
-    pixels[4:6, 4:6] = 0
-    made = explained(evidence_of(Broken(), "features", pixels=pixels), targets=(0, 2))
-    for heatmap in made.heatmaps:
-        assert heatmap.state == "not a number"
-        assert not heatmap.values.any()
-        assert np.isnan(heatmap.raw[0]).any()
-    assert np.isfinite(made.overlay(0)).all()
-
-
-# Letterboxed: bars are no picture.
 
 WIDE = (20, 40)
 """Into 16 x 16: rows 4 to 12 are picture."""
@@ -407,26 +296,29 @@ def test_bars_get_no_heat_and_do_not_set_the_scale(pool: int) -> None:
     assert heatmap.values[:3].max() < 0.05, "heat of the bar bleeds into the picture"
 
 
+@pytest.mark.parametrize("pool", [1, 4])
+def test_heat_in_the_bars_alone_is_no_evidence(pool: int) -> None:
+    (heatmap,) = letterboxed(pool, np.zeros((*WIDE, 3), np.uint8), targets=(0,)).heatmaps
+    assert heatmap.raw[0].max() > 0
+    assert not heatmap.values.any()
+    assert heatmap.state == "no evidence"
+
+
 @pytest.mark.parametrize(
     ("grids", "size"),
-    [
-        ([(7, 7)], (224, 224)),
-        ([(80, 60), (40, 30), (20, 15)], (640, 480)),
-        ([(5, 13), (3, 7)], (50, 101)),
-        ([(4, 1)], (8, 6)),
-        ([(12, 16)], (6, 8)),
-        ([(9, 9), (9, 9)], (9, 9)),
-    ],
-    ids=["one layer", "three scales", "nothing in common", "one column", "shrunk", "as it is"],
+    [([(80, 60), (40, 30), (20, 15)], (640, 480)), ([(5, 13), (3, 7)], (50, 101)), ([(12, 16)], (6, 8))],
+    ids=["three scales", "nothing in common", "shrunk"],
 )
 def test_maps_grow_as_torch_grows_them(grids: list[tuple[int, int]], size: tuple[int, int]) -> None:
     seeded = torch.Generator().manual_seed(1)
     raws = [torch.rand(3, *grid, generator=seeded) for grid in grids]
-    units = [(r - r.amin((1, 2), True)) / (r.amax((1, 2), True) - r.amin((1, 2), True) + 1e-7) for r in raws]
-    grown = sum(nn.functional.interpolate(unit[None], size, mode="bilinear")[0] for unit in units) / len(units)
-    expected = (grown - grown.amin((1, 2), True)) / (grown.amax((1, 2), True) - grown.amin((1, 2), True) + 1e-7)
+
+    def to_unit(maps: torch.Tensor) -> torch.Tensor:
+        return (maps - maps.amin((1, 2), True)) / (maps.amax((1, 2), True) - maps.amin((1, 2), True) + 1e-7)
+
+    grown = [nn.functional.interpolate(to_unit(raw)[None], size, mode="bilinear")[0] for raw in raws]
     found = scale(raws, Geometry(size, size, (1.0, 1.0), (0.0, 0.0)), "own")
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-6)
+    torch.testing.assert_close(found, to_unit(sum(grown) / len(grown)), rtol=0, atol=2e-6)
 
 
 def test_a_layer_is_drawn_where_its_cells_were_measured_to_look() -> None:
@@ -446,8 +338,6 @@ def test_a_layer_is_drawn_where_its_cells_were_measured_to_look() -> None:
     torch.testing.assert_close(both, (mean - mean.min()) / (mean.max() - mean.min()), rtol=0, atol=1e-5)
     torch.testing.assert_close(grow(raw, moved, "stem")[0].roll((4, 2), (0, 1)), grow(raw, even, "stem")[0])
 
-
-# On the original picture's own grid.
 
 SHAPES = {"portrait": (90, 60), "landscape": (50, 120), "small": (14, 11), "1 px wide": (70, 1), "1 px high": (1, 70)}
 GRID = 8
@@ -505,25 +395,48 @@ def test_values_are_a_map_of_the_whole_picture_and_zero_where_nothing_was_seen(
 ) -> None:
     evidence = evidence_of(Tiny(), "stem", pixels=noise(*shape), way=way)
     (heatmap,) = explained(evidence, pixels=noise(*shape), targets=(0,), method="eigencam").heatmaps
-    values = heatmap.values
-    assert values.shape == shape
-    assert values.dtype == np.float32
-    assert not values.flags.writeable
-    assert 0 <= values.min() <= values.max() <= 1
+    assert heatmap.values.shape == shape and not heatmap.values.flags.writeable
     left, top, right, bottom = heatmap.seen
     outside = np.ones(shape, bool)
     outside[top:bottom, left:right] = False
-    assert not values[outside].any()
-    if min(shape) > 1:
-        assert values[top:bottom, left:right].any()
-    if way == "crop" and shape[0] != shape[1] and min(shape) > 1:
-        assert outside.any()
-    assert heatmap.content.shape == tuple(np.subtract(geometry_end(heatmap), geometry_start(heatmap)))
+    assert not heatmap.values[outside].any()
+    assert heatmap.values[~outside].any() or min(shape) == 1
+    assert outside.any() or way != "crop" or shape[0] == shape[1] or min(shape) == 1
 
 
-def geometry_start(heatmap: Any) -> tuple[int, int]:
-    return heatmap.geometry.content[1], heatmap.geometry.content[0]
+def seen(module: nn.Module, depth: int, side: int = 97) -> int:
+    """The side of what the middle cell of the layer before `depth` depends on, by its gradient."""
+    picture = torch.rand(1, 3, side, side, requires_grad=True)
+    out = picture
+    for one in list(module)[:depth]:
+        out = one(out)
+    middle = out.shape[-1] // 2
+    out[..., middle, middle].sum().backward()
+    rows = picture.grad[0].abs().sum((0, 1)).nonzero()
+    return int(rows.max() - rows.min()) + 1
 
 
-def geometry_end(heatmap: Any) -> tuple[int, int]:
-    return heatmap.geometry.content[3], heatmap.geometry.content[2]
+def test_the_bound_is_exact_for_a_chain() -> None:
+    torch.manual_seed(0)
+    chain = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, padding=1),
+        nn.Conv2d(4, 4, 3, padding=2, dilation=2),
+        nn.AvgPool2d(2),
+        nn.Conv2d(4, 4, 5),
+    )
+    for depth, path in enumerate("0123", 1):
+        assert receptive_field(chain, path) == seen(chain, depth)
+
+
+@pytest.mark.parametrize(("path", "field"), [("stem", 3), ("branch.0", 5), ("branch", 7), ("far", 11)])
+def test_inner_layers_count_up_to_where_they_end(path: str, field: int) -> None:
+    net = nn.Module()
+    net.stem = nn.Conv2d(3, 3, 3)
+    net.branch = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3))
+    net.far = nn.Conv2d(3, 3, 5)
+    assert receptive_field(net, path) == field
+
+
+def test_what_sees_everything_has_no_bound() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.MultiheadAttention(8, 2), nn.Conv2d(8, 8, 3))
+    assert [receptive_field(net, path) for path in "012"] == [3, None, None]

@@ -48,37 +48,18 @@ def test_two_by_two_by_hand():
     assert all(type(number) in (int, float, bool) for number in dataclasses.astuple(found)[:10])
 
 
-def test_one_hot_cell_holds_everything():
-    values = np.zeros((5, 4), np.float32)
-    values[3, 1] = 1
-    found = statistics.describe(values, (0, 0, 40, 50))
-    assert (found.entropy, found.entropy_normalised, found.spread) == (0, 0, 0)
-    assert found.gini == pytest.approx(19 / 20)
-    assert found.centre == found.peak == (15, 35)
-    assert found.half_heat_area == 1 / 20
-    assert found.quadrants == (0, 0, 1, 0)
-    assert found.regions == (statistics.Region((10, 30, 20, 40), 1.0, 1.0),)
-
-
-@pytest.mark.parametrize("level", [0.3, 1.0])
-@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (6, 1), (7, 7), (40, 30)])
-def test_a_flat_map_is_even_in_every_number(shape, level):
-    found = statistics.describe(np.full(shape, level, np.float32), (0, 0, 30, 40))
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (40, 30)])
+def test_a_flat_map_is_even_in_every_number(shape):
+    found = statistics.describe(np.full(shape, 0.3, np.float32), (0, 0, 30, 40))
     size = shape[0] * shape[1]
-    assert finite(found)
-    assert found.flat
+    assert finite(found) and found.flat
     assert found.gini == pytest.approx(0, abs=1e-9)
     assert found.entropy == pytest.approx(math.log2(size), rel=1e-5)
-    assert found.entropy_normalised == pytest.approx(float(size > 1), rel=1e-5)
     assert found.centre == pytest.approx((15, 20))
-    assert found.peak == (15, 20)
     assert found.half_heat_area == pytest.approx(0.5, abs=0.5 / size + 1e-9)
-    assert found.border_share == pytest.approx(found.border_area)
-    assert found.border_area == pytest.approx(0.36)
+    assert found.border_share == pytest.approx(found.border_area) == pytest.approx(0.36)
     assert found.quadrants == pytest.approx((0.25,) * 4)
-    assert found.n_regions == 1
     assert found.regions[0].box == pytest.approx((0, 0, 30, 40))
-    assert found.regions[0].share_of_heat == pytest.approx(1)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 7)])
@@ -92,36 +73,6 @@ def test_no_heat_at_all_gives_zeros(shape):
     for name in ("mean", "max", "half_heat_area", "entropy", "gini", "spread", "border_share", "n_regions"):
         assert getattr(found, name) == 0, name
     assert statistics.describe_place(found, PICTURE) == "nowhere in the picture"
-
-
-def test_numbers_do_not_depend_on_the_resolution():
-    small = np.random.default_rng(0).random((7, 9), dtype=np.float32)
-    large = small.repeat(10, axis=0).repeat(10, axis=1)
-    a, b = (statistics.describe(one, PICTURE) for one in (small, large))
-    for name in ("mean", "coverage_50", "gini", "entropy_normalised", "centre", "border_share", "quadrants"):
-        tolerance = 0.2 if name == "entropy_normalised" else 1e-5
-        assert getattr(a, name) == pytest.approx(getattr(b, name), rel=tolerance), name
-    assert np.allclose([r.box for r in a.regions], [r.box for r in b.regions])
-    assert a.half_heat_area == pytest.approx(b.half_heat_area, abs=1 / 63)
-    assert b.entropy - a.entropy == pytest.approx(math.log2(100), rel=1e-4)
-
-
-def test_large_maps_agree_with_plain_definitions():
-    values = np.random.default_rng(1).random((37, 53), dtype=np.float32) ** 3
-    found = statistics.describe(values)
-    flat = values.astype(np.float64).ravel()
-    share = flat / flat.sum()
-    pairs = abs(flat[:, None] - flat[None]).mean() / 2 / flat.mean()
-    assert found.gini == pytest.approx(pairs, rel=1e-6)
-    assert found.entropy == pytest.approx(-(share * np.log2(share)).sum(), rel=1e-5)
-    y, x = (np.mgrid[:37, :53] + 0.5).reshape(2, -1)
-    assert found.centre == pytest.approx((share @ x, share @ y))
-    squared = share @ ((x - share @ x) ** 2 + (y - share @ y) ** 2)
-    assert found.spread == pytest.approx(math.sqrt(squared) / math.hypot(53, 37))
-    assert found.histogram == tuple(np.histogram(flat, 20, (0, 1))[0])
-    hottest = np.sort(share)[::-1]
-    k = round(found.half_heat_area * flat.size)
-    assert hottest[:k].sum() >= 0.5 > hottest[: k - 1].sum()
 
 
 def test_regions_agree_with_scipy():
@@ -143,15 +94,26 @@ def test_regions_agree_with_scipy():
 
 
 @pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([np.full((2, 2), np.nan)], "within 0..1, got nan"),
+        ([np.zeros(4)], r"shape \(H, W\)"),
+        ([np.zeros((2, 2)), (0, 0, math.nan, 5)], "extent must be"),
+        ([np.zeros((2, 2)), None, np.full((2, 2), np.inf)], "finite"),
+    ],
+)
+def test_wrong_input_is_stopped_at_the_door(arguments, says):
+    with pytest.raises(ValueError, match=says):
+        statistics.describe(*arguments)
+
+
+@pytest.mark.parametrize(
     ("at", "says"),
     [
         ((45, 30), "in the middle of the picture"),
-        ((15, 10), "at the top left"),
         ((75, 50), "at the bottom right"),
         ((20, 30), "at the left"),
-        ((3, 30), "at the left edge"),
         ((45, 57), "at the bottom edge"),
-        ((45, 12), "at the top"),
     ],
 )
 def test_the_place_in_words(at, says):
@@ -199,41 +161,15 @@ def test_agreement_equals_scipy_and_the_published_ssim():
     assert found.iou_top20 == (one & two).sum() / (one | two).sum()
 
 
-def test_the_matrix_is_symmetric_and_holds_the_pairs():
-    maps = list(np.random.default_rng(4).random((3, 20, 20), dtype=np.float32))
-    matrix = statistics.agreement_matrix(maps)
-    assert [len(row) for row in matrix] == [3, 3, 3]
-    for i in range(3):
-        assert matrix[i][i] == statistics.Agreement(1, 1, 1)
-        for j in range(3):
-            assert matrix[i][j] == matrix[j][i]
-            assert dataclasses.astuple(matrix[i][j]) == pytest.approx(
-                dataclasses.astuple(statistics.compare(maps[i], maps[j]))
-            )
-    assert statistics.agreement_matrix([]) == ()
-    with pytest.raises(ValueError, match=r"same shape, got \(20, 20\), \(2, 2\)"):
-        statistics.compare(maps[0], maps[0][:2, :2])
-
-
-@pytest.mark.parametrize("kind", ["noise", "steep", "few", "faint", "bump", "one"])
-def test_inequality_is_that_of_all_cells_in_order(kind):
-    made = np.random.default_rng(0)
-    heat = {
-        "noise": made.random((90, 120)),
-        "steep": made.random((90, 120)) ** 30,
-        "few": np.where(made.random((90, 120)) > 0.999, 1.0, 0.0),
-        "faint": np.where(made.random((90, 120)) > 0.999, 1.0, 1e-7 * made.random((90, 120))),
-        "bump": bump(90, 120, 40, 30, 9),
-        "one": np.eye(1),
-    }[kind].astype(np.float32)
-    found = statistics.describe(heat)
-    down = np.sort(heat, axis=None)[::-1].astype(np.float64)
-    gathered = np.cumsum(down)
-    half = np.searchsorted(gathered, gathered[-1] / 2) + 1
-    gini = 2 * gathered.sum() / gathered[-1] / heat.size - (heat.size + 1) / heat.size
-    assert found.gini == pytest.approx(gini, abs=2e-6)
-    assert found.half_heat_area * heat.size == pytest.approx(half, abs=2)
-    # As the second of two maps on one scale may be.
-    faint = statistics.describe(heat * np.float32(1e-11))
-    assert faint.gini == pytest.approx(gini, abs=2e-6)
-    assert faint.half_heat_area == pytest.approx(found.half_heat_area)
+def test_each_number_is_shown_in_one_format() -> None:
+    said = {
+        ("mean", 0.3141): "0.31",
+        ("n_regions", 3.0): "3",
+        ("flat", False): "no",
+        ("half_heat_area", 0.24): "24 %",
+        ("border_share", 0.002): "< 1 %",
+        ("peak", (404.6, 540.2)): "405, 540",
+        ("quadrants", (0.25, 0.5, 0.25, 0.0)): "25 %, 50 %, 25 %, 0 %",
+    }
+    for (name, value), words in said.items():
+        assert statistics.format_value(name, value).replace("\N{NO-BREAK SPACE}", " ") == words

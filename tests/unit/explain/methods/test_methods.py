@@ -16,12 +16,11 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.explain.backward.gradient import Activation, Gradient
 from sightglass.explain.backward.principal import projection
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
-from sightglass.explain.explainer import Explainer
+from sightglass.explain.explainer import EVIDENCE, Explainer
 from sightglass.explain.explanation import Explanation, explain
 from sightglass.explain.methods import METHODS, method
 from sightglass.explain.methods.from_evidence import raw_maps
@@ -180,21 +179,6 @@ def test_eigen_methods_equal_the_library_up_to_sign(name: str, model: str, count
             assert max(abs(heatmap.at_input - one).max() for one in candidates) > 0.5, "both signs look the same"
 
 
-@pytest.mark.parametrize("model", LAYERS)
-def test_eigencam_rises_with_the_mean_activation_and_again_the_same(model: str, bus: Path) -> None:
-    layers = LAYERS[model]
-    evidence = evidence_of(model, layers, bus)
-    (heatmap,) = explained(evidence, bus, method="eigencam", top_k=1).heatmaps
-    for raw, activation in zip(heatmap.raw, evidence.activations, strict=True):
-        assert np.corrcoef(raw.ravel(), activation[0].mean(0).cpu().numpy().ravel())[0, 1] >= 0
-    fresh = evidence_of.__wrapped__(model, layers, bus)
-    (again,) = explained(fresh, bus, method="eigencam", top_k=1).heatmaps
-    for raw, other in zip(heatmap.raw, again.raw, strict=True):
-        np.testing.assert_array_equal(raw, other)
-
-
-# By hand.
-
 RED = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 WEIGHTS = torch.tensor([[[1.0, -1.0], [2.0, 0.0]], [[1.0, 0.0], [2.0, -1.0]]])
 """The gradient of class 0: of the first and the second channel, which is twice the first."""
@@ -258,25 +242,6 @@ def test_a_map_by_hand_is_clipped_and_scaled_in_that_order() -> None:
     np.testing.assert_array_equal(made.heatmaps[1].raw[0], [[-3, 2], [-18, 8]])
 
 
-def test_eigencam_by_hand_takes_the_widest_direction_and_the_sign_of_the_mean() -> None:
-    wide, narrow = torch.tensor([[3.0, -3.0], [3.0, -3.0]]), torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
-    for a, b, expected in ((wide, narrow, wide), (-narrow, wide, wide), (wide, -2 * wide, -(5**0.5) * wide)):
-        given = Activation(torch.stack([a, b]))
-        torch.testing.assert_close(given.first_component, expected)
-
-
-def test_eigengradcam_by_hand_is_per_class() -> None:
-    evidence = by_hand(2 * RED)
-    g = torch.stack([WEIGHTS[0] * RED, WEIGHTS[1] * 2 * RED])
-    centred = (g - g.mean((1, 2), keepdim=True)).flatten(1).T
-    (raw,) = raw_maps(evidence, METHODS["eigengradcam"], [Target(0, "class 0")])
-    # What a first component is: no other direction has more spread, and its own share is kept in length.
-    spread = float((raw[0] ** 2).sum())
-    angles = torch.linspace(0, torch.pi, 721)
-    along = (centred @ torch.stack([angles.cos(), angles.sin()])).square().sum(0)
-    assert spread == pytest.approx(float(along.max()), rel=1e-4)
-
-
 @pytest.mark.parametrize("name", [one.id for one in METHODS.values() if one.quick])
 def test_more_targets_at_once_are_the_same_as_one_by_one(name: str, bus: Path) -> None:
     evidence = evidence_of("efficientnet-lite0", ("bn2",), bus)
@@ -284,16 +249,6 @@ def test_more_targets_at_once_are_the_same_as_one_by_one(name: str, bus: Path) -
     for i, index in enumerate((1, 2)):
         alone = evidence_of("efficientnet-lite0", ("bn2",), bus)
         torch.testing.assert_close(together[i], raw_maps(alone, METHODS[name], [Target(index, "")])[0][0])
-
-
-@pytest.mark.parametrize("name", [one.id for one in METHODS.values() if one.quick and one.gradients])
-def test_a_window_says_what_the_whole_gradient_says(name: str) -> None:
-    a = torch.rand(120, 9, 11, generator=torch.Generator().manual_seed(4)) - 0.3
-    g = torch.zeros_like(a)
-    g[:, 2:6, 3:8] = torch.randn(120, 4, 5, generator=torch.Generator().manual_seed(5))
-    whole = METHODS[name].compute(Activation(a), Gradient.of(g, 0, 0, (9, 11)))
-    part = METHODS[name].compute(Activation(a), Gradient.of(g[:, 2:6, 3:8], 2, 3, (9, 11)))
-    torch.testing.assert_close(part, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_a_method_is_found_by_any_spelling_and_a_typo_gets_a_suggestion() -> None:
@@ -304,9 +259,6 @@ def test_a_method_is_found_by_any_spelling_and_a_typo_gets_a_suggestion() -> Non
         method("gradcan")
     with pytest.raises(ModelProblem, match=r"zzz: choose one of gradcam, "):
         method("zzz")
-
-
-# Through the library's own objects.
 
 
 class Small(nn.Module):
@@ -350,16 +302,6 @@ def test_library_methods_equal_the_library_on_a_small_model(name: str, paths: tu
             np.testing.assert_allclose(heatmap.at_input, expected, rtol=0, atol=CLOSE)
             assert heatmap.method == name
             assert heatmap.layers == (("all",) if name == "fullgrad" else paths)
-
-
-@pytest.mark.parametrize("name", ["gradcamelementwise", "finercam", "kpcacam", "fullgrad"])
-def test_library_methods_equal_the_library_on_real_weights(name: str, bus: Path) -> None:
-    evidence = evidence_of("efficientnet-lite0", ("bn2",), bus)
-    classes = (best_class(evidence), OTHER_CLASS)
-    made = explained(evidence, bus, method="gradcam", targets=classes).with_method(name)
-    with built(BY_LIBRARY[name], evidence) as cam:
-        for index, heatmap in zip(classes, made.heatmaps, strict=True):
-            np.testing.assert_allclose(heatmap.at_input, reference(cam, evidence, index), rtol=0, atol=CLOSE)
 
 
 @pytest.mark.parametrize("path", ["relu", "second", "first"])
@@ -413,6 +355,17 @@ def test_a_transformer_s_tokens_are_read_as_the_library_reads_them(name: str, op
 
 
 @pytest.mark.parametrize("name", BY_LIBRARY)
+def test_library_methods_are_the_same_bit_for_bit(name: str, bus: Path) -> None:
+    # A grid of 28 x 28: beyond 200 places scikit-learn takes another, randomly started, solver.
+    many = name in ("scorecam", "ablationcam")
+    made = []
+    for _ in range(2):
+        evidence = small("relu") if many else evidence_of.__wrapped__("resnet18", ("layer2",), bus)
+        made.append(by_method(evidence, name, 3))
+    np.testing.assert_array_equal(made[0].heatmaps[0].raw[0], made[1].heatmaps[0].raw[0])
+
+
+@pytest.mark.parametrize("name", BY_LIBRARY)
 def test_the_shared_model_is_left_as_it_was(name: str) -> None:
     evidence = small("relu")
     module = evidence.resident.adapter.module
@@ -429,31 +382,45 @@ def test_progress_rises_to_less_than_one_and_counts_the_passes(name: str) -> Non
     heard: list[tuple[float, str]] = []
     by_method(small("relu"), name, 0, 1, progress=lambda share, words: heard.append((share, words)))
     shares = [share for share, _ in heard]
-    assert len(shares) >= 2
-    assert shares == sorted(shares)
-    assert 0 <= shares[0] < shares[-1] < 1
-    counts = [re.fullmatch(rf"{METHODS[name].name}, step (\d+) of (\d+)", words) for _, words in heard]
-    assert all(found and int(found[1]) < int(found[2]) for found in counts), heard[-1]
+    assert shares == sorted(shares) and 0 <= shares[0] < shares[-1] < 1
+    assert all(re.fullmatch(rf"{METHODS[name].name}, step (\d+) of (\d+)", words) for _, words in heard)
     # Twenty channels in batches of 16; ablation also needs the score as it was.
     assert len(heard) == {"scorecam": 2 * 3, "ablationcam": 2 * 4}.get(name, 2)
 
 
-@pytest.mark.parametrize(
-    ("name", "paths", "sentence"),
-    [
-        ("shapleycam", ("first", "relu"), "ShapleyCAM explains one layer at a time"),
-        ("gradcan", ("relu",), "did you mean GradCAM"),
-    ],
-)
-def test_what_a_method_cannot_do_is_said(name: str, paths: tuple[str, ...], sentence: str) -> None:
-    with pytest.raises(ModelProblem, match=sentence):
-        by_method(small(*paths), name, 0)
+def test_what_a_method_cannot_do_is_said() -> None:
+    with pytest.raises(ModelProblem, match="ShapleyCAM explains one layer at a time"):
+        by_method(small("first", "relu"), "shapleycam", 0)
+    evidence = small("relu")
+    evidence.resident.adapter.spec = ModelSpec("d", "d", "s", "none", "d", "detect", "none")
+    with pytest.raises(ModelProblem, match="classifiers only"):
+        by_method(evidence, "fullgrad", 0)
 
-
-# Stopped half-way.
 
 SWAPPED = 4
 """The pass of AblationCAM at which its layer is in the model's place: after two whole ones and one batch."""
+
+
+def test_scorecam_stops_half_way_and_leaves_nothing(bus: Path) -> None:
+    explainer = Explainer("efficientnet-lite0")
+    EVIDENCE.clear()
+    before = explainer(bus, method="gradcam", top_k=1)
+    cancel, calls = threading.Event(), itertools.count(1)
+
+    def stop_at_the_fourth(share: float, words: str) -> None:
+        number = next(calls)
+        assert number <= 4, "a pass more than the one that was under way"
+        if number == 4:
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        explainer(bus, method="scorecam", top_k=1, progress=stop_at_the_fourth, cancel=cancel)
+    module = explainer.resident.adapter.module
+    assert hooks_on(module) == 0
+    assert all(p.grad is None for p in module.parameters())
+    EVIDENCE.clear()
+    after = explainer(bus, method="gradcam", top_k=1)
+    np.testing.assert_array_equal(before.heatmaps[0].raw[0], after.heatmaps[0].raw[0])
 
 
 def test_ablationcam_stopped_half_way_leaves_no_swapped_layer() -> None:
@@ -474,10 +441,6 @@ def test_ablationcam_stopped_half_way_leaves_no_swapped_layer() -> None:
     assert hooks_on(evidence.resident.adapter.module) == 0
     assert not any(name == "ablationcam" for name, _ in evidence.raws)
     np.testing.assert_array_equal(by_method(evidence, "ablationcam", 2).heatmaps[0].raw[0], fresh)
-    np.testing.assert_array_equal(
-        by_method(evidence, "gradcamelementwise", 2).heatmaps[0].raw[0],
-        by_method(small("relu"), "gradcamelementwise", 2).heatmaps[0].raw[0],
-    )
 
 
 def test_ablationcam_finds_its_way_through_a_detector_of_ultralytics() -> None:

@@ -1,19 +1,23 @@
-"""Heat to pixels: exact at the ends of opacity, within one level of the plain formula in between."""
+"""Heat to pixels and lines: exact at the ends of opacity, within one level of the plain formula in between."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import tracemalloc
 from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
 
 from sightglass.common.errors import Problem
-from sightglass.explain.rendering import colormaps, contact_sheet, contours, render, resampling
+from sightglass.common.style import CHOICES, DEFAULTS
+from sightglass.explain.rendering import colormaps, contact_sheet, contours, render
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import Field, Style
+from sightglass.explain.rendering.style import FILE_STYLE, VIEWER_STYLE, Field, Mode, Style
+
+if TYPE_CHECKING:
+    pass
 
 NAMES = [colormap.name for colormap in colormaps.colormaps()]
 # Machado, Oliveira, Fernandes 2009, severity 1.0, on linear RGB: protan, deutan, tritan.
@@ -36,20 +40,9 @@ def values():
     return ramp
 
 
-def bump(height, width, x, y, sigma):
-    rows, columns = np.mgrid[:height, :width]
-    return np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2)).astype(np.float32)
-
-
 def noise(shape, kind="heat", seed=0):
     values = np.random.default_rng(seed).random(shape, dtype=np.float32)
     return 2 * values - 1 if kind == "difference" else values
-
-
-def levels_of(field, style):
-    """On the picture of 48 x 64."""
-    values = render.samples(field.values, field.kind)
-    return np.concatenate([levels for _, levels in resampling.levels(values, field, style, field.seen, (48, 64))])
 
 
 def lightness(rgb):
@@ -71,13 +64,6 @@ def test_opencv_gives_the_published_tables():
 def test_safe_for_the_colour_blind_means_getting_lighter_for_every_eye(colormap):
     views = [light[::15] for light in lightness(colormaps.lut(colormap.name))]
     assert colormap.colour_blind_safe == all(np.diff(v).min() >= 1 and v[-1] - v[0] >= 40 for v in views)
-
-
-def test_an_unknown_colormap_is_a_problem_that_suggests_one():
-    with pytest.raises(Problem, match="did you mean inferno"):
-        colormaps.lut("infreno")
-    with pytest.raises(Problem, match="choose one of inferno"):
-        colormaps.lut("qqqq")
 
 
 SEEN = (10, 6, 50, 40)
@@ -110,6 +96,14 @@ def test_the_hottest_mask_has_its_share_and_nothing_colder(fraction, seen):
         assert values[mask].min() > values[inside & ~mask].max()
 
 
+def test_equal_values_are_taken_together_or_not_at_all():
+    flat = np.full((4, 5), 0.7, np.float32)
+    assert [render.hottest_mask(flat, f).sum() for f in (0, 0.2, 0.5, 0.6, 1)] == [0, 0, 0, 20, 20]
+    steps = np.array([[1, 0.5, 0.5, 0.5, 0, 0, 0, 0, 0, 0]], np.float32)
+    assert render.hottest_mask(steps, 0.2).tolist() == [[True] + [False] * 9]
+    assert render.hottest_mask(steps, 0.3).tolist() == [[True] * 4 + [False] * 6]
+
+
 def test_a_difference_compares_shares():
     a, b = np.zeros((2, 10, 20), np.float32)
     a[2, 3], b[7, 15] = 1, 0.2  # one cell holds all the heat of each: as far apart, whatever their scale
@@ -117,9 +111,6 @@ def test_a_difference_compares_shares():
     assert (share[2, 3], share[7, 15]) == (1, -1)
     assert not render.share_difference(a, a / 4).any()
     assert render.share_difference(a, np.zeros_like(a)).max() == 1
-
-
-# What the viewer shows.
 
 
 def by_hand(pixels, field, style, unseen, unit):
@@ -222,12 +213,9 @@ def by_hand(pixels, field, style, unseen, unit):
 
 STYLES = {
     "as it is": Style(),
-    "threshold": Style(threshold=0.3),
-    "even": Style(even=True, alpha=0.4),
     "even above": Style(even=True, alpha=0.4, threshold=0.7),
     "inverted": Style(invert=True, threshold=0.2),
     "cells": Style(cells=True),
-    "fixed scale": Style(gain=0.7, offset=-0.1),
     "shared scale": Style(gain=1.6, offset=0.05, invert=True),
     "swipe": Style(split=0.37, alpha=1),
 }
@@ -251,104 +239,32 @@ def test_shown_is_the_plain_formula_to_one_level(name, mode, kind, pixels):
         assert abs(got - expected).max() <= 1, shape
 
 
-STRONG = Style(gain=257, offset=-128.3)  # one step of 65535 is one level, and a thousandth moves many a pixel's
-
-
-@pytest.mark.parametrize(("kind", "style"), [("heat", Style()), ("heat", STRONG), ("difference", Style())])
-@pytest.mark.parametrize("cells", [None, (6, 5)])
-@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (40, 30), (130, 170)])
-def test_levels_are_exact(shape, cells, kind, style):
-    x0, y0, x1, y1 = extent = (-3.5, 2.25, 61.0, 47.5)
-    field = Field(noise(shape, kind, seed=3), extent, (0, 3, 61, 48), kind, cells)
-    heat = render.samples(field.values, kind).astype(int).tolist()
-
-    def read(x, y):
-        u = min(shape[1] - 1, max(0, (x - x0) / (x1 - x0) * shape[1] - 0.5))
-        v = min(shape[0] - 1, max(0, (y - y0) / (y1 - y0) * shape[0] - 0.5))
-        across, down = (float(np.float32(one - int(one))) for one in (u, v))
-        (left, right), (top, bottom) = (int(u), min(int(u) + 1, shape[1] - 1)), (int(v), min(int(v) + 1, shape[0] - 1))
-        upper = heat[top][left] + across * (heat[top][right] - heat[top][left])
-        lower = heat[bottom][left] + across * (heat[bottom][right] - heat[bottom][left])
-        return upper + down * (lower - upper)
-
-    def level(value):
-        if kind == "difference":
-            return math.floor(value * 254 / 65535 + 0.5) + 1
-        return math.floor(min(65535, max(0, style.offset * 65535 + style.gain * value)) / 257 + 0.5)
-
-    got = levels_of(field, replace(style, cells=True))
-    assert got.shape == (45, 61)
-    for row, column in itertools.product(range(45), range(61)):
-        # As the browser has it, which sees any part of the picture at any size.
-        x, y = (column + 0.5) / 64 * 64, (row + 3.5) / 48 * 48
-        if cells:
-            of = (
-                min(5, max(0, math.floor((y - y0) / (y1 - y0) * 6))),
-                min(4, max(0, math.floor((x - x0) / (x1 - x0) * 5))),
-            )
-            x, y = x0 + (of[1] + 0.5) / 5 * (x1 - x0), y0 + (of[0] + 0.5) / 6 * (y1 - y0)
-        assert got[row, column] == level(math.floor(read(x, y) + 0.5) if cells else read(x, y))
-
-
+WHOLE = (0, 0, 64, 48)
 STEPS = np.random.default_rng(4).integers(0, 256, (48, 64))
+STEPPED = (STEPS / 255).astype(np.float32)
 
 
-# Its lines.
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_shown_is_exact_at_the_ends_in_every_colormap(name, pixels):
+    near, style = ~outside(pixels.shape), Style(colormap=name)
+    for changes in ({}, {"even": True}, {"cells": True}, {"threshold": 0.4}, {"mode": "spotlight"}):
+        out = paint(pixels, Field(STEPPED, SEEN, SEEN, cells=(7, 7)), replace(style, alpha=0, **changes))
+        assert np.array_equal(out[near], pixels[near])
+    whole, colours = Field(STEPPED, WHOLE, WHOLE), colormaps.lut(name)
+    assert np.array_equal(paint(pixels, whole, replace(style, mode="map")), colours[STEPS])
+    assert np.array_equal(paint(pixels, whole, replace(style, mode="map", invert=True)), colours[255 - STEPS])
+    assert np.array_equal(paint(pixels, whole, replace(style, alpha=1, even=True, cells=True)), colours[STEPS])
 
 
-def test_the_line_is_a_circle_where_the_map_is_round():
-    grey = np.full((200, 240, 3), 128, np.uint8)
-    field = Field(bump(200, 240, 119.8, 99.1, 30), (0, 0, 240, 200), (0, 0, 240, 200))
-    out = paint(grey, field, Style(alpha=1e-9), unit=2.0)
-    y, x = np.nonzero(out[..., 0] == 255)
-    radius = np.hypot(x - 119.8, y - 99.1)
-    expected = 30 * math.sqrt(2 * math.log(2))
-    assert abs(radius - expected).max() < 1.3  # 1.25 pixels of the screen, each two of the picture's
-    assert abs(radius.mean() - expected) < 0.05
-    assert np.diff(np.sort(np.arctan2(y - 99.1, x - 119.8))).max() < 0.1  # closed
-    dark = np.hypot(*(np.array(np.nonzero(out[..., 0] < 60)) - [[99.1], [119.8]])) - expected
-    assert len(dark) > 300
-    assert 1.2 < abs(dark).min() < abs(dark).max() < 3.5
-
-
-@pytest.mark.parametrize("unit", [1.0, 2.0, 6.0])
-def test_a_line_is_as_wide_as_asked_and_lies_where_its_level_is(unit):
-    black = np.zeros((5, 400, 3), np.uint8)
-    ramp = np.tile((np.arange(400, dtype=np.float32) + 0.5) / 400, (5, 1))
-    field = Field(ramp, (0, 0, 400, 5), (0, 0, 400, 5))
-    row = paint(black, field, Style("contour"), unit=unit)[2, :, 0].astype(float)
-    for level, thick in ((0.25, 0.9), (0.5, 1.4), (0.75, 2.2)):
-        at = slice(int(400 * level) - 40, int(400 * level) + 40)
-        white = np.clip(row[at] - 15, 0, None)  # the halo is 15 on black
-        assert white.sum() / 240 == pytest.approx(thick * unit, abs=0.15)
-        assert white @ (np.arange(400)[at] + 0.5) / white.sum() == pytest.approx(400 * level, abs=0.1)
-    light = paint(black + 255, field, Style("contour"), unit=unit)[2]
-    assert light.min() == 79 or unit == 1  # a quarter of 255 and three of 20, where the halo is broad enough
-    lifted = paint(black, field, Style("contour", gain=0.5, offset=0.5), unit=unit)[2, :, 0]
-    assert np.flatnonzero(lifted == 255).mean() + 0.5 == pytest.approx(200, abs=0.6)  # 0.75 is where 0.5 was
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("mode", SHOWN)
-def test_24_megapixels_need_no_gigabyte(mode, kind):
-    pixels = np.random.default_rng(0).integers(0, 256, (4000, 6000, 3), dtype=np.uint8)
-    values = noise((4000, 6000), kind)
-    fine = bump(4000, 6000, 2500, 1700, 900)
-    box = (0, 0, 6000, 4000)
-    for field in (
-        Field(noise((7, 7), kind), box, box, kind),
-        Field(fine if kind == "heat" else values, box, box, kind),
-    ):
-        if kind == "difference" and mode == "contour" and field.values is values:
-            continue  # noise is all lines
-        tracemalloc.start()
-        try:
-            out = paint(pixels, field, Style(mode))
-            assert tracemalloc.get_traced_memory()[1] < 1e9
-        finally:
-            tracemalloc.stop()
-        assert (out != pixels).any()
+def test_no_line_where_there_is_nothing_to_outline(pixels):
+    flat = [Field(np.full((7, 7), level, np.float32), WHOLE, WHOLE) for level in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    bumpy = Field(noise((7, 7)), WHOLE, WHOLE)
+    for field, style in [(field, Style("contour")) for field in flat] + [
+        (bumpy, Style("contour", gain=0.2)),
+        (bumpy, Style("contour", gain=0.0, offset=0.5)),
+        (bumpy, Style("contour", gain=1.0, offset=2.0)),
+    ]:
+        assert np.array_equal(paint(pixels, field, style), pixels)
 
 
 def test_boxes_are_white_on_dark_and_the_chosen_one_is_on_top():
@@ -361,3 +277,164 @@ def test_boxes_are_white_on_dark_and_the_chosen_one_is_on_top():
     assert np.array_equal(grey, np.full_like(grey, 100))
     with pytest.raises(ValueError, match="four finite numbers"):
         contact_sheet.boxes(grey, [((0, 0, math.nan, 4), "")])
+
+
+def test_a_grid_has_equal_cells_and_scales_nothing_that_fits():
+    red, tall = np.full((40, 40, 3), (255, 0, 0), np.uint8), np.full((80, 20, 3), (0, 0, 255), np.uint8)
+    made = contact_sheet.grid([red, tall, red], columns=2, gap=4, height=40)
+    assert made.shape == (4 + 2 * 44, 4 + 2 * 44, 3)
+    assert np.array_equal(made[4:44, 4:44], red)
+    assert (made[4:44, 63:73] == (0, 0, 255)).all()
+    captioned = contact_sheet.grid([red, red], ["one", "a very long caption indeed"], gap=4, height=40)
+    assert (captioned[:, 44:48] == 255).all()  # the long one did not run into its neighbour
+
+
+def test_a_label_covers_neither_what_is_in_its_box_nor_another_label():
+    grey = np.full((300, 300, 3), 100, np.uint8)
+    out = contact_sheet.boxes(grey, [((60, 100, 150, 250), "person 84 %")], chosen=0)
+    assert np.array_equal(out[110:240, 70:140], grey[110:240, 70:140])
+    assert out[86:96, 62:140].min(2).max() > 200
+    first = contact_sheet.place_label((60, 100, 150, 250), (80, 18), (300, 300), [])
+    assert first == (60, 82, 140, 100)
+    assert contact_sheet.place_label((60, 100, 150, 250), (80, 18), (300, 300), [first]) == (60, 100, 140, 118)
+    assert contact_sheet.place_label((-30, -30, 10, 5), (40, 20), (300, 300), []) == (0, 0, 40, 20)
+
+
+NAN = np.full((48, 64), np.nan, np.float32)
+GOOD = np.zeros((48, 64), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("field", "style", "says"),
+    [
+        ({"values": NAN}, {}, "within 0..1, got nan"),
+        ({"values": GOOD - 2, "kind": "difference"}, {}, "within -1..1, got -2"),
+        ({"values": GOOD[0]}, {}, r"shape \(H, W\), got \(64,\)"),
+        ({"kind": "cold"}, {}, "kind must be one of heat, difference, signed, got 'cold'"),
+        ({"extent": (0, 0, math.nan, 48)}, {}, "extent must be"),
+        ({"cells": (0, 7)}, {}, r"at least one of each, got \(0, 7\)"),
+        ({"seen": (0, 0, 65, 48)}, {}, "inside 64 x 48"),
+        ({}, {"mode": "hottest"}, "mode must be one of overlay, map, contour, spotlight, picture, got 'hottest'"),
+        ({}, {"alpha": 1.1}, "alpha must lie within 0..1, got 1.1"),
+        ({}, {"gain": math.inf}, "gain and offset must be finite, got inf and 0.0"),
+    ],
+)
+def test_wrong_fields_and_styles_are_stopped_at_the_door(pixels, field, style, says):
+    with pytest.raises(ValueError, match=says):
+        paint(pixels, Field(**{"values": GOOD, "extent": WHOLE, "seen": WHOLE} | field), Style(**style))
+
+
+def test_python_and_javascript_have_the_same_choices():
+    assert list(get_args(Mode)) == CHOICES["mode"]
+    assert Style() == VIEWER_STYLE == Style.of(DEFAULTS) == Style.of({})
+    assert {name: getattr(VIEWER_STYLE, name) for name in ("mode", "colormap", "alpha", "threshold", "even")} == {
+        name: DEFAULTS[name] for name in ("mode", "colormap", "alpha", "threshold", "even")
+    }
+
+
+def test_settings_become_a_style_as_in_the_viewer():
+    given = {"mode": "map", "colormap": "jet", "alpha": "0.25", "threshold": 0.5, "even": "1", "cells": True}
+    more = {"layout": "swipe", "split": 0.3, "zoom": "0,0,2", "boxes": False}
+    assert Style.of(given | more) == Style("map", "jet", 0.25, 0.5, even=True, cells=True)
+
+
+def test_what_is_not_valid_counts_for_nothing():
+    odd = {"mode": "<b>", "colormap": "none", "alpha": 7, "threshold": "x", "even": "maybe", "invert": 1, "cells": [1]}
+    assert Style.of(odd) == Style(invert=True)
+    assert Style.of({"alpha": math.nan, "threshold": None, "mode": ["map"], "even": True}) == Style(even=True)
+
+
+def test_what_a_person_asks_for_is_checked():
+    assert Style.parse("jet") == Style(colormap="jet")
+    assert Style.parse("inferno", even=True) == FILE_STYLE
+    assert Style.parse("jet", 0.0, even=True) == Style(colormap="jet", alpha=0.0, even=True)
+    with pytest.raises(Problem, match=r"alpha is 2: give a number from 0 to 1\."):
+        Style.parse("jet", 2)
+    with pytest.raises(Problem, match=r"There is no colormap called 'jett': did you mean jet\?"):
+        Style.parse("jett")
+
+
+SHAPES = [(1, 1), (1, 6), (5, 1), (2, 2), (3, 4), (9, 7)]
+
+
+def one_by_one(field, level):
+    """Marching squares, a square at a time."""
+    h, w = field.shape
+    values = field.tolist()
+    found = []
+    for y in range(h + 1):
+        for x in range(w + 1):
+            (a, b), (d, c) = (
+                [values[min(h - 1, max(0, row - 1))][min(w - 1, max(0, col - 1))] for col in (x, x + 1)]
+                for row in (y, y + 1)
+            )
+            left, right = (min(w, max(0, i - 0.5)) for i in (x, x + 1))
+            top, bottom = (min(h, max(0, i - 0.5)) for i in (y, y + 1))
+            edges = {}
+            if (a >= level) != (b >= level):
+                edges["north"] = (left + (level - a) / (b - a) * (right - left), top)
+            if (b >= level) != (c >= level):
+                edges["east"] = (right, top + (level - b) / (c - b) * (bottom - top))
+            if (d >= level) != (c >= level):
+                edges["south"] = (left + (level - d) / (c - d) * (right - left), bottom)
+            if (a >= level) != (d >= level):
+                edges["west"] = (left, top + (level - a) / (d - a) * (bottom - top))
+            if len(edges) == 2:
+                found.append(list(edges.values()))
+            elif edges:
+                # The middle goes with top left and bottom right, which then are joined, or they are cut off.
+                together = ((a + b + c + d) / 4 >= level) == (a >= level)
+                pairs = [("north", "east"), ("south", "west")] if together else [("north", "west"), ("south", "east")]
+                found += [[edges[one], edges[other]] for one, other in pairs]
+    return sorted(sorted(ends) for ends in found)
+
+
+def ends(segments):
+    return sorted(sorted([(x0, y0), (x1, y1)]) for x0, y0, x1, y1 in segments.tolist())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("steps", [2, 3, 1000])
+def test_segments_are_those_of_each_square(shape, steps):
+    rng = np.random.default_rng(steps)
+    for level in (0.25, 0.3, 0.5, 1.0):
+        for _ in range(8):
+            field = (rng.integers(0, steps + 1, shape) / steps).astype(np.float32)
+            assert ends(contours.segments(field, level)) == one_by_one(field, level)
+
+
+def test_a_level_is_not_rounded_to_the_precision_of_the_field():
+    field = np.array([[0.1, 0.9]], np.float32)
+    # 0.9 lies a little below as a float32; as a float64 it is above all of the field.
+    assert float(np.float32(0.9)) < 0.9
+    assert len(contours.segments(field, 0.9)) == 0
+    assert len(contours.segments(field, float(np.float32(0.9)))) == 2
+
+
+def pixel_by_pixel(segments, shape, half):
+    plane = np.zeros(shape, np.uint8)
+    for x0, y0, x1, y1 in segments.tolist():
+        long = (x1 - x0) ** 2 + (y1 - y0) ** 2
+        for row in range(shape[0]):
+            for column in range(shape[1]):
+                x, y = column + 0.5, row + 0.5
+                t = min(1, max(0, ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / long)) if long else 0
+                away = math.hypot(x - x0 - t * (x1 - x0), y - y0 - t * (y1 - y0))
+                covered = math.floor(255 * min(1, max(0, half + 0.5 - away)) + 0.5)
+                plane[row, column] = max(plane[row, column], covered)
+    return plane
+
+
+def some_segments(count, longest, seed=0):
+    rng = np.random.default_rng(seed)
+    start = rng.random((count, 2)) * (44, 34) - 6  # some of them outside
+    return np.concatenate([start, start + (rng.random((count, 2)) - 0.5) * longest], axis=1)
+
+
+@pytest.mark.parametrize("half", [0.3, 0.625, 1.5, 6.0, 50.0])
+@pytest.mark.parametrize("longest", [0, 3, 30, 200])
+def test_coverage_is_that_of_each_pixel(half, longest):
+    segments = some_segments(12, longest)
+    found = contours.coverage(segments, (24, 32), half)
+    assert found.dtype == np.uint8
+    assert abs(found.astype(int) - pixel_by_pixel(segments, (24, 32), half)).max() == 0
