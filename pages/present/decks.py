@@ -11,7 +11,7 @@ from sightglass.common.errors import Problem
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.deck import archive
-from sightglass.deck.archive import MAX_BYTES, READY, SUFFIX, put
+from sightglass.deck.archive import READY
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
@@ -132,31 +132,3 @@ def _picture(deck: Deck) -> bytes:
         except Problem:
             continue
     return b""
-
-
-def open_button() -> None:
-    """Draw the button that opens the dialog."""
-    help = f"Open a deck that somebody exported: one file that ends in {SUFFIX}."
-    if not st.button("Open a file", icon=":material/folder_open:", key="deck-file", help=help):
-        return
-
-    @st.dialog("Open a deck", icon=":material/folder_open:")
-    def show() -> None:
-        given = st.file_uploader(
-            "A deck's file",
-            type=[SUFFIX.removeprefix(".")],
-            key="deck-upload",
-            max_upload_size=MAX_BYTES >> 20,
-            help="Its slides are added as a new deck. Nothing in it is run, and it needs no model.",
-        )
-        if given is None:
-            return
-        try:
-            made = put(history_store.store().decks, given.getvalue())
-        except Problem as problem:
-            st.error(sentence(problem), icon=":material/error:")
-            return
-        go(made.id)
-        st.rerun()
-
-    show()

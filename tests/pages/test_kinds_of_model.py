@@ -26,7 +26,7 @@ from sightglass.models.demo.showcase import SIDE
 from sightglass.models.geometry import fill_polygon
 from tests.pages.conftest import headline, received, rerun_until, session, settled, shown, texts
 from tests.unit import own_nets
-from tests.unit.explain.picture.test_planes import Bands
+from tests.unit.explain.picture.test_image import Bands
 
 OwnModels = Callable[[str], None]
 
