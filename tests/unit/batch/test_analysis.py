@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -85,13 +84,6 @@ def test_of_few_maps_the_farthest_is_named_and_called_no_outlier() -> None:
     assert two.empty and words.startswith("At least 3 maps are needed")
 
 
-def test_equally_far_maps_are_all_named() -> None:
-    found = analysis.unusual(frame([(8, 8)] * 6))
-    found["oddness"] = [1.0, 1.31, 1.3, 0.9, 1.0, 1.0]
-    rows, words = analysis.farthest(found)
-    assert list(rows["picture"]) == ["1.jpg", "2.jpg"] and words.startswith("Of 6 maps these are the farthest")
-
-
 def test_confusions_are_counted_by_pair_and_names_are_read_kindly(tmp_path: Path) -> None:
     made = frame(
         [(8, 8)] * 6,
@@ -109,12 +101,6 @@ def test_confusions_are_counted_by_pair_and_names_are_read_kindly(tmp_path: Path
     assert [(group.name, group.count) for group in groups] == [("minibus as trolleybus", 2), ("minibus", 1)]
     assert list(analysis.filter_rows(found, only="wrong")["picture"]) == ["2.jpg", "3.jpg", "5.jpg"]
     assert len(analysis.filter_rows(found, predicted="trolleybus", text="3.J")) == 1
-
-
-def test_folders_that_are_no_classes_make_nothing_wrong(tmp_path: Path) -> None:
-    found = analysis.load(saved(tmp_path, frame([(8, 8)] * 3, labelled=["2023", "2024", "2024"])))
-    assert found["wrong"].isna().all() and found["truth"].isna().all()
-    assert accuracy.of_frame(found) is None
 
 
 def labelled(tmp_path: Path, labels: list[str], predicted: list[str], known: list[str]) -> Path:
@@ -215,17 +201,6 @@ def test_only_a_unique_ending_is_asked_about(folder: str, meant: str | None) -> 
 def test_names_are_as_long_as_they_must_be() -> None:
     names = ["a/x/1.jpg", "b/x/1.jpg", "b/y/1.jpg", "1.jpg", "b/2.jpg"]
     assert list(distinct_names(names).values()) == ["a/x/1.jpg", "b/x/1.jpg", "y/1.jpg", "1.jpg", "2.jpg"]
-
-
-def test_the_farthest_of_ordinary_maps_is_no_outlier() -> None:
-    generator = np.random.default_rng(1)
-    ordinary = [(16 + x, 16 + y) for x, y in generator.uniform(-3, 3, (40, 2))]
-    found, _ = analysis.odd(frame(ordinary))
-    assert found["oddness"].max() > 1
-    found["oddness"] = found["oddness"].clip(upper=1.4)
-    assert analysis.outliers(found).empty
-    found.loc[3, "oddness"] = 1.6
-    assert list(analysis.outliers(found).index) == [3]
 
 
 def test_a_mean_counts_every_map_the_same() -> None:
@@ -345,20 +320,3 @@ def test_the_report_names_the_maps_that_fail_a_test_of_the_seal(tmp_path: Path) 
     assert section[0].count("<figure>") == 2 and section[0].index("3.jpg") < section[0].index("1.jpg")
     assert "does not depend on the model, does not hold still" in section[0]
     assert list(analysis.order(made, "seal")["picture"]) == ["3.jpg", "1.jpg", "0.jpg", "2.jpg"]
-
-
-def test_where_no_map_stands_out_the_report_names_the_farthest(tmp_path: Path) -> None:
-    def odd(count: int) -> str:
-        made = frame(
-            [(8 + 4 * math.cos(i), 16 + 4 * math.sin(i)) for i in range(count - 1)] + [(8, 16)],
-            model=["m"] * count,
-            picture=[f"{i}.jpg" for i in range(count)],
-            file=[""] * count,
-            predicted=["cat"] * count,
-            predicted_score=[0.5] * count,
-            labelled=[None] * count,
-        )
-        return batch_report.html(saved(tmp_path / f"run-{count}", made)).split("<section>")[-1]
-
-    assert "None is; this one is the farthest." in odd(20) and odd(20).count("<figure>") == 1
-    assert "Maps unlike all others" in odd(5) and "cannot be told from fewer than 12 maps" in odd(5)

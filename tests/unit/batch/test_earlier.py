@@ -92,20 +92,6 @@ def test_a_run_that_another_model_follows_is_one_with_it_and_not_done_before(pic
     assert (listed.folder, listed.left) == (first, 0)
 
 
-def test_facts_are_read_once_and_again_where_they_change(pictures: Path, tmp_path: Path, monkeypatch) -> None:
-    out = tmp_path / "batches" / "one"
-    run(pictures, MODEL, out)
-    reads: list[str] = []
-    of_file = earlier.read_facts
-    monkeypatch.setattr(earlier, "read_facts", lambda store: reads.append(store.name) or of_file(store))
-    (first,), (second,) = earlier.list_runs(out.parent), earlier.list_runs(out.parent)
-    assert first == second and first.left == 0 and len(reads) == 1
-    told = json.loads((out / earlier.FILE).read_text("utf-8"))
-    (out / earlier.FILE).write_text(json.dumps(told | {"done": 1}), "utf-8")
-    (changed,) = earlier.list_runs(out.parent)
-    assert changed.left == 3 and len(reads) == 2
-
-
 def hostile(told: dict, **changed: object) -> bytes:
     return json.dumps(told | changed).encode()
 

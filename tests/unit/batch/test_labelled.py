@@ -13,7 +13,6 @@ from sightglass.batch import analysis, report, run
 from sightglass.batch import labels as folder_labels
 from sightglass.batch.labelled import summary
 from sightglass.batch.labelled.evaluate import evaluate_folders
-from sightglass.batch.labelled.labels import FILE
 from sightglass.common.errors import Problem
 from sightglass.evaluation import ground_truth, stored, tables
 from sightglass.evaluation.box_matching import RIGHT
@@ -127,16 +126,6 @@ def test_the_table_has_each_object_and_each_wrong_box_once(found: Evaluation) ->
     assert objects[objects["type"] == "missed"]["predicted"].isna().all()
 
 
-def test_labels_of_other_pictures_and_of_no_boxes_are_one_sentence(drawn: tuple[Path, Path], tmp_path: Path) -> None:
-    (tmp_path / "other.csv").write_text("file,x0,y0,x1,y1,label\nelsewhere.png,0,0,5,5,star\n", "utf-8")
-    with pytest.raises(Problem, match="None of the pictures has labels"):
-        run(drawn[0], MODEL, tmp_path / "out", labels=tmp_path / "other.csv")
-    (tmp_path / "whole.csv").write_text("file,label\n00.png,star\n", "utf-8")
-    with pytest.raises(Problem, match="a detector needs boxes"):
-        run(drawn[0], MODEL, tmp_path / "out", labels=tmp_path / "whole.csv")
-    assert not (tmp_path / "out" / FILE).exists()
-
-
 @pytest.fixture
 def foldered(drawn: tuple[Path, Path], tmp_path: Path) -> Path:
     """Pictures in two class folders, of which one has a name of its own."""
@@ -188,9 +177,3 @@ def test_a_report_and_the_answers_are_held_against_the_labels_that_were_given(
     assert analysis.load(whole)["wrong"].isna().all()
     told, found = report.html(whole), summary.load(whole)
     assert found.scores["ap"].points in told and f"{found.right:,} of {found.objects:,}" in told
-
-
-def test_an_evaluation_of_boxes_is_left_as_it_is(whole: Path) -> None:
-    changed = (whole / stored.FILE).stat().st_mtime_ns
-    evaluate_folders(whole)
-    assert (whole / stored.FILE).stat().st_mtime_ns == changed

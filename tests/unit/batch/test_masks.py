@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from starlette.testclient import TestClient
 
-from sightglass.api.app import create
-from sightglass.api.schemas import ApiRules
-from sightglass.batch import analysis, report, run, table
+from sightglass.batch import report, run, table
 from sightglass.batch.labelled import pixels, summary
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem, Problem
@@ -142,26 +138,6 @@ def test_masks_that_cannot_be_used_are_listed_and_the_rest_goes_on(
     assert "no mask is named as this picture" in report.html(out)
 
 
-def test_the_command_line_prints_the_worst_class_first(drawn: tuple[Path, Path], whole: Path, capsys: Any) -> None:
-    given = ["batch", str(drawn[0]), "--model", MODEL, "--labels", str(drawn[1]), "--out", str(whole)]
-    assert main(given) == 0
-    printed = capsys.readouterr()
-    text = " ".join((printed.out + printed.err).split())
-    found = summary.load(whole)
-    assert found.headline in text
-    assert re.search(rf"class\W+IoU\W+IoU, 95 %\W+{found.list_classes()[0][0]}", text)
-
-
-def test_folders_do_not_name_the_class_of_a_segmentation(drawn: tuple[Path, Path], tmp_path: Path) -> None:
-    for name in ("star", "gear"):
-        below = tmp_path / "pictures" / name
-        below.mkdir(parents=True)
-        shutil.copy2(drawn[0] / "00.png", below)
-    run(tmp_path / "pictures", MODEL, tmp_path / "out")
-    frame = analysis.load(tmp_path / "out")
-    assert frame["wrong"].isna().all() and set(frame["labelled"]) == {"star", "gear"}
-
-
 def test_labels_of_another_kind_are_refused(drawn: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(Problem, match="There are no masks"):
         run(drawn[0], MODEL, tmp_path / "a", labels=tmp_path)
@@ -174,16 +150,3 @@ def test_labels_of_another_kind_are_refused(drawn: tuple[Path, Path], tmp_path: 
 
     with pytest.raises(ModelProblem, match="only a segmentation network"):
         run(drawn[0], "demo-cls-s", tmp_path / "c", labels=masks.read(drawn[1]))
-
-
-def test_the_api_has_the_run(drawn: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("SIGHTGLASS_BATCHES", str(tmp_path))
-    out = tmp_path / "mine"
-    run(drawn[0], MODEL, out, labels=drawn[1])
-    with TestClient(create(ApiRules())) as client:
-        assert [one["id"] for one in client.get("/api/runs").json()["runs"]] == ["mine"]
-        answer = client.get("/api/runs/mine").json()
-        refused = client.get("/api/runs/mine/errors")
-    assert answer["task"] == "segment"
-    assert answer["scores"]["mean_iou"]["value"] == pytest.approx(summary.load(out).scores["mean_iou"].value)
-    assert refused.status_code == 400 and "has its IoU" in refused.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ import pandas as pd
 import pytest
 
 from sightglass.batch import output, run, table
-from sightglass.cli import main
 from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.explain.picture import remote
 from sightglass.explain.picture.image import MAX_BYTES
@@ -249,12 +247,3 @@ def test_without_fsspec_a_sentence_says_where_it_is(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ModelProblem, match=r"pip install fsspec"):
         run(tmp_path, MODEL, "s3://bucket/out")
     assert output.at(f"file://{tmp_path}/x").name == tmp_path / "x"
-
-
-def test_the_command_line_takes_addresses(memory: Any, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    brought(memory, here, "/in")
-    code = main(["batch", "memory://in", "--model", MODEL, "--out", "memory://out", "--num-samples", "2", "--json"])
-    said = json.loads(capsys.readouterr().out)
-    assert (code, said["done"], said["folder"]) == (0, 2, "memory://out")
-    assert main(["batch", "memory://in", "--model", MODEL, "--out", "memory://out", "--num-samples", "2"]) == 0
-    assert "memory://out: " in capsys.readouterr().out

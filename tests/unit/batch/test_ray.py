@@ -155,24 +155,6 @@ def test_a_stop_ends_in_order_and_either_engine_goes_on(cluster: None, many: Pat
 
 
 @pytest.mark.slow
-def test_what_the_plain_engine_began_is_gone_on_with(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
-    """As a kill leaves it: some lines of the journal, half a line, half a file, and no table."""
-    kept = (whole / journal.NAME).read_bytes().splitlines(keepends=True)
-    held = tmp_path / journal.NAME
-    held.write_bytes(b"".join(kept[:5]) + kept[5][:100])
-    for entry in (entry for line in kept[1:5] for entry in json.loads(line)):
-        for row in entry.get("rows", ()):
-            for name in (Path(row["file"]), Path(row["file"]).with_suffix(".npy")):
-                (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-                (tmp_path / name).write_bytes((whole / name).read_bytes())
-    (tmp_path / "maps" / "first" / ".x.jpg.part").write_bytes(b"half")
-    summary = run(many, MODEL, tmp_path, batch_size=4, workers=2, engine="ray")
-    assert (summary.resumed, summary.done) == (16, 23)
-    assert held.read_bytes().startswith(b"".join(kept[:5]))
-    same(tmp_path, whole)
-
-
-@pytest.mark.slow
 def test_a_storage_is_read_and_written_by_the_workers(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
     import fsspec
 
@@ -189,21 +171,6 @@ def test_a_storage_is_read_and_written_by_the_workers(cluster: None, many: Path,
     again = run(f"shelf://{many}", MODEL, f"shelf://{out}", batch_size=4, workers=2, engine="ray")
     assert (again.resumed, again.done) == (24, 23)
     same(out, whole)
-
-
-@pytest.mark.slow
-def test_a_detector_and_an_archive(cluster: None, many: Path, tmp_path: Path) -> None:
-    packed = tmp_path / "scenes.zip"
-    with zipfile.ZipFile(packed, "w") as archive:
-        for path in sorted(many.rglob("*.png"))[:6]:
-            archive.write(path, path.name)
-    options = {"per": "detection", "top_k": 2, "confidence": 0.1}
-    for engine in ("plain", "ray"):
-        out = tmp_path / engine
-        summary = run(packed, "demo-s", out, options=options, workers=2, engine=engine)
-        assert (summary.done, summary.failed) == (6, ())
-    same(tmp_path / "ray", tmp_path / "plain")
-    assert table.read(tmp_path / "ray")["box_inside"].notna().any()
 
 
 @pytest.mark.slow
@@ -306,23 +273,6 @@ def test_something_else_that_listens_is_no_cluster(said: bytes, monkeypatch: pyt
         assert time.monotonic() - begun < (30 if not said else 2)
 
 
-def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray_cluster = pytest.importorskip("sightglass.batch.ray.cluster")
-    monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 0.1)
-    over = threading.Event()
-
-    def look_up(*_: object) -> None:
-        over.wait(60)
-        raise OSError("not found")
-
-    monkeypatch.setattr(ray_cluster.socket, "create_connection", look_up)
-    begun = time.monotonic()
-    with pytest.raises(ModelProblem, match=r"^No cluster answers at nowhere:1: "):
-        ray_cluster._check_address("nowhere:1")
-    assert time.monotonic() - begun < 30
-    over.set()
-
-
 def test_every_kind_of_picture_is_sent_to_workers_as_it_is(many: Path, tmp_path: Path) -> None:
     first = sorted(many.rglob("*.png"))[0]
     packed = tmp_path / "one.zip"
@@ -417,20 +367,3 @@ def test_whatever_ends_it_nothing_is_left_and_it_is_gone_on_with(
     assert complained == f"first/broken.jpg: {answer['failed'][0]['error']}\n"
     found, expected = table.read(out), table.read(whole)
     assert list(found["picture"]) == list(expected["picture"])
-
-
-def test_the_docs_hold_what_was_measured() -> None:
-    pytest.importorskip("ray")
-    from benchmarks import ray as bench
-    from benchmarks.report import RESULTS
-
-    text = bench.DOCS.read_text("utf-8")
-    part = text.partition(bench.MARKS[0])[2].partition(bench.MARKS[1])[0]
-    assert part
-    assert part.strip() in (RESULTS / "ray.md").read_text("utf-8")
-    rates = [{"engine": "ray", "workers": 2, "rate": 40.0, "waking": 5.0}]
-    about = {"date": "today", "cores": 2, "processor": "one"}
-    said = bench.million({"engines": rates, "machine": about, "model": "m", "start": 5.0, "handed": 100.0})
-    assert "seconds = 10 + pictures / (workers × 20.0)" in said
-    assert "| 1 | 13.9 h |" in said and "| 32 | 26 min |" in said and "128" not in said
-    assert bench.with_part(bench.with_part(text, "x\n"), part) == text

@@ -17,13 +17,13 @@ import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.batch import journal, proofs, records, report, run, seals, table
+from sightglass.batch import journal, proofs, records, run, seals, table
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import RESIDENCY, device
 from sightglass.explain.explanation import explain_together
-from sightglass.explain.faithfulness import scramble, seal
+from sightglass.explain.faithfulness import scramble
 from sightglass.explain.maps.heatmap import CELLS, fit_map
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.seal import forget
@@ -215,28 +215,6 @@ def test_two_runs_do_not_write_into_one_folder(many: Path, tmp_path: Path) -> No
         held.close()
 
 
-def test_an_unknown_option_or_class_is_one_sentence(many: Path, tmp_path: Path) -> None:
-    for options, words in (({"metod": "x"}, "no option called"), ({"targets": ("minbus",)}, "did you mean minibus")):
-        with pytest.raises(ModelProblem, match=words):
-            run(many, MODEL, tmp_path, options=options)
-    with pytest.raises(ModelProblem, match="at least"):
-        run(many, MODEL, tmp_path, maps=0)
-
-
-def test_a_class_that_is_named_is_explained_on_every_picture(many: Path, tmp_path: Path) -> None:
-    run(many, MODEL, tmp_path, options={"targets": ("minibus",)}, batch_size=8)
-    found = table.read(tmp_path)
-    assert set(found["label"]) == {"minibus"} and len(found) == 21
-    assert found["predicted"].nunique() > 1
-
-
-def test_a_slow_method_goes_one_by_one_and_can_be_stopped(many: Path, tmp_path: Path) -> None:
-    files = sorted(many.rglob("[0-9]*.jpg"))[:2]
-    summary = run(files, MODEL, tmp_path, options={"method": "drise", "masks": 8})
-    assert summary.done == 2
-    assert set(table.read(tmp_path)["method"]) == {"drise"}
-
-
 def test_a_detector_goes_the_plain_way(scene: Path, many: Path, tmp_path: Path) -> None:
     files = [scene, sorted(many.rglob("[0-9]*.jpg"))[1]]
     run(files, "demo-s", tmp_path, options={"per": "detection", "top_k": 3})
@@ -272,13 +250,6 @@ def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tm
     former["settings"]["matrix"] = 16
     (tmp_path / journal.NAME).write_text("\n".join([json.dumps(former), *outcomes, ""]))
     assert run(pictures, "demo-vit", tmp_path, prove=True, workers=2).nothing_new
-
-
-def test_a_picture_without_a_map_has_nothing_to_prove(many: Path, tmp_path: Path) -> None:
-    picture = min(many.rglob("[0-9]*.jpg"))
-    run([picture], "demo-s", tmp_path, prove=True, options={"confidence": 0.99999})
-    (row,) = table.read(tmp_path).to_dict("records")
-    assert all(row[name] is None for name in proofs.COLUMNS)
 
 
 def test_a_run_seals_each_map_as_it_is_sealed_alone(many: Path, whole: Path, tmp_path: Path) -> None:
@@ -349,35 +320,12 @@ def test_a_run_that_goes_on_seals_what_an_earlier_one_did_not(many: Path, tmp_pa
     assert table.read(tmp_path / "parts")["seal"].notna().all()
 
 
-def test_a_table_in_which_some_maps_are_sealed_can_be_read_and_reported(many: Path, tmp_path: Path) -> None:
-    pictures = sorted(many.rglob("[0-9]*.jpg"))[:2]
-    how: dict[str, Any] = {"workers": 1, "batch_size": 1}
-    run(pictures[:1], "demo-cls-s", tmp_path, seal=True, **how)
-    run(pictures, "demo-cls-s", tmp_path, **how)
-    rows = table.read(tmp_path)
-    assert list(rows["seal"].notna()) == [True, False] and (seals.add_up(rows) or (0, 0))[1] == 1
-    assert "of 1</dd>" in report.html(tmp_path)
-
-
 def test_a_picture_without_a_map_has_nothing_to_seal(many: Path, tmp_path: Path) -> None:
     picture = min(many.rglob("[0-9]*.jpg"))
     run([picture], "demo-s", tmp_path, seal=True, options={"confidence": 0.99999})
     (row,) = table.read(tmp_path).to_dict("records")
     assert all(row[name] is None for name in seals.COLUMNS)
     assert run([picture], "demo-s", tmp_path, seal=True, options={"confidence": 0.99999}).nothing_new
-
-
-def test_a_stop_ends_within_a_seal(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cancel, tested = threading.Event(), seal.seal
-
-    def stop_first(explanation: Any, *given: Any, **more: Any) -> Any:
-        more["cancel"].set()
-        return tested(explanation, *given, **more)
-
-    forget()
-    monkeypatch.setattr(seal, "seal", stop_first)
-    stopped = run(sorted(many.rglob("[0-9]*.jpg"))[:2], "demo-cls-s", tmp_path, seal=True, workers=1, cancel=cancel)
-    assert stopped.cancelled and stopped.done == 0
 
 
 def test_other_threads_of_this_process_keep_their_number(many: Path, tmp_path: Path) -> None:

@@ -91,10 +91,6 @@ def test_a_pipe_in_a_list_is_not_waited_for(tmp_path: Path) -> None:
         pipe.open()
 
 
-def test_one_folder_is_no_label(tmp_path: Path) -> None:
-    assert {item.label for item in find(written(tmp_path, "a/1.jpg", "a/2.jpg"))} == {None}
-
-
 def test_a_pattern_a_list_one_file_and_paths(tmp_path: Path) -> None:
     written(tmp_path, "cat/1.jpg", "cat/2.jpg", "dog/1.jpg")
     assert keys(find(str(tmp_path / "*" / "1.jpg"))) == ["cat/1.jpg", "dog/1.jpg"]

@@ -64,15 +64,6 @@ def test_the_larger_model_is_ahead_and_every_number_adds_up(card: Scorecard) -> 
         assert row.facts.parameters and row.facts.file_bytes
 
 
-def test_a_model_beside_itself_cannot_be_told_apart_on_few_pictures(card: Scorecard) -> None:
-    small = card.rows[0]
-    same = scorecards.compare(
-        [small, score(replace(small.evaluation, name="the same"), small.facts)], against="the same"
-    )
-    assert "cannot be told apart" in same.words
-    assert same.verdict is not None and same.verdict.kind == "cannot be told" and same.verdict.more_pictures
-
-
 def test_labels_under_other_names_are_those_classes(folder: Path, pictures: Sequence[LabelledPicture]) -> None:
     text = (folder / "labels.csv").read_text().replace("star", "Stars").replace("gear", "unicorn")
     (folder / "other.csv").write_text(text)
@@ -139,11 +130,3 @@ def test_the_command_says_it_as_a_table_and_as_json(folder: Path, capsys: pytest
     assert found["verdict"] == ""
     assert row["ap"]["low"] <= row["ap"]["value"] <= row["ap"]["high"]
     assert len((folder / "objects.csv").read_text().splitlines()) == row["objects"] + 1
-
-
-def test_what_the_command_cannot_do_is_said_before_it_begins(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["scorecard", str(folder / "pictures")]) == 2
-    assert "give labels" in capsys.readouterr().err
-    call = ["scorecard", str(folder / "pictures"), "--labels", str(folder / "labels.csv"), "--out", "card.xlsx"]
-    assert main(call) == 2
-    assert ".parquet" in capsys.readouterr().err

@@ -173,19 +173,6 @@ def test_a_mark_that_makes_no_sense_is_a_sentence(given: Any, words: str) -> Non
         Mark(*given)
 
 
-def test_too_much_to_say_is_a_sentence(history: History, noise: Explanation) -> None:
-    record = history.keep(noise)
-    for given, words in (
-        ({"note": "x" * 10_001}, "10,000 at most"),
-        ({"tags": [str(i) for i in range(21)]}, "20 at most"),
-        ({"tags": ["x" * 61]}, "60 at most"),
-        ({"marks": [Mark("circle", ((0, 0), (1, 1)))] * 201}, "200 at most"),
-    ):
-        with pytest.raises(Problem, match=words):
-            history.annotate(record.id, **given)  # type: ignore[arg-type]
-    assert history.get(record.id) == record
-
-
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "a'; DROP TABLE records; --", "x" * 120, "\N{BUS} ü.jpg", "a\udc80.jpg"]
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import shlex
 import sqlite3
 import zipfile
 from dataclasses import fields
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 
 from sightglass.cli import main
 from sightglass.explain import Explainer, Problem
@@ -100,19 +97,6 @@ def test_a_pair_is_found_by_either_name_and_noted_like_every_record(
     assert [one.pair for one in history.search(order="surest").records] == [record.pair]
 
 
-def test_the_thumbnail_shows_both_pictures(history: History, made: tuple[Similarity, Context, Ranking]) -> None:
-    record = keep(history, made)
-    small = Pillow.open(io.BytesIO(history.thumbnail(record)))
-    query, other = (side.image for side in made[0].sides)
-    # Side by side at one height.
-    assert small.width == 320
-    assert small.height == pytest.approx(316 / (query.width / query.height + other.width / other.height), abs=1)
-    split = round(small.height * query.width / query.height)
-    flat = np.asarray(small).reshape(small.height, small.width, 3)
-    assert np.abs(flat[:, split + 1].astype(int) - 118).max() < 30
-    assert flat[:, :split].std() > 30 and flat[:, split + 4 :].std() > 30
-
-
 def test_its_pictures_are_stored_once_and_go_with_the_last_record(
     history: History, made: tuple[Similarity, Context, Ranking]
 ) -> None:
@@ -178,19 +162,3 @@ def test_the_command_line_lists_shows_and_exports_a_pair(
     assert names == written | {"ranking.csv", "record.json"}
     assert Image.open(query).sha256 == made[0].query.image.sha256
     assert scores["score"] == made[0].score and plain["pair"]["name"] == "part $x$.png"
-
-
-def test_the_command_makes_the_same_maps_again(
-    history: History, made: tuple[Similarity, Context, Ranking], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    record = keep(history, made)
-    for side in made[0].sides:
-        if side.image.jpeg:
-            (tmp_path / side.image.name).write_bytes(side.image.jpeg)
-        else:
-            Pillow.fromarray(side.image.pixels).save(tmp_path / side.image.name)
-    monkeypatch.chdir(tmp_path)
-    assert main([*shlex.split(command(record))[1:], "--out", "again"]) == 0
-    again = np.load(tmp_path / "again" / "maps.npz")
-    np.testing.assert_array_equal(again["query"], made[0].query.padded)
-    np.testing.assert_array_equal(again["gallery"], made[0].gallery.padded)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +32,6 @@ MARKS = (
     SealMark("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
     SealMark("still", "cannot be told", "The map is too even.", None, 0.2),
 )
-SURVIVES = SealMark("model", "no", "Random weights draw it as well.", 0.98, 0.2, shows="the picture's edges")
 
 
 @pytest.fixture(scope="module")
@@ -119,24 +117,6 @@ def test_a_map_that_is_proved_after_it_was_saved_gets_its_proof(
         history.add_proofs(record.id, proved)
 
 
-def test_a_proof_added_later_is_among_the_findings_of_its_record(
-    history: History, bare: Explanation, proved: Explanation
-) -> None:
-    first = proved.proofs[0]
-    assert first.support is not None
-    own = first.support.own
-    better = replace(own, hidden=(0.0,) * len(own.hidden), kept=(1.0,) * len(own.kept))
-    bad = replace(first, support=replace(first.support, others=(better,) * 10, copies=()))
-    worse = replace(bare, proofs={0: bad})
-    record = history.keep(bare)
-    later = history.add_proofs(record.id, worse)
-    assert later.findings == history.keep(worse).findings
-    assert later.findings[0].kind == "unproved" and set(later.findings) >= set(record.findings)
-    # Another proof replaces it; that of a map that is not the record's own does not count.
-    for proof in ({0: replace(first, support=None)}, {1: bad}):
-        assert history.add_proofs(record.id, replace(bare, proofs=proof)).findings == record.findings
-
-
 def test_a_damaged_proof_is_one_sentence_and_the_maps_are_still_there(history: History, proved: Explanation) -> None:
     record = history.keep(proved)
     file = record.proofs[0].file
@@ -199,15 +179,3 @@ def test_proofs_that_come_later_bring_the_seals_that_came_meanwhile(
     remember(made.seal_key(1), second)
     made.prove(0, steps=2, fillings=("mean",))
     assert history.add_proofs(record.id, made).seals == (first, second)
-
-
-def test_two_records_look_nowhere_where_random_weights_draw_the_map_of_one(
-    history: History, bare: Explanation, no_seals: None
-) -> None:
-    unsealed = history.keep(bare)
-    assert "they look at" in history.compare(unsealed, history.keep(bare, index=1)).words[0]
-    remember(bare.seal_key(1), Seal(bare.heatmaps[1].target.label, (SURVIVES, *MARKS[1:])))
-    words = history.compare(unsealed, history.keep(bare, index=1)).words
-    assert "their maps mark" in words[0]
-    assert "look" not in " ".join(words)
-    assert sum("half of it is on" in one for one in words) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +12,7 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
-from sightglass.models.demo import showcase
 from sightglass.video.clips import clip as reading
-from sightglass.video.clips import example
 from sightglass.video.clips.clip import MAX_SAMPLES, Clip
 from tests.clips import clip, number_of, only_sound, plain
 
@@ -187,37 +184,6 @@ def test_a_clip_of_the_largest_frames_is_read(
     opened = clip(tmp_path / "a.mp4", frames)
     monkeypatch.setattr(reading, "MAX_PIXELS", width * height)
     assert len(list(Clip(opened).frames())) == 3
-
-
-def test_no_frame_is_held_until_garbage_is_collected(tmp_path: Path) -> None:
-    opened = Clip(clip(tmp_path / "a.mp4", plain(40)))
-
-    def held() -> int:
-        return sum(type(one) is av.VideoFrame for one in gc.get_objects())
-
-    gc.collect()
-    gc.disable()
-    try:
-        before = held()
-        most = max(held() for _ in opened.frames())
-    finally:
-        gc.enable()
-    # Those that each of the decoder's threads has just finished come at once.
-    assert most - before < 20
-
-
-def test_the_examples_can_be_read_and_one_thing_leaves_the_scene() -> None:
-    for name, size in ((example.SCENE, (384, 384)), (example.PHOTOGRAPHS, (480, 360))):
-        opened = Clip(example.example(name))
-        assert (opened.about.width, opened.about.height) == size
-        assert opened.about.frames == 90
-        assert opened.about.seconds == pytest.approx(6, abs=0.1)
-    kinds = [{thing.kind for thing in showcase.moving(share).things} for share in (0, 0.5, 1)]
-    assert "gear" in kinds[0]
-    assert "gear" not in kinds[1]
-    assert showcase.moving(0).things[0].x == pytest.approx(showcase.moving(1).things[0].x)
-    assert example.example_meant("scene.mp4") == "scene.mp4"
-    assert example.example_meant("a/scene.mp4") is None
 
 
 def box(kind: bytes, body: bytes) -> bytes:

@@ -28,7 +28,7 @@ from sightglass.video.draw import Painter
 from sightglass.video.looking import Looking
 from sightglass.video.parts import Seen, Sighting
 from sightglass.video.results import rgb_of
-from tests.clips import clip, plain, scene
+from tests.clips import clip, scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -301,24 +301,6 @@ def test_the_way_of_each_object_is_drawn_in_its_colour_where_boxes_are(explainer
         assert (hidden.paint(grey, record, (), trails) == 128).all()
 
 
-def test_the_clip_has_the_way_of_its_objects(moving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[int, dict[int, tuple[track.Point, ...]]] = {}
-    paint = Painter.paint
-
-    def listen(self: Painter, pixels: Any, record: Sighting, maps: Any, trails: Any) -> Any:
-        given[record.number] = trails
-        return paint(self, pixels, record, maps, trails)
-
-    monkeypatch.setattr(Painter, "paint", listen)
-    made = run(moving, DETECTOR, tmp_path, settings=Settings(smooth=0.0, every=2))
-    rows = [row for row in json.loads((made.folder / "timeline.json").read_text())["rows"] if row["object"] == 1]
-    rate, last = Clip(moving).about.rate, max(row["frame"] for row in rows)
-    centres = {row["frame"]: ((row["x0"] + row["x1"]) / 2, (row["y0"] + row["y1"]) / 2) for row in rows}
-    expected = [centres[frame] for frame in sorted(centres) if frame >= last - rate]
-    assert len(given[last][1]) == len(expected) > 2
-    assert np.allclose(given[last][1], expected, atol=0.01)
-
-
 def test_frames_between_hold_the_map_or_mix_both(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
     held = run(moving, explainer, tmp_path / "h", settings=Settings(every=9, between="hold", smooth=0, side=0))
     mixed = run(moving, explainer, tmp_path / "m", settings=Settings(every=9, smooth=0, side=0))
@@ -424,12 +406,6 @@ def test_a_gif_and_a_webp_of_it(moving: Path, explainer: Explainer, tmp_path: Pa
     assert abs(int(np.argmin(apart)) - 10) <= 2 and apart[0] > min(apart)
 
 
-def test_a_clip_without_a_frame_in_the_range(explainer: Explainer, tmp_path: Path) -> None:
-    path = clip(tmp_path / "a.mp4", plain(3), pts=[0, 1, 90])
-    with pytest.raises(ImageProblem, match="no frame in that range"):
-        run(path, explainer, tmp_path / "out", settings=Settings(start=1, end=2))
-
-
 def test_a_segmentation_has_the_map_of_its_largest_class_or_of_the_one_that_is_followed() -> None:
     frame = Frame(0, 0, 0.0, scene(1)[0])
     segmenter = Explainer("demo-seg")
@@ -482,15 +458,3 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     assert drawn[cold][2] > drawn[cold][0] or own.values.min() > -0.3
     without = painter.paint(frame.pixels, record, (), {})
     assert np.ptp(without.astype(int), axis=2).max() == 0
-
-
-def test_moments_of_a_segmentation_name_its_largest_class_however_small() -> None:
-    from sightglass.video.results import find_moments as moments
-
-    rows = [
-        {"seconds": i / 10, "frame": i, "answer": name, "best": name, "best_score": 0.06, "object": None, "map": "flat"}
-        for i, name in enumerate(["star"] * 5 + ["gear"] * 8)
-    ]
-    (found,) = moments(rows, 100, 100, areas=True)
-    assert (found.seconds, found.label) == (0.5, "gear")
-    assert found.words == "gear is now the largest: 6 % of the picture"
