@@ -13,7 +13,8 @@ from sightglass.components.saving import slides
 from sightglass.components.session import state, url_state
 from sightglass.deck import rows as deck_rows
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import folders, frames, selection, views
+from sightglass.pages.batch import folders, selection, views
+from sightglass.pages.batch import job as frames
 from sightglass.pages.batch.job import Batch
 from sightglass.pages.batch.tiles import tiles
 

@@ -17,7 +17,7 @@ from sightglass.components.session.markdown import sentence
 from sightglass.components.views import charts
 from sightglass.deck import views as deck_views
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import frames
+from sightglass.pages.batch import job as frames
 from sightglass.pages.batch.job import Batch
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sightglass.explain.maps import statistics
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv
-from sightglass.pages.batch import frames
+from sightglass.pages.batch import job as frames
 from sightglass.pages.batch.tiles import describe_group, draw_groups, tiles
 
 if TYPE_CHECKING:

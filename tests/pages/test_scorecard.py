@@ -9,8 +9,8 @@ import pytest
 from sightglass.evaluation import ground_truth
 from sightglass.evaluation.scorecard import files
 from sightglass.explain.picture import source
-from sightglass.pages.scorecard import job as jobs
-from sightglass.pages.scorecard.job import ScorecardPage, ScorePlan
+from sightglass.pages.scorecard import source as jobs
+from sightglass.pages.scorecard.source import ScorecardPage, ScorePlan
 from tests.labelled import draw_scenes
 from tests.pages.conftest import rerun_until, session, texts
 from tests.unit.evaluation.test_verdict import detectors, write_run

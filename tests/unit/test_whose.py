@@ -26,8 +26,8 @@ from sightglass.explain.explainer import Explainer
 from sightglass.explain.picture.image import load_bundled, to_png
 from sightglass.history import History
 from sightglass.models import catalog
+from sightglass.pages.batch import earlier
 from sightglass.pages.batch.job import folder_for
-from sightglass.pages.batch.runs import earlier
 from sightglass.pages.batch.source import Source
 from sightglass.pages.video import folders
 
