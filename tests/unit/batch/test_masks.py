@@ -14,7 +14,6 @@ from PIL import Image
 from sightglass.batch import report, run, table
 from sightglass.batch.labelled import pixels, summary
 from sightglass.cli import main
-from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import Explainer
 from tests.masked import draw_masked
 
@@ -136,17 +135,3 @@ def test_masks_that_cannot_be_used_are_listed_and_the_rest_goes_on(
         assert words in warned
     assert "Mean IoU" in told["evaluation"]["headline"]
     assert "no mask is named as this picture" in report.html(out)
-
-
-def test_labels_of_another_kind_are_refused(drawn: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(Problem, match="There are no masks"):
-        run(drawn[0], MODEL, tmp_path / "a", labels=tmp_path)
-    other = tmp_path / "masks"
-    other.mkdir()
-    shutil.copy2(drawn[1] / "00.png", other / "another.png")
-    with pytest.raises(Problem, match="needs the name of its picture"):
-        run(drawn[0], MODEL, tmp_path / "b", labels=other)
-    from sightglass.evaluation import masks
-
-    with pytest.raises(ModelProblem, match="only a segmentation network"):
-        run(drawn[0], "demo-cls-s", tmp_path / "c", labels=masks.read(drawn[1]))

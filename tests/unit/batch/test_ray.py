@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,7 +24,7 @@ from PIL import Image as Pillow
 
 from sightglass.batch import journal, run, table
 from sightglass.batch.output import Local
-from sightglass.batch.ray.worker import TryGate, Worker, WorkerPlan, file
+from sightglass.batch.ray.worker import TryGate, Worker, WorkerPlan
 from sightglass.batch.worker import Work
 from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
@@ -155,25 +154,6 @@ def test_a_stop_ends_in_order_and_either_engine_goes_on(cluster: None, many: Pat
 
 
 @pytest.mark.slow
-def test_a_storage_is_read_and_written_by_the_workers(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
-    import fsspec
-
-    from tests.shelf import Shelf
-
-    fsspec.register_implementation("shelf", Shelf, clobber=True)
-    out = tmp_path / "out"
-    summary = run(f"shelf://{many}", MODEL, f"shelf://{out}", batch_size=4, workers=2, engine="ray")
-    assert (summary.done, summary.folder) == (23, f"shelf://{out}")
-    same(out, whole)
-    assert not (out / journal.NAME).exists()
-    parts = sorted((out / "journal").iterdir())
-    assert json.loads(parts[0].read_text().splitlines()[0])["settings"]["batch_size"] == 4
-    again = run(f"shelf://{many}", MODEL, f"shelf://{out}", batch_size=4, workers=2, engine="ray")
-    assert (again.resumed, again.done) == (24, 23)
-    same(out, whole)
-
-
-@pytest.mark.slow
 def test_a_picture_that_ends_its_workers_is_named_and_passed_over(cluster: None, many: Path, tmp_path: Path) -> None:
     items = [*find(sorted(many.rglob("*.png"))[:5]), Item("bomb.jpg", "1", partial(os._exit, 9))]
     summary = run(items, MODEL, tmp_path, batch_size=2, workers=2, engine="ray")
@@ -254,25 +234,6 @@ def test_where_nobody_answers_is_said_at_once(address: str) -> None:
         ray_cluster._check_address(address)
 
 
-@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-def test_something_else_that_listens_is_no_cluster(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    ray_cluster = pytest.importorskip("sightglass.batch.ray.cluster")
-    monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 2.0)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            with contextlib.suppress(OSError), server.accept()[0] as line:
-                line.sendall(said)
-                line.recv(1024)
-                time.sleep(4)
-
-        threading.Thread(target=serve, daemon=True).start()
-        begun = time.monotonic()
-        with pytest.raises(ModelProblem, match=r"^No cluster answers at 127\.0\.0\.1:\d+: check the address"):
-            ray_cluster._check_address(f"127.0.0.1:{server.getsockname()[1]}")
-        assert time.monotonic() - begun < (30 if not said else 2)
-
-
 def test_every_kind_of_picture_is_sent_to_workers_as_it_is(many: Path, tmp_path: Path) -> None:
     first = sorted(many.rglob("*.png"))[0]
     packed = tmp_path / "one.zip"
@@ -283,12 +244,6 @@ def test_every_kind_of_picture_is_sent_to_workers_as_it_is(many: Path, tmp_path:
         sent = pickle.loads(pickle.dumps(item))
         assert (sent.key, sent.stamp) == (item.key, item.stamp)
         assert np.array_equal(sent.open().pixels, np.asarray(Pillow.open(first)))
-
-
-def test_others_are_asked_to_see_files_and_nothing_else(many: Path) -> None:
-    first = sorted(many.rglob("*.png"))[0]
-    assert file(find(first)[0]) == first
-    assert file(find([("up.png", first.read_bytes())])[0]) is None
 
 
 def start(out: Path, many: Path, *more: str, **options: object) -> subprocess.Popen[str]:

@@ -21,7 +21,6 @@ from sightglass.batch import journal, proofs, records, run, seals, table
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.layers import find
-from sightglass.explain.evidence.resident import RESIDENCY, device
 from sightglass.explain.explanation import explain_together
 from sightglass.explain.faithfulness import scramble
 from sightglass.explain.maps.heatmap import CELLS, fit_map
@@ -29,7 +28,6 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.seal import forget
 from sightglass.explain.replaying import is_same_seal, replay_seals
 from sightglass.export import embedded_recipe
-from sightglass.models import catalog
 from sightglass.models.demo import captioned_scenes
 
 MODEL = "efficientnet-lite0"
@@ -252,26 +250,6 @@ def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tm
     assert run(pictures, "demo-vit", tmp_path, prove=True, workers=2).nothing_new
 
 
-def test_a_run_seals_each_map_as_it_is_sealed_alone(many: Path, whole: Path, tmp_path: Path) -> None:
-    pictures = sorted(many.rglob("[0-9]*.jpg"))[:3]
-    run(pictures, "demo-cls-s", tmp_path, seal=True, maps=2, workers=2)
-    rows, explainer = table.read(tmp_path), Explainer("demo-cls-s")
-    assert len(rows) == 6 and set(seals.COLUMNS) <= set(rows)
-    forget()
-    for path in pictures:
-        own = rows[rows["picture"].str.endswith(path.name)].to_dict("records")
-        made = explainer(path, top_k=2)
-        for index, row in enumerate(own):
-            marks = {f"seal_{mark.question}": mark.answer for mark in made.seal(index).marks}
-            assert {name: row[name] for name in seals.MARKS} == marks
-            assert row["seal"] == [*marks.values()].count("yes")
-    passed = int(rows["seal"].eq(3).sum())
-    assert seals.add_up(rows) == (passed, 6) and seals.describe_seals(rows).startswith(f"{passed} of 6 maps pass")
-    # Without it the table is the same as before.
-    assert seals.add_up(table.read(whole)) is None and not set(seals.COLUMNS) & set(table.read(whole))
-    assert seals.describe_seals(table.read(whole)) == ""
-
-
 @pytest.mark.parametrize(("model", "batch_size", "workers"), [("demo-cls-s", 4, 2), ("demo-s", 1, 1)])
 def test_a_picture_s_file_has_the_seals_that_its_recipe_makes_again(
     many: Path, scene: Path, tmp_path: Path, model: str, batch_size: int, workers: int
@@ -320,25 +298,13 @@ def test_a_run_that_goes_on_seals_what_an_earlier_one_did_not(many: Path, tmp_pa
     assert table.read(tmp_path / "parts")["seal"].notna().all()
 
 
-def test_a_picture_without_a_map_has_nothing_to_seal(many: Path, tmp_path: Path) -> None:
+def test_a_picture_without_a_map_has_nothing_to_prove_or_seal(many: Path, tmp_path: Path) -> None:
     picture = min(many.rglob("[0-9]*.jpg"))
-    run([picture], "demo-s", tmp_path, seal=True, options={"confidence": 0.99999})
+    how: dict[str, Any] = {"prove": True, "seal": True, "options": {"confidence": 0.99999}}
+    run([picture], "demo-s", tmp_path, **how)
     (row,) = table.read(tmp_path).to_dict("records")
-    assert all(row[name] is None for name in seals.COLUMNS)
-    assert run([picture], "demo-s", tmp_path, seal=True, options={"confidence": 0.99999}).nothing_new
-
-
-def test_other_threads_of_this_process_keep_their_number(many: Path, tmp_path: Path) -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    run(sorted(many.rglob("[0-9]*.jpg"))[:2], MODEL, tmp_path, workers=2, batch_size=1)
-    seen: list[int] = []
-    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert torch.get_num_threads() == seen[0] == before
-    assert RESIDENCY.get(catalog.spec(MODEL), device("cpu")).lock is not None
+    assert all(row[name] is None for name in (*proofs.COLUMNS, *seals.COLUMNS))
+    assert run([picture], "demo-s", tmp_path, **how).nothing_new
 
 
 def test_on_a_cpu_each_worker_computes_on_one_core(many: Path, tmp_path: Path, monkeypatch) -> None:
@@ -353,6 +319,7 @@ def test_on_a_cpu_each_worker_computes_on_one_core(many: Path, tmp_path: Path, m
     torch.set_num_threads(3)
     try:
         run(sorted(many.rglob("[0-9]*.jpg"))[:4], MODEL, tmp_path, workers=2, batch_size=1)
+        assert torch.get_num_threads() == 3, "this thread keeps its number"
     finally:
         torch.set_num_threads(before)
     assert seen == [1, 1, 1, 1]

@@ -16,9 +16,7 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.explain import Explainer, Image, Problem
-from sightglass.explain.findings.diagnosis import describe_map
 from sightglass.explain.maps import statistics
-from sightglass.explain.phrases import plain_text
 from sightglass.export import embedded_recipe
 from sightglass.history import History, Mark, encoding, store
 from sightglass.history.encoding import SIDE
@@ -226,22 +224,6 @@ def test_two_records_of_a_picture_are_compared(history: History, one: Explanatio
     assert itself.agreement is not None and itself.agreement.iou_top20 == 1
     assert "the same in every cell" in itself.words[0]
     assert itself.difference is not None and not itself.difference.any()
-
-
-def test_records_of_two_pictures_are_compared_in_words(history: History, one: Explanation) -> None:
-    wide = np.random.default_rng(0).integers(0, 256, (60, 200, 3), dtype=np.uint8)
-    cropped = Explainer("efficientnet-lite0")(Image(wide, "wide.png"), top_k=1)
-    compared = history.compare(history.keep(cropped), history.keep(one))
-    assert not compared.same_picture
-    assert (compared.agreement, compared.difference, compared.seen) == (None, None, None)
-    assert "cannot be laid over each other" in compared.words[0]
-    assert compared.statistics == (cropped.statistics[0], one.statistics[0])
-    places = [plain_text(words) for words in compared.words if "is hottest" in words]
-    for words, explanation in zip(places, (cropped, one), strict=True):
-        where = plain_text(describe_map(explanation)).partition(" is strongest ")[2]
-        assert words.partition(" is hottest ")[2] == where.replace("half of it", "half of its evidence")
-    # A model that crops says nothing of the picture's edges.
-    assert "of the visible area" in places[0]
 
 
 def test_exported_files_open_again(history: History, one: Explanation, noise: Explanation) -> None:

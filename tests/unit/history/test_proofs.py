@@ -166,16 +166,3 @@ def test_a_record_and_its_files_have_the_seals_of_its_maps(
     for kept, has in ((record, True), (history.keep(bare), False)):
         assert main(["history", "show", kept.id, "--folder", str(history.folder)]) == 0
         assert (line in " ".join(capsys.readouterr().out.split())) == has
-
-
-def test_proofs_that_come_later_bring_the_seals_that_came_meanwhile(
-    history: History, bare: Explanation, no_seals: None
-) -> None:
-    made = Explainer("demo-cls-s")(bare.image, top_k=2)
-    first, second = (Seal(heatmap.target.label, MARKS) for heatmap in made.heatmaps)
-    remember(made.seal_key(0), first)
-    record = history.keep(made)
-    forget()
-    remember(made.seal_key(1), second)
-    made.prove(0, steps=2, fillings=("mean",))
-    assert history.add_proofs(record.id, made).seals == (first, second)
