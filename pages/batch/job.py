@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sightglass.batch import Summary
     from sightglass.evaluation.ground_truth import GroundTruth
+    from sightglass.explain.picture.item import Item
     from sightglass.pages.batch.source import Source
 
     Frame = Any
@@ -75,6 +76,10 @@ class BatchJob(Task[BatchStatus]):
     def folders(self) -> tuple[Path, Path | None]:
         """The results of the first model, and of the second."""
         return self.plans[0].folder, self.plans[1].folder if self.plans[1:] else None
+
+    def find_item(self, picture: str) -> Item | None:
+        """Return one of the pictures by its key; None where it is not known any more."""
+        return next((item for item in self.source.items if item.key == picture), None)
 
     @property
     def stopped(self) -> bool:

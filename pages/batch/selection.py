@@ -136,7 +136,7 @@ def _change_tag(job: BatchJob, there: bool) -> None:
 
 def _make_slide(job: BatchJob, row: Json) -> tuple[Scene, Sequence[str]]:
     """Return the slide of a picture, explained again from its recipe."""
-    item = next((item for item in job.source.items if item.key == row["picture"]), None)
+    item = job.find_item(row["picture"])
     if item is None:
         raise Problem(f"{row['picture']} is not among the pictures any more: choose them again.")
     made = explain.replay(recipe_of(journal.settings_of(job.folders[0]), row), item.open())

@@ -97,11 +97,7 @@ def _digest(given: Sequence[TrueBox]) -> str:
 def lacking(labels: RunLabels, items: Sequence[Item], journal: Journal) -> set[str]:
     """Return the keys of pictures that were explained without labels, or with others."""
     wanted = {item.key: _digest(given) for item in items if (given := labels.find(item.key)) is not None}
-    return {
-        one["key"]
-        for one in journal.outcomes(list(wanted))
-        if "rows" in one and one.get(NAME, {}).get("digest") != wanted[one["key"]]
-    }
+    return pixels.find_stale(journal, NAME, wanted)
 
 
 def write_evaluation(

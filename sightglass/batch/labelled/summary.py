@@ -8,12 +8,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sightglass.batch.accuracy import Share
 from sightglass.batch.labelled import pixels
 from sightglass.common import users
-from sightglass.common.files import write_file
+from sightglass.common.files import jsonable, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import average_precision, iou, stored
 from sightglass.evaluation.errors import ErrorGroup, ErrorReport
@@ -119,7 +119,7 @@ class EvaluationSummary:
             "errors": {one.id: one.count for one in self.errors},
             "problems": [list(one) for one in self.problems],
         }
-        return {"headline": self.headline, **_replace_nan(asdict(self) | told)}
+        return {"headline": self.headline, **jsonable(asdict(self) | told)}
 
 
 def summarise(report: ErrorReport) -> EvaluationSummary:
@@ -197,7 +197,7 @@ def load(folder: Path) -> EvaluationSummary:
     else:
         report = ErrorReport(stored.load(folder))
         made, units = summarise(report), _write_units(report)
-    data = {"of": stamp, "summary": _replace_nan(asdict(made))}
+    data = {"of": stamp, "summary": jsonable(asdict(made))}
     # A folder that may only be read is no reason not to answer.
     with contextlib.suppress(OSError):
         write_file(folder / CSV, units.encode())
@@ -256,13 +256,6 @@ def _from_json(found: Json) -> EvaluationSummary:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _replace_nan(value: Any) -> Any:
-    """Return plain values with None for nan, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: _replace_nan(one) for key, one in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _estimate(count: int, total: int) -> Estimate:
