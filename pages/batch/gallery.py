@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import analysis, journal, tags
+from sightglass.batch import analysis, journal, labels
 from sightglass.batch.table import read_scores
 from sightglass.common.errors import Problem
 from sightglass.components.saving import slides
@@ -151,7 +151,7 @@ def _any(found: Frame, name: str) -> bool:
 
 def _choose_tag(job: BatchJob) -> str | None:
     """Draw the choice of a tag, where there are any."""
-    counts = {name: len(every) for name, every in tags.read(job.plans[0].folder).items()}
+    counts = {name: len(every) for name, every in labels.read_tags(job.plans[0].folder).items()}
     if not counts:
         return None
     return st.selectbox(

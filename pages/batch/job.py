@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch
-from sightglass.batch import analysis, journal, labels, table, tags
+from sightglass.batch import analysis, journal, labels, table
 from sightglass.batch.earlier import RunOrigin, SecondRun
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
@@ -221,7 +221,7 @@ def key(job: BatchJob) -> tuple[str, str | None, int]:
     # The second model has no table if the run was stopped before it started.
     there = second is not None and len(job.status.summaries) > 1 and job.status.summaries[1].done > 0
     changed = [(folder / PARQUET).stat().st_mtime_ns for folder in (first, *([second] if there and second else []))]
-    for name in (labels.FILE, tags.FILE):
+    for name in (labels.FILE, labels.TAGS_FILE):
         if (said := first / name).exists():
             changed.append(said.stat().st_mtime_ns)
     return str(first), str(second) if there else None, sum(changed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import accuracy, analysis, proofs, seals, table
+from sightglass.batch import accuracy, analysis, seals, table
 from sightglass.batch.labelled import pixels, summary
 from sightglass.evaluation import stored
 from sightglass.explain.phrases import plain_text, plural, quantity
@@ -50,7 +50,7 @@ def html(folder: Path) -> str:
         numbers.append(("95 % interval of that", plain_text(right.right.range)))
     if scores.sure and (uncounted := int(frame["labelled"].notna().sum() - frame["wrong"].notna().sum())):
         numbers.append(("With labels that are no class", f"{uncounted:,}"))
-    if (proved := proofs.add_up(frame)) is not None:
+    if (proved := seals.add_up_proofs(frame)) is not None:
         numbers.append(("Supported maps", f"{proved[0]:,} of {proved[1]:,}"))
     if (sealed := seals.add_up(frame)) is not None:
         numbers.append(("Maps that pass all three tests", f"{sealed[0]:,} of {sealed[1]:,}"))
@@ -143,7 +143,7 @@ def _write_worst_masks(folder: Path, frame: Any, names: dict[str, str]) -> Secti
 
 def _write_untrusted(folder: Path, frame: Any, names: dict[str, str]) -> Iterator[Section]:
     """Yield the sections of maps that are not supported, and that fail a test of the seal; none that were not made."""
-    if proofs.add_up(frame) is not None:
+    if seals.add_up_proofs(frame) is not None:
         rows = analysis.order(analysis.filter_rows(frame, only="unproved"), "random")
         about = f"Maps of other pictures matter as much to these answers. The worst are first. {_most(rows)}"
         tiles = _tiles(folder, rows, names, lambda row: f"{row['over_random']:+.2f} beside random places")

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Pillow
 from pyarrow import parquet
 
-from sightglass.batch import analysis, table, tags
+from sightglass.batch import analysis, labels, table
 from sightglass.common.errors import ModelProblem
 from sightglass.components.choices.gallery_picker import check_path
 from sightglass.components.session.state import ChosenClass, Navigation, Reopened, Sidebar
@@ -476,7 +476,7 @@ def test_selected_pictures_are_tagged_and_exported(page, mixed):
     app.button(key="batch-tag-add").click().run()
     assert not app.exception and not app.error
     folder = session(app, Batch).job.plans[0].folder
-    assert tags.read(folder) == {"odd light": ("minibus/2.jpg", "tench/0.jpg")}
+    assert labels.read_tags(folder) == {"odd light": ("minibus/2.jpg", "tench/0.jpg")}
     app.selectbox(key="batch-tag").set_value("odd light").run()
     assert sorted(opened(app)) == ["minibus/2.jpg", "tench/0.jpg"], "the gallery shows that tag alone"
     packed = analysis.pack_some(folder, session(app, Batch).selected)
@@ -486,7 +486,7 @@ def test_selected_pictures_are_tagged_and_exported(page, mixed):
     assert len([name for name in names if name.endswith(".jpg")]) == 2 and "tench/0.jpg" in rows
     assert len([name for name in names if name.endswith(".npy")]) == 2 and "tench/1.jpg" not in rows
     app.button(key="batch-tag-remove").click().run()
-    assert tags.read(folder) == {}
+    assert labels.read_tags(folder) == {}
     app.button(key="batch-deselect").click().run()
     assert session(app, Batch).selected == []
     assert not app.checkbox(key="pick-gallery-tench/0.jpg").value

@@ -14,9 +14,9 @@ from sightglass.common import users
 from sightglass.common.files import scratch
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation
-from sightglass.pages.video import folders, result
-from sightglass.pages.video.folders import ClipPlan, ClipSource
-from sightglass.pages.video.job import ClipJob, Video, headline, running
+from sightglass.pages.video import job as jobs
+from sightglass.pages.video import result
+from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, headline, running
 from sightglass.video import Settings, run, runner
 from sightglass.video.clips.clip import Clip
 from sightglass.video.results import Kind, Moment, Summary, color_of, curves
@@ -148,7 +148,7 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
     app = page("video", model="demo-cls-s")
-    folder = folders.new()
+    folder = jobs.new()
     made = finished(ClipJob(plan, folder))
     put(app, made)
     app.run()
@@ -167,8 +167,8 @@ class Killed(BaseException):
 
 def left_behind(plan: ClipPlan, *, after: int | None) -> None:
     """Run over a clip in a folder of the server's, which ends after so many frames, or once all is done."""
-    folder = folders.new()
-    path = folder.path / folders.CLIP
+    folder = jobs.new()
+    path = folder.path / jobs.CLIP
     path.write_bytes(plan.source.path.read_bytes())
     plan = replace(plan, source=ClipSource(path, plan.source.name), folder=folder.results())
     folder.begin(plan)
@@ -204,7 +204,7 @@ def test_a_clip_goes_on_after_the_server_was_killed(
     assert job.summary.resumed and job.summary.frames == 7
     assert job.plan.options["targets"] == ("star",) and job.plan.settings == plan.settings
     # Nobody else is offered what a session works on.
-    assert folders.find_left() == []
+    assert jobs.find_left() == []
     app.run()
     next(one for one in app.button if one.label == "Another clip").click().run()
     assert "Your last clip: **my walk.mp4** with demo-cls-s." in texts(app)
@@ -233,7 +233,7 @@ def test_where_the_folder_of_clips_cannot_be_written_a_clip_goes_with_the_proces
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "file" / "clips"))
-    folder = folders.new()
+    folder = jobs.new()
     path = folder.path
     # Of a killed process, the next one deletes it.
     assert path.is_dir() and path.parent.name.startswith(scratch.PREFIX)

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.batch import journal, proofs, records, run, seals, table
+from sightglass.batch import journal, records, run, seals, table
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.layers import find
@@ -236,10 +236,10 @@ def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tm
         assert row["advantage"] == pytest.approx(proof.map.advantage, abs=0.02)
         assert row["over_random"] == pytest.approx(difference.mean, abs=0.02)
         assert (row["verdict"], row["proof"]) == (proof.support.verdict, proof.sentence)
-    supported, proved = proofs.add_up(rows) or (0, 0)
-    assert proved == 3 and proofs.describe_proofs(rows) == f"{supported} of 3 maps are supported"
+    supported, proved = seals.add_up_proofs(rows) or (0, 0)
+    assert proved == 3 and seals.describe_proofs(rows) == f"{supported} of 3 maps are supported"
     # Without it neither the table nor the settings are other than before.
-    assert proofs.add_up(table.read(whole)) is None and not set(proofs.COLUMNS) & set(table.read(whole))
+    assert seals.add_up_proofs(table.read(whole)) is None and not set(seals.PROOF_COLUMNS) & set(table.read(whole))
     with pytest.raises(ModelProblem, match="prove"):
         run(pictures, "demo-vit", tmp_path)
     # Former versions compared methods on some pictures of such a run, and wrote so.
@@ -303,7 +303,7 @@ def test_a_picture_without_a_map_has_nothing_to_prove_or_seal(many: Path, tmp_pa
     how: dict[str, Any] = {"prove": True, "seal": True, "options": {"confidence": 0.99999}}
     run([picture], "demo-s", tmp_path, **how)
     (row,) = table.read(tmp_path).to_dict("records")
-    assert all(row[name] is None for name in (*proofs.COLUMNS, *seals.COLUMNS))
+    assert all(row[name] is None for name in (*seals.PROOF_COLUMNS, *seals.COLUMNS))
     assert run([picture], "demo-s", tmp_path, **how).nothing_new
 
 
