@@ -66,14 +66,6 @@ def test_the_map_that_lies_elsewhere_is_the_odd_one_and_groups_are_found() -> No
     assert ordered.index[0] == 35
 
 
-def test_few_maps_or_equal_ones_are_no_groups() -> None:
-    few, groups = analysis.odd(frame([(3, 3)] * 5))
-    assert groups == [] and len(few) == 5
-    assert analysis.farthest(few)[0].empty and "None of these 5 maps is clearly farther" in analysis.farthest(few)[1]
-    alike, _ = analysis.odd(frame([(9, 9)] * 30))
-    assert np.isfinite(alike["oddness"]).all()
-
-
 def test_of_few_maps_the_farthest_is_named_and_called_no_outlier() -> None:
     found, groups = analysis.odd(frame([(8, 8), (9, 8), (24, 24), (8, 9), (9, 9)]))
     rows, words = analysis.farthest(found)
@@ -207,11 +199,6 @@ def test_two_models_disagree_where_their_hottest_places_differ(tmp_path: Path) -
     assert found["disagreement"][0] == 0 and found["disagreement"][1] > 0.6
     assert list(analysis.filter_rows(found, only="apart")["picture"]) == ["1.jpg"]
     assert analysis.order(found, "apart").iloc[0]["picture"] == "1.jpg"
-
-
-@pytest.mark.parametrize("order", analysis.ORDERS)
-def test_every_order_takes_a_table_that_lacks_its_column(order: str) -> None:
-    assert len(analysis.order(frame([(8, 8)] * 3), order)) == 3
 
 
 def test_pictures_without_a_map_are_in_no_mean(tmp_path: Path) -> None:

@@ -59,12 +59,6 @@ def test_iou_is_scikit_learns_and_its_interval_holds_it() -> None:
         assert one.low < one.value < one.high
 
 
-def test_pictures_without_a_counted_pixel_say_nothing() -> None:
-    assert iou.measure([[(0, 0, 4)], []]).mean_iou.value == 1
-    nothing = iou.measure([[]])
-    assert np.isnan(nothing.mean_iou.value) and not nothing.by_class
-
-
 def test_a_png_has_the_models_indices_or_named_ones() -> None:
     values = np.zeros(SIZE, int)
     values[0, :3] = 1, 2, 255

@@ -64,16 +64,6 @@ def test_the_larger_model_is_ahead_and_every_number_adds_up(card: Scorecard) -> 
         assert row.facts.parameters and row.facts.file_bytes
 
 
-def test_labels_under_other_names_are_those_classes(folder: Path, pictures: Sequence[LabelledPicture]) -> None:
-    text = (folder / "labels.csv").read_text().replace("star", "Stars").replace("gear", "unicorn")
-    (folder / "other.csv").write_text(text)
-    explainer = Explainer("demo-s")
-    plain, renamed = (score(run.evaluate(explainer, some)) for some in (pictures, gather(folder, "other.csv")))
-    assert renamed.evaluation.unknown == (("unicorn",) if "unicorn" in text else ())
-    assert plain.detection is not None and renamed.detection is not None
-    assert renamed.detection.by_class["star"].value == pytest.approx(plain.detection.by_class["star"].value)
-
-
 def test_what_cannot_be_compared_is_one_sentence(
     folder: Path, pictures: Sequence[LabelledPicture], card: Scorecard
 ) -> None:

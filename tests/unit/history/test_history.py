@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import pytest
-from PIL import Image as Pillow
 
 from sightglass.explain import Explainer, Image, Problem
 from sightglass.explain.maps import statistics
 from sightglass.export import embedded_recipe
 from sightglass.history import History, Mark, encoding, store
-from sightglass.history.encoding import SIDE
 from sightglass.history.records import MAX_MARKS
 from sightglass.models.demo.scenes import draw, sample
 from tests.unit.history.conftest import files, same_maps
@@ -44,16 +42,6 @@ def test_a_record_is_the_explanation(history: History, one: Explanation) -> None
     picture = history.picture(record)
     assert picture.sha256 == record.picture_sha256 == one.image.sha256
     assert (picture.jpeg, picture.name) == (one.image.jpeg, "bus.jpg")
-
-
-def test_a_thumbnail_is_of_the_selected_map(history: History, one: Explanation) -> None:
-    small = [Pillow.open(BytesIO(history.thumbnail(history.keep(one, index=i)))) for i in (0, 1)]
-    assert [(drawn.format, max(drawn.size)) for drawn in small] == [("JPEG", SIDE)] * 2
-    first, second = (np.asarray(drawn).astype(int) for drawn in small)
-    assert abs(first - second).max() > 50
-    # Where the map is hottest the picture is coloured.
-    x, y = (round(at * SIDE / 1080) for at in one.statistics[0].peak)
-    assert abs(first[y, x] - one.image.thumbnail(SIDE).astype(int)[y, x]).max() > 40
 
 
 def test_a_detector_keeps_its_boxes(history: History) -> None:

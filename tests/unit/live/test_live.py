@@ -66,19 +66,6 @@ def test_a_frame_has_the_answers_and_the_map_that_explore_has(model, options):
     assert answer.place == (0 if options else None)
 
 
-def test_a_class_of_a_segmentation_is_followed_and_has_no_map_while_no_pixel_has_it():
-    segmenter, data = looking("demo-seg"), jpeg()
-    found = segmenter.look(data)
-    second = found.predictions[1]
-    segmenter.wanted = Pin(second.index)
-    followed = segmenter.look(data)
-    assert (followed.map.label, followed.map.score) == (second.label, second.score)
-    segmenter.wanted = Pin(next(i for i in range(10) if all(one.index != i for one in found.predictions)))
-    missing = segmenter.look(data)
-    assert missing.map is None
-    assert missing.predictions == found.predictions
-
-
 def test_a_class_is_followed_whatever_comes_first_and_a_box_where_it_was():
     classifier, detector = looking("demo-cls-s"), looking("demo-s")
     data = jpeg()

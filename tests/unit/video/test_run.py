@@ -284,31 +284,6 @@ def test_the_way_of_an_object_is_that_of_its_last_second() -> None:
     assert trails.find(9.0, seen_at(9.0, o1=1.0).shown) == {1: ((1.0, 40.0),)}
 
 
-def test_the_way_of_each_object_is_drawn_in_its_colour_where_boxes_are(explainer: Explainer) -> None:
-    grey = np.full((160, 160, 3), 128, np.uint8)
-    looking = Looking(explainer, {}, EXACT)
-    geometry, record = looking.geometry(grey), seen_at(1.0, o1=120.0, o2=120.0)
-    trails = {1: ((20.0, 40.0), (120.0, 40.0)), 2: ((60.0, 140.0), (120.0, 80.0)), 3: ((5.0, 5.0),)}
-    for size, scale in (((160, 160), 1), ((320, 320), 2)):
-        shown = Painter(geometry, size, replace(EXACT, labels=True), looking.method.id, looking.paths)
-        drawn = shown.paint(grey, record, (), trails)
-        for number, (y, x) in ((1, (40 * scale, 60 * scale)), (2, (110 * scale, 90 * scale))):
-            around = drawn[y - 1 : y + 2, x - 1 : x + 2].astype(int) - rgb_of(number)
-            assert np.abs(around).max(2).min() < 12, number
-        assert tuple(drawn[40 * scale, 10 * scale]) == tuple(drawn[150 * scale, 60 * scale]) == (128, 128, 128)
-        assert (drawn[: 12 * scale, : 12 * scale] == 128).all(), "one place is no way"
-        hidden = Painter(geometry, size, EXACT, looking.method.id, looking.paths)
-        assert (hidden.paint(grey, record, (), trails) == 128).all()
-
-
-def test_frames_between_hold_the_map_or_mix_both(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
-    held = run(moving, explainer, tmp_path / "h", settings=Settings(every=9, between="hold", smooth=0, side=0))
-    mixed = run(moving, explainer, tmp_path / "m", settings=Settings(every=9, smooth=0, side=0))
-    assert held.looked == mixed.looked == 2
-    assert held.frames == mixed.frames == 18
-    assert "2 frames explained, 18 drawn" in held.words
-
-
 class Endless(Clip):
     """A clip of many tiny frames that are made as they are read, and counted as long as they live."""
 
@@ -433,12 +408,6 @@ def _look_at(explainer: Explainer, frame: Frame, **options: Any) -> tuple[list[S
     looking = Looking(explainer, options, EXACT)
     looking.workers = 1
     return looking([frame]), looking
-
-
-@pytest.mark.parametrize("options", [{"at": (10, 10)}, {"per": "region"}, {"against": "gear"}])
-def test_a_place_of_one_picture_is_not_asked_of_a_clip(options: dict[str, Any]) -> None:
-    with pytest.raises(ModelProblem, match=r"^A clip shows .*: leave at, against and per out\.$"):
-        Looking(Explainer("demo-seg"), options, EXACT)
 
 
 @pytest.mark.parametrize("model", [MODEL, DETECTOR, "demo-seg"])
