@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sightglass.batch.accuracy import Share
 from sightglass.batch.labelled import pixels
 from sightglass.common import users
 from sightglass.common.files import jsonable, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import average_precision, iou, stored
 from sightglass.evaluation.errors import ErrorGroup, ErrorReport
-from sightglass.evaluation.intervals import Estimate
+from sightglass.evaluation.intervals import Estimate, estimate_share
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv as write_csv
 
@@ -157,8 +156,8 @@ def _sum_up_classes(report: ErrorReport) -> EvaluationSummary:
         0,
         counts["accuracy"],
         evaluation.threshold,
-        {name: _estimate(count, len(units)) for name, count in counts.items()},
-        {str(name): _estimate(int(of.sum()), len(of)) for name, of in right.groupby(units["label"])},
+        {name: estimate_share(count, len(units)) for name, count in counts.items()},
+        {str(name): estimate_share(int(of.sum()), len(of)) for name, of in right.groupby(units["label"])},
         {},
         (),
         unknown=evaluation.unknown,
@@ -256,12 +255,6 @@ def _from_json(found: Json) -> EvaluationSummary:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _estimate(count: int, total: int) -> Estimate:
-    """Return a share of independent pictures with Wilson's interval."""
-    share = Share(count, total)
-    return Estimate(math.nan if share.value is None else share.value, *share.interval)
 
 
 def _tell_points(one: Estimate) -> str:
