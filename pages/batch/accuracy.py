@@ -11,7 +11,8 @@ from sightglass.batch.table import read_scores
 from sightglass.components.session.markdown import escape
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import folders, frames, labels, selection
+from sightglass.pages.batch import folders, labels, selection
+from sightglass.pages.batch import job as frames
 from sightglass.pages.batch.tiles import describe_group, draw_groups, tiles
 
 if TYPE_CHECKING:

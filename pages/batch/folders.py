@@ -19,7 +19,7 @@ from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views import tables
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import frames
+from sightglass.pages.batch import job as frames
 from sightglass.pages.batch.job import Batch, BatchJob
 from sightglass.pages.batch.labels import ChosenLabels
 

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch import analysis, journal, tags
+from sightglass.batch import analysis, journal, labels
 from sightglass.batch.table import read_scores
 from sightglass.common.errors import Problem
 from sightglass.components.saving import slides
 from sightglass.components.session import state, url_state
 from sightglass.deck import rows as deck_rows
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import folders, frames, selection, views
+from sightglass.pages.batch import folders, selection, views
+from sightglass.pages.batch import job as frames
 from sightglass.pages.batch.job import Batch
 from sightglass.pages.batch.tiles import tiles
 
@@ -150,7 +151,7 @@ def _any(found: Frame, name: str) -> bool:
 
 def _choose_tag(job: BatchJob) -> str | None:
     """Draw the choice of a tag, where there are any."""
-    counts = {name: len(every) for name, every in tags.read(job.plans[0].folder).items()}
+    counts = {name: len(every) for name, every in labels.read_tags(job.plans[0].folder).items()}
     if not counts:
         return None
     return st.selectbox(

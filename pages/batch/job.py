@@ -6,26 +6,32 @@ import contextlib
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass import batch
-from sightglass.batch import journal, table
+from sightglass.batch import analysis, journal, labels, table
 from sightglass.batch.earlier import RunOrigin, SecondRun
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
+from sightglass.batch.table import PARQUET
 from sightglass.common import users
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
-from sightglass.common.settings import settings
+from sightglass.common.settings import MIB, settings
 from sightglass.components.session.jobs.background import Status, Task
+from sightglass.explain.evidence.cache import ByteCache
 
 if TYPE_CHECKING:
     from threading import Event
 
     from sightglass.batch import Summary
     from sightglass.evaluation.ground_truth import GroundTruth
+    from sightglass.explain.picture.item import Item
     from sightglass.pages.batch.source import Source
+
+    Frame = Any
 
 
 READING = 10.0
@@ -70,6 +76,10 @@ class BatchJob(Task[BatchStatus]):
     def folders(self) -> tuple[Path, Path | None]:
         """The results of the first model, and of the second."""
         return self.plans[0].folder, self.plans[1].folder if self.plans[1:] else None
+
+    def find_item(self, picture: str) -> Item | None:
+        """Return one of the pictures by its key; None where it is not known any more."""
+        return next((item for item in self.source.items if item.key == picture), None)
 
     @property
     def stopped(self) -> bool:
@@ -168,3 +178,50 @@ def folder_for(source: Source, model: str, options: dict[str, Any], scratch: Pat
     digest = hashlib.sha256(named.encode()).hexdigest()[:10]
     base = users.folder(settings().batches)
     return base / f"{file_stem(source.name.replace('_', '-'), collapse=False, max_length=40)}-{plain}-{digest}"
+
+
+_tables: ByteCache[tuple[Any, int]] = ByteCache(32 * MIB, itemgetter(1))
+"""Tables, and what was found in them, each with its bytes; sessions share them, and change nothing in them."""
+
+
+def frame(first: str, second: str | None, changed: int) -> Frame:
+    """Return a run's table, read again when the file has changed, or when it made room."""
+
+    def read() -> tuple[Frame, int]:
+        made = analysis.load(Path(first), Path(second) if second else None)
+        return made, _nbytes(made)
+
+    return _tables.get_or_make((first, second, changed), read)[0]
+
+
+def of_job(job: BatchJob) -> Frame:
+    """Return the table of a finished run."""
+    return frame(*key(job))
+
+
+def odd(first: str, second: str | None, changed: int) -> tuple[Frame, list[analysis.Group]]:
+    """Return how unusual each map is, and the groups of similar ones."""
+
+    def find() -> tuple[tuple[Frame, list[analysis.Group]], int]:
+        made, groups = analysis.odd(frame(first, second, changed))
+        # The groups are parts of the table.
+        return (made, groups), 2 * _nbytes(made)
+
+    found: tuple[Frame, list[analysis.Group]] = _tables.get_or_make(("odd", first, second, changed), find)[0]
+    return found
+
+
+def _nbytes(table: Frame) -> int:
+    return int(table.memory_usage(deep=True).sum())
+
+
+def key(job: BatchJob) -> tuple[str, str | None, int]:
+    """Return what identifies a run's table for the cached functions above."""
+    first, second = job.folders
+    # The second model has no table if the run was stopped before it started.
+    there = second is not None and len(job.status.summaries) > 1 and job.status.summaries[1].done > 0
+    changed = [(folder / PARQUET).stat().st_mtime_ns for folder in (first, *([second] if there and second else []))]
+    for name in (labels.FILE, labels.TAGS_FILE):
+        if (said := first / name).exists():
+            changed.append(said.stat().st_mtime_ns)
+    return str(first), str(second) if there else None, sum(changed)

@@ -19,10 +19,9 @@ from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
-from sightglass.pages.batch import accuracy, folders, gallery, labels, views
+from sightglass.pages.batch import accuracy, earlier, folders, gallery, labels, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
-from sightglass.pages.batch.runs import earlier
 
 if TYPE_CHECKING:
     from collections.abc import Callable

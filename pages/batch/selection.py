@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass import explain
-from sightglass.batch import analysis, journal, tags
+from sightglass.batch import analysis, journal, labels
 from sightglass.batch.records import recipe as recipe_of
 from sightglass.common.errors import Problem
 from sightglass.components.saving import slides
@@ -17,7 +17,7 @@ from sightglass.components.session.markdown import sentence
 from sightglass.components.views import charts
 from sightglass.deck import views as deck_views
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import frames
+from sightglass.pages.batch import job as frames
 from sightglass.pages.batch.job import Batch
 
 if TYPE_CHECKING:
@@ -106,12 +106,12 @@ def _select(pictures: Sequence[str]) -> None:
 def _tag(job: BatchJob) -> None:
     folder = job.plans[0].folder
     with st.popover("Tag", icon=":material/sell:", key="batch-tag-selected", help="Give the selected pictures a tag."):
-        known = ", ".join(tags.read(folder))
+        known = ", ".join(labels.read_tags(folder))
         st.text_input(
             "Tag",
             key="batch-tag-name",
             placeholder=known or "blurred",
-            help=f"A keyword of your own, at most {tags.LONGEST} characters. It is kept beside the table.",
+            help=f"A keyword of your own, at most {labels.LONGEST_TAG} characters. It is kept beside the table.",
         )
         for label, there, icon in (("Add the tag", True, "add"), ("Remove the tag", False, "remove")):
             st.button(
@@ -127,7 +127,9 @@ def _tag(job: BatchJob) -> None:
 def _change_tag(job: BatchJob, there: bool) -> None:
     batch = state.of(Batch)
     try:
-        tags.change(job.plans[0].folder, str(st.session_state.get("batch-tag-name") or ""), batch.selected, there=there)
+        labels.change_tag(
+            job.plans[0].folder, str(st.session_state.get("batch-tag-name") or ""), batch.selected, there=there
+        )
     except Problem as problem:
         batch.problem = str(problem)
     except OSError as error:
@@ -136,7 +138,7 @@ def _change_tag(job: BatchJob, there: bool) -> None:
 
 def _make_slide(job: BatchJob, row: Json) -> tuple[Scene, Sequence[str]]:
     """Return the slide of a picture, explained again from its recipe."""
-    item = next((item for item in job.source.items if item.key == row["picture"]), None)
+    item = job.find_item(row["picture"])
     if item is None:
         raise Problem(f"{row['picture']} is not among the pictures any more: choose them again.")
     made = explain.replay(recipe_of(journal.settings_of(job.folders[0]), row), item.open())

@@ -119,7 +119,7 @@ def _common(disagreement: float) -> str:
 
 def _keep(job: BatchJob, row: Json) -> None:
     """Save a picture to History in a button's callback, explained again from its recipe."""
-    item = next((item for item in job.source.items if item.key == row["picture"]), None)
+    item = job.find_item(row["picture"])
     if item is None:
         _say_missing(row)
         return
@@ -129,7 +129,7 @@ def _keep(job: BatchJob, row: Json) -> None:
 
 def _take(job: BatchJob, row: Json) -> None:
     """Open the picture on Explore, as it is explained here."""
-    item = next((item for item in job.source.items if item.key == row["picture"]), None)
+    item = job.find_item(row["picture"])
     if item is None:
         _say_missing(row)
         return

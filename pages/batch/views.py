@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import streamlit as st
 
-from sightglass.batch import analysis, journal, proofs, report, seals
+from sightglass.batch import analysis, journal, report, seals
 from sightglass.batch.table import CSV, PARQUET, read_scores
 from sightglass.components.session.markdown import escape
 from sightglass.components.views import charts, tables
@@ -16,7 +16,7 @@ from sightglass.explain.maps import statistics
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv
-from sightglass.pages.batch import frames
+from sightglass.pages.batch import job as frames
 from sightglass.pages.batch.tiles import describe_group, draw_groups, tiles
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _describe(folder: str, changed: int) -> str:
     # The journal names what the choices left to the model.
     recipe = journal.settings_of(Path(folder))["recipe"]
     made = describe_setup(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
-    proved = proofs.describe_proofs(frames.frame(folder, None, changed))
+    proved = seals.describe_proofs(frames.frame(folder, None, changed))
     return f"{made}: {proved}" if proved else made
 
 
@@ -122,7 +122,7 @@ def table(job: BatchJob) -> None:
         "error": "The number minus the label.",
         "mean_iou": "Mean IoU of this picture, over the classes that its mask or its answer has.",
         "pixel_accuracy": "Share of this picture's pixels that have the class of the mask.",
-        **proofs.MEANING,
+        **seals.PROOF_MEANING,
         **seals.MEANING,
         "disagreement": "100 % minus the overlap of the two models' strongest fifths: 100 % is nothing in common.",
     } | statistics.MEANING

@@ -19,7 +19,7 @@ from sightglass.common.settings import MIB
 from sightglass.components.session import reopen, state, url_state
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views.detections import Lookup, MissedPlace
-from sightglass.evaluation.error_tile import draw_tile
+from sightglass.evaluation.errors import draw_tile
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.recipe import Recipe
 from sightglass.export import embedded_recipe

@@ -17,8 +17,7 @@ from sightglass.components.views import charts
 from sightglass.deck import rows as deck_rows
 from sightglass.deck.rows import GalleryTile
 from sightglass.evaluation import tables
-from sightglass.evaluation.error_tile import draw_tile
-from sightglass.evaluation.errors import ALL
+from sightglass.evaluation.errors import ALL, draw_tile
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.picture.image import Image
 from sightglass.pages.errors import gallery, runs

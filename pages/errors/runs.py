@@ -18,8 +18,8 @@ from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.source import find
+from sightglass.pages.batch.earlier import find_finished
 from sightglass.pages.batch.job import Batch
-from sightglass.pages.batch.runs.earlier import find_finished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

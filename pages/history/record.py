@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sightglass.deck.scene import Scene as DeckScene
     from sightglass.explain.picture.image import Image
     from sightglass.history import Record, SavedMap
-    from sightglass.history.removed import RemovedRecords
+    from sightglass.history.rows import RemovedRecords
 
 LOOK, MARK = "look", "mark"
 UNDO = 10.0

@@ -17,7 +17,7 @@ from sightglass.evaluation.scorecard import TOLERANCE, files
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.explain.phrases import listing, milliseconds, plural
 from sightglass.pages.scorecard import source
-from sightglass.pages.scorecard.job import ScorecardPage, ScoreJob, open_example
+from sightglass.pages.scorecard.source import ScorecardPage, ScoreJob, open_example
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator

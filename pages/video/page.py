@@ -14,9 +14,19 @@ from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import NBSP, pixels
-from sightglass.pages.video import folders, result
-from sightglass.pages.video.folders import ClipPlan, ClipSource
-from sightglass.pages.video.job import ClipJob, OpenedClip, Video, describe, headline, open_example, running
+from sightglass.pages.video import job as jobs
+from sightglass.pages.video import result
+from sightglass.pages.video.job import (
+    ClipJob,
+    ClipPlan,
+    ClipSource,
+    OpenedClip,
+    Video,
+    describe,
+    headline,
+    open_example,
+    running,
+)
 from sightglass.video import settings as video_settings
 from sightglass.video.clips import clip
 
@@ -25,7 +35,7 @@ if TYPE_CHECKING:
 
     from sightglass.components.session.state import Choices
     from sightglass.explain import Explainer
-    from sightglass.pages.video.folders import ClipFolder
+    from sightglass.pages.video.job import ClipFolder
     from sightglass.video import Settings
     from sightglass.video.settings import Scale
 
@@ -146,7 +156,7 @@ def _upload() -> ClipSource | None:
         max_upload_size=MAX_MB,
         key=f"video-file-{video.generation}",
         help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends. If "
-        f"the server stops first, you can go on for {folders.DAYS} days.",
+        f"the server stops first, you can go on for {jobs.DAYS} days.",
     )
     image_picker.say_refused()
     if file is None:
@@ -162,9 +172,9 @@ def _about(source: ClipSource) -> str:
 
 
 def _write(file: Any) -> ClipSource:
-    folder = folders.new()
+    folder = jobs.new()
     # Under a fixed name: the clip's own could be anything.
-    path = folder.path / folders.CLIP
+    path = folder.path / jobs.CLIP
     try:
         path.write_bytes(file.getbuffer())
     except OSError as error:
@@ -288,11 +298,11 @@ def _last_clips() -> None:
             # Its folder goes with it.
             video.before, video.job = None, before if show else None
             st.rerun()
-    for one in folders.find_left():
+    for one in jobs.find_left():
         named = f"**{escape(one.name)}** with {one.model}"
         words = f"Your last clip: {named}." if one.done else f"The server stopped while you worked on {named}."
         show, delete = _offer(words, one.path.name, done=one.done)
-        if (show or delete) and (taken := folders.take(one)) is not None:
+        if (show or delete) and (taken := jobs.take(one)) is not None:
             folder, plan = taken
             if delete:
                 folder.delete()
@@ -318,7 +328,7 @@ def _offer(words: str, key: str, *, done: bool = True) -> tuple[bool, bool]:
             icon=":material/delete:",
             key=f"video-delete-{key}",
             help="Delete the clip and what was made of it; otherwise that happens "
-            + ("when the session ends." if key == "last" else f"after {folders.DAYS} days."),
+            + ("when the session ends." if key == "last" else f"after {jobs.DAYS} days."),
         )
     return show, delete
 

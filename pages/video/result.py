@@ -25,8 +25,7 @@ from sightglass.video.results import clock, curves
 
 if TYPE_CHECKING:
     from sightglass.deck.scene import Scene
-    from sightglass.pages.video.folders import ClipPlan
-    from sightglass.pages.video.job import ClipJob
+    from sightglass.pages.video.job import ClipJob, ClipPlan
     from sightglass.video.clips.clip import About
     from sightglass.video.results import AnswerCurve
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import cv2
 import numpy as np
 
-from sightglass.batch import accuracy, labels, seals, table, tags
+from sightglass.batch import accuracy, labels, seals, table
 from sightglass.batch.labelled.labels import name_pictures, to_number
 from sightglass.batch.records import FOLDER
 from sightglass.common.files import atomic_write
@@ -172,7 +172,7 @@ def load(folder: Path, second: Path | None = None) -> Frame:
     named = accuracy.name_answers(said, answers, meant)
     frame["truth"], frame["answer"] = ([each and each[i] for each in named] for i in (0, 1))
     frame["wrong"] = [each and each[0] != each[1] for each in named]
-    if tagged := tags.of_pictures(folder):
+    if tagged := labels.read_tags_of_pictures(folder):
         frame["tags"] = [", ".join(tagged.get(picture, ())) or None for picture in frame["picture"]]
     if second is None:
         return frame
@@ -370,7 +370,7 @@ def _neighbours(frame: Frame) -> tuple[Frame, Any]:
 def pack(folder: Path, to: Path) -> Path:
     """Write all results of a run to a .zip, atomically and uncompressed: pictures do not get smaller."""
     files = sorted(path for path in (folder / FOLDER).rglob("*") if path.is_file() and not path.name.startswith("."))
-    names = (table.PARQUET, table.CSV, table.PROBLEMS, labels.FILE, tags.FILE)
+    names = (table.PARQUET, table.CSV, table.PROBLEMS, labels.FILE, labels.TAGS_FILE)
     tables = [folder / name for name in names if (folder / name).is_file()]
     with atomic_write(to) as draft, zipfile.ZipFile(draft, "w", strict_timestamps=False) as archive:
         for path in (*tables, *files):

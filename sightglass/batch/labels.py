@@ -1,12 +1,14 @@
-"""Which classes folders of a run mean; corrections by a person."""
+"""Which classes folders of a run mean; corrections and tags by a person."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sightglass.batch import table
+from sightglass.common.errors import Problem
 from sightglass.explain.phrases import listing, plural
 from sightglass.models.labels import class_index, match, suggest
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
 
 FILE = "labels.json"
 """A person's corrections beside the table: `{"bus": ["school bus"], "holidays": []}`."""
@@ -109,3 +112,37 @@ def describe_left_out(labels: Sequence[FolderLabel]) -> str:
         return ""
     every = [f"{one.folder} ({'; '.join(more)})" if (more := _describe(one)) else one.folder for one in left]
     return f"Not counted: {listing(few(every))}."
+
+
+TAGS_FILE = "tags.json"
+"""Beside the table: `{"blurred": ["cat/1.jpg"]}`."""
+LONGEST_TAG = 60
+"""Characters of a tag."""
+_tags_lock = threading.Lock()
+
+
+def read_tags(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return the pictures of each tag."""
+    return table.read_lists(folder / TAGS_FILE)
+
+
+def read_tags_of_pictures(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return the tags of each picture that has any."""
+    found: dict[str, tuple[str, ...]] = {}
+    for tag, pictures in sorted(read_tags(folder).items()):
+        for picture in pictures:
+            found[picture] = (*found.get(picture, ()), tag)
+    return found
+
+
+def change_tag(folder: Path, tag: str, pictures: Iterable[str], *, there: bool) -> None:
+    """Give pictures a tag, or take it from them; raise Problem for a tag without letters, or of too many."""
+    # Commas separate the tags of a picture.
+    tag = " ".join(tag.replace(",", " ").split())
+    if not tag or len(tag) > LONGEST_TAG:
+        raise Problem(f"A tag has 1 to {LONGEST_TAG} characters.")
+    with _tags_lock:
+        every = read_tags(folder)
+        kept = set(every.get(tag, ()))
+        every[tag] = tuple(sorted(kept | {*pictures} if there else kept - {*pictures}))
+        table.write_lists(folder / TAGS_FILE, {name: some for name, some in every.items() if some})

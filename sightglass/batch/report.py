@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sightglass.batch import accuracy, analysis, proofs, seals, table
+from sightglass.batch import accuracy, analysis, seals, table
 from sightglass.batch.labelled import pixels, summary
 from sightglass.evaluation import stored
 from sightglass.explain.phrases import plain_text, plural, quantity
@@ -12,10 +12,13 @@ from sightglass.explain.picture.item import distinct_names
 from sightglass.export import offline_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from sightglass.common.files import Json
+
+    Section = tuple[str, str, list[dict[str, str]]]
+    """Its title, what is said of it, and its tiles."""
 
 LISTED = 24
 """Pictures of each section."""
@@ -47,7 +50,7 @@ def html(folder: Path) -> str:
         numbers.append(("95 % interval of that", plain_text(right.right.range)))
     if scores.sure and (uncounted := int(frame["labelled"].notna().sum() - frame["wrong"].notna().sum())):
         numbers.append(("With labels that are no class", f"{uncounted:,}"))
-    if (proved := proofs.add_up(frame)) is not None:
+    if (proved := seals.add_up_proofs(frame)) is not None:
         numbers.append(("Supported maps", f"{proved[0]:,} of {proved[1]:,}"))
     if (sealed := seals.add_up(frame)) is not None:
         numbers.append(("Maps that pass all three tests", f"{sealed[0]:,} of {sealed[1]:,}"))
@@ -58,8 +61,7 @@ def html(folder: Path) -> str:
             _tiles(folder, analysis.order(wrong, "sure"), names, lambda row: f"labelled {row['labelled']}"),
         ),
         *_write_extremes(folder, frame, names, scores),
-        *_write_unproved(folder, frame, names),
-        *_write_unsealed(folder, frame, names),
+        *_write_untrusted(folder, frame, names),
         ("Maps unlike all others", *_odd(folder, far, names)),
     ]
     models = " and ".join(sorted(set(frame["model"])))
@@ -105,12 +107,10 @@ def _sum_up_masks(folder: Path) -> Json | None:
     }
 
 
-def _write_extremes(
-    folder: Path, frame: Any, names: dict[str, str], scores: table.Scores
-) -> list[tuple[str, str, list[dict[str, str]]]]:
+def _write_extremes(folder: Path, frame: Any, names: dict[str, str], scores: table.Scores) -> list[Section]:
     """Return the sections of the pictures with the least sure answers, the worst masks, or the extreme numbers."""
 
-    def write(title: str, about: str, order: str) -> tuple[str, str, list[dict[str, str]]]:
+    def write(title: str, about: str, order: str) -> Section:
         rows = analysis.order(frame, order)
         return title, f"{about}{_most(frame)}", _tiles(folder, rows, names, lambda row: "")
 
@@ -131,7 +131,7 @@ def _write_extremes(
     return found
 
 
-def _write_worst_masks(folder: Path, frame: Any, names: dict[str, str]) -> tuple[str, str, list[dict[str, str]]]:
+def _write_worst_masks(folder: Path, frame: Any, names: dict[str, str]) -> Section:
     """Return the section of pictures that fit their masks least; without tiles where there are no masks."""
     about = "Mean IoU of each picture, over the classes that its mask or its answer has."
     if "mean_iou" not in frame:
@@ -141,26 +141,20 @@ def _write_worst_masks(folder: Path, frame: Any, names: dict[str, str]) -> tuple
     return "The worst masks", f"{about} {_most(rows)}", tiles
 
 
-def _write_unproved(folder: Path, frame: Any, names: dict[str, str]) -> list[tuple[str, str, list[dict[str, str]]]]:
-    """Return the section of maps that are not supported; none where maps were not proved."""
-    if proofs.add_up(frame) is None:
-        return []
-    rows = analysis.order(analysis.filter_rows(frame, only="unproved"), "random")
-    about = f"Maps of other pictures matter as much to these answers. The worst are first. {_most(rows)}"
-    tiles = _tiles(folder, rows, names, lambda row: f"{row['over_random']:+.2f} beside random places")
-    return [("Maps not to trust", about, tiles)]
-
-
-def _write_unsealed(folder: Path, frame: Any, names: dict[str, str]) -> list[tuple[str, str, list[dict[str, str]]]]:
-    """Return the section of maps that fail a test of the seal; none where maps were not sealed."""
-    if seals.add_up(frame) is None:
-        return []
-    rows = analysis.order(analysis.filter_rows(frame, only="unsealed"), "seal")
-    about = (
-        "A map should depend on the model, matter to the answer and hold still. Those that pass the fewest tests are "
-        f"first. {_most(rows)}"
-    )
-    return [("Maps that fail a test", about, _tiles(folder, rows, names, _name_failed))]
+def _write_untrusted(folder: Path, frame: Any, names: dict[str, str]) -> Iterator[Section]:
+    """Yield the sections of maps that are not supported, and that fail a test of the seal; none that were not made."""
+    if seals.add_up_proofs(frame) is not None:
+        rows = analysis.order(analysis.filter_rows(frame, only="unproved"), "random")
+        about = f"Maps of other pictures matter as much to these answers. The worst are first. {_most(rows)}"
+        tiles = _tiles(folder, rows, names, lambda row: f"{row['over_random']:+.2f} beside random places")
+        yield "Maps not to trust", about, tiles
+    if seals.add_up(frame) is not None:
+        rows = analysis.order(analysis.filter_rows(frame, only="unsealed"), "seal")
+        about = (
+            "A map should depend on the model, matter to the answer and hold still. Those that pass the fewest tests "
+            f"are first. {_most(rows)}"
+        )
+        yield "Maps that fail a test", about, _tiles(folder, rows, names, _name_failed)
 
 
 def _name_failed(row: Json) -> str:

@@ -1,9 +1,10 @@
-"""Seals of a run's maps, as columns of its table."""
+"""Seals and light proofs of a run's maps, as columns of its table."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.batched_pass import PassPart
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explanation import explain
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sightglass.batch.records import Row
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.proof.seal import Seal
+
 
 MEANING = {
     "seal": "How many of the three quick tests the map passes: 3 is all.",
@@ -79,3 +81,42 @@ def describe_seals(frame: pd.DataFrame) -> str:
     """Return `12 of 15 maps pass all three tests`; empty without seals."""
     found = add_up(frame)
     return "" if found is None else f"{found[0]:,} of {found[1]:,} maps pass all three tests"
+
+
+PROOF_STEPS = 10
+FILLING = "blur"
+"""One filling: a proof of both takes twice as long, and a run sums up many pictures."""
+PROOF_MEANING = {
+    "advantage": "The area under the curve of keeping the hottest parts minus that of hiding them, of the score.",
+    "over_random": "How much larger that is than for random maps as smooth as this one.",
+    "verdict": "Whether the map matters to the answer: supported, not supported, or cannot be told.",
+    "proof": "The verdict in a sentence, with the strongest control.",
+}
+PROOF_COLUMNS = tuple(PROOF_MEANING)
+
+
+def prove(explanation: Explanation, index: int, cancel: threading.Event | None = None) -> Row:
+    """Return insertion's area minus deletion's, how much more that is than of random maps, the verdict and its
+    sentence; None each where there is nothing to prove. Raises Cancelled."""
+    try:
+        proof = explanation.prove(index, steps=PROOF_STEPS, fillings=(FILLING,), cancel=cancel)
+    except ModelProblem:
+        return dict.fromkeys(PROOF_COLUMNS)
+    assert proof.support is not None
+    gain = proof.difference("random").mean
+    values: tuple[Any, ...] = (proof.map.advantage, gain, proof.support.verdict, proof.sentence)
+    return dict(zip(PROOF_COLUMNS, values, strict=True))
+
+
+def add_up_proofs(frame: pd.DataFrame) -> tuple[int, int] | None:
+    """Return how many maps are supported, and how many were tested; None without a proof."""
+    if "verdict" not in frame:
+        return None
+    found = frame["verdict"].dropna()
+    return int(found.eq("supported").sum()), len(found)
+
+
+def describe_proofs(frame: pd.DataFrame) -> str:
+    """Return `12 of 15 maps are supported`; empty without a proof."""
+    found = add_up_proofs(frame)
+    return "" if found is None else f"{found[0]:,} of {found[1]:,} maps are supported"

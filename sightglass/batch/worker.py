@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.batch import journal, proofs, records, seals, table
+from sightglass.batch import journal, records, seals, table
 from sightglass.batch.labelled import pixels
 from sightglass.batch.labelled.evaluate import measure_picture
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
@@ -206,8 +206,8 @@ class Work:
             return rows, found
         with self._model_lock:
             if self.prove:
-                proved = [proofs.columns(made, index, self.stop) for index in range(len(made.heatmaps))]
-                rows = _widen(rows, proved, proofs.COLUMNS)
+                proved = [seals.prove(made, index, self.stop) for index in range(len(made.heatmaps))]
+                rows = _widen(rows, proved, seals.PROOF_COLUMNS)
             if self.seal:
                 found = self._make_seals(made)
                 rows = _widen(rows, seals.columns(found), seals.COLUMNS)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sightglass import history
-from sightglass.batch import accuracy, analysis, earlier, labels, output, proofs, report, runner, seals, table
+from sightglass.batch import accuracy, analysis, earlier, labels, output, report, runner, seals, table
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
 from sightglass.cli import options as cli
@@ -369,8 +369,8 @@ def _say_right(console: Console, folder: Path) -> Json:
 def _say_proved(console: Console, folder: Path) -> Json:
     """Print how many maps are supported; return the same."""
     rows = table.read(folder)
-    supported, proved = proofs.add_up(rows) or (0, 0)
-    console.say(f"{proofs.describe_proofs(rows)}.")
+    supported, proved = seals.add_up_proofs(rows) or (0, 0)
+    console.say(f"{seals.describe_proofs(rows)}.")
     return {"proved": proved, "supported": supported}
 
 

@@ -101,39 +101,30 @@ class GroundTruth:
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
         """Return the boxes of a picture by its path, or by its file's name where only one has it; None of no such."""
-        place = _find_place(key, self._places)
+        place = self._find_place("pictures", key)
         return None if place is None else self.pictures[place]
 
     def find_class(self, key: str) -> str | None:
         """Return the class of a whole picture in the same way: of boxes the label that all have; None of no such."""
-        if (place := _find_place(key, self._named_places)) is not None:
+        if (place := self._find_place("named", key)) is not None:
             return self.named[place]
         labels = {one.label for one in self.find(key) or ()}
         return labels.pop() if len(labels) == 1 else None
 
     def find_mask(self, key: str) -> bytes | None:
         """Return the mask of a picture in the same way; None of no such."""
-        place = _find_place(key, self._mask_places)
+        place = self._find_place("masks", key)
         return None if place is None else self.masks[place]
 
     @cached_property
-    def _mask_places(self) -> Mapping[str, str]:
-        return _list_places(self.masks)
+    def _places(self) -> Mapping[str, Mapping[str, str]]:
+        return {kind: _list_places(getattr(self, kind)) for kind in ("pictures", "named", "masks")}
 
-    @cached_property
-    def _places(self) -> Mapping[str, str]:
-        return _list_places(self.pictures)
-
-    @cached_property
-    def _named_places(self) -> Mapping[str, str]:
-        return _list_places(self.named)
-
-
-def _find_place(key: str, places: Mapping[str, str]) -> str | None:
-    path = PurePosixPath(key)
-    # A YOLO file has its picture's name with another ending.
-    names = (key, path.with_suffix("").as_posix(), path.name, path.stem)
-    return next((places[name] for name in names if name in places), None)
+    def _find_place(self, kind: str, key: str) -> str | None:
+        path, places = PurePosixPath(key), self._places[kind]
+        # A YOLO file has its picture's name with another ending.
+        names = (key, path.with_suffix("").as_posix(), path.name, path.stem)
+        return next((places[name] for name in names if name in places), None)
 
 
 def _list_places(keys: Collection[str]) -> Mapping[str, str]:

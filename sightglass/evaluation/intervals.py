@@ -51,6 +51,11 @@ class Estimate:
         return "–" if math.isnan(self.low) else f"{100 * self.low:.1f} to {100 * self.high:.1f}"
 
 
+def estimate_share(count: int, total: int) -> Estimate:
+    """Return a share of independent pictures with Wilson's interval; its value is nan of nothing."""
+    return Estimate(count / total if total else math.nan, *wilson(count, total))
+
+
 def redraw(pictures: int, seed: int) -> NDArray[np.int32]:
     """Return how often each picture counts in each redrawn set, (draws, pictures)."""
     # Of none there is no class that would use them.

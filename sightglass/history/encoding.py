@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
+import struct
+import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +19,7 @@ from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.export.caption import title
 from sightglass.export.embedded_recipe import Look, list_seals, view_of
-from sightglass.history import array_codec, proofs
+from sightglass.history import proofs
 from sightglass.history.records import MapInfo, RecordBody, SavedProof
 from sightglass.history.store import Blob
 
@@ -27,6 +31,72 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.proof.seal import Seal
+
+
+MAGIC = b"SGMAPS1\n"
+KINDS = ("uint8", "uint16", "float32")
+MAX_BYTES = 2**31
+"""Maximum number of bytes to unpack."""
+
+
+def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Pack arrays of uint8, uint16 or float32 with two or three axes, by name; the same arrays give the same bytes."""
+    listed, parts = [], []
+    for name, array in arrays.items():
+        if array.dtype.name not in KINDS or array.ndim not in (2, 3) or not array.size:
+            raise ValueError(
+                f"{name} must be of {', '.join(KINDS)} with two or three axes, not {array.dtype} {array.shape}."
+            )
+        listed.append({"name": name, "kind": array.dtype.name, "shape": array.shape})
+        bits = np.ascontiguousarray(array).view(_bits(array.dtype.name))
+        steps = bits.copy()
+        steps[:, 1:] -= bits[:, :-1]
+        parts.append(_planes(steps))
+    head = json.dumps(listed, separators=(",", ":")).encode()
+    return MAGIC + struct.pack("<I", len(head)) + head + zlib.compress(b"".join(parts), 6)
+
+
+def unpack(data: bytes) -> dict[str, NDArray[Any]]:
+    """Return the arrays that `pack` was given; raise Problem for any other data."""
+    try:
+        if not data.startswith(MAGIC):
+            raise ValueError("another kind of file")
+        (length,) = struct.unpack_from("<I", data, len(MAGIC))
+        start = len(MAGIC) + 4
+        listed = [
+            (str(one["name"]), str(one["kind"]), tuple(map(int, one["shape"])))
+            for one in json.loads(data[start : start + length])
+        ]
+        sizes = [math.prod(shape) * _bits(kind).itemsize for _, kind, shape in listed]
+        if any(len(shape) not in (2, 3) or min(shape) < 1 for _, _, shape in listed) or sum(sizes) > MAX_BYTES:
+            raise ValueError("shapes")
+        inflate = zlib.decompressobj()
+        inflated = inflate.decompress(data[start + length :], sum(sizes) + 1)
+        if len(inflated) != sum(sizes) or not inflate.eof:
+            raise ValueError("length")
+        found, at = {}, 0
+        for (name, kind, shape), size in zip(listed, sizes, strict=True):
+            bits = _bits(kind)
+            steps = np.frombuffer(inflated, np.uint8, size, at).reshape(bits.itemsize, -1)
+            differences = np.ascontiguousarray(steps.T).view(bits).reshape(shape)
+            array = np.cumsum(differences, axis=1, dtype=bits).view(kind)
+            array.flags.writeable = False
+            found[name], at = array, at + size
+        return found
+    except (ValueError, KeyError, TypeError, struct.error, zlib.error) as error:
+        raise Problem(f"A file of maps is damaged ({error}).") from error
+
+
+def _bits(kind: str) -> np.dtype[Any]:
+    """Return the unsigned little-endian integer type of the same width."""
+    return np.dtype({"uint8": "<u1", "uint16": "<u2", "float32": "<u4"}[kind])
+
+
+def _planes(values: NDArray[Any]) -> bytes:
+    """Return all first bytes, then all second ones, and so on: the high ones hardly change."""
+    flat = np.ascontiguousarray(values).reshape(-1)
+    return np.ascontiguousarray(flat.view(np.uint8).reshape(-1, values.dtype.itemsize).T).tobytes()
+
 
 SIDE = 320
 """Maximum length of a thumbnail's longer side, in pixels."""
@@ -99,7 +169,7 @@ def encode_seals(explanation: Explanation) -> tuple[Seal | None, ...]:
 def picture(image: Image) -> Blob:
     """Return the picture's own JPEG if it has one, else its pixels (and any further channels) without loss."""
     if image.planes is not None:
-        return Blob.of(array_codec.pack({"pixels": image.pixels, "planes": image.planes}), "maps")
+        return Blob.of(pack({"pixels": image.pixels, "planes": image.planes}), "maps")
     if image.jpeg:
         return Blob.of(image.jpeg, "jpg")
     return Blob.of(*to_lossless(image.pixels))
@@ -108,7 +178,7 @@ def picture(image: Image) -> Blob:
 def decode_picture(file: str, data: bytes, name: str) -> Image:
     """Return the picture of a file that `picture` made; `file` is the file's name."""
     if file.endswith(".maps"):
-        arrays = array_codec.unpack(data)
+        arrays = unpack(data)
         return Image(arrays["pixels"], name, planes=arrays.get("planes"))
     return Image.open(data, name=name)
 
@@ -156,7 +226,7 @@ def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
         signed=heatmap.signed,
         unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
     )
-    return info, Blob.of(array_codec.pack(arrays), "maps")
+    return info, Blob.of(pack(arrays), "maps")
 
 
 def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen: str) -> Look:

@@ -15,7 +15,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.lazy import above
 from sightglass.common.settings import settings
 from sightglass.export.annotations import Mark
-from sightglass.history import comparison, encoding, export, pairs, proofs, rows, schema, search
+from sightglass.history import encoding, export, pairs, proofs, rows, schema, search
 from sightglass.history.records import (
     FilterChoices,
     Order,
@@ -27,7 +27,7 @@ from sightglass.history.records import (
     checked_note,
     checked_tags,
 )
-from sightglass.history.removed import RemovedRecords, read_records, write_records
+from sightglass.history.rows import RemovedRecords, read_records, write_records
 from sightglass.history.store import Blob, Store
 
 if TYPE_CHECKING:
@@ -391,7 +391,7 @@ class History:
 
     def compare(self, one: Record, other: Record) -> RecordComparison:
         """Compare two records and their selected maps; raise Problem if a map is damaged or gone."""
-        return comparison.compare(one, other, self.heatmaps(one), self.heatmaps(other))
+        return pairs.compare(one, other, self.heatmaps(one), self.heatmaps(other))
 
     def export(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Return the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the

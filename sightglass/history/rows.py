@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import zlib
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import zip_longest
@@ -18,7 +18,7 @@ from sightglass.explain.findings import most_serious_first
 from sightglass.explain.findings.proved import add_proof
 from sightglass.export.annotations import Mark
 from sightglass.export.embedded_recipe import Look
-from sightglass.history import array_codec, search
+from sightglass.history import encoding, search
 from sightglass.history.records import (
     MapInfo,
     Record,
@@ -28,6 +28,7 @@ from sightglass.history.records import (
     checked_marks,
     merge,
 )
+from sightglass.history.store import Blob
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.proof.seal import Seal
     from sightglass.history.encoding import EncodedRecord
-    from sightglass.history.store import Blob
+    from sightglass.history.store import Store
+
 
 T = TypeVar("T", RecordBody, MapInfo)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -198,7 +200,7 @@ def read_map(info: str, crc: int, data: bytes) -> SavedMap:
     """Decode a map from its row and its file; raise Problem if either is damaged."""
     try:
         described = read(MapInfo, info, crc)
-        arrays = array_codec.unpack(data)
+        arrays = encoding.unpack(data)
         values, layers = arrays["values"], [arrays[name] for name in arrays if name.startswith("raw ")]
         left, top, right, bottom = described.geometry.content
         if values.shape != (bottom - top, right - left) or not layers:
@@ -229,3 +231,67 @@ def _time(microseconds: Any) -> datetime:
         return EPOCH + timedelta(microseconds=microseconds)
     except (TypeError, OverflowError):
         return EPOCH
+
+
+_RECORD_TABLES = {"records": "n", "bodies": "n", "maps": "record", "uses": "record", "words": "record"}
+"""The tables of a record, and the column that has its number."""
+MOST = 64_000_000
+"""Bytes of files that are held in memory; more than that cannot be put back."""
+_Rows = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class RemovedRecords:
+    """Records that were deleted, with everything that brings them back."""
+
+    freed: int
+    """Bytes of the files that went with them."""
+    records: tuple[_Rows, ...] = field(default=(), repr=False)
+    """The rows of each, by table; none where they cannot be put back."""
+    blobs: tuple[Blob, ...] = field(default=(), repr=False)
+
+
+def read_records(store: Store, ids: Sequence[str]) -> RemovedRecords:
+    """Return what brings these records back; without records where their files are more than `MOST`.
+
+    Raises Problem where a file is damaged.
+    """
+    found: list[_Rows] = []
+    with store.reading() as database:
+        for id in ids:
+            row = database.execute("SELECT n FROM records WHERE id = ?", (id,)).fetchone()
+            if row is not None:
+                found.append({name: _rows(database, name, column, row[0]) for name, column in _RECORD_TABLES.items()})
+        files = dict.fromkeys(use["file"] for each in found for use in each["uses"])
+        sizes = [database.execute("SELECT bytes FROM files WHERE name = ?", (name,)).fetchone() for name in files]
+    if sum(size[0] for size in sizes if size) > MOST:
+        return RemovedRecords(0)
+    blobs = tuple(Blob(name, store.file(name)) for name in files)
+    return RemovedRecords(0, tuple(found), blobs)
+
+
+def _rows(database: sqlite3.Connection, table: str, column: str, n: int) -> list[dict[str, Any]]:
+    found = database.execute(f"SELECT * FROM {table} WHERE {column} = ?", (n,))
+    names = [about[0] for about in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def write_records(database: sqlite3.Connection, removed: RemovedRecords) -> None:
+    """Write the rows again, within `Store.writing`; a record that is there again is left as it is."""
+    for record in removed.records:
+        (own,) = record["records"]
+        if database.execute("SELECT 1 FROM records WHERE id = ?", (own["id"],)).fetchone():
+            continue
+        # Records are in the order of their numbers; another may have taken this one.
+        taken = database.execute("SELECT 1 FROM records WHERE n = ?", (own["n"],)).fetchone()
+        n = _insert(database, "records", own | {"n": None} if taken else own)
+        for table, column in _RECORD_TABLES.items():
+            if table != "records":
+                for row in record[table]:
+                    _insert(database, table, row | {column: n})
+        search.add(database, n, own["text"], json.loads(own["tags"]))
+
+
+def _insert(database: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> int | None:
+    sql = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+    return database.execute(sql, tuple(row.values())).lastrowid

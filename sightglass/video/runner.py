@@ -27,7 +27,7 @@ from sightglass.common.errors import Cancelled, ImageProblem
 from sightglass.common.files import Json, remove_drafts
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.recipe import versions
-from sightglass.video import draw, parts, smooth, track
+from sightglass.video import draw, parts, track
 from sightglass.video.clips import example, write
 from sightglass.video.clips.ahead import ahead, depth, in_order, single_threaded
 from sightglass.video.clips.clip import Clip
@@ -323,7 +323,7 @@ class _Run:
             frames_done, after = before["last"][0] + 1, (before["last"][0], before["last"][1])
             clip.skipped, clip.irregular = before["skipped"], before["irregular"]
         # Enough before it that the first map is smoothed, and its objects' ways begin, as they did.
-        before_it = math.ceil(max(smooth.SIDE, track.TRAIL * about.rate / chosen.every) / PART)
+        before_it = math.ceil(max(parts.SIDE, track.TRAIL * about.rate / chosen.every) / PART)
         records = self._records(max(0, frames_done // chosen.every // PART - before_it))
         frames = self._frames(clip, after)
         with single_threaded(processor_cores(), "draw") as pool, contextlib.closing(frames):
@@ -349,7 +349,7 @@ class _Run:
     def _records(self, first: int) -> Iterator[Sighting]:
         """Yield the smoothed records from a part on, as they come."""
         numbers = itertools.takewhile(self._wait, itertools.count(first))
-        return smooth.smooth_maps(parts.read(self.space.path("seen", i, "npz") for i in numbers), self.settings.smooth)
+        return parts.smooth_maps(parts.read(self.space.path("seen", i, "npz") for i in numbers), self.settings.smooth)
 
     def _pair(self, frames: Iterator[Frame], records: Iterator[Sighting]) -> Iterator[FrameOver]:
         """Yield each frame with what is drawn over it, whether the model saw it, and where its objects came from."""
@@ -364,7 +364,7 @@ class _Run:
                 trails.add(now.seconds, now.shown)
             assert now is not None
             after = later if self.settings.between == "interpolate" else None
-            over = smooth.between(now, after, frame.number, frame.pts, frame.seconds)
+            over = parts.between(now, after, frame.number, frame.pts, frame.seconds)
             self._report(1, frame.seconds, f"Drawing frame {frame.number + 1:,}")
             yield frame, over, now.number == frame.number, trails.find(over.seconds, over.shown)
 

@@ -17,7 +17,7 @@ Scale = Literal["frame", "clip"]
 MAX_SIDE = 1280
 """Pixels of the longer side of a drawn frame, unless another number is given."""
 SMOOTH = 0.1
-"""Seconds by which maps are smoothed over time, see `sightglass.video.smooth`."""
+"""Seconds by which maps are smoothed over time, see `sightglass.video.parts`."""
 MAX_SMOOTH = 2.0
 OBJECTS = 3
 """Objects of a detector whose maps are drawn in a frame."""

@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 from pyarrow import parquet
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from sightglass.batch import analysis, earlier, journal, labels, table, tags
+from sightglass.batch import analysis, earlier, journal, labels, table
 from sightglass.batch.analysis import measure_errors
 from sightglass.batch.labelled import summary
 from sightglass.common import users
@@ -274,7 +274,7 @@ def test_selected_pictures_are_tagged_exported_and_become_a_slide(page, mixed, m
     assert app.error[0].value == "A tag has 1 to 60 characters."
     app.text_input(key="batch-tag-name").set_value("odd, light").run()
     app.button(key="batch-tag-add").click().run()
-    assert tags.read(folder) == {"odd light": ("minibus/2.jpg", "tench/0.jpg")}
+    assert labels.read_tags(folder) == {"odd light": ("minibus/2.jpg", "tench/0.jpg")}
     app.selectbox(key="batch-tag").set_value("odd light").run()
     assert sorted(opened(app)) == ["minibus/2.jpg", "tench/0.jpg"], "the gallery shows that tag alone"
     with zipfile.ZipFile(io.BytesIO(analysis.pack_some(folder, session(app, Batch).selected))) as archive:
@@ -289,7 +289,7 @@ def test_selected_pictures_are_tagged_exported_and_become_a_slide(page, mixed, m
     assert len(scene.panels) == 2 and all(panel.maps and panel.name[0] in "✓✗" for panel in scene.panels)
     assert not History().search().records, "the slide alone is saved"
     app.button(key="batch-tag-remove").click().run()
-    assert tags.read(folder) == {}
+    assert labels.read_tags(folder) == {}
     app.button(key="batch-deselect").click().run()
     assert session(app, Batch).selected == [] and not app.checkbox(key="pick-gallery-tench/0.jpg").value
 

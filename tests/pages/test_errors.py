@@ -15,8 +15,8 @@ from sightglass.evaluation.scorecard import files
 from sightglass.explain.picture import source
 from sightglass.pages.errors import runs
 from sightglass.pages.errors.page import CLASS, TYPE
-from sightglass.pages.scorecard import job as jobs
-from sightglass.pages.scorecard.job import ScorecardPage, ScorePlan
+from sightglass.pages.scorecard import source as jobs
+from sightglass.pages.scorecard.source import ScorecardPage, ScorePlan
 from tests.labelled import draw_scenes
 from tests.pages.conftest import press, rerun_until, session, texts
 from tests.unit.evaluation.test_verdict import detectors, write_run

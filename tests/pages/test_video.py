@@ -15,9 +15,9 @@ from sightglass.common import users
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation
 from sightglass.components.views import timeline
-from sightglass.pages.video import folders, result
-from sightglass.pages.video.folders import ClipPlan, ClipSource
-from sightglass.pages.video.job import ClipJob, Video, headline, running
+from sightglass.pages.video import job as jobs
+from sightglass.pages.video import result
+from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, headline, running
 from sightglass.video import Settings, run, runner
 from sightglass.video.clips.clip import Clip
 from sightglass.video.results import Kind, Moment, Point, Summary, color_of, curves
@@ -130,7 +130,7 @@ def test_a_page_that_is_loaded_again_finds_its_run_and_nobody_else_s(
 ) -> None:
     monkeypatch.setenv("SIGHTGLASS_CLIPS", str(tmp_path / "clips"))
     app = page("video", model="demo-cls-s")
-    folder = folders.new()
+    folder = jobs.new()
     made = finished(ClipJob(plan, folder))
     put(app, made)
     assert app.query_params["clip"] == folder.path.name
@@ -148,8 +148,8 @@ class Killed(BaseException):
 
 def left_behind(plan: ClipPlan) -> None:
     """Run over a clip in a folder of the server's, which ends after its first frame."""
-    folder = folders.new()
-    path = folder.path / folders.CLIP
+    folder = jobs.new()
+    path = folder.path / jobs.CLIP
     path.write_bytes(plan.source.path.read_bytes())
     plan = replace(plan, source=ClipSource(path, plan.source.name), folder=folder.results())
     folder.begin(plan)
@@ -181,7 +181,7 @@ def test_a_clip_goes_on_after_the_server_was_killed(
     assert job.summary.resumed and job.summary.frames == 7
     assert job.plan.options["targets"] == ("star",) and job.plan.settings == plan.settings
     # Nobody else is offered what a session works on.
-    assert folders.find_left() == []
+    assert jobs.find_left() == []
     app.run()
     press(app, "Another clip")
     del job

@@ -27,7 +27,7 @@ from sightglass.history import History
 from sightglass.models import catalog
 from sightglass.pages.batch.job import folder_for
 from sightglass.pages.batch.source import Source
-from sightglass.pages.video import folders
+from sightglass.pages.video import job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ def said(ask: Callable[..., object], *given: object) -> str:
         ("history", lambda: History().folder),
         ("heatmaps", snapshots.folder),
         ("batches", lambda: folder_for(Source((), "", "/pictures"), "demo-s", {}, scratch=None).parent),  # type: ignore[arg-type]
-        ("clips", folders._base),
+        ("clips", job._base),
     ],
 )
 def test_every_store_has_a_folder_for_each_person_and_the_one_of_before_for_nobody_signed_in(

@@ -18,8 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from sightglass.api.service import load_explainer
 from sightglass.common.errors import Problem
 from sightglass.live import look, message
-from sightglass.live.look import choose
-from sightglass.live.loop import LOOP
+from sightglass.live.look import LOOP, choose
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 
     from sightglass.api.schemas import ApiRules
     from sightglass.common.files import Json
-    from sightglass.live.look import LiveChoice
-    from sightglass.live.loop import Loop
+    from sightglass.live.look import LiveChoice, Loop
     from sightglass.live.message import FrameResult
 
 LOGGER = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from sightglass.api.endpoints.negotiation import CSV, JSON, PARQUET, negotiate, 
 from sightglass.api.problems import ApiProblem
 from sightglass.api.work_queue import BEFORE
 from sightglass.batch.labelled import pixels, summary
-from sightglass.batch.labelled.evaluate import find_run, list_runs
+from sightglass.batch.labelled.summary import find_run, list_runs
 from sightglass.common.errors import Problem
 from sightglass.evaluation import errors as error_reports
 from sightglass.evaluation import stored, tables

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +16,7 @@ from sightglass.batch import output, table
 from sightglass.batch.journal import settings_of
 from sightglass.batch.labelled import pixels
 from sightglass.batch.labelled.labels import label_by_folders, read_labels
-from sightglass.common import users
 from sightglass.common.errors import Problem
-from sightglass.common.settings import settings
 from sightglass.evaluation import stored
 from sightglass.evaluation.evaluation import LEAST_CONFIDENCE, EvaluatedPicture
 from sightglass.evaluation.stored import EvaluationFacts
@@ -39,7 +35,6 @@ if TYPE_CHECKING:
     from sightglass.evaluation.ground_truth import TrueBox
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.item import Item
-
 
 MOST_MAPS = 20
 """Boxes of a picture that get a map of their own, the surest first."""
@@ -102,11 +97,7 @@ def _digest(given: Sequence[TrueBox]) -> str:
 def lacking(labels: RunLabels, items: Sequence[Item], journal: Journal) -> set[str]:
     """Return the keys of pictures that were explained without labels, or with others."""
     wanted = {item.key: _digest(given) for item in items if (given := labels.find(item.key)) is not None}
-    return {
-        one["key"]
-        for one in journal.outcomes(list(wanted))
-        if "rows" in one and one.get(NAME, {}).get("digest") != wanted[one["key"]]
-    }
+    return pixels.find_stale(journal, NAME, wanted)
 
 
 def write_evaluation(
@@ -209,40 +200,3 @@ def _evaluate_classifier(
     # Of a label that means several classes each is right.
     truth = found[0].label if found and found[0].label in right else min(right)
     yield stored.to_row(EvaluatedPicture(key, size, truths, truth, found, maps))
-
-
-MOST = 200
-"""Runs that are listed, the newest first."""
-
-
-@dataclass(frozen=True)
-class EvaluatedRun:
-    """A run with labels."""
-
-    folder: Path
-    written: datetime
-    """When its evaluation was, in UTC."""
-
-    @property
-    def id(self) -> str:
-        """The name of its folder."""
-        return self.folder.name
-
-
-def list_runs() -> list[EvaluatedRun]:
-    """Return the runs with labels that the current person made on the dashboard, the newest first."""
-    found = []
-    # The folder is missing until the first run.
-    with contextlib.suppress(OSError):
-        for folder in users.folder(settings().batches).iterdir():
-            for name in (stored.FILE, pixels.FILE):
-                with contextlib.suppress(OSError):
-                    seconds = (folder / name).stat().st_mtime
-                    found.append(EvaluatedRun(folder, datetime.fromtimestamp(seconds, UTC)))
-                    break
-    return sorted(found, key=lambda one: one.written, reverse=True)[:MOST]
-
-
-def find_run(id: str) -> EvaluatedRun | None:
-    """Return a run of the current person by its id; None where there is no such."""
-    return next((one for one in list_runs() if one.id == id), None)

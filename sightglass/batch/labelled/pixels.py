@@ -13,7 +13,7 @@ from sightglass.evaluation import iou, masks
 from sightglass.evaluation.iou import Pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sightglass.batch.journal import Journal, Outcome
@@ -90,10 +90,15 @@ def _digest(labels: RunLabels, given: bytes) -> str:
 def lacking(labels: RunLabels, items: Sequence[Item], journal: Journal) -> set[str]:
     """Return the keys of pictures that were explained without masks, or with others."""
     wanted = {item.key: _digest(labels, given) for item in items if (given := labels.truth.find_mask(item.key))}
+    return find_stale(journal, NAME, wanted)
+
+
+def find_stale(journal: Journal, name: str, digests: Mapping[str, str]) -> set[str]:
+    """Return the keys of explained pictures whose outcome has under `name` another digest, or none."""
     return {
         one["key"]
-        for one in journal.outcomes(list(wanted))
-        if "rows" in one and one.get(NAME, {}).get("digest") != wanted[one["key"]]
+        for one in journal.outcomes(list(digests))
+        if "rows" in one and one.get(name, {}).get("digest") != digests[one["key"]]
     }
 
 

@@ -7,14 +7,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from sightglass.batch.accuracy import Share
 from sightglass.batch.labelled import pixels
-from sightglass.common.files import write_file
+from sightglass.common import users
+from sightglass.common.files import jsonable, write_file
+from sightglass.common.settings import settings
 from sightglass.evaluation import average_precision, iou, stored
 from sightglass.evaluation.errors import ErrorGroup, ErrorReport
-from sightglass.evaluation.intervals import Estimate
+from sightglass.evaluation.intervals import Estimate, estimate_share
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv as write_csv
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from sightglass.batch.labelled.pixels import MaskedPictures
     from sightglass.common.files import Json
+
 
 FILE = "evaluation.json"
 CSV = "evaluation.csv"
@@ -115,7 +118,7 @@ class EvaluationSummary:
             "errors": {one.id: one.count for one in self.errors},
             "problems": [list(one) for one in self.problems],
         }
-        return {"headline": self.headline, **_replace_nan(asdict(self) | told)}
+        return {"headline": self.headline, **jsonable(asdict(self) | told)}
 
 
 def summarise(report: ErrorReport) -> EvaluationSummary:
@@ -153,8 +156,8 @@ def _sum_up_classes(report: ErrorReport) -> EvaluationSummary:
         0,
         counts["accuracy"],
         evaluation.threshold,
-        {name: _estimate(count, len(units)) for name, count in counts.items()},
-        {str(name): _estimate(int(of.sum()), len(of)) for name, of in right.groupby(units["label"])},
+        {name: estimate_share(count, len(units)) for name, count in counts.items()},
+        {str(name): estimate_share(int(of.sum()), len(of)) for name, of in right.groupby(units["label"])},
         {},
         (),
         unknown=evaluation.unknown,
@@ -193,7 +196,7 @@ def load(folder: Path) -> EvaluationSummary:
     else:
         report = ErrorReport(stored.load(folder))
         made, units = summarise(report), _write_units(report)
-    data = {"of": stamp, "summary": _replace_nan(asdict(made))}
+    data = {"of": stamp, "summary": jsonable(asdict(made))}
     # A folder that may only be read is no reason not to answer.
     with contextlib.suppress(OSError):
         write_file(folder / CSV, units.encode())
@@ -254,19 +257,6 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _replace_nan(value: Any) -> Any:
-    """Return plain values with None for nan, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: _replace_nan(one) for key, one in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _estimate(count: int, total: int) -> Estimate:
-    """Return a share of independent pictures with Wilson's interval."""
-    share = Share(count, total)
-    return Estimate(math.nan if share.value is None else share.value, *share.interval)
-
-
 def _tell_points(one: Estimate) -> str:
     return f"{one.points} (95 % interval: {one.range})"
 
@@ -275,3 +265,40 @@ def _tell_share(one: Estimate) -> str:
     if math.isnan(one.value):
         return "–"
     return f"{percent(one.value)} (95 % interval: {100 * one.low:.0f} to {percent(one.high)})"
+
+
+MOST = 200
+"""Runs that are listed, the newest first."""
+
+
+@dataclass(frozen=True)
+class EvaluatedRun:
+    """A run with labels."""
+
+    folder: Path
+    written: datetime
+    """When its evaluation was, in UTC."""
+
+    @property
+    def id(self) -> str:
+        """The name of its folder."""
+        return self.folder.name
+
+
+def list_runs() -> list[EvaluatedRun]:
+    """Return the runs with labels that the current person made on the dashboard, the newest first."""
+    found = []
+    # The folder is missing until the first run.
+    with contextlib.suppress(OSError):
+        for folder in users.folder(settings().batches).iterdir():
+            for name in (stored.FILE, pixels.FILE):
+                with contextlib.suppress(OSError):
+                    seconds = (folder / name).stat().st_mtime
+                    found.append(EvaluatedRun(folder, datetime.fromtimestamp(seconds, UTC)))
+                    break
+    return sorted(found, key=lambda one: one.written, reverse=True)[:MOST]
+
+
+def find_run(id: str) -> EvaluatedRun | None:
+    """Return a run of the current person by its id; None where there is no such."""
+    return next((one for one in list_runs() if one.id == id), None)

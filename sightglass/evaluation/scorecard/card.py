@@ -13,7 +13,7 @@ import numpy as np
 from sightglass.common.errors import Problem
 from sightglass.evaluation import average_precision
 from sightglass.evaluation.box_matching import RIGHT
-from sightglass.evaluation.intervals import Estimate, Z, estimate, redraw, wilson
+from sightglass.evaluation.intervals import Estimate, Z, estimate, estimate_share, redraw
 from sightglass.evaluation.scorecard import MOST, TOLERANCE
 from sightglass.explain.phrases import listing, percent, plural
 
@@ -262,10 +262,10 @@ def score(evaluation: Evaluation, facts: ModelFacts | None = None) -> ModelScore
     five = sum(one.truth in [each.label for each in one.found[:5]] for one in pictures)
     return ModelScore(
         evaluation,
-        _share(int(right.sum()), len(right)),
+        estimate_share(int(right.sum()), len(right)),
         redraw(len(right), 0) @ right / max(len(right), 1),
         facts,
-        top5=_share(five, len(right)),
+        top5=estimate_share(five, len(right)),
         speed=speed,
     )
 
@@ -340,10 +340,6 @@ def _find_largest(rows: Sequence[ModelScore]) -> ModelScore:
 
 def _best(found: Sequence[Prediction]) -> str | None:
     return found[0].label if found else None
-
-
-def _share(count: int, total: int) -> Estimate:
-    return Estimate(count / total if total else math.nan, *wilson(count, total))
 
 
 def _points(share: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -31,41 +30,15 @@ def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
 
     The thread ends with this iterator, also where that is closed early.
     """
-    ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(count)
-    stop = threading.Event()
-
-    def put(item: T | None, error: BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                ready.put((item, error), timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-    def read() -> None:
-        try:
-            for item in items:
-                put(item, None)
-                if stop.is_set():
-                    return
-        except BaseException as error:
-            put(None, error)
-        else:
-            put(None, StopIteration())
-
-    thread = threading.Thread(target=read, daemon=True, name="frames")
-    thread.start()
+    source, end = iter(items), object()
+    pool = ThreadPoolExecutor(1, "frames")
     try:
-        while True:
-            item, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
+        pending = deque(pool.submit(next, source, end) for _ in range(count))
+        while (item := pending.popleft().result()) is not end:
+            pending.append(pool.submit(next, source, end))
             yield item  # type: ignore[misc]
     finally:
-        stop.set()
-        thread.join()
+        pool.shutdown(cancel_futures=True)
 
 
 def in_order(items: Iterable[T], work: Callable[[T], R], pool: Executor, count: int) -> Iterator[R]:

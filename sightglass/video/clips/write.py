@@ -101,11 +101,8 @@ def join(parts: Sequence[Path], into: Path, clip: Clip, within: Range, *, sound:
     """
     note = ""
     with atomic_write(into) as draft, av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as file:
-        with av.open(str(parts[0])) as first:
-            pictures = file.add_stream_from_template(first.streams.video[0])
-            pictures.time_base = first.streams.video[0].time_base
         origin = within[0] if within[0] is not None else clip.about.begins * clip.about.time_base
-        packets = _shift(parts, pictures, origin)
+        packets = _copy_pictures(parts, file, origin)
         source = clip.opened() if sound and clip.about.sound else None
         if source is None:
             for packet in packets:
@@ -121,15 +118,19 @@ def join(parts: Sequence[Path], into: Path, clip: Clip, within: Range, *, sound:
 def remux(part: Path, into: Path) -> None:
     """Write one part as an MP4 of its own."""
     with atomic_write(into) as draft, av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as file:
-        with av.open(str(part)) as first:
-            stream = file.add_stream_from_template(first.streams.video[0])
-            stream.time_base = first.streams.video[0].time_base
-        for packet in _shift([part], stream, Fraction(0)):
+        for packet in _copy_pictures([part], file, Fraction(0)):
             file.mux(packet)
 
 
+def _copy_pictures(parts: Sequence[Path], file: Any, origin: Fraction) -> Iterator[Any]:
+    """Add a stream for the pictures of all parts to a file; return their packets, with times since `origin`."""
+    with av.open(str(parts[0])) as first:
+        stream = file.add_stream_from_template(first.streams.video[0])
+        stream.time_base = first.streams.video[0].time_base
+    return _shift(parts, stream, origin)
+
+
 def _shift(parts: Sequence[Path], stream: Any, origin: Fraction) -> Iterator[Any]:
-    """Yield the packets of all parts, with times since `origin`."""
     for path in parts:
         with av.open(str(path)) as file:
             given: Any = file.streams.video[0]

@@ -16,7 +16,7 @@ from sightglass.api import routes
 from sightglass.api.endpoints import live
 from sightglass.api.schemas import ApiRules
 from sightglass.explain.picture.image import load_bundled
-from sightglass.live.loop import LOOP
+from sightglass.live.look import LOOP
 
 HERE = "http://localhost"
 URL = "ws://localhost/api/live"

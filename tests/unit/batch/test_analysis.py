@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,26 +98,6 @@ def labelled(tmp_path: Path, labels: list[str], predicted: list[str], known: lis
     """Save a run's table with what its model knows."""
     made = frame([(8, 8)] * len(labels), labelled=labels, predicted=predicted)
     folder = saved(tmp_path, made)
-    metadata = {b"sightglass_classes": json.dumps(known).encode()}
-    parquet.write_table(pa.Table.from_pandas(made).replace_schema_metadata(metadata), folder / table.PARQUET)
-    return folder
-
-
-def test_a_folder_whose_name_is_a_part_of_a_class_is_a_question_and_no_error(tmp_path: Path) -> None:
-    known = ["leaf beetle", "horse cart", "school bus", "minibus", "acoustic guitar", "electric guitar"]
-    names = ["bus", "bus", "guitar", "horses", "leaf"]
-    folder = labelled(tmp_path, names, ["minibus", "school bus", *["minibus"] * 3], known)
-    found = analysis.load(folder)
-    assert found["wrong"].isna().all()
-    assert run_labels.describe_left_out(run_labels.find_labels(found, folder)) == (
-        "Not counted: bus (2 pictures; did you mean school bus?), guitar (1 picture), horses (1 picture) "
-        "and leaf (1 picture)."
-    )
-    assert "With labels that are no class</dt><dd>5</dd>" in batch_report.html(_reported(folder, known))
-
-
-def _reported(folder: Path, known: list[str]) -> Path:
-    made = table.read(folder).assign(model="m", file="")
     metadata = {b"sightglass_classes": json.dumps(known).encode()}
     parquet.write_table(pa.Table.from_pandas(made).replace_schema_metadata(metadata), folder / table.PARQUET)
     return folder
@@ -215,23 +196,44 @@ def test_the_report_names_the_least_sure_the_wrong_and_the_odd(tmp_path: Path) -
     assert "29.jpg" in odd and "times the median distance" in odd and "None is" not in odd
 
 
-def test_the_report_names_the_maps_that_fail_a_test_of_the_seal(tmp_path: Path) -> None:
+def reported(folder: Path, **tested: Any) -> str:
+    """The report of four pictures, whose maps were tested."""
     made = frame(
         [(8 + i, 16) for i in range(4)],
         model=["m"] * 4,
-        picture=[f"{i}.jpg" for i in range(4)],
         file=[""] * 4,
-        predicted=["cat"] * 4,
-        predicted_score=[0.5] * 4,
         labelled=[None] * 4,
-        seal=[3.0, 2.0, None, 1.0],
-        seal_model=["yes", "no", None, "no"],
-        seal_answer=["yes", "yes", None, "yes"],
-        seal_still=["yes", "yes", None, "no"],
+        **tested,
     )
-    page = batch_report.html(saved(tmp_path / "sealed", made))
-    assert "Maps that pass all three tests</dt><dd>1 of 3</dd>" in page
-    section = next(part for part in page.split("<section>") if "Maps that fail a test" in part).partition("</section>")
-    assert section[0].count("<figure>") == 2 and section[0].index("3.jpg") < section[0].index("1.jpg")
-    assert "does not depend on the model, does not hold still" in section[0]
-    assert list(analysis.order(made, "seal")["picture"]) == ["3.jpg", "1.jpg", "0.jpg", "2.jpg"]
+    return batch_report.html(saved(folder, made))
+
+
+PROVED = {"verdict": ["supported", "not supported", None, "not supported"], "over_random": [0.3, 0.05, None, -0.2]}
+SEALED = {
+    "seal": [3.0, 2.0, None, 1.0],
+    "seal_model": ["yes", "no", None, "no"],
+    "seal_answer": ["yes", "yes", None, "yes"],
+    "seal_still": ["yes", "yes", None, "no"],
+}
+
+
+@pytest.mark.parametrize(
+    ("tested", "count", "title", "worst"),
+    [
+        (PROVED, "Supported maps</dt><dd>1 of 3</dd>", "Maps not to trust", "-0.20 beside random places"),
+        (
+            SEALED,
+            "Maps that pass all three tests</dt><dd>1 of 3</dd>",
+            "Maps that fail a test",
+            "does not depend on the model, does not hold still",
+        ),
+    ],
+)
+def test_the_report_names_the_maps_that_fail_the_worst_first(
+    tmp_path: Path, tested: dict[str, Any], count: str, title: str, worst: str
+) -> None:
+    page = reported(tmp_path / "tested", **tested)
+    section = next(part for part in page.split("<section>") if title in part).partition("</section>")[0]
+    assert count in page and worst in section
+    assert section.count("<figure>") == 2 and section.index("3.jpg") < section.index("1.jpg")
+    assert title not in reported(tmp_path / "plain")

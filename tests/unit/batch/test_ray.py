@@ -152,43 +152,6 @@ def test_a_stop_ends_in_order_and_either_engine_goes_on(cluster: None, many: Pat
 
 
 @pytest.mark.slow
-def test_what_the_plain_engine_began_is_gone_on_with(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
-    """As a kill leaves it: some lines of the journal, half a line, half a file, and no table."""
-    kept = (whole / journal.NAME).read_bytes().splitlines(keepends=True)
-    held = tmp_path / journal.NAME
-    held.write_bytes(b"".join(kept[:5]) + kept[5][:100])
-    for entry in (entry for line in kept[1:5] for entry in json.loads(line)):
-        for row in entry.get("rows", ()):
-            for name in (Path(row["file"]), Path(row["file"]).with_suffix(".npy")):
-                (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-                (tmp_path / name).write_bytes((whole / name).read_bytes())
-    (tmp_path / "maps" / "first" / ".x.jpg.part").write_bytes(b"half")
-    summary = run(many, MODEL, tmp_path, batch_size=4, workers=2, engine="ray")
-    assert (summary.resumed, summary.done) == (16, 23)
-    assert held.read_bytes().startswith(b"".join(kept[:5]))
-    same(tmp_path, whole)
-
-
-@pytest.mark.slow
-def test_a_storage_is_read_and_written_by_the_workers(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
-    import fsspec
-
-    from tests.shelf import Shelf
-
-    fsspec.register_implementation("shelf", Shelf, clobber=True)
-    out = tmp_path / "out"
-    summary = run(f"shelf://{many}", MODEL, f"shelf://{out}", batch_size=4, workers=2, engine="ray")
-    assert (summary.done, summary.folder) == (23, f"shelf://{out}")
-    same(out, whole)
-    assert not (out / journal.NAME).exists()
-    parts = sorted((out / "journal").iterdir())
-    assert json.loads(parts[0].read_text().splitlines()[0])["settings"]["batch_size"] == 4
-    again = run(f"shelf://{many}", MODEL, f"shelf://{out}", batch_size=4, workers=2, engine="ray")
-    assert (again.resumed, again.done) == (24, 23)
-    same(out, whole)
-
-
-@pytest.mark.slow
 def test_a_picture_that_ends_its_workers_is_named_and_passed_over(cluster: None, many: Path, tmp_path: Path) -> None:
     items = [*find(sorted(many.rglob("*.png"))[:5]), Item("bomb.jpg", "1", partial(os._exit, 9))]
     summary = run(items, MODEL, tmp_path, batch_size=2, workers=2, engine="ray")

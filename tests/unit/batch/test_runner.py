@@ -17,11 +17,10 @@ import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.batch import journal, proofs, records, run, seals, table
+from sightglass.batch import journal, records, run, seals, table
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, replay
 from sightglass.explain.evidence.layers import find
-from sightglass.explain.evidence.resident import RESIDENCY, device
 from sightglass.explain.explanation import explain_together
 from sightglass.explain.faithfulness import scramble
 from sightglass.explain.maps.heatmap import CELLS
@@ -29,7 +28,6 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.seal import forget
 from sightglass.explain.replaying import is_same_seal, replay_seals
 from sightglass.export import embedded_recipe
-from sightglass.models import catalog
 from sightglass.models.demo import captioned_scenes
 
 MODEL = "efficientnet-lite0"
@@ -206,13 +204,6 @@ def test_results_of_other_settings_are_not_gone_on_with(many: Path, whole: Path,
     assert list(table.read(tmp_path)["method"]) == ["hirescam"]
 
 
-def test_a_slow_method_goes_one_by_one_and_can_be_stopped(many: Path, tmp_path: Path) -> None:
-    files = sorted(many.rglob("[0-9]*.jpg"))[:2]
-    summary = run(files, MODEL, tmp_path, options={"method": "drise", "masks": 8})
-    assert summary.done == 2
-    assert set(table.read(tmp_path)["method"]) == {"drise"}
-
-
 def test_a_detector_goes_the_plain_way(scene: Path, many: Path, tmp_path: Path) -> None:
     files = [scene, sorted(many.rglob("[0-9]*.jpg"))[1]]
     run(files, "demo-s", tmp_path, options={"per": "detection", "top_k": 3})
@@ -236,10 +227,10 @@ def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tm
         assert row["advantage"] == pytest.approx(proof.map.advantage, abs=0.02)
         assert row["over_random"] == pytest.approx(difference.mean, abs=0.02)
         assert (row["verdict"], row["proof"]) == (proof.support.verdict, proof.sentence)
-    supported, proved = proofs.add_up(rows) or (0, 0)
-    assert proved == 3 and proofs.describe_proofs(rows) == f"{supported} of 3 maps are supported"
+    supported, proved = seals.add_up_proofs(rows) or (0, 0)
+    assert proved == 3 and seals.describe_proofs(rows) == f"{supported} of 3 maps are supported"
     # Without it neither the table nor the settings are other than before.
-    assert proofs.add_up(table.read(whole)) is None and not set(proofs.COLUMNS) & set(table.read(whole))
+    assert seals.add_up_proofs(table.read(whole)) is None and not set(seals.PROOF_COLUMNS) & set(table.read(whole))
     with pytest.raises(ModelProblem, match="prove"):
         run(pictures, "demo-vit", tmp_path)
     # Former versions compared methods on some pictures of such a run, and wrote so.
@@ -248,26 +239,6 @@ def test_a_run_proves_each_map_as_it_is_proved_alone(many: Path, whole: Path, tm
     former["settings"]["matrix"] = 16
     (tmp_path / journal.NAME).write_text("\n".join([json.dumps(former), *outcomes, ""]))
     assert run(pictures, "demo-vit", tmp_path, prove=True, workers=2).nothing_new
-
-
-def test_a_run_seals_each_map_as_it_is_sealed_alone(many: Path, whole: Path, tmp_path: Path) -> None:
-    pictures = sorted(many.rglob("[0-9]*.jpg"))[:3]
-    run(pictures, "demo-cls-s", tmp_path, seal=True, maps=2, workers=2)
-    rows, explainer = table.read(tmp_path), Explainer("demo-cls-s")
-    assert len(rows) == 6 and set(seals.COLUMNS) <= set(rows)
-    forget()
-    for path in pictures:
-        own = rows[rows["picture"].str.endswith(path.name)].to_dict("records")
-        made = explainer(path, top_k=2)
-        for index, row in enumerate(own):
-            marks = {f"seal_{mark.question}": mark.answer for mark in made.seal(index).marks}
-            assert {name: row[name] for name in seals.MARKS} == marks
-            assert row["seal"] == [*marks.values()].count("yes")
-    passed = int(rows["seal"].eq(3).sum())
-    assert seals.add_up(rows) == (passed, 6) and seals.describe_seals(rows).startswith(f"{passed} of 6 maps pass")
-    # Without it the table is the same as before.
-    assert seals.add_up(table.read(whole)) is None and not set(seals.COLUMNS) & set(table.read(whole))
-    assert seals.describe_seals(table.read(whole)) == ""
 
 
 @pytest.mark.parametrize(("model", "batch_size", "workers"), [("demo-cls-s", 4, 2), ("demo-s", 1, 1)])
@@ -299,17 +270,13 @@ def test_a_picture_s_file_has_the_seals_that_its_recipe_makes_again(
     assert plain is not None and not plain.seals
 
 
-def test_other_threads_of_this_process_keep_their_number(many: Path, tmp_path: Path) -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    run(sorted(many.rglob("[0-9]*.jpg"))[:2], MODEL, tmp_path, workers=2, batch_size=1)
-    seen: list[int] = []
-    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert torch.get_num_threads() == seen[0] == before
-    assert RESIDENCY.get(catalog.spec(MODEL), device("cpu")).lock is not None
+def test_a_picture_without_a_map_has_nothing_to_prove_or_seal(many: Path, tmp_path: Path) -> None:
+    picture = min(many.rglob("[0-9]*.jpg"))
+    how: dict[str, Any] = {"prove": True, "seal": True, "options": {"confidence": 0.99999}}
+    run([picture], "demo-s", tmp_path, **how)
+    (row,) = table.read(tmp_path).to_dict("records")
+    assert all(row[name] is None for name in (*seals.PROOF_COLUMNS, *seals.COLUMNS))
+    assert run([picture], "demo-s", tmp_path, **how).nothing_new
 
 
 def test_on_a_cpu_each_worker_computes_on_one_core(many: Path, tmp_path: Path, monkeypatch) -> None:
@@ -324,6 +291,7 @@ def test_on_a_cpu_each_worker_computes_on_one_core(many: Path, tmp_path: Path, m
     torch.set_num_threads(3)
     try:
         run(sorted(many.rglob("[0-9]*.jpg"))[:4], MODEL, tmp_path, workers=2, batch_size=1)
+        assert torch.get_num_threads() == 3, "this thread keeps its number"
     finally:
         torch.set_num_threads(before)
     assert seen == [1, 1, 1, 1]

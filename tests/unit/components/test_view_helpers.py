@@ -13,7 +13,7 @@ from sightglass.batch import analysis
 from sightglass.components.choices import layer_picker, model_picker
 from sightglass.components.views import comparisons, snapshots
 from sightglass.models import catalog
-from sightglass.pages.batch import frames
+from sightglass.pages.batch import job as frames
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,14 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from sightglass.evaluation import average_precision
-from sightglass.evaluation.evaluation import LEAST_CONFIDENCE
 from sightglass.evaluation.ground_truth import TrueBox
-from sightglass.explain import Explainer
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -107,32 +104,6 @@ def test_it_is_that_of_pycocotools(seed: int) -> None:
     compare(truths, found)
 
 
-def test_boxes_and_labels_that_lie_on_one_another_choose_as_theirs_do() -> None:
-    # Of one class, so close that several overlap by half or more: equal overlaps, crowds, and both at once.
-    dice = np.random.default_rng(0)
-    for _ in range(40):
-        corners = dice.integers(0, 5, (10, 2)) * 8.0
-        truths = [
-            [TrueBox("cat", (x, y, x + 32, y + 32), crowd=bool(dice.random() < 0.2)) for x, y in corners[:5].tolist()]
-        ]
-        found = [
-            [
-                Prediction("cat", 0, float(score), (x, y, x + 30, y + 34))
-                for (x, y), score in zip(corners.tolist(), dice.choice([0.3, 0.6, 0.9], 10), strict=True)
-            ]
-        ]
-        if all(one.crowd for one in truths[0]):
-            continue
-        compare(truths, found)
-
-
-def test_the_interval_holds_the_value_and_narrows_with_more_pictures() -> None:
-    few, many = (average_precision.measure(*scene(7, pictures)) for pictures in (15, 150))
-    for made in (few, many):
-        assert made.ap.low <= made.ap.value <= made.ap.high
-    assert many.ap.high - many.ap.low < (few.ap.high - few.ap.low) / 1.5
-
-
 coordinate = some.integers(0, 60).map(float)
 box = some.tuples(coordinate, coordinate, some.integers(1, 120), some.integers(1, 120)).map(
     lambda one: (one[0], one[1], one[0] + one[2], one[1] + one[3])
@@ -161,25 +132,3 @@ def test_it_is_that_of_pycocotools_on_crowded_boxes_of_equal_scores_and_equal_ov
     truths, found = ([list(one[side]) for one in pictures] for side in (0, 1))
     if any(not one.crowd for every in truths for one in every):
         compare(truths, found)
-
-
-@pytest.mark.weights("yolo11n.pt")
-def test_it_is_that_of_pycocotools_on_what_a_detector_answers(pictures: list[Path]) -> None:
-    explainer = Explainer("yolo11n", device="cpu")
-    found = [list(explainer(path, maps=False, confidence=LEAST_CONFIDENCE).predictions) for path in pictures]
-    dice = np.random.default_rng(3)
-    # What it is sure of, moved a little, under another class now and then, and some of what it is not sure of.
-    truths = [
-        [
-            TrueBox(
-                one.label if dice.random() < 0.9 else "dog",
-                tuple(np.add(one.box, dice.normal(0, 6, 4)).tolist()),
-                crowd=bool(dice.random() < 0.05),
-            )
-            for one in every
-            if one.score > 0.25 or dice.random() < 0.1
-        ]
-        for every in found
-    ]
-    assert sum(map(len, found)) > 20 and sum(map(len, truths)) > 5
-    compare(truths, found)

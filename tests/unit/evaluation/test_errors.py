@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from sightglass.batch.labelled import summary
-from sightglass.evaluation.error_tile import ROOM, draw_tile, frame_boxes
-from sightglass.evaluation.errors import ErrorReport
+from sightglass.evaluation.errors import ROOM, ErrorReport, draw_tile, frame_boxes
 from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
 from sightglass.evaluation.ground_truth import TrueBox
 from tests.unit.evaluation.labelled_pictures import BELOW, LEFT, RIGHT, answer, evaluation, picture

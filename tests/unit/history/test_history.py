@@ -17,7 +17,7 @@ import pytest
 from sightglass.explain import Explainer, Image, Problem
 from sightglass.explain.maps import statistics
 from sightglass.export import embedded_recipe
-from sightglass.history import History, Mark, array_codec, store
+from sightglass.history import History, Mark, encoding, store
 from sightglass.models.demo.scenes import draw, sample
 from tests.unit.history.conftest import files, same_maps
 
@@ -210,11 +210,11 @@ def test_arrays_are_packed_without_loss() -> None:
         "pixels": chance.integers(0, 256, (4, 5, 3), dtype=np.uint8),
         "deep": chance.integers(0, 65536, (4, 5, 6), dtype=np.uint16),
     }
-    data = array_codec.pack(given)
-    assert array_codec.pack(given) == data
-    found = array_codec.unpack(data)
+    data = encoding.pack(given)
+    assert encoding.pack(given) == data
+    found = encoding.unpack(data)
     for (name, array), (other, back) in zip(given.items(), found.items(), strict=True):
         assert (name, array.dtype, array.tobytes()) == (other, back.dtype, back.tobytes())
     for harm in (data[:-1], data[:20], b"", b"PK" + data):
         with pytest.raises(Problem, match="damaged"):
-            array_codec.unpack(harm)
+            encoding.unpack(harm)

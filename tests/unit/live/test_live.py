@@ -19,8 +19,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.maps.heatmap import scale
 from sightglass.explain.picture.image import load_bundled
 from sightglass.live import message
-from sightglass.live.look import FollowedObject, Looker, choose
-from sightglass.live.loop import BROKE, Loop
+from sightglass.live.look import BROKE, FollowedObject, Looker, Loop, choose
 from sightglass.live.message import FrameAnswer, FrameResult, Pin, RawMap
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry

@@ -12,9 +12,7 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
-from sightglass.models.demo import showcase
 from sightglass.video.clips import clip as reading
-from sightglass.video.clips import example
 from sightglass.video.clips.clip import MAX_SAMPLES, Clip
 from tests.clips import clip, number_of, only_sound, plain
 
@@ -144,20 +142,6 @@ def test_what_is_too_large_or_too_long_is_refused(tmp_path: Path, monkeypatch: p
             patch.setattr(reading, name, limit)
             with pytest.raises(TooLarge):
                 Clip(path)
-
-
-def test_the_examples_can_be_read_and_one_thing_leaves_the_scene() -> None:
-    for name, size in ((example.SCENE, (384, 384)), (example.PHOTOGRAPHS, (480, 360))):
-        opened = Clip(example.example(name))
-        assert (opened.about.width, opened.about.height) == size
-        assert opened.about.frames == 90
-        assert opened.about.seconds == pytest.approx(6, abs=0.1)
-    kinds = [{thing.kind for thing in showcase.moving(share).things} for share in (0, 0.5, 1)]
-    assert "gear" in kinds[0]
-    assert "gear" not in kinds[1]
-    assert showcase.moving(0).things[0].x == pytest.approx(showcase.moving(1).things[0].x)
-    assert example.example_meant("scene.mp4") == "scene.mp4"
-    assert example.example_meant("a/scene.mp4") is None
 
 
 def box(kind: bytes, body: bytes) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
-from sightglass.video.paint import paint_map
+from sightglass.video.draw import paint_map
 
 RNG = np.random.default_rng(3)
 PIXELS = cv2.resize(RNG.integers(0, 256, (12, 16, 3), dtype=np.uint8), (320, 240))

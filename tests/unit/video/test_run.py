@@ -21,7 +21,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
-from sightglass.video import Settings, run, runner, track
+from sightglass.video import Settings, run, runner
 from sightglass.video.clips.clip import About, Clip, Frame
 from sightglass.video.clips.write import film
 from sightglass.video.draw import Painter
@@ -254,24 +254,6 @@ def test_an_object_keeps_its_number_and_its_own_map(moving: Path, tmp_path: Path
     one = run(moving, detector, tmp_path / "one", settings=Settings(only=2, every=6, side=0))
     mapped = [row for row in json.loads((one.folder / "timeline.json").read_text())["rows"] if row["map"]]
     assert {row["object"] for row in mapped} == {2}
-
-
-def test_the_clip_has_the_way_of_its_objects(moving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[int, dict[int, tuple[track.Point, ...]]] = {}
-    paint = Painter.paint
-
-    def listen(self: Painter, pixels: Any, record: Sighting, maps: Any, trails: Any) -> Any:
-        given[record.number] = trails
-        return paint(self, pixels, record, maps, trails)
-
-    monkeypatch.setattr(Painter, "paint", listen)
-    made = run(moving, DETECTOR, tmp_path, settings=Settings(smooth=0.0, every=2))
-    rows = [row for row in json.loads((made.folder / "timeline.json").read_text())["rows"] if row["object"] == 1]
-    rate, last = Clip(moving).about.rate, max(row["frame"] for row in rows)
-    centres = {row["frame"]: ((row["x0"] + row["x1"]) / 2, (row["y0"] + row["y1"]) / 2) for row in rows}
-    expected = [centres[frame] for frame in sorted(centres) if frame >= last - rate]
-    assert len(given[last][1]) == len(expected) > 2
-    assert np.allclose(given[last][1], expected, atol=0.01)
 
 
 class Endless(Clip):

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from sightglass.models.geometry import Geometry
-from sightglass.video import smooth
+from sightglass.video import parts
 from sightglass.video.draw import levels
-from sightglass.video.parts import Seen, Sighting, load, save
+from sightglass.video.parts import Seen, Sighting, load, save, smooth_maps
 from sightglass.video.results import LASTING
 from sightglass.video.results import find_moments as moments
-from sightglass.video.smooth import smooth_maps
 
 
 def record(number: int, value: float, *, index: int = 0, seconds: float | None = None) -> Sighting:
@@ -45,7 +44,7 @@ def test_only_a_window_is_in_memory() -> None:
 
     for given, one in enumerate(smooth_maps(records(), 1.0)):
         assert one.number == given
-        assert read - given <= smooth.MAX_WINDOW // 2 + 1
+        assert read - given <= parts.MAX_WINDOW // 2 + 1
 
 
 def test_the_scale_of_a_clip_is_each_classs_own_and_no_single_frame_sets_it() -> None:

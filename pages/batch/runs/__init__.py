@@ -1,5 +1,0 @@
-"""Runs of this session and of before."""
-
-from sightglass.common.lazy import defer_imports
-
-defer_imports(__name__)
