@@ -12,7 +12,7 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch import folders, labels, selection
-from sightglass.pages.batch import job as frames
+from sightglass.pages.batch.job import frame_of_job
 from sightglass.pages.batch.tiles import describe_group, draw_groups, tiles
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ CORNER = "label ↓  answer →"
 
 def line(job: BatchJob) -> None:
     """Draw how many of the labelled pictures are right; nothing without labels."""
-    frame = frames.of_job(job)
+    frame = frame_of_job(job)
     if (found := accuracy.of_frame(frame)) is not None:
         st.markdown(f":material/rule: {found.words}.")
     if (errors := analysis.measure_numbers(frame)) is not None:
@@ -39,7 +39,7 @@ def line(job: BatchJob) -> None:
 
 def draw(job: BatchJob) -> None:
     """Draw what is mistaken for what, and the numbers of each class."""
-    found = frames.of_job(job)
+    found = frame_of_job(job)
     every = accuracy.of_frame(found)
     if every is None and (evaluated := labels.load(job)) is not None:
         _draw_classes(evaluated)

@@ -19,8 +19,7 @@ from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views import tables
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import job as frames
-from sightglass.pages.batch.job import Batch, BatchJob
+from sightglass.pages.batch.job import Batch, BatchJob, frame_of_job
 from sightglass.pages.batch.labels import ChosenLabels
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def _find(job: BatchJob) -> list[labels.FolderLabel]:
         return []
     if (truth := _read_labels(folder)) is not None:
         return labelled.list_names(truth, read_classes(folder), labels.corrections(folder))
-    return labels.find_labels(frames.of_job(job), job.plans[0].folder)
+    return labels.find_labels(frame_of_job(job), job.plans[0].folder)
 
 
 def _read_labels(folder: Path) -> GroundTruth | None:

@@ -14,8 +14,7 @@ from sightglass.components.session import state, url_state
 from sightglass.deck import rows as deck_rows
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch import folders, selection, views
-from sightglass.pages.batch import job as frames
-from sightglass.pages.batch.job import Batch
+from sightglass.pages.batch.job import Batch, frame_of_job
 from sightglass.pages.batch.tiles import tiles
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ OF_NUMBERS = ("smallest", "largest")
 
 def draw(job: BatchJob) -> None:
     """Draw the pictures under their maps, filtered and sorted, a page at a time."""
-    found = frames.of_job(job)
+    found = frame_of_job(job)
     orders, only = _list_orders(job, found), {name: label for name, label in ONLY.items() if _any(found, name)}
     if not read_scores(job.plans[0].folder).sure:
         only.pop("unsure", None)
@@ -175,7 +174,7 @@ def draw_slide_button(job: BatchJob) -> None:
 
 
 def _make_slide(job: BatchJob) -> Scene:
-    every, batch = frames.of_job(job), state.of(Batch)
+    every, batch = frame_of_job(job), state.of(Batch)
     table = every.set_index("picture", drop=False)
     chosen = [picture for picture in batch.selected if picture in table.index]
     which = "Pictures chosen by hand." if chosen else ""

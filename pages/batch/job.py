@@ -184,7 +184,7 @@ _tables: ByteCache[tuple[Any, int]] = ByteCache(32 * MIB, itemgetter(1))
 """Tables, and what was found in them, each with its bytes; sessions share them, and change nothing in them."""
 
 
-def frame(first: str, second: str | None, changed: int) -> Frame:
+def read_frame(first: str, second: str | None, changed: int) -> Frame:
     """Return a run's table, read again when the file has changed, or when it made room."""
 
     def read() -> tuple[Frame, int]:
@@ -194,16 +194,16 @@ def frame(first: str, second: str | None, changed: int) -> Frame:
     return _tables.get_or_make((first, second, changed), read)[0]
 
 
-def of_job(job: BatchJob) -> Frame:
+def frame_of_job(job: BatchJob) -> Frame:
     """Return the table of a finished run."""
-    return frame(*key(job))
+    return read_frame(*table_key(job))
 
 
-def odd(first: str, second: str | None, changed: int) -> tuple[Frame, list[analysis.Group]]:
+def find_odd(first: str, second: str | None, changed: int) -> tuple[Frame, list[analysis.Group]]:
     """Return how unusual each map is, and the groups of similar ones."""
 
     def find() -> tuple[tuple[Frame, list[analysis.Group]], int]:
-        made, groups = analysis.odd(frame(first, second, changed))
+        made, groups = analysis.odd(read_frame(first, second, changed))
         # The groups are parts of the table.
         return (made, groups), 2 * _nbytes(made)
 
@@ -215,7 +215,7 @@ def _nbytes(table: Frame) -> int:
     return int(table.memory_usage(deep=True).sum())
 
 
-def key(job: BatchJob) -> tuple[str, str | None, int]:
+def table_key(job: BatchJob) -> tuple[str, str | None, int]:
     """Return what identifies a run's table for the cached functions above."""
     first, second = job.folders
     # The second model has no table if the run was stopped before it started.

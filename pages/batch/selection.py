@@ -17,8 +17,7 @@ from sightglass.components.session.markdown import sentence
 from sightglass.components.views import charts
 from sightglass.deck import views as deck_views
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import job as frames
-from sightglass.pages.batch.job import Batch
+from sightglass.pages.batch.job import Batch, frame_of_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +52,7 @@ def _toggle(picture: str) -> None:
 def actions(job: BatchJob, shown: Sequence[str]) -> None:
     """Draw what can be done with the selected pictures; `shown`: those that are below."""
     batch, folder = state.of(Batch), job.plans[0].folder
-    rows = frames.of_job(job).set_index("picture", drop=False)
+    rows = frame_of_job(job).set_index("picture", drop=False)
     # Of another run they are none of these.
     selected = batch.selected = [picture for picture in batch.selected if picture in rows.index]
     with st.container(horizontal=True, vertical_alignment="center"):

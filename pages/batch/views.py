@@ -16,7 +16,7 @@ from sightglass.explain.maps import statistics
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv
-from sightglass.pages.batch import job as frames
+from sightglass.pages.batch.job import find_odd, frame_of_job, read_frame, table_key
 from sightglass.pages.batch.tiles import describe_group, draw_groups, tiles
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ COLUMNS = (
 def describe_run(job: BatchJob) -> str:
     """Describe the run, `demo-cls-l, GradCAM at layer4 (Where is it?)`, with what came of proving its maps; with two
     models both."""
-    first, second, changed = frames.key(job)
+    first, second, changed = table_key(job)
     return "; compared with ".join(_describe(folder, changed) for folder in (first, second) if folder)
 
 
@@ -46,13 +46,13 @@ def _describe(folder: str, changed: int) -> str:
     # The journal names what the choices left to the model.
     recipe = journal.settings_of(Path(folder))["recipe"]
     made = describe_setup(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
-    proved = seals.describe_proofs(frames.frame(folder, None, changed))
+    proved = seals.describe_proofs(read_frame(folder, None, changed))
     return f"{made}: {proved}" if proved else made
 
 
 def classes(job: BatchJob) -> None:
     """Draw where the model looks for each class, on average."""
-    found = frames.of_job(job)
+    found = frame_of_job(job)
     by = "predicted"
     if found["labelled"].notna().any():
         by = st.segmented_control(
@@ -80,7 +80,7 @@ def classes(job: BatchJob) -> None:
 def odd(job: BatchJob) -> None:
     """Draw the most unusual maps, and the groups of similar maps."""
     with st.spinner("Grouping the maps…", show_time=False):
-        found, groups = frames.odd(*frames.key(job))
+        found, groups = find_odd(*table_key(job))
     st.markdown("### Outliers")
     rows, words = analysis.farthest(found)
     st.caption(words)
@@ -108,7 +108,7 @@ def mostly(group: analysis.Group) -> str:
 
 def table(job: BatchJob) -> None:
     """Draw the main columns."""
-    found = frames.of_job(job)
+    found = frame_of_job(job)
     columns = [name for name in COLUMNS if name in found and found[name].notna().any()]
     scores = read_scores(job.plans[0].folder)
     help = {
@@ -142,11 +142,11 @@ def _records(found: DataFrame) -> list[Json]:
 def downloads(job: BatchJob) -> None:
     """Draw the menu of downloads: tables, and an archive that is made when it is requested."""
     with st.popover("Download", icon=":material/download:", help="The table, or everything as one archive."):
-        first, second, _ = frames.key(job)
+        first, second, _ = table_key(job)
         if second is not None:
             charts.download(
                 "Both models, .csv",
-                lambda: csv(_records(frames.of_job(job))).encode(),
+                lambda: csv(_records(frame_of_job(job))).encode(),
                 "both.csv",
                 type="tertiary",
                 key="get-both",
