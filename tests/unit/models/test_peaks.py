@@ -8,7 +8,7 @@ import torch
 
 from sightglass.explain.explainer import Explainer
 from sightglass.models.adapters.pixel_numbers import read_peaks
-from sightglass.models.families.ultralytics.pose import BODY
+from sightglass.models.families.ultralytics.heads import BODY
 from tests.conftest import asset
 from tests.weights import weight
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sightglass.explain.findings.proved import describe_doubt, of_proof
+from sightglass.explain.findings.reliability import describe_doubt, of_proof
 from sightglass.explain.proof.curves import Curve, Trace
 from sightglass.explain.proof.proof import Proof
 from sightglass.explain.proof.support import OTHERS, SHOWN, Effect, Support

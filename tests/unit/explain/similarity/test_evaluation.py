@@ -15,7 +15,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
-from sightglass.explain.similarity import identities
+from sightglass.explain.similarity import evaluation
 from sightglass.explain.similarity.evaluation import average_precision, cmc, evaluate, order
 from sightglass.explain.similarity.similarity import embedding
 from sightglass.models.demo import person_scenes
@@ -146,19 +146,19 @@ def test_names_are_read_in_several_ways(tmp_path: Path) -> None:
     for name in ("anna/1.png", "anna/2.png", "bert/1.png"):
         draw(tmp_path / name, 1, 1)
     items = find(tmp_path)
-    assert identities.guess(items).name == "folders"
-    named, unnamed = identities.identify(items, identities.parse(r"(?P<person>\w+)/(?P<camera>1)"))
+    assert evaluation.guess(items).name == "folders"
+    named, unnamed = evaluation.identify(items, evaluation.parse(r"(?P<person>\w+)/(?P<camera>1)"))
     assert [(one.person, one.camera) for one in named] == [("anna", "1"), ("bert", "1")]
     assert unnamed == ["anna/2.png"]
     (tmp_path / "msmt").mkdir()
     draw(tmp_path / "msmt/0000_000_01_0303morning_0008_0.jpg", 1, 1)
     (item,) = find(tmp_path / "msmt")
-    assert identities.parse("msmt17").identify(item) == ("0", "01")
+    assert evaluation.parse("msmt17").identify(item) == ("0", "01")
     for wrong in ("(", r"(\d+)"):
         with pytest.raises(ModelProblem, match="person"):
-            identities.parse(wrong)
+            evaluation.parse(wrong)
     with pytest.raises(ModelProblem, match="--names market1501"):
-        identities.guess(find(tmp_path / "msmt"))
+        evaluation.guess(find(tmp_path / "msmt"))
 
 
 def test_what_cannot_be_evaluated_is_one_sentence(reid: Explainer, tmp_path: Path) -> None:

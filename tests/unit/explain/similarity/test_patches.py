@@ -11,8 +11,14 @@ import pytest
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Image
 from sightglass.explain.similarity.matches import CellEdges
-from sightglass.explain.similarity.patch_pictures import draw_alike, draw_colours
-from sightglass.explain.similarity.patches import PatchGrid, colour_patches, find_alike, read_patches
+from sightglass.explain.similarity.patches import (
+    PatchGrid,
+    colour_patches,
+    draw_alike,
+    draw_colours,
+    find_alike,
+    read_patches,
+)
 from sightglass.models.demo.scenes import draw, sample
 
 if TYPE_CHECKING:

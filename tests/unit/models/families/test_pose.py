@@ -17,8 +17,8 @@ from sightglass.explain.findings.numbers import read_joint
 from sightglass.explain.rendering.render import draw_joints
 from sightglass.export import table
 from sightglass.models.adapter import Joint, JointTarget
+from sightglass.models.families.ultralytics.heads import BODY
 from sightglass.models.families.ultralytics.loader import adapt
-from sightglass.models.families.ultralytics.pose import BODY
 from tests.built import build, built, spec_of
 
 if TYPE_CHECKING:
