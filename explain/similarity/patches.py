@@ -181,25 +181,23 @@ _UNSEEN = 0.3
 """What is left of a pixel that the model did not see."""
 
 
-def draw_colours(
-    grid: PatchGrid, colours: NDArray[np.uint8], foreground: NDArray[np.bool_], side: int = SIDE
-) -> Pixels:
+def draw_colours(grid: PatchGrid, colours: NDArray[np.uint8], foreground: NDArray[np.bool_]) -> Pixels:
     """Return the picture with its patches in colours, uint8 (h, w, 3); the background is the picture in grey.
 
     `colours` and `foreground` are those of `PatchColours` for this picture.
     """
-    small, cells, seen = _place_cells(grid, side)
+    small, cells, seen = _place_cells(grid)
     grey = np.repeat(small.mean(2, keepdims=True), 3, axis=2)
     over = (1 - OPACITY) * grey + OPACITY * colours.reshape(-1, 3)[cells]
     return _finish(np.where((foreground.ravel()[cells] & seen)[..., None], over, grey), seen)
 
 
-def draw_alike(grid: PatchGrid, alike: AlikePatches, chosen: int | None = None, side: int = SIDE) -> Pixels:
+def draw_alike(grid: PatchGrid, alike: AlikePatches, chosen: int | None = None) -> Pixels:
     """Return the picture under the cosines of its patches, uint8 (h, w, 3): 0 and below is clear, 1 is the hottest.
 
     `chosen`: the patch that all are compared with, where it is in this picture; it and the best one have a frame.
     """
-    small, cells, seen = _place_cells(grid, side)
+    small, cells, seen = _place_cells(grid)
     share = np.clip(alike.scores.ravel(), 0, 1)
     heat = lut(VIEWER_STYLE.colormap)[np.rint(share * 255).astype(int)].astype(np.float64)
     cover = ((OPACITY * share)[cells] * seen)[..., None]
@@ -211,9 +209,9 @@ def draw_alike(grid: PatchGrid, alike: AlikePatches, chosen: int | None = None, 
     return _finish(out, seen)
 
 
-def _place_cells(grid: PatchGrid, side: int) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.bool_]]:
+def _place_cells(grid: PatchGrid) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.bool_]]:
     """Return the small picture, the patch of each of its pixels, and whether the model saw it."""
-    small = grid.image.thumbnail(side).astype(np.float64)
+    small = grid.image.thumbnail(SIDE).astype(np.float64)
     places, inside = [], []
     for edges, pixels, whole in zip(
         (grid.edges.down, grid.edges.across), small.shape, (grid.image.height, grid.image.width), strict=False
