@@ -93,3 +93,7 @@ def describe_verdicts(found: Sequence[Verdict]) -> str:
         return f"{VERDICTS[found[0]]} ({plural(len(found), 'map')} tested)"
     phrase = f"{VERDICTS['depends']} in {found.count('depends')} of {plural(len(found), 'map')} tested"
     return f"{phrase}, {unclear} cannot be told" if (unclear := found.count("unclear")) else phrase
+
+
+words = describe_verdicts
+"""Former name."""

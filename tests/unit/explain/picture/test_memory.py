@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from sightglass.explain.picture import memory
-from sightglass.explain.picture.memory import MemoryGate, copy
+from sightglass.explain.picture import decode
+from sightglass.explain.picture.decode import MemoryGate, copy
 
 
 @pytest.mark.parametrize("size", [(7, 5), (3000, 1), (1, 3000), (1000, 999)])
 def test_strips_hold_every_pixel(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "STRIP", 2000)
+    monkeypatch.setattr(decode, "STRIP", 2000)
     width, height = size
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     made = copy(Pillow.fromarray(pixels))
