@@ -1,7 +1,8 @@
 """Reliability of methods, measured on scenes with known causes.
 
 The figures are in `reliability.json`, written by `python -m benchmarks truth --full --write` and explained in
-benchmarks/results/truth.md. This module does not import torch: menus use it.
+benchmarks/results/truth.md. This module does not import torch: menus use it. How often the limitations that only a
+proof reveals are right is in benchmarks/results/2026-11-24-proof-findings.md.
 """
 
 from __future__ import annotations

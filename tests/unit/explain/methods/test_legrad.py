@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from sightglass.explain import Explainer
-from sightglass.explain.methods.legrad import find_blocks
+from sightglass.explain.methods.attention import find_blocks
 from sightglass.models.demo import scenes
 
 

@@ -19,8 +19,8 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import explain
+from sightglass.explain.methods import attention as windowed
 from sightglass.explain.methods import list_methods
-from sightglass.explain.methods import windowed_attention as windowed
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
