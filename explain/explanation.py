@@ -20,9 +20,9 @@ from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import AREAS, METHODS, PAIRS, attention, from_evidence, query_attention
 from sightglass.explain.methods import method as find_method
+from sightglass.explain.methods.attention import WINDOW_NOTES
 from sightglass.explain.methods.method import HEADED, Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import OWN_NOTES
-from sightglass.explain.methods.windowed_attention import WINDOW_NOTES
 from sightglass.explain.options import Options, Scale, Wanted
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result

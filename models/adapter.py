@@ -212,7 +212,7 @@ class Adapter:
     """Memory that the model holds outside of its module's tensors."""
 
     inputs: tuple[str, ...] = ()
-    """Names of the two pictures that it takes together, side by side in one (`adapters/pair.py`); empty: one."""
+    """Names of the two pictures that it takes together, side by side in one (`preprocess.join`); empty: one."""
     branches: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     """Of two pictures: which one each call of a module is about, by path; without modules that see both."""
 

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.controls import seed_of
-from sightglass.models.adapters.pair import halve, join
+from sightglass.models.preprocess import halve, join
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,9 +13,8 @@ from sightglass.explain.evidence.layers import receptive_field
 from sightglass.explain.evidence.missing import score_format
 from sightglass.explain.findings import Finding, most_serious_first
 from sightglass.explain.findings.numbers import describe_number, describe_outside, describe_place_number, list_classes
-from sightglass.explain.findings.proved import add_proof
 from sightglass.explain.findings.randomisation import describe_independent, find_independent
-from sightglass.explain.findings.reliability import reliability, subject_of
+from sightglass.explain.findings.reliability import add_proof, reliability, subject_of
 from sightglass.explain.maps.boxes import on_border
 from sightglass.explain.maps.statistics import coarse, describe_place, rank_correlation, rescale
 from sightglass.explain.methods import METHODS

@@ -120,18 +120,11 @@ def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -
             turned = cv2.fillConvexPoly(np.zeros(shape, np.uint8), fixed, 255, cv2.LINE_AA, 4)
             out = np.maximum(out, turned.astype(np.float32) / 255)
         elif prediction.box is not None:
-            out = np.maximum(out, cover_box(shape, extent, prediction.box))
+            x0, y0, x1, y1 = prediction.box
+            columns = overlaps(width, (x0 - left) * sx, (x1 - left) * sx).astype(np.float32)
+            rows = overlaps(height, (y0 - top) * sy, (y1 - top) * sy).astype(np.float32)
+            out = np.maximum(out, np.outer(rows, columns))
     return out
-
-
-def cover_box(shape: tuple[int, int], extent: Box, box: Box) -> NDArray[np.float32]:
-    """Return the share 0..1 of each cell of an (h, w) grid over `extent` that is in a box; both xyxy in pixels."""
-    (height, width), (left, top, right, bottom) = shape, extent
-    sx, sy = width / (right - left), height / (bottom - top)
-    x0, y0, x1, y1 = box
-    columns = overlaps(width, (x0 - left) * sx, (x1 - left) * sx).astype(np.float32)
-    rows = overlaps(height, (y0 - top) * sy, (y1 - top) * sy).astype(np.float32)
-    return np.outer(rows, columns)
 
 
 def on_border(heatmap: Heatmap, own: Sequence[Prediction]) -> float:

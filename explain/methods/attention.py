@@ -10,24 +10,215 @@ tokens before the grid's (CLS, registers) are cut off and the rest is a map (h, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.attention import COMPUTED_OPENLY, attentions, choose, follow, weigh
-from sightglass.explain.methods.legrad import legrad
+from sightglass.common.errors import Cancelled, ModelProblem
+from sightglass.explain.evidence.attention import COMPUTED_OPENLY, attentions, choose, differentiate, follow, weigh
+from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.methods.method import Method, RawMaps, Request
-from sightglass.explain.methods.windowed_attention import EVERY, join_windows
+from sightglass.models.adapters.folding import copy_adapter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from sightglass.explain.evidence.attention import Weighed
     from sightglass.explain.evidence.evidence import Evidence
-    from sightglass.models.adapter import Target
+    from sightglass.explain.evidence.survey import Attended, Size
+    from sightglass.explain.evidence.windows import Windows
+    from sightglass.models.adapter import Adapter, Target
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """What the head says of one block's output."""
+
+    outputs: Any
+    weights: Tensor
+    """(1, heads, queries, keys), a leaf of the graph."""
+    seen: Attended
+
+
+def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> list[Tensor]:
+    """Return LeGrad's map (h, w) of each target: one pass, and one of the head alone for each block.
+
+    Each block's output Z_l is read by the model's own head in place of the last block's, which gives the target's
+    scalar s_l. With the block's attention A_l (heads, queries, keys) the map is a row over the keys, the mean over
+    layers l, heads and queries of relu(d s_l / d A_l). Where a query pools the patches at the end, A_l is that query's
+    attention to Z_l. Bousselham et al. 2024, https://arxiv.org/abs/2404.03214.
+
+    Raises Cancelled within one block of a stop.
+    """
+    device = evidence.resident.device
+    with torch.enable_grad(), exact(device):
+        readings, adapter = [], copy_adapter(evidence.resident.adapter)
+        seen = attentions(evidence.resident)
+        for number, one in enumerate(_read_blocks(adapter, evidence.tensor, seen)):
+            if request.cancel is not None and request.cancel.is_set():
+                raise Cancelled
+            if request.progress is not None:
+                request.progress(min(number / len(seen), 0.99), f"LeGrad, layer {number + 1} of {len(seen)}")
+            readings.append(one)
+        return [torch.stack([_map(adapter, one, target) for one in readings]).mean(0) for target in targets]
+
+
+def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> Iterator[_Reading]:
+    """Yield what the head says of each block's output, in the order of execution; the adapter's blocks are lost."""
+    layers = [one for one in seen if one.same]
+    pooled = next((one for one in seen if not one.same), None)
+    blocks = [adapter.module.get_submodule(path) for path in find_blocks([one.path for one in layers])]
+    weights: dict[str, Tensor] = {}
+    outputs: dict[nn.Module, Any] = {}
+
+    def record(path: str, values: Tensor) -> Tensor:
+        weights[path] = values.detach().requires_grad_()
+        return weights[path]
+
+    handles = [block.register_forward_hook(lambda part, _, output: outputs.update({part: output})) for block in blocks]
+    try:
+        with adapter.record_attention(record):
+            adapter.run(tensor)
+    finally:
+        for handle in handles:
+            handle.remove()
+    own = [weights[one.path] for one in layers]
+    for block in blocks:
+        # Each answers at once: what counts is what the last one hands to the head.
+        _answer_at_once(block, outputs[block])
+    for layer, block, values in zip(layers, blocks, own, strict=True):
+        _answer_at_once(blocks[-1], outputs[block])
+        with adapter.record_attention(record):
+            found = adapter.run(tensor)
+        yield _Reading(found, values, layer) if pooled is None else _Reading(found, weights[pooled.path], pooled)
+
+
+def _answer_at_once(block: nn.Module, output: Any) -> None:
+    """Have a block return an output whatever it is given."""
+    block.forward = lambda *_, **__: output
+
+
+def find_blocks(paths: Sequence[str]) -> list[str]:
+    """Return the path of the block around each attention module: up to the first name in which they differ.
+
+    >>> find_blocks(["blocks.0.attn", "blocks.1.attn"])
+    ['blocks.0', 'blocks.1']
+    """
+    names = [path.split(".") for path in paths]
+    if len(names) == 1:
+        return [".".join(names[0][:-1])]
+    shared = next(place for place, each in enumerate(zip(*names, strict=False)) if len(set(each)) > 1)
+    return [".".join(one[: shared + 1]) for one in names]
+
+
+def _map(adapter: Adapter, one: _Reading, target: Target) -> Tensor:
+    """Return one layer's map (h, w): the positive gradient's mean over heads and queries."""
+    scalar = adapter.scalar(one.outputs, target)
+    found = torch.autograd.grad(scalar, one.weights, retain_graph=True, allow_unused=True)[0]
+    gradient = torch.zeros_like(one.weights) if found is None else found
+    row = gradient[0].clamp_min(0).mean((0, 1))  # (keys,)
+    assert one.seen.grid is not None
+    return row[one.seen.prefix :].reshape(one.seen.grid)
+
+
+EVERY = "every attention"
+"""The layer named by a map that is made of all layers."""
+EVENLY = "Attention is followed within windows; where cells are merged, each hands on equal parts."
+UNMEASURED = "How often this finds the cause was not measured for windows."
+WINDOW_NOTES = (COMPUTED_OPENLY, EVENLY, UNMEASURED)
+
+
+def join_windows(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
+    """Run Rollout or Chefer on a model that attends within windows or at several scales; held with the Evidence.
+
+    Notation: a layer l attends within windows of its grid (h, w); W_l are its weights, (windows, heads, queries, keys),
+    and G_l the gradient of the target's scalar with respect to them. The matrices over all cells that Chefer and
+    Rollout multiply are 0 outside of windows, so a row over the cells is carried through each window by itself, from
+    the last layer's grid, where every cell has the same, to the first one's:
+
+    - Chefer: r <- r + r A_l, with A_l = mean over heads of relu(G_l * W_l); equations 5 and 6, read row by row.
+    - Rollout: r <- (r + r M_l) / 2, with M_l = mean over heads of W_l.
+
+    Neither paper has windows or merging. Here a cell of a coarser grid hands what it has to the cells of the finer one
+    below it in equal parts, so that the sum stays (a Swin's merging: its 2x2 parents). What convolutions mix is not
+    followed, and what is carried to padding is lost. Chefer's map is what attention carried, r without the equal shares
+    that the cells began with; a ViT's class token has none either.
+
+    Raises ModelProblem where its windows cannot be followed, and for LeGrad.
+    """
+    windows = () if method.id == "legrad" else evidence.resident.find_windows(evidence.tensor)
+    if not windows:
+        raise ModelProblem(
+            f"{evidence.resident.adapter.spec.id} does not attend to one grid throughout, so {method.name} cannot join "
+            "its layers: choose a CAM, such as LayerCAM."
+        )
+    if missing := evidence.missing(method.id, targets):
+        rollout = method.id == "rollout"
+        # Rollout is the same for every class: it knows of none.
+        asked = missing[:1] if rollout else missing
+        paths = {one.path for one in windows}
+        found = differentiate(evidence, asked, paths, progress=request.progress, cancel=request.cancel)
+        for number, recorded in enumerate(found):
+            if rollout:
+                raw = follow_rollout(windows, [recorded[one.path][0].mean(1) for one in windows])
+            else:
+                raw = follow_relevance(windows, [mix(*recorded[one.path]) for one in windows])
+            evidence.raws |= {(method.id, target): [raw] for target in (missing if rollout else missing[number:][:1])}
+    return RawMaps(evidence.stacked(method.id, targets), (EVERY,), WINDOW_NOTES)
+
+
+def mix(weights: Tensor, gradient: Tensor) -> Tensor:
+    """Return the mean over heads of relu(gradient * W), (windows, queries, keys)."""
+    return (gradient * weights).clamp_min(0).mean(1)
+
+
+def follow_relevance(windows: Sequence[Windows], mixed: Sequence[Tensor]) -> Tensor:
+    """Return Chefer's map (h, w) on the first layer's grid; `mixed`: A_l of each layer."""
+    even, grid = _start(windows[-1], mixed[-1])
+    # Apart from the equal shares: beside those it can be a rounding error.
+    carried = torch.zeros_like(even)
+    for one, matrix in zip(reversed(windows), reversed(mixed), strict=True):
+        carried, even, grid = spread(carried, grid, one.grid), spread(even, grid, one.grid), one.grid
+        carried = carried + carry(carried + even, one, matrix)
+    return carried.view(grid)
+
+
+def follow_rollout(windows: Sequence[Windows], mixed: Sequence[Tensor]) -> Tensor:
+    """Return Rollout's map (h, w) on the first layer's grid; `mixed`: M_l of each layer."""
+    row, grid = _start(windows[-1], mixed[-1])
+    for one, matrix in zip(reversed(windows), reversed(mixed), strict=True):
+        row, grid = spread(row, grid, one.grid), one.grid
+        row = (row + carry(row, one, matrix)) / 2
+    return row.view(grid)
+
+
+def carry(row: Tensor, one: Windows, matrix: Tensor) -> Tensor:
+    """Return a row (cells,) times a layer's matrix, of which `matrix` (windows, queries, keys) are the windows."""
+    queries, keys = one.queries.to(row.device), one.keys.to(row.device)
+    held = row[queries.clamp_min(0)] * (queries >= 0)
+    handed = (held[:, None] @ matrix)[:, 0]  # (windows, keys)
+    carried = row.new_zeros(one.key_grid[0] * one.key_grid[1])
+    carried.index_add_(0, keys.clamp_min(0).flatten(), (handed * (keys >= 0)).flatten())
+    return spread(carried, one.key_grid, one.grid)
+
+
+def spread(row: Tensor, grid: Size, finer: Size) -> Tensor:
+    """Return a row over a finer grid: each cell's share is split evenly among the cells below it."""
+    if grid == finer:
+        return row
+    ups = [torch.arange(many, device=row.device) * few // many for few, many in zip(grid, finer, strict=True)]
+    shares = [torch.bincount(up, minlength=few)[up] for up, few in zip(ups, grid, strict=True)]
+    above = row.view(grid)[ups[0][:, None], ups[1]]
+    return (above / (shares[0][:, None] * shares[1])).flatten()
+
+
+def _start(last: Windows, matrix: Tensor) -> tuple[Tensor, Size]:
+    """Return the row that a mean over the last grid reads, and that grid."""
+    cells = last.grid[0] * last.grid[1]
+    return matrix.new_full((cells,), 1 / cells), last.grid
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:

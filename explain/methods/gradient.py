@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sightglass.explain.backward.principal import projection
+from sightglass.explain.backward.gradient import projection
 
 if TYPE_CHECKING:
     from torch import Tensor

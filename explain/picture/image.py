@@ -33,9 +33,8 @@ from sightglass.explain.picture.decode import (
     plain_jpeg,
 )
 from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from_file, many
-from sightglass.models.adapters.pair import STRIP, is_joined, join
 from sightglass.models.checkpoints import remote_file
-from sightglass.models.preprocess import MAX_CHANNELS
+from sightglass.models.preprocess import MAX_CHANNELS, STRIP, is_joined, join
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightglass.common.errors import ImageProblem, TooLarge
-from sightglass.explain.picture.decode import check_size, from_array, grey
-from sightglass.explain.picture.memory import strips
+from sightglass.explain.picture.decode import check_size, from_array, grey, strips
 from sightglass.models.preprocess import MAX_CHANNELS
 
 if TYPE_CHECKING:

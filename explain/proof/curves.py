@@ -168,12 +168,6 @@ class Perturber:
             self._fillings[filling] = fill, self.predict_masked(torch.stack([whole, ~whole]), fill)
         return self._fillings[filling]
 
-    def answers_to(self, pictures: Tensor) -> Answers:
-        """Return the answers to pictures (B, C, h, w) of the same content, run in batches."""
-        starts = range(0, len(pictures), self._batch)
-        parts = [self._run(pictures[start : start + self._batch]) for start in starts]
-        return Answers(*(torch.cat([getattr(part, name) for part in parts]) for name in Answers.__dataclass_fields__))
-
     def _in_batches(
         self, wanted: Sequence[tuple[Tensor, float, bool]], fill: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

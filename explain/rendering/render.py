@@ -155,24 +155,21 @@ def map_lut(kind: Kind, colormap: str, *, dark: bool = False) -> Pixels:
     return np.rint(color_tables.signed_colours(GROUNDS["dark" if dark else "light"])).astype(np.uint8)
 
 
-def hottest_mask(values: Values, fraction: float, seen: Box | None = None) -> Mask:
-    """Return the hottest fraction of the (seen) picture, bool (H, W), False outside `seen`.
+def hottest_mask(values: Values, fraction: float) -> Mask:
+    """Return the hottest fraction of the picture, bool (H, W).
 
     Equal values are treated alike: those at the threshold are all in or all out, whichever is nearer to the fraction
     (out if equally near). So a flat map gives nothing up to a half, and everything above.
     """
     values = check(values)
     check_fraction(fraction, "fraction")
-    x0, y0, x1, y1 = _inside(seen, values.shape)
-    part = values[y0:y1, x0:x1]
-    mask = np.zeros(values.shape, dtype=np.bool_)
-    count = round(fraction * part.size)
-    if count:
-        edge = np.partition(part, part.size - count, axis=None)[part.size - count]
-        above, with_edge = part > edge, part >= edge
-        nearer = np.count_nonzero(with_edge) - count < count - np.count_nonzero(above)
-        mask[y0:y1, x0:x1] = with_edge if nearer else above
-    return mask
+    count = round(fraction * values.size)
+    if not count:
+        return np.zeros(values.shape, dtype=np.bool_)
+    edge = np.partition(values, values.size - count, axis=None)[values.size - count]
+    above, with_edge = values > edge, values >= edge
+    nearer = np.count_nonzero(with_edge) - count < count - np.count_nonzero(above)
+    return with_edge if nearer else above
 
 
 def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:

@@ -30,8 +30,8 @@ COLORS = (
 """Okabe and Ito's, which the colour-blind tell apart too (https://jfly.uni-koeln.de/color/)."""
 HATCHES = ("diagonal", "other diagonal", "level", "upright", "dotted")
 """Of each class the next one, so that no two of 35 have colour and hatching in common."""
-HATCHED = 0.9
-"""Opacity of the lines of a hatching."""
+TINTED, HATCHED = 0.45, 0.9
+"""Opacity of a class's colour, and of the lines of its hatching."""
 SMALLEST = 0.002
 """Share of the picture below which a region is drawn without its name."""
 COLORMAP = "viridis"
@@ -56,7 +56,6 @@ def draw_segments(
     *,
     plain: Collection[int] = (),
     chosen: NDArray[np.bool_] | None = None,
-    alpha: float = 0.45,
 ) -> Pixels:
     """Draw the class of each pixel over a picture, uint8 (H, W, 3) RGB.
 
@@ -69,7 +68,7 @@ def draw_segments(
     names: list[tuple[tuple[int, int], str]] = []
     for index in shown:
         mask = (classes == index).astype(np.uint8)
-        tint = alpha * mask + (HATCHED - alpha) * (mask & _hatching(hatch_of(index), mask.shape, 3 * line))
+        tint = TINTED * mask + (HATCHED - TINTED) * (mask & _hatching(hatch_of(index), mask.shape, 3 * line))
         out[:] = np.round(out * (1 - tint[..., None]) + np.array(color_of(index)) * tint[..., None])
         contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(out, contours, -1, HALO, line + 1)

@@ -16,6 +16,8 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering.colormaps import lut
+from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.similarity.matches import read_cells
 from sightglass.explain.similarity.similarity import comparable
 
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.explainer import Explainer
+    from sightglass.explain.rendering.style import Pixels
     from sightglass.explain.similarity.matches import CellEdges
+
 
 COMPONENTS = 3
 MAX_PATCHES = 64
@@ -168,3 +172,69 @@ def _on_edge(shape: tuple[int, int]) -> NDArray[np.bool_]:
 def _normalise(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return unit
+
+
+SIDE = 640
+"""Pixels of the longer side of what is drawn, at most."""
+OPACITY = 0.8
+_UNSEEN = 0.3
+"""What is left of a pixel that the model did not see."""
+
+
+def draw_colours(grid: PatchGrid, colours: NDArray[np.uint8], foreground: NDArray[np.bool_]) -> Pixels:
+    """Return the picture with its patches in colours, uint8 (h, w, 3); the background is the picture in grey.
+
+    `colours` and `foreground` are those of `PatchColours` for this picture.
+    """
+    small, cells, seen = _place_cells(grid)
+    grey = np.repeat(small.mean(2, keepdims=True), 3, axis=2)
+    over = (1 - OPACITY) * grey + OPACITY * colours.reshape(-1, 3)[cells]
+    return _finish(np.where((foreground.ravel()[cells] & seen)[..., None], over, grey), seen)
+
+
+def draw_alike(grid: PatchGrid, alike: AlikePatches, chosen: int | None = None) -> Pixels:
+    """Return the picture under the cosines of its patches, uint8 (h, w, 3): 0 and below is clear, 1 is the hottest.
+
+    `chosen`: the patch that all are compared with, where it is in this picture; it and the best one have a frame.
+    """
+    small, cells, seen = _place_cells(grid)
+    share = np.clip(alike.scores.ravel(), 0, 1)
+    heat = lut(VIEWER_STYLE.colormap)[np.rint(share * 255).astype(int)].astype(np.float64)
+    cover = ((OPACITY * share)[cells] * seen)[..., None]
+    out = (1 - cover) * small + cover * heat[cells]
+    columns = grid.shape[1]
+    for cell, ink in ((alike.best[0] * columns + alike.best[1], 255), (chosen, 0)):
+        if cell is not None:
+            _frame(out, (cells == cell) & seen, ink)
+    return _finish(out, seen)
+
+
+def _place_cells(grid: PatchGrid) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.bool_]]:
+    """Return the small picture, the patch of each of its pixels, and whether the model saw it."""
+    small = grid.image.thumbnail(SIDE).astype(np.float64)
+    places, inside = [], []
+    for edges, pixels, whole in zip(
+        (grid.edges.down, grid.edges.across), small.shape, (grid.image.height, grid.image.width), strict=False
+    ):
+        at = (np.arange(pixels) + 0.5) * whole / pixels
+        found = np.searchsorted(edges, at, side="right") - 1
+        inside.append((found >= 0) & (found < len(edges) - 1))
+        places.append(np.clip(found, 0, len(edges) - 2))
+    return small, places[0][:, None] * grid.shape[1] + places[1], inside[0][:, None] & inside[1]
+
+
+def _frame(out: NDArray[np.float64], mask: NDArray[np.bool_], ink: int) -> None:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not (len(rows) and len(columns)):
+        return
+    y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    # A dark line and a light one, so that it is seen on any picture.
+    for inset, value in ((0, 255 - ink), (2, ink)):
+        part = out[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
+        if min(part.shape[:2]) > 4:
+            part[:2], part[-2:], part[:, :2], part[:, -2:] = value, value, value, value
+
+
+def _finish(out: NDArray[np.float64], seen: NDArray[np.bool_]) -> Pixels:
+    out = np.where(seen[..., None], out, 255 - _UNSEEN * (255 - out))
+    return np.rint(out).astype(np.uint8)

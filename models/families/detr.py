@@ -22,7 +22,7 @@ from sightglass.models.families.transformers.folders import from_folder
 from sightglass.models.geometry import Geometry, ModelInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -229,7 +229,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> LibreDetector:
 
 
 def _load(spec: ModelSpec, progress: Progress | None) -> LibreDetector:
-    kind, size = _kind(spec.arch)
+    kind, size = find_kind(spec.arch, FAMILIES, "DETR")
     own = labels.own(spec)
     if (seed := spec.weights.random) is not None:
         count = len(own) or 80
@@ -250,12 +250,13 @@ def _load(spec: ModelSpec, progress: Progress | None) -> LibreDetector:
     return LibreDetector(spec, whole, own, sha256_of(path))
 
 
-def _kind(arch: str) -> tuple[Any, str]:
-    """Return the library's class of an architecture, and its size; raise ModelProblem where there is none."""
+def find_kind(arch: str, families: Mapping[str, str], called: str) -> tuple[Any, str]:
+    """Return libreyolo's class of an architecture, and its size; raise ModelProblem where it is none of `families`."""
     family, _, size = arch.partition("-")
-    if family not in FAMILIES:
-        raise ModelProblem(f"{arch} is no DETR known here: say one of {', '.join(FAMILIES)}, a hyphen and its size.")
-    kind = getattr(import_module(f"libreyolo.models.{family}.model"), FAMILIES[family])
+    if family not in families:
+        known = f"say one of {', '.join(families)}, a hyphen and its size."
+        raise ModelProblem(f"{arch} is no {called} known here: {known}")
+    kind = getattr(import_module(f"libreyolo.models.{family}.model"), families[family])
     if size not in kind.INPUT_SIZES:
         raise ModelProblem(f"{family} has no size {size!r}: choose one of {', '.join(kind.INPUT_SIZES)}.")
     return kind, size

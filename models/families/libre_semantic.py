@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import io
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pillow
 from torch.nn.functional import interpolate
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import WeightsProblem
 from sightglass.models import labels
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
+from sightglass.models.families.detr import find_kind
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 
@@ -54,7 +54,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> LibreSegmenter:
     Raises ModelProblem for an architecture that the library has not, WeightsProblem where the file does not fit it.
     """
     spec = spec.as_segmentation()
-    kind, size = _find_kind(spec.arch)
+    kind, size = find_kind(spec.arch, FAMILIES, "segmentation of libreyolo")
     own = labels.own(spec)
     # Some of the library's networks print what they are made of.
     with contextlib.redirect_stdout(io.StringIO()):
@@ -81,20 +81,6 @@ def _fill(kind: Any, size: str, tensors: Any, spec: ModelSpec, path: Any) -> Any
     if whole.size != size or any(name not in tensors for name in names):
         raise refused
     return whole
-
-
-def _find_kind(arch: str) -> tuple[Any, str]:
-    """Return the library's class of an architecture, and its size; raise ModelProblem where there is none."""
-    family, _, size = arch.partition("-")
-    if family not in FAMILIES:
-        raise ModelProblem(
-            f"{arch} is no segmentation of libreyolo known here: say one of {', '.join(FAMILIES)}, a "
-            "hyphen and its size."
-        )
-    kind = getattr(import_module(f"libreyolo.models.{family}.model"), FAMILIES[family])
-    if size not in kind.INPUT_SIZES:
-        raise ModelProblem(f"{family} has no size {size!r}: choose one of {', '.join(kind.INPUT_SIZES)}.")
-    return kind, size
 
 
 class LibreSegmenter(Segmenter):

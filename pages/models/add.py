@@ -17,7 +17,7 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.streamlit_internals import remove_upload
 from sightglass.models import catalog
 from sightglass.models.checkpoints import remote_file
-from sightglass.models.families.custom.code import is_own
+from sightglass.models.families.custom.transforms import is_own
 from sightglass.models.inspect import TRUST
 from sightglass.models.own import adding, store, upload_megabytes
 

@@ -20,10 +20,10 @@ from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.phrases import describe_score, plain_text, plural
 from sightglass.explain.picture.image import join_pictures
-from sightglass.models.adapters.pair import is_joined
 from sightglass.models.families.custom.transforms import keys
 from sightglass.models.own import adding, store
 from sightglass.models.own.store import describe_model
+from sightglass.models.preprocess import is_joined
 from sightglass.pages.models import add
 
 if TYPE_CHECKING:

@@ -34,9 +34,8 @@ from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import method
 from sightglass.explain.options import OFFERED
 from sightglass.explain.phrases import plain_text
-from sightglass.explain.picture.decode import kind_of
+from sightglass.explain.picture.decode import DECODING, kind_of, strips
 from sightglass.explain.picture.image import Image, join_pictures, to_png
-from sightglass.explain.picture.memory import DECODING, strips
 from sightglass.explain.picture.planes import KINDS
 from sightglass.explain.rendering.style import Style
 from sightglass.export import embedded_recipe, result_folder

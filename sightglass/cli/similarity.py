@@ -172,14 +172,14 @@ def _two(
 
 def _draw_patches(explainer: Explainer, found: Similarity) -> File:
     """Return a sheet of both pictures with their patches in colours."""
-    from sightglass.explain.similarity import patch_pictures, patches
+    from sightglass.explain.similarity import patches
 
     images = [side.image for side in found.sides]
     grids = patches.read_patches(explainer, images, layers=found.layers, preprocessing=found.preprocessing)
     colours = patches.colour_patches(grids)
     every = zip(grids, colours.colours, colours.foreground, strict=True)
     sheet = contact_sheet.grid(
-        [patch_pictures.draw_colours(*one) for one in every],
+        [patches.draw_colours(*one) for one in every],
         [image.name for image in images],
         columns=2,
         height=PATCHES,

@@ -15,7 +15,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.components.views import panels
 from sightglass.explain.picture.image import Image, join_pictures
-from sightglass.models.adapters.pair import is_joined
+from sightglass.models.preprocess import is_joined
 
 if TYPE_CHECKING:
     from sightglass.components.session.state import Choices

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem
 from sightglass.explain.findings import most_serious_first
-from sightglass.explain.findings.proved import add_proof
+from sightglass.explain.findings.reliability import add_proof
 from sightglass.export.annotations import Mark
 from sightglass.export.embedded_recipe import Look
 from sightglass.history import encoding, search

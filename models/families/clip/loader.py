@@ -5,23 +5,125 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import WeightsProblem
+from torch import Tensor, nn
+
+from sightglass.common.errors import ModelProblem, WeightsProblem, did_you_mean
 from sightglass.models import labels
+from sightglass.models.adapter import freeze
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo import captioned_scenes
-from sightglass.models.families.clip import open_clip, transformers
-from sightglass.models.families.clip.classifier import ClipClassifier, Towers
+from sightglass.models.families.clip import transformers
+from sightglass.models.families.clip.classifier import MEAN, STD, ClipClassifier, ImageTower, Towers, nbytes
 from sightglass.models.families.transformers.folders import check_folder, weights_in
 from sightglass.models.families.transformers.loader import fetch
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sightglass.models.adapter import Progress
     from sightglass.models.spec import ModelSpec
+
+
+def towers(name: str, weights: Path, folder: Path | None) -> Towers:
+    """Build an architecture by its name, or by the configuration in its folder, with the tensors of a file."""
+    import open_clip
+
+    if folder is None and open_clip.get_model_config(name) is None:
+        hint = did_you_mean(name, open_clip.list_models(), "see open_clip.list_models().", n=3)
+        raise ModelProblem(f"OpenCLIP has no architecture {name!r}: {hint}")
+    net = open_clip.create_model(name, load_weights=False, pretrained_text=False)
+    tensors = checkpoint.read(weights)
+    if folder is None:
+        tensors = open_clip.convert.convert_state_dict(net, tensors)
+    # Older files keep the text's mask and the positions' numbers too.
+    tensors = {key: value for key, value in tensors.items() if not key.endswith(("attn_mask", "position_ids"))}
+    _fill(net, tensors, weights, name if folder is None else "its open_clip_config.json")
+    freeze(net)
+    visual, net.visual = net.visual, nn.Identity()
+    preprocessing = _preprocessing(visual)
+    bias = getattr(net, "logit_bias", None)
+    tokenizer: Any = None
+
+    def read(phrases: Sequence[str]) -> Tensor:
+        nonlocal tokenizer
+        if tokenizer is None:
+            try:
+                tokenizer = open_clip.get_tokenizer(name)
+            except Exception as problem:
+                raise ModelProblem(
+                    f"The tokenizer of {name} is not on this machine: give a folder with open_clip_config.json and "
+                    "tokenizer.json as weights.path."
+                ) from problem
+        rows: Tensor = net.encode_text(tokenizer(list(phrases)))
+        return rows
+
+    return Towers(
+        ImageTower({"visual": visual}),
+        read,
+        net.logit_scale.exp().item(),
+        None if bias is None else bias.item(),
+        preprocessing,
+        sha256_of(weights),
+        text_bytes=nbytes(net),
+    )
+
+
+class _WithVisual:
+    """What OpenCLIP asks for the preprocessing of."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        self.visual = visual
+
+
+def _preprocessing(visual: nn.Module) -> Preprocessing:
+    import open_clip
+
+    given = open_clip.get_model_preprocess_cfg(_WithVisual(visual))
+    size = (given["size"],) * 2 if isinstance(given["size"], int) else tuple(given["size"])
+    mean, std = tuple(given.get("mean", MEAN)), tuple(given.get("std", STD))
+    crop = {"squash": "squash", "longest": "letterbox"}.get(given.get("resize_mode", ""), "centre")
+    return Preprocessing(size, min(size), mean, std, given.get("interpolation", "bicubic"), crop=crop)
+
+
+def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
+    """Load tensors; raise WeightsProblem with the first that is missing, too many or of another shape."""
+    own = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    for key, shape in own.items():
+        if key in tensors and tuple(tensors[key].shape) != shape:
+            raise WeightsProblem(
+                f"{path} does not fit {name}, whose {key} is {shape}, not {tuple(tensors[key].shape)}: say the "
+                "architecture that it was trained as."
+            )
+    missing, many = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    if missing or many:
+        what = f"the file lacks {missing[0]}" if missing else f"the model has no {many[0]}"
+        raise WeightsProblem(f"{path} does not fit {name}: {what}; say the architecture that it was trained as.")
+    net.load_state_dict(tensors)
+
+
+def architectures(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Return OpenCLIP's names of plain ViTs with the dimensions of these tensors, the shortest name first."""
+    import open_clip
+
+    if "visual.conv1.weight" not in tensors or "visual.proj" not in tensors:
+        return ()
+    width, _, patch, _ = tensors["visual.conv1.weight"].shape
+    depth = len({key.split(".")[3] for key in tensors if key.startswith("visual.transformer.resblocks.")})
+    side = round((len(tensors["visual.positional_embedding"]) - 1) ** 0.5) * patch
+    found = []
+    for name in open_clip.list_models():
+        config = open_clip.get_model_config(name)
+        vision, joint = config["vision_cfg"], config["embed_dim"]
+        sides = (vision.get("width"), vision.get("patch_size"), vision.get("layers"), vision.get("image_size"), joint)
+        if sides == (width, patch, depth, side, tensors["visual.proj"].shape[1]):
+            found.append(name)
+    return tuple(sorted(found, key=len))
+
 
 DEMO = "demo-clip"
 DEMO_WORDS = tuple(f"{c} {s}" for c in ("red", "yellow", "green", "blue") for s in ("star", "ball", "square"))
@@ -44,9 +146,9 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
     if folder is not None:
         check_folder(folder)
     if folder is None:
-        found = open_clip.towers(spec.arch, locate(spec, progress=progress), None)
+        found = towers(spec.arch, locate(spec, progress=progress), None)
     elif (folder / "open_clip_config.json").is_file():
-        found = open_clip.towers(f"local-dir:{folder}", weights_in(folder, transformers.CLIP_FILES), folder)
+        found = towers(f"local-dir:{folder}", weights_in(folder, transformers.CLIP_FILES), folder)
     else:
         found = transformers.towers(spec, folder)
     stated = replace(found, preprocessing=found.preprocessing.changed(spec.preprocessing))
@@ -110,7 +212,7 @@ def inspect(path: Path) -> TableDraft | None:
         return None
     if not ("logit_scale" in tensors and any(key.startswith("visual.") for key in tensors)):
         return None
-    known = open_clip.architectures(tensors)
+    known = architectures(tensors)
     note = f"Its tensors fit OpenCLIP's {', '.join(known[:4])}." if known else "Its tensors are those of a CLIP."
     arch = known[0] if len(known) == 1 else ""
     which = Unknown("arch", "Which OpenCLIP architecture is it? OpenAI's own weights are a -quickgelu one.", known)

@@ -11,7 +11,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, task_of_names
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
-from sightglass.models.families.custom import code, transforms
+from sightglass.models.families.custom import transforms
 from sightglass.models.families.torchvision import segmenters
 from sightglass.models.families.transformers.loader import of_processor
 from sightglass.models.inspect import TRUST, TableDraft, Toml, Unknown
@@ -41,7 +41,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
     unknown: list[Unknown] = []
     notes: list[str] = []
     if arch:
-        if not code.is_own(arch):
+        if not transforms.is_own(arch):
             architectures.library_of(arch)
     else:
         arch, questions, more = _arch(path, saved)

@@ -17,7 +17,7 @@ from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.families.custom import code
+from sightglass.models.families.custom import transforms
 from sightglass.models.families.custom.classifier import (
     CustomEmbedder,
     channels_of,
@@ -52,7 +52,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     Raises WeightsProblem where the file is damaged or does not fit, ModelProblem where the architecture, its code or
     the labels are wrong: one sentence each, with the tensor and the shapes, and what would help.
     """
-    if code.is_own(spec.arch):
+    if transforms.is_own(spec.arch):
         return _of_class(spec, progress)
     if spec.weights.inputs:
         raise ModelProblem(f"{spec.arch} takes one picture: weights.inputs is for a class of your own.")
@@ -136,12 +136,12 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | Custom
     if (seed := spec.weights.random) is not None:
         saved = checkpoint.Checkpoint({})
         count = len(labels.own(spec)) or None
-        module = checkpoint.build_seeded(lambda: code.build(spec.arch, args, count), seed)
+        module = checkpoint.build_seeded(lambda: transforms.build(spec.arch, args, count), seed)
         sha256 = checkpoint.digest(module)
     else:
         path = locate(spec, progress=progress)
         saved = checkpoint.open_(path, spec.weights.key or "")
-        module = code.build(spec.arch, args, state_dicts.classes(saved.tensors))
+        module = transforms.build(spec.arch, args, state_dicts.classes(saved.tensors))
         tensors = state_dicts.rename(saved.tensors, module.state_dict())
         notes = (*state_dicts.put(path, tensors, module, spec.arch.rpartition("/")[2]), *_other_sets(saved))
         sha256 = sha256_of(path)

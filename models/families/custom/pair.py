@@ -14,10 +14,9 @@ from torch import nn
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import legible
-from sightglass.models.adapters.pair import STRIP, join, split
 from sightglass.models.families.custom.classifier import CustomClassifier, Probed, answer_in, logits_of, probe
 from sightglass.models.geometry import Geometry, ModelInput
-from sightglass.models.preprocess import prepare
+from sightglass.models.preprocess import STRIP, join, prepare, split
 from sightglass.models.spec import METHOD, PreprocessingTable
 
 if TYPE_CHECKING:

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from sightglass.models.adapter import Prediction, Progress
+    from sightglass.models.adapter import Progress
     from sightglass.models.families.keras.files import Facts
-    from sightglass.models.geometry import Geometry, ModelInput
+    from sightglass.models.geometry import ModelInput
     from sightglass.models.layers import Layer
     from sightglass.models.spec import ModelSpec, PreprocessingTable
 
@@ -102,11 +102,6 @@ class KerasClassifier(Classifier):
             # One number for the second class; the first is what is left.
             found = torch.cat([torch.zeros_like(found), found], 1)
         return Logits(found, seen[0] if seen and seen[0].ndim == 2 else None)
-
-    def decode(
-        self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
-    ) -> list[Prediction]:
-        return self._best(self.class_scores(outputs)[0].detach(), top_k)
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer that makes a map: a pooling after it only makes that smaller."""

@@ -16,8 +16,7 @@ from sightglass.common.legible import legible
 from sightglass.models.adapter import Joint, JointTarget
 from sightglass.models.adapters.detector import MAX_BOXES, SIDES, Detections, Detector
 from sightglass.models.adapters.queries import QueryDetections, QueryDetector
-from sightglass.models.families.ultralytics.heads import Queries, reader
-from sightglass.models.families.ultralytics.pose import BODY, LIMBS
+from sightglass.models.families.ultralytics.heads import BODY, LIMBS, Queries, reader
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import ModelStage
 from sightglass.models.spec import ModelSpec

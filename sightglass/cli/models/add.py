@@ -28,9 +28,9 @@ from sightglass.explain.picture import planes as picture_planes
 from sightglass.explain.picture.image import join_pictures
 from sightglass.explain.rendering import style
 from sightglass.models import catalog, inspect
-from sightglass.models.adapters.pair import is_joined
 from sightglass.models.adapters.tasks import ROWS, check_task
 from sightglass.models.own import adding, table_file
+from sightglass.models.preprocess import is_joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

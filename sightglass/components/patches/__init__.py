@@ -10,7 +10,7 @@ from sightglass.components.declare import declare, no_callback, packed_by_conten
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.explain.phrases import percent, signed
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.similarity import patch_pictures, patches
+from sightglass.explain.similarity import patches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def draw_patches(grids: Sequence[PatchGrid], colours: PatchColours, *, key: str)
     first = grids[0]
     left, right = st.columns(2, gap="medium")
     with left:
-        drawn = patch_pictures.draw_colours(first, colours.colours[0], colours.foreground[0])
+        drawn = patches.draw_colours(first, colours.colours[0], colours.foreground[0])
         size = first.image.width, first.image.height
         text = f"{first.image.name} in {first.shape[0]} by {first.shape[1]} patches. Arrow keys move, Enter chooses."
         cell = choose_patch(drawn, first.edges, size, text, key=key)
@@ -68,13 +68,13 @@ def draw_patches(grids: Sequence[PatchGrid], colours: PatchColours, *, key: str)
     if cell is None:
         st.markdown("### The same colours in the other pictures")
         every = zip(grids, colours.colours, colours.foreground, strict=True)
-        others = [patch_pictures.draw_colours(*one) for one in every][1:]
+        others = [patches.draw_colours(*one) for one in every][1:]
         _draw_row(grids[1:], others, [""] * len(others))
         return
     st.markdown("### Like the chosen patch")
     alike = patches.find_alike(grids, 0, cell)
     pictures = [
-        patch_pictures.draw_alike(grid, one, cell if place == 0 else None)
+        patches.draw_alike(grid, one, cell if place == 0 else None)
         for place, (grid, one) in enumerate(zip(grids, alike, strict=True))
     ]
     words = [f"best {'patch' if place else 'other patch'}: {signed(one.score)}" for place, one in enumerate(alike)]

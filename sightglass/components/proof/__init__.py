@@ -17,7 +17,7 @@ from sightglass.components.declare import declare, packed_by_content
 from sightglass.components.saving import slides
 from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import proof_job
-from sightglass.explain.findings.proved import of_proof
+from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.proof import FILLINGS
 from sightglass.explain.proof.measures import COLUMNS, rows, similarity
 from sightglass.export.proof import chart as proof_view

@@ -11,7 +11,7 @@ import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json, to_json
-from sightglass.explain.findings.proved import of_proof
+from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.phrases import listing, percent, plain_text, plural
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.proof import FILLINGS

@@ -158,5 +158,3 @@ def test_the_evaluation_follows_what_a_person_says_a_folder_counts_as(foldered: 
     again = stored.load(out)
     assert {one.truth for one in again.pictures} == {"star"}
     assert (again.model, again.name, again.threshold) == (followed.model, followed.name, followed.threshold)
-
-

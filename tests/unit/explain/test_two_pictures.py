@@ -28,9 +28,8 @@ from sightglass.explain.methods.rise import find_grey
 from sightglass.explain.picture.image import Image, join_pictures, to_png
 from sightglass.history import History
 from sightglass.models import catalog
-from sightglass.models.adapters.pair import STRIP, is_joined
 from sightglass.models.geometry import Geometry
-from sightglass.models.preprocess import GREY
+from sightglass.models.preprocess import GREY, STRIP, is_joined
 from tests.unit import own_nets
 
 SIDE, MARK = 64, (8, 24, 40, 56)

@@ -181,7 +181,9 @@ def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks
     handles = [part.register_forward_hook(lambda *_: hooked.append(1)) for part in resident.adapter.module.modules()]
     with resident.lock:
         perturber = Perturber(made.evidence, scorer(made.evidence, made.heatmaps[0].target, made.options))
-        thread = threading.Thread(target=lambda: found.append(perturber.answers_to(perturber.picture)))
+        shown = torch.ones(1, *perturber.picture.shape[2:], dtype=torch.bool)
+        whole = (shown, perturber.picture)
+        thread = threading.Thread(target=lambda: found.append(perturber.predict_masked(*whole)))
         thread.start()
         # Another session is at its map all the while.
         thread.join(60)

@@ -20,8 +20,8 @@ from sightglass.explain import Explainer
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.findings import randomisation, reliability
 from sightglass.explain.findings.diagnosis import ALIKE, Finding, describe_map, diagnose, headline, unseen
-from sightglass.explain.findings.proved import describe_doubt, of_proof
 from sightglass.explain.findings.randomisation import Randomisation, find_independent
+from sightglass.explain.findings.reliability import describe_doubt, of_proof
 from sightglass.explain.maps.heatmap import Heatmap
 from sightglass.explain.methods import METHODS
 from sightglass.explain.options import Options

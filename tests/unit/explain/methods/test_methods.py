@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.explain.backward.principal import projection
+from sightglass.explain.backward.gradient import projection
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
 from sightglass.explain.evidence.resident import Resident

@@ -24,7 +24,7 @@ from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explanation import explain
 from sightglass.explain.maps.heatmap import smooth
 from sightglass.explain.methods import METHODS, list_methods, pixel_gradients
-from sightglass.explain.methods import windowed_attention as windowed
+from sightglass.explain.methods import attention as windowed
 from sightglass.explain.methods.method import Request
 from sightglass.explain.methods.pixel_gradients import find_noise, make_baseline
 from sightglass.explain.options import Options

@@ -13,7 +13,7 @@ from torch import nn
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
-from sightglass.explain.methods import METHODS, mask_scores, rise
+from sightglass.explain.methods import METHODS, rise
 from sightglass.explain.methods.masks import Masks, Windows
 from sightglass.explain.methods.method import Method, RawMaps, Request
 from sightglass.models.adapter import Target
@@ -138,7 +138,7 @@ def test_it_equals_a_plain_loop_over_the_same_masks(part: str) -> None:
             iou = both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
             found = scores[:, j]
             cosine = float(vector @ found / np.linalg.norm(vector) / np.linalg.norm(found))
-            if found.max() > mask_scores.FLOOR:
+            if found.max() > rise.FLOOR:
                 worth.append({"all": iou * cosine * found.max(), "class": iou * found[index], "box": iou}[part])
         return max(worth)
 

@@ -26,9 +26,9 @@ from sightglass.common.errors import ImageProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS
-from sightglass.explain.picture import memory
+from sightglass.explain.picture import decode as memory
+from sightglass.explain.picture.decode import MemoryGate, copy
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
-from sightglass.explain.picture.memory import MemoryGate, copy
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing, prepare

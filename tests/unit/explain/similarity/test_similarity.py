@@ -21,7 +21,7 @@ from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
 from sightglass.explain.rendering.color_tables import FIRST_RGB, SECOND_RGB
-from sightglass.explain.similarity import identities
+from sightglass.explain.similarity import evaluation as identities
 from sightglass.explain.similarity.evaluation import average_precision, cmc, evaluate, order
 from sightglass.explain.similarity.matches import CellEdges
 from sightglass.explain.similarity.patches import PatchGrid, colour_patches, find_alike, read_patches
