@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image as Pillow
 from PIL import ImageFont
@@ -229,8 +228,6 @@ class Logo:
     file: bytes
 
 
-Drawers = dict[type, Callable[..., None]]
-"""What draws each kind of item: on what, the scene, the item."""
 Item = Text | Block | Sight | Bars | Key | Curves | Film | Logo
 
 
@@ -240,12 +237,6 @@ class Page:
 
     items: tuple[Item, ...]
     notes: str = ""
-
-    def draw(self, on: Any, scene: Scene, drawers: Drawers) -> None:
-        """Draw the items in their order; a drawer takes `on`, `scene` and the item. Bars are drawn as their parts."""
-        for item in self.items:
-            for part in item.parts() if isinstance(item, Bars) and Bars not in drawers else (item,):
-                drawers[type(part)](on, scene, part)
 
     def share(self) -> float:
         """Return the share of the page, 0..1, that pictures, maps and clips fill."""
