@@ -12,8 +12,7 @@ from PIL import Image as Pillow
 from sightglass.common.files import packing
 from sightglass.deck import layout
 from sightglass.deck.drawing import Painter, numbered
-from sightglass.deck.items import LIGHT, LINE, TAG_GROUNDS, PageRect, Text, Theme
-from sightglass.deck.layout import HEIGHT, WIDTH
+from sightglass.deck.items import HEIGHT, LIGHT, LINE, TAG_GROUNDS, WIDTH, PageRect, Text, Theme
 from sightglass.deck.words import SMALL
 from sightglass.explain.phrases import shorten
 from sightglass.export.proof.chart import ChartFrame, Pen, draw_chart, draw_line

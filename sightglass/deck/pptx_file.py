@@ -21,9 +21,9 @@ from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
 
 from sightglass.deck import drawing
-from sightglass.deck.items import DARK, FONT, LINE, TAG_GROUNDS, PageRect, Text, Theme
-from sightglass.deck.layout import HEIGHT, WIDTH, check
+from sightglass.deck.items import DARK, FONT, HEIGHT, LINE, TAG_GROUNDS, WIDTH, PageRect, Text, Theme
 from sightglass.deck.layout import chart as describe_chart
+from sightglass.deck.layout import check
 from sightglass.deck.words import SMALL
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import to_png

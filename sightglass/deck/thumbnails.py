@@ -12,8 +12,8 @@ from PIL import ImageDraw, ImageFont
 
 from sightglass.common.files import packing
 from sightglass.deck.drawing import Painter
-from sightglass.deck.items import DARK, LINE, TAG_GROUNDS, PageRect, break_lines
-from sightglass.deck.layout import WIDTH, chart, pages
+from sightglass.deck.items import DARK, LINE, TAG_GROUNDS, WIDTH, PageRect, break_lines
+from sightglass.deck.layout import chart, pages
 from sightglass.explain.picture.image import to_jpeg
 
 if TYPE_CHECKING:
