@@ -197,15 +197,11 @@ def _play(deck: Deck) -> None:
     first = st.query_params.get(PLAY, "")
     slide = int(first) - 1 if first.isdecimal() else 0
     key = (str(history_store.store().folder), deck.id, deck.changed)
-    data = _stages.get_or_make(key, partial(_payload, deck))
+    store = history_store.store()
+    data = _stages.get_or_make(key, lambda: settings_payload([store.decks.scene(one) for one in deck.shown]))
     slide = max(0, min(slide, len(deck.shown) - 1))
     theme = THEMES[deck.theme].name
     stage(data, key=f"deck-stage-{deck.id}", title=deck.title, slide=slide, start=True, theme=theme)
-
-
-def _payload(deck: Deck) -> bytes:
-    store = history_store.store()
-    return settings_payload([store.decks.scene(slide) for slide in deck.shown])
 
 
 def _undo(deck: Deck) -> None:

@@ -269,14 +269,11 @@ def _scene(plain: Json, blobs: Sequence[bytes]) -> Scene:
     for at in (scene.view, scene.proof):
         if at and scene.panels and at.map >= max(len(scene.panels[at.panel].maps), 1):
             raise ValueError("no such map")
-    if scene.proof and {len(curve) for curve in _curves(scene.proof)} != {len(scene.proof.shares)}:
-        raise ValueError("curves of other lengths")
+    if proof := scene.proof:
+        pairs = ((proof.hide, proof.keep), (proof.control_hide, proof.control_keep), *proof.controls.values())
+        if any(len(curve) != len(proof.shares) for pair in pairs for curve in pair):
+            raise ValueError("curves of other lengths")
     return scene
-
-
-def _curves(proof: SceneProof) -> list[Scores]:
-    every = [curve for pair in proof.controls.values() for curve in pair]
-    return [proof.hide, proof.keep, proof.control_hide, proof.control_keep, *every]
 
 
 def _inflate(plain: Json, blobs: Sequence[bytes]) -> NDArray[np.uint8]:

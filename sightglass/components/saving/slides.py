@@ -24,7 +24,7 @@ from sightglass.explain.phrases import plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.deck.scene import Deck, Scene
+    from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.faithfulness.scramble import Scramble
@@ -187,10 +187,13 @@ def choose_deck(number: int) -> None:
     decks = {deck.id: deck for deck in history_store.store().decks.all()}
     names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
     names[NEW] = "A new deck"
+    # The one that was last added to, else the one that was changed last; the ready ones are not for that.
+    last = state.of(Adding).deck
+    first = last if last in decks else next((id for id, deck in decks.items() if not deck.ready), NEW)
     chosen = st.selectbox(
         "Deck",
         list(names),
-        index=list(names).index(_first(decks)),
+        index=list(names).index(first),
         format_func=names.__getitem__,
         key=f"slide-deck-{number}",
         help="The slide is added at its end. Present, in the menu Show, has all decks.",
@@ -198,12 +201,6 @@ def choose_deck(number: int) -> None:
     if chosen == NEW:
         help = "What the new deck is called."
         st.text_input("Name of the new deck", NEW_TITLE, key=f"slide-new-{number}", max_chars=120, help=help)
-
-
-def _first(decks: dict[str, Deck]) -> str:
-    """Return the deck that was last added to, else the one that was changed last; the ready ones are not for that."""
-    last = state.of(Adding).deck
-    return last if last in decks else next((id for id, deck in decks.items() if not deck.ready), NEW)
 
 
 def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
