@@ -96,14 +96,19 @@ def heat_layer(
     towards the slide's ground.
     """
     values, height, width = given.values, *given.values.shape
-    if given.signed:
-        return _signed_layer(given, view, picture, theme)
     style = replace(view.style, mode="overlay") if view.mode == "picture" else view.style
-    colours, shares = _table(style)
-    out = np.dstack([colours[values], np.rint(255 * shares[values]).astype(np.uint8)])
     x0, y0, x1, y1 = given.seen or (0.0, 0.0, 1.0, 1.0)
     seen = round(x0 * width), round(y0 * height), max(1, round(x1 * width)), max(1, round(y1 * height))
-    field = Field((values / 255).astype(np.float32), (0.0, 0.0, float(width), float(height)), seen)
+    extent = 0.0, 0.0, float(width), float(height)
+    if given.signed:
+        # With the picture below it, which is grey there.
+        signs = np.clip((values.astype(np.float32) - 128) / 127, -1, 1).astype(np.float32)
+        below = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        drawn = paint(below, Field(signs, extent, seen, "signed"), style, unseen=theme)
+        return np.dstack([drawn, np.full((height, width), 255, np.uint8)])
+    colours, shares = _table(style)
+    out = np.dstack([colours[values], np.rint(255 * shares[values]).astype(np.uint8)])
+    field = Field((values / 255).astype(np.float32), extent, seen)
     planes = contours.planes(samples(field.values), field, style, (height, width), max(1.0, max(height, width) / 500))
     if planes is not None:
         _stroke(out, *planes)
@@ -115,17 +120,6 @@ def heat_layer(
             outside
         ]
     return out
-
-
-def _signed_layer(given: SceneMap, view: SceneView, picture: NDArray[np.uint8], theme: ThemeName) -> NDArray[np.uint8]:
-    """Return a signed map with the picture below it, opaque: that is grey there."""
-    (height, width), (x0, y0, x1, y1) = given.values.shape, given.seen or (0.0, 0.0, 1.0, 1.0)
-    seen = round(x0 * width), round(y0 * height), max(1, round(x1 * width)), max(1, round(y1 * height))
-    values = np.clip((given.values.astype(np.float32) - 128) / 127, -1, 1).astype(np.float32)
-    below = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    style = replace(view.style, mode="overlay") if view.mode == "picture" else view.style
-    drawn = paint(below, Field(values, (0.0, 0.0, float(width), float(height)), seen, "signed"), style, unseen=theme)
-    return np.dstack([drawn, np.full((height, width), 255, np.uint8)])
 
 
 def _table(style: Style) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -216,22 +216,10 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
             | {"values": {"blob": index(_deflate(one.values)), "shape": list(one.values.shape)}}
             for one in panel.maps
         ]
-        own = {"picture": index(panel.picture), "size": panel.size, "seen": panel.seen}
-        panels.append({"name": panel.name, "answers": panel.answers, "maps": maps, "boxes": panel.boxes} | own)
-    return {
-        "kind": scene.kind,
-        "title": scene.title,
-        "sentence": scene.sentence,
-        "notes": scene.notes,
-        "picture": picture,
-        "size": scene.size,
-        "panels": panels,
-        "proof": None if scene.proof is None else asdict(scene.proof),
-        "clip": clip,
-        "view": asdict(scene.view),
-        "commands": scene.commands,
-        **{name: getattr(scene, name) for name in ("question", "made", "recipe", "bars", "numbers", "sides")},
-    }
+        panels.append(vars(panel) | {"maps": maps, "picture": index(panel.picture)})
+    proof = None if scene.proof is None else asdict(scene.proof)
+    made = {"picture": picture, "panels": panels, "proof": proof, "clip": clip, "view": asdict(scene.view)}
+    return vars(scene) | made
 
 
 def _deflate(values: NDArray[np.uint8]) -> bytes:

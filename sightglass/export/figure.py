@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 import threading
 import warnings
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -22,7 +23,7 @@ from sightglass.export import caption, embedded_recipe
 from sightglass.export.embedded_recipe import sealed_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -51,6 +52,7 @@ STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,  # journals refuse Type 3
     "text.parse_math": False,  # a dollar in a file's name is no formula
 }
+_ENCODING: dict[str, Json] = {"png": {"compress_level": PNG_LEVEL}, "jpg": {"quality": 92, "subsampling": 0}}
 LOCK = threading.Lock()  # matplotlib's settings and fonts are shared by the whole process
 
 
@@ -91,7 +93,8 @@ def figure(
         # A letter that the font does not have is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         shown = [caption.reduce(pixels, MAX_SIDE) for pixels in pictures]
-        data = _save(explanation, index, shown, colormap, format, boxes=bool(settings.get("boxes", True)))
+        draw = partial(_draw_page, explanation, index, shown, colormap, named=bool(settings.get("boxes", True)))
+        data = save(draw, caption.caption(explanation, index), format, _ENCODING.get(format))
     if format in ("svg", "pdf"):
         return data
     view = embedded_recipe.view_of(explanation, index, **settings)
@@ -99,25 +102,19 @@ def figure(
     return embedded_recipe.write(data, sealed_recipe(explanation), view, picture=picture)
 
 
-def _save(
-    explanation: Result, index: int, pictures: list[Pixels], colormap: str, format: Format, *, boxes: bool
-) -> bytes:
+def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | None = None) -> bytes:
+    """Return a figure as a file that has no time in it; `encoding`: of its pixels, for Pillow."""
     import matplotlib
 
+    out = BytesIO()
+    metadata: dict[str, Json] = {
+        "png": {"Software": "Sightglass"},
+        "svg": {"Date": None, "Creator": "Sightglass", "Title": title},
+        "pdf": {"CreationDate": None, "Creator": "Sightglass", "Title": title},
+    }
+    more = {"pil_kwargs": encoding} if encoding else {}
     with matplotlib.rc_context(STYLE):
-        drawn = _draw_page(explanation, index, pictures, colormap, named=boxes)
-        out = BytesIO()
-        metadata: dict[str, Json] = {
-            "png": {"Software": "Sightglass"},
-            "jpg": {},
-            "svg": {"Date": None, "Creator": "Sightglass", "Title": caption.caption(explanation, index)},
-            "pdf": {"CreationDate": None, "Creator": "Sightglass", "Title": caption.caption(explanation, index)},
-        }
-        encoding: dict[str, Json] = {
-            "png": {"pil_kwargs": {"compress_level": PNG_LEVEL}},
-            "jpg": {"pil_kwargs": {"quality": 92, "subsampling": 0}},
-        }
-        drawn.savefig(out, format=format, dpi=DPI, metadata=metadata[format] or None, **encoding.get(format, {}))
+        draw().savefig(out, format=format, dpi=DPI, metadata=metadata.get(format), **more)
     return out.getvalue()
 
 
