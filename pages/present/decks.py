@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,9 @@ from sightglass.deck.archive import READY
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from sightglass.deck.scene import Deck
+    from sightglass.deck.scene import Deck, Slide
 
 
 COLUMNS = 3
@@ -38,6 +39,15 @@ def problem() -> None:
         st.error(sentence(words), icon=":material/error:")
 
 
+@contextmanager
+def noting_problems() -> Iterator[None]:
+    """Keep a Problem of a callback, for the page to show it."""
+    try:
+        yield
+    except Problem as found:
+        state.of(Talk).problem = str(found)
+
+
 def go(id: str) -> None:
     """Open a deck, in a callback."""
     st.query_params["deck"] = id
@@ -47,10 +57,8 @@ def new() -> None:
     """Draw the button that makes an empty deck and opens it."""
 
     def make() -> None:
-        try:
+        with noting_problems():
             go(history_store.store().decks.create("My deck").id)
-        except Problem as found:
-            state.of(Talk).problem = str(found)
 
     help = "Make an empty deck; slides come from Add to deck on the other pages."
     st.button("New deck", icon=":material/add:", key="deck-new", on_click=make, help=help)
@@ -110,10 +118,8 @@ def ready_card(name: str) -> None:
     title, about = READY[name]
 
     def open_deck() -> None:
-        try:
+        with noting_problems():
             go(archive.put_ready(history_store.store().decks, name).id)
-        except Problem as found:
-            state.of(Talk).problem = str(found)
 
     page.draw_example_badge()
     st.markdown(f"**{title}**")
@@ -124,11 +130,12 @@ def ready_card(name: str) -> None:
 
 def _picture(deck: Deck) -> bytes:
     """Return the first slide's small picture that there is."""
-    store = history_store.store()
-    for slide in deck.slides[:3]:
-        try:
-            if small := store.decks.thumbnail(slide):
-                return small
-        except Problem:
-            continue
-    return b""
+    return next(filter(None, map(small, deck.slides[:3])), b"")
+
+
+def small(slide: Slide) -> bytes:
+    """Return a slide's small picture; empty where it cannot be read."""
+    try:
+        return history_store.store().decks.thumbnail(slide)
+    except Problem:
+        return b""

@@ -23,12 +23,13 @@ from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.pages.present import decks
-from sightglass.pages.present.board import BoardAct, SlideRow, acts, board
+from sightglass.pages.present.board import BoardAct, acts, board
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.deck.scene import Deck, Kind, Removed, Slide
+    from sightglass.common.files import Json
+    from sightglass.deck.scene import Deck, Kind, Removed
 
 
 MAX_PICTURES = 4
@@ -71,10 +72,8 @@ def _add_button(deck: Deck) -> None:
 
 def _add_words(deck: str, kind: Kind) -> None:
     _, title, text, _ = WORDS[kind]
-    try:
+    with decks.noting_problems():
         history_store.store().decks.add(deck, Scene(kind, title, text))
-    except Problem as problem:
-        state.of(decks.Talk).problem = str(problem)
 
 
 def _of_pictures(files: Sequence[tuple[str, bytes]]) -> Scene:
@@ -144,11 +143,12 @@ def draw(deck: Deck) -> None:
     if not deck.slides:
         _empty()
         return
-    rows = [
-        SlideRow(one.id, KINDS.get(one.kind, ""), one.title, one.sentence, one.notes, one.view.hidden)
+    rows: list[Json] = [
+        {"id": one.id, "kind": KINDS.get(one.kind, ""), "hidden": one.view.hidden}
+        | {name: getattr(one, name) for name in LIMITS}
         for one in deck.slides
     ]
-    board(deck.id, rows, [_small(slide) for slide in deck.slides], LIMITS)
+    board(deck.id, rows, list(map(decks.small, deck.slides)), LIMITS)
     st.caption(
         "Click a title or a sentence to change it; it is saved while you type. Drag a slide by its handle, or use the "
         "arrows."
@@ -159,7 +159,7 @@ def _follow(done: list[BoardAct]) -> None:
     """Do what a person did on the board."""
     store, chosen = history_store.store(), st.query_params.get("deck", "")
     for act in done:
-        try:
+        with decks.noting_problems():
             if act.kind == "play":
                 ids = [slide.id for slide in store.decks.get(chosen).shown]
                 st.query_params[PLAY] = str(ids.index(str(act.value)) + 1 if act.value in ids else 1)
@@ -176,8 +176,6 @@ def _follow(done: list[BoardAct]) -> None:
             elif act.kind == "edit" and isinstance(act.value, dict):
                 title, sentence, notes = (str(act.value.get(name, ""))[:most] for name, most in LIMITS.items())
                 store.decks.edit(str(act.value.get("id")), title=title, sentence=sentence, notes=notes)
-        except Problem as problem:
-            state.of(decks.Talk).problem = str(problem)
 
 
 def _back() -> None:
@@ -199,15 +197,11 @@ def _play(deck: Deck) -> None:
     first = st.query_params.get(PLAY, "")
     slide = int(first) - 1 if first.isdecimal() else 0
     key = (str(history_store.store().folder), deck.id, deck.changed)
-    data = _stages.get_or_make(key, partial(_payload, deck))
+    store = history_store.store()
+    data = _stages.get_or_make(key, lambda: settings_payload([store.decks.scene(one) for one in deck.shown]))
     slide = max(0, min(slide, len(deck.shown) - 1))
     theme = THEMES[deck.theme].name
     stage(data, key=f"deck-stage-{deck.id}", title=deck.title, slide=slide, start=True, theme=theme)
-
-
-def _payload(deck: Deck) -> bytes:
-    store = history_store.store()
-    return settings_payload([store.decks.scene(slide) for slide in deck.shown])
 
 
 def _undo(deck: Deck) -> None:
@@ -218,22 +212,13 @@ def _undo(deck: Deck) -> None:
 
     def undo() -> None:
         state.of(Editing).removed = None
-        try:
+        with decks.noting_problems():
             history_store.store().decks.put_back(removed)
-        except Problem as problem:
-            state.of(decks.Talk).problem = str(problem)
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":material/delete: Slide {removed.place + 1} deleted.", width="content")
         help = "Put the slide back at its place."
         st.button("Undo", icon=":material/undo:", key="deck-undo", on_click=undo, help=help)
-
-
-def _small(slide: Slide) -> bytes:
-    try:
-        return history_store.store().decks.thumbnail(slide)
-    except Problem:
-        return b""
 
 
 def _actions(deck: Deck) -> None:
@@ -276,26 +261,19 @@ def _changes(deck: Deck) -> None:
 
 
 def _set_theme(id: str) -> None:
-    try:
+    with decks.noting_problems():
         history_store.store().decks.set_theme(id, "light" if st.session_state[f"deck-light-{id}"] else "dark")
-    except Problem as problem:
-        state.of(decks.Talk).problem = str(problem)
 
 
 def _rename(id: str) -> None:
-    try:
+    with decks.noting_problems():
         history_store.store().decks.rename(id, st.session_state[f"deck-title-{id}"])
-    except Problem as problem:
-        state.of(decks.Talk).problem = str(problem)
 
 
 def _delete(id: str) -> None:
-    try:
+    with decks.noting_problems():
         history_store.store().decks.delete(id)
-    except Problem as problem:
-        state.of(decks.Talk).problem = str(problem)
-        return
-    _back()
+        _back()
 
 
 def _export(deck: Deck) -> None:

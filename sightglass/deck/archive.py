@@ -64,15 +64,11 @@ def write(title: str, slides: Iterable[Scene], theme: ThemeName = "dark") -> byt
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         count = 0
         for count, scene in enumerate(slides, 1):
-            archive.writestr(_info(f"slides/{count:03}.scene"), payload([scene]))
+            # Without the time: the same deck is the same file.
+            archive.writestr(zipfile.ZipInfo(f"slides/{count:03}.scene"), payload([scene]))
         about = {"format": FORMAT, "version": VERSION, "title": title, "slides": count, "theme": theme}
-        archive.writestr(_info(_ABOUT), json.dumps(about, indent=1))
+        archive.writestr(zipfile.ZipInfo(_ABOUT), json.dumps(about, indent=1))
     return out.getvalue()
-
-
-def _info(file: str) -> zipfile.ZipInfo:
-    # Without the time: the same deck is the same file.
-    return zipfile.ZipInfo(file)
 
 
 def read(data: bytes) -> tuple[str, list[Scene]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,7 @@ class Decks:
                 _append(database, _number(database, id), slide)
 
         if slides:
-            blobs = [blob for slide in slides for blob in slide.blobs]
+            blobs = [blob for _, files in slides for blob in files]
             self._store.commit(lambda _: blobs, write, limit=self._limit)
         else:
             with self._store.writing() as database:
@@ -176,7 +176,7 @@ class Decks:
                 ids.insert(place, ids.pop())
             _arrange(database, n, ids)
 
-        self._store.commit(lambda _: made.blobs, write, limit=self._limit)
+        self._store.commit(lambda _: made[1], write, limit=self._limit)
 
     def edit(
         self,
@@ -266,13 +266,8 @@ class Decks:
             self._store.shrink()
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A slide that is ready to be saved."""
-
-    slide: Slide
-    blobs: tuple[Blob, ...]
-    """Its scene, and its small picture where it has one."""
+_Prepared = tuple[Slide, list[Blob]]
+"""A slide that is ready to be saved: with its scene, and its small picture where it has one."""
 
 
 def _prepare_scene(scene: Scene) -> _Prepared:
@@ -280,7 +275,7 @@ def _prepare_scene(scene: Scene) -> _Prepared:
 
 
 def _prepare(slide: Slide, data: bytes, small: bytes) -> _Prepared:
-    return _Prepared(slide, (Blob.of(data, "scene"), *([Blob.of(small, "jpg")] if small else [])))
+    return slide, [Blob.of(data, "scene"), *([Blob.of(small, "jpg")] if small else [])]
 
 
 def _slide_of(scene: Scene, records: Sequence[str] = ()) -> Slide:
@@ -291,11 +286,11 @@ def _slide_of(scene: Scene, records: Sequence[str] = ()) -> Slide:
 
 def _append(database: sqlite3.Connection, n: int, made: _Prepared) -> list[str]:
     """Insert a slide at the end of a deck; return the ids in order. Raises Problem where it has the most it may."""
-    slide, ids = made.slide, _order(database, n)
+    (slide, blobs), ids = made, _order(database, n)
     if len(ids) >= MAX_SCENES:
         raise Problem(f"This deck has {len(ids)} slides: {MAX_SCENES} at most, please.")
     (before,) = database.execute(_BYTES, (n,)).fetchone()
-    if (after := before + len(made.blobs[0].data)) > MAX_BYTES:
+    if (after := before + len(blobs[0].data)) > MAX_BYTES:
         raise Problem(
             f"With this slide the deck would have {megabytes(after)} of at most {megabytes(MAX_BYTES)}: put long "
             "clips into their own deck."
@@ -303,7 +298,7 @@ def _append(database: sqlite3.Connection, n: int, made: _Prepared) -> list[str]:
     text = (slide.title, slide.sentence, slide.notes)
     values = (slide.id, slide.kind, *text, json.dumps(asdict(slide.view)), json.dumps(slide.records))
     columns = f"{_COLUMNS}, deck, place, file, thumbnail"
-    row = (*values, n, len(ids), made.blobs[0].name, made.blobs[1].name if len(made.blobs) > 1 else "")
+    row = (*values, n, len(ids), blobs[0].name, blobs[1].name if len(blobs) > 1 else "")
     database.execute(f"INSERT INTO slides ({columns}) VALUES ({', '.join('?' * len(row))})", row)
     return [*ids, slide.id]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -12,8 +13,9 @@ import numpy as np
 from av.error import FFmpegError
 from PIL import Image as Pillow
 
-from sightglass.deck.items import LINE, Footer, PageRect, Text, cut_to_width, width_of
+from sightglass.deck.items import LINE, Bars, Footer, PageRect, Text, cut_to_width, width_of
 from sightglass.deck.layout import pages
+from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import fade, paint, samples
@@ -25,7 +27,60 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.deck import Scene, SceneMap, SceneView
-    from sightglass.deck.items import Colour, Key, Page, ThemeName
+    from sightglass.deck.items import Block, Colour, Film, Key, Page, Sight, Theme, ThemeName
+
+
+class Painter(ABC):
+    """Draws a page's items with what a kind of file has: texts, filled rectangles, pictures and boxes."""
+
+    def __init__(self, theme: Theme) -> None:
+        self.theme = theme
+
+    def draw(self, scene: Scene, page: Page) -> None:
+        """Draw the items in their order, each by the method of its name; bars as their parts."""
+        for item in page.items:
+            for part in item.parts() if isinstance(item, Bars) else (item,):
+                getattr(self, type(part).__name__.lower())(scene, part)
+
+    @abstractmethod
+    def text(self, scene: Scene, item: Text) -> None: ...
+
+    @abstractmethod
+    def fill(self, place: PageRect, colour: Colour) -> None: ...
+
+    @abstractmethod
+    def image(self, drawn: Pillow.Image, place: PageRect, about: str = "") -> None: ...
+
+    @abstractmethod
+    def box(self, place: PageRect, words: str, *, chosen: bool) -> None: ...
+
+    def block(self, _: Scene, item: Block) -> None:
+        self.fill(item.place, getattr(self.theme, item.colour))
+
+    def sight(self, scene: Scene, item: Sight) -> None:
+        """Draw the picture, one map over it, and the boxes."""
+        panel = scene.panels[item.panel] if item.panel < len(scene.panels) else None
+        given = panel.maps[item.map] if panel is not None and item.map is not None else None
+        below = picture_of(scene, item.panel, self.theme.name)
+        self.image(under_map(below, given, scene, self.theme.name), item.place)
+        self.boxes(scene, item)
+
+    def boxes(self, scene: Scene, item: Sight) -> None:
+        panel, at = scene.panels[item.panel] if item.boxes else None, item.place
+        for i, ((left, top, right, bottom), label, score) in enumerate(panel.boxes if panel is not None else ()):
+            size = (right - left) * at.width, (bottom - top) * at.height
+            place = PageRect(at.left + left * at.width, at.top + top * at.height, *size)
+            self.box(place, f"{label} {percent(score)}", chosen=i in item.chosen)
+
+    def key(self, scene: Scene, item: Key) -> None:
+        bar, *ends = key_parts(item)
+        self.image(Pillow.fromarray(gradient(item.colours)), bar, f"From {item.ends[0]} to {item.ends[1]}")
+        for end in ends:
+            self.text(scene, end)
+
+    def film(self, scene: Scene, item: Film) -> None:
+        if (frame := poster(scene)) is not None:
+            self.image(Pillow.open(BytesIO(frame)).convert("RGB"), item.place)
 
 
 _COLD = 48
@@ -41,14 +96,19 @@ def heat_layer(
     towards the slide's ground.
     """
     values, height, width = given.values, *given.values.shape
-    if given.signed:
-        return _signed_layer(given, view, picture, theme)
     style = replace(view.style, mode="overlay") if view.mode == "picture" else view.style
-    colours, shares = _table(style)
-    out = np.dstack([colours[values], np.rint(255 * shares[values]).astype(np.uint8)])
     x0, y0, x1, y1 = given.seen or (0.0, 0.0, 1.0, 1.0)
     seen = round(x0 * width), round(y0 * height), max(1, round(x1 * width)), max(1, round(y1 * height))
-    field = Field((values / 255).astype(np.float32), (0.0, 0.0, float(width), float(height)), seen)
+    extent = 0.0, 0.0, float(width), float(height)
+    if given.signed:
+        # With the picture below it, which is grey there.
+        signs = np.clip((values.astype(np.float32) - 128) / 127, -1, 1).astype(np.float32)
+        below = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        drawn = paint(below, Field(signs, extent, seen, "signed"), style, unseen=theme)
+        return np.dstack([drawn, np.full((height, width), 255, np.uint8)])
+    colours, shares = _table(style)
+    out = np.dstack([colours[values], np.rint(255 * shares[values]).astype(np.uint8)])
+    field = Field((values / 255).astype(np.float32), extent, seen)
     planes = contours.planes(samples(field.values), field, style, (height, width), max(1.0, max(height, width) / 500))
     if planes is not None:
         _stroke(out, *planes)
@@ -60,17 +120,6 @@ def heat_layer(
             outside
         ]
     return out
-
-
-def _signed_layer(given: SceneMap, view: SceneView, picture: NDArray[np.uint8], theme: ThemeName) -> NDArray[np.uint8]:
-    """Return a signed map with the picture below it, opaque: that is grey there."""
-    (height, width), (x0, y0, x1, y1) = given.values.shape, given.seen or (0.0, 0.0, 1.0, 1.0)
-    seen = round(x0 * width), round(y0 * height), max(1, round(x1 * width)), max(1, round(y1 * height))
-    values = np.clip((given.values.astype(np.float32) - 128) / 127, -1, 1).astype(np.float32)
-    below = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    style = replace(view.style, mode="overlay") if view.mode == "picture" else view.style
-    drawn = paint(below, Field(values, (0.0, 0.0, float(width), float(height)), seen, "signed"), style, unseen=theme)
-    return np.dstack([drawn, np.full((height, width), 255, np.uint8)])
 
 
 def _table(style: Style) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -130,11 +179,11 @@ def under_map(picture: bytes, given: SceneMap | None, scene: Scene, theme: Theme
     return Pillow.alpha_composite(below.convert("RGBA"), layer).convert("RGB")
 
 
-def gradient(colours: Sequence[Colour], width: int = 256, height: int = 16) -> NDArray[np.uint8]:
-    """Return a strip that runs through colours, uint8 (height, width, 3)."""
-    at, stops = np.linspace(0, 1, width), np.linspace(0, 1, len(colours))
+def gradient(colours: Sequence[Colour]) -> NDArray[np.uint8]:
+    """Return a strip that runs through colours, uint8 (16, 256, 3)."""
+    at, stops = np.linspace(0, 1, 256), np.linspace(0, 1, len(colours))
     channels = [np.interp(at, stops, [colour[i] for colour in colours]) for i in range(3)]
-    return np.repeat(np.rint(np.stack(channels, -1)).astype(np.uint8)[None], height, 0)
+    return np.repeat(np.rint(np.stack(channels, -1)).astype(np.uint8)[None], 16, 0)
 
 
 def key_parts(item: Key) -> tuple[PageRect, Text, Text]:
@@ -151,10 +200,12 @@ def key_parts(item: Key) -> tuple[PageRect, Text, Text]:
     return bar, left, Text("Key right", words[1], rest, item.size, tone="soft", right=True)
 
 
-def first_frame(clip: bytes) -> bytes | None:
-    """Return the first frame of an MP4 as a JPEG; None where it cannot be decoded."""
+def poster(scene: Scene) -> bytes | None:
+    """Return the picture of a clip's scene, else the clip's first frame as a JPEG; None where it cannot be decoded."""
+    if scene.picture or scene.clip is None:
+        return scene.picture
     try:
-        with av.open(BytesIO(clip), "r") as file:
+        with av.open(BytesIO(scene.clip), "r") as file:
             frame = next(file.decode(video=0))
         return to_jpeg(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
     except (FFmpegError, StopIteration, IndexError):

@@ -52,23 +52,17 @@ def deck_html(scenes: Sequence[Scene], title: str, theme: Theme = DARK, footer: 
 def stage_payload(scenes: Sequence[Scene], footer: Footer | None = None) -> bytes:
     """Pack scenes with the places of everything on them, for the player."""
     every = [replace(footer or Footer(), number=number, count=len(scenes)) for number in range(1, len(scenes) + 1)]
-    layouts = [_lay_out(scene, each) for scene, each in zip(scenes, every, strict=True)]
+    layouts = []
+    for scene, each in zip(scenes, every, strict=True):
+        first, *proof = map(_items, layout.pages(scene, each))
+        alone = [_items(page) for page in layout.alone(scene, each)]
+        layouts.append({"main": first, "proof": proof[0] if proof else None, "alone": alone})
     return pack_data({"layouts": layouts}, [payload(scenes)])
 
 
 def settings_payload(scenes: Sequence[Scene]) -> bytes:
     """Pack scenes with the footer that the settings name, for this server's own stage."""
     return stage_payload(scenes, footer_of_settings())
-
-
-def _lay_out(scene: Scene, footer: Footer) -> Json:
-    first, *proof = layout.pages(scene, footer)
-    alone = layout.alone(scene, footer)
-    return {
-        "main": _items(first),
-        "proof": _items(proof[0]) if proof else None,
-        "alone": [_items(page) for page in alone],
-    }
 
 
 def _items(page: Page) -> list[Json]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image as Pillow
 from PIL import ImageFont
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from sightglass.deck import Scene
 
 
+WIDTH, HEIGHT = 160.0, 90.0
+"""Of a page."""
 LINE = 1.2
 """Height of a line by the letters' size."""
 _EM = 100
@@ -229,8 +230,6 @@ class Logo:
     file: bytes
 
 
-Drawers = dict[type, Callable[..., None]]
-"""What draws each kind of item: on what, the scene, the item."""
 Item = Text | Block | Sight | Bars | Key | Curves | Film | Logo
 
 
@@ -241,15 +240,9 @@ class Page:
     items: tuple[Item, ...]
     notes: str = ""
 
-    def draw(self, on: Any, scene: Scene, drawers: Drawers) -> None:
-        """Draw the items in their order; a drawer takes `on`, `scene` and the item. Bars are drawn as their parts."""
-        for item in self.items:
-            for part in item.parts() if isinstance(item, Bars) and Bars not in drawers else (item,):
-                drawers[type(part)](on, scene, part)
-
     def share(self) -> float:
         """Return the share of the page, 0..1, that pictures, maps and clips fill."""
-        return sum(one.place.area for one in self.items if isinstance(one, (Sight, Film))) / (160 * 90)
+        return sum(one.place.area for one in self.items if isinstance(one, (Sight, Film))) / (WIDTH * HEIGHT)
 
 
 Colour = tuple[int, int, int]
@@ -317,34 +310,25 @@ def footer_of_settings() -> Footer:
     return Footer(text=given.slide_text, logo=file)
 
 
-def footer_items(scene: Scene, seal: str, footer: Footer, bottom: float, width: float) -> list[Item]:
+def footer_items(scene: Scene, seal: str, footer: Footer) -> list[Item]:
     """Return the footer's items: model, method, seal and recipe at the left; text, logo and number at the right."""
-    top = bottom - FOOTER_LETTERS * LINE - 1.1
-    right = width - _EDGE
+    high = FOOTER_LETTERS * LINE
+    top, right = HEIGHT - high - 1.1, WIDTH - _EDGE
     found: list[Item] = []
 
     def set_right(name: str, words: str) -> None:
         nonlocal right
         wide = width_of(words) * FOOTER_LETTERS + 0.4
-        found.append(
-            Text(
-                name,
-                words,
-                PageRect(right - wide, top, wide, FOOTER_LETTERS * LINE),
-                FOOTER_LETTERS,
-                tone="soft",
-                right=True,
-            )
-        )
+        place = PageRect(right - wide, top, wide, high)
+        found.append(Text(name, words, place, FOOTER_LETTERS, tone="soft", right=True))
         right -= wide + _GAP
 
     set_right("Number", f"{footer.number} / {footer.count}")
     if footer.logo is not None:
         across, down = Pillow.open(BytesIO(footer.logo)).size
-        high = 3.2
-        wide = min(20.0, high * across / max(down, 1))
-        high = wide * down / max(across, 1)
-        found.append(Logo(PageRect(right - wide, top + (FOOTER_LETTERS * LINE - high) / 2, wide, high), footer.logo))
+        wide = min(20.0, 3.2 * across / max(down, 1))
+        tall = wide * down / max(across, 1)
+        found.append(Logo(PageRect(right - wide, top + (high - tall) / 2, wide, tall), footer.logo))
         right -= wide + _GAP
     if footer.text:
         set_right("Owner", cut_to_width(footer.text, 50, FOOTER_LETTERS))
@@ -358,7 +342,5 @@ def footer_items(scene: Scene, seal: str, footer: Footer, bottom: float, width: 
             break
     if words:
         words = cut_to_width(words, room, FOOTER_LETTERS)
-        found.append(
-            Text("Footer", words, PageRect(_EDGE, top, room, FOOTER_LETTERS * LINE), FOOTER_LETTERS, tone="soft")
-        )
+        found.append(Text("Footer", words, PageRect(_EDGE, top, room, high), FOOTER_LETTERS, tone="soft"))
     return found

@@ -14,7 +14,9 @@ from sightglass.common.errors import Problem
 from sightglass.deck import words as word_stack
 from sightglass.deck.items import (
     FOOTER_HEIGHT,
+    HEIGHT,
     LINE,
+    WIDTH,
     Curves,
     Film,
     Footer,
@@ -224,7 +226,6 @@ def _rows(aspects: Sequence[float], room: PageRect, caption: float) -> Iterator[
         yield tuple(found)
 
 
-WIDTH, HEIGHT = 160.0, 90.0
 TITLE = 4.2
 """Letters of the headline, 25 points, on every slide with a picture."""
 SHARE = 0.55
@@ -268,10 +269,11 @@ def pages(scene: Scene, footer: Footer | None = None) -> list[Page]:
     """Return the page of a scene, and a second one for its proof."""
     footer = footer or Footer()
     notes = "\n\n".join(part for part in (scene.notes, describe_making(scene)) if part)
+    foot = footer_items(scene, "", footer)
     if scene.clip is not None:
-        return [Page((*_clip(scene), *footer_items(scene, "", footer, HEIGHT, WIDTH)), notes)]
+        return [Page((*_clip(scene), *foot), notes)]
     if scene.picture is None and not any(panel.picture for panel in scene.panels):
-        return [Page((*_words(scene), *footer_items(scene, "", footer, HEIGHT, WIDTH)), scene.notes)]
+        return [Page((*_words(scene), *foot), scene.notes)]
     found = [_page(scene, footer, _tiles(scene), notes)]
     if scene.proof is not None:
         found.append(_proof(scene, footer, notes))
@@ -307,8 +309,8 @@ def _page(scene: Scene, footer: Footer, tiles: list[Tile], notes: str) -> Page:
     shown, division, texts = _divide(choices, body, words, _find_large(scene, tiles))
     seals = [one.seal_short for tile in shown if (one := _map(scene, tile)) is not None]
     line = seals[0] if len(set(seals)) == 1 else ""
-    items = [*title, *_draw_tiles(scene, shown, division), *texts]
-    return Page((*items, *footer_items(scene, line and f"Seal: {line}", footer, HEIGHT, WIDTH)), notes)
+    foot = footer_items(scene, line and f"Seal: {line}", footer)
+    return Page((*title, *_draw_tiles(scene, shown, division), *texts, *foot), notes)
 
 
 def _find_large(scene: Scene, tiles: list[Tile]) -> int | None:
@@ -543,7 +545,7 @@ def _proof(scene: Scene, footer: Footer, notes: str) -> Page:
     verdict, stop, measured = proof.sentence.partition(". ")
     title, body = head(f"{verdict}{stop.strip()}" if measured else scene.title)
     if proof.panel >= len(scene.panels):
-        return Page((*title, Curves(body), *footer_items(scene, "", footer, HEIGHT, WIDTH)), notes)
+        return Page((*title, Curves(body), *footer_items(scene, "", footer)), notes)
     one = scene.panels[proof.panel].maps[proof.map] if scene.panels[proof.panel].maps else None
     at = proof.map if one is not None else None
     tile = Tile(proof.panel, at, "", _aspect(_size(scene, proof.panel)))
@@ -557,8 +559,7 @@ def _proof(scene: Scene, footer: Footer, notes: str) -> Page:
     )
     tiles, division, texts = _divide(choices, body, words)
     seal = f"Seal: {one.seal_short}" if one is not None and one.seal_short else ""
-    items = [*title, *_draw_tiles(scene, tiles, division), *texts]
-    return Page((*items, *footer_items(scene, seal, footer, HEIGHT, WIDTH)), notes)
+    return Page((*title, *_draw_tiles(scene, tiles, division), *texts, *footer_items(scene, seal, footer)), notes)
 
 
 def _words(scene: Scene) -> list[Item]:
@@ -586,11 +587,8 @@ def _words(scene: Scene) -> list[Item]:
     # A short text stands a little above the middle.
     top = body.top + max(0.0, body.height - high) * 0.3
     rooms = [PageRect(body.left + i * (wide + 3 * BETWEEN), top, wide, high) for i in range(len(parts))]
-    return [title, *(_paragraphs(one, room, (size,)) for one, room in zip(parts, rooms, strict=True) if one)]
-
-
-def _paragraphs(words: str, room: PageRect, sizes: tuple[float, ...]) -> Text:
-    return Text("Sentence", words, room, size_within(words, room.width, room.height, sizes), tone="soft")
+    texts = zip(parts, rooms, strict=True)
+    return [title, *(Text("Sentence", one, room, size, tone="soft") for one, room in texts if one)]
 
 
 def _clip(scene: Scene) -> list[Item]:

@@ -187,16 +187,12 @@ def _panel(
 
 def _of_heatmap(result: Result, index: int) -> SceneMap:
     heatmap: Heatmap = result.heatmaps[index]
-    target = heatmap.target
+    target, model = heatmap.target, result.model
     score = max((one.score for one in result.predictions if one.index == target.index), default=None)
+    label, shown = (title(result, index), None) if model.measures else (target.label, None if model.segments else score)
     own, sentence, seal = result.own(index), describe_map(result, index), result.known_seal(index)
-    if result.model.measures:
-        return _map(
-            *(title(result, index), None, heatmap.at_input, heatmap.geometry, own, sentence, seal),
-            signed=label_ends(heatmap.ends, result.model.unit_of(target.label)) if heatmap.signed else None,
-        )
-    shown = None if result.model.segments else score
-    return _map(target.label, shown, heatmap.at_input, heatmap.geometry, own, sentence, seal)
+    signed = label_ends(heatmap.ends, model.unit_of(target.label)) if model.measures and heatmap.signed else None
+    return _map(label, shown, heatmap.at_input, heatmap.geometry, own, sentence, seal, signed=signed)
 
 
 def _map(

@@ -6,7 +6,6 @@ maps that a slide does not begin with are there, hidden.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -22,27 +21,9 @@ from pptx.oxml.ns import qn
 from pptx.util import Inches, Pt
 
 from sightglass.deck import drawing
-from sightglass.deck.drawing import heat_layer
-from sightglass.deck.items import (
-    DARK,
-    FONT,
-    LINE,
-    TAG_GROUNDS,
-    Block,
-    Curves,
-    Drawers,
-    Film,
-    Footer,
-    Key,
-    Logo,
-    Page,
-    PageRect,
-    Sight,
-    Text,
-    Theme,
-)
-from sightglass.deck.layout import HEIGHT, WIDTH, check
+from sightglass.deck.items import DARK, FONT, HEIGHT, LINE, TAG_GROUNDS, WIDTH, PageRect, Text, Theme
 from sightglass.deck.layout import chart as describe_chart
+from sightglass.deck.layout import check
 from sightglass.deck.words import SMALL
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import to_png
@@ -52,19 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.deck import Scene
-    from sightglass.deck.items import Colour
+    from sightglass.deck.items import Colour, Curves, Film, Footer, Logo, Page, Sight
 
 _INCHES = 13.333
 _TITLE_ONLY = 5
 """A layout of python-pptx's own template: its title is found by outlines and screen readers."""
-
-
-@dataclass(frozen=True)
-class _Slide:
-    """A slide that is drawn."""
-
-    shapes: Any
-    theme: Theme
 
 
 def deck_pptx(scenes: Sequence[Scene], title: str, theme: Theme = DARK, footer: Footer | None = None) -> bytes:
@@ -103,23 +76,9 @@ def _slide(deck: Any, scene: Scene, page: Page, theme: Theme) -> None:
     slide = deck.slides.add_slide(deck.slide_layouts[_TITLE_ONLY])
     slide.background.fill.solid()
     slide.background.fill.fore_color.rgb = _colour(theme.ground)
-    drawers: Drawers = {Text: _text, Block: _block, Sight: _sight, Key: _key, Curves: _curves, Film: _film, Logo: _logo}
-    page.draw(_Slide(slide.shapes, theme), scene, drawers)
+    _Painter(theme, slide.shapes).draw(scene, page)
     if page.notes:
         slide.notes_slide.notes_text_frame.text = page.notes
-
-
-def _text(on: _Slide, scene: Scene, item: Text) -> None:
-    if item.name == "Title":
-        shape = on.shapes.title
-        shape.left, shape.top, shape.width, shape.height = _convert_rect(item.place)
-    else:
-        shape = on.shapes.add_textbox(*_convert_rect(item.place))
-        shape.name = item.name
-    if (ground := TAG_GROUNDS.get(item.tone)) is not None:
-        shape.fill.solid()
-        shape.fill.fore_color.rgb = _colour(ground)
-    _write_text(shape, item, on.theme.tone(item.tone))
 
 
 def _write_text(shape: Any, item: Text, colour: Colour) -> None:
@@ -137,115 +96,124 @@ def _write_text(shape: Any, item: Text, colour: Colour) -> None:
             run.font.name = FONT
 
 
-def _block(on: _Slide, _: Scene, item: Block) -> None:
-    shape = on.shapes.add_shape(MSO_SHAPE.RECTANGLE, *_convert_rect(item.place))
-    shape.fill.solid()
-    shape.fill.fore_color.rgb = _colour(getattr(on.theme, item.colour))
-    shape.line.fill.background()
-    shape.shadow.inherit = False
-    shape.name = "Bar"
-
-
-def _sight(on: _Slide, scene: Scene, item: Sight) -> None:
-    """Lay out the picture, a layer for each map, and boxes; only the map that shows at first is visible."""
-    file = drawing.picture_of(scene, item.panel, on.theme.name)
-    below = on.shapes.add_picture(BytesIO(file), *_convert_rect(item.place))
-    panel = scene.panels[item.panel] if item.panel < len(scene.panels) else None
-    _set_name(below, "Picture", f"The picture that {panel.name if panel and panel.name else 'the slide'} shows")
-    if panel is None or (item.map is None and not item.boxes):
-        return
-    pixels = np.asarray(Pillow.open(BytesIO(file)).convert("RGB"))
-    for i, one in enumerate(panel.maps if item.map is not None else ()):
-        png = to_png(heat_layer(one, scene.view, pixels, on.theme.name))
-        layer = on.shapes.add_picture(BytesIO(png), *_convert_rect(item.place))
-        sure = "" if one.score is None else f", {percent(one.score)}"
-        whose = "" if scene.kind == "classes" else f", in {panel.name}"
-        _set_name(layer, f"Heat map: {one.label}", f"Heat map of {one.label}{sure}{whose}")
-        if i != item.map:
-            layer._element.nvPicPr.cNvPr.set("hidden", "1")
-    for i, (box, label, score) in enumerate(panel.boxes if item.boxes else ()):
-        _box(on, item.place, box, f"{label} {percent(score)}", chosen=i in item.chosen)
-
-
 def _set_name(shape: Any, name: str, about: str) -> None:
     shape.name = name
     shape._element._nvXxPr.cNvPr.set("descr", about)
-
-
-def _box(on: _Slide, place: PageRect, box: tuple[float, float, float, float], words: str, *, chosen: bool) -> None:
-    left, top = place.left + box[0] * place.width, place.top + box[1] * place.height
-    size = PageRect(left, top, (box[2] - box[0]) * place.width, (box[3] - box[1]) * place.height)
-    frame = on.shapes.add_shape(MSO_SHAPE.RECTANGLE, *_convert_rect(size))
-    frame.fill.background()
-    frame.shadow.inherit = False
-    frame.line.color.rgb, frame.line.width = _colour((255, 255, 255)), Pt(4.5 if chosen else 2)
-    _set_name(frame, f"Box: {words}", words)
-
-
-def _key(on: _Slide, scene: Scene, item: Key) -> None:
-    png = to_png(drawing.gradient(item.colours))
-    bar, weak, strong = drawing.key_parts(item)
-    strip = on.shapes.add_picture(BytesIO(png), *_convert_rect(bar))
-    _set_name(strip, "Key", f"From {item.ends[0]} to {item.ends[1]}")
-    _text(on, scene, weak)
-    _text(on, scene, strong)
-
-
-def _logo(on: _Slide, _: Scene, item: Logo) -> None:
-    _set_name(on.shapes.add_picture(BytesIO(item.file), *_convert_rect(item.place)), "Logo", "Logo")
 
 
 def _letters_of(font: Any, size: float, theme: Theme) -> None:
     font.size, font.color.rgb, font.name = _letters(size), _colour(theme.ink), FONT
 
 
-def _curves(on: _Slide, scene: Scene, item: Curves) -> None:
-    """Draw the proof as a native chart."""
-    proof, theme = scene.proof, on.theme
-    assert proof is not None
-    drawn, data = describe_chart(proof), XyChartData(number_format="0%")
-    for line in drawn.lines:
-        series = data.add_series(line.title)
-        for share, score in zip(proof.shares, line.hidden, strict=True):
-            series.add_data_point(share, score)
-    frame = on.shapes.add_chart(XL_CHART_TYPE.XY_SCATTER_LINES_NO_MARKERS, *_convert_rect(item.place), data)
-    _set_name(frame, "Proof", proof.sentence)
-    chart = frame.chart
-    chart.has_title, chart.has_legend = False, True
-    chart.legend.position, chart.legend.include_in_layout = XL_LEGEND_POSITION.TOP, False
-    for font in (chart.font, chart.legend.font):
-        _letters_of(font, SMALL, theme)
-    across, upright = chart.category_axis, chart.value_axis
-    across.has_major_gridlines = False
-    for axis, words in ((across, "hidden part of the picture"), (upright, f"{proof.label}, how sure")):
-        axis.minimum_scale, axis.maximum_scale, axis.major_unit = 0, drawn.top, drawn.unit
-        axis.format.line.color.rgb = _colour(theme.quiet)
-        axis.tick_labels.number_format, axis.tick_labels.number_format_is_linked = "0%", False
-        axis.has_title, axis.axis_title.text_frame.text = True, words
-        _letters_of(axis.axis_title.text_frame.paragraphs[0].runs[0].font, SMALL, theme)
-        axis.axis_title.text_frame.paragraphs[0].runs[0].font.bold = False
-    across.maximum_scale, across.major_unit = 1, 0.5
-    upright.major_gridlines.format.line.color.rgb = _colour(theme.track)
-    for series, line in zip(chart.plots[0].series, drawn.lines, strict=True):
-        own, series.smooth, stroke = line.name == "map", False, series.format.line
-        stroke.color.rgb, stroke.width = _colour(theme.accent if own else theme.ink), Pt(4 if own else 2.5)
-        # Its lengths are by the line's width, in thousandths of a percent.
-        lengths = [str(round(100_000 * length)) for length in dashes(line.name, 1)]
-        ln = stroke._get_or_add_ln()
-        if lengths:
-            dashed = ln.makeelement(qn("a:custDash"), {})
-            for dash, gap in zip(lengths[::2], lengths[1::2], strict=True):
-                dashed.append(dashed.makeelement(qn("a:ds"), {"d": dash, "sp": gap}))
-            ln.append(dashed)
+class _Painter(drawing.Painter):
+    def __init__(self, theme: Theme, shapes: Any) -> None:
+        super().__init__(theme)
+        self.shapes = shapes
 
+    def text(self, _: Scene, item: Text) -> None:
+        if item.name == "Title":
+            shape = self.shapes.title
+            shape.left, shape.top, shape.width, shape.height = _convert_rect(item.place)
+        else:
+            shape = self.shapes.add_textbox(*_convert_rect(item.place))
+            shape.name = item.name
+        if (ground := TAG_GROUNDS.get(item.tone)) is not None:
+            shape.fill.solid()
+            shape.fill.fore_color.rgb = _colour(ground)
+        _write_text(shape, item, self.theme.tone(item.tone))
 
-def _film(on: _Slide, scene: Scene, item: Film) -> None:
-    assert scene.clip is not None
-    poster = scene.picture or drawing.first_frame(scene.clip)
-    movie = on.shapes.add_movie(
-        BytesIO(scene.clip),
-        *_convert_rect(item.place),
-        poster_frame_image=None if poster is None else BytesIO(poster),
-        mime_type="video/mp4",
-    )
-    movie.name = "Clip"
+    def _rectangle(self, place: PageRect) -> Any:
+        shape = self.shapes.add_shape(MSO_SHAPE.RECTANGLE, *_convert_rect(place))
+        shape.shadow.inherit = False
+        return shape
+
+    def fill(self, place: PageRect, colour: Colour) -> None:
+        shape = self._rectangle(place)
+        shape.fill.solid()
+        shape.fill.fore_color.rgb = _colour(colour)
+        shape.line.fill.background()
+        shape.name = "Bar"
+
+    def _picture(self, file: bytes, place: PageRect, name: str, about: str) -> Any:
+        shape = self.shapes.add_picture(BytesIO(file), *_convert_rect(place))
+        _set_name(shape, name, about)
+        return shape
+
+    def image(self, drawn: Pillow.Image, place: PageRect, about: str = "") -> None:
+        self._picture(to_png(np.asarray(drawn)), place, "Key", about)
+
+    def sight(self, scene: Scene, item: Sight) -> None:
+        """Lay out the picture, a layer for each map, and boxes; only the map that shows at first is visible."""
+        file = drawing.picture_of(scene, item.panel, self.theme.name)
+        panel = scene.panels[item.panel] if item.panel < len(scene.panels) else None
+        shows = f"The picture that {panel.name if panel and panel.name else 'the slide'} shows"
+        self._picture(file, item.place, "Picture", shows)
+        if panel is not None and item.map is not None:
+            pixels = np.asarray(Pillow.open(BytesIO(file)).convert("RGB"))
+            for i, one in enumerate(panel.maps):
+                png = to_png(drawing.heat_layer(one, scene.view, pixels, self.theme.name))
+                sure = "" if one.score is None else f", {percent(one.score)}"
+                about = f"Heat map of {one.label}{sure}{'' if scene.kind == 'classes' else f', in {panel.name}'}"
+                layer = self._picture(png, item.place, f"Heat map: {one.label}", about)
+                if i != item.map:
+                    layer._element.nvPicPr.cNvPr.set("hidden", "1")
+        self.boxes(scene, item)
+
+    def box(self, place: PageRect, words: str, *, chosen: bool) -> None:
+        frame = self._rectangle(place)
+        frame.fill.background()
+        frame.line.color.rgb, frame.line.width = _colour((255, 255, 255)), Pt(4.5 if chosen else 2)
+        _set_name(frame, f"Box: {words}", words)
+
+    def logo(self, _: Scene, item: Logo) -> None:
+        self._picture(item.file, item.place, "Logo", "Logo")
+
+    def curves(self, scene: Scene, item: Curves) -> None:
+        """Draw the proof as a native chart."""
+        proof, theme = scene.proof, self.theme
+        assert proof is not None
+        drawn, data = describe_chart(proof), XyChartData(number_format="0%")
+        for line in drawn.lines:
+            series = data.add_series(line.title)
+            for share, score in zip(proof.shares, line.hidden, strict=True):
+                series.add_data_point(share, score)
+        frame = self.shapes.add_chart(XL_CHART_TYPE.XY_SCATTER_LINES_NO_MARKERS, *_convert_rect(item.place), data)
+        _set_name(frame, "Proof", proof.sentence)
+        chart = frame.chart
+        chart.has_title, chart.has_legend = False, True
+        chart.legend.position, chart.legend.include_in_layout = XL_LEGEND_POSITION.TOP, False
+        for font in (chart.font, chart.legend.font):
+            _letters_of(font, SMALL, theme)
+        across, upright = chart.category_axis, chart.value_axis
+        across.has_major_gridlines = False
+        for axis, words in ((across, "hidden part of the picture"), (upright, f"{proof.label}, how sure")):
+            axis.minimum_scale, axis.maximum_scale, axis.major_unit = 0, drawn.top, drawn.unit
+            axis.format.line.color.rgb = _colour(theme.quiet)
+            axis.tick_labels.number_format, axis.tick_labels.number_format_is_linked = "0%", False
+            axis.has_title, axis.axis_title.text_frame.text = True, words
+            _letters_of(axis.axis_title.text_frame.paragraphs[0].runs[0].font, SMALL, theme)
+            axis.axis_title.text_frame.paragraphs[0].runs[0].font.bold = False
+        across.maximum_scale, across.major_unit = 1, 0.5
+        upright.major_gridlines.format.line.color.rgb = _colour(theme.track)
+        for series, line in zip(chart.plots[0].series, drawn.lines, strict=True):
+            own, series.smooth, stroke = line.name == "map", False, series.format.line
+            stroke.color.rgb, stroke.width = _colour(theme.accent if own else theme.ink), Pt(4 if own else 2.5)
+            # Its lengths are by the line's width, in thousandths of a percent.
+            lengths = [str(round(100_000 * length)) for length in dashes(line.name, 1)]
+            ln = stroke._get_or_add_ln()
+            if lengths:
+                dashed = ln.makeelement(qn("a:custDash"), {})
+                for dash, gap in zip(lengths[::2], lengths[1::2], strict=True):
+                    dashed.append(dashed.makeelement(qn("a:ds"), {"d": dash, "sp": gap}))
+                ln.append(dashed)
+
+    def film(self, scene: Scene, item: Film) -> None:
+        assert scene.clip is not None
+        poster = drawing.poster(scene)
+        movie = self.shapes.add_movie(
+            BytesIO(scene.clip),
+            *_convert_rect(item.place),
+            poster_frame_image=None if poster is None else BytesIO(poster),
+            mime_type="video/mp4",
+        )
+        movie.name = "Clip"

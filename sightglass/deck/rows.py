@@ -108,7 +108,8 @@ def of_scramble(explanation: Explanation, index: int, found: Scramble, title: st
         found.stages[i] for i in np.linspace(len(found.stages) // 2, len(found.stages) - 1, count).round().astype(int)
     ]
     geometry = explanation.evidence.geometry
-    panels = [_only(own, making.locate_map(index), "As it is")]
+    at = making.locate_map(index)
+    panels = [Panel("As it is", maps=own.maps[at : at + 1])]
     for stage in stages:
         values = _on_picture(stage.map, geometry.extent, (explanation.image.width, explanation.image.height))
         one = SceneMap(found.label[:200], None, values, seen=panels[0].maps[0].seen)
@@ -124,11 +125,6 @@ def of_scramble(explanation: Explanation, index: int, found: Scramble, title: st
         question="Does the map depend on the model?",
         **making.made_by([explanation], index),
     )
-
-
-def _only(panel: Panel, at: int, name: str) -> Panel:
-    """Return a panel with one of its maps alone."""
-    return Panel(name, maps=panel.maps[at : at + 1])
 
 
 def _on_picture(values: NDArray[np.float32], extent: tuple[float, ...], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -157,10 +153,9 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
     if change is not None and not before.model.measures:
         bars += [("Before", change.before or 0.0), ("After", change.after or 0.0)]
     edited = picture(after.image, "Covered")
-    panels = [_only(making.panel(before), 0, f"Before: {label}"), edited]
+    panels = [Panel(f"Before: {label}", maps=making.panel(before).maps[:1]), edited]
     if after.heatmaps:
-        last = making.panel(after)
-        panels.append(Panel(f"After: {label}", maps=last.maps[:1], picture=edited.picture, size=edited.size))
+        panels.append(replace(edited, name=f"After: {label}", maps=making.panel(after).maps[:1]))
     # Beside the map from before it could be read as that one's.
     told = describe_map(after, 0).replace("**", "") if after.heatmaps else ""
     told = f"After: {told[:1].lower()}{told[1:]}" if told else ""

@@ -216,22 +216,10 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
             | {"values": {"blob": index(_deflate(one.values)), "shape": list(one.values.shape)}}
             for one in panel.maps
         ]
-        own = {"picture": index(panel.picture), "size": panel.size, "seen": panel.seen}
-        panels.append({"name": panel.name, "answers": panel.answers, "maps": maps, "boxes": panel.boxes} | own)
-    return {
-        "kind": scene.kind,
-        "title": scene.title,
-        "sentence": scene.sentence,
-        "notes": scene.notes,
-        "picture": picture,
-        "size": scene.size,
-        "panels": panels,
-        "proof": None if scene.proof is None else asdict(scene.proof),
-        "clip": clip,
-        "view": asdict(scene.view),
-        "commands": scene.commands,
-        **{name: getattr(scene, name) for name in ("question", "made", "recipe", "bars", "numbers", "sides")},
-    }
+        panels.append(vars(panel) | {"maps": maps, "picture": index(panel.picture)})
+    proof = None if scene.proof is None else asdict(scene.proof)
+    made = {"picture": picture, "panels": panels, "proof": proof, "clip": clip, "view": asdict(scene.view)}
+    return vars(scene) | made
 
 
 def _deflate(values: NDArray[np.uint8]) -> bytes:
@@ -269,14 +257,11 @@ def _scene(plain: Json, blobs: Sequence[bytes]) -> Scene:
     for at in (scene.view, scene.proof):
         if at and scene.panels and at.map >= max(len(scene.panels[at.panel].maps), 1):
             raise ValueError("no such map")
-    if scene.proof and {len(curve) for curve in _curves(scene.proof)} != {len(scene.proof.shares)}:
-        raise ValueError("curves of other lengths")
+    if proof := scene.proof:
+        pairs = ((proof.hide, proof.keep), (proof.control_hide, proof.control_keep), *proof.controls.values())
+        if any(len(curve) != len(proof.shares) for pair in pairs for curve in pair):
+            raise ValueError("curves of other lengths")
     return scene
-
-
-def _curves(proof: SceneProof) -> list[Scores]:
-    every = [curve for pair in proof.controls.values() for curve in pair]
-    return [proof.hide, proof.keep, proof.control_hide, proof.control_keep, *every]
 
 
 def _inflate(plain: Json, blobs: Sequence[bytes]) -> NDArray[np.uint8]:

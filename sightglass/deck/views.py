@@ -133,6 +133,7 @@ def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Pro
     at = making.locate_map(record.index)
     looks = maps[record.index].looks if record.index < len(maps) else ""
     first, _, rest = record.headline.partition(". ")
+    method = METHODS[record.method].name if record.method in METHODS else record.method
     return making.scene(
         image,
         [making.saved_panel(record, maps)],
@@ -143,14 +144,9 @@ def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Pro
         view=seen_as(record.view.settings, map=at),
         commands=[command.line(record.recipe)] if record.recipe else [],
         question="What does the model find?" if record.task == "detect" else "What does the model see?",
-        **_made_by(record),
+        made=" · ".join(filter(None, (record.model, method))),
+        recipe=making.short_id(record.recipe.model_dump_json()) if record.recipe else "",
     )
-
-
-def _made_by(record: Record) -> dict[str, Any]:
-    method = METHODS[record.method].name if record.method in METHODS else record.method
-    recipe = making.short_id(record.recipe.model_dump_json()) if record.recipe else ""
-    return {"made": " · ".join(filter(None, (record.model, method))), "recipe": recipe}
 
 
 def of_clip(

@@ -92,14 +92,16 @@ def _column(words: Words, room: PageRect, rows: int, size: float) -> list[Item] 
     if room.width < 24 or (rows and room.width < 26):
         return None
     keys, high = _keys(words, room.width)
-    parts = (_tallest(words, room.width, size), rows * ROW, _high(words), words.chart, high)
+    step = (VALUE + 2 * LABEL) * LINE
+    parts = (_tallest(words, room.width, size), rows * ROW, step * len(words.numbers), words.chart, high)
     needed = sum(_GAP + part for part in parts if part)
     if needed - _GAP > room.height or (words.chart and room.width < 36):
         return None
     found, top = _sentence(words, PageRect(room.left, room.top, room.width, 0), size)
     found += _bars(words, PageRect(room.left, top, room.width, rows * ROW), rows)
     top += rows * ROW + (_GAP if rows else 0)
-    found += _numbers(words, PageRect(room.left, top, room.width, 0))
+    for i, (value, label) in enumerate(words.numbers):
+        found += _number(value, label, PageRect(room.left, top + i * step, room.width, 0))
     if words.chart:
         foot = room.bottom - (high + _GAP if high else 0)
         found.append(Curves(PageRect(room.left, top, room.width, min(foot - top, 1.1 * room.width))))
@@ -176,10 +178,6 @@ def _tallest(words: Words, wide: float, size: float) -> float:
     return max((height_of(one, wide, size) for one in words.sentences), default=0.0)
 
 
-def _high(words: Words) -> float:
-    return (VALUE + 2 * LABEL) * LINE * len(words.numbers)
-
-
 def _sentence(words: Words, at: PageRect, size: float) -> tuple[list[Item], float]:
     """Return the sentence, with the height of the longest that may stand there, and where the next text begins."""
     high = _tallest(words, at.width, size)
@@ -199,14 +197,6 @@ def _bars(words: Words, place: PageRect, rows: int) -> list[Bars]:
     chosen = kept.index(words.chosen) if words.chosen is not None else None
     answers = tuple(words.answers[i] for i in kept)
     return [Bars(words.panel, place, answers, chosen, () if words.own else tuple(kept))]
-
-
-def _numbers(words: Words, at: PageRect) -> list[Item]:
-    found: list[Item] = []
-    for i, (value, label) in enumerate(words.numbers):
-        top = at.top + i * (VALUE + 2 * LABEL) * LINE
-        found += _number(value, label, PageRect(at.left, top, at.width, 0))
-    return found
 
 
 def _number(value: str, label: str, at: PageRect) -> list[Item]:

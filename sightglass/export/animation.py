@@ -21,7 +21,6 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import balance, find
 from sightglass.explain.explanation import explain
 from sightglass.explain.methods import METHODS
-from sightglass.explain.options import Wanted
 from sightglass.explain.phrases import shorten
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
@@ -84,7 +83,9 @@ def by_layer(explanation: Explanation, index: int = 0, layers: Sequence[str] = (
         explanation.image.taken(adapter.channels, adapter.spec.id), explanation.options.preprocessing
     )
     through = Evidence(resident, given, balance(find(resident, paths)))
-    options = replace(explanation.options, layers=paths, targets=_target(explanation, index), scale="own")
+    # One of the targets as the recipe names it; none for the whole picture.
+    targets = () if explanation.options.per == "picture" else (explanation.recipe.targets[index],)
+    options = replace(explanation.options, layers=paths, targets=targets, scale="own")
     return explain(explanation.image, through, options, milliseconds={}).by_layer(0)
 
 
@@ -99,13 +100,6 @@ def _every(explanation: Explanation) -> tuple[str, ...]:
     paths = next((some for some in levels if len(some) >= MIN_LAYERS), paths)
     places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), MAX_LAYERS)).round().astype(int))
     return tuple(paths[place] for place in places)
-
-
-def _target(explanation: Explanation, index: int) -> tuple[Wanted, ...]:
-    """Return one of the targets as the recipe names it; none for the whole picture."""
-    if explanation.options.per == "picture":
-        return ()
-    return (explanation.recipe.targets[index],)
 
 
 def _frame(explanation: Explanation, index: int, heatmap: Heatmap, place: int, many: int, colormap: str) -> Pixels:

@@ -131,12 +131,10 @@ def _flags(recipe: Recipe, verb: str) -> Iterator[tuple[str, str]]:
 
 def _joined(value: Any, separator: str) -> str:
     """Return a value as its flag takes it; several with the separator between them."""
-    return separator.join(_edge(one) for one in value) if separator else str(value)
-
-
-def _edge(one: str | float) -> str:
-    """Return a word, or a number to its last digit."""
-    return one if isinstance(one, str) else repr(one).removesuffix(".0")
+    if not separator:
+        return str(value)
+    # A number to its last digit.
+    return separator.join(one if isinstance(one, str) else repr(one).removesuffix(".0") for one in value)
 
 
 def _targets(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -149,7 +147,4 @@ def _targets(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 def _text(one: int | str | tuple[Box, str]) -> str:
     """Return a class or an example as its flag takes it, each number of a box to its last digit."""
-    if not isinstance(one, tuple):
-        return str(one)
-    box, name = one
-    return f"{','.join(repr(edge).removesuffix('.0') for edge in box)}={name}"
+    return f"{_joined(one[0], ',')}={one[1]}" if isinstance(one, tuple) else str(one)

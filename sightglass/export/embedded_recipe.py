@@ -31,7 +31,6 @@ from sightglass.explain.recipe import Label, Recipe, SavedSeal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
-    from sightglass.common.files import Json
     from sightglass.explain.proof.seal import Seal
     from sightglass.explain.result import Result
 
@@ -280,11 +279,6 @@ def _comment(body: bytes) -> bytes:
 def list_seals(explanation: Result) -> list[Seal | None]:
     """Return the seal of each map; None for a map that nobody sealed: none is made here."""
     return [explanation.known_seal(index) for index in range(len(explanation.heatmaps))]
-
-
-def summarise_seals(explanation: Result) -> list[Json | None]:
-    """Return the seals as plain values, one for each map, null where there is none."""
-    return [None if seal is None else seal.summary() for seal in list_seals(explanation)]
 
 
 def add_seals(recipe: Recipe, seals: Sequence[Seal | None]) -> Recipe:

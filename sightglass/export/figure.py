@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 import threading
 import warnings
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -22,13 +23,12 @@ from sightglass.export import caption, embedded_recipe
 from sightglass.export.embedded_recipe import sealed_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from sightglass.common.files import Json
-    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.rendering.style import Pixels
     from sightglass.explain.result import Result
     from sightglass.models.adapter import Prediction
@@ -52,6 +52,7 @@ STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,  # journals refuse Type 3
     "text.parse_math": False,  # a dollar in a file's name is no formula
 }
+_ENCODING: dict[str, Json] = {"png": {"compress_level": PNG_LEVEL}, "jpg": {"quality": 92, "subsampling": 0}}
 LOCK = threading.Lock()  # matplotlib's settings and fonts are shared by the whole process
 
 
@@ -80,18 +81,20 @@ def figure(
     settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, "even": True}
     settings |= look or {}
     colormap, alpha = str(settings["colormap"]), float(settings["alpha"])
+    field = Field(heatmap.content, heatmap.geometry.extent, heatmap.geometry.seen, heatmap.kind)
     pictures = [
         explanation.image.pixels,
         render.heatmap_only(heatmap.values, colormap, seen=heatmap.seen, kind=heatmap.kind),
         explanation.overlay(index, colormap=colormap, alpha=alpha)
         if settings["even"]
-        else render.paint(explanation.image.pixels, _field(heatmap), Style(colormap=colormap, alpha=alpha)),
+        else render.paint(explanation.image.pixels, field, Style(colormap=colormap, alpha=alpha)),
     ]
     with LOCK, warnings.catch_warnings():
         # A letter that the font does not have is drawn as an empty box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         shown = [caption.reduce(pixels, MAX_SIDE) for pixels in pictures]
-        data = _save(explanation, index, shown, colormap, format, boxes=bool(settings.get("boxes", True)))
+        draw = partial(_draw_page, explanation, index, shown, colormap, named=bool(settings.get("boxes", True)))
+        data = save(draw, caption.caption(explanation, index), format, _ENCODING.get(format))
     if format in ("svg", "pdf"):
         return data
     view = embedded_recipe.view_of(explanation, index, **settings)
@@ -99,29 +102,19 @@ def figure(
     return embedded_recipe.write(data, sealed_recipe(explanation), view, picture=picture)
 
 
-def _field(heatmap: Heatmap) -> Field:
-    return Field(heatmap.content, heatmap.geometry.extent, heatmap.geometry.seen, heatmap.kind)
-
-
-def _save(
-    explanation: Result, index: int, pictures: list[Pixels], colormap: str, format: Format, *, boxes: bool
-) -> bytes:
+def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | None = None) -> bytes:
+    """Return a figure as a file that has no time in it; `encoding`: of its pixels, for Pillow."""
     import matplotlib
 
+    out = BytesIO()
+    metadata: dict[str, Json] = {
+        "png": {"Software": "Sightglass"},
+        "svg": {"Date": None, "Creator": "Sightglass", "Title": title},
+        "pdf": {"CreationDate": None, "Creator": "Sightglass", "Title": title},
+    }
+    more = {"pil_kwargs": encoding} if encoding else {}
     with matplotlib.rc_context(STYLE):
-        drawn = _draw_page(explanation, index, pictures, colormap, named=boxes)
-        out = BytesIO()
-        metadata: dict[str, Json] = {
-            "png": {"Software": "Sightglass"},
-            "jpg": {},
-            "svg": {"Date": None, "Creator": "Sightglass", "Title": caption.caption(explanation, index)},
-            "pdf": {"CreationDate": None, "Creator": "Sightglass", "Title": caption.caption(explanation, index)},
-        }
-        encoding: dict[str, Json] = {
-            "png": {"pil_kwargs": {"compress_level": PNG_LEVEL}},
-            "jpg": {"pil_kwargs": {"quality": 92, "subsampling": 0}},
-        }
-        drawn.savefig(out, format=format, dpi=DPI, metadata=metadata[format] or None, **encoding.get(format, {}))
+        draw().savefig(out, format=format, dpi=DPI, metadata=metadata.get(format), **more)
     return out.getvalue()
 
 
@@ -158,7 +151,10 @@ def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap
     for i, (pixels, head, shown) in enumerate(zip(pictures, heads, boxes, strict=True)):
         left = first + (0 if stacked else i * (wide + _GAP))
         panel = axes(left, _MARGIN + _HEAD + (i * (_HEAD + high) if stacked else 0), wide, high)
-        _panel(panel, pixels, size)
+        # In the original's pixels, whatever the panel was reduced to.
+        panel.imshow(pixels, extent=(0, size[0], size[1], 0), aspect="auto", interpolation="nearest")
+        panel.set(xlim=(0, size[0]), ylim=(size[1], 0), xticks=[], yticks=[])
+        panel.spines[:].set(linewidth=0.5, color="#8a8a8a")
         panel.set_title(_cut(head, wide), fontsize=_TEXT, loc="left", pad=4)
         _boxes(panel, shown, size[0] / wide, chosen=bool(own) and i == 2)
     top = _MARGIN + down * (_HEAD + high) + 0.12
@@ -166,23 +162,9 @@ def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap
     _colour_bar(axes(start, top, room - (start - first), 0.12), explanation, index, colormap)
     if not stacked:
         _answers(made, explanation, first / page, 1 - top / tall, wide)
-    made.text(
-        _MARGIN / page,
-        1 - (top + _BAR - 0.1) / tall,
-        "\n".join(lines),
-        fontsize=_SMALL,
-        va="top",
-        linespacing=1.25,
-    )
+    words, foot = "\n".join(lines), 1 - (top + _BAR - 0.1) / tall
+    made.text(_MARGIN / page, foot, words, fontsize=_SMALL, va="top", linespacing=1.25)
     return made
-
-
-def _panel(panel: Axes, pixels: Pixels, size: tuple[int, int]) -> None:
-    # In the original's pixels, whatever the panel was reduced to.
-    panel.imshow(pixels, extent=(0, size[0], size[1], 0), aspect="auto", interpolation="nearest")
-    panel.set(xlim=(0, size[0]), ylim=(size[1], 0), xticks=[], yticks=[])
-    for edge in panel.spines.values():
-        edge.set(linewidth=0.5, color="#8a8a8a")
 
 
 def _boxes(panel: Axes, shown: Sequence[Prediction], inch: float, *, chosen: bool) -> None:
@@ -221,8 +203,7 @@ def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> No
     last.set_horizontalalignment("right")
     bar.tick_params(length=2, width=0.5, pad=2)
     bar.set_xlabel(meaning, fontsize=_SMALL, labelpad=1)
-    for edge in bar.spines.values():
-        edge.set(linewidth=0.5, color="#8a8a8a")
+    bar.spines[:].set(linewidth=0.5, color="#8a8a8a")
 
 
 def _answers(made: Figure, explanation: Result, left: float, top: float, wide: float) -> None:

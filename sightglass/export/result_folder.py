@@ -28,7 +28,7 @@ from sightglass.explain.rendering import contact_sheet, render
 from sightglass.explain.rendering.segments import draw_segments
 from sightglass.explain.rendering.style import FILE_STYLE, Style
 from sightglass.export import caption, command, detection_images, embedded_recipe, table
-from sightglass.export.embedded_recipe import sealed_recipe, summarise_seals
+from sightglass.export.embedded_recipe import list_seals, sealed_recipe
 from sightglass.export.figure import figure
 from sightglass.export.proof import files as proof_files
 
@@ -169,7 +169,7 @@ def facts(explanation: Result) -> Json:
             for i, h in enumerate(explanation.heatmaps)
         ],
         "statistics": [asdict(s) for s in explanation.statistics],
-        "seals": summarise_seals(explanation),
+        "seals": [None if seal is None else seal.summary() for seal in list_seals(explanation)],
         "diagnosis": [finding.text for finding in diagnose(explanation)],
         "milliseconds": explanation.milliseconds,
         "notes": explanation.notes,
@@ -377,24 +377,17 @@ def of_comparison(compared: Comparison, style: Style, more: Json | None = None) 
             panels.append(explanation.overlay(0, colormap=style.colormap, alpha=style.alpha))
             data = tagger(explanation, style)(to_png(panels[-1]), 0)
             yield f"gradcam_{label_stem(explanation.model.id)}.png", data
-            yield from _proof(explanation)
+            if (proof := explanation.proofs.get(0)) is not None:
+                for name, file in proof_files.files(explanation, 0, proof):
+                    yield f"{label_stem(explanation.model.id)}_{name}", file
         else:
             panels.append(explanation.image.pixels)
         captions.append(plain_text(f"{compared.names[i]}: {' '.join(of_first(explanation))}"))
     # One file, one recipe: the first model's.
     yield "comparison.jpg", tagger(compared.explanations[0], style)(to_jpeg(contact_sheet.grid(panels, captions)), 0)
-    yield (
-        MAPS,
-        npz_bytes({label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}),
-    )
+    maps = {label_stem(e.model.id): m for e, m in zip(compared.explanations, compared.maps, strict=True)}
+    yield MAPS, npz_bytes(maps)
     yield "comparison.json", to_json(comparison(compared) | (more or {})).encode()
-
-
-def _proof(explanation: Explanation) -> Iterator[File]:
-    """Yield the proof of a model's first map, if it was proved."""
-    if (proof := explanation.proofs.get(0)) is not None:
-        for name, data in proof_files.files(explanation, 0, proof):
-            yield f"{label_stem(explanation.model.id)}_{name}", data
 
 
 def of_first(explanation: Explanation) -> tuple[str, str]:

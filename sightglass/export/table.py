@@ -67,14 +67,14 @@ def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str
 
 def _of_map(explanation: Result, index: int) -> Json:
     heatmap = explanation.heatmaps[index]
-    boxes, raw = explanation.box_numbers(index), heatmap.raw_range
+    boxes, raw, joint = explanation.box_numbers(index), heatmap.raw_range, read_joint(explanation, index)
     found = {
         "map": index,
         "label": heatmap.target.label,
         "class": heatmap.target.index,
         "score": caption.score(explanation, index),
         **({"unit": explanation.model.unit_of(heatmap.target.label)} if explanation.model.measures else {}),
-        **_of_joint(explanation, index),
+        **({} if joint is None else {"joint": joint[0].name, "number": joint[1]}),
         "method": heatmap.method,
         "layers": " ".join(heatmap.layers),
         "scale": heatmap.scale,
@@ -85,12 +85,6 @@ def _of_map(explanation: Result, index: int) -> Json:
     }
     numbers = asdict(boxes) if boxes is not None else {field.name: None for field in fields(BoxNumbers)}
     return found | _flat(explanation.statistics[index]) | {f"box_{key}": value for key, value in numbers.items()}
-
-
-def _of_joint(explanation: Result, index: int) -> Json:
-    """Return the number of a joint that a map is of, in pixels of the picture or as a share; nothing of other maps."""
-    found = read_joint(explanation, index)
-    return {} if found is None else {"joint": found[0].name, "number": found[1]}
 
 
 def _flat(statistics: Statistics) -> Json:

@@ -6,7 +6,7 @@ done, whichever request brings it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -17,21 +17,10 @@ from sightglass.components.session import state
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sightglass.common.files import Json
+
 KEY = "deck-board"
 _component = declare("deck_board", __file__, script="board", html='<div class="component board"></div>')
-
-
-@dataclass(frozen=True)
-class SlideRow:
-    """One slide; `kind` in words."""
-
-    id: str
-    kind: str
-    title: str
-    sentence: str
-    notes: str
-    hidden: bool = False
-    """Left out where the deck is presented."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +56,10 @@ def acts() -> list[BoardAct]:
     return found
 
 
-def board(deck: str, rows: Sequence[SlideRow], pictures: Sequence[bytes], limits: dict[str, int]) -> None:
-    """Draw the rows of a deck; `pictures`: a JPEG each, or empty. `limits`: the most letters of each text."""
-    head = {"deck": deck, "rows": [asdict(row) for row in rows], "limits": limits}
+def board(deck: str, rows: Sequence[Json], pictures: Sequence[bytes], limits: dict[str, int]) -> None:
+    """Draw the rows of a deck: {id, kind in words, title, sentence, notes, hidden: left out where it is presented}.
+
+    `pictures`: a JPEG each, or empty. `limits`: the most letters of each text.
+    """
+    head = {"deck": deck, "rows": rows, "limits": limits}
     _component(key=KEY, data=packed_by_content(head, pictures)[1], on_acts_change=no_callback)

@@ -69,7 +69,7 @@ def _export(screen: str, rows: Callable[[Look], Sequence[Files]], view: bool, mo
 
     @st.dialog("Export", width="medium", icon=":material/download:")
     def show() -> None:
-        look = _view_files(screen) if view else {}
+        look = slides.view_settings(f"view-files-{screen}") if view else {}
         try:
             listed = rows(look)
         except Problem as problem:
@@ -85,8 +85,3 @@ def _export(screen: str, rows: Callable[[Look], Sequence[Files]], view: bool, mo
             more()
 
     show()
-
-
-def _view_files(screen: str) -> Look:
-    """Draw the files of the view, which the viewer makes, and return its settings as the browser reports them."""
-    return slides.view_settings(f"view-files-{screen}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -23,7 +24,7 @@ from sightglass.explain.phrases import plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.deck.scene import Deck, Scene
+    from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.faithfulness.scramble import Scramble
@@ -79,11 +80,7 @@ def button(
         label, help = alone, "Make a slide of this view, and show it on the whole screen now."
     if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help, shortcut=SHORTCUT):
         return
-    adding = state.of(Adding)
-    adding.opened += 1
-    adding.records = tuple(records)
-    adding.added.pop(screen, None)
-
+    _open(screen).records = tuple(records)
     heading = "Present this, or add it to a deck" if history_store.writable() else "Present this"
 
     @st.dialog(heading, width="large", icon=":material/slideshow:")
@@ -156,19 +153,33 @@ def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]],
     if saved:
         st.caption("The view itself is saved to History, too.")
     help = "Saves the view to History, and adds the slide to the deck."
-    if st.button(
-        "Add the slide",
-        icon=":material/add:",
-        key=f"slide-add-{number}",
-        type="primary",
-        on_click=_add,
-        args=(screen, saved),
-        help=help,
-    ):
-        if not adding.problem:
-            st.rerun()
-        st.error(sentence(adding.problem), icon=":material/error:")
+    _add_button("Add the slide", f"slide-add-{number}", help, partial(_add, screen, saved))
     return shown
+
+
+def _open(screen: str) -> Adding:
+    """Begin a dialog of a page."""
+    adding = state.of(Adding)
+    adding.opened += 1
+    adding.added.pop(screen, None)
+    return adding
+
+
+def _add_button(label: str, key: str, help: str, add: Callable[[], None]) -> None:
+    """Draw the button of a dialog that adds, and closes it; or what kept it from that."""
+    if st.button(label, icon=":material/add:", key=key, type="primary", on_click=_try, args=(add,), help=help):
+        if not (problem := state.of(Adding).problem):
+            st.rerun()
+        st.error(sentence(problem), icon=":material/error:")
+
+
+def _try(add: Callable[[], None]) -> None:
+    adding = state.of(Adding)
+    adding.problem = ""
+    try:
+        add()
+    except Problem as problem:
+        adding.problem = str(problem)
 
 
 def choose_deck(number: int) -> None:
@@ -176,10 +187,13 @@ def choose_deck(number: int) -> None:
     decks = {deck.id: deck for deck in history_store.store().decks.all()}
     names = {id: f"{deck.title} ({plural(len(deck.slides), 'slide')})" for id, deck in decks.items()}
     names[NEW] = "A new deck"
+    # The one that was last added to, else the one that was changed last; the ready ones are not for that.
+    last = state.of(Adding).deck
+    first = last if last in decks else next((id for id, deck in decks.items() if not deck.ready), NEW)
     chosen = st.selectbox(
         "Deck",
         list(names),
-        index=list(names).index(_first(decks)),
+        index=list(names).index(first),
         format_func=names.__getitem__,
         key=f"slide-deck-{number}",
         help="The slide is added at its end. Present, in the menu Show, has all decks.",
@@ -189,26 +203,16 @@ def choose_deck(number: int) -> None:
         st.text_input("Name of the new deck", NEW_TITLE, key=f"slide-new-{number}", max_chars=120, help=help)
 
 
-def _first(decks: dict[str, Deck]) -> str:
-    """Return the deck that was last added to, else the one that was changed last; the ready ones are not for that."""
-    last = state.of(Adding).deck
-    return last if last in decks else next((id for id, deck in decks.items() if not deck.ready), NEW)
-
-
 def _add(screen: str, saved: Sequence[tuple[Explanation, int]]) -> None:
     """Add the slide, in a callback: what was typed last may have come with the click."""
     store, adding, widgets = history_store.store(), state.of(Adding), st.session_state
-    number, adding.problem = adding.opened, ""
+    number = adding.opened
     assert adding.scene is not None
     title, words = (str(widgets.get(f"slide-{name}-{number}") or "") for name in ("title", "sentence"))
-    try:
-        ids = (*adding.records, *history_store.save(saved, screen=state.of(state.Navigation).page))
-        deck = open_deck(number)
-        store.decks.add(deck, replace(adding.scene, title=title, sentence=words), records=ids)
-        adding.deck = adding.added[screen] = deck
-        adding.news = deck
-    except Problem as problem:
-        adding.problem = str(problem)
+    ids = (*adding.records, *history_store.save(saved, screen=state.of(state.Navigation).page))
+    deck = open_deck(number)
+    store.decks.add(deck, replace(adding.scene, title=title, sentence=words), records=ids)
+    adding.deck = adding.added[screen] = adding.news = deck
 
 
 def open_deck(number: int) -> str:
@@ -222,38 +226,22 @@ def open_deck(number: int) -> str:
 
 def of_map(explanation: Explanation, index: int) -> Draft:
     """Return what makes a slide of a map, with the proof that this session made of it."""
-
-    def draft(look: Look) -> Scene:
-        return views.of_map(proof_job.carrying(explanation), index, look)
-
-    return draft
+    return lambda look: views.of_map(proof_job.carrying(explanation), index, look)
 
 
 def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Draft:
     """Return what makes a slide of a map as its model is scrambled; `title`: the page's own."""
-
-    def draft(_look: Look) -> Scene:
-        return rows.of_scramble(explanation, index, found, views.plain(title))
-
-    return draft
+    return lambda _look: rows.of_scramble(explanation, index, found, views.plain(title))
 
 
 def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str) -> Draft:
     """Return what makes a slide of an edited picture; `title`: the page's own."""
-
-    def draft(_look: Look) -> Scene:
-        return rows.of_change(before, after, found, views.plain(title))
-
-    return draft
+    return lambda _look: rows.of_change(before, after, found, views.plain(title))
 
 
 def of_classes(explanation: Explanation, pair: tuple[int, int] | None = None) -> Draft:
     """Return what makes a slide of several classes' maps side by side; `pair`: of two of them alone."""
-
-    def draft(look: Look) -> Scene:
-        return views.of_classes(proof_job.carrying(explanation), pair, look)
-
-    return draft
+    return lambda look: views.of_classes(proof_job.carrying(explanation), pair, look)
 
 
 def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
@@ -268,11 +256,7 @@ def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
 
 def of_pair(found: Similarity, verdict: str) -> Draft:
     """Return what makes a slide of two compared pictures; `verdict`: what their score means."""
-
-    def draft(_look: Look) -> Scene:
-        return rows.of_pair(found, verdict)
-
-    return draft
+    return lambda _look: rows.of_pair(found, verdict)
 
 
 def view_settings(key: str, *, quiet: bool = False) -> Look:
@@ -308,41 +292,24 @@ def button_for_several(screen: str, makers: Sequence[Maker]) -> None:
         help=help,
     ):
         return
-    adding = state.of(Adding)
-    adding.opened += 1
-    adding.added.pop(screen, None)
-    number = adding.opened
+    number = _open(screen).opened
     count = plural(len(makers), "slide")
 
     @st.dialog(f"Add {count} to a deck", icon=":material/slideshow:")
     def show() -> None:
         choose_deck(number)
-        if st.button(
-            f"Add {count}",
-            icon=":material/add:",
-            type="primary",
-            key=f"slide-several-{number}",
-            on_click=_add_each,
-            args=(screen, makers, number),
-            help="Each becomes a slide at the end of the deck.",
-        ):
-            if not adding.problem:
-                st.rerun()
-            st.error(sentence(adding.problem), icon=":material/error:")
+        help = "Each becomes a slide at the end of the deck."
+        _add_button(f"Add {count}", f"slide-several-{number}", help, partial(_add_each, screen, makers, number))
 
     show()
 
 
 def _add_each(screen: str, makers: Sequence[Maker], number: int) -> None:
     """Make and add the slides, in a callback: what was typed last may have come with the click."""
-    adding, decks = state.of(Adding), history_store.store().decks
-    adding.problem = ""
-    try:
-        # All are made first: what cannot be made leaves no half of a deck.
-        made = [make() for make in makers]
-        deck = open_deck(number)
-        for scene, records in made:
-            decks.add(deck, scene, records=records)
-        adding.deck = adding.added[screen] = adding.news = deck
-    except Problem as problem:
-        adding.problem = str(problem)
+    adding = state.of(Adding)
+    # All are made first: what cannot be made leaves no half of a deck.
+    made = [make() for make in makers]
+    deck = open_deck(number)
+    for scene, records in made:
+        history_store.store().decks.add(deck, scene, records=records)
+    adding.deck = adding.added[screen] = adding.news = deck

@@ -253,7 +253,7 @@ def slides(pixels: NDArray[np.uint8], content: NDArray[np.float32]) -> Slides:
     scale = min(1.0, MAX_SIDE / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     shown = pixels if scale == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return Slides(_jpeg(shown), _jpeg(soft), mean, size, levels(places))
+    return Slides(to_jpeg(shown, QUALITY), to_jpeg(soft, QUALITY), mean, size, levels(places))
 
 
 def levels(places: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -278,10 +278,6 @@ def draw_fillings(seen: NDArray[np.uint8], grid: tuple[int, int]) -> tuple[NDArr
     soft = filling.blur(picture)[0].permute(1, 2, 0).numpy()
     red, green, blue = (round(float(value)) for value in small.mean((0, 1)))
     return np.rint(soft).clip(0, 255).astype(np.uint8), (red, green, blue)
-
-
-def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    return to_jpeg(pixels, QUALITY)
 
 
 def shares(proof: Proof, *, detects: bool, every: bool = False) -> str:

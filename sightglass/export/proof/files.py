@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import asdict, dataclass
-from io import BytesIO
+from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -21,7 +21,7 @@ from sightglass.explain.proof.support import SHOWN
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.export import embedded_recipe
 from sightglass.export.embedded_recipe import sealed_recipe
-from sightglass.export.figure import DPI, LOCK, STYLE
+from sightglass.export.figure import LOCK, save
 from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof.chart import (
     INKS,
@@ -127,19 +127,10 @@ def figure(proof: Proof, format: Format = "png") -> bytes:
     A control's line is the mean over its maps, for the proof's first filling. In SVG and PDF lines and text are
     vectors. Raises a Problem for another format.
     """
-    import matplotlib
-
     if format not in get_args(Format):
         raise Problem(f"There is no figure as {format}: use one of {', '.join(get_args(Format))}.")
-    metadata: dict[str, Json] = {
-        "png": {"Software": "Sightglass"},
-        "svg": {"Date": None, "Creator": "Sightglass", "Title": proof.sentence},
-        "pdf": {"CreationDate": None, "Creator": "Sightglass", "Title": proof.sentence},
-    }
-    with LOCK, matplotlib.rc_context(STYLE):
-        out = BytesIO()
-        _draw_figure(proof).savefig(out, format=format, dpi=DPI, metadata=metadata[format])
-    return out.getvalue()
+    with LOCK:
+        return save(partial(_draw_figure, proof), proof.sentence, format)
 
 
 def _draw_figure(proof: Proof) -> Figure:

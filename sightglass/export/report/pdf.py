@@ -105,13 +105,10 @@ def _text(
 ) -> None:
     page.set_font("sans", "B" if bold else "", size)
     page.set_text_color(*colour)
-    page.multi_cell(0, size * 0.46, text, align="L", new_x="LMARGIN", new_y="NEXT", wrapmode=_wrap(text))
+    # Break between letters where a single word would not fit on a line.
+    wrap = WrapMode.CHAR if max(map(len, text.split()), default=0) > 60 else WrapMode.WORD
+    page.multi_cell(0, size * 0.46, text, align="L", new_x="LMARGIN", new_y="NEXT", wrapmode=wrap)
     page.ln(after)
-
-
-def _wrap(text: str) -> WrapMode:
-    """Break between letters where a single word would not fit on a line."""
-    return WrapMode.CHAR if max(map(len, text.split()), default=0) > 60 else WrapMode.WORD
 
 
 def _head(page: FPDF, text: str) -> None:

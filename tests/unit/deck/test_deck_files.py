@@ -17,8 +17,10 @@ from sightglass.deck.html_file import deck_html
 from sightglass.deck.items import (
     FONT,
     FOOTER_LETTERS,
+    HEIGHT,
     TAG_GROUNDS,
     THEMES,
+    WIDTH,
     Bars,
     PageRect,
     Sight,
@@ -26,7 +28,7 @@ from sightglass.deck.items import (
     Theme,
     height_of,
 )
-from sightglass.deck.layout import HEIGHT, WIDTH, box_labels, pages
+from sightglass.deck.layout import box_labels, pages
 from sightglass.deck.pdf_file import deck_pdf
 from sightglass.deck.pptx_file import deck_pptx
 from sightglass.explain.rendering.render import paint

@@ -13,8 +13,8 @@ from PIL import Image as Pillow
 
 from sightglass.deck import Panel, Scene, SceneProof, rows, views
 from sightglass.deck.drawing import numbered
-from sightglass.deck.items import DARK, LIGHT, TAG_GROUNDS, Bars, Film, PageRect, Sight, Text
-from sightglass.deck.layout import HEIGHT, SHARE, TITLE, WIDTH, pages
+from sightglass.deck.items import DARK, HEIGHT, LIGHT, TAG_GROUNDS, WIDTH, Bars, Film, PageRect, Sight, Text
+from sightglass.deck.layout import SHARE, TITLE, pages
 from sightglass.deck.pdf_file import deck_pdf
 from sightglass.deck.pptx_file import deck_pptx
 from sightglass.explain import Explainer
