@@ -147,7 +147,7 @@ def test_a_map_that_shows_something_else_is_told_from_one_that_shows_the_cause(e
     # The answer to a picture of nothing that is there: its map turned upside down.
     wrong = explained.heatmaps[0]
     turned = replace(explained, heatmaps=(replace(wrong, at_input=1 - wrong.at_input),))
-    made = prove(turned, steps=10)
+    made = prove(turned, steps=10, fillings=("blur",))
     assert not made.difference("random").clear and made.support.verdict == "not supported"
 
 
@@ -204,10 +204,6 @@ def test_a_box_that_is_gone_scores_0(scene: Path):
     assert found.start == pytest.approx(made.predictions[0].score, abs=1e-4)
     assert found.map.deletion.score[-1] < 0.05 and found.necessity is not None
     assert "blobs" in found.controls and found.difference("random").mean > 0
-    # Passes of detectors are slow.
-    steps = {(one.name, one.filling): one.steps for one in made.prove().curves}
-    assert (steps["map", "blur"], steps["random", "blur"], steps["centre", "blur"]) == (20, 10, 4)
-    assert {steps[name, "mean"] for name in ("map", "random", "blobs")} == {4}
 
 
 def test_boxes_are_at_the_same_place_as_torchvision_says():

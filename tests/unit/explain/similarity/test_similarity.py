@@ -438,7 +438,7 @@ def test_names_are_read_in_several_ways(tmp_path: Path) -> None:
 
 def test_what_cannot_be_evaluated_is_one_sentence(reid: Explainer, tmp_path: Path) -> None:
     for name in ("a/1_1.png", "b/2_1.png", "same/1_1.png", "same/1_2.png"):
-        save_person(tmp_path / name, int(Path(name).name[0]), 1)
+        save_person(tmp_path / name, *(int(part) for part in Path(name).stem.split("_")))
     for queries, gallery, names, words in (
         ("a", "b", r"^(?P<person>\d)", "person is in the gallery"),
         ("a", "b", r"(?P<person>x)", "No name in the queries fits"),
