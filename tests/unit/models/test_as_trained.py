@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +16,11 @@ from torchvision import transforms as v1
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photographs
-from sightglass.models import catalog
 from sightglass.models.families.custom import code, transforms
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing, prepare
-from sightglass.models.spec import WeightsTable
 from tests.unit import own_nets
+from tests.unit.models.specs import own_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,10 +55,7 @@ def same(adapter: Any, tensor: Callable[[Pillow.Image], torch.Tensor], scores: C
 
 def own(loader: str, arch: str, **weights: Any) -> Any:
     """Load a model that no catalogue names."""
-    named = replace(
-        catalog.spec("efficientnet-lite0"), id="mine", loader=loader, arch=arch, weights=WeightsTable.read(weights)
-    )
-    return load(named)
+    return load(own_spec("mine", loader, arch, **weights))
 
 
 def sure(net: Any, shape: tuple[int, ...] = (3, 224, 224)) -> Any:
@@ -172,6 +167,7 @@ def test_weights_of_torchvision_name_their_transform() -> None:
     assert (keys.short_side, keys.size, keys.interpolation, keys.crop) == (232, 224, "bilinear", "centre")
 
 
+@pytest.mark.slow
 def test_keras_is_fed_as_its_own_datasets_are(tmp_path: Path) -> None:
     from sightglass.models.families.keras.network import keras
 
@@ -207,6 +203,7 @@ def test_keras_is_fed_as_its_own_datasets_are(tmp_path: Path) -> None:
             assert (found - expected).abs().max() < CLOSE
 
 
+@pytest.mark.slow
 def test_open_clip_is_fed_by_its_own_transform(tmp_path: Path) -> None:
     import open_clip
 
