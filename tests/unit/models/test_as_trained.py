@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,11 @@ from torch import nn
 from torchvision import transforms as v1
 
 from sightglass.common.files.packing import photographs
-from sightglass.models import catalog
-from sightglass.models.families.custom import transforms
+from sightglass.models.families.custom import code, transforms
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing, prepare
-from sightglass.models.spec import WeightsTable
 from tests.unit import own_nets
+from tests.unit.models.specs import own_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,10 +54,7 @@ def same(adapter: Any, tensor: Callable[[Pillow.Image], torch.Tensor], scores: C
 
 def own(loader: str, arch: str, **weights: Any) -> Any:
     """Load a model that no catalogue names."""
-    named = replace(
-        catalog.spec("efficientnet-lite0"), id="mine", loader=loader, arch=arch, weights=WeightsTable.read(weights)
-    )
-    return load(named)
+    return load(own_spec("mine", loader, arch, **weights))
 
 
 def sure(net: Any, shape: tuple[int, ...] = (3, 224, 224)) -> Any:
@@ -143,7 +138,7 @@ def test_a_transform_in_a_file_is_read_and_not_run_on_pictures(name: str, tmp_pa
     (tmp_path / "train.py").write_text(TRANSFORMS, "utf-8")
     keys = transforms.keys_of(f"{tmp_path / 'train.py'}:{name}")
     preprocessing = Preprocessing((8, 8), 8, (0.0,) * 3, (1.0,) * 3).changed(keys)
-    theirs = transforms.load_name(tmp_path / "train.py", name)
+    theirs = code.load_name(tmp_path / "train.py", name)
     theirs = theirs() if name == "square" else theirs
     for picture in pictures():
         ours = prepare(np.asarray(picture), preprocessing, "trained").tensor[0]
@@ -152,6 +147,11 @@ def test_a_transform_in_a_file_is_read_and_not_run_on_pictures(name: str, tmp_pa
     assert preprocessing.antialias is (name != "tensors")
 
 
+
+
+
+
+@pytest.mark.slow
 def test_keras_is_fed_as_its_own_datasets_are(tmp_path: Path) -> None:
     from sightglass.models.families.keras.network import keras
 
@@ -187,6 +187,7 @@ def test_keras_is_fed_as_its_own_datasets_are(tmp_path: Path) -> None:
             assert (found - expected).abs().max() < CLOSE
 
 
+@pytest.mark.slow
 def test_open_clip_is_fed_by_its_own_transform(tmp_path: Path) -> None:
     import open_clip
 

@@ -15,6 +15,7 @@ from tests.weights import weight
 MOBILEVIT = ("tasks/mobilevit_xxs_flowers5_fp16.pth", "tasks/mobilevit_xxs.py", "images/n11939491_daisy.jpg")
 
 
+@pytest.mark.slow
 @pytest.mark.weights(*MOBILEVIT)
 def test_a_mobilevit_is_added_and_its_blocks_show_the_daisy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tzinch21/metaflow-example@060af43; tasks/mobilevit_xxs.py is its network."""
