@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import torch
 
-from sightglass.common import memory
+from sightglass.common import settings as memory
 from sightglass.common.errors import Cancelled, ModelProblem, lacks_memory
 from sightglass.explain.evidence import batched_pass, cache, given_model
 from sightglass.explain.evidence.cache import ByteCache

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from sightglass.common import memory
+from sightglass.common import settings
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.backward import convolution
 from sightglass.explain.evidence.cache import ByteCache
@@ -249,7 +249,7 @@ class Residency:
     def __init__(self, budget: int | None = None) -> None:
         """`budget` in bytes; None: as set for the process."""
         self._residents: ByteCache[Resident] = ByteCache(
-            memory.models_bytes if budget is None else budget, lambda resident: resident.nbytes, disposable=False
+            settings.models_bytes if budget is None else budget, lambda resident: resident.nbytes, disposable=False
         )
         self._loading: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
         self._objects: WeakValueDictionary[tuple[object, ...], Resident] = WeakValueDictionary()

@@ -15,25 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightglass.cli import (
-    batch,
-    compare,
-    detect,
-    doctor,
-    examples,
-    image,
-    models,
-    prove,
-    replay,
-    scorecard,
-    similarity,
-    video,
-)
+from sightglass.cli import batch, compare, doctor, image, models, prove, replay, scorecard, similarity, video
 from sightglass.cli.console import Console
 from sightglass.cli.options import PROGRAM, app
 from sightglass.cli.records import deck, history
-from sightglass.cli.server import dashboard, serve
-from sightglass.cli.server import settings as settings_verb
+from sightglass.cli.server import serve
 from sightglass.common import removed
 from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine, nearest
 from sightglass.common.settings import settings
@@ -42,23 +28,9 @@ from sightglass.explain import recipe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MODULES = (
-    image,
-    detect,
-    batch,
-    video,
-    compare,
-    scorecard,
-    prove,
-    similarity,
-    replay,
-    dashboard,
-    serve,
-    settings_verb,
-    examples,
-    doctor,
-)
-_ORDER = [module.__name__ for module in _MODULES]
+_ORDER = [
+    module.__name__ for module in (image, batch, video, compare, scorecard, prove, similarity, replay, serve, doctor)
+]
 """Of the verbs in --help."""
 app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
 app.add_typer(models.app, name="models")

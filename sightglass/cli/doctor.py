@@ -1,16 +1,24 @@
-"""`doctor`: check versions, the device, weights and settings."""
+"""`settings`, `examples` and `doctor`: what is set, comes along and works on this machine."""
 
+from __future__ import annotations
+
+import contextlib
+import os
 import platform
 from collections.abc import Iterator
 from importlib import import_module, metadata
-from typing import NamedTuple
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
+import typer
 from packaging.requirements import Requirement
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.common import environment
-from sightglass.common.errors import Problem
+from sightglass.common import settings as memory
+from sightglass.common.errors import ImageProblem, Problem, SettingProblem
+from sightglass.common.files import Json, write_file
 from sightglass.common.settings import settings
 from sightglass.common.style import DASHBOARD
 from sightglass.explain.evidence import resident
@@ -23,6 +31,106 @@ NATIVE = {
     "cv2": "On a server without a display run pip install --force-reinstall --no-deps opencv-python-headless.",
 }
 """Modules that can be installed and still not start, with what helps."""
+SECRET = ("token", "api_key")
+
+
+@cli.verb(
+    cli.app,
+    "settings",
+    """
+    sightglass settings
+    SIGHTGLASS_MODELS_MB=4096 sightglass settings --json
+    """,
+)
+def list_settings(json: cli.Json = False) -> int:
+    """List the environment variables that Sightglass reads, each with its value, default and meaning.
+
+    Below them is the memory for models and evidence. Tokens are masked. The exit code is 1 if a
+    variable is malformed or unknown.
+    """
+    console, malformed = Console(json), environment.find_malformed()
+    rows: list[Json] = []
+    for field, declared in environment.Settings.model_fields.items():
+        value = os.environ.get(environment.variable(field), "").strip() or None
+        rows.append(
+            {
+                "name": environment.variable(field),
+                "value": str(getattr(settings(), field)) if value and field in SECRET else value,
+                "default": environment.describe_default(field),
+                "meaning": declared.description,
+                "problem": malformed.get(field),
+            }
+        )
+    columns = ("variable", "value", "default", "meaning")
+    console.table(columns, [(row["name"], row["value"] or "", row["default"], row["meaning"]) for row in rows])
+    problems = [*(row["problem"] for row in rows if row["problem"]), *environment.unknown()]
+    limits: dict[str, float] = {}
+    # Nothing where a setting is malformed.
+    with contextlib.suppress(SettingProblem):
+        limits = {"models": memory.models_mb(), "evidence": memory.evidence_mb()}
+        console.say(f"Memory in MiB: {', '.join(f'{name} {size:,.0f}' for name, size in limits.items())}.")
+    for problem in problems:
+        console.warn(problem)
+    console.result({"settings": rows, "memory_mb": limits, "problems": problems})
+    return 1 if problems else 0
+
+
+@cli.verb(
+    cli.app,
+    "examples",
+    """
+    sightglass examples
+    sightglass examples pictures/
+    sightglass examples --json
+    """,
+)
+def examples(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to put them.", show_default=True)] = Path(
+        "examples"
+    ),
+    force: Annotated[bool, cli.option("--force", "Replace files of these names.", cli.OUT)] = False,
+    json: cli.Json = False,
+) -> int:
+    """Copy the pictures that come with Sightglass into a folder, and list them.
+
+    Every verb takes their names without this, too, as in `image bus.jpg`. A file that is there already stays unless
+    --force is given.
+    """
+    console = Console(json)
+    found = _contents(console)
+    taken = [name for name, data in found.items() if (folder / name).exists() and not _is_same(folder / name, data)]
+    if taken and not force:
+        raise Problem(
+            f"{folder} has another {taken[0]}: add --force to replace it, or name another folder."
+            if len(taken) == 1
+            else f"{folder} has other files of {len(taken)} of these names: add --force, or name another folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in found.items():
+        write_file(folder / name, data)
+    console.say(*(str(folder / name) for name in found))
+    console.result({"folder": folder, "files": list(found)})
+    return 0
+
+
+def _contents(console: Console) -> dict[str, bytes]:
+    """Return the bytes of every example's file by its name on the command line; a missing package is reported."""
+    from sightglass.explain.picture.image import to_png
+    from sightglass.models.demo.showcase import EXAMPLES, example_source
+
+    found = {}
+    for example in EXAMPLES:
+        try:
+            source, name = example_source(example)
+        except ImageProblem as problem:
+            console.warn(str(problem))
+            continue
+        found[name.replace(" ", "-")] = source.read_bytes() if isinstance(source, Path) else to_png(source)
+    return found
+
+
+def _is_same(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == data
 
 
 class Check(NamedTuple):

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from sightglass.common import memory
+from sightglass.common import settings
 from sightglass.models.catalog import everybodys
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def _memory() -> Iterator[Metric]:
     resident = sys.modules.get("sightglass.explain.evidence.resident")
     explainer = sys.modules.get("sightglass.explain.explainer")
     parts = (
-        ("models", resident.RESIDENCY.nbytes if resident else 0, memory.models_bytes()),
-        ("evidence", explainer.EVIDENCE.nbytes if explainer else 0, memory.evidence_bytes()),
+        ("models", resident.RESIDENCY.nbytes if resident else 0, settings.models_bytes()),
+        ("evidence", explainer.EVIDENCE.nbytes if explainer else 0, settings.evidence_bytes()),
     )
     held, limits = (
         GaugeMetricFamily(f"sightglass_memory_{name}", text, labels=("part",))

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from sightglass.cli import main
-from sightglass.cli.server import dashboard
+from sightglass.cli.server import serve
 from sightglass.cli.server.serve import bound
 from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
@@ -133,7 +133,7 @@ def test_the_dashboard_s_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         assert "127.0.0.1 cannot be listened on at port" in capsys.readouterr().err
     assert main(["dashboard", "--host", "127.0.0.1", "--port", str(port), "--no-browser"]) == 0
     assert found[-1][-2:] == [f"--server.port={port}", "--server.headless=true"]
-    monkeypatch.setattr(dashboard, "SCRIPT", ROOT / "nowhere.py")
+    monkeypatch.setattr(serve, "SCRIPT", ROOT / "nowhere.py")
     assert main(["dashboard"]) == 2
     assert "not part of this installation" in capsys.readouterr().err
 

@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 
 from sightglass.api import routes
 from sightglass.cli import main
-from sightglass.common import environment, memory, removed
+from sightglass.common import environment, removed
+from sightglass.common import settings as memory
 from sightglass.common.environment import Settings, describe_default, variable
 from sightglass.common.errors import SettingProblem
 from sightglass.common.settings import settings
@@ -110,7 +111,7 @@ def test_settings_are_read_in_one_place() -> None:
     reads = re.compile(r"(environ(\.get)?[\[(]|getenv\()\s*f?[\"']SIGHTGLASS_")
     assert {path.relative_to(ROOT).as_posix() for path, text in texts.items() if reads.search(text)} <= {
         "sightglass/cli/models/add.py",  # sets it, while a model is tried
-        "sightglass/cli/server/dashboard.py",  # sets it, for the server
+        "sightglass/cli/server/serve.py",  # sets it, for the server
         "benchmarks/__main__.py",
     }
     known = {variable(field) for field in Settings.model_fields} | {*removed.SETTINGS}

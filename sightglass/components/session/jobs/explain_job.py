@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass import history
-from sightglass.common import memory
+from sightglass.common import settings as memory
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.common.settings import settings
 from sightglass.common.work.progress import explanation_slot
