@@ -103,18 +103,14 @@ def _more(row: Json, order: str) -> str:
     column, number = NUMBERS.get(order, ("", ""))
     parts = []
     if (value := row.get(column)) is not None and value == value:
-        common = _common(value) if column == "disagreement" else ""
+        # How much of their hottest fifths two maps share.
+        common = "nothing" if column != "disagreement" or value >= 0.995 else percent(1 - value)
         parts.append(number.format(**row, share=percent(value), signed=signed(value, "+.2f"), common=common))
     if row.get("wrong"):
         parts.append(f"label: {escape(row['labelled'])}")
     if isinstance(row.get("tags"), str):
         parts.append(f":material/sell: {escape(row['tags'])}")
     return "  \n".join(parts)
-
-
-def _common(disagreement: float) -> str:
-    """Return how much of their hottest fifths two maps share, in words."""
-    return "nothing" if disagreement >= 0.995 else percent(1 - disagreement)
 
 
 def _keep(job: BatchJob, row: Json) -> None:

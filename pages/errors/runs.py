@@ -92,22 +92,18 @@ def open_run(name: str) -> LabelledRun:
     if name == EXAMPLE:
         folder = examples.find(examples.BOXES) / "run"
     else:
-        folder = next((path for path in find_finished(stored.FILE) if path.name == name), None) or _raise_gone(name)
-    stamp = (str(folder), _find_time(folder))
-    report, _ = _reports.get_or_make(stamp, lambda: _load(folder))
-    return LabelledRun(folder, name == EXAMPLE, report, _find_items(name, folder), stamp)
-
-
-def _raise_gone(name: str) -> Path:
-    raise Problem(f"The run {name} is not there any more: choose another.")
-
-
-def _find_time(folder: Path) -> int:
+        found = next((path for path in find_finished(stored.FILE) if path.name == name), None)
+        if found is None:
+            raise Problem(f"The run {name} is not there any more: choose another.")
+        folder = found
     try:
-        return (folder / stored.FILE).stat().st_mtime_ns
+        changed = (folder / stored.FILE).stat().st_mtime_ns
     except OSError:
         # Loading says it.
-        return 0
+        changed = 0
+    stamp = (str(folder), changed)
+    report, _ = _reports.get_or_make(stamp, lambda: _load(folder))
+    return LabelledRun(folder, name == EXAMPLE, report, _find_items(name, folder), stamp)
 
 
 def _load(folder: Path) -> tuple[ErrorReport, int]:

@@ -65,20 +65,14 @@ def history() -> None:
         state.forget(AnnotatedRecord)
     if id:
         _open(id, other)
+    elif storage.count:
+        _all(storage)
     else:
-        _overview(storage)
+        _empty()
     browsing = state.of(Browsing)
     deleted, browsing.deleted = browsing.deleted, ""
     if deleted:
         st.toast(deleted, icon=":material/delete:")
-
-
-def _overview(storage: Storage) -> None:
-    """Draw all records."""
-    if storage.count:
-        _all(storage)
-    else:
-        _empty()
 
 
 def _open(id: str, other: str | None) -> None:

@@ -110,7 +110,8 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
 def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
     """Ask what the numbers of the answer mean, and what they are called."""
     labels = explainer.labels
-    with st.expander("Names and meaning", icon=":material/label:", expanded=_unnamed(spec, labels)):
+    unnamed = not spec.weights.unit if spec.measures else bool(labels) and labels[0] == "class 0"
+    with st.expander("Names and meaning", icon=":material/label:", expanded=unnamed):
         if spec.task in MEANINGS:
             chosen = st.selectbox(
                 "Its answer is",
@@ -155,10 +156,6 @@ def _save_outputs(spec: ModelSpec, lines: Sequence[str]) -> None:
         st.error(sentence(problem), icon=":material/error:")
         return
     _change(spec, {"weights.outputs": found, "weights.labels": None, "weights.unit": None})
-
-
-def _unnamed(spec: ModelSpec, labels: Sequence[str]) -> bool:
-    return not spec.weights.unit if spec.measures else bool(labels) and labels[0] == "class 0"
 
 
 def _ask_unit(spec: ModelSpec) -> None:

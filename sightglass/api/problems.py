@@ -127,12 +127,6 @@ def token_needed(*, wrong: bool) -> ApiProblem:
     return ApiProblem(401, "key", detail, {"WWW-Authenticate": "Bearer"})
 
 
-def wrong_method(allowed: Iterable[str]) -> ApiProblem:
-    """Return the answer to a method that a path does not take."""
-    names = ", ".join(allowed)
-    return ApiProblem(405, "method", f"Use {names} here.", {"Allow": names})
-
-
 def response(problem: ApiProblem, instance: str | None = None) -> Response:
     """Return the response for a problem; `instance` is the path of the request."""
     kind, title = f"{BASE}/{problem.kind}", KINDS[problem.kind].title
@@ -183,7 +177,8 @@ def _of_http(error: HTTPException) -> ApiProblem:
     if error.status_code == 404:
         return ApiProblem(404, "path", "There is nothing at this path: GET /api/docs lists all requests.")
     if error.status_code == 405:
-        return wrong_method([headers.get("Allow", "GET, POST")])
+        allowed = headers.get("Allow", "GET, POST")
+        return ApiProblem(405, "method", f"Use {allowed} here.", {"Allow": allowed})
     if error.status_code == 413:
         return ApiProblem(413, "size", "The body is too long: send a smaller picture.")
     return ApiProblem(400, "body", f"The body cannot be read: {str(error.detail).rstrip('.')}.", headers)

@@ -240,13 +240,14 @@ class AuthMiddleware:
             if foreign or (embedded and not public):
                 return OTHER_SITE
         # Streamlit lets in pages of any port of this machine, to which browsers send the cookie as well.
-        elif path == STREAM and origin is not None and not (own or self._is_named(origin)):
+        elif (
+            path == STREAM
+            and origin is not None
+            and not (own or (self.dashboard is not None and self.dashboard.is_named_site(origin)))
+        ):
             return OTHER_PAGE
         # Where visitors sign in, a page under another name has no cookie of this server's.
         return "" if public or access.in_use().asks or is_known_host(host, scope) else UNKNOWN_HOST
-
-    def _is_named(self, origin: str) -> bool:
-        return self.dashboard is not None and self.dashboard.is_named_site(origin)
 
     async def _answer_page(self, path: str, request: Request, answer: str | ApiProblem) -> str | ApiProblem | Response:
         """Return `answer`, or what a browser is shown instead: a form, a link to the provider, a sentence."""

@@ -36,7 +36,7 @@ def html(folder: Path) -> str:
     '<!doctype html>'
     """
     frame = analysis.load(folder)
-    far = analysis.unusual(frame)
+    far, farthest = analysis.farthest(analysis.unusual(frame))
     names = distinct_names(list(frame["picture"]))
     unsure, wrong = analysis.filter_rows(frame, only="unsure"), analysis.filter_rows(frame, only="wrong")
     right = accuracy.of_frame(frame)
@@ -62,7 +62,11 @@ def html(folder: Path) -> str:
         ),
         *_write_extremes(folder, frame, names, scores),
         *_write_untrusted(folder, frame, names),
-        ("Maps unlike all others", *_odd(folder, far, names)),
+        (
+            "Maps unlike all others",
+            farthest,
+            _tiles(folder, far, names, lambda row: f"{row['oddness']:.1f} times the median distance"),
+        ),
     ]
     models = " and ".join(sorted(set(frame["model"])))
     return offline_page.fill(
@@ -160,12 +164,6 @@ def _write_untrusted(folder: Path, frame: Any, names: dict[str, str]) -> Iterato
 def _name_failed(row: Json) -> str:
     """Return the tests that a map fails: `does not depend on the model, does not hold still`."""
     return ", ".join(words for column, words in seals.FAILED.items() if row[column] == "no")
-
-
-def _odd(folder: Path, far: Any, names: dict[str, str]) -> tuple[str, list[dict[str, str]]]:
-    """Return what is said of the farthest maps, and their tiles."""
-    rows, words = analysis.farthest(far)
-    return words, _tiles(folder, rows, names, lambda row: f"{row['oddness']:.1f} times the median distance")
 
 
 def _most(rows: Any) -> str:

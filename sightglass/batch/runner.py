@@ -12,7 +12,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sightglass.batch import earlier, output, records, seals, table
 from sightglass.batch import labels as folder_labels
@@ -33,7 +33,7 @@ from sightglass.explain.picture.source import MAX_PICTURES, find
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from sightglass.batch.earlier import RunOrigin
     from sightglass.batch.journal import Outcome
@@ -80,22 +80,6 @@ class Summary:
         more = [f"{self.resumed:,} were done before"] if self.resumed else []
         more += [f"{len(self.failed):,} could not be used"] if self.failed else []
         return "; ".join([text, *more, *(["stopped"] if self.cancelled else [])])
-
-
-class Engine(Protocol):
-    """Runs the batches."""
-
-    device: str
-    """The model's device, as in a recipe."""
-
-    def run(
-        self,
-        batches: Sequence[Sequence[Item]],
-        take: Callable[[list[Outcome]], None],
-        tick: Callable[[str], bool],
-    ) -> None:
-        """Process every batch. `take` receives the outcomes of each, in any thread; `tick` is called a few times a
-        second with a reason for waiting, or an empty text, and returns whether to stop."""
 
 
 def run(
@@ -175,7 +159,7 @@ def run(
         )
         noted = earlier.RunFacts(origin=origin, model=named, arguments=arguments, pictures=len(items))
     with contextlib.ExitStack() as stack:
-        chosen: Engine = ThreadEngine(work, workers)
+        chosen: ThreadEngine | RayEngine = ThreadEngine(work, workers)
         if engine == "ray":
             chosen = RayEngine(stack, work, store, items[0], device, workers, gpus, address)
         try:
@@ -215,7 +199,7 @@ def _take_labels(
 
 def _run(
     items: list[Item],
-    engine: Engine,
+    engine: ThreadEngine | RayEngine,
     work: Work,
     store: output.Local | output.RemoteFolder,
     batch_size: int | None,
@@ -279,15 +263,7 @@ def _run(
             folder_labels.correct(space.folder, match)
         if not work.scores.numbers:
             write_evaluation(space.folder, journal, items, work.labels, work.facts)
-        space.finish(
-            (
-                table.PARQUET,
-                table.CSV,
-                table.PROBLEMS,
-                stored.FILE,
-                pixels.FILE,
-            )
-        )
+        space.finish((table.PARQUET, table.CSV, table.PROBLEMS, stored.FILE, pixels.FILE))
         failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
         known = sum(key in journal.done for key in keys)
         if noted is not None:

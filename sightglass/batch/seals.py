@@ -70,20 +70,13 @@ def lacking(outcomes: Iterable[Outcome]) -> set[str]:
 
 
 def add_up(frame: pd.DataFrame) -> tuple[int, int] | None:
-    """Return how many maps pass all three tests, and how many were tested; None without seals."""
+    """Return how many maps pass all three tests of the seal, and how many were tested; None without seals."""
     if "seal" not in frame:
         return None
     found = frame["seal"].dropna()
     return int(found.eq(len(MARKS)).sum()), len(found)
 
 
-def describe_seals(frame: pd.DataFrame) -> str:
-    """Return `12 of 15 maps pass all three tests`; empty without seals."""
-    found = add_up(frame)
-    return "" if found is None else f"{found[0]:,} of {found[1]:,} maps pass all three tests"
-
-
-PROOF_STEPS = 10
 FILLING = "blur"
 """One filling: a proof of both takes twice as long, and a run sums up many pictures."""
 PROOF_MEANING = {
@@ -99,7 +92,7 @@ def prove(explanation: Explanation, index: int, cancel: threading.Event | None =
     """Return insertion's area minus deletion's, how much more that is than of random maps, the verdict and its
     sentence; None each where there is nothing to prove. Raises Cancelled."""
     try:
-        proof = explanation.prove(index, steps=PROOF_STEPS, fillings=(FILLING,), cancel=cancel)
+        proof = explanation.prove(index, steps=10, fillings=(FILLING,), cancel=cancel)
     except ModelProblem:
         return dict.fromkeys(PROOF_COLUMNS)
     assert proof.support is not None

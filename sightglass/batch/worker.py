@@ -113,6 +113,11 @@ class Work:
                 class_index(label, resident.adapter.labels)
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """What another machine needs to make the same, beside the model and `put`."""
+        return {name: getattr(self, name) for name in ("given", "maps", "style", "side", "prove", "seal")}
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """All classes that the model knows, with the words it was given."""
         return self._resident.adapter.labels
@@ -129,13 +134,7 @@ class Work:
         """What holds for all pictures of an evaluation."""
         spec = self.explainer.model
         threshold = self.options.confidence if spec.task == "detect" else 0.0
-        return EvaluationFacts(
-            spec.id,
-            spec.name,
-            stored.name_task(spec),
-            self.classes,
-            threshold,
-        )
+        return EvaluationFacts(spec.id, spec.name, stored.name_task(spec), self.classes, threshold)
 
     @property
     def settings(self) -> Json:
@@ -209,18 +208,12 @@ class Work:
                 proved = [seals.prove(made, index, self.stop) for index in range(len(made.heatmaps))]
                 rows = _widen(rows, proved, seals.PROOF_COLUMNS)
             if self.seal:
-                found = self._make_seals(made)
+                # Bit for bit those that a replay of the recipe makes: in a new thread, which has as many threads for
+                # PyTorch; with the worker's one the maps of random weights differ in the last digits.
+                with self._sealing, ThreadPoolExecutor(1, "seal") as pool:
+                    found = pool.submit(seals.make, made, self.stop).result()
                 rows = _widen(rows, seals.columns(found), seals.COLUMNS)
         return rows, found
-
-    def _make_seals(self, made: Explanation) -> tuple[Seal | None, ...]:
-        """Return the seals of a picture's maps, bit for bit those that a replay of its recipe makes.
-
-        In a new thread, which has as many threads for PyTorch as a replay: with the worker's one the maps of random
-        weights differ in the last digits.
-        """
-        with self._sealing, ThreadPoolExecutor(1, "seal") as pool:
-            return pool.submit(seals.make, made, self.stop).result()
 
     def _hold_against_labels(self, item: Item, made: Explanation) -> journal.Outcome:
         """Return what an outcome says of a detector's or a segmentation's answers and the labels."""
@@ -310,7 +303,8 @@ class ThreadEngine:
         take: Callable[[list[journal.Outcome]], None],
         tick: Callable[[str], bool],
     ) -> None:
-        """See `runner.Engine`."""
+        """Process every batch. `take` receives the outcomes of each, in any thread; `tick` is called a few times a
+        second with a reason for waiting, or an empty text, and returns whether to stop."""
         stop, lock, left = self._work.stop, threading.Lock(), iter(batches)
 
         def worker() -> None:

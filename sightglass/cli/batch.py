@@ -187,9 +187,14 @@ def batch(
         summary |= _say_how_right(console, done.folder)
         write_file(done.folder / "report.html", report.html(done.folder).encode())
         if options.prove:
-            summary |= _say_proved(console, done.folder)
+            rows = table.read(done.folder)
+            supported, proved = seals.add_up_proofs(rows) or (0, 0)
+            console.say(f"{seals.describe_proofs(rows)}.")
+            summary |= {"proved": proved, "supported": supported}
         if options.seal:
-            summary |= _say_sealed(console, done.folder)
+            passed, sealed = seals.add_up(table.read(done.folder)) or (0, 0)
+            console.say(f"{passed:,} of {sealed:,} maps pass all three tests.")
+            summary |= {"sealed": sealed, "all_three": passed}
         write_file(done.folder / "summary.json", json.dumps(summary, indent=1, default=str).encode())
     console.files(done.folder, _write(done.folder))
     if answers is not None:
@@ -263,7 +268,8 @@ def _run(
         workers=options.workers,
         batch_size=options.batch_size,
         colormap=options.colormap,
-        **_get_size_and_opacity(options),
+        **({} if options.size is None else {"side": options.size or None}),
+        **({} if options.alpha is None else {"alpha": options.alpha}),
         prove=options.prove,
         seal=options.seal,
         labels=truth,
@@ -364,28 +370,6 @@ def _say_right(console: Console, folder: Path) -> Json:
             f"The {accuracy.LISTED} of {len(found.classes)} classes with the lowest recall; summary.json has all."
         )
     return accuracy.summarise(rows)
-
-
-def _say_proved(console: Console, folder: Path) -> Json:
-    """Print how many maps are supported; return the same."""
-    rows = table.read(folder)
-    supported, proved = seals.add_up_proofs(rows) or (0, 0)
-    console.say(f"{seals.describe_proofs(rows)}.")
-    return {"proved": proved, "supported": supported}
-
-
-def _say_sealed(console: Console, folder: Path) -> Json:
-    """Print how many maps pass all three tests of the seal; return the same."""
-    rows = table.read(folder)
-    passed, sealed = seals.add_up(rows) or (0, 0)
-    console.say(f"{seals.describe_seals(rows)}.")
-    return {"sealed": sealed, "all_three": passed}
-
-
-def _get_size_and_opacity(options: BatchOptions) -> Json:
-    """Return size and opacity where they were given."""
-    size = {} if options.size is None else {"side": options.size or None}
-    return size | ({} if options.alpha is None else {"alpha": options.alpha})
 
 
 def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:

@@ -98,7 +98,8 @@ def examples(
     """
     console = Console(json)
     found = _contents(console)
-    taken = [name for name, data in found.items() if (folder / name).exists() and not _is_same(folder / name, data)]
+    there = {name: folder / name for name in found if (folder / name).exists()}
+    taken = [name for name, path in there.items() if not path.is_file() or path.read_bytes() != found[name]]
     if taken and not force:
         raise Problem(
             f"{folder} has another {taken[0]}: add --force to replace it, or name another folder."
@@ -127,10 +128,6 @@ def _contents(console: Console) -> dict[str, bytes]:
             continue
         found[name.replace(" ", "-")] = source.read_bytes() if isinstance(source, Path) else to_png(source)
     return found
-
-
-def _is_same(path: Path, data: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == data
 
 
 class Check(NamedTuple):

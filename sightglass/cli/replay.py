@@ -77,11 +77,12 @@ def replay(
         explanation = replaying.replay(known, picture)
         proof = replaying.replay_proof(known, explanation, progress=progress)
         seals = replaying.replay_seals(known, explanation, progress=progress)
-    changed = _changed_versions(known)
+    now = explain_recipe.versions()
+    changed = {name: (before, now.get(name)) for name, before in known.versions.items() if now.get(name) != before}
     same, difference = _compare(recipe.parent, known, explanation)
     report(console, explanation, style)
-    for name, (before, now) in changed.items():
-        console.say(f"note: {name} was {before}, is {now or 'not installed'}.")
+    for name, (before, installed) in changed.items():
+        console.say(f"note: {name} was {before}, is {installed or 'not installed'}.")
     if known.prepared not in (None, prepared := explanation.recipe.prepared):
         console.say(f"note: pictures were prepared {known.prepared}, and now {prepared}.")
     if same is not None:
@@ -132,12 +133,6 @@ def _report_seals(console: Console, recipe: Recipe, seals: Mapping[int, Seal]) -
         console.say("The seal matches the saved one bit for bit." if one else "The seal differs from the saved one.")
         same = same and one
     return same if recipe.seals else None
-
-
-def _changed_versions(recipe: Recipe) -> dict[str, tuple[str, str | None]]:
-    """Return the versions in the recipe that differ from the installed ones, and those."""
-    now = explain_recipe.versions()
-    return {name: (before, now.get(name)) for name, before in recipe.versions.items() if now.get(name) != before}
 
 
 def read(path: Path) -> Recipe:

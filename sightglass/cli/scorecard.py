@@ -20,8 +20,6 @@ from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture import source as picture_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sightglass.evaluation.scorecard.card import Scorecard
 
 MODELS = ("demo-s", "demo-m", "demo-l")
@@ -89,7 +87,11 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
     card = scorecards.compare(rows, tolerance=options.tolerance / 100, against=options.against)
     result = files.to_json(card, problems=problems, left_out=left)
     _print(console, card)
-    _warn(console, [*problems, *left])
+    sentences = [*problems, *left]
+    for sentence in sentences[:LISTED]:
+        console.warn(sentence)
+    if len(sentences) > LISTED:
+        console.warn(f"And {len(sentences) - LISTED:,} more like these.")
     console.say(*(card.verdict.sentences if card.verdict else ()))
     if options.out is not None:
         kind = options.out.suffix.lower()
@@ -112,10 +114,3 @@ def _print(console: Console, card: Scorecard) -> None:
     for row in card.rows:
         if unknown := row.evaluation.unknown:
             console.say(f"{row.model} has no class for {', '.join(unknown[:LISTED])}: these count as missed.")
-
-
-def _warn(console: Console, sentences: Sequence[str]) -> None:
-    for sentence in sentences[:LISTED]:
-        console.warn(sentence)
-    if len(sentences) > LISTED:
-        console.warn(f"And {len(sentences) - LISTED:,} more like these.")

@@ -110,7 +110,9 @@ def similarity(
             if gallery
             else "Give two pictures, or one and a --gallery to rank."
         )
-    many = gallery is not None and (options.names is not None or _holds_many(pictures[0]))
+    path = Path(pictures[0])
+    one_picture = not (path.is_dir() or path.suffix.lower() in (*LISTS, ".zip") or glob.has_magic(pictures[0]))
+    many = gallery is not None and (options.names is not None or not one_picture)
     if options.method == "all" and gallery:
         raise Problem("--method all compares two pictures: name one method for a --gallery.")
     if options.patches and gallery:
@@ -129,11 +131,6 @@ def similarity(
         if gallery:
             return _gallery(console, progress, explainer, query, gallery, options, given)
         return _two(console, explainer, query, open_picture(pictures[1], console), given, options)
-
-
-def _holds_many(path: str) -> bool:
-    """Return whether a source of queries is not one picture."""
-    return Path(path).is_dir() or Path(path).suffix.lower() in (*LISTS, ".zip") or glob.has_magic(path)
 
 
 def _two(

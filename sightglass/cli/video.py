@@ -94,7 +94,7 @@ def video(
     films = _films(options.also)
     settings = _settings(options)
     console, cancel = Console(options.json), threading.Event()
-    folder = options.out or Path("explained") / _stem(clip)
+    folder = options.out or Path("explained") / file_stem(Path(clip).stem, otherwise="clip")
     with console.progress("Reading the clip") as progress, stop_on_interrupt(cancel, console, "frames"):
         opened = video_clip.Clip(_find(clip, console), Path(clip).name)
         explainer = load_explainer(options.model, options.device, progress, asked)
@@ -155,10 +155,6 @@ def _films(also: list[str] | None) -> list[str]:
     if unknown := [kind for kind in kinds if kind not in FILMS]:
         raise Problem(f"--also does not know {unknown[0]}: use {', '.join(FILMS)}; an MP4 is always written.")
     return kinds
-
-
-def _stem(clip: str) -> str:
-    return file_stem(Path(clip).stem, otherwise="clip")
 
 
 def _save_film(made: Summary, films: list[str], console: Console) -> list[str]:

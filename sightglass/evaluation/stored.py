@@ -22,8 +22,6 @@ from sightglass.models.adapter import Prediction
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from sightglass.models.spec import ModelSpec
 
 FILE = "evaluation.parquet"
@@ -183,7 +181,10 @@ def _read_pictures(table: Any, classes: Sequence[str]) -> list[EvaluatedPicture]
             *(cut(f"found_{name}") for name in ("class", "score", "box", "anchor")), strict=True
         )
     ]
-    maps = [_cut_maps(of, data) for of, data in zip(cut("map_of"), plain("maps"), strict=True)]
+    maps = [
+        dict(zip(of, np.frombuffer(data, np.uint8).reshape(len(of), CELLS, CELLS), strict=True))
+        for of, data in zip(cut("map_of"), plain("maps"), strict=True)
+    ]
     sizes = zip(plain("width"), plain("height"), strict=True)
     each = zip(plain("picture"), sizes, truths, plain("truth"), found, maps, plain("milliseconds"), strict=True)
     return [EvaluatedPicture(*one) for one in each]
@@ -191,8 +192,3 @@ def _read_pictures(table: Any, classes: Sequence[str]) -> list[EvaluatedPicture]
 
 def _fours(numbers: Sequence[float]) -> list[tuple[float, float, float, float]]:
     return list(zip(numbers[0::4], numbers[1::4], numbers[2::4], numbers[3::4], strict=True))
-
-
-def _cut_maps(of: Sequence[int], data: bytes) -> dict[int, NDArray[np.uint8]]:
-    every = np.frombuffer(data, np.uint8).reshape(len(of), CELLS, CELLS)
-    return dict(zip(of, every, strict=True))

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sightglass.evaluation.evaluation import Evaluation
-    from sightglass.models.adapter import Prediction
 
 MEANINGS: Mapping[str, str] = {
     "picture": "Its path below the source.",
@@ -123,7 +122,9 @@ def _list_boxes(evaluation: Evaluation) -> Columns:
 def _list_pictures(evaluation: Evaluation) -> Columns:
     """Return the same of a classifier, whose units are pictures."""
     pictures = evaluation.pictures
-    ranks = [_find_rank(one.found, one.truth) for one in pictures]
+    ranks = [
+        next((place for place, found in enumerate(one.found, 1) if found.label == one.truth), 0) for one in pictures
+    ]
     return {
         "picture": list(range(len(pictures))),
         "index": [0] * len(pictures),
@@ -135,7 +136,3 @@ def _list_pictures(evaluation: Evaluation) -> Columns:
         "rank": ranks,
         "size": [math.nan] * len(pictures),
     }
-
-
-def _find_rank(found: Sequence[Prediction], truth: str | None) -> int:
-    return next((place for place, one in enumerate(found, 1) if one.label == truth), 0)

@@ -176,11 +176,6 @@ def _chunk_rows(
         yield rows
 
 
-def _read_cells(cells: bytes | str) -> bytes:
-    """Return a small map, which is text in the journal."""
-    return cells if isinstance(cells, bytes) else base64.b64decode(cells)
-
-
 def _evaluate_classifier(
     key: str, rows: Sequence[Row], labels: RunLabels, indices: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
@@ -191,9 +186,12 @@ def _evaluate_classifier(
     found = tuple(Prediction(label, indices.get(label, 0), score) for label, score in json.loads(first["scores"]))
     places = {one.label: i for i, one in enumerate(found)}
     maps = {
-        places[row["label"]]: np.frombuffer(_read_cells(row["cells"]), np.uint8).reshape(CELLS, -1)
+        # In the journal a small map is text.
+        places[row["label"]]: np.frombuffer(
+            cells if isinstance(cells, bytes) else base64.b64decode(cells), np.uint8
+        ).reshape(CELLS, -1)
         for row in rows
-        if row.get("cells") and row.get("state") == "ok" and row["label"] in places
+        if (cells := row.get("cells")) and row.get("state") == "ok" and row["label"] in places
     }
     size = first["width"], first["height"]
     truths = place_boxes(labels.find(key) or (), size)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from sightglass.batch.labelled import pixels
 from sightglass.common import users
 from sightglass.common.files import jsonable, write_file
 from sightglass.common.settings import settings
-from sightglass.evaluation import average_precision, iou, stored
+from sightglass.evaluation import average_precision, iou, stored, tables
 from sightglass.evaluation.errors import ErrorGroup, ErrorReport
 from sightglass.evaluation.intervals import Estimate, estimate_share
 from sightglass.explain.phrases import percent, plural
@@ -192,14 +192,17 @@ def load(folder: Path) -> EvaluationSummary:
     stamp = _stamp(folder)
     if (folder / pixels.FILE).is_file():
         made = _sum_up_pixels(pixels.read(folder))
-        units = _write_classes(made)
+        units = [
+            dict(zip(("class", "iou", "low", "high"), (name, *astuple(one)), strict=True))
+            for name, one in made.by_class.items()
+        ]
     else:
         report = ErrorReport(stored.load(folder))
-        made, units = summarise(report), _write_units(report)
+        made, units = summarise(report), tables.list_rows(report.units)
     data = {"of": stamp, "summary": jsonable(asdict(made))}
     # A folder that may only be read is no reason not to answer.
     with contextlib.suppress(OSError):
-        write_file(folder / CSV, units.encode())
+        write_file(folder / CSV, write_csv(units).encode())
         write_file(folder / FILE, json.dumps(data, ensure_ascii=False).encode())
     return made
 
@@ -211,17 +214,6 @@ def find_kept(folder: Path) -> EvaluationSummary | None:
         if kept["of"] == _stamp(folder):
             return _from_json(kept["summary"])
     return None
-
-
-def _write_classes(made: EvaluationSummary) -> str:
-    return write_csv(
-        [{"class": name, "iou": one.value, "low": one.low, "high": one.high} for name, one in made.by_class.items()]
-    )
-
-
-def _write_units(report: ErrorReport) -> str:
-    units = report.units.astype(object)
-    return write_csv(units.where(units.notna(), None).to_dict("records"))
 
 
 def _stamp(folder: Path) -> list[int]:

@@ -98,16 +98,11 @@ class RayEngine:
         settings["recipe"]["device"] = self.device
         plan = ray_worker.WorkerPlan(
             model=self.work.explainer.model.id,
-            given=self.work.given,
-            maps=self.work.maps,
-            style=self.work.style,
-            side=self.work.side,
+            arguments=self.work.arguments,
             device="cuda" if on_gpu else "cpu",
             store=store,
             settings=settings,
             seen=tuple(seen),
-            prove=self.work.prove,
-            seal=self.work.seal,
             labels=self.work.labels,
         )
         return plan, count
@@ -118,7 +113,7 @@ class RayEngine:
         take: Callable[[list[Outcome]], None],
         tick: Callable[[str], bool],
     ) -> None:
-        """See `runner.Engine`."""
+        """See `worker.ThreadEngine.run`."""
         ray = library()
         tick("Starting the cluster…")
         plan, workers = self._plan()

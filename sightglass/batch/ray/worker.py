@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sightglass.batch.worker import Work
     from sightglass.common.files import Json
     from sightglass.explain.picture.item import Item
-    from sightglass.explain.rendering.style import Style
 
 DEATHS = 2
 """Number of workers that one batch may kill before its pictures are processed one by one."""
@@ -35,18 +34,14 @@ class WorkerPlan:
     """A worker's configuration."""
 
     model: str
-    given: dict[str, Any]
-    maps: int
-    style: Style
-    side: int | None
+    arguments: dict[str, Any]
+    """Of its `Work`."""
     device: str
     store: Local | RemoteFolder
     settings: Json = field(repr=False)
     """Settings of the machine that started the run, on which results depend."""
     seen: tuple[tuple[str, Path], ...] = ()
     """Files of that machine that workers must see: description and path."""
-    prove: bool = False
-    seal: bool = False
     labels: RunLabels | None = field(default=None, repr=False)
 
     def work(self) -> Work:
@@ -61,8 +56,7 @@ class WorkerPlan:
                 )
         torch.set_num_threads(1)
         explainer = explain.Explainer(self.model, device=self.device)
-        drawn: dict[str, Any] = {"style": self.style, "side": self.side}
-        work = worker.Work(explainer, self.given, self.maps, self.store.put, **drawn, prove=self.prove, seal=self.seal)
+        work = worker.Work(explainer, put=self.store.put, **self.arguments)
         work.labels = self.labels
         settings = json.loads(json.dumps(work.settings))
         if settings != self.settings:

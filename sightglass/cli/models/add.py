@@ -108,7 +108,7 @@ def _inspect(console: Console, path: Path, options: AddOptions, *, asks: bool) -
         draft = inspect.inspect_model(path, _arch(options.arch))
     if options.arch is not None:
         given["arch"] = _arch(options.arch)
-    elif asks and (unknown := _unknown(draft, "arch")) is not None:
+    elif asks and (unknown := next((one for one in draft.unknown if one.key == "arch"), None)) is not None:
         draft = _answer(unknown, lambda answer: inspect.inspect_model(path, _arch(answer)))
     return draft, given
 
@@ -151,10 +151,6 @@ def _check_packaged(id_: str, to: Path, *, force: bool) -> None:
             f"There is a packaged model {id_}: give another name (--name my-{id_}), or --force to replace it "
             f"wherever {to.name} is read."
         )
-
-
-def _unknown(draft: TableDraft, key: str) -> Unknown | None:
-    return next((unknown for unknown in draft.unknown if unknown.key == key), None)
 
 
 def _fill(draft: TableDraft, given: Toml, *, asks: bool) -> Toml:

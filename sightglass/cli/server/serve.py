@@ -171,7 +171,9 @@ def serve(options: ServeOptions) -> int:
     explained a picture before the first request is accepted; requests may name others whose weights are on this
     machine, and nothing is ever downloaded for one.
     """
-    _limit_threads()
+    # As the dashboard does, before torch is imported: one core stays free to accept requests.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
+    sys.setswitchinterval(0.0005)
     from sightglass.api.endpoints import readiness
     from sightglass.api.schemas import ApiRules
     from sightglass.api.server import startup, stopping
@@ -205,12 +207,6 @@ def serve(options: ServeOptions) -> int:
         sys.stdout.flush()
         os._exit(0)
     return 0
-
-
-def _limit_threads() -> None:
-    """Set threads as the dashboard does, before torch is imported: one core stays free to accept requests."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
-    sys.setswitchinterval(0.0005)
 
 
 def bound(host: str, port: int) -> socket.socket:

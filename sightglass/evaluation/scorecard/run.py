@@ -189,7 +189,7 @@ def evaluate(
         raise Problem(f"{explainer.model.id} cannot be judged by these labels: it needs {needed}.")
     wanted = sorted({label for picture in usable for label in _labels(picture, detects=detects)})
     named = match(wanted, explainer.labels)
-    options = _choose_options(detects=detects)
+    options = Options(confidence=LEAST_CONFIDENCE, per="detection" if detects else "class", top_k=BEST)
     done = []
     for number, picture in enumerate(usable):
         if cancel is not None and cancel.is_set():
@@ -211,10 +211,6 @@ def evaluate(
         tuple(done),
         unknown,
     )
-
-
-def _choose_options(*, detects: bool) -> Options:
-    return Options(confidence=LEAST_CONFIDENCE, per="detection" if detects else "class", top_k=BEST)
 
 
 def _labels(picture: LabelledPicture, *, detects: bool) -> set[str]:

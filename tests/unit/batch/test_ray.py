@@ -28,7 +28,6 @@ from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
-from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.models.demo import scenes
 from tests.waits import patience
 
@@ -182,13 +181,13 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> WorkerPlan:
     store = Local(tmp_path_factory.mktemp("plan"))
     work = Work(Explainer(MODEL, device="cpu"), {}, 1, store.put, side=64)
     settings = json.loads(json.dumps(work.settings))
-    return WorkerPlan(MODEL, {}, 1, VIEWER_STYLE, 64, "cpu", store, settings)
+    return WorkerPlan(MODEL, work.arguments, "cpu", store, settings)
 
 
 def test_a_worker_that_is_not_as_the_others_does_nothing(plan: WorkerPlan, many: Path) -> None:
     assert plan.work().settings["side"] == 64
     # A seal is a column, and makes no other maps.
-    assert replace(plan, seal=True).work().seal and not plan.work().seal
+    assert replace(plan, arguments=plan.arguments | {"seal": True}).work().seal and not plan.work().seal
     other = {**plan.settings, "recipe": {**plan.settings["recipe"], "weights_sha256": "0" * 64}}
     with pytest.raises(ModelProblem, match=r"would make other maps \(weights_sha256\): install the same version"):
         replace(plan, settings=other).work()
