@@ -16,7 +16,7 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts
 from sightglass.deck import rows as deck_rows
 from sightglass.deck.rows import GalleryTile
-from sightglass.evaluation import tables
+from sightglass.evaluation import errors as tables
 from sightglass.evaluation.errors import ALL, draw_tile
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.picture.image import Image

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sightglass.evaluation.evaluation import Evaluation
+    from sightglass.evaluation.stored import Evaluation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.item import Item
 

@@ -14,7 +14,8 @@ from sightglass.components.session import history_store, page, reopen, state, ur
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural
-from sightglass.pages.history import files, pair, tiles, two_pictures
+from sightglass.pages.history import annotations as files
+from sightglass.pages.history import pair, tiles, two_pictures
 from sightglass.pages.history import record as record_view
 from sightglass.pages.history.annotations import AnnotatedRecord
 from sightglass.pages.history.record import Browsing, size

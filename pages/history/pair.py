@@ -10,7 +10,7 @@ from sightglass.components.session import history_store
 from sightglass.components.viewer import Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.components.views import charts, panels, tables
 from sightglass.models import catalog
-from sightglass.pages.history.files import files
+from sightglass.pages.history.annotations import files
 from sightglass.pages.history.record import about, boxes, describe, panel_map, tell_score
 
 if TYPE_CHECKING:

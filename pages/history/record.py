@@ -25,8 +25,7 @@ from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import NBSP, format_score, megabytes, percent, plural
 from sightglass.export import command
-from sightglass.pages.history.annotations import AnnotatedRecord, marking
-from sightglass.pages.history.files import archive, files, mark, pair
+from sightglass.pages.history.annotations import AnnotatedRecord, archive, files, mark, marking, pair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

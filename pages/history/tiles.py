@@ -13,7 +13,7 @@ from sightglass.components.session import history_store, state
 from sightglass.components.views import charts
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import plural
-from sightglass.pages.history import files
+from sightglass.pages.history import annotations as files
 from sightglass.pages.history import record as record_view
 from sightglass.pages.history.grid import Tile, grid
 from sightglass.pages.history.record import Browsing, size

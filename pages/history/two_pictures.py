@@ -17,7 +17,7 @@ from sightglass.explain.phrases import plural
 from sightglass.export import similarity_files
 from sightglass.history import pairs
 from sightglass.pages.history import record as record_view
-from sightglass.pages.history.files import pair, render_pair
+from sightglass.pages.history.annotations import pair, render_pair
 
 if TYPE_CHECKING:
     from sightglass.explain.similarity.similarity import Similarity

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from sightglass.api import results, service
 from sightglass.api.endpoints.endpoint import take_picture
 from sightglass.api.endpoints.negotiation import JSON, NPY, PNG
-from sightglass.api.limits import check_size, raise_if_cancelled
 from sightglass.api.schemas import (
     ApiRules,
     ClassRequest,
@@ -19,6 +18,7 @@ from sightglass.api.schemas import (
     ProveRequest,
     SimilarityRequest,
 )
+from sightglass.api.service import check_size, raise_if_cancelled
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import explanation_slot
 from sightglass.explain.picture.image import to_png

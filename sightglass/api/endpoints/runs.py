@@ -20,7 +20,7 @@ from sightglass.batch.labelled import pixels, summary
 from sightglass.batch.labelled.summary import find_run, list_runs
 from sightglass.common.errors import Problem
 from sightglass.evaluation import errors as error_reports
-from sightglass.evaluation import stored, tables
+from sightglass.evaluation import stored
 from sightglass.evaluation.scorecard import MOST, TOLERANCE
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import files as card_files
@@ -82,8 +82,8 @@ async def get_errors(request: Request) -> Response:
         report = error_reports.ErrorReport(_read(_find_folder(wanted.run), stored.load))
         if kind == JSON:
             return _write(results.RunErrors, {"id": wanted.run, **report.to_json(most=wanted.limit)})
-        rows = tables.list_rows(report.units)
-        return tables.write_csv(rows) if kind == CSV else tables.write_parquet(rows)
+        rows = error_reports.list_rows(report.units)
+        return error_reports.write_csv(rows) if kind == CSV else error_reports.write_parquet(rows)
 
     return await _answer_table(request, work)
 

@@ -14,7 +14,8 @@ from sightglass.batch.labelled import pixels
 from sightglass.common import users
 from sightglass.common.files import jsonable, write_file
 from sightglass.common.settings import settings
-from sightglass.evaluation import average_precision, iou, stored, tables
+from sightglass.evaluation import average_precision, iou, stored
+from sightglass.evaluation import errors as tables
 from sightglass.evaluation.errors import ErrorGroup, ErrorReport
 from sightglass.evaluation.intervals import Estimate, estimate_share
 from sightglass.explain.phrases import percent, plural

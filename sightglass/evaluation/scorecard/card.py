@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sightglass.evaluation.average_precision import DetectionScores
     from sightglass.evaluation.box_matching import BoxMatches
-    from sightglass.evaluation.evaluation import Evaluation
+    from sightglass.evaluation.stored import Evaluation
     from sightglass.models.adapter import Prediction
 
 Kind = Literal["ship", "do not ship", "cannot be told"]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import jsonable
-from sightglass.evaluation import tables
+from sightglass.evaluation import errors
 from sightglass.explain.phrases import count, percent, quantity
 
 if TYPE_CHECKING:
@@ -81,12 +81,12 @@ def list_objects(card: Scorecard) -> list[dict[str, Any]]:
 
 def write_csv(card: Scorecard) -> bytes:
     """Return `list_objects` as CSV."""
-    return tables.write_csv(list_objects(card))
+    return errors.write_csv(list_objects(card))
 
 
 def to_parquet(card: Scorecard) -> bytes:
     """Return `list_objects` as a Parquet file."""
-    return tables.write_parquet(list_objects(card))
+    return errors.write_parquet(list_objects(card))
 
 
 def list_rows(card: Scorecard) -> list[dict[str, str]]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.evaluation import stored
-from sightglass.evaluation.evaluation import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
 from sightglass.evaluation.scorecard.card import ModelFacts, check_number, score
+from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
 from sightglass.explain.evidence.targets import decode
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural

@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from sightglass.api import limits, problems, service
+from sightglass.api import problems, service
 from sightglass.api.app import create
 from sightglass.api.endpoints import negotiation
 from sightglass.api.endpoints.explain import compare_pictures
@@ -81,7 +81,7 @@ def test_of_boxes_it_is_known_once_they_are_found(
     body = {"image": picture, "model": "demo-s", "confidence": 0.01}
     made = client.post("/api/detect", json=body).json()["heatmaps"]
     assert len(made) > 1
-    monkeypatch.setattr(limits, "MAX_ANSWER_MB", (810 * 1080 * len(made) - 1) / 1e6)
+    monkeypatch.setattr(service, "MAX_ANSWER_MB", (810 * 1080 * len(made) - 1) / 1e6)
     monkeypatch.setattr(Geometry, "to_original", never)
     assert "top_k" in told(client.post("/api/detect", json=body), 413, "size")
 
@@ -89,7 +89,7 @@ def test_of_boxes_it_is_known_once_they_are_found(
 def test_two_pictures_and_a_map_alone_have_the_same_limit(
     client: TestClient, picture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "MAX_ANSWER_MB", 3 * 810 * 1080 / 1e6)
+    monkeypatch.setattr(service, "MAX_ANSWER_MB", 3 * 810 * 1080 / 1e6)
     one = {"image": picture}
     assert client.post("/api/explain", json=one, headers={"Accept": "image/png"}).status_code == 200
     told(client.post("/api/similarity", json=one | {"other": picture, "overlay": True}), 413, "size")
@@ -99,9 +99,9 @@ def test_two_pictures_and_a_map_alone_have_the_same_limit(
     # Of the largest pictures one map is answered.
     monkeypatch.undo()
     largest: Any = SimpleNamespace(width=12_000, height=8000)
-    limits.check_size(largest, 1, ExplainRequest(image=b"", top_k=1))
+    service.check_size(largest, 1, ExplainRequest(image=b"", top_k=1))
     with pytest.raises(problems.ApiProblem):
-        limits.check_size(largest, 2, ExplainRequest(image=b"", top_k=1))
+        service.check_size(largest, 2, ExplainRequest(image=b"", top_k=1))
 
 
 @pytest.mark.parametrize("kind", ["explain", "compare", "similarity"])

@@ -16,9 +16,8 @@ from sightglass.batch.labelled import summary
 from sightglass.cli import main
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport
-from sightglass.evaluation.evaluation import EvaluatedPicture
 from sightglass.evaluation.ground_truth import TrueBox
-from sightglass.evaluation.stored import EvaluationFacts
+from sightglass.evaluation.stored import EvaluatedPicture, EvaluationFacts
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:

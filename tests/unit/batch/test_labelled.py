@@ -14,9 +14,9 @@ from sightglass.batch import labels as folder_labels
 from sightglass.batch.labelled import summary
 from sightglass.batch.labelled.evaluate import evaluate_folders
 from sightglass.common.errors import Problem
-from sightglass.evaluation import ground_truth, stored, tables
+from sightglass.evaluation import errors, ground_truth, stored
 from sightglass.evaluation.box_matching import RIGHT
-from sightglass.evaluation.evaluation import LEAST_CONFIDENCE
+from sightglass.evaluation.stored import LEAST_CONFIDENCE
 from sightglass.explain import Explainer
 from sightglass.explain.explainer import EVIDENCE
 from tests.labelled import draw_scenes
@@ -24,7 +24,7 @@ from tests.labelled import draw_scenes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sightglass.evaluation.evaluation import Evaluation
+    from sightglass.evaluation.stored import Evaluation
 
 MODEL = "demo-s"
 SCENES = 12
@@ -111,8 +111,8 @@ def test_only_pictures_whose_labels_changed_are_explained_again(
 
 
 def test_the_table_has_each_object_and_each_wrong_box_once(found: Evaluation) -> None:
-    frame = tables.tabulate(found)
-    assert list(frame.columns) == list(tables.MEANINGS)
+    frame = errors.tabulate(found)
+    assert list(frame.columns) == list(errors.MEANINGS)
     objects, boxes = (frame[frame["kind"] == kind] for kind in ("object", "box"))
     assert len(objects) == sum(len(one.truths) for one in found.pictures)
     kinds = found.matches.kind

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
 from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 
 from sightglass.batch.labelled import summary
 from sightglass.evaluation.errors import ROOM, ErrorReport, draw_tile, frame_boxes
-from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
 from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
 from tests.unit.evaluation.labelled_pictures import BELOW, LEFT, RIGHT, answer, evaluation, picture
 
 SMALL = (10.0, 10.0, 30.0, 30.0)

@@ -10,12 +10,11 @@ import pytest
 from sightglass.cli import main
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
-from sightglass.evaluation.evaluation import EvaluatedPicture, Evaluation
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.evaluation.scorecard import run
 from sightglass.evaluation.scorecard.card import score
-from sightglass.evaluation.stored import EvaluationFacts
+from sightglass.evaluation.stored import EvaluatedPicture, Evaluation, EvaluationFacts
 from sightglass.models.adapter import Prediction
 
 if TYPE_CHECKING:
