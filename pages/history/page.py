@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from sightglass.history import SearchResult, Storage
 
-NEARLY_FULL = 0.9
 FILTERS = {
     "by-model": ("model", "Model", "Only this model."),
     "by-method": ("method", "Method", "Only maps of this method."),
@@ -308,7 +307,7 @@ def _many() -> int:
 def _meter(storage: Storage) -> None:
     taken = f"{size(storage.bytes)} of {size(storage.limit)} used"
     st.progress(storage.full, f":small[{taken}]", width=320)
-    if storage.full >= NEARLY_FULL:
+    if storage.full >= 0.9:
         st.warning(
             "History is nearly full: sort by size and delete some records, or raise SIGHTGLASS_HISTORY_MB.",
             icon=":material/hard_drive:",

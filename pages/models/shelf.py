@@ -41,7 +41,6 @@ TASKS = {
     "embed": "Compare pictures",
 }
 """What the models are for, by their task; empty: all of them."""
-KEY = "models-list"
 
 
 class Fetching(Task[Status]):
@@ -85,7 +84,7 @@ def draw() -> None:
         _row(spec, residents.get(spec.id), _find_reliabilities(spec), present=spec.id in here, own=spec.id in added)
         for spec in wanted
     ]
-    chosen = tables.choose_row(rows, key=KEY)
+    chosen = tables.choose_row(rows, key="models-list")
     if chosen is not None:
         spec = wanted[chosen]
         _actions(spec, loaded=spec.id in residents, present=spec.id in here, own=spec.id in added)

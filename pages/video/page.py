@@ -43,11 +43,8 @@ KINDS = ("mp4", "mov", "m4v", "webm", "mkv", "gif", "avi")
 MAX_MB = 500
 STEP = 0.1
 """Seconds by which a clip is cut."""
-PREVIEW = 480
-"""Pixels of the width of a clip that is chosen."""
 EVERY = {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"}
 SMOOTH = {0.0: "Not smoothed", 0.1: "Smoothed a little", 0.3: "Smoothed", 1.0: "Smoothed a lot"}
-SCALES = {"frame": "Each map its own", "clip": "One over the clip"}
 
 
 @page.guard
@@ -219,7 +216,7 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
     # The player's ends are whole seconds.
     first = math.floor(start)
     until = None if end is None else max(math.ceil(end), first + 1)
-    st.video(str(source.file), start_time=first, end_time=until, width=PREVIEW)
+    st.video(str(source.file), start_time=first, end_time=until, width=480)
     return replace(settings, start=start, end=end)
 
 
@@ -254,7 +251,7 @@ def _over_time() -> tuple[int, float, str]:
     scale = url_state.widget(
         st.segmented_control,
         "Scale",
-        SCALES,
+        {"frame": "Each map its own", "clip": "One over the clip"},
         "frame",
         key="video-scale",
         name="timescale",

@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from sightglass.video.results import AnswerCurve
 
 
-MOMENTS = 3
-"""On a slide, beside the player."""
-TALL = 520
-"""Pixels of the height of an upright clip."""
 BEFORE, AFTER = 1.0, 3.0
 """Seconds around a moment that are exported."""
 
@@ -50,7 +46,7 @@ def draw(job: ClipJob, *, key: str) -> None:
     with player:
         # A clip of a phone that is held upright would fill more than the window.
         upright = about.height > about.width
-        width: Any = round(TALL * about.width / about.height) if upright else "stretch"
+        width: Any = round(520 * about.width / about.height) if upright else "stretch"
         st.video(str(made.clip), start_time=at, width=width)
         if st.toggle("Original below", key=f"{key}-original", help="Also show the clip without maps."):
             settings = job.plan.settings
@@ -127,7 +123,7 @@ def draw_slide_button(job: ClipJob) -> None:
         ]
         clip, notes = made.clip, describe(job.plan)
         return views.of_clip(
-            clip, title=headline(made), sentence=words, notes=notes, made=job.plan.model, moments=moments[:MOMENTS]
+            clip, title=headline(made), sentence=words, notes=notes, made=job.plan.model, moments=moments[:3]
         )
 
     slides.button("video", slide)

@@ -37,7 +37,6 @@ LOGGER = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 BASE = "/api/problems"
 INTERNAL = "An internal error occurred, not caused by the request: try another model or method."
-DISK = "The server cannot write to its disk: the operator must make room, or allow it."
 MAX_FIELDS = 5
 """Wrong fields that are listed."""
 
@@ -164,7 +163,9 @@ def from_exception(error: BaseException) -> ApiProblem:
     if (lacking := from_machine(error)) is not None:
         LOGGER.error("%s", lacking, exc_info=error)
         if isinstance(error, OSError):
-            return ApiProblem(500, "internal", DISK)
+            return ApiProblem(
+                500, "internal", "The server cannot write to its disk: the operator must make room, or allow it."
+            )
         return ApiProblem(413, "size", str(lacking))
     if isinstance(error, HTTPException):
         return _of_http(error)

@@ -20,8 +20,6 @@ from sightglass.explain.options import MAX_CORNERS, MAX_WORDS, OFFERED, QUESTION
 from sightglass.explain.questions import Question
 from sightglass.models.adapter import Part
 
-MAX_MODELS = 8
-"""Models in one comparison."""
 MAX_MAPS = 20
 MAX_LAYERS = 16
 MAX_ANSWER_MB = 100
@@ -30,7 +28,6 @@ FORMAT_BYTES = {"png": 1, "npy": 4, "none": 0}
 """Bytes of a pixel of a map, at most, by its format."""
 OVERLAY_BYTES = 3
 """Bytes of a pixel of an overlay, at most."""
-MAX_MASKS = 4000
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(;[\w.=+-]{1,60}){0,4},", re.IGNORECASE)
 
 
@@ -170,7 +167,7 @@ class _ModelRequest(_PictureRequest):
     evidence: Side | None = _option("evidence")
     scale: Scale | None = _option("scale")
     vocabulary: Labels = _option("vocabulary", max_length=MAX_WORDS)
-    masks: int | None = _option("masks", le=MAX_MASKS)
+    masks: int | None = _option("masks", le=4000)
     head: int | None = _option("head", le=1000)
     save_below: SaveBelow = None
 
@@ -216,7 +213,7 @@ class CompareRequest(_PictureRequest):
 
     models: tuple[Words, ...] = Field(
         default=(),
-        max_length=MAX_MODELS,
+        max_length=8,
         description="Ids of GET /api/models; a single one stands for all available sizes of its family; none: the "
         "server's default.",
     )

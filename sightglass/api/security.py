@@ -48,8 +48,6 @@ USER = "sightglass.user"
 """Key of a request's scope: the id of the visitor."""
 FORM, MAX_FORM = "application/x-www-form-urlencoded", 4096
 """Media type and bytes of the form with the token."""
-REFUSED = 1008
-"""Code of a WebSocket that is refused."""
 
 CSP = "content-security-policy"
 PAGES = {
@@ -197,7 +195,7 @@ class AuthMiddleware:
                 await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             # Before the handshake is accepted this is answered with status 403.
-            await send({"type": "websocket.close", "code": REFUSED, "reason": "Not allowed."})
+            await send({"type": "websocket.close", "code": 1008, "reason": "Not allowed."})
         else:
             if not isinstance(answer, Response):
                 from sightglass.api import problems

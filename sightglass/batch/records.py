@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from sightglass.explain.proof.seal import Seal
     from sightglass.explain.rendering.style import Style
 
-SCORES = 5
 FOLDER = "maps"
 SIDE = 320
 """Pixels of the longer side of the written pictures, usually."""
@@ -57,7 +56,7 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
         "labelled": item.label,
         "file": f"{stem}.jpg",
         "margin": best.score - (found[1].score if found[1:] else 0.0) if best else None,
-        "scores": json.dumps([[p.label, round(p.score, 6)] for p in found[:SCORES]]),
+        "scores": json.dumps([[p.label, round(p.score, 6)] for p in found[:5]]),
         "seen_left": left,
         "seen_top": top,
         "seen_right": right,

@@ -77,8 +77,6 @@ def add_up(frame: pd.DataFrame) -> tuple[int, int] | None:
     return int(found.eq(len(MARKS)).sum()), len(found)
 
 
-FILLING = "blur"
-"""One filling: a proof of both takes twice as long, and a run sums up many pictures."""
 PROOF_MEANING = {
     "advantage": "The area under the curve of keeping the hottest parts minus that of hiding them, of the score.",
     "over_random": "How much larger that is than for random maps as smooth as this one.",
@@ -92,7 +90,7 @@ def prove(explanation: Explanation, index: int, cancel: threading.Event | None =
     """Return insertion's area minus deletion's, how much more that is than of random maps, the verdict and its
     sentence; None each where there is nothing to prove. Raises Cancelled."""
     try:
-        proof = explanation.prove(index, steps=10, fillings=(FILLING,), cancel=cancel)
+        proof = explanation.prove(index, steps=10, fillings=("blur",), cancel=cancel)
     except ModelProblem:
         return dict.fromkeys(PROOF_COLUMNS)
     assert proof.support is not None

@@ -31,7 +31,6 @@ NATIVE = {
     "cv2": "On a server without a display run pip install --force-reinstall --no-deps opencv-python-headless.",
 }
 """Modules that can be installed and still not start, with what helps."""
-SECRET = ("token", "api_key")
 
 
 @cli.verb(
@@ -55,7 +54,7 @@ def list_settings(json: cli.Json = False) -> int:
         rows.append(
             {
                 "name": environment.variable(field),
-                "value": str(getattr(settings(), field)) if value and field in SECRET else value,
+                "value": str(getattr(settings(), field)) if value and field in ("token", "api_key") else value,
                 "default": environment.describe_default(field),
                 "meaning": declared.description,
                 "problem": malformed.get(field),

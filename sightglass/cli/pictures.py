@@ -48,8 +48,6 @@ FORMATS = {
     "mp4": "layers.mp4",
 }
 """File name by format of `--also`."""
-CONFIGS = (".py", ".yaml", ".yml", ".json", ".toml", ".cfg")
-"""Ends of the names of configurations."""
 MAX_CELLS = 100
 """Pictures on the contact sheet of several."""
 BY_BOXES = ("own box only", "shared", "others only", "outside")
@@ -82,7 +80,7 @@ def open_picture(typed: str, console: Console) -> Image:
 def _check_kind(typed: str) -> None:
     """Raise Problem for the arguments that other programs take beside pictures."""
     suffix = typed[typed.rfind(".") :].lower() if "." in typed else ""
-    if suffix in CONFIGS:
+    if suffix in (".py", ".yaml", ".yml", ".json", ".toml", ".cfg"):
         raise Problem(
             f"{typed} is a configuration, and none is needed: name the model by its file or its id, as in -m model.pt."
         )

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.export.result_folder import File
 
-PATCHES = 480
-"""Pixels of the height of a picture in patches."""
 MAX_ROWS = 20
 """Rows of a ranking that are printed; its file has all of them."""
 
@@ -179,7 +177,7 @@ def _draw_patches(explainer: Explainer, found: Similarity) -> File:
         [patches.draw_colours(*one) for one in every],
         [image.name for image in images],
         columns=2,
-        height=PATCHES,
+        height=480,
         title="One colour: alike to the model. Grey: below 0 on the first principal component.",
         names=True,
     )

@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 Way = Literal["local", "token", "oidc", "open"]
 SECONDS = 7 * 24 * 3600
 """How long a browser stays signed in."""
-TOKEN_BYTES = 32
-MIN_LENGTH = 16
-"""Characters below which a token that an operator chose can be guessed."""
-MAX_ID = 254
-_FORMER = ("SIGHTGLASS_ACCESS", "SIGHTGLASS_PASSWORD")
-"""Variables of earlier versions that made a server on localhost ask too, such as behind a proxy."""
 _IN_USE: list[Access] = []
 
 
@@ -76,9 +70,11 @@ def choose(host: str | None, *, token: str | None = None, oidc: bool = False, op
         return Access("oidc", token)
     if token:
         return Access("token", token)
-    if is_local(host) and not any(os.environ.get(name, "").strip() for name in _FORMER):
+    if is_local(host) and not any(
+        os.environ.get(name, "").strip() for name in ("SIGHTGLASS_ACCESS", "SIGHTGLASS_PASSWORD")
+    ):
         return Access()
-    return Access("token", secrets.token_urlsafe(TOKEN_BYTES), generated=True)
+    return Access("token", secrets.token_urlsafe(32), generated=True)
 
 
 def install(access: Access) -> None:
@@ -115,7 +111,7 @@ def announcement(access: Access) -> str | None:
         return "--open (SIGHTGLASS_OPEN) is set: whoever reaches this address may use everything without signing in."
     if access.way == "oidc" and not settings().emails:
         return "Everybody whom the provider in secrets.toml signs in gets in: SIGHTGLASS_EMAILS names who may."
-    if access.token and len(access.token) < MIN_LENGTH:
+    if access.token and len(access.token) < 16:
         return f"A token of {len(access.token)} characters can be guessed: set SIGHTGLASS_TOKEN to 32 random ones."
     return None
 
@@ -133,7 +129,7 @@ def identify(claims: Mapping[str, Any]) -> str | None:
     allowed = {_lower(name) for name in settings().emails}
     if allowed and not {_lower(id_), _lower(f"@{id_.rpartition('@')[2]}")} & allowed:
         return None
-    return id_ if id_.strip() and id_.isprintable() and len(id_) <= MAX_ID else None
+    return id_ if id_.strip() and id_.isprintable() and len(id_) <= 254 else None
 
 
 def _lower(text: str) -> str:

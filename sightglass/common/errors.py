@@ -60,14 +60,13 @@ class MachineProblem(Problem):
 
 
 DISK_FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
-_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
-_NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory")
-"""Of torch on a CPU and on a GPU, and of OpenCV, whose errors are no MemoryError."""
 
 
 def lacks_memory(error: BaseException) -> bool:
     """Return whether an error says that memory could not be allocated."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("can't allocate memory", "out of memory", "Insufficient memory")
+    )
 
 
 def from_machine(error: BaseException) -> MachineProblem | None:
@@ -79,7 +78,7 @@ def from_machine(error: BaseException) -> MachineProblem | None:
     name = error.filename if isinstance(error.filename, str) else ""
     if error.errno in DISK_FULL:
         return MachineProblem(f"The disk{f' with {name}' if name else ''} is full: make room on it, and try again.")
-    if error.errno in _FORBIDDEN:
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return MachineProblem(f"No access to {name or 'a folder'}: grant it, or choose another in the settings.")
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return MachineProblem("Too many files are open on this machine: try again in a moment.")

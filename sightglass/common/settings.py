@@ -11,13 +11,17 @@ if TYPE_CHECKING:
 
 
 MIB = 2**20
-_FOLDERS = ("HOME", "LOCALAPPDATA", "XDG_DATA_HOME")
-"""Other variables that defaults depend on."""
 
 
 def settings() -> Settings:
     """Return the settings; a field whose variable is malformed raises SettingProblem when it is read."""
-    return _read(tuple(item for item in os.environ.items() if item[0].startswith("SIGHTGLASS_") or item[0] in _FOLDERS))
+    return _read(
+        tuple(
+            item
+            for item in os.environ.items()
+            if item[0].startswith("SIGHTGLASS_") or item[0] in ("HOME", "LOCALAPPDATA", "XDG_DATA_HOME")
+        )
+    )
 
 
 @lru_cache(maxsize=8)
@@ -28,8 +32,6 @@ def _read(_environment: tuple[tuple[str, str], ...]) -> Settings:
     return environment.read()
 
 
-TOTAL_MB = 4096
-"""MiB from which the two limits derive, where SIGHTGLASS_MEMORY_MB is not set."""
 MODELS, EVIDENCE = 1 / 2, 1 / 16
 """Shares of the total."""
 
@@ -56,4 +58,4 @@ def evidence_bytes() -> int:
 
 def _total() -> float:
     total = settings().memory_mb
-    return TOTAL_MB if total is None else total
+    return 4096 if total is None else total

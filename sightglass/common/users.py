@@ -19,7 +19,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 FOLDER = "users"
 """The folder within every store that has one folder for each visitor with an id."""
-MAX_SLUG = 40
 LOCAL = ""
 """Id of whoever uses a server without an account of a provider: everybody shares the stores themselves."""
 NOBODY = "\0nobody"
@@ -77,5 +76,5 @@ def owner(user: str | None = None) -> str:
     user = current() if user is None else user
     if user == LOCAL:
         return ""
-    slug = file_stem(user.partition("@")[0], otherwise="user", max_length=MAX_SLUG).lower()
+    slug = file_stem(user.partition("@")[0], otherwise="user", max_length=40).lower()
     return f"{slug}-{hashlib.sha256(user.encode()).hexdigest()[:12]}"

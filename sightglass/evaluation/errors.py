@@ -161,10 +161,6 @@ NAMES: Mapping[str, str] = {
 """Of the types of a detector's errors."""
 SMALL = 32
 """Pixels: COCO's limit of small objects, the square root of their area."""
-OFTEN = 2
-"""Times as often among the missed objects as among the found ones: then it is worth saying."""
-MISTAKES = 6
-"""Pairs of classes of a classifier that are groups of their own."""
 _BETWEEN = " \N{RIGHTWARDS ARROW} "
 
 
@@ -346,7 +342,7 @@ class ErrorReport:
         """The group of each of a classifier's errors."""
         errors = self.errors
         names = errors["label"].fillna("nothing") + _BETWEEN + errors["predicted"].fillna("nothing")
-        often = names.value_counts(sort=True).index[:MISTAKES]
+        often = names.value_counts(sort=True).index[:6]
         return names.where(names.isin(often), OTHER)
 
 
@@ -366,7 +362,7 @@ def _describe_misses(name: str, units: pd.DataFrame) -> str:
     missed, found = of_label[of_label["wrong"]], of_label[~of_label["wrong"]]
     start = f"{name} misses {len(missed):,} of {_count(len(of_label), str(label))}"
     small, share = int((missed["size"] < SMALL).sum()), float((found["size"] < SMALL).mean() if len(found) else 0)
-    if 2 * small < len(missed) or small / len(missed) < OFTEN * share:
+    if 2 * small < len(missed) or small / len(missed) < 2 * share:
         return start
     count = "all" if small == len(missed) > 1 else f"{small:,}"
     return f"{start}; {count} of them {'is' if small == 1 else 'are'} smaller than {SMALL} pixels"
@@ -395,7 +391,6 @@ LEAST = 96
 """Pixels of the picture that are shown at least, of the shorter side."""
 TRUTH, ANSWER, HALO = (255, 255, 255), (255, 176, 59), (20, 20, 20)
 """Colours of the label's box, which is drawn through, and of the answer's, which is dashed."""
-DASH = 7
 
 
 def frame_boxes(boxes: list[Box], picture: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -482,7 +477,7 @@ def _draw_box(
 def _cut_line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Return the dashes of a line."""
     length = math.dist(start, end)
-    count = max(1, round(length / (2 * DASH)))
+    count = max(1, round(length / 14))
 
     def at(share: float) -> tuple[int, int]:
         return round(start[0] + share * (end[0] - start[0])), round(start[1] + share * (end[1] - start[1]))

@@ -34,12 +34,9 @@ MAX_FILES, MAX_UNPACKED = 200_000, 256 * 2**20
 """Files of an archive of labels, and their bytes: a small one can unpack to a JSON that fills the memory."""
 PACKED = (".txt", ".xml", ".yaml", ".yml", ".json", ".csv")
 """Endings of files that are unpacked from one."""
-SINGLE = (".json", ".csv")
-ABOUT = ("readme", "license")
 DATA = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt")
 """Files with the names of a YOLO folder's classes."""
 COLUMNS = ("file", "x0", "y0", "x1", "y1", "label")
-CORNERS = COLUMNS[1:5]
 Size = tuple[int, int]
 """Width and height of a picture in pixels."""
 
@@ -201,8 +198,8 @@ def _read_archive(path: Path) -> GroundTruth:
         folder.mkdir()
         files = archive.unpack_files(path, folder, PACKED, most=MAX_FILES, most_bytes=MAX_UNPACKED)
         # What explains a data set is no label.
-        files = [one for one in files if not one.name.lower().startswith(ABOUT)]
-        single = [one for one in files if one.suffix.lower() in SINGLE]
+        files = [one for one in files if not one.name.lower().startswith(("readme", "license"))]
+        single = [one for one in files if one.suffix.lower() in (".json", ".csv")]
         data = [one.parent for one in files if one.name in DATA]
         kinds = {one.suffix.lower() for one in files if one.name not in DATA}
         if ".xml" in kinds or (".txt" in kinds and (data or not single)):
@@ -251,7 +248,7 @@ def _read_csv(path: Path) -> GroundTruth:
         with path.open(encoding="utf-8-sig", newline="") as file:
             # The first line has the columns.
             for line, row in enumerate(packing.read(file), 2):
-                whole = not any(name in row for name in CORNERS)
+                whole = not any(name in row for name in COLUMNS[1:5])
                 if missing := [name for name in (("file", "label") if whole else COLUMNS) if name not in row]:
                     needed = f"{', '.join(COLUMNS)}, or of whole pictures file, label"
                     raise Problem(f"{path.name} has no column {missing[0]}: it needs {needed}.")

@@ -37,11 +37,6 @@ if TYPE_CHECKING:
 
 VOID = -1
 """The class of a pixel that is not counted."""
-IGNORED = 255, 65535
-"""Values of a PNG that mean the same, where they are no class."""
-SUFFIX = "_mask"
-"""What the name of a mask may have behind that of its picture."""
-LOSSY = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 FAR, LONG = 10, 20_000_000
 """How far a polygon may leave its picture, in sides of it, and how long its edges may be: COCO's own decoder trusts
 both."""
@@ -88,7 +83,9 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
             continue
         if (total := total + len(masks[key])) > MAX_BYTES:
             raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
-    for file in sorted(one for one in files if one.suffix.lower() in LOSSY):
+    for file in sorted(
+        one for one in files if one.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+    ):
         if _find_key(file, folder) not in masks:
             problems.append(LabelProblem(file.name, 0, "only a PNG keeps class indices as they are"))
     if not masks:
@@ -98,7 +95,7 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
 
 def _find_key(file: Path, folder: Path) -> str:
     """Return the name of the picture that a mask is of, without its ending."""
-    return file.with_suffix("").relative_to(folder).as_posix().removesuffix(SUFFIX)
+    return file.with_suffix("").relative_to(folder).as_posix().removesuffix("_mask")
 
 
 def _read_names(folder: Path, files: Sequence[Path]) -> tuple[str, ...]:
@@ -160,7 +157,7 @@ def _decode_png(data: bytes, size: tuple[int, int], indices: Sequence[int]) -> N
         raise ValueError("the mask is no readable PNG") from problem
     found = np.full(size, VOID)
     known = values < len(indices)
-    if (wrong := values[~known & ~np.isin(values, IGNORED)]).size:
+    if (wrong := values[~known & ~np.isin(values, (255, 65535))]).size:
         raise ValueError(f"the mask has the class index {wrong[0]}, and the classes go from 0 to {len(indices) - 1}")
     found[known] = np.asarray(indices)[values[known]]
     return found

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 KNOWN = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
-BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 OWN = "own model"
 """Stands in for the id of a model that is not everybody's."""
 REGISTRY = CollectorRegistry()
@@ -34,7 +33,7 @@ _SECONDS = Histogram(
     "sightglass_request_seconds",
     "Seconds from a request's first byte to the last of its answer.",
     ("route",),
-    buckets=BUCKETS,
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
     registry=REGISTRY,
 )
 _EXPLANATIONS = Counter(

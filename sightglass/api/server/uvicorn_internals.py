@@ -20,7 +20,6 @@ from sightglass.common.work import progress
 if TYPE_CHECKING:
     from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EXIT_SECONDS = 4.0
 """Seconds after SIGHTGLASS_STOP_SECONDS at which the process ends, whatever is still running."""
 
@@ -32,7 +31,7 @@ _close_now = _Server.handle_exit
 def install() -> None:
     """Replace these parts of every server that starts from now on; call it in the main thread."""
     _Server.handle_exit = handle_exit
-    for number in SIGNALS:
+    for number in (signal.SIGINT, signal.SIGTERM):
         # Streamlit's server has taken its signals before it reads our file.
         server = getattr(signal.getsignal(number), "__self__", None)
         if isinstance(server, _Server):

@@ -30,7 +30,6 @@ NAME = "masked"
 """Of what an outcome says of the mask."""
 COLUMNS = ("mean_iou", "pixel_accuracy")
 """Of the table: the numbers of one picture, none without a mask that can be used."""
-NO_MASK = "no mask is named as this picture"
 _PAIR = ("truth", "answer", "count")
 """Columns of the file: the three numbers of each of a picture's pairs."""
 _ABOUT = b"sightglass_masks"
@@ -131,7 +130,7 @@ def _list_rows(journal: Journal, items: Sequence[Item]) -> Iterator[dict[str, An
     for outcome in journal.outcomes([item.key for item in items]):
         if "rows" not in outcome:
             continue
-        found = outcome.get(NAME, {"problem": NO_MASK})
+        found = outcome.get(NAME, {"problem": "no mask is named as this picture"})
         pairs = found.get("pairs", ())
         columns = {name: [pair[place] for pair in pairs] for place, name in enumerate(_PAIR)}
         yield {"picture": outcome["key"], "problem": found.get("problem"), **columns}

@@ -33,7 +33,6 @@ GREETING, SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + by
 """Preface of an HTTP/2 client, and the type of the frame with which a server such as Ray's answers (RFC 9113)."""
 END_TIMEOUT = 5.0
 """Seconds after which workers that have not ended are killed."""
-TERMINATED = 143
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -207,7 +206,7 @@ def _signals() -> Iterator[Callable[[], Any]]:
     before = signal.getsignal(signal.SIGTERM)
 
     def end(_signal: int, _frame: Any) -> None:
-        raise SystemExit(TERMINATED)
+        raise SystemExit(128 + signal.SIGTERM)
 
     try:
         yield partial(signal.signal, signal.SIGTERM, end if before is signal.SIG_DFL else before)

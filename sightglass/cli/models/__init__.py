@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 app = cli.group("List models, their weights and layers, and add your own.")
 COLUMNS = ("id", "family", "size", "task", "here", "download", "licence")
 """Of the table of models; in JSON `download` is `download_mb`, a number."""
-_UNSHOWN = ("labels", "download_mb")
-"""What `show` says in another place than its table."""
 Name = Annotated[str, typer.Argument(metavar="ID", help="A model listed by `models list`, or timm/<name>.")]
 
 
@@ -103,7 +101,11 @@ def show(
             }
             if labels:
                 known["labels"] = explainer.labels
-    shown = {name: value for name, value in known.items() if name not in _UNSHOWN and value not in (None, "", ())}
+    shown = {
+        name: value
+        for name, value in known.items()
+        if name not in ("labels", "download_mb") and value not in (None, "", ())
+    }
     shown["weights"] = getattr(known["weights"], "name", "")
     console.table(("", model), [(name.replace("_", " "), _text(value)) for name, value in shown.items()])
     if labels and here:

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from sightglass.models.inspect import TableDraft, Toml, Unknown
 
 Answer = TypeVar("Answer")
-PROMPTS = ("a person", "a vehicle", "an animal")
-"""Words with which a model with an open vocabulary is tried."""
 WINDOWS = 49
 """Number of places to occlude when trying a model that exposes no internals."""
 RANDOM = "random numbers"
@@ -224,7 +222,7 @@ def _try(console: Console, id_: str, image: str | None) -> tuple[Explanation, li
         explainer = load_explainer(id_, "cpu", progress)
         # A model with an open vocabulary and no classes is tried with some words.
         prompted = not explainer.labels and explainer.resident.adapter.takes_words
-        words: dict[str, Any] = {"vocabulary": PROMPTS} if prompted else {}
+        words: dict[str, Any] = {"vocabulary": ("a person", "a vehicle", "an animal")} if prompted else {}
         adapter = explainer.resident.adapter
         if not explainer.resident.gradients:
             # The default takes a thousand passes; this only has to show that the model works.

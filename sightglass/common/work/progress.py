@@ -20,8 +20,6 @@ Progress = Callable[[float, str], None]
 """Called with the share done, 0..1, and a short text."""
 _SLOTS = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 """Quick explanations that somebody waits for, at the same time: more at once are not done sooner."""
-_POLL = 0.25
-"""Seconds between two checks whether waiting work was cancelled."""
 PAUSE = 1.0
 NICE = 10
 """Priority of threads that let the dashboard's pages come first."""
@@ -80,7 +78,7 @@ def check() -> None:
 @contextmanager
 def explanation_slot(cancel: threading.Event | None = None) -> Iterator[None]:
     """Wait until this thread may make a quick explanation; raise Cancelled once `cancel` is set."""
-    while not _SLOTS.acquire(timeout=_POLL):
+    while not _SLOTS.acquire(timeout=0.25):
         if cancel is not None and cancel.is_set():
             raise Cancelled
     try:

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from sightglass.explain.picture.item import Item
     from sightglass.models.adapter import Prediction
 
-BEST = 5
-"""Answers of a classifier that are remembered."""
-
 
 @dataclass(frozen=True)
 class LabelledPicture:
@@ -189,7 +186,7 @@ def evaluate(
         raise Problem(f"{explainer.model.id} cannot be judged by these labels: it needs {needed}.")
     wanted = sorted({label for picture in usable for label in _labels(picture, detects=detects)})
     named = match(wanted, explainer.labels)
-    options = Options(confidence=LEAST_CONFIDENCE, per="detection" if detects else "class", top_k=BEST)
+    options = Options(confidence=LEAST_CONFIDENCE, per="detection" if detects else "class", top_k=5)
     done = []
     for number, picture in enumerate(usable):
         if cancel is not None and cancel.is_set():
