@@ -16,19 +16,18 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts
 from sightglass.deck import rows as deck_rows
 from sightglass.deck.rows import GalleryTile
-from sightglass.evaluation import errors as tables
-from sightglass.evaluation.errors import ALL, draw_tile
+from sightglass.evaluation.errors import ALL, draw_tile, list_rows, write_csv, write_parquet
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.picture.image import Image
-from sightglass.pages.errors import gallery, runs
-from sightglass.pages.errors.runs import ErrorsView
+from sightglass.pages.errors import gallery
+from sightglass.pages.errors.gallery import ErrorsView
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.components.viewer import Look
     from sightglass.deck.scene import Scene
-    from sightglass.pages.errors.runs import LabelledRun
+    from sightglass.pages.errors.gallery import LabelledRun
 
 TYPE, CLASS = "errors-type", "errors-class"
 SIDE = 480
@@ -42,10 +41,10 @@ def errors() -> None:
         title = st.container(width="content")
         bar = st.container(horizontal=True, width="content", vertical_alignment="center")
     with bar:
-        name = runs.choose()
+        name = gallery.choose()
     try:
         with st.spinner("Reading the run…", show_time=False):
-            run = runs.open_run(name)
+            run = gallery.open_run(name)
     except Problem as problem:
         title.markdown("## Where a model goes wrong")
         st.error(sentence(problem), icon=":material/error:")
@@ -82,7 +81,7 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
     problem, view.problem = view.problem, ""
     if problem:
         st.error(sentence(problem), icon=":material/error:")
-    runs.ask_for_pictures(run)
+    gallery.ask_for_pictures(run)
     if report.errors.empty:
         st.success("There is no error in these pictures.", icon=":material/check:")
         return
@@ -134,10 +133,10 @@ def _draw_actions(run: LabelledRun) -> None:
         about = "One row a labelled object, and one a wrong box, with its type."
         if run.evaluation.task != "detect":
             about = "One row a picture: label, answer and score."
-        rows = partial(tables.list_rows, run.report.units)
+        rows = partial(list_rows, run.report.units)
         for suffix, make in (
-            ("csv", lambda: tables.write_csv(rows())),
-            ("parquet", lambda: tables.write_parquet(rows())),
+            ("csv", lambda: write_csv(rows())),
+            ("parquet", lambda: write_parquet(rows())),
             ("json", lambda: json.dumps(rows()).encode()),
         ):
             file = f"errors.{suffix}"

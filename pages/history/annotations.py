@@ -1,4 +1,4 @@
-"""Annotate a record's map."""
+"""Read a record's files, make its downloads, and annotate its map."""
 
 from __future__ import annotations
 

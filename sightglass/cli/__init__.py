@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightglass.cli import batch, compare, doctor, image, models, prove, replay, scorecard, similarity, video
+from sightglass.cli import batch, compare, doctor, image, models, prove, replay, similarity, video
 from sightglass.cli.console import Console
 from sightglass.cli.options import PROGRAM, app
 from sightglass.cli.records import deck, history
@@ -28,9 +28,7 @@ from sightglass.explain import recipe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ORDER = [
-    module.__name__ for module in (image, batch, video, compare, scorecard, prove, similarity, replay, serve, doctor)
-]
+_ORDER = [module.__name__ for module in (image, batch, video, compare, prove, similarity, replay, serve, doctor)]
 """Of the verbs in --help."""
 app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
 app.add_typer(models.app, name="models")

@@ -1,4 +1,4 @@
-"""Read settings from the environment."""
+"""Read settings from the environment; memory for loaded models and for evidence."""
 
 from __future__ import annotations
 

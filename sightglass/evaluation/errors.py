@@ -1,4 +1,4 @@
-"""A model's errors on labelled pictures, by type and class, the surest first, and their tiles."""
+"""A model's errors on labelled pictures, by type and class, the surest first, their table and their tiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Store an evaluation as Parquet, one row a picture, and load it."""
+"""Answers beside labels; store them as Parquet, one row a picture, and load them."""
 
 from __future__ import annotations
 

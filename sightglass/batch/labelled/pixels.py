@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import atomic_write
-from sightglass.evaluation import iou, masks
-from sightglass.evaluation.iou import Pair
+from sightglass.evaluation import masks
+from sightglass.evaluation.masks import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -65,7 +65,7 @@ def measure_picture(labels: RunLabels, item: Item, made: Explanation) -> Outcome
         truth = masks.decode(
             given, made.segmentation.shape, labels.truth.mask_labels, indices, len(classes), background
         )
-        found["pairs"] = iou.count_pairs(truth, made.segmentation)
+        found["pairs"] = masks.count_pairs(truth, made.segmentation)
     except ValueError as problem:
         found["problem"] = str(problem)
     return {NAME: found}
@@ -76,7 +76,7 @@ def add_columns(rows: list[Row], held: Outcome) -> list[Row]:
     if NAME not in held:
         return rows
     pairs = held[NAME].get("pairs")
-    numbers = iou.score_picture(pairs) if pairs else (None, None)
+    numbers = masks.score_picture(pairs) if pairs else (None, None)
     return [row | dict(zip(COLUMNS, numbers, strict=True)) for row in rows]
 
 

@@ -14,7 +14,7 @@ from sightglass.batch.labelled import pixels
 from sightglass.common import users
 from sightglass.common.files import jsonable, write_file
 from sightglass.common.settings import settings
-from sightglass.evaluation import average_precision, iou, stored
+from sightglass.evaluation import average_precision, masks, stored
 from sightglass.evaluation import errors as tables
 from sightglass.evaluation.errors import ErrorGroup, ErrorReport
 from sightglass.evaluation.intervals import Estimate, estimate_share
@@ -166,7 +166,7 @@ def _sum_up_classes(report: ErrorReport) -> EvaluationSummary:
 
 
 def _sum_up_pixels(found: MaskedPictures) -> EvaluationSummary:
-    scores = iou.measure(found.pairs)
+    scores = masks.measure(found.pairs)
     return EvaluationSummary(
         found.model,
         "segment",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightglass.evaluation import iou, masks
+from sightglass.evaluation import masks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,14 +32,14 @@ def decode(data: bytes, labels: tuple[str, ...] = (), otherwise: int = 0, **indi
 def test_iou_of_a_case_counted_by_hand() -> None:
     truth = np.array([[0, 0, 0, 1], [0, 0, 1, 1]])
     answer = np.array([[0, 0, 1, 1], [0, 2, 1, -1]])
-    pairs = iou.count_pairs(truth, answer)
+    pairs = masks.count_pairs(truth, answer)
     # The last pixel was not looked at. Class 0: 3 of 5; class 1: 2 of 3; class 2: 0 of 1.
     assert pairs == [(0, 0, 3), (0, 1, 1), (0, 2, 1), (1, 1, 2)]
-    found = iou.measure([pairs])
+    found = masks.measure([pairs])
     assert {index: one.value for index, one in found.by_class.items()} == pytest.approx({0: 3 / 5, 1: 2 / 3, 2: 0})
     assert found.mean_iou.value == pytest.approx((3 / 5 + 2 / 3) / 3)
     assert (found.right, found.pixels) == (5, 7)
-    assert iou.score_picture(pairs) == pytest.approx((found.mean_iou.value, 5 / 7))
+    assert masks.score_picture(pairs) == pytest.approx((found.mean_iou.value, 5 / 7))
     assert np.isnan(found.mean_iou.low), "of one picture no interval can be told"
 
 
@@ -49,7 +49,7 @@ def test_iou_is_scikit_learns_and_its_interval_holds_it() -> None:
     rng = np.random.default_rng(0)
     truths = rng.integers(-1, 5, (9, 20, 30))
     answers = np.where(rng.random(truths.shape) < 0.7, truths, rng.integers(0, 5, truths.shape))
-    found = iou.measure([iou.count_pairs(*pair) for pair in zip(truths, answers, strict=True)])
+    found = masks.measure([masks.count_pairs(*pair) for pair in zip(truths, answers, strict=True)])
     counted = (truths >= 0) & (answers >= 0)
     wanted = jaccard_score(truths[counted], answers[counted], average=None)
     assert [one.value for one in found.by_class.values()] == pytest.approx(list(wanted))
