@@ -16,7 +16,7 @@ from sightglass.explain.maps import statistics
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv
-from sightglass.pages.batch import folders, labels
+from sightglass.pages.batch import folders
 from sightglass.pages.batch.job import find_odd, frame_of_job, read_frame, table_key
 from sightglass.pages.batch.tiles import actions, describe_group, draw_groups, tiles
 
@@ -203,7 +203,7 @@ def draw_accuracy(job: BatchJob) -> None:
     """Draw what is mistaken for what, and the numbers of each class."""
     found = frame_of_job(job)
     every = accuracy.of_frame(found)
-    if every is None and (evaluated := labels.load(job)) is not None:
+    if every is None and (evaluated := folders.load(job)) is not None:
         _draw_classes(evaluated)
         return
     if every is None:

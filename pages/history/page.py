@@ -15,7 +15,7 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural
 from sightglass.pages.history import annotations as files
-from sightglass.pages.history import pair, tiles, two_pictures
+from sightglass.pages.history import pair, tiles
 from sightglass.pages.history import record as record_view
 from sightglass.pages.history.annotations import AnnotatedRecord
 from sightglass.pages.history.record import Browsing, size
@@ -141,7 +141,7 @@ def _one(id: str, title: DeltaGenerator) -> None:
         files.files(record)
     title.markdown(f"## {escape(record.headline) if record.pair else record.headline}")
     _problem()
-    (two_pictures if record.pair else record_view).show(record)
+    (pair.show_similarity if record.pair else record_view.show)(record)
 
 
 def _pair(id: str, other: str, title: DeltaGenerator) -> None:
