@@ -28,7 +28,7 @@ from sightglass.export import command
 from sightglass.pages.history.annotations import AnnotatedRecord, archive, files, mark, marking, pair
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sightglass.components.viewer import Look
     from sightglass.deck.scene import Scene as DeckScene
@@ -382,10 +382,6 @@ def offer_undo() -> None:
 
 
 def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
-    if not st.button("All numbers", icon=":material/table_rows:", help="Every statistic, and the recipe."):
-        return
-
-    @st.dialog("All numbers", width="large", icon=":material/table_rows:")
     def window() -> None:
         if maps:
             st.markdown(f"### {escape(maps[index].label)}")
@@ -397,4 +393,10 @@ def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
         st.code(command.line(recipe), language="shell", wrap_lines=True)
         st.json(recipe.model_dump(mode="json"), expanded=False)
 
-    window()
+    offer_numbers("Every statistic, and the recipe.", window)
+
+
+def offer_numbers(help: str, draw: Callable[[], None]) -> None:
+    """Draw the button that opens a window with all numbers."""
+    if st.button("All numbers", icon=":material/table_rows:", help=help):
+        st.dialog("All numbers", width="large", icon=":material/table_rows:")(draw)()

@@ -136,12 +136,7 @@ def _write(answer: type[BaseModel], told: Json) -> bytes:
 ENDPOINTS = (
     Endpoint("/api/runs", list_evaluated_runs, results.Runs, tag="runs"),
     Endpoint(
-        "/api/runs/{run}",
-        get_evaluation,
-        results.RunEvaluation,
-        tag="runs",
-        parameters=RunParameters,
-        errors=WRONG_RUN,
+        "/api/runs/{run}", get_evaluation, results.RunEvaluation, tag="runs", parameters=RunParameters, errors=WRONG_RUN
     ),
     Endpoint(
         "/api/runs/{run}/errors",
