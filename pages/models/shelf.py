@@ -81,7 +81,14 @@ def draw() -> None:
     residents = _residents()
     added = {spec.id for spec in store.list_own()}
     rows = [
-        _row(spec, residents.get(spec.id), _find_reliabilities(spec), present=spec.id in here, own=spec.id in added)
+        _row(
+            spec,
+            residents.get(spec.id),
+            # Without the network itself only its name says whether its boxes are queries.
+            reliabilities(spec.task, queries="DETR" in spec.family),
+            present=spec.id in here,
+            own=spec.id in added,
+        )
         for spec in wanted
     ]
     chosen = tables.choose_row(rows, key="models-list")
@@ -161,11 +168,6 @@ def _size(spec: ModelSpec, *, present: bool) -> str:
     file = weights.find(spec) if present else None
     known = file.stat().st_size / 1e6 if file is not None and file.is_file() else spec.megabytes
     return size_of_download(known).removeprefix("about ")
-
-
-def _find_reliabilities(spec: ModelSpec) -> dict[str, Reliability]:
-    # Without the network itself only its name says whether its boxes are queries.
-    return reliabilities(spec.task, queries="DETR" in spec.family)
 
 
 def _record(spec: ModelSpec, known: Mapping[str, Reliability]) -> str:

@@ -147,6 +147,7 @@ def _draw_pareto(card: Scorecard) -> None:
     x = [row.speed.p50 for row in rows if row.speed]
     y = [100 * row.score.value for row in rows]
     best = [i for i, row in enumerate(rows) if card.is_efficient(row)]
+    bars = {"type": "data", "symmetric": False, "thickness": 1, "color": GREY}
     figure = go.Figure()
     figure.add_scatter(
         x=[x[i] for i in best],
@@ -167,21 +168,15 @@ def _draw_pareto(card: Scorecard) -> None:
             "color": [charts.ACCENT if i in best else GREY for i in range(len(rows))],
             "symbol": ["star" if i in best else "circle" for i in range(len(rows))],
         },
-        error_y={
-            "type": "data",
-            "symmetric": False,
+        error_y=bars
+        | {
             "array": [100 * (row.score.high - row.score.value) for row in rows],
             "arrayminus": [100 * (row.score.value - row.score.low) for row in rows],
-            "thickness": 1,
-            "color": GREY,
         },
-        error_x={
-            "type": "data",
-            "symmetric": False,
+        error_x=bars
+        | {
             "array": [row.speed.p75 - row.speed.p50 for row in rows if row.speed],
             "arrayminus": [row.speed.p50 - row.speed.p25 for row in rows if row.speed],
-            "thickness": 1,
-            "color": GREY,
         },
         hovertemplate="%{text}: %{y:.1f} at %{x:.0f} ms<extra></extra>",
         showlegend=False,

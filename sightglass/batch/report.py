@@ -158,12 +158,11 @@ def _write_untrusted(folder: Path, frame: Any, names: dict[str, str]) -> Iterato
             "A map should depend on the model, matter to the answer and hold still. Those that pass the fewest tests "
             f"are first. {_most(rows)}"
         )
-        yield "Maps that fail a test", about, _tiles(folder, rows, names, _name_failed)
 
+        def name_failed(row: Json) -> str:
+            return ", ".join(words for column, words in seals.FAILED.items() if row[column] == "no")
 
-def _name_failed(row: Json) -> str:
-    """Return the tests that a map fails: `does not depend on the model, does not hold still`."""
-    return ", ".join(words for column, words in seals.FAILED.items() if row[column] == "no")
+        yield "Maps that fail a test", about, _tiles(folder, rows, names, name_failed)
 
 
 def _most(rows: Any) -> str:

@@ -305,9 +305,12 @@ def _say_how_right(console: Console, folder: Path) -> Json:
     """Print how well the answers fit the labels, of `--labels` or of folders; return all of it."""
     scores = table.read_scores(folder)
     if scores.numbers:
-        return _say_how_far(console, folder, scores.unit)
+        if (errors := analysis.measure_numbers(analysis.load(folder))) is None:
+            return {}
+        console.say(f"{errors.describe(scores.unit)}.")
+        return {"errors": jsonable(asdict(errors))}
     if (truth := labelled.read_labels(output.Local(folder))) is None:
-        return _say_left_out(console, folder) | _say_right(console, folder)
+        return _say_right(console, folder)
     found = labelled_summary.load(folder)
     names = labelled.list_names(truth, table.classes(folder), labels.corrections(folder))
     if words := labelled.describe_unmatched(names, labels.corrections(folder), found.task):
@@ -322,15 +325,6 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         "label_problems": [one.words for one in truth.problems],
         "evaluation": found.to_json(),
     }
-
-
-def _say_how_far(console: Console, folder: Path, unit: str) -> Json:
-    """Print how far numbers are from the true ones; return the same; nothing without labels."""
-    found = analysis.measure_numbers(analysis.load(folder))
-    if found is None:
-        return {}
-    console.say(f"{found.describe(unit)}.")
-    return {"errors": jsonable(asdict(found))}
 
 
 def _say_evaluated(console: Console, found: EvaluationSummary) -> None:
@@ -350,26 +344,23 @@ def _say_evaluated(console: Console, found: EvaluationSummary) -> None:
     console.table(("error", "count", "meaning"), found.list_errors(), right=("count",))
 
 
-def _say_left_out(console: Console, folder: Path) -> Json:
-    """Print which folders' pictures are not counted as right or wrong; return what each folder counts as."""
-    found = labels.find_labels(table.read(folder), folder)
-    if words := labels.describe_left_out(found):
-        console.say(f"{words} Say what they are with --match FOLDER=CLASS.")
-    return {"labels": {one.folder: list(one.classes) for one in found}} if found else {}
-
-
 def _say_right(console: Console, folder: Path) -> Json:
-    """Print how many labelled pictures are answered right, and the classes with the lowest recall; return all of it."""
+    """Print which folders' pictures are not counted, how many others are answered right, and the classes with the
+    lowest recall; return all of it, and what each folder counts as."""
+    folders = labels.find_labels(table.read(folder), folder)
+    if words := labels.describe_left_out(folders):
+        console.say(f"{words} Say what they are with --match FOLDER=CLASS.")
+    told: Json = {"labels": {one.folder: list(one.classes) for one in folders}} if folders else {}
     rows = analysis.load(folder)
     if (found := accuracy.of_frame(rows)) is None:
-        return {}
+        return told
     console.say(f"{found.words}.")
     console.table(accuracy.HEAD, accuracy.rows(found, accuracy.LISTED), right=accuracy.HEAD[1:])
     if len(found.classes) > accuracy.LISTED:
         console.say(
             f"The {accuracy.LISTED} of {len(found.classes)} classes with the lowest recall; summary.json has all."
         )
-    return accuracy.summarise(rows)
+    return told | accuracy.summarise(rows)
 
 
 def _unsure_answers(options: BatchOptions) -> UnsureAnswers | None:

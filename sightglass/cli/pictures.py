@@ -143,7 +143,10 @@ class Series:
         if find_targets is not None:
             found = self.explainer(image, maps=False, **options)
             options = options | find_targets(found)
-        explanation = self._explain_and_seal(image, options, progress)
+        parts = 2 if self.seal else 1
+        explanation = self.explainer(image, progress=lambda share, words: progress(share / parts, words), **options)
+        if self.seal:
+            seal.seal_maps(explanation, progress=lambda share, words: progress((1 + share) / 2, words))
         if found is not None:
             took = found.milliseconds | {"maps": explanation.milliseconds["maps"]}
             explanation = replace(explanation, milliseconds=took)
@@ -153,14 +156,6 @@ class Series:
         self._results.append(summary | {"folder": folder, "files": names})
         if len(self.pictures) > 1 and len(self._cells) < MAX_CELLS:
             self._cells.append(result_folder.thumbnail(explanation, self.style))
-
-    def _explain_and_seal(self, image: Image, options: dict[str, Any], progress: Progress) -> Explanation:
-        """Return the explanation, whose maps are sealed with `--seal`."""
-        if not self.seal:
-            return self.explainer(image, progress=progress, **options)
-        explanation = self.explainer(image, progress=lambda share, words: progress(share / 2, words), **options)
-        seal.seal_maps(explanation, progress=lambda share, words: progress((1 + share) / 2, words))
-        return explanation
 
 
 def _name_folder(picture: str) -> str:

@@ -70,7 +70,9 @@ def replay(
     if options.picture is not None:
         picture: Image | str | tuple[str, ...] = open_picture(options.picture, console)
     else:
-        picture = _embedded_picture(recipe) or _find_pictures(recipe, known)
+        carried = embedded_recipe.contents(recipe.read_bytes()) if recipe.suffix.lower() != ".json" else None
+        embedded = None if carried is None else embedded_recipe.original(carried)
+        picture = embedded or _find_pictures(recipe, known)
     if options.device is not None:
         known = known.model_copy(update={"device": options.device})
     with console.progress(f"Loading {known.model}") as progress:
@@ -151,12 +153,6 @@ def read(path: Path) -> Recipe:
     if found is None:
         raise ModelProblem(f"{path} is not a recipe: give the recipe.json that an explanation was saved with.")
     return found
-
-
-def _embedded_picture(path: Path) -> Image | None:
-    """Return the picture that a PNG or JPG carries beside its recipe."""
-    found = embedded_recipe.contents(path.read_bytes()) if path.suffix.lower() != ".json" else None
-    return embedded_recipe.original(found) if found is not None else None
 
 
 def _find_pictures(path: Path, recipe: Recipe) -> str | tuple[str, ...]:

@@ -302,7 +302,10 @@ def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against
     _check_alike(rows)
     if against and against not in names:
         raise Problem(f"{against} is none of the models of this scorecard: {listing(names)}.")
-    largest = rows[names.index(against)] if against else _find_largest(rows)
+    known = all(row.facts.parameters is not None for row in rows)
+    largest = max(rows, key=lambda row: ((row.facts.parameters or 0) if known else 0, row.score.value))
+    if against:
+        largest = rows[names.index(against)]
     others = [row for row in rows if row is not largest]
     if all(row.facts.parameters is not None for row in others):
         others.sort(key=lambda row: row.facts.parameters or 0)
@@ -328,12 +331,6 @@ def _check_alike(rows: Sequence[ModelScore]) -> None:
             same = [of.box for of in one.truths] == [of.box for of in other.truths]
             if one.key != other.key or not same:
                 raise Problem(f"{row.model} was judged by other labels of {one.key}: run both on the same ones.")
-
-
-def _find_largest(rows: Sequence[ModelScore]) -> ModelScore:
-    if any(row.facts.parameters is None for row in rows):
-        return max(rows, key=lambda row: row.score.value)
-    return max(rows, key=lambda row: (row.facts.parameters or 0, row.score.value))
 
 
 def _best(found: Sequence[Prediction]) -> str | None:

@@ -25,7 +25,6 @@ from sightglass.models.labels import match
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
 
     from sightglass.common.work.progress import Progress
     from sightglass.evaluation.ground_truth import GroundTruth, TrueBox
@@ -195,7 +194,19 @@ def evaluate(
         if not number:
             # The first pass of a model prepares what the others use.
             _answer(explainer, image, options)
-        done.append(_evaluate(explainer, picture, image, named, options))
+        found, milliseconds = _answer(explainer, image, options)
+        label = picture.label
+        done.append(
+            EvaluatedPicture(
+                key=picture.item.key,
+                size=(image.width, image.height),
+                # Under the names of the model's classes.
+                truths=tuple(replace(one, label=min(named.get(one.label, {one.label}))) for one in picture.boxes or ()),
+                truth=None if label is None else min(named.get(label, {label})),
+                found=found,
+                milliseconds=milliseconds,
+            )
+        )
         if tell is not None:
             tell(number + 1, len(usable))
     done.sort(key=lambda one: one.key)
@@ -216,26 +227,6 @@ def _labels(picture: LabelledPicture, *, detects: bool) -> set[str]:
     return {picture.label} if picture.label is not None else set()
 
 
-def _evaluate(
-    explainer: Explainer,
-    picture: LabelledPicture,
-    image: Image,
-    named: Mapping[str, frozenset[str]],
-    options: Options,
-) -> EvaluatedPicture:
-    found, milliseconds = _answer(explainer, image, options)
-    truths = tuple(_rename(one, named) for one in picture.boxes or ())
-    label = picture.label
-    return EvaluatedPicture(
-        key=picture.item.key,
-        size=(image.width, image.height),
-        truths=truths,
-        truth=None if label is None else min(named.get(label, {label})),
-        found=found,
-        milliseconds=milliseconds,
-    )
-
-
 def _answer(explainer: Explainer, image: Image, options: Options) -> tuple[tuple[Prediction, ...], float]:
     """Return a model's answers for a picture and the milliseconds from its pixels to them."""
 
@@ -246,8 +237,3 @@ def _answer(explainer: Explainer, image: Image, options: Options) -> tuple[tuple
         return found, (time.perf_counter() - begun) * 1e3
 
     return explainer.with_oom_fallback(work)
-
-
-def _rename(one: TrueBox, named: Mapping[str, frozenset[str]]) -> TrueBox:
-    """Return a box under its class's name in the model."""
-    return replace(one, label=min(named[one.label])) if one.label in named else one
