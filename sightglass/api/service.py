@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
     Explaining = ExplainRequest | DetectRequest | ClassRequest
-    Explaining = ExplainRequest | DetectRequest | ClassRequest
     Request = Explaining | CompareRequest | SimilarityRequest
 
 

@@ -257,6 +257,9 @@ def _run(
         found = given.classes if given else {item.label for item in pictures if item.label}
         known = cli.known_labels(asked, explainer)
         corrections = _parse_matches(options.match, known, sorted(found), folders=given is None)
+    drawn: Json = {} if options.size is None else {"side": options.size or None}
+    if options.alpha is not None:
+        drawn["alpha"] = options.alpha
     return runner.run(
         pictures,
         explainer,
@@ -268,8 +271,7 @@ def _run(
         workers=options.workers,
         batch_size=options.batch_size,
         colormap=options.colormap,
-        **({} if options.size is None else {"side": options.size or None}),
-        **({} if options.alpha is None else {"alpha": options.alpha}),
+        **drawn,
         prove=options.prove,
         seal=options.seal,
         labels=truth,
