@@ -92,9 +92,7 @@ KINDS = {
     "story": "Story",
     "clip": "Clip",
     "row": "Row",
-    "words": "Title",
-    "text": "Text",
-    "columns": "Two columns",
+    **{kind: label for kind, (label, *_) in WORDS.items()},
 }
 FILES = (
     ("Web page, .html", "html", "One page that plays in any browser, from a disk, without a network."),
@@ -132,7 +130,9 @@ def draw(deck: Deck) -> None:
         )
         st.markdown(f"## {escape(deck.title)}", width="content" if playing else "stretch")
         if playing:
-            _edit_button()
+            help = "Back to the slides, to change and arrange them."
+            edit = partial(st.query_params.pop, PLAY, None)
+            st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
     decks.problem()
     if playing:
         _play(deck)
@@ -182,14 +182,6 @@ def _back() -> None:
     for name in ("deck", PLAY):
         st.query_params.pop(name, None)
     state.forget(Editing)
-
-
-def _edit_button() -> None:
-    def edit() -> None:
-        st.query_params.pop(PLAY, None)
-
-    help = "Back to the slides, to change and arrange them."
-    st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
 
 
 def _play(deck: Deck) -> None:
