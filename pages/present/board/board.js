@@ -134,7 +134,7 @@ function rowOf(row, picture, limits, hands) {
     event.stopPropagation();
     hands.move(row.id, by, handle);
   });
-  const play = Object.assign(make("button", "thumb"), { title: "Present from this slide" });
+  const play = Object.assign(make("button", "thumb framing"), { title: "Present from this slide" });
   play.setAttribute("aria-label", "Present from this slide");
   play.addEventListener("click", () => hands.act("play", row.id));
   if (picture.length) play.append(Object.assign(make("img"), { src: URL.createObjectURL(blobOf(picture)), alt: "", decoding: "async" }));
@@ -196,7 +196,7 @@ function drag(event, node, list, done) {
 class Board {
   #acts = new Acts(`${Date.now().toString(36)}${Math.random().toString(36).slice(2, 8)}`);
   #list = make("ol", "rows");
-  #said = make("p", "said");
+  #said = make("p", "said unseen");
   /** @type {Map<string, Made>} */
   #made = new Map();
   #shown = "";

@@ -38,7 +38,7 @@ export function createFigure() {
   const element = document.createElement("figure");
   element.className = "panel";
   element.innerHTML =
-    '<figcaption><span class="title"></span><span class="note"></span></figcaption>' +
+    '<figcaption><span class="title cut"></span><span class="note cut"></span></figcaption>' +
     '<div class="stage"><canvas class="base" role="img" tabindex="0"></canvas>' +
     '<canvas class="lines" aria-hidden="true"></canvas><i class="cross across"></i><i class="cross down"></i>' +
     '<input type="range" class="split" min="0" max="1" step="0.005" aria-label="Divider between picture and map">' +

@@ -152,7 +152,7 @@ export class BarsView {
     const answers = scene.panels[item.panel]?.answers ?? [];
     this.list = make("ol", "answers");
     item.answers.forEach(([label, score], i) => {
-      const place = item.places[i] ?? -1, row = make("button", "", "", [make("span", "label", label), make("span", "score", percent(score)), barOf(score)]);
+      const place = item.places[i] ?? -1, row = make("button", "", "", [make("span", "label cut", label), make("span", "score", percent(score)), barOf(score)]);
       row.disabled = (answers[place]?.map ?? null) === null;
       row.addEventListener("click", () => choose(place));
       this.list.append(make("li", "", "", [row]));
