@@ -33,8 +33,8 @@ function mount(root, signal) {
   /** @param {Tile} tile @param {Uint8Array} picture */
   function tileOf(tile, picture) {
     const frame = make("span", "frame framing"), head = make("span", "head", "", [make("b", "cut", tile.title), make("span", "score", tile.score)]);
-    const open = make("button", "open", "", [frame, head, make("span", "line cut", tile.line)]), box = make("input");
-    const label = make("label", "pick", "", [box]), node = make("div", "tile", "", [open, label]);
+    const open = make("button", "open column", "", [frame, head, make("span", "line cut", tile.line)]), box = make("input");
+    const label = make("label", "pick", "", [box]), node = make("div", "tile column", "", [open, label]);
     node.dataset.id = tile.id;
     node.setAttribute("role", "listitem");
     open.title = tile.about;

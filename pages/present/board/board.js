@@ -145,8 +145,8 @@ function rowOf(row, picture, limits, hands) {
   const hide = iconButton("visibility", "Hide this slide from the room", "hide", () => hands.act("hide", row.id));
   const remove = iconButton("delete", "Delete this slide", "remove", () => hands.act("remove", row.id));
   const mark = make("summary", "", "Speaker's notes"), more = make("details", "", "", [mark, notes]), number = make("span", "number");
-  const texted = make("div", "texts", "", [title, sentence, more]), kind = make("span", "kind", row.kind);
-  node.append(make("span", "grip", "", [handle, number]), play, texted, make("span", "tools", "", [up, down, copy, hide, remove, kind]));
+  const texted = make("div", "texts column", "", [title, sentence, more]), kind = make("span", "kind", row.kind);
+  node.append(make("span", "grip column", "", [handle, number]), play, texted, make("span", "tools", "", [up, down, copy, hide, remove, kind]));
   const texts = new Texts(row.id, { title, sentence, notes }, hands.act);
   return { node, texts, number, up, down, hide, mark, play, img: play.querySelector("img") };
 }
@@ -195,7 +195,7 @@ function drag(event, node, list, done) {
 /** The rows of one deck, and what is done with them. */
 class Board {
   #acts = new Acts(`${Date.now().toString(36)}${Math.random().toString(36).slice(2, 8)}`);
-  #list = make("ol", "rows");
+  #list = make("ol", "rows column");
   #said = make("p", "said unseen");
   /** @type {Map<string, Made>} */
   #made = new Map();

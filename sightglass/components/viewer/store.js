@@ -43,7 +43,7 @@ export function createFigure() {
     '<canvas class="lines" aria-hidden="true"></canvas><i class="cross across"></i><i class="cross down"></i>' +
     '<input type="range" class="split" min="0" max="1" step="0.005" aria-label="Divider between picture and map">' +
     '<span class="hint" hidden>Ctrl or \u2318 with the wheel zooms</span></div>' +
-    '<div class="legend" hidden><span class="second"></span><i></i><span class="first"></span></div>';
+    '<div class="legend aligned" hidden><span class="second"></span><i></i><span class="first"></span></div>';
   return element;
 }
 
@@ -230,5 +230,14 @@ export class Store {
   /** Return a point of a panel, in fractions of it, in original pixels. @param {number} fx @param {number} fy */
   original(fx, fy) {
     return pointIn(this.visible(), fx, fy);
+  }
+
+  /**
+   * Return the point one step of an arrow key beside another, or beside the middle.
+   * @param {number[]|null} at @param {[number, number]} arrow @param {boolean} near
+   */
+  beside(at, arrow, near) {
+    const by = (near ? 0.01 : 0.05) / this.viewport.zoom, from = at ?? this.original(0.5, 0.5);
+    return this.head.size.map((side, i) => Math.min(side - 0.5, Math.max(0.5, from[i] + by * side * arrow[i])));
   }
 }

@@ -59,18 +59,13 @@ export class PanelView {
   /** Lay the ground, half clear, over what the model did not see. @param {number[]} seen */
   #fade([x0, y0, x1, y1]) {
     for (const [left, top, right, bottom] of [[0, 0, 1, y0], [0, y1, 1, 1], [0, y0, x0, y1], [x1, y0, 1, y1]]) {
-      const node = make("div", "faded");
-      Object.assign(node.style, { left: `${100 * left}%`, top: `${100 * top}%`, width: `${100 * (right - left)}%`, height: `${100 * (bottom - top)}%` });
-      this.frame.append(node);
+      this.frame.append(laid("faded", [left, top, right, bottom]));
     }
   }
 
   #outline() {
     for (const { box } of this.panel.answers) {
-      if (!box) continue;
-      const [x0, y0, x1, y1] = box, node = make("div", "box");
-      Object.assign(node.style, { left: `${100 * x0}%`, top: `${100 * y0}%`, width: `${100 * (x1 - x0)}%`, height: `${100 * (y1 - y0)}%` });
-      this.boxes.append(node);
+      if (box) this.boxes.append(laid("box", box));
     }
   }
 
@@ -145,6 +140,13 @@ export class PanelView {
   }
 }
 
+/** Lay a box over a picture. @param {string} name of its class @param {number[]} xyxy in shares of the picture */
+function laid(name, [x0, y0, x1, y1]) {
+  const node = make("div", name);
+  Object.assign(node.style, { left: `${100 * x0}%`, top: `${100 * y0}%`, width: `${100 * (x1 - x0)}%`, height: `${100 * (y1 - y0)}%` });
+  return node;
+}
+
 export class BarsView {
   /** @param {Scene} scene @param {Extract<Item, {type: "Bars"}>} item @param {(index: number) => void} choose */
   constructor(scene, item, choose) {
@@ -152,7 +154,7 @@ export class BarsView {
     const answers = scene.panels[item.panel]?.answers ?? [];
     this.list = make("ol", "answers");
     item.answers.forEach(([label, score], i) => {
-      const place = item.places[i] ?? -1, row = make("button", "", "", [make("span", "label cut", label), make("span", "score", percent(score)), barOf(score)]);
+      const place = item.places[i] ?? -1, row = make("button", "", "", [make("span", "label", label), make("span", "score", percent(score)), barOf(score)]);
       row.disabled = (answers[place]?.map ?? null) === null;
       row.addEventListener("click", () => choose(place));
       this.list.append(make("li", "", "", [row]));

@@ -29,7 +29,7 @@ export class ProofView {
       { name: "random", title: "", filling: "", hidden: proof.control_hide, kept: proof.control_keep },
     ].filter(({ hidden }) => hidden.length > 1);
     this.chart = /** @type {SVGElement} */ (svgElement("svg", { class: "chart", role: "img" }));
-    this.figures = this.curves.map(({ name }) => make("p", `figure ${name}`, "", [sampleOf(name), make("b", "cut"), make("span", "cut")]));
+    this.figures = this.curves.map(({ name }) => make("p", `figure ${name}`, "", [sampleOf(name), make("b"), make("span")]));
     this.slider = make("input");
     Object.assign(this.slider, { type: "range", min: "0", max: "20", step: "1" });
     this.named = make("span", "named");
