@@ -48,7 +48,7 @@ function mount(root, signal) {
     box.checked = chosen.has(tile.id);
     box.setAttribute("aria-label", `Select: ${tile.about}`);
     const tags = tile.tags.map((tag) => make("span", "tag cut", tag)), marks = tile.marks ? [icon("draw")] : [];
-    node.append(make("div", "said", "", [make("span", "when", tile.when), ...tags, ...marks]));
+    node.append(make("div", "said flowing", "", [make("span", "when", tile.when), ...tags, ...marks]));
     if (tile.damaged || tile.note) node.append(make("div", tile.damaged ? "damaged" : "note cut", tile.damaged || tile.note));
     node.classList.toggle("chosen", box.checked);
     open.addEventListener("click", () => send.setTriggerValue("open", tile.id));
