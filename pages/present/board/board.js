@@ -123,7 +123,7 @@ function rowOf(row, picture, limits, hands) {
   title.setAttribute("aria-label", "Title of the slide");
   sentence.setAttribute("aria-label", "Sentence of the slide");
   notes.setAttribute("aria-label", "Speaker's notes");
-  const node = make("li", "row");
+  const node = make("li", "row surface");
   node.dataset.id = row.id;
   const handle = iconButton("drag_indicator", "Move this slide: drag it, or press the arrow keys", "handle");
   handle.addEventListener("pointerdown", (event) => hands.drag(event, node));

@@ -171,10 +171,8 @@ export class Places {
   }
 }
 
-
 /**
  * @typedef {import("../../browser/component.js").Send} Send
- *
  * @typedef {import("./intake.js").Target & {session: string, last: number, items: Item[], chosen: string, name: string, size: string,
  *   hint: string, problem: string, drawing: boolean, photo: string, own: boolean, place: Place}} Data
  */

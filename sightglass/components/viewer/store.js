@@ -110,8 +110,6 @@ export function arrange(holder, panels, head, full) {
 /**
  * @typedef {import("../../browser/component.js").Send} Send
  * @typedef {import("../../browser/geometry.js").Rect} Rect
- *
- *
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./outline.js").Box[], range: number[]|null, reach: number|null, choice: number|null, height: number,

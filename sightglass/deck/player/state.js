@@ -170,8 +170,6 @@ export function act(scenes, state, action) {
     case "black":
     case "help":
       return { ...state, [action.do]: true };
-    case "escape":
-      return state;
     default:
       return actOn(scene, steps, state, action);
   }
