@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sightglass.deck.items import ThemeName
 
-_component: ComponentRenderer = declare("stage", PLAYER / "stage.js")
+_component: ComponentRenderer = declare("stage", PLAYER / "stage.js", styles=("sliders.css",))
 
 
 def stage(

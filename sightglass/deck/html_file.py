@@ -39,7 +39,7 @@ def deck_html(scenes: Sequence[Scene], title: str, theme: Theme = DARK, footer: 
     layout.check(scenes)
     page = offline_page.fill(
         "deck/deck.html",
-        ["browser/shared.css", "deck/player/stage.css", "deck/deck.css"],
+        ["browser/shared.css", "browser/sliders.css", "deck/player/stage.css", "deck/deck.css"],
         "deck/player/offline.js",
         clips=True,
         title=title,

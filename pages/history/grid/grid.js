@@ -32,9 +32,9 @@ function mount(root, signal) {
 
   /** @param {Tile} tile @param {Uint8Array} picture */
   function tileOf(tile, picture) {
-    const frame = make("span", "frame"), head = make("span", "head", "", [make("b", "", tile.title), make("span", "score", tile.score)]);
-    const open = make("button", "open", "", [frame, head, make("span", "line", tile.line)]), box = make("input");
-    const label = make("label", "pick", "", [box]), node = make("div", "tile", "", [open, label]);
+    const frame = make("span", "frame framing"), head = make("span", "head", "", [make("b", "cut", tile.title), make("span", "score", tile.score)]);
+    const open = make("button", "open column", "", [frame, head, make("span", "line cut", tile.line)]), box = make("input");
+    const label = make("label", "pick", "", [box]), node = make("div", "tile column", "", [open, label]);
     node.dataset.id = tile.id;
     node.setAttribute("role", "listitem");
     open.title = tile.about;
@@ -47,9 +47,9 @@ function mount(root, signal) {
     label.title = "Select, to compare or delete";
     box.checked = chosen.has(tile.id);
     box.setAttribute("aria-label", `Select: ${tile.about}`);
-    const tags = tile.tags.map((tag) => make("span", "tag", tag)), marks = tile.marks ? [icon("draw")] : [];
-    node.append(make("div", "said", "", [make("span", "when", tile.when), ...tags, ...marks]));
-    if (tile.damaged || tile.note) node.append(make("div", tile.damaged ? "damaged" : "note", tile.damaged || tile.note));
+    const tags = tile.tags.map((tag) => make("span", "tag cut", tag)), marks = tile.marks ? [icon("draw")] : [];
+    node.append(make("div", "said flowing", "", [make("span", "when", tile.when), ...tags, ...marks]));
+    if (tile.damaged || tile.note) node.append(make("div", tile.damaged ? "damaged" : "note cut", tile.damaged || tile.note));
     node.classList.toggle("chosen", box.checked);
     open.addEventListener("click", () => send.setTriggerValue("open", tile.id));
     box.addEventListener("change", () => {
