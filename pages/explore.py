@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components import canvas, hiding, proof, saving, seal, second_picture, widgets
-from sightglass.components.choices import class_picker, sidebar
+from sightglass.components import canvas, hiding, proof, saving, seal, widgets
+from sightglass.components.choices import class_picker, image_picker, sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, url_state
 from sightglass.components.session.jobs import explain_job
@@ -43,7 +43,7 @@ def explore() -> None:
     bar, title, main = st.container(), st.container(), st.container()
     draw: Callable[..., None] = _explain
     foreseen = sidebar.foreseen()
-    if foreseen is not None and not visual_prompts.lacking(*foreseen) and not second_picture.is_lacking(*foreseen):
+    if foreseen is not None and not visual_prompts.lacking(*foreseen) and not image_picker.is_lacking(*foreseen):
         choices, explainer = foreseen
         draw = partial(_map_first, bar)
     else:
@@ -74,10 +74,10 @@ def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main
         with main:
             visual_prompts.ask(choices, explainer)
         return
-    if second_picture.is_lacking(choices, explainer):
-        title.markdown(f"## {second_picture.ask_for(explainer)}")
+    if image_picker.is_lacking(choices, explainer):
+        title.markdown(f"## {image_picker.ask_for(explainer)}")
         with main:
-            second_picture.offer(choices, explainer)
+            image_picker.offer(choices, explainer)
         return
     wanted = class_picker.get_class(choices, explainer)
     slow = explain_job.is_slow(choices.method)

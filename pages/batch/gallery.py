@@ -13,7 +13,8 @@ from sightglass.components.saving import slides
 from sightglass.components.session import state, url_state
 from sightglass.deck import rows as deck_rows
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import folders, selection, views
+from sightglass.pages.batch import folders, views
+from sightglass.pages.batch import tiles as selection
 from sightglass.pages.batch.job import Batch, frame_of_job
 from sightglass.pages.batch.tiles import tiles
 

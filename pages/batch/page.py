@@ -19,7 +19,7 @@ from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
-from sightglass.pages.batch import accuracy, earlier, folders, gallery, labels, views
+from sightglass.pages.batch import earlier, folders, gallery, labels, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 LENSES: dict[str, tuple[str, Callable[[BatchJob], None]]] = {
     "gallery": ("Gallery", gallery.draw),
-    "accuracy": ("Accuracy", accuracy.draw),
+    "accuracy": ("Accuracy", views.draw),
     "classes": ("Mean maps", views.classes),
     "odd": ("Outliers", views.odd),
     "table": ("Table", views.table),
@@ -298,7 +298,7 @@ def _draw_result(job: BatchJob) -> None:
     if problem := state.of(Pictures).problem:
         st.error(sentence(problem), icon=":material/error:")
     if not labels.draw(job):
-        accuracy.line(job)
+        views.line(job)
     folders.draw(job)
     lens = url_state.widget(
         st.segmented_control,

@@ -16,7 +16,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural
 from sightglass.pages.history import files, pair, tiles, two_pictures
 from sightglass.pages.history import record as record_view
-from sightglass.pages.history.annotations import AnnotatedRecord
+from sightglass.pages.history.files import AnnotatedRecord
 from sightglass.pages.history.record import Browsing, size
 from sightglass.pages.history.tiles import MAX_SHOWN, PAGE
 

@@ -15,7 +15,7 @@ from sightglass.components.saving import slides
 from sightglass.components.session import page, state
 from sightglass.components.session.markdown import sentence
 from sightglass.components.session.pictures import image_source
-from sightglass.components.views import charts, timeline
+from sightglass.components.views import charts
 from sightglass.deck import views
 from sightglass.explain.picture.image import Image
 from sightglass.pages.video.job import Video, describe, headline
@@ -56,7 +56,7 @@ def draw(job: ClipJob, *, key: str) -> None:
             settings = job.plan.settings
             st.video(str(job.plan.source.file), start_time=settings.start + at, end_time=settings.end, width=width)
     with beside:
-        timeline.draw(
+        charts.draw(
             _curves(str(made.folder), about.seconds, start, changed),
             moments,
             seconds=about.seconds,

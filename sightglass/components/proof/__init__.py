@@ -16,7 +16,7 @@ from sightglass.common.files import Json
 from sightglass.components.declare import declare, packed_by_content
 from sightglass.components.saving import slides
 from sightglass.components.session import page, state, url_state
-from sightglass.components.session.jobs import proof_job
+from sightglass.components.session.jobs import explain_job
 from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.proof import FILLINGS
 from sightglass.explain.proof.measures import COLUMNS, rows, similarity
@@ -183,7 +183,7 @@ def _turn() -> None:
     opened, name = state.of(OpenPanels), state.of(state.Navigation).page
     if name in opened.pages:
         opened.pages.discard(name)
-        proof_job.stop()
+        explain_job.stop()
     else:
         opened.pages.add(name)
         opened.clicks += 1
@@ -230,7 +230,7 @@ def panel(candidates: Sequence[Candidate]) -> None:
                 slides.button("proof", one, [(explanation, index)], labels=labels)
                 slides.draw_added_link("proof")
         if (why := nothing_to_prove(explanation.heatmaps[index])) is not None:
-            proof_job.stop()
+            explain_job.stop()
             st.info(why, icon=":material/science:")
             return
         scroll_to(state.of(OpenPanels).clicks, key="proof-sight")
@@ -238,7 +238,7 @@ def panel(candidates: Sequence[Candidate]) -> None:
             # Its tables are drawn with pandas.
             from sightglass.components.proof import map_tests
 
-            proof_job.stop()
+            explain_job.stop()
             (map_tests.draw_scramble if test == "model" else map_tests.draw_stability)(explanation, index)
             return
         polls = _running(explanation, index)
@@ -269,7 +269,7 @@ def _choice_key(names: Sequence[str]) -> str:
 def _running(explanation: Explanation, index: int) -> bool:
     """Start the proof where there is none; return whether more of it is to come."""
     try:
-        return _goes_on(proof_job.prove(explanation, index)[1])
+        return _goes_on(explain_job.prove(explanation, index)[1])
     except Exception:
         # It is raised again where it is shown.
         return False
@@ -282,7 +282,7 @@ def _goes_on(job: Job[Proof] | None) -> bool:
 def _proof(explanation: Explanation, index: int, polls: bool) -> None:
     """Draw the proof as far as it has come: a fragment, which runs again by itself while it `polls`."""
     try:
-        made, job = proof_job.prove(explanation, index)
+        made, job = explain_job.prove(explanation, index)
     except Exception as failure:
         if polls:
             st.rerun()
@@ -299,10 +299,10 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
         # As high as the progress was: what somebody drags below does not move when it ends.
         with st.popover("How to read this", icon=":material/help:", help="What is covered, and what the lines mean."):
             st.markdown(_READ)
-    key = proof_job.key_of(explanation, index)
+    key = explain_job.key_of(explanation, index)
     shown, data = state.latest("proof-picture", key, lambda: pack(explanation, index))
     if job is not None:
-        made = job.first_result(proof_job.FIRST)
+        made = job.first_result(explain_job.FIRST)
     drawn = curves(made, detects=bool(explanation.own(index)), of=shown, whole=job is None)
     if made is not None and job is None:
         for finding in of_proof(explanation.model.task, explanation.statistics[index], made):
@@ -324,5 +324,5 @@ def _progress(job: Job[Proof]) -> None:
 
 def _restart(help: str) -> None:
     """Draw the button that drops a stopped or failed proof, so that it starts again."""
-    if st.button("Start again", icon=":material/replay:", key="restart-proof", on_click=proof_job.stop, help=help):
+    if st.button("Start again", icon=":material/replay:", key="restart-proof", on_click=explain_job.stop, help=help):
         st.rerun()

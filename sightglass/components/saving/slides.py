@@ -14,7 +14,7 @@ from sightglass.common.errors import Problem
 from sightglass.components import stage
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import history_store, page, state
-from sightglass.components.session.jobs import proof_job
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import SETTINGS, Look
 from sightglass.deck import html_file, rows, views
@@ -226,7 +226,7 @@ def open_deck(number: int) -> str:
 
 def of_map(explanation: Explanation, index: int) -> Draft:
     """Return what makes a slide of a map, with the proof that this session made of it."""
-    return lambda look: views.of_map(proof_job.carrying(explanation), index, look)
+    return lambda look: views.of_map(explain_job.carrying(explanation), index, look)
 
 
 def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Draft:
@@ -241,14 +241,14 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
 
 def of_classes(explanation: Explanation, pair: tuple[int, int] | None = None) -> Draft:
     """Return what makes a slide of several classes' maps side by side; `pair`: of two of them alone."""
-    return lambda look: views.of_classes(proof_job.carrying(explanation), pair, look)
+    return lambda look: views.of_classes(explain_job.carrying(explanation), pair, look)
 
 
 def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
     """Return what makes a slide of several models."""
 
     def draft(look: Look) -> Scene:
-        carrying = tuple(map(proof_job.carrying, comparison.explanations))
+        carrying = tuple(map(explain_job.carrying, comparison.explanations))
         return views.of_models(replace(comparison, explanations=carrying), names, look)
 
     return draft

@@ -15,7 +15,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.components import widgets
 from sightglass.components.session import page, state
-from sightglass.components.session.jobs import proof_job
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import plural
 from sightglass.export.embedded_recipe import list_seals
@@ -111,7 +111,7 @@ def keep(
     `words`: the note that the records begin with. `beside` draws what is between the two. Draws nothing where the
     history is switched off, and for a viewer.
     """
-    explanations = [(proof_job.carrying(one), index) for one, index in explanations]
+    explanations = [(explain_job.carrying(one), index) for one, index in explanations]
     view = _view(explanations)
     proved = ", with its proof" if any(one.proofs for one, _ in explanations) else ""
     entries = [
@@ -128,7 +128,7 @@ def _view(explanations: Sequence[tuple[Explanation, int]]) -> str:
 
 def save(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tuple[str, ...]:
     """Return the records of these explanations, saved where they are not yet; the button of `keep` then says so."""
-    explanations = [(proof_job.carrying(one), index) for one, index in explanations]
+    explanations = [(explain_job.carrying(one), index) for one, index in explanations]
     ids = tuple(_existing(one, index) or _keep(one, index, screen, "") for one, index in explanations)
     state.of(Saved).ids[_view(explanations)] = ids
     return ids
