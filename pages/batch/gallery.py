@@ -14,9 +14,8 @@ from sightglass.components.session import state, url_state
 from sightglass.deck import rows as deck_rows
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch import folders, views
-from sightglass.pages.batch import tiles as selection
 from sightglass.pages.batch.job import Batch, frame_of_job
-from sightglass.pages.batch.tiles import tiles
+from sightglass.pages.batch.tiles import actions, tiles
 
 if TYPE_CHECKING:
     from sightglass.components.viewer import Look
@@ -127,7 +126,7 @@ def draw(job: BatchJob) -> None:
     st.caption(" ".join(filter(None, (counted, folders.describe_left_out(job)))))
     batch = state.of(Batch)
     batch.shown, batch.sorted_by = list(rows["picture"]), ORDERS[order] if order != "source" else ""
-    selection.actions(job, batch.shown)
+    actions(job, batch.shown)
     tiles(job, rows, "gallery", order, found)
 
 

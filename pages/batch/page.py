@@ -19,7 +19,7 @@ from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
-from sightglass.pages.batch import earlier, folders, gallery, labels, views
+from sightglass.pages.batch import earlier, folders, gallery, views
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 
@@ -85,7 +85,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
     with left:
         try:
             source = pictures.choose()
-            labels.choose(choices.model)
+            pictures.choose_labels(choices.model)
         except Problem as problem:
             st.error(sentence(problem), icon=":material/error:")
     with right:
@@ -197,7 +197,7 @@ def _prove() -> bool:
 
 
 def _start(source: Source, choices: Choices, second: str | None, *, prove: bool = False, resume: bool = True) -> None:
-    plans, folder, truth = [], pictures.scratch(), state.of(labels.ChosenLabels).truth
+    plans, folder, truth = [], pictures.scratch(), state.of(pictures.ChosenLabels).truth
     for name in filter(None, (choices.model.id, second)):
         fitted = choices
         if name != choices.model.id:
@@ -297,7 +297,7 @@ def _draw_result(job: BatchJob) -> None:
         return
     if problem := state.of(Pictures).problem:
         st.error(sentence(problem), icon=":material/error:")
-    if not labels.draw(job):
+    if not pictures.draw(job):
         views.line(job)
     folders.draw(job)
     lens = url_state.widget(

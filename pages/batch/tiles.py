@@ -1,4 +1,4 @@
-"""Draw a run's pictures with their predictions, and mean maps of groups."""
+"""Draw a run's pictures with their predictions, select them, and draw mean maps of groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draw a finished run: classes, outliers, table, downloads."""
+"""Draw a finished run: classes, accuracy, outliers, table, downloads."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from sightglass.explain.maps import statistics
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv
-from sightglass.pages.batch import folders, labels
-from sightglass.pages.batch import tiles as selection
+from sightglass.pages.batch import folders, source
 from sightglass.pages.batch.job import find_odd, frame_of_job, read_frame, table_key
-from sightglass.pages.batch.tiles import describe_group, draw_groups, tiles
+from sightglass.pages.batch.tiles import actions, describe_group, draw_groups, tiles
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -205,7 +204,7 @@ def draw(job: BatchJob) -> None:
     """Draw what is mistaken for what, and the numbers of each class."""
     found = frame_of_job(job)
     every = accuracy.of_frame(found)
-    if every is None and (evaluated := labels.load(job)) is not None:
+    if every is None and (evaluated := source.load(job)) is not None:
         _draw_classes(evaluated)
         return
     if every is None:
@@ -282,7 +281,7 @@ def _draw_confusions(job: BatchJob, found: Any, matrix: ConfusionMatrix) -> None
         groups = analysis.compare_confused(found, truth, answer, pictures)
         draw_groups(groups, lambda group: describe_group(group, right=group.name in (truth, answer)))
     rows = analysis.order(pictures, "sure").iloc[:PAGE]
-    selection.actions(job, list(rows["picture"]))
+    actions(job, list(rows["picture"]))
     tiles(job, rows, "confusion", "", found)
     if len(pictures) > PAGE:
         st.caption(f"The {PAGE} surest of {len(pictures):,}; the gallery has all.")

@@ -1,4 +1,4 @@
-"""Gallery of errors: label and answer over the picture, with the map."""
+"""Choose a labelled run, and draw its errors: label and answer over the picture, with the map."""
 
 from __future__ import annotations
 

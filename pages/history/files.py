@@ -1,4 +1,4 @@
-"""Read a record's files and make its downloads."""
+"""Read a record's files, make its downloads, and edit its marks."""
 
 from __future__ import annotations
 

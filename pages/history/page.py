@@ -14,7 +14,7 @@ from sightglass.components.session import history_store, page, reopen, state, ur
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural
-from sightglass.pages.history import files, pair, tiles, two_pictures
+from sightglass.pages.history import files, pair, tiles
 from sightglass.pages.history import record as record_view
 from sightglass.pages.history.files import AnnotatedRecord
 from sightglass.pages.history.record import Browsing, size
@@ -147,7 +147,7 @@ def _one(id: str, title: DeltaGenerator) -> None:
         files.files(record)
     title.markdown(f"## {escape(record.headline) if record.pair else record.headline}")
     _problem()
-    (two_pictures if record.pair else record_view).show(record)
+    (pair.show_pictures if record.pair else record_view.show)(record)
 
 
 def _pair(id: str, other: str, title: DeltaGenerator) -> None:

@@ -124,7 +124,7 @@ def test_the_second_picture_is_asked_for_and_both_are_explained(page, tmp_path: 
     app = page(model="mine")
 
     def give(name: str, data: bytes, kind: str) -> None:
-        uploader = next(one for one in app.file_uploader if str(one.key) == image_picker.KEY)
+        uploader = next(one for one in app.file_uploader if str(one.key) == image_picker.SECOND_KEY)
         uploader.set_value([(name, data, kind)]).run()
 
     assert not app.error and "This is *before*: which picture is *after*?" in texts(app)

@@ -1,4 +1,4 @@
-"""Choose the picture."""
+"""Choose the picture, and the second one of a model that takes two."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ def _open_again(contents: Contents, name: str) -> None:
     pictures.just_given = False
 
 
-KEY = "second-picture"
+SECOND_KEY = "second-picture"
 HEIGHT = 456
 """Of the first picture, as on Explore."""
 
@@ -326,18 +326,18 @@ class RefusedPicture:
     words: str = ""
 
 
-def is_lacking(choices: Choices, explainer: Explainer) -> bool:
+def lacks_second(choices: Choices, explainer: Explainer) -> bool:
     """Return whether the model takes two pictures and only one is chosen."""
     return bool(explainer.resident.adapter.inputs) and not is_joined(choices.image.pixels)
 
 
-def ask_for(explainer: Explainer) -> str:
+def ask_for_second(explainer: Explainer) -> str:
     """Return the headline that asks for the second picture, in Markdown."""
     first, second = map(escape, explainer.resident.adapter.inputs)
     return f"This is *{first}*: which picture is *{second}*?"
 
 
-def offer(choices: Choices, explainer: Explainer) -> None:
+def offer_second(choices: Choices, explainer: Explainer) -> None:
     """Draw the picture and, beside it, what takes the second one; both together are then the chosen picture."""
     first, second = explainer.resident.adapter.inputs
     left, right = st.columns(2, gap="medium")
@@ -347,7 +347,7 @@ def offer(choices: Choices, explainer: Explainer) -> None:
     with right:
         st.file_uploader(
             escape(_begin(second)),
-            key=KEY,
+            key=SECOND_KEY,
             max_upload_size=upload_megabytes(),
             on_change=_take,
             args=(choices.image,),
@@ -370,7 +370,7 @@ def _begin(name: str) -> str:
 
 
 def _take(first: Image) -> None:
-    file = st.session_state.get(KEY)
+    file = st.session_state.get(SECOND_KEY)
     state.forget(RefusedPicture)
     if file is None:
         return

@@ -60,11 +60,11 @@ def addresses(host: str | None) -> list[str]:
 
 FIRST_SCREEN = ("widgets", "choices.sidebar")
 BESIDE_THE_MAP = (
-    "choices.class_picker",
     "proof",
+    "views.areas",
     "views.exports",
+    "views.missing_places",
     "views.panels",
-    "views.visual_prompts",
 )
 """Nothing of either imports torch, which would hold up the first screen."""
 

@@ -1,4 +1,4 @@
-"""Add to deck, and its dialog."""
+"""Add to deck, its dialog, and the stage that plays slides."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components import stage
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.jobs import explain_job
@@ -19,17 +18,41 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import SETTINGS, Look
 from sightglass.deck import html_file, rows, views
 from sightglass.deck import scene as slide_scene
+from sightglass.deck.html_file import PLAYER, player_data
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from streamlit.components.v2.types import ComponentRenderer
 
+    from sightglass.deck.items import ThemeName
     from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.faithfulness.scramble import Scramble
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.whatif.changes import Change
+
+
+_component: ComponentRenderer = declare("stage", PLAYER / "stage.js")
+
+
+def stage(
+    packed: bytes, *, key: str, title: str = "", slide: int = 0, start: bool = False, theme: ThemeName = "dark"
+) -> int:
+    """Show a deck, 16:9 and as wide as its place, with a button that presents it on the whole screen.
+
+    `packed`: `stage_payload` of its scenes. `slide`: the one to show; the player goes there when it changes,
+    and stays where it is when only the deck does. `start`: the click that led here opens the whole screen, where the
+    browser lets it. Returns the slide that was shown when the whole screen was last left,
+    or `slide`. Nothing else that a person does in it reruns the page.
+    """
+    result = _component(
+        key=key,
+        data=player_data(packed, title=title, slide=slide, start=start, theme=theme),
+        on_slide_change=no_callback,
+    )
+    found = result.slide
+    return found if isinstance(found, int) else slide
 
 
 Draft = Callable[[Look], "Scene"]
@@ -123,7 +146,7 @@ def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]])
     with right:
         shown = _fields(screen, scene, saved, number)
     with left:
-        stage.stage(html_file.settings_payload([shown]), key=f"slide-stage-{number}")
+        stage(html_file.settings_payload([shown]), key=f"slide-stage-{number}")
 
 
 def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]], number: int) -> Scene:

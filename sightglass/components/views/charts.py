@@ -1,4 +1,4 @@
-"""Draw numbers, findings and download buttons."""
+"""Draw numbers, findings, timelines and download buttons."""
 
 from __future__ import annotations
 

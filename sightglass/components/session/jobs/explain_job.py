@@ -1,4 +1,4 @@
-"""Explain a page's choices, cached or in a thread."""
+"""Explain a page's choices and prove maps, cached or in a thread."""
 
 from __future__ import annotations
 
