@@ -19,7 +19,8 @@ from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
-from sightglass.pages.batch import earlier, folders, gallery, views
+from sightglass.pages.batch import folders, gallery, views
+from sightglass.pages.batch import job as earlier
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 
@@ -94,7 +95,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
             st.caption(
                 "This model exposes no internals, so every map takes minutes: choose another one for many pictures."
             )
-    if (chosen := earlier.choose()) is not None:
+    if (chosen := earlier.choose_earlier()) is not None:
         _run(chosen)
     if source is None:
         with right:

@@ -30,8 +30,7 @@ from sightglass.explain.picture.source import find
 from sightglass.explain.recipe import Recipe
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
-from sightglass.pages.batch.earlier import find_finished
-from sightglass.pages.batch.job import Batch
+from sightglass.pages.batch.job import Batch, find_finished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,7 +15,6 @@ from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import NBSP, pixels
 from sightglass.pages.video import job as jobs
-from sightglass.pages.video import result
 from sightglass.pages.video.job import (
     ClipJob,
     ClipPlan,
@@ -86,13 +85,13 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown(f"## {headline(job.summary)}", width="content")
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
-                result.draw_slide_button(job)
-                result.downloads(job, key="video-timeline")
+                jobs.draw_slide_button(job)
+                jobs.downloads(job, key="video-timeline")
                 _another()
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}.", width="content")
             _anew(job, choices)
-    result.draw(job, key="video-timeline")
+    jobs.draw(job, key="video-timeline")
 
 
 def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
@@ -143,9 +142,9 @@ def _draw_example(head: DeltaGenerator) -> None:
             page.draw_example_badge()
             st.markdown(f"### {headline(job.summary)}", width="content")
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            result.draw_slide_button(job)
+            jobs.draw_slide_button(job)
     st.caption(f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}.")
-    result.draw(job, key="video-example")
+    jobs.draw(job, key="video-example")
 
 
 def _upload() -> ClipSource | None:
