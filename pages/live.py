@@ -59,7 +59,8 @@ def live() -> None:
         options["preprocessing"] = "half"
     watched = state.of(WatchedFrames)
     watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
-    saves = _own_machine()
+    # On the server's own machine a snapshot belongs into its folder.
+    saves = (st.context.ip_address or "127.0.0.1") in ("127.0.0.1", "::1")
     canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=saves)
     if (frozen := state.of(canvas.LiveVisit).frozen) is not None:
         _seal(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
@@ -105,11 +106,6 @@ def _seal(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: di
         if explanation.heatmaps:
             slides.button("live", slides.of_map(explanation, index), [(explanation, index)])
             slides.draw_added_link("live")
-
-
-def _own_machine() -> bool:
-    """Return whether the browser is on the server's own machine, so that a snapshot belongs into its folder."""
-    return (st.context.ip_address or "127.0.0.1") in ("127.0.0.1", "::1")
 
 
 def _open(frame: LiveFrame) -> None:

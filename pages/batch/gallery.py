@@ -43,7 +43,6 @@ ORDERS = {
     "source": "Original order",
 }
 ONLY = {
-    "all": "All",
     "wrong": "Prediction differs from the label",
     "right": "Prediction matches the label",
     "unsure": "Score below 50 %",
@@ -70,7 +69,10 @@ OF_NUMBERS = ("smallest", "largest")
 def draw(job: BatchJob) -> None:
     """Draw the pictures under their maps, filtered and sorted, a page at a time."""
     found = frame_of_job(job)
-    orders, only = _list_orders(job, found), {name: label for name, label in ONLY.items() if _any(found, name)}
+    orders, only = _list_orders(job, found), {"all": "All"}
+    for name, label in ONLY.items():
+        if NEEDED.get(name, "picture") in found and not analysis.filter_rows(found, only=name).empty:
+            only[name] = label
     if not read_scores(job.plans[0].folder).sure:
         only.pop("unsure", None)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -142,10 +144,6 @@ def _list_orders(job: BatchJob, found: Frame) -> dict[str, str]:
     return {
         name: label for name, label in ORDERS.items() if NEEDED.get(name, "picture") in found and name not in left_out
     }
-
-
-def _any(found: Frame, name: str) -> bool:
-    return name == "all" or (NEEDED.get(name, "picture") in found and not analysis.filter_rows(found, only=name).empty)
 
 
 def _choose_tag(job: BatchJob) -> str | None:

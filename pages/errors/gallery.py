@@ -20,8 +20,8 @@ from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.settings import MIB
 from sightglass.components.choices import gallery_picker
-from sightglass.components.session import reopen, state, url_state
-from sightglass.components.session.markdown import escape, sentence, shorten
+from sightglass.components.session import page, reopen, state, url_state
+from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views.detections import Lookup, MissedPlace
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport, draw_tile
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
 
 EXAMPLE = "example"
-_OBJECT = 600
-"""Bytes of an answer or a labelled object in memory, about."""
 _reports: ByteCache[tuple[ErrorReport, int]] = ByteCache(24 * MIB, itemgetter(1))
 """What is said of each run's errors; sessions share them, and change nothing in them."""
 
@@ -107,15 +105,13 @@ def open_run(name: str) -> LabelledRun:
     """Return a run by its name; raise Problem where its evaluation cannot be read."""
     if name == EXAMPLE:
         folder = examples.find(examples.BOXES) / "run"
+    elif (found := next((path for path in find_finished(stored.FILE) if path.name == name), None)) is not None:
+        folder = found
     else:
-        folder = next((path for path in find_finished(stored.FILE) if path.name == name), None) or _raise_gone(name)
+        raise Problem(f"The run {name} is not there any more: choose another.")
     stamp = (str(folder), _find_time(folder))
     report, _ = _reports.get_or_make(stamp, lambda: _load(folder))
     return LabelledRun(folder, name == EXAMPLE, report, _find_items(name, folder), stamp)
-
-
-def _raise_gone(name: str) -> Path:
-    raise Problem(f"The run {name} is not there any more: choose another.")
 
 
 def _find_time(folder: Path) -> int:
@@ -132,7 +128,8 @@ def _load(folder: Path) -> tuple[ErrorReport, int]:
     objects = sum(len(one.found) + len(one.truths) for one in pictures)
     maps = sum(values.nbytes for one in pictures for values in one.maps.values())
     with stored.pause_collector():
-        return report, maps + _OBJECT * objects + int(report.units.memory_usage(deep=True).sum())
+        # An answer or a labelled object takes about 600 bytes.
+        return report, maps + 600 * objects + int(report.units.memory_usage(deep=True).sum())
 
 
 def _find_items(name: str, folder: Path) -> Mapping[str, Item]:
@@ -181,9 +178,7 @@ def ask_for_pictures(run: LabelledRun) -> None:
         width=420,
         help="Their folder, so that a picture can be opened. Until then the run's own small pictures are shown.",
     )
-    problem, view.problem = view.problem, ""
-    if problem:
-        st.error(sentence(problem), icon=":material/error:")
+    page.say_problem(view)
 
 
 WIDE = 168

@@ -217,12 +217,8 @@ def _downloads(record: Record) -> None:
 
 
 def _all(record: Record, found: Similarity) -> None:
-    if not st.button("All numbers", icon=":material/table_rows:", help="Every number, and the command."):
-        return
-
-    @st.dialog("All numbers", width="large", icon=":material/table_rows:")
     def window() -> None:
         st.code(pairs.command(record), language="shell", wrap_lines=True)
         st.json(jsonable(similarity_files.summary(found, pairs.context_of(record))))
 
-    window()
+    charts.button_for_numbers(window, "Every number, and the command.")

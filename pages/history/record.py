@@ -382,10 +382,6 @@ def offer_undo() -> None:
 
 
 def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
-    if not st.button("All numbers", icon=":material/table_rows:", help="Every statistic, and the recipe."):
-        return
-
-    @st.dialog("All numbers", width="large", icon=":material/table_rows:")
     def window() -> None:
         if maps:
             st.markdown(f"### {escape(maps[index].label)}")
@@ -397,4 +393,4 @@ def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
         st.code(command.line(recipe), language="shell", wrap_lines=True)
         st.json(recipe.model_dump(mode="json"), expanded=False)
 
-    window()
+    charts.button_for_numbers(window, "Every statistic, and the recipe.")

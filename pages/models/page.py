@@ -11,7 +11,7 @@ from sightglass.components.session import page
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
 from sightglass.models.own import store
-from sightglass.pages.models import add, result, shelf
+from sightglass.pages.models import add, shelf
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -28,7 +28,7 @@ def models() -> None:
         else:
             add.draw()
             if (added := add.added()) is not None:
-                result.draw(added, image)
+                add.draw_card(added, image)
     with below:
         shelf.draw()
     _headline(title)

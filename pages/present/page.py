@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components.session import history_store, page
+from sightglass.components.session import history_store, page, state
 from sightglass.components.session.markdown import sentence
 from sightglass.deck.archive import READY
 from sightglass.explain.phrases import plural
@@ -53,7 +53,7 @@ def _all(found: tuple[Deck, ...]) -> None:
             "A deck is a row of slides, each one of your views with its picture, answer, map and seal. Press **Add "
             "to deck** below a map on any page, or begin with a ready one."
         )
-    slides.problem()
+    page.say_problem(state.of(slides.Talk))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         slides.new()
         slides.draw_open_button()

@@ -43,14 +43,6 @@ class Talk:
     problem: str = ""
 
 
-def problem() -> None:
-    """Show what went wrong in the last callback, once."""
-    talk = state.of(Talk)
-    words, talk.problem = talk.problem, ""
-    if words:
-        st.error(sentence(words), icon=":material/error:")
-
-
 @contextmanager
 def noting_problems() -> Iterator[None]:
     """Keep a Problem of a callback, for the page to show it."""
@@ -78,11 +70,7 @@ def new() -> None:
 
 def draw_open_button() -> None:
     """Draw the button that opens the dialog."""
-    help = f"Open a deck that somebody exported: one file that ends in {archive.SUFFIX}."
-    if not st.button("Open a file", icon=":material/folder_open:", key="deck-file", help=help):
-        return
 
-    @st.dialog("Open a deck", icon=":material/folder_open:")
     def show() -> None:
         given = st.file_uploader(
             "A deck's file",
@@ -101,7 +89,9 @@ def draw_open_button() -> None:
         go(made.id)
         st.rerun()
 
-    show()
+    help = f"Open a deck that somebody exported: one file that ends in {archive.SUFFIX}."
+    icon = ":material/folder_open:"
+    page.button_for_window("Open a file", show, icon=icon, key="deck-file", help=help, title="Open a deck")
 
 
 def draw_cards(cards: Sequence[Callable[[], None]]) -> None:
@@ -299,8 +289,9 @@ def draw(deck: Deck) -> None:
         )
         st.markdown(f"## {escape(deck.title)}", width="content" if playing else "stretch")
         if playing:
-            _edit_button()
-    problem()
+            help = "Back to the slides, to change and arrange them."
+            st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=_end_play, help=help)
+    page.say_problem(state.of(Talk))
     if playing:
         _play(deck)
         return
@@ -351,12 +342,8 @@ def _back() -> None:
     state.forget(Editing)
 
 
-def _edit_button() -> None:
-    def edit() -> None:
-        st.query_params.pop(PLAY, None)
-
-    help = "Back to the slides, to change and arrange them."
-    st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
+def _end_play() -> None:
+    st.query_params.pop(PLAY, None)
 
 
 def _play(deck: Deck) -> None:

@@ -6,6 +6,7 @@ as they are computed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -43,11 +44,6 @@ def draw(payload: bytes, curves: Json, *, key: str) -> None:
     """Draw the panel of what `pack` and `curves` return."""
     _component(key=key, data=payload)
     _channel(key=f"{key}-curves", data=curves, height=1)
-
-
-def scroll_to(clicks: int, *, key: str) -> None:
-    """Bring the panel into sight where it was opened by hand once more."""
-    _sight(key=key, data={"clicks": clicks}, height=1)
 
 
 STEPS = 20
@@ -233,7 +229,8 @@ def panel(candidates: Sequence[Candidate]) -> None:
             explain_job.stop()
             st.info(why, icon=":material/science:")
             return
-        scroll_to(state.of(OpenPanels).clicks, key="proof-sight")
+        # Brings the panel into sight where it was opened by hand once more.
+        _sight(key="proof-sight", data={"clicks": state.of(OpenPanels).clicks}, height=1)
         if test != "answer":
             # Its tables are drawn with pandas.
             from sightglass.components.proof import map_tests
@@ -241,7 +238,10 @@ def panel(candidates: Sequence[Candidate]) -> None:
             explain_job.stop()
             (map_tests.draw_scramble if test == "model" else map_tests.draw_stability)(explanation, index)
             return
-        polls = _running(explanation, index)
+        polls = False
+        # It is raised again where it is shown.
+        with suppress(Exception):
+            polls = _goes_on(explain_job.prove(explanation, index)[1])
         st.fragment(_proof, run_every=POLL if polls else None)(explanation, index, polls)
 
 
@@ -264,15 +264,6 @@ def _which(names: list[str]) -> int:
 
 def _choice_key(names: Sequence[str]) -> str:
     return f"proof-of-{'-'.join(names)}"
-
-
-def _running(explanation: Explanation, index: int) -> bool:
-    """Start the proof where there is none; return whether more of it is to come."""
-    try:
-        return _goes_on(explain_job.prove(explanation, index)[1])
-    except Exception:
-        # It is raised again where it is shown.
-        return False
 
 
 def _goes_on(job: Job[Proof] | None) -> bool:

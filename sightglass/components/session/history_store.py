@@ -139,7 +139,9 @@ def keep_pair(pair: ComparedPair, *, screen: str, beside: Callable[[], None] | N
     found = pair.found
     view = " ".join([found.model.id, found.weights_sha256, found.method, *found.layers, found.of, found.preprocessing])
     view += "".join(f" {side.image.sha256} {side.image.name}" for side in found.sides)
-    entry = _Entry(partial(_existing_pair, found), partial(_keep_pair, pair))
+    entry = _Entry(
+        partial(_existing_pair, found), lambda: store().keep_pair(found, pair.context, ranking=pair.ranking).id
+    )
     _draw([entry], view, screen, "Save both pictures, their maps and all numbers to History.", beside)
 
 
@@ -191,10 +193,6 @@ def _keep(explanation: Explanation, index: int, screen: str, words: str) -> str:
     if (there := store().find(explanation, index)) is not None:
         return store().add_proofs(there.id, explanation).id
     return store().keep(explanation, index=index, look=look(), screen=screen, note=words).id
-
-
-def _keep_pair(pair: ComparedPair) -> str:
-    return store().keep_pair(pair.found, pair.context, ranking=pair.ranking).id
 
 
 def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from sightglass.common import users
-from sightglass.components.session import url_state
+from sightglass.components.session import page, url_state
 from sightglass.components.session.markdown import escape, without_keys
 from sightglass.components.views import tables
 from sightglass.explain.comparison.models import score_of_map
@@ -157,18 +157,18 @@ def numbers_button(explanation: Explanation, index: int, first: Callable[[], Non
 
     `first` draws what comes before them.
     """
-    if not st.button(
-        "All numbers", icon=":material/table_rows:", help="Every statistic of this map, with its meaning."
-    ):
-        return
 
-    @st.dialog("All numbers", width="large", icon=":material/table_rows:")
     def show() -> None:
         if first is not None:
             first()
         all_numbers(explanation, index)
 
-    show()
+    button_for_numbers(show, "Every statistic of this map, with its meaning.")
+
+
+def button_for_numbers(draw: Callable[[], None], help: str) -> None:
+    """Draw the button that opens a window of numbers."""
+    page.button_for_window("All numbers", draw, icon=":material/table_rows:", help=help, width="large")
 
 
 def findings(explanation: Explanation, index: int) -> None:
