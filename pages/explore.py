@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 HEIGHT = 456
 """Of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
-AHEAD = 0.08
-"""Seconds that the browser has for a new picture's map before anything else is sent."""
 
 
 @page.guard
@@ -178,7 +176,8 @@ def _map_first(
                 assert explanation is not None
                 explanation, index = explain_job.class_of(explanation, areas.get_class(choices, explainer))
                 view = _picture(explanation, index, place)
-        time.sleep(AHEAD)
+        # The browser has this long for a new picture's map before anything else is sent.
+        time.sleep(0.08)
     finally:
         drawn, _ = sidebar.draw(bar, both=True)
     if drawn != choices:

@@ -60,10 +60,6 @@ NEEDED = {
     "unsealed": "seal",
 }
 """The column without which an order, or a filter, is not offered."""
-OF_SURE = ("unsure", "sure", "close")
-"""Offered where scores say how sure the model is."""
-OF_NUMBERS = ("smallest", "largest")
-"""Offered where answers are numbers."""
 
 
 def draw(job: BatchJob) -> None:
@@ -140,7 +136,10 @@ def first_order(job: BatchJob, found: Frame) -> str:
 
 def _list_orders(job: BatchJob, found: Frame) -> dict[str, str]:
     scores = read_scores(job.plans[0].folder)
-    left_out = (*(() if scores.sure else OF_SURE), *(() if scores.numbers else OF_NUMBERS))
+    left_out = (
+        *(() if scores.sure else ("unsure", "sure", "close")),
+        *(() if scores.numbers else ("smallest", "largest")),
+    )
     return {
         name: label for name, label in ORDERS.items() if NEEDED.get(name, "picture") in found and name not in left_out
     }

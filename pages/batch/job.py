@@ -370,10 +370,6 @@ def _find_source(facts: RunFacts) -> Source:
     return Source(tuple(items), facts.name, str(path), facts.origin)
 
 
-RUNS = 40
-"""Finished batch runs that are offered, newest first."""
-
-
 def find_finished(file: str = PARQUET) -> list[Path]:
     """Return the folders of finished batch runs, of this session and of this person's earlier ones; newest first.
 
@@ -391,4 +387,4 @@ def find_finished(file: str = PARQUET) -> list[Path]:
             found[place] = (place / file).stat().st_mtime
         except OSError:
             continue
-    return sorted(found, key=lambda place: -found[place])[:RUNS]
+    return sorted(found, key=lambda place: -found[place])[:40]

@@ -188,7 +188,6 @@ ROW = 35
 """Pixels of a table's row."""
 RIGHT, WRONG = "rgba(28, 141, 151, {:.2f})", "rgba(201, 100, 27, {:.2f})"
 """Visible on light and dark pages; the sign says it too."""
-CORNER = "label ↓  answer →"
 
 
 def line(job: BatchJob) -> None:
@@ -298,7 +297,7 @@ def _draw_matrix(matrix: ConfusionMatrix) -> tuple[str, str]:
         ]
         for truth, row in zip(matrix.truths, matrix.counts, strict=True)
     ]
-    columns, index = list(matrix.answers), pd.Index(matrix.truths, name=CORNER)
+    columns, index = list(matrix.answers), pd.Index(matrix.truths, name="label ↓  answer →")
     colours = [
         [
             f"background-color: {(RIGHT if truth == answer else WRONG).format(0.08 + 0.42 * count / max(1, row.sum()))}"

@@ -185,9 +185,6 @@ WIDE = 168
 BOX = (2 * WIDE, 2 * WIDE * 3 // 4)
 """Pixels of a tile: twice its size on the page, for high-resolution screens."""
 PAGE = 28
-THREADS = 4
-"""Pictures that are decoded at once."""
-HELP = "White: what is labelled. Dashed: what the model answered. Yellow is where it looked for that."
 _tiles: ByteCache[bytes] = ByteCache(4 * MIB, len)
 """Tiles by run, error, and whether with the map; empty of a picture that cannot be opened."""
 
@@ -195,7 +192,8 @@ _tiles: ByteCache[bytes] = ByteCache(4 * MIB, len)
 def draw(run: LabelledRun, rows: pd.DataFrame, words: str, which: str) -> None:
     """Draw errors, rows of the run's table, a page at a time under `words`; `which`: identifies the choice."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(words, width="content", help=HELP)
+        help = "White: what is labelled. Dashed: what the model answered. Yellow is where it looked for that."
+        st.markdown(words, width="content", help=help)
         mapped = _choose_maps(run)
     pages = -(-len(rows) // PAGE)
     # Its place is below the tiles, which depend on it.
@@ -242,7 +240,7 @@ def make_tiles(run: LabelledRun, units: Sequence[ErrorUnit], *, mapped: bool) ->
     lacking = [place for place, key in enumerate(keys) if _tiles.get(key) is None]
     made: dict[int, bytes] = {}
     if lacking:
-        with ThreadPoolExecutor(THREADS, "tiles") as pool:
+        with ThreadPoolExecutor(4, "tiles") as pool:
             work = users.bind_person(make)
             made = dict(zip(lacking, pool.map(work, [units[place] for place in lacking]), strict=True))
     for place, data in made.items():

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from sightglass.history import Record, SavedPair, SearchResult
 
 
-_HTML = '<div class="component grid" role="list"></div>'
-_component = declare("history_grid", __file__, script="grid", html=_HTML)
+_component = declare("history_grid", __file__, script="grid", html='<div class="component grid" role="list"></div>')
 
 
 @dataclass(frozen=True)

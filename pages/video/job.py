@@ -304,8 +304,6 @@ def headline(summary: Summary) -> str:
     return f"{words[0].upper()}{words[1:]}"
 
 
-MOMENTS = 3
-"""On a slide, beside the player."""
 TALL = 520
 """Pixels of the height of an upright clip."""
 BEFORE, AFTER = 1.0, 3.0
@@ -401,7 +399,7 @@ def draw_slide_button(job: ClipJob) -> None:
         ]
         clip, notes = made.clip, describe(job.plan)
         return views.of_clip(
-            clip, title=headline(made), sentence=words, notes=notes, made=job.plan.model, moments=moments[:MOMENTS]
+            clip, title=headline(made), sentence=words, notes=notes, made=job.plan.model, moments=moments[:3]
         )
 
     slides.button("video", slide)

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 KEY = "live"
 HEIGHT = 520
-STILL = 960
-"""Pixels of the longer side of a picture of the clip."""
 _component = declare("live", __file__, styles=("sliders.css",))
 
 
@@ -103,7 +101,7 @@ def clip_of(model: ModelSpec) -> tuple[str, ...]:
 
 def _still(name: str) -> bytes:
     image = image_source.example(name)
-    return jpeg(image.pixels, STILL, f"{image.sha256} clip")
+    return jpeg(image.pixels, 960, f"{image.sha256} clip")
 
 
 def _frame(given: Any) -> LiveFrame | None:

@@ -27,8 +27,6 @@ _component = declare(
 )
 HEIGHT = 420
 """CSS pixels of the picture, at most."""
-WIDE = 240
-"""CSS pixels of a picture in the row below."""
 
 
 def choose_patch(pixels: Pixels, edges: CellEdges, size: tuple[int, int], text: str, *, key: str) -> int | None:
@@ -87,6 +85,6 @@ def _draw_row(grids: Sequence[PatchGrid], pictures: Sequence[Pixels], words: Seq
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         for grid, pixels, said in zip(grids, pictures, words, strict=True):
             name = grid.image.name
-            with st.container(width=WIDE):
+            with st.container(width=240):
                 caption = "  \n".join(filter(None, (escape(shorten(name, 24)), said)))
                 st.image(pixels, caption=caption, width="stretch", alt=f"{name}: {said or 'its patches in colours'}")

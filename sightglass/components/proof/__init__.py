@@ -124,8 +124,6 @@ def _every_line(proof: Proof, *, detects: bool) -> str:
 Candidate = tuple[str, "Explanation", int]
 """A map that can be proved: its name among those of the page, its explanation, its index there."""
 _TAB = "trust-test"
-POLL = 0.25
-"""Seconds between two looks at what has come."""
 _READ = """
 **Hide the hottest** covers the places that the map calls most important, the hottest first. If the answer hangs on
 them, its score falls at once.
@@ -138,7 +136,6 @@ lines with each other, not with 0 or 100 %: a model has not learnt from half-cov
 **The verdict** is a test of its own, the same for every map. Does this map matter more to the answer than maps of other
 pictures, the middle, and itself moved or mirrored?
 """
-_HELP = "Three tests of the map: hide what it shows, make it with random weights, and change the picture slightly."
 TESTS: dict[str, str] = {
     "answer": "Prove it",
     "model": "Scramble the weights",
@@ -172,7 +169,8 @@ def is_open() -> bool:
 def button() -> None:
     """Draw the button that opens the panel, or closes it."""
     label, icon = ("Close the tests", "close") if is_open() else ("Can I trust this?", "science")
-    st.button(label, icon=f":material/{icon}:", key="prove-it", on_click=_turn, help=_HELP)
+    help = "Three tests of the map: hide what it shows, make it with random weights, and change the picture slightly."
+    st.button(label, icon=f":material/{icon}:", key="prove-it", on_click=_turn, help=help)
 
 
 def _turn() -> None:
@@ -242,7 +240,7 @@ def panel(candidates: Sequence[Candidate]) -> None:
         # It is raised again where it is shown.
         with suppress(Exception):
             polls = _goes_on(explain_job.prove(explanation, index)[1])
-        st.fragment(_proof, run_every=POLL if polls else None)(explanation, index, polls)
+        st.fragment(_proof, run_every=0.25 if polls else None)(explanation, index, polls)
 
 
 def _which(names: list[str]) -> int:

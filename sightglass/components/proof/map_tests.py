@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 0.4
 """Seconds that a test may take before a progress bar is worth showing."""
-KEPT = 16
-"""Results that a session holds: of four maps or more."""
 Key = tuple[Any, ...]
 
 
@@ -60,7 +58,7 @@ class MapTestJobs:
     def keep(self, key: Key, result: Any) -> None:
         """Hold a result in place of the oldest one."""
         self.results[key] = result
-        while len(self.results) > KEPT:
+        while len(self.results) > 16:
             del self.results[next(iter(self.results))]
 
 
@@ -128,8 +126,8 @@ def _find_job(part: MapTest, key: Key) -> Job[Any] | None:
 
 QUICK_BYTES = 256e6
 """Of weights: a larger model is scrambled when it is asked for."""
-STRENGTH = "Maps here show how strong the evidence is, whether it raises or lowers."
 LIKENESS = "Rank correlation with the map as it is: 1 is the same order of places, 0 nothing in common."
+STRENGTH = "Maps here show how strong the evidence is, whether it raises or lowers."
 
 
 SCRAMBLE = MapTest(

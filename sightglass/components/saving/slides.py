@@ -59,8 +59,6 @@ Draft = Callable[[Look], "Scene"]
 """Makes the scene of a view, with a title and a sentence to begin with, given the viewer's settings."""
 NEW = "new"
 NEW_TITLE = "My deck"
-SHORTCUT = "d"
-"""The key that presses the button, wherever nothing is being typed."""
 _view_files = declare("view_files", __file__)
 
 
@@ -101,7 +99,7 @@ def button(
     label, alone = labels
     if not history_store.writable():
         label, help = alone, "Make a slide of this view, and show it on the whole screen now."
-    if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help, shortcut=SHORTCUT):
+    if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help, shortcut="d"):
         return
     _open(screen).records = tuple(records)
     heading = "Present this, or add it to a deck" if history_store.writable() else "Present this"

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 NONE = "none"
 KEY, AXIS = "joint", "number"
 """Keys of the two controls, and their names in the address."""
-AXES: dict[Axis, str] = {axis: axis for axis in get_args(Axis)}
 
 
 def choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
     axis = url_state.widget(
         st.segmented_control,
         "Its number",
-        AXES,
+        {axis: axis for axis in get_args(Axis)},
         "x",
         key=f"{KEY}-{AXIS}",
         name=AXIS,

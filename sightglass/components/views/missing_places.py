@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from sightglass.models.geometry import Box
 
 
-PROMPT_NAME = "like the marked area"
-
-
 @dataclass
 class Example:
     """The area that the model looks for."""
@@ -52,7 +49,7 @@ def add_example(choices: Choices, explainer: Explainer) -> Choices:
             args=(None, None),
             help="Back to your words, or to the model's own classes.",
         )
-    return replace(choices, options=choices.options | {"examples": ((example.box, PROMPT_NAME),)})
+    return replace(choices, options=choices.options | {"examples": ((example.box, "like the marked area"),)})
 
 
 def _look_for(of: tuple[str, str] | None, box: Box | None) -> None:

@@ -42,8 +42,6 @@ WORTH_SHOWING = 0.1
 """Share of a method that refines its map at which the unfinished one says more than the map before."""
 PATIENCE = 0.4
 """Seconds that a slow method may take before a progress bar is worth showing."""
-MAX_FINISHED = 64
-"""Pictures of a session, each by a model, whose last explanation is remembered."""
 Key = tuple[Any, ...]
 
 
@@ -121,7 +119,7 @@ def _finished(picture: str, model: str, key: Key) -> bool:
     finished = state.of(Running).finished
     changed = finished.get((picture, model)) != key
     finished[picture, model] = key
-    while len(finished) > MAX_FINISHED:
+    while len(finished) > 64:
         del finished[next(iter(finished))]
     return changed
 
@@ -213,8 +211,6 @@ def measure_time(explanation: Explanation) -> Timing:
     return timings[key]
 
 
-MAX_PROOFS = 64
-"""Of one session in memory; each is some thousand numbers."""
 FIRST = 0.2
 """Seconds that a page waits for the first curve, which then needs no second look at the job."""
 FILLING: Filling = "blur"
@@ -259,7 +255,7 @@ def bring(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof])
 def _hold(key: Key, proof: Proof) -> None:
     made = state.of(Proofs).made
     made[key] = proof
-    while len(made) > MAX_PROOFS:
+    while len(made) > 64:
         made.popitem(last=False)
 
 
