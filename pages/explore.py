@@ -46,7 +46,11 @@ def explore() -> None:
         draw = partial(_map_first, bar)
     else:
         choices, explainer = sidebar.draw(bar, both=True)
-    main, paper = _with_canvas(explainer, main)
+    if canvas.needs_repaint(explainer):
+        st.rerun()
+    paper = None
+    if canvas.is_offered(explainer):
+        paper, main = main.columns([2, 5], gap="medium")
     try:
         draw(choices, explainer, title, main)
     finally:
@@ -54,16 +58,6 @@ def explore() -> None:
         if paper is not None:
             with paper:
                 canvas.pad(explainer)
-
-
-def _with_canvas(explainer: Explainer, main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator | None]:
-    """Return the place of everything else, and of the canvas to draw on, if any."""
-    if canvas.needs_repaint(explainer):
-        st.rerun()
-    if not canvas.is_offered(explainer):
-        return main, None
-    paper, rest = main.columns([2, 5], gap="medium")
-    return rest, paper
 
 
 def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:

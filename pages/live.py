@@ -40,12 +40,14 @@ class WatchedFrames:
 @page.guard
 def live() -> None:
     # First: what this sets must be set before the sidebar is drawn.
-    frame = canvas.take_frame()
+    visit = state.of(canvas.LiveVisit)
+    # A frame that was handed over in the last run, once.
+    frame, visit.frame = visit.frame, None
     if frame is not None and frame.act == "open":
         _open(frame)
         reopen.go()
     if frame is not None:
-        state.of(canvas.LiveVisit).said = _save(frame)
+        visit.said = _save(frame)
     title = st.container()
     choices, explainer = sidebar.draw(None)
     detects = explainer.model.task == "detect"
@@ -62,7 +64,7 @@ def live() -> None:
     # On the server's own machine a snapshot belongs into its folder.
     saves = (st.context.ip_address or "127.0.0.1") in ("127.0.0.1", "::1")
     canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=saves)
-    if (frozen := state.of(canvas.LiveVisit).frozen) is not None:
+    if (frozen := visit.frozen) is not None:
         _seal(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
 
 

@@ -62,7 +62,15 @@ def batch() -> None:
             st.caption("It goes on while you use other pages.")
         elif job.status.failure is not None:
             top.markdown("## Many pictures at once")
-            _draw_failure(job)
+            page.show_failure(job.status.failure, "a batch failed")
+            with st.container(horizontal=True):
+                _again(job)
+                if st.button(
+                    "Start over",
+                    icon=":material/restart_alt:",
+                    help="Discard earlier results and explain all pictures again.",
+                ):
+                    _run(BatchJob(job.source, job.plans, resume=False))
         else:
             with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(f"## {job.status.summaries[0].words}.", width="content")
@@ -214,19 +222,6 @@ def _start(source: Source, choices: Choices, second: str | None, *, prove: bool 
 def _run(job: BatchJob) -> None:
     state.of(Batch).job = job
     st.rerun()
-
-
-def _draw_failure(job: BatchJob) -> None:
-    assert job.status.failure is not None
-    page.show_failure(job.status.failure, "a batch failed")
-    with st.container(horizontal=True):
-        _again(job)
-        if st.button(
-            "Start over",
-            icon=":material/restart_alt:",
-            help="Discard earlier results and explain all pictures again.",
-        ):
-            _run(BatchJob(job.source, job.plans, resume=False))
 
 
 def _again(job: BatchJob) -> None:

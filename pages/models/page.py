@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from sightglass.components.choices import image_picker, model_picker, sidebar
@@ -12,9 +10,6 @@ from sightglass.explain.phrases import plural
 from sightglass.models import catalog
 from sightglass.models.own import store
 from sightglass.pages.models import add, shelf
-
-if TYPE_CHECKING:
-    from streamlit.delta_generator import DeltaGenerator
 
 
 @page.guard
@@ -31,11 +26,7 @@ def models() -> None:
                 add.draw_card(added, image)
     with below:
         shelf.draw()
-    _headline(title)
-
-
-def _headline(title: DeltaGenerator) -> None:
-    """Draw the page's sentence, last: a model may have come or gone above."""
+    # Last: a model may have come or gone above.
     _, present = model_picker.menu()
     here = [spec for spec in catalog.catalog().values() if spec.id in present]
     own = sum(spec in here for spec in store.list_own())

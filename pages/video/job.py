@@ -328,7 +328,7 @@ def draw(job: ClipJob, *, key: str) -> None:
             settings = job.plan.settings
             st.video(str(job.plan.source.file), start_time=settings.start + at, end_time=settings.end, width=width)
     with beside:
-        charts.draw(
+        charts.draw_timeline(
             _curves(str(made.folder), about.seconds, start, changed),
             moments,
             seconds=about.seconds,

@@ -100,6 +100,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
             "steps": STEPS,
             "every_row": [],
         }
+    every = f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}" if whole else ""
     return {
         "of": of,
         "label": proof.label,
@@ -107,18 +108,13 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
         "curves": [asdict(line) for line in lines(proof)],
         "sentence": proof.sentence if whole or proof.support else "",
         "line": proof_view.shares(proof, detects=detects) if whole else "",
-        "every_line": _every_line(proof, detects=detects) if whole else "",
+        "every_line": every.strip(),
         "columns": list(COLUMNS),
         "table": rows(proof) if whole else [],
         "every_row": rows(proof, every=True) if whole else [],
         # A saved proof may have others than those of the pages.
         "steps": proof.map.steps if whole else STEPS,
     }
-
-
-def _every_line(proof: Proof, *, detects: bool) -> str:
-    """Return what is said beside the table where all measures are asked for."""
-    return f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}".strip()
 
 
 Candidate = tuple[str, "Explanation", int]

@@ -19,7 +19,6 @@ from sightglass.explain.findings.diagnosis import diagnose, unseen
 from sightglass.explain.maps.statistics import MEANING, format_value
 from sightglass.explain.phrases import NBSP, describe_range, describe_score, listing, milliseconds, percent
 from sightglass.models.preprocess import WAYS
-from sightglass.video.results import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -238,13 +237,17 @@ GAP, FAR = 0.5, 3
 """Seconds without a point over which no line is drawn, at least; and in mean distances of points."""
 
 
-def draw(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str, key: str) -> None:
+def draw_timeline(
+    curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str, key: str
+) -> None:
     """Draw the chart of a clip of this length, and the choice of a moment; a click puts its time into `<key>-at`.
 
     `score`: the title of the upper curves. All times are in seconds since the start of the drawn clip.
     """
+    from sightglass.video.results import clock
+
     st.plotly_chart(
-        figure(curves, moments, seconds=seconds, score=score),
+        timeline_figure(curves, moments, seconds=seconds, score=score),
         key=f"{key}-chart",
         on_select=partial(_follow_point, key),
         selection_mode="points",
@@ -263,9 +266,11 @@ def draw(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: f
         )
 
 
-def figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str) -> Any:
+def timeline_figure(curves: Sequence[AnswerCurve], moments: Sequence[Moment], *, seconds: float, score: str) -> Any:
     """Return the plotly figure: the scores above, below them the area with half of the evidence."""
     from plotly.subplots import make_subplots
+
+    from sightglass.video.results import clock
 
     chart = make_subplots(
         2,
