@@ -18,12 +18,9 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import SETTINGS, Look
 from sightglass.deck import html_file, rows, views
 from sightglass.deck import scene as slide_scene
-from sightglass.deck.html_file import PLAYER, player_data
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
-    from streamlit.components.v2.types import ComponentRenderer
-
     from sightglass.deck.items import ThemeName
     from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
@@ -31,9 +28,6 @@ if TYPE_CHECKING:
     from sightglass.explain.faithfulness.scramble import Scramble
     from sightglass.explain.similarity.similarity import Similarity
     from sightglass.explain.whatif.changes import Change
-
-
-_component: ComponentRenderer = declare("stage", PLAYER / "stage.js")
 
 
 def stage(
@@ -46,9 +40,9 @@ def stage(
     browser lets it. Returns the slide that was shown when the whole screen was last left,
     or `slide`. Nothing else that a person does in it reruns the page.
     """
-    result = _component(
+    result = declare("stage", html_file.PLAYER / "stage.js")(
         key=key,
-        data=player_data(packed, title=title, slide=slide, start=start, theme=theme),
+        data=html_file.player_data(packed, title=title, slide=slide, start=start, theme=theme),
         on_slide_change=no_callback,
     )
     found = result.slide
