@@ -293,7 +293,7 @@ def _draw_result(job: BatchJob) -> None:
         return
     if problem := state.of(Pictures).problem:
         st.error(sentence(problem), icon=":material/error:")
-    if not pictures.draw(job):
+    if not views.draw_fit(job):
         views.line(job)
     folders.draw(job)
     lens = url_state.widget(

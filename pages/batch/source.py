@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.batch.labelled import pixels, summary
-from sightglass.batch.labelled.labels import FILE
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.components.choices import gallery_picker, image_picker
@@ -19,7 +17,7 @@ from sightglass.components.session import state, url_state
 from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.components.views import tables
-from sightglass.evaluation import ground_truth, stored
+from sightglass.evaluation import ground_truth
 from sightglass.evaluation import masks as pixel_masks
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.item import Item
@@ -31,10 +29,8 @@ if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from sightglass.batch.earlier import RunOrigin
-    from sightglass.batch.labelled.summary import EvaluationSummary
     from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.models.spec import ModelSpec
-    from sightglass.pages.batch.job import BatchJob
 
 
 PREVIEWED = 6
@@ -189,8 +185,6 @@ MASKS = (
     "A folder of .png masks named as the pictures, or COCO polygons or RLE. Each pixel of a .png is a class index. A "
     "classes.txt names the indices; without one they are the model's. 255 is not counted."
 )
-LISTED = 1000
-"""Problems of labels in the table."""
 
 
 @dataclass
@@ -272,41 +266,5 @@ def _describe(truth: GroundTruth) -> None:
     st.caption(f":material/sell: {what}, {named}.")
     if truth.problems:
         st.caption(f":material/warning: {plural(len(truth.problems), 'line')} could not be used; the others count.")
-        rows = [{"file": one.file, "line": one.line, "why": one.reason} for one in truth.problems[:LISTED]]
+        rows = [{"file": one.file, "line": one.line, "why": one.reason} for one in truth.problems[:1000]]
         tables.table(rows, height=min(220, 36 * (len(rows) + 1)))
-
-
-def draw(job: BatchJob) -> bool:
-    """Draw how well a run fits its labels, with its errors; return False for a run without labels."""
-    found = load(job)
-    if found is None:
-        return False
-    st.markdown(f"{escape(found.headline)}.")
-    if found.unknown:
-        rest = "Their pixels are not counted." if found.task == "segment" else "Such objects count as missed."
-        st.caption(f"No class of the model: {escape(', '.join(found.unknown[:4]))}. {rest}")
-    if found.problems:
-        label = f"{plural(len(found.problems), 'picture')} without a mask that can be used"
-        with st.expander(label, icon=":material/warning:"):
-            tables.table([{"picture": name, "why": why} for name, why in found.problems[:LISTED]])
-    if found.task != "detect":
-        return True
-    st.caption(f"{escape(found.found)}.")
-    with st.expander("Errors by type", icon=":material/rule:"):
-        tables.table(
-            [dict(zip(("error", "count", "meaning"), one, strict=True)) for one in found.list_errors()],
-            right=("count",),
-        )
-    return True
-
-
-def load(job: BatchJob) -> EvaluationSummary | None:
-    """Return the summary of the first run; None of one whose labels are its folders, or that has none."""
-    folder = job.plans[0].folder
-    try:
-        masked = folder / pixels.FILE
-        changed = (masked if masked.exists() else folder / stored.FILE).stat().st_mtime_ns
-        (folder / FILE).stat()
-        return state.latest("batch-evaluated", (folder, changed), lambda: summary.load(folder))
-    except (OSError, Problem):
-        return None
