@@ -147,6 +147,10 @@ def test_a_transform_in_a_file_is_read_and_not_run_on_pictures(name: str, tmp_pa
     assert preprocessing.antialias is (name != "tensors")
 
 
+
+
+
+
 @pytest.mark.slow
 def test_keras_is_fed_as_its_own_datasets_are(tmp_path: Path) -> None:
     from sightglass.models.families.keras.network import keras
