@@ -82,10 +82,13 @@ def draw() -> None:
     residents = _residents()
     added = {spec.id for spec in store.list_own()}
     rows = [_row(spec, residents.get(spec.id), present=spec.id in here, own=spec.id in added) for spec in wanted]
+    # Above the list, as a long one ends below the window.
+    above = st.container()
     chosen = tables.choose_row(rows, key=KEY)
     if chosen is not None:
         spec = wanted[chosen]
-        _actions(spec, loaded=spec.id in residents, present=spec.id in here, own=spec.id in added)
+        with above:
+            _actions(spec, loaded=spec.id in residents, present=spec.id in here, own=spec.id in added)
     if shelf.remove:
         _confirm(shelf.remove)
     if shelf.said:

@@ -249,9 +249,7 @@ KINDS = {
     "story": "Story",
     "clip": "Clip",
     "row": "Row",
-    "words": "Title",
-    "text": "Text",
-    "columns": "Two columns",
+    **{kind: label for kind, (label, *_) in WORDS.items()},
 }
 FILES = (
     ("Web page, .html", "html", "One page that plays in any browser, from a disk, without a network."),
@@ -290,7 +288,8 @@ def draw(deck: Deck) -> None:
         st.markdown(f"## {escape(deck.title)}", width="content" if playing else "stretch")
         if playing:
             help = "Back to the slides, to change and arrange them."
-            st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=_end_play, help=help)
+            edit = partial(st.query_params.pop, PLAY, None)
+            st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
     page.say_problem(state.of(Talk))
     if playing:
         _play(deck)
@@ -340,10 +339,6 @@ def _back() -> None:
     for name in ("deck", PLAY):
         st.query_params.pop(name, None)
     state.forget(Editing)
-
-
-def _end_play() -> None:
-    st.query_params.pop(PLAY, None)
 
 
 def _play(deck: Deck) -> None:
