@@ -20,7 +20,7 @@ from sightglass.components.views import tables
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
 from sightglass.pages.batch.job import Batch, BatchJob, frame_of_job
-from sightglass.pages.batch.labels import ChosenLabels
+from sightglass.pages.batch.source import ChosenLabels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -20,15 +20,15 @@ from sightglass.evaluation import tables
 from sightglass.evaluation.errors import ALL, draw_tile
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.picture.image import Image
-from sightglass.pages.errors import gallery, runs
-from sightglass.pages.errors.runs import ErrorsView
+from sightglass.pages.errors import gallery
+from sightglass.pages.errors.gallery import ErrorsView
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from sightglass.components.viewer import Look
     from sightglass.deck.scene import Scene
-    from sightglass.pages.errors.runs import LabelledRun
+    from sightglass.pages.errors.gallery import LabelledRun
 
 TYPE, CLASS = "errors-type", "errors-class"
 SIDE = 480
@@ -42,10 +42,10 @@ def errors() -> None:
         title = st.container(width="content")
         bar = st.container(horizontal=True, width="content", vertical_alignment="center")
     with bar:
-        name = runs.choose()
+        name = gallery.choose()
     try:
         with st.spinner("Reading the run…", show_time=False):
-            run = runs.open_run(name)
+            run = gallery.open_run(name)
     except Problem as problem:
         title.markdown("## Where a model goes wrong")
         st.error(sentence(problem), icon=":material/error:")
@@ -78,11 +78,8 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
     if unknown := run.evaluation.unknown:
         names = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")
         st.caption(f":material/help: This model has no class for these labels: {escape(names)}.")
-    view = state.of(ErrorsView)
-    problem, view.problem = view.problem, ""
-    if problem:
-        st.error(sentence(problem), icon=":material/error:")
-    runs.ask_for_pictures(run)
+    page.say_problem(state.of(ErrorsView))
+    gallery.ask_for_pictures(run)
     if report.errors.empty:
         st.success("There is no error in these pictures.", icon=":material/check:")
         return

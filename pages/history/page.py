@@ -14,9 +14,9 @@ from sightglass.components.session import history_store, page, reopen, state, ur
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural
-from sightglass.pages.history import files, pair, tiles, two_pictures
+from sightglass.pages.history import files, pair, tiles
 from sightglass.pages.history import record as record_view
-from sightglass.pages.history.annotations import AnnotatedRecord
+from sightglass.pages.history.files import AnnotatedRecord
 from sightglass.pages.history.record import Browsing, size
 from sightglass.pages.history.tiles import MAX_SHOWN, PAGE
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from sightglass.history import SearchResult, Storage
 
-NEARLY_FULL = 0.9
 FILTERS = {
     "by-model": ("model", "Model", "Only this model."),
     "by-method": ("method", "Method", "Only maps of this method."),
@@ -48,7 +47,11 @@ ORDERS = {
 def history() -> None:
     reopen.go("kept")
     if history_store.off():
-        _off()
+        st.markdown("## History is switched off")
+        st.markdown(
+            "This dashboard was started with SIGHTGLASS_HISTORY set to `off`, so nothing is saved or shown here. Start "
+            "it without that variable, or set it to a folder: **Save** is then below every map."
+        )
         return
     try:
         storage = history_store.store().storage()
@@ -65,20 +68,14 @@ def history() -> None:
         state.forget(AnnotatedRecord)
     if id:
         _open(id, other)
+    elif storage.count:
+        _all(storage)
     else:
-        _overview(storage)
+        _empty()
     browsing = state.of(Browsing)
     deleted, browsing.deleted = browsing.deleted, ""
     if deleted:
         st.toast(deleted, icon=":material/delete:")
-
-
-def _overview(storage: Storage) -> None:
-    """Draw all records."""
-    if storage.count:
-        _all(storage)
-    else:
-        _empty()
 
 
 def _open(id: str, other: str | None) -> None:
@@ -97,13 +94,6 @@ def _open(id: str, other: str | None) -> None:
         st.error(sentence(problem), icon=":material/error:")
         for one in filter(None, (id, other)):
             _remove_damaged(one)
-
-
-def _problem() -> None:
-    browsing = state.of(Browsing)
-    problem, browsing.problem = browsing.problem, ""
-    if problem:
-        st.error(sentence(problem), icon=":material/error:")
 
 
 def _back() -> None:
@@ -146,8 +136,8 @@ def _one(id: str, title: DeltaGenerator) -> None:
     else:
         files.files(record)
     title.markdown(f"## {escape(record.headline) if record.pair else record.headline}")
-    _problem()
-    (two_pictures if record.pair else record_view).show(record)
+    page.say_problem(state.of(Browsing))
+    (pair.show_pictures if record.pair else record_view.show)(record)
 
 
 def _pair(id: str, other: str, title: DeltaGenerator) -> None:
@@ -155,14 +145,6 @@ def _pair(id: str, other: str, title: DeltaGenerator) -> None:
     found = store.compare(store.get(id), store.get(other))
     title.markdown(f"## {pair.heading(found)}")
     pair.show(found)
-
-
-def _off() -> None:
-    st.markdown("## History is switched off")
-    st.markdown(
-        "This dashboard was started with SIGHTGLASS_HISTORY set to `off`, so nothing is saved or shown here. Start it "
-        "without that variable, or set it to a folder: **Save** is then below every map."
-    )
 
 
 def _empty() -> None:
@@ -192,7 +174,7 @@ def _where() -> None:
 
 def _all(storage: Storage) -> None:
     st.markdown(f"## {plural(storage.count, 'saved explanation')}")
-    _problem()
+    page.say_problem(state.of(Browsing))
     chosen_filters = _filters()
     found = _find(_many())
     head = st.container()
@@ -313,7 +295,7 @@ def _many() -> int:
 def _meter(storage: Storage) -> None:
     taken = f"{size(storage.bytes)} of {size(storage.limit)} used"
     st.progress(storage.full, f":small[{taken}]", width=320)
-    if storage.full >= NEARLY_FULL:
+    if storage.full >= 0.9:
         st.warning(
             "History is nearly full: sort by size and delete some records, or raise SIGHTGLASS_HISTORY_MB.",
             icon=":material/hard_drive:",

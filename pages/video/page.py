@@ -15,7 +15,6 @@ from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import NBSP, pixels
 from sightglass.pages.video import job as jobs
-from sightglass.pages.video import result
 from sightglass.pages.video.job import (
     ClipJob,
     ClipPlan,
@@ -40,14 +39,8 @@ if TYPE_CHECKING:
     from sightglass.video.settings import Scale
 
 KINDS = ("mp4", "mov", "m4v", "webm", "mkv", "gif", "avi")
-MAX_MB = 500
 STEP = 0.1
 """Seconds by which a clip is cut."""
-PREVIEW = 480
-"""Pixels of the width of a clip that is chosen."""
-EVERY = {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"}
-SMOOTH = {0.0: "Not smoothed", 0.1: "Smoothed a little", 0.3: "Smoothed", 1.0: "Smoothed a lot"}
-SCALES = {"frame": "Each map its own", "clip": "One over the clip"}
 
 
 @page.guard
@@ -86,13 +79,13 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown(f"## {headline(job.summary)}", width="content")
             with st.container(horizontal=True, width="content", vertical_alignment="center"):
-                result.draw_slide_button(job)
-                result.downloads(job, key="video-timeline")
+                jobs.draw_slide_button(job)
+                jobs.downloads(job, key="video-timeline")
                 _another()
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}.", width="content")
             _anew(job, choices)
-    result.draw(job, key="video-timeline")
+    jobs.draw(job, key="video-timeline")
 
 
 def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
@@ -143,9 +136,9 @@ def _draw_example(head: DeltaGenerator) -> None:
             page.draw_example_badge()
             st.markdown(f"### {headline(job.summary)}", width="content")
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
-            result.draw_slide_button(job)
+            jobs.draw_slide_button(job)
     st.caption(f"{escape(job.plan.source.name)}: {escape(describe(job.plan))}.")
-    result.draw(job, key="video-example")
+    jobs.draw(job, key="video-example")
 
 
 def _upload() -> ClipSource | None:
@@ -153,7 +146,7 @@ def _upload() -> ClipSource | None:
     file = st.file_uploader(
         "A clip",
         type=list(KINDS),
-        max_upload_size=MAX_MB,
+        max_upload_size=500,
         key=f"video-file-{video.generation}",
         help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends. If "
         f"the server stops first, you can go on for {jobs.DAYS} days.",
@@ -219,7 +212,7 @@ def _trim(source: ClipSource, settings: Settings) -> Settings:
     # The player's ends are whole seconds.
     first = math.floor(start)
     until = None if end is None else max(math.ceil(end), first + 1)
-    st.video(str(source.file), start_time=first, end_time=until, width=PREVIEW)
+    st.video(str(source.file), start_time=first, end_time=until, width=480)
     return replace(settings, start=start, end=end)
 
 
@@ -234,7 +227,7 @@ def _over_time() -> tuple[int, float, str]:
     every = url_state.widget(
         st.selectbox,
         "Look at",
-        EVERY,
+        {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"},
         1,
         key="video-every",
         name="every",
@@ -244,7 +237,7 @@ def _over_time() -> tuple[int, float, str]:
     smooth = url_state.widget(
         st.selectbox,
         "Over time",
-        SMOOTH,
+        {0.0: "Not smoothed", 0.1: "Smoothed a little", 0.3: "Smoothed", 1.0: "Smoothed a lot"},
         0.1,
         key="video-smooth",
         name="smooth",
@@ -254,7 +247,7 @@ def _over_time() -> tuple[int, float, str]:
     scale = url_state.widget(
         st.segmented_control,
         "Scale",
-        SCALES,
+        {"frame": "Each map its own", "clip": "One over the clip"},
         "frame",
         key="video-scale",
         name="timescale",

@@ -13,7 +13,7 @@ from sightglass.evaluation import ground_truth, stored
 from sightglass.evaluation.errors import ErrorReport
 from sightglass.evaluation.scorecard import files
 from sightglass.explain.picture import source
-from sightglass.pages.errors import runs
+from sightglass.pages.errors import gallery
 from sightglass.pages.errors.page import CLASS, TYPE
 from sightglass.pages.scorecard import source as jobs
 from sightglass.pages.scorecard.source import ScorecardPage, ScorePlan
@@ -102,7 +102,7 @@ def test_a_damaged_evaluation_is_a_sentence_and_the_example_can_be_chosen(
     (tmp_path / "broken" / stored.FILE).write_bytes(b"nothing")
     app = page(SCREEN, fails=True)
     assert "is damaged" in app.error[0].value
-    app.selectbox(key="errors-run").set_value(runs.EXAMPLE).run()
+    app.selectbox(key="errors-run").set_value(gallery.EXAMPLE).run()
     assert not app.error
 
 

@@ -14,9 +14,8 @@ import pytest
 from sightglass.common import users
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation
-from sightglass.components.views import timeline
+from sightglass.components.views import charts
 from sightglass.pages.video import job as jobs
-from sightglass.pages.video import result
 from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, headline, running
 from sightglass.video import Settings, run, runner
 from sightglass.video.clips.clip import Clip
@@ -67,7 +66,7 @@ def test_a_finished_clip_has_its_timeline_its_files_and_opens_a_frame(page: Any,
     assert figure["layout"]["annotations"][0]["text"] == "Score"
     assert figure["data"][0]["x"] == pytest.approx([i / 25 for i in range(7)], abs=0.01)
     # A time of the drawn clip, which began at 0.2 s.
-    image = result.frame(plan, 0.08)
+    image = jobs.frame(plan, 0.08)
     frames = list(Clip(plan.source.file).frames())
     assert (image.pixels == frames[7].pixels).all()
     assert image.name == "my walk 0.00.3 s.png"
@@ -100,7 +99,7 @@ def test_a_frame_that_was_opened_is_the_chosen_picture(page: Any, plan: ClipPlan
 
     held: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", held)
-    result._open(plan, 0.0, "explore")
+    jobs._open(plan, 0.0, "explore")
     frame = next(Clip(plan.source.file).frames(0.2))
     chosen = held[state.key(Pictures)]
     (own,) = image_source.own()
@@ -244,6 +243,6 @@ def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
 
 def test_a_line_is_broken_where_nothing_was_seen_for_a_while() -> None:
     points = [Point(i / 10, 0.5, 0.1) for i in (*range(30), *range(60, 100))]
-    parts = timeline.broken(points, 10)
+    parts = charts.broken(points, 10)
     assert len(parts) == 71 and parts[30] is None
-    assert None not in timeline.broken(points[:30], 10)
+    assert None not in charts.broken(points[:30], 10)

@@ -1,12 +1,12 @@
 // The slides of a deck as rows. What is typed is sent at each pause; a row that is being typed in is never overwritten.
 
-import { blobOf, component } from "../../../sightglass/browser/component.js";
-import { icon, make } from "../../../sightglass/browser/elements.js";
+import { blobOf, component } from "../../sightglass/browser/component.js";
+import { icon, make } from "../../sightglass/browser/elements.js";
 
 /**
  * @typedef {{id: string, kind: string, title: string, sentence: string, notes: string, hidden: boolean}} Row
  * @typedef {{id: string, deck: string, rows: Row[], limits: Record<string, number>}} Head
- * @typedef {import("../../../sightglass/browser/component.js").Send} Send
+ * @typedef {import("../../sightglass/browser/component.js").Send} Send
  * @typedef {"title"|"sentence"|"notes"} Field
  * @typedef {HTMLInputElement|HTMLTextAreaElement} Input
  * @typedef {{act: (kind: string, value: unknown) => void, move: (id: string, by: number, focus: HTMLElement) => void,
@@ -299,7 +299,7 @@ function mount(root, signal) {
     board.drop();
   });
 
-  /** @param {import("../../../sightglass/browser/component.js").Given<Head>} given */
+  /** @param {import("../../sightglass/browser/component.js").Given<Head>} given */
   return ({ data, blobs, setStateValue }) => {
     board.send = setStateValue;
     board.show(data, blobs);

@@ -1,14 +1,14 @@
 // Saved records as pictures in a grid: one can be opened, several can be selected. The browser holds the selection.
 
-import "../../../sightglass/components/session/url_state.js";
-import { blobOf, component } from "../../../sightglass/browser/component.js";
-import { icon, make } from "../../../sightglass/browser/elements.js";
+import "../../sightglass/components/session/url_state.js";
+import { blobOf, component } from "../../sightglass/browser/component.js";
+import { icon, make } from "../../sightglass/browser/elements.js";
 
 /**
  * @typedef {{id: string, title: string, score: string, line: string, when: string, about: string, tags: string[],
  *   note: string, marks: number, damaged: string}} Tile
  * @typedef {{id: string, turn: string, tiles: Tile[], chosen: string[]}} GridHead
- * @typedef {import("../../../sightglass/browser/component.js").Send} Send
+ * @typedef {import("../../sightglass/browser/component.js").Send} Send
  */
 
 const WAIT_MS = 120;
@@ -70,7 +70,7 @@ function mount(root, signal) {
     release();
   });
 
-  /** @param {import("../../../sightglass/browser/component.js").Given<GridHead>} given */
+  /** @param {import("../../sightglass/browser/component.js").Given<GridHead>} given */
   return ({ data: head, blobs, setStateValue, setTriggerValue }) => {
     send = { setStateValue, setTriggerValue };
     if (head.id === shown) return;
