@@ -288,8 +288,7 @@ def draw(deck: Deck) -> None:
         st.markdown(f"## {escape(deck.title)}", width="content" if playing else "stretch")
         if playing:
             help = "Back to the slides, to change and arrange them."
-            edit = partial(st.query_params.pop, PLAY, None)
-            st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
+            st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=_edit, help=help)
     page.say_problem(state.of(Talk))
     if playing:
         _play(deck)
@@ -333,6 +332,10 @@ def _follow(done: list[BoardAct]) -> None:
             elif act.kind == "edit" and isinstance(act.value, dict):
                 title, sentence, notes = (str(act.value.get(name, ""))[:most] for name, most in LIMITS.items())
                 store.decks.edit(str(act.value.get("id")), title=title, sentence=sentence, notes=notes)
+
+
+def _edit() -> None:
+    st.query_params.pop(PLAY, None)
 
 
 def _back() -> None:
