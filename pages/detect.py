@@ -17,16 +17,7 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import Pane
-from sightglass.components.views import (
-    charts,
-    comparisons,
-    detections,
-    exports,
-    missing_places,
-    panels,
-    snapshots,
-    visual_prompts,
-)
+from sightglass.components.views import charts, comparisons, detections, exports, missing_places, panels, snapshots
 from sightglass.components.views.comparisons import LensResult
 from sightglass.explain.comparison.detections import box_sentence, describe_boxes, find_filtered, kinds, weaker
 from sightglass.explain.evidence import missing
@@ -80,11 +71,11 @@ def detect() -> None:
             _of_drawn_scenes(choices)
         left, right = st.columns([3, 1], gap="medium")
         with right:
-            choices = visual_prompts.add_example(choices, explainer)
-        if visual_prompts.lacking(choices, explainer):
+            choices = missing_places.add_example(choices, explainer)
+        if missing_places.lacks_prompt(choices, explainer):
             title.markdown("## What should it look for?")
             with left:
-                visual_prompts.ask(choices, explainer)
+                missing_places.ask_for_prompt(choices, explainer)
             return
         with right:
             head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components import canvas, hiding, proof, saving, seal, second_picture, widgets
-from sightglass.components.choices import class_picker, sidebar
+from sightglass.components import canvas, hiding, proof, saving, seal, widgets
+from sightglass.components.choices import image_picker, sidebar
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Pane
-from sightglass.components.views import areas, charts, exports, panels, visual_prompts
+from sightglass.components.views import areas, charts, exports, missing_places, panels
 from sightglass.components.widgets import HOT
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 HEIGHT = 456
 """Of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
-AHEAD = 0.08
-"""Seconds that the browser has for a new picture's map before anything else is sent."""
 
 
 @page.guard
@@ -43,12 +41,16 @@ def explore() -> None:
     bar, title, main = st.container(), st.container(), st.container()
     draw: Callable[..., None] = _explain
     foreseen = sidebar.foreseen()
-    if foreseen is not None and not visual_prompts.lacking(*foreseen) and not second_picture.is_lacking(*foreseen):
+    if foreseen is not None and not missing_places.lacks_prompt(*foreseen) and not image_picker.lacks_second(*foreseen):
         choices, explainer = foreseen
         draw = partial(_map_first, bar)
     else:
         choices, explainer = sidebar.draw(bar, both=True)
-    main, paper = _with_canvas(explainer, main)
+    if canvas.needs_repaint(explainer):
+        st.rerun()
+    paper = None
+    if canvas.is_offered(explainer):
+        paper, main = main.columns([2, 5], gap="medium")
     try:
         draw(choices, explainer, title, main)
     finally:
@@ -58,37 +60,25 @@ def explore() -> None:
                 canvas.pad(explainer)
 
 
-def _with_canvas(explainer: Explainer, main: DeltaGenerator) -> tuple[DeltaGenerator, DeltaGenerator | None]:
-    """Return the place of everything else, and of the canvas to draw on, if any."""
-    if canvas.needs_repaint(explainer):
-        st.rerun()
-    if not canvas.is_offered(explainer):
-        return main, None
-    paper, rest = main.columns([2, 5], gap="medium")
-    return rest, paper
-
-
 def _explain(choices: Choices, explainer: Explainer, title: DeltaGenerator, main: DeltaGenerator) -> None:
-    if visual_prompts.lacking(choices, explainer):
+    if missing_places.lacks_prompt(choices, explainer):
         title.markdown("## What should it look for?")
         with main:
-            visual_prompts.ask(choices, explainer)
+            missing_places.ask_for_prompt(choices, explainer)
         return
-    if second_picture.is_lacking(choices, explainer):
-        title.markdown(f"## {second_picture.ask_for(explainer)}")
+    if image_picker.lacks_second(choices, explainer):
+        title.markdown(f"## {image_picker.ask_for_second(explainer)}")
         with main:
-            second_picture.offer(choices, explainer)
+            image_picker.offer_second(choices, explainer)
         return
-    wanted = class_picker.get_class(choices, explainer)
+    wanted = areas.get_class(choices, explainer)
     slow = explain_job.is_slow(choices.method)
     with main:
         left, answers, beside = _places()
         try:
             # What a slow method has done so far is below the answers, which stay in their place as the map does.
             with beside if slow else nullcontext():
-                explanation = (
-                    class_picker.one(choices, explainer, wanted) if slow else areas.explain(choices, explainer)
-                )
+                explanation = areas.one(choices, explainer, wanted) if slow else areas.explain(choices, explainer)
         except Cancelled:
             explanation, slow = explain_job.before(choices), False
             with beside:
@@ -178,9 +168,10 @@ def _map_first(
             with explain_job.spinner(explainer):
                 explanation = areas.explain(choices, explainer, quiet=True)
                 assert explanation is not None
-                explanation, index = explain_job.class_of(explanation, class_picker.get_class(choices, explainer))
+                explanation, index = explain_job.class_of(explanation, areas.get_class(choices, explainer))
                 view = _picture(explanation, index, place)
-        time.sleep(AHEAD)
+        # The browser has this long for a new picture's map before anything else is sent.
+        time.sleep(0.08)
     finally:
         drawn, _ = sidebar.draw(bar, both=True)
     if drawn != choices:
@@ -205,7 +196,7 @@ def _answers(explanation: Explanation, index: int) -> int:
     if not explanation.heatmaps:
         st.caption("No box has a high enough score.")
         return 0
-    return class_picker.answers(explanation, index)
+    return areas.answers(explanation, index)
 
 
 def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None = None) -> View:

@@ -40,12 +40,14 @@ class WatchedFrames:
 @page.guard
 def live() -> None:
     # First: what this sets must be set before the sidebar is drawn.
-    frame = canvas.take_frame()
+    visit = state.of(canvas.LiveVisit)
+    # A frame that was handed over in the last run, once.
+    frame, visit.frame = visit.frame, None
     if frame is not None and frame.act == "open":
         _open(frame)
         reopen.go()
     if frame is not None:
-        state.of(canvas.LiveVisit).said = _save(frame)
+        visit.said = _save(frame)
     title = st.container()
     choices, explainer = sidebar.draw(None)
     detects = explainer.model.task == "detect"
@@ -59,9 +61,10 @@ def live() -> None:
         options["preprocessing"] = "half"
     watched = state.of(WatchedFrames)
     watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
-    saves = _own_machine()
+    # On the server's own machine a snapshot belongs into its folder.
+    saves = (st.context.ip_address or "127.0.0.1") in ("127.0.0.1", "::1")
     canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=saves)
-    if (frozen := state.of(canvas.LiveVisit).frozen) is not None:
+    if (frozen := visit.frozen) is not None:
         _seal(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
 
 
@@ -105,11 +108,6 @@ def _seal(frozen: LiveFrame, choices: Choices, explainer: Explainer, options: di
         if explanation.heatmaps:
             slides.button("live", slides.of_map(explanation, index), [(explanation, index)])
             slides.draw_added_link("live")
-
-
-def _own_machine() -> bool:
-    """Return whether the browser is on the server's own machine, so that a snapshot belongs into its folder."""
-    return (st.context.ip_address or "127.0.0.1") in ("127.0.0.1", "::1")
 
 
 def _open(frame: LiveFrame) -> None:

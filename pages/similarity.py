@@ -13,7 +13,7 @@ from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.settings import MIB
 from sightglass.components import saving, streamlit_internals
 from sightglass.components.choices import gallery_picker, model_picker, sidebar
-from sightglass.components.patches import draw_patches
+from sightglass.components.pairs import draw_patches
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, page, state, url_state
 from sightglass.components.session.jobs import explain_job

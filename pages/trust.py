@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Cancelled
-from sightglass.components.choices import class_picker, sidebar
+from sightglass.components.choices import sidebar
 from sightglass.components.proof import map_tests
 from sightglass.components.saving import slides
 from sightglass.components.session import page
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape
-from sightglass.components.views import panels
+from sightglass.components.views import areas, panels
 from sightglass.explain.faithfulness.badge import VERDICTS
 from sightglass.explain.methods import METHODS
 
@@ -34,9 +34,9 @@ def trust() -> None:
         if explanation is None:
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer-trust-picture", height=380)
             return
-        explanation, index = explain_job.class_of(explanation, class_picker.get_class(choices, explainer))
+        explanation, index = explain_job.class_of(explanation, areas.get_class(choices, explainer))
         with beside:
-            class_picker.menu(explanation, index)
+            areas.menu(explanation, index)
         label = explanation.heatmaps[index].target.label
         if explanation.heatmaps[index].state != "ok":
             empty = f"The map of {label} is empty: there is nothing to test."
@@ -59,7 +59,7 @@ def _explain(choices: Choices, explainer: Explainer, title: page.Title) -> Expla
     method = METHODS[choices.method].name_for(choices.model.task)
     try:
         if explain_job.is_slow(choices.method):
-            made = class_picker.one(choices, explainer, class_picker.get_class(choices, explainer))
+            made = areas.one(choices, explainer, areas.get_class(choices, explainer))
         else:
             made = explain_job.explain(choices, explainer)
     except Cancelled:

@@ -40,14 +40,11 @@ if TYPE_CHECKING:
 def whatif() -> None:
     bar = st.container()
     choices, explainer = sidebar.draw(bar)
-    _studio(_quick(choices, explainer), explainer)
-
-
-def _quick(choices: Choices, explainer: Explainer) -> Choices:
-    """Return the choices with a method that follows a brush, if the model has one."""
-    if METHODS[choices.method].quick or not METHODS[explainer.model.method].quick:
-        return choices
-    return replace(choices, method=explainer.model.method) if explainer.resident.gradients else choices
+    # A method that follows a brush, if the model has one.
+    own = explainer.model.method
+    if not METHODS[choices.method].quick and METHODS[own].quick and explainer.resident.gradients:
+        choices = replace(choices, method=own)
+    _studio(choices, explainer)
 
 
 @st.fragment

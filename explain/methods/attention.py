@@ -104,6 +104,7 @@ def _answer_at_once(block: nn.Module, output: Any) -> None:
 def find_blocks(paths: Sequence[str]) -> list[str]:
     """Return the path of the block around each attention module: up to the first name in which they differ.
 
+    >>> from sightglass.explain.methods.attention import find_blocks
     >>> find_blocks(["blocks.0.attn", "blocks.1.attn"])
     ['blocks.0', 'blocks.1']
     """

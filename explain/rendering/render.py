@@ -169,7 +169,7 @@ def hottest_mask(values: Values, fraction: float) -> Mask:
     edge = np.partition(values, values.size - count, axis=None)[values.size - count]
     above, with_edge = values > edge, values >= edge
     nearer = np.count_nonzero(with_edge) - count < count - np.count_nonzero(above)
-    return with_edge if nearer else above
+    return np.asarray(with_edge if nearer else above)
 
 
 def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:

@@ -43,7 +43,6 @@ ORDERS = {
     "source": "Original order",
 }
 ONLY = {
-    "all": "All",
     "wrong": "Prediction differs from the label",
     "right": "Prediction matches the label",
     "unsure": "Score below 50 %",
@@ -61,24 +60,15 @@ NEEDED = {
     "unsealed": "seal",
 }
 """The column without which an order, or a filter, is not offered."""
-OF_SURE = ("unsure", "sure", "close")
-"""Offered where scores say how sure the model is."""
-OF_NUMBERS = ("smallest", "largest")
-"""Offered where answers are numbers."""
 
 
 def draw(job: BatchJob) -> None:
     """Draw the pictures under their maps, filtered and sorted, a page at a time."""
     found = frame_of_job(job)
-    orders, only = (
-        _list_orders(job, found),
-        {
-            name: label
-            for name, label in ONLY.items()
-            if name == "all"
-            or (NEEDED.get(name, "picture") in found and not analysis.filter_rows(found, only=name).empty)
-        },
-    )
+    orders, only = _list_orders(job, found), {"all": "All"}
+    for name, label in ONLY.items():
+        if NEEDED.get(name, "picture") in found and not analysis.filter_rows(found, only=name).empty:
+            only[name] = label
     if not read_scores(job.plans[0].folder).sure:
         only.pop("unsure", None)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -146,7 +136,10 @@ def first_order(job: BatchJob, found: Frame) -> str:
 
 def _list_orders(job: BatchJob, found: Frame) -> dict[str, str]:
     scores = read_scores(job.plans[0].folder)
-    left_out = (*(() if scores.sure else OF_SURE), *(() if scores.numbers else OF_NUMBERS))
+    left_out = (
+        *(() if scores.sure else ("unsure", "sure", "close")),
+        *(() if scores.numbers else ("smallest", "largest")),
+    )
     return {
         name: label for name, label in ORDERS.items() if NEEDED.get(name, "picture") in found and name not in left_out
     }

@@ -19,7 +19,8 @@ from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
-from sightglass.pages.batch import earlier, folders, gallery, views
+from sightglass.pages.batch import folders, gallery, views
+from sightglass.pages.batch import job as earlier
 from sightglass.pages.batch import source as pictures
 from sightglass.pages.batch.job import Batch, BatchJob, RunPlan, folder_for
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 LENSES: dict[str, tuple[str, Callable[[BatchJob], None]]] = {
     "gallery": ("Gallery", gallery.draw),
-    "accuracy": ("Accuracy", views.draw_accuracy),
+    "accuracy": ("Accuracy", views.draw),
     "classes": ("Mean maps", views.classes),
     "odd": ("Outliers", views.odd),
     "table": ("Table", views.table),
@@ -61,7 +62,15 @@ def batch() -> None:
             st.caption("It goes on while you use other pages.")
         elif job.status.failure is not None:
             top.markdown("## Many pictures at once")
-            _draw_failure(job)
+            page.show_failure(job.status.failure, "a batch failed")
+            with st.container(horizontal=True):
+                _again(job)
+                if st.button(
+                    "Start over",
+                    icon=":material/restart_alt:",
+                    help="Discard earlier results and explain all pictures again.",
+                ):
+                    _run(BatchJob(job.source, job.plans, resume=False))
         else:
             with top, st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
                 st.markdown(f"## {job.status.summaries[0].words}.", width="content")
@@ -85,7 +94,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
     with left:
         try:
             source = pictures.choose()
-            folders.choose(choices.model)
+            pictures.choose_labels(choices.model)
         except Problem as problem:
             st.error(sentence(problem), icon=":material/error:")
     with right:
@@ -94,7 +103,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
             st.caption(
                 "This model exposes no internals, so every map takes minutes: choose another one for many pictures."
             )
-    if (chosen := earlier.choose()) is not None:
+    if (chosen := earlier.choose_earlier()) is not None:
         _run(chosen)
     if source is None:
         with right:
@@ -197,7 +206,7 @@ def _prove() -> bool:
 
 
 def _start(source: Source, choices: Choices, second: str | None, *, prove: bool = False, resume: bool = True) -> None:
-    plans, folder, truth = [], pictures.scratch(), state.of(folders.ChosenLabels).truth
+    plans, folder, truth = [], pictures.scratch(), state.of(pictures.ChosenLabels).truth
     for name in filter(None, (choices.model.id, second)):
         fitted = choices
         if name != choices.model.id:
@@ -213,19 +222,6 @@ def _start(source: Source, choices: Choices, second: str | None, *, prove: bool 
 def _run(job: BatchJob) -> None:
     state.of(Batch).job = job
     st.rerun()
-
-
-def _draw_failure(job: BatchJob) -> None:
-    assert job.status.failure is not None
-    page.show_failure(job.status.failure, "a batch failed")
-    with st.container(horizontal=True):
-        _again(job)
-        if st.button(
-            "Start over",
-            icon=":material/restart_alt:",
-            help="Discard earlier results and explain all pictures again.",
-        ):
-            _run(BatchJob(job.source, job.plans, resume=False))
 
 
 def _again(job: BatchJob) -> None:
@@ -297,8 +293,8 @@ def _draw_result(job: BatchJob) -> None:
         return
     if problem := state.of(Pictures).problem:
         st.error(sentence(problem), icon=":material/error:")
-    if not folders.draw_fit(job):
-        views.draw_right(job)
+    if not views.draw_fit(job):
+        views.line(job)
     folders.draw(job)
     lens = url_state.widget(
         st.segmented_control,

@@ -1,4 +1,4 @@
-"""Choose the pictures of a batch: a permitted folder, or uploads."""
+"""Choose the pictures of a batch, a permitted folder or uploads, and their labels."""
 
 from __future__ import annotations
 
@@ -14,18 +14,24 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.components.choices import gallery_picker, image_picker
 from sightglass.components.session import state, url_state
-from sightglass.components.session.markdown import escape, shorten
+from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.streamlit_internals import upload_megabytes
+from sightglass.components.views import tables
+from sightglass.evaluation import ground_truth
+from sightglass.evaluation import masks as pixel_masks
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from sightglass.batch.earlier import RunOrigin
+    from sightglass.evaluation.ground_truth import GroundTruth
+    from sightglass.models.spec import ModelSpec
+
 
 PREVIEWED = 6
 WIDE = 168
@@ -173,3 +179,92 @@ def scratch() -> Path:
     folder = scratch_folder("batch")
     state.of(BatchUploads).scratch.append(folder)
     return Path(folder.name)
+
+
+MASKS = (
+    "A folder of .png masks named as the pictures, or COCO polygons or RLE. Each pixel of a .png is a class index. A "
+    "classes.txt names the indices; without one they are the model's. 255 is not counted."
+)
+
+
+@dataclass
+class ChosenLabels:
+    """The labels that this session's next run is held against."""
+
+    truth: GroundTruth | None = None
+
+
+def choose_labels(model: ModelSpec) -> None:
+    """Draw the choice of labels for a model, uploaded or from a permitted folder; keep them in `ChosenLabels`."""
+    chosen = state.of(ChosenLabels)
+    with st.expander("Labels: how right is the model?", icon=":material/sell:"):
+        try:
+            chosen.truth = _read(model)
+        except Problem as problem:
+            chosen.truth = None
+            st.error(sentence(problem), icon=":material/error:")
+        if chosen.truth is None:
+            st.caption("Without labels the run says where the model looked, but not whether it was right.")
+            return
+        _describe(chosen.truth)
+
+
+def _read(model: ModelSpec) -> GroundTruth | None:
+    masks = model.segments
+    read = pixel_masks.read if masks else ground_truth.read
+    given: UploadedFile | None = st.file_uploader(
+        "Masks, as a .zip of .png or COCO .json"
+        if masks
+        else "True numbers, as a .csv"
+        if model.measures
+        else "Labels, as COCO .json, .csv or a .zip",
+        type=["json", "zip"] if masks else ["json", "csv", "zip"],
+        key="batch-labels-file",
+        max_upload_size=upload_megabytes(),
+        help=MASKS
+        if masks
+        else "A .csv with file,label, where label is the true number."
+        if model.measures
+        else "COCO .json, or .csv with file,label or file,x0,y0,x1,y1,label. A .zip holds one of these, YOLO's .txt "
+        "files and data.yaml, or Pascal VOC's .xml files. Each picture is known by its file's name.",
+    )
+    if given is not None:
+        return state.latest("batch-labels", (given.file_id, masks), lambda: _take_upload(given, read))
+    if not gallery_picker.folders():
+        return None
+    named = gallery_picker.ask(
+        "Or labels on this machine",
+        key="batch-labels-path",
+        name="labels",
+        default="",
+        help=MASKS if masks else "A COCO .json, a .csv, a folder of YOLO or Pascal VOC files, or a .zip of these.",
+    )
+    if named is None:
+        return None
+    path = named[0]
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError:
+        changed = 0
+    return state.latest("batch-labels", (path, changed, masks), lambda: read(path))
+
+
+def _take_upload(given: UploadedFile, read: Callable[[Path], GroundTruth]) -> GroundTruth:
+    # Under a fixed name: the file's own could be anything.
+    path = scratch() / f"labels{Path(given.name).suffix.lower()}"
+    path.write_bytes(given.getvalue())
+    return read(path)
+
+
+def _describe(truth: GroundTruth) -> None:
+    objects = sum(map(len, truth.pictures.values()))
+    pictures = plural(len(truth.pictures) or len(truth.named), "picture")
+    what = f"{plural(objects, 'labelled object')} in {pictures}" if truth.pictures else f"Labels of {pictures}"
+    if truth.masks:
+        what = f"Masks of {plural(len(truth.masks), 'picture')}"
+    named = plural(len(truth.classes), "label") if truth.classes else "their values are the model's classes"
+    st.caption(f":material/sell: {what}, {named}.")
+    if truth.problems:
+        st.caption(f":material/warning: {plural(len(truth.problems), 'line')} could not be used; the others count.")
+        rows = [{"file": one.file, "line": one.line, "why": one.reason} for one in truth.problems[:1000]]
+        tables.table(rows, height=min(220, 36 * (len(rows) + 1)))

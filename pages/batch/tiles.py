@@ -1,4 +1,4 @@
-"""Draw a run's pictures with their predictions, mean maps of groups, and what can be done with those ticked."""
+"""Draw a run's pictures with their predictions, select them, and draw mean maps of groups."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sightglass.batch import analysis, journal, labels, table
 from sightglass.batch.records import recipe as recipe_of
 from sightglass.common.errors import Problem
 from sightglass.components.saving import slides
-from sightglass.components.session import history_store, reopen, state
-from sightglass.components.session.markdown import escape, sentence, shorten
+from sightglass.components.session import history_store, page, reopen, state
+from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.views import charts
 from sightglass.deck import views as deck_views
@@ -99,9 +99,7 @@ def actions(job: BatchJob, shown: Sequence[str]) -> None:
             help="Clear the selection.",
         )
         slides.draw_added_link("batch")
-    problem, batch.problem = batch.problem, ""
-    if problem:
-        st.error(sentence(problem), icon=":material/error:")
+    page.say_problem(batch)
 
 
 def _select(pictures: Sequence[str]) -> None:
@@ -228,7 +226,7 @@ def _more(row: Json, order: str) -> str:
     parts = []
     if (value := row.get(column)) is not None and value == value:
         # How much of their hottest fifths two maps share.
-        common = "nothing" if column != "disagreement" or value >= 0.995 else percent(1 - value)
+        common = "nothing" if value >= 0.995 else percent(1 - value)
         parts.append(number.format(**row, share=percent(value), signed=signed(value, "+.2f"), common=common))
     if row.get("wrong"):
         parts.append(f"label: {escape(row['labelled'])}")

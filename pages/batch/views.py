@@ -1,4 +1,4 @@
-"""Draw a finished run: right and wrong, classes, outliers, table, downloads."""
+"""Draw a finished run: classes, accuracy, outliers, table, downloads."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import streamlit as st
 
 from sightglass.batch import accuracy, analysis, journal, report, seals
+from sightglass.batch.labelled import pixels, summary
+from sightglass.batch.labelled.labels import FILE
 from sightglass.batch.table import CSV, PARQUET, read_scores
+from sightglass.common.errors import Problem
+from sightglass.components.session import state
 from sightglass.components.session.markdown import escape
 from sightglass.components.views import charts, tables
+from sightglass.evaluation import stored
 from sightglass.explain.maps import statistics
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent, plural
@@ -190,7 +195,7 @@ RIGHT, WRONG = "rgba(28, 141, 151, {:.2f})", "rgba(201, 100, 27, {:.2f})"
 """Visible on light and dark pages; the sign says it too."""
 
 
-def draw_right(job: BatchJob) -> None:
+def line(job: BatchJob) -> None:
     """Draw how many of the labelled pictures are right; nothing without labels."""
     frame = frame_of_job(job)
     if (found := accuracy.of_frame(frame)) is not None:
@@ -199,11 +204,11 @@ def draw_right(job: BatchJob) -> None:
         st.markdown(f":material/rule: {errors.describe(read_scores(job.plans[0].folder).unit)}.")
 
 
-def draw_accuracy(job: BatchJob) -> None:
+def draw(job: BatchJob) -> None:
     """Draw what is mistaken for what, and the numbers of each class."""
     found = frame_of_job(job)
     every = accuracy.of_frame(found)
-    if every is None and (evaluated := folders.load(job)) is not None:
+    if every is None and (evaluated := load(job)) is not None:
         _draw_classes(evaluated)
         return
     if every is None:
@@ -323,3 +328,39 @@ def _find_worst(matrix: ConfusionMatrix) -> tuple[int, int]:
     wrong[rows, rows] = 0
     place = int(wrong.argmax())
     return divmod(place, wrong.shape[1])
+
+
+def draw_fit(job: BatchJob) -> bool:
+    """Draw how well a run fits its labels, with its errors; return False for a run without labels."""
+    found = load(job)
+    if found is None:
+        return False
+    st.markdown(f"{escape(found.headline)}.")
+    if found.unknown:
+        rest = "Their pixels are not counted." if found.task == "segment" else "Such objects count as missed."
+        st.caption(f"No class of the model: {escape(', '.join(found.unknown[:4]))}. {rest}")
+    if found.problems:
+        label = f"{plural(len(found.problems), 'picture')} without a mask that can be used"
+        with st.expander(label, icon=":material/warning:"):
+            tables.table([{"picture": name, "why": why} for name, why in found.problems[:1000]])
+    if found.task != "detect":
+        return True
+    st.caption(f"{escape(found.found)}.")
+    with st.expander("Errors by type", icon=":material/rule:"):
+        tables.table(
+            [dict(zip(("error", "count", "meaning"), one, strict=True)) for one in found.list_errors()],
+            right=("count",),
+        )
+    return True
+
+
+def load(job: BatchJob) -> EvaluationSummary | None:
+    """Return the summary of the first run; None of one whose labels are its folders, or that has none."""
+    folder = job.plans[0].folder
+    try:
+        masked = folder / pixels.FILE
+        changed = (masked if masked.exists() else folder / stored.FILE).stat().st_mtime_ns
+        (folder / FILE).stat()
+        return state.latest("batch-evaluated", (folder, changed), lambda: summary.load(folder))
+    except (OSError, Problem):
+        return None

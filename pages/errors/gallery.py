@@ -1,4 +1,4 @@
-"""Choose a run with labels; its errors as a gallery: label and answer over the picture, with the map."""
+"""Choose a labelled run, and draw its errors: label and answer over the picture, with the map."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.settings import MIB
 from sightglass.components.choices import gallery_picker
-from sightglass.components.session import reopen, state, url_state
-from sightglass.components.session.markdown import escape, sentence, shorten
+from sightglass.components.session import page, reopen, state, url_state
+from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views.detections import Lookup, MissedPlace
 from sightglass.evaluation import stored
 from sightglass.evaluation.errors import ErrorReport, draw_tile
@@ -30,8 +30,7 @@ from sightglass.explain.picture.source import find
 from sightglass.explain.recipe import Recipe
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
-from sightglass.pages.batch.earlier import find_finished
-from sightglass.pages.batch.job import Batch
+from sightglass.pages.batch.job import Batch, find_finished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
 
 
 EXAMPLE = "example"
-_OBJECT = 600
-"""Bytes of an answer or a labelled object in memory, about."""
 _reports: ByteCache[tuple[ErrorReport, int]] = ByteCache(24 * MIB, itemgetter(1))
 """What is said of each run's errors; sessions share them, and change nothing in them."""
 
@@ -108,19 +105,21 @@ def open_run(name: str) -> LabelledRun:
     """Return a run by its name; raise Problem where its evaluation cannot be read."""
     if name == EXAMPLE:
         folder = examples.find(examples.BOXES) / "run"
-    else:
-        found = next((path for path in find_finished(stored.FILE) if path.name == name), None)
-        if found is None:
-            raise Problem(f"The run {name} is not there any more: choose another.")
+    elif (found := next((path for path in find_finished(stored.FILE) if path.name == name), None)) is not None:
         folder = found
-    try:
-        changed = (folder / stored.FILE).stat().st_mtime_ns
-    except OSError:
-        # Loading says it.
-        changed = 0
-    stamp = (str(folder), changed)
+    else:
+        raise Problem(f"The run {name} is not there any more: choose another.")
+    stamp = (str(folder), _find_time(folder))
     report, _ = _reports.get_or_make(stamp, lambda: _load(folder))
     return LabelledRun(folder, name == EXAMPLE, report, _find_items(name, folder), stamp)
+
+
+def _find_time(folder: Path) -> int:
+    try:
+        return (folder / stored.FILE).stat().st_mtime_ns
+    except OSError:
+        # Loading says it.
+        return 0
 
 
 def _load(folder: Path) -> tuple[ErrorReport, int]:
@@ -129,7 +128,8 @@ def _load(folder: Path) -> tuple[ErrorReport, int]:
     objects = sum(len(one.found) + len(one.truths) for one in pictures)
     maps = sum(values.nbytes for one in pictures for values in one.maps.values())
     with stored.pause_collector():
-        return report, maps + _OBJECT * objects + int(report.units.memory_usage(deep=True).sum())
+        # An answer or a labelled object takes about 600 bytes.
+        return report, maps + 600 * objects + int(report.units.memory_usage(deep=True).sum())
 
 
 def _find_items(name: str, folder: Path) -> Mapping[str, Item]:
@@ -178,9 +178,7 @@ def ask_for_pictures(run: LabelledRun) -> None:
         width=420,
         help="Their folder, so that a picture can be opened. Until then the run's own small pictures are shown.",
     )
-    problem, view.problem = view.problem, ""
-    if problem:
-        st.error(sentence(problem), icon=":material/error:")
+    page.say_problem(view)
 
 
 WIDE = 168
@@ -194,11 +192,8 @@ _tiles: ByteCache[bytes] = ByteCache(4 * MIB, len)
 def draw(run: LabelledRun, rows: pd.DataFrame, words: str, which: str) -> None:
     """Draw errors, rows of the run's table, a page at a time under `words`; `which`: identifies the choice."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(
-            words,
-            width="content",
-            help="White: what is labelled. Dashed: what the model answered. Yellow is where it looked for that.",
-        )
+        help = "White: what is labelled. Dashed: what the model answered. Yellow is where it looked for that."
+        st.markdown(words, width="content", help=help)
         mapped = _choose_maps(run)
     pages = -(-len(rows) // PAGE)
     # Its place is below the tiles, which depend on it.

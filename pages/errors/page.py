@@ -77,10 +77,7 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
     if unknown := run.evaluation.unknown:
         names = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")
         st.caption(f":material/help: This model has no class for these labels: {escape(names)}.")
-    view = state.of(ErrorsView)
-    problem, view.problem = view.problem, ""
-    if problem:
-        st.error(sentence(problem), icon=":material/error:")
+    page.say_problem(state.of(ErrorsView))
     gallery.ask_for_pictures(run)
     if report.errors.empty:
         st.success("There is no error in these pictures.", icon=":material/check:")

@@ -14,10 +14,9 @@ from sightglass.components.session import history_store, page, reopen, state, ur
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plural
-from sightglass.pages.history import annotations as files
-from sightglass.pages.history import pair, tiles
+from sightglass.pages.history import files, pair, tiles
 from sightglass.pages.history import record as record_view
-from sightglass.pages.history.annotations import AnnotatedRecord
+from sightglass.pages.history.files import AnnotatedRecord
 from sightglass.pages.history.record import Browsing, size
 from sightglass.pages.history.tiles import MAX_SHOWN, PAGE
 
@@ -48,7 +47,11 @@ ORDERS = {
 def history() -> None:
     reopen.go("kept")
     if history_store.off():
-        _off()
+        st.markdown("## History is switched off")
+        st.markdown(
+            "This dashboard was started with SIGHTGLASS_HISTORY set to `off`, so nothing is saved or shown here. Start "
+            "it without that variable, or set it to a folder: **Save** is then below every map."
+        )
         return
     try:
         storage = history_store.store().storage()
@@ -93,13 +96,6 @@ def _open(id: str, other: str | None) -> None:
             _remove_damaged(one)
 
 
-def _problem() -> None:
-    browsing = state.of(Browsing)
-    problem, browsing.problem = browsing.problem, ""
-    if problem:
-        st.error(sentence(problem), icon=":material/error:")
-
-
 def _back() -> None:
     def back() -> None:
         for name in ("kept", "against"):
@@ -140,8 +136,8 @@ def _one(id: str, title: DeltaGenerator) -> None:
     else:
         files.files(record)
     title.markdown(f"## {escape(record.headline) if record.pair else record.headline}")
-    _problem()
-    (pair.show_similarity if record.pair else record_view.show)(record)
+    page.say_problem(state.of(Browsing))
+    (pair.show_pictures if record.pair else record_view.show)(record)
 
 
 def _pair(id: str, other: str, title: DeltaGenerator) -> None:
@@ -149,14 +145,6 @@ def _pair(id: str, other: str, title: DeltaGenerator) -> None:
     found = store.compare(store.get(id), store.get(other))
     title.markdown(f"## {pair.heading(found)}")
     pair.show(found)
-
-
-def _off() -> None:
-    st.markdown("## History is switched off")
-    st.markdown(
-        "This dashboard was started with SIGHTGLASS_HISTORY set to `off`, so nothing is saved or shown here. Start it "
-        "without that variable, or set it to a folder: **Save** is then below every map."
-    )
 
 
 def _empty() -> None:
@@ -186,7 +174,7 @@ def _where() -> None:
 
 def _all(storage: Storage) -> None:
     st.markdown(f"## {plural(storage.count, 'saved explanation')}")
-    _problem()
+    page.say_problem(state.of(Browsing))
     chosen_filters = _filters()
     found = _find(_many())
     head = st.container()

@@ -1,4 +1,4 @@
-"""Compare two records; draw the record of two compared pictures."""
+"""Compare two records, and draw the record of two compared pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sightglass.export import similarity_files
 from sightglass.history import pairs
 from sightglass.models import catalog
 from sightglass.pages.history import record as record_view
-from sightglass.pages.history.annotations import files, pair, render_pair
+from sightglass.pages.history.files import files, pair, render_pair
 from sightglass.pages.history.record import about, boxes, describe, panel_map, tell_score
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ LISTED = 10
 """Pictures of the gallery that are listed."""
 
 
-def show_similarity(record: Record) -> None:
+def show_pictures(record: Record) -> None:
     """Draw the record."""
     found, context = pair(record), pairs.context_of(record)
     left, right = st.columns([3, 1], gap="medium")
@@ -162,7 +162,7 @@ def show_similarity(record: Record) -> None:
             _open_again(record, found)
             _downloads(record)
             record_view.confirm_record_deletion(record)
-            _all_numbers(record, found)
+            _all(record, found)
         st.caption(record_view.about(record))
     with right:
         comparisons.similarity_meaning(found, context)
@@ -216,9 +216,9 @@ def _downloads(record: Record) -> None:
     record_view.everything(record, stem, what)
 
 
-def _all_numbers(record: Record, found: Similarity) -> None:
+def _all(record: Record, found: Similarity) -> None:
     def window() -> None:
         st.code(pairs.command(record), language="shell", wrap_lines=True)
         st.json(jsonable(similarity_files.summary(found, pairs.context_of(record))))
 
-    record_view.offer_numbers("Every number, and the command.", window)
+    charts.button_for_numbers(window, "Every number, and the command.")

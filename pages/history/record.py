@@ -15,7 +15,7 @@ from sightglass.common.errors import Problem
 from sightglass.components import proof
 from sightglass.components.saving import slides
 from sightglass.components.session import history_store, reopen, state
-from sightglass.components.session.jobs import proof_job
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.components.views import charts, panels, tables
@@ -25,10 +25,10 @@ from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import NBSP, format_score, megabytes, percent, plural
 from sightglass.export import command
-from sightglass.pages.history.annotations import AnnotatedRecord, archive, files, mark, marking, pair
+from sightglass.pages.history.files import AnnotatedRecord, archive, files, mark, marking, pair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sightglass.components.viewer import Look
     from sightglass.deck.scene import Scene as DeckScene
@@ -265,7 +265,7 @@ def _open_again(record: Record, image: Image, maps: Sequence[SavedMap]) -> None:
             return
         # A damaged proof is said of the record, and made again elsewhere.
         with contextlib.suppress(Problem):
-            proof_job.bring(record, maps, history_store.store().proofs(record))
+            explain_job.bring(record, maps, history_store.store().proofs(record))
 
     st.button(
         "Open in Detect" if record.view.screen == "detect" and record.task != "segment" else "Open in Explore",
@@ -393,10 +393,4 @@ def _all(record: Record, maps: Sequence[SavedMap], index: int) -> None:
         st.code(command.line(recipe), language="shell", wrap_lines=True)
         st.json(recipe.model_dump(mode="json"), expanded=False)
 
-    offer_numbers("Every statistic, and the recipe.", window)
-
-
-def offer_numbers(help: str, draw: Callable[[], None]) -> None:
-    """Draw the button that opens a window with all numbers."""
-    if st.button("All numbers", icon=":material/table_rows:", help=help):
-        st.dialog("All numbers", width="large", icon=":material/table_rows:")(draw)()
+    charts.button_for_numbers(window, "Every statistic, and the recipe.")

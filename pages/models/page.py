@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from sightglass.components.choices import image_picker, model_picker, sidebar
@@ -11,10 +9,7 @@ from sightglass.components.session import page
 from sightglass.explain.phrases import plural
 from sightglass.models import catalog
 from sightglass.models.own import store
-from sightglass.pages.models import add, result, shelf
-
-if TYPE_CHECKING:
-    from streamlit.delta_generator import DeltaGenerator
+from sightglass.pages.models import add, shelf
 
 
 @page.guard
@@ -28,14 +23,10 @@ def models() -> None:
         else:
             add.draw()
             if (added := add.added()) is not None:
-                result.draw(added, image)
+                add.draw_card(added, image)
     with below:
         shelf.draw()
-    _headline(title)
-
-
-def _headline(title: DeltaGenerator) -> None:
-    """Draw the page's sentence, last: a model may have come or gone above."""
+    # Last: a model may have come or gone above.
     _, present = model_picker.menu()
     here = [spec for spec in catalog.catalog().values() if spec.id in present]
     own = sum(spec in here for spec in store.list_own())

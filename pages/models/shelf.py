@@ -21,7 +21,7 @@ from sightglass.explain.phrases import megabytes
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.own import store
-from sightglass.pages.models import add, result
+from sightglass.pages.models import add
 
 if TYPE_CHECKING:
     import threading
@@ -41,6 +41,7 @@ TASKS = {
     "embed": "Compare pictures",
 }
 """What the models are for, by their task; empty: all of them."""
+KEY = "models-list"
 
 
 class Fetching(Task[Status]):
@@ -80,21 +81,14 @@ def draw() -> None:
         return
     residents = _residents()
     added = {spec.id for spec in store.list_own()}
-    rows = [
-        _row(
-            spec,
-            residents.get(spec.id),
-            # Without the network itself only its name says whether its boxes are queries.
-            reliabilities(spec.task, queries="DETR" in spec.family),
-            present=spec.id in here,
-            own=spec.id in added,
-        )
-        for spec in wanted
-    ]
-    chosen = tables.choose_row(rows, key="models-list")
+    rows = [_row(spec, residents.get(spec.id), present=spec.id in here, own=spec.id in added) for spec in wanted]
+    # Above the list, as a long one ends below the window.
+    above = st.container()
+    chosen = tables.choose_row(rows, key=KEY)
     if chosen is not None:
         spec = wanted[chosen]
-        _actions(spec, loaded=spec.id in residents, present=spec.id in here, own=spec.id in added)
+        with above:
+            _actions(spec, loaded=spec.id in residents, present=spec.id in here, own=spec.id in added)
     if shelf.remove:
         _confirm(shelf.remove)
     if shelf.said:
@@ -144,9 +138,9 @@ def _residents() -> dict[str, Resident]:
     return {one.adapter.spec.id: one for one in RESIDENCY.residents()}
 
 
-def _row(
-    spec: ModelSpec, resident: Resident | None, known: Mapping[str, Reliability], *, present: bool, own: bool
-) -> dict[str, str]:
+def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, own: bool) -> dict[str, str]:
+    # Without the network itself only its name says whether its boxes are queries.
+    known = reliabilities(spec.task, queries="DETR" in spec.family)
     return {
         "Model": spec.id,
         "For": TASKS[spec.task],
@@ -187,7 +181,7 @@ def _actions(spec: ModelSpec, *, loaded: bool, present: bool, own: bool) -> None
 
     downloadable = not present and weights.downloadable(spec) and not weights.offline()
     actions = (
-        (True, "Open", "open_in_new", result.open_model, (spec,), "Load it, and see what it says of the picture."),
+        (True, "Open", "open_in_new", add.open_model, (spec,), "Load it, and see what it says of the picture."),
         (loaded, "Unload", "eject", _unload, (spec.id,), "Free its memory: its next use loads it again."),
         (downloadable, "Download", "download", fetch, (), "Fetch its weights."),
         (own, "Edit", "edit", add.show, (spec.id,), "Its names and its preparation of a picture."),

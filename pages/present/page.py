@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components.session import history_store, page
+from sightglass.components.session import history_store, page, state
 from sightglass.components.session.markdown import sentence
 from sightglass.deck.archive import READY
 from sightglass.explain.phrases import plural
-from sightglass.pages.present import decks, slides
+from sightglass.pages.present import slides
 
 if TYPE_CHECKING:
     from sightglass.deck.scene import Deck
@@ -53,14 +53,14 @@ def _all(found: tuple[Deck, ...]) -> None:
             "A deck is a row of slides, each one of your views with its picture, answer, map and seal. Press **Add "
             "to deck** below a map on any page, or begin with a ready one."
         )
-    decks.problem()
+    page.say_problem(state.of(slides.Talk))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        decks.new()
-        decks.draw_open_button()
-    cards = [partial(decks.card, deck) for deck in sorted(found, key=lambda deck: bool(deck.ready))]
+        slides.new()
+        slides.draw_open_button()
+    cards = [partial(slides.card, deck) for deck in sorted(found, key=lambda deck: bool(deck.ready))]
     there = {deck.ready for deck in found}
     offers = [name for name in READY if name not in there]
-    decks.draw([*cards, *(partial(decks.ready_card, name) for name in offers)])
+    slides.draw_cards([*cards, *(partial(slides.ready_card, name) for name in offers)])
 
 
 present()

@@ -1,35 +1,192 @@
-"""Draw one deck and its controls."""
+"""Draw all decks as cards, and one deck with its slides and controls."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.common.settings import MIB
+from sightglass.components.declare import declare, no_callback, packed_by_content
+from sightglass.components.saving.slides import stage
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.markdown import escape, sentence
-from sightglass.components.stage import stage
 from sightglass.components.views import charts
 from sightglass.deck import archive, making, rows
+from sightglass.deck.archive import READY
 from sightglass.deck.html_file import settings_payload
 from sightglass.deck.items import THEMES
 from sightglass.deck.scene import MAX_NAME, MAX_NOTES, MAX_SENTENCE, MAX_TITLE, Scene
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
-from sightglass.pages.present import decks
-from sightglass.pages.present.board import BoardAct, acts, board
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sightglass.common.files import Json
-    from sightglass.deck.scene import Deck, Kind, Removed
+    from sightglass.deck.scene import Deck, Kind, Removed, Slide
+
+
+COLUMNS = 3
+
+
+@dataclass
+class Talk:
+    """What the page has to say after a callback."""
+
+    problem: str = ""
+
+
+@contextmanager
+def noting_problems() -> Iterator[None]:
+    """Keep a Problem of a callback, for the page to show it."""
+    try:
+        yield
+    except Problem as found:
+        state.of(Talk).problem = str(found)
+
+
+def go(id: str) -> None:
+    """Open a deck, in a callback."""
+    st.query_params["deck"] = id
+
+
+def new() -> None:
+    """Draw the button that makes an empty deck and opens it."""
+
+    def make() -> None:
+        with noting_problems():
+            go(history_store.store().decks.create("My deck").id)
+
+    help = "Make an empty deck; slides come from Add to deck on the other pages."
+    st.button("New deck", icon=":material/add:", key="deck-new", on_click=make, help=help)
+
+
+def draw_open_button() -> None:
+    """Draw the button that opens the dialog."""
+
+    def show() -> None:
+        given = st.file_uploader(
+            "A deck's file",
+            type=[archive.SUFFIX.removeprefix(".")],
+            key="deck-upload",
+            max_upload_size=archive.MAX_BYTES >> 20,
+            help="Its slides are added as a new deck. Nothing in it is run, and it needs no model.",
+        )
+        if given is None:
+            return
+        try:
+            made = archive.put(history_store.store().decks, given.getvalue())
+        except Problem as problem:
+            st.error(sentence(problem), icon=":material/error:")
+            return
+        go(made.id)
+        st.rerun()
+
+    help = f"Open a deck that somebody exported: one file that ends in {archive.SUFFIX}."
+    icon = ":material/folder_open:"
+    page.button_for_window("Open a file", show, icon=icon, key="deck-file", help=help, title="Open a deck")
+
+
+def draw_cards(cards: Sequence[Callable[[], None]]) -> None:
+    """Draw cards in rows."""
+    for start in range(0, len(cards), COLUMNS):
+        for column, card in zip(st.columns(COLUMNS), cards[start : start + COLUMNS], strict=False):
+            with column, st.container(border=True, gap="xsmall"):
+                card()
+
+
+def card(deck: Deck) -> None:
+    """Draw a deck with the button that opens it."""
+    if picture := _picture(deck):
+        st.image(picture, width="stretch", alt=f"A slide of {deck.title}")
+    if deck.ready:
+        page.draw_example_badge()
+    st.markdown(f"**{escape(deck.title)}**")
+    made = "comes with Sightglass" if deck.ready else f"changed {history_store.when(deck.changed)}"
+    st.caption(f"{plural(len(deck.slides), 'slide')}, {made}")
+    help = "See its slides, present it, edit it and export it."
+    st.button("Open", icon=":material/slideshow:", key=f"deck-open-{deck.id}", on_click=go, args=(deck.id,), help=help)
+
+
+def ready_card(name: str) -> None:
+    """Draw a packaged deck that nobody opened here yet, with the button that adds it to the decks."""
+    title, about = READY[name]
+
+    def open_deck() -> None:
+        with noting_problems():
+            go(archive.put_ready(history_store.store().decks, name).id)
+
+    page.draw_example_badge()
+    st.markdown(f"**{title}**")
+    st.caption(about)
+    help = "Add it to your decks and open it: it can be presented, edited and exported."
+    st.button("Open", icon=":material/slideshow:", key=f"deck-open-{name}", on_click=open_deck, help=help)
+
+
+def _picture(deck: Deck) -> bytes:
+    """Return the first slide's small picture that there is."""
+    return next(filter(None, map(small, deck.slides[:3])), b"")
+
+
+def small(slide: Slide) -> bytes:
+    """Return a slide's small picture; empty where it cannot be read."""
+    try:
+        return history_store.store().decks.thumbnail(slide)
+    except Problem:
+        return b""
+
+
+KEY = "deck-board"
+_component = declare("deck_board", __file__, script="board", html='<div class="component board"></div>')
+
+
+@dataclass(frozen=True)
+class BoardAct:
+    """What a person did: `edit` with {id, title, sentence, notes}, `arrange` with the ids in order, `remove`, `copy`
+    and `hide` with an id, `play` with the id to begin with."""
+
+    kind: str
+    value: Any
+
+
+@dataclass
+class FollowedAct:
+    """The last act that was followed, by the board that reported it."""
+
+    last: dict[str, int] = field(default_factory=dict)
+
+
+def acts() -> list[BoardAct]:
+    """Return what was done since the last run, in its order. Called before the page is drawn."""
+    followed = state.of(FollowedAct).last
+    sent = (st.session_state.get(KEY) or {}).get("acts")
+    found = []
+    for act in sent if isinstance(sent, list) else ():
+        if not isinstance(act, dict):
+            continue
+        board, number, kind = act.get("board"), act.get("n"), act.get("kind")
+        if not (isinstance(board, str) and isinstance(number, int) and isinstance(kind, str)):
+            continue
+        if number > followed.get(board, 0):
+            followed[board] = number
+            found.append(BoardAct(kind, act.get("value")))
+    return found
+
+
+def board(deck: str, rows: Sequence[Json], pictures: Sequence[bytes], limits: dict[str, int]) -> None:
+    """Draw the rows of a deck: {id, kind in words, title, sentence, notes, hidden: left out where it is presented}.
+
+    `pictures`: a JPEG each, or empty. `limits`: the most letters of each text.
+    """
+    head = {"deck": deck, "rows": rows, "limits": limits}
+    _component(key=KEY, data=packed_by_content(head, pictures)[1], on_acts_change=no_callback)
 
 
 MAX_PICTURES = 4
@@ -72,7 +229,7 @@ def _add_button(deck: Deck) -> None:
 
 def _add_words(deck: str, kind: Kind) -> None:
     _, title, text, _ = WORDS[kind]
-    with decks.noting_problems():
+    with noting_problems():
         history_store.store().decks.add(deck, Scene(kind, title, text))
 
 
@@ -92,9 +249,7 @@ KINDS = {
     "story": "Story",
     "clip": "Clip",
     "row": "Row",
-    "words": "Title",
-    "text": "Text",
-    "columns": "Two columns",
+    **{kind: label for kind, (label, *_) in WORDS.items()},
 }
 FILES = (
     ("Web page, .html", "html", "One page that plays in any browser, from a disk, without a network."),
@@ -132,8 +287,9 @@ def draw(deck: Deck) -> None:
         )
         st.markdown(f"## {escape(deck.title)}", width="content" if playing else "stretch")
         if playing:
-            _edit_button()
-    decks.problem()
+            help = "Back to the slides, to change and arrange them."
+            st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=_edit, help=help)
+    page.say_problem(state.of(Talk))
     if playing:
         _play(deck)
         return
@@ -148,7 +304,7 @@ def draw(deck: Deck) -> None:
         | {name: getattr(one, name) for name in LIMITS}
         for one in deck.slides
     ]
-    board(deck.id, rows, list(map(decks.small, deck.slides)), LIMITS)
+    board(deck.id, rows, list(map(small, deck.slides)), LIMITS)
     st.caption(
         "Click a title or a sentence to change it; it is saved while you type. Drag a slide by its handle, or use the "
         "arrows."
@@ -159,7 +315,7 @@ def _follow(done: list[BoardAct]) -> None:
     """Do what a person did on the board."""
     store, chosen = history_store.store(), st.query_params.get("deck", "")
     for act in done:
-        with decks.noting_problems():
+        with noting_problems():
             if act.kind == "play":
                 ids = [slide.id for slide in store.decks.get(chosen).shown]
                 st.query_params[PLAY] = str(ids.index(str(act.value)) + 1 if act.value in ids else 1)
@@ -178,18 +334,14 @@ def _follow(done: list[BoardAct]) -> None:
                 store.decks.edit(str(act.value.get("id")), title=title, sentence=sentence, notes=notes)
 
 
+def _edit() -> None:
+    st.query_params.pop(PLAY, None)
+
+
 def _back() -> None:
     for name in ("deck", PLAY):
         st.query_params.pop(name, None)
     state.forget(Editing)
-
-
-def _edit_button() -> None:
-    def edit() -> None:
-        st.query_params.pop(PLAY, None)
-
-    help = "Back to the slides, to change and arrange them."
-    st.button("Edit the slides", icon=":material/edit:", key="deck-edit", on_click=edit, help=help)
 
 
 def _play(deck: Deck) -> None:
@@ -212,7 +364,7 @@ def _undo(deck: Deck) -> None:
 
     def undo() -> None:
         state.of(Editing).removed = None
-        with decks.noting_problems():
+        with noting_problems():
             history_store.store().decks.put_back(removed)
 
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -261,17 +413,17 @@ def _changes(deck: Deck) -> None:
 
 
 def _set_theme(id: str) -> None:
-    with decks.noting_problems():
+    with noting_problems():
         history_store.store().decks.set_theme(id, "light" if st.session_state[f"deck-light-{id}"] else "dark")
 
 
 def _rename(id: str) -> None:
-    with decks.noting_problems():
+    with noting_problems():
         history_store.store().decks.rename(id, st.session_state[f"deck-title-{id}"])
 
 
 def _delete(id: str) -> None:
-    with decks.noting_problems():
+    with noting_problems():
         history_store.store().decks.delete(id)
         _back()
 

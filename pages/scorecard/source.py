@@ -107,8 +107,6 @@ LABELS = {
     "classify": "A .csv with the columns file and label; without labels, the folder of a picture is its class.",
 }
 WAYS = {"now": "Run the models now", "runs": "Runs with labels"}
-LISTED = 200
-"""Problems of labels in a table."""
 
 
 def choose() -> ScorePlan | None:
@@ -176,7 +174,7 @@ def list_problems(sentences: Sequence[str]) -> None:
     if not sentences:
         return
     with st.expander(f"{plural(len(sentences), 'line')} or pictures do not count", icon=":material/broken_image:"):
-        tables.table([{"what": one} for one in sentences[:LISTED]])
+        tables.table([{"what": one} for one in sentences[:200]])
 
 
 def _choose_models(task: str) -> list[str]:

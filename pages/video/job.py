@@ -1,4 +1,4 @@
-"""Explain a clip in a thread, with progress and stop; keep clips across server restarts; draw what was found.
+"""Explain a clip in a thread, with progress and stop; keep clips and results across server restarts.
 
 A folder is deleted when its session ends. Where the server ends first, it stays for `DAYS`, and whoever gave the clip
 is offered to go on with it.
@@ -34,7 +34,7 @@ from sightglass.components.session import page, state
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.components.session.markdown import sentence
 from sightglass.components.session.pictures import image_source
-from sightglass.components.views import charts, timeline
+from sightglass.components.views import charts
 from sightglass.deck import views
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
@@ -304,6 +304,8 @@ def headline(summary: Summary) -> str:
     return f"{words[0].upper()}{words[1:]}"
 
 
+TALL = 520
+"""Pixels of the height of an upright clip."""
 BEFORE, AFTER = 1.0, 3.0
 """Seconds around a moment that are exported."""
 
@@ -320,13 +322,13 @@ def draw(job: ClipJob, *, key: str) -> None:
     with player:
         # A clip of a phone that is held upright would fill more than the window.
         upright = about.height > about.width
-        width: Any = round(520 * about.width / about.height) if upright else "stretch"
+        width: Any = round(TALL * about.width / about.height) if upright else "stretch"
         st.video(str(made.clip), start_time=at, width=width)
         if st.toggle("Original below", key=f"{key}-original", help="Also show the clip without maps."):
             settings = job.plan.settings
             st.video(str(job.plan.source.file), start_time=settings.start + at, end_time=settings.end, width=width)
     with beside:
-        timeline.draw(
+        charts.draw_timeline(
             _curves(str(made.folder), about.seconds, start, changed),
             moments,
             seconds=about.seconds,

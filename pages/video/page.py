@@ -39,11 +39,8 @@ if TYPE_CHECKING:
     from sightglass.video.settings import Scale
 
 KINDS = ("mp4", "mov", "m4v", "webm", "mkv", "gif", "avi")
-MAX_MB = 500
 STEP = 0.1
 """Seconds by which a clip is cut."""
-EVERY = {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"}
-SMOOTH = {0.0: "Not smoothed", 0.1: "Smoothed a little", 0.3: "Smoothed", 1.0: "Smoothed a lot"}
 
 
 @page.guard
@@ -149,7 +146,7 @@ def _upload() -> ClipSource | None:
     file = st.file_uploader(
         "A clip",
         type=list(KINDS),
-        max_upload_size=MAX_MB,
+        max_upload_size=500,
         key=f"video-file-{video.generation}",
         help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends. If "
         f"the server stops first, you can go on for {jobs.DAYS} days.",
@@ -230,7 +227,7 @@ def _over_time() -> tuple[int, float, str]:
     every = url_state.widget(
         st.selectbox,
         "Look at",
-        EVERY,
+        {1: "Every frame", 2: "Every 2nd frame", 3: "Every 3rd frame", 5: "Every 5th frame", 10: "Every 10th frame"},
         1,
         key="video-every",
         name="every",
@@ -240,7 +237,7 @@ def _over_time() -> tuple[int, float, str]:
     smooth = url_state.widget(
         st.selectbox,
         "Over time",
-        SMOOTH,
+        {0.0: "Not smoothed", 0.1: "Smoothed a little", 0.3: "Smoothed", 1.0: "Smoothed a lot"},
         0.1,
         key="video-smooth",
         name="smooth",

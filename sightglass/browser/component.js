@@ -80,6 +80,25 @@ export function channel(name, ask) {
   };
 }
 
+/**
+ * Return a channel of the page that passes requests on to Python, from the one that was drawn last.
+ * @template {"request"|"hide"} Name @template Head @param {Name} name
+ * @param {(given: Given<Head>, request: Broadcasts[Name]) => void} send
+ * @param {(given: {head: Head, blobs: Uint8Array[]}) => void} hear  what Python sent
+ */
+export function requestChannel(name, send, hear) {
+  /** @type {(Given<Head> & {parentElement: HTMLElement})|null} */
+  let open = null;
+  onBroadcast(name, (request) => open && send(open, request));
+  return (/** @type {Given<Head> & {data: Uint8Array, parentElement: HTMLElement}} */ given) => {
+    open = given;
+    hear(unpack(given.data));
+    return () => {
+      if (open?.parentElement === given.parentElement) open = null;
+    };
+  };
+}
+
 /** @param {Element} element @param {() => void} handler called at first and after each change of size @param {AbortSignal} signal */
 export function onResize(element, handler, signal) {
   const observer = new ResizeObserver(handler);

@@ -30,14 +30,19 @@ export function opacities({ alpha, even, threshold }) {
   return table;
 }
 
+/**
+ * Return a table from its values at each level: 0 of the colours by default.
+ * @param {(level: number) => number} pixel @param {(level: number, channel: number) => number} [colour] @returns {Table}
+ */
+function tableFrom(pixel, colour = () => 0) {
+  const K = Float32Array.from({ length: 256 }, (_, i) => pixel(i));
+  return { K, A: Float32Array.from({ length: 768 }, (_, i) => colour(Math.floor(i / 3), i % 3)) };
+}
+
 /** @param {Uint8Array} lut 256 RGB colours @param {Opacity} opacity @returns {Table} */
 export function overlayTable(lut, opacity) {
-  const a = opacities(opacity), K = new Float32Array(256), A = new Float32Array(768);
-  for (let i = 0; i < 256; i++) {
-    K[i] = 1 - a[i];
-    for (let c = 0; c < 3; c++) A[3 * i + c] = a[i] * lut[3 * i + c];
-  }
-  return { K, A };
+  const a = opacities(opacity);
+  return tableFrom((i) => 1 - a[i], (i, c) => a[i] * lut[3 * i + c]);
 }
 
 /**
@@ -45,19 +50,17 @@ export function overlayTable(lut, opacity) {
  * @param {Uint8Array} lut @param {number} threshold @param {number} ground grey @returns {Table}
  */
 export function mapTable(lut, threshold, ground) {
-  const first = rint(255 * threshold), A = new Float32Array(768);
-  for (let i = 0; i < 768; i++) A[i] = i < 3 * first ? ground : lut[i];
-  return { K: new Float32Array(256), A };
+  const first = rint(255 * threshold);
+  return tableFrom(() => 0, (i, c) => (i < first ? ground : lut[3 * i + c]));
 }
 
 /** Return the table of the picture, darkened where the map is cold. @param {number} alpha @param {number} threshold @returns {Table} */
 export function spotlightTable(alpha, threshold) {
-  const K = new Float32Array(256), first = rint(255 * threshold);
-  for (let i = 0; i < 256; i++) {
+  const first = rint(255 * threshold);
+  return tableFrom((i) => {
     const t = Math.min(1, i / 255 / 0.7);
-    K[i] = 1 - 0.92 * alpha * (i < first ? 1 : 1 - t * t * (3 - 2 * t));
-  }
-  return { K, A: new Float32Array(768) };
+    return 1 - 0.92 * alpha * (i < first ? 1 : 1 - t * t * (3 - 2 * t));
+  });
 }
 
 /**
@@ -65,12 +68,8 @@ export function spotlightTable(alpha, threshold) {
  * @param {Table} table @param {string} kind @returns {Table}
  */
 export function inverted({ K, A }, kind) {
-  const last = kind === "difference" ? 256 : 255, out = { K: new Float32Array(256), A: new Float32Array(768) };
-  for (let i = last - 255; i < 256; i++) {
-    out.K[i] = K[last - i];
-    for (let c = 0; c < 3; c++) out.A[3 * i + c] = A[3 * (last - i) + c];
-  }
-  return out;
+  const last = kind === "difference" ? 256 : 255;
+  return tableFrom((i) => K[last - i] ?? 0, (i, c) => A[3 * (last - i) + c] ?? 0);
 }
 
 /** Return how far a level, 1..255 around 128, is from no difference, 0..1. @param {number} level */
@@ -80,13 +79,11 @@ function distance(level) {
 
 /** Return the table of a difference: more in the first map is blue, in the second red, over a grey picture. @param {Opacity} opacity @returns {Table} */
 export function differenceTable({ alpha, even, threshold }) {
-  const K = new Float32Array(256), A = new Float32Array(768);
-  for (let i = 0; i < 256; i++) {
-    const d = distance(i), a = d < threshold || d === 0 ? 0 : even ? alpha : alpha * d ** 0.6;
-    K[i] = 1 - a;
-    for (let c = 0; c < 3; c++) A[3 * i + c] = a * (i > 128 ? FIRST : SECOND)[c];
-  }
-  return { K, A };
+  const opaque = (/** @type {number} */ i) => {
+    const d = distance(i);
+    return d < threshold || d === 0 ? 0 : even ? alpha : alpha * d ** 0.6;
+  };
+  return tableFrom((i) => 1 - opaque(i), (i, c) => opaque(i) * (i > 128 ? FIRST : SECOND)[c]);
 }
 
 /**
@@ -94,12 +91,8 @@ export function differenceTable({ alpha, even, threshold }) {
  * @param {number} threshold @param {number} ground @returns {Table}
  */
 export function differenceMapTable(threshold, ground) {
-  const A = new Float32Array(768);
-  for (let i = 0; i < 256; i++) {
-    const d = distance(i) < threshold ? 0 : distance(i);
-    for (let c = 0; c < 3; c++) A[3 * i + c] = ground + d * ((i > 128 ? FIRST : SECOND)[c] - ground);
-  }
-  return { K: new Float32Array(256), A };
+  const far = (/** @type {number} */ i) => (distance(i) < threshold ? 0 : distance(i));
+  return tableFrom(() => 0, (i, c) => ground + far(i) * ((i > 128 ? FIRST : SECOND)[c] - ground));
 }
 
 /**
@@ -121,27 +114,24 @@ export function signedColours(ground) {
  * @param {Opacity} opacity @param {number} ground @returns {Table}
  */
 export function signedTable({ alpha, even, threshold }, ground) {
-  const K = new Float32Array(256), A = new Float32Array(768), colours = signedColours(ground);
-  for (let i = 0; i < 256; i++) {
-    const d = distance(i), a = d < threshold ? 0 : alpha * (even ? Math.min(1, d / SOON) : d), from = even ? i : i > 128 ? 255 : 1;
-    K[i] = 1 - a;
-    for (let c = 0; c < 3; c++) A[3 * i + c] = a * colours[3 * from + c];
-  }
-  return { K, A };
+  const colours = signedColours(ground), from = (/** @type {number} */ i) => (even ? i : i > 128 ? 255 : 1);
+  const opaque = (/** @type {number} */ i) => {
+    const d = distance(i);
+    return d < threshold ? 0 : alpha * (even ? Math.min(1, d / SOON) : d);
+  };
+  return tableFrom((i) => 1 - opaque(i), (i, c) => opaque(i) * colours[3 * from(i) + c]);
 }
 
 /** Return the table of a signed map alone. @param {number} threshold @param {number} ground @returns {Table} */
 export function signedMapTable(threshold, ground) {
-  const A = new Float32Array(768), colours = signedColours(ground);
-  for (let i = 0; i < 768; i++) A[i] = distance(Math.floor(i / 3)) < threshold ? ground : colours[i];
-  return { K: new Float32Array(256), A };
+  const colours = signedColours(ground);
+  return tableFrom(() => 0, (i, c) => (distance(i) < threshold ? ground : colours[3 * i + c]));
 }
 
 /** @param {number} alpha @param {number} threshold @returns {Table} */
 export function differenceSpotlightTable(alpha, threshold) {
-  const { K } = spotlightTable(alpha, threshold), out = new Float32Array(256);
-  for (let i = 0; i < 256; i++) out[i] = K[Math.round(255 * distance(i))];
-  return { K: out, A: new Float32Array(768) };
+  const { K } = spotlightTable(alpha, threshold);
+  return tableFrom((i) => K[Math.round(255 * distance(i))]);
 }
 
 /**

@@ -42,11 +42,12 @@ def declare(
 @cache
 def _register(name: str, script: Path, html: str | None, styles: tuple[str, ...]) -> ComponentRenderer:
     page, style = (script.with_suffix(f".{kind}") for kind in ("html", "css"))
+    html = page.read_text("utf-8") if page.exists() else html
     common = "\n".join((BROWSER / name).read_text("utf-8") for name in ("shared.css", *styles))
     return st.components.v2.component(
         f"sightglass_{name}",
-        html=page.read_text("utf-8") if page.exists() else html,
-        css=f"{common}\n{style.read_text('utf-8')}" if style.exists() else None,
+        html=html,
+        css=f"{common}\n{style.read_text('utf-8') if style.exists() else ''}" if html else None,
         js=join(script),
     )
 

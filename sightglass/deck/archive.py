@@ -105,7 +105,10 @@ def _checked_scene(data: bytes) -> Scene:
     """Return the one scene of a slide's file, without commands that are not Sightglass's own."""
     (scene,) = scenes(data)
     if scene.picture is not None:
-        _check_picture(scene)
+        # Decoded: a header that promises billions of pixels is refused before it is unpacked.
+        image = Image.open(scene.picture, max_pixels=PICTURE_SIDE * PICTURE_SIDE)
+        if (image.width, image.height) != scene.size:
+            raise ValueError("another size")
     return replace(scene, commands=tuple(filter(command.is_own_command, scene.commands)))
 
 
@@ -137,14 +140,6 @@ def _list(archive: zipfile.ZipFile) -> tuple[str, list[zipfile.ZipInfo], ThemeNa
         raise ValueError("other files")
     theme = THEMES.get(str(about.get("theme", DARK.name)), DARK).name
     return name(str(about["title"])), sorted(slides, key=lambda info: info.filename), theme
-
-
-def _check_picture(scene: Scene) -> None:
-    """Decode the picture: a header that promises billions of pixels is refused before it is unpacked."""
-    assert scene.picture is not None
-    image = Image.open(scene.picture, max_pixels=PICTURE_SIDE * PICTURE_SIDE)
-    if (image.width, image.height) != scene.size:
-        raise ValueError("another size")
 
 
 def of(decks: Decks, deck: Deck) -> bytes:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.typed_text import line
-from sightglass.deck import html_file, pdf_file, pptx_file, thumbnails
+from sightglass.deck import drawing, html_file, pdf_file, pptx_file
 from sightglass.deck.items import DARK, THEMES, footer_of_settings
 from sightglass.deck.scene import (
     MAX_NOTES,
@@ -147,7 +147,7 @@ class Decks:
     def add(self, deck: str, scene: Scene, *, records: Sequence[str] = ()) -> Slide:
         """Add a slide at the end of a deck; synced to the disk when this returns. `records`: ids of what it shows."""
         slide = _slide_of(scene, records)
-        self._insert(deck, slide, payload([scene]), thumbnails.of(scene))
+        self._insert(deck, slide, payload([scene]), drawing.thumbnail(scene))
         return slide
 
     def duplicate(self, id: str) -> Slide:
@@ -252,7 +252,7 @@ class Decks:
             row = database.execute("SELECT thumbnail FROM slides WHERE id = ?", (slide.id,)).fetchone()
         if row is None:
             raise Problem(NO_SLIDE)
-        return self._store.file(row[0]) if row[0] else thumbnails.of(self.scene(slide))
+        return self._store.file(row[0]) if row[0] else drawing.thumbnail(self.scene(slide))
 
     def _files(self, database: sqlite3.Connection, id: str) -> tuple[bytes, bytes]:
         row = database.execute("SELECT file, thumbnail FROM slides WHERE id = ?", (id,)).fetchone()
@@ -271,7 +271,7 @@ _Prepared = tuple[Slide, list[Blob]]
 
 
 def _prepare_scene(scene: Scene) -> _Prepared:
-    return _prepare(_slide_of(scene), payload([scene]), thumbnails.of(scene))
+    return _prepare(_slide_of(scene), payload([scene]), drawing.thumbnail(scene))
 
 
 def _prepare(slide: Slide, data: bytes, small: bytes) -> _Prepared:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from sightglass.common.files.packing import pack_data
 from sightglass.deck import layout, payload
-from sightglass.deck.items import DARK, Footer, Logo, Theme, footer_of_settings
+from sightglass.deck.items import DARK, Footer, Theme, footer_of_settings
 from sightglass.explain.rendering.colormaps import tables
 from sightglass.export import offline_page
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.deck import Scene
-    from sightglass.deck.items import Item, Page, ThemeName
+    from sightglass.deck.items import Page, ThemeName
 
 PLAYER = Path(__file__).with_name("player")
 """JavaScript, HTML and CSS of what plays a deck, on a page and in a file."""
@@ -39,7 +39,7 @@ def deck_html(scenes: Sequence[Scene], title: str, theme: Theme = DARK, footer: 
     layout.check(scenes)
     page = offline_page.fill(
         "deck/deck.html",
-        ["browser/shared.css", "deck/player/stage.css", "deck/deck.css"],
+        ["browser/shared.css", "browser/sliders.css", "deck/player/stage.css", "deck/deck.css"],
         "deck/player/offline.js",
         clips=True,
         title=title,
@@ -66,14 +66,12 @@ def settings_payload(scenes: Sequence[Scene]) -> bytes:
 
 
 def _items(page: Page) -> list[Json]:
-    return [{"type": type(item).__name__, **asdict(item), **_file(item)} for item in page.items]
-
-
-def _file(item: Item) -> Json:
-    """Return a logo as an address: JSON has no bytes."""
-    if not isinstance(item, Logo):
-        return {}
-    return {"file": offline_page.data_url(item.file, "png" if item.file.startswith(b"\x89PNG") else "jpeg")}
+    found = [{"type": type(item).__name__, **asdict(item)} for item in page.items]
+    for one in found:
+        if logo := one.get("file"):
+            # JSON has no bytes.
+            one["file"] = offline_page.data_url(logo, "png" if logo.startswith(b"\x89PNG") else "jpeg")
+    return found
 
 
 def player_data(

@@ -141,15 +141,13 @@ def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
         record.predictions,
         [
             _map(
-                *(
-                    one.label,
-                    None if record.task == "segment" else one.score,
-                    one.at_input,
-                    one.geometry,
-                    one.boxes,
-                    one.looks,
-                    record.seal_of(i),
-                ),
+                one.label,
+                None if record.task == "segment" else one.score,
+                one.at_input,
+                one.geometry,
+                one.boxes,
+                one.looks,
+                record.seal_of(i),
                 signed=label_ends(one.ends, one.unit) if one.signed else None,
             )
             for i, one in chosen

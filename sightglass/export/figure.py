@@ -112,7 +112,7 @@ def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | N
         "svg": {"Date": None, "Creator": "Sightglass", "Title": title},
         "pdf": {"CreationDate": None, "Creator": "Sightglass", "Title": title},
     }
-    more = {"pil_kwargs": encoding} if encoding else {}
+    more: Json = {"pil_kwargs": encoding} if encoding else {}
     with matplotlib.rc_context(STYLE):
         draw().savefig(out, format=format, dpi=DPI, metadata=metadata.get(format), **more)
     return out.getvalue()

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Acts, moved } from "../../pages/present/board/board.js";
+import { Acts, moved } from "../../pages/present/board.js";
 
 test("a slide moves by some places, no further than the ends, and others keep their order", () => {
   const ids = ["a", "b", "c", "d"];

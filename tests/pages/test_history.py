@@ -19,7 +19,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.history import History, Mark
 from sightglass.pages.history import record as record_view
-from sightglass.pages.history.annotations import AnnotatedRecord
+from sightglass.pages.history.files import AnnotatedRecord
 from tests.pages.conftest import labels, press, received, session, shown, texts
 
 if TYPE_CHECKING:

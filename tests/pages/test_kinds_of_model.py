@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightglass.components import second_picture
+from sightglass.components.choices import image_picker
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.state import ChosenArea
 from sightglass.components.session.url_state import Unused
@@ -124,7 +124,7 @@ def test_the_second_picture_is_asked_for_and_both_are_explained(page, tmp_path: 
     app = page(model="mine")
 
     def give(name: str, data: bytes, kind: str) -> None:
-        uploader = next(one for one in app.file_uploader if str(one.key) == second_picture.KEY)
+        uploader = next(one for one in app.file_uploader if str(one.key) == image_picker.SECOND_KEY)
         uploader.set_value([(name, data, kind)]).run()
 
     assert not app.error and "This is *before*: which picture is *after*?" in texts(app)

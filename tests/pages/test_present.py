@@ -8,7 +8,7 @@ from sightglass.common.files.packing import unpack_data
 from sightglass.deck import Scene, scenes, views
 from sightglass.deck.archive import READY
 from sightglass.history import History
-from sightglass.pages.present.board import KEY
+from sightglass.pages.present.slides import KEY
 from tests.pages.conftest import press, received, texts
 
 

@@ -14,7 +14,7 @@ from sightglass.components import seal as seal_job
 from sightglass.components.proof import map_tests as parts
 from sightglass.components.seal import KEY, Seals
 from sightglass.components.session.jobs import background
-from sightglass.components.session.jobs.proof_job import Proofs
+from sightglass.components.session.jobs.explain_job import Proofs
 from sightglass.components.session.page import SOMETHING_BROKE
 from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer, Explanation

@@ -14,7 +14,7 @@ import pytest
 from sightglass.common import users
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Navigation
-from sightglass.components.views import timeline
+from sightglass.components.views import charts
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, headline, running
 from sightglass.video import Settings, run, runner
@@ -243,6 +243,6 @@ def test_a_clip_is_trimmed_on_its_timeline(page: Any, plan: ClipPlan) -> None:
 
 def test_a_line_is_broken_where_nothing_was_seen_for_a_while() -> None:
     points = [Point(i / 10, 0.5, 0.1) for i in (*range(30), *range(60, 100))]
-    parts = timeline.broken(points, 10)
+    parts = charts.broken(points, 10)
     assert len(parts) == 71 and parts[30] is None
-    assert None not in timeline.broken(points[:30], 10)
+    assert None not in charts.broken(points[:30], 10)

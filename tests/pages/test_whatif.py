@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import pytest
 
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import Pictures
@@ -25,7 +24,13 @@ def paper(app) -> dict:
 
 
 def rows(app) -> list[dict]:
-    return app.dataframe[0].value.to_dict("records")
+    """The answers, each with its scores before and after and the difference, as they are written."""
+    listed = app.dataframe[0].value
+    words = [re.fullmatch(r"(.+) → (.+) \((.+)\)", text) for text in listed["before → after"]]
+    return [
+        {"answer": label, "before": before, "after": after, "change": change}
+        for label, (before, after, change) in zip(listed["answer"], (one.groups() for one in words), strict=True)
+    ]
 
 
 def sentence(app) -> str:
@@ -85,8 +90,8 @@ def test_a_stroke_changes_the_answer_the_sentence_and_the_map(page):
         first, best = before.predictions[0], after.predictions[0]
         assert sentence(app).startswith("With only what you kept" if keep else "Without what you painted over")
         listed = {row["answer"]: row for row in rows(app)}
-        assert listed[first.label]["before"] == pytest.approx(100 * first.score)
-        assert listed[best.label]["after"] == pytest.approx(100 * best.score, abs=1e-4)
+        assert listed[first.label]["before"] == percent(first.score)
+        assert listed[best.label]["after"] == percent(best.score)
         # Of the edited picture, for the class that the original is.
         assert shown(app).titles == ["minibus"]
         np.testing.assert_allclose(shown(app).maps[0], after.heatmaps[0].content, atol=1 / 65535)

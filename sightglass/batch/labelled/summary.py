@@ -15,8 +15,7 @@ from sightglass.common import users
 from sightglass.common.files import jsonable, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import average_precision, masks, stored
-from sightglass.evaluation import errors as tables
-from sightglass.evaluation.errors import ErrorGroup, ErrorReport
+from sightglass.evaluation.errors import ErrorGroup, ErrorReport, list_rows
 from sightglass.evaluation.intervals import Estimate, estimate_share
 from sightglass.explain.phrases import percent, plural
 from sightglass.export.table import csv as write_csv
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 FILE = "evaluation.json"
 CSV = "evaluation.csv"
-"""Beside the table: one row a labelled object, a wrong box or a classified picture (`tables.MEANINGS`); of a
+"""Beside the table: one row a labelled object, a wrong box or a classified picture (`errors.MEANINGS`); of a
 segmentation one a class."""
 VERSION = 4
 """Of the file: what was summed up by another version is summed up anew."""
@@ -199,7 +198,7 @@ def load(folder: Path) -> EvaluationSummary:
         ]
     else:
         report = ErrorReport(stored.load(folder))
-        made, units = summarise(report), tables.list_rows(report.units)
+        made, units = summarise(report), list_rows(report.units)
     data = {"of": stamp, "summary": jsonable(asdict(made))}
     # A folder that may only be read is no reason not to answer.
     with contextlib.suppress(OSError):

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sightglass.explain.questions import Preset
 
 T = TypeVar("T")
-LENSES = {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Side by side"}
 PARTS: dict[str, str] = {
     "class": "its class",
     "contrast": "why this class and not another",
@@ -47,8 +46,6 @@ WITHIN = {
     "each": "inside, each box rescaled",
 }
 TAGS = {"number": "numbers", "name": "names", "score": "names and scores"}
-RATIOS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
-"""Percent of all candidates."""
 QUESTIONS = {"where": "Where is it?", "why": "Why this class?"}
 MASKED = ("class", "box", "all")
 """The parts that a method which masks the picture can explain."""
@@ -88,7 +85,7 @@ def lens() -> str:
     return url_state.widget(
         st.segmented_control,
         "What is shown",
-        LENSES,
+        {"one": "One box", "all": "All boxes", "layers": "Layers", "sizes": "Side by side"},
         "one",
         key="lens",
         name="lens",
@@ -261,7 +258,7 @@ def _ratio() -> float:
     share = _hidden(
         st.select_slider,
         "Strongest candidates",
-        {share: f"{share:g} %" for share in RATIOS},
+        {share: f"{share:g} %" for share in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)},
         2.0,
         key="ratio",
         read=float,

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 
 LOGGER = logging.getLogger(__name__)
-EVERYWHERE = ("", "0.0.0.0", "::")
 
 
 @asynccontextmanager
@@ -51,20 +50,19 @@ def addresses(host: str | None) -> list[str]:
     """
     rules = access.in_use()
     query = f"/?token={rules.token}" if rules.generated else ""
-    if (host or "") not in EVERYWHERE:
+    if (host or "") not in ("", "0.0.0.0", "::"):
         assert host is not None
         return [get_url(f"[{host}]" if ":" in host else host) + query]
     own = internal_address()
     return [get_url(name) + query for name in ("localhost", *([own] if own and not access.is_local(own) else ()))]
 
 
-FIRST_SCREEN = ("widgets", "choices.sidebar")
 BESIDE_THE_MAP = (
-    "choices.class_picker",
     "proof",
+    "views.areas",
     "views.exports",
+    "views.missing_places",
     "views.panels",
-    "views.visual_prompts",
 )
 """Nothing of either imports torch, which would hold up the first screen."""
 
@@ -85,7 +83,7 @@ def finish() -> None:
 
 
 def _import() -> None:
-    for name in FIRST_SCREEN:
+    for name in ("widgets", "choices.sidebar"):
         import_module(f"sightglass.components.{name}")
     # Streamlit asks this once, and with this many modules it takes 150 ms; a second time it is fast.
     inspect.stack()

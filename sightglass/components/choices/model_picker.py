@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 
 FIRST = "efficientnet-lite0"
-MAX_BUTTONS = 5
-"""Sizes in a row of buttons; more would begin a second one."""
 TIMM_EXAMPLE = "mobilenetv3_small_100"
 BY_ID = "id "
 """Marks entries of the menu that are one model, not a family."""
@@ -196,7 +194,8 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, e
     kinds = any(" " in spec.size for spec in specs)
     sized = all(spec.size for spec in specs) and not kinds
     # A button has no room for how large a download is.
-    buttons = not kinds and len(sizes) <= MAX_BUTTONS and sizes.keys() <= here
+    # More would begin a second row.
+    buttons = not kinds and len(sizes) <= 5 and sizes.keys() <= here
     draw: Any = st.segmented_control if buttons else st.selectbox
     chosen = url_state.widget(
         draw,

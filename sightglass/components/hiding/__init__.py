@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass.common.files.packing import pack_data
-from sightglass.components.choices.class_picker import row_label
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import page
+from sightglass.components.views.areas import row_label
 from sightglass.explain.phrases import describe_score
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.whatif import hiding

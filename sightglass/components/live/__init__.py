@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 KEY = "live"
 HEIGHT = 520
-STILL = 960
-"""Pixels of the longer side of a picture of the clip."""
 _component = declare("live", __file__, styles=("sliders.css",))
 
 
@@ -65,16 +63,12 @@ class LiveVisit:
     """When the browser handed over the last frame, by its clock: one is followed once."""
 
 
-def take_frame() -> LiveFrame | None:
-    """Return a frame that was handed over in the last run, once."""
-    visit = state.of(LiveVisit)
-    frame, visit.frame = visit.frame, None
-    return frame
-
-
 def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: str, saves: bool) -> None:
     """Draw the live canvas; where a frame was handed over the page runs again. Raises ImageProblem for a broken one."""
-    visit, names = state.of(LiveVisit), clip_of(model)
+    visit = state.of(LiveVisit)
+    # Drawn scenes for a model of these, else the photographs.
+    photographs = tuple(name for name in packing.PHOTOGRAPHS if image_source.is_here(name))
+    names = SCENES if model.example or not photographs else photographs
     head = {
         "choice": {"model": model.id, "method": method, "options": dict(options)},
         "place": place,
@@ -95,15 +89,9 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: st
             st.rerun()
 
 
-def clip_of(model: ModelSpec) -> tuple[str, ...]:
-    """Return the names of the pictures of the clip: drawn scenes for a model of these, else the photographs."""
-    shown = tuple(name for name in packing.PHOTOGRAPHS if image_source.is_here(name))
-    return SCENES if model.example or not shown else shown
-
-
 def _still(name: str) -> bytes:
     image = image_source.example(name)
-    return jpeg(image.pixels, STILL, f"{image.sha256} clip")
+    return jpeg(image.pixels, 960, f"{image.sha256} clip")
 
 
 def _frame(given: Any) -> LiveFrame | None:

@@ -146,7 +146,7 @@ export class Answers {
   }
 
   #row() {
-    const row = make("button", "", "", [make("span", "name"), make("span", "number"), make("span", "track", "", [make("i")])]);
+    const row = make("button", "", "", [make("span", "name cut"), make("span", "number"), make("span", "track meter", "", [make("i")])]);
     this.list.append(make("li", "", "", [row]));
     return row;
   }

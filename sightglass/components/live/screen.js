@@ -2,6 +2,7 @@
 
 import { contextOf, resize } from "../../browser/canvas.js";
 import { createMap, Layer } from "../../browser/draw.js";
+import { smallestBox } from "../../browser/geometry.js";
 import { outlineBoxes } from "../viewer/outline.js";
 
 /** As in heatmap.py. */
@@ -127,13 +128,8 @@ export function outlined({ head: { answers, place } }) {
 
 /** Return the smallest box around a point, by its place; null where there is none. @param {Answer} answer @param {number} x @param {number} y */
 export function boxAt({ head: { answers } }, x, y) {
-  let found = null, least = Infinity;
-  answers.forEach(({ box }, place) => {
-    if (!box || x < box[0] || x > box[2] || y < box[1] || y > box[3]) return;
-    const area = (box[2] - box[0]) * (box[3] - box[1]);
-    if (area < least) [found, least] = [place, area];
-  });
-  return /** @type {number|null} */ (found);
+  const boxes = answers.flatMap(({ box }, place) => (box ? [{ xyxy: box, place }] : []));
+  return smallestBox(boxes, x, y)?.place ?? null;
 }
 
 export class Screen {

@@ -1,6 +1,6 @@
 // The bar over a page that explains one picture: upload, the examples and the session's own pictures, camera, canvas.
 
-import { componentOf, find, keepStored, stored } from "../../browser/component.js";
+import { componentOf, find, keepStored, onResize, stored } from "../../browser/component.js";
 import { icon, make } from "../../browser/elements.js";
 import "../session/url_state.js";
 import { Camera, Intake } from "./intake.js";
@@ -46,9 +46,7 @@ export class Strip {
     this.steps.forEach((step, i) => step.addEventListener("click", () => {
       this.strip.scrollBy({ left: (2 * i - 1) * 0.8 * this.strip.clientWidth, behavior: "smooth" });
     }, { signal }));
-    const observer = new ResizeObserver(() => this.#scroll());
-    observer.observe(this.strip);
-    signal.addEventListener("abort", () => observer.disconnect());
+    onResize(this.strip, () => this.#scroll(), signal);
   }
 
   #buttons() {
@@ -173,10 +171,8 @@ export class Places {
   }
 }
 
-
 /**
  * @typedef {import("../../browser/component.js").Send} Send
- *
  * @typedef {import("./intake.js").Target & {session: string, last: number, items: Item[], chosen: string, name: string, size: string,
  *   hint: string, problem: string, drawing: boolean, photo: string, own: boolean, place: Place}} Data
  */

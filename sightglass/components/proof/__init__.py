@@ -6,6 +6,7 @@ as they are computed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from sightglass.common.files import Json
 from sightglass.components.declare import declare, packed_by_content
 from sightglass.components.saving import slides
 from sightglass.components.session import page, state, url_state
-from sightglass.components.session.jobs import proof_job
+from sightglass.components.session.jobs import explain_job
 from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.proof import FILLINGS
 from sightglass.explain.proof.measures import COLUMNS, rows, similarity
@@ -43,11 +44,6 @@ def draw(payload: bytes, curves: Json, *, key: str) -> None:
     """Draw the panel of what `pack` and `curves` return."""
     _component(key=key, data=payload)
     _channel(key=f"{key}-curves", data=curves, height=1)
-
-
-def scroll_to(clicks: int, *, key: str) -> None:
-    """Bring the panel into sight where it was opened by hand once more."""
-    _sight(key=key, data={"clicks": clicks}, height=1)
 
 
 STEPS = 20
@@ -104,6 +100,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
             "steps": STEPS,
             "every_row": [],
         }
+    every = f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}" if whole else ""
     return {
         "of": of,
         "label": proof.label,
@@ -111,7 +108,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
         "curves": [asdict(line) for line in lines(proof)],
         "sentence": proof.sentence if whole or proof.support else "",
         "line": proof_view.shares(proof, detects=detects) if whole else "",
-        "every_line": _every_line(proof, detects=detects) if whole else "",
+        "every_line": every.strip(),
         "columns": list(COLUMNS),
         "table": rows(proof) if whole else [],
         "every_row": rows(proof, every=True) if whole else [],
@@ -120,16 +117,9 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
     }
 
 
-def _every_line(proof: Proof, *, detects: bool) -> str:
-    """Return what is said beside the table where all measures are asked for."""
-    return f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}".strip()
-
-
 Candidate = tuple[str, "Explanation", int]
 """A map that can be proved: its name among those of the page, its explanation, its index there."""
 _TAB = "trust-test"
-POLL = 0.25
-"""Seconds between two looks at what has come."""
 _READ = """
 **Hide the hottest** covers the places that the map calls most important, the hottest first. If the answer hangs on
 them, its score falls at once.
@@ -142,7 +132,6 @@ lines with each other, not with 0 or 100 %: a model has not learnt from half-cov
 **The verdict** is a test of its own, the same for every map. Does this map matter more to the answer than maps of other
 pictures, the middle, and itself moved or mirrored?
 """
-_HELP = "Three tests of the map: hide what it shows, make it with random weights, and change the picture slightly."
 TESTS: dict[str, str] = {
     "answer": "Prove it",
     "model": "Scramble the weights",
@@ -176,14 +165,15 @@ def is_open() -> bool:
 def button() -> None:
     """Draw the button that opens the panel, or closes it."""
     label, icon = ("Close the tests", "close") if is_open() else ("Can I trust this?", "science")
-    st.button(label, icon=f":material/{icon}:", key="prove-it", on_click=_turn, help=_HELP)
+    help = "Three tests of the map: hide what it shows, make it with random weights, and change the picture slightly."
+    st.button(label, icon=f":material/{icon}:", key="prove-it", on_click=_turn, help=help)
 
 
 def _turn() -> None:
     opened, name = state.of(OpenPanels), state.of(state.Navigation).page
     if name in opened.pages:
         opened.pages.discard(name)
-        proof_job.stop()
+        explain_job.stop()
     else:
         opened.pages.add(name)
         opened.clicks += 1
@@ -230,19 +220,23 @@ def panel(candidates: Sequence[Candidate]) -> None:
                 slides.button("proof", one, [(explanation, index)], labels=labels)
                 slides.draw_added_link("proof")
         if (why := nothing_to_prove(explanation.heatmaps[index])) is not None:
-            proof_job.stop()
+            explain_job.stop()
             st.info(why, icon=":material/science:")
             return
-        scroll_to(state.of(OpenPanels).clicks, key="proof-sight")
+        # Brings the panel into sight where it was opened by hand once more.
+        _sight(key="proof-sight", data={"clicks": state.of(OpenPanels).clicks}, height=1)
         if test != "answer":
             # Its tables are drawn with pandas.
             from sightglass.components.proof import map_tests
 
-            proof_job.stop()
+            explain_job.stop()
             (map_tests.draw_scramble if test == "model" else map_tests.draw_stability)(explanation, index)
             return
-        polls = _running(explanation, index)
-        st.fragment(_proof, run_every=POLL if polls else None)(explanation, index, polls)
+        polls = False
+        # It is raised again where it is shown.
+        with suppress(Exception):
+            polls = _goes_on(explain_job.prove(explanation, index)[1])
+        st.fragment(_proof, run_every=0.25 if polls else None)(explanation, index, polls)
 
 
 def _which(names: list[str]) -> int:
@@ -266,15 +260,6 @@ def _choice_key(names: Sequence[str]) -> str:
     return f"proof-of-{'-'.join(names)}"
 
 
-def _running(explanation: Explanation, index: int) -> bool:
-    """Start the proof where there is none; return whether more of it is to come."""
-    try:
-        return _goes_on(proof_job.prove(explanation, index)[1])
-    except Exception:
-        # It is raised again where it is shown.
-        return False
-
-
 def _goes_on(job: Job[Proof] | None) -> bool:
     return job is not None and not job.cancel.is_set()
 
@@ -282,7 +267,7 @@ def _goes_on(job: Job[Proof] | None) -> bool:
 def _proof(explanation: Explanation, index: int, polls: bool) -> None:
     """Draw the proof as far as it has come: a fragment, which runs again by itself while it `polls`."""
     try:
-        made, job = proof_job.prove(explanation, index)
+        made, job = explain_job.prove(explanation, index)
     except Exception as failure:
         if polls:
             st.rerun()
@@ -299,10 +284,10 @@ def _proof(explanation: Explanation, index: int, polls: bool) -> None:
         # As high as the progress was: what somebody drags below does not move when it ends.
         with st.popover("How to read this", icon=":material/help:", help="What is covered, and what the lines mean."):
             st.markdown(_READ)
-    key = proof_job.key_of(explanation, index)
+    key = explain_job.key_of(explanation, index)
     shown, data = state.latest("proof-picture", key, lambda: pack(explanation, index))
     if job is not None:
-        made = job.first_result(proof_job.FIRST)
+        made = job.first_result(explain_job.FIRST)
     drawn = curves(made, detects=bool(explanation.own(index)), of=shown, whole=job is None)
     if made is not None and job is None:
         for finding in of_proof(explanation.model.task, explanation.statistics[index], made):
@@ -324,5 +309,5 @@ def _progress(job: Job[Proof]) -> None:
 
 def _restart(help: str) -> None:
     """Draw the button that drops a stopped or failed proof, so that it starts again."""
-    if st.button("Start again", icon=":material/replay:", key="restart-proof", on_click=proof_job.stop, help=help):
+    if st.button("Start again", icon=":material/replay:", key="restart-proof", on_click=explain_job.stop, help=help):
         st.rerun()

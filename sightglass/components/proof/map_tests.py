@@ -14,7 +14,7 @@ from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.jobs.background import Job
 from sightglass.components.session.markdown import escape
-from sightglass.components.viewer import Box, Map, Pane
+from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import panels, tables
 from sightglass.explain.faithfulness import badge, changes, scramble, stability
 from sightglass.explain.methods import METHODS
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 0.4
 """Seconds that a test may take before a progress bar is worth showing."""
-KEPT = 16
-"""Results that a session holds: of four maps or more."""
 Key = tuple[Any, ...]
 
 
@@ -60,7 +58,7 @@ class MapTestJobs:
     def keep(self, key: Key, result: Any) -> None:
         """Hold a result in place of the oldest one."""
         self.results[key] = result
-        while len(self.results) > KEPT:
+        while len(self.results) > 16:
             del self.results[next(iter(self.results))]
 
 
@@ -126,20 +124,10 @@ def _find_job(part: MapTest, key: Key) -> Job[Any] | None:
     return None
 
 
-SAME_BOX = "the same box"
-"""The box of a panel whose model is scrambled: that one has no such score."""
 QUICK_BYTES = 256e6
 """Of weights: a larger model is scrambled when it is asked for."""
-STRENGTH = "Maps here show how strong the evidence is, whether it raises or lowers."
 LIKENESS = "Rank correlation with the map as it is: 1 is the same order of places, 0 nothing in common."
-
-
-def _scramble(explanation: Explanation, index: int, **how: Any) -> Scramble:
-    return scramble.scramble(explanation, index, **how)
-
-
-def _stability(explanation: Explanation, index: int, **how: Any) -> Stability:
-    return stability.stability(explanation, index, **how)
+STRENGTH = "Maps here show how strong the evidence is, whether it raises or lowers."
 
 
 SCRAMBLE = MapTest(
@@ -147,14 +135,14 @@ SCRAMBLE = MapTest(
     "Scramble the weights",
     ":material/shuffle:",
     "Makes the map again at six stages, the last one three to eight times. Your model is not touched: a copy is.",
-    _scramble,
+    lambda *of, **how: scramble.scramble(*of, **how),
 )
 STABILITY = MapTest(
     "stability",
     "Change the picture slightly",
     ":material/vibration:",
     "Makes the map again for eight pictures that hardly differ from this one.",
-    _stability,
+    lambda *of, **how: stability.stability(*of, **how),
 )
 
 
@@ -173,6 +161,8 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
         return None
     title.markdown(f"### Does the map depend on the model? {found.mark.capitalize()}.")
     strip = [_panel(explanation, index, _tested_map(explanation, index, title="The map", note="as it is"))]
+    # Of a scrambled model they have no such score.
+    boxes = tuple(replace(box, label="the same box") for box in panels.boxes_of(explanation, index))
     for stage in found.stages:
         shows = "the map is empty" if stage.empty else f"rank correlation {stage.likeness}"
         words = f"{_share(stage.share)} of the weights are random: {shows}."
@@ -181,7 +171,7 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
             middle = f"middle of {len(found.final)}"
             words, note = f"{words} It is the {middle} draws.", f"{note}, {middle}"
         shown = _map(explanation, index, stage.map, heading, note, words)
-        strip.append(Pane(maps=(shown,), boxes=_same_boxes(explanation, index)))
+        strip.append(Pane(maps=(shown,), boxes=boxes))
     line = "The number over each map: its rank correlation with the map as it is. 1 is the same, 0 nothing in common."
     if explanation.heatmaps[index].signed:
         line = f"{line} {STRENGTH}"
@@ -268,11 +258,6 @@ def _map(explanation: Explanation, index: int, values: Any, title: str, note: st
 
 def _panel(explanation: Explanation, index: int, shown: Map) -> Pane:
     return Pane(maps=(shown,), boxes=panels.boxes_of(explanation, index))
-
-
-def _same_boxes(explanation: Explanation, index: int) -> tuple[Box, ...]:
-    """Return a map's boxes for a panel of a scrambled model: their places without a score."""
-    return tuple(replace(box, label=SAME_BOX) for box in panels.boxes_of(explanation, index))
 
 
 def _share(share: float) -> str:

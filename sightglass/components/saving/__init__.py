@@ -8,7 +8,7 @@ import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.components.saving import slides
-from sightglass.components.session import history_store
+from sightglass.components.session import history_store, page
 from sightglass.components.session.markdown import sentence
 from sightglass.components.views import charts
 
@@ -62,12 +62,6 @@ def save_and_export(
 
 
 def _export(screen: str, rows: Callable[[Look], Sequence[Files]], view: bool, more: Callable[[], None] | None) -> None:
-    # A popover that is filled after it was opened is placed as if it were empty, and cut off at the window's end.
-    help = "Download files: the picture as you see it, figures, reports, clips and data."
-    if not st.button("Export", icon=":material/download:", key=f"export-{screen}", help=help):
-        return
-
-    @st.dialog("Export", width="medium", icon=":material/download:")
     def show() -> None:
         look = slides.view_settings(f"view-files-{screen}") if view else {}
         try:
@@ -84,4 +78,7 @@ def _export(screen: str, rows: Callable[[Look], Sequence[Files]], view: bool, mo
         if more is not None:
             more()
 
-    show()
+    # A popover that is filled after it was opened is placed as if it were empty, and cut off at the window's end.
+    help = "Download files: the picture as you see it, figures, reports, clips and data."
+    icon, key = ":material/download:", f"export-{screen}"
+    page.button_for_window("Export", show, icon=icon, key=key, help=help, width="medium")

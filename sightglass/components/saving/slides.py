@@ -1,4 +1,4 @@
-"""Add to deck, and its dialog."""
+"""Add to deck, its dialog, and the stage that plays slides."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass.common.errors import Problem
-from sightglass.components import stage
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import history_store, page, state
-from sightglass.components.session.jobs import proof_job
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import SETTINGS, Look
 from sightglass.deck import html_file, rows, views
@@ -22,8 +21,7 @@ from sightglass.deck import scene as slide_scene
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from sightglass.deck.items import ThemeName
     from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
     from sightglass.explain.comparison.models import Comparison
@@ -32,12 +30,29 @@ if TYPE_CHECKING:
     from sightglass.explain.whatif.changes import Change
 
 
+def stage(
+    packed: bytes, *, key: str, title: str = "", slide: int = 0, start: bool = False, theme: ThemeName = "dark"
+) -> int:
+    """Show a deck, 16:9 and as wide as its place, with a button that presents it on the whole screen.
+
+    `packed`: `stage_payload` of its scenes. `slide`: the one to show; the player goes there when it changes,
+    and stays where it is when only the deck does. `start`: the click that led here opens the whole screen, where the
+    browser lets it. Returns the slide that was shown when the whole screen was last left,
+    or `slide`. Nothing else that a person does in it reruns the page.
+    """
+    result = declare("stage", html_file.PLAYER / "stage.js", styles=("sliders.css",))(
+        key=key,
+        data=html_file.player_data(packed, title=title, slide=slide, start=start, theme=theme),
+        on_slide_change=no_callback,
+    )
+    found = result.slide
+    return found if isinstance(found, int) else slide
+
+
 Draft = Callable[[Look], "Scene"]
 """Makes the scene of a view, with a title and a sentence to begin with, given the viewer's settings."""
 NEW = "new"
 NEW_TITLE = "My deck"
-SHORTCUT = "d"
-"""The key that presses the button, wherever nothing is being typed."""
 _view_files = declare("view_files", __file__)
 
 
@@ -78,7 +93,7 @@ def button(
     label, alone = labels
     if not history_store.writable():
         label, help = alone, "Make a slide of this view, and show it on the whole screen now."
-    if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help, shortcut=SHORTCUT):
+    if not st.button(label, icon=":material/slideshow:", key=f"deck-{screen}", help=help, shortcut="d"):
         return
     _open(screen).records = tuple(records)
     heading = "Present this, or add it to a deck" if history_store.writable() else "Present this"
@@ -123,7 +138,7 @@ def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]])
     with right:
         shown = _fields(screen, scene, saved, number)
     with left:
-        stage.stage(html_file.settings_payload([shown]), key=f"slide-stage-{number}")
+        stage(html_file.settings_payload([shown]), key=f"slide-stage-{number}")
 
 
 def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]], number: int) -> Scene:
@@ -226,7 +241,7 @@ def open_deck(number: int) -> str:
 
 def of_map(explanation: Explanation, index: int) -> Draft:
     """Return what makes a slide of a map, with the proof that this session made of it."""
-    return lambda look: views.of_map(proof_job.carrying(explanation), index, look)
+    return lambda look: views.of_map(explain_job.carrying(explanation), index, look)
 
 
 def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Draft:
@@ -241,14 +256,14 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
 
 def of_classes(explanation: Explanation, pair: tuple[int, int] | None = None) -> Draft:
     """Return what makes a slide of several classes' maps side by side; `pair`: of two of them alone."""
-    return lambda look: views.of_classes(proof_job.carrying(explanation), pair, look)
+    return lambda look: views.of_classes(explain_job.carrying(explanation), pair, look)
 
 
 def of_models(comparison: Comparison, names: Sequence[str]) -> Draft:
     """Return what makes a slide of several models."""
 
     def draft(look: Look) -> Scene:
-        carrying = tuple(map(proof_job.carrying, comparison.explanations))
+        carrying = tuple(map(explain_job.carrying, comparison.explanations))
         return views.of_models(replace(comparison, explanations=carrying), names, look)
 
     return draft

@@ -76,7 +76,7 @@ class List {
 
   /** @param {Row} row */
   #row({ label, name, marks }) {
-    const row = make("div", "row", "", label ? [make("span", "label", label)] : []);
+    const row = make("div", "row", "", label ? [make("span", "label cut", label)] : []);
     row.setAttribute("role", "group");
     row.setAttribute("aria-label", `Can the map of ${name} be trusted?`);
     row.append(...marks.map((mark) => this.#mark(mark, name)));
@@ -86,7 +86,7 @@ class List {
   /** @param {Mark} mark @param {string} name */
   #mark({ test, words, answer, sentence, why }, name) {
     const mark = make("button", "mark", "", [icon(SHAPES[answer]), words]);
-    if (why) mark.append(make("span", "why", `, ${why}`));
+    if (why) mark.append(make("span", "why cut", `, ${why}`));
     mark.dataset.answer = answer;
     mark.title = `${sentence} Click for the whole test.`;
     mark.addEventListener("click", () => this.#send("open", { test, name, at: Date.now() }));

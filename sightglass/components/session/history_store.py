@@ -15,7 +15,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.settings import settings
 from sightglass.components import widgets
 from sightglass.components.session import page, state
-from sightglass.components.session.jobs import proof_job
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import plural
 from sightglass.export.embedded_recipe import list_seals
@@ -111,7 +111,7 @@ def keep(
     `words`: the note that the records begin with. `beside` draws what is between the two. Draws nothing where the
     history is switched off, and for a viewer.
     """
-    explanations = [(proof_job.carrying(one), index) for one, index in explanations]
+    explanations = [(explain_job.carrying(one), index) for one, index in explanations]
     view = _view(explanations)
     proved = ", with its proof" if any(one.proofs for one, _ in explanations) else ""
     entries = [
@@ -128,7 +128,7 @@ def _view(explanations: Sequence[tuple[Explanation, int]]) -> str:
 
 def save(explanations: Sequence[tuple[Explanation, int]], *, screen: str) -> tuple[str, ...]:
     """Return the records of these explanations, saved where they are not yet; the button of `keep` then says so."""
-    explanations = [(proof_job.carrying(one), index) for one, index in explanations]
+    explanations = [(explain_job.carrying(one), index) for one, index in explanations]
     ids = tuple(_existing(one, index) or _keep(one, index, screen, "") for one, index in explanations)
     state.of(Saved).ids[_view(explanations)] = ids
     return ids
@@ -139,7 +139,9 @@ def keep_pair(pair: ComparedPair, *, screen: str, beside: Callable[[], None] | N
     found = pair.found
     view = " ".join([found.model.id, found.weights_sha256, found.method, *found.layers, found.of, found.preprocessing])
     view += "".join(f" {side.image.sha256} {side.image.name}" for side in found.sides)
-    entry = _Entry(partial(_existing_pair, found), partial(_keep_pair, pair))
+    entry = _Entry(
+        partial(_existing_pair, found), lambda: store().keep_pair(found, pair.context, ranking=pair.ranking).id
+    )
     _draw([entry], view, screen, "Save both pictures, their maps and all numbers to History.", beside)
 
 
@@ -191,10 +193,6 @@ def _keep(explanation: Explanation, index: int, screen: str, words: str) -> str:
     if (there := store().find(explanation, index)) is not None:
         return store().add_proofs(there.id, explanation).id
     return store().keep(explanation, index=index, look=look(), screen=screen, note=words).id
-
-
-def _keep_pair(pair: ComparedPair) -> str:
-    return store().keep_pair(pair.found, pair.context, ranking=pair.ranking).id
 
 
 def keep_again(picture: Callable[[], Image], recipe: Recipe, *, screen: str) -> None:

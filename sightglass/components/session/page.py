@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -189,6 +189,21 @@ def show_failure(failure: BaseException, event: str) -> None:
         st.error(SOMETHING_BROKE, icon=":material/error:")
     else:
         st.error(sentence(problem), icon=":material/error:")
+
+
+def say_problem(kept: Any) -> None:
+    """Show what went wrong in the last callback, once; it is the `problem` of what the session keeps."""
+    problem, kept.problem = kept.problem, ""
+    if problem:
+        st.error(sentence(problem), icon=":material/error:")
+
+
+def button_for_window(
+    label: str, draw: Callable[[], None], *, icon: str, help: str, key: str | None = None, title: str = "", **look: Any
+) -> None:
+    """Draw the button that opens a window, whose title is the `label` unless another is given."""
+    if st.button(label, icon=icon, key=key, help=help):
+        st.dialog(title or label, icon=icon, **look)(draw)()
 
 
 def find_problem(failure: BaseException, event: str) -> Problem | None:

@@ -27,8 +27,6 @@ OTHER = "timm, by name"
 """The family of models that are in no catalogue."""
 OWN_DETECTOR = "-detect"
 """Ends the keys of the widgets in which a page chooses a detector of its own."""
-PAGE_METHOD = "method-page"
-"""Key of the menu of methods on a page that explains no class."""
 MAX_VOCABULARY = 1000
 """Characters of a vocabulary that is taken over from a file."""
 
@@ -106,7 +104,7 @@ def pair(found: Similarity) -> None:
             "the record again."
         )
     choose_model(spec)
-    url_state.put(PAGE_METHOD, found.method)
+    url_state.put("method-page", found.method)
     url_state.put(f"layers-{spec.id}", [] if found.automatic else list(found.layers))
     url_state.put(f"fit-{spec.task}", found.preprocessing)
     url_state.put("of", found.of)

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-MAX_VALUE = 40
-"""Characters that are shown of a value of the address."""
-_WITHOUT_OPTIONS = ("checkbox", "number_input", "slider", "text_input", "toggle")
 
 
 @dataclass
@@ -89,7 +86,7 @@ def draw_widget(
     if kind == "multiselect":
         # With it, a typed name and Enter would take every name that it is a part of.
         about.setdefault("select_all", False)
-    if kind not in _WITHOUT_OPTIONS:
+    if kind not in ("checkbox", "number_input", "slider", "text_input", "toggle"):
         about["options"] = list(options or ())
     return draw(label, key=key, **about)
 
@@ -176,7 +173,7 @@ class Unused:
 
 def leave_out(name: str, value: str) -> None:
     """Note that a parameter of the address has a value that nothing here is called."""
-    shown = shorten(" ".join(value.split()), MAX_VALUE)
+    shown = shorten(" ".join(value.split()), 40)
     _note(f"The link's {name.replace('-', ' ')} “{escape(shown)}” is not offered here: it was left out.")
 
 

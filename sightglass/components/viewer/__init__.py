@@ -7,21 +7,233 @@ Streamlit does not send again.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import streamlit as st
 
+from sightglass.common.errors import Problem
+from sightglass.common.files import file_stem
 from sightglass.common.files.packing import pack_data
 from sightglass.common.style import DEFAULTS as STYLE
 from sightglass.components.declare import declare, no_callback
-from sightglass.components.viewer import replies
-from sightglass.components.viewer.payload import DEFAULTS, Box, Map, Pane, Skeleton, ViewerOptions, ViewerScene, pack
-from sightglass.components.viewer.replies import MarkedRegion
+from sightglass.components.viewer.payload import (
+    DEFAULTS,
+    Box,
+    Map,
+    Pane,
+    Skeleton,
+    ViewerOptions,
+    ViewerScene,
+    jpeg,
+    pack,
+    raw_range,
+    raw_reach,
+    scaling,
+)
+from sightglass.explain.picture.image import Image, to_jpeg, to_png
+from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
+from sightglass.explain.rendering.contact_sheet import grid
+from sightglass.explain.rendering.render import paint
+from sightglass.explain.rendering.style import Field, Style
+from sightglass.export import embedded_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.components.viewer.payload import Rect
+
+
+MAX_DETAIL_SIDE = 2560
+"""Pixels of the longer side of a part that is sent when it is zoomed into."""
+_MAX_MASK_SIDE = 512
+
+
+@dataclass(frozen=True, eq=False)
+class MarkedRegion:
+    """An area marked on the picture, in original pixels: a rectangle, or what a brush painted."""
+
+    kind: Literal["rectangle", "brush"]
+    xyxy: Rect
+    """Of a brush: the rectangle around it."""
+    painted: NDArray[np.bool_] | None = None
+    """(h, w) over the whole picture, coarser than it; None for a rectangle."""
+
+    def mask(self, height: int, width: int) -> NDArray[np.bool_]:
+        """Return the area as bool (height, width), the size of the whole picture."""
+        if self.painted is None:
+            x0, y0, x1, y1 = (round(edge) for edge in self.xyxy)
+            out = np.zeros((height, width), dtype=np.bool_)
+            out[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = True
+            return out
+        h, w = self.painted.shape
+        return self.painted[np.arange(height) * h // height][:, np.arange(width) * w // width]
+
+
+def region_of(given: object, picture_id: str, size: tuple[int, int]) -> MarkedRegion | None:
+    """Return the area that the browser says is marked; None for none, for another picture, and for nonsense.
+
+    `size` is (width, height) in original pixels.
+    """
+    if not isinstance(given, dict) or given.get("picture") != picture_id:
+        return None
+    try:
+        if given["kind"] == "rectangle":
+            x0, y0, x1, y1 = (float(edge) for edge in given["xyxy"])
+            inside = 0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]
+            return MarkedRegion("rectangle", (x0, y0, x1, y1)) if inside else None
+        w, h = (int(side) for side in given["size"])
+        if not (0 < w <= _MAX_MASK_SIDE and 0 < h <= _MAX_MASK_SIDE):
+            return None
+        count = -(-w * h // 8)
+        bits = zlib.decompressobj().decompress(base64.b64decode(given["bits"], validate=True), count)
+        if len(bits) != count:
+            return None
+        painted = np.unpackbits(np.frombuffer(bits, np.uint8), count=w * h).reshape(h, w).astype(np.bool_)
+    except (KeyError, TypeError, ValueError, OverflowError, binascii.Error, zlib.error):
+        return None
+    rows, columns = np.flatnonzero(painted.any(1)), np.flatnonzero(painted.any(0))
+    if not rows.size:
+        return None
+    sx, sy = size[0] / w, size[1] / h
+    around = (columns[0] * sx, rows[0] * sy, (columns[-1] + 1) * sx, (rows[-1] + 1) * sy)
+    return MarkedRegion("brush", tuple(float(edge) for edge in around), painted)  # type: ignore[arg-type]
+
+
+def point_of(given: object) -> tuple[tuple[float, float] | None, int | None]:
+    """Return where the browser says it was clicked, and on which box; None for nonsense."""
+    try:
+        at = (float(given["x"]), float(given["y"]))  # type: ignore[index]
+        box = given["box"]  # type: ignore[index]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None, None
+    return at, box if isinstance(box, int) else None
+
+
+def parse_place(given: object, picture_id: str, size: tuple[int, int]) -> Rect | None:
+    """Return the place, xyxy, that the browser asks about; None for none, for another picture, and for nonsense."""
+    if not isinstance(given, dict) or given.get("picture") != picture_id:
+        return None
+    try:
+        x0, y0, x1, y1 = (float(edge) for edge in given["xyxy"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return (x0, y0, x1, y1) if 0 <= x0 <= x1 <= size[0] and 0 <= y0 <= y1 <= size[1] else None
+
+
+def detail(scene: ViewerScene, given: object) -> bytes:
+    """Return a part of the picture, as fine as is sensible; empty for a part that does not exist."""
+    if not isinstance(given, dict) or given.get("picture") != scene.picture_id:
+        return b""
+    height, width = scene.pixels.shape[:2]
+    try:
+        x0, y0, x1, y1 = (int(edge) for edge in given["rect"])
+        max_side = min(MAX_DETAIL_SIDE, max(1, int(given.get("longest", MAX_DETAIL_SIDE))))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return b""
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        return b""
+    head = {"kind": "detail", "id": str(given.get("id")), "picture": scene.picture_id, "rect": [x0, y0, x1, y1]}
+    return pack_data(head, [jpeg(scene.pixels[y0:y1, x0:x1], max_side, f"{scene.picture_id} {x0},{y0}")])
+
+
+def file(scene: ViewerScene, given: Any) -> bytes:
+    """Return all panels with a map as the browser shows them, at the picture's own size, as PNG or JPG; or an error.
+
+    The file carries the recipe of its first map. Where the picture is visible in it, it also carries the picture: the
+    JPEG it came as, if the scene has it, else one without loss.
+    """
+    try:
+        return _file(scene, given)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Problem):
+        message = "The browser's request for a file is invalid: reload the page."
+        head = {"kind": "sorry", "id": f"sorry {given}"[:80], "picture": scene.picture_id, "words": message}
+        return pack_data(head)
+
+
+def _file(scene: ViewerScene, given: Mapping[str, Any]) -> bytes:
+    settings = given["settings"]
+    drawn = [_panel(scene, panel, given) for panel in scene.panels if panel.maps]
+    images, titles = [image for image, _ in drawn], [item.title for _, item in drawn]
+    first = drawn[0][1]
+    if settings.get("layout") == "beside":
+        every = [(box.xyxy, box.label) for box in scene.boxes] if settings.get("boxes") else []
+        images = [draw_boxes(scene.pixels, every) if every else scene.pixels, *images]
+        titles = ["Picture", *titles]
+    if len(images) == 1:
+        image = images[0]
+    else:
+        height, width = scene.pixels.shape[:2]
+        shrink = min(1.0, (48 * 10**6 / (len(images) * height * width)) ** 0.5)
+        columns = min(max(1, int(given.get("columns") or 1)), len(images))
+        image = grid(images, titles, columns, height=max(1, round(height * shrink)))
+    kind, mime = ("jpg", "image/jpeg") if given.get("format") == "jpg" else ("png", "image/png")
+    data = _with_recipe(scene, first, settings, to_jpeg(image) if kind == "jpg" else to_png(image))
+    text = f"{scene.name.rsplit('.', 1)[0]} {first.title} {settings.get('mode')}"
+    name = f"{file_stem(text).lower()}.{kind}"
+    head = {"kind": "file", "id": str(given.get("id")), "picture": scene.picture_id, "name": name, "mime": mime}
+    return pack_data(head, [data])
+
+
+def _panel(scene: ViewerScene, panel: Pane, given: Mapping[str, Any]) -> tuple[NDArray[np.uint8], Map]:
+    """Draw a panel as on the screen: beside the plain picture, which has all boxes, it shows only the chosen ones."""
+    settings, choice = given["settings"], int(given.get("choice") or 0)
+    item = panel.maps[0] if len(panel.maps) == 1 else panel.maps[min(choice, len(panel.maps) - 1)]
+    shared = raw_range(scene.panels), raw_reach(scene.panels)
+    image = _render_panel(scene.pixels, item, settings, shared, dark=bool(given.get("dark")))
+    beside = settings.get("layout") == "beside" or any(not each.maps for each in scene.panels)
+    own = panel.boxes if panel.boxes is not None else [b for b in scene.boxes if not beside or b.index == choice]
+    if settings.get("boxes") and own:
+        chosen = next((i for i, box in enumerate(own) if panel.boxes is None and box.index == choice), None)
+        image = draw_boxes(image, [(box.xyxy, box.label) for box in own], chosen=chosen)
+    return image, item
+
+
+def _with_recipe(scene: ViewerScene, item: Map, settings: Mapping[str, Any], data: bytes) -> bytes:
+    if item.recipe is None:
+        return data
+    recipe, view = item.recipe
+    simple = {key: value for key, value in settings.items() if isinstance(value, bool | int | float | str)}
+    visible = settings["mode"] != "map" or settings.get("layout") in ("beside", "swipe")
+    whole = scene.picture_id == recipe.picture_sha256
+    picture = embedded_recipe.encode(Image(scene.pixels, scene.name, jpeg=scene.file)) if visible and whole else b""
+    return embedded_recipe.write(
+        data, recipe, view.model_validate(view.model_dump() | {"settings": simple}), picture=picture
+    )
+
+
+def _render_panel(
+    pixels: NDArray[np.uint8],
+    item: Map,
+    settings: Mapping[str, Any],
+    shared: tuple[tuple[float, float] | None, float | None],
+    *,
+    dark: bool,
+) -> NDArray[np.uint8]:
+    values = item.shared if settings["scale"] == "shared" and item.shared is not None else item.values
+    gain, offset = scaling(item, settings["scale"], float(settings["top"]), *shared)
+    style = Style(
+        mode=settings["mode"],
+        colormap=settings["colormap"],
+        alpha=float(settings["alpha"]),
+        threshold=float(settings["threshold"]),
+        even=bool(settings["even"]),
+        invert=bool(settings["invert"]),
+        cells=bool(settings["cells"]),
+        gain=gain,
+        offset=offset,
+        split=float(settings["split"]) if settings["layout"] == "swipe" else None,
+    )
+    field = Field(values, item.extent, item.seen, kind=item.kind, cells=item.cells)
+    return paint(pixels, field, style, unseen="dark" if dark else "light")
+
 
 __all__ = [
     "SETTINGS",
@@ -80,10 +292,10 @@ def viewer(scene: ViewerScene, options: ViewerOptions = DEFAULTS, *, key: str, p
             on_question_change=no_callback,
         )
         _answer_requests(scene, f"{key}-requests")
-    point, box = replies.point_of(result.point)
+    point, box = point_of(result.point)
     size = scene.pixels.shape[1], scene.pixels.shape[0]
-    region = replies.region_of(result.region, scene.picture_id, size)
-    return View(point, box, region, replies.parse_place(result.question, scene.picture_id, size), shown, place)
+    region = region_of(result.region, scene.picture_id, size)
+    return View(point, box, region, parse_place(result.question, scene.picture_id, size), shown, place)
 
 
 def send_texts(view: View, texts: Sequence[str], recipes: Sequence[str | None], *, key: str) -> None:
@@ -102,8 +314,8 @@ def _answer_requests(scene: ViewerScene, key: str) -> None:
     requests = st.session_state.get(key) or {}
     reply = b""
     if given := requests.get("file"):
-        reply = replies.file(scene, given)
+        reply = file(scene, given)
     elif given := requests.get("detail"):
-        reply = replies.detail(scene, given)
+        reply = detail(scene, given)
     data = reply or pack_data({"kind": "nothing"})
     _request_channel(key=key, data=data, height=1, on_file_change=no_callback, on_detail_change=no_callback)

@@ -111,11 +111,8 @@ export class Hiding {
   /** Move the disc, or change its size; return whether the key does. @param {KeyboardEvent} event */
   press({ key, shiftKey }) {
     if (!this.on) return false;
-    const { store } = this, [w, h] = store.head.size, arrow = ARROWS[key];
-    if (arrow) {
-      const step = (shiftKey ? 0.01 : 0.05) / store.viewport.zoom, [x, y] = this.at ?? store.original(0.5, 0.5);
-      this.move([clamp(x + step * w * arrow[0], w), clamp(y + step * h * arrow[1], h)], true);
-    } else if ("+=]".includes(key)) this.#resize(STEP);
+    if (ARROWS[key]) this.move(this.store.beside(this.at, ARROWS[key], shiftKey), true);
+    else if ("+=]".includes(key)) this.#resize(STEP);
     else if ("-[".includes(key)) this.#resize(1 / STEP);
     else return false;
     return true;
@@ -190,9 +187,4 @@ function sayHidden(row) {
   const keys = byTouch() ? " Drag to move it, press the button again to end." : " Arrow keys move it, + and \u2212 size it, Esc ends.";
   if (!row) return [[`${LABEL}.`, true], [keys, false]];
   return [[`${LABEL}: `, false], [`${row.name} ${row.text}`, true], [`${row.boxes && `, ${row.boxes}`}.`, false], [keys, false]];
-}
-
-/** @param {number} value @param {number} max */
-function clamp(value, max) {
-  return Math.min(max - 0.5, Math.max(0.5, value));
 }

@@ -259,12 +259,10 @@ export class Input {
   /** @param {KeyboardEvent} event @param {HTMLElement} figure */
   #key(event, figure) {
     const { store, display } = this, { marker, viewport } = store, { key } = event, [w, h] = store.head.size;
-    const step = (event.shiftKey ? 0.01 : 0.05) / viewport.zoom, [x, y] = store.point ?? store.original(0.5, 0.5);
+    const [x, y] = store.point ?? store.original(0.5, 0.5);
     if (display.hiding?.press(event)) return event.preventDefault();
-    if (ARROWS[key]) {
-      const inside = (/** @type {number} */ value, /** @type {number} */ max) => Math.min(max - 0.5, Math.max(0.5, value));
-      display.pointAt([inside(x + step * w * ARROWS[key][0], w), inside(y + step * h * ARROWS[key][1], h)], true);
-    } else if (key === "Enter" && marker.tool) marker.corner([x, y], [w, h], this.#brush());
+    if (ARROWS[key]) display.pointAt(store.beside(store.point, ARROWS[key], event.shiftKey), true);
+    else if (key === "Enter" && marker.tool) marker.corner([x, y], [w, h], this.#brush());
     else if (key === "Enter") this.#click([x, y], figure);
     else if (key === "Escape") {
       marker.use(null);

@@ -1,32 +1,16 @@
 // Pass the viewer's requests to Python, and the responses back. It is in a fragment of its own: nothing else reruns.
 
-import { broadcast, onBroadcast } from "../../browser/component.js";
-import { unpack } from "../../browser/unpack.js";
-
-/**
- * @typedef {import("../../browser/component.js").Send} Send
- * @typedef {import("../../browser/component.js").Response} Response
- */
+import { broadcast, requestChannel } from "../../browser/component.js";
 
 let last = "";
-/** @type {{owner: HTMLElement, send: Send}|null} */
-let open = null;
 
-onBroadcast("request", ({ name, value }) => open?.send(name, value));
-
-/** @param {{data: Uint8Array, parentElement: HTMLElement, setStateValue: Send, setTriggerValue: Send}} given */
-export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
-  open = {
-    owner: parentElement,
-    send: (name, value) => (name === "file" ? setTriggerValue : setStateValue)(name, value),
-  };
-  const { head, blobs } = /** @type {{head: Response["head"], blobs: Uint8Array[]}} */ (unpack(data));
+/** @param {{head: import("../../browser/component.js").Response["head"], blobs: Uint8Array[]}} given */
+function hear({ head, blobs }) {
   // The same file is not saved again because a theme changed.
-  if (head.id && head.id !== last) {
-    last = head.id;
-    broadcast("response", { head, blob: blobs[0] });
-  }
-  return () => {
-    if (open?.owner === parentElement) open = null;
-  };
+  if (!head.id || head.id === last) return;
+  last = head.id;
+  broadcast("response", { head, blob: blobs[0] });
 }
+
+export default requestChannel("request", ({ setStateValue, setTriggerValue }, { name, value }) =>
+  (name === "file" ? setTriggerValue : setStateValue)(name, value), hear);

@@ -38,12 +38,12 @@ export function createFigure() {
   const element = document.createElement("figure");
   element.className = "panel";
   element.innerHTML =
-    '<figcaption><span class="title"></span><span class="note"></span></figcaption>' +
+    '<figcaption><span class="title cut"></span><span class="note cut"></span></figcaption>' +
     '<div class="stage"><canvas class="base" role="img" tabindex="0"></canvas>' +
     '<canvas class="lines" aria-hidden="true"></canvas><i class="cross across"></i><i class="cross down"></i>' +
     '<input type="range" class="split" min="0" max="1" step="0.005" aria-label="Divider between picture and map">' +
     '<span class="hint" hidden>Ctrl or \u2318 with the wheel zooms</span></div>' +
-    '<div class="legend" hidden><span class="second"></span><i></i><span class="first"></span></div>';
+    '<div class="legend aligned" hidden><span class="second"></span><i></i><span class="first"></span></div>';
   return element;
 }
 
@@ -110,8 +110,6 @@ export function arrange(holder, panels, head, full) {
 /**
  * @typedef {import("../../browser/component.js").Send} Send
  * @typedef {import("../../browser/geometry.js").Rect} Rect
- *
- *
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
  *   boxes: import("./outline.js").Box[], range: number[]|null, reach: number|null, choice: number|null, height: number,
@@ -230,5 +228,14 @@ export class Store {
   /** Return a point of a panel, in fractions of it, in original pixels. @param {number} fx @param {number} fy */
   original(fx, fy) {
     return pointIn(this.visible(), fx, fy);
+  }
+
+  /**
+   * Return the point one step of an arrow key beside another, or beside the middle.
+   * @param {number[]|null} at @param {[number, number]} arrow @param {boolean} near
+   */
+  beside(at, arrow, near) {
+    const by = (near ? 0.01 : 0.05) / this.viewport.zoom, from = at ?? this.original(0.5, 0.5);
+    return this.head.size.map((side, i) => Math.min(side - 0.5, Math.max(0.5, from[i] + by * side * arrow[i])));
   }
 }

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.components.views.detections import ListedBox
     from sightglass.explain import Explainer, Explanation, Image
-    from sightglass.explain.comparison.detections import LayerMap, Side
+    from sightglass.explain.comparison.detections import Side
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.similarity.ranking import Context
     from sightglass.explain.similarity.similarity import Similarity
@@ -91,7 +91,9 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     own = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(0) if p.box is not None)
     name, within = _of(item, request.per, len(own))
     maps, drawn_maps = strip(explanation), []
-    shows = {one.path: _known_to_show(one) for one in maps}
+    # What a map shows that is known not to depend on the model; empty for others.
+    seals = {one.path: one.explanation.known_seal(0) for one in maps}
+    shows = {path: "" if made is None else made.shows for path, made in seals.items()}
     ends = dict(zip([one.path for one in maps], tails([one.path for one in maps]), strict=True))
     titles = [f"{_upper(drawn[one.path].part)} {ends[one.path]}" for one in maps]
     for one, title in zip(maps, titles, strict=True):
@@ -139,12 +141,6 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     if other := len(measured) - len(learnt):
         words += f" {plural(other, 'map')} would be nearly the same with random weights."
     return LensResult(words, tested)
-
-
-def _known_to_show(one: LayerMap) -> str:
-    """Return what a layer's map shows that is known not to depend on the model; empty for others."""
-    made = one.explanation.known_seal(0)
-    return "" if made is None else made.shows
 
 
 def _of(item: ListedBox, per: str, boxes: int) -> tuple[str, str]:

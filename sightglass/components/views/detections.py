@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 NONE = "none"
 KEY, AXIS = "joint", "number"
 """Keys of the two controls, and their names in the address."""
-AXES: dict[Axis, str] = {axis: axis for axis in get_args(Axis)}
 
 
 def choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
     axis = url_state.widget(
         st.segmented_control,
         "Its number",
-        AXES,
+        {axis: axis for axis in get_args(Axis)},
         "x",
         key=f"{KEY}-{AXIS}",
         name=AXIS,
@@ -213,7 +212,10 @@ def items(explanation: Explanation, candidate: Prediction | None = None) -> list
         return [_item(p, str(i)) for i, p in enumerate(found, 1)]
     if per == "class":
         kinds = [heatmap.target.index for heatmap in explanation.heatmaps]
-        return [_kind(explanation, kind) for kind in _once(kinds, found)]
+        # Every class once: those with a map in the order of the maps, then the rest.
+        shown = [p.index for p in found]
+        once = dict.fromkeys([kind for kind in kinds if kind in shown] + shown)
+        return [_kind(explanation, kind) for kind in once]
     numbers = {pair_of(p): str(i) for i, p in enumerate(found, 1)}
     listed = []
     for i in range(len(explanation.heatmaps)):
@@ -224,12 +226,6 @@ def items(explanation: Explanation, candidate: Prediction | None = None) -> list
     if candidate is not None and pair_of(candidate) not in numbers:
         rest.append(candidate)
     return listed + [_item(p, numbers.get(pair_of(p), "?")) for p in rest if pair_of(p) not in mapped]
-
-
-def _once(kinds: list[int | None], found: tuple[Prediction, ...]) -> list[int]:
-    """Return every class once: those with a map in the order of the maps, then the rest."""
-    shown = [p.index for p in found]
-    return list(dict.fromkeys([kind for kind in kinds if kind in shown] + shown))
 
 
 def _item(prediction: Prediction, number: str) -> ListedBox:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import file_stem, npy_bytes, npz_bytes, to_json
-from sightglass.components.session.jobs import proof_job
+from sightglass.components.session.jobs import explain_job
 from sightglass.components.views import charts, snapshots
 from sightglass.components.views.charts import Files
 from sightglass.explain.methods import METHODS
@@ -37,7 +37,7 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
     What is made of a map that this session has proved carries the proof.
     """
     begin = stem(explanation, index)
-    explanation = proof_job.carrying(explanation)
+    explanation = explain_job.carrying(explanation)
     proof = explanation.proofs.get(index)
 
     def figure(kind: Any) -> bytes:
@@ -114,7 +114,7 @@ def _of_proof(explanation: Explanation, index: int, begin: str) -> Files:
 
 def of_classes(explanation: Explanation, look: Look) -> list[Files]:
     """Return what there is of the best map, and of all classes together."""
-    explanation = proof_job.carrying(explanation)
+    explanation = explain_job.carrying(explanation)
     make = partial(_zip_files, lambda: result_folder.of_picture(explanation, _style(look)))
     name = f"{_begin(explanation.image.name)}-{explanation.model.id}.zip"
     proofs = ", the proofs" if explanation.proofs else ""
@@ -136,7 +136,7 @@ def of_boxes(explanation: Explanation, index: int, look: Look) -> list[Files]:
 
 def of_models(comparison: Comparison, look: Look) -> list[Files]:
     """Return what there is of several models on one picture."""
-    comparison = replace(comparison, explanations=tuple(map(proof_job.carrying, comparison.explanations)))
+    comparison = replace(comparison, explanations=tuple(map(explain_job.carrying, comparison.explanations)))
 
     def numbers() -> str:
         return to_json(result_folder.comparison(comparison))

@@ -10,7 +10,7 @@ import streamlit as st
 
 from sightglass.common.style import DEFAULTS
 from sightglass.components import widgets
-from sightglass.components.session import state
+from sightglass.components.session import page, state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS, Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.explain.comparison.models import score_of_map
@@ -243,11 +243,7 @@ def attention_heads(explanation: Explanation, index: int = 0) -> None:
     `index`: the box, where the map is that of its query.
     """
     path, reads = explanation.heatmaps[index].layers[0], METHODS[explanation.heatmaps[index].method].reads
-    help = f"The attention weights of every head of {path}."
-    if not st.button("All heads", icon=":material/grid_view:", key="all-heads", help=help):
-        return
 
-    @st.dialog("All heads", width="large", icon=":material/grid_view:")
     def draw_heads() -> None:
         heads = explanation.by_head(index)
         maps = [
@@ -268,4 +264,5 @@ def attention_heads(explanation: Explanation, index: int = 0) -> None:
             f"were read, not that they decided: compare it with {instead}."
         )
 
-    draw_heads()
+    help, icon = f"The attention weights of every head of {path}.", ":material/grid_view:"
+    page.button_for_window("All heads", draw_heads, icon=icon, key="all-heads", help=help, width="large")

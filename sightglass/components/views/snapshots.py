@@ -220,7 +220,8 @@ def _thumbnail(path: Path) -> None:
         st.caption(f"{path.name} cannot be read.")
         return
     st.image(small, width="stretch", alt=f"Saved photo {path.name}")
-    st.caption(_when(path.name))
+    taken = datetime.strptime(path.name[8:23], "%Y%m%d_%H%M%S")
+    st.caption(f"{taken.day} {taken:%B %Y, %H:%M}")
     with st.container(horizontal=True, gap="xsmall"):
         st.button(
             "Open",
@@ -261,12 +262,6 @@ def _delete(path: Path, label: str) -> None:
         on_click=delete,
         help=f"Delete {path.name} from the folder.",
     )
-
-
-def _when(name: str) -> str:
-    """Return `20 November 2026, 14:28` from a file name."""
-    taken = datetime.strptime(name[8:23], "%Y%m%d_%H%M%S")
-    return f"{taken.day} {taken:%B %Y, %H:%M}"
 
 
 def _small(path: Path) -> NDArray[np.uint8]:

@@ -115,26 +115,24 @@ def of_maps(found: Sequence[tuple[str, Statistics]], *, height: int) -> None:
 
 
 def of_changes(found: Sequence[Change], model: ModelSpec) -> None:
-    """Draw the scores before and after a change; `vanished` and `new` for a box that is in one picture only."""
+    """Draw each answer with its scores before and after a change, as `62 % → 21 % (−41)`."""
+
+    def write(value: float | None, label: str) -> str:
+        return "–" if value is None else describe_score(value, model, label)
+
     rows = [
         {
             "answer": change.label,
-            **{
-                name: value
-                if value is None
-                else describe_score(value, model, change.label)
-                if model.measures
-                else 100 * value
-                for name, value in (("before", change.before), ("after", change.after))
-            },
-            "change": _difference(change, model),
+            "before → after": f"{write(change.before, change.label)} → {write(change.after, change.label)} "
+            f"({_difference(change, model)})",
         }
         for change in found
     ]
-    table(rows, right=["change"], columns={} if model.measures else {"before": score(), "after": score()})
+    table(rows, right=["before → after"])
 
 
 def _difference(change: Change, model: ModelSpec) -> str:
+    """Return by how much a score changes; `vanished` or `new` for a box that is in one picture only."""
     if model.measures and change.before is not None and change.after is not None:
         moved = float(f"{change.after - change.before:.3g}")
         return f"{'+' if moved > 0 else '' if moved else '±'}{quantity(moved, model.unit_of(change.label))}"

@@ -20,7 +20,7 @@ HOT = "{hot}"
 ROW, GAP, MOST = 46, 2, 390
 """CSS pixels: of a row with the gap below it, of the gap, and of the longest list of answers, which scrolls."""
 
-_page_title = declare("page_title", __file__, html="<h1></h1>")
+_page_title = declare("page_title", __file__, html='<h1 class="unseen"></h1>')
 _headline = declare("headline", __file__, html="<h2></h2>")
 _answers = declare(
     "answer_list", __file__, html='<div class="component rows" role="group" aria-label="Answers">\n</div>'

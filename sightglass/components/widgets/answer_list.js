@@ -92,7 +92,7 @@ function mount(root, signal) {
 /** @param {Row} item @param {() => void} clicked */
 function rowOf({ label, share, text }, clicked) {
   const button = make("button");
-  button.innerHTML = '<span class="label"></span><span class="text"></span><span class="bar"><i></i><b class="was" hidden></b></span>';
+  button.innerHTML = '<span class="label cut"></span><span class="text"></span><span class="bar meter"><i></i><b class="was" hidden></b></span>';
   find(button, ".label").textContent = button.title = label;
   find(button, ".text").textContent = text;
   find(button, ".bar").hidden = share === null;

@@ -58,20 +58,11 @@ export class PanelView {
 
   /** Lay the ground, half clear, over what the model did not see. @param {number[]} seen */
   #fade([x0, y0, x1, y1]) {
-    for (const [left, top, right, bottom] of [[0, 0, 1, y0], [0, y1, 1, 1], [0, y0, x0, y1], [x1, y0, 1, y1]]) {
-      const node = make("div", "faded");
-      Object.assign(node.style, { left: `${100 * left}%`, top: `${100 * top}%`, width: `${100 * (right - left)}%`, height: `${100 * (bottom - top)}%` });
-      this.frame.append(node);
-    }
+    for (const part of [[0, 0, 1, y0], [0, y1, 1, 1], [0, y0, x0, y1], [x1, y0, 1, y1]]) this.frame.append(placed("faded", part));
   }
 
   #outline() {
-    for (const { box } of this.panel.answers) {
-      if (!box) continue;
-      const [x0, y0, x1, y1] = box, node = make("div", "box");
-      Object.assign(node.style, { left: `${100 * x0}%`, top: `${100 * y0}%`, width: `${100 * (x1 - x0)}%`, height: `${100 * (y1 - y0)}%` });
-      this.boxes.append(node);
-    }
+    for (const { box } of this.panel.answers) if (box) this.boxes.append(placed("box", box));
   }
 
   /** @param {import("../../browser/picture.js").Picture} picture @param {import("../../browser/draw.js").HeatMap[]} maps */
@@ -143,6 +134,13 @@ export class PanelView {
     const heat = this.#decoded?.maps[map];
     return this.#decoded && heat ? { bitmap: this.#decoded.picture.bitmap, map: heat } : null;
   }
+}
+
+/** @param {string} name @param {number[]} box  xyxy, 0..1 of the picture */
+function placed(name, [x0, y0, x1, y1]) {
+  const node = make("div", name);
+  Object.assign(node.style, { left: `${100 * x0}%`, top: `${100 * y0}%`, width: `${100 * (x1 - x0)}%`, height: `${100 * (y1 - y0)}%` });
+  return node;
 }
 
 export class BarsView {

@@ -38,7 +38,7 @@ export class ProofView {
       button.addEventListener("click", () => on.keeps(keeps));
       return button;
     });
-    this.element = make("div", "proof", "", [
+    this.element = make("div", "proof column", "", [
       make("div", "figures", "", this.figures), this.chart,
       make("div", "hand", "", [make("div", "ways", "", this.ways), make("label", "slider", "", [this.named, this.slider])]),
     ]);

@@ -168,11 +168,8 @@ export function act(scenes, state, action) {
     case "set":
       return { ...state, ...action.value };
     case "black":
-      return { ...state, black: true };
     case "help":
-      return { ...state, help: true };
-    case "escape":
-      return state;
+      return { ...state, [action.do]: true };
     default:
       return actOn(scene, steps, state, action);
   }
@@ -192,7 +189,8 @@ function actOn(scene, steps, state, action) {
       if (looked < 0) return state;
       return shown ? { ...state, plain: !state.plain } : { ...state, step: looked, plain: false };
     case "plain":
-      return { ...state, plain: !state.plain };
+    case "keeps":
+      return { ...state, [action.do]: !state[action.do] };
     case "colormap": {
       const names = scene.colormaps, at = names.indexOf(state.colormap);
       return { ...state, colormap: names[(at + 1) % names.length] };
@@ -212,8 +210,6 @@ function actOn(scene, steps, state, action) {
       return withModel(scene, state, scene.kind !== "picture" && state.panel === action.value ? null : action.value);
     case "proof":
       return proof < 0 ? state : { ...state, step: state.step === proof ? looked : proof, plain: false };
-    case "keeps":
-      return { ...state, keeps: !state.keeps };
     case "more":
     case "less": {
       const steps20 = Math.round(20 * state.share) + (action.do === "more" ? 1 : -1);

@@ -14,7 +14,7 @@ from tests.rooms import ROOT
 
 IMPORT = re.compile(r'import (?:\{ \w+(?:, \w+)* \} from )?"(\.\.?/(?:(?:\w+|\.\.)/)*\w+\.js)";')
 EXPORT = re.compile(
-    r"export (default (component|componentOf|channel)\(.*|(default )?(async )?(function|class|const|let)\b.*)"
+    r"export (default (component|componentOf|\w*[cC]hannel)\(.*|(default )?(async )?(function|class|const|let)\b.*)"
 )
 NODE = shutil.which("node")
 JOINED = [path for room in ("sightglass", "pages") for path in sorted((ROOT / room).rglob("*.js"))]

@@ -14,7 +14,8 @@ from PIL import Image
 
 from sightglass.common.files.packing import unpack_data
 from sightglass.components import pairs as component
-from sightglass.components.viewer import Box, Map, Pane, ViewerScene, pack, replies
+from sightglass.components import viewer
+from sightglass.components.viewer import Box, Map, Pane, ViewerScene, pack
 from sightglass.components.viewer.payload import raw_range, scaling
 from sightglass.deck import scenes
 from sightglass.deck.html_file import player_data, stage_payload
@@ -95,12 +96,12 @@ def test_one_scale_for_all_reaches_from_the_lowest_to_the_highest_raw_value():
 
 
 def test_a_rectangle_and_a_painted_area_are_masks():
-    rectangle = replies.region_of({"picture": "p", "kind": "rectangle", "xyxy": [10, 5, 30, 25]}, "p", (60, 40))
+    rectangle = viewer.region_of({"picture": "p", "kind": "rectangle", "xyxy": [10, 5, 30, 25]}, "p", (60, 40))
     assert rectangle.mask(40, 60).sum() == 20 * 20
     painted = np.zeros((20, 30), bool)
     painted[5:10, 10:20] = True
     bits = sent(np.packbits(painted).tobytes())
-    region = replies.region_of({"picture": "p", "kind": "brush", "size": [30, 20], "bits": bits}, "p", (60, 40))
+    region = viewer.region_of({"picture": "p", "kind": "brush", "size": [30, 20], "bits": bits}, "p", (60, 40))
     assert region.xyxy == (20.0, 10.0, 40.0, 20.0)
     assert np.array_equal(region.mask(40, 60), rectangle.mask(40, 60) & False | np.kron(painted, np.ones((2, 2), bool)))
 
@@ -120,46 +121,46 @@ def test_a_rectangle_and_a_painted_area_are_masks():
     ],
 )
 def test_an_area_that_makes_no_sense_is_none(given):
-    assert replies.region_of(given, "p", (60, 40)) is None
+    assert viewer.region_of(given, "p", (60, 40)) is None
 
 
 def test_a_place_that_is_asked_about_is_no_area():
     given = {"picture": "p", "xyxy": [10, 5, 30, 25]}
-    assert replies.parse_place(given, "p", (60, 40)) == (10, 5, 30, 25)
-    assert replies.parse_place(given | {"xyxy": [7, 7, 7, 7]}, "p", (60, 40)) == (7, 7, 7, 7)
+    assert viewer.parse_place(given, "p", (60, 40)) == (10, 5, 30, 25)
+    assert viewer.parse_place(given | {"xyxy": [7, 7, 7, 7]}, "p", (60, 40)) == (7, 7, 7, 7)
     for wrong in ([30, 5, 10, 25], [0, 0, 61, 4], [0, 0, 1], "here", [0, 0, float("nan"), 4], None):
-        assert replies.parse_place(given | {"xyxy": wrong}, "p", (60, 40)) is None
-    assert replies.parse_place(given, "another", (60, 40)) is replies.parse_place(None, "p", (60, 40)) is None
+        assert viewer.parse_place(given | {"xyxy": wrong}, "p", (60, 40)) is None
+    assert viewer.parse_place(given, "another", (60, 40)) is viewer.parse_place(None, "p", (60, 40)) is None
 
 
 def test_a_bomb_is_not_inflated():
     bits = sent(b"\xff" * 10**7)
-    region = replies.region_of({"picture": "p", "kind": "brush", "size": [16, 16], "bits": bits}, "p", (60, 40))
+    region = viewer.region_of({"picture": "p", "kind": "brush", "size": [16, 16], "bits": bits}, "p", (60, 40))
     assert region.painted.shape == (16, 16)
 
 
 def test_a_part_comes_as_fine_as_it_is(picture):
     large = np.kron(picture, np.ones((100, 100, 1), np.uint8))
     scene = ViewerScene(large, "p", [Pane()])
-    head, blob = opened(replies.detail(scene, {"picture": "p", "rect": [1000, 500, 3000, 2000], "id": "7"}))
+    head, blob = opened(viewer.detail(scene, {"picture": "p", "rect": [1000, 500, 3000, 2000], "id": "7"}))
     assert (head["kind"], head["rect"], head["id"]) == ("detail", [1000, 500, 3000, 2000], "7")
     assert Image.open(io.BytesIO(blob)).size == (2000, 1500)
-    head, blob = opened(replies.detail(scene, {"picture": "p", "rect": [0, 0, 6000, 4000]}))
-    assert max(Image.open(io.BytesIO(blob)).size) == replies.MAX_DETAIL_SIDE
+    head, blob = opened(viewer.detail(scene, {"picture": "p", "rect": [0, 0, 6000, 4000]}))
+    assert max(Image.open(io.BytesIO(blob)).size) == viewer.MAX_DETAIL_SIDE
     for rect in ([0, 0, 7000, 10], [5, 5, 5, 9], ["a", 0, 1, 1], None):
-        assert replies.detail(scene, {"picture": "p", "rect": rect}) == b""
+        assert viewer.detail(scene, {"picture": "p", "rect": rect}) == b""
     another = ViewerScene(large, "another", [Pane()])
-    assert replies.detail(another, {"picture": "p", "rect": [0, 0, 9, 9]}) == replies.detail(scene, 7) == b""
+    assert viewer.detail(another, {"picture": "p", "rect": [0, 0, 9, 9]}) == viewer.detail(scene, 7) == b""
 
 
 def test_a_file_is_what_render_makes_of_the_settings(picture):
     panels = [Pane((heat("bus"), heat("van", raw=(0.0, 1.0))))]
-    head, blob = opened(replies.file(ViewerScene(picture, "p", panels, name="my bus.jpg"), asked(scale="shared")))
+    head, blob = opened(viewer.file(ViewerScene(picture, "p", panels, name="my bus.jpg"), asked(scale="shared")))
     expected = paint(picture, Field(ramp(), WHOLE, WHOLE), Style(gain=0.5))
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(blob))), expected)
     assert head["name"] == "my-bus-bus-overlay.png"
     scene = ViewerScene(picture, "p", panels, name="b.png")
-    head, blob = opened(replies.file(scene, asked() | {"format": "jpg", "choice": 1}))
+    head, blob = opened(viewer.file(scene, asked() | {"format": "jpg", "choice": 1}))
     assert (head["name"], head["mime"]) == ("b-van-overlay.jpg", "image/jpeg")
 
 
@@ -168,7 +169,7 @@ def test_a_file_is_what_render_makes_of_the_settings(picture):
     [7, asked(mode="<b>"), asked(alpha="x"), asked(top=0), asked() | {"choice": "a"}],
 )
 def test_a_file_that_cannot_be_is_a_sentence(picture, given):
-    head, _ = opened(replies.file(ViewerScene(picture, "p", [Pane((heat(),))], name="b.png"), given))
+    head, _ = opened(viewer.file(ViewerScene(picture, "p", [Pane((heat(),))], name="b.png"), given))
     assert head["kind"] == ("file" if given == asked(top=0) else "sorry")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sightglass.deck import SceneView, payload, scenes, thumbnails, views
+from sightglass.deck import SceneView, drawing, payload, scenes, views
 from sightglass.deck.items import DARK
 from sightglass.deck.layout import describe_making, pages
 from sightglass.explain import Explainer, Image
@@ -63,7 +63,7 @@ def test_classes_are_panels_with_their_own_map_alone(bus_explained: Explanation)
     (again,) = scenes(payload([two]))
     own = views.of_map(bus_explained, 2).panels[0].maps[2]
     assert np.array_equal(again.panels[0].maps[0].values, own.values)
-    assert thumbnails.of(two) and describe_making(two).startswith(f"Answers: {labels[0]} ")
+    assert drawing.thumbnail(two) and describe_making(two).startswith(f"Answers: {labels[0]} ")
     # Of one class there is nothing to compare.
     assert views.of_classes(replace(bus_explained, heatmaps=bus_explained.heatmaps[:1])).kind == "picture"
 
@@ -88,7 +88,7 @@ def test_models_are_panels_in_their_order(bus: Path, bus_explained: Explanation)
     assert made.title.lower() == comparison.verdict.lower()
     assert len(made.commands) == 2
     assert scenes(payload([made]))[0].panels[1].answers == made.panels[1].answers
-    small = Image.open(thumbnails.of(made)).pixels.astype(int)
+    small = Image.open(drawing.thumbnail(made)).pixels.astype(int)
     # The slide itself: pictures on its ground, a headline above and the number at its foot.
     assert small.shape == (270, 480, 3) and np.abs(small[:, :3] - DARK.ground[0]).mean() < 4
     assert np.ptp(small[8:20, :200]) > 100 and np.ptp(small[60:120, 20:140]) > 100

@@ -15,7 +15,7 @@ from torch import nn
 from torchvision import transforms as v1
 
 from sightglass.common.files.packing import photographs
-from sightglass.models.families.custom import code, transforms
+from sightglass.models.families.custom import transforms
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing, prepare
 from tests.unit import own_nets
@@ -138,17 +138,13 @@ def test_a_transform_in_a_file_is_read_and_not_run_on_pictures(name: str, tmp_pa
     (tmp_path / "train.py").write_text(TRANSFORMS, "utf-8")
     keys = transforms.keys_of(f"{tmp_path / 'train.py'}:{name}")
     preprocessing = Preprocessing((8, 8), 8, (0.0,) * 3, (1.0,) * 3).changed(keys)
-    theirs = code.load_name(tmp_path / "train.py", name)
+    theirs = transforms.load_name(tmp_path / "train.py", name)
     theirs = theirs() if name == "square" else theirs
     for picture in pictures():
         ours = prepare(np.asarray(picture), preprocessing, "trained").tensor[0]
         assert (ours - theirs(picture)).abs().max() <= (1e-3 if name == "tensors" else 1.01 / 255 / 0.2)
     assert preprocessing.crop == {"tensors": "centre"}.get(name, name)
     assert preprocessing.antialias is (name != "tensors")
-
-
-
-
 
 
 @pytest.mark.slow

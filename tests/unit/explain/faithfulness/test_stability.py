@@ -266,7 +266,7 @@ def with_map(explanation: Explanation, content: NDArray[np.float32]) -> Explanat
 @pytest.fixture(scope="module")
 def drawn() -> list[Explanation]:
     explainer = Explainer(HONEST)
-    pictures = (scenes.draw(scenes.sample(seed, task="classify", held_out=True)).pixels for seed in range(700, 708))
+    pictures = (scenes.draw(scenes.sample(seed, task="classify", held_out=True)).pixels for seed in range(700, 712))
     return [one for one in (explainer(pixels, top_k=1) for pixels in pictures) if one.predictions[0].score > 0.5]
 
 

@@ -1,12 +1,12 @@
 // The slides of a deck as rows. What is typed is sent at each pause; a row that is being typed in is never overwritten.
 
-import { blobOf, component } from "../../../sightglass/browser/component.js";
-import { icon, make } from "../../../sightglass/browser/elements.js";
+import { blobOf, component } from "../../sightglass/browser/component.js";
+import { icon, make } from "../../sightglass/browser/elements.js";
 
 /**
  * @typedef {{id: string, kind: string, title: string, sentence: string, notes: string, hidden: boolean}} Row
  * @typedef {{id: string, deck: string, rows: Row[], limits: Record<string, number>}} Head
- * @typedef {import("../../../sightglass/browser/component.js").Send} Send
+ * @typedef {import("../../sightglass/browser/component.js").Send} Send
  * @typedef {"title"|"sentence"|"notes"} Field
  * @typedef {HTMLInputElement|HTMLTextAreaElement} Input
  * @typedef {{act: (kind: string, value: unknown) => void, move: (id: string, by: number, focus: HTMLElement) => void,
@@ -123,7 +123,7 @@ function rowOf(row, picture, limits, hands) {
   title.setAttribute("aria-label", "Title of the slide");
   sentence.setAttribute("aria-label", "Sentence of the slide");
   notes.setAttribute("aria-label", "Speaker's notes");
-  const node = make("li", "row");
+  const node = make("li", "row surface");
   node.dataset.id = row.id;
   const handle = iconButton("drag_indicator", "Move this slide: drag it, or press the arrow keys", "handle");
   handle.addEventListener("pointerdown", (event) => hands.drag(event, node));
@@ -134,7 +134,7 @@ function rowOf(row, picture, limits, hands) {
     event.stopPropagation();
     hands.move(row.id, by, handle);
   });
-  const play = Object.assign(make("button", "thumb"), { title: "Present from this slide" });
+  const play = Object.assign(make("button", "thumb framing"), { title: "Present from this slide" });
   play.setAttribute("aria-label", "Present from this slide");
   play.addEventListener("click", () => hands.act("play", row.id));
   if (picture.length) play.append(Object.assign(make("img"), { src: URL.createObjectURL(blobOf(picture)), alt: "", decoding: "async" }));
@@ -145,8 +145,8 @@ function rowOf(row, picture, limits, hands) {
   const hide = iconButton("visibility", "Hide this slide from the room", "hide", () => hands.act("hide", row.id));
   const remove = iconButton("delete", "Delete this slide", "remove", () => hands.act("remove", row.id));
   const mark = make("summary", "", "Speaker's notes"), more = make("details", "", "", [mark, notes]), number = make("span", "number");
-  const texted = make("div", "texts", "", [title, sentence, more]), kind = make("span", "kind", row.kind);
-  node.append(make("span", "grip", "", [handle, number]), play, texted, make("span", "tools", "", [up, down, copy, hide, remove, kind]));
+  const texted = make("div", "texts column", "", [title, sentence, more]), kind = make("span", "kind", row.kind);
+  node.append(make("span", "grip column", "", [handle, number]), play, texted, make("span", "tools", "", [up, down, copy, hide, remove, kind]));
   const texts = new Texts(row.id, { title, sentence, notes }, hands.act);
   return { node, texts, number, up, down, hide, mark, play, img: play.querySelector("img") };
 }
@@ -195,8 +195,8 @@ function drag(event, node, list, done) {
 /** The rows of one deck, and what is done with them. */
 class Board {
   #acts = new Acts(`${Date.now().toString(36)}${Math.random().toString(36).slice(2, 8)}`);
-  #list = make("ol", "rows");
-  #said = make("p", "said");
+  #list = make("ol", "rows column");
+  #said = make("p", "said unseen");
   /** @type {Map<string, Made>} */
   #made = new Map();
   #shown = "";
@@ -299,7 +299,7 @@ function mount(root, signal) {
     board.drop();
   });
 
-  /** @param {import("../../../sightglass/browser/component.js").Given<Head>} given */
+  /** @param {import("../../sightglass/browser/component.js").Given<Head>} given */
   return ({ data, blobs, setStateValue }) => {
     board.send = setStateValue;
     board.show(data, blobs);

@@ -1,4 +1,4 @@
-"""Read a record's files, make its downloads, and annotate its map."""
+"""Read a record's files, make its downloads, and edit its marks."""
 
 from __future__ import annotations
 

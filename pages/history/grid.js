@@ -1,14 +1,14 @@
 // Saved records as pictures in a grid: one can be opened, several can be selected. The browser holds the selection.
 
-import "../../../sightglass/components/session/url_state.js";
-import { blobOf, component } from "../../../sightglass/browser/component.js";
-import { icon, make } from "../../../sightglass/browser/elements.js";
+import "../../sightglass/components/session/url_state.js";
+import { blobOf, component } from "../../sightglass/browser/component.js";
+import { icon, make } from "../../sightglass/browser/elements.js";
 
 /**
  * @typedef {{id: string, title: string, score: string, line: string, when: string, about: string, tags: string[],
  *   note: string, marks: number, damaged: string}} Tile
  * @typedef {{id: string, turn: string, tiles: Tile[], chosen: string[]}} GridHead
- * @typedef {import("../../../sightglass/browser/component.js").Send} Send
+ * @typedef {import("../../sightglass/browser/component.js").Send} Send
  */
 
 const WAIT_MS = 120;
@@ -32,9 +32,9 @@ function mount(root, signal) {
 
   /** @param {Tile} tile @param {Uint8Array} picture */
   function tileOf(tile, picture) {
-    const frame = make("span", "frame"), head = make("span", "head", "", [make("b", "", tile.title), make("span", "score", tile.score)]);
-    const open = make("button", "open", "", [frame, head, make("span", "line", tile.line)]), box = make("input");
-    const label = make("label", "pick", "", [box]), node = make("div", "tile", "", [open, label]);
+    const frame = make("span", "frame framing"), head = make("span", "head", "", [make("b", "cut", tile.title), make("span", "score", tile.score)]);
+    const open = make("button", "open column", "", [frame, head, make("span", "line cut", tile.line)]), box = make("input");
+    const label = make("label", "pick", "", [box]), node = make("div", "tile column", "", [open, label]);
     node.dataset.id = tile.id;
     node.setAttribute("role", "listitem");
     open.title = tile.about;
@@ -47,9 +47,9 @@ function mount(root, signal) {
     label.title = "Select, to compare or delete";
     box.checked = chosen.has(tile.id);
     box.setAttribute("aria-label", `Select: ${tile.about}`);
-    const tags = tile.tags.map((tag) => make("span", "tag", tag)), marks = tile.marks ? [icon("draw")] : [];
-    node.append(make("div", "said", "", [make("span", "when", tile.when), ...tags, ...marks]));
-    if (tile.damaged || tile.note) node.append(make("div", tile.damaged ? "damaged" : "note", tile.damaged || tile.note));
+    const tags = tile.tags.map((tag) => make("span", "tag cut", tag)), marks = tile.marks ? [icon("draw")] : [];
+    node.append(make("div", "said flowing", "", [make("span", "when", tile.when), ...tags, ...marks]));
+    if (tile.damaged || tile.note) node.append(make("div", tile.damaged ? "damaged" : "note cut", tile.damaged || tile.note));
     node.classList.toggle("chosen", box.checked);
     open.addEventListener("click", () => send.setTriggerValue("open", tile.id));
     box.addEventListener("change", () => {
@@ -70,7 +70,7 @@ function mount(root, signal) {
     release();
   });
 
-  /** @param {import("../../../sightglass/browser/component.js").Given<GridHead>} given */
+  /** @param {import("../../sightglass/browser/component.js").Given<GridHead>} given */
   return ({ data: head, blobs, setStateValue, setTriggerValue }) => {
     send = { setStateValue, setTriggerValue };
     if (head.id === shown) return;

@@ -2,7 +2,7 @@
 
 import { ARROWS, blobOf, componentOf, find, fractionOf, onResize, onceAFrame } from "../../browser/component.js";
 import { contextOf, layOut } from "../../browser/canvas.js";
-import { beside, cellBox, cellUnder, columnsOf, placeOf } from "../pairs/picture.js";
+import { beside, cellBox, cellUnder, columnsOf, placeOf } from "./picture.js";
 
 /**
  * @typedef {{id: string, size: [number, number], down: number[], across: number[], text: string, height: number,
