@@ -107,6 +107,7 @@ def lines(folder: Path) -> list[str]:
     return sorted((folder / journal.NAME).read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_a_cluster_makes_what_one_process_makes(cluster: None, many: Path, whole: Path, tmp_path: Path) -> None:
     heard: list[tuple[float, str]] = []
     summary = run(
