@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 PACKAGED = Path(__file__).with_name("catalog.toml")
-TEXT_ENCODER = "ViT-B-32.pt"
-"""CLIP's text encoder, which YOLO-World needs for words: among the operator's files it is not a model of its own."""
 EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
 """Extensions of exported models; OpenVINO's may also be in a folder of their own."""
 SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
@@ -124,7 +122,7 @@ def of_file(path: str | Path, progress: Progress | None = None) -> ModelSpec:
     """
     from_web = remote_file.is_address(path)
     file = model_file(path, progress)
-    if file.suffix == ".pt" and _is_ultralytics(file):
+    if file.suffix == ".pt" and b"ultralytics.nn" in (_pickle_in(file) or b""):
         if from_web:
             raise WeightsProblem(
                 f"Opening {file.name}, an Ultralytics file, runs the code in it: if you trust it, download it and give "
@@ -213,7 +211,7 @@ def _merge(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str
     # Exported from a model of the catalogue a file has its stem, and still is another model.
     exported = {path.name for path in named} | set(models)
     for file in reversed(files):
-        if file.name == TEXT_ENCODER:
+        if file.name == "ViT-B-32.pt":
             continue
         if file.name not in exported if file.suffix in EXPORTED else file.stem not in known:
             own_file = _own_file(file)
@@ -357,11 +355,6 @@ def _pickle_in(file: Path) -> bytes | None:
             return archive.read(next(name for name in archive.namelist() if name.endswith("/data.pkl")))
     except (OSError, StopIteration, zipfile.BadZipFile):
         return None
-
-
-def _is_ultralytics(file: Path) -> bool:
-    """Return whether a checkpoint holds a network of Ultralytics."""
-    return b"ultralytics.nn" in (_pickle_in(file) or b"")
 
 
 def _classifies(file: Path) -> bool:

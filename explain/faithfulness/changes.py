@@ -76,7 +76,16 @@ def change(image: Image, geometry: Geometry, kind: Kind) -> Changed:
         both = [change(Image(half, image.name), geometry.one_column(), kind) for half in halve(pixels)]
         return replace(both[0], pixels=join(*(one.pixels for one in both)), columns=geometry.columns)
     if kind in NOISE:
-        return Changed(kind, _noisy(pixels, geometry, NOISE[kind], seed_of(image.sha256, int(NOISE[kind]))))
+        # Finer noise would be averaged away as the picture is reduced.
+        height, width = pixels.shape[:2]
+        rows, columns = (
+            max(1, round(side * min(scale, 1.0))) for side, scale in zip((height, width), geometry.scale, strict=True)
+        )
+        random = np.random.default_rng(seed_of(image.sha256, int(NOISE[kind])))
+        noise = random.normal(0, NOISE[kind], (rows, columns, 3)).astype(np.float32)
+        grown = cv2.resize(noise, (width, height), interpolation=cv2.INTER_NEAREST)
+        noisy: Pixels = np.rint(np.clip(pixels + grown, 0, 255)).astype(np.uint8)
+        return Changed(kind, noisy)
     if kind in ("right", "down"):
         # At the picture's own size, rounded to its pixels.
         by = [round(SHIFT / scale) for scale in geometry.scale]
@@ -89,24 +98,8 @@ def change(image: Image, geometry: Geometry, kind: Kind) -> Changed:
     if kind == "mirror":
         return Changed(kind, np.ascontiguousarray(pixels[:, ::-1]), mirrored=True)
     if kind == "jpeg":
-        return Changed(kind, _jpeg(pixels))
+        buffer = BytesIO()
+        Pillow.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
+        return Changed(kind, np.array(Pillow.open(buffer).convert("RGB")))
     factor = 1 + BRIGHTNESS if kind == "brighter" else 1 - BRIGHTNESS
     return Changed(kind, cv2.convertScaleAbs(pixels, alpha=factor).astype(np.uint8, copy=False))
-
-
-def _noisy(pixels: Pixels, geometry: Geometry, deviation: float, seed: int) -> Pixels:
-    """Add noise to the pixels that the model sees: finer noise would be averaged away as the picture is reduced."""
-    height, width = pixels.shape[:2]
-    rows, columns = (
-        max(1, round(side * min(scale, 1.0))) for side, scale in zip((height, width), geometry.scale, strict=True)
-    )
-    noise = np.random.default_rng(seed).normal(0, deviation, (rows, columns, 3)).astype(np.float32)
-    grown = cv2.resize(noise, (width, height), interpolation=cv2.INTER_NEAREST)
-    noisy: Pixels = np.rint(np.clip(pixels + grown, 0, 255)).astype(np.uint8)
-    return noisy
-
-
-def _jpeg(pixels: Pixels) -> Pixels:
-    buffer = BytesIO()
-    Pillow.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
-    return np.array(Pillow.open(buffer).convert("RGB"))

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.common.work.progress import Progress
     from sightglass.explain.faithfulness.changes import Changed, Kind
-    from sightglass.explain.picture.image import Image
     from sightglass.explain.proof.support import Mark
     from sightglass.explain.result import Result
     from sightglass.models.adapter import Target
@@ -144,10 +143,15 @@ class Stability:
     @property
     def _conclusion(self) -> str:
         """The verdict with its level and its control."""
-        worst, why = self.worst, "because the answer changes" if self.flips else ""
+        worst, reach = self.worst, f"unrelated maps reach {signed(self.chance)}"
+        if self.verdict == "yes":
+            return f"It holds still: {STEADY:.2f} is asked, and {reach}."
+        if self.verdict == "no":
+            return f"It does not hold still: {reach}."
+        why = "because the answer changes" if self.flips else f"as {STEADY:.2f} is asked and {reach}"
         if self.model.measures and worst is not None and (worst.rank_correlation or 0.0) <= self.chance:
             why = "as the number moves with it"
-        return describe_stillness(self.verdict, self.chance, why)
+        return f"Whether it holds still cannot be told, {why}."
 
     def summary(self) -> Json:
         """Return plain values, ready for JSON."""
@@ -178,16 +182,6 @@ def judge_stillness(least: float, chance: float) -> Mark:
     return "yes" if least >= STEADY else "cannot be told"
 
 
-def describe_stillness(mark: Mark, chance: float, why: str = "") -> str:
-    """Return a mark as a sentence with its level and its control; `why`: what else keeps it from being told."""
-    reach = f"unrelated maps reach {signed(chance)}"
-    if mark == "yes":
-        return f"It holds still: {STEADY:.2f} is asked, and {reach}."
-    if mark == "no":
-        return f"It does not hold still: {reach}."
-    return f"Whether it holds still cannot be told, {why or f'as {STEADY:.2f} is asked and {reach}'}."
-
-
 @own_modes()
 def stability(
     explanation: Result,
@@ -205,7 +199,8 @@ def stability(
     heatmap = shown.measured
     if heatmap.state != "ok":
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to compare it with.")
-    check_changeable(explanation.image, explanation.options.preprocessing)
+    if explanation.image.planes is not None or explanation.options.preprocessing == READY:
+        raise ModelProblem("Small changes are those of RGB pictures, and this one is an array of numbers.")
     score, first, _ = _answer(explanation, explanation.evidence, None, heatmap.target)
     variants = []
     # In a mirror left and right are other joints, and what raises an x lowers it.
@@ -224,22 +219,11 @@ def stability(
     return Stability(label, explanation.model, score, tuple(variants), maps.mean(0), maps.std(0), chance)
 
 
-def check_changeable(image: Image, preprocessing: str) -> None:
-    """Raise ModelProblem for a picture that is not RGB."""
-    if image.planes is not None or preprocessing == READY:
-        raise ModelProblem("Small changes are those of RGB pictures, and this one is an array of numbers.")
-
-
-def change_evidence(image: Image, before: Evidence, preprocessing: str, kind: Kind) -> tuple[Changed, Evidence]:
-    """Return a picture with one small change, and the evidence of a pass over it at the same layers."""
-    made, adapter = change(image, before.geometry, kind), before.resident.adapter
-    pixels = replace(image, pixels=made.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
-    return made, Evidence(before.resident, adapter.prepare(pixels, preprocessing), before.layers)
-
-
 def _variant(explanation: Result, index: int | str, kind: Kind, first: str, cancel: threading.Event | None) -> Variant:
     heatmap, before, options = explanation._map(index).measured, explanation.evidence, explanation.options
-    made, evidence = change_evidence(explanation.image, before, options.preprocessing, kind)
+    made, adapter = change(explanation.image, before.geometry, kind), before.resident.adapter
+    pixels = replace(explanation.image, pixels=made.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
+    evidence = Evidence(before.resident, adapter.prepare(pixels, options.preprocessing), before.layers)
     score, answer, target = _answer(explanation, evidence, made, heatmap.target)
     if target is None:
         return Variant(kind, score, answer, True, None, None, None)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.uint16]
-Indices = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 
 _AT_ONCE = 2**17  # pixels per band of rows, so that it stays in the processor's cache
@@ -78,7 +77,7 @@ def axis(count: int, start: float, stop: float, low: float, high: float, size: i
     return np.stack([first, np.minimum(first + 1, size - 1), (place - first).astype(np.float32)])
 
 
-def nearest(count: int, start: float, stop: float, low: float, high: float, size: int) -> Indices:
+def nearest(count: int, start: float, stop: float, low: float, high: float, size: int) -> npt.NDArray[np.intp]:
     """As `axis`, but return the one sample that contains each target's centre: (count,)."""
     return np.clip(np.floor(_along(count, start, stop, low, high, size)), 0, size - 1).astype(np.intp)
 

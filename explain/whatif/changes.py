@@ -108,7 +108,13 @@ def sentence(before: Explanation, found: Sequence[Change], edit: Edit) -> str:
     """Say what an edit changed, in numbers that were measured."""
     task = before.model.task
     if not (edit.paints or edit.moves):
-        return _invitation(before)
+        best = before.predictions[0] if before.predictions else None
+        if before.model.task == "detect":
+            return "Paint over something: which boxes vanish?"
+        if best is None:
+            return "Paint over something: how similar does the picture stay to the original?"
+        said = f"{best.label[:1].upper()}{best.label[1:]}, {describe_score(best.score, before.model, best.label)}"
+        return f"{said}. Paint over something to see what changes."
     condition = _condition(edit)
     if task == "embed":
         return f"{condition}, the picture is {percent(found[0].after or 0.0)} similar to the original."
@@ -136,16 +142,6 @@ def _condition(edit: Edit) -> str:
     if edit.moves:
         return "With only the patch that you moved" if edit.keep else "With the patch that you moved"
     return "With only what you kept" if edit.keep else "Without what you painted over"
-
-
-def _invitation(before: Explanation) -> str:
-    best = before.predictions[0] if before.predictions else None
-    if before.model.task == "detect":
-        return "Paint over something: which boxes vanish?"
-    if best is None:
-        return "Paint over something: how similar does the picture stay to the original?"
-    said = f"{best.label[:1].upper()}{best.label[1:]}, {describe_score(best.score, before.model, best.label)}"
-    return f"{said}. Paint over something to see what changes."
 
 
 def _numbers(model: ModelSpec, found: Sequence[Change]) -> str:

@@ -31,7 +31,6 @@ CLASSES = (
     "gear",
 )
 DECOYS = ("rod", "plate", "ball", "moon")
-RODS = ("rod-ring", "rod-cross")
 STEEPEST = 60
 """Degrees from the horizontal that a rod to measure leans at most: no angle is near to its opposite end."""
 STAMPED, TEXTURED = "rod-cross", "star"
@@ -48,7 +47,6 @@ _RIVALS = MappingProxyType(
 )
 _NO_RODS = tuple(kind for kind in CLASSES + DECOYS if not kind.startswith("rod"))
 _MAX_HIDDEN, _MAX_CAUSE_HIDDEN = 0.3, 0.1  # maximum share of a thing, and of its cause, that later things may hide
-_TRIES = 12
 
 Pixels = NDArray[np.uint8]
 
@@ -140,7 +138,7 @@ def sample(
     rng = np.random.default_rng([seed, int(held_out), list(TASKS).index(task)])
     several = task not in ("classify", "regress")
     if task == "regress":
-        kinds = [str(rng.choice(RODS)), *map(str, rng.choice(_NO_RODS, rng.integers(1, 4)))]
+        kinds = [str(rng.choice(("rod-ring", "rod-cross"))), *map(str, rng.choice(_NO_RODS, rng.integers(1, 4)))]
     else:
         kinds = [str(kind) for kind in rng.choice(CLASSES, rng.integers(1, 6) if several else 1)]
         decoys = [
@@ -194,7 +192,7 @@ def _place_things(
     for kind in kinds:
         length = rng.uniform(*lengths) * size * (1.18 if kind.startswith("rod") else 1)
         seed = int(rng.integers(2**32))
-        for _ in range(_TRIES):
+        for _ in range(12):
             angle = rng.uniform(0, 2 * np.pi)
             if steepest is not None and kind.startswith("rod"):
                 level = round(angle / np.pi) * np.pi

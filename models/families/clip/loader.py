@@ -141,7 +141,23 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ClipClassifier:
 
 def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
     if spec.arch == DEMO:
-        return _demo(spec, progress)
+        from sightglass.models.families.demo import nets
+        from sightglass.models.families.demo.loader import ONLY_DRAWN
+
+        path = locate(spec, progress=progress)
+        net = nets.fill(nets.DemoClip(), path, "clip")
+        return Towers(
+            net.visual,
+            lambda phrases: net.text(nets.tokenize(phrases)),
+            net.logit_scale.exp().item(),
+            net.logit_bias.item(),
+            Preprocessing(
+                (captioned_scenes.SIDE, captioned_scenes.SIDE), captioned_scenes.SIDE, nets.MEAN, nets.STD, "bicubic"
+            ),
+            sha256_of(path),
+            notes=(ONLY_DRAWN,),
+            unreadable=nets.unreadable,
+        )
     folder = _folder(spec)
     if folder is not None:
         check_folder(folder)
@@ -167,26 +183,6 @@ def _folder(spec: ModelSpec) -> Path | None:
         return None
     wanted = ("*.json", "*.txt", "*.model", "model.safetensors", "open_clip_model.safetensors")
     return fetch(spec.weights.hub, *wanted)
-
-
-def _demo(spec: ModelSpec, progress: Progress | None) -> Towers:
-    from sightglass.models.families.demo import nets
-    from sightglass.models.families.demo.loader import ONLY_DRAWN
-
-    path = locate(spec, progress=progress)
-    net = nets.fill(nets.DemoClip(), path, "clip")
-    return Towers(
-        net.visual,
-        lambda phrases: net.text(nets.tokenize(phrases)),
-        net.logit_scale.exp().item(),
-        net.logit_bias.item(),
-        Preprocessing(
-            (captioned_scenes.SIDE, captioned_scenes.SIDE), captioned_scenes.SIDE, nets.MEAN, nets.STD, "bicubic"
-        ),
-        sha256_of(path),
-        notes=(ONLY_DRAWN,),
-        unreadable=nets.unreadable,
-    )
 
 
 def inspect(path: Path) -> TableDraft | None:

@@ -165,7 +165,10 @@ def make_adapter(
     else:
         adapter = TransformersEmbedder(replace(spec, task="embed"), net, (), preprocessing, sha256, notes=notes)
         adapter.pooled = not any(key.startswith("pooler.") for key in missing)
-    adapter.more = _position_options(net, preprocessing.size)
+    # A ViT learnt its positions for one size, which need not be this one.
+    option = "interpolate_pos_encoding"
+    if option in signature(net.forward).parameters and sides(net.config.image_size) != tuple(preprocessing.size):
+        adapter.more = {option: True}
     return adapter
 
 
@@ -340,12 +343,6 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise WeightsProblem(f"{path} lacks {lost[0]}{more}: it is of another model than config.json beside it says.")
     return net, missing
-
-
-def _position_options(net: Any, size: tuple[int, int]) -> Mapping[str, Any]:
-    """Return the arguments of `forward` for a ViT that learnt its positions for another size."""
-    known = "interpolate_pos_encoding" in signature(net.forward).parameters
-    return {"interpolate_pos_encoding": True} if known and sides(net.config.image_size) != tuple(size) else {}
 
 
 def sides(given: Any) -> tuple[int, int]:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -60,7 +59,12 @@ class TransformersInput(Segmenter):
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         if self.processor is None or preprocessing != "trained":
             return super().prepare(pixels, preprocessing)
-        return run_processor(self.processor, pixels)
+        made = self.processor(images=Pillow.fromarray(pixels), return_tensors="pt")
+        tensor: Tensor = made["pixel_values"].float()
+        (height, width), (h, w) = pixels.shape[:2], tensor.shape[2:]
+        mask = made.get("pixel_mask")
+        high, wide = (h, w) if mask is None else (int(mask[0].any(1).sum()), int(mask[0].any(0).sum()))
+        return ModelInput(tensor, Geometry((height, width), (h, w), (high / height, wide / width), (0.0, 0.0)))
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer of the body; of a network with other names the last map before the classes."""
@@ -95,16 +99,6 @@ class TransformersDepth(TransformersInput, PixelNumbers):
     def _answer(self, tensor: Tensor) -> Tensor:
         depth: Tensor = self.module(pixel_values=tensor, **self.more).predicted_depth
         return as_pixels(depth)
-
-
-def run_processor(processor: Any, pixels: NDArray[np.uint8]) -> ModelInput:
-    """Prepare RGB pixels (H, W, 3), uint8, with a processor that resizes a whole picture and pads below and right."""
-    made = processor(images=Pillow.fromarray(pixels), return_tensors="pt")
-    tensor: Tensor = made["pixel_values"].float()
-    (height, width), (h, w) = pixels.shape[:2], tensor.shape[2:]
-    mask = made.get("pixel_mask")
-    high, wide = (h, w) if mask is None else (int(mask[0].any(1).sum()), int(mask[0].any(0).sum()))
-    return ModelInput(tensor, Geometry((height, width), (h, w), (high / height, wide / width), (0.0, 0.0)))
 
 
 def load_processor(folder: Path, settings: Mapping[str, Any]) -> Any:
