@@ -326,15 +326,11 @@ class _Work:
         if side == "below":
             again = self._stage(resident, 0, "once more with the true weights").rank_correlation
         middle = ends[drawn.index(statistics.median_low(drawn))]
-        likenesses = self._likenesses(ends)
+        # How alike the last stage's maps are to what knows nothing of the weights.
+        known, maps = _make_references(self._explanation, self._index), [one.map for one in ends]
+        likenesses = {name: float(np.mean(rank_correlations(values, maps))) for name, values in known.items()}
         target, empty = heatmap.target.label, sum(one.empty for one in ends)
         return Scramble(target, heatmap.method, (*before, middle), drawn, threshold, likenesses, again, empty)
-
-    def _likenesses(self, ends: Sequence[Stage]) -> dict[Verdict, float]:
-        """Return the mean rank correlation of the last stage's maps with what knows nothing of the weights."""
-        known = _make_references(self._explanation, self._index)
-        maps = [one.map for one in ends]
-        return {name: float(np.mean(rank_correlations(values, maps))) for name, values in known.items()}
 
     def _stage(self, other: Resident, share: float, words: str) -> Stage:
         if self._cancel is not None and self._cancel.is_set():

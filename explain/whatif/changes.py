@@ -173,9 +173,9 @@ def _boxes(found: Sequence[Change]) -> str:
     stayed = len(found) - len(gone) - len(new)
     parts = []
     if gone:
-        parts.append(f"{_list_labels(gone)} {_verb(gone, 'vanish')}")
+        parts.append(f"{kinds(Counter(gone).most_common(), KINDS)} {_verb(gone, 'vanish')}")
     if new:
-        parts.append(f"{_list_labels(new)} {_verb(new, 'appear')}")
+        parts.append(f"{kinds(Counter(new).most_common(), KINDS)} {_verb(new, 'appear')}")
     if stayed:
         every = "" if gone or len(found) - len(new) == 1 else "all "
         parts.append(f"{every}{plural(stayed, 'box')} {'stays' if stayed == 1 else 'stay'}")
@@ -192,10 +192,6 @@ def _largest(found: Sequence[Change]) -> list[str]:
     verb = "falls" if (most.points or 0) < 0 else "rises"
     beside = " most," if len(found) > 1 else ""
     return [f"{most.label} {verb}{beside} from {percent(most.before or 0.0)} to {percent(most.after or 0.0)}"]
-
-
-def _list_labels(labels: Sequence[str]) -> str:
-    return kinds(Counter(labels).most_common(), KINDS)
 
 
 def _verb(labels: Sequence[str], verb: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 from importlib import import_module
-from inspect import signature
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -98,12 +97,6 @@ def _finest_first(layers: Iterable[Layer]) -> list[Layer]:
 def is_detector(arch: str) -> bool:
     """Return whether a class of Transformers is a detector, by its name."""
     return arch.endswith("ForObjectDetection")
-
-
-def check_detector(arch: str, kind: type) -> None:
-    """Raise ModelProblem for a detector that also reads words."""
-    if "input_ids" in signature(kind.forward).parameters:  # type: ignore[attr-defined]
-        raise ModelProblem(f"A {arch} reads words too, which is not possible here: take a YOLOE or YOLO-World.")
 
 
 class TransformersDetector(SectionedDetector):

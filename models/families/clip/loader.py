@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -73,17 +74,10 @@ def towers(name: str, weights: Path, folder: Path | None) -> Towers:
     )
 
 
-class _WithVisual:
-    """What OpenCLIP asks for the preprocessing of."""
-
-    def __init__(self, visual: nn.Module) -> None:
-        self.visual = visual
-
-
 def _preprocessing(visual: nn.Module) -> Preprocessing:
     import open_clip
 
-    given = open_clip.get_model_preprocess_cfg(_WithVisual(visual))
+    given = open_clip.get_model_preprocess_cfg(SimpleNamespace(visual=visual))
     size = (given["size"],) * 2 if isinstance(given["size"], int) else tuple(given["size"])
     mean, std = tuple(given.get("mean", MEAN)), tuple(given.get("std", STD))
     crop = {"squash": "squash", "longest": "letterbox"}.get(given.get("resize_mode", ""), "centre")

@@ -366,22 +366,18 @@ def detections(found: Sequence[Candidates], size: tuple[int, int] | None) -> Det
     objectness = [_fill(part.objectness, count) for part in found if part.objectness is not None]
     chosen = [_fill(part.choice[:, None], count)[:, 0] for part in found if part.choice is not None]
     return Detections(
-        levels=(_logit(classes)[..., None],),
+        levels=(torch.logit(classes.float(), SURE)[..., None],),
         regressions=(boxes[..., None],),
         boxes_of=lambda given: given[0][..., 0].transpose(1, 2),
         centres=centres,
         units=units,
-        objectness=(_logit(torch.cat(objectness))[..., None],) if objectness else (),
+        objectness=(torch.logit(torch.cat(objectness).float(), SURE)[..., None],) if objectness else (),
         choice=torch.cat(chosen) if chosen else None,
     )
 
 
 def _fill(rows: Tensor, count: int) -> Tensor:
     return torch.nn.functional.pad(rows, (0, count - rows.shape[-1]))
-
-
-def _logit(probabilities: Tensor) -> Tensor:
-    return torch.logit(probabilities.float(), SURE)
 
 
 def choice(spec: ModelSpec, key: str, allowed: Sequence[Any], default: Any) -> Any:

@@ -195,7 +195,13 @@ class Body:
         if space not in ("aten", "prim", "torchvision") or text.startswith("(no schema"):
             raise ModelProblem(f"it has an operation that is unknown here, {kind}")
         schema = torch._C.parse_schema(text)
-        packet = getattr(getattr(torch.ops, space), _plain_operator(node, name))
+        # Activations are in place to save memory, and later steps read what they return: where an input may have other
+        # readers, the plain operator.
+        if name in WRITES:
+            plain = bool(node.output().uses())
+        else:
+            plain = name in ("add_", "mul_") and len(next(node.inputs()).uses()) == 1
+        packet = getattr(getattr(torch.ops, space), name.removesuffix("_") if plain else name)
         function = getattr(packet, schema.overload_name or "default")
         keys = [argument.name if argument.kwarg_only else "" for argument in schema.arguments]
         named = {key: at for key, at in zip(keys, takes, strict=True) if key}
@@ -217,17 +223,6 @@ def _names(values: Iterable[Any]) -> list[str]:
 
 def _unpack(outputs: list[Any]) -> Any:
     return outputs[0] if len(outputs) == 1 else outputs
-
-
-def _plain_operator(node: Any, name: str) -> str:
-    """Return the plain operator for an in-place one whose input may have other readers.
-
-    Activations are in place to save memory, and later steps read what they return.
-    """
-    plain = name.removesuffix("_")
-    if name in WRITES and node.output().uses():
-        return plain
-    return plain if name in ("add_", "mul_") and len(next(node.inputs()).uses()) == 1 else name
 
 
 def _call_method(name: str, takes: list[str]) -> Step:

@@ -71,11 +71,6 @@ class Facts:
     """Source of that inference, for the end of a sentence."""
 
 
-def is_keras(path: Path) -> bool:
-    """Return whether a file is one of Keras, by its extension."""
-    return path.is_file() and path.suffix.lower() in (".keras", ".h5", ".hdf5")
-
-
 def config(path: Path) -> Json:
     """Read a model's configuration; raise WeightsProblem, one sentence, where the file holds none."""
     with path.open("rb") as file:

@@ -23,7 +23,6 @@ from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
 from sightglass.models.families.detr import (
     TransformersDetector,
-    check_detector,
     is_detector,
     read_processor,
 )
@@ -36,13 +35,13 @@ from sightglass.models.families.transformers.folders import (
     weights_in,
 )
 from sightglass.models.families.transformers.segmentation import (
+    BY_QUERIES,
+    QuerySegmenter,
     TransformersDepth,
     TransformersInput,
     TransformersSegmenter,
     estimates_depth,
     load_processor,
-    make_depth,
-    make_segmenter,
     segments,
 )
 from sightglass.models.inspect import TableDraft, Unknown
@@ -98,8 +97,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
     folder = folder_of(spec)
     config = _config(folder)
     arch = _architecture(folder, config)
-    if is_detector(arch):
-        check_detector(arch, _class(arch))
+    if is_detector(arch) and "input_ids" in signature(_class(arch).forward).parameters:
+        raise ModelProblem(f"A {arch} reads words too, which is not possible here: take a YOLOE or YOLO-World.")
     if (seed := spec.weights.random) is not None:
         import transformers
 
@@ -154,9 +153,15 @@ def make_adapter(
     """
     adapter: Adapted
     if segments(arch):
-        adapter = make_segmenter(spec, arch, net, preprocessing, sha256, notes)
+        row = spec.as_segmentation()
+        found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
+        names, more = labels.for_classes(row, net.config.num_labels, found)
+        kind = QuerySegmenter if arch in BY_QUERIES else TransformersSegmenter
+        adapter = kind(row, net, names, preprocessing, sha256, notes=notes + more)
     elif estimates_depth(arch):
-        adapter = make_depth(spec, net, preprocessing, sha256, notes)
+        row = replace(spec, task="regress")
+        names, _ = labels.for_classes(row, 1, ("depth",))
+        adapter = TransformersDepth(row, net, names, preprocessing, sha256, notes=notes)
     elif _classifies(arch):
         found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
         row = replace(spec, task=_task(spec, net.config))

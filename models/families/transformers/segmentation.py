@@ -6,14 +6,12 @@ library's post-processing makes them.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image as Pillow
 
 from sightglass.common.errors import WeightsProblem
-from sightglass.models import labels
 from sightglass.models.adapters.pixel_numbers import PixelNumbers, as_pixels
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.families.transformers.folders import from_folder
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sightglass.models.layers import Layer
-    from sightglass.models.preprocess import Preprocessing
-    from sightglass.models.spec import ModelSpec
 
 BY_QUERIES = ("Mask2FormerForUniversalSegmentation", "MaskFormerForInstanceSegmentation")
 """Classes whose answer is a mask and class probabilities for each query."""
@@ -117,23 +113,3 @@ def load_processor(folder: Path, settings: Mapping[str, Any]) -> Any:
         raise WeightsProblem(
             f"{folder.name} has a preprocessor_config.json that Transformers cannot read ({reason[:200].rstrip('.:')})."
         ) from problem
-
-
-def make_depth(
-    spec: ModelSpec, net: Any, preprocessing: Preprocessing, sha256: str, notes: tuple[str, ...]
-) -> TransformersDepth:
-    """Return the adapter of a network that estimates depth."""
-    row = replace(spec, task="regress")
-    names, _ = labels.for_classes(row, 1, ("depth",))
-    return TransformersDepth(row, net, names, preprocessing, sha256, notes=notes)
-
-
-def make_segmenter(
-    spec: ModelSpec, arch: str, net: Any, preprocessing: Preprocessing, sha256: str, notes: tuple[str, ...]
-) -> TransformersSegmenter:
-    """Return the adapter of a segmentation network by the name of its class."""
-    row = spec.as_segmentation()
-    found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
-    names, more = labels.for_classes(row, net.config.num_labels, found)
-    kind = QuerySegmenter if arch in BY_QUERIES else TransformersSegmenter
-    return kind(row, net, names, preprocessing, sha256, notes=notes + more)
