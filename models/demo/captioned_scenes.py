@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.models.demo.backgrounds import background
+from sightglass.models.demo.scenes import background
 from sightglass.models.demo.shapes import box, fold, star, triangle
 
 if TYPE_CHECKING:

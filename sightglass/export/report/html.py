@@ -18,7 +18,7 @@ from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, pixels, plural
 from sightglass.explain.picture.image import to_jpeg, to_png
-from sightglass.explain.rendering import color_tables, contours, resampling
+from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.colormaps import colormaps, lut
 from sightglass.explain.rendering.render import GROUNDS, samples
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
@@ -121,7 +121,7 @@ def _pictures(explanation: Result) -> Json:
         levels = np.zeros((height, width), np.uint8)
         inside = levels[seen[1] : seen[3], seen[0] : seen[2]]
         values = samples(field.values, field.kind)
-        for rows, part in resampling.levels(values, field, VIEWER_STYLE, seen, (height, width)):
+        for rows, part in contours.levels(values, field, VIEWER_STYLE, seen, (height, width)):
             inside[rows] = part
         proof = {"proof": proof_files.data(explanation, len(maps))} if len(maps) in explanation.proofs else {}
         shown = {
