@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.lazy import above
-from sightglass.explain.evidence import batched_pass
+from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.targets import UNSHOWN, decode, resolve, unshown
 from sightglass.explain.faithfulness.prove import prove

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.models.adapter import Adapter, Prediction, Span
-    from sightglass.models.adapters.pixel_numbers import PixelNumbers
-    from sightglass.models.adapters.segmenter import Segmentation, Segmenter
+    from sightglass.models.adapters.segmenter import PixelNumbers, Segmentation, Segmenter
 
 
 def find_joints(options: Options, pairs: Sequence[tuple[int, int]], adapter: Adapter) -> list[JointTarget]:

@@ -24,8 +24,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.controls import chance_level, seed_of
 from sightglass.explain.proof.scores import boxes_of, match_boxes
 from sightglass.models.adapter import AreaTarget, JointTarget, PlaceTarget
-from sightglass.models.adapters.pixel_numbers import PixelNumbers
-from sightglass.models.adapters.segmenter import Segmenter
+from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.families.custom.in_memory import READY
 from sightglass.models.preprocess import halve, join
 

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sightglass.common.style import SIGNED
-from sightglass.explain.rendering.colormaps import lut
-from sightglass.explain.rendering.style import Kind, Pixels, Style, Values, check_fraction
+from sightglass.explain.rendering.style import Kind, Pixels, Style, Values, check_fraction, lut
 
 Floats = npt.NDArray[np.float64]
 Table = tuple[Values, Values]

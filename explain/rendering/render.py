@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.color_tables import opacity
-from sightglass.explain.rendering.colormaps import lut
 from sightglass.explain.rendering.style import (
     VIEWER_STYLE,
     Box,
@@ -28,6 +27,7 @@ from sightglass.explain.rendering.style import (
     Unseen,
     Values,
     check_fraction,
+    lut,
 )
 
 if TYPE_CHECKING:

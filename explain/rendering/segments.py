@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from sightglass.explain.rendering.colormaps import lut
 from sightglass.explain.rendering.contact_sheet import add_names
 from sightglass.explain.rendering.render import HALO, line_width, picture
+from sightglass.explain.rendering.style import lut
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -16,8 +16,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
-from sightglass.explain.rendering.colormaps import lut
-from sightglass.explain.rendering.style import VIEWER_STYLE
+from sightglass.explain.rendering.style import VIEWER_STYLE, lut
 from sightglass.explain.similarity.matches import read_cells
 from sightglass.explain.similarity.similarity import comparable
 

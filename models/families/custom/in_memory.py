@@ -19,9 +19,9 @@ from torch import nn
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.models import labels
-from sightglass.models.adapters.embedder import PreparedAdapter
+from sightglass.models.adapters.classifier import PreparedAdapter
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.catalog_tables import check_preprocessing, read_inputs, read_outputs
+from sightglass.models.catalog import check_preprocessing, read_inputs, read_outputs
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import transforms
 from sightglass.models.families.custom.classifier import (

@@ -17,8 +17,7 @@ import torch
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models import labels
 from sightglass.models.adapters.attention import record_attention
-from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.embedder import Embedded, Embedder, PreparedAdapter
+from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo import person_scenes

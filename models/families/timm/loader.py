@@ -9,8 +9,7 @@ import timm
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models import labels
-from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.embedder import Embedder
+from sightglass.models.adapters.classifier import Classifier, Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import loader as custom
 from sightglass.models.families.timm.networks import names_of, preprocessing_of

@@ -17,8 +17,7 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models import labels
-from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.embedder import Embedded, Embedder
+from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
 from sightglass.models.families.detr import (

@@ -12,8 +12,7 @@ import torch
 from PIL import Image as Pillow
 
 from sightglass.common.errors import WeightsProblem
-from sightglass.models.adapters.pixel_numbers import PixelNumbers, as_pixels
-from sightglass.models.adapters.segmenter import Segmenter
+from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels
 from sightglass.models.families.transformers.folders import from_folder
 from sightglass.models.geometry import Geometry, ModelInput
 

@@ -12,7 +12,7 @@ from sightglass.common.style import DEFAULTS
 from sightglass.components.declare import declare, packed_by_content
 from sightglass.components.viewer.payload import deflate, picture
 from sightglass.explain.phrases import pixels
-from sightglass.explain.rendering.colormaps import lut
+from sightglass.explain.rendering.style import lut
 
 if TYPE_CHECKING:
     from sightglass.common.files import Json

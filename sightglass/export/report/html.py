@@ -19,9 +19,8 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, pixels, plural
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import color_tables, contours
-from sightglass.explain.rendering.colormaps import colormaps, lut
 from sightglass.explain.rendering.render import GROUNDS, samples
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style, colormaps, lut
 from sightglass.export import caption, command, offline_page, table
 from sightglass.export.offline_page import base64_text, data_url
 from sightglass.export.proof import files as proof_files
