@@ -77,8 +77,8 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
     finally:
         for handle in handles:
             handle.remove()
-    seen = outputs.attended if isinstance(outputs, QueryDetections) else None
-    queries = seen and Attended(seen.path, seen.heads, outputs.count, max(seen.sizes), 0, same=False)
+    read = outputs.attended if isinstance(outputs, QueryDetections) else None
+    queries = read and Attended(read.path, read.heads, outputs.count, max(read.sizes), 0, same=False)
     return replace(observer.result(), queries=queries)
 
 

@@ -416,8 +416,8 @@ class _Work:
             again = self._stage(resident, 0, "once more with the true weights").rank_correlation
         middle = ends[drawn.index(statistics.median_low(drawn))]
         # How alike the last stage's maps are to what knows nothing of the weights.
-        known, maps = _make_references(self._explanation, self._index), [one.map for one in ends]
-        likenesses = {name: float(np.mean(rank_correlations(values, maps))) for name, values in known.items()}
+        maps, references = [one.map for one in ends], _make_references(self._explanation, self._index)
+        likenesses = {name: float(np.mean(rank_correlations(values, maps))) for name, values in references.items()}
         target, empty = heatmap.target.label, sum(one.empty for one in ends)
         return Scramble(target, heatmap.method, (*before, middle), drawn, threshold, likenesses, again, empty)
 
