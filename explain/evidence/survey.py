@@ -78,7 +78,7 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
         for handle in handles:
             handle.remove()
     read = outputs.attended if isinstance(outputs, QueryDetections) else None
-    queries = read and Attended(read.path, read.heads, outputs.count, max(read.sizes), 0, same=False)
+    queries = read if read is None else Attended(read.path, read.heads, outputs.count, max(read.sizes), 0, same=False)
     return replace(observer.result(), queries=queries)
 
 
