@@ -19,7 +19,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photographs
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.faithfulness.randomised import copy_resident, redrawn, stages
+from sightglass.explain.faithfulness.scramble import copy_resident, redrawn, stages
 from sightglass.explain.faithfulness.support import support
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.heatmap import on_content

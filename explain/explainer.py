@@ -16,7 +16,8 @@ import torch
 
 from sightglass.common import settings as memory
 from sightglass.common.errors import Cancelled, ModelProblem, lacks_memory
-from sightglass.explain.evidence import batched_pass, cache, given_model
+from sightglass.explain.evidence import cache, given_model
+from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.lazy import above
-from sightglass.explain.evidence import batched_pass
+from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.targets import UNSHOWN, decode, resolve, unshown
 from sightglass.explain.faithfulness.prove import prove
@@ -203,7 +203,15 @@ def explain(
     earlier = (note for note in notes if not note.endswith(ended))
     adapter = evidence.resident.adapter
     hides = NO_LAYER if adapter.gradients and not evidence.resident.gradients else ()
-    idle = _without_effect(method, options)
+    heads = options.head is not None and method.family not in HEADED
+    masks = options.masks is not None and method.family != "mask"
+    both = options.evidence == "both" and not method.signed
+    said = (
+        f"head={options.head}" if heads else "",
+        f"masks={options.masks}" if masks else "",
+        "evidence=both" if both else "",
+    )
+    idle = tuple(f"{one} {NO_EFFECT}" for one in said if one)
     notes = tuple(dict.fromkeys((*earlier, *adapter.notes, *hides, *idle, *unshown(options, targets, evidence))))
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
@@ -246,19 +254,6 @@ def method_of(resident: Resident, options: Options) -> Method:
     if spec.task == "embed" and method.family in ("mask", "pixel", "library"):
         raise ModelProblem(f"{method.name} asks for a class and {spec.id} predicts none: use GradCAM or EigenCAM.")
     return method
-
-
-def _without_effect(method: Method, options: Options) -> tuple[str, ...]:
-    """Return a note on each option that was given and that the method does not read."""
-    heads = options.head is not None and method.family not in HEADED
-    masks = options.masks is not None and method.family != "mask"
-    both = options.evidence == "both" and not method.signed
-    said = (
-        f"head={options.head}" if heads else "",
-        f"masks={options.masks}" if masks else "",
-        "evidence=both" if both else "",
-    )
-    return tuple(f"{one} {NO_EFFECT}" for one in said if one)
 
 
 def takes_several(resident: Resident, options: Options) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.layers import backbone_at, stages
+from sightglass.explain.evidence.layers import stages
 
 if TYPE_CHECKING:
     from sightglass.explain.evidence.resident import Resident
@@ -62,8 +62,8 @@ def _from_fine_to_coarse(resident: Resident) -> tuple[str, ...]:
     Of a detector the first alone, in its backbone. None where all layers are coarser.
     """
     if resident.adapter.spec.task == "detect":
-        path = backbone_at(stages(resident), STRIDE)
-        return (path,) if path else ()
+        paths = [one.path for one in stages(resident) if one.part == "backbone" and one.stride == STRIDE]
+        return tuple(paths[-1:])
     last = resident.known_layers[resident.default_layers[-1]]
     found: list[str] = []
     stride = STRIDE

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.proof.seal import Seal
-    from sightglass.models.adapters.pixel_numbers import PixelNumbers
-    from sightglass.models.adapters.segmenter import Segmenter
+    from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
     from sightglass.models.spec import ModelSpec
 
 

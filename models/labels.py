@@ -94,7 +94,15 @@ def given(names: Any, model: str) -> tuple[str, ...]:
     the model's name.
     """
     if isinstance(names, (str, PathLike)):
-        return tell_apart(_in_file(Path(names), model))
+        path = Path(names)
+        try:
+            found = read_file(path)
+        except (OSError, UnicodeDecodeError) as problem:
+            raise ModelProblem(f"The labels of {model} cannot be read from {path}: is it a text file?") from problem
+        except (ValueError, RecursionError) as problem:
+            reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
+            raise ModelProblem(f"The labels of {model} cannot be read from {path}: {reason}.") from problem
+        return tell_apart(_ordered(found, model, str(path)))
     if hasattr(names, "keys"):
         return tell_apart(_ordered(dict(names), model, f"The labels of {model}"))
     try:
@@ -111,17 +119,6 @@ def tell_apart(names: tuple[str, ...]) -> tuple[str, ...]:
     """
     first = {name: index for index, name in reversed([*enumerate(names)])}
     return tuple(name if first[name] == index else f"{name} (class {index})" for index, name in enumerate(names))
-
-
-def _in_file(path: Path, model: str) -> tuple[str, ...]:
-    try:
-        found = read_file(path)
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ModelProblem(f"The labels of {model} cannot be read from {path}: is it a text file?") from problem
-    except (ValueError, RecursionError) as problem:
-        reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
-        raise ModelProblem(f"The labels of {model} cannot be read from {path}: {reason}.") from problem
-    return _ordered(found, model, str(path))
 
 
 def read_file(path: Path) -> Any:
@@ -291,7 +288,8 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
     {'School_Buses': frozenset({'school bus'})}
     """
     spelled = _spell(classes)
-    found = {name: _find_equal(_split_words(name), spelled) for name in dict.fromkeys(names)}
+    split = {name: words for name in dict.fromkeys(names) if (words := _split_words(name))}
+    found = {name: frozenset(one for one, all_ in spelled.items() if words in all_) for name, words in split.items()}
     return {name: every for name, every in found.items() if every}
 
 
@@ -316,10 +314,6 @@ def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]
 def _spell(classes: Collection[str]) -> Mapping[str, list[tuple[str, ...]]]:
     """Return the words of each class's name and of its synonyms."""
     return {name: [_split_words(part) for part in (name, *name.split(","))] for name in classes}
-
-
-def _find_equal(wanted: tuple[str, ...], spelled: Mapping[str, list[tuple[str, ...]]]) -> frozenset[str]:
-    return frozenset(name for name, every in spelled.items() if wanted and wanted in every)
 
 
 def _split_words(text: str) -> tuple[str, ...]:

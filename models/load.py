@@ -63,7 +63,11 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
     ModelProblem of one sentence; the traceback goes to the log.
     """
     try:
-        adapter: Adapter = loader_module(spec.loader).load(_with_transforms(spec), progress)
+        given = spec.preprocessing
+        if given.transforms is not None:
+            keys = above("families", ".custom.transforms").keys_of(given.transforms)
+            spec = spec.with_weights(preprocessing=replace(given, transforms=None).over(keys))
+        adapter: Adapter = loader_module(spec.loader).load(spec, progress)
         return adapter
     except (Problem, Cancelled, MemoryError):
         raise
@@ -76,12 +80,3 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
         LOGGER.exception("cannot load %s", spec.id)
         reason = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
         raise ModelProblem(f"{spec.id} could not be loaded ({reason[:200].rstrip('.:')}).") from problem
-
-
-def _with_transforms(spec: ModelSpec) -> ModelSpec:
-    """Return the row with the transform that its preprocessing names replaced by what it says."""
-    given = spec.preprocessing
-    if (name := given.transforms) is None:
-        return spec
-    keys = above("families", ".custom.transforms").keys_of(name)
-    return spec.with_weights(preprocessing=replace(given, transforms=None).over(keys))

@@ -22,8 +22,6 @@ from sightglass.common.work.progress import check
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-AUTOCAST = ("cpu", "cuda", "mps")
-"""Kinds of devices that autocast is switched on for, each by itself."""
 _STATE = threading.Lock()
 _RANDOM = threading.Lock()
 """Held while numbers are drawn from the process's own generators with a seed."""
@@ -87,7 +85,7 @@ def own_modes() -> Iterator[None]:
             "torch.set_default_dtype(torch.float32) before, and set your own again afterwards."
         )
     with ExitStack() as modes:
-        for device in AUTOCAST:
+        for device in ("cpu", "cuda", "mps"):
             if torch.is_autocast_enabled(device):
                 modes.enter_context(torch.autocast(device, enabled=False))
         if torch.is_inference_mode_enabled():

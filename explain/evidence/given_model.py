@@ -14,7 +14,7 @@ from sightglass.explain.evidence.resident import of_download
 from sightglass.explain.picture.image import Image, join_pictures
 from sightglass.models import catalog
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.catalog_tables import read_inputs, read_outputs
+from sightglass.models.catalog import read_inputs, read_outputs
 from sightglass.models.families.custom import in_memory
 from sightglass.models.families.custom.in_memory import READY
 from sightglass.models.labels import given as given_labels

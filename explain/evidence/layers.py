@@ -53,12 +53,6 @@ def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[
     raise ModelProblem(f"The output of {layer.path} is no grid for a picture of this shape: choose another layer.")
 
 
-def backbone_at(stages: Sequence[ModelStage], stride: int) -> str | None:
-    """Return the path of the backbone's last stage whose cells are `stride` pixels; None without one."""
-    found = [stage.path for stage in stages if stage.part == "backbone" and stage.stride == stride]
-    return found[-1] if found else None
-
-
 def stages(resident: Resident) -> tuple[ModelStage, ...]:
     """Return the model's top-level stages that have maps; none of a model without layers."""
     layers = resident.layers

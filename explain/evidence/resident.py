@@ -230,13 +230,6 @@ class Resident:
         return stated or self.adapter.default_layers(self.layers)
 
 
-def _source(spec: ModelSpec) -> tuple[ModelSpec, dict[str, int]]:
-    """Return a model's table and the modification times of its own files."""
-    named = (spec.weights.path, spec.arch.rpartition(":")[0])
-    files = [name for name in named if isinstance(name, str) and name]
-    return spec, {name: os.stat(name).st_mtime_ns for name in files if os.path.isfile(name)}
-
-
 def _unchanged(loaded: Any, now: tuple[ModelSpec, dict[str, int]]) -> bool:
     """Return whether a model is still what its table and its files say; what was deleted since stays in use."""
     before: dict[str, int] = loaded[1]
@@ -258,7 +251,9 @@ class Residency:
     @own_modes()
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
         """Return the model on that device, loading it if necessary; concurrent callers wait for one load."""
-        key, source = (spec.id, str(device)), _source(spec)
+        key, named = (spec.id, str(device)), (spec.weights.path, spec.arch.rpartition(":")[0])
+        files = [name for name in named if isinstance(name, str) and os.path.isfile(name)]
+        source = spec, {name: os.stat(name).st_mtime_ns for name in files}
         if (resident := self._residents.get(key)) is not None and _unchanged(resident.source, source):
             return resident
         with self._loading[key]:

@@ -77,14 +77,9 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
     finally:
         for handle in handles:
             handle.remove()
-    return replace(observer.result(), queries=_queries(outputs))
-
-
-def _queries(outputs: Any) -> Attended | None:
-    """Return what a detector's queries read by."""
-    if not isinstance(outputs, QueryDetections) or (seen := outputs.attended) is None:
-        return None
-    return Attended(seen.path, seen.heads, outputs.count, max(seen.sizes), 0, same=False)
+    read = outputs.attended if isinstance(outputs, QueryDetections) else None
+    queries = read if read is None else Attended(read.path, read.heads, outputs.count, max(read.sizes), 0, same=False)
+    return replace(observer.result(), queries=queries)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
 from sightglass.explain.methods import METHODS
-from sightglass.explain.proof import check, check_steps, controls
+from sightglass.explain.proof import check, controls
 from sightglass.explain.proof.controls import ranking
 from sightglass.explain.proof.curves import STEPS, Curve, Order, Perturber
 from sightglass.explain.proof.proof import Proof
@@ -72,7 +72,8 @@ def prove(
     """
     for one in fillings:
         check(one)
-    check_steps(steps)
+    if not 2 <= steps <= 100:
+        raise ModelProblem(f"A proof takes 2 to 100 steps, and not {steps}.")
     if not fillings:
         raise ModelProblem("A proof takes one filling at least.")
     shown = explanation._map(index)

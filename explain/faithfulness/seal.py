@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.common.work.progress import Progress
-    from sightglass.explain.proof.support import Support
     from sightglass.explain.result import Result
 
 LARGE = 256e6
@@ -134,10 +133,7 @@ def _share_inside(explanation: Result, index: int, values: NDArray[np.float32]) 
 
 
 def _answer(explanation: Result, index: int | str, cancel: threading.Event | None) -> SealMark:
-    return _of_support(support(explanation, index, quick=True, cancel=cancel))
-
-
-def _of_support(found: Support) -> SealMark:
+    found = support(explanation, index, quick=True, cancel=cancel)
     return SealMark("answer", found.mark, found.sentence, found.own.size(SHOWN), found.strongest.size(SHOWN))
 
 

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from io import BytesIO
+from typing import TYPE_CHECKING, Literal
 
+import cv2
 import numpy as np
 import torch
+from PIL import Image as Pillow
 
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.faithfulness.changes import CHANGES, change
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
 from sightglass.explain.phrases import describe_score, listing, signed
-from sightglass.explain.proof.controls import chance_level
+from sightglass.explain.picture.image import Image
+from sightglass.explain.proof.controls import chance_level, seed_of
 from sightglass.explain.proof.scores import boxes_of, match_boxes
 from sightglass.models.adapter import AreaTarget, JointTarget, PlaceTarget
-from sightglass.models.adapters.pixel_numbers import PixelNumbers
-from sightglass.models.adapters.segmenter import Segmenter
+from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 from sightglass.models.families.custom.in_memory import READY
+from sightglass.models.preprocess import halve, join
 
 if TYPE_CHECKING:
     import threading
@@ -32,14 +35,99 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.common.work.progress import Progress
-    from sightglass.explain.faithfulness.changes import Changed, Kind
-    from sightglass.explain.picture.image import Image
     from sightglass.explain.proof.support import Mark
     from sightglass.explain.result import Result
     from sightglass.models.adapter import Target
+    from sightglass.models.geometry import Geometry
     from sightglass.models.spec import ModelSpec
 
     Map = NDArray[np.float32]
+    Pixels = NDArray[np.uint8]
+
+
+Kind = Literal["noise", "more noise", "right", "down", "mirror", "jpeg", "brighter", "darker"]
+CHANGES: dict[Kind, str] = {
+    "noise": "a little noise",
+    "more noise": "more noise",
+    "right": "a shift of 2 pixels to the right",
+    "down": "a shift of 2 pixels downwards",
+    "mirror": "a mirror image",
+    "jpeg": "JPEG of quality 60",
+    "brighter": "15 % brighter",
+    "darker": "15 % darker",
+}
+"""Each change in words. Pixels are those of the model's input."""
+NOISE: dict[Kind, float] = {"noise": 4.0, "more noise": 8.0}
+"""Standard deviations, of 255."""
+SHIFT, QUALITY, BRIGHTNESS = 2, 60, 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A changed picture, and where its pixels went."""
+
+    kind: Kind
+    pixels: Pixels
+    """uint8 (H, W, 3), as large as the picture."""
+    shift: tuple[int, int] = (0, 0)
+    """(down, right) in pixels of the model's input."""
+    mirrored: bool = False
+    columns: int = 1
+    """Pictures side by side, each of which was changed by itself."""
+
+    def undone(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a map (h, w) over the content of the model's input with every place back where it was."""
+        if self.columns > 1:
+            alone = replace(self, columns=1)
+            return np.concatenate([alone.undone(part) for part in np.split(values, self.columns, 1)], 1)
+        if self.mirrored:
+            return np.ascontiguousarray(values[:, ::-1])
+        # One pixel of a picture that is a line may be all that the model saw.
+        down, right = (min(by, side - 1) for by, side in zip(self.shift, values.shape, strict=True))
+        moved = np.roll(values, (-down, -right), (0, 1))
+        # What was pushed out of the picture is as its neighbour.
+        if down:
+            moved[-down:] = moved[-down - 1]
+        if right:
+            moved[:, -right:] = moved[:, -right - 1 : -right]
+        return moved
+
+
+def change(image: Image, geometry: Geometry, kind: Kind) -> Changed:
+    """Return a picture with one small change, the same every time."""
+    pixels = image.pixels
+    if geometry.columns > 1:
+        both = [change(Image(half, image.name), geometry.one_column(), kind) for half in halve(pixels)]
+        return replace(both[0], pixels=join(*(one.pixels for one in both)), columns=geometry.columns)
+    if kind in NOISE:
+        # Finer noise would be averaged away as the picture is reduced.
+        height, width = pixels.shape[:2]
+        rows, columns = (
+            max(1, round(side * min(scale, 1.0))) for side, scale in zip((height, width), geometry.scale, strict=True)
+        )
+        random = np.random.default_rng(seed_of(image.sha256, int(NOISE[kind])))
+        noise = random.normal(0, NOISE[kind], (rows, columns, 3)).astype(np.float32)
+        grown = cv2.resize(noise, (width, height), interpolation=cv2.INTER_NEAREST)
+        noisy: Pixels = np.rint(np.clip(pixels + grown, 0, 255)).astype(np.uint8)
+        return Changed(kind, noisy)
+    if kind in ("right", "down"):
+        # At the picture's own size, rounded to its pixels.
+        by = [round(SHIFT / scale) for scale in geometry.scale]
+        down, right = (max(by[0], 1), 0) if kind == "down" else (0, max(by[1], 1))
+        # Nothing of a picture of one pixel would be left.
+        down, right = min(down, image.height - 1), min(right, image.width - 1)
+        padded = cv2.copyMakeBorder(pixels, down, 0, right, 0, cv2.BORDER_REPLICATE)
+        moved = (round(down * geometry.scale[0]), round(right * geometry.scale[1]))
+        return Changed(kind, np.ascontiguousarray(padded[: image.height, : image.width]), moved)
+    if kind == "mirror":
+        return Changed(kind, np.ascontiguousarray(pixels[:, ::-1]), mirrored=True)
+    if kind == "jpeg":
+        buffer = BytesIO()
+        Pillow.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
+        return Changed(kind, np.array(Pillow.open(buffer).convert("RGB")))
+    factor = 1 + BRIGHTNESS if kind == "brighter" else 1 - BRIGHTNESS
+    return Changed(kind, cv2.convertScaleAbs(pixels, alpha=factor).astype(np.uint8, copy=False))
+
 
 STEADY = 0.8
 """The least rank correlation after every change, of a map that holds still. Maps of different pictures by one model and
@@ -144,10 +232,15 @@ class Stability:
     @property
     def _conclusion(self) -> str:
         """The verdict with its level and its control."""
-        worst, why = self.worst, "because the answer changes" if self.flips else ""
+        worst, reach = self.worst, f"unrelated maps reach {signed(self.chance)}"
+        if self.verdict == "yes":
+            return f"It holds still: {STEADY:.2f} is asked, and {reach}."
+        if self.verdict == "no":
+            return f"It does not hold still: {reach}."
+        why = "because the answer changes" if self.flips else f"as {STEADY:.2f} is asked and {reach}"
         if self.model.measures and worst is not None and (worst.rank_correlation or 0.0) <= self.chance:
             why = "as the number moves with it"
-        return describe_stillness(self.verdict, self.chance, why)
+        return f"Whether it holds still cannot be told, {why}."
 
     def summary(self) -> Json:
         """Return plain values, ready for JSON."""
@@ -178,16 +271,6 @@ def judge_stillness(least: float, chance: float) -> Mark:
     return "yes" if least >= STEADY else "cannot be told"
 
 
-def describe_stillness(mark: Mark, chance: float, why: str = "") -> str:
-    """Return a mark as a sentence with its level and its control; `why`: what else keeps it from being told."""
-    reach = f"unrelated maps reach {signed(chance)}"
-    if mark == "yes":
-        return f"It holds still: {STEADY:.2f} is asked, and {reach}."
-    if mark == "no":
-        return f"It does not hold still: {reach}."
-    return f"Whether it holds still cannot be told, {why or f'as {STEADY:.2f} is asked and {reach}'}."
-
-
 @own_modes()
 def stability(
     explanation: Result,
@@ -205,7 +288,8 @@ def stability(
     heatmap = shown.measured
     if heatmap.state != "ok":
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to compare it with.")
-    check_changeable(explanation.image, explanation.options.preprocessing)
+    if explanation.image.planes is not None or explanation.options.preprocessing == READY:
+        raise ModelProblem("Small changes are those of RGB pictures, and this one is an array of numbers.")
     score, first, _ = _answer(explanation, explanation.evidence, None, heatmap.target)
     variants = []
     # In a mirror left and right are other joints, and what raises an x lowers it.
@@ -224,22 +308,11 @@ def stability(
     return Stability(label, explanation.model, score, tuple(variants), maps.mean(0), maps.std(0), chance)
 
 
-def check_changeable(image: Image, preprocessing: str) -> None:
-    """Raise ModelProblem for a picture that is not RGB."""
-    if image.planes is not None or preprocessing == READY:
-        raise ModelProblem("Small changes are those of RGB pictures, and this one is an array of numbers.")
-
-
-def change_evidence(image: Image, before: Evidence, preprocessing: str, kind: Kind) -> tuple[Changed, Evidence]:
-    """Return a picture with one small change, and the evidence of a pass over it at the same layers."""
-    made, adapter = change(image, before.geometry, kind), before.resident.adapter
-    pixels = replace(image, pixels=made.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
-    return made, Evidence(before.resident, adapter.prepare(pixels, preprocessing), before.layers)
-
-
 def _variant(explanation: Result, index: int | str, kind: Kind, first: str, cancel: threading.Event | None) -> Variant:
     heatmap, before, options = explanation._map(index).measured, explanation.evidence, explanation.options
-    made, evidence = change_evidence(explanation.image, before, options.preprocessing, kind)
+    made, adapter = change(explanation.image, before.geometry, kind), before.resident.adapter
+    pixels = replace(explanation.image, pixels=made.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
+    evidence = Evidence(before.resident, adapter.prepare(pixels, options.preprocessing), before.layers)
     score, answer, target = _answer(explanation, evidence, made, heatmap.target)
     if target is None:
         return Variant(kind, score, answer, True, None, None, None)

@@ -240,7 +240,10 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
     of_picture = (_find_undecided(explanation), _other_paper(explanation), _other_subject(explanation))
     found += [one for one in of_picture if one is not None]
     if not explanation.heatmaps:
-        return (Finding("nothing", "serious", _no_map(explanation)), *found)
+        text = "There is nothing to explain."
+        if explanation.model.task == "detect":
+            text = "No box matches the chosen classes." if explanation.predictions else nothing_found(explanation)
+        return (Finding("nothing", "serious", text), *found)
     found += _of_map(explanation, index)
     if words := describe_outside(explanation, index):
         found.append(Finding("outside", "note", words))
@@ -317,12 +320,6 @@ def _other_paper(explanation: Result) -> Finding | None:
         f"{other} (light and dark {'as they are' if swapped else 'swapped'})."
     )
     return Finding("paper", "caution", text)
-
-
-def _no_map(explanation: Result) -> str:
-    if explanation.model.task != "detect":
-        return "There is nothing to explain."
-    return "No box matches the chosen classes." if explanation.predictions else nothing_found(explanation)
 
 
 def _of_map(explanation: Result, index: int) -> list[Finding]:

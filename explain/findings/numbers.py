@@ -10,8 +10,7 @@ from sightglass.models.adapter import AreaTarget, JointTarget
 if TYPE_CHECKING:
     from sightglass.explain.result import Result
     from sightglass.models.adapter import Joint
-    from sightglass.models.adapters.pixel_numbers import PixelNumbers
-    from sightglass.models.adapters.segmenter import Segmenter
+    from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
 
 
 def read_joint(explanation: Result, index: int) -> tuple[Joint, float | None] | None:

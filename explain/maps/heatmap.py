@@ -186,7 +186,14 @@ def _scale(
     `signed`: nothing is clipped, and all is divided by the largest absolute value: -1..1, and 0 stays 0.
     """
     if geometry.columns > 1 and all(raw.shape[-1] % geometry.columns == 0 for raw in raws):
-        return _scale_columns(raws, geometry, scale, layers, signed)
+        count, own, maps = geometry.columns, geometry.one_column(), len(raws[0])
+        # All maps of a group are scaled together: those of one target, or of all.
+        groups = [slice(0, maps)] if scale == "shared" else [slice(i, i + 1) for i in range(maps)]
+        found = [
+            _scale([torch.cat(raw[g].chunk(count, -1)) for raw in raws], own, "shared", layers, signed) for g in groups
+        ]
+        joined = torch.cat([torch.cat(scaled.chunk(count), -1) for scaled, _ in found])
+        return joined, tuple(torch.cat(ends) for ends in zip(*(ranges for _, ranges in found), strict=True))
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.
@@ -217,20 +224,6 @@ def _scale(
     for bar in (result[:, :top], result[:, bottom:], result[..., :left], result[..., right:]):
         bar.zero_()
     return result, (low, high, lowest, highest)
-
-
-def _scale_columns(
-    raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str], signed: bool
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return `_scale` of pictures side by side: on one scale, and none bleeds into its neighbour."""
-    count, own, maps = geometry.columns, geometry.one_column(), len(raws[0])
-    # All maps of a group are scaled together: those of one target, or of all.
-    groups = [slice(0, maps)] if scale == "shared" else [slice(i, i + 1) for i in range(maps)]
-    found = [
-        _scale([torch.cat(raw[g].chunk(count, -1)) for raw in raws], own, "shared", layers, signed) for g in groups
-    ]
-    joined = torch.cat([torch.cat(scaled.chunk(count), -1) for scaled, _ in found])
-    return joined, tuple(torch.cat(ends) for ends in zip(*(ranges for _, ranges in found), strict=True))
 
 
 def smooth(maps: Tensor) -> Tensor:
@@ -334,7 +327,11 @@ def heatmaps(
         broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
         raws = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
     scaled_maps, ranges = _scale(raws, geometry, scale, layers, signed)
-    units, ends = scaled_maps.cpu().numpy(), _ends(ranges, len(targets))
+    # The raw values at 0 and 1: both scalings of one layer undone, in double precision.
+    low, high, lowest, highest = torch.stack([r.flatten().expand(len(targets)) for r in ranges]).cpu().double().numpy()
+    before, after = EPSILON + (high - low), EPSILON + (highest - lowest)
+    units, beginnings = scaled_maps.cpu().numpy(), low + lowest * before
+    ends = [(float(at), float(at + by)) for at, by in zip(beginnings, after * before, strict=True)]
     if signed:
         ends = [(-high, high) for _, high in ends]
     for i, state in enumerate(states):
@@ -372,13 +369,6 @@ def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
         scale=scale,
         signed=first.signed,
     )
-
-
-def _ends(ranges: Sequence[Tensor], count: int) -> list[tuple[float, float]]:
-    """Return the raw values at 0 and 1 of a scaled map: both scalings of one layer undone, in double precision."""
-    low, high, lowest, highest = torch.stack([r.flatten().expand(count) for r in ranges]).cpu().double().numpy()
-    before, after = EPSILON + (high - low), EPSILON + (highest - lowest)
-    return [(float(at), float(at + by)) for at, by in zip(low + lowest * before, after * before, strict=True)]
 
 
 def state_of(raws: Sequence[NDArray[np.float32]], geometry: Geometry) -> State:

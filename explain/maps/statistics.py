@@ -30,9 +30,7 @@ Point = tuple[float, float]
 Floats = npt.NDArray[np.float64]
 
 RING = 0.1  # the border ring is the outer tenth of each side
-BORDER_AREA = 1 - (1 - 2 * RING) ** 2
 BINS = 20
-MAX_REGIONS = 10
 _LEAST, _ONE = 0x30800000, 0x3F800000
 """The bits of 2 ** -30 and 1 as float32: heat below counts as the least."""
 _STEPS = ((_ONE - _LEAST) >> 14) + 1
@@ -203,7 +201,7 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
         regions=tuple(Region(box, share, peak) for box, (_, share, peak) in zip(boxes, found, strict=True)),
         n_regions=n_regions,
         border_share=max(0.0, 1 - float(parts[2, 2])) if total else 0.0,
-        border_area=BORDER_AREA,
+        border_area=1 - (1 - 2 * RING) ** 2,
         quadrants=(float(parts[0, 0]), float(parts[0, 1]), float(parts[1, 0]), float(parts[1, 1])),
         histogram=tuple(np.bincount(bins.ravel(), minlength=BINS).tolist()),
     )
@@ -219,7 +217,9 @@ def describe_place(statistics: Statistics, extent: Extent) -> str:
         return "nowhere in the picture"
     if statistics.flat or statistics.half_heat_area >= 0.4:
         return "spread over the whole picture"
-    if _around(statistics.regions[0], extent):
+    # What goes round most of the picture need not be hot in its middle.
+    (x0, y0, x1, y1), (left, top, right, bottom) = extent, statistics.regions[0].box
+    if right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0):
         return _locate(*_within(statistics.peak, extent))
     first = _middle(statistics.regions[0], extent)
     place = _locate(*first)
@@ -324,7 +324,7 @@ def _regions(
     count, labels, stats, _ = cv2.connectedComponentsWithStats(hot.view(np.uint8), connectivity=8)
     heats = np.bincount(labels[hot], weights=heat[hot], minlength=count)
     found = []
-    for label in 1 + np.argsort(-heats[1:], kind="stable")[:MAX_REGIONS]:
+    for label in 1 + np.argsort(-heats[1:], kind="stable")[:10]:
         x, y, width, height = (int(number) for number in stats[label][:4])
         cut = np.s_[y : y + height, x : x + width]
         peak = float(values[cut][labels[cut] == label].max())
@@ -339,12 +339,6 @@ def _middle(region: Region, extent: Extent) -> Point:
 def _within(at: Point, extent: Extent) -> Point:
     x0, y0, x1, y1 = extent
     return (at[0] - x0) / (x1 - x0), (at[1] - y0) / (y1 - y0)
-
-
-def _around(region: Region, extent: Extent) -> bool:
-    """Whether a region goes round most of the picture: it need not be hot in its middle."""
-    (x0, y0, x1, y1), (left, top, right, bottom) = extent, region.box
-    return right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0)
 
 
 def _locate(x: float, y: float) -> str:

@@ -57,7 +57,14 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """Run a method of the library on a second set of modules over the model's weights; the maps are held with the
     Evidence. Raises Cancelled within one module of a stop."""
     _check(evidence, method)
-    _read_library(method, request)
+    # To import the library takes seconds the first time.
+    thread = _reading()
+    while thread.is_alive():
+        if request.cancel is not None and request.cancel.is_set():
+            raise Cancelled
+        if request.progress is not None:
+            request.progress(0.0, f"Starting {method.name}…")
+        thread.join(LOOK)
     resident = evidence.resident
     missing = evidence.missing(method.id, targets)
     passes = _passes(evidence, method) * len(missing)
@@ -279,17 +286,6 @@ def _wire(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) 
         if hasattr(layer, name):
             setattr(cam.ablation_layer, name, getattr(layer, name))
     return weights(tensor, layer, *rest)
-
-
-def _read_library(method: Method, request: Request) -> None:
-    """Wait until the library is imported, which takes seconds the first time; raises Cancelled as soon as stopped."""
-    thread = _reading()
-    while thread.is_alive():
-        if request.cancel is not None and request.cancel.is_set():
-            raise Cancelled
-        if request.progress is not None:
-            request.progress(0.0, f"Starting {method.name}…")
-        thread.join(LOOK)
 
 
 @functools.cache

@@ -97,12 +97,16 @@ def _find_place(archive: str, info: zipfile.ZipInfo) -> PurePosixPath:
 
 def _list_files(path: Path, suffixes: tuple[str, ...], most_bytes: int) -> tuple[Archive, list[zipfile.ZipInfo]]:
     """Open an archive and return its files with these suffixes, sorted; raise ModelProblem for a hostile one."""
-    if _directory_bytes(path) > MAX_LIST_BYTES:
-        raise ModelProblem(f"{path.name} lists too many files: give several archives.")
     try:
+        with path.open("rb") as file:
+            listed = directory_bytes(file)
+        if listed > MAX_LIST_BYTES:
+            raise ModelProblem(f"{path.name} lists too many files: give several archives.")
         archive = Archive(path)
         infos = [info for info in archive.infolist() if not info.is_dir() and _is_wanted(info.filename, suffixes)]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except ModelProblem:
+        raise
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack its files again.") from error
     if sum(info.file_size for info in infos) > most_bytes:
         size = f"{most_bytes >> 30} GB" if most_bytes >= 2**30 else f"{most_bytes >> 20} MB"
@@ -140,14 +144,6 @@ def _is_wanted(name: str, suffixes: tuple[str, ...]) -> bool:
     return name.lower().endswith(suffixes) and not any(
         part.startswith((".", "__MACOSX")) for part in parts if part != ".."
     )
-
-
-def _directory_bytes(path: Path) -> int:
-    try:
-        with path.open("rb") as file:
-            return directory_bytes(file)
-    except (OSError, struct.error) as error:
-        raise ModelProblem(f"{path.name} is damaged or no .zip archive: pack its files again.") from error
 
 
 def directory_bytes(file: BinaryIO) -> int:

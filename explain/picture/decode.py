@@ -83,14 +83,11 @@ def copy(image: Pillow.Image) -> NDArray[np.uint8]:
 READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, PPM or .npy"
 
 ON_WHITE = "Transparent areas are shown on white."
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _ORIENTATION = 0x0112
 _TURN = Pillow.Transpose
 _FIRST_HALF = (_TURN.FLIP_LEFT_RIGHT, _TURN.ROTATE_180, _TURN.FLIP_TOP_BOTTOM)
 _UPRIGHT = dict(enumerate((*_FIRST_HALF, _TURN.TRANSPOSE, _TURN.ROTATE_270, _TURN.TRANSVERSE, _TURN.ROTATE_90), 2))
 VIDEO = "a video"
-VOLUMES = (".nii", ".nii.gz")
-"""Ends of the names of volumes (NIfTI), which are arrays of voxels."""
 _REFUSED = {
     rb"\s*%PDF": "a PDF document",
     rb"\s*%!PS|\xc5\xd0\xd3\xc6": "an EPS or PostScript file",
@@ -125,11 +122,11 @@ def kind_of(data: bytes, name: str) -> str:
         return "AVIF" if re.search(rb"avi[fs]", head[8:64]) else "HEIC"
     # Not init, which imports Pillow's forty other plugins, too.
     Pillow.preinit()
-    for kind in _FORMATS:
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"):
         accepts = Pillow.OPEN[kind][1]
         if accepts is not None and accepts(head[:16]) is True:
             return kind
-    if name.lower().endswith(VOLUMES) or head[344:347] in (b"n+1", b"ni1"):
+    if name.lower().endswith((".nii", ".nii.gz")) or head[344:347] in (b"n+1", b"ni1"):
         raise ImageProblem(f"{name} is a volume: give one slice of it as {READABLE}.")
     for pattern, words in _REFUSED.items():
         if re.match(pattern, head, re.IGNORECASE | re.DOTALL):

@@ -147,7 +147,16 @@ class Image:
         if isinstance(source, Image):
             return source
         if isinstance(source, (str, os.PathLike)) and remote_file.is_address(source):
-            return _from_web(os.fspath(source), name, max_bytes, max_pixels)
+            try:
+                path = remote_file.fetch(os.fspath(source), max_bytes)
+            except WeightsProblem as problem:
+                raise ImageProblem(str(problem)) from problem
+            try:
+                return Image.open(path, name=name, max_bytes=max_bytes, max_pixels=max_pixels)
+            except ImageProblem:
+                # What turns out to be none does not stay in the cache.
+                path.unlink(missing_ok=True)
+                raise
         if isinstance(source, (str, os.PathLike)) and (example := example_meant(os.fsdecode(source))) is not None:
             return load_bundled(example)
         torch = sys.modules.get("torch")
@@ -213,19 +222,6 @@ def load_bundled(name: str) -> Image:
 
     source, file_name = example_source(name)
     return Image.open(source, name=file_name)
-
-
-def _from_web(address: str, name: str | None, max_bytes: int, max_pixels: int) -> Image:
-    """Open a picture by its https address; what turns out to be none does not stay in the cache."""
-    try:
-        path = remote_file.fetch(address, max_bytes)
-    except WeightsProblem as problem:
-        raise ImageProblem(str(problem)) from problem
-    try:
-        return Image.open(path, name=name, max_bytes=max_bytes, max_pixels=max_pixels)
-    except ImageProblem:
-        path.unlink(missing_ok=True)
-        raise
 
 
 def to_png(pixels: Pixels) -> bytes:

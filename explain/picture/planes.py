@@ -25,8 +25,6 @@ Planes = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 NPY = b"\x93NUMPY"
 KINDS = (NPY, b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 """First bytes of such files: .npy, and the four variants of TIFF."""
-ALPHA = (1, 2)
-"""Extra samples of a TIFF that are transparency."""
 
 
 def many(array: NDArray[Any]) -> bool:
@@ -168,7 +166,7 @@ def _of_channels(file: Any, page: Any, pages: int) -> Any:
     if int(page.photometric) not in (1, 2, 3) or page.dtype is None:
         return None
     if pages == 1:
-        samples, see_through = page.samplesperpixel, any(int(extra) in ALPHA for extra in page.extrasamples)
+        samples, see_through = page.samplesperpixel, any(int(extra) in (1, 2) for extra in page.extrasamples)
         if samples == 1:
             grey_numbers = page.dtype.kind in "fu" and page.dtype.itemsize > 1 and int(page.photometric) == 1
             return page if grey_numbers else None

@@ -23,9 +23,3 @@ def check(filling: str) -> None:
     """Raise ModelProblem for what is no filling."""
     if filling not in FILLINGS:
         raise ModelProblem(f"There is no filling called {filling}: use one of {', '.join(FILLINGS)}.")
-
-
-def check_steps(steps: int) -> None:
-    """Raise ModelProblem for a number of steps that curves cannot have."""
-    if not 2 <= steps <= 100:
-        raise ModelProblem(f"A proof takes 2 to 100 steps, and not {steps}.")

@@ -31,7 +31,6 @@ CELL = 0.02
 """Standard deviation of the smoothing of edges, by the picture's longer side."""
 NULL = 200
 """Random maps whose likeness to the true one is measured."""
-QUANTILE = 0.95
 UNRELATED = 0.2
 """The least threshold. On fine grids random maps reach next to nothing, 0.03 on the 80 by 60 cells of YOLO11n, but maps
 by one method of different pictures reach more: the 95 % quantile of their rank correlations is 0.20 for GradCAM of
@@ -54,16 +53,12 @@ def seed_of(sha256: str, number: int) -> int:
     return zlib.crc32(f"{sha256}/{number}".encode())
 
 
-def grid_in(geometry: Geometry, rows: int, columns: int) -> tuple[int, int]:
-    """Return how many rows and columns of a layer's cells over the whole input lie in the content; two at least."""
-    left, top, right, bottom = geometry.content
-    height, width = geometry.input
-    return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
-
-
 def grid_of(computed: OnCells) -> tuple[int, int]:
     """Return the rows and columns of cells in the content that a map was computed on, the finest of its layers."""
-    return grid_in(computed.geometry, *max((one.shape for one in computed.raw), key=math.prod))
+    rows, columns = max((one.shape for one in computed.raw), key=math.prod)
+    left, top, right, bottom = computed.geometry.content
+    height, width = computed.geometry.input
+    return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
 
 
 def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:
@@ -145,7 +140,7 @@ def _reached_by_chance(true: bytes, shape: tuple[int, int], grid: tuple[int, int
     seeds = (seed_of(sha256, 1000 + number) for number in range(NULL))
     values = np.frombuffer(true, np.float32).reshape(shape)
     found = rank_correlations(values, (random_map(shape, grid, seed) for seed in seeds))
-    return max(float(np.quantile(found, QUANTILE)), UNRELATED)
+    return max(float(np.quantile(found, 0.95)), UNRELATED)
 
 
 def _grow(cells: Map, shape: tuple[int, int]) -> Map:

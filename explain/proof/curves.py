@@ -138,9 +138,10 @@ class Perturber:
         wanted = [(places, step / steps, keeps) for places in placed for keeps in (False, True) for step in inner]
         found: list[Curve] = []
         answers = self._in_batches(wanted, fill)
+        earlier = (None, None) if known is None else (known.deletion, known.insertion)
         for order in orders:
             traces = []
-            for keeps, before in zip((False, True), _traces(known), strict=True):
+            for keeps, before in zip((False, True), earlier, strict=True):
                 between = Answers(*map(torch.stack, zip(*itertools.islice(answers, len(inner)), strict=True)))
                 traces.append(_trace(ends, between, before, inner, steps, keeps=keeps))
             curve = Curve(order.name, order.number, filling, *traces)
@@ -208,10 +209,6 @@ class Perturber:
             outputs = self._adapter.run(tensor)
         with torch.no_grad():
             return self._score(outputs)
-
-
-def _traces(known: Curve | None) -> tuple[Trace | None, Trace | None]:
-    return (None, None) if known is None else (known.deletion, known.insertion)
 
 
 def _trace(

@@ -49,7 +49,8 @@ def scorer(evidence: Evidence, target: Target, options: Options) -> Scorer:
     """Return a function from the outputs of B pictures to `Answers`; raises ModelProblem without a class to ask for."""
     adapter = evidence.resident.adapter
     if adapter.spec.task == "embed":
-        return cosine_scorer(evidence)
+        vector = F.normalize(adapter.embedding(evidence.outputs)[:1].detach().double(), dim=1)
+        return lambda outputs: _cosine(adapter.embedding(outputs), vector)
     if adapter.spec.measures:
         raise ModelProblem(f"{adapter.spec.id} gives numbers: this test needs a class whose probability can fall.")
     if target.index is None:
@@ -83,13 +84,6 @@ def _of_pixels(adapter: Segmenter, target: Target, pixels: NDArray[np.bool_]) ->
         return Answers(score, margin if target.part == "contrast" else score, right >= HALF)
 
     return of_pixels
-
-
-def cosine_scorer(to: Evidence) -> Scorer:
-    """Return a function from the outputs of B pictures to their cosines with the picture of this evidence."""
-    adapter = to.resident.adapter
-    vector = F.normalize(adapter.embedding(to.outputs)[:1].detach().double(), dim=1)
-    return lambda outputs: _cosine(adapter.embedding(outputs), vector)
 
 
 def _cosine(vectors: Tensor, to: Tensor) -> Answers:

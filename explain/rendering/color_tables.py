@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sightglass.common.style import SIGNED
-from sightglass.explain.rendering.colormaps import lut
-from sightglass.explain.rendering.style import Kind, Pixels, Style, Values, check_fraction
+from sightglass.explain.rendering.style import Kind, Pixels, Style, Values, check_fraction, lut
 
 Floats = npt.NDArray[np.float64]
 Table = tuple[Values, Values]
@@ -32,18 +31,30 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
         return None
     if kind == "difference":
         if mode == "overlay":
-            table = difference_overlay(alpha, threshold, style.even)
+            # With a linear opacity the broader map could hardly be seen.
+            shares = alpha * (1 if style.even else _DISTANCES**0.6)
+            shares = np.where(np.less(_DISTANCES, threshold) | (_DISTANCES == 0), 0, shares)
+            table = _table(1 - shares, shares[:, None] * _SIDES)
+        elif mode == "map":
+            shares = np.where(np.less(_DISTANCES, threshold), 0, _DISTANCES)[:, None]
+            table = _table(np.zeros(256), ground + shares * (_SIDES - ground))
         else:
-            table = difference_map(threshold, ground) if mode == "map" else difference_spotlight(alpha, first)
+            table = difference_spotlight(alpha, first)
     elif kind == "signed":
         if mode == "overlay":
             table = signed_overlay(alpha, threshold, ground, even=style.even)
+        elif mode == "map":
+            cold = np.less(_DISTANCES, threshold)[:, None]
+            table = _table(np.zeros(256), np.where(cold, ground, signed_colours(ground)))
         else:
-            table = signed_map(threshold, ground) if mode == "map" else difference_spotlight(alpha, first)
+            table = difference_spotlight(alpha, first)
     elif mode == "overlay":
         table = overlay(lut(style.colormap), opacity(alpha, weighted=not style.even, threshold=threshold))
+    elif mode == "map":
+        # Below the threshold a flat ground that is in no colormap.
+        table = _table(np.zeros(256), np.where(_LEVELS[:, None] < first, ground, lut(style.colormap)))
     else:
-        table = map_alone(lut(style.colormap), first, ground) if mode == "map" else spotlight(alpha, first)
+        table = spotlight(alpha, first)
     # The two ways of a signed map keep their colours.
     return invert(table, kind) if style.invert and kind != "signed" else table
 
@@ -68,29 +79,11 @@ def overlay(colours: Pixels, opacity: Values) -> Table:
     return _table(1 - shares, shares[:, None] * colours)
 
 
-def map_alone(colours: Pixels, first: int, ground: int) -> Table:
-    """Show the map alone; below the threshold a flat ground that is in no colormap."""
-    return _table(np.zeros(256), np.where(_LEVELS[:, None] < first, ground, colours))
-
-
 def spotlight(alpha: float, first: int) -> Table:
     """Darken the picture where it is cold."""
     warm = np.minimum(1, _LEVELS / 255 / 0.7)
     dark = np.where(np.less(_LEVELS, first), 1, 1 - warm * warm * (3 - 2 * warm))
     return _table(1 - 0.92 * alpha * dark, np.zeros((256, 3)))
-
-
-def difference_overlay(alpha: float, threshold: float, even: bool) -> Table:
-    """Blend the two colours over a grey picture."""
-    # With a linear opacity the broader map could hardly be seen.
-    shares = np.where(np.less(_DISTANCES, threshold) | (_DISTANCES == 0), 0, alpha * (1 if even else _DISTANCES**0.6))
-    return _table(1 - shares, shares[:, None] * _SIDES)
-
-
-def difference_map(threshold: float, ground: int) -> Table:
-    """Shade from a neutral ground to the two colours."""
-    shares = np.where(np.less(_DISTANCES, threshold), 0, _DISTANCES)[:, None]
-    return _table(np.zeros(256), ground + shares * (_SIDES - ground))
 
 
 def difference_spotlight(alpha: float, first: int) -> Table:
@@ -123,12 +116,6 @@ def signed_overlay(alpha: float, threshold: float, ground: int, *, even: bool) -
         shares, colours = alpha * _DISTANCES, np.where(_LEVELS[:, None] > 128, colours[255], colours[1])
     shares = np.where(np.less(_DISTANCES, threshold), 0, shares)
     return _table(1 - shares, shares[:, None] * colours)
-
-
-def signed_map(threshold: float, ground: int) -> Table:
-    """Show a signed map alone."""
-    colours = signed_colours(ground)
-    return _table(np.zeros(256), np.where(np.less(_DISTANCES, threshold)[:, None], ground, colours))
 
 
 def invert(table: Table, kind: Kind) -> Table:

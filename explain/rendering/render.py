@@ -15,9 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sightglass.explain.rendering import color_tables, contours, resampling
+from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.color_tables import opacity
-from sightglass.explain.rendering.colormaps import lut
 from sightglass.explain.rendering.style import (
     VIEWER_STYLE,
     Box,
@@ -28,6 +27,7 @@ from sightglass.explain.rendering.style import (
     Unseen,
     Values,
     check_fraction,
+    lut,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     table = color_tables.of(field.kind, style, GROUNDS["dark" if unseen == "dark" else "light"])
     if table is not None:
         grey = field.kind != "heat" and style.mode == "overlay" and style.alpha > 0
-        for rows, levels in resampling.levels(values, field, style, seen, (height, width)):
+        for rows, levels in contours.levels(values, field, style, seen, (height, width)):
             under, every = _grey(inside[rows]) if grey else inside[rows], cv2.merge([levels] * 3)
             dimmed = cv2.multiply(under, cv2.LUT(every, table[0]), dtype=cv2.CV_32F)
             inside[rows] = cv2.add(dimmed, cv2.LUT(every, table[1][:, None]), dtype=cv2.CV_8U)
@@ -81,7 +81,7 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     return out
 
 
-def samples(values: Values, kind: Kind = "heat") -> resampling.Samples:
+def samples(values: Values, kind: Kind = "heat") -> contours.Samples:
     """Return the values as sent to the browser: uint16 (h, w), 0..65535 over the range of the kind."""
     low = 0 if kind == "heat" else -1
     shares = np.clip(check(values, low=low), low, 1)

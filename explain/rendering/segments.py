@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from sightglass.explain.rendering.colormaps import lut
 from sightglass.explain.rendering.contact_sheet import add_names
 from sightglass.explain.rendering.render import HALO, line_width, picture
+from sightglass.explain.rendering.style import lut
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -36,7 +36,6 @@ SMALLEST = 0.002
 """Share of the picture below which a region is drawn without its name."""
 COLORMAP = "viridis"
 """Its lightness rises all the way, so that it reads without colours too."""
-UNSEEN = (118, 118, 118)
 
 
 def color_of(index: int) -> tuple[int, int, int]:
@@ -129,7 +128,7 @@ def draw_numbers(
     share = (numbers - low) / (high - low) if high > low else np.zeros_like(numbers)
     known = np.isfinite(share)
     out: Pixels = lut(COLORMAP)[np.where(known, share * 255, 0).round().astype(np.uint8)].copy()
-    out[~known] = UNSEEN
+    out[~known] = (118, 118, 118)
     line, (height, width) = line_width(out.shape), out.shape[:2]
     for mask, thick in ((chosen, 2 * line), (other, line)):
         if mask is not None:

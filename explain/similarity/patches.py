@@ -16,8 +16,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
-from sightglass.explain.rendering.colormaps import lut
-from sightglass.explain.rendering.style import VIEWER_STYLE
+from sightglass.explain.rendering.style import VIEWER_STYLE, lut
 from sightglass.explain.similarity.matches import read_cells
 from sightglass.explain.similarity.similarity import comparable
 
@@ -140,7 +139,8 @@ def find_alike(grids: Sequence[PatchGrid], picture: int, cell: int) -> list[Alik
     if not 0 <= picture < len(grids) or not 0 <= cell < len(grids[picture].vectors):
         raise ModelProblem(f"There is no patch {cell} in picture {picture}: both are counted from 0.")
     mean = np.concatenate([one.vectors for one in grids]).mean(0)
-    units = [_normalise(one.vectors - mean) for one in grids]
+    centred = [one.vectors - mean for one in grids]
+    units = [one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12) for one in centred]
     chosen = units[picture][cell]
     found = []
     for place, (one, unit) in enumerate(zip(grids, units, strict=True)):
@@ -167,11 +167,6 @@ def _on_edge(shape: tuple[int, int]) -> NDArray[np.bool_]:
     found = np.ones(shape, bool)
     found[1:-1, 1:-1] = False
     return found
-
-
-def _normalise(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    unit: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return unit
 
 
 SIDE = 640

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+import torch
 from torch.nn import functional as F
 
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.phrases import describe_score, kinds, listing, percent, plural
+from sightglass.explain.proof.filling import blur
 from sightglass.models.geometry import intersection_over_union
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
 
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.whatif.edits import Edit
     from sightglass.models.adapter import Prediction
     from sightglass.models.spec import ModelSpec
+
 
 LISTED = 3
 """Classes of either picture that are compared."""
@@ -108,7 +114,13 @@ def sentence(before: Explanation, found: Sequence[Change], edit: Edit) -> str:
     """Say what an edit changed, in numbers that were measured."""
     task = before.model.task
     if not (edit.paints or edit.moves):
-        return _invitation(before)
+        best = before.predictions[0] if before.predictions else None
+        if before.model.task == "detect":
+            return "Paint over something: which boxes vanish?"
+        if best is None:
+            return "Paint over something: how similar does the picture stay to the original?"
+        said = f"{best.label[:1].upper()}{best.label[1:]}, {describe_score(best.score, before.model, best.label)}"
+        return f"{said}. Paint over something to see what changes."
     condition = _condition(edit)
     if task == "embed":
         return f"{condition}, the picture is {percent(found[0].after or 0.0)} similar to the original."
@@ -136,16 +148,6 @@ def _condition(edit: Edit) -> str:
     if edit.moves:
         return "With only the patch that you moved" if edit.keep else "With the patch that you moved"
     return "With only what you kept" if edit.keep else "Without what you painted over"
-
-
-def _invitation(before: Explanation) -> str:
-    best = before.predictions[0] if before.predictions else None
-    if before.model.task == "detect":
-        return "Paint over something: which boxes vanish?"
-    if best is None:
-        return "Paint over something: how similar does the picture stay to the original?"
-    said = f"{best.label[:1].upper()}{best.label[1:]}, {describe_score(best.score, before.model, best.label)}"
-    return f"{said}. Paint over something to see what changes."
 
 
 def _numbers(model: ModelSpec, found: Sequence[Change]) -> str:
@@ -177,9 +179,9 @@ def _boxes(found: Sequence[Change]) -> str:
     stayed = len(found) - len(gone) - len(new)
     parts = []
     if gone:
-        parts.append(f"{_list_labels(gone)} {_verb(gone, 'vanish')}")
+        parts.append(f"{kinds(Counter(gone).most_common(), KINDS)} {_verb(gone, 'vanish')}")
     if new:
-        parts.append(f"{_list_labels(new)} {_verb(new, 'appear')}")
+        parts.append(f"{kinds(Counter(new).most_common(), KINDS)} {_verb(new, 'appear')}")
     if stayed:
         every = "" if gone or len(found) - len(new) == 1 else "all "
         parts.append(f"{every}{plural(stayed, 'box')} {'stays' if stayed == 1 else 'stay'}")
@@ -198,10 +200,6 @@ def _largest(found: Sequence[Change]) -> list[str]:
     return [f"{most.label} {verb}{beside} from {percent(most.before or 0.0)} to {percent(most.after or 0.0)}"]
 
 
-def _list_labels(labels: Sequence[str]) -> str:
-    return kinds(Counter(labels).most_common(), KINDS)
-
-
 def _verb(labels: Sequence[str], verb: str) -> str:
     return f"{verb}{'es' if verb.endswith('sh') else 's'}" if len(labels) == 1 else verb
 
@@ -213,3 +211,82 @@ def all_classes(explanation: Explanation) -> list[Prediction]:
     return adapter.decode(
         evidence.outputs, evidence.geometry, top_k=count, confidence=options.confidence, iou=options.iou
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Disc:
+    """A round part of a picture, in original pixels."""
+
+    x: float
+    y: float
+    radius: float
+
+
+class DiscHider:
+    """Answers a picture again while a blurred disc hides a part of it; nothing is kept but the blurred picture.
+
+    It works on the model's input, as a proof does, so that a step costs one pass whatever the size of the picture.
+
+    >>> from sightglass import Explainer
+    >>> hider = DiscHider(Explainer()("bus.jpg"))
+    >>> hider.changes(Disc(400, 450, 160))[0].label
+    'minibus'
+    """
+
+    def __init__(self, explanation: Explanation) -> None:
+        self._explanation = explanation
+
+    @cached_property
+    def _blurred(self) -> Tensor:
+        """The model's input (1, C, h, w), its picture blurred."""
+        evidence = self._explanation.evidence
+        left, top, right, bottom = evidence.geometry.content
+        out = evidence.tensor.clone()
+        out[..., top:bottom, left:right] = blur(out[..., top:bottom, left:right])
+        return out
+
+    def covered(self, disc: Disc) -> Tensor:
+        """Return which pixels of the model's input have their centre in the disc, bool (h, w), on its device."""
+        geometry, device = self._explanation.evidence.geometry, self._explanation.evidence.tensor.device
+        (height, width), (sy, sx), (oy, ox) = geometry.input, geometry.scale, geometry.offset
+        down = (torch.arange(height, device=device) + 0.5 - oy) / sy - disc.y
+        across = (torch.arange(width, device=device) + 0.5 - ox) / sx - disc.x
+        return down[:, None] ** 2 + across**2 <= disc.radius**2
+
+    @own_modes()
+    def changes(self, disc: Disc) -> tuple[Change, ...]:
+        """Return what hiding a disc changes: every class that was answered or has a map, or every box.
+
+        Boxes are those of before, best first; one that is not found any more has no score after.
+        """
+        explanation = self._explanation
+        evidence = explanation.evidence
+        resident = evidence.resident
+        adapter, lock = resident.aside()
+        hidden = torch.where(self.covered(disc), self._blurred, evidence.tensor)
+        with torch.no_grad(), lock:
+            outputs = adapter.run(resident.move_input(hidden))
+        if adapter.detects:
+            options = explanation.options
+            after = resident.adapter.decode(
+                outputs, evidence.geometry, top_k=options.top_k, confidence=options.confidence, iou=options.iou
+            )
+            return match(explanation.predictions, after)[: len(explanation.predictions)]
+        with torch.no_grad():
+            scores = resident.adapter.class_scores(outputs)[0].tolist()
+        return tuple(Change(label, self._before[index], scores[index]) for index, label in self._classes.items())
+
+    @cached_property
+    def _before(self) -> list[float]:
+        """The score of every class of a classifier, nothing hidden."""
+        evidence = self._explanation.evidence
+        with torch.no_grad():
+            found: list[float] = evidence.resident.adapter.class_scores(evidence.outputs)[0].detach().tolist()
+        return found
+
+    @cached_property
+    def _classes(self) -> Mapping[int, str]:
+        """The names of the classes that were answered or have a map, by their index, best first."""
+        mapped = ((heatmap.target.index, heatmap.target.label) for heatmap in self._explanation.heatmaps)
+        answered = ((one.index, one.label) for one in self._explanation.predictions)
+        return {index: label for index, label in (*answered, *mapped) if index is not None}

@@ -221,7 +221,11 @@ def _brush(mask: NDArray[np.uint8], mark: EditMark) -> None:
 def _filling(image: Image, pixels: NDArray[np.uint8], hidden: NDArray[np.bool_], fill: Fill) -> NDArray[np.uint8]:
     """Return uint8 (H, W, 3): what stands in place of each hidden pixel."""
     if fill == "linear":
-        return _enlarge(_impute(pixels, hidden), image.width, image.height)
+        import torch
+
+        small, shown = _reduce(pixels, ~hidden)
+        filled = filling.impute(_tensor(small), torch.from_numpy(shown)[None, None])
+        return _enlarge(_array(filled), image.width, image.height)
     if fill == "blur":
         return _enlarge(blur(image), image.width, image.height)
     return np.full(image.pixels.shape, mean_colour(image) if fill == "mean" else GREY, np.uint8)
@@ -235,19 +239,7 @@ def mean_colour(image: Image) -> NDArray[np.uint8]:
 
 def blur(image: Image) -> NDArray[np.uint8]:
     """Return what a picture is replaced by where it is blurred, small: uint8 (h, w, 3), no side above `SIDE`."""
-    return _blurs.get_or_make(image.sha256, lambda: _reduced_blur(image.pixels))
-
-
-def _reduced_blur(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    small, _ = _reduce(pixels, None)
-    return _array(filling.blur(_tensor(small)))
-
-
-def _impute(pixels: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    import torch
-
-    small, shown = _reduce(pixels, ~hidden)
-    return _array(filling.impute(_tensor(small), torch.from_numpy(shown)[None, None]))
+    return _blurs.get_or_make(image.sha256, lambda: _array(filling.blur(_tensor(_reduce(image.pixels, None)[0]))))
 
 
 def _reduce(

@@ -77,7 +77,7 @@ class _Open(TorchFunctionMode):
         if func is F.multi_head_attention_forward:
             return self._multi_head(*args, **given)
         out = func(*args, **given)
-        return self._weights(args, given, out) if func in _SOFTMAXES else out
+        return self._weights(args, given, out) if func in (torch.softmax, torch.Tensor.softmax, F.softmax) else out
 
     def _pass_on(self, weights: Tensor) -> Tensor:
         """Pass weights with any leading dimensions to the callback as (B, heads, queries, keys), and reshape back."""
@@ -135,6 +135,3 @@ class _Open(TorchFunctionMode):
             return output, None
         weights = recorded[0].mean(1) if averaged else recorded[0]
         return output, weights if args[0].ndim == 3 else weights[0]
-
-
-_SOFTMAXES = (torch.softmax, torch.Tensor.softmax, F.softmax)

@@ -112,14 +112,11 @@ def fetch_model(name: str, progress: Progress | None = None) -> list[Path]:
     check_name(name)
     if is_address(name):
         return [fetch(name, MAX_MODEL_BYTES, progress)]
-    found = _NAME.fullmatch(name)
-    assert found is not None
-    return _from_hub(found[1], progress)
-
-
-def _from_hub(name: str, progress: Progress | None) -> list[Path]:
     from huggingface_hub import constants, hf_hub_url
 
+    found = _NAME.fullmatch(name)
+    assert found is not None
+    name = found[1]
     listed = {str(one.get("rfilename")) for one in _ask(f"{constants.ENDPOINT}/api/models/{name}").get("siblings", ())}
     tensors = next((file for file in TENSORS if file in listed), None)
     if tensors is None or not listed & {*CONFIGURATION}:

@@ -80,11 +80,10 @@ class Unpickler(pickle.Unpickler):
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Torch's reader compares source code that old files carry, and may write a file.
-        super().__setattr__(name, _without_sources(value) if name == "persistent_load" else value)
+        def load(saved: Any) -> Any:
+            return saved[1] if saved[0] in ("module", b"module") else value(saved)
 
-
-def _without_sources(load: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda saved: saved[1] if saved[0] in ("module", b"module") else load(saved)
+        super().__setattr__(name, load if name == "persistent_load" else value)
 
 
 def _find_type(module: str, name: str) -> Any:

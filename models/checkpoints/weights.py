@@ -36,7 +36,6 @@ LOGGER = logging.getLogger(__name__)
 # A closed network does not answer at all: wait seconds, not the minutes of a socket's default.
 TIMEOUT_S = 8.0
 CHUNK = 1 << 20
-EXTENSIONS = (".safetensors", ".pth", ".pt", ".bin")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 Opener = Callable[..., Any]
 """As `urllib.request.urlopen`."""
@@ -202,12 +201,17 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     """Return the model's weights file, downloaded if necessary and checked against its known sha256."""
     path = find(spec)
     if path is not None:
-        _check(path, _get_hash(spec, path))
+        known = spec.weights.sha256
+        note = _note(path)
+        if known is None and path.parent == cache() and note.is_file():
+            known = json.loads(note.read_text(encoding="utf-8")).get("sha256")
+        _check(path, known)
         return path
-    url = None if offline() else _url(spec)
+    url, name = None if offline() else _url(spec), _names(spec)[0]
     if url is None:
-        raise WeightsProblem(_missing(spec))
-    name = _names(spec)[0]
+        why = f"is not here and {FORBIDDEN}" if offline() else "is not here"
+        missing = spec.weights.path or name
+        raise WeightsProblem(f"{missing}, the weights of {spec.id}, {why}: {_advice(spec)}")
     try:
         return _fetch(url, cache() / name, sha256=spec.weights.sha256, progress=progress)
     except WeightsProblem as problem:
@@ -270,7 +274,7 @@ def _names(spec: ModelSpec) -> list[str]:
         tagged = weights.hub.rpartition("/")[2]
         # The tag says which training; a file without one is the operator's own choice.
         stems = dict.fromkeys((tagged, tagged.partition(".")[0]))
-        return [stem + extension for stem in stems for extension in EXTENSIONS]
+        return [stem + extension for stem in stems for extension in (".safetensors", ".pth", ".pt", ".bin")]
     return [Path(weights.path).name] if weights.path else [spec.arch]
 
 
@@ -283,27 +287,12 @@ def _url(spec: ModelSpec) -> str | None:
     return spec.weights.url
 
 
-def _get_hash(spec: ModelSpec, path: Path) -> str | None:
-    """Return the sha256 of the catalogue (or its beginning), or the one noted at the first download."""
-    known = spec.weights.sha256
-    note = _note(path)
-    if known is None and path.parent == cache() and note.is_file():
-        known = json.loads(note.read_text(encoding="utf-8")).get("sha256")
-    return known
-
-
 def _check(path: Path, expected: str | None) -> None:
     if expected and not sha256_of(path).startswith(expected):
         raise WeightsProblem(
             f"{path} is not the file it should be "
             f"(its sha256 begins with {sha256_of(path)[:8]}, not {expected[:8]}): delete it or replace it."
         )
-
-
-def _missing(spec: ModelSpec) -> str:
-    name = spec.weights.path or _names(spec)[0]
-    why = f"is not here and {FORBIDDEN}" if offline() else "is not here"
-    return f"{name}, the weights of {spec.id}, {why}: {_advice(spec)}"
 
 
 def _advice(spec: ModelSpec) -> str:

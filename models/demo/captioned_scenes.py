@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.models.demo.backgrounds import background
+from sightglass.models.demo.scenes import background
 from sightglass.models.demo.shapes import box, fold, star, triangle
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ COLOURS = MappingProxyType(
     }
 )
 SHAPES = ("star", "ball", "ring", "cross", "square", "triangle", "heart", "moon")
-CLUTTER = ("bar", "half")
-"""Shapes that no phrase names."""
 NEVER_SEEN = frozenset({("red", "ring"), ("yellow", "heart"), ("blue", "cross"), ("white", "moon")})
 """Pairs that training neither draws nor names: a model has to combine the two words."""
 SYNONYMS = MappingProxyType(
@@ -106,7 +104,7 @@ def sample(seed: int, *, held_out: bool = False, rare: bool = False) -> Captione
     """
     rng = np.random.default_rng([seed, int(held_out), 7])
     kinds = _kinds(rng, rare=rare)
-    clutter = [(str(rng.choice(list(COLOURS))), str(rng.choice(CLUTTER))) for _ in range(rng.integers(0, 3))]
+    clutter = [(str(rng.choice(list(COLOURS))), str(rng.choice(("bar", "half")))) for _ in range(rng.integers(0, 3))]
     placed: list[NamedThing] = []
     for colour, shape in [*kinds, *clutter]:
         radius = float(rng.uniform(0.11, 0.18))

@@ -84,7 +84,15 @@ def outline(thing: Thing, size: int) -> Outline:
     cos, sin = np.float32(np.cos(thing.angle)), np.float32(np.sin(thing.angle))
     family, _, mark = thing.kind.partition("-")
     rng = np.random.default_rng(thing.seed)
-    colours = _palette(rng)
+    # The ink's luma is at least 0.3 from that of body and face.
+    step = rng.uniform(0.32, 0.5)
+    if rng.random() < 0.5:
+        body, face = rng.uniform(0.52, 0.85), rng.uniform(0.52, 0.85)
+        ink = max(min(body, face) - step, 0.04)
+    else:
+        body, face = rng.uniform(0.18, 0.5), rng.uniform(0.18, 0.5)
+        ink = min(max(body, face) + step, 0.97)
+    colours = tint(rng, body), tint(rng, face), tint(rng, ink)
     form = _FAMILIES[family](x * cos + y * sin, y * cos - x * sin, thing.length, rng, mark)
     coverage = _cover(form.body)
     mask = coverage >= COVERED
@@ -101,7 +109,8 @@ def paint(canvas: Plane, thing: Thing, light: tuple[float, float]) -> Outline:
     colour[:] = colours[BODY]
     for distance, index in form.layers:
         colour += _cover(distance) * (colours[index] - colour)
-    slope = cv2.filter2D(form.body, -1, _slope(light), borderType=cv2.BORDER_REPLICATE)
+    kernel = np.asarray(light[0] * _ACROSS + light[1] * _ACROSS.T, np.float32)
+    slope = cv2.filter2D(form.body, -1, kernel, borderType=cv2.BORDER_REPLICATE)
     edge = _cover(-0.5 - form.body * (1 / form.bevel))
     rim = _cover(-1 - form.body)
     colour *= (1 + 0.45 * slope * edge) * (1 - 0.5 * rim)
@@ -120,10 +129,6 @@ def _cover(distance: Plane) -> Plane:
     return np.minimum(share, 1, out=share)
 
 
-def _slope(light: tuple[float, float]) -> Plane:
-    return np.asarray(light[0] * _ACROSS + light[1] * _ACROSS.T, np.float32)
-
-
 def tint(rng: np.random.Generator, luma: float) -> Plane:
     """Sample a colour with the given luma (0..1): (3,), 0..255."""
     hue, saturation = rng.random() * 6, rng.uniform(0.35, 0.85)
@@ -134,18 +139,6 @@ def tint(rng: np.random.Generator, luma: float) -> Plane:
     else:
         shade = [1 - (1 - channel) * (1 - luma) / (1 - grey) for channel in pure]
     return np.array(shade, np.float32) * 255
-
-
-def _palette(rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
-    """Sample the colours of body, face and ink; the ink's luma is at least 0.3 from both others."""
-    step = rng.uniform(0.32, 0.5)
-    if rng.random() < 0.5:
-        body, face = rng.uniform(0.52, 0.85), rng.uniform(0.52, 0.85)
-        ink = max(min(body, face) - step, 0.04)
-    else:
-        body, face = rng.uniform(0.18, 0.5), rng.uniform(0.18, 0.5)
-        ink = min(max(body, face) + step, 0.97)
-    return tint(rng, body), tint(rng, face), tint(rng, ink)
 
 
 def box(u: Plane, v: Plane, half_u: float, half_v: float) -> Plane:

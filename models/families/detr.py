@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 from importlib import import_module
-from inspect import signature
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 _ATTENDING = ("encoder_attn", "cross_attn", "multihead_attn")
 """What libraries call a decoder layer's cross-attention."""
-_PROJECTIONS = ("model.input_projection", "input_proj")
-"""The convolution whose map DETR's decoder reads, after its encoder, cell by cell."""
 _BACKBONES = ("model.backbone", "backbone", "vit")
 _ENCODERS = ("model.encoder", "encoder", "transformer.encoder")
 _DECODERS = ("model.decoder", "decoder", "model.transformer.decoder", "transformer.decoder")
@@ -54,7 +51,7 @@ class SectionedDetector(QueryDetector):
         )
         attending = [path for path in known if _is_inside(path, self._decoder) and _name(path) in _ATTENDING]
         self.cross_attention = next(reversed(attending), "")
-        self.memory = next((path for path in _PROJECTIONS if _maps(known.get(path))), "")
+        self.memory = next((path for path in ("model.input_projection", "input_proj") if _maps(known.get(path))), "")
         # Queries, however many, are no grid of the picture, and the encoding of positions knows no picture.
         positions = [path for path, part in known.items() if "Position" in type(part).__name__ and "." in path]
         self.placeless = (*([self._decoder] if self._decoder else []), *positions)
@@ -97,19 +94,9 @@ def _finest_first(layers: Iterable[Layer]) -> list[Layer]:
     return sorted(last.values(), key=lambda layer: layer.shape[1:], reverse=True)
 
 
-ENDING = "ForObjectDetection"
-"""How the library's classes of detectors end."""
-
-
 def is_detector(arch: str) -> bool:
     """Return whether a class of Transformers is a detector, by its name."""
-    return arch.endswith(ENDING)
-
-
-def check_detector(arch: str, kind: type) -> None:
-    """Raise ModelProblem for a detector that also reads words."""
-    if "input_ids" in signature(kind.forward).parameters:  # type: ignore[attr-defined]
-        raise ModelProblem(f"A {arch} reads words too, which is not possible here: take a YOLOE or YOLO-World.")
+    return arch.endswith("ForObjectDetection")
 
 
 class TransformersDetector(SectionedDetector):
@@ -129,7 +116,10 @@ class TransformersDetector(SectionedDetector):
     ) -> None:
         super().__init__(spec, module, labels, weights_sha256)
         self.processor, self.notes = processor, notes
-        self._has_none = _scores_by_softmax(processor)
+        # The last of a query's logits may be "no object": told by how the library scores four equal ones.
+        equal = SimpleNamespace(logits=torch.zeros(1, 1, 4), pred_boxes=torch.zeros(1, 1, 4))
+        (found,) = processor.post_process_object_detection(equal, threshold=-1.0)
+        self._has_none = bool(found["scores"].max() < 0.4)
         # Several classes of one query are shown only where their scores are independent.
         self.multi_label = not self._has_none
 
@@ -171,13 +161,6 @@ class TransformersDetector(SectionedDetector):
         (found,) = self.processor.post_process_object_detection(answer, threshold=confidence)
         order = found["scores"].argsort(descending=True, stable=True)
         return found["boxes"][order, 0].round().long(), found["labels"][order].long()
-
-
-def _scores_by_softmax(processor: Any) -> bool:
-    """Return whether the last of a query's logits is "no object", by how the library scores four equal ones."""
-    equal = SimpleNamespace(logits=torch.zeros(1, 1, 4), pred_boxes=torch.zeros(1, 1, 4))
-    (found,) = processor.post_process_object_detection(equal, threshold=-1.0)
-    return bool(found["scores"].max() < 0.4)
 
 
 def read_processor(folder: Path, config: Any) -> tuple[Any, tuple[str, ...]]:

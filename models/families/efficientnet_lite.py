@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192))
 """Blocks, kernel, stride, expansion and channels; one last stage of 320 channels follows."""
-LAST = (1, 3, 1, 6, 320)
 SIZES = {
     "tf_efficientnet_lite0": (1.0, 1.0, 224, 256),
     "tf_efficientnet_lite1": (1.0, 1.1, 240, 272),
@@ -95,8 +94,10 @@ class EfficientNetLite(nn.Module):
         self.conv_stem, self.bn1 = conv(3, 32, 3, halves=side), Norm(32)
         side = -(-side // 2)
         given, stages = 32, []
-        for i, (count, kernel, stride, expand, channels) in enumerate((*STAGES, LAST)):
-            made, blocks = _round_off(channels * wider), []
+        for i, (count, kernel, stride, expand, channels) in enumerate((*STAGES, (1, 3, 1, 6, 320))):
+            # To the nearest multiple of 8, but never down by more than a tenth.
+            made, blocks = max(8, int(channels * wider + 4) // 8 * 8), []
+            made += 8 * (made < 0.9 * channels * wider)
             # The first stage and the last are never repeated.
             for k in range(math.ceil(count * deeper) if 0 < i < len(STAGES) else count):
                 first = Separable(given, made, kernel) if i == 0 else None
@@ -112,12 +113,6 @@ class EfficientNetLite(nn.Module):
         features = self.bn2(self.conv_head(self.blocks(self.bn1(self.conv_stem(x)))))
         logits: Tensor = self.classifier(self.global_pool(features).flatten(1))
         return logits
-
-
-def _round_off(channels: float) -> int:
-    """Round to the nearest multiple of 8, but never down by more than a tenth."""
-    near = max(8, int(channels + 4) // 8 * 8)
-    return near + 8 if near < 0.9 * channels else near
 
 
 def _fit(tensor: Tensor, shape: torch.Size) -> Tensor:

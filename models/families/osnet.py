@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
-from sightglass.models.adapters.embedder import Embedder
+from sightglass.models.adapters.classifier import Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.preprocess import Preprocessing
 

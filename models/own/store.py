@@ -9,7 +9,6 @@ import shutil
 import time
 import zipfile
 from dataclasses import replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from sightglass.models.adapter import Adapter
-    from sightglass.models.inspect import TableDraft, Toml, Unknown
+    from sightglass.models.inspect import TableDraft, Toml
     from sightglass.models.spec import ModelSpec
 
 MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
@@ -150,18 +149,15 @@ def draft(into: Path, arch: str = "") -> TableDraft:
     with without_paths():
         model = find_model(into)
         found = inspect_model(model, arch)
-    found = replace(found, unknown=tuple(map(partial(_own_choices, into), found.unknown)))
-    return _named(found, into, model.stem)
-
-
-def _named(found: TableDraft, into: Path, stem: str) -> TableDraft:
-    """Return a draft whose question of class names is answered by a received file of them, if there is one.
-
-    Whether it has as many as the model has classes, or can be read at all, is said where the model is loaded.
-    """
+    unknown = []
+    for one in found.unknown:
+        # None is answered by a file of the server's that is not among those that were received.
+        kept = (name for name in one.choices if ".py:" not in name or Path(name.rpartition(":")[0]).parent == into)
+        unknown.append(replace(one, choices=tuple(kept)))
+    found = replace(found, unknown=tuple(unknown))
     asked = [unknown for unknown in found.unknown if unknown.key == "weights.labels"]
     file = next(
-        (file for file in sorted(into.iterdir()) if labels.may_name(file, stem) and _may_hold_names(file)), None
+        (file for file in sorted(into.iterdir()) if labels.may_name(file, model.stem) and _may_hold_names(file)), None
     )
     if not asked or file is None:
         return found
@@ -174,12 +170,6 @@ def _may_hold_names(file: Path) -> bool:
         return bool(labels.order(labels.read_file(file)))
     except (OSError, ValueError, RecursionError):
         return True
-
-
-def _own_choices(into: Path, unknown: Unknown) -> Unknown:
-    """Return a question without answers that are files of the server's, and not among those that were received."""
-    kept = [one for one in unknown.choices if ".py:" not in one or Path(one.rpartition(":")[0]).parent == into]
-    return replace(unknown, choices=tuple(kept))
 
 
 def runs_code(found: TableDraft, answers: Mapping[str, object]) -> bool:
@@ -278,11 +268,9 @@ def discard(into: Path) -> None:
 
 def used() -> int:
     """Return the bytes that the current person's files take."""
-    return sum(file.stat().st_size for file in folder().rglob("*") if file.is_file() and not _is_of_others(file))
-
-
-def _is_of_others(file: Path) -> bool:
-    return not users.owner() and file.is_relative_to(folder() / users.FOLDER)
+    others = None if users.owner() else folder() / users.FOLDER
+    files = (file for file in folder().rglob("*") if file.is_file())
+    return sum(file.stat().st_size for file in files if others is None or not file.is_relative_to(others))
 
 
 def tables() -> dict[str, Toml]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
-from sightglass.explain.evidence.batched_pass import PassPart
-from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.evidence import Evidence, PassPart
 from sightglass.explain.explanation import explain
 from sightglass.explain.faithfulness import seal
 from sightglass.models.geometry import ModelInput

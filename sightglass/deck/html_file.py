@@ -17,7 +17,7 @@ from markupsafe import Markup
 from sightglass.common.files.packing import pack_data
 from sightglass.deck import layout, payload
 from sightglass.deck.items import DARK, Footer, Theme, footer_of_settings
-from sightglass.explain.rendering.colormaps import tables
+from sightglass.explain.rendering.style import tables
 from sightglass.export import offline_page
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ from sightglass.deck.items import (
 from sightglass.deck.words import SMALL, Words
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering import color_tables
-from sightglass.explain.rendering.colormaps import lut
 from sightglass.explain.rendering.render import map_lut
+from sightglass.explain.rendering.style import lut
 from sightglass.export.proof.chart import Chart, ChartLine
 
 if TYPE_CHECKING:

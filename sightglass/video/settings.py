@@ -8,8 +8,7 @@ from typing import Literal, get_args
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json
-from sightglass.explain.rendering.colormaps import lut
-from sightglass.explain.rendering.style import Mode, Style
+from sightglass.explain.rendering.style import Mode, Style, lut
 
 Between = Literal["interpolate", "hold"]
 Scale = Literal["frame", "clip"]

@@ -16,7 +16,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.explain.whatif import edits
-from sightglass.explain.whatif.hiding import Disc, DiscHider
+from sightglass.explain.whatif.changes import Disc, DiscHider
 from sightglass.export.proof.chart import draw_fillings
 from sightglass.models import drawing
 

@@ -15,9 +15,8 @@ from conftest import serving
 from PIL import Image
 from screen import LIMIT, ROOT, settled, until
 
-from sightglass.explain.rendering.colormaps import colormaps
 from sightglass.explain.rendering.render import paint
-from sightglass.explain.rendering.style import Field, Style
+from sightglass.explain.rendering.style import Field, Style, colormaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,7 +17,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.explain import Explainer, Recipe, replay
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import samples
-from sightglass.explain.whatif.hiding import Disc, DiscHider
+from sightglass.explain.whatif.changes import Disc, DiscHider
 from sightglass.history import History
 from tests.pages.conftest import (
     act,

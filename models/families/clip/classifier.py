@@ -122,7 +122,14 @@ class ClipClassifier(Classifier):
         self.rows: Tensor | None = None
         """(K, D): a vector for each phrase, then that of `NEUTRAL` where there is one phrase only."""
         if words:
-            self._set_words(words, template_of(spec))
+            given = TEMPLATE if spec.weights.template is None else spec.weights.template
+            found = (given,) if isinstance(given, str) else given
+            if not found or any(not isinstance(one, str) or one.count("{}") != 1 for one in found):
+                said = given if isinstance(given, str) else list(given)
+                raise ModelProblem(
+                    f"template of {spec.id} is {said!r}: write {{}} where the name goes, as in {TEMPLATE!r}."
+                )
+            self._set_words(words, found)
 
     def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> ClipClassifier:
         """Return the same model comparing with these phrases, taken as they are.
@@ -196,13 +203,3 @@ class ClipClassifier(Classifier):
             return own
         others = torch.arange(len(logits), device=logits.device) != target.index
         return own - logits[others].logsumexp(0)
-
-
-def template_of(spec: ModelSpec) -> tuple[str, ...]:
-    """Return `weights.template`, one or several; `{}` in each stands for the name."""
-    given = TEMPLATE if spec.weights.template is None else spec.weights.template
-    found = (given,) if isinstance(given, str) else given
-    if not found or any(not isinstance(one, str) or one.count("{}") != 1 for one in found):
-        said = given if isinstance(given, str) else list(given)
-        raise ModelProblem(f"template of {spec.id} is {said!r}: write {{}} where the name goes, as in {TEMPLATE!r}.")
-    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -73,17 +74,10 @@ def towers(name: str, weights: Path, folder: Path | None) -> Towers:
     )
 
 
-class _WithVisual:
-    """What OpenCLIP asks for the preprocessing of."""
-
-    def __init__(self, visual: nn.Module) -> None:
-        self.visual = visual
-
-
 def _preprocessing(visual: nn.Module) -> Preprocessing:
     import open_clip
 
-    given = open_clip.get_model_preprocess_cfg(_WithVisual(visual))
+    given = open_clip.get_model_preprocess_cfg(SimpleNamespace(visual=visual))
     size = (given["size"],) * 2 if isinstance(given["size"], int) else tuple(given["size"])
     mean, std = tuple(given.get("mean", MEAN)), tuple(given.get("std", STD))
     crop = {"squash": "squash", "longest": "letterbox"}.get(given.get("resize_mode", ""), "centre")
@@ -141,7 +135,23 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ClipClassifier:
 
 def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
     if spec.arch == DEMO:
-        return _demo(spec, progress)
+        from sightglass.models.families.demo import nets
+        from sightglass.models.families.demo.loader import ONLY_DRAWN
+
+        path = locate(spec, progress=progress)
+        net = nets.fill(nets.DemoClip(), path, "clip")
+        return Towers(
+            net.visual,
+            lambda phrases: net.text(nets.tokenize(phrases)),
+            net.logit_scale.exp().item(),
+            net.logit_bias.item(),
+            Preprocessing(
+                (captioned_scenes.SIDE, captioned_scenes.SIDE), captioned_scenes.SIDE, nets.MEAN, nets.STD, "bicubic"
+            ),
+            sha256_of(path),
+            notes=(ONLY_DRAWN,),
+            unreadable=nets.unreadable,
+        )
     folder = _folder(spec)
     if folder is not None:
         check_folder(folder)
@@ -167,26 +177,6 @@ def _folder(spec: ModelSpec) -> Path | None:
         return None
     wanted = ("*.json", "*.txt", "*.model", "model.safetensors", "open_clip_model.safetensors")
     return fetch(spec.weights.hub, *wanted)
-
-
-def _demo(spec: ModelSpec, progress: Progress | None) -> Towers:
-    from sightglass.models.families.demo import nets
-    from sightglass.models.families.demo.loader import ONLY_DRAWN
-
-    path = locate(spec, progress=progress)
-    net = nets.fill(nets.DemoClip(), path, "clip")
-    return Towers(
-        net.visual,
-        lambda phrases: net.text(nets.tokenize(phrases)),
-        net.logit_scale.exp().item(),
-        net.logit_bias.item(),
-        Preprocessing(
-            (captioned_scenes.SIDE, captioned_scenes.SIDE), captioned_scenes.SIDE, nets.MEAN, nets.STD, "bicubic"
-        ),
-        sha256_of(path),
-        notes=(ONLY_DRAWN,),
-        unreadable=nets.unreadable,
-    )
 
 
 def inspect(path: Path) -> TableDraft | None:

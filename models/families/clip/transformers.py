@@ -83,7 +83,14 @@ def _reader(spec: ModelSpec, net: Any, folder: Path) -> Any:
             return {name: given[name] for name in names if name in given}
 
     elif config.vocab_size == CLIP_VOCABULARY:
-        shared = _clip_tokenizer(length)
+        try:
+            from open_clip.tokenizer import SimpleTokenizer
+        except ImportError as problem:
+            raise ModelProblem(
+                "The folder has no tokenizer, and CLIP's own comes with open_clip_torch, which is not installed here: "
+                "pip install open_clip_torch."
+            ) from problem
+        shared = SimpleTokenizer(context_length=length)
 
         def tokens(phrases: Sequence[str]) -> dict[str, Tensor]:
             return {"input_ids": shared(list(phrases))}
@@ -99,18 +106,6 @@ def _reader(spec: ModelSpec, net: Any, folder: Path) -> Any:
         return projected
 
     return read
-
-
-def _clip_tokenizer(length: int) -> Any:
-    """Return CLIP's own tokenizer, as OpenCLIP ships it: nothing is downloaded."""
-    try:
-        from open_clip.tokenizer import SimpleTokenizer
-    except ImportError as problem:
-        raise ModelProblem(
-            "The folder has no tokenizer, and CLIP's own comes with open_clip_torch, which is not installed here: "
-            "pip install open_clip_torch."
-        ) from problem
-    return SimpleTokenizer(context_length=length)
 
 
 def _preprocessing(folder: Path, config: Any) -> tuple[Preprocessing, tuple[str, ...]]:

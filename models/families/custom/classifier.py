@@ -14,10 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models.adapters.classifier import Classifier, both
-from sightglass.models.adapters.embedder import Embedded, Embedder
-from sightglass.models.adapters.pixel_numbers import NUMBERS, PixelNumbers, as_pixels, name_peaks, read_peaks
-from sightglass.models.adapters.segmenter import Segmenter, is_map
+from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, both
+from sightglass.models.adapters.segmenter import (
+    NUMBERS,
+    PixelNumbers,
+    Segmenter,
+    as_pixels,
+    is_map,
+    name_peaks,
+    read_peaks,
+)
 from sightglass.models.adapters.tasks import ANSWERS, COARSEST, FEW, LONG, assumed, task_of_names
 from sightglass.models.preprocess import Preprocessing
 

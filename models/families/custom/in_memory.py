@@ -19,9 +19,9 @@ from torch import nn
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.models import labels
-from sightglass.models.adapters.embedder import PreparedAdapter
+from sightglass.models.adapters.classifier import PreparedAdapter
 from sightglass.models.adapters.tasks import check_task
-from sightglass.models.catalog_tables import check_preprocessing, read_inputs, read_outputs
+from sightglass.models.catalog import check_preprocessing, read_inputs, read_outputs
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import transforms
 from sightglass.models.families.custom.classifier import (
@@ -164,7 +164,10 @@ def _module(
     seen = probe(module, stated, spec, task, named=spec.weights.labels is not None)
     preprocessing = replace(seen.preprocessing, size=sides) if sides else seen.preprocessing
     if seen.task == "segment" and not known.stated() and type(module).__module__.startswith(SEGMENTATION):
-        preprocessing, why = transforms.preprocessing_of(_segmentation_preset()), "as torchvision's weights of its kind"
+        from torchvision.models.segmentation import FCN_ResNet50_Weights
+
+        preset = FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.transforms()
+        preprocessing, why = transforms.preprocessing_of(preset), "as torchvision's weights of its kind"
     spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
     notes = seen.notes if transform is not None else seen.notes + _assume(spec, preprocessing, why)
     sha256 = checkpoint.digest(module)
@@ -204,12 +207,6 @@ def _pair(
     names, _ = labels.for_classes(spec, seen.count, binary=seen.binary)
     notes = seen.notes + _assume(spec, each[0], "by trying sizes")
     return make_pair(spec, seen, each, names, checkpoint.digest(module), notes)
-
-
-def _segmentation_preset() -> Any:
-    from torchvision.models.segmentation import FCN_ResNet50_Weights
-
-    return FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1.transforms()
 
 
 class _OwnInput(PreparedAdapter):

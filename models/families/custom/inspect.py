@@ -116,7 +116,10 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
 def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
     """Return the architecture or a question about it, and notes on what was inferred."""
     fitting = next((found for tensors in _strip_prefixes(saved) if (found := architectures.exact(tensors))), ())
-    hints = [*_read_architecture_notes(saved), path.stem.lower()]
+    # Programs of training note the architecture under many names.
+    keys = ("arch", "architecture", "model_name", "model", "backbone", "name")
+    noted = (table.get(key) for table in saved.tables() for key in keys)
+    hints = [*(found.lower() for found in noted if isinstance(found, str)), path.stem.lower()]
     if fitting:
         ranked = sorted(fitting, key=lambda name: _unlikeliness(hints, name))
         names = [state_dicts.short(name) for name in ranked]
@@ -142,14 +145,6 @@ def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
     yield saved.tensors
     for beginning in state_dicts.common(saved.tensors):
         yield {key[len(beginning) :]: value for key, value in saved.tensors.items() if key.startswith(beginning)}
-
-
-def _read_architecture_notes(saved: Checkpoint) -> Iterator[str]:
-    """Yield the training program's notes of the architecture."""
-    for table in saved.tables():
-        for name in ("arch", "architecture", "model_name", "model", "backbone", "name"):
-            if isinstance(found := table.get(name), str):
-                yield found.lower()
 
 
 def _mentions(word: str, name: str) -> bool:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from sightglass.models.preprocess import Preprocessing
     from sightglass.models.spec import ModelSpec, Task
 
-MIXED_METHOD = "integratedgradients"
-"""Method of a network whose layers all see both pictures at once."""
 FLAT = 64
 """Side of the flat pictures that layers are found with."""
 
@@ -61,7 +59,7 @@ class PairClassifier(CustomClassifier):
         self.each, self.together = each, takes_tuple(module)
         self.branches = self._find_branches()
         if not self.branches and spec.method == METHOD:
-            self.spec = replace(spec, method=MIXED_METHOD)
+            self.spec = replace(spec, method="integratedgradients")
 
     @property
     def channels(self) -> int:

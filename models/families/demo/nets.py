@@ -43,9 +43,6 @@ CLASSIFIERS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 }
 """Channels of the stem and of layer1 to layer4, and blocks of each layer."""
 
-SCRIPTS = {"demo-seg": "segmentation", "demo-regress": "regression", "demo-detr": "detr"}
-"""Scripts in training/ of the models that `train` does not make."""
-
 
 def build(name: str) -> nn.Module:
     """Build the untrained network of a demo model (`demo-s`, `demo-cls-cheat`, `demo-vit`)."""
@@ -67,7 +64,7 @@ def build(name: str) -> nn.Module:
 
 def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
     """Return a demo model with its weights as float32, in eval mode; raise WeightsProblem where they do not fit."""
-    script = SCRIPTS.get(name, f"train {name}")
+    script = {"demo-seg": "segmentation", "demo-regress": "regression", "demo-detr": "detr"}.get(name, f"train {name}")
     return fill(build(name), folder / f"{name}.safetensors", script)
 
 
@@ -279,12 +276,11 @@ def vit(dim: int = 128, depth: int = 4, heads: int = 4) -> nn.Module:
 
 JOINT, LENGTH = 64, 12
 """Size of the shared space, and maximum words of a phrase with its end."""
-GLUE = ("a", "an", "the", "of", "that", "is")
 PLAIN = ("picture", "photo", "drawing", "scene", "something", "anything", "thing")
 """Words that are true of every scene."""
 WORDS = (
     "<end>",
-    *GLUE,
+    *("a", "an", "the", "of", "that", "is"),
     *PLAIN,
     *dict.fromkeys(word for name in (*COLOURS, *SHAPES) for word in SYNONYMS.get(name, (name,))),
 )

@@ -10,10 +10,8 @@ import torch
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.models import labels
-from sightglass.models.adapters.classifier import Classifier, both
-from sightglass.models.adapters.embedder import Embedded, Embedder, PreparedAdapter
-from sightglass.models.adapters.pixel_numbers import NUMBERS, read_peaks
-from sightglass.models.adapters.segmenter import is_map
+from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter, both
+from sightglass.models.adapters.segmenter import NUMBERS, is_map, read_peaks
 from sightglass.models.families.custom.classifier import FILLS, kind_of, record
 from sightglass.models.families.exported.runtimes import pad, pieces, read_labels, taken, tensors
 from sightglass.models.preprocess import Preprocessing

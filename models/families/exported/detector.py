@@ -192,7 +192,7 @@ def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, u
         if (columns == 6 and grid(rows, size) is None) or (ultralytics and few and columns >= 6):
             return "end2end", named or 0
         if rows > columns and extra >= 1 and named in (None, extra):
-            if ultralytics or (cells := grid(rows, size)) is None or _three(rows, size):
+            if ultralytics or (cells := grid(rows, size)) is None or (rows % 3 == 0 and grid(rows // 3, size)):
                 return "yolov5", extra
             # Decoded centres reach over the whole input; offsets from a cell stay within a few cells.
             far = float(outputs[0][..., :2].max()) > float(cells[0].max()) / 2
@@ -205,10 +205,6 @@ def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, u
         f"Its outputs, {shapes}, fit no layout{f' with {named} classes' if named else ''}: "
         f"say layout = one of {', '.join(LAYOUTS)}."
     )
-
-
-def _three(rows: int, size: tuple[int, int]) -> bool:
-    return rows % 3 == 0 and grid(rows // 3, size) is not None
 
 
 def make_detector(
@@ -299,7 +295,13 @@ class ExportedDetector(Detector):
             ) from reason
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
-        return super().select_boxes(outputs, confidence, iou) if self.nms else as_answered(outputs, confidence)
+        if self.nms:
+            return super().select_boxes(outputs, confidence, iou)
+        # The model did its own suppression.
+        best, classes = outputs.scores[0].max(0)
+        order = best.argsort(descending=True)
+        anchors = order[best[order] > confidence][:MAX_BOXES]
+        return anchors, classes[anchors]
 
 
 class PixelFormat:
@@ -345,14 +347,6 @@ def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int], place: str) -> t
     return canvas, geometry
 
 
-def as_answered(outputs: Detections, confidence: float) -> tuple[Tensor, Tensor]:
-    """Return candidates and classes, long (n,) each, best first, of a model that did its own suppression."""
-    best, classes = outputs.scores[0].max(0)
-    order = best.argsort(descending=True)
-    anchors = order[best[order] > confidence][:MAX_BOXES]
-    return anchors, classes[anchors]
-
-
 def detections(found: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:
     """Join the candidates of several passes into one batch, padded with candidates that score 0.
 
@@ -372,22 +366,18 @@ def detections(found: Sequence[Candidates], size: tuple[int, int] | None) -> Det
     objectness = [_fill(part.objectness, count) for part in found if part.objectness is not None]
     chosen = [_fill(part.choice[:, None], count)[:, 0] for part in found if part.choice is not None]
     return Detections(
-        levels=(_logit(classes)[..., None],),
+        levels=(torch.logit(classes.float(), SURE)[..., None],),
         regressions=(boxes[..., None],),
         boxes_of=lambda given: given[0][..., 0].transpose(1, 2),
         centres=centres,
         units=units,
-        objectness=(_logit(torch.cat(objectness))[..., None],) if objectness else (),
+        objectness=(torch.logit(torch.cat(objectness).float(), SURE)[..., None],) if objectness else (),
         choice=torch.cat(chosen) if chosen else None,
     )
 
 
 def _fill(rows: Tensor, count: int) -> Tensor:
     return torch.nn.functional.pad(rows, (0, count - rows.shape[-1]))
-
-
-def _logit(probabilities: Tensor) -> Tensor:
-    return torch.logit(probabilities.float(), SURE)
 
 
 def choice(spec: ModelSpec, key: str, allowed: Sequence[Any], default: Any) -> Any:

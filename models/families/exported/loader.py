@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models.adapters.pixel_numbers import name_peaks
-from sightglass.models.adapters.segmenter import is_map
+from sightglass.models.adapters.segmenter import is_map, name_peaks
 from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, assumed, task_of_names
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.checkpoints.weights import locate, sha256_of

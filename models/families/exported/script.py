@@ -22,12 +22,9 @@ if TYPE_CHECKING:
     Values = dict[str, Any]
     Step = Callable[[Values], Any]
 
-OPERATORS = ("aten", "prim", "torchvision")
-"""Known namespaces of operators; others would be code that is not installed here."""
 _HERE = "module"  # no value of a graph is called so: theirs are numbers, or end in one
 _ACTIVATIONS = "relu relu6 hardtanh hardswish hardsigmoid silu mish leaky_relu elu sigmoid dropout clamp clamp_min"
 WRITES = tuple(f"{name}_" for name in _ACTIVATIONS.split())
-ADDS = ("add_", "mul_")
 
 
 def rebuild(path: Path) -> nn.Module:
@@ -188,16 +185,23 @@ class Body:
             return lambda values: getattr(values[_HERE], name)
         if isinstance(value, torch.device):
             # Where it was exported; it has to be where the pictures are now.
-            return _find_device
+            cpu = torch.device("cpu")
+            return lambda values: next((one.device for one in values.values() if isinstance(one, Tensor)), cpu)
         return lambda values: value
 
     def _operator(self, node: Any, kind: str, takes: list[str]) -> Step:
         space, _, name = kind.partition("::")
         text = node.schema()
-        if space not in OPERATORS or text.startswith("(no schema"):
+        if space not in ("aten", "prim", "torchvision") or text.startswith("(no schema"):
             raise ModelProblem(f"it has an operation that is unknown here, {kind}")
         schema = torch._C.parse_schema(text)
-        packet = getattr(getattr(torch.ops, space), _plain_operator(node, name))
+        # Activations are in place to save memory, and later steps read what they return: where an input may have other
+        # readers, the plain operator.
+        if name in WRITES:
+            plain = bool(node.output().uses())
+        else:
+            plain = name in ("add_", "mul_") and len(next(node.inputs()).uses()) == 1
+        packet = getattr(getattr(torch.ops, space), name.removesuffix("_") if plain else name)
         function = getattr(packet, schema.overload_name or "default")
         keys = [argument.name if argument.kwarg_only else "" for argument in schema.arguments]
         named = {key: at for key, at in zip(keys, takes, strict=True) if key}
@@ -219,21 +223,6 @@ def _names(values: Iterable[Any]) -> list[str]:
 
 def _unpack(outputs: list[Any]) -> Any:
     return outputs[0] if len(outputs) == 1 else outputs
-
-
-def _find_device(values: Values) -> torch.device:
-    return next((value.device for value in values.values() if isinstance(value, Tensor)), torch.device("cpu"))
-
-
-def _plain_operator(node: Any, name: str) -> str:
-    """Return the plain operator for an in-place one whose input may have other readers.
-
-    Activations are in place to save memory, and later steps read what they return.
-    """
-    plain = name.removesuffix("_")
-    if name in WRITES and node.output().uses():
-        return plain
-    return plain if name in ADDS and len(next(node.inputs()).uses()) == 1 else name
 
 
 def _call_method(name: str, takes: list[str]) -> Step:

@@ -23,13 +23,8 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
 
-ENDINGS = (".keras", ".h5", ".hdf5")
 INSTALL = "install what Keras models need: pip install keras h5py"
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
-_LARGEST_CONFIG = 64 * 2**20
-# Layers that contain or call code from the file.
-_CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
-_TENSORFLOW = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 _WEIGHED = ("Conv", "Dense", "DepthwiseConv", "SeparableConv", "EinsumDense", "PatchEmbedding")
 _SCALED = ("Rescaling", "Normalization", "TrueDivide", "Divide", "Subtract", "Multiply")
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -76,11 +71,6 @@ class Facts:
     """Source of that inference, for the end of a sentence."""
 
 
-def is_keras(path: Path) -> bool:
-    """Return whether a file is one of Keras, by its extension."""
-    return path.is_file() and path.suffix.lower() in ENDINGS
-
-
 def config(path: Path) -> Json:
     """Read a model's configuration; raise WeightsProblem, one sentence, where the file holds none."""
     with path.open("rb") as file:
@@ -109,7 +99,7 @@ def _zip_files(path: Path) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             check_names(path, archive.namelist())
-            if archive.getinfo("config.json").file_size > _LARGEST_CONFIG:
+            if archive.getinfo("config.json").file_size > 64 * 2**20:
                 raise WeightsProblem(f"The configuration in {path.name} is larger than any model's: it is damaged.")
             for name in archive.namelist():
                 if name.endswith(".h5"):
@@ -161,14 +151,14 @@ def facts(path: Path) -> Facts:
     model = config(path)
     layers = [layer for layer in _layers(model) if layer["class_name"] not in ("Functional", "Sequential", "Model")]
     for layer in _nodes(model):
-        if (kind := layer.get("class_name")) in _CODE:
+        if (kind := layer.get("class_name")) in ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"):
             raise WeightsProblem(
                 f"The {kind} layer {_name(layer)} of {path.name} holds code, which is not run: make it a class, or "
                 "export to ONNX."
             )
     for layer in layers:
         kind, name = layer["class_name"], _name(layer)
-        if kind in _TENSORFLOW:
+        if kind in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
             raise WeightsProblem(
                 f"{path.name} does TensorFlow's {name} between its layers, which Keras 3 cannot rebuild: export it to "
                 "ONNX (python -m tf2onnx.convert --keras)."

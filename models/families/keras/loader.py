@@ -169,7 +169,7 @@ def load(
 
 def inspect(path: Path) -> TableDraft | None:
     """Draft the table of a Keras file from its configuration; None for other files, a Problem for one with code."""
-    if not files.is_keras(path):
+    if not path.is_file() or path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
         return None
     facts = files.facts(path)
     if facts.shape is None:

@@ -17,8 +17,7 @@ import torch
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models import labels
 from sightglass.models.adapters.attention import record_attention
-from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.embedder import Embedded, Embedder, PreparedAdapter
+from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo import person_scenes
@@ -178,16 +177,11 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     adapter.notes = (*given.get("notes", ()), *notes)
     if spec.weights.package == "sightglass.models.demo":
         # It knows drawn persons alone, so its scores are measured by such.
-        adapter.controls = _draw_persons
+        seeds = range(person_scenes.HELD_OUT, person_scenes.HELD_OUT + 8, 2)
+        adapter.controls = lambda: [
+            person_scenes.draw(person_scenes.sample(seed, 0, held_out=True)).pixels for seed in seeds
+        ]
     return adapter
-
-
-def _draw_persons() -> list[NDArray[np.uint8]]:
-    """Draw unrelated persons."""
-    return [
-        person_scenes.draw(person_scenes.sample(person_scenes.HELD_OUT + 2 * i, 0, held_out=True)).pixels
-        for i in range(4)
-    ]
 
 
 def inspect(path: Path) -> TableDraft | None:

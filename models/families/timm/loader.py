@@ -9,8 +9,7 @@ import timm
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.models import labels
-from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.embedder import Embedder
+from sightglass.models.adapters.classifier import Classifier, Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.families.custom import loader as custom
 from sightglass.models.families.timm.networks import names_of, preprocessing_of
@@ -35,7 +34,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embe
         hint = did_you_mean(spec.arch.partition(".")[0], timm.list_models(), n=3)
         raise ModelProblem(f"timm has no model {spec.arch}{f': {hint}' if hint else '.'}")
     if spec.task == "embed":
-        return _embedder(spec, config, progress)
+        options: dict[str, Any] = {"num_classes": 0}
+        if spec.preprocessing.size and "vit" in spec.arch:
+            # Its positions are learnt for one size, and timm resamples them for another.
+            options["img_size"] = spec.preprocessing.size
+        module, sha256 = _module(spec, config, progress, options, {})
+        notes = ("It is untrained.",) if spec.untrained else ()
+        preprocessing = preprocessing_of(module).changed(spec.preprocessing)
+        return Embedder(spec, module, (), preprocessing, sha256, notes=notes)
     if spec.weights.path:
         return custom.load(dataclasses.replace(spec, arch=f"timm/{spec.arch}"), progress)
     own = labels.own(spec)
@@ -45,18 +51,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embe
     module, sha256 = _module(spec, config, progress, count, count)
     preprocessing = preprocessing_of(module).changed(spec.preprocessing)
     return Classifier(spec, module, own or names_of(module), preprocessing, sha256)
-
-
-def _embedder(spec: ModelSpec, config: Any, progress: Progress | None) -> Embedder:
-    """Load a timm model without its last layer: DINOv2 and the like, or any other's features."""
-    options: dict[str, Any] = {"num_classes": 0}
-    if spec.preprocessing.size and "vit" in spec.arch:
-        # Its positions are learnt for one size, and timm resamples them for another.
-        options["img_size"] = spec.preprocessing.size
-    module, sha256 = _module(spec, config, progress, options, {})
-    notes = ("It is untrained.",) if spec.untrained else ()
-    preprocessing = preprocessing_of(module).changed(spec.preprocessing)
-    return Embedder(spec, module, (), preprocessing, sha256, notes=notes)
 
 
 def _module(

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 _KINDS = ("fasterrcnn_", "retinanet_", "fcos_", "ssd300_", "ssdlite320_")
-# Frozen norms whose epsilon torchvision sets to 0 when it loads their weights.
-_NO_EPSILON = ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn")
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetector:
@@ -56,7 +54,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
         # A frozen norm counts no batches; torch fills that in for the ordinary norm here.
         frozen = not any(name.endswith(".num_batches_tracked") for name in tensors)
         load_tensors(module, path, f"{spec.arch} with {count - 1} classes and the background", tensors)
-        if frozen and spec.arch in _NO_EPSILON:
+        if frozen and spec.arch in ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn"):
             for part in module.modules():
                 if isinstance(part, nn.BatchNorm2d):
                     part.eps = 0.0

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 _KINDS = ("fcn_", "deeplabv3_", "lraspp_")
-AUX = "aux_classifier."
-"""Tensors of a second head, which only training uses."""
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
@@ -44,7 +42,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
     def read(path: Path) -> nn.Module:
         nonlocal count, found
         saved = checkpoint.open_(path, spec.weights.key or "")
-        tensors = {key: value for key, value in saved.tensors.items() if not key.startswith(AUX)}
+        tensors = {key: value for key, value in saved.tensors.items() if not key.startswith("aux_classifier.")}
         count = classes_of(tensors) or count
         found = labels.find_names(saved.tables(), count)
         module = build(spec.arch, classes=count)

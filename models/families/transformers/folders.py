@@ -25,12 +25,8 @@ FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin
 CONFIGURATIONS = tuple(
     f"{name}config.json" for name in ("", "open_clip_", "preprocessor_", "processor_", "tokenizer_", "adapter_")
 )
-CODE = ("auto_map", "trust_remote_code")
-"""Keys by which a folder asks for its own Python to be run."""
 OF_OTHERS = ("checkpoint_path", "base_model_name_or_path")
 """Keys by which timm and PEFT load weights from somewhere else."""
-UNREAD = "special_tokens_map_file"
-"""A key that older versions wrote with a path of theirs, and none reads."""
 SOURCES = ("architecture", "backbone", "hf_model_name", "hf_tokenizer_name", "timm_model_name")
 """Keys that name a network of a library or of the hub, for which the libraries also take a folder."""
 _LIBRARY_NAME = re.compile(r"(hf[-_]hub:)?[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -51,12 +47,12 @@ def check_folder(folder: Path) -> None:
                 raise _refuse(folder, index.name, part)
     for file in CONFIGURATIONS:
         for key, value in _items(read(folder / file)):
-            if key in CODE and value:
+            if key in ("auto_map", "trust_remote_code") and value:
                 raise ModelProblem(
                     f"{folder.name} brings its own code, which is not run here ({key} in {file}): take a model that "
                     "the library itself has."
                 )
-            if not isinstance(value, str) or not value or key == UNREAD:
+            if not isinstance(value, str) or not value or key == "special_tokens_map_file":
                 continue
             elsewhere = key in SOURCES and (not _LIBRARY_NAME.fullmatch(value) or os.path.isdir(value))
             other_weights = key == "transformers_weights" and value not in FILES

@@ -17,13 +17,11 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models import labels
-from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.embedder import Embedded, Embedder
+from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import FORBIDDEN, offline, sha256_of
 from sightglass.models.families.detr import (
     TransformersDetector,
-    check_detector,
     is_detector,
     read_processor,
 )
@@ -36,13 +34,13 @@ from sightglass.models.families.transformers.folders import (
     weights_in,
 )
 from sightglass.models.families.transformers.segmentation import (
+    BY_QUERIES,
+    QuerySegmenter,
     TransformersDepth,
     TransformersInput,
     TransformersSegmenter,
     estimates_depth,
     load_processor,
-    make_depth,
-    make_segmenter,
     segments,
 )
 from sightglass.models.inspect import TableDraft, Unknown
@@ -98,8 +96,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
     folder = folder_of(spec)
     config = _config(folder)
     arch = _architecture(folder, config)
-    if is_detector(arch):
-        check_detector(arch, _class(arch))
+    if is_detector(arch) and "input_ids" in signature(_class(arch).forward).parameters:
+        raise ModelProblem(f"A {arch} reads words too, which is not possible here: take a YOLOE or YOLO-World.")
     if (seed := spec.weights.random) is not None:
         import transformers
 
@@ -154,9 +152,15 @@ def make_adapter(
     """
     adapter: Adapted
     if segments(arch):
-        adapter = make_segmenter(spec, arch, net, preprocessing, sha256, notes)
+        row = spec.as_segmentation()
+        found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
+        names, more = labels.for_classes(row, net.config.num_labels, found)
+        kind = QuerySegmenter if arch in BY_QUERIES else TransformersSegmenter
+        adapter = kind(row, net, names, preprocessing, sha256, notes=notes + more)
     elif estimates_depth(arch):
-        adapter = make_depth(spec, net, preprocessing, sha256, notes)
+        row = replace(spec, task="regress")
+        names, _ = labels.for_classes(row, 1, ("depth",))
+        adapter = TransformersDepth(row, net, names, preprocessing, sha256, notes=notes)
     elif _classifies(arch):
         found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
         row = replace(spec, task=_task(spec, net.config))
@@ -165,7 +169,10 @@ def make_adapter(
     else:
         adapter = TransformersEmbedder(replace(spec, task="embed"), net, (), preprocessing, sha256, notes=notes)
         adapter.pooled = not any(key.startswith("pooler.") for key in missing)
-    adapter.more = _position_options(net, preprocessing.size)
+    # A ViT learnt its positions for one size, which need not be this one.
+    option = "interpolate_pos_encoding"
+    if option in signature(net.forward).parameters and sides(net.config.image_size) != tuple(preprocessing.size):
+        adapter.more = {option: True}
     return adapter
 
 
@@ -340,12 +347,6 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise WeightsProblem(f"{path} lacks {lost[0]}{more}: it is of another model than config.json beside it says.")
     return net, missing
-
-
-def _position_options(net: Any, size: tuple[int, int]) -> Mapping[str, Any]:
-    """Return the arguments of `forward` for a ViT that learnt its positions for another size."""
-    known = "interpolate_pos_encoding" in signature(net.forward).parameters
-    return {"interpolate_pos_encoding": True} if known and sides(net.config.image_size) != tuple(size) else {}
 
 
 def sides(given: Any) -> tuple[int, int]:

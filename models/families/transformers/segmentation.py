@@ -6,16 +6,13 @@ library's post-processing makes them.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image as Pillow
 
 from sightglass.common.errors import WeightsProblem
-from sightglass.models import labels
-from sightglass.models.adapters.pixel_numbers import PixelNumbers, as_pixels
-from sightglass.models.adapters.segmenter import Segmenter
+from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels
 from sightglass.models.families.transformers.folders import from_folder
 from sightglass.models.geometry import Geometry, ModelInput
 
@@ -23,13 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     from sightglass.models.layers import Layer
-    from sightglass.models.preprocess import Preprocessing
-    from sightglass.models.spec import ModelSpec
 
 BY_QUERIES = ("Mask2FormerForUniversalSegmentation", "MaskFormerForInstanceSegmentation")
 """Classes whose answer is a mask and class probabilities for each query."""
@@ -60,7 +54,12 @@ class TransformersInput(Segmenter):
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         if self.processor is None or preprocessing != "trained":
             return super().prepare(pixels, preprocessing)
-        return run_processor(self.processor, pixels)
+        made = self.processor(images=Pillow.fromarray(pixels), return_tensors="pt")
+        tensor: Tensor = made["pixel_values"].float()
+        (height, width), (h, w) = pixels.shape[:2], tensor.shape[2:]
+        mask = made.get("pixel_mask")
+        high, wide = (h, w) if mask is None else (int(mask[0].any(1).sum()), int(mask[0].any(0).sum()))
+        return ModelInput(tensor, Geometry((height, width), (h, w), (high / height, wide / width), (0.0, 0.0)))
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer of the body; of a network with other names the last map before the classes."""
@@ -97,16 +96,6 @@ class TransformersDepth(TransformersInput, PixelNumbers):
         return as_pixels(depth)
 
 
-def run_processor(processor: Any, pixels: NDArray[np.uint8]) -> ModelInput:
-    """Prepare RGB pixels (H, W, 3), uint8, with a processor that resizes a whole picture and pads below and right."""
-    made = processor(images=Pillow.fromarray(pixels), return_tensors="pt")
-    tensor: Tensor = made["pixel_values"].float()
-    (height, width), (h, w) = pixels.shape[:2], tensor.shape[2:]
-    mask = made.get("pixel_mask")
-    high, wide = (h, w) if mask is None else (int(mask[0].any(1).sum()), int(mask[0].any(0).sum()))
-    return ModelInput(tensor, Geometry((height, width), (h, w), (high / height, wide / width), (0.0, 0.0)))
-
-
 def load_processor(folder: Path, settings: Mapping[str, Any]) -> Any:
     """Return the image processor of a folder, or None where it cuts a part out or no file states it.
 
@@ -123,23 +112,3 @@ def load_processor(folder: Path, settings: Mapping[str, Any]) -> Any:
         raise WeightsProblem(
             f"{folder.name} has a preprocessor_config.json that Transformers cannot read ({reason[:200].rstrip('.:')})."
         ) from problem
-
-
-def make_depth(
-    spec: ModelSpec, net: Any, preprocessing: Preprocessing, sha256: str, notes: tuple[str, ...]
-) -> TransformersDepth:
-    """Return the adapter of a network that estimates depth."""
-    row = replace(spec, task="regress")
-    names, _ = labels.for_classes(row, 1, ("depth",))
-    return TransformersDepth(row, net, names, preprocessing, sha256, notes=notes)
-
-
-def make_segmenter(
-    spec: ModelSpec, arch: str, net: Any, preprocessing: Preprocessing, sha256: str, notes: tuple[str, ...]
-) -> TransformersSegmenter:
-    """Return the adapter of a segmentation network by the name of its class."""
-    row = spec.as_segmentation()
-    found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
-    names, more = labels.for_classes(row, net.config.num_labels, found)
-    kind = QuerySegmenter if arch in BY_QUERIES else TransformersSegmenter
-    return kind(row, net, names, preprocessing, sha256, notes=notes + more)

@@ -123,17 +123,12 @@ def build_untrained(arch: str, seed: int) -> Any:
     import_quietly()
     from ultralytics import RTDETR, YOLO
 
-    name = yaml_of(arch)
+    # Weights for other data, and those that came to v3 and v5 later with a `u`, are of the same architecture.
+    name = arch.removesuffix(".pt").removesuffix(".yaml").removesuffix("-oiv7")
+    name = f"{name.removesuffix('u') if name.startswith(('yolov3', 'yolov5')) else name}.yaml"
     if "rtdetr" in name:
         return checkpoint.build_seeded(lambda: RTDETR(name).model, seed)
     return checkpoint.build_seeded(lambda: YOLO(name, verbose=False).model, seed)
-
-
-def yaml_of(arch: str) -> str:
-    """Return `YOLO()`'s name of the architecture of a checkpoint."""
-    # Weights for other data, and those that came to v3 and v5 later with a `u`, are of the same architecture.
-    name = arch.removesuffix(".pt").removesuffix(".yaml").removesuffix("-oiv7")
-    return f"{name.removesuffix('u') if name.startswith(('yolov3', 'yolov5')) else name}.yaml"
 
 
 def import_quietly() -> None:
@@ -198,11 +193,6 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
     return kind(spec, fused, _labels(spec, fused, _classes(fused)), weights_sha256)
 
 
-def _fused_forward(part: Any, tensor: Tensor) -> Tensor:
-    """Compute a fused convolution of Ultralytics."""
-    return conv_act(part.conv, part.act, tensor)
-
-
 def _takes_prompts(head: Any) -> bool:
     from ultralytics.nn.modules.head import WorldDetect, YOLOEDetect
 
@@ -242,3 +232,7 @@ class YoloClassifier(NumberedLayers, Classifier):
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         return Classifier.presets(self, layers)
+
+
+def _fused_forward(part: Any, tensor: Tensor) -> Tensor:
+    return conv_act(part.conv, part.act, tensor)

@@ -22,7 +22,7 @@ from sightglass.api.service import check_size, raise_if_cancelled
 from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import explanation_slot
 from sightglass.explain.picture.image import to_png
-from sightglass.explain.proof.measures import without_hidden
+from sightglass.explain.proof.proof import without_hidden
 from sightglass.explain.similarity import ranking, similarity
 from sightglass.export import similarity_files
 from sightglass.export.proof import files as proof_files

@@ -17,7 +17,7 @@ from sightglass.components.session import page
 from sightglass.components.views.areas import row_label
 from sightglass.explain.phrases import describe_score
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.whatif import hiding
+from sightglass.explain.whatif import changes as hiding
 from sightglass.export.proof import chart as proof_view
 
 if TYPE_CHECKING:

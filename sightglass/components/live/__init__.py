@@ -19,7 +19,7 @@ from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer.payload import jpeg
 from sightglass.explain.picture.image import Image
-from sightglass.explain.rendering.colormaps import tables
+from sightglass.explain.rendering.style import tables
 from sightglass.models.demo.showcase import SCENES
 
 if TYPE_CHECKING:

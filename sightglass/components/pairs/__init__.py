@@ -16,7 +16,7 @@ from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.viewer.payload import deflate, picture
 from sightglass.explain.phrases import percent, pixels, signed
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.rendering.colormaps import lut
+from sightglass.explain.rendering.style import lut
 from sightglass.explain.similarity import patches
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.proof import FILLINGS
-from sightglass.explain.proof.measures import COLUMNS, rows, similarity
+from sightglass.explain.proof.proof import COLUMNS, rows, similarity
 from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof.chart import lines
 

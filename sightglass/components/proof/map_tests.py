@@ -16,7 +16,7 @@ from sightglass.components.session.jobs.background import Job
 from sightglass.components.session.markdown import escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import panels, tables
-from sightglass.explain.faithfulness import badge, changes, scramble, stability
+from sightglass.explain.faithfulness import badge, scramble, stability
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, percent
 
@@ -223,9 +223,9 @@ def _changes(found: Stability, model: ModelSpec) -> None:
     named = any(one.answer or one.flips for one in found.variants)
     rows = [
         {
-            "Change": changes.CHANGES[one.kind].capitalize()
-            if changes.CHANGES[one.kind].islower()
-            else changes.CHANGES[one.kind],
+            "Change": stability.CHANGES[one.kind].capitalize()
+            if stability.CHANGES[one.kind].islower()
+            else stability.CHANGES[one.kind],
             **(
                 {"Number": describe_score(one.score, model, found.label)}
                 if model.measures

@@ -15,9 +15,8 @@ from sightglass.common.settings import MIB
 from sightglass.components.declare import packed_by_content
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_words
-from sightglass.explain.rendering.colormaps import tables
 from sightglass.explain.rendering.render import samples
-from sightglass.explain.rendering.style import Kind
+from sightglass.explain.rendering.style import Kind, tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ from sightglass.components.viewer import Box, Skeleton
 from sightglass.components.views import panels, tables
 from sightglass.components.views.charts import NOTHING, metric, without_training
 from sightglass.components.widgets import Row, rows
-from sightglass.explain.evidence.places import parse_joint
+from sightglass.explain.evidence.targets import parse_joint
 from sightglass.explain.findings.numbers import describe_number
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.rendering.render import is_hidden

@@ -18,7 +18,7 @@ from sightglass.explain.findings.diagnosis import describe_map
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, percent, pixels
 from sightglass.explain.picture.image import Image as Picture
-from sightglass.explain.rendering.colormaps import colormaps
+from sightglass.explain.rendering.style import colormaps
 from sightglass.export import embedded_recipe
 from sightglass.export.embedded_recipe import sealed_recipe
 

@@ -17,8 +17,7 @@ from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.proof import filling
 from sightglass.explain.proof.controls import ranking
-from sightglass.explain.proof.measures import is_shown
-from sightglass.explain.proof.proof import SUFFICIENT
+from sightglass.explain.proof.proof import SUFFICIENT, is_shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

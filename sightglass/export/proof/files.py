@@ -15,8 +15,7 @@ from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.phrases import listing, percent, plain_text, plural
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.proof import FILLINGS
-from sightglass.explain.proof.measures import is_shown, lines, rows
-from sightglass.explain.proof.proof import CONTROLS
+from sightglass.explain.proof.proof import CONTROLS, is_shown, lines, rows
 from sightglass.explain.proof.support import SHOWN
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.export import embedded_recipe

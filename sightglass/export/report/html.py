@@ -18,10 +18,9 @@ from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, pixels, plural
 from sightglass.explain.picture.image import to_jpeg, to_png
-from sightglass.explain.rendering import color_tables, contours, resampling
-from sightglass.explain.rendering.colormaps import colormaps, lut
+from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import GROUNDS, samples
-from sightglass.explain.rendering.style import VIEWER_STYLE, Style
+from sightglass.explain.rendering.style import VIEWER_STYLE, Style, colormaps, lut
 from sightglass.export import caption, command, offline_page, table
 from sightglass.export.offline_page import base64_text, data_url
 from sightglass.export.proof import files as proof_files
@@ -121,7 +120,7 @@ def _pictures(explanation: Result) -> Json:
         levels = np.zeros((height, width), np.uint8)
         inside = levels[seen[1] : seen[3], seen[0] : seen[2]]
         values = samples(field.values, field.kind)
-        for rows, part in resampling.levels(values, field, VIEWER_STYLE, seen, (height, width)):
+        for rows, part in contours.levels(values, field, VIEWER_STYLE, seen, (height, width)):
             inside[rows] = part
         proof = {"proof": proof_files.data(explanation, len(maps))} if len(maps) in explanation.proofs else {}
         shown = {

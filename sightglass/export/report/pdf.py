@@ -13,7 +13,7 @@ from sightglass.common.files import packing
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import pixels, shorten
-from sightglass.explain.proof.measures import lines
+from sightglass.explain.proof.proof import lines
 from sightglass.explain.rendering.render import map_lut
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
 from sightglass.export import caption, command, table

@@ -15,11 +15,10 @@ from sightglass.components import proof as panel
 from sightglass.explain import Explainer
 from sightglass.explain.maps.statistics import Agreement
 from sightglass.explain.phrases import NBSP
-from sightglass.explain.proof import measures
+from sightglass.explain.proof import proof as measures
 from sightglass.explain.proof.controls import ranking
 from sightglass.explain.proof.curves import Curve, Trace
-from sightglass.explain.proof.measures import without_hidden
-from sightglass.explain.proof.proof import CONTROLS, Proof
+from sightglass.explain.proof.proof import CONTROLS, Proof, without_hidden
 from sightglass.explain.proof.support import SHARES, Effect, Support
 from sightglass.export.proof import chart as proof_view
 
@@ -109,7 +108,7 @@ def test_measures_that_do_not_agree_with_known_causes_are_shown_only_when_asked_
     assert "is 0.30" in found["every_line"] and "is 0.30" not in found["line"]
     assert measures.lines(made) == measures.lines(made, every=True)[:2]
     # The one list decides, for texts as for rows.
-    monkeypatch.setattr("sightglass.explain.proof.measures.SHOWN", frozenset())
+    monkeypatch.setattr("sightglass.explain.proof.proof.SHOWN", frozenset())
     assert (proof_view.shares(made, detects=False), measures.lines(made)) == ("", [])
     answer = without_hidden(made.summary())
     assert answer["differences"] == {} and answer["sufficiency"] is None is answer["runner_up_ssim"]

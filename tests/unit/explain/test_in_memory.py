@@ -24,7 +24,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.explainer import EVIDENCE
-from sightglass.explain.rendering.colormaps import lut
+from sightglass.explain.rendering.style import lut
 from sightglass.export.report.html import html as report
 from sightglass.models.families.custom.transforms import measure
 from sightglass.models.preprocess import Preprocessing, fit_picture

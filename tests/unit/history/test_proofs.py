@@ -11,7 +11,7 @@ from sightglass.cli import main
 from sightglass.cli.replay import read
 from sightglass.deck import views
 from sightglass.explain import Explainer, Problem
-from sightglass.explain.proof.measures import lines, rows
+from sightglass.explain.proof.proof import lines, rows
 from sightglass.explain.proof.seal import Seal, SealMark, forget, remember
 from sightglass.explain.replaying import replay, replay_proof
 from sightglass.export import embedded_recipe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sightglass.models.adapters.pixel_numbers import read_peaks
+from sightglass.models.adapters.segmenter import read_peaks
 
 
 def gaussian(x: float, y: float, height: float = 0.8) -> torch.Tensor:

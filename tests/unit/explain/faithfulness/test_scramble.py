@@ -20,8 +20,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.faithfulness import badge
 from sightglass.explain.faithfulness import scramble as module
-from sightglass.explain.faithfulness.randomised import STAGES, copy_resident, redrawn, stages
-from sightglass.explain.faithfulness.scramble import Scramble, Stage, scramble
+from sightglass.explain.faithfulness.scramble import STAGES, Scramble, Stage, copy_resident, redrawn, scramble, stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

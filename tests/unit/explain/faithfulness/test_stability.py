@@ -15,8 +15,7 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.faithfulness import other_maps as maps
 from sightglass.explain.faithfulness import scramble
-from sightglass.explain.faithfulness.changes import CHANGES, Changed, change
-from sightglass.explain.faithfulness.stability import Stability, Variant, stability
+from sightglass.explain.faithfulness.stability import CHANGES, Changed, Stability, Variant, change, stability
 from sightglass.explain.faithfulness.support import support
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.maps.boxes import box_on_content
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.faithfulness.changes import Kind
+    from sightglass.explain.faithfulness.stability import Kind
 
 
 @pytest.fixture(scope="module")

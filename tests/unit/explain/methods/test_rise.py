@@ -14,8 +14,8 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.methods import METHODS, rise
-from sightglass.explain.methods.masks import Masks, Windows
 from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.explain.methods.rise import Masks, Windows
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.detector import Detections, Detector

@@ -12,7 +12,8 @@ import pytest
 
 from sightglass.common.errors import Problem
 from sightglass.common.style import CHOICES, DEFAULTS
-from sightglass.explain.rendering import colormaps, contact_sheet, contours, render
+from sightglass.explain.rendering import contact_sheet, contours, render
+from sightglass.explain.rendering import style as colormaps
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import FILE_STYLE, VIEWER_STYLE, Field, Mode, Style
 

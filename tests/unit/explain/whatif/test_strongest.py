@@ -16,9 +16,8 @@ from sightglass.explain.proof.filling import blur
 from sightglass.explain.proof.scores import scorer
 from sightglass.explain.rendering.render import hottest_mask
 from sightglass.explain.whatif import edits
-from sightglass.explain.whatif.changes import Change, changes, match, sentence, union
+from sightglass.explain.whatif.changes import Change, Disc, DiscHider, changes, match, sentence, union
 from sightglass.explain.whatif.edits import Edit, EditMark, edited, parse
-from sightglass.explain.whatif.hiding import Disc, DiscHider
 from sightglass.explain.whatif.strongest import DRAWS, covered_sentence, elsewhere, score_of_map, strongest_tenth
 from sightglass.models.adapter import Prediction
 
