@@ -178,10 +178,10 @@ def test_mode_opacity_threshold_colours_and_classes_work_offline(page: Page) -> 
         page.locator(f"input.{name}").fill(value)
         now = changed(page, now)
     sync.expect(page.locator(".weak")).to_have_text("From 0.60")
+    page.keyboard.press("c")
+    now = changed(page, now)
     page.mouse.move(610, 400)
     page.get_by_role("button", name="Contour").click()
-    now = changed(page, now)
-    page.keyboard.press("c")
     changed(page, now)
     # The picture, for as long as it is pressed.
     heated = page.locator(".frame.heated")
