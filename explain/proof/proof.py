@@ -1,4 +1,4 @@
-"""The result of proving a map: curves and conclusions."""
+"""The result of proving a map: curves, conclusions, summary numbers and tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is drawn (`Field`) and how (`Style`)."""
+"""What is drawn (`Field`) and how (`Style`), and the colormaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Describe what an edit changes in the answer."""
+"""Describe what an edit, or a disc that hides a place, changes in the answer."""
 
 from __future__ import annotations
 

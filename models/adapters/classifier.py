@@ -1,4 +1,4 @@
-"""Adapter of classifiers: one row of logits."""
+"""Adapters of classifiers, one row of logits, and of embedders, one vector."""
 
 from __future__ import annotations
 

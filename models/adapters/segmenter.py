@@ -1,4 +1,4 @@
-"""Adapter of segmentation networks: a class for each pixel."""
+"""Adapters of segmentation networks: a class for each pixel, or a number."""
 
 from __future__ import annotations
 
