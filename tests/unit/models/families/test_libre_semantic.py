@@ -32,7 +32,7 @@ PICTURE = np.random.default_rng(3).integers(0, 255, (90, 160, 3), np.uint8)
 ARCHS = ["ppliteseg-t50", "segformer-b0"]
 DEEP = "deeplabv3-mv3"
 """So deep that of an untrained one only rounding reaches the end."""
-MORE = ["pidnet-s", "unet-s", "fcn-r50", DEEP]
+MORE = ["pidnet-s", "fcn-r50", DEEP]
 
 
 def spec_of(arch: str, **table: Any) -> ModelSpec:
