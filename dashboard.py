@@ -143,7 +143,7 @@ else:
 
         def leave() -> None:
             url_state.miss_removed_page(name)
-            st.switch_page(pages["present" if name == "cheat" else "explore"])
+            st.switch_page(pages[removed.INSTEAD.get(name, "explore")])
 
         return st.Page(leave, title="Explore", url_path=name, visibility="hidden")
 

@@ -68,7 +68,9 @@ PAGES: dict[str, str] = {
     "cheat": "Catch the cheat is the ready deck See a model cheat, below.",
     "account": "There are no accounts any more: docs/security.md says how to sign in.",
 }
-"""Addresses of the dashboard, such as `watch`. The visit opens Explore, or Present for a story, with the sentence."""
+"""Addresses of the dashboard, such as `watch`. The visit opens a page of `INSTEAD`, else Explore, with the sentence."""
+INSTEAD: dict[str, str] = {"cheat": "present"}
+"""The page that a visit to the address of a removed one opens."""
 
 LOADERS: dict[str, str] = dict.fromkeys(
     ("http_service", "endpoint"),
