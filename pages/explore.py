@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from sightglass.components.viewer import View
     from sightglass.explain import Explainer, Explanation
 
+AHEAD = 0.08
+"""Seconds that the browser has for a new picture's map before anything else is sent."""
+
 HEIGHT = 456
 """Of the picture in a window of 900 pixels: what can be done with it is in sight below it."""
 
@@ -170,8 +173,7 @@ def _map_first(
                 assert explanation is not None
                 explanation, index = explain_job.class_of(explanation, areas.get_class(choices, explainer))
                 view = _picture(explanation, index, place)
-        # The browser has this long for a new picture's map before anything else is sent.
-        time.sleep(0.08)
+        time.sleep(AHEAD)
     finally:
         drawn, _ = sidebar.draw(bar, both=True)
     if drawn != choices:

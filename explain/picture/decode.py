@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
     from PIL import ImageFile
 
+VOLUMES = (".nii", ".nii.gz")
+"""Ends of the names of volumes (NIfTI), which are arrays of voxels."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""Of Pillow's readers, those that a file may reach."""
+
 
 AT_ONCE = 50_000_000
 """Pixels decoded at the same time, in all threads: four photographs of 12 megapixels, or one larger picture."""
@@ -122,11 +128,11 @@ def kind_of(data: bytes, name: str) -> str:
         return "AVIF" if re.search(rb"avi[fs]", head[8:64]) else "HEIC"
     # Not init, which imports Pillow's forty other plugins, too.
     Pillow.preinit()
-    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"):
+    for kind in FORMATS:
         accepts = Pillow.OPEN[kind][1]
         if accepts is not None and accepts(head[:16]) is True:
             return kind
-    if name.lower().endswith((".nii", ".nii.gz")) or head[344:347] in (b"n+1", b"ni1"):
+    if name.lower().endswith(VOLUMES) or head[344:347] in (b"n+1", b"ni1"):
         raise ImageProblem(f"{name} is a volume: give one slice of it as {READABLE}.")
     for pattern, words in _REFUSED.items():
         if re.match(pattern, head, re.IGNORECASE | re.DOTALL):

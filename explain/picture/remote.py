@@ -28,6 +28,9 @@ from sightglass.explain.picture.item import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+PAUSES = (0.2, 1.0, None)
+"""Seconds to wait before each retry."""
+
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "mtime", "LastModified", "last_modified", "updated", "created")
 """Names under which storages give a value that changes with the content."""
@@ -122,7 +125,7 @@ def fetch(system: Any, path: str, name: str, size: int | None) -> bytes:
     """Return a picture's bytes; raise ImageProblem if it is missing or too large, Unreachable if the network fails."""
     if size is not None and size > MAX_BYTES:
         raise ImageProblem(f"{name} holds {size:,} bytes; give at most {MAX_BYTES:,}.")
-    for pause in (0.2, 1.0, None):
+    for pause in PAUSES:
         try:
             with system.open(path, "rb") as file:
                 return bytes(file.read(MAX_BYTES + 1))

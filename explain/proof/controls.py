@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     Map = NDArray[np.float32]
 
+QUANTILE = 0.95
+"""Of the likeness of random maps to the true one: the threshold."""
+
 SEEDS = 3
 """Random maps, and maps of random blobs, whose curves are averaged."""
 REGION = 0.3
@@ -140,7 +143,7 @@ def _reached_by_chance(true: bytes, shape: tuple[int, int], grid: tuple[int, int
     seeds = (seed_of(sha256, 1000 + number) for number in range(NULL))
     values = np.frombuffer(true, np.float32).reshape(shape)
     found = rank_correlations(values, (random_map(shape, grid, seed) for seed in seeds))
-    return max(float(np.quantile(found, 0.95)), UNRELATED)
+    return max(float(np.quantile(found, QUANTILE)), UNRELATED)
 
 
 def _grow(cells: Map, shape: tuple[int, int]) -> Map:

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from sightglass.video.clips.clip import About
     from sightglass.video.results import AnswerCurve
 
+MOMENTS = 3
+"""On a slide, beside the player."""
+
 
 CLIP, PLAN, LOCK = "clip", "plan.json", "lock"
 DAYS = 7
@@ -399,7 +402,7 @@ def draw_slide_button(job: ClipJob) -> None:
         ]
         clip, notes = made.clip, describe(job.plan)
         return views.of_clip(
-            clip, title=headline(made), sentence=words, notes=notes, made=job.plan.model, moments=moments[:3]
+            clip, title=headline(made), sentence=words, notes=notes, made=job.plan.model, moments=moments[:MOMENTS]
         )
 
     slides.button("video", slide)

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from sightglass.video import Settings
     from sightglass.video.settings import Scale
 
+MAX_MB = 500
+"""Of an uploaded clip."""
+
 KINDS = ("mp4", "mov", "m4v", "webm", "mkv", "gif", "avi")
 STEP = 0.1
 """Seconds by which a clip is cut."""
@@ -146,7 +149,7 @@ def _upload() -> ClipSource | None:
     file = st.file_uploader(
         "A clip",
         type=list(KINDS),
-        max_upload_size=500,
+        max_upload_size=MAX_MB,
         key=f"video-file-{video.generation}",
         help="MP4, MOV, WebM, MKV, GIF or AVI. It stays on this machine, and is deleted when the session ends. If "
         f"the server stops first, you can go on for {jobs.DAYS} days.",

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from sightglass.api.problems import ApiProblem
 
+REFUSED = 1008
+"""Code of a WebSocket that is refused."""
+
 LEGACY_ROUTES = ("/predict_with_gradcam", "/analyze_class")
 """They are outside of /api, and protected like it."""
 ALIVE, STREAM, LOGIN, LOGOUT = "/_stcore/health", "/_stcore/stream", "/auth/login", "/auth/logout"
@@ -195,7 +198,7 @@ class AuthMiddleware:
                 await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             # Before the handshake is accepted this is answered with status 403.
-            await send({"type": "websocket.close", "code": 1008, "reason": "Not allowed."})
+            await send({"type": "websocket.close", "code": REFUSED, "reason": "Not allowed."})
         else:
             if not isinstance(answer, Response):
                 from sightglass.api import problems

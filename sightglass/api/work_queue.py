@@ -23,6 +23,12 @@ from sightglass.common.work.progress import lower_priority, stopped_by
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MAX_RETRY_AFTER = 60
+"""Longest Retry-After, in seconds: no estimate is good for longer."""
+
+DEFAULT_SECONDS = 1.0
+"""Assumed duration of a job before any has finished."""
+
 T = TypeVar("T")
 BEFORE = "X-Queue-Before"
 """Header that says how many requests were at work or waited when this one came."""
@@ -155,13 +161,13 @@ class WorkQueue:
 
     def _seconds(self) -> float:
         with self._lock:
-            return statistics.median_low(self._durations) if self._durations else 1.0
+            return statistics.median_low(self._durations) if self._durations else DEFAULT_SECONDS
 
     def _busy(self) -> Busy:
         """Return Busy with the time after which a worker is probably free."""
         waiting = max(1, len(self) - self.workers + 1)
         seconds = math.ceil(self._seconds() * waiting / self.workers)
-        return Busy(min(max(1, seconds), 60), len(self))
+        return Busy(min(max(1, seconds), MAX_RETRY_AFTER), len(self))
 
     def stats(self) -> Stats:
         with self._lock:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     Frame: TypeAlias = pd.DataFrame
     Maps: TypeAlias = NDArray[np.float32]
 
+NEIGHBOURS = 10
+"""Of a map, those that are most like it: they decide whether it is the odd one."""
+
 
 MOST_GROUPS = 8
 FEWEST = 12
@@ -63,7 +66,7 @@ def find_neighbours(maps: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.flo
     flat = np.stack([cv2.resize(one, (COARSE, COARSE), interpolation=cv2.INTER_AREA).ravel() for one in maps])
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
     reduced = PCA(min(16, len(flat) - 1), random_state=0).fit_transform(flat)
-    found, nearest = NearestNeighbors(n_neighbors=min(10, len(flat) - 1)).fit(reduced).kneighbors()
+    found, nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced).kneighbors()
     distances = found.mean(1)
     oddness = distances / max(float(np.median(distances)), 1e-9)
     return oddness, nearest if len(flat) >= FEWEST else None

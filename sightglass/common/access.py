@@ -16,6 +16,18 @@ from sightglass.common.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_FORMER = ("SIGHTGLASS_ACCESS", "SIGHTGLASS_PASSWORD")
+"""Variables of earlier versions that made a server on localhost ask too, such as behind a proxy."""
+
+MAX_ID = 254
+"""Characters of the longest e-mail address."""
+
+MIN_LENGTH = 16
+"""Characters below which a token that an operator chose can be guessed."""
+
+TOKEN_BYTES = 32
+"""Random bytes of a token that the server generates: 256 bits."""
+
 Way = Literal["local", "token", "oidc", "open"]
 SECONDS = 7 * 24 * 3600
 """How long a browser stays signed in."""
@@ -70,11 +82,9 @@ def choose(host: str | None, *, token: str | None = None, oidc: bool = False, op
         return Access("oidc", token)
     if token:
         return Access("token", token)
-    if is_local(host) and not any(
-        os.environ.get(name, "").strip() for name in ("SIGHTGLASS_ACCESS", "SIGHTGLASS_PASSWORD")
-    ):
+    if is_local(host) and not any(os.environ.get(name, "").strip() for name in _FORMER):
         return Access()
-    return Access("token", secrets.token_urlsafe(32), generated=True)
+    return Access("token", secrets.token_urlsafe(TOKEN_BYTES), generated=True)
 
 
 def install(access: Access) -> None:
@@ -111,7 +121,7 @@ def announcement(access: Access) -> str | None:
         return "--open (SIGHTGLASS_OPEN) is set: whoever reaches this address may use everything without signing in."
     if access.way == "oidc" and not settings().emails:
         return "Everybody whom the provider in secrets.toml signs in gets in: SIGHTGLASS_EMAILS names who may."
-    if access.token and len(access.token) < 16:
+    if access.token and len(access.token) < MIN_LENGTH:
         return f"A token of {len(access.token)} characters can be guessed: set SIGHTGLASS_TOKEN to 32 random ones."
     return None
 
@@ -129,7 +139,7 @@ def identify(claims: Mapping[str, Any]) -> str | None:
     allowed = {_lower(name) for name in settings().emails}
     if allowed and not {_lower(id_), _lower(f"@{id_.rpartition('@')[2]}")} & allowed:
         return None
-    return id_ if id_.strip() and id_.isprintable() and len(id_) <= 254 else None
+    return id_ if id_.strip() and id_.isprintable() and len(id_) <= MAX_ID else None
 
 
 def _lower(text: str) -> str:

@@ -11,6 +11,9 @@ from sightglass.common.legible import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory")
+"""Of torch on a CPU and on a GPU, and of OpenCV, whose errors are no MemoryError."""
+
 
 class Problem(ValueError):
     """Something a user can mend; its text is shown as it is, on a screen, in a terminal and over HTTP.
@@ -64,9 +67,7 @@ DISK_FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG")
 
 def lacks_memory(error: BaseException) -> bool:
     """Return whether an error says that memory could not be allocated."""
-    return isinstance(error, MemoryError) or any(
-        words in str(error) for words in ("can't allocate memory", "out of memory", "Insufficient memory")
-    )
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def from_machine(error: BaseException) -> MachineProblem | None:

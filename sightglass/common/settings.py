@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sightglass.common.environment import Settings
 
+TOTAL_MB = 4096
+"""MiB from which the two limits derive, where SIGHTGLASS_MEMORY_MB is not set."""
+
+_FOLDERS = ("HOME", "LOCALAPPDATA", "XDG_DATA_HOME")
+"""Other variables that defaults depend on."""
+
 
 MIB = 2**20
 
 
 def settings() -> Settings:
     """Return the settings; a field whose variable is malformed raises SettingProblem when it is read."""
-    return _read(
-        tuple(
-            item
-            for item in os.environ.items()
-            if item[0].startswith("SIGHTGLASS_") or item[0] in ("HOME", "LOCALAPPDATA", "XDG_DATA_HOME")
-        )
-    )
+    return _read(tuple(item for item in os.environ.items() if item[0].startswith("SIGHTGLASS_") or item[0] in _FOLDERS))
 
 
 @lru_cache(maxsize=8)
@@ -58,4 +58,4 @@ def evidence_bytes() -> int:
 
 def _total() -> float:
     total = settings().memory_mb
-    return 4096 if total is None else total
+    return TOTAL_MB if total is None else total

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+MAX_SLUG = 40
+"""Letters of a person's name in a folder's name."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 FOLDER = "users"
@@ -76,5 +79,5 @@ def owner(user: str | None = None) -> str:
     user = current() if user is None else user
     if user == LOCAL:
         return ""
-    slug = file_stem(user.partition("@")[0], otherwise="user", max_length=40).lower()
+    slug = file_stem(user.partition("@")[0], otherwise="user", max_length=MAX_SLUG).lower()
     return f"{slug}-{hashlib.sha256(user.encode()).hexdigest()[:12]}"

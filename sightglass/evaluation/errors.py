@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Box
 
+MISTAKES = 6
+"""Pairs of classes of a classifier that are groups of their own."""
+
+OFTEN = 2
+"""Times as often among the missed objects as among the found ones: then it is worth saying."""
+
 
 MEANINGS: Mapping[str, str] = {
     "picture": "Its path below the source.",
@@ -342,7 +348,7 @@ class ErrorReport:
         """The group of each of a classifier's errors."""
         errors = self.errors
         names = errors["label"].fillna("nothing") + _BETWEEN + errors["predicted"].fillna("nothing")
-        often = names.value_counts(sort=True).index[:6]
+        often = names.value_counts(sort=True).index[:MISTAKES]
         return names.where(names.isin(often), OTHER)
 
 
@@ -362,7 +368,7 @@ def _describe_misses(name: str, units: pd.DataFrame) -> str:
     missed, found = of_label[of_label["wrong"]], of_label[~of_label["wrong"]]
     start = f"{name} misses {len(missed):,} of {_count(len(of_label), str(label))}"
     small, share = int((missed["size"] < SMALL).sum()), float((found["size"] < SMALL).mean() if len(found) else 0)
-    if 2 * small < len(missed) or small / len(missed) < 2 * share:
+    if 2 * small < len(missed) or small / len(missed) < OFTEN * share:
         return start
     count = "all" if small == len(missed) > 1 else f"{small:,}"
     return f"{start}; {count} of them {'is' if small == 1 else 'are'} smaller than {SMALL} pixels"

@@ -37,6 +37,12 @@ from sightglass.models import labels as class_names
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+LOSSY = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+"""Ends of the names of pictures that are no masks."""
+
+IGNORED = (255, 65535)
+"""Values of a PNG that mark a pixel as not counted (`VOID`), where they are no class."""
+
 
 VOID = -1
 """The class of a pixel that is not counted."""
@@ -86,9 +92,7 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
             continue
         if (total := total + len(masks[key])) > MAX_BYTES:
             raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
-    for file in sorted(
-        one for one in files if one.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-    ):
+    for file in sorted(one for one in files if one.suffix.lower() in LOSSY):
         if _find_key(file, folder) not in masks:
             problems.append(LabelProblem(file.name, 0, "only a PNG keeps class indices as they are"))
     if not masks:
@@ -160,7 +164,7 @@ def _decode_png(data: bytes, size: tuple[int, int], indices: Sequence[int]) -> N
         raise ValueError("the mask is no readable PNG") from problem
     found = np.full(size, VOID)
     known = values < len(indices)
-    if (wrong := values[~known & ~np.isin(values, (255, 65535))]).size:
+    if (wrong := values[~known & ~np.isin(values, IGNORED)]).size:
         raise ValueError(f"the mask has the class index {wrong[0]}, and the classes go from 0 to {len(indices) - 1}")
     found[known] = np.asarray(indices)[values[known]]
     return found

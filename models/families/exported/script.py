@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Values = dict[str, Any]
     Step = Callable[[Values], Any]
 
+OPERATORS = ("aten", "prim", "torchvision")
+"""Known namespaces of operators; others would be code that is not installed here."""
+
 _HERE = "module"  # no value of a graph is called so: theirs are numbers, or end in one
 _ACTIVATIONS = "relu relu6 hardtanh hardswish hardsigmoid silu mish leaky_relu elu sigmoid dropout clamp clamp_min"
 WRITES = tuple(f"{name}_" for name in _ACTIVATIONS.split())
@@ -192,7 +195,7 @@ class Body:
     def _operator(self, node: Any, kind: str, takes: list[str]) -> Step:
         space, _, name = kind.partition("::")
         text = node.schema()
-        if space not in ("aten", "prim", "torchvision") or text.startswith("(no schema"):
+        if space not in OPERATORS or text.startswith("(no schema"):
             raise ModelProblem(f"it has an operation that is unknown here, {kind}")
         schema = torch._C.parse_schema(text)
         # Activations are in place to save memory, and later steps read what they return: where an input may have other

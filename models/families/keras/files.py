@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
 
+TENSORFLOW = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+"""Layers that call a function of TensorFlow by its name."""
+
+CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+"""Layers that run code which their file carries."""
+
+LARGEST_CONFIG = 64 * 2**20
+"""Bytes of a configuration that is read: an archive may claim any size."""
+
 INSTALL = "install what Keras models need: pip install keras h5py"
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _WEIGHED = ("Conv", "Dense", "DepthwiseConv", "SeparableConv", "EinsumDense", "PatchEmbedding")
@@ -99,7 +108,7 @@ def _zip_files(path: Path) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             check_names(path, archive.namelist())
-            if archive.getinfo("config.json").file_size > 64 * 2**20:
+            if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
                 raise WeightsProblem(f"The configuration in {path.name} is larger than any model's: it is damaged.")
             for name in archive.namelist():
                 if name.endswith(".h5"):
@@ -151,14 +160,14 @@ def facts(path: Path) -> Facts:
     model = config(path)
     layers = [layer for layer in _layers(model) if layer["class_name"] not in ("Functional", "Sequential", "Model")]
     for layer in _nodes(model):
-        if (kind := layer.get("class_name")) in ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"):
+        if (kind := layer.get("class_name")) in CODE:
             raise WeightsProblem(
                 f"The {kind} layer {_name(layer)} of {path.name} holds code, which is not run: make it a class, or "
                 "export to ONNX."
             )
     for layer in layers:
         kind, name = layer["class_name"], _name(layer)
-        if kind in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
+        if kind in TENSORFLOW:
             raise WeightsProblem(
                 f"{path.name} does TensorFlow's {name} between its layers, which Keras 3 cannot rebuild: export it to "
                 "ONNX (python -m tf2onnx.convert --keras)."

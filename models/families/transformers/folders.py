@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
 
+UNREAD = "special_tokens_map_file"
+"""A key that older versions wrote with a path of theirs, and none reads."""
+
+CODE = ("auto_map", "trust_remote_code")
+"""Keys by which a folder asks for its own Python to be run."""
+
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 """Weights files in order of preference; an index names the parts of a large one."""
 CONFIGURATIONS = tuple(
@@ -47,12 +53,12 @@ def check_folder(folder: Path) -> None:
                 raise _refuse(folder, index.name, part)
     for file in CONFIGURATIONS:
         for key, value in _items(read(folder / file)):
-            if key in ("auto_map", "trust_remote_code") and value:
+            if key in CODE and value:
                 raise ModelProblem(
                     f"{folder.name} brings its own code, which is not run here ({key} in {file}): take a model that "
                     "the library itself has."
                 )
-            if not isinstance(value, str) or not value or key == "special_tokens_map_file":
+            if not isinstance(value, str) or not value or key == UNREAD:
                 continue
             elsewhere = key in SOURCES and (not _LIBRARY_NAME.fullmatch(value) or os.path.isdir(value))
             other_weights = key == "transformers_weights" and value not in FILES

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from sightglass.api.schemas import ApiRules
     from sightglass.api.work_queue import WorkQueue
 
+TWO_PICTURES = "/api/similarity"
+"""Path whose body has two pictures."""
+
 LOGGER = logging.getLogger(__name__)
 ACCESS = logging.getLogger("sightglass.api.server.request_log")
 FIELD_BYTES = 256 * 1024
@@ -155,7 +158,7 @@ class BodyLimits:
 
     def _max_bytes(self, path: str) -> int:
         """Return the limit of a body: its pictures, a third longer in base64, and its fields."""
-        pictures = 2 if path.rstrip("/") == "/api/similarity" else 1
+        pictures = 2 if path.rstrip("/") == TWO_PICTURES else 1
         return pictures * (self.settings.max_bytes * 4 // 3 + 4) + FIELD_BYTES
 
     def _too_large(self) -> ApiProblem:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.item import Item
 
+MOST_MAPS = 20
+"""Boxes of a picture that get a map of their own, the surest first."""
+
 NAME = "evaluated"
 """Of what an outcome says of the labels."""
 
@@ -76,7 +79,7 @@ def _map_boxes(made: Explanation) -> dict[tuple[int | None, int], Any]:
     options, evidence = made.options, made.evidence
     if not made.predictions or not method_of(evidence.resident, options).quick:
         return {}
-    each = replace(options, per="detection", targets=(), top_k=20, within="picture")
+    each = replace(options, per="detection", targets=(), top_k=MOST_MAPS, within="picture")
     apart = explain(made.image, evidence, each, milliseconds={})
     return {
         (one.target.anchors[0], one.target.index): cells(one)

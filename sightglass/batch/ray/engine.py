@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from sightglass.batch.worker import Work
     from sightglass.explain.picture.item import Item
 
+MAX_TOGETHER = 4
+"""Maximum number of batches sent to a worker together."""
+
 
 @dataclass
 class RayEngine:
@@ -160,7 +163,7 @@ class RayEngine:
         from ray.data import ActorPoolStrategy, DataContext
 
         rows = [{"number": n, "items": pickle.dumps(list(batch))} for n, batch in enumerate(batches)]
-        together = max(1, min(4, len(rows) // (4 * workers)))
+        together = max(1, min(MAX_TOGETHER, len(rows) // (4 * workers)))
         context = DataContext.get_current()
         # Each batch is reported as soon as it is done, not with the others that were sent together.
         with (

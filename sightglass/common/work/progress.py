@@ -15,6 +15,9 @@ from sightglass.common.errors import Cancelled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_POLL = 0.25
+"""Seconds between two checks whether waiting work was cancelled."""
+
 
 Progress = Callable[[float, str], None]
 """Called with the share done, 0..1, and a short text."""
@@ -78,7 +81,7 @@ def check() -> None:
 @contextmanager
 def explanation_slot(cancel: threading.Event | None = None) -> Iterator[None]:
     """Wait until this thread may make a quick explanation; raise Cancelled once `cancel` is set."""
-    while not _SLOTS.acquire(timeout=0.25):
+    while not _SLOTS.acquire(timeout=_POLL):
         if cancel is not None and cancel.is_set():
             raise Cancelled
     try:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     import streamlit as st
 
+EVERYWHERE = ("", "0.0.0.0", "::")
+"""Addresses on which a server listens for all that the machine has."""
+
 
 LOGGER = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ def addresses(host: str | None) -> list[str]:
     """
     rules = access.in_use()
     query = f"/?token={rules.token}" if rules.generated else ""
-    if (host or "") not in ("", "0.0.0.0", "::"):
+    if (host or "") not in EVERYWHERE:
         assert host is not None
         return [get_url(f"[{host}]" if ":" in host else host) + query]
     own = internal_address()

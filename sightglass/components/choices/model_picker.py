@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sightglass.common.errors import WeightsProblem
     from sightglass.models.spec import ModelSpec
 
+MAX_BUTTONS = 5
+"""Sizes in a row of buttons; more would begin a second one."""
+
 
 FIRST = "efficientnet-lite0"
 TIMM_EXAMPLE = "mobilenetv3_small_100"
@@ -194,8 +197,7 @@ def _size(specs: list[ModelSpec], here: set[str], addressed: ModelSpec | None, e
     kinds = any(" " in spec.size for spec in specs)
     sized = all(spec.size for spec in specs) and not kinds
     # A button has no room for how large a download is.
-    # More would begin a second row.
-    buttons = not kinds and len(sizes) <= 5 and sizes.keys() <= here
+    buttons = not kinds and len(sizes) <= MAX_BUTTONS and sizes.keys() <= here
     draw: Any = st.segmented_control if buttons else st.selectbox
     chosen = url_state.widget(
         draw,

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from sightglass.models.spec import ModelSpec
 
+STILL = 960
+"""Pixels of the longer side of a picture of the clip."""
+
 KEY = "live"
 HEIGHT = 520
 _component = declare("live", __file__, styles=("sliders.css",))
@@ -91,7 +94,7 @@ def live(model: ModelSpec, method: str, options: Mapping[str, Any], *, place: st
 
 def _still(name: str) -> bytes:
     image = image_source.example(name)
-    return jpeg(image.pixels, 960, f"{image.sha256} clip")
+    return jpeg(image.pixels, STILL, f"{image.sha256} clip")
 
 
 def _frame(given: Any) -> LiveFrame | None:

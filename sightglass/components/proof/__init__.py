@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.proof.proof import Proof
 
+POLL = 0.25
+"""Seconds between two looks at what has come."""
+
 _component = declare("proof", __file__)
 _channel = declare("proof_channel", __file__)
 _sight = declare("proof_sight", __file__, script="sight")
@@ -236,7 +239,7 @@ def panel(candidates: Sequence[Candidate]) -> None:
         # It is raised again where it is shown.
         with suppress(Exception):
             polls = _goes_on(explain_job.prove(explanation, index)[1])
-        st.fragment(_proof, run_every=0.25 if polls else None)(explanation, index, polls)
+        st.fragment(_proof, run_every=POLL if polls else None)(explanation, index, polls)
 
 
 def _which(names: list[str]) -> int:

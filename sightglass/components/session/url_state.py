@@ -18,6 +18,9 @@ from sightglass.components.session.markdown import escape, shorten
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+MAX_VALUE = 40
+"""Characters that are shown of a value of the address."""
+
 
 T = TypeVar("T")
 
@@ -173,7 +176,7 @@ class Unused:
 
 def leave_out(name: str, value: str) -> None:
     """Note that a parameter of the address has a value that nothing here is called."""
-    shown = shorten(" ".join(value.split()), 40)
+    shown = shorten(" ".join(value.split()), MAX_VALUE)
     _note(f"The link's {name.replace('-', ' ')} “{escape(shown)}” is not offered here: it was left out.")
 
 

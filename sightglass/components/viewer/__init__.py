@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
     from sightglass.components.viewer.payload import Rect
 
+MAX_FILE_PIXELS = 48 * 10**6
+"""Of a file of several panels; larger ones are made smaller."""
+
 
 MAX_DETAIL_SIDE = 2560
 """Pixels of the longer side of a part that is sent when it is zoomed into."""
@@ -171,7 +174,7 @@ def _file(scene: ViewerScene, given: Mapping[str, Any]) -> bytes:
         image = images[0]
     else:
         height, width = scene.pixels.shape[:2]
-        shrink = min(1.0, (48 * 10**6 / (len(images) * height * width)) ** 0.5)
+        shrink = min(1.0, (MAX_FILE_PIXELS / (len(images) * height * width)) ** 0.5)
         columns = min(max(1, int(given.get("columns") or 1)), len(images))
         image = grid(images, titles, columns, height=max(1, round(height * shrink)))
     kind, mime = ("jpg", "image/jpeg") if given.get("format") == "jpg" else ("png", "image/png")

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from sightglass.evaluation.stored import Evaluation
     from sightglass.models.adapter import Prediction
 
+ENOUGH = 50
+"""Times as many pictures as there are, beyond which no number of them is named."""
+
 Kind = Literal["ship", "do not ship", "cannot be told"]
 
 
@@ -150,7 +153,7 @@ class Verdict:
         have, apart = len(self.second.evaluation.pictures), abs(self.tolerance - self.gap.value)
         error = float(np.nanstd(self.second.drawn - self.first.drawn))
         needed = max(have * (Z * error / apart) ** 2, Z * math.sqrt(2) / apart - 2) if apart else math.inf
-        return max(1, math.ceil(needed - have)) if needed <= 50 * have else None
+        return max(1, math.ceil(needed - have)) if needed <= ENOUGH * have else None
 
     @property
     def sentences(self) -> list[str]:

@@ -37,6 +37,12 @@ if TYPE_CHECKING:
     from sightglass.explain.recipe import Recipe
     from sightglass.history import Record, SavedMap
 
+MAX_PROOFS = 64
+"""Of one session in memory; each is some thousand numbers."""
+
+MAX_FINISHED = 64
+"""Pictures of a session, each by a model, whose last explanation is remembered."""
+
 
 WORTH_SHOWING = 0.1
 """Share of a method that refines its map at which the unfinished one says more than the map before."""
@@ -119,7 +125,7 @@ def _finished(picture: str, model: str, key: Key) -> bool:
     finished = state.of(Running).finished
     changed = finished.get((picture, model)) != key
     finished[picture, model] = key
-    while len(finished) > 64:
+    while len(finished) > MAX_FINISHED:
         del finished[next(iter(finished))]
     return changed
 
@@ -255,7 +261,7 @@ def bring(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof])
 def _hold(key: Key, proof: Proof) -> None:
     made = state.of(Proofs).made
     made[key] = proof
-    while len(made) > 64:
+    while len(made) > MAX_PROOFS:
         made.popitem(last=False)
 
 
