@@ -66,19 +66,26 @@ test("back and forward ask for what the entry showed, and make no entry", () => 
 test("back to another page asks for its picture once that page is there", () => {
   const { places, asked, entries, go, window } = opened(BUS, CHINA);
   window.history.pushState({}, "", "http://localhost:8501/topk?example=china");
-  places.leave();
+  places.leave(places.ask);
   places.ask = (place) => asked.push(place);
   places.show(TOPK);
   places.show({ ...BUS, page: "topk" });
   assert.equal(entries.length, 4);
   go(-2);
-  places.leave();
+  places.leave(places.ask);
   places.ask = (place) => asked.push(place);
   assert.deepEqual(asked, []);
   places.show(BUS);
   assert.deepEqual(asked, [CHINA]);
   places.show(CHINA);
   assert.equal(entries.length, 4);
+});
+
+test("a bar that goes after the next page's has come changes nothing", () => {
+  const { places, asked, go } = opened(BUS, CHINA);
+  places.leave(() => {});
+  go(-1);
+  assert.deepEqual(asked, [BUS]);
 });
 
 test("what an uploader of the page refuses is told, and that it is gone", async () => {

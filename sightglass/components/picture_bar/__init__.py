@@ -18,7 +18,7 @@ from sightglass.components.session import state
 from sightglass.components.streamlit_internals import remove_upload, upload_megabytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from streamlit.delta_generator import DeltaGenerator
 
@@ -86,22 +86,24 @@ class Desk:
     """The highest number of those whose files have come: a later drop has a higher one."""
 
 
-def acts() -> list[BarAct]:
-    """Return what was done since the last run, in its order. Called before the page is drawn."""
+def acts() -> Iterator[BarAct]:
+    """Yield what was done since the last run, in its order. Called before the page is drawn.
+
+    An act counts as followed when the caller asks for the next one: a run that another request interrupts in the
+    middle of an act leaves it to the next run.
+    """
     desk = state.of(Desk)
     sent = (st.session_state.get(KEY) or {}).get("acts")
-    found = []
     for act in sent if isinstance(sent, list) else ():
         if not isinstance(act, dict) or act.get("session") != desk.session:
             continue
-        number, kind = act.get("n"), act.get("kind")
-        if isinstance(number, int) and number > desk.last and isinstance(kind, str):
-            desk.last = number
-            found.append(BarAct(kind, act.get("value")))
-    for act in found:
-        if act.kind == "coming" and isinstance(act.value, int) and act.value not in desk.bays:
-            desk.bays.append(act.value)
-    return found
+        number, kind, value = act.get("n"), act.get("kind"), act.get("value")
+        if not isinstance(number, int) or number <= desk.last or not isinstance(kind, str):
+            continue
+        if kind == "coming" and isinstance(value, int) and value not in desk.bays:
+            desk.bays.append(value)
+        yield BarAct(kind, value)
+        desk.last = number
 
 
 def draw(bar: Bar | None, take: Take, place: DeltaGenerator) -> None:

@@ -164,8 +164,12 @@ export class Places {
     history.replaceState(state, "", addressOf(href, place));
   }
 
-  /** Take note that no bar is on the page any more. */
-  leave() {
+  /**
+   * Take note that a bar is off the page, unless the next page's bar has come already.
+   * @param {((place: Place) => void)|null} ask what the bar set
+   */
+  leave(ask) {
+    if (this.ask !== ask) return;
     this.#shown = null;
     this.ask = () => {};
   }
@@ -202,6 +206,7 @@ class Bar {
   #last = 0;
   /** @type {Send} */
   #send = () => {};
+  #ask = (/** @type {Place} */ { picture, model }) => this.#act("back", { picture, model });
 
   /** @param {HTMLElement} root @param {AbortSignal} signal */
   constructor(root, signal) {
@@ -230,7 +235,7 @@ class Bar {
     find(root, ".remove").addEventListener("click", () => act("remove", this.#data?.chosen), { signal });
     find(root, ".dismiss").addEventListener("click", () => act("dismiss", null), { signal });
     places ??= new Places(window);
-    signal.addEventListener("abort", () => places?.leave());
+    signal.addEventListener("abort", () => places?.leave(this.#ask));
   }
 
   /** @param {FileList|File[]|null} files */
@@ -282,7 +287,7 @@ class Bar {
     find(root, ".about .problem").textContent = data.problem;
     find(root, ".dismiss").hidden = !data.problem;
     if (places) {
-      places.ask = ({ picture, model }) => this.#act("back", { picture, model });
+      places.ask = this.#ask;
       places.show(data.place);
     }
     this.#remember(data.items, first);

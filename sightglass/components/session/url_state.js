@@ -15,15 +15,21 @@ export function onePlace(from, to) {
   return from.pathname === to.pathname && PLACES.every(same);
 }
 
-if (typeof window !== "undefined" && !("placed" in window.history.pushState)) {
-  const push = window.history.pushState.bind(window.history);
-  /** @param {Parameters<History["pushState"]>} given */
-  const placed = (...given) => {
-    const here = new URL(window.location.href);
-    const [state, unused, address] = given;
-    // What the entry says of itself stays with it.
-    if (address && onePlace(here, new URL(address, here))) window.history.replaceState({ ...window.history.state, ...state }, unused, address);
-    else push(...given);
+/**
+ * Make both ways to change an address keep what the entry says of itself, and choices on one page no entry of their own.
+ * Streamlit gives no state of its own to either; after Back it replaces the entry, which would lose its place.
+ * @param {Pick<Window, "history"|"location">} window
+ */
+export function keepPlaces({ history, location }) {
+  if ("placed" in history.pushState) return;
+  const [push, replace] = [history.pushState.bind(history), history.replaceState.bind(history)];
+  const placed = (/** @type {typeof push} */ otherwise) => (/** @type {Parameters<History["pushState"]>} */ ...given) => {
+    const [state, unused, address] = given, here = new URL(location.href);
+    if (address && onePlace(here, new URL(address, here))) replace({ ...history.state, ...state }, unused, address);
+    else otherwise(...given);
   };
-  window.history.pushState = Object.assign(placed, { placed: true });
+  history.pushState = Object.assign(placed(push), { placed: true });
+  history.replaceState = placed(replace);
 }
+
+if (typeof window !== "undefined") keepPlaces(window);

@@ -93,3 +93,16 @@ def test_files_that_come_after_later_ones_are_kept_and_not_chosen(monkeypatch: p
     assert pictures.chosen == chosen
     assert [one.name for one in pictures.own.values()] == ["first.png", "second.png"]
     assert "broken.png" in (pictures.problem or "")
+
+
+def test_an_act_that_another_request_interrupts_is_followed_by_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = picture_bar.Desk(session="here")
+    monkeypatch.setattr(image_source.state, "of", lambda _: desk)
+    acts = [{"n": n, "session": "here", "kind": "choose", "value": name} for n, name in ((1, "bus"), (2, "china"))]
+    monkeypatch.setattr(picture_bar.st, "session_state", {picture_bar.KEY: {"acts": acts}})
+
+    followed = picture_bar.acts()
+    assert [next(followed).value, next(followed).value] == ["bus", "china"]
+    followed.close()
+    assert [act.value for act in picture_bar.acts()] == ["china"]
+    assert list(picture_bar.acts()) == []
