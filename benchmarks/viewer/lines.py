@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain import Explainer
 
-FRAMES, CLASS_MS, RATIO, MORE_MS, START_RATIO = 50.0, 50.0, 1.25, 150.0, 1.3
+FRAMES, CLASS_MS, RATIO, MORE_MS, START_RATIO = 50.0, 50.0, 1.25, 150.0, 1.25
 TURN = 50
 """Moves from one end of a drag to the other: each is at least one step of a slider."""
 PAYLOAD = 50_000
