@@ -19,11 +19,12 @@ from sightglass.common.errors import Cancelled, ModelProblem, lacks_memory
 from sightglass.explain.evidence import cache, given_model
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.evidence.determinism import own_modes, own_random_state
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.resident import RESIDENCY, Residency, Resident
 from sightglass.explain.evidence.resident import device as find_device
+from sightglass.explain.evidence.shortcuts import verify
 from sightglass.explain.explanation import Explanation, explain, explain_parts, takes_several
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
@@ -123,7 +124,7 @@ class Explainer:
         self.resident: Resident = self._load(anywhere=device == "auto")
         if self._object is not None:
             self.model = self.resident.adapter.spec
-            weakref.finalize(self, _forget, weakref.ref(self.resident))
+            self._forget_with_self()
         self._layers = self._paths(layers)
         if self._layers:
             # A name that the model lacks is wrong from here on, not from the first picture on.
@@ -152,10 +153,20 @@ class Explainer:
         self._notes = ("The GPU has no room for this model: this was computed on the CPU.",)
         return self._get(self._device)
 
+    def _forget_with_self(self) -> None:
+        weakref.finalize(self, _forget, weakref.ref(self.resident))
+
     def _get(self, device: torch.device) -> Resident:
         if self._object is None:
-            return self._residency.get(self.model, device, self._progress)
-        return self._residency.of_object(self._object, self._object.key, device, self._object.adapt)
+            resident = self._residency.get(self.model, device, self._progress)
+        else:
+            # Adapting runs somebody else's code.
+            with own_random_state():
+                resident = self._residency.of_object(self._object, self._object.key, device, self._object.adapt)
+        if resident.adapter.spec.loader.startswith("custom") and not resident.verified:
+            resident.verified = True
+            verify(resident)
+        return resident
 
     def _paths(self, layers: Any) -> Any:
         """Return layers with the path in place of each module, and of each position from the end."""
@@ -341,8 +352,12 @@ class Explainer:
     def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
         """Return `work(resident, notes)`, also where memory is full: after unloading other models, then on the CPU.
 
-        `notes` are sentences that say which of these was needed.
+        `notes` are sentences that say which of these was needed. A model in memory that was changed is adapted again.
         """
+        if self._object is not None and (resident := self._get(self._device)) is not self.resident:
+            _forget(weakref.ref(self.resident))
+            self.resident = resident
+            self._forget_with_self()
         try:
             return work(self.resident, self._notes)
         except Exception as error:

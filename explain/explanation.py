@@ -212,7 +212,11 @@ def explain(
         "evidence=both" if both else "",
     )
     idle = tuple(f"{one} {NO_EFFECT}" for one in said if one)
-    notes = tuple(dict.fromkeys((*earlier, *adapter.notes, *hides, *idle, *unshown(options, targets, evidence))))
+    notes = tuple(
+        dict.fromkeys(
+            (*earlier, *adapter.notes, *evidence.remarks, *hides, *idle, *unshown(options, targets, evidence))
+        )
+    )
 
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         took = (time.perf_counter() - start) * 1e3

@@ -307,6 +307,10 @@ class Adapter:
             return logits
         return logits.sigmoid() if self.spec.task == "multilabel" else logits.softmax(1)
 
+    def remarks(self, outputs: Any) -> tuple[str, ...]:
+        """Return sentences that belong to the explanations of a pass."""
+        return ()
+
     def scalar(self, outputs: Any, target: Target) -> Tensor:
         """Return the number, shape (), that a target's gradient starts from (first picture of the batch)."""
         raise NotImplementedError
@@ -410,6 +414,17 @@ class Adapter:
         raise NotImplementedError
 
 
+def to_eval(module: nn.Module) -> nn.Module:
+    """Put a module into eval mode unless it is: layers may merge or convert weights each time `eval` is called."""
+    return module.eval() if any(part.training for part in module.modules()) else module
+
+
+def is_changed(module: nn.Module) -> bool:
+    """Return whether hooks or parametrisations change what a module of a known type computes."""
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return bool(hooks) or "parametrizations" in module._modules
+
+
 def freeze(module: nn.Module) -> nn.Module:
     """Put a module into eval mode, without gradients of its parameters."""
-    return module.eval().requires_grad_(False)
+    return to_eval(module).requires_grad_(False)

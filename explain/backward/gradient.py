@@ -114,10 +114,11 @@ def _decompose(rows: Tensor) -> Tensor:
     return across
 
 
-def gradients(scalar: Tensor, recorded: Sequence[Tensor]) -> list[Tensor]:
+def gradients(scalar: Tensor, recorded: Sequence[Tensor], *, anywhere: bool = False) -> list[Tensor]:
     """Return the gradient of a scalar at each recorded output, 0 where it does not depend on it; the graph stays.
 
-    Raises ModelProblem for a model that has overwritten what its gradient needs.
+    Raises ModelProblem for a model that has overwritten what its gradient needs; and where the scalar depends on none
+    of the outputs, unless it may come from `anywhere`.
     """
     found: Sequence[Tensor | None] = [None] * len(recorded)
     # A target that hangs on none of the layers has no graph at all.
@@ -128,6 +129,11 @@ def gradients(scalar: Tensor, recorded: Sequence[Tensor]) -> list[Tensor]:
             if "inplace" not in str(error):
                 raise
             raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
+    if not anywhere and all(one is None for one in found):
+        raise ModelProblem(
+            "No gradient reaches this layer: the model detaches what follows it, or runs it without gradients or in a "
+            "re-entrant checkpoint; choose a later layer, or a method that hides parts of the picture, such as RISE."
+        )
     return [torch.zeros_like(out) if one is None else one for one, out in zip(found, recorded, strict=True)]
 
 

@@ -119,11 +119,12 @@ def own_random_state(seed: int | None = None) -> Iterator[None]:
 class PassLock:
     """A re-entrant lock for the passes of a model, which are in the project's `own_modes`, and `exact` on a GPU.
 
-    Taking it raises Cancelled where the work of this thread was stopped.
+    Taking it raises Cancelled where the work of this thread was stopped. `own_random`: the model may draw numbers from
+    the process's generators, whose states are given back.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, *, own_random: bool = False) -> None:
+        self._device, self._own_random = device, own_random
         self._lock = threading.RLock()
         self._contexts: list[Any] = []
 
@@ -135,6 +136,8 @@ class PassLock:
             inside.callback(self._lock.release)
             inside.enter_context(own_modes())
             inside.enter_context(exact(self._device))
+            if self._own_random:
+                inside.enter_context(own_random_state())
             self._contexts.append(inside.pop_all())
         return True
 

@@ -13,6 +13,7 @@ import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,7 +29,7 @@ from sightglass.models.adapters.detector import IN_CELL
 from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -57,6 +58,18 @@ class Evidence:
     """Of two pictures each one's own evidence, from the same pass; empty of one picture."""
     mixed: str = ""
     """Path of a layer that sees two pictures at once, so that nothing there is either's own."""
+    calls: Mapping[str, int] = MappingProxyType({})
+    """How often each layer ran in the pass, by path."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences on the pass that belong to each of its explanations."""
+        repeated = tuple(
+            f"{path} runs {self.calls[path]} times in a pass: what it returns last is explained."
+            for path in self.own_paths
+            if self.calls.get(path, 1) > 1
+        )
+        return (*repeated, *self.resident.adapter.remarks(self.outputs))
 
     def __init__(self, resident: Resident, given: ModelInput, layers: tuple[Layer, ...]) -> None:
         """Run the model once on `given`. The resident's lock is held for as long as its hooks are on."""
@@ -81,7 +94,9 @@ class Evidence:
         size = (self.tensor.shape[-2], self.tensor.shape[-1])
         pairs = zip(layers, self.recorded, strict=True)
         self.layers = layers = tuple(fit_grid(layer, out, resident.probed, size) for layer, out in pairs)
-        self.activations = [as_map(out.detach(), layer) for out, layer in zip(self.recorded, layers, strict=True)]
+        self.activations = [
+            as_map(out.detach().float(), layer) for out, layer in zip(self.recorded, layers, strict=True)
+        ]
         """One (1, C, h, w) per layer."""
 
     def _divide(self, recorded: dict[str, list[Tensor]]) -> None:
@@ -171,6 +186,7 @@ class Evidence:
     def _run_pass(self, *, copied: bool) -> tuple[dict[str, list[Tensor]], Any]:
         """Run one pass; raises _Overwritten where a recorded output was changed later."""
         recorded: dict[str, list[Tensor]] = {}
+        calls: dict[str, int] = {}
         versions: dict[str, list[int]] = {}
 
         def record(path: str, output: Tensor) -> Tensor:
@@ -178,6 +194,7 @@ class Evidence:
             if not recorded and tokens:
                 walked.enter_context(sparse())
             leaf = output if output.requires_grad else output.detach().requires_grad_()
+            calls[path] = calls.get(path, 0) + 1
             # Of several calls the last counts, but where each is about a picture of its own.
             before = (recorded.get(path, []), versions.get(path, [])) if path in twice else ([], [])
             recorded[path], versions[path] = [*before[0], leaf], [*before[1], leaf._version]
@@ -194,6 +211,7 @@ class Evidence:
             raise
         if not copied and any([one._version for one in outs] != versions[path] for path, outs in recorded.items()):
             raise _Overwritten
+        self.calls = {} if twice else calls
         return recorded, outputs
 
     @contextmanager
@@ -283,8 +301,10 @@ class Evidence:
 
     def _backward(self, target: Target) -> list[Gradient]:
         scalar = self.resident.adapter.scalar(self.outputs, target)
-        found = zip(gradients(scalar, self.recorded), self.layers, strict=True)
-        return [Gradient.of(as_map(gradient, layer)[0]) for gradient, layer in found]
+        # Of a detector a box's gradient passes through one of several layers.
+        slopes = gradients(scalar, self.recorded, anywhere=self.resident.adapter.detects)
+        found = zip(slopes, self.layers, strict=True)
+        return [Gradient.of(as_map(gradient.float(), layer)[0]) for gradient, layer in found]
 
     @property
     def nbytes(self) -> int:
@@ -345,13 +365,8 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
     whole, adapter = parts[0].whole, parts[0].resident.adapter
     with whole.resident.lock, torch.enable_grad():
         total = torch.stack([adapter.scalar(p.outputs, t) for p, t in zip(parts, targets, strict=True)]).sum()
-        found: Sequence[torch.Tensor | None] = [None] * len(whole.recorded)
-        if total.requires_grad:
-            found = torch.autograd.grad(total, whole.recorded, retain_graph=True, allow_unused=True)
-    dense = [
-        as_map(torch.zeros_like(out) if gradient is None else gradient, layer)
-        for gradient, out, layer in zip(found, whole.recorded, whole.layers, strict=True)
-    ]
+        found = gradients(total, whole.recorded)
+    dense = [as_map(gradient.float(), layer) for gradient, layer in zip(found, whole.layers, strict=True)]
     for part, target in zip(parts, targets, strict=True):
         mine = [gradient[part.place] for gradient in dense]
         part._gradients[target] = [Gradient.of(one, 0, 0, (one.shape[1], one.shape[2])) for one in mine]

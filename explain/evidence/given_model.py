@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.fingerprint import Fingerprint
 from sightglass.explain.evidence.resident import of_download
 from sightglass.explain.picture.image import Image, join_pictures
 from sightglass.models import catalog
@@ -40,15 +41,22 @@ class GivenModel:
     unit: str | None = None
     outputs: tuple[Any, ...] = ()
     inputs: tuple[Any, ...] = ()
+    fingerprint: Fingerprint | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        network = in_memory.network_of(self.model)
+        own = None
+        if isinstance(network, torch.nn.Module):
+            in_memory.check_initialised(network)
+            own = Fingerprint(network)
+        object.__setattr__(self, "fingerprint", own)
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What, besides its identity, makes it the same model: its weights' versions, labels and preprocessing."""
-        network = in_memory.network_of(self.model)
-        tensors = (*network.parameters(), *network.buffers()) if isinstance(network, torch.nn.Module) else ()
-        versions = tuple((tensor.data_ptr(), _version(tensor)) for tensor in tensors)
+        """What, besides its identity, makes it the same model: its state, labels and preprocessing."""
+        state = 0 if self.fingerprint is None else self.fingerprint.value()
         said = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs), str(self.inputs))
-        return id(self.model), id(self.preprocess), *said, *versions
+        return id(self.model), id(self.preprocess), *said, state
 
     def adapt(self) -> Adapter:
         return in_memory.adapt(
@@ -85,16 +93,12 @@ def of_file(path: str, said: GivenModel, progress: Progress | None) -> ModelSpec
     return replace(found, id=name or found.id)
 
 
-def _version(tensor: torch.Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
-
-
 def path_in(model: Any, layer: Any) -> str | None:
     """Return the path of a part of a model, by identity; of Keras the layer's name."""
     if isinstance(model, torch.nn.Module):
         for path, part in model.named_modules():
             if part is layer and path:
-                return str(path)
+                return str(path).replace("_orig_mod.", "").removesuffix("._orig_mod")
     parts = getattr(model, "_flatten_layers", None)
     return next((str(part.name) for part in parts() if part is layer), None) if parts else None
 

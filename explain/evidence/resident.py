@@ -45,12 +45,14 @@ class Resident:
     def __init__(self, adapter: Adapter, device: torch.device) -> None:
         self.adapter = adapter
         self.device = device
-        self.lock = PassLock(device)
+        self.lock = PassLock(device, own_random=adapter.spec.in_memory)
         self._origin: Resident | None = None
         self.vocabularies: dict[object, Resident] = {}
         """The latest residents that share its module and look for other classes, by vocabulary and examples."""
         self.source: object = None
         """The table and the files it was loaded from; where they have changed it is loaded again."""
+        self.verified = False
+        """Whether the shortcuts of somebody's own network were tried on it."""
         self.mutates = False
         """Whether a module is known to write into its input."""
         # On a GPU cuDNN picks layouts by itself and the catalogue's figures were measured on a CPU.
@@ -85,7 +87,7 @@ class Resident:
     @property
     def nbytes(self) -> int:
         """Bytes of its weights, including copies that are laid out for speed."""
-        found: Twin | None = self.__dict__.get("_twin")
+        found: Twin | None = self.__dict__.get("folded")
         aside: tuple[nn.Module, PassLock] | None = self.__dict__.get("_aside")
         copies = [*([found.module] if found else []), *(aside[:1] if aside else [])]
         laid_out = sum(map(folding.nbytes, [self.adapter.module, *copies]))
@@ -166,16 +168,17 @@ class Resident:
         return adapter, self.move_input(adapter.flat_input())
 
     @cached_property
-    def _twin(self) -> Twin | None:
+    def folded(self) -> Twin | None:
+        """Its module with batch norms folded into convolutions; None where nothing folds."""
         with self.lock:
             return folding.twin(*self._blank())
 
     def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
         """Return the adapter to explain these layers with: the folded twin's, unless it lacks one of them."""
-        if not folding.folds() or self._twin is None or any(layer.path in self._twin.missing for layer in layers):
+        if not folding.folds() or self.folded is None or any(layer.path in self.folded.missing for layer in layers):
             return self.adapter
         own = copy.copy(self.adapter)
-        own.module = self._twin.module
+        own.module = self.folded.module
         return own
 
     @cached_property
@@ -206,7 +209,7 @@ class Resident:
 
     def with_adapter(self, adapter: Adapter) -> Resident:
         """Return a resident with the same module, lock and layers for an adapter that looks for other classes."""
-        _ = self._survey, self._twin  # found once for both
+        _ = self._survey, self.folded  # found once for both
         other = self.copy()
         other.adapter = adapter
         return other

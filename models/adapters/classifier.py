@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.models.adapter import Adapter, Part, Prediction, Target
+from sightglass.models.adapter import Adapter, Part, Prediction, Target, is_changed
 from sightglass.models.adapters.attention import record_attention
 from sightglass.models.preprocess import CLASSIFIER_WAYS, Preprocessing
 
@@ -138,12 +138,20 @@ class Classifier(PreparedAdapter):
         if spec.task in ("multilabel", "regress"):
             # Neither classes that may be there at once nor numbers have others to be weighed against.
             self.parts = ("signed", "class", "lowers") if spec.measures else ("class",)
+        self.starts_at_row = self._ends_linearly()
+        """Whether the gradient of a class may begin at its row of the last layer's weights."""
 
     @cached_property
     def _last(self) -> str | None:
         """Path of the last linear layer."""
         linear = [path for path, part in self.module.named_modules() if path and isinstance(part, nn.Linear)]
         return linear[-1] if linear else None
+
+    def _ends_linearly(self) -> bool:
+        """Return whether the last layer only multiplies by its weights (classes, F) and adds a bias."""
+        last = None if self._last is None else self.module.get_submodule(self._last)
+        plain = type(last) is nn.Linear or type(last).__module__ == "timm.layers.linear"
+        return last is not None and plain and "weight" in last._parameters and not is_changed(last)
 
     def run(self, tensor: Tensor) -> Logits:
         seen: list[tuple[Tensor, Tensor]] = []
@@ -204,10 +212,10 @@ class Classifier(PreparedAdapter):
             logits: Tensor = outputs.logits[0]
             others = torch.arange(len(logits), device=logits.device) != target.index
             return logits[target.index] - logits[others].logsumexp(0)
-        if outputs.features is None or self._last is None:
+        weight = self.module.get_parameter(f"{self._last}.weight") if self.starts_at_row else None
+        if outputs.features is None or weight is None or outputs.features.dtype != weight.dtype:
             logit: Tensor = outputs.logits[0, target.index]
             return logit
         # The same gradient from one row of the weights: through the logits it would read all of them, 5 MB a class.
-        weight = self.module.get_parameter(f"{self._last}.weight")
         row: Tensor = outputs.features[0] @ weight[target.index]
         return row

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from sightglass.models.adapter import is_changed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
@@ -39,6 +41,15 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.Hardswish: ("hardswish", []),
 }
 """oneDNN's names of activations, with their parameters."""
+_NORMS = {
+    ("sightglass", "Norm"),
+    ("timm", "BatchNormAct2d"),
+    ("timm", "FrozenBatchNormAct2d"),
+    ("torchvision", "FrozenBatchNorm2d"),
+}
+"""Library and type of batch norms besides `nn.BatchNorm2d`; some hold their activation."""
+_LIBRARIES = ("sightglass", "timm", "torch", "torchvision", "ultralytics")
+"""Whose convolutions compute with the weights that they hold; a subclass of somebody's own may not."""
 
 
 def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
@@ -172,7 +183,7 @@ def twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
         return _twin(adapter, tensor)
     except Exception:
         # It only saves time: everything works without it.
-        LOGGER.warning("a %s has no faster twin", type(adapter.module).__name__, exc_info=True)
+        LOGGER.info("a %s has no faster twin", type(adapter.module).__name__, exc_info=True)
         return None
 
 
@@ -196,8 +207,9 @@ def _twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
 
 
 def _is_norm(module: nn.Module) -> bool:
-    # torchvision's detectors have the second; importing it takes half a second.
-    return isinstance(module, nn.BatchNorm2d) or type(module).__name__ == "FrozenBatchNorm2d"
+    # By name where importing the library takes half a second.
+    library = type(module).__module__.partition(".")[0]
+    return type(module) is nn.BatchNorm2d or (library, type(module).__name__) in _NORMS
 
 
 def copy_module(module: nn.Module) -> nn.Module:
@@ -218,6 +230,7 @@ def _folds(module: nn.Module, seen: _Recorded, conv: str, readers: list[str]) ->
     made, norm = module.get_submodule(conv), module.get_submodule(readers[0])
     # Weights that are computed in every pass cannot be folded.
     bare = next(made.children(), None) is None and "weight" in made._parameters
+    bare &= type(made).__module__.partition(".")[0] in _LIBRARIES and not is_changed(made) and not is_changed(norm)
     once = len(readers) == 1 and seen.called.count(conv) == seen.called.count(readers[0]) == 1
     parts = dict(norm.named_children())
     drop = isinstance(parts.pop("drop", nn.Identity()), (nn.Identity, nn.Dropout))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import re
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem
+from sightglass.models.adapter import to_eval
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, both
 from sightglass.models.adapters.segmenter import (
     NUMBERS,
@@ -44,6 +46,8 @@ SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
 FILLS = (0.0, -30.0, 30.0, 1.0)
 """Tones of the flat pictures for probing: a logit leaves 0..1 for some of them."""
 _LEAST = 1e-12
+SATURATED = 1 - 1e-6
+"""Probability above which little but rounding is left of its gradient."""
 SMALLISH = 128
 """Largest input that is tried without knowing that its shapes fit."""
 
@@ -86,6 +90,14 @@ class CustomClassifier(Classifier):
         answer = answer_in(self.module(tensor), self.spec.weights.output)
         assert answer is not None
         return logits_of(answer, self.kind)
+
+    def remarks(self, outputs: Any) -> tuple[str, ...]:
+        saturated = self.kind in ("probabilities", "probability", "sigmoids")
+        if saturated and float(self.class_scores(outputs)[0].detach().max()) > SATURATED:
+            return (
+                "It is saturated, so next to no gradient is left: give logits, without the last softmax or sigmoid.",
+            )
+        return ()
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer before pooling; of a transformer the last tokens that attention reads."""
@@ -249,7 +261,7 @@ def probe(
     they are known. Raises ModelProblem,
     one sentence, where it takes no picture of a usual size, or returns no row of numbers.
     """
-    module = module.eval()
+    module = to_eval(module)
     _check_inputs(module, spec)
     channels, flat = (channels, None) if channels else _taken(module, stated, spec)
     stated = stated.for_channels(channels)
@@ -356,6 +368,12 @@ def _check_inputs(module: nn.Module, spec: ModelSpec) -> None:
         given = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):
         return
+    by_name = next((one.name for one in given if one.kind is one.KEYWORD_ONLY and one.default is one.empty), None)
+    if by_name is not None:
+        raise ModelProblem(
+            f"{spec.id} takes {by_name} by name alone: wrap it in a module whose forward takes the picture, and calls "
+            "it so."
+        )
     by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     needed = [one.name for one in given if one.default is one.empty and one.kind in by_place]
     if len(needed) > 1:
@@ -496,6 +514,11 @@ def _side(trial: _Trial, stated: tuple[int, int] | None) -> tuple[int, str]:
         if isinstance(trial.run(side), _Found):
             return side, f"of the usual sizes {side} is the first that it takes"
     reason = next(iter(str(found).strip().splitlines()), "")[:160].rstrip(".")
+    if not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.IGNORECASE):
+        raise ModelProblem(
+            f"{spec.id} cannot run on a picture as float32 (1, {channels}, {first}, {first}) ({reason}): wrap it in a "
+            "module that takes one."
+        ) from found
     tried = f"{first} x {first}" if stated else "of a usual size"
     raise ModelProblem(f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}.") from found
 

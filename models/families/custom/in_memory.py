@@ -1,7 +1,7 @@
 """Adapt models that are in memory.
 
-What is adapted is a copy that shares the parameters' memory, so the model itself keeps its mode, device, hooks and
-`requires_grad`.
+What is adapted is a copy with tensors of its own: a forward, `train` or `eval` that writes into weights cannot change
+the caller's.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.models import labels
+from sightglass.models.adapter import to_eval
 from sightglass.models.adapters.classifier import PreparedAdapter
 from sightglass.models.adapters.tasks import check_task
 from sightglass.models.catalog import check_preprocessing, read_inputs, read_outputs
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 
 SEGMENTATION = "torchvision.models.segmentation."
 """Beginning of the modules of torchvision's segmentation networks."""
+NOISE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+"""A picture that has something of everything that a preprocessing may look for."""
 READY = "ready"
 """The preprocessing of a tensor (C, h, w) that needs none."""
 
@@ -75,6 +79,8 @@ def adapt(
     ModelProblem, one sentence.
     """
     _check_model(model)
+    if not hasattr(model, "predictor"):
+        model = network_of(model)
     stated_task = check_task(task) if task is not None else "regress" if outputs else None
     home = type(model).__module__.partition(".")[0]
     spec = ModelSpec(
@@ -133,27 +139,46 @@ def _check_model(model: Any) -> None:
     )
 
 
-def shared_copy(module: nn.Module) -> nn.Module:
-    """Return a copy on the CPU, in eval mode, whose parameters share the memory of those that are there."""
-    memo: dict[int, Any] = {id(one): nn.Parameter(one.detach(), requires_grad=False) for one in module.parameters()}
-    memo |= {id(one): one.detach() for one in module.buffers()}
+def check_initialised(module: nn.Module) -> None:
+    """Raise ModelProblem for lazy layers that have no weights yet."""
+    if any(map(is_lazy, (*module.parameters(), *module.buffers()))):
+        raise ModelProblem(
+            f"The {type(module).__name__} has lazy layers without weights: run it on one picture before you give it."
+        )
+
+
+def private_copy(module: nn.Module) -> nn.Module:
+    """Return a copy on the CPU, in eval mode and float32, that shares no tensor with the module."""
+    tensors = (*module.parameters(), *module.buffers())
+    # Old hooks of weight norms, and pruning, keep what they computed.
+    computed = [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
+    memo: dict[int, Any] = {id(tensor): _copied(tensor) for tensor in (*tensors, *computed)}
     try:
-        return deepcopy(module, memo).cpu().eval()
+        copied = deepcopy(module, memo)
     # A tensor with a history, an open file, a lock: anything may hang on a module.
     except Exception as problem:
         raise ModelProblem(
             f"The {type(module).__name__} could not be copied ({str(problem)[:160].rstrip('.')}): detach the tensors "
             "that it keeps."
         ) from problem
+    for path, part in [*copied.named_modules()]:
+        if path and isinstance(original := getattr(part, "_orig_mod", None), nn.Module):
+            copied.set_submodule(path, original)
+    return to_eval(copied.cpu().float())
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    own = tensor.detach().to("cpu", copy=True)
+    return nn.Parameter(own, requires_grad=False) if isinstance(tensor, nn.Parameter) else own
 
 
 def _module(
     spec: ModelSpec, model: nn.Module, transform: Callable[..., Any] | None, task: Task | None
 ) -> InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | InMemoryDepth | InMemoryJoints | PairClassifier:
-    module = shared_copy(model)
+    module = private_copy(model)
     known, why = spec.preprocessing, "by trying sizes"
     if transform is not None:
-        height, width = transforms.apply(transform, np.zeros((300, 400, 3), np.uint8)).shape[1:]
+        height, width = transforms.apply(transform, NOISE).shape[1:]
         known = PreprocessingTable(size=(height, width))
     elif known == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
         known, why = transforms.keys(preprocessing_of(module)), "as timm's weights of that name"
@@ -215,6 +240,16 @@ class _OwnInput(PreparedAdapter):
     transform: Callable[..., Any] | None = None
     """From a Pillow image to a tensor (C, h, w), where it cannot be read as a `Preprocessing`."""
 
+    def flat_input(self, value: int = 128) -> torch.Tensor:
+        if self.transform is None:
+            return super().flat_input(value)
+        # Where it puts a picture of one tone cannot be told, and need not.
+        flat = np.full((64, 64, 3), value, np.uint8)
+        try:
+            return transforms.apply(self.transform, flat)[None]
+        except ModelProblem:
+            return transforms.apply(self.transform, NOISE)[None]
+
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         if preprocessing == READY:
             size = (pixels.shape[0], pixels.shape[1])
@@ -268,15 +303,23 @@ def stated_by(preprocess: Any) -> tuple[PreprocessingTable, Callable[..., Any] |
 
 
 def network_of(model: Any) -> Any:
-    """Return the module whose parts' names are the layers' paths: the network inside a YOLO, else the model itself."""
-    return model.model if type(model).__module__.startswith("ultralytics.") and hasattr(model, "predictor") else model
+    """Return the module whose parts' names are the layers' paths.
+
+    That is the network inside a YOLO or a wrapper for several devices, the module that was compiled, or else the model.
+    """
+    if type(model).__module__.startswith("ultralytics.") and hasattr(model, "predictor"):
+        return model.model
+    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return network_of(model.module)
+    compiled = getattr(model, "_orig_mod", None)
+    return network_of(compiled) if isinstance(compiled, nn.Module) else model
 
 
 def _ultralytics(spec: ModelSpec, model: Any) -> Adapter:
     from sightglass.models.families.ultralytics.loader import TASK_OF_HEAD
     from sightglass.models.families.ultralytics.loader import adapt as adapted
 
-    module: Any = shared_copy(network_of(model)).float()
+    module: Any = private_copy(network_of(model))
     task = TASK_OF_HEAD.get(type(module.model[-1]).__name__, "detect")
     method = "gradcam" if task == "classify" else "hirescam"
     return adapted(replace(spec, task=task, method=method), module, checkpoint.digest(module))
@@ -312,7 +355,7 @@ def _without_file(path: Path, spec: ModelSpec) -> Iterator[None]:
 
 
 def _transformers(spec: ModelSpec, model: Any) -> Adapter:
-    net: Any = shared_copy(model)
+    net: Any = private_copy(model)
     preprocessing = transformers.usual(net.config).changed(spec.preprocessing)
     sha256, notes = checkpoint.digest(net), _assume(spec, preprocessing, "as ViTs usually are")
     if hasattr(net.config, "text_config"):

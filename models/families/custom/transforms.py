@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from sightglass.models.preprocess import MAX_CHANNELS, Preprocessing
 from sightglass.models.spec import PreprocessingTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -134,7 +135,7 @@ def _first(problem: Exception) -> str:
 BY_FUNCTION = "by the given function"
 """How pictures are resized where nothing more is known."""
 NEAR = 0.02
-"""Largest deviation from a straight line, in widths of the picture, of a transform that only scales and shifts."""
+"""Largest distance of a mark from where it should be, as a share of the output's side."""
 
 _TO_TENSOR = (
     "ToTensor",
@@ -297,27 +298,145 @@ def _numbers(given: Any) -> tuple[float, ...]:
 
 
 def prepare(transform: Callable[..., Any], pixels: NDArray[Any]) -> ModelInput:
-    """Return what a function makes of a picture, uint8 (H, W, 3), and where it puts it."""
+    """Return what a function makes of a picture, uint8 (H, W, C), and where it puts it."""
     tensor = apply(transform, pixels)
-    return ModelInput(tensor[None], measure(transform, (pixels.shape[0], pixels.shape[1])))
+    if not torch.equal(tensor, apply(transform, pixels)):
+        raise ModelProblem("The transform is random: give the one that is used to evaluate the model.")
+    return ModelInput(tensor[None], locate(transform, pixels, tensor))
 
 
-def measure(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry:
-    """Find where a transform puts a picture of (H, W), by what becomes of a ramp along each side.
+def locate(transform: Callable[..., Any], pixels: NDArray[Any], tensor: Tensor) -> Geometry:
+    """Find where a transform puts a picture, from where it puts small marks on it.
 
-    Raises ModelProblem for a transform that is random, or does more than scale, shift, crop and pad.
+    What becomes of ramps tells as much in fewer calls, unless a transform crops by content or adapts to its picture:
+    it is tried first, and three marks verify it. Raises ModelProblem for one that does more to places than scale,
+    shift, crop and pad.
     """
-    black, white = (apply(transform, np.full((*size, 3), tone, np.uint8)).double() for tone in (0, 255))
+    guess = _by_ramps(transform, (pixels.shape[0], pixels.shape[1]))
+    marks = _Marks(transform, pixels, tensor)
+    if guess is not None and marks.fit(guess, CHECKED):
+        return guess
+    # First anywhere, then within what is seen of the picture.
+    first = marks.locate([(y, x) for y in SPREAD for x in SPREAD], None)
+    found = first and marks.locate([(y, x) for y in WITHIN for x in WITHIN], first)
+    if found is None:
+        raise ModelProblem(
+            "The transform flips, turns or warps pictures, or crops them to a small part: give one that only resizes, "
+            "crops and pads."
+        )
+    return found
+
+
+CHECKED = ((0.3, 0.3), (0.7, 0.5), (0.5, 0.75))
+"""Places of the marks that verify a guess, as shares (y, x) of what is seen of the picture."""
+SPREAD, WITHIN = (0.14, 0.38, 0.62, 0.86), (0.15, 0.5, 0.85)
+MARK, LEVELS = 0.03, 12
+"""Half the side of a mark, as a share of the part it is on, and by how many levels of 255 it differs: too few for a
+transform to crop to it."""
+COMPACT = 0.35
+"""Largest side of a change, as a share of the output's, that is a mark and not another crop."""
+
+
+class _Marks:
+    """Small marks on a picture, and where a transform puts them."""
+
+    def __init__(self, transform: Callable[..., Any], pixels: NDArray[Any], tensor: Tensor) -> None:
+        self.transform, self.pixels, self.tensor = transform, pixels, tensor
+        self.size = (pixels.shape[0], pixels.shape[1])
+        self.output = (int(tensor.shape[1]), int(tensor.shape[2]))
+
+    def fit(self, guess: Geometry, places: Sequence[tuple[float, float]]) -> bool:
+        """Return whether marks come out where a geometry says."""
+        for centre, seen in self._pairs(places, guess):
+            if seen is None:
+                return False
+            for axis in (0, 1):
+                expected = guess.scale[axis] * centre[axis] + guess.offset[axis]
+                if abs(expected - seen[axis]) > max(NEAR * self.output[axis], 1.5):
+                    return False
+        return True
+
+    def locate(self, places: Sequence[tuple[float, float]], within: Geometry | None) -> Geometry | None:
+        """Return the geometry that puts marks where they come out; None where none does."""
+        pairs = [(centre, seen) for centre, seen in self._pairs(places, within) if seen is not None]
+        if len(pairs) < 3:
+            return None
+        scales, offsets = [], []
+        for axis in (0, 1):
+            sources, outputs = (np.array([pair[side][axis] for pair in pairs]) for side in (0, 1))
+            if np.ptp(sources) < 1:
+                return None
+            scale, offset = np.polyfit(sources, outputs, 1)
+            errors = np.abs(scale * sources + offset - outputs)
+            if scale <= 0 or float(np.median(errors)) > max(NEAR * self.output[axis], 1.5):
+                return None
+            scales.append(float(scale))
+            offsets.append(float(offset))
+        return Geometry(self.size, self.output, (scales[0], scales[1]), (offsets[0], offsets[1]))
+
+    def _pairs(
+        self, places: Sequence[tuple[float, float]], within: Geometry | None
+    ) -> Iterator[tuple[tuple[float, float], tuple[float, float] | None]]:
+        """Yield the centre (y, x) of each mark on the picture, and of what it changes in the output."""
+        starts, ends = [0.0, 0.0], list(map(float, self.size))
+        for axis in (0, 1):
+            if within is not None:
+                low = -within.offset[axis] / within.scale[axis]
+                high = (self.output[axis] - within.offset[axis]) / within.scale[axis]
+                starts[axis], ends[axis] = max(starts[axis], low), min(ends[axis], high)
+        half = max(1, round(MARK * min(ends[0] - starts[0], ends[1] - starts[1])))
+        for place in places:
+            centre = [round(starts[axis] + place[axis] * (ends[axis] - starts[axis])) for axis in (0, 1)]
+            top, left = (max(0, one - half) for one in centre)
+            bottom, right = (min(self.size[axis], centre[axis] + half) for axis in (0, 1))
+            yield ((top + bottom) / 2, (left + right) / 2), self._seen(top, bottom, left, right)
+
+    def _seen(self, top: int, bottom: int, left: int, right: int) -> tuple[float, float] | None:
+        """Return the centre (y, x) in the output of a mark on these rows and columns; None where it is not seen."""
+        marked = self.pixels.copy()
+        part = marked[top:bottom, left:right].astype(np.int64)
+        if not part.size:
+            return None
+        part += LEVELS if part.mean() < 128 else -LEVELS
+        marked[top:bottom, left:right] = part.clip(0, 255)
+        try:
+            output = apply(self.transform, marked)
+        except ModelProblem:
+            return None
+        if output.shape != self.tensor.shape:
+            return None
+        change = (output - self.tensor).abs().sum(0).numpy()
+        change = np.nan_to_num(change - np.median(change))
+        if change.max() <= 1e-6 * max(1e-6, float(self.tensor.abs().max())):
+            return None
+        change[change < change.max() / 2] = 0
+        rows, columns = np.nonzero(change)
+        if np.ptp(rows) > COMPACT * self.output[0] or np.ptp(columns) > COMPACT * self.output[1]:
+            return None
+        weights = change[rows, columns]
+        return float(np.average(rows + 0.5, weights=weights)), float(np.average(columns + 0.5, weights=weights))
+
+
+@lru_cache(maxsize=16)
+def _by_ramps(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry | None:
+    """Find where a transform puts a picture of (H, W) by what becomes of a ramp along each side; None: not so."""
+    try:
+        black, white = (apply(transform, np.full((*size, 3), tone, np.uint8)).double() for tone in (0, 255))
+    except ModelProblem:
+        # It may look for something in a picture.
+        return None
+    if black.shape != white.shape:
+        return None
     span = (white - black).mean(0)
     inside = span.abs() > 0.5 * span.abs().max()
     scales, offsets = [], []
     for axis in (0, 1):
         ramp = np.linspace(0, 255, size[axis]).round().astype(np.uint8)
         pixels = np.broadcast_to(ramp[:, None, None] if axis == 0 else ramp[None, :, None], (*size, 3)).copy()
-        found = apply(transform, pixels).double()
-        if not torch.equal(found, apply(transform, pixels).double()):
-            raise ModelProblem("The transform is random: give the one that is used to evaluate the model.")
-        share = ((found - black).mean(0) / span)[inside]
+        output = apply(transform, pixels).double()
+        if output.shape != black.shape or not inside.any():
+            return None
+        share = ((output - black).mean(0) / span)[inside]
         place = (inside.nonzero()[:, axis] + 0.5).double()
         # Edges of pixels: the ramp is 0 in the middle of the first and 1 in the middle of the last.
         source = share * (size[axis] - 1) + 0.5
@@ -326,21 +445,19 @@ def measure(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry:
             ((place - middle) * (source - source.mean())).sum() / ((place - middle) ** 2).sum().clamp_min(1e-9)
         )
         start = float(source.mean() - slope * middle)
-        off = (slope * place + start - source).abs().quantile(0.9)
-        if slope <= 0 or float(off) > max(NEAR * size[axis], 1):
-            raise ModelProblem(
-                "The transform flips, turns or warps pictures: give one that only resizes, crops and pads."
-            )
+        if not slope > 0:
+            return None
         scales.append(1 / slope)
         offsets.append(-start / slope)
-    h, w = black.shape[1:]
-    return Geometry(size, (int(h), int(w)), (scales[0], scales[1]), (offsets[0], offsets[1]))
+    height, width = black.shape[1:]
+    return Geometry(size, (int(height), int(width)), (scales[0], scales[1]), (offsets[0], offsets[1]))
 
 
 def apply(transform: Callable[..., Any], pixels: NDArray[Any]) -> Tensor:
     """Return float32 (C, h, w) of a picture; raise ModelProblem where the transform fails or returns something else."""
+    picture = pixels.repeat(3, 2) if pixels.shape[2] == 1 else pixels
     try:
-        found = transform(Pillow.fromarray(pixels))
+        found = transform(Pillow.fromarray(picture) if picture.shape[2] in (3, 4) else picture)
     # It is somebody else's code.
     except Exception as problem:
         raise ModelProblem(

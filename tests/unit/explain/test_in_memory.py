@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -26,7 +27,7 @@ from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.rendering.style import lut
 from sightglass.export.report.html import html as report
-from sightglass.models.families.custom.transforms import measure
+from sightglass.models.families.custom.transforms import prepare
 from sightglass.models.preprocess import Preprocessing, fit_picture
 from tests.unit import own_nets
 
@@ -68,30 +69,9 @@ def test_a_module_is_explained_as_pytorch_grad_cam_explains_it(net: nn.Module, b
     assert made.recipe.prepared == Preprocessing((112, 112), 128, tuple(NUMBERS["mean"]), tuple(NUMBERS["std"]))
 
 
-def test_a_module_stays_as_it_was(net: nn.Module, bus: Path) -> None:
-    calls = []
-    handle = net.layer1.register_forward_hook(lambda *_: calls.append(1))
-    net.train()
-    net.fc.weight.requires_grad_(False)
-    before = {name: (one.requires_grad, one.data_ptr(), one.clone()) for name, one in net.named_parameters()}
-    buffers = {name: one.clone() for name, one in net.named_buffers()}
-    hooks = {name: len(part._forward_hooks) for name, part in net.named_modules()}
-    Explainer(net, preprocess=EVALUATION)(bus, top_k=2)
-    assert net.training
-    for name, one in net.named_parameters():
-        grad, place_, values = before[name]
-        assert (one.requires_grad, one.data_ptr()) == (grad, place_)
-        assert torch.equal(one, values)
-        assert one.grad is None
-    assert all(torch.equal(one, buffers[name]) for name, one in net.named_buffers())
-    assert {name: len(part._forward_hooks) for name, part in net.named_modules()} == hooks
-    handle.remove()
-
-
-def test_the_parameters_are_not_copied_and_a_training_step_is_seen(net: nn.Module, bus: Path) -> None:
+def test_a_model_is_adapted_once_and_a_training_step_is_seen(net: nn.Module, bus: Path) -> None:
     residency = Residency()
     first = Explainer(net, preprocess=EVALUATION, residency=residency)
-    assert first.resident.adapter.module.fc.weight.data_ptr() == net.fc.weight.data_ptr()
     assert Explainer(net, preprocess=EVALUATION, residency=residency).resident is first.resident
     before = first(bus, top_k=1).predictions[0]
     with torch.no_grad():
@@ -209,7 +189,8 @@ def test_a_function_as_preprocess_is_measured(net: nn.Module, bus: Path) -> None
     assert other.predictions[0].score == pytest.approx(one.predictions[0].score, abs=1e-4)
     assert np.corrcoef(one.heatmaps[0].values.ravel(), other.heatmaps[0].values.ravel())[0, 1] > 0.99
     size = (427, 640)
-    geometry = measure(feed, size)
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    geometry = prepare(feed, noise).geometry
     exact = fit_picture(np.zeros((*size, 3), np.uint8), stated.resident.adapter.preprocessing, "trained")[1]
     assert np.abs(np.subtract(geometry.seen, exact.seen)).max() <= 3
 
@@ -281,3 +262,48 @@ def test_a_notebook_shows_the_live_report_and_a_map_its_colours(
     assert drawn.shape == (1080, 810, 3)
     values = np.rint(made.heatmaps[0].values * 255).astype(np.uint8)
     assert np.array_equal(drawn, lut("inferno")[values])
+
+
+RESIZE = transforms.Compose([transforms.Resize((64, 64)), transforms.ToTensor()])
+
+
+def to_content(picture: Pillow.Image) -> torch.Tensor:
+    """Crop to what is not white."""
+    rows, columns = np.nonzero((np.asarray(picture) < 245).any(2))
+    return RESIZE(picture.crop((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)))
+
+
+def equalised(picture: Pillow.Image) -> torch.Tensor:
+    lightness = cv2.cvtColor(np.array(picture), cv2.COLOR_RGB2LAB)
+    lightness[..., 0] = cv2.createCLAHE(3, (8, 8)).apply(np.ascontiguousarray(lightness[..., 0]))
+    return RESIZE(Pillow.fromarray(cv2.cvtColor(lightness, cv2.COLOR_LAB2RGB)))
+
+
+def without_mean(picture: Pillow.Image) -> torch.Tensor:
+    pixels = np.asarray(picture).astype(np.float32)
+    around = 128 + 4 * (pixels - cv2.GaussianBlur(pixels, (0, 0), 20))
+    return RESIZE(Pillow.fromarray(around.clip(0, 255).astype(np.uint8)))
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "white_around"),
+    [
+        (to_content, True),
+        (equalised, False),
+        (lambda picture: RESIZE(picture) ** 0.4, False),
+        (lambda picture: (RESIZE(picture) - RESIZE(picture).mean()) / RESIZE(picture).std(), False),
+        (without_mean, False),
+        (lambda picture: RESIZE(picture.convert("L")), False),
+    ],
+)
+def test_a_preprocess_may_crop_to_content_and_change_colours(bus: Path, preprocess: Any, white_around: bool) -> None:
+    pixels = np.asarray(Pillow.open(bus).convert("RGB").resize((320, 240)))
+    top, bottom, left, right = (60, 180, 80, 280) if white_around else (0, 240, 0, 320)
+    picture = np.full_like(pixels, 255)
+    picture[top:bottom, left:right] = pixels[top:bottom, left:right]
+    geometry = prepare(preprocess, picture).geometry
+    corners = [
+        (geometry.scale[0] * y + geometry.offset[0], geometry.scale[1] * x + geometry.offset[1])
+        for y, x in ((top, left), (bottom, right))
+    ]
+    assert np.abs(np.subtract(corners, ((0, 0), (64, 64)))).max() < 1.5

@@ -1,0 +1,203 @@
+"""Verify a model's shortcuts against its own forward and plain autograd.
+
+Folded batch norms, a class's row of the last layer and passes over several pictures hold for known networks. Here they
+are tried on noise, and what changes the answer or the gradient of the network at hand is left out.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sightglass.common.errors import Problem
+from sightglass.explain.evidence.determinism import own_random_state
+from sightglass.explain.evidence.evidence import Evidence
+from sightglass.explain.evidence.layers import as_map, find
+from sightglass.models.adapter import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from torch import Tensor
+
+    from sightglass.explain.evidence.resident import Resident
+    from sightglass.models.adapter import Adapter
+    from sightglass.models.geometry import ModelInput
+    from sightglass.models.layers import Layer
+
+LOGGER = logging.getLogger(__name__)
+WITHIN = 1e-3
+"""Largest difference that rounding explains, relative to the largest value."""
+MAX_STREAMS = 4
+"""Layers that are explained together where no single one sees all that the answer depends on."""
+
+
+def verify(resident: Resident) -> None:
+    """Leave out the shortcuts that are wrong for a model, and note it; it takes two passes where all are right."""
+    adapter = resident.adapter
+    if not adapter.gradients or adapter.inputs or adapter.takes_words or adapter.spec.task in ("segment", "depth"):
+        return
+    height, width = adapter.preprocessing.size if adapter.preprocessing else (64, 64)
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, adapter.channels), np.uint8)
+    try:
+        with own_random_state(seed=0):
+            _verify(resident, adapter.prepare(noise, adapter.preprocessings[0]))
+    except (Problem, RuntimeError) as problem:
+        # What is wrong with the model is said where a picture is explained.
+        LOGGER.info("%s: its shortcuts could not be verified (%s)", adapter.spec.id, problem)
+
+
+def _verify(resident: Resident, given: ModelInput) -> None:
+    adapter = resident.adapter
+    plain = _PlainPass(resident, given, 2 if adapter.splits_batches else 1)
+    resident.default_layers = _with_streams(resident, plain)
+    right = _agrees(resident, given, plain)
+    if not right and adapter.splits_batches:
+        alone = _PlainPass(resident, given, 1)
+        adapter.splits_batches = _close(plain.truth(resident), alone.truth(resident))
+        plain, right = alone, _agrees(resident, given, alone)
+    left_out = []
+    for name, leave_out in _SHORTCUTS.items():
+        if not right and leave_out(resident):
+            left_out.append(name)
+            right = _agrees(resident, given, plain)
+    if right and left_out:
+        adapter.notes += (f"Computed without {' and '.join(left_out)}, which would change the map of this model.",)
+    elif not right and not _close(plain.truth(resident), _PlainPass(resident, given, 1).truth(resident)):
+        adapter.notes += ("Its answers differ from pass to pass, and so do its maps: random layers are active in it.",)
+
+
+class _PlainPass:
+    """A pass of the module as it is, with PyTorch's graph from the input on."""
+
+    def __init__(self, resident: Resident, given: ModelInput, pictures: int) -> None:
+        adapter, module = resident.adapter, resident.adapter.module
+        self.tensors: dict[str, Tensor] = {}
+        """The last output of each layer, by path."""
+
+        def record(path: str, output: Tensor) -> Tensor:
+            self.tensors[path] = output
+            # What follows may write into it.
+            return output.clone()
+
+        handles = [
+            module.get_submodule(path).register_forward_hook(lambda _m, _i, output, path=path: record(path, output))
+            for path in (layer.path for layer in resident.layers)
+        ]
+        self.input = resident.move_input(given.tensor).repeat(pictures, 1, 1, 1)
+        # The second picture is another one, so that it changes the first's answer where it can.
+        self.input[1:] = self.input[1:].flip(-1) / 2
+        self.input.requires_grad_()
+        try:
+            with resident.lock, torch.enable_grad():
+                self.outputs = adapter.run(self.input)
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.answer = _answer(adapter, self.outputs)
+        self.target = _target(adapter, self.outputs)
+        wanted = self.answer[self.target.index] if self.target.index is not None else None
+        self.scalar = adapter.scalar(self.outputs, self.target) if wanted is None else wanted
+
+    def truth(self, resident: Resident) -> list[Tensor]:
+        """Return the answer and the gradient at each default layer of the first picture."""
+        layers = find(resident, resident.default_layers)
+        outputs = [self.tensors[layer.path] for layer in layers]
+        slopes = torch.autograd.grad(self.scalar, outputs, retain_graph=True, allow_unused=True)
+        return [
+            self.answer,
+            *(_map(slope, out, layer) for slope, out, layer in zip(slopes, outputs, layers, strict=True)),
+        ]
+
+
+def _map(slope: Tensor | None, output: Tensor, layer: Layer) -> Tensor:
+    return as_map((torch.zeros_like(output) if slope is None else slope)[:1], layer)[0]
+
+
+def _agrees(resident: Resident, given: ModelInput, plain: _PlainPass) -> bool:
+    """Return whether the shortcuts that are left give the plain pass's answer and gradients."""
+    evidence = Evidence(resident, given, find(resident, resident.default_layers))
+    slopes = [each[0].dense() for each in evidence.gradients([plain.target])]
+    return _close([_answer(resident.adapter, evidence.outputs), *slopes], plain.truth(resident))
+
+
+def _answer(adapter: Adapter, outputs: Any) -> Tensor:
+    """Return the first picture's logits, or its vector."""
+    answer = adapter.embedding(outputs) if adapter.spec.task == "embed" else adapter.class_logits(outputs)
+    return answer[0]
+
+
+def _target(adapter: Adapter, outputs: Any) -> Target:
+    if adapter.detects:
+        return Target(None, "", tuple(adapter.strongest(outputs, 0.0)[:1]))
+    index = None if adapter.spec.task == "embed" else int(_answer(adapter, outputs).argmax())
+    return Target(index, "")
+
+
+def _close(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
+    pairs = list(zip(first, second, strict=True))
+    return all(a.shape == b.shape and bool((a - b).abs().max() <= WITHIN * b.abs().max()) for a, b in pairs)
+
+
+def _leave_folding_out(resident: Resident) -> bool:
+    """Leave folded batch norms out; return whether there are any."""
+    folded = resident.folded is not None
+    resident.folded = None
+    return folded
+
+
+def _leave_row_out(resident: Resident) -> bool:
+    adapter: Any = resident.adapter
+    used = bool(getattr(adapter, "starts_at_row", False))
+    adapter.starts_at_row = False
+    return used
+
+
+_SHORTCUTS = {"folded batch norms": _leave_folding_out, "one row of the last layer": _leave_row_out}
+
+
+def _with_streams(resident: Resident, plain: _PlainPass) -> tuple[str, ...]:
+    """Return the default layers, and the last layer of each part of the network beside them.
+
+    An ensemble, or a network of two streams, has parts that no single layer sees.
+    """
+    paths = list(resident.default_layers)
+    nodes = {path: tensor.grad_fn for path, tensor in plain.tensors.items() if tensor.grad_fn is not None}
+    if resident.adapter.spec.target_layers or resident.adapter.detects or any(path not in nodes for path in paths):
+        return tuple(paths)
+    while len(paths) < MAX_STREAMS:
+        known = {nodes[path] for path in paths}
+        before = _reached(known, set())
+        beside = _reached([plain.scalar.grad_fn], known)
+        latest = next(
+            (
+                layer.path
+                for layer in reversed(resident.layers)
+                if (node := nodes.get(layer.path)) in beside
+                and node not in before
+                and not known & _reached([node], set())
+            ),
+            None,
+        )
+        if latest is None:
+            break
+        paths.append(latest)
+    if len(paths) > len(resident.default_layers):
+        resident.adapter.notes += (f"Its parts side by side are explained together: {', '.join(paths)}.",)
+    return tuple(paths)
+
+
+def _reached(starts: Iterable[Any], stops: set[Any]) -> set[Any]:
+    """Return the nodes of a graph that lead to some nodes, without the ways through others."""
+    seen: set[Any] = set()
+    waiting = list(starts)
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen or node in stops:
+            continue
+        seen.add(node)
+        waiting.extend(before for before, _ in node.next_functions)
+    return seen
