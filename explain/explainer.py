@@ -60,6 +60,10 @@ class Run:
     maps: bool
 
 
+OWN_FAMILIES = ("custom", "exported", "keras")
+"""Loaders of networks that nobody has tried before."""
+
+
 class Explainer:
     """A model that explains pictures; it stays loaded until other models need its memory.
 
@@ -163,7 +167,7 @@ class Explainer:
             # Adapting runs somebody else's code.
             with own_random_state():
                 resident = self._residency.of_object(self._object, self._object.key, device, self._object.adapt)
-        if resident.adapter.spec.loader.startswith("custom") and not resident.verified:
+        if resident.adapter.spec.loader.partition(".")[0] in OWN_FAMILIES and not resident.verified:
             resident.verified = True
             verify(resident)
         return resident

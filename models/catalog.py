@@ -81,8 +81,7 @@ def check_preprocessing(given: Mapping[str, Any]) -> None:
     plain = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in given.items()}
     for key in ("mean", "std", "size"):
         if isinstance(value := plain.get(key), (list, tuple)):
-            numbers = [float(one) if isinstance(one, int) else one for one in value]
-            plain[key] = int(numbers[0]) if key == "size" and len(numbers) == 2 else numbers
+            plain[key] = [float(one) if isinstance(one, int) and key != "size" else one for one in value]
     check(Path("preprocess"), "it", plain, _PREPROCESSING)
 
 
@@ -107,6 +106,9 @@ def check(
         expected: Any = dict if inner else kind
         if not isinstance(value, expected):
             raise ModelProblem(f"{path.name}: {key} in {where} is of the wrong kind ({value!r}).")
+        sides = value if isinstance(value, list) else [value, value]
+        if key == "size" and (len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides)):
+            raise ModelProblem(f"{path.name}: size in {where} is one number or [height, width], not {value!r}.")
         if key == "task" and value not in TASKS:
             raise ModelProblem(f"{path.name}: task in {where} is one of {', '.join(TASKS)}, not {value!r}.")
         if key == "loader" and not loader_exists(current_name(value)):
@@ -124,7 +126,7 @@ def check(
             )
         elif key in ("mean", "std") and not (0 < len(value) <= 16 and all(type(number) is float for number in value)):
             raise ModelProblem(f"{path.name}: {key} in {where} should be three numbers such as 0.5, or one a channel.")
-        elif allowed is _PREPROCESSING and key in ("size", "short_side") and not 1 <= value <= MAX_INPUT_SIDE:
+        elif allowed is _PREPROCESSING and key in ("size", "short_side") and not 1 <= max(sides) <= MAX_INPUT_SIDE:
             raise ModelProblem(f"{path.name}: {key} in {where} is from 1 to {MAX_INPUT_SIDE} pixels, not {value}.")
         elif key == "std" and not all(0 < number < float("inf") for number in value):
             raise ModelProblem(f"{path.name}: std in {where} is more than 0 for every channel, not {value}.")

@@ -105,6 +105,9 @@ class Preprocessing:
         count = next(iter(counts.values()), self.channels)
         same = count == self.channels
         size = stated.sides or self.size
+        if stated.sides and size[0] != size[1]:
+            # Cut to its shape, most of a picture would be lost.
+            given.setdefault("crop", "squash")
         plain: dict[str, Any] = {_NAMED.get(key, key): given[key] for key in _PLAIN if key in given}
         return replace(
             self,

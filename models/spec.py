@@ -80,8 +80,8 @@ def required(table: type[Any]) -> tuple[str, ...]:
 class PreprocessingTable(Table):
     """`weights.preprocessing`: what a table states of it; docs/own-models.md describes the keys."""
 
-    size: int | tuple[int, int] | None = field(default=None, metadata={"in_files": (int,)})
-    """Sides of the input in pixels; a file gives one number, Python may give (h, w)."""
+    size: int | tuple[int, int] | None = field(default=None, metadata={"in_files": (int, list)})
+    """Sides of the input in pixels: one number, or (h, w)."""
     short_side: int | None = None
     """Pixels of the short side before the crop."""
     mean: tuple[float, ...] | None = None

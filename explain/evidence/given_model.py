@@ -94,13 +94,19 @@ def of_file(path: str, said: GivenModel, progress: Progress | None) -> ModelSpec
 
 
 def path_in(model: Any, layer: Any) -> str | None:
-    """Return the path of a part of a model, by identity; of Keras the layer's name."""
+    """Return the path of a part of a model, by identity; of Keras the names of the layers around it and its own."""
+    if hasattr(model, "_flatten_layers"):
+        for part in getattr(model, "layers", ()):
+            if part is layer:
+                return str(part.name)
+            if (inner := path_in(part, layer)) is not None:
+                return f"{part.name}.{inner}"
+        return None
     if isinstance(model, torch.nn.Module):
         for path, part in model.named_modules():
             if part is layer and path:
                 return str(path).replace("_orig_mod.", "").removesuffix("._orig_mod")
-    parts = getattr(model, "_flatten_layers", None)
-    return next((str(part.name) for part in parts() if part is layer), None) if parts else None
+    return None
 
 
 def several(source: Any) -> list[Any] | None:

@@ -41,6 +41,8 @@ Kind = Literal["logits", "probabilities", "sigmoids", "logit", "probability", "n
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, the usual ones in training."""
 SIDES = (224, 32, 64, 28, 96, 128, 256, 299, 384, 48, 112, 160, 192, 336, 448, 512)
+UPRIGHT = ((256, 128), (128, 64), (384, 128))
+"""Usual (h, w) of pictures of persons."""
 SMALL = {1: 32, 2: 32, 4: 32, 8: 64}
 """Usual input side of networks by their total stride, where that is small."""
 FILLS = (0.0, -30.0, 30.0, 1.0)
@@ -266,14 +268,16 @@ def probe(
     channels, flat = (channels, None) if channels else _taken(module, stated, spec)
     stated = stated.for_channels(channels)
     trial = _Trial(module, channels, spec, numbers=task == "regress")
-    side, why = _side(trial, stated.sides or flat)
-    runs = [found for fill in FILLS if isinstance(found := trial.run(side, fill), _Found)]
+    size, why = _size(trial, stated.sides or flat)
+    runs = [found for fill in FILLS if isinstance(found := trial.run(size, fill), _Found)]
     answers = [found.answer for found in runs]
+    crop = "centre" if size[0] == size[1] else "squash"
+    preprocessing = Preprocessing(size, min(size), MEAN, STD, crop=crop).changed(stated)
     if runs[0].maps:
-        return _of_pixels(trial, answers, Preprocessing((side, side), side, MEAN, STD).changed(stated), why, task)
+        return _of_pixels(trial, answers, preprocessing, why, task)
     if task == "segment":
         raise ModelProblem(f"{spec.id} returns one row of numbers, and no class for each pixel: state another task.")
-    last = _last_activation(trial, side)
+    last = _last_activation(trial, size)
     count = answers[0].shape[1]
     notes: tuple[str, ...] = ()
     if task is None:
@@ -281,16 +285,15 @@ def probe(
     elif task == "classify" and not spec.in_memory and _several(answers, last):
         # A table that leaves the task out says classify.
         task, notes = "multilabel", (SEVERAL,)
-    bare = task in ("classify", "multilabel") and _remove(trial, last, side)
+    bare = task in ("classify", "multilabel") and _remove(trial, last)
     if bare:
         notes += ("Its logits are explained, before its last activation.",)
-        answers = [found.answer for fill in FILLS if isinstance(found := trial.run(side, fill), _Found)]
+        answers = [found.answer for fill in FILLS if isinstance(found := trial.run(size, fill), _Found)]
     kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bare)
     if kind == "sigmoids" and task == "classify":
         kind = "logits"
     if kind in ("probabilities", "probability", "sigmoids"):
         notes += ("It returns probabilities: their logarithms are taken for its logits.",)
-    preprocessing = Preprocessing((side, side), side, MEAN, STD).changed(stated)
     many = 2 if count == 1 and kind != "numbers" else count
     return Probed(module, task, many, kind, preprocessing, why, notes)
 
@@ -299,9 +302,9 @@ def _of_pixels(
     trial: _Trial, answers: Sequence[Tensor], preprocessing: Preprocessing, why: str, task: Task | None
 ) -> Probed:
     """Return the findings about a segmentation network; raise ModelProblem where another task was stated for it."""
-    spec, side = trial.spec, preprocessing.size[0]
-    count, step = answers[0].shape[1], math.gcd(side, STEP)
-    if isinstance(trial.run(side, wider=step), Exception):
+    spec, (height, width) = trial.spec, preprocessing.size
+    count, step = answers[0].shape[1], math.gcd(height, width, STEP)
+    if isinstance(trial.run((height, width + step)), Exception):
         # It takes one size only.
         preprocessing = replace(preprocessing, crop="squash")
     if task == "regress":
@@ -407,8 +410,7 @@ def _taken(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tu
         if count in (0, channels):
             continue
         # A network may make its channels itself, out of one.
-        side = stated.sides[0] if stated.sides else SIDES[0]
-        if isinstance(_Trial(module, count, spec).run(side), Exception):
+        if isinstance(_Trial(module, count, spec).run(stated.sides or (SIDES[0], SIDES[0])), Exception):
             has = f"is {count}" if key == "channels_in" else f"has {count} number{'s' * (count != 1)}"
             raise ModelProblem(f"{key} {has}, and {spec.id} takes {channels} channels: give one number a channel.")
         return count, None
@@ -433,13 +435,13 @@ class _Trial:
     def __init__(self, module: nn.Module, channels: int, spec: ModelSpec, *, numbers: bool = False) -> None:
         self.module, self.channels, self.spec, self.numbers = module, channels, spec, numbers
 
-    def run(self, side: int, fill: float = 0.0, wider: int = 0) -> _Found | Exception:
+    def run(self, size: tuple[int, int], fill: float = 0.0) -> _Found | Exception:
         """Return what comes out, or the exception; raises ModelProblem where that is no row of numbers, and no map of
-        classes. `wider`: the picture is so many pixels wider than it is high.
+        classes.
         """
         try:
             with torch.no_grad(), record(self.module) as calls:
-                output = self.module(torch.full((1, self.channels, side, side + wider), fill))
+                output = self.module(torch.full((1, self.channels, *size), fill))
         # It is somebody else's code.
         except Exception as problem:
             return problem
@@ -447,18 +449,18 @@ class _Trial:
         pixels = None
         if answer is None:
             pixels = map_in(output, self.spec.weights.output, numbers=self.numbers)
-        if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= side:
+        if pixels is not None and len(pixels) == 1 and pixels.shape[2] * COARSEST >= size[0]:
             return _Found(pixels[0].flatten(1).T, pixels.shape[2], maps=True)
         if answer is None or len(answer) != 1:
             raise ModelProblem(describe_output(self.spec, output))
         heights = [one.shape[-2] for *_, one in calls if one.ndim == 4 and one.shape[-1] > 1]
         return _Found(answer, heights[-1] if heights else 0)
 
-    def fits(self, side: int) -> bool | None:
-        """Return whether shapes of a side fit, which takes no computing; None where that cannot be told so."""
+    def fits(self, size: tuple[int, int]) -> bool | None:
+        """Return whether shapes of a size fit, which takes no computing; None where that cannot be told so."""
         try:
             with torch.no_grad():
-                given = torch.empty(1, self.channels, side, side, device="meta")
+                given = torch.empty(1, self.channels, *size, device="meta")
                 torch.func.functional_call(self.module, self._shapes, (given,))
         # It is somebody else's code, and need not run without numbers.
         except Exception as problem:
@@ -494,32 +496,32 @@ def describe_output(spec: ModelSpec, output: Any) -> str:
     return f"{spec.id} returns {shapes}: wrap it in a module that returns one row of numbers for a picture."
 
 
-def _side(trial: _Trial, stated: tuple[int, int] | None) -> tuple[int, str]:
-    """Return the side of the input, and how it was found."""
+def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int], str]:
+    """Return (h, w) of the input, and how it was found."""
     spec, channels = trial.spec, trial.channels
     say = spec.where_stated("preprocessing.size")
-    if stated and stated[0] != stated[1]:
-        raise ModelProblem(f"{spec.id} takes square pictures here: say {say} as one number.")
-    first = stated[0] if stated else SIDES[0]
+    first = stated or (SIDES[0], SIDES[0])
+    height, width = first
     found = trial.run(first)
     if isinstance(found, _Found):
         if stated:
             return first, "the numbers"
-        shrunk = first // found.cells if found.cells else first
+        shrunk = height // found.cells if found.cells else height
         small = SMALL.get(shrunk)
-        if small and isinstance(trial.run(small), _Found):
-            return small, f"it shrinks a picture {shrunk} times only"
-        return first, f"it takes {first} x {first}"
-    for side in () if stated else _fitting(trial):
-        if isinstance(trial.run(side), _Found):
-            return side, f"of the usual sizes {side} is the first that it takes"
+        if small and isinstance(trial.run((small, small)), _Found):
+            return (small, small), f"it shrinks a picture {shrunk} times only"
+        return first, f"it takes {height} x {width}"
+    for size in () if stated else _fitting(trial):
+        if isinstance(trial.run(size), _Found):
+            name = " x ".join(map(str, dict.fromkeys(size)))
+            return size, f"of the usual sizes {name} is the first that it takes"
     reason = next(iter(str(found).strip().splitlines()), "")[:160].rstrip(".")
     if not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.IGNORECASE):
         raise ModelProblem(
-            f"{spec.id} cannot run on a picture as float32 (1, {channels}, {first}, {first}) ({reason}): wrap it in a "
+            f"{spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): wrap it in a "
             "module that takes one."
         ) from found
-    tried = f"{first} x {first}" if stated else "of a usual size"
+    tried = f"{height} x {width}" if stated else "of a usual size"
     raise ModelProblem(f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}.") from found
 
 
@@ -538,16 +540,16 @@ def record(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
         yield calls
 
 
-def _fitting(trial: _Trial) -> list[int]:
+def _fitting(trial: _Trial) -> list[tuple[int, int]]:
     """Return the usual sizes worth computing: those whose shapes fit, or small ones where that cannot be told."""
-    fits = {side: trial.fits(side) for side in SIDES[1:]}
-    return [side for side, fit in fits.items() if fit or (fit is None and side <= SMALLISH)]
+    fits = {size: trial.fits(size) for size in (*((side, side) for side in SIDES[1:]), *UPRIGHT)}
+    return [size for size, fit in fits.items() if fit or (fit is None and max(size) <= SMALLISH)]
 
 
-def _last_activation(trial: _Trial, side: int) -> nn.Module | None:
+def _last_activation(trial: _Trial, size: tuple[int, int]) -> nn.Module | None:
     """Return the activation module whose output is the module's answer; None where it is something else."""
     with torch.no_grad(), record(trial.module) as calls:
-        answer = answer_in(trial.module(torch.zeros(1, trial.channels, side, side)), trial.spec.weights.output)
+        answer = answer_in(trial.module(torch.zeros(1, trial.channels, *size)), trial.spec.weights.output)
     last = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Tanh)
     every = [(part, output) for path, _, output in calls if path and isinstance(part := _part(trial, path), last)]
     if not every or every[-1][1] is not answer or [part for part, _ in every].count(every[-1][0]) > 1:
@@ -559,7 +561,7 @@ def _part(trial: _Trial, path: str) -> nn.Module:
     return trial.module.get_submodule(path)
 
 
-def _remove(trial: _Trial, last: nn.Module | None, side: int) -> bool:
+def _remove(trial: _Trial, last: nn.Module | None) -> bool:
     """Remove a final softmax or sigmoid module; return whether there was one."""
     if not isinstance(last, (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)):
         return False

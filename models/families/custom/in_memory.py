@@ -182,12 +182,13 @@ def _module(
         known = PreprocessingTable(size=(height, width))
     elif known == PreprocessingTable() and isinstance(getattr(module, "pretrained_cfg", None), dict):
         known, why = transforms.keys(preprocessing_of(module)), "as timm's weights of that name"
+        built_for = getattr(getattr(module, "patch_embed", None), "img_size", None)
+        if built_for and built_for != known.sides:
+            known = replace(known, size=tuple(built_for), short_side=min(built_for), crop=None)
     if spec.weights.inputs:
         return _pair(spec, module, transform, known, task)
-    sides = known.sides
-    stated = replace(known, size=min(sides) if sides else None)
-    seen = probe(module, stated, spec, task, named=spec.weights.labels is not None)
-    preprocessing = replace(seen.preprocessing, size=sides) if sides else seen.preprocessing
+    seen = probe(module, known, spec, task, named=spec.weights.labels is not None)
+    preprocessing = seen.preprocessing
     if seen.task == "segment" and not known.stated() and type(module).__module__.startswith(SEGMENTATION):
         from torchvision.models.segmentation import FCN_ResNet50_Weights
 

@@ -59,7 +59,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     library, name = architectures.library_of(spec.arch)
     path = locate(spec, progress=progress)
     saved = checkpoint.open_(path, spec.weights.key or "")
-    module, side, notes = of_library(library, name, path, saved)
+    module, side, notes = of_library(library, name, path, saved, spec.preprocessing.sides)
     count = state_dicts.classes(module.state_dict(), module) or 0
     binary = count == 1 and not spec.measures
     count = 2 if binary else count
@@ -75,8 +75,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     return adapter
 
 
-def of_library(library: str, name: str, path: Path, saved: Checkpoint) -> tuple[nn.Module, int | None, tuple[str, ...]]:
-    """Build an architecture with the file's tensors and number of classes.
+def of_library(
+    library: str, name: str, path: Path, saved: Checkpoint, sides: tuple[int, int] | None = None
+) -> tuple[nn.Module, int | None, tuple[str, ...]]:
+    """Build an architecture with the file's tensors and number of classes, for pictures of `sides` (h, w).
 
     Returns it, an unusual side of its input, and notes on what was done. Raises WeightsProblem
     where the tensors are of another architecture.
@@ -84,7 +86,11 @@ def of_library(library: str, name: str, path: Path, saved: Checkpoint) -> tuple[
     options: dict[str, Any] = {}
     blank = architectures.build(library, name)
     wanted = blank.state_dict()
-    if (side := state_dicts.side(state_dicts.rename(saved.tensors, wanted), wanted)) is not None:
+    side = None
+    if sides is not None and sides[0] != sides[1] and library == "timm" and "pos_embed" in wanted:
+        options["img_size"] = sides
+        blank = architectures.build(library, name, **options)
+    elif (side := state_dicts.side(state_dicts.rename(saved.tensors, wanted), wanted)) is not None:
         options["image_size" if library == "torchvision" else "img_size"] = side
         blank = architectures.build(library, name, **options)
     tensors = state_dicts.rename(_modern(library, name, saved.tensors, blank), blank.state_dict())

@@ -62,7 +62,11 @@ class Face(nn.Module):
         self.weights = layer.torch_params
 
     def forward(self, *given: Any, **more: Any) -> Any:
-        found = self._layer[0](*given, **more)
+        layer = self._layer[0]
+        if getattr(layer, "_call_has_training_arg", False):
+            # Random layers are active by default where nothing around them says otherwise.
+            more["training"] = False
+        found = layer(*given, **more)
         return _channels_first(found) if self._turned else found
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Face:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
 from torch.utils.checkpoint import checkpoint
+from torchvision import transforms
 
 from sightglass import Explainer
 from sightglass.common.errors import ModelProblem
@@ -325,3 +327,34 @@ def test_saturated_probabilities_are_said() -> None:
             return (500 * super().forward(x)).softmax(1)
 
     assert any("saturated" in note for note in explained(Saturated()).notes)
+
+
+UPRIGHT = transforms.Compose([transforms.Resize((128, 64)), transforms.ToTensor()])
+
+
+@pytest.mark.parametrize(
+    "preprocess", [UPRIGHT, {"size": [128, 64]}, lambda picture: UPRIGHT(picture.convert("RGB")), None]
+)
+@pytest.mark.parametrize("kind", ["flat", "vit", "pooled"])
+def test_networks_for_upright_pictures_take_them_however_they_are_stated(kind: str, preprocess: Any) -> None:
+    if kind == "vit":
+        net: nn.Module = timm.create_model("vit_tiny_patch16_224", img_size=(128, 64), num_classes=4, depth=2)
+    else:
+        rest = [nn.Flatten(), nn.Linear(8 * 32 * 16, 4)]
+        rest = rest if kind == "flat" else [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)]
+        net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU(), *rest)
+    picture = PICTURE if preprocess is not None else torch.rand(3, 128, 64)
+    made = Explainer(net, preprocess=preprocess)(picture, method="gradcam", part="class")
+    assert made.heatmaps[0].raw[0].shape == ((8, 4) if kind == "vit" else (32, 16))
+
+
+@pytest.mark.parametrize(
+    "preprocess",
+    [
+        {"size": SIZE, "mean": [0.5], "std": [0.5]},
+        transforms.Compose([transforms.Grayscale(), transforms.Resize(SIZE), transforms.ToTensor()]).__call__,
+    ],
+)
+def test_a_network_of_one_channel_takes_a_function_as_well(preprocess: Any) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    assert Explainer(net, preprocess=preprocess)(PICTURE, method="gradcam").heatmaps[0].raw[0].shape == (30, 30)

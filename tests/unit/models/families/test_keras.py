@@ -320,3 +320,22 @@ def test_a_keras_model_measures_and_has_several_outputs():
     assert aged.predictions[0].score == pytest.approx(expected, abs=1e-5)
     with pytest.raises(WeightsProblem, match="takes 2 inputs: keep the picture's alone"):
         Explainer(two)
+
+
+def test_random_layers_rest_and_a_layer_inside_a_nested_model_is_named():
+    layers, library = keras().layers, keras()
+    with library.device("cpu"):
+        shaken = library.Sequential([layers.Input((32, 32, 3)), layers.RandomRotation(0.5), layers.RandomContrast(0.9)])
+        inner = library.Sequential([layers.Input((32, 32, 3)), layers.Conv2D(4, 3, name="seen")], name="body")
+        ends = [layers.GlobalAveragePooling2D(), layers.Dropout(0.5), layers.Dense(3, activation="softmax")]
+        model = library.Sequential([layers.Input((32, 32, 3)), shaken, layers.GaussianNoise(1.0), inner, *ends])
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    explainer = Explainer(model, preprocess={"range": 1}, layers=[inner.layers[-1]])
+    with library.device("cpu"):
+        expected = model(torch.from_numpy(picture[None].astype("float32") / 255), training=False)[0].detach().numpy()
+    for _ in range(2):
+        made = explainer(picture, top_k=3)
+        scores = {prediction.index: prediction.score for prediction in made.predictions}
+        np.testing.assert_allclose([scores[index] for index in range(3)], expected, atol=1e-5)
+    assert made.heatmaps[0].layers == ("body.seen",)
+    assert not any("differ from pass to pass" in note for note in made.notes)
