@@ -331,7 +331,9 @@ RECIPE_OPTIONS = tuple(name for name, option in OFFERED.items() if not option.re
 
 
 def _sequence(given: Any) -> tuple[Any, ...]:
-    return (given,) if isinstance(given, Integral | str) else tuple(given)
+    """Read one class or several, also of an array or a tensor; None is the predicted class."""
+    given = given.tolist() if hasattr(given, "tolist") else given
+    return () if given is None else (given,) if isinstance(given, Integral | str) else tuple(given)
 
 
 def _parse_vocabulary(given: Any) -> tuple[str, ...]:

@@ -132,6 +132,7 @@ def targets_of_each(targets: Any, count: int) -> list[dict[str, Any]]:
 
     Raises ModelProblem where these are not as many as the pictures.
     """
+    targets = targets.tolist() if hasattr(targets, "tolist") else targets
     if targets is None:
         return [{}] * count
     if isinstance(targets, (str, int)):

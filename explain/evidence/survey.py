@@ -24,6 +24,8 @@ MAX_PREFIX = 16
 """Tokens before the grid's: CLS, a distilled token and registers; only text would have more."""
 MAX_GUESSED_PREFIX = 8
 """The same where no convolution shows what the grid is."""
+LEAST_TOKENS = 9
+"""Tokens that are taken for a grid; fewer are a summary of the picture."""
 Size = tuple[int, int]
 
 
@@ -106,7 +108,7 @@ class _Observer:
         self.returned += output.nbytes if leaf else 0
         if (layer := describe(path, output, self.size, self.grids)) is None:
             return
-        if layer.layout == "nchw":
+        if layer.layout == "nchw" and _fits(*layer.shape[1:], self.size, self.size[0] / self.size[1]):
             # Last seen, first tried: patches are cut by the latest convolution.
             self.grids.pop(layer.shape[1:], None)
             self.grids[layer.shape[1:]] = None
@@ -203,7 +205,7 @@ def _tokens(count: int, size: Size, grids: Collection[Size]) -> tuple[int, Size]
 
 def _grid(tokens: int, size: Size) -> Size | None:
     """Return (h, w) of `tokens` patches over an input of `size`, both sides cut by the same whole patch size."""
-    patch = math.isqrt(size[0] * size[1] // tokens) if tokens else 0
+    patch = math.isqrt(size[0] * size[1] // tokens) if tokens >= LEAST_TOKENS else 0
     if patch < 2 or size[0] // patch * (size[1] // patch) != tokens:
         return None
     return size[0] // patch, size[1] // patch
