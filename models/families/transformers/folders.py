@@ -11,7 +11,7 @@ import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem, WeightsProblem, describe_error
 from sightglass.common.legible import legible
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ def read(path: Path) -> Json:
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise WeightsProblem(f"{path} is not readable JSON ({problem}): fetch the file again.") from problem
+    except (OSError, ValueError, RecursionError) as problem:
+        raise WeightsProblem(
+            f"{path} is not readable JSON ({describe_error(problem)}): fetch the file again."
+        ) from problem
     return found if isinstance(found, dict) else {}
