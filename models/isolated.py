@@ -18,7 +18,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -36,6 +35,8 @@ SECONDS = 20.0
 START_SECONDS, IDLE_SECONDS = 120.0, 900.0
 MEMORY, TIMES = 2**30, 3
 """Bytes that a call may allocate: this many, or so many times the size of its files if that is more."""
+TIMED_OUT = b"Timeout ("
+"""How the traceback begins that `faulthandler` writes in place of an answer."""
 FORKS = sys.platform == "linux"
 PRELOADED = (
     "torch",
@@ -57,9 +58,11 @@ def run(name: str, nbytes: int, function: Callable[P, R], *args: P.args, **optio
     `name` and `nbytes` are of the received files. Raises the function's Problem, or ModelProblem, one sentence, where
     the child was ended at a limit or crashed. Arguments and result are pickled.
     """
-    memory, start = max(MEMORY, TIMES * nbytes), time.monotonic()
+    memory = max(MEMORY, TIMES * nbytes)
     job = pickle.dumps((function, args, options, dict(os.environ), os.getcwd(), SECONDS, memory))
     answer = (_run_forked if FORKS else _run_started)(job)
+    if answer.startswith(TIMED_OUT):
+        raise ModelProblem(f"{name} was not read within {SECONDS:g} s: give a smaller or simpler model.")
     ending, value, log = pickle.loads(answer) if answer else ("", None, "")
     if log:
         LOGGER.info("while %s was inspected: %s", name, log)
@@ -67,8 +70,6 @@ def run(name: str, nbytes: int, function: Callable[P, R], *args: P.args, **optio
         return value  # type: ignore[no-any-return]
     if ending == "problem":
         raise value
-    if not ending and time.monotonic() - start >= SECONDS:
-        raise ModelProblem(f"{name} was not read within {SECONDS:g} s: give a smaller or simpler model.")
     what = "asks for more memory than" if ending else "crashes its library, or asks for more memory than"
     raise ModelProblem(f"{name} {what} the {memory >> 20:,} MB that it may take here: save or export it again.")
 
@@ -130,8 +131,8 @@ def fork_calls() -> None:
             if os.fork() == 0:
                 control.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                with socket.socket(fileno=fds[0]).makefile("rwb") as stream:
-                    _call(stream, stream)
+                channel = socket.socket(fileno=fds[0])
+                _call(channel.makefile("rb"), channel.makefile("wb"))
             os.close(fds[0])
 
 
@@ -157,7 +158,7 @@ def _call(source: Any, to: Any) -> None:
     os.chdir(folder)
     log = io.StringIO()
     logging.basicConfig(stream=log, level=logging.INFO, force=True)
-    _limit(seconds, memory)
+    _limit(seconds, memory, to.fileno())
     try:
         answer: tuple[str, Any] = ("result", function(*args, **options))
     except Exception as error:
@@ -174,10 +175,10 @@ def _call(source: Any, to: Any) -> None:
     os._exit(0)
 
 
-def _limit(seconds: float, memory: int) -> None:
-    """Limit the time and the memory of this process from now on."""
+def _limit(seconds: float, memory: int, answer: int) -> None:
+    """Limit the time and the memory of this process from now on; `answer`: the file that then says so."""
     # It ends the process from a thread of its own, whatever holds Python's lock.
-    faulthandler.dump_traceback_later(seconds, exit=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    faulthandler.dump_traceback_later(seconds, exit=True, file=answer)
     # Windows has no such module, and macOS no such file.
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource

@@ -11,7 +11,7 @@ from sightglass.common.legible import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc")
+_NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc", "Failed to allocate mem")
 """Of torch on a CPU and on a GPU, of OpenCV and of onnxruntime, whose errors are no MemoryError."""
 
 
