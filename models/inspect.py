@@ -6,7 +6,6 @@ or raises a Problem for a broken one. None of them runs code that the file bring
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from sightglass.models.load import loader_module
 LOADERS = ("exported", "keras", "promptsg", "clip", "transformers", "custom")
 """In the order in which they are tried: formats with an unmistakable sign first, plain tensors last."""
 
-LOGGER = logging.getLogger(__name__)
 Toml = dict[str, Any]
 """A table as TOML has it: strings, numbers, lists and tables; `catalog_tables.check` says of which keys."""
 
@@ -85,7 +83,6 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
         except Exception as problem:
             if lacks_memory(problem):
                 raise MemoryError from problem
-            LOGGER.info("cannot inspect %s", path, exc_info=True)
             raise WeightsProblem(
                 f"{path.name} cannot be read as a model ({describe_error(problem)}): save or export it again."
             ) from problem

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import gc
-import io
-import logging
 import os
 import pickle
 import signal
@@ -22,14 +19,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from sightglass.common.errors import ModelProblem, Problem, lacks_memory
+from sightglass.common.errors import ModelProblem, Problem, describe_error, lacks_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 P = ParamSpec("P")
 R = TypeVar("R")
-LOGGER = logging.getLogger(__name__)
 SECONDS = 20.0
 """Time of one call, without the start of the process."""
 START_SECONDS, IDLE_SECONDS = 120.0, 900.0
@@ -39,11 +35,7 @@ TIMED_OUT = b"Timeout ("
 """How the traceback begins that `faulthandler` writes in place of an answer."""
 FORKS = sys.platform == "linux"
 PRELOADED = (
-    "torch",
-    "timm",
-    "torchvision.models",
-    "onnxruntime",
-    "sightglass.models.own.store",
+    *("torch", "timm", "onnxruntime", "transformers.modeling_utils", "sightglass.models.own.store"),
     *(f"sightglass.models.families.{name}.loader" for name in ("custom", "exported", "keras", "promptsg", "clip")),
 )
 ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
@@ -63,15 +55,13 @@ def run(name: str, nbytes: int, function: Callable[P, R], *args: P.args, **optio
     answer = (_run_forked if FORKS else _run_started)(job)
     if answer.startswith(TIMED_OUT):
         raise ModelProblem(f"{name} was not read within {SECONDS:g} s: give a smaller or simpler model.")
-    ending, value, log = pickle.loads(answer) if answer else ("", None, "")
-    if log:
-        LOGGER.info("while %s was inspected: %s", name, log)
-    if ending == "result":
-        return value  # type: ignore[no-any-return]
-    if ending == "problem":
-        raise value
-    what = "asks for more memory than" if ending else "crashes its library, or asks for more memory than"
-    raise ModelProblem(f"{name} {what} the {memory >> 20:,} MB that it may take here: save or export it again.")
+    value, error = pickle.loads(answer) if answer else (None, None)
+    if isinstance(error, Problem):
+        raise error
+    if not answer or error:
+        what = "asks for more memory than" if error else "crashes its library, or asks for more memory than"
+        raise ModelProblem(f"{name} {what} the {memory >> 20:,} MB that it may take here: save or export it again.")
+    return value  # type: ignore[no-any-return]
 
 
 def warm_up() -> None:
@@ -84,8 +74,8 @@ def warm_up() -> None:
 def _server() -> socket.socket:
     if not _SERVER or _SERVER[0][0].poll() is not None:
         ours, theirs = socket.socketpair()
-        _SERVER[:] = [(_start("fork_calls", stdin=theirs, stdout=subprocess.DEVNULL), ours)]
-        theirs.close()
+        with theirs:
+            _SERVER[:] = [(_start("fork_calls", stdin=theirs, stdout=subprocess.DEVNULL), ours)]
     return _SERVER[0][1]
 
 
@@ -98,32 +88,28 @@ def _start(function: str, **streams: Any) -> subprocess.Popen[bytes]:
 
 def _run_forked(job: bytes) -> bytes:
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        with _LOCK:
-            socket.send_fds(_server(), [b"1"], [theirs.fileno()])
-        theirs.close()
-        ours.settimeout(START_SECONDS + SECONDS)
-        # A child that dies closes its end.
-        with contextlib.suppress(OSError), ours.makefile("rwb") as stream:
-            stream.write(job)
-            stream.flush()
-            return stream.read()
+    with theirs, _LOCK:
+        socket.send_fds(_server(), [b"1"], [theirs.fileno()])
+    ours.settimeout(START_SECONDS + SECONDS)
+    # A child that dies closes its end.
+    with contextlib.suppress(OSError), ours, ours.makefile("rwb") as stream:
+        stream.write(job)
+        stream.flush()
+        return stream.read()
     return b""
 
 
 def _run_started(job: bytes) -> bytes:
     with _start("serve_call", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             return process.communicate(job, START_SECONDS + SECONDS)[0]
-        except subprocess.TimeoutExpired:
-            process.kill()
+        process.kill()
     return b""
 
 
 def fork_calls() -> None:
     """Fork a child for each socket that comes over standard input; end with the parent, or when idle."""
     _preload()
-    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=os.dup(0)) as control, contextlib.suppress(TimeoutError):
         control.settimeout(IDLE_SECONDS)
@@ -156,29 +142,8 @@ def _call(source: Any, to: Any) -> None:
     os.environ.clear()
     os.environ.update(environment, **ENVIRONMENT)
     os.chdir(folder)
-    log = io.StringIO()
-    logging.basicConfig(stream=log, level=logging.INFO, force=True)
-    _limit(seconds, memory, to.fileno())
-    try:
-        answer: tuple[str, Any] = ("result", function(*args, **options))
-    except Exception as error:
-        reasons = {error, error.__cause__, error.__context__}
-        if any(lacks_memory(reason) for reason in reasons if reason):
-            answer = ("memory", None)
-        elif isinstance(error, Problem):
-            answer = ("problem", error)
-        else:
-            LOGGER.exception("the call failed")
-            answer = ("problem", ModelProblem(f"It cannot be read ({str(error)[:200]}): save or export it again."))
-    to.write(pickle.dumps((*answer, log.getvalue())))
-    to.flush()
-    os._exit(0)
-
-
-def _limit(seconds: float, memory: int, answer: int) -> None:
-    """Limit the time and the memory of this process from now on; `answer`: the file that then says so."""
     # It ends the process from a thread of its own, whatever holds Python's lock.
-    faulthandler.dump_traceback_later(seconds, exit=True, file=answer)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=to.fileno())
     # Windows has no such module, and macOS no such file.
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
@@ -187,3 +152,13 @@ def _limit(seconds: float, memory: int, answer: int) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (processor, processor))
         used = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+    answer: tuple[Any, Any] = (None, True)
+    try:
+        answer = function(*args, **options), None
+    except Exception as error:
+        if not any(reason and lacks_memory(reason) for reason in (error, error.__cause__, error.__context__)):
+            sentence = f"The files cannot be read ({describe_error(error)}): save or export the model again."
+            answer = None, error if isinstance(error, Problem) else ModelProblem(sentence)
+    to.write(pickle.dumps(answer))
+    to.flush()
+    os._exit(0)
