@@ -17,7 +17,7 @@ import sys
 import threading
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from sightglass.common.errors import ModelProblem, Problem, describe_error, lacks_memory
 
@@ -61,7 +61,7 @@ def run(name: str, nbytes: int, function: Callable[P, R], *args: P.args, **optio
     if not answer or error:
         what = "asks for more memory than" if error else "crashes its library, or asks for more memory than"
         raise ModelProblem(f"{name} {what} the {memory >> 20:,} MB that it may take here: save or export it again.")
-    return value  # type: ignore[no-any-return]
+    return cast("R", value)
 
 
 def warm_up() -> None:

@@ -131,7 +131,7 @@ class _Connections(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
             made._create_connection = connect
             return made
 
-        return self.do_open(connection, req)  # type: ignore[arg-type]
+        return self.do_open(connection, req)
 
 
 _EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9b::/96")))
