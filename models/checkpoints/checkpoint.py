@@ -192,13 +192,13 @@ def _check_kind(path: Path, start: bytes) -> None:
         names = archive_names(path)
         if "constants.pkl" in names:
             raise WeightsProblem(f'{path} is a TorchScript file: say loader = "exported" in its table.')
-        with zipfile.ZipFile(path) as archive:
-            if any(info.compress_type for info in archive.infolist()):
-                raise WeightsProblem(f"{path} has compressed entries, which torch.save never writes: save it again.")
         if "data.pkl" not in names:
             raise WeightsProblem(
                 f"{path} is an archive of something else than a checkpoint: give the checkpoint in it."
             )
+        with zipfile.ZipFile(path) as archive:
+            if any(info.compress_type for info in archive.infolist()):
+                raise WeightsProblem(f"{path} has compressed entries, which torch.save never writes: save it again.")
 
 
 def archive_names(path: Path) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from sightglass.common import access
 from sightglass.common.errors import WeightsProblem
 from sightglass.common.files import file_stem
+from sightglass.common.settings import settings
 from sightglass.models.checkpoints import weights
 from sightglass.models.checkpoints.weights import cache, download, offline
 
@@ -57,7 +58,7 @@ def fetch(address: str, max_bytes: int, progress: Progress | None = None) -> Pat
     if offline():
         raise WeightsProblem(f"{name} is not fetched while downloads are forbidden: download it and give the file.")
     _remove_oldest()
-    opener = urllib.request.build_opener(_Redirects, _Connections())
+    opener = urllib.request.build_opener(_Connections())
     return download(address, to, progress=progress, opener=opener.open, max_bytes=max_bytes)
 
 
@@ -88,20 +89,15 @@ def _refuse(address: str) -> WeightsProblem:
     )
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow a redirect only to https."""
+class _Connections(urllib.request.HTTPRedirectHandler, urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    """Look a host up once, and follow redirects only to https, and from a public address only to public ones."""
+
+    _first, _private = "", False
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if urlsplit(newurl).scheme not in SCHEMES:
             raise _refuse(req.full_url)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-class _Connections(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
-    """Look a host up once, and follow redirects from a public address only to public ones."""
-
-    _first: str = ""
-    _private = False
 
     def https_open(self, req: urllib.request.Request) -> Any:
         return self._open(http.client.HTTPSConnection, req)
@@ -179,8 +175,9 @@ def fetch_model(name: str, progress: Progress | None = None) -> list[Path]:
     Raises WeightsProblem as `check_name` does, and where there is no such model or the line fails.
     """
     check_name(name)
+    most = int(min(MAX_MODEL_BYTES, settings().own_models_mb * 1e6))
     if is_address(name):
-        return [fetch(name, MAX_MODEL_BYTES, progress)]
+        return [fetch(name, most, progress)]
     from huggingface_hub import constants, hf_hub_url
 
     found = _NAME.fullmatch(name)
@@ -193,7 +190,7 @@ def fetch_model(name: str, progress: Progress | None = None) -> list[Path]:
     _remove_oldest()
     folder = weights.cache() / "hub" / name.replace("/", "--")
     return [
-        weights.download(hf_hub_url(name, file), folder / file, progress=progress, max_bytes=MAX_MODEL_BYTES)
+        weights.download(hf_hub_url(name, file), folder / file, progress=progress, max_bytes=most)
         for file in (*CONFIGURATION, *MORE, tensors)
         if file in listed
     ]

@@ -336,7 +336,7 @@ def test_a_hostile_file_ends_in_one_sentence(kind: str, stored: Path, monkeypatc
     assert not store.tables() and not list(stored.glob(".*"))
 
 
-@pytest.mark.parametrize("forks", [isolated.FORKS, False])
+@pytest.mark.parametrize("forks", [isolated.FORKS, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_child_is_ended_at_its_limits(forks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "FORKS", forks)
     monkeypatch.setattr(isolated, "SECONDS", 1.0)
