@@ -143,8 +143,6 @@ LOGGER = logging.getLogger(__name__)
 PACKAGED = Path(__file__).with_name("catalog.toml")
 EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
 """Extensions of exported models; OpenVINO's may also be in a folder of their own."""
-MAX_PICKLE = 16 * 2**20
-"""Bytes of a checkpoint's pickle in which names are looked for."""
 SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
 """Of files that hold a model."""
 _MADE = ("loader", "arch", "weights")
@@ -469,7 +467,7 @@ def _pickle_in(file: Path) -> bytes | None:
     try:
         with zipfile.ZipFile(file) as archive:
             name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            return archive.open(name).read(MAX_PICKLE)
+            return archive.open(name).read(2**24)
     # A hostile stream can fail in any way.
     except Exception:
         return None

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 SCHEMES = ("https",)
 MAX_MODEL_BYTES, MAX_FETCHED_BYTES = 4 * 2**30, 16 * 2**30
 """Of one file, and of all that stay in the cache."""
-FOLDERS = ("fetched", "hub")
 MAX_NAME, MAX_SUFFIX = 80, 12
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/+", re.IGNORECASE)
 
@@ -71,7 +70,7 @@ def name_of(address: str) -> str:
 
 def _remove_oldest() -> None:
     """Delete the files that were fetched longest ago, above `MAX_FETCHED_BYTES` together."""
-    files = [file for name in FOLDERS for file in (cache() / name).rglob("*") if file.is_file()]
+    files = [file for name in ("fetched", "hub") for file in (cache() / name).rglob("*") if file.is_file()]
     # Another process may delete them too.
     with contextlib.suppress(OSError):
         total = sum(file.stat().st_size for file in files)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image as Pillow
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
@@ -333,9 +333,10 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
             weights_only=True,
             ignore_mismatched_sizes=True,
         )
+    except Problem:
+        raise
     except (OSError, RuntimeError, ValueError) as wrong:
-        reason = next(iter(str(wrong).strip().splitlines()), "its tensors cannot be read")
-        raise WeightsProblem(f"{path} does not fit its own config.json ({reason[:200].rstrip('.:')}).") from wrong
+        raise WeightsProblem(f"{path} does not fit its own config.json ({describe_error(wrong)}).") from wrong
     finally:
         logging.set_verbosity(verbosity)
         if shows_progress:

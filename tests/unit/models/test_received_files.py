@@ -207,6 +207,21 @@ def test_a_configuration_names_neither_other_files_nor_code(kind: str, tmp_path:
         check_folder(folder)
 
 
+@pytest.mark.parametrize("row", ["upernet UperNetForSemanticSegmentation segment", "dpt DPTForDepthEstimation regress"])
+def test_a_folder_asks_the_hub_for_nothing(row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    asked: list[object] = []
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "0")
+    monkeypatch.setattr("socket.getaddrinfo", lambda *place, **_: asked.append(place))
+    type_, arch, task = row.split()
+    folder = vit(tmp_path / "mine", {"model_type": type_, "architectures": [arch], "backbone": "owner/name"})
+    save_file({"a": torch.zeros(2)}, folder / "model.safetensors")
+    table: Any = {"task": task, "licence": "", "weights": WeightsTable(path=str(folder))}
+    with pytest.raises(Problem, match="which is not looked up"):
+        load(ModelSpec("m", "m", "", "transformers", "m", **table))
+    assert not asked
+
+
 def test_what_libraries_write_themselves_is_accepted(tmp_path: Path) -> None:
     folder = vit(tmp_path / "mine", {"_name_or_path": "/home/me/vit", "backbone": "facebook/dinov2-small"})
     stale = {"special_tokens_map_file": "./special_tokens_map.json", "vocab_file": None, "name_or_path": "a/b"}
