@@ -10,6 +10,7 @@ import contextlib
 import faulthandler
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -28,14 +29,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 SECONDS = 20.0
 """Time of one call, without the start of the process."""
-START_SECONDS, IDLE_SECONDS = 120.0, 900.0
+START_SECONDS, IDLE_SECONDS = 120.0, 300.0
 MEMORY, TIMES = 2**30, 3
 """Bytes that a call may allocate: this many, or so many times the size of its files if that is more."""
 TIMED_OUT = b"Timeout ("
 """How the traceback begins that `faulthandler` writes in place of an answer."""
 FORKS = sys.platform == "linux"
 PRELOADED = (
-    *("torch", "timm", "onnxruntime", "transformers.modeling_utils", "sightglass.models.own.store"),
+    *("torch", "timm", "onnxruntime", "sightglass.models.own.store"),
     *(f"sightglass.models.families.{name}.loader" for name in ("custom", "exported", "keras", "promptsg", "clip")),
 )
 ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
@@ -112,6 +113,9 @@ def fork_calls() -> None:
     _preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=os.dup(0)) as control, contextlib.suppress(TimeoutError):
+        if not select.select([control], [], [], 0)[0]:
+            # It takes a second, which a file that waits does not need.
+            _preload("transformers.modeling_utils")
         control.settimeout(IDLE_SECONDS)
         while fds := socket.recv_fds(control, 1, 1)[1]:
             if os.fork() == 0:
@@ -130,8 +134,8 @@ def serve_call() -> None:
     _call(sys.stdin.buffer, answer)
 
 
-def _preload() -> None:
-    for name in PRELOADED:
+def _preload(*more: str) -> None:
+    for name in (*PRELOADED, *more):
         with contextlib.suppress(ImportError):
             import_module(name)
 
