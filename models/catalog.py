@@ -20,7 +20,7 @@ from sightglass.common import removed, users
 from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, did_you_mean
 from sightglass.common.settings import settings
 from sightglass.models.checkpoints import remote_file, weights
-from sightglass.models.inspect import Toml, inspect_model
+from sightglass.models.inspect import Toml, inspect_model, inspect_received
 from sightglass.models.load import current_name, loader_exists
 from sightglass.models.spec import (
     TASKS,
@@ -240,10 +240,15 @@ def of_file(path: str | Path, progress: Progress | None = None) -> ModelSpec:
                 "the file."
             )
         return _own_file(file)
-    draft = inspect_model(file)
+    draft = (inspect_received if from_web else inspect_model)(file)
     if missing := [unknown for unknown in draft.unknown if unknown.needed and not unknown.default]:
         raise ModelProblem(f"{missing[0].question} Answer it with: sightglass models add {path}")
-    return _model(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file, None)
+    return of_table(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file)
+
+
+def of_table(id_: str, table: Toml, path: Path) -> ModelSpec:
+    """Return the row of a table that stands in the file `path`, or beside it; raise ModelProblem for a wrong one."""
+    return _model(id_, table, path, None)
 
 
 def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
@@ -463,8 +468,10 @@ def _pickle_in(file: Path) -> bytes | None:
     """Return the pickle in a checkpoint, to look for names in it: it is never run. None where there is none."""
     try:
         with zipfile.ZipFile(file) as archive:
-            return archive.read(next(name for name in archive.namelist() if name.endswith("/data.pkl")))
-    except (OSError, StopIteration, zipfile.BadZipFile):
+            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            return archive.open(name).read(2**24)
+    # A hostile stream can fail in any way.
+    except Exception:
         return None
 
 

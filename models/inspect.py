@@ -10,15 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error, lacks_memory
+from sightglass.models import isolated
 from sightglass.models.load import loader_module
 
 LOADERS = ("exported", "keras", "promptsg", "clip", "transformers", "custom")
 """In the order in which they are tried: formats with an unmistakable sign first, plain tensors last."""
 
-
 Toml = dict[str, Any]
 """A table as TOML has it: strings, numbers, lists and tables; `catalog_tables.check` says of which keys."""
+
+
+def inspect_received(path: Path, arch: str = "") -> TableDraft:
+    """Return the draft of a file that may be anybody's, made in a child process with limits of time and memory."""
+    return isolated.run(path.name, path.stat().st_size, inspect_model, path, arch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,17 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
             raise ModelProblem(
                 f"{path.name} cannot be looked at without {missing.name}, which is not installed."
             ) from missing
-        draft: TableDraft | None = loader.inspect(path, arch) if name == "custom" else loader.inspect(path)
+        try:
+            draft: TableDraft | None = loader.inspect(path, arch) if name == "custom" else loader.inspect(path)
+        except Problem:
+            raise
+        # What a file says may be of any kind, and nested as deeply as it likes.
+        except Exception as problem:
+            if lacks_memory(problem):
+                raise MemoryError from problem
+            raise WeightsProblem(
+                f"{path.name} cannot be read as a model ({describe_error(problem)}): save or export it again."
+            ) from problem
         if draft is not None:
             return draft
     raise WeightsProblem(

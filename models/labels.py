@@ -38,6 +38,8 @@ NAMED = (
 
 NAMED_LIKE = ("label", "class", "idx", "name", "categor", "mapping")
 """Parts of the names of files of labels."""
+MAX_BYTES, MAX_CLASSES = 16 * 2**20, 1_000_000
+"""Bytes of a file of class names, and classes of a model."""
 NAMES_SHOWN = 3
 """Names of a model's classes in a sentence about one that it lacks."""
 
@@ -128,6 +130,8 @@ def read_file(path: Path) -> Any:
     """
     if path.suffix.lower() in packing.SUFFIXES:
         return packing.read_yaml(path)
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES >> 20} MB")
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix.lower() == ".json":
         return json.loads(text)
@@ -197,6 +201,8 @@ def for_classes(
     They are the operator's, else `found` in the file, else `otherwise` where that has as many. `binary`: the model
     answers with one number. Raises ModelProblem where the names are more or fewer than the classes.
     """
+    if count > MAX_CLASSES:
+        raise ModelProblem(f"{spec.id} has {count:,} classes, and {MAX_CLASSES:,} fit here: export it with fewer.")
     names = own(spec) or tuple(found)
     what = "numbers" if spec.measures else "classes"
     if names:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import Cancelled, ModelProblem, Problem
+from sightglass.common.errors import Cancelled, ModelProblem, Problem, describe_error
 from sightglass.common.lazy import above
 
 if TYPE_CHECKING:
@@ -78,5 +78,4 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
         ) from problem
     except Exception as problem:
         LOGGER.exception("cannot load %s", spec.id)
-        reason = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
-        raise ModelProblem(f"{spec.id} could not be loaded ({reason[:200].rstrip('.:')}).") from problem
+        raise ModelProblem(f"{spec.id} could not be loaded ({describe_error(problem)}).") from problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import pickle
 import pickletools
 import warnings
@@ -50,6 +51,10 @@ _OTHERS = ("optim", "sched", "scaler", "callbacks", "loops", "amp", "rng", "_hoo
 _DEPTH = 6
 MAX_PICKLE = 16 * 2**20
 """Bytes of a pickle that are looked through for what it is."""
+MAX_TABLES = 100_000
+"""Visits to tables and modules of a file: some that share each other are reached in billions of ways."""
+TIED = 4
+"""How many times a file's own size its tensors may have: some are tied."""
 LFS = b"version https://git-lfs"
 
 
@@ -87,7 +92,7 @@ def read(path: Path) -> dict[str, Tensor]:
 def open_(path: Path, key: str = "") -> Checkpoint:
     """Read a whole checkpoint; `key` chooses among several sets of tensors."""
     contents = _contents(path)
-    found = dict(_sets(contents))
+    found = dict(_sets(contents, itertools.count()))
     if not found:
         raise WeightsProblem(f"{path} holds no state_dict: save the model's state_dict instead.")
     if key and key not in found:
@@ -95,6 +100,10 @@ def open_(path: Path, key: str = "") -> Checkpoint:
         raise WeightsProblem(f"{path} has no tensors under {key!r}{f': say {there}' if there else ''}.")
     chosen = key or min(found, key=lambda name: _rank(name, found[name][0]))
     tensors, whole = found[chosen]
+    stated = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    # A tensor can repeat one number by a stride of 0.
+    if stated > TIED * path.stat().st_size + 2**26:
+        raise WeightsProblem(f"{path} states {stated >> 20:,} MB of tensors, far more than it holds: save it again.")
     # Averaged weights have as many tensors, a loss or a discriminator has fewer.
     others = tuple(name for name in found if name != chosen and 2 * len(found[name][0]) > len(tensors))
     extras = {
@@ -187,6 +196,9 @@ def _check_kind(path: Path, start: bytes) -> None:
             raise WeightsProblem(
                 f"{path} is an archive of something else than a checkpoint: give the checkpoint in it."
             )
+        with zipfile.ZipFile(path) as archive:
+            if any(info.compress_type for info in archive.infolist()):
+                raise WeightsProblem(f"{path} has compressed entries, which torch.save never writes: save it again.")
 
 
 def archive_names(path: Path) -> tuple[str, ...]:
@@ -218,15 +230,16 @@ def check_names(path: Path, names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def _sets(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, tuple[dict[str, Tensor], str]]]:
+def _sets(
+    value: Any, visits: Iterator[int], name: str = "", depth: int = 0
+) -> Iterator[tuple[str, tuple[dict[str, Tensor], str]]]:
     """Yield every state_dict in a file by its dotted key, with the class's name where it was a whole module."""
-    if depth > _DEPTH:
-        return
     parts = value.parts if isinstance(value, StandIn) else value
-    if not isinstance(parts, dict):
+    if depth > _DEPTH or not isinstance(parts, dict):
         return
+    _count(visits)
     if isinstance(value, StandIn) and "_modules" in parts and "_parameters" in parts:
-        if tensors := dict(_of_module(value)):
+        if tensors := dict(_of_module(value, visits)):
             yield name, (tensors, value.named)
         return
     if any(isinstance(part, torch.Tensor) for part in parts.values()):
@@ -238,11 +251,17 @@ def _sets(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, tup
             yield name, (tensors, "")
     for key, part in parts.items():
         if isinstance(key, str) and not any(word in key.lower() for word in _OTHERS):
-            yield from _sets(part, f"{name}.{key}" if name else key, depth + 1)
+            yield from _sets(part, visits, f"{name}.{key}" if name else key, depth + 1)
 
 
-def _of_module(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+def _count(visits: Iterator[int]) -> None:
+    if next(visits) > MAX_TABLES:
+        raise WeightsProblem("Its tables hold each other in too many ways: save the model's state_dict alone.")
+
+
+def _of_module(module: Any, visits: Iterator[int], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
     """Yield the state_dict of a pickled module, from its parts."""
+    _count(visits)
     parts: Any = module.parts if isinstance(module, StandIn) else {}
     passing = parts.get("_non_persistent_buffers_set", ())
     for kind in ("_parameters", "_buffers"):
@@ -252,7 +271,7 @@ def _of_module(module: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[
                 yield f"{prefix}{name}", torch.Tensor.detach(tensor)
     inner = parts.get("_modules")
     for name, child in inner.items() if isinstance(inner, dict) and depth < 50 else ():
-        yield from _of_module(child, f"{prefix}{name}.", depth + 1)
+        yield from _of_module(child, visits, f"{prefix}{name}.", depth + 1)
 
 
 def _rank(name: str, tensors: Mapping[str, Tensor]) -> tuple[int, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.client
 import ipaddress
 import json
 import re
@@ -15,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from sightglass.common import access
 from sightglass.common.errors import WeightsProblem
 from sightglass.common.files import file_stem
+from sightglass.common.settings import settings
 from sightglass.models.checkpoints import weights
 from sightglass.models.checkpoints.weights import cache, download, offline
 
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Progress
 
 SCHEMES = ("https",)
-MAX_MODEL_BYTES = 4 * 2**30
+MAX_MODEL_BYTES, MAX_FETCHED_BYTES = 4 * 2**30, 16 * 2**30
+"""Of one file, and of all that stay in the cache."""
 MAX_NAME, MAX_SUFFIX = 80, 12
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/+", re.IGNORECASE)
 
@@ -41,15 +45,19 @@ def fetch(address: str, max_bytes: int, progress: Progress | None = None) -> Pat
     Raises WeightsProblem, one sentence, for an address without https or redirected elsewhere, for a file above
     `max_bytes`, and if downloads are off.
     """
-    name = name_of(address)
-    if not address.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)) or "@" in urlsplit(address).netloc:
+    try:
+        name, host = name_of(address), urlsplit(address).netloc
+    except ValueError as problem:
+        raise WeightsProblem(f"{address[:80]} is no address: copy it again, or give a file.") from problem
+    if not address.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)) or "@" in host:
         raise WeightsProblem(f"{name} is not fetched from that address: give one that begins with https://, or a file.")
     to = cache() / "fetched" / hashlib.sha256(address.encode()).hexdigest()[:16] / name
     if to.is_file():
         return to
     if offline():
         raise WeightsProblem(f"{name} is not fetched while downloads are forbidden: download it and give the file.")
-    opener = urllib.request.build_opener(_Redirects(private=_is_private(urlsplit(address).hostname)))
+    _remove_oldest()
+    opener = urllib.request.build_opener(_Connections())
     return download(address, to, progress=progress, opener=opener.open, max_bytes=max_bytes)
 
 
@@ -60,29 +68,85 @@ def name_of(address: str) -> str:
     return path.stem[:MAX_NAME] + path.suffix[:MAX_SUFFIX]
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow a redirect only to https, and from a public address only to public ones."""
+def _remove_oldest() -> None:
+    """Delete the files that were fetched longest ago, above `MAX_FETCHED_BYTES` together."""
+    files = [file for name in ("fetched", "hub") for file in (cache() / name).rglob("*") if file.is_file()]
+    # Another process may delete them too.
+    with contextlib.suppress(OSError):
+        total = sum(file.stat().st_size for file in files)
+        for file in sorted(files, key=lambda file: file.stat().st_mtime):
+            if total <= MAX_FETCHED_BYTES:
+                break
+            total -= file.stat().st_size
+            file.unlink()
 
-    def __init__(self, *, private: bool) -> None:
-        self._private = private
+
+def _refuse(address: str) -> WeightsProblem:
+    host, name = urlsplit(address).hostname, name_of(address)
+    return WeightsProblem(
+        f"{host} redirects {name} to an address that is not public https: download it and give the file."
+    )
+
+
+class _Connections(urllib.request.HTTPRedirectHandler, urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    """Look a host up once, and follow redirects only to https, and from a public address only to public ones."""
+
+    _first, _private = "", False
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        to = urlsplit(newurl)
-        if to.scheme not in SCHEMES or (not self._private and _is_private(to.hostname)):
-            raise WeightsProblem(
-                f"{urlsplit(req.full_url).hostname} redirects {name_of(req.full_url)} to an address that is not public "
-                "https: download it and give the file."
-            )
+        if urlsplit(newurl).scheme not in SCHEMES:
+            raise _refuse(req.full_url)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
+    def https_open(self, req: urllib.request.Request) -> Any:
+        return self._open(http.client.HTTPSConnection, req)
 
-def _is_private(host: str | None) -> bool:
-    """Return whether a host is this machine or in its own network; False where it is not known."""
-    try:
-        found = socket.getaddrinfo(host, None)
-    except (OSError, UnicodeError):
-        return False
-    return any(not ipaddress.ip_address(str(address[4][0]).partition("%")[0]).is_global for address in found)
+    def http_open(self, req: urllib.request.Request) -> Any:
+        return self._open(http.client.HTTPConnection, req)
+
+    def _open(self, kind: Any, req: urllib.request.Request) -> Any:
+        def connect(place: tuple[str, int], timeout: float, source: Any = None) -> socket.socket:
+            found = [entry[4][0] for entry in socket.getaddrinfo(*place, type=socket.SOCK_STREAM)]
+            private = any(is_private(str(address)) for address in found)
+            if not self._first:
+                self._first, self._private = req.full_url, private
+            elif private and not self._private:
+                raise _refuse(self._first)
+            problem = OSError("no address")
+            for address in found:
+                try:
+                    # The address that was checked: a second look-up may have another answer.
+                    return socket.create_connection((str(address), place[1]), timeout, source)
+                except OSError as error:
+                    problem = error
+            raise problem
+
+        def connection(host: str, **options: Any) -> Any:
+            made = kind(host, **options)
+            made._create_connection = connect
+            return made
+
+        return self.do_open(connection, req)
+
+
+_EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9b::/96")))
+"""Addresses that end in one of IPv4."""
+
+
+def is_private(text: str) -> bool:
+    """Return whether an address is of this machine or a closed network, also where one of IPv4 is written in IPv6.
+
+    >>> [is_private(text) for text in ("127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "fec0::1", "2001:4860::1")]
+    [True, True, True, True, False]
+    """
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        inside = any(address in network for network in _EMBEDDING)
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if inside else address.sixtofour
+        if inner is None:
+            return address.is_site_local or not address.is_global
+        address = inner
+    return not address.is_global
 
 
 _NAME = re.compile(r"(?:hf-hub:)?([\w.-]{1,96}/[\w.-]{1,96})")
@@ -110,8 +174,9 @@ def fetch_model(name: str, progress: Progress | None = None) -> list[Path]:
     Raises WeightsProblem as `check_name` does, and where there is no such model or the line fails.
     """
     check_name(name)
+    most = int(min(MAX_MODEL_BYTES, settings().own_models_mb * 1e6))
     if is_address(name):
-        return [fetch(name, MAX_MODEL_BYTES, progress)]
+        return [fetch(name, most, progress)]
     from huggingface_hub import constants, hf_hub_url
 
     found = _NAME.fullmatch(name)
@@ -121,9 +186,10 @@ def fetch_model(name: str, progress: Progress | None = None) -> list[Path]:
     tensors = next((file for file in TENSORS if file in listed), None)
     if tensors is None or not listed & {*CONFIGURATION}:
         raise WeightsProblem(f"{name} on Hugging Face has no weights with a config.json: download the file you mean.")
+    _remove_oldest()
     folder = weights.cache() / "hub" / name.replace("/", "--")
     return [
-        weights.download(hf_hub_url(name, file), folder / file, progress=progress, max_bytes=MAX_MODEL_BYTES)
+        weights.download(hf_hub_url(name, file), folder / file, progress=progress, max_bytes=most)
         for file in (*CONFIGURATION, *MORE, tensors)
         if file in listed
     ]

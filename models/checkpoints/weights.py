@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from sightglass.common.errors import WeightsProblem
+from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.common.files import atomic_write, remove_drafts, write_file
 from sightglass.common.settings import settings
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger(__name__)
 # A closed network does not answer at all: wait seconds, not the minutes of a socket's default.
 TIMEOUT_S = 8.0
+PATIENCE_S, LEAST_RATE = 60.0, 16_384.0
+"""Seconds that any download may take, and bytes of each second more."""
 CHUNK = 1 << 20
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 Opener = Callable[..., Any]
@@ -122,7 +124,10 @@ def _stream(
         with atomic_write(to) as draft:
             with opener(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
                 flight.done, flight.total = 0, int(answer.headers.get("Content-Length") or 0)
+                started = time.monotonic()
                 while chunk := answer.read1(CHUNK):
+                    if time.monotonic() - started > PATIENCE_S + flight.done / LEAST_RATE:
+                        raise WeightsProblem(f"{to.name} comes too slowly: download it yourself and give the file.")
                     if max_bytes is not None and max(flight.done + len(chunk), flight.total) > max_bytes:
                         raise WeightsProblem(f"{to.name} is larger than {max_bytes >> 20:,} MB: give a smaller file.")
                     file.write(chunk)
@@ -139,7 +144,10 @@ def _stream(
                     f"{to.name} from {urlsplit(url).netloc} is not the file it should be "
                     f"(its sha256 begins with {digest.hexdigest()[:8]}, not {sha256[:8]})."
                 )
-    except (OSError, http.client.HTTPException) as problem:
+    except Problem:
+        raise
+    # A redirect may lead to what is no address.
+    except (OSError, ValueError, http.client.HTTPException) as problem:
         LOGGER.info("download of %s failed", url, exc_info=True)
         reason = getattr(problem, "reason", None) or problem
         reason = getattr(reason, "strerror", None) or reason

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import re
 import shutil
 import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, ParamSpec, TypeVar
 
 from sightglass.common import access, users
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import ABANDONED, file_stem
 from sightglass.common.settings import settings
-from sightglass.models import catalog, labels
+from sightglass.models import catalog, isolated, labels
 from sightglass.models.catalog import SUFFIXES
 from sightglass.models.inspect import TRUST, inspect_model
+from sightglass.models.load import load
 from sightglass.models.own import adding, is_on, table_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sightglass.models.adapter import Adapter
     from sightglass.models.inspect import TableDraft, Toml
     from sightglass.models.spec import ModelSpec
 
+P = ParamSpec("P")
+R = TypeVar("R")
 MAX_MODELS, MAX_FILES, MAX_NAME = 20, 64, 80
 """Models of one person, files of one model, and characters of a file's name."""
 BESIDE = (".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".py")
@@ -35,6 +37,10 @@ BESIDE = (".json", ".txt", ".yaml", ".yml", ".bin", ".model", ".py")
 OPEN = ".question"
 """Marks received files with a question that is still open: they are no upload that is just coming in."""
 MB = 1_000_000
+UNPACKED, RATIO = 16 * MB, 50
+"""Bytes to which any file may unpack, and how many times its packed size a larger one may have."""
+SOON_ABANDONED = 300.0
+"""Seconds after which received files with an open question give way to others."""
 Data = bytes | memoryview | Path
 """The content of a file, or where it lies."""
 
@@ -86,33 +92,41 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
     """
     given = [(_name(name), data) for name, data in files]
     own = folder()
-    _sweep(own)
-    if len(tables()) >= MAX_MODELS:
-        raise ModelProblem(f"You have {MAX_MODELS} models here already: remove one first.")
-    room = int(settings().own_models_mb * MB) - used()
+    room = _make_room(own, sum(data.stat().st_size if isinstance(data, Path) else len(data) for _, data in given))
     stem = PurePosixPath(next((name for name, _ in given if _is_model(name)), given[0][0] if given else "model")).stem
     into = _new_folder(own, stem)
-    names = set[str]()
     try:
-        count = 0
-        for name, data in _unpacked(given):
-            if name.casefold() in names:
-                raise ModelProblem(f"There are two files called {name} there: drop those of one model only.")
-            names.add(name.casefold())
-            count, room = count + 1, room - (data.stat().st_size if isinstance(data, Path) else len(data))
-            if count > MAX_FILES:
-                raise ModelProblem(f"A model has at most {MAX_FILES} files: drop those of one model only.")
-            if room < 0:
-                most = settings().own_models_mb
-                raise ModelProblem(f"Your models may take {most:,.0f} MB together: remove one, or drop a smaller file.")
-            if isinstance(data, Path):
-                shutil.copyfile(data, into / name)
-            else:
-                (into / name).write_bytes(data)
+        for name, data in given:
+            with data.open("rb") if isinstance(data, Path) else contextlib.nullcontext() as source:
+                left = _store(into, name, (data,) if source is None else _pieces(source), room)  # type: ignore[arg-type]
+            room = room if name.endswith(".zip") else left
+        for name in [name for name, _ in given if name.endswith(".zip")]:
+            room = isolated.run(name, 0, _unpack, into, name, room)
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
         raise
     return into
+
+
+def _pieces(source: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: source.read(MB), b"")
+
+
+def _store(into: Path, name: str, pieces: Iterable[bytes | memoryview], room: int) -> int:
+    """Write one of a model's files, and return how many bytes are left of `room`."""
+    names = {file.name.casefold() for file in into.iterdir() if not file.name.endswith(".zip")}
+    if name.casefold() in names:
+        raise ModelProblem(f"There are two files called {name} there: drop those of one model only.")
+    if len(names) >= MAX_FILES:
+        raise ModelProblem(f"A model has at most {MAX_FILES} files: drop those of one model only.")
+    with (into / name).open("wb") as file:
+        for piece in pieces:
+            room -= len(piece)
+            if room < 0:
+                most = settings().own_models_mb
+                raise ModelProblem(f"Your models may take {most:,.0f} MB together: remove one, or drop a smaller file.")
+            file.write(piece)
+    return room
 
 
 @contextlib.contextmanager
@@ -147,8 +161,17 @@ def find_model(into: Path) -> Path:
 def draft(into: Path, arch: str = "") -> TableDraft:
     """Return what the received files say of the model; nothing of them runs."""
     with without_paths():
-        model = find_model(into)
-        found = inspect_model(model, arch)
+        return _isolated(into, _draft, into, arch)
+
+
+def _isolated(into: Path, function: Callable[P, R], *args: P.args, **options: P.kwargs) -> R:
+    size = sum(file.stat().st_size for file in into.iterdir())
+    return isolated.run(find_model(into).name, size, function, *args, **options)
+
+
+def _draft(into: Path, arch: str) -> TableDraft:
+    model = find_model(into)
+    found = inspect_model(model, arch)
     unknown = []
     for one in found.unknown:
         # None is answered by a file of the server's that is not among those that were received.
@@ -204,12 +227,19 @@ def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> st
         raise ModelProblem(open_[0].question)
     _check_labels(into, made)
     to, id_ = table(), into.name
-    adding.write(to, id_, table_file.relative(made, to.parent), force=True)
-    if (wrong := catalog.faults().get(id_)) is not None:
-        adding.remove(to, id_)
-        raise ModelProblem(wrong.replace(f"{to.name}: ", ""))
+    made = table_file.relative(made, to.parent)
+    with without_paths():
+        spec = catalog.of_table(id_, made, to)
+        if not runs_code(found, answers):
+            _isolated(into, _try, spec)
+    adding.write(to, id_, made, force=True)
     (into / OPEN).unlink(missing_ok=True)
     return id_
+
+
+def _try(spec: ModelSpec) -> None:
+    """Load a model as this server will: sizes that its files state are made within the limits of a child process."""
+    load(spec)
 
 
 def _check_labels(into: Path, made: Toml) -> None:
@@ -308,45 +338,48 @@ def _is_model(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def _unpacked(given: Iterable[tuple[str, Data]]) -> Iterator[tuple[str, Data]]:
-    """Yield the files, and those in archives in place of them; of a folder in an archive the names alone."""
-    for name, data in given:
-        if not name.endswith(".zip"):
-            yield name, data
-            continue
-        yield from _of_archive(name, data)
-
-
-def _of_archive(name: str, data: Data) -> Iterator[tuple[str, bytes]]:
-    most = int(settings().own_models_mb * MB)
+def _unpack(into: Path, name: str, room: int) -> int:
+    """Replace an archive by the files in it, of a folder by their names alone; return what is left of `room`."""
     try:
-        with zipfile.ZipFile(data if isinstance(data, Path) else io.BytesIO(data)) as archive:
-            infos = [one for one in archive.infolist() if not one.is_dir() and "__MACOSX" not in one.filename]
-            infos = [one for one in infos if one.filename.lower().endswith((*SUFFIXES, *BESIDE))]
-            if len(infos) > MAX_FILES or sum(one.file_size for one in infos) > most:
-                raise ModelProblem(f"{name} unpacks to more than one model may take here: drop its files one by one.")
-            for one in infos:
-                if one.flag_bits & 1 or one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        with zipfile.ZipFile(into / name) as archive:
+            for info in archive.infolist():
+                if not info.filename.lower().endswith((*SUFFIXES, *BESIDE)) or "__MACOSX" in info.filename:
+                    continue
+                if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise ModelProblem(f"{name} is encrypted or packed in an unusual way: pack it as an ordinary .zip.")
-                with archive.open(one) as file:
-                    yield _name(one.filename), file.read(one.file_size + 1)
-    except ModelProblem:
+                if info.file_size > max(UNPACKED, RATIO * info.compress_size):
+                    raise ModelProblem(f"{name} unpacks to far more than any weights do: drop its files one by one.")
+                with archive.open(info) as file:
+                    room = _store(into, _name(info.filename), _pieces(file), room)
+    except (Problem, MemoryError):
         raise
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
-        raise ModelProblem(f"{name} is damaged or no .zip archive: pack it again.") from error
+    # A hostile stream can fail in any way.
     except Exception as error:
-        # zlib.error, and whatever else a hostile stream causes.
-        raise ModelProblem(f"{name} cannot be unpacked: pack it again.") from error
+        raise ModelProblem(f"{name} is damaged or no .zip archive: pack it again.") from error
+    (into / name).unlink()
+    return room
 
 
-def _sweep(own: Path) -> None:
-    """Delete received files whose questions nobody answered within an hour."""
-    known = tables()
-    for one in own.iterdir() if own.is_dir() else ():
-        if one.is_dir() and one.name not in (*known, users.FOLDER):
+def _make_room(own: Path, wanted: int) -> int:
+    """Delete received files that nobody answered for, and return the bytes that the current person's may still take.
+
+    They stay for an hour; for minutes where there are as many as may be, or no room. Raises ModelProblem where there
+    are too many models all the same.
+    """
+    for age in (ABANDONED, SOON_ABANDONED):
+        known = tables()
+        folders = [one for one in own.iterdir() if one.is_dir() and one.name != users.FOLDER] if own.is_dir() else []
+        for one in folders:
             with contextlib.suppress(OSError):
-                if abs(time.time() - one.stat().st_mtime) > ABANDONED:
+                if one.name not in known and abs(time.time() - one.stat().st_mtime) > age:
                     shutil.rmtree(one, ignore_errors=True)
+        count = sum(one.is_dir() for one in folders)
+        room = int(settings().own_models_mb * MB) - used()
+        if count < MAX_MODELS and wanted <= room:
+            break
+    if count >= MAX_MODELS:
+        raise ModelProblem(f"You have {count} models here already, with those that are still asked about: remove one.")
+    return room
 
 
 def describe_model(adapter: Adapter) -> str:

@@ -83,11 +83,13 @@ def file_lock(to: Path) -> Iterator[None]:
     lock = FileLock(to.with_name(f".{to.name}.lock"), timeout=SECONDS)
     try:
         with lock:
-            yield
-            # Removed while it is held, so that it does not stay in the user's folder: whoever waits sees that and
-            # makes a new one. Windows does not remove a file that is open.
-            with contextlib.suppress(OSError):
-                os.unlink(lock.lock_file)
+            try:
+                yield
+            finally:
+                # Removed while it is held, so that it does not stay in the user's folder: whoever waits sees that and
+                # makes a new one. Windows does not remove a file that is open.
+                with contextlib.suppress(OSError):
+                    os.unlink(lock.lock_file)
     except Timeout:
         raise ModelProblem(f"{to.name} is being written by another process: wait, and try again.") from None
 

@@ -23,7 +23,7 @@ from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.phrases import describe_score, plain_text, plural
 from sightglass.explain.picture.image import join_pictures
-from sightglass.models import catalog
+from sightglass.models import catalog, isolated
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.families.custom.transforms import is_own, keys
 from sightglass.models.inspect import TRUST
@@ -122,6 +122,7 @@ def close() -> None:
 
 
 def _zone(now: Adding) -> None:
+    isolated.warm_up()
     files = st.file_uploader(
         "Drop your own model here: its file, and those that belong to it",
         accept_multiple_files=True,

@@ -11,8 +11,8 @@ from sightglass.common.legible import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory")
-"""Of torch on a CPU and on a GPU, and of OpenCV, whose errors are no MemoryError."""
+_NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory", "bad_alloc", "Failed to allocate mem")
+"""Of torch on a CPU and on a GPU, of OpenCV and of onnxruntime, whose errors are no MemoryError."""
 
 
 class Problem(ValueError):
@@ -63,6 +63,11 @@ class MachineProblem(Problem):
 
 
 DISK_FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the first line of a library's error, for brackets in a sentence."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200].rstrip(".:")
 
 
 def lacks_memory(error: BaseException) -> bool:

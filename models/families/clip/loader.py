@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from sightglass.models.checkpoints.weights import locate, sha256_of
 from sightglass.models.demo import captioned_scenes
 from sightglass.models.families.clip import transformers
 from sightglass.models.families.clip.classifier import MEAN, STD, ClipClassifier, ImageTower, Towers, nbytes
-from sightglass.models.families.transformers.folders import check_folder, weights_in
+from sightglass.models.families.transformers.folders import check_folder, weights_in, without_hub
 from sightglass.models.families.transformers.loader import fetch
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
@@ -37,7 +38,8 @@ def towers(name: str, weights: Path, folder: Path | None) -> Towers:
     if folder is None and open_clip.get_model_config(name) is None:
         hint = did_you_mean(name, open_clip.list_models(), "see open_clip.list_models().", n=3)
         raise ModelProblem(f"OpenCLIP has no architecture {name!r}: {hint}")
-    net = open_clip.create_model(name, load_weights=False, pretrained_text=False)
+    with nullcontext() if folder is None else without_hub(folder):
+        net = open_clip.create_model(name, load_weights=False, pretrained_text=False)
     tensors = checkpoint.read(weights)
     if folder is None:
         tensors = open_clip.convert.convert_state_dict(net, tensors)
@@ -54,7 +56,8 @@ def towers(name: str, weights: Path, folder: Path | None) -> Towers:
         nonlocal tokenizer
         if tokenizer is None:
             try:
-                tokenizer = open_clip.get_tokenizer(name)
+                with nullcontext() if folder is None else without_hub(folder):
+                    tokenizer = open_clip.get_tokenizer(name)
             except Exception as problem:
                 raise ModelProblem(
                     f"The tokenizer of {name} is not on this machine: give a folder with open_clip_config.json and "

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import ModelProblem
 from sightglass.models import labels
 from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, task_of_names
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
@@ -176,7 +175,7 @@ def _find_preprocessing(path: Path, weights: Toml, notes: list[str]) -> None:
     file = path.with_name("preprocessor_config.json")
     try:
         found = transforms.keys(of_processor(json.loads(file.read_text("utf-8"))))
-    except (OSError, ValueError, KeyError, TypeError, ModelProblem):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return
     weights["preprocessing"] = {key: value for key, value in found.stated().items() if key not in ("channels", "range")}
     notes.append(f"{file.name} beside it says how pictures are prepared.")
@@ -214,7 +213,8 @@ def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[tuple[Path, str]]
                 continue
             try:
                 tree = ast.parse(file.read_text("utf-8"))
-            except (OSError, ValueError, SyntaxError):
+            # Deep nesting is a RecursionError or a MemoryError.
+            except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
                 continue
             for node in ast.walk(tree):
                 if isinstance(node, ast.ClassDef) and (node.name == whole or parts <= _parts(node)):

@@ -8,6 +8,7 @@ file keeps its modules or its graph, the modules are rebuilt, so that it has lay
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec, Task
 
 LOGGER = logging.getLogger(__name__)
+MAX_NUMBERS = 2**26
+"""Numbers of one input: 54 pictures of 640 x 640 pixels."""
 SIZES = {"detect": 640, "classify": 224}
 """Input side in pixels where neither the file nor the operator says."""
 _SIDE = Unknown(
@@ -116,6 +119,7 @@ def _size(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> tuple[int, int
 
 def _probe(runtime: Runtime, size: tuple[int, int], channels: int) -> tuple[Tensor, ...]:
     """Return the answer to noise, and find out whether the file takes several pictures at once."""
+    _check_input(runtime, size, channels)
     noise = torch.rand(2, channels, *size, generator=torch.Generator().manual_seed(0))
     if runtime.batch is not None:
         return tuple(out[:1] for out in runtime(noise[:1].repeat(runtime.batch, 1, 1, 1)))
@@ -130,6 +134,16 @@ def _probe(runtime: Runtime, size: tuple[int, int], channels: int) -> tuple[Tens
         same = False
     runtime.batch = None if same else 1
     return outputs
+
+
+def _check_input(runtime: Runtime, size: tuple[int, int], channels: int) -> None:
+    """Raise ModelProblem where one input of the stated batch and size is too large to be made."""
+    count = runtime.batch or 1
+    if math.prod((count, channels, *size)) > MAX_NUMBERS or min(size) < 1:
+        raise ModelProblem(
+            f"{runtime.path.name} takes {count} pictures of {size[0]} x {size[1]} pixels at once: export it for fewer "
+            "or smaller ones."
+        )
 
 
 def inspect(path: Path) -> TableDraft | None:
@@ -181,6 +195,7 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
     notes = [f"It is a model for {runtime.kind}."]
     size = runtime.size or (224, 224)
     channels = runtime.channels or 3
+    _check_input(runtime, size, channels)
     noise = torch.rand(runtime.batch or 1, channels, *size, generator=torch.Generator().manual_seed(0))
     outputs: tuple[Tensor, ...] = runtime(noise)
     row = next((out for out in outputs if out.ndim == 2), None)

@@ -7,6 +7,7 @@ that keeps torch's own modules has them too, with layers and gradients (`inside`
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import json
 import warnings
@@ -182,7 +183,8 @@ class TorchScript(Runtime):
                 module = torch.jit.load(str(self.path), map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as reason:
             raise ModelProblem(f"{self.path.name} is not a TorchScript file: make it with torch.jit.trace.") from reason
-        self.metadata = json.loads(extra["config.txt"]) if extra["config.txt"] else {}
+        with contextlib.suppress(ValueError, RecursionError):
+            self.metadata = json.loads(extra["config.txt"]) if extra["config.txt"] else {}
         return module.eval() if hasattr(module, "training") else module
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
@@ -360,7 +362,7 @@ def plain(value: Any) -> Any:
         return value
     try:
         return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return value
 
 
@@ -380,7 +382,8 @@ def read_labels(runtime: Runtime) -> tuple[str, ...]:
     """Return the names of classes in a file's metadata, or none."""
     names = plain(runtime.metadata.get("names"))
     if isinstance(names, dict):
-        return tuple(str(names[key]) for key in sorted(names, key=int))
+        with contextlib.suppress(ValueError, TypeError):
+            return tuple(str(names[key]) for key in sorted(names, key=int))
     return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 

@@ -95,7 +95,7 @@ def config(path: Path) -> Json:
         raise WeightsProblem(f"{path.name} is {other} inside, not what its name says: {mend}.")
     try:
         model = json.loads(text)
-    except ValueError as reason:
+    except (ValueError, RecursionError) as reason:
         raise WeightsProblem(
             f"The configuration in {path.name} is damaged: save the model again with model.save."
         ) from reason

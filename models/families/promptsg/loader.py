@@ -233,7 +233,7 @@ def beside(path: Path) -> Json:
     """Read the .json beside the weights; empty where there is none."""
     try:
         return _parse(path.with_suffix(".json"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
 
 

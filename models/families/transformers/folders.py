@@ -5,14 +5,16 @@ A folder's JSON can name other files, other folders and code. It is checked befo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem, WeightsProblem, describe_error
 from sightglass.common.legible import legible
+from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +43,35 @@ _LIBRARY_NAME = re.compile(r"(hf[-_]hub:)?[\w-][\w.-]*(/[\w-][\w.-]*)?")
 def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
     """Return what a class of Transformers makes of a folder, without a download, the folder's code or other files."""
     check_folder(folder)
-    return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+    with without_hub(folder):
+        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+
+
+class _Offline:
+    """Stand for the constant by which Hugging Face's library is offline: here also within `no_downloads`."""
+
+    def __init__(self, always: object) -> None:
+        self._always = always
+
+    def __bool__(self) -> bool:
+        return bool(self._always) or weights.offline()
+
+
+@contextlib.contextmanager
+def without_hub(folder: Path) -> Iterator[None]:
+    """Keep libraries from asking the hub for what a folder names; raise WeightsProblem where they would have to."""
+    from huggingface_hub import constants, errors
+
+    if not isinstance(constants.HF_HUB_OFFLINE, _Offline):
+        constants.HF_HUB_OFFLINE = _Offline(constants.HF_HUB_OFFLINE)
+    try:
+        with weights.no_downloads():
+            yield
+    except errors.OfflineModeIsEnabled as problem:
+        raise WeightsProblem(
+            f"{folder.name} names a part on Hugging Face, which is not looked up: save the model whole, with "
+            "save_pretrained and its backbone_config."
+        ) from problem
 
 
 def check_folder(folder: Path) -> None:
@@ -110,6 +140,8 @@ def read(path: Path) -> Json:
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise WeightsProblem(f"{path} is not readable JSON ({problem}): fetch the file again.") from problem
+    except (OSError, ValueError, RecursionError) as problem:
+        raise WeightsProblem(
+            f"{path} is not readable JSON ({describe_error(problem)}): fetch the file again."
+        ) from problem
     return found if isinstance(found, dict) else {}

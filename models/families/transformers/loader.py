@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image as Pillow
 
-from sightglass.common.errors import ModelProblem, WeightsProblem
+from sightglass.common.errors import ModelProblem, Problem, WeightsProblem, describe_error
 from sightglass.models import labels
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder
 from sightglass.models.checkpoints import checkpoint
@@ -32,6 +32,7 @@ from sightglass.models.families.transformers.folders import (
     picture_settings,
     read,
     weights_in,
+    without_hub,
 )
 from sightglass.models.families.transformers.segmentation import (
     BY_QUERIES,
@@ -101,7 +102,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
     if (seed := spec.weights.random) is not None:
         import transformers
 
-        net = checkpoint.build_seeded(lambda: _class(arch)(transformers.AutoConfig.for_model(**config)), seed)
+        with without_hub(folder):
+            net = checkpoint.build_seeded(lambda: _class(arch)(transformers.AutoConfig.for_model(**config)), seed)
         sha256, missing = checkpoint.digest(net), frozenset[str]()
     else:
         # A pooler without weights is left at random, and the class token is taken instead.
@@ -269,7 +271,8 @@ def inspect(path: Path) -> TableDraft | None:
     table = {"task": task, "weights": {"path": str(folder)}}
     notes = [f"config.json says that it is a {arch}."]
     unknown: tuple[Unknown, ...] = ()
-    names = config.get("id2label", {})
+    names = config.get("id2label")
+    names = names if isinstance(names, dict) else {}
     if has_classes and all(str(name).startswith("LABEL_") for name in names.values()):
         question = "What are its classes called? A list, or a file of names."
         unknown = (Unknown("weights.labels", question, default="", needed=False),)
@@ -290,7 +293,8 @@ def _config(folder: Path) -> Json:
 
 def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
     """Return the class of Transformers in a folder's configuration; raise ModelProblem where there is none."""
-    arch = str(next(iter(config.get("architectures") or ()), ""))
+    stated = config.get("architectures")
+    arch = str(stated[0]) if isinstance(stated, list) and stated else ""
     if not arch or _class(arch) is None:
         import transformers
 
@@ -329,9 +333,10 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
             weights_only=True,
             ignore_mismatched_sizes=True,
         )
+    except Problem:
+        raise
     except (OSError, RuntimeError, ValueError) as wrong:
-        reason = next(iter(str(wrong).strip().splitlines()), "its tensors cannot be read")
-        raise WeightsProblem(f"{path} does not fit its own config.json ({reason[:200].rstrip('.:')}).") from wrong
+        raise WeightsProblem(f"{path} does not fit its own config.json ({describe_error(wrong)}).") from wrong
     finally:
         logging.set_verbosity(verbosity)
         if shows_progress:

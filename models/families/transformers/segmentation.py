@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image as Pillow
 
-from sightglass.common.errors import WeightsProblem
+from sightglass.common.errors import WeightsProblem, describe_error
 from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter, as_pixels
 from sightglass.models.families.transformers.folders import from_folder
 from sightglass.models.geometry import Geometry, ModelInput
@@ -108,7 +108,6 @@ def load_processor(folder: Path, settings: Mapping[str, Any]) -> Any:
     try:
         return from_folder(transformers.AutoImageProcessor, folder)
     except (OSError, ValueError, TypeError, KeyError) as problem:
-        reason = next(iter(str(problem).strip().splitlines()), "it cannot be read")
         raise WeightsProblem(
-            f"{folder.name} has a preprocessor_config.json that Transformers cannot read ({reason[:200].rstrip('.:')})."
+            f"{folder.name} has a preprocessor_config.json that Transformers cannot read ({describe_error(problem)})."
         ) from problem

@@ -29,6 +29,7 @@ from sightglass.explain.picture.image import join_pictures
 from sightglass.explain.rendering import style
 from sightglass.models import catalog, inspect
 from sightglass.models.adapters.tasks import ROWS, check_task
+from sightglass.models.checkpoints import remote_file
 from sightglass.models.own import adding, table_file
 from sightglass.models.preprocess import is_joined
 
@@ -74,7 +75,7 @@ def add(
     asks = not (options.yes or options.json) and sys.stdin.isatty()
     with console.progress(f"Opening {file}"):
         path = catalog.model_file(file)
-    draft, given = _inspect(console, path, options, asks=asks)
+    draft, given = _inspect(console, file, path, options, asks=asks)
     console.say(*draft.notes)
     id_ = adding.make_id(options.name or path.stem)
     if options.name is not None and id_ != options.name:
@@ -93,7 +94,7 @@ def add(
     return 0
 
 
-def _inspect(console: Console, path: Path, options: AddOptions, *, asks: bool) -> tuple[TableDraft, Toml]:
+def _inspect(console: Console, file: str, path: Path, options: AddOptions, *, asks: bool) -> tuple[TableDraft, Toml]:
     """Return what the file says, and the keys that the options set."""
     given = {
         **({inspect.TRUST: "yes"} if options.trust else {}),
@@ -101,13 +102,14 @@ def _inspect(console: Console, path: Path, options: AddOptions, *, asks: bool) -
         **({"task": check_task(options.task)} if options.task else {}),
         **({"weights.labels": _existing(options.labels)} if options.labels else {}),
     }
+    read = inspect.inspect_received if remote_file.is_address(file) else inspect.inspect_model
     with console.progress(f"Inspecting {path.name}") as progress:
         progress(-1, path.name)
-        draft = inspect.inspect_model(path, _arch(options.arch))
+        draft = read(path, _arch(options.arch))
     if options.arch is not None:
         given["arch"] = _arch(options.arch)
     elif asks and (unknown := next((one for one in draft.unknown if one.key == "arch"), None)) is not None:
-        draft = _answer(unknown, lambda answer: inspect.inspect_model(path, _arch(answer)))
+        draft = _answer(unknown, lambda answer: read(path, _arch(answer)))
     return draft, given
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import time
 import zipfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,10 +21,11 @@ from sightglass.cli import main
 from sightglass.common import access
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import Explainer
+from sightglass.models import isolated
 from sightglass.models.families.transformers.folders import check_folder
 from sightglass.models.inspect import TRUST, inspect_model
 from sightglass.models.load import load
-from sightglass.models.own import store
+from sightglass.models.own import adding, store
 from sightglass.models.spec import ModelSpec, WeightsTable
 
 if TYPE_CHECKING:
@@ -204,6 +207,21 @@ def test_a_configuration_names_neither_other_files_nor_code(kind: str, tmp_path:
         check_folder(folder)
 
 
+@pytest.mark.parametrize("row", ["upernet UperNetForSemanticSegmentation segment", "dpt DPTForDepthEstimation regress"])
+def test_a_folder_asks_the_hub_for_nothing(row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    asked: list[object] = []
+    monkeypatch.setenv("SIGHTGLASS_OFFLINE", "0")
+    monkeypatch.setattr("socket.getaddrinfo", lambda *place, **_: asked.append(place))
+    type_, arch, task = row.split()
+    folder = vit(tmp_path / "mine", {"model_type": type_, "architectures": [arch], "backbone": "owner/name"})
+    save_file({"a": torch.zeros(2)}, folder / "model.safetensors")
+    table: Any = {"task": task, "licence": "", "weights": WeightsTable(path=str(folder))}
+    with pytest.raises(Problem, match="which is not looked up"):
+        load(ModelSpec("m", "m", "", "transformers", "m", **table))
+    assert not asked
+
+
 def test_what_libraries_write_themselves_is_accepted(tmp_path: Path) -> None:
     folder = vit(tmp_path / "mine", {"_name_or_path": "/home/me/vit", "backbone": "facebook/dinov2-small"})
     stale = {"special_tokens_map_file": "./special_tokens_map.json", "vocab_file": None, "name_or_path": "a/b"}
@@ -238,3 +256,131 @@ def test_class_names_are_read_from_received_files_alone(tmp_path: Path) -> None:
 def test_two_received_files_of_one_name_are_refused() -> None:
     with pytest.raises(ModelProblem, match=r"two files called Config\.json"):
         store.receive([("config.json", b"{}"), ("Config.json", b"{}")])
+
+
+# Files that would take the server's time or memory, or that are malformed: one sentence each, from a child process.
+
+
+def shared_tables() -> dict[str, Any]:
+    table: dict[str, Any] = {"a": 1}
+    for _ in range(6):
+        table = {f"k{i}": table for i in range(40)}
+    return table
+
+
+def saved(value: object, compressed: bool = False) -> bytes:
+    plain, packed = io.BytesIO(), io.BytesIO()
+    torch.save(value, plain)
+    if not compressed:
+        return plain.getvalue()
+    with zipfile.ZipFile(plain) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as to:
+        for name in archive.namelist():
+            to.writestr(name, archive.read(name))
+    return packed.getvalue()
+
+
+def zipped(**files: bytes) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "."), content)
+    return data.getvalue()
+
+
+def onnx_file(kind: str) -> bytes:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    make, number = onnx.helper, onnx.TensorProto.INT64
+    batch, row = {"batch": (80_000, 2), "row": (1, 10**8)}.get(kind, (1, 3))
+    x = make.make_tensor_value_info("x", 1, [batch, 3, 224, 224])
+    y = make.make_tensor_value_info("y", 1, [batch, row])
+    fixed = [make.make_tensor("shape", number, [2], [batch, row]), make.make_tensor("many", number, [], [2**62])]
+    nodes = [make.make_node("ConstantOfShape", ["shape"], ["start" if kind == "loop" else "y"])]
+    if kind == "loop":
+        values = [make.make_tensor_value_info(name, type_, []) for name, type_ in (("i", number), ("go", 9))]
+        steps = [make.make_node("Identity", ["go"], ["on"]), make.make_node("Exp", ["v"], ["w"])]
+        v, w = (make.make_tensor_value_info(name, 1, [1, 3]) for name in "vw")
+        body = make.make_graph(steps, "b", [*values, v], [make.make_tensor_value_info("on", 9, []), w])
+        nodes.append(make.make_node("Loop", ["many", "", "start"], ["y"], body=body))
+    model = make.make_model(make.make_graph(nodes, "g", [x], [y], fixed), opset_imports=[make.make_opsetid("", 17)])
+    model.ir_version = 8
+    return bytes(model.SerializeToString())
+
+
+def folder_of(config: dict[str, Any]) -> bytes:
+    text = {"model_type": "vit", "architectures": ["ViTForImageClassification"], **config}
+    return zipped(config__json=json.dumps(text).encode(), pytorch_model__bin=saved({"a": torch.zeros(2)}))
+
+
+HOSTILE: dict[str, tuple[str, Any, str]] = {
+    "zip of zeros": ("m.zip", lambda: zipped(net__onnx=bytes(2**25)), "unpacks to far more"),
+    "compressed": ("m.pth", lambda: saved({"a.weight": torch.zeros(8, 8)}, True), "compressed entries"),
+    "shared tables": ("m.pth", lambda: saved(shared_tables()), "in too many ways"),
+    "stride 0": ("m.pth", lambda: saved({"fc.weight": torch.zeros(1).expand(10**6, 512)}), "far more than it holds"),
+    "deep Keras": ("m.keras", lambda: zipped(config__json=b'{"a":' * 99_999 + b"1"), "is damaged"),
+    "architectures": ("m.zip", lambda: folder_of({"architectures": 5}), "should name one of its classes"),
+    "id2label": ("m.zip", lambda: folder_of({"id2label": "x"}), "could not be loaded"),
+    "backbone": (
+        "m.zip",
+        lambda: folder_of({
+            "model_type": "upernet", "architectures": ["UperNetForSemanticSegmentation"], "backbone": "owner/name"
+        }),
+        "which is not looked up",
+    ),
+    "hidden_size": ("m.zip", lambda: folder_of({"hidden_size": 199_992}), "does not fit|lacks|more memory"),
+    "batch": ("m.onnx", lambda: onnx_file("batch"), "80000 pictures of 224 x 224 pixels at once"),
+    "row": ("m.onnx", lambda: onnx_file("row"), "more memory|100,000,000 classes"),
+    "loop": ("m.onnx", lambda: onnx_file("loop"), "was not read within 4 s"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_ends_in_one_sentence(kind: str, stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, data, words = HOSTILE[kind]
+    content = data()
+    if name == "m.zip" and kind != "zip of zeros":
+        pytest.importorskip("transformers")
+    if kind == "loop":
+        isolated.run("", 0, isolated.warm_up)
+        monkeypatch.setattr(isolated, "SECONDS", 4.0)
+    with pytest.raises(Problem, match=words) as refused:
+        into = store.receive([(name, content)])
+        store.register(into, store.draft(into), {})
+    said = str(refused.value)
+    assert said.endswith(".") and len(said) < 400 and str(stored) not in said
+    assert not store.tables() and not list(stored.glob(".*"))
+
+
+@pytest.mark.parametrize("forks", [isolated.FORKS, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_child_is_ended_at_its_limits(forks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "FORKS", forks)
+    monkeypatch.setattr(isolated, "SECONDS", 1.0)
+    monkeypatch.setattr(isolated, "MEMORY", 2**28)
+    ends: list[tuple[Any, int, str]] = [(time.sleep, 99, "not read within 1 s")]
+    if forks:
+        assert isolated.run("m", 0, max, [3, 4]) == 4
+        ends += [(bytearray, 2**30, "more memory than the 256 MB"), (os._exit, 3, "crashes its library")]
+    for function, argument, words in ends:
+        with pytest.raises(ModelProblem, match=f"^m .*{words}"):
+            isolated.run("m", 0, function, argument)
+
+
+def test_code_that_is_no_python_and_names_that_are_none_leave_their_questions(tmp_path: Path) -> None:
+    into = store.receive([("net.pth", saved({"odd.weight": torch.zeros(4, 8)})), ("net.py", b"-" * 200_000 + b"1")])
+    assert [unknown.key for unknown in store.draft(into).unknown if unknown.needed] == ["arch"]
+
+
+def test_files_with_an_open_question_count_and_give_way(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_MODELS", 2)
+    for _ in range(2):
+        store.keep_open(store.receive([("net.pth", b"x")]))
+    with pytest.raises(ModelProblem, match="You have 2 models here already, with those"):
+        store.receive([("net.pth", b"x")])
+    os.utime(stored / "net", (0, time.time() - 400))
+    assert store.receive([("net.pth", b"x")]) == stored / "net"
+
+
+def test_no_lock_stays_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelProblem, match="no model m"):
+        adding.remove(tmp_path / "models.toml", "m")
+    assert not list(tmp_path.iterdir())

@@ -74,16 +74,19 @@ def test_redirects_stay_with_the_scheme_and_with_public_addresses(
         Image.open(server.address("/to/ftp://example.org/cat.png"))
     with pytest.raises(ImageProblem, match=r"^hostname could not be downloaded from .* not allowed\)\.$"):
         Image.open(server.address("/to/file:///etc/hostname"))
-    known = socket.getaddrinfo
+    known, connect, looked_up = socket.getaddrinfo, socket.create_connection, list[str]()
 
     def public(host: str, *more: Any, **options: Any) -> Any:
-        """An outer name for this machine, as whoever asks sees it."""
-        if host == "public.example":
-            place = "93.184.216.34" if more[:1] == (None,) else "127.0.0.1"
-            return known(place, *more, **options)
-        return known(host, *more, **options)
+        """An outer name for this machine, which a second look-up would tell."""
+        looked_up.append(host)
+        place = "127.0.0.1" if looked_up.count("public.example") > 1 else "93.184.216.34"
+        return known(place if host == "public.example" else host, *more, **options)
+
+    def route(place: tuple[str, int], *more: Any) -> Any:
+        return connect(("127.0.0.1" if place[0] == "93.184.216.34" else place[0], place[1]), *more)
 
     monkeypatch.setattr(socket, "getaddrinfo", public)
+    monkeypatch.setattr(socket, "create_connection", route)
     server.asked.clear()
     outer = f"http://public.example:{server.server_port}/to/{server.address('/cat.png')}"
     with pytest.raises(
@@ -91,6 +94,28 @@ def test_redirects_stay_with_the_scheme_and_with_public_addresses(
     ):
         Image.open(outer)
     assert len(server.asked) == 1
+
+
+def test_a_body_that_comes_too_slowly_is_not_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "PATIENCE_S", -1.0)
+    server.files["/cat.png"] = bytes(2000)
+    with pytest.raises(ImageProblem, match=r"^cat\.png comes too slowly: "):
+        Image.open(server.address("/cat.png"))
+    assert cached() == []
+
+
+def test_the_oldest_fetched_files_make_room(server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_file, "MAX_FETCHED_BYTES", len(picture))
+    for name in "abc":
+        server.files[f"/{name}.png"] = picture
+        Image.open(server.address(f"/{name}.png"))
+    assert cached() == ["b.png", "c.png"]
+
+
+@pytest.mark.parametrize("address", ["https://[bad/x.pth", "https://a]/x.pth"])
+def test_what_is_no_address_is_said_to_be_none(address: str) -> None:
+    with pytest.raises(WeightsProblem, match="is no address: copy it again"):
+        catalog.of_file(address)
 
 
 @pytest.mark.parametrize(

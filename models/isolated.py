@@ -1,0 +1,168 @@
+"""Work on received files in a child process with limits of time and memory.
+
+On Linux one process imports what models need and forks a child for each call, which takes milliseconds; it ends with
+its parent, or when idle. Other systems start a process for each call, and Windows has no limit of memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import pickle
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+from sightglass.common.errors import ModelProblem, Problem, describe_error, lacks_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+SECONDS = 20.0
+"""Time of one call, without the start of the process."""
+START_SECONDS, IDLE_SECONDS = 120.0, 300.0
+MEMORY, TIMES = 2**30, 3
+"""Bytes that a call may allocate: this many, or so many times the size of its files if that is more."""
+TIMED_OUT = b"Timeout ("
+"""How the traceback begins that `faulthandler` writes in place of an answer."""
+FORKS = sys.platform == "linux"
+PRELOADED = (
+    *("torch", "timm", "onnxruntime", "sightglass.models.own.store"),
+    *(f"sightglass.models.families.{name}.loader" for name in ("custom", "exported", "keras", "promptsg", "clip")),
+)
+ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+"""Variables of the child: it computes on the CPU, asks no hub, and reserves little for threads."""
+_LOCK = threading.Lock()
+_SERVER: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
+
+
+def run(name: str, nbytes: int, function: Callable[P, R], *args: P.args, **options: P.kwargs) -> R:
+    """Return what a function returns in a child process.
+
+    `name` and `nbytes` are of the received files. Raises the function's Problem, or ModelProblem, one sentence, where
+    the child was ended at a limit or crashed. Arguments and result are pickled.
+    """
+    memory = max(MEMORY, TIMES * nbytes)
+    job = pickle.dumps((function, args, options, dict(os.environ), os.getcwd(), SECONDS, memory))
+    answer = (_run_forked if FORKS else _run_started)(job)
+    if answer.startswith(TIMED_OUT):
+        raise ModelProblem(f"{name} was not read within {SECONDS:g} s: give a smaller or simpler model.")
+    value, error = pickle.loads(answer) if answer else (None, None)
+    if isinstance(error, Problem):
+        raise error
+    if not answer or error:
+        what = "asks for more memory than" if error else "crashes its library, or asks for more memory than"
+        raise ModelProblem(f"{name} {what} the {memory >> 20:,} MB that it may take here: save or export it again.")
+    return cast("R", value)
+
+
+def warm_up() -> None:
+    """Start the process that forks, so that the first file does not wait for its imports."""
+    if FORKS:
+        with _LOCK:
+            _server()
+
+
+def _server() -> socket.socket:
+    if not _SERVER or _SERVER[0][0].poll() is not None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            _SERVER[:] = [(_start("fork_calls", stdin=theirs, stdout=subprocess.DEVNULL), ours)]
+    return _SERVER[0][1]
+
+
+def _start(function: str, **streams: Any) -> subprocess.Popen[bytes]:
+    path = [os.path.abspath(place) for place in sys.path]
+    code = f"import sys; sys.path[:] = {path!r}; from {__name__} import {function}; {function}()"
+    environment = {**os.environ, **ENVIRONMENT}
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL, **streams)
+
+
+def _run_forked(job: bytes) -> bytes:
+    ours, theirs = socket.socketpair()
+    with theirs, _LOCK:
+        socket.send_fds(_server(), [b"1"], [theirs.fileno()])
+    ours.settimeout(START_SECONDS + SECONDS)
+    # A child that dies closes its end.
+    with contextlib.suppress(OSError), ours, ours.makefile("rwb") as stream:
+        stream.write(job)
+        stream.flush()
+        return stream.read()
+    return b""
+
+
+def _run_started(job: bytes) -> bytes:
+    with _start("serve_call", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(job, START_SECONDS + SECONDS)[0]
+        process.kill()
+    return b""
+
+
+def fork_calls() -> None:
+    """Fork a child for each socket that comes over standard input; end with the parent, or when idle."""
+    _preload()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(fileno=os.dup(0)) as control, contextlib.suppress(TimeoutError):
+        if not select.select([control], [], [], 0)[0]:
+            # It takes a second, which a file that waits does not need.
+            _preload("transformers.modeling_utils")
+        control.settimeout(IDLE_SECONDS)
+        while fds := socket.recv_fds(control, 1, 1)[1]:
+            if os.fork() == 0:
+                control.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                channel = socket.socket(fileno=fds[0])
+                _call(channel.makefile("rb"), channel.makefile("wb"))
+            os.close(fds[0])
+
+
+def serve_call() -> None:
+    """Answer one call that comes over standard input."""
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    _preload()
+    _call(sys.stdin.buffer, answer)
+
+
+def _preload(*more: str) -> None:
+    for name in (*PRELOADED, *more):
+        with contextlib.suppress(ImportError):
+            import_module(name)
+
+
+def _call(source: Any, to: Any) -> None:
+    """Do the work of one call within its limits, answer, and end the process."""
+    function, args, options, environment, folder, seconds, memory = pickle.load(source)
+    os.environ.clear()
+    os.environ.update(environment, **ENVIRONMENT)
+    os.chdir(folder)
+    # It ends the process from a thread of its own, whatever holds Python's lock.
+    faulthandler.dump_traceback_later(seconds, exit=True, file=to.fileno())
+    # Windows has no such module, and macOS no such file.
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        processor = int(seconds * (os.cpu_count() or 1)) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (processor, processor))
+        used = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+    answer: tuple[Any, Any] = (None, True)
+    try:
+        answer = function(*args, **options), None
+    except Exception as error:
+        if not any(reason and lacks_memory(reason) for reason in (error, error.__cause__, error.__context__)):
+            sentence = f"The files cannot be read ({describe_error(error)}): save or export the model again."
+            answer = None, error if isinstance(error, Problem) else ModelProblem(sentence)
+    to.write(pickle.dumps(answer))
+    to.flush()
+    os._exit(0)
