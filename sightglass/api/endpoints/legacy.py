@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import re
+import secrets
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 
 from sightglass.api import service
-from sightglass.api.endpoints.endpoint import take_picture
+from sightglass.api.endpoints.endpoint import Endpoint, read_parameters, take_picture
 from sightglass.api.endpoints.negotiation import JSON, PNG
+from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
+from sightglass.common import users
+from sightglass.common.files import write_file
+from sightglass.common.files.scratch import scratch_folder
 from sightglass.common.style import OPACITY
 from sightglass.export.result_folder import class_analysis
 
 if TYPE_CHECKING:
     import threading
 
+    from starlette.requests import Request
+
     from sightglass.api.schemas import ApiRules
     from sightglass.explain.explanation import Explanation
 
 STYLE = {"colormap": "jet", "alpha": OPACITY["even"]}
 """The colours that legacy apps show a legend for; /api/explain has all others."""
+MAX_HEATMAPS = 100
+"""Files of heat maps that are kept for each visitor."""
 
 
 class LegacyRequest(BaseModel):
@@ -67,11 +83,66 @@ class LegacyAnswer(BaseModel):
     gradcam_overlay: str = Field(description="The picture under the map, PNG in base64.")
 
 
+class HeatmapRequest(LegacyRequest):
+    """A picture and its model, as a form or as JSON."""
+
+
+class HeatmapAnswer(BaseModel):
+    """Where the heat map is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str = Field(description="Name of the file in the server's folder of heat maps.")
+    url: str = Field(description="Address of the request that returns it.")
+
+
+class ViewParameters(BaseModel):
+    path: str = Field(max_length=200, description="`path` of an answer of POST /generate_heatmap.")
+
+
 def predict(request: LegacyRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
     """Return the best class and its map; raise Problem."""
+    return _answer(*_explain_best(request, settings, cancel))
+
+
+def generate(request: HeatmapRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> HeatmapAnswer:
+    """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
+    explanation, full = _explain_best(request, settings, cancel)
+    # Raises ApiProblem if there is no map.
+    overlay = service.first_map(explanation, PNG, full)
+    name = f"{secrets.token_hex(16)}.png"
+    write_file((folder := _heatmap_folder()) / name, overlay)
+    for old in sorted(folder.glob("*.png"), key=os.path.getmtime)[:-MAX_HEATMAPS]:
+        old.unlink(missing_ok=True)
+    return HeatmapAnswer(path=name, url=f"/view_heatmap?path={name}")
+
+
+async def view_heatmap(request: Request) -> Response:
+    """Return a heat map that POST /generate_heatmap wrote."""
+    name = read_parameters(request, ViewParameters, (PNG,)).path
+    if re.fullmatch(r"[0-9a-f]{32}\.png", name) and (file := _heatmap_folder() / name).is_file():
+        return Response(await run_in_threadpool(file.read_bytes), media_type=PNG)
+    raise ApiProblem(404, "path", "There is no such heat map: POST /generate_heatmap makes one and answers its path.")
+
+
+def _heatmap_folder() -> Path:
+    """Return the visitor's folder of heat maps, which is deleted when the server ends."""
+    folder = users.folder(Path(_scratch().name))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@cache
+def _scratch() -> TemporaryDirectory[str]:
+    return scratch_folder("heatmaps")
+
+
+def _explain_best(
+    request: LegacyRequest, settings: ApiRules, cancel: threading.Event
+) -> tuple[Explanation, ExplainRequest]:
     fields = {"image": request.image, "model": request.model, "top_k": 1}
     full = ExplainRequest.model_validate(fields | STYLE)
-    return _answer(service.explain(full, settings, cancel), full)
+    return service.explain(full, settings, cancel), full
 
 
 def analyze(request: LegacyClassRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
@@ -100,20 +171,42 @@ def _answer(explanation: Explanation, request: ExplainRequest | ClassRequest) ->
     )
 
 
-ENDPOINTS = tuple(
-    take_picture(f"/{name}", body, LegacyAnswer, work, name=name, description=description, kinds=(JSON,), tag="legacy")
-    for name, body, work, description in (
-        (
-            "predict_with_gradcam",
-            LegacyRequest,
-            predict,
-            "Explain the best class of a picture: how sure the model is, and where it looked.",
-        ),
-        (
-            "analyze_class",
-            LegacyClassRequest,
-            analyze,
-            "Explain a class of your choice: how sure the model is of it, and what speaks for it.",
-        ),
-    )
+ENDPOINTS = (
+    *(
+        take_picture(
+            f"/{name}", body, LegacyAnswer, work, name=name, description=description, kinds=(JSON,), tag="legacy"
+        )
+        for name, body, work, description in (
+            (
+                "predict_with_gradcam",
+                LegacyRequest,
+                predict,
+                "Explain the best class of a picture: how sure the model is, and where it looked.",
+            ),
+            (
+                "analyze_class",
+                LegacyClassRequest,
+                analyze,
+                "Explain a class of your choice: how sure the model is of it, and what speaks for it.",
+            ),
+        )
+    ),
+    take_picture(
+        "/generate_heatmap",
+        HeatmapRequest,
+        HeatmapAnswer,
+        generate,
+        name="generate_heatmap",
+        description=f"Write a picture under its map to a file on the server, which keeps the last {MAX_HEATMAPS}.",
+        tag="legacy",
+    ),
+    Endpoint(
+        "/view_heatmap",
+        view_heatmap,
+        tag="legacy",
+        parameters=ViewParameters,
+        offers=(PNG,),
+        choice="The picture under its map.",
+        errors=(404, 406, 422),
+    ),
 )
