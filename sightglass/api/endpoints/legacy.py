@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from sightglass.api import service
-from sightglass.api.endpoints.endpoint import Endpoint, read_parameters, take_picture
+from sightglass.api.endpoints.endpoint import FORM, Endpoint, read_parameters, take_picture
 from sightglass.api.endpoints.negotiation import JSON, PNG
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
@@ -83,10 +83,6 @@ class LegacyAnswer(BaseModel):
     gradcam_overlay: str = Field(description="The picture under the map, PNG in base64.")
 
 
-class HeatmapRequest(LegacyRequest):
-    """A picture and its model, as a form or as JSON."""
-
-
 class HeatmapAnswer(BaseModel):
     """Where the heat map is."""
 
@@ -105,7 +101,7 @@ def predict(request: LegacyRequest, settings: ApiRules, cancel: threading.Event,
     return _answer(*_explain_best(request, settings, cancel))
 
 
-def generate(request: HeatmapRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> HeatmapAnswer:
+def generate(request: LegacyRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> HeatmapAnswer:
     """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
     explanation, full = _explain_best(request, settings, cancel)
     # Raises ApiProblem if there is no map.
@@ -171,34 +167,17 @@ def _answer(explanation: Explanation, request: ExplainRequest | ClassRequest) ->
     )
 
 
+_BEST = "Explain the best class of a picture: how sure the model is, and where it looked."
+_CLASS = "Explain a class of your choice: how sure the model is of it, and what speaks for it."
+_WRITE = f"Write a picture under its map to a file on the server, which keeps the last {MAX_HEATMAPS}."
 ENDPOINTS = (
     *(
-        take_picture(
-            f"/{name}", body, LegacyAnswer, work, name=name, description=description, kinds=(JSON,), tag="legacy"
+        take_picture(f"/{name}", body, answer, work, name=name, description=about, kinds=kinds, tag="legacy")
+        for name, body, answer, work, about, kinds in (
+            ("predict_with_gradcam", LegacyRequest, LegacyAnswer, predict, _BEST, (JSON,)),
+            ("analyze_class", LegacyClassRequest, LegacyAnswer, analyze, _CLASS, (JSON,)),
+            ("generate_heatmap", LegacyRequest, HeatmapAnswer, generate, _WRITE, (FORM, JSON)),
         )
-        for name, body, work, description in (
-            (
-                "predict_with_gradcam",
-                LegacyRequest,
-                predict,
-                "Explain the best class of a picture: how sure the model is, and where it looked.",
-            ),
-            (
-                "analyze_class",
-                LegacyClassRequest,
-                analyze,
-                "Explain a class of your choice: how sure the model is of it, and what speaks for it.",
-            ),
-        )
-    ),
-    take_picture(
-        "/generate_heatmap",
-        HeatmapRequest,
-        HeatmapAnswer,
-        generate,
-        name="generate_heatmap",
-        description=f"Write a picture under its map to a file on the server, which keeps the last {MAX_HEATMAPS}.",
-        tag="legacy",
     ),
     Endpoint(
         "/view_heatmap",
