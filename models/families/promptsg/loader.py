@@ -94,10 +94,11 @@ class _PromptSG(PreparedAdapter):
             return self.attention_map([pixels], preprocessing)[0]
         if batch < 1:
             raise ModelProblem(f"A batch has at least one picture, not {batch}.")
-        tensors = [self.prepare(one, preprocessing).tensor for one in pixels]
-        starts = range(0, len(pixels), batch)
-        found = [self.attention_map(torch.cat(tensors[at : at + batch])) for at in starts]
-        return [row for rows in found for row in rows.float().cpu().numpy()]
+        found: list[NDArray[np.float32]] = []
+        for at in range(0, len(pixels), batch):
+            tensors = [self.prepare(one, preprocessing).tensor for one in pixels[at : at + batch]]
+            found += [*self.attention_map(torch.cat(tensors)).float().cpu().numpy()]
+        return found
 
     def forward_with_attention(self, x: Tensor) -> dict[str, Tensor]:
         """Return the outputs of a pass by name, and `attention` (B, h_patches, w_patches).
