@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from sightglass.explain.maps.heatmap import Heatmap as Heatmap
     from sightglass.explain.picture.image import Image as Image
     from sightglass.explain.recipe import Recipe as Recipe
+    from sightglass.explain.rendering.drawing import contact_sheet as contact_sheet
+    from sightglass.explain.rendering.drawing import overlay as overlay
+    from sightglass.explain.rendering.style import colormaps as colormaps
     from sightglass.explain.replaying import replay as replay
 
 defer_imports(
@@ -26,6 +29,8 @@ defer_imports(
         "maps.heatmap": ["Heatmap"],
         "picture.image": ["Image"],
         "recipe": ["Recipe"],
+        "rendering.drawing": ["contact_sheet", "overlay"],
+        "rendering.style": ["colormaps"],
         "replaying": ["replay"],
     },
 )

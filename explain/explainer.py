@@ -83,6 +83,7 @@ class Explainer:
         labels: Sequence[str] | Mapping[Any, Any] | os.PathLike[str] | None = None,
         layers: Any = (),
         name: str = "",
+        arch: str = "",
         task: str | None = None,
         output: str | int | None = None,
         unit: str | None = None,
@@ -98,7 +99,8 @@ class Explainer:
         model of Transformers or Keras; it keeps its mode, device, hooks and gradients. For such a model `preprocess`
         is a torchvision `Compose` or preset, a processor of Transformers, a function from a Pillow image to a tensor
         (C, h, w), or None: inferred for pictures, and float tensors are taken as they are; `labels` are the names of
-        its classes or numbers, by index or as {name: index}, or a file of them; `name` its own.
+        its classes or numbers, by index or as {name: index}, or a file of them; `name` its own. `arch` is the network
+        of a checkpoint's file: `"net.py:Net"`, or a name of torchvision or timm.
 
         `task` says what its row of numbers means: "classify", "multilabel", "regress" or "embed"; None: inferred, and
         said in the notes. `output` chooses one of several by its name or place. `unit` is that of a regression's
@@ -118,7 +120,9 @@ class Explainer:
         more = tuple(outputs), tuple(inputs)
         said = given_model.GivenModel(model, preprocess, labels, name, task, output, unit, *more)
         if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
-            self.model: ModelSpec = given_model.of_file(os.fspath(model), said, progress)
+            self.model: ModelSpec = given_model.of_file(os.fspath(model), said, progress, arch)
+        elif arch:
+            raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):
             if any(one is not None for one in (preprocess, labels, task, output, unit)) or name or outputs or inputs:
                 raise ModelProblem(f"{model} has its own preprocessing, labels and task: state others in models.toml.")

@@ -181,6 +181,8 @@ def spec(model_id: str) -> ModelSpec:
     alike = [known for known in models if _letters(known) == _letters(model_id)]
     if len(alike) == 1:
         return models[alike[0]]
+    if (listed := _listed_file(model_id)) is not None:
+        return listed
     library, _, name = model_id.partition("/")
     if library == "timm" and name:
         return _timm(name)
@@ -215,21 +217,37 @@ def is_file(model: str) -> bool:
         return False
     if remote_file.is_address(model):
         return True
-    return Path(model).suffix in SUFFIXES or (os.sep in model and os.path.exists(os.path.expanduser(model)))
+    if Path(model).suffix in SUFFIXES:
+        return os.path.exists(model) or _listed_file(model) is None
+    return os.sep in model and os.path.exists(os.path.expanduser(model))
+
+
+def _listed_file(name: str) -> ModelSpec | None:
+    """Return the model whose weights have this file name, such as `yolo11n.pt`; None for a path with folders."""
+    if Path(name).suffix not in SUFFIXES or Path(name).name != name:
+        return None
+    return next((model for model in catalog().values() if name in weights.file_names(model)), None)
 
 
 def model_file(path: str | Path, progress: Progress | None = None) -> Path:
-    """Return the absolute path of a model's file or folder; one named by an https address is fetched into the cache."""
+    """Return the absolute path of a model's file or folder; one named by an https address is fetched into the cache.
+
+    A relative path that is not in the working folder is looked for in the folders of SIGHTGLASS_WEIGHTS.
+    """
     if remote_file.is_address(path):
         return remote_file.fetch(str(path), remote_file.MAX_MODEL_BYTES, progress)
-    return Path(path).expanduser().absolute()
+    here = Path(path).expanduser().absolute()
+    if here.exists():
+        return here
+    return next((file for folder in weights.folders() if (file := folder / path).exists()), here)
 
 
-def of_file(path: str | Path, progress: Progress | None = None) -> ModelSpec:
+def of_file(path: str | Path, progress: Progress | None = None, arch: str = "") -> ModelSpec:
     """Return a row for a file or folder that no table names, as `models add` would draft it.
 
-    `progress`: of a download, where the file is named by an https address. Raises ModelProblem if the file lacks
-    information, WeightsProblem if it is no known model.
+    `arch`: the network of a checkpoint, `net.py:Net` or a name of torchvision or timm. `progress`: of a download, where
+    the file is named by an https address. Raises ModelProblem if the file lacks information, WeightsProblem if it is no
+    known model.
     """
     from_web = remote_file.is_address(path)
     file = model_file(path, progress)
@@ -240,7 +258,8 @@ def of_file(path: str | Path, progress: Progress | None = None) -> ModelSpec:
                 "the file."
             )
         return _own_file(file)
-    draft = (inspect_received if from_web else inspect_model)(file)
+    own_arch = os.path.abspath(os.path.expanduser(arch)) if ".py:" in arch else arch
+    draft = (inspect_received if from_web else inspect_model)(file, own_arch)
     if missing := [unknown for unknown in draft.unknown if unknown.needed and not unknown.default]:
         raise ModelProblem(f"{missing[0].question} Answer it with: sightglass models add {path}")
     return of_table(file.stem, {"loader": draft.loader, "arch": draft.arch, **draft.table}, file)

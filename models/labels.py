@@ -113,6 +113,22 @@ def given(names: Any, model: str) -> tuple[str, ...]:
         raise ModelProblem(f"The labels of {model} are {names!r}: give a list of names, or a file of them.") from None
 
 
+def is_mapping(path: Path) -> bool:
+    """Return whether a JSON file maps class indices to names, or names to indices."""
+    try:
+        found = read_file(path) if path.suffix.lower() == ".json" else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    # A mapping is often below a name of its own.
+    tables = [found, *found.values()] if isinstance(found, dict) and len(found) <= 2 else [found]
+    return any(
+        isinstance(table, dict)
+        and bool(table)
+        and (all(str(key).isdecimal() for key in table) or all(type(value) is int for value in table.values()))
+        for table in tables
+    )
+
+
 def tell_apart(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return names of which no two are the same.
 

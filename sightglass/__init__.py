@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from sightglass.explain import Heatmap as Heatmap
     from sightglass.explain import Image as Image
     from sightglass.explain import Recipe as Recipe
+    from sightglass.explain import colormaps as colormaps
+    from sightglass.explain import contact_sheet as contact_sheet
+    from sightglass.explain import overlay as overlay
     from sightglass.explain import replay as replay
 
 __version__ = "0.1.0"
 
-_NAMES = ("Explainer", "Explanation", "Heatmap", "Image", "Problem", "Recipe", "replay")
+_CLASSES = ("Explainer", "Explanation", "Heatmap", "Image", "Problem", "Recipe")
+_NAMES = (*_CLASSES, "colormaps", "contact_sheet", "overlay", "replay")
 defer_imports(__name__, {"explain": _NAMES})
 
 _ALIASES = ("explain", "models")

@@ -72,9 +72,9 @@ class GivenModel:
         )
 
 
-def of_file(path: str, said: GivenModel, progress: Progress | None) -> ModelSpec:
+def of_file(path: str, said: GivenModel, progress: Progress | None, arch: str = "") -> ModelSpec:
     """Return the row of a model's file, with what the caller says of it."""
-    found, name = catalog.of_file(path, of_download(path, progress)), said.name
+    found, name = catalog.of_file(path, of_download(path, progress), arch), said.name
     if said.task is not None:
         found = replace(found, task=check_task(said.task))
     if said.labels is not None:

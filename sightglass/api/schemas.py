@@ -111,7 +111,8 @@ Index = Annotated[int, Field(ge=0, le=1_000_000)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Class = Index | Words
 Target = Index | Words | tuple[Index, Index]
-Labels = tuple[Words, ...]
+# Layers can be numbered, and a form's digits arrive as numbers.
+Labels = tuple[Annotated[Words, BeforeValidator(lambda name: str(name) if type(name) is int else name)], ...]
 Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 REFUSED = 1008
 """Code of a WebSocket that is refused."""
 
-LEGACY_ROUTES = ("/predict_with_gradcam", "/analyze_class")
+LEGACY_ROUTES = ("/predict_with_gradcam", "/analyze_class", "/generate_heatmap", "/view_heatmap")
 """They are outside of /api, and protected like it."""
 ALIVE, STREAM, LOGIN, LOGOUT = "/_stcore/health", "/_stcore/stream", "/auth/login", "/auth/logout"
 PUBLIC = ("/api/health", "/api/problems", "/api/docs", "/api/openapi.json")

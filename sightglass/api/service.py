@@ -136,13 +136,12 @@ FEWER = "ask for fewer maps (top_k, targets, classes)"
 
 def local_model(name: str) -> ModelSpec:
     """Return a model of the catalogue whose weights are on this machine; raise ApiProblem, 404, for any other."""
-    if name not in catalog():
-        try:
-            spec(name)
-        except ModelProblem as error:
-            raise ApiProblem(404, "model", str(error)) from error
+    try:
+        found = spec(name)
+    except ModelProblem as error:
+        raise ApiProblem(404, "model", str(error)) from error
+    if found.id not in catalog():
         raise ApiProblem(404, "model", f"{name} is not in the catalogue: GET /api/models lists the available models.")
-    found = catalog()[name]
     if not available(found):
         words = f"The weights of {name} are not on this machine, and no request downloads them: choose another model."
         raise ApiProblem(404, "weights", words)
@@ -151,10 +150,11 @@ def local_model(name: str) -> ModelSpec:
 
 def load_explainer(name: str, settings: ApiRules) -> Explainer:
     """Load a model; raise ApiProblem, 404, if that would need a download."""
-    local_model(name)
+    found = local_model(name)
     from sightglass.explain.explainer import Explainer
 
-    return Explainer(name, device=settings.device)
+    # By its id: a name may also be that of a file in the working folder.
+    return Explainer(found.id, device=settings.device)
 
 
 def open_picture(data: bytes, name: str | None, settings: ApiRules) -> Image:

@@ -103,6 +103,8 @@ def name_model(model: str | Explainer, origin: RunOrigin) -> str | None:
     named = origin.model or (model if isinstance(model, str) else model.model.id)
     if catalog.is_file(named):
         return named if remote_file.is_address(named) else str(catalog.model_file(named))
+    if origin.model:
+        named = catalog.spec(origin.model).id
     return named if named in catalog.catalog() else None
 
 

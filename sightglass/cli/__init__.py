@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import warnings
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -81,21 +82,54 @@ def explain(
         raise typer.Exit(2)
 
 
-_ALIASES = {"--out-dir": "--out", "--output-dir": "--out", "--weights": "--model", "--checkpoint": "--model"}
+_ALIASES = {
+    **dict.fromkeys(("--out-dir", "--output-dir", "--output"), "--out"),
+    **dict.fromkeys(("--weights", "--checkpoint", "TEST.WEIGHT"), "--model"),
+    "--class-name": "--class",
+    # Pictures are arguments here.
+    **dict.fromkeys(("--image", "--images-dir"), ""),
+}
+"""Options of other programs, with the one that they are here."""
+_WITHOUT = {
+    **dict.fromkeys(
+        ("--config", "--config-file"),
+        "A model needs no configuration: leave --config out, and name the model by its id or file, as in -m model.pt.",
+    ),
+    "--num-visualize": "There is no --num-visualize: batch --num-samples N explains N of the pictures, and similarity "
+    "--top N lists N of the gallery.",
+}
+"""Options of other programs that no verb has, and what to do instead."""
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif|ppm|npy)$", re.IGNORECASE)
 
 
 def _as_here(given: list[str]) -> list[str]:
-    """Return arguments as other programs write them in the form of this one: `--target-layers a b c`, `--out-dir`."""
+    """Return arguments as other programs write them in the form of this one: `--target_layers a b c`, `--out-dir`."""
     found: list[str] = []
     layers = False
-    for one in (_ALIASES.get(one, one) for one in given):
-        if layers and not one.startswith("-") and not _PICTURE.search(one) and not os.path.exists(one):
+    # There --image is an option.
+    arguments = given if given[:1] == ["models"] else chain.from_iterable(map(_rename, given))
+    for one in arguments:
+        is_value = not one.startswith("-") and not _PICTURE.search(one) and not os.path.exists(one)
+        if layers and is_value:
             found[-1] += one if found[-1].endswith(",") else f",{one}"
             continue
         layers = len(found) > 0 and found[-1] == "--target-layers"
+        if found[-1:] == ["--topk"] and not is_value:
+            found.pop()
         found.append(one)
-    return found
+    # Without its number it asks for the usual one.
+    return found[:-1] if found[-1:] == ["--topk"] else found
+
+
+def _rename(argument: str) -> list[str]:
+    """Return an argument with the option's name here: `--output_dir=maps` is `--out=maps`."""
+    name, equals, value = argument.partition("=")
+    if re.fullmatch(r"--\w[\w-]*", name):
+        name = name.replace("_", "-")
+    if name not in _ALIASES:
+        return [name + equals + value]
+    name = _ALIASES[name]
+    return [f"{name}{equals}{value}"] if name else [value] * bool(equals)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -147,8 +181,8 @@ def _say_usage(error: Any) -> str:
     """Return the sentence about wrong usage: options that contain the word first, and none that only sounds alike."""
     message = str(error.format_message()).strip()
     if wanted := getattr(error, "option_name", ""):
-        if wanted in removed.OPTIONS:
-            return removed.OPTIONS[wanted].rstrip(".")
+        if sentence := (removed.OPTIONS | _WITHOUT).get(wanted):
+            return sentence.rstrip(".")
         word = wanted.lstrip("-")
         known = {name.lstrip("-"): name for one in error.ctx.command.params for name in one.opts if name[:2] == "--"}
         meant = [name for name in known if len(word) > 2 and word in name] or nearest(word, known, cutoff=0.7)

@@ -30,6 +30,7 @@ from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture import source as picture_source
 from sightglass.export import result_folder
+from sightglass.models import labels as models_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +95,7 @@ class BatchOptions(WorkOptions, cli.SealOptions, cli.ModelOptions):
         "--labels PATH",
         "What is in the pictures: COCO .json, .csv with file,x0,y0,x1,y1,label or file,label, a folder of YOLO .txt or "
         "VOC .xml files, or a .zip of any of these. Of a segmentation masks: a folder of .png class indices named as "
-        "the pictures, or COCO polygons or RLE.",
+        "the pictures, or COCO polygons or RLE. A .json of {index: name} names the classes of a model's file instead.",
     )
     match: list[str] | None = cli.field(
         "--match LABEL=CLASS",
@@ -244,9 +245,12 @@ def _run(
     elif options.continued is not None:
         pictures = find(pictures)
     # In a cluster the workers have the device.
-    explainer = load_explainer(options.model, "cpu" if options.engine == "ray" else options.device, progress, asked)
+    # Names of the model's classes, and not what is in the pictures.
+    names = options.labels if options.labels is not None and models_labels.is_mapping(options.labels) else None
+    device = "cpu" if options.engine == "ray" else options.device
+    explainer = load_explainer(options.model, device, progress, asked, labels=names)
     read = masks.read if explainer.model.segments else ground_truth.read
-    truth = None if options.labels is None else read(options.labels)
+    truth = None if options.labels is None or names else read(options.labels)
     corrections: dict[str, list[str]] = {}
     if options.match:
         if remote.local_path(str(folder)) is None:

@@ -6,6 +6,7 @@ import math
 import shlex
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.cli import options as cli
@@ -41,7 +42,11 @@ class FileOptions(cli.OutputOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions(FileOptions, cli.SealOptions, cli.ModelOptions):
-    pass
+    labels: Path | None = cli.field(
+        "--labels FILE",
+        "Class names of a model's file: label_mapping.json with {index: name} or {name: index}, or a list.",
+        cli.MODEL,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,7 @@ class ClassOptions(cli.OutputOptions, cli.SealOptions, cli.ModelOptions):
     sightglass image *.jpg --model efficientnet-lite2 --top-k 3 --out out
     sightglass image bus.jpg --question why --class trolleybus --npy
     sightglass image bus.jpg --method layercam --target-layers blocks.4,bn2
+    sightglass image bus.jpg --method all
     sightglass image bus.jpg --also svg,html,gif
     sightglass image bus.jpg --json | jq .results[0].headline
     """,
@@ -66,7 +72,8 @@ def image(pictures: cli.Pictures, asked: cli.EngineOptions, options: ImageOption
 
     Each picture's folder gets gradcam_prediction.png (picture, heatmap, overlay), an overlay for each of the best
     classes in top_predictions/, topk_comparison.jpg, maps.npz with the numbers, analysis_summary.json, and recipe.json,
-    from which `replay` makes exactly the same maps.
+    from which `replay` makes exactly the same maps. With --method all it also gets methods.jpg, the best class's map by
+    every quick method.
     """
     return _write_pictures(pictures, asked, options)
 
@@ -138,13 +145,16 @@ def segment(pictures: cli.Pictures, asked: cli.EngineOptions, options: SegmentOp
 
 def _load(console: Console, name: str, asked: cli.EngineOptions, options: cli.LoadOptions) -> Explainer:
     """Return the explainer, and its options checked."""
+    labels = options.labels if isinstance(options, ImageOptions) else None
     with console.progress(f"Loading {name}") as progress:
-        return load_explainer(name, options.device, progress, asked)
+        return load_explainer(name, options.device, progress, asked, labels=labels)
 
 
 def _write_pictures(pictures: list[str], asked: cli.EngineOptions, options: ImageOptions | SegmentOptions) -> int:
     """Explain pictures into their folders, of a segmentation with its areas, and return the exit code."""
     console, formats, style = Console(options.json), parse_formats(options.also), options.style()
+    if by_all := asked.get("method") == cli.ALL and isinstance(options, ImageOptions):
+        del asked["method"]
     explainer = _load(console, options.model, asked, options)
     areas = isinstance(options, SegmentOptions)
     if areas and not explainer.model.segments:
@@ -162,6 +172,7 @@ def _write_pictures(pictures: list[str], asked: cli.EngineOptions, options: Imag
         made = chain(
             result_folder.of_segmentation(explanation) if areas else (),
             result_folder.of_picture(explanation, style, npy=options.npy),
+            result_folder.of_methods(explanation, style) if by_all and explanation.heatmaps else (),
             extra_files(explanation, formats, style),
         )
         return summary, result_folder.with_summary(made, summary)
@@ -233,6 +244,9 @@ def detect(pictures: cli.Pictures, asked: cli.EngineOptions, options: DetectOpti
 
     def work(explanation: Explanation) -> tuple[Json, Iterator[File]]:
         report(console, explanation, style)
+        without = len(explanation.predictions) - len(explanation.heatmaps)
+        if per == "detection" and without > 0 and not (boxes or places or any(targets.options.values())):
+            console.say(f"{phrases.plural(without, 'more box')} without a map: --top-k N makes N maps.")
         missing = [(one, one.words) for one in targets.missing(explanation)]
         candidates = [
             (one, one.describe(named=True)) for one in (explanation.candidate(*pair) for pair in targets.candidates)

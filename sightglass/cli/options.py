@@ -52,6 +52,8 @@ def group(help: str) -> typer.Typer:
     return made
 
 
+ALL = "all"
+"""Of `image --method`: a sheet of all quick methods."""
 MAP, OUT = QUESTION.panel, OFFERED["within"].panel
 PANELS = (None, MODEL, MAP, BOXES)
 """The first ones of `--help`, in their order."""
@@ -215,7 +217,7 @@ def _read_options(**given: Any) -> EngineOptions:
     found = EngineOptions({name: value for name, value in given.items() if value not in (None, [])})
     for name in found.keys() & {"layers", "vocabulary"}:
         found[name] = tuple(word.strip() for text in found[name] for word in text.split(",") if word.strip())
-    if "method" in found:
+    if found.get("method", ALL) != ALL:
         found["method"] = find_method(found["method"]).id
     if "examples" in found:
         found["examples"] = tuple(map(_read_example, found["examples"]))

@@ -54,11 +54,21 @@ BY_BOXES = ("own box only", "shared", "others only", "outside")
 """Columns of where a map's evidence is, which sum to 100 %."""
 
 
-def load_explainer(model: str, device: str, progress: Progress, options: dict[str, Any] | None = None) -> Explainer:
-    """Load a model, and check that it supports the options; a download is shown as progress."""
+def load_explainer(
+    model: str,
+    device: str,
+    progress: Progress,
+    options: dict[str, Any] | None = None,
+    *,
+    labels: Path | None = None,
+) -> Explainer:
+    """Load a model, and check that it supports the options; a download is shown as progress.
+
+    `labels`: a file of the names of the classes of a model's file.
+    """
     if not catalog.is_file(model):
         catalog.spec(model)  # reports a typo before torch is imported
-    explainer = explain.Explainer(model, device=device, progress=progress)
+    explainer = explain.Explainer(model, labels=labels, device=device, progress=progress)
     check_options(explainer, options or {})
     return explainer
 

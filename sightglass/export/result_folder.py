@@ -21,7 +21,7 @@ from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_js
 from sightglass.explain.evidence.targets import decode
 from sightglass.explain.findings.diagnosis import answer, describe_map, diagnose, headline
 from sightglass.explain.findings.numbers import is_background
-from sightglass.explain.methods import METHODS
+from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import describe_score, plain_text
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
@@ -305,6 +305,14 @@ def named_arrays(
 
 def map_figure(explanation: Result, index: int, style: Style) -> bytes:
     return figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
+
+
+def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
+    """Yield a sheet with the first map by each quick method."""
+    names = [method.id for method in list_methods(explanation.evidence.resident) if method.quick]
+    panels = [one.overlay(0, colormap=style.colormap, alpha=style.alpha) for one in explanation.with_methods(*names)]
+    captions = [METHODS[name].name_for(explanation.model.task) for name in names]
+    yield "methods.jpg", to_jpeg(contact_sheet.grid([explanation.image.pixels, *panels], ["picture", *captions]))
 
 
 def _sheet(explanation: Result, style: Style) -> NDArray[np.uint8]:

@@ -65,6 +65,8 @@ class _PromptSG(PreparedAdapter):
         return record_attention(self.module, lambda path, weights: record(path, weights) if path in wanted else weights)
 
     @overload
+    def attention_map(self, pixels: Tensor, preprocessing: str = ..., batch: int = ...) -> Tensor: ...
+    @overload
     def attention_map(
         self, pixels: list[NDArray[np.uint8]], preprocessing: str = ..., batch: int = ...
     ) -> list[NDArray[np.float32]]: ...
@@ -73,24 +75,39 @@ class _PromptSG(PreparedAdapter):
         self, pixels: NDArray[np.uint8], preprocessing: str = ..., batch: int = ...
     ) -> NDArray[np.float32]: ...
     def attention_map(
-        self, pixels: NDArray[np.uint8] | list[NDArray[np.uint8]], preprocessing: str = "trained", batch: int = BATCH
-    ) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        self,
+        pixels: Tensor | NDArray[np.uint8] | list[NDArray[np.uint8]],
+        preprocessing: str = "trained",
+        batch: int = BATCH,
+    ) -> Tensor | NDArray[np.float32] | list[NDArray[np.float32]]:
         """Return how much the sentence "A photo of a X person" attends to each patch, without a gradient.
 
         `pixels`: one picture, uint8 (H, W, 3) RGB, or a list of pictures of any sizes, of which `batch` go through the
         model at once. Returns float32 (h_patches, w_patches), the mean of all heads, which sums to 1; of a list a list.
+        Of normalised tensors (B, 3, H, W) of the model's size it is a tensor (B, h_patches, w_patches).
 
             one, other = adapter.attention_map([first, second])
         """
+        if isinstance(pixels, torch.Tensor):
+            return self.forward_with_attention(pixels)["attention"]
         if not isinstance(pixels, list):
             return self.attention_map([pixels], preprocessing)[0]
         if batch < 1:
             raise ModelProblem(f"A batch has at least one picture, not {batch}.")
-        starts = range(0, len(pixels), batch)
-        return [row for at in starts for row in self._attend(pixels[at : at + batch], preprocessing)]
+        found: list[NDArray[np.float32]] = []
+        for at in range(0, len(pixels), batch):
+            tensors = [self.prepare(one, preprocessing).tensor for one in pixels[at : at + batch]]
+            found += [*self.attention_map(torch.cat(tensors)).float().cpu().numpy()]
+        return found
 
-    def _attend(self, pixels: list[NDArray[np.uint8]], preprocessing: str) -> list[NDArray[np.float32]]:
-        """Return the attention maps of some pictures from one pass."""
+    def forward_with_attention(self, x: Tensor) -> dict[str, Tensor]:
+        """Return the outputs of a pass by name, and `attention` (B, h_patches, w_patches).
+
+        `x`: normalised pictures (B, 3, H, W) of the model's size. The others are those of `Outputs`.
+        """
+        size = tuple(self.module.config.size)
+        if x.ndim != 4 or tuple(x.shape[1:]) != (3, *size):
+            raise ModelProblem(f"x has the shape {tuple(x.shape)}: give (B, 3, {size[0]}, {size[1]}), normalised.")
         seen: list[Tensor] = []
 
         def keep(path: str, weights: Tensor) -> Tensor:
@@ -98,17 +115,16 @@ class _PromptSG(PreparedAdapter):
                 seen.append(weights)
             return weights
 
-        tensor = torch.cat([self.prepare(one, preprocessing).tensor for one in pixels])
         with torch.no_grad(), self.record_attention(keep):
-            self.module(tensor.to(next(self.module.parameters()).device))
-        rows = seen[0].mean(1)[:, 0].reshape(-1, *self.module.config.grid)
-        return [*rows.float().cpu().numpy()]
+            outputs = self.module(x.to(next(self.module.parameters())))
+        return {**outputs._asdict(), "attention": seen[0].mean(1)[:, 0].reshape(-1, *self.module.config.grid)}
 
     def _types(self) -> dict[str, str]:
         last = f"image_encoder.transformer.resblocks.{self.module.config.layers - 1}"
         read = "mim.cross_attention.weighed"
         return {
             "mim": read,
+            "mim.cross_attn": read,
             "vit_last": last,
             "vit_proj": "image_encoder.projected",
             # Each is one vector for the whole picture: its map is that of the last tokens before it.

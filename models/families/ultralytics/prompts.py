@@ -116,7 +116,10 @@ class OpenVocabulary(YoloDetector):
 
     def run(self, tensor: Tensor) -> Detections:
         if self.embeddings is None:
-            raise ModelProblem(f"{self.spec.id} has no classes of its own: say in words what to look for, or draw it.")
+            box = ", or box it in the picture with --example 50,400,240,900=coat" if self.takes_examples else ""
+            raise ModelProblem(
+                f"{self.spec.id} has no classes of its own: name what to look for with --words 'coat, bag'{box}."
+            )
         name = "vpe" if self.takes_examples else "txt_feats"
         found: Detections = self.module(tensor, **{name: self.embeddings.to(tensor)})
         return found

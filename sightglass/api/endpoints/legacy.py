@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import os
+import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 
 from sightglass.api import service
-from sightglass.api.endpoints.endpoint import take_picture
+from sightglass.api.endpoints.endpoint import FORM, Endpoint, read_parameters, take_picture
 from sightglass.api.endpoints.negotiation import JSON, PNG
+from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
+from sightglass.common import users
+from sightglass.common.files import write_unique
+from sightglass.common.settings import settings
 from sightglass.common.style import OPACITY
 from sightglass.export.result_folder import class_analysis
 
 if TYPE_CHECKING:
     import threading
 
+    from starlette.requests import Request
+
     from sightglass.api.schemas import ApiRules
     from sightglass.explain.explanation import Explanation
 
 STYLE = {"colormap": "jet", "alpha": OPACITY["even"]}
 """The colours that legacy apps show a legend for; /api/explain has all others."""
+HEATMAP = re.compile(r"heatmap_\d{8}_\d{6}(_\d+)?\.png")
+MAX_HEATMAPS = 1000
+"""Files of these names that are kept in a visitor's folder."""
 
 
 class LegacyRequest(BaseModel):
@@ -67,20 +81,61 @@ class LegacyAnswer(BaseModel):
     gradcam_overlay: str = Field(description="The picture under the map, PNG in base64.")
 
 
-def predict(request: LegacyRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
+class HeatmapAnswer(BaseModel):
+    """Where the heat map is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str = Field(description="Name of the file in SIGHTGLASS_HEATMAPS.")
+    url: str = Field(description="Address of the request that returns it.")
+
+
+class ViewParameters(BaseModel):
+    path: str = Field(max_length=200, description="`path` of an answer of POST /generate_heatmap.")
+
+
+def predict(request: LegacyRequest, rules: ApiRules, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
     """Return the best class and its map; raise Problem."""
+    return _answer(*_explain_best(request, rules, cancel))
+
+
+def generate(request: LegacyRequest, rules: ApiRules, cancel: threading.Event, kind: str = JSON) -> HeatmapAnswer:
+    """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
+    explanation, full = _explain_best(request, rules, cancel)
+    # Raises ApiProblem if there is no map.
+    overlay = service.first_map(explanation, PNG, full)
+    folder = users.folder(settings().heatmaps)
+    name = write_unique(overlay, folder, f"heatmap_{datetime.now():%Y%m%d_%H%M%S}.png").name
+    files = [file for file in folder.glob("*.png") if HEATMAP.fullmatch(file.name)]
+    for old in sorted(files, key=os.path.getmtime)[:-MAX_HEATMAPS]:
+        old.unlink(missing_ok=True)
+    return HeatmapAnswer(path=name, url=f"/view_heatmap?path={name}")
+
+
+async def view_heatmap(request: Request) -> Response:
+    """Return a heat map that POST /generate_heatmap wrote."""
+    name = read_parameters(request, ViewParameters, (PNG,)).path
+    # A whole name, so that no path leads out of the folder.
+    if HEATMAP.fullmatch(name) and (file := users.folder(settings().heatmaps) / name).is_file():
+        return Response(await run_in_threadpool(file.read_bytes), media_type=PNG)
+    raise ApiProblem(404, "path", "There is no such heat map: POST /generate_heatmap makes one and answers its path.")
+
+
+def _explain_best(
+    request: LegacyRequest, rules: ApiRules, cancel: threading.Event
+) -> tuple[Explanation, ExplainRequest]:
     fields = {"image": request.image, "model": request.model, "top_k": 1}
     full = ExplainRequest.model_validate(fields | STYLE)
-    return _answer(service.explain(full, settings, cancel), full)
+    return service.explain(full, rules, cancel), full
 
 
-def analyze(request: LegacyClassRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
+def analyze(request: LegacyClassRequest, rules: ApiRules, cancel: threading.Event, kind: str = JSON) -> LegacyAnswer:
     """Return a class of the caller's choice and its map; raise Problem."""
     if request.wanted is None:
-        return predict(request, settings, cancel)
+        return predict(request, rules, cancel)
     fields = {"image": request.image, "model": request.model, "classes": (request.wanted,)}
     full = ClassRequest.model_validate(fields | STYLE)
-    return _answer(service.explain(full, settings, cancel), full)
+    return _answer(service.explain(full, rules, cancel), full)
 
 
 def _answer(explanation: Explanation, request: ExplainRequest | ClassRequest) -> LegacyAnswer:
@@ -100,20 +155,25 @@ def _answer(explanation: Explanation, request: ExplainRequest | ClassRequest) ->
     )
 
 
-ENDPOINTS = tuple(
-    take_picture(f"/{name}", body, LegacyAnswer, work, name=name, description=description, kinds=(JSON,), tag="legacy")
-    for name, body, work, description in (
-        (
-            "predict_with_gradcam",
-            LegacyRequest,
-            predict,
-            "Explain the best class of a picture: how sure the model is, and where it looked.",
-        ),
-        (
-            "analyze_class",
-            LegacyClassRequest,
-            analyze,
-            "Explain a class of your choice: how sure the model is of it, and what speaks for it.",
-        ),
-    )
+_BEST = "Explain the best class of a picture: how sure the model is, and where it looked."
+_CLASS = "Explain a class of your choice: how sure the model is of it, and what speaks for it."
+_WRITE = f"Write a picture under its map into SIGHTGLASS_HEATMAPS, which keeps the last {MAX_HEATMAPS:,}."
+ENDPOINTS = (
+    *(
+        take_picture(f"/{name}", body, answer, work, name=name, description=about, kinds=kinds, tag="legacy")
+        for name, body, answer, work, about, kinds in (
+            ("predict_with_gradcam", LegacyRequest, LegacyAnswer, predict, _BEST, (JSON,)),
+            ("analyze_class", LegacyClassRequest, LegacyAnswer, analyze, _CLASS, (JSON,)),
+            ("generate_heatmap", LegacyRequest, HeatmapAnswer, generate, _WRITE, (FORM, JSON)),
+        )
+    ),
+    Endpoint(
+        "/view_heatmap",
+        view_heatmap,
+        tag="legacy",
+        parameters=ViewParameters,
+        offers=(PNG,),
+        choice="The picture under its map.",
+        errors=(404, 406, 422),
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import math
 import os
@@ -70,6 +71,31 @@ def write_file(path: Path, data: bytes, *, sync: bool = False) -> None:
     """Write a file, whole or not at all."""
     with atomic_write(path, sync=sync) as draft:
         draft.write_bytes(data)
+
+
+def write_unique(data: bytes, where: Path, name: str) -> Path:
+    """Write a file into a folder, with `_2` and so on added to a name in use. Raises OSError."""
+    where.mkdir(parents=True, exist_ok=True)
+    to = _free(where, name)
+    try:
+        write_file(to, data)
+    except BaseException:
+        to.unlink(missing_ok=True)
+        raise
+    return to
+
+
+def _free(where: Path, name: str) -> Path:
+    """Reserve an unused name with an empty file: two photos in one second do not collide."""
+    stem, suffix = os.path.splitext(name)
+    for number in itertools.count(1):
+        path = where / (name if number == 1 else f"{stem}_{number}{suffix}")
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError
 
 
 def to_json(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import os
 import re
 import zipfile
@@ -16,7 +15,7 @@ import streamlit as st
 
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
-from sightglass.common.files import write_file
+from sightglass.common.files import write_unique
 from sightglass.common.settings import MIB, settings
 from sightglass.components.session import state
 from sightglass.components.session.pictures import image_source
@@ -63,31 +62,6 @@ def folder() -> Path:
 def keep(data: bytes, where: Path, now: datetime) -> Path:
     """Write one picture under an unused name, whole or not at all; raises OSError."""
     return write_unique(data, where, f"heatmap_{now:%Y%m%d_%H%M%S}.jpg")
-
-
-def write_unique(data: bytes, where: Path, name: str) -> Path:
-    """Write a file into a folder, with `_2` and so on added to a name in use. Raises OSError."""
-    where.mkdir(parents=True, exist_ok=True)
-    to = _free(where, name)
-    try:
-        write_file(to, data)
-    except BaseException:
-        to.unlink(missing_ok=True)
-        raise
-    return to
-
-
-def _free(where: Path, name: str) -> Path:
-    """Reserve an unused name with an empty file: two photos in one second do not collide."""
-    stem, suffix = os.path.splitext(name)
-    for number in itertools.count(1):
-        path = where / (name if number == 1 else f"{stem}_{number}{suffix}")
-        try:
-            path.touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        return path
-    raise AssertionError
 
 
 def saved_photos(where: Path) -> list[Path]:

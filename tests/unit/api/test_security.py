@@ -45,6 +45,7 @@ GUARDED = [
     "/api/healthy",
     "/api/layers/api/health",
     "/predict_with_gradcam",
+    "/view_heatmap",
     "/auth/login",
     "/anything/else",
 ]

@@ -14,11 +14,13 @@ import pytest
 from PIL import Image as Pillow
 
 from sightglass.batch import table
+from sightglass.cli import _as_here
 from sightglass.explain import Explainer, Image
 from sightglass.explain.maps.boxes import same_object
 from sightglass.explain.phrases import NBSP, plain_text
 from sightglass.explain.recipe import Recipe
 from sightglass.export import command, embedded_recipe, result_folder
+from sightglass.models import labels
 from sightglass.models.demo import captioned_scenes
 from sightglass.models.geometry import intersection_over_union
 
@@ -62,6 +64,8 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         ("image bus.png --out bus.png", 2, r"bus\.png is a file: name a folder to write to\."),
         ("image bus.png yolox_s.py", 2, r"yolox_s\.py is a configuration, and none is needed: name the model by .*"),
         ("image yolox_s.pth", 2, r"yolox_s\.pth is a model: give it with -m, as in -m yolox_s\.pth\."),
+        ("image bus.png --config yolox_s.yml", 2, r"A model needs no configuration: leave --config out, .*"),
+        ("image bus.png --num_visualize 3", 2, r"There is no --num-visualize: batch --num-samples N .*"),
         ("image https://e.org/a.jpg", 1, r".*a\.jpg is not fetched while downloads are forbidden: download it and .*"),
         ("image bus.png -m https://e.org/a.pth", 1, r".*a\.pth is not fetched while downloads are forbidden: .*"),
         ("image http://e.org/a.jpg", 1, r".*a\.jpg is not fetched from that address: give one that begins .*"),
@@ -308,16 +312,59 @@ def test_a_picture_of_one_line_is_explained_and_its_file_replays(call, here) -> 
 def test_layers_and_folders_are_taken_as_other_programs_write_them(answer, call, here) -> None:
     assert call("image", "bus.png", "--target-layers", "conv_stem,blocks[-1]", "--out", "one")[0] == 0
     assert call("image", "--target-layers", "conv_stem", "blocks[-1]", "bus.png", "--out-dir", "two")[0] == 0
-    found = [json.loads(next(Path(name).rglob("recipe.json")).read_text())["layers"] for name in ("one", "two")]
-    assert found == [["conv_stem", "blocks.6"]] * 2
+    assert call("image", "--image", "bus.png", "--target_layers", "conv_stem", "blocks[-1]", "--output=three")[0] == 0
+    names = ("one", "two", "three")
+    found = [json.loads(next(Path(name).rglob("recipe.json")).read_text())["layers"] for name in names]
+    assert found == [["conv_stem", "blocks.6"]] * 3
     assert "There is no layer blocks[99]" in call("image", "bus.png", "--target-layers", "blocks[99]")[2]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("detect --image a.jpg --topk", "detect a.jpg"),
+        ("detect --topk a.jpg --output_dir=o", "detect a.jpg --out=o"),
+        ("detect --topk 3 a.jpg", "detect --topk 3 a.jpg"),
+        ("class a.jpg --class_name x --output o", "class a.jpg --class x --out o"),
+        ("batch --images_dir photos TEST.WEIGHT x.pth", "batch photos --model x.pth"),
+        ("models add x.pth --image a.jpg", "models add x.pth --image a.jpg"),
+    ],
+)
+def test_options_of_other_programs_are_renamed(theirs: str, ours: str) -> None:
+    assert _as_here(theirs.split()) == ours.split()
+
+
+def test_all_quick_methods_are_on_a_sheet(answer, call, scene) -> None:
+    files = answer("image", scene, "-m", "demo-cls-s", "--method", "all", "--top-k", "1")["results"][0]["files"]
+    assert "methods.jpg" in files
+    assert call("detect", scene, "-m", "demo-s", "--method", "all")[2].startswith("There is no method called all: ")
+
+
+def test_boxes_without_a_map_are_counted(call, scene) -> None:
+    assert " without a map: --top-k N " in call("detect", scene, "-m", "demo-s", "--top-k", "1")[1]
+    assert "without a map" not in call("detect", scene, "-m", "demo-s", "--box", "1")[1]
+
+
+@pytest.mark.parametrize(
+    ("names", "is_mapping"),
+    [
+        ({"0": "cat"}, True),
+        ({"cat": 0}, True),
+        ({"class_to_idx": {"cat": 0}}, True),
+        ({"images": [], "annotations": []}, False),
+        (["cat"], False),
+    ],
+)
+def test_a_mapping_of_indices_is_told_from_ground_truth(tmp_path: Path, names: object, is_mapping: bool) -> None:
+    (path := tmp_path / "label_mapping.json").write_text(json.dumps(names))
+    assert labels.is_mapping(path) is is_mapping
 
 
 def test_a_batch_is_drawn_as_asked(call, here) -> None:
     Path("photos").mkdir()
     Path("bus.png").rename("photos/bus.png")
     sizes = {}
-    for out, more in (("usual", ""), ("own", "--colormap jet --alpha 0.3 --size 90"), ("full", "--size 0")):
+    for out, more in (("usual", ""), ("own", "--colormap COLORMAP_JET --alpha 0.3 --size 90"), ("full", "--size 0")):
         assert call("batch", "photos", "--workers", "1", "--out", out, *more.split())[0] == 0
         file = next(Path(out).rglob("bus*.jpg"))
         sizes[out] = Pillow.open(file).size

@@ -72,6 +72,18 @@ def test_unknown_models_get_a_hint() -> None:
         catalog.spec("zzz")
 
 
+def test_a_bare_file_name_is_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (weights_folder := tmp_path / "weights").mkdir()
+    monkeypatch.setenv("SIGHTGLASS_WEIGHTS", str(weights_folder))
+    monkeypatch.chdir(tmp_path)
+    for name in ("yolo11n.pt", "yoloe-11s-seg.pt"):
+        assert not catalog.is_file(name) and catalog.spec(name).id == Path(name).stem
+    (weights_folder / "leaf.pth").touch()
+    assert catalog.is_file("leaf.pth") and catalog.model_file("leaf.pth") == weights_folder / "leaf.pth"
+    Path("yolo11n.pt").touch()
+    assert catalog.is_file("yolo11n.pt") and catalog.model_file("yolo11n.pt") == tmp_path / "yolo11n.pt"
+
+
 def test_any_timm_name_is_a_model() -> None:
     spec = catalog.spec("timm/resnet18d")
     assert (spec.loader, spec.arch, spec.weights) == ("timm", "resnet18d", WeightsTable(hub="timm/resnet18d"))

@@ -75,3 +75,24 @@ def test_what_is_wrong_is_a_problem(client: TestClient, picture: str, body: dict
     answer = client.post("/analyze_class", json=given)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert answer.json()["detail"].endswith((".", "?"))
+
+
+@pytest.mark.parametrize("as_form", [True, False])
+def test_a_heatmap_is_written_and_fetched_by_its_url(
+    client: TestClient, bus: Path, picture: str, as_form: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGHTGLASS_HEATMAPS", str(tmp_path))
+    body = {"files": {"image": bus.read_bytes()}} if as_form else {"json": {"image": picture}}
+    said = client.post("/generate_heatmap", **body).json()
+    assert said == {"path": said["path"], "url": f"/view_heatmap?path={said['path']}"}
+    assert [file.name for file in tmp_path.iterdir()] == [said["path"]]
+    answer = client.get(said["url"])
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    drawn = Explainer()(bus, top_k=1).overlay(0, colormap="jet", alpha=0.5)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(answer.content))), drawn)
+
+
+@pytest.mark.parametrize("path", ["heatmap_20260101_000000.png", "../../etc/passwd", "/etc/passwd", "."])
+def test_only_heatmaps_of_the_folder_are_shown(client: TestClient, path: str) -> None:
+    answer = client.get("/view_heatmap", params={"path": path})
+    assert (answer.status_code, answer.json()["type"]) == (404, "/api/problems/path")

@@ -194,6 +194,12 @@ def test_a_method_that_was_measured_far_worse_than_the_usual_one_says_so() -> No
     assert "measured" not in kinds(by("layercam"))
 
 
+def test_scattered_heat() -> None:
+    noise = 0.5 + np.random.default_rng(0).random((SIZE, SIZE), np.float32) / 2
+    assert text_of(explanation(noise), "scattered").startswith("Half of the evidence is scattered over 4")
+    assert "scattered" not in kinds(explanation(blob()))
+
+
 def test_heat_at_the_border() -> None:
     made = explanation(ring())
     assert made.statistics[0].border_share == pytest.approx(1)

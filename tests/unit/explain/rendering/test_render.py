@@ -7,9 +7,12 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
+import sightglass
 from sightglass.common.errors import Problem
 from sightglass.common.style import CHOICES, DEFAULTS
 from sightglass.explain.rendering import contact_sheet, contours, render
@@ -58,7 +61,9 @@ def test_opencv_gives_the_published_tables():
     # matplotlib's _cm_listed.py, first and last rows times 255
     assert colormaps.lut("inferno")[[0, -1]].tolist() == [[0, 0, 4], [252, 255, 164]]
     assert colormaps.lut("viridis")[[0, -1]].tolist() == [[68, 1, 84], [253, 231, 37]]
-    assert colormaps.lut("jet")[[0, -1]].tolist() == [[0, 0, 128], [128, 0, 0]]
+    for jet in ("jet", "COLORMAP_JET", "cv2.COLORMAP_JET", cv2.COLORMAP_JET):
+        assert colormaps.lut(jet)[[0, -1]].tolist() == [[0, 0, 128], [128, 0, 0]]
+        assert colormaps.Style.parse(jet).colormap == "jet"
 
 
 @pytest.mark.parametrize("colormap", colormaps.colormaps(), ids=NAMES)
@@ -436,3 +441,20 @@ def test_coverage_is_that_of_each_pixel(half, longest):
     found = contours.coverage(segments, (24, 32), half)
     assert found.dtype == np.uint8
     assert abs(found.astype(int) - pixel_by_pixel(segments, (24, 32), half)).max() == 0
+
+
+def test_a_raw_map_is_drawn_over_a_picture_of_another_size() -> None:
+    picture = np.full((40, 60, 3), 100, np.uint8)
+    drawn = sightglass.overlay(torch.tensor([[[-3.0, 5.0]]]), picture, colormap=cv2.COLORMAP_JET, alpha=1)
+    assert drawn.shape == (40, 60, 3) and drawn[0, 0].tolist() == [0, 0, 128] and drawn[0, -1].tolist() == [128, 0, 0]
+    assert (sightglass.overlay(np.array([[0.0, 1]]), picture, alpha=0) == picture).all()
+    for wrong in (np.zeros((2, 3, 4)), np.array([[np.nan, 1]])):
+        with pytest.raises(sightglass.Problem, match=r"shape \(h, w\)"):
+            sightglass.overlay(wrong, picture)
+
+
+def test_pictures_are_arranged_on_a_sheet() -> None:
+    picture = np.full((40, 60, 3), 100, np.uint8)
+    assert sightglass.contact_sheet([picture] * 3, ["a", "b", "c"], columns=1, height=40).shape[0] > 120
+    with pytest.raises(sightglass.Problem, match="a caption for each panel"):
+        sightglass.contact_sheet([picture], ["a", "b"])

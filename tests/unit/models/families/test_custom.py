@@ -185,6 +185,17 @@ def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:
     assert not (folder / "ran").exists()
 
 
+def test_a_file_is_opened_with_the_network_that_the_caller_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    torch.save(own_nets.BlocksCNN().state_dict(), folder / "net.pth")
+    made = Explainer("net.pth", arch="nets.py:BlocksCNN", labels=list("abcdefghij"))
+    assert type(made.resident.adapter.module).__name__ == "BlocksCNN"
+    with pytest.raises(Problem, match=r"There is no file .*nope\.py"):
+        Explainer("net.pth", arch="nope.py:Net")
+    with pytest.raises(Problem, match="arch names the network of a checkpoint"):
+        Explainer("demo-cls-s", arch="nets.py:BlocksCNN")
+
+
 def test_a_preprocessing_that_does_not_fit_is_suspected(folder: Path) -> None:
     """Trained to tell four photographs apart, in colours around 0; then given them far from there."""
     torch.manual_seed(0)

@@ -167,6 +167,19 @@ def test_the_attention_maps_of_a_list_are_those_of_its_pictures(explainer, pictu
         np.testing.assert_allclose(one, adapter.attention_map(alone), atol=1e-6)
 
 
+def test_a_pass_returns_named_tensors_and_the_attention(explainer, picture):
+    adapter = explainer.resident.adapter
+    x = torch.cat([adapter.prepare(picture, "trained").tensor] * 2)
+    found = adapter.forward_with_attention(x)
+    assert [*found] == ["logits", "embedding", "feature", "image", "text", "attention"]
+    assert found["attention"].shape == (2, 12, 6) and torch.equal(adapter.attention_map(x), found["attention"])
+    np.testing.assert_allclose(found["attention"][1].cpu().numpy(), adapter.attention_map(picture), atol=1e-6)
+    assert torch.allclose(found["logits"].cpu(), adapter.module(x.to(found["logits"].device)).logits.detach().cpu())
+    with pytest.raises(ModelProblem, match=r"give \(B, 3, \d+, \d+\)"):
+        adapter.forward_with_attention(x[0])
+    assert adapter.alias("mim.cross_attn") == adapter.alias("mim")
+
+
 def test_rollout_and_chefer_go_through_the_interaction(explainer, picture):
     """The sentence reads patches, not the class token, which the encoder's own layers have too."""
     seen = {}

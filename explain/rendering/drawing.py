@@ -1,0 +1,52 @@
+"""Draw maps that were computed elsewhere, and arrange pictures on a sheet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from sightglass.common.errors import Problem
+from sightglass.explain.picture.image import Image
+from sightglass.explain.rendering import contact_sheet as sheets
+from sightglass.explain.rendering import render
+from sightglass.explain.rendering.style import FILE_STYLE, Pixels, Style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def overlay(
+    map: Any, picture: Any, *, colormap: str | int = FILE_STYLE.colormap, alpha: float = FILE_STYLE.alpha
+) -> Pixels:
+    """Draw a map over a picture, uint8 (H, W, 3) RGB.
+
+    `map`: an array or tensor (h, w), of any size; if numbers lie outside 0..1, the lowest becomes 0 and the highest 1.
+    `picture`: whatever an Explainer takes. Raises Problem, one sentence.
+    """
+    values = np.asarray(map.detach().cpu() if hasattr(map, "detach") else map, dtype=np.float32)
+    while values.ndim > 2 and len(values) == 1:
+        values = values[0]
+    if values.ndim != 2 or not np.isfinite(values).all():
+        raise Problem(f"A map of shape {values.shape} cannot be drawn: give finite numbers of shape (h, w).")
+    style, low, high = Style.parse(colormap, alpha), float(values.min()), float(values.max())
+    if low < 0 or high > 1:
+        values = (values - low) / ((high - low) or 1)
+    pixels = Image.open(picture).pixels
+    values = np.clip(cv2.resize(values, pixels.shape[1::-1], interpolation=cv2.INTER_LINEAR), 0, 1)
+    return render.overlay(pixels, values, colormap=style.colormap, alpha=style.alpha)
+
+
+def contact_sheet(
+    pictures: Sequence[Any], captions: Sequence[str] | None = None, *, columns: int | None = None, height: int = 320
+) -> Pixels:
+    """Arrange pictures in equal cells, `height` pixels high, with captions above them: uint8 (H, W, 3) RGB.
+
+    `pictures`: whatever an Explainer takes. Raises Problem, one sentence.
+    """
+    panels = [Image.open(picture).pixels for picture in pictures]
+    try:
+        return sheets.grid(panels, captions, columns, height=height)
+    except ValueError as error:
+        raise Problem(str(error)) from error
