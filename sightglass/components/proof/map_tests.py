@@ -163,16 +163,16 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     strip = [_panel(explanation, index, _tested_map(explanation, index, title="The map", note="as it is"))]
     # Of a scrambled model they have no such score.
     boxes = tuple(replace(box, label="the same box") for box in panels.boxes_of(explanation, index))
+    likeness = "rank correlation" if found.keeps_box is None else "overlap of the outlines in the box"
     for stage in found.stages:
-        shows = "the map is empty" if stage.empty else f"rank correlation {stage.likeness}"
+        shows = "the map is empty" if stage.empty else f"{likeness} {stage.likeness}"
         words = f"{_share(stage.share)} of the weights are random: {shows}."
         heading, note = f"{_share(stage.share)} random", stage.likeness
         if stage is found.stages[-1]:
-            middle = f"middle of {len(found.final)}"
-            words, note = f"{words} It is the {middle} draws.", f"{note}, {middle}"
+            note = f"{note}, middle of {len(found.final)}" if found.final else note
         shown = _map(explanation, index, stage.map, heading, note, words)
         strip.append(Pane(maps=(shown,), boxes=boxes))
-    line = "The number over each map: its rank correlation with the map as it is. 1 is the same, 0 nothing in common."
+    line = f"The number over each map: its {likeness} with the map as it is."
     if explanation.heatmaps[index].signed:
         line = f"{line} {STRENGTH}"
     # In two rows: seven in one are too small to see what remains.
@@ -180,10 +180,7 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=across, line=line)
     st.markdown(f":material/fact_check: {escape(found.sentence)}")
     st.caption(badge.MEANINGS[found.verdict])
-    st.caption(
-        f"All weights were drawn {found.describe_draws()}. The last panel is the middle draw; the sentence has their "
-        "mean."
-    )
+    st.caption(found.describe_draws())
     resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
     tested = badge.verdicts(resident.adapter.weights_sha256, heatmap.method, heatmap.layers)
     if len(tested) > 1:

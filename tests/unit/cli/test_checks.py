@@ -17,7 +17,7 @@ from sightglass.explain.phrases import plain_text
 from sightglass.explain.proof.seal import forget
 from sightglass.export import embedded_recipe
 
-LINE = "✗ depends on the model: no · ✓ matters to the answer: yes · ? holds still: cannot be told"
+LINE = "✗ changes with the model: no · ✓ matters: yes · ? holds still: unclear"
 
 
 def test_every_map_of_every_picture_is_sealed_and_none_without_it(call: Any, sealed: list[str], scene: Path) -> None:
