@@ -123,7 +123,7 @@ def of_scramble(explanation: Explanation, index: int, found: Scramble, title: st
         + ("1: the same. 0: unrelated." if found.keeps_box is None else "Of the outlines in the box, the overlap."),
         kind="row",
         commands=[command.line(explanation.recipe)],
-        question="Does the map depend on the model?",
+        question="Does the map change with the model?",
         **making.made_by([explanation], index),
     )
 

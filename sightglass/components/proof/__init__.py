@@ -21,6 +21,7 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.proof import FILLINGS
 from sightglass.explain.proof.proof import COLUMNS, rows, similarity
+from sightglass.explain.proof.seal import QUESTIONS
 from sightglass.explain.proof.support import SHOWN
 from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof.chart import lines
@@ -139,12 +140,8 @@ half-covered pictures.
 **The verdict** is a test of its own, the same for every map. Does this map matter more to the answer than maps of other
 pictures, the middle, and itself moved or mirrored?
 """
-TESTS: dict[str, str] = {
-    "answer": "Prove it",
-    "model": "Scramble the weights",
-    "still": "Change the picture slightly",
-}
-"""The tabs, by the question of a seal that they answer."""
+TESTS: dict[str, str] = {question: words.capitalize() for question, words in QUESTIONS.items()}
+"""The tabs, by the question of a seal that they answer, in the order of its marks."""
 
 
 @dataclass

@@ -19,6 +19,7 @@ from sightglass.components.views import panels, tables
 from sightglass.explain.faithfulness import badge, scramble, stability
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, percent
+from sightglass.explain.proof.seal import SealMark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +150,7 @@ STABILITY = MapTest(
 def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     """Draw the map as its model is scrambled; return what was found, once it is."""
     title = page.Title(st.container())
-    title.markdown("### Does the map depend on the model?")
+    title.markdown("### Changes with the model")
     st.caption(
         "The model's weights become random, stage by stage. A map of what the model has learnt must dissolve; one that "
         "stays shows something else."
@@ -159,7 +160,7 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     found: Scramble | None = result(SCRAMBLE, explanation, index, begin=quick)
     if found is None:
         return None
-    title.markdown(f"### Does the map depend on the model? {found.mark.capitalize()}.")
+    title.markdown(f"### {SealMark('model', found.mark, '').said.capitalize()}")
     strip = [_panel(explanation, index, _tested_map(explanation, index, title="The map", note="as it is"))]
     # Of a scrambled model they have no such score.
     boxes = tuple(replace(box, label="the same box") for box in panels.boxes_of(explanation, index))
@@ -192,15 +193,16 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
 def draw_stability(explanation: Explanation, index: int) -> None:
     """Draw how much map, score and answer change where the picture hardly changes."""
     title = page.Title(st.container())
-    title.markdown("### Does it hold still?")
+    title.markdown("### Holds still")
     st.caption(
         "The map is made again for eight changes that a person hardly sees. If it moves while the answer stays, it "
         f"says more about the method than the picture. It holds still from a similarity of {stability.STEADY:.2f}."
     )
-    found: Stability | None = result(STABILITY, explanation, index)
+    # Who comes from a mark has had its test already.
+    found: Stability | None = result(STABILITY, explanation, index, begin=explanation.known_seal(index) is not None)
     if found is None:
         return
-    title.markdown(f"### Does it hold still? {found.verdict.capitalize()}.")
+    title.markdown(f"### {SealMark('still', found.verdict, '').said.capitalize()}")
     most = float(found.spread.max())
     words = "Hot is where the map changes most under the small changes."
     values = found.spread / most if most > 0 else found.spread
