@@ -216,7 +216,7 @@ def test_of_a_box_the_outlines_inside_it_are_compared(scene: Path) -> None:
 def test_where_most_maps_of_random_weights_are_empty_nothing_can_be_told(draws: Callable[..., Scramble]) -> None:
     found = draws(None, None, None)
     assert (found.final, found.empty, found.describe_draws()) == ((), 3, "3 random models: 3 empty maps.")
-    found = draws(*[None] * 5, 0.1, 0.2, 0.3)
+    found = draws(None, 0.1, *[None] * 4, 0.2, 0.3)
     assert (found.final, found.empty, found.verdict, found.mark) == ((0.1, 0.2, 0.3), 5, "unclear", "cannot be told")
     assert found.sentence.startswith("With random weights 5 of 8 maps are empty. Whether this map depends")
     # An empty map is not counted as unlike the true one, and is not the panel that is shown.
