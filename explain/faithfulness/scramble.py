@@ -331,7 +331,7 @@ def final(
 
     >>> from sightglass import Explainer
     >>> final(Explainer()("bus.jpg", top_k=1)).mark
-    'yes'
+    'cannot be told'
     """
     return _test(explanation, index, None, cancel, whole=False)
 

@@ -201,7 +201,7 @@ def test_a_fresh_machine_opens_on_a_drawn_scene_from_which_an_own_photo_is_told(
     app.run()
     assert chosen_model(app) == ("demo-s", "mine.png")
     knows = "## Demo-s knows drawn scenes only: "
-    assert app.markdown[0].value.startswith(f"{knows}on a photograph its answers mean nothing. Demo-s found ")
+    assert app.markdown[0].value.startswith(f"{knows}on a photograph its answers mean nothing. ")
     press(app, "Try it on a drawn scene")
     assert chosen_model(app) == ("demo-s", "scene 3.png")
 

@@ -70,7 +70,8 @@ def test_the_weights_are_scrambled_as_the_page_opens(page, explanation, monkeypa
     app = page(SCREEN, method="gradcam")
     expected = scramble.scramble(explanation)
     until(app, expected.sentence)
-    assert app.markdown[0].value == "## GradCAM's map of minibus depends on the model"
+    title = f"GradCAM's map of minibus {badge.VERDICTS[expected.verdict]}"
+    assert app.markdown[0].value == f"## {title}"
     (strip,) = titles(app)
     assert strip[0] == "The map" and len(strip) == 1 + len(expected.stages)
     assert strip[1] == f"{percent(expected.stages[0].share)} random" and strip[-1] == f"{percent(1.0)} random"
@@ -78,7 +79,7 @@ def test_the_weights_are_scrambled_as_the_page_opens(page, explanation, monkeypa
     press(app, "Add to deck")
     press(app, "Add the slide")
     (deck,) = history.decks.all()
-    assert [slide.title for slide in deck.slides] == ["GradCAM's map of minibus depends on the model"]
+    assert [slide.title for slide in deck.slides] == [title]
     # Nothing else was computed.
     assert "Change the picture slightly" in labels(app) and "Stop" not in labels(app)
 

@@ -192,7 +192,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     url_state.keep_own(key, name, offered, first, name="method")
     about = f"{METHODS[name].about.capitalize()}."
     known = "" if methods else detection_options.describe_dependence(explainer, name)
-    figures = " ".join(filter(None, (name in found and found[name].sentence, known)))
+    figures = " ".join(filter(None, (found[name].sentence if name in found else "", known)))
     st.caption(about, help=escape(figures) or None)
     return name
 
