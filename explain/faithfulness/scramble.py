@@ -253,7 +253,7 @@ class Scramble:
     def sentence(self) -> str:
         """The verdict with the numbers that it follows from."""
         if self.mostly_empty:
-            found = f"With random weights {self.empty} of {len(self.final)} maps are empty."
+            found = f"With random weights {self.empty} of {self.draws} maps are empty."
             return f"{found} Whether this map depends on the model cannot be told."
         if self.verdict == "unclear" and self.again is not None:
             return (
