@@ -280,6 +280,11 @@ def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
     return grouped
 
 
+def is_packaged(model: ModelSpec) -> bool:
+    """Return whether a model is the package's own, which published figures are of."""
+    return _load_packaged().get(model.id) == model
+
+
 def log_faults() -> None:
     """Log `faults`, once for each state of the files."""
     _log(tuple(dict.fromkeys(faults().values())))

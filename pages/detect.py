@@ -118,7 +118,7 @@ def _show(query: Query, layout: PageLayout) -> None:
     detections.keep(listed, index)
     at = 0 if per_picture else index
     known = describe_independent(explanation, at) if at < len(explanation.heatmaps) else ""
-    heading = " ".join((*_heading(base, query.request, index), *([known] if known else ())))
+    heading = " ".join((*_heading(base, query.request), *([known] if known else ())))
     layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, heading))}")
     # The lenses Layers and Sizes have other maps on the page.
     offered = query.lens in ("one", "all") and at < len(explanation.heatmaps)
@@ -143,14 +143,12 @@ def _show(query: Query, layout: PageLayout) -> None:
     proof.panel(tested)
 
 
-def _heading(base: Explanation, request: BoxOptions, index: int) -> list[str]:
-    """Return what was found, the class filter, and what to do next, a sentence each."""
+def _heading(base: Explanation, request: BoxOptions) -> list[str]:
+    """Return what was found and the class filter, a sentence each."""
     only = request.options["classes"]
     parts = [describe_boxes(base)]
     if only and base.predictions:
         parts.append(f"Showing only {listing(list(only))}.")
-    elif base.predictions and not index:
-        parts.append("Choose a box to see its map.")
     return parts
 
 

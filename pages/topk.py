@@ -101,12 +101,12 @@ def _pair(labels: list[str]) -> tuple[int, int] | None:
         st.markdown("Compare evidence:", width="content")
         first = st.selectbox(
             "First class", labels, index=None, key=f"for-{labels}", label_visibility="collapsed", width=180,
-            placeholder="first class", help="Blue in the difference: places with more of this class's evidence.",
+            placeholder="first class", help="Red in the difference: places with more of this class's evidence.",
         )  # fmt: skip
         st.markdown("versus", width="content")
         second = st.selectbox(
             "Second class", labels, index=None, key=f"not-for-{labels}", label_visibility="collapsed", width=180,
-            placeholder="second class", help="Red in the difference: places with more of this class's evidence.",
+            placeholder="second class", help="Blue in the difference: places with more of this class's evidence.",
         )  # fmt: skip
     return (labels.index(first), labels.index(second)) if first and second and first != second else None
 

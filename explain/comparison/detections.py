@@ -34,10 +34,10 @@ KINDS = 3
 
 
 def describe_boxes(explanation: Explanation) -> str:
-    """Return `YOLO11n found 1 bus and 4 people.`, or the strongest candidate where no box is shown."""
+    """Return `1 bus and 4 people.`, or the strongest candidate where no box is shown."""
     if not explanation.predictions:
         return nothing_found(explanation)
-    return f"{explanation.model.name} found {kinds(explanation.predictions)}."
+    return f"{kinds(explanation.predictions)}."
 
 
 def kinds(predictions: Sequence[Prediction]) -> str:

@@ -21,13 +21,12 @@ VERDICTS: dict[Verdict, str] = {
     "survives": "does not show what the model learnt",
     "edges": "shows the picture's edges, not what the model learnt",
     "centre": "shows the middle of the picture, not what the model learnt",
-    "box": "shows the box, not what the model learnt",
+    "box": "keeps the box and moves its hot spots with other weights",
 }
 SHOWN: dict[Verdict, str] = {
     "survives": "what it would show without training",
     "edges": "the picture's edges",
     "centre": "the middle of the picture",
-    "box": "the box",
 }
 """What a map shows instead of what the model has learnt."""
 _PATTERN = "Whether its pattern matters to the answer is another question, which Prove it answers."
@@ -38,8 +37,8 @@ MEANINGS: dict[Verdict, str] = {
     "survives": "The map would look much the same if the model had learnt nothing. Do not take it for what it uses.",
     "edges": "Outlines look convincing on any object: do not take this map for what the model uses.",
     "centre": "Photographs have their object in the middle, so a map that is always there looks right.",
-    "box": "Asked about one box, the method reaches only places around it, whatever the model has learnt. That the "
-    f"map lies on the object is no evidence. {_PATTERN}",
+    "box": "The method reaches only places around the box, whatever the weights: that the map lies on the object is no "
+    f"evidence. Where it is hot inside the box depends on the model. {_PATTERN}",
 }
 """What each verdict does and does not say, in plain words."""
 MAX_TESTS = 2048
@@ -56,7 +55,7 @@ def mark_of(verdict: Verdict) -> Mark:
     """
     if verdict == "unclear":
         return "cannot be told"
-    return "yes" if verdict == "depends" else "no"
+    return "yes" if verdict in ("depends", "box") else "no"
 
 
 def note(weights: str, method: str, layers: Sequence[str], test: Hashable, verdict: Verdict) -> None:
@@ -91,7 +90,8 @@ def describe_verdicts(found: Sequence[Verdict]) -> str:
         return ""
     if len(set(found)) == 1:
         return f"{VERDICTS[found[0]]} ({plural(len(found), 'map')} tested)"
-    phrase = f"{VERDICTS['depends']} in {found.count('depends')} of {plural(len(found), 'map')} tested"
+    yes = sum(mark_of(one) == "yes" for one in found)
+    phrase = f"{VERDICTS['depends']} in {yes} of {plural(len(found), 'map')} tested"
     return f"{phrase}, {unclear} cannot be told" if (unclear := found.count("unclear")) else phrase
 
 

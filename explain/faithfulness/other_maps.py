@@ -22,6 +22,7 @@ from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof import controls
+from sightglass.explain.proof.support import RANDOM as RANDOM_NAME
 from sightglass.models.demo import captioned_scenes, person_scenes, scenes
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     found = []
     for number in range(RANDOM):
         values = controls.random_map((SIDE, SIDE), grid, controls.seed_of(explanation.image.sha256, number))
-        found.append(OtherMap("", f"random places {number + 1}", values))
+        found.append(OtherMap("", f"{RANDOM_NAME} {number + 1}", values))
     return tuple(found)
 
 

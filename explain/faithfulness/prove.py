@@ -9,7 +9,7 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.faithfulness.support import support
+from sightglass.explain.faithfulness.support import find_strongest
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 PREVIEW = 4
 """Steps of the map's own curve that are reported first: of a slow model all of them take seconds."""
 FEWER = {
-    False: {"blobs": 10},
-    True: {"random": 10, "blobs": 4, "centre": 4, "edges": 4, "runner-up": 4},
+    False: {"blobs": 10, "strongest": 10},
+    True: {"strongest": 10, "random": 10, "blobs": 4, "centre": 4, "edges": 4, "runner-up": 4},
 }
 """Steps of controls that have fewer than the map: of detectors (True), whose passes are slow, and of other models.
 A difference is taken at the steps that both have, and hangs less on their
@@ -125,10 +125,14 @@ class _Work:
         if best is not None:
             names.append("runner-up")
         repeated = 1 + controls.SEEDS * sum(name in REPEATED for name in names)
-        self._total = repeated * len(fillings) + sum(name not in REPEATED for name in names)
+        self._total = repeated * len(fillings) + sum(name not in REPEATED for name in names) + 1
         self._perturber.curves([own], first, self._steps, self._add_curve, rough)
-        self._support = support(self._explanation, self._index, perturber=self._perturber, cancel=self._cancel)
+        self._support, strongest = find_strongest(
+            self._explanation, self._index, perturber=self._perturber, cancel=self._cancel
+        )
         self._partial(self._proof(self._made))
+        orders = _order("strongest", [strongest])
+        self._perturber.curves(orders, first, self._among(FEWER[self._detects]["strongest"]), self._add_curve)
         again = [own]
         for name in names:
             orders = self._runner_up_orders(best) if best and name == "runner-up" else self._orders(name, inside)

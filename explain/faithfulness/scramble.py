@@ -25,12 +25,12 @@ from sightglass.explain.faithfulness import badge
 from sightglass.explain.faithfulness.badge import VERDICTS, Verdict, mark_of
 from sightglass.explain.faithfulness.prove import object_of
 from sightglass.explain.maps.heatmap import on_content
-from sightglass.explain.maps.statistics import coarse, compare, rank_correlation, rank_correlations, rescale
+from sightglass.explain.maps.statistics import coarse, compare, iou, rank_correlation, rank_correlations, rescale
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
-from sightglass.explain.phrases import signed
+from sightglass.explain.phrases import percent, plural, signed
 from sightglass.explain.proof import controls
-from sightglass.explain.proof.controls import chance_level
+from sightglass.explain.proof.controls import chance_level, outline, outline_chance
 from sightglass.models.adapter import freeze
 from sightglass.models.families.keras.network import Net
 from sightglass.models.geometry import ModelInput
@@ -159,6 +159,13 @@ class Stage:
     signed: float
     """The rank correlation of the raw values with their signs, the mean over layers."""
     ssim: float
+    overlap: float | None = None
+    """Of a box: the overlap (IoU) of the two outlines at half of the scale, inside the box."""
+
+    @property
+    def similarity(self) -> float:
+        """The likeness that the verdict follows from: of a box its `overlap`."""
+        return self.rank_correlation if self.overlap is None else self.overlap
 
     @property
     def empty(self) -> bool:
@@ -167,8 +174,8 @@ class Stage:
 
     @property
     def likeness(self) -> str:
-        """The rank correlation as it is shown over the map: `+0.12`, or `empty`."""
-        return "empty" if self.empty else signed(self.rank_correlation)
+        """The similarity as it is shown over the map: `+0.12`, of a box `11 %`, or `empty`."""
+        return "empty" if self.empty else signed(self.similarity) if self.overlap is None else percent(self.overlap)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,32 +185,43 @@ class Scramble:
     label: str
     method: str
     stages: tuple[Stage, ...]
-    """The last one has all weights redrawn: of its draws, the one with the median rank correlation."""
+    """The last one has all weights redrawn: of its maps with evidence, the one with the median similarity."""
     final: tuple[float, ...]
-    """The rank correlation of the last stage's map with the true one, for each set of weights: `DRAWS` of them."""
+    """The similarity of the last stage's map to the true one, for each set of weights whose map is not empty."""
     threshold: float
-    """The rank correlation with the true map that unrelated maps stay below: `controls.chance_level`."""
+    """The similarity to the true map that unrelated maps stay below: `controls.chance_level`, `outline_chance`."""
     known: dict[Verdict, float]
     """The rank correlations of the last stage's map with `edges`, `centre` and `box`, the mean over the draws."""
     again: float | None = None
     """The rank correlation with the true map of one made again with the true weights; None unless the draws differ."""
     empty: int = 0
-    """Sets of weights whose map is empty. It is unlike the true one, but where most are there is nothing to compare."""
+    """Sets of weights whose map is empty: such a map is neither like the true one nor unlike it."""
+    keeps_box: bool | None = None
+    """Of a box: whether the maps of random weights lie in it; None where the whole picture is compared."""
+
+    @property
+    def draws(self) -> int:
+        """How many sets of weights were drawn."""
+        return len(self.final) + self.empty
 
     @property
     def mostly_empty(self) -> bool:
         """Whether most sets of weights gave an empty map."""
-        return 2 * self.empty > len(self.final)
+        return 2 * self.empty > self.draws
 
     def describe_draws(self) -> str:
-        """How often all weights were drawn, and what came of it: `3 times (0.12, 0.05, −0.01)`."""
-        empty = f"; {self.empty} of the maps are empty" if self.empty else ""
-        return f"{len(self.final)} times ({', '.join(map(signed, self.final))}{empty})"
+        """Return what came of all draws: `7 random models: 2 empty maps, the others −0.46 to 0.51.`"""
+        empty = f"{plural(self.empty, 'empty map')}{', the others ' if self.final else ''}" if self.empty else ""
+        ends = " to ".join(map(self._shown, (min(self.final), max(self.final)))) if self.final else ""
+        return f"{self.draws} random models: {empty}{ends}."
+
+    def _shown(self, value: float) -> str:
+        return signed(value) if self.keeps_box is None else percent(value)
 
     @property
     def similarity(self) -> float:
-        """The rank correlation with the true map once every weight is redrawn, the mean over the draws."""
-        return float(np.mean(self.final))
+        """The similarity to the true map once every weight is redrawn, the mean over the draws; 0 without any."""
+        return float(np.mean(self.final)) if self.final else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -222,7 +240,7 @@ class Scramble:
         if side == "within" or (side == "below" and self.again is not None and self.again < SAME):
             return "unclear"
         if side == "below":
-            return "depends"
+            return "box" if self.keeps_box else "depends"
         most = max(self.known, key=lambda one: self.known[one])
         return most if self.known[most] > self.threshold else "survives"
 
@@ -235,7 +253,7 @@ class Scramble:
     def sentence(self) -> str:
         """The verdict with the numbers that it follows from."""
         if self.mostly_empty:
-            found = f"With random weights {self.empty} of {len(self.final)} maps are empty."
+            found = f"With random weights {self.empty} of {self.draws} maps are empty."
             return f"{found} Whether this map depends on the model cannot be told."
         if self.verdict == "unclear" and self.again is not None:
             return (
@@ -243,15 +261,19 @@ class Scramble:
                 "this one. Whether it depends on the model cannot be told."
             )
         low, high = self.interval
+        half, boxed = (high - low) / 2, self.keeps_box is not None
+        interval = f"± {100 * half:.0f}" if boxed else f"± {half:.2f}"
         numbers = (
-            f"similarity {signed(self.similarity)} ± {(high - low) / 2:.2f}; "
-            f"unrelated maps reach {signed(self.threshold)}."
+            f"{'the outlines overlap by' if boxed else 'similarity'} {self._shown(self.similarity)} {interval}; "
+            f"unrelated maps reach {self._shown(self.threshold)}."
         )
         if self.verdict == "unclear":
             words = f"With random weights: {numbers}"
-            return f"{words} After {len(self.final)} draws it cannot be told whether the map depends on the model."
+            return f"{words} After {self.draws} draws it cannot be told whether the map depends on the model."
         if self.verdict == "depends":
             return f"With random weights the map changes completely: {numbers}"
+        if self.verdict == "box":
+            return f"Random weights keep the box but move the hot spots: {numbers}"
         return f"Random weights give a similar map: {numbers} It {VERDICTS[self.verdict]}."
 
     @property
@@ -260,7 +282,7 @@ class Scramble:
 
     def summary(self) -> Json:
         """Return plain values, ready for JSON."""
-        fields = ("share", "rank_correlation", "signed", "ssim")
+        fields = ("share", "rank_correlation", "signed", "ssim", "overlap")
         return {
             "target": self.label,
             "method": self.method,
@@ -271,6 +293,7 @@ class Scramble:
             "interval": list(self.interval),
             "draws": list(self.final),
             "empty": self.empty,
+            "keeps_box": self.keeps_box,
             "again": self.again,
             "threshold": self.threshold,
             "known": self.known,
@@ -308,7 +331,7 @@ def final(
 
     >>> from sightglass import Explainer
     >>> final(Explainer()("bus.jpg", top_k=1)).mark
-    'yes'
+    'cannot be told'
     """
     return _test(explanation, index, None, cancel, whole=False)
 
@@ -332,21 +355,23 @@ def side_of(draws: Sequence[float], threshold: float) -> Side:
 
 
 def draw_until_clear(
-    redraw: Callable[[int], Iterator[int]], weights_sha256: str, threshold: float, measure: Callable[[], float]
+    redraw: Callable[[int], Iterator[int]], weights_sha256: str, threshold: float, measure: Callable[[], float | None]
 ) -> tuple[tuple[float, ...], Side]:
-    """Redraw all weights and measure a map's rank correlation with the true one, as often as it takes.
+    """Redraw all weights and measure a map's similarity to the true one, as often as it takes.
 
-    `redraw`: `redrawn` of all groups by a seed. Returns what was measured, 3 to 8 times, and the side of the threshold
-    that the interval of the mean is on.
+    `redraw`: `redrawn` of all groups by a seed. `measure`: None for an empty map, which is not counted. Returns what
+    was measured in 3 to 8 draws, and the side of the threshold that the interval of the mean is on.
     """
     found: list[float] = []
     side: Side = "within"
     for draw in range(DRAWS[1]):
         for _ in redraw(controls.seed_of(weights_sha256, draw)):
             pass
-        found.append(measure())
+        if (similarity := measure()) is not None:
+            found.append(similarity)
         side = side_of(found, threshold)
-        if len(found) >= DRAWS[0] and side != "within":
+        # Of three maps that are all empty the other five are too.
+        if draw + 1 >= DRAWS[0] and (side != "within" or not found):
             break
     return tuple(found), side
 
@@ -403,23 +428,27 @@ class _Work:
             before.append(self._stage(other, redone / total, f"{number} of {STAGES} stages"))
         if known is not None:
             return replace(known, stages=(*before, *known.stages))
-        threshold = chance_level(heatmap, explanation.image.sha256)
+        outlined, chance = outlined_box(explanation, self._index), chance_level(heatmap, explanation.image.sha256)
+        threshold = chance if outlined is None else outline_chance(heatmap, outlined, explanation.image.sha256)
         ends: list[Stage] = []
 
-        def measure() -> float:
+        def measure() -> float | None:
             ends.append(self._stage(other, 1, f"{len(ends) + 1} of at most {DRAWS[1]} draws"))
-            return ends[-1].rank_correlation
+            return None if ends[-1].empty else ends[-1].similarity
 
         drawn, side = draw_until_clear(redraw, weights, threshold, measure)
         again: float | None = None
         if side == "below":
             again = self._stage(resident, 0, "once more with the true weights").rank_correlation
-        middle = ends[drawn.index(statistics.median_low(drawn))]
+        filled = [one for one in ends if not one.empty]
+        middle = filled[drawn.index(statistics.median_low(drawn))] if drawn else ends[0]
         # How alike the last stage's maps are to what knows nothing of the weights.
-        maps, references = [one.map for one in ends], _make_references(self._explanation, self._index)
+        maps, references = [one.map for one in filled or ends], _make_references(self._explanation, self._index)
         likenesses = {name: float(np.mean(rank_correlations(values, maps))) for name, values in references.items()}
-        target, empty = heatmap.target.label, sum(one.empty for one in ends)
-        return Scramble(target, heatmap.method, (*before, middle), drawn, threshold, likenesses, again, empty)
+        in_box = likenesses.pop("box", 0.0)
+        keeps_box = None if outlined is None else in_box > chance
+        of, empty = (heatmap.target.label, heatmap.method), len(ends) - len(filled)
+        return Scramble(*of, (*before, middle), drawn, threshold, likenesses, again, empty, keeps_box)
 
     def _stage(self, other: Resident, share: float, words: str) -> Stage:
         if self._cancel is not None and self._cancel.is_set():
@@ -439,7 +468,20 @@ def _stage(
     alike = compare(heatmap.coarse, values)
     pairs = zip(heatmap.raw, (np.nan_to_num(one[0].float().cpu().numpy()) for one in raw.maps), strict=True)
     signed = float(np.mean([rank_correlation(rescale(one), rescale(two)) for one, two in pairs]))
-    return Stage(share, values, alike.rank_correlation, signed, alike.ssim)
+    inside = outlined_box(explanation, index)
+    overlap = None if inside is None else iou(outline(heatmap.coarse) & inside, outline(values) & inside)
+    return Stage(share, values, alike.rank_correlation, signed, alike.ssim, overlap)
+
+
+def outlined_box(explanation: Result, index: int | str) -> NDArray[np.bool_] | None:
+    """Return the inside of a map's boxes on its `coarse` grid; None without boxes, or without an outline in them."""
+    shown = explanation._map(index)
+    if not explanation.own(position := explanation.heatmaps.index(shown)):
+        return None
+    values = shown.measured.coarse
+    box = object_of(explanation, position).astype(np.float32)
+    inside: NDArray[np.bool_] = cv2.resize(box, values.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
+    return inside if (outline(values) & inside).any() else None
 
 
 def _make_references(explanation: Result, index: int | str) -> dict[Verdict, Map]:

@@ -49,7 +49,7 @@ def seal(
 
     >>> from sightglass import Explainer
     >>> seal(Explainer()("bus.jpg", top_k=1))["model"].answer
-    'yes'
+    'cannot be told'
     """
     heatmap = explanation._map(index).measured
     if heatmap.state != "ok":

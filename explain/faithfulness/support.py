@@ -44,15 +44,29 @@ def support(
     index: int | str = 0,
     *,
     quick: bool = False,
-    perturber: Perturber | None = None,
     cancel: threading.Event | None = None,
 ) -> Support:
     """Compare the effect of hiding and keeping what a map shows with that of other maps.
 
     `OTHERS` maps that the model drew of other pictures, or fewer where these are enough to tell, then copies of this
     one. Two passes for each, eight where it is close, and once for each model and method those that draw the others.
-    `quick`: never more than two, so the share `SHOWN` alone decides. `perturber`: the map's own, if there is one.
-    Raises ModelProblem for an empty map and a target that is no single answer; Cancelled within one batch of a stop.
+    `quick`: never more than two, so the share `SHOWN` alone decides. Raises ModelProblem for an empty map and a target
+    that is no single answer; Cancelled within one batch of a stop.
+    """
+    return find_strongest(explanation, index, quick=quick, cancel=cancel)[0]
+
+
+def find_strongest(
+    explanation: Result,
+    index: int | str,
+    *,
+    quick: bool = False,
+    perturber: Perturber | None = None,
+    cancel: threading.Event | None = None,
+) -> tuple[Support, Map]:
+    """Return what `support` does, and the strongest control's map, (h, w) over the content.
+
+    `perturber`: the map's own, if there is one.
     """
     shown = explanation._map(index)
     heatmap, position = shown.measured, explanation.heatmaps.index(shown)
@@ -68,7 +82,14 @@ def support(
     order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(every))[:OTHERS]
     named = ((every[at].name, measure.fit(every[at].values)) for at in order.tolist())
     others, copies = measure.compare(own, named)
-    return Support(heatmap.target.label, box is not None, measure.start, own, others, copies)
+    share = SHOWN * measure.part.size / heatmap.strength.size
+    found = Support(heatmap.target.label, box is not None, measure.start, own, others, copies, share)
+    at = found.controls.index(found.strongest)
+    if at < len(others):
+        values = measure.fit(every[order[at]].values)
+    else:
+        values = [*_copies(measure.part, turned=box is not None)][at - len(others)][1]
+    return found, measure.place(values)
 
 
 def _copies(values: Map, *, turned: bool) -> Iterator[tuple[str, Map]]:
@@ -119,6 +140,14 @@ class Measure:
         """Return another map as large as that part."""
         height, width = self.part.shape
         return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR))
+
+    def place(self, values: Map) -> Map:
+        """Return a map of that part over the whole content, whose other places are the weakest."""
+        if self._box is None:
+            return values
+        placed = np.full(self._shape, values.min() - 1, np.float32)
+        placed[self._box] = values
+        return placed
 
     def against(self, own: Effect, named: Iterable[tuple[str, Map]]) -> Iterator[Effect]:
         """Yield the effect of each map at as many shares as it takes to compare it."""

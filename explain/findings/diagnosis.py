@@ -20,9 +20,11 @@ from sightglass.explain.maps.statistics import coarse, describe_place, rank_corr
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, kinds, listing, percent
 from sightglass.models.adapter import AreaTarget
+from sightglass.models.catalog import is_packaged
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
+    from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.result import Result
 
 UNSURE = 0.2
@@ -94,7 +96,7 @@ def _hottest(explanation: Result, hot: str, index: int, *, of_class: bool) -> st
     if not METHODS[heatmap.method].per_class:
         return f"{hot.capitalize()} is what stands out to the model."
     if heatmap.signed and not explanation.measures:
-        return f"Red speaks for {heatmap.target.label}; blue, in dashed lines, against it."
+        return describe_signs(heatmap, heatmap.target.label, "speaks for", "against")
     if explanation.options.part == "contrast":
         if explanation.model.segments and (other := rival(explanation, index)) is not None:
             return f"{hot.capitalize()} speaks for {heatmap.target.label} and against {other}."
@@ -103,9 +105,19 @@ def _hottest(explanation: Result, hot: str, index: int, *, of_class: bool) -> st
         return f"{hot.capitalize()} is what its embedding is based on."
     if explanation.measures:
         if heatmap.signed:
-            return f"Red raises {heatmap.target.label}; blue, in dashed lines, lowers it."
+            return describe_signs(heatmap, heatmap.target.label)
         return f"{hot.capitalize()} shows what {describe_direction(explanation, index)} {heatmap.target.label}."
     return f"{hot.capitalize()} shows the evidence for {heatmap.target.label if of_class else 'it'}."
+
+
+def describe_signs(heatmap: Heatmap, label: str, raises: str = "raises", lowers: str = "lowers") -> str:
+    """Say what the colours of a signed map mean, of those that are in it."""
+    raising = 0.5 if heatmap.raising is None else heatmap.raising
+    if round(raising, 2) == 1:
+        return f"Red {raises} {label}."
+    if round(raising, 2) == 0:
+        return f"Blue, in dashed lines, {'speaks against' if lowers == 'against' else lowers} {label}."
+    return f"Red {raises} {label}; blue, in dashed lines, {lowers} it."
 
 
 def describe_direction(explanation: Result, index: int = 0) -> str:
@@ -146,7 +158,7 @@ def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> s
     if heatmap.state != "ok":
         return _empty(explanation, index)
     statistics = explanation.statistics[index]
-    place = describe_place(statistics, heatmap.seen)
+    place = describe_place(statistics, heatmap.seen, (explanation.image.width, explanation.image.height))
     part = "of the visible area" if unseen(explanation) >= CROPPED else "of the picture"
     end = f": half of it is on {percent(statistics.half_heat_area)} {part}." if half else "."
     if explanation.options.part == "contrast" and (other := rival(explanation, index)) is not None:
@@ -367,9 +379,11 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     question = "why" if explanation.options.part == "contrast" else "where"
     subject = subject_of(explanation.model.task, queries=explanation.evidence.resident.queries is not None)
     measured, usual = (reliability(subject, question, id) for id in (method.id, explanation.model.method))
-    if measured is not None and measured.fails:
+    if measured is None or not is_packaged(explanation.model):
+        pass
+    elif measured.fails:
         found.append(Finding("measured", "caution", _of_method(method.name, measured.sentence)))
-    elif measured is not None and usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
+    elif usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
         text = f"{_of_method(method.name, measured.sentence)} {METHODS[usual.method].name} has {percent(usual.hit[0])}."
         found.append(Finding("measured", "caution", text))
     found += [one for one in (_early(explanation, index), find_independent(explanation, index)) if one is not None]
@@ -403,7 +417,7 @@ def _early(explanation: Result, index: int) -> Finding | None:
 
 
 def _of_method(name: str, sentence: str) -> str:
-    return f"{name}: {sentence[:1].lower()}{sentence[1:]}"
+    return f"{name}. {sentence}"
 
 
 def _twin(explanation: Result, index: int) -> str | None:

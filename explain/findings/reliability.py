@@ -57,13 +57,9 @@ class Reliability:
     @property
     def sentence(self) -> str:
         """Compare the method with its best baseline in one sentence."""
-        what = "the object" if self.question == "where" else "the part that defines the class"
         rival = BASELINES.get(self.baseline, self.baseline)
-        start = "Failed: finds" if self.fails else "Finds"
-        return (
-            f"{start} {what} in {percent(self.hit[0])} of {self.objects:,} tests ({rival}: "
-            f"{percent(self.baseline_hit)})."
-        )
+        start = "Failed on" if self.fails else "On"
+        return f"{start} our test networks: {percent(self.hit[0])} right, {rival} {percent(self.baseline_hit)}."
 
 
 BASELINES = {

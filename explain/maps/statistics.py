@@ -207,18 +207,20 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
     )
 
 
-def describe_place(statistics: Statistics, extent: Extent) -> str:
+def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) -> str:
     """Return where the heat is, in words that end a sentence: "in the middle of the picture", "at the left edge".
 
-    `extent` is the whole picture (or the part the words shall refer to), in original pixels. The place is that of
-    the strongest region, not of the centre of mass, which can lie between two hot places on a cold one.
+    `seen`: the part of the picture that the map covers, in original pixels, of a picture of `size` (width, height).
+    The place, in the whole picture, is that of the strongest region, not of the centre of mass, which can lie between
+    two hot places on a cold one.
     """
     if not statistics.regions:
         return "nowhere in the picture"
     if statistics.flat or statistics.half_heat_area >= 0.4:
         return "spread over the whole picture"
-    # What goes round most of the picture need not be hot in its middle.
-    (x0, y0, x1, y1), (left, top, right, bottom) = extent, statistics.regions[0].box
+    extent = (0.0, 0.0, float(size[0]), float(size[1]))
+    # What goes round most of what was seen need not be hot in its middle.
+    (x0, y0, x1, y1), (left, top, right, bottom) = seen, statistics.regions[0].box
     if right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0):
         return _locate(*_within(statistics.peak, extent))
     first = _middle(statistics.regions[0], extent)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 CONTROLS = {
+    "strongest": "the strongest map of the verdict's test",
     "random": "random places, as smooth as this map",
     "blobs": "random places inside the same object",
     "centre": "the middle of the picture",
@@ -149,7 +150,7 @@ class Proof:
 
     @property
     def sentence(self) -> str:
-        """The verdict, its count, and what hiding does beside the strongest control; see `Support.sentence`."""
+        """The verdict, and what hiding does beside the strongest control; see `Support.sentence`."""
         return UNTESTED if self.support is None else self.support.sentence
 
     def summary(self) -> Json:
@@ -194,7 +195,7 @@ def _first(found: NDArray[np.bool_]) -> float | None:
 SHOWN = frozenset(
     {
         *("deletion-random", "deletion-blobs", "insertion-random", "insertion-blobs", "advantage"),
-        *("random", "blobs", "centre", "edges", "sufficiency", "necessity", "stability"),
+        *("strongest", "random", "blobs", "centre", "edges", "sufficiency", "necessity", "stability"),
     }
 )
 """The measures that screens, the API and the command line show unless all are asked for. On drawn scenes their rank

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Question = Literal["model", "answer", "still"]
 QUESTIONS: dict[Question, str] = {
-    "model": "depends on the model",
-    "answer": "matters to the answer",
+    "model": "changes with the model",
+    "answer": "matters",
     "still": "holds still",
 }
 SHAPES: dict[Mark, str] = {"yes": "✓", "no": "✗", "cannot be told": "?"}
@@ -36,7 +36,7 @@ class SealMark:
     sentence: str
     """The number, its control and its interval, or why there is none."""
     value: float | None = None
-    """The rank correlation with random weights; the effect in log-odds; the least rank correlation after a change."""
+    """The similarity with random weights; the effect in log-odds; the least rank correlation after a change."""
     control: float | None = None
     """The same of unrelated maps; of the strongest control; of unrelated maps."""
     shows: str = ""
@@ -47,7 +47,12 @@ class SealMark:
     @property
     def words(self) -> str:
         """The question with its answer, and a shape for it: `✓ holds still: yes`."""
-        return f"{SHAPES[self.answer]} {QUESTIONS[self.question]}: {self.answer}"
+        return f"{SHAPES[self.answer]} {self.said}"
+
+    @property
+    def said(self) -> str:
+        """The question with its answer: `matters: unclear`."""
+        return f"{QUESTIONS[self.question]}: {'unclear' if self.answer == 'cannot be told' else self.answer}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ SHARES = (0.1, 0.2, 0.3, 0.5)
 photographs with EfficientNet-Lite 0 these four gave 54 %, and 5 % of the wrong ones."""
 SHOWN = 0.3
 """The share that is measured first, and that the sentence is about."""
+RANDOM = "random places"
+"""How the names of random maps begin."""
 CLEAR = 2.0
 """Difference of two maps' effects at that share, in log-odds, from which the other shares are not asked."""
 LEAST = 1e-4
@@ -89,6 +91,8 @@ class Support:
     """Of maps of other pictures, as many as it took to tell; at most `OTHERS`."""
     copies: tuple[Effect, ...]
     """Of this map mirrored and moved, and of the middle; none where the others were enough to tell."""
+    start_share: float = SHOWN
+    """`SHOWN` of what is compared, as a share of the content: less in a box."""
 
     @property
     def beaten(self) -> int:
@@ -120,24 +124,30 @@ class Support:
 
     @property
     def strongest(self) -> Effect:
-        """The control with the largest effect."""
-        return max(self.controls, key=Effect.size)
+        """The control with the largest effect at `SHOWN`."""
+        return max(self.controls, key=lambda control: control.size(SHOWN))
+
+    @property
+    def strongest_name(self) -> str:
+        """What the strongest control is called, whatever picture it is of: `another picture's map`."""
+        name = self.strongest.name
+        if self.strongest in self.copies:
+            return name
+        return "a random map" if name.startswith(RANDOM) else f"another {'box' if self.in_box else 'picture'}'s map"
 
     @property
     def sentence(self) -> str:
-        """The verdict with its count, and what hiding does beside the strongest control."""
-        others = "maps of other boxes, moved here" if self.in_box else "maps of other pictures"
-        count = f"it beats {sum(map(self.own.beats, self.others))} of {len(self.others)} {others}"
+        """The verdict, and what hiding does beside the strongest control."""
         said = {
-            "supported": f"This map matters to the answer: {count}, the middle, and its own copies moved or mirrored.",
-            "not supported": f"This map shows no more than others do: {count}. Do not trust it.",
-            "cannot be told": f"Whether this map matters cannot be told on this picture: {count}.",
+            "supported": "This map matters",
+            "not supported": "This map shows no more than others do",
+            "cannot be told": "Unclear",
         }[self.verdict]
         (own, _), (best, _) = self.own.at(SHOWN), self.strongest.at(SHOWN)
-        where = "of the box" if self.in_box else "of the picture"
+        part = f"{percent(SHOWN)}{' of the box' if self.in_box else ''}"
         return (
-            f"{said} Hiding its strongest {percent(SHOWN)} {where} takes {self.label} from {percent(self.start)} to "
-            f"{percent(own)}; the strongest control, {self.strongest.name}, takes it to {percent(best)}."
+            f"{said}: hiding this map's top {part} leaves {percent(own)} of {percent(self.start)}; "
+            f"{self.strongest_name} leaves {percent(best)}."
         )
 
     def summary(self) -> Json:
@@ -152,7 +162,7 @@ class Support:
             "sentence": self.sentence,
             "beaten": self.beaten,
             "controls": len(self.controls),
-            "strongest": self.strongest.name,
+            "strongest": self.strongest_name,
             "in_box": self.in_box,
             "score": self.start,
             "effects": effects,

@@ -16,7 +16,7 @@ from sightglass.explain.rendering.style import Kind, Pixels, Style, Values, chec
 Floats = npt.NDArray[np.float64]
 Table = tuple[Values, Values]
 
-FIRST_RGB, SECOND_RGB = (0x1F, 0x5F, 0xD0), (0xC8, 0x32, 0x1F)  # more in the first, more in the second map
+FIRST_RGB, SECOND_RGB = (0xC8, 0x32, 0x1F), (0x1F, 0x5F, 0xD0)  # more in the first, more in the second map
 _SOON = 0.1
 """Share of the scale of a signed map from which its even opacity is reached: at 0 a step would be a line."""
 _LEVELS = np.arange(256)

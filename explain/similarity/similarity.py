@@ -201,7 +201,7 @@ def describe_places(side: ComparedImage) -> tuple[str, str]:
     def one(statistics: Statistics) -> str:
         if not statistics.regions:
             return "nowhere in the picture"
-        place = describe_place(statistics, side.seen)
+        place = describe_place(statistics, side.seen, (side.image.width, side.image.height))
         return f"{place} (half of it on {percent(statistics.half_heat_area)} of the area)"
 
     alike, apart = side.statistics

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.common import typed_text
+from sightglass.common import typed_text, users
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.components.choices import model_picker, sidebar
 from sightglass.components.session import page, reopen, state
@@ -94,10 +94,13 @@ def draw() -> None:
 
 
 def _resume(now: Adding) -> None:
-    """Take up a question that was open before a reload; forget one that was answered in another window."""
+    """Forget a question that was answered in another window; take up one of before a reload.
+
+    Where visitors have no ids only the session that dropped the files is asked.
+    """
     if now.folder is not None and (not now.folder.is_dir() or now.folder.name in store.tables()):
         now.folder = now.draft = None
-    if now.folder is None and (found := store.unanswered()) is not None:
+    if now.folder is None and users.current() != users.LOCAL and (found := store.unanswered()) is not None:
         now.folder = found
         try:
             now.draft = store.draft(found)

@@ -140,7 +140,7 @@ def _residents() -> dict[str, Resident]:
 
 def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, own: bool) -> dict[str, str]:
     # Without the network itself only its name says whether its boxes are queries.
-    known = reliabilities(spec.task, queries="DETR" in spec.family)
+    known = reliabilities(spec, queries="DETR" in spec.family)
     return {
         "Model": spec.id,
         "For": TASKS[spec.task],
@@ -151,7 +151,7 @@ def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, own: bool
         "Licence": "yours" if own else spec.licence,
         "Classes": "" if resident is None else str(len(resident.adapter.labels)),
         "Map at": ", ".join(resident.default_layers if resident is not None else spec.target_layers),
-        "Tests of its method": "" if own else _record(spec, known),
+        "Tests of its method": _record(spec, known),
         # Host, owner and repository: the rest of a long address says nothing more.
         "Source": "/".join(spec.source.removeprefix("https://").split("/")[:3]),
     }
@@ -166,7 +166,7 @@ def _size(spec: ModelSpec, *, present: bool) -> str:
 
 def _record(spec: ModelSpec, known: Mapping[str, Reliability]) -> str:
     """Return what tests on drawn scenes found about a model's default method."""
-    return f"{METHODS[spec.method].name}: {known[spec.method].sentence}" if spec.method in known else ""
+    return f"{METHODS[spec.method].name}. {known[spec.method].sentence}" if spec.method in known else ""
 
 
 def _actions(spec: ModelSpec, *, loaded: bool, present: bool, own: bool) -> None:

@@ -23,8 +23,8 @@ SEAL: JsonDict = {
         {
             "question": "model",
             "answer": "yes",
-            "sentence": "With random weights the map's rank correlation with this one is 0.08 ± 0.24; unrelated maps "
-            "reach 0.34. The map depends on the model.",
+            "sentence": "With random weights the map changes completely: similarity 0.08 ± 0.24; unrelated maps "
+            "reach 0.34.",
             "value": 0.085,
             "control": 0.338,
             "inside": None,
@@ -194,8 +194,9 @@ class SealMark(Answer):
     answer: Mark
     sentence: str = Field(description="The number, its control and its interval, or why there is none.")
     value: Number = Field(
-        description="`model`: the rank correlation with the map by random weights; `answer`: the effect on the answer, "
-        "in log-odds; `still`: the least rank correlation after a small change. null: not measured."
+        description="`model`: the similarity to the map by random weights, of a box the overlap of the outlines in it; "
+        "`answer`: the effect on the answer, in log-odds; `still`: the least rank correlation after a small change. "
+        "null: not measured."
     )
     control: Number = Field(
         description="What `value` is compared with: unrelated maps, and for `answer` the strongest control."
@@ -368,7 +369,7 @@ class Difference(Answer):
 class Curve(Answer):
     """The answer as the hottest shares are hidden (`deletion`) and as nothing else is kept (`insertion`)."""
 
-    map: Literal["map", "random", "blobs", "centre", "edges", "runner-up"]
+    map: Literal["map", "strongest", "random", "blobs", "centre", "edges", "runner-up"]
     number: int = Field(description="Which of several controls of that name.")
     filling: Literal["blur", "mean", "linear"]
     deletion: list[Number] = Field(

@@ -11,6 +11,7 @@ import { svgElement, svgText } from "./elements.js";
 /** Dashes by which the controls are told apart; the map's own line is whole and bold. Python reads the JSON. @type {Record<string, string>} */
 export const DASHES = {
   "map": "",
+  "strongest": "5 2",
   "random": "7 3",
   "blobs": "2 3",
   "centre": "12 3 2 3",

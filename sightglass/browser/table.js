@@ -11,8 +11,8 @@ import { SIGNED } from "../common/style.js";
 const GAMMA = 1.5;
 /** Share of the scale of a signed map from which its even opacity is reached: at 0 a step would be a line. */
 const SOON = 0.1;
-export const FIRST = [0x1f, 0x5f, 0xd0];
-export const SECOND = [0xc8, 0x32, 0x1f];
+export const FIRST = [0xc8, 0x32, 0x1f];
+export const SECOND = [0x1f, 0x5f, 0xd0];
 
 /**
  * Round halves to even, as Python and OpenCV do: else the threshold is one level off at 0.30 and 0.70.
@@ -77,7 +77,7 @@ function distance(level) {
   return Math.min(Math.abs(level - 128) / 127, 1);
 }
 
-/** Return the table of a difference: more in the first map is blue, in the second red, over a grey picture. @param {Opacity} opacity @returns {Table} */
+/** Return the table of a difference: more in the first map is red, in the second blue, over a grey picture. @param {Opacity} opacity @returns {Table} */
 export function differenceTable({ alpha, even, threshold }) {
   const opaque = (/** @type {number} */ i) => {
     const d = distance(i);

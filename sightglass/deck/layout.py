@@ -459,8 +459,9 @@ def _keys(
         else:
             yield key_colours(view.colormap), ("Weak evidence", "Strong"), True
     if len(scene.sides) == 2:
-        blue, red = color_tables.FIRST_RGB, color_tables.SECOND_RGB
-        yield (blue, (225, 225, 225), red), (scene.sides[0], scene.sides[1]), False
+        # As on the pages: what there is less of, or more of the second, is at the left.
+        colours = color_tables.SECOND_RGB, (225, 225, 225), color_tables.FIRST_RGB
+        yield colours, (scene.sides[1], scene.sides[0]), False
 
 
 def key_colours(colormap: str) -> tuple[tuple[int, int, int], ...]:

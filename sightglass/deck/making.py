@@ -29,7 +29,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.export.caption import label_ends, title
-from sightglass.export.proof.chart import TITLES
+from sightglass.export.proof.chart import titles
 from sightglass.models.catalog import catalog
 
 if TYPE_CHECKING:
@@ -237,9 +237,10 @@ def proof(found: Proof, *, panel: int = 0, map: int = 0) -> SceneProof:
     """Return a proof's first filling as it is drawn, controls at the map's own shares."""
     own = found.map
     shares = own.shares.tolist()
-    titles = TITLES | {"runner-up": f"Map of {found.runner_up}"}
-    controls = {titles[name]: _control(found, name, shares) for name in found.controls}
-    name, (hide, keep) = _strongest(found, shares) or (titles["random"], controls.get(titles["random"], ((), ())))
+    named = titles(found)
+    controls = {named[name]: _control(found, name, shares) for name in found.controls}
+    name = named["strongest" if found.of("strongest") else "random"]
+    hide, keep = controls.get(name, ((), ()))
     return SceneProof(
         found.label[:200],
         tuple(shares),
@@ -253,18 +254,6 @@ def proof(found: Proof, *, panel: int = 0, map: int = 0) -> SceneProof:
         panel,
         map,
     )
-
-
-def _strongest(found: Proof, shares: Sequence[float]) -> tuple[str, Curves] | None:
-    """Return the control that the sentence names, with its scores: measured at a few shares, straight between them."""
-    if found.support is None:
-        return None
-    one, own = found.support.strongest, found.map
-    order = np.argsort(one.shares)
-    at = [0.0, *(one.shares[i] for i in order), 1.0]
-    ways = ((one.hidden, own.deletion.score), (one.kept, own.insertion.score))
-    curves = [np.interp(shares, at, [ends[0], *(scores[i] for i in order), ends[-1]]) for scores, ends in ways]
-    return one.name[:1].upper() + one.name[1:120], (_scores(curves[0]), _scores(curves[1]))
 
 
 def _control(found: Proof, name: str, shares: Sequence[float]) -> Curves:

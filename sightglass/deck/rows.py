@@ -57,7 +57,7 @@ def picture(image: Image, name: str) -> Panel:
 def difference(
     image: Image, maps: tuple[NDArray[np.float32], NDArray[np.float32]], extent: Box, seen: tuple[int, int, int, int]
 ) -> Panel:
-    """Return the difference of two maps over `extent`, drawn into the picture: blue where the first has more."""
+    """Return the difference of two maps over `extent`, drawn into the picture: red where the first has more."""
     field = Field(share_difference(*maps), extent, seen, kind="difference")
     drawn = Image(paint(image.pixels, field, Style(), unseen="keep"), image.name)
     return _fading(picture(drawn, "Difference"), seen, image)
@@ -85,7 +85,7 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
     # Persons, in outlines, keep their colours.
     if found.subject != "persons":
         both = [_fading(one, side.seen, side.image) for one, side in zip(both, found.sides, strict=True)]
-    sentence = "Blue makes them similar, red makes them differ." if len(told) > 1 else " ".join(told)
+    sentence = "Red makes them similar, blue makes them differ." if len(told) > 1 else " ".join(told)
     return making.scene(
         drawn[0],
         both,
@@ -119,10 +119,11 @@ def of_scramble(explanation: Explanation, index: int, found: Scramble, title: st
         panels,
         title=title,
         sentence=found.sentence,
-        notes="The number over each map: its rank correlation with the map as it is. 1: the same. 0: unrelated.",
+        notes="The number over each map: how alike it is to the map as it is. "
+        + ("1: the same. 0: unrelated." if found.keeps_box is None else "Of the outlines in the box, the overlap."),
         kind="row",
         commands=[command.line(explanation.recipe)],
-        question="Does the map depend on the model?",
+        question="Does the map change with the model?",
         **making.made_by([explanation], index),
     )
 

@@ -71,7 +71,7 @@ class SceneMap:
     sentence: Sentence = ""
     """What it shows, for a stage on which it is chosen in place of the map that the scene's own sentence is about."""
     seal: SealLine = ""
-    """`Seal.line` of a map that was sealed: `✓ depends on the model: yes · …`."""
+    """`Seal.line` of a map that was sealed: `✓ changes with the model: yes · …`."""
     seal_short: SealLine = ""
     """`Seal.short`, for a map among several panels."""
     signed: bool = False
@@ -187,7 +187,7 @@ class Scene:
     numbers: Annotated[tuple[tuple[Legible, Legible], ...], Field(max_length=MAX_BARS)] = ()
     """Figures of its own: (value, what it is)."""
     sides: Annotated[tuple[Legible, ...], Field(max_length=2)] = ()
-    """What blue and what red mean, where a panel's picture has a signed map drawn into it."""
+    """What red and what blue mean, where a panel's picture has a signed map drawn into it."""
 
 
 def payload(scenes: Sequence[Scene]) -> bytes:

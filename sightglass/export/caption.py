@@ -10,7 +10,7 @@ import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
-from sightglass.explain.findings.diagnosis import describe_direction, diagnose
+from sightglass.explain.findings.diagnosis import describe_direction, describe_signs, diagnose
 from sightglass.explain.findings.numbers import describe_number, read_place
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import own_boxes, percent
@@ -128,9 +128,8 @@ def caption(explanation: Result, index: int) -> str:
         f"1 on the scale is the maximum {maximum}.",
     ]
     if heatmap.signed:
-        sentences[-1] = (
-            f"1 and −1 on the scale are the largest absolute value {maximum}. "
-            f"Red raises the {'number' if explanation.measures else 'score'}; blue, in dashed lines, lowers it."
+        sentences[-1] = f"1 and −1 on the scale are the largest absolute value {maximum}. " + describe_signs(
+            heatmap, "the number" if explanation.measures else "the score"
         )
     if heatmap.state != "ok":
         sentences.append(f"The map is empty: {STATES[heatmap.state]}.")

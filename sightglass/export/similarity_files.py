@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PAIRS = 6
 """Number of matching places that are drawn."""
-COLOURS = "Blue: similar, red: different"
+COLOURS = "Red: similar, blue: different"
 LEVEL = 0.3
 """Share of the scale that an outline surrounds, as in `sightglass/components/pairs/picture.js`."""
 OUTLINED = 480
@@ -49,7 +49,7 @@ def draw_pair(found: Similarity, unseen: Unseen = "light") -> list[NDArray[np.ui
 
 
 def outline(side: ComparedImage) -> NDArray[np.uint8]:
-    """Surround what makes the two similar with blue lines, what makes them differ with dotted red ones.
+    """Surround what makes the two similar with red lines, what makes them differ with dotted blue ones.
 
     The picture keeps its colours. Returns uint8 (H, W, 3), at least `OUTLINED` pixels high, as the lines need room.
     """
@@ -74,7 +74,7 @@ def outline(side: ComparedImage) -> NDArray[np.uint8]:
 
 
 def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen = "light") -> NDArray[np.uint8]:
-    """Draw the signed map over its picture, uint8 (H, W, 3): blue makes the two similar, red makes them differ.
+    """Draw the signed map over its picture, uint8 (H, W, 3): red makes the two similar, blue makes them differ.
 
     A picture without a map stays as it is.
     """

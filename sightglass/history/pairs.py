@@ -276,7 +276,7 @@ def _places(*both: tuple[Record, SavedMap | None]) -> tuple[str, ...]:
     for name, (record, looked) in zip(("first", "second"), both, strict=True):
         if looked is None or not looked.statistics.regions:
             continue
-        place = describe_place(looked.statistics, looked.seen)
+        place = describe_place(looked.statistics, looked.seen, (record.width, record.height))
         left, top, right, bottom = looked.seen
         unseen = 1 - (right - left) * (bottom - top) / (record.width * record.height)
         part = "of the visible area" if unseen >= CROPPED else "of the picture"

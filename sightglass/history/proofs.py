@@ -86,7 +86,9 @@ def decode(data: bytes) -> Proof:
 def _support(plain: Json) -> Support:
     others, copies = (tuple(map(_effect, plain[name])) for name in ("others", "copies"))
     label, in_box, start = str(plain["label"]), bool(plain["in_box"]), float(plain["start"])
-    return Support(label, in_box, start, _effect(plain["own"]), others, copies)
+    # Earlier versions saved no share.
+    share = float(plain.get("start_share", SHOWN))
+    return Support(label, in_box, start, _effect(plain["own"]), others, copies, share)
 
 
 def _effect(plain: Json) -> Effect:

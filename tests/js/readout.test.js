@@ -33,8 +33,8 @@ test("what looks hot follows the mode, the colormap and the inversion", () => {
 
 test("the line and the faded edges are explained where there are any", () => {
   const whole = { kind: "heat", seen: [0, 0, 8, 6] }, part = { kind: "heat", seen: [1, 0, 7, 6] };
-  assert.equal(marksExplained([whole], [8, 6]), "Inside the white line: at least half the strongest evidence.");
-  assert.match(marksExplained([part], [8, 6]), /^Inside .* Faded: cropped, the model did not see it\.$/);
+  assert.equal(marksExplained([whole], [8, 6]), "White line: half strength.");
+  assert.match(marksExplained([part], [8, 6]), /^White line: .* Faded: cut off\.$/);
   assert.equal(marksExplained([{ kind: "difference", seen: [0, 0, 8, 6] }], [8, 6]), "");
   assert.equal(marksExplained([], [8, 6]), "");
 });

@@ -84,7 +84,7 @@ test("the sentence is of the map that is shown", () => {
 });
 
 test("the seal is of the map that is shown, from when it is shown", () => {
-  const sealed = (...labels) => ({ ...panel(...labels), maps: labels.map((label) => ({ label, seal: `${label}: ✓ depends on the model: yes`, seal_short: `${label}: ✓ model` })) });
+  const sealed = (...labels) => ({ ...panel(...labels), maps: labels.map((label) => ({ label, seal: `${label}: ✓ changes with the model: yes`, seal_short: `${label}: ✓ model` })) });
   const scenes = [
     scene("picture", { panels: [sealed("cat", "dog")], proof: { panel: 0, map: 1 } }),
     scene("models", { panels: [sealed("cat", "dog"), sealed("dog", "cat"), panel("cat")] }),

@@ -23,7 +23,6 @@ VIEWER = "viewer-detect"
 ADDRESS = {"model": "demo-s", "example": "scene 3"}
 FOUND = "2 ball-dots, 1 gear and 1 rod-cross"
 """What demo-s finds in the scene."""
-OBJECT = "This map shows which object, not which part of it."
 
 
 def metrics(app) -> dict[str, tuple[str, str]]:
@@ -49,7 +48,7 @@ def result(scene):
 
 def test_every_box_has_its_row_its_rectangle_and_its_map(page, result):
     app = page("detect", **ADDRESS)
-    assert app.markdown[0].value == f"## Demo-s found {FOUND}. Choose a box to see its map. {OBJECT}"
+    assert app.markdown[0].value == f"## {FOUND}."
     view = shown(app)
     for i, (box, prediction) in enumerate(zip(view.head["boxes"], result.predictions, strict=True), 1):
         np.testing.assert_allclose(box["xyxy"], prediction.box, atol=1e-3)
@@ -81,14 +80,14 @@ def test_an_address_opens_its_box_and_its_question(page, scene):
 
 def test_nonsense_in_the_address_is_passed_over(page):
     app = page("detect", **ADDRESS, box="9" * 5000, part="y", per="z", iou="many", ratio="9", lens="?", only="unicorn")
-    assert f"found {FOUND}" in app.markdown[0].value
+    assert FOUND in app.markdown[0].value
     app = page("detect", **ADDRESS, ask="50,50,10,10", **{"ask-for": "unicorn"})
     assert "candidate" not in texts(app) and "ask" not in app.query_params
 
 
 def test_only_chosen_classes_are_shown_until_the_filter_is_removed(page):
     app = page("detect", **ADDRESS, only="gear")
-    assert app.markdown[0].value == f"## Demo-s found 1 gear. Showing only gear. {OBJECT}"
+    assert app.markdown[0].value == "## 1 gear. Showing only gear."
     assert len(shown(app).maps) == 1 and app.query_params["only"] == "gear"
     # It holds for the next picture too, and can be seen and removed there.
     act(app, "choose", "scene 1")
@@ -202,7 +201,7 @@ def test_a_fresh_machine_opens_on_a_drawn_scene_from_which_an_own_photo_is_told(
     app.run()
     assert chosen_model(app) == ("demo-s", "mine.png")
     knows = "## Demo-s knows drawn scenes only: "
-    assert app.markdown[0].value.startswith(f"{knows}on a photograph its answers mean nothing. Demo-s found ")
+    assert app.markdown[0].value.startswith(f"{knows}on a photograph its answers mean nothing. ")
     press(app, "Try it on a drawn scene")
     assert chosen_model(app) == ("demo-s", "scene 3.png")
 

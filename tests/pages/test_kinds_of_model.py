@@ -37,7 +37,7 @@ OwnModels = Callable[[str], None]
 def test_explore_says_a_number_with_its_unit_and_scale(page):
     app = page(model="demo-regress", example="a rod")
     angle = quantity(Explainer("demo-regress")(load_bundled("a rod")).predictions[0].score, "°")
-    assert headline(app).startswith(f"Demo-regress gives angle {angle}. Red raises angle; blue, in dashed")
+    assert headline(app).startswith(f"Demo-regress gives angle {angle}. Red raises angle.")
     assert shown(app).head["panels"][0]["maps"][0]["note"] == angle and "%" not in angle
     first = app.metric[0]
     assert (first.label, first.value, first.delta) == ("angle", angle, "on a scale from −60° to 60°")

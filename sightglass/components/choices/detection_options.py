@@ -15,6 +15,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing
 from sightglass.explain.questions import Question, answers_why, settings
 from sightglass.models.adapter import Part
+from sightglass.models.catalog import is_packaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sightglass.explain import Explainer
     from sightglass.explain.findings.reliability import Reliability
     from sightglass.explain.questions import Preset
+    from sightglass.models.spec import ModelSpec
 
 T = TypeVar("T")
 PARTS: dict[str, str] = {
@@ -139,12 +141,14 @@ def questions(explainer: Explainer) -> dict[Question, Preset]:
     return {name: settings(resident, name) for name in get_args(Question)} if answers_why(resident) else {}
 
 
-def reliabilities(task: str, *, queries: bool = False) -> dict[str, Reliability]:
-    """Return what tests on drawn scenes found about each method, for the current question.
+def reliabilities(model: ModelSpec, *, queries: bool = False) -> dict[str, Reliability]:
+    """Return what tests on drawn scenes found about each method, for the current question; nothing of own models.
 
     `queries`: of a detector whose boxes are queries.
     """
-    made = {method: reliability(subject_of(task, queries=queries), _question(), method) for method in METHODS}
+    if not is_packaged(model):
+        return {}
+    made = {method: reliability(subject_of(model.task, queries=queries), _question(), method) for method in METHODS}
     return {method: one for method, one in made.items() if one is not None}
 
 
@@ -164,7 +168,7 @@ def describe_dependence(explainer: Explainer, method: str) -> str:
 
 def _is_measured(explainer: Explainer) -> bool:
     """Return whether figures of methods hold at the chosen layers."""
-    if explainer.model.task in randomisation.UNMEASURED:
+    if explainer.model.task in randomisation.UNMEASURED or not is_packaged(explainer.model):
         return False
     paths, key = {layer.path for layer in explainer.layers}, f"layers-{explainer.model.id}"
     remembered = url_state.recall_value(key, paths, [], name="layers", read=lambda text: text.split(","))

@@ -171,7 +171,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     else:
         offered = _in_groups(offered, (first, model.why.method))
     url_state.recall_own(key, offered, first, name="method")
-    found = detection_options.reliabilities(model.task, queries=resident.queries is not None)
+    found = detection_options.reliabilities(model, queries=resident.queries is not None)
     # Measured on maps of a class or box.
     same = set() if methods else detection_options.independent(explainer)
     grouped = not possible and len({METHODS[method].group for method in offered}) > 1
@@ -192,11 +192,8 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
     url_state.keep_own(key, name, offered, first, name="method")
     about = f"{METHODS[name].about.capitalize()}."
     known = "" if methods else detection_options.describe_dependence(explainer, name)
-    if name in found:
-        words = " ".join(filter(None, (found[name].sentence, known)))
-        st.caption(escape(words), help=f"{about} Tested on drawn scenes with known causes.")
-    else:
-        st.caption(" ".join(filter(None, (about, known))))
+    figures = " ".join(filter(None, (found[name].sentence if name in found else "", known)))
+    st.caption(about, help=escape(figures) or None)
     return name
 
 

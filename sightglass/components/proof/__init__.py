@@ -21,6 +21,8 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.proof import FILLINGS
 from sightglass.explain.proof.proof import COLUMNS, rows, similarity
+from sightglass.explain.proof.seal import QUESTIONS
+from sightglass.explain.proof.support import SHOWN
 from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof.chart import lines
 
@@ -101,6 +103,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
             "columns": [],
             "table": [],
             "steps": STEPS,
+            "start": SHOWN,
             "every_row": [],
         }
     every = f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}" if whole else ""
@@ -115,6 +118,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
         "columns": list(COLUMNS),
         "table": rows(proof) if whole else [],
         "every_row": rows(proof, every=True) if whole else [],
+        "start": SHOWN if proof.support is None else proof.support.start_share,
         # A saved proof may have others than those of the pages.
         "steps": proof.map.steps if whole else STEPS,
     }
@@ -129,18 +133,15 @@ them, its score falls at once.
 
 **Keep only the hottest** covers everything else. If those places are enough, the score stays.
 
-**The thin lines** cover as much elsewhere: random places, the middle, edges, and what is hot for another class. Compare
-lines with each other, not with 0 or 100 %: a model has not learnt from half-covered pictures.
+**The thin lines** cover as much elsewhere: by the verdict's strongest other map, in random places, the middle, edges,
+and what is hot for another class. Compare lines with each other, not with 0 or 100 %: a model has not learnt from
+half-covered pictures.
 
 **The verdict** is a test of its own, the same for every map. Does this map matter more to the answer than maps of other
 pictures, the middle, and itself moved or mirrored?
 """
-TESTS: dict[str, str] = {
-    "answer": "Prove it",
-    "model": "Scramble the weights",
-    "still": "Change the picture slightly",
-}
-"""The tabs, by the question of a seal that they answer."""
+TESTS: dict[str, str] = {question: words.capitalize() for question, words in QUESTIONS.items()}
+"""The tabs, by the question of a seal that they answer, in the order of its marks."""
 
 
 @dataclass

@@ -19,6 +19,7 @@ from sightglass.components.views import panels, tables
 from sightglass.explain.faithfulness import badge, scramble, stability
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import describe_score, percent
+from sightglass.explain.proof.seal import SealMark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +150,7 @@ STABILITY = MapTest(
 def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     """Draw the map as its model is scrambled; return what was found, once it is."""
     title = page.Title(st.container())
-    title.markdown("### Does the map depend on the model?")
+    title.markdown("### Changes with the model")
     st.caption(
         "The model's weights become random, stage by stage. A map of what the model has learnt must dissolve; one that "
         "stays shows something else."
@@ -159,20 +160,20 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     found: Scramble | None = result(SCRAMBLE, explanation, index, begin=quick)
     if found is None:
         return None
-    title.markdown(f"### Does the map depend on the model? {found.mark.capitalize()}.")
+    title.markdown(f"### {SealMark('model', found.mark, '').said.capitalize()}")
     strip = [_panel(explanation, index, _tested_map(explanation, index, title="The map", note="as it is"))]
     # Of a scrambled model they have no such score.
     boxes = tuple(replace(box, label="the same box") for box in panels.boxes_of(explanation, index))
+    likeness = "rank correlation" if found.keeps_box is None else "overlap of the outlines in the box"
     for stage in found.stages:
-        shows = "the map is empty" if stage.empty else f"rank correlation {stage.likeness}"
+        shows = "the map is empty" if stage.empty else f"{likeness} {stage.likeness}"
         words = f"{_share(stage.share)} of the weights are random: {shows}."
         heading, note = f"{_share(stage.share)} random", stage.likeness
         if stage is found.stages[-1]:
-            middle = f"middle of {len(found.final)}"
-            words, note = f"{words} It is the {middle} draws.", f"{note}, {middle}"
+            note = f"{note}, middle of {len(found.final)}" if found.final else note
         shown = _map(explanation, index, stage.map, heading, note, words)
         strip.append(Pane(maps=(shown,), boxes=boxes))
-    line = "The number over each map: its rank correlation with the map as it is. 1 is the same, 0 nothing in common."
+    line = f"The number over each map: its {likeness} with the map as it is."
     if explanation.heatmaps[index].signed:
         line = f"{line} {STRENGTH}"
     # In two rows: seven in one are too small to see what remains.
@@ -180,10 +181,7 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     panels.show(explanation.image, strip, key="viewer-trust-scramble", height=260, columns=across, line=line)
     st.markdown(f":material/fact_check: {escape(found.sentence)}")
     st.caption(badge.MEANINGS[found.verdict])
-    st.caption(
-        f"All weights were drawn {found.describe_draws()}. The last panel is the middle draw; the sentence has their "
-        "mean."
-    )
+    st.caption(found.describe_draws())
     resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
     tested = badge.verdicts(resident.adapter.weights_sha256, heatmap.method, heatmap.layers)
     if len(tested) > 1:
@@ -195,15 +193,16 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
 def draw_stability(explanation: Explanation, index: int) -> None:
     """Draw how much map, score and answer change where the picture hardly changes."""
     title = page.Title(st.container())
-    title.markdown("### Does it hold still?")
+    title.markdown("### Holds still")
     st.caption(
         "The map is made again for eight changes that a person hardly sees. If it moves while the answer stays, it "
         f"says more about the method than the picture. It holds still from a similarity of {stability.STEADY:.2f}."
     )
-    found: Stability | None = result(STABILITY, explanation, index)
+    # Who comes from a mark has had its test already.
+    found: Stability | None = result(STABILITY, explanation, index, begin=explanation.known_seal(index) is not None)
     if found is None:
         return
-    title.markdown(f"### Does it hold still? {found.verdict.capitalize()}.")
+    title.markdown(f"### {SealMark('still', found.verdict, '').said.capitalize()}")
     most = float(found.spread.max())
     words = "Hot is where the map changes most under the small changes."
     values = found.spread / most if most > 0 else found.spread

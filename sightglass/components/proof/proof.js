@@ -11,8 +11,8 @@ import { drawCurves, markAt, moveMark, percent, sampleOf, scoreAt, stepAt, writt
  * @typedef {import("../../browser/curves.js").Curve} Curve
  * @typedef {{of: string, label: string, fillings: {id: string, words: string}[], curves: Curve[],
  *   sentence: string, line: string, every_line: string, columns: string[], table: string[][], every_row: string[][],
- *   steps: number}} Proof  `of`: the id of the picture and order; `every_`: with the measures that are shown only when asked for;
- *   `steps`: of the slider
+ *   steps: number, start: number}} Proof  `of`: the id of the picture and order; `every_`: with the measures that are shown only when asked for;
+ *   `steps`: of the slider, `start`: the share that the sentence is of
  * @typedef {{id: string, label: string, size: number[], grid: number[], mean: number[]}} Head
  */
 
@@ -32,6 +32,8 @@ class Panel {
   #steps = 20;
   #top = 1;
   #frame = { width: 500, height: 280, ...MARGINS };
+  /** Whether somebody chose the slider's share. */
+  #moved = false;
   /** The step under the pointer. @type {number|null} */
   #pointed = null;
   #redraw = onceAFrame(() => this.#draw());
@@ -52,7 +54,10 @@ class Panel {
 
   #listen() {
     const { slider, menu, chart, root } = this;
-    slider.addEventListener("input", this.#redraw);
+    slider.addEventListener("input", () => {
+      this.#moved = true;
+      this.#redraw();
+    });
     menu.addEventListener("change", () => {
       this.#filling = menu.value;
       this.#chartAgain();
@@ -75,7 +80,7 @@ class Panel {
   /** @param {PointerEvent} event @param {boolean} moves the slider */
   #point(event, moves) {
     this.#pointed = stepAt(event.clientX - this.chart.getBoundingClientRect().left, this.#frame, this.#steps);
-    if (moves) this.slider.value = String(this.#pointed);
+    if (moves) [this.slider.value, this.#moved] = [String(this.#pointed), true];
     this.#redraw();
   }
 
@@ -95,8 +100,9 @@ class Panel {
     this.slider.setAttribute("aria-valuetext", now);
     canvas.setAttribute("aria-label", keeps ? `The picture with only its hottest ${now} left` : `The picture without its hottest ${now}`);
     canvas.dataset.shown = `${this.#way} ${now} ${this.#filling}`;
-    this.#figure(".own", "map", `${this.#head.label}, the hottest ${now} ${keeps ? "kept" : "hidden"}`);
-    this.#figure(".random", "random", `${this.#head.label}, a random ${now} ${keeps ? "kept" : "hidden"}`);
+    this.#figure(".own", "map", `This map: ${now} ${keeps ? "kept" : "hidden"}`);
+    const rival = this.#curves.find(({ name }) => name === "strongest") ?? { name: "random", title: "Random places" };
+    this.#figure(".random", rival.name, `${rival.title}: ${now} ${keeps ? "kept" : "hidden"}`);
     this.#mark();
     this.#values();
   }
@@ -149,6 +155,7 @@ class Panel {
     this.#proof = given;
     this.#offer(given.fillings);
     this.#step(given.steps);
+    if (!this.#moved) this.slider.value = String(Math.max(1, Math.round(given.start * this.#steps)));
     write(find(this.root, ".sentence"), given.sentence);
     find(this.root, "details").hidden = !given.table.length;
     find(this.root, "thead").replaceChildren(rowOf(given.columns, "col"));
@@ -186,7 +193,7 @@ class Panel {
   /** @param {import("../../browser/component.js").Given<Head>} run */
   async show({ data: given, blobs: [file, soft, order] }) {
     if (given.id === this.#head?.id) return;
-    [this.#head, this.#proof] = [given, null];
+    [this.#head, this.#proof, this.#moved] = [given, null, false];
     const [picture, blurred] = await Promise.all([file, soft].map((bytes) => createImageBitmap(blobOf(bytes))));
     if (this.#head !== given || this.signal.aborted) return;
     this.#composer = new Composer(this.canvas, picture, blurred, order.slice(), given.grid, given.mean);

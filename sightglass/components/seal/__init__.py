@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.components.proof import Candidate
     from sightglass.explain import Explanation
-    from sightglass.explain.proof.seal import Seal, SealMark
+    from sightglass.explain.proof.seal import Seal
 
 
 Unfinished = dict[Hashable, "Seal"]
@@ -197,26 +197,8 @@ def _row(label: str, of: Sealable, made: Seal | None) -> Json:
         if mark is None:
             expected = of.expected if question == "model" else ""
             sentence = " ".join(filter(None, ("This is being tested.", expected)))
-            marks.append({"test": question, "words": words, "answer": "", "sentence": sentence, "why": ""})
+            marks.append({"test": question, "words": words, "answer": "", "sentence": sentence})
         else:
-            why = _why(mark) if mark.answer == "cannot be told" and not label else ""
-            told = {"words": f"{words}: {mark.answer}", "answer": mark.answer, "sentence": mark.sentence}
-            marks.append({"test": question, **told, "why": why})
+            told = {"words": mark.said, "answer": mark.answer, "sentence": mark.sentence}
+            marks.append({"test": question, **told})
     return {"label": label, "name": of.name, "marks": marks}
-
-
-def _why(mark: SealMark) -> str:
-    """Return in a few words why a question has no answer; empty where only the whole sentence says it."""
-    if mark.value is None or mark.control is None:
-        return ""
-    if mark.question == "still":
-        # With it torch is imported, which a page's first screen does not wait for.
-        from sightglass.explain.faithfulness.stability import STEADY
-
-        if mark.control < mark.value < STEADY:
-            return "it moves a little"
-        return "the number moves too" if "number moves" in mark.sentence else "the answer changes"
-    if mark.question == "answer":
-        return "another map does as well"
-    # Without an interval, the map itself was another one when it was made again.
-    return "too close to chance" if "±" in mark.sentence else ""

@@ -11,7 +11,7 @@ const CALM_MS = 500;
 const SHAPES = { "": "pending", yes: "check_circle", no: "cancel", "cannot be told": "help" };
 
 /**
- * @typedef {{test: string, words: string, answer: string, sentence: string, why: string}} Mark  why: in a few words, where known
+ * @typedef {{test: string, words: string, answer: string, sentence: string}} Mark
  * @typedef {{label: string, name: string, marks: Mark[]}} Row  label: empty for the only map of a page
  * @typedef {{rows: Row[], works: boolean}} Seals  works: tests are under way
  */
@@ -84,9 +84,8 @@ class List {
   }
 
   /** @param {Mark} mark @param {string} name */
-  #mark({ test, words, answer, sentence, why }, name) {
+  #mark({ test, words, answer, sentence }, name) {
     const mark = make("button", "mark", "", [icon(SHAPES[answer]), words]);
-    if (why) mark.append(make("span", "why cut", `, ${why}`));
     mark.dataset.answer = answer;
     mark.title = `${sentence} Click for the whole test.`;
     mark.addEventListener("click", () => this.#send("open", { test, name, at: Date.now() }));

@@ -39,7 +39,7 @@ export function hotPhrase({ mode, invert, even }, colour) {
 export function marksExplained(maps, [width, height]) {
   const lined = maps.some(({ kind }) => kind !== "difference"), signed = maps.some(({ kind }) => kind === "signed");
   const cut = maps.some(({ seen: [x0, y0, x1, y1] }) => x0 > 0 || y0 > 0 || x1 < width || y1 < height);
-  const said = [lined && "Inside the white line: at least half the strongest evidence.", signed && "Dashed: it lowers the number.", cut && "Faded: cropped, the model did not see it."];
+  const said = [lined && "White line: half strength.", signed && "Dashed: it lowers the number.", cut && "Faded: cut off."];
   return said.filter(Boolean).join(" ");
 }
 

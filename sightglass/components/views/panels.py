@@ -107,7 +107,7 @@ def difference(
         values=values,
         extent=extent or seen,
         seen=seen,
-        text=f"Blue is where {names[0]} has more of its evidence, red where {names[1]} has.",
+        text=f"Red is where {names[0]} has more of its evidence, blue where {names[1]} has.",
         kind="difference",
         sides=sides or names,
     )

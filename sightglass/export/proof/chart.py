@@ -37,6 +37,7 @@ DASHES: dict[str, str] = constants("browser/curves.js")["DASHES"]
 LINE = 1.5
 INKS = {
     "map": "#111111",
+    "strongest": "#1f5fd0",
     "random": "#5b6b7b",
     "blobs": "#8a5a00",
     "centre": "#00725c",
@@ -141,11 +142,17 @@ class Pen:
         return self.bold if name == "map" else self.line
 
 
+def titles(proof: Proof) -> dict[str, str]:
+    """Return what each curve of a proof is called."""
+    name = "Another map" if proof.support is None else proof.support.strongest_name
+    return TITLES | {"strongest": name[:1].upper() + name[1:], "runner-up": f"Map of {proof.runner_up}"}
+
+
 def lines(proof: Proof) -> list[ChartLine]:
     """Return the curves of every filling, the map's own before its controls'."""
-    titles = TITLES | {"runner-up": f"Map of {proof.runner_up}"}
+    named = titles(proof)
     return [
-        ChartLine(name, titles[name], filling, *(_mean(proof, name, filling, way) for way in ("deletion", "insertion")))
+        ChartLine(name, named[name], filling, *(_mean(proof, name, filling, way) for way in ("deletion", "insertion")))
         for filling in proof.fillings
         for name in ("map", *proof.controls)
         if proof.of(name, filling)

@@ -29,7 +29,7 @@ def picture(grey: int = 110) -> bytes:
 
 
 SEAL, SHORT = (
-    "✓ depends on the model: yes · ✗ matters to the answer: no · ? holds still: cannot be told",
+    "✓ changes with the model: yes · ✗ matters: no · ? holds still: unclear",
     "✓ model · ✗ answer · ? still",
 )
 """As of a map that was sealed."""

@@ -38,7 +38,7 @@ PROOF = SceneProof("dog", (0, 0.5, 1), (0.5, 0.2, 0), (0, 0.4, 0.5), (0.5, 0.4, 
 
 def whole() -> Scene:
     values = np.random.default_rng(1).integers(0, 256, (7, 9), dtype=np.uint8)
-    sealed = {"seal": "✓ depends on the model: yes · ? holds still: cannot be told", "seal_short": "✓ model · ? still"}
+    sealed = {"seal": "✓ changes with the model: yes · ? holds still: unclear", "seal_short": "✓ model · ? still"}
     maps = (
         SceneMap("cat", 0.5, values, (0.1, 0.2, 0.3, 0.4), **sealed),
         SceneMap("dog", None, values, seen=(0.25, 0, 0.75, 1)),
@@ -105,7 +105,7 @@ def test_a_detector_s_boxes_and_a_proof(scene: Path) -> None:
     assert made.shares == (0, 0.25, 0.5, 0.75, 1)
     assert made.hide[0] == made.control_hide[0] == pytest.approx(proof.start, abs=1e-4)
     # The control that the sentence names is the one that is drawn.
-    assert proof.support is not None and made.control.lower() == proof.support.strongest.name.lower()
+    assert proof.support is not None and made.control.lower() == proof.support.strongest_name
     assert made.control.lower() in made.sentence.lower() and made.control_hide[-1] == made.hide[-1]
     assert made.controls["Random places"][0][0] == made.hide[0]
     assert scenes(payload([making.scene(found.image, [panel], title="", sentence="", proof=made)]))[0].proof == made

@@ -7,6 +7,7 @@ import hashlib
 import threading
 import weakref
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -195,18 +196,37 @@ def test_weights_are_drawn_until_the_mean_is_clear_of_the_threshold(draws: Calla
     assert [len(draws(*([0.2, 0.6] * 4), 9).final), draws(*([0.2, 0.6] * 4)).verdict] == [8, "unclear"]
 
 
+def test_of_a_box_the_outlines_inside_it_are_compared(scene: Path) -> None:
+    boxed = Explainer("demo-m")(scene, per="detection", top_k=1)
+    inside = module.outlined_box(boxed, 0)
+    assert inside is not None and 0 < inside.mean() < 0.5
+    assert module.outline_chance(boxed.heatmaps[0], inside, boxed.image.sha256) >= 0.2
+    found = module.final(boxed)
+    assert found.keeps_box is not None and found.stages[-1].overlap in found.final
+    moved = replace(found, final=(0.1, 0.12, 0.11), threshold=0.2, again=1.0, keeps_box=True, empty=0)
+    said = moved.sentence.replace("\N{NO-BREAK SPACE}", " ")
+    assert (moved.verdict, moved.mark) == ("box", "yes")
+    assert (
+        said == "Random weights keep the box but move the hot spots: the outlines overlap by 11 % ± 2; "
+        "unrelated maps reach 20 %."
+    )
+    assert replace(moved, keeps_box=False).verdict == "depends" and replace(moved, final=(0.9, 0.8, 0.9)).mark == "no"
+
+
 def test_where_most_maps_of_random_weights_are_empty_nothing_can_be_told(draws: Callable[..., Scramble]) -> None:
-    found = draws(None, None, 0.1, 9)
-    assert (found.final, found.empty, found.verdict, found.mark) == ((0, 0, 0.1), 2, "unclear", "cannot be told")
-    assert found.sentence.startswith("With random weights 2 of 3 maps are empty. Whether this map depends")
-    # A single one is unlike the true map, as any other would be.
-    few = draws(0.1, None, 0.0, 9)
-    assert (few.final, few.empty, few.verdict) == ((0.1, 0, 0), 1, "depends")
+    found = draws(None, None, None)
+    assert (found.final, found.empty, found.describe_draws()) == ((), 3, "3 random models: 3 empty maps.")
+    found = draws(None, 0.1, *[None] * 4, 0.2, 0.3)
+    assert (found.final, found.empty, found.verdict, found.mark) == ((0.1, 0.2, 0.3), 5, "unclear", "cannot be told")
+    assert found.sentence.startswith("With random weights 5 of 8 maps are empty. Whether this map depends")
+    # An empty map is not counted as unlike the true one, and is not the panel that is shown.
+    few = draws(0.1, None, -0.05, 0.0, 9)
+    assert (few.final, few.empty, few.verdict) == ((0.1, -0.05, 0), 1, "depends")
+    assert few.describe_draws() == "4 random models: 1 empty map, the others −0.05 to 0.10."
+    assert not few.stages[-1].empty and few.stages[-1].rank_correlation == 0
 
 
 def test_it_stops_and_what_cannot_be_scrambled_is_a_sentence(explained: Explanation) -> None:
-    from dataclasses import replace
-
     cancel = threading.Event()
     cancel.set()
     module._CACHE.clear()
@@ -233,7 +253,7 @@ def test_a_verdict_is_of_its_weights_method_and_layers_and_a_map_counts_once():
 def test_it_is_one_phrase_with_its_count():
     assert badge.describe_verdicts([]) == ""
     assert badge.describe_verdicts(["edges"] * 2).endswith("edges, not what the model learnt (2 maps tested)")
-    said = "depends on the model in 1 of 3 maps tested, 1 cannot be told"
+    said = "depends on the model in 2 of 3 maps tested, 1 cannot be told"
     assert badge.describe_verdicts(["depends", "unclear", "box"]) == said
 
 

@@ -18,7 +18,7 @@ from benchmarks.truth.scenes import default, layers_of, maps, resident, subjects
 from benchmarks.truth.scores import Rows
 from sightglass.explain import Explainer
 from sightglass.explain.explanation import Explanation
-from sightglass.explain.findings import randomisation, reliability
+from sightglass.explain.findings import diagnosis, randomisation, reliability
 from sightglass.explain.findings.diagnosis import ALIKE, Finding, describe_map, diagnose, headline, unseen
 from sightglass.explain.findings.randomisation import Randomisation, find_independent
 from sightglass.explain.findings.reliability import describe_doubt, of_proof
@@ -185,11 +185,13 @@ def test_a_map_that_is_hottest_outside_its_box_says_so() -> None:
     assert "outside box" not in kinds(replace(whole, options=replace(whole.options, per="picture")))
 
 
-def test_a_method_that_was_measured_far_worse_than_the_usual_one_says_so() -> None:
+def test_a_method_that_was_measured_far_worse_than_the_usual_one_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def by(method: str) -> Explanation:
         made = explanation(blob(), method=method, task="detect")
         return replace(made, model=replace(made.model, method="hirescam"))
 
+    assert "measured" not in kinds(by("gradcam")), "the figures are not of somebody's own network"
+    monkeypatch.setattr(diagnosis, "is_packaged", lambda _: True)
     assert text_of(by("gradcam"), "measured").endswith(f" HiResCAM has 86{NBSP}%.")
     assert "measured" not in kinds(by("layercam"))
 
@@ -376,6 +378,7 @@ def test_a_proof_finds_a_cheat_out_and_not_its_twin(cheat: str, data: str, kind:
 BOX = {
     ("detector", "where", "hirescam"): Randomisation(1, 9, 12),
     ("detector", "where", "gradcam"): Randomisation(6, 5, 12),
+    ("detector", "where", "layercam"): Randomisation(11, 0, 12, box=10),
 }
 
 
@@ -393,6 +396,8 @@ def test_a_map_that_random_weights_draw_as_well_says_so_without_a_test(published
     # Of the other method fewer than half, and of the other question nothing was measured.
     assert find_independent(made.with_method("gradcam"), 0) is None
     assert find_independent(made.with_method("hirescam").with_options(part="contrast"), 0) is None
+    moved = randomisation.describe_expected(made.with_method("layercam"), 0)
+    assert moved == "Random weights keep the box but move the hot spots."
 
 
 def test_other_families_have_figures_of_their_own(published: None, scene: Path, persons: str) -> None:
@@ -408,7 +413,9 @@ def test_other_families_have_figures_of_their_own(published: None, scene: Path, 
     assert not randomisation.describe_expected(Explainer("demo-regress")(scene), 0)
 
 
-def test_at_other_layers_than_were_measured_nothing_is_said(published: None, scene: Path) -> None:
+def test_at_other_layers_or_of_own_models_nothing_is_said(
+    published: None, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     explainer = Explainer("demo-s")
     first = explainer.layers[0].path
     assert (first,) != explainer.default_layers
@@ -418,6 +425,8 @@ def test_at_other_layers_than_were_measured_nothing_is_said(published: None, sce
     )
     assert find_independent(own, 0) is not None and randomisation.describe_expected(own, 0)
     assert find_independent(other, 0) is None and randomisation.describe_expected(other, 0) == ""
+    monkeypatch.setattr(randomisation, "is_packaged", lambda _: False)
+    assert find_independent(own, 0) is None and randomisation.describe_expected(own, 0) == ""
     assert randomisation.asks_at(explainer.resident, "where", ())
     assert not randomisation.asks_at(explainer.resident, "why", ())
 
@@ -427,11 +436,11 @@ def test_a_finding_is_one_sentence_with_its_figure() -> None:
         "detect", "where", "hirescam", 300, 900, (0.97, 0.95, 0.99), (0.9, 0.8, 1.0), "edges", 0.41, False
     )
     said = made.sentence.replace("\N{NO-BREAK SPACE}", " ")
-    assert said == ("Finds the object in 97 % of 900 tests (edges alone: 41 %).")
+    assert said == "On our test networks: 97 % right, edges alone 41 %."
     failed = reliability.Reliability(
         "classify", "why", "gradcam", 300, 900, (0.12, 0.1, 0.2), (0.5, 0.4, 0.6), "edges in its box", 0.41, True
     )
-    assert failed.sentence.startswith("Failed: finds the part that defines the class in 12")
+    assert failed.sentence.startswith("Failed on our test networks: 12")
     assert reliability.reliability("detect", "where", "no such method") is None
 
 

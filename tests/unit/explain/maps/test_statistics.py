@@ -72,7 +72,7 @@ def test_no_heat_at_all_gives_zeros(shape):
     assert found.histogram == (shape[0] * shape[1], *[0] * 19)
     for name in ("mean", "max", "half_heat_area", "entropy", "gini", "spread", "border_share", "n_regions"):
         assert getattr(found, name) == 0, name
-    assert statistics.describe_place(found, PICTURE) == "nowhere in the picture"
+    assert statistics.describe_place(found, PICTURE, PICTURE[2:]) == "nowhere in the picture"
 
 
 def test_regions_agree_with_scipy():
@@ -117,16 +117,24 @@ def test_wrong_input_is_stopped_at_the_door(arguments, says):
     ],
 )
 def test_the_place_in_words(at, says):
-    assert statistics.describe_place(statistics.describe(bump(60, 90, *at, 4), PICTURE), PICTURE) == says
+    assert statistics.describe_place(statistics.describe(bump(60, 90, *at, 4), PICTURE), PICTURE, PICTURE[2:]) == says
+
+
+def test_the_place_is_that_of_the_picture_and_not_of_the_crop():
+    # At the left of the crop's bottom, and in the middle of the picture.
+    crop = (300, 0, 900, 450)
+    found = statistics.describe(bump(60, 90, 16, 46, 4), crop)
+    assert statistics.describe_place(found, crop, (900, 600)) == "in the middle of the picture"
+    assert statistics.describe_place(found, crop, (1200, 450)) == "at the bottom"
 
 
 def test_the_place_of_two_spots_is_not_the_cold_middle():
     values = np.maximum(bump(60, 90, 15, 30, 5), 0.9 * bump(60, 90, 75, 30, 5))
     found = statistics.describe(values, PICTURE)
     assert found.centre[0] == pytest.approx(450, abs=60)
-    assert statistics.describe_place(found, PICTURE) == "at the left and at the right"
+    assert statistics.describe_place(found, PICTURE, PICTURE[2:]) == "at the left and at the right"
     even = statistics.describe(np.full((6, 9), 0.5, np.float32), PICTURE)
-    assert statistics.describe_place(even, PICTURE) == "spread over the whole picture"
+    assert statistics.describe_place(even, PICTURE, PICTURE[2:]) == "spread over the whole picture"
 
 
 def test_identical_maps_agree_wholly_and_unrelated_ones_hardly():

@@ -152,7 +152,7 @@ def by_hand(pixels, field, style, unseen, unit):
 
     def coloured(pixel, at):
         away = min(1, abs(at - 128) / 127)
-        side = np.array((0x1F, 0x5F, 0xD0) if at > 128 else (0xC8, 0x32, 0x1F))
+        side = np.array((0xC8, 0x32, 0x1F) if at > 128 else (0x1F, 0x5F, 0xD0))
         below = at < np.rint(255 * style.threshold)
         if style.mode == "spotlight":
             warmth = math.floor(255 * away + 0.5) if gap else at
