@@ -248,13 +248,20 @@ def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
     sixteen = values.dtype.kind != "f" and low >= 0 and high <= 65535
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
+    bits = significant_bits(high)
     tones = np.empty(values.shape, np.uint8)
     for rows in strips(*values.shape):
         if sixteen:
-            tones[rows] = values[rows] >> 8
+            tones[rows] = values[rows] >> (bits - 8)
         else:
             tones[rows] = np.rint((values[rows].astype(np.float64) - low) * 255 / ((high - low) or 1))
-    return tones, "16-bit reduced to 8 bits" if sixteen else f"values from {low:g} to {high:g} scaled to 0 to 255"
+    reduced = f"{bits}-bit reduced to 8 bits"
+    return tones, reduced if sixteen else f"values from {low:g} to {high:g} scaled to 0 to 255"
+
+
+def significant_bits(highest: float) -> int:
+    """Return how many of 16 bits the values of a picture use: cameras and scanners store 12 as they are."""
+    return 16 if highest >= 1 << 12 else 12 if highest >= 1 << 8 else 8
 
 
 def channels_last(tensor: Any, torch: Any) -> NDArray[Any]:
@@ -282,7 +289,8 @@ def from_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels,
     if array.dtype == np.bool_:
         array = array * np.uint8(255)
     elif array.dtype.kind == "u" and array.dtype.itemsize == 2:
-        array, notes = array >> 8, ("16-bit reduced to 8 bits",)
+        bits = significant_bits(float(array.max()))
+        array, notes = array >> (bits - 8), (f"{bits}-bit reduced to 8 bits",)
     elif array.dtype.kind == "f":
         low, high = float(array.min()), float(array.max())
         # Resizing overshoots a little; NaN fails both comparisons.

@@ -313,5 +313,9 @@ def digest(module: nn.Module) -> str:
     sha256 = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         sha256.update(name.encode())
+        if not isinstance(tensor, torch.Tensor) or tensor.is_quantized:
+            # Quantised layers keep types and packed weights as well.
+            sha256.update(repr(tensor).encode())
+            continue
         sha256.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return sha256.hexdigest()

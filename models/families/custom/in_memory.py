@@ -214,6 +214,9 @@ def _module(
         kind = InMemoryJoints if seen.pixels else InMemoryClassifier
         made = kind(spec, seen.module, names, preprocessing, sha256, notes=notes)
         made.kind = seen.kind
+    if any("quantized" in type(part).__module__ for part in module.modules()):
+        made.gradients = False
+        made.notes += ("Its weights are quantised, which leaves no gradients: it is explained by hiding.",)
     made.transform = transform
     made.preprocessings = (*made.preprocessings, READY)
     return made

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sightglass.common.errors import WeightsProblem
 from sightglass.models import labels
 from sightglass.models.adapters.tasks import ANSWERS, FEW, ask_task, task_of_names
 from sightglass.models.checkpoints import architectures, checkpoint, state_dicts
@@ -134,6 +135,11 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
     near = [name for tensors in _strip_prefixes(saved) for name in architectures.alike(tensors)]
     near.sort(key=lambda name: _unlikeliness(hints, name))
     beside = [f"{file}:{name}" for file, name in _classes_beside(path, saved)]
+    if saved.whole and saved.whole.startswith("models.yolo."):
+        raise WeightsProblem(
+            f"{path.name} is a checkpoint of the YOLOv5 repository, which needs its code: export it there (python "
+            f"export.py --weights {path.name} --include onnx), and give the .onnx."
+        )
     first = f"It holds a whole {saved.whole.rpartition('.')[2]}. " if saved.whole else ""
     question = f"{first}Which architecture is it: a name of torchvision or timm, or their_file.py:ClassName?"
     return "", [Unknown("arch", question, tuple([*beside, *map(state_dicts.short, near)][:8]))], []

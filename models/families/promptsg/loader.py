@@ -12,6 +12,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 import torch
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -96,7 +96,11 @@ class _PromptSG(PreparedAdapter):
             raise ModelProblem(f"A batch has at least one picture, not {batch}.")
         found: list[NDArray[np.float32]] = []
         for at in range(0, len(pixels), batch):
-            tensors = [self.prepare(one, preprocessing).tensor for one in pixels[at : at + batch]]
+            # Of a Pillow image too.
+            arrays = [
+                np.asarray(one.convert("RGB") if hasattr(one, "convert") else one) for one in pixels[at : at + batch]
+            ]
+            tensors = [self.prepare(array, preprocessing).tensor for array in arrays]
             found += [*self.attention_map(torch.cat(tensors)).float().cpu().numpy()]
         return found
 
