@@ -358,3 +358,11 @@ def test_networks_for_upright_pictures_take_them_however_they_are_stated(kind: s
 def test_a_network_of_one_channel_takes_a_function_as_well(preprocess: Any) -> None:
     net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
     assert Explainer(net, preprocess=preprocess)(PICTURE, method="gradcam").heatmaps[0].raw[0].shape == (30, 30)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_quantised_network_is_explained_by_hiding() -> None:
+    net = torch.ao.quantization.quantize_dynamic(Net().eval(), {nn.Linear})
+    made = Explainer(net, preprocess=PLAIN)(PICTURE, masks=50)
+    assert made.heatmaps[0].method == "drise"
+    assert any("quantised" in note for note in made.notes)

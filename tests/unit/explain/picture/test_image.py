@@ -727,3 +727,13 @@ def test_the_map_is_where_the_channel_says(channels: int) -> None:
 def test_a_picture_that_does_not_fit_is_said(source: Any, channels: int, words: str) -> None:
     with pytest.raises(ImageProblem, match=words):
         Image.open(source, name="field").taken(channels, "bands")
+
+
+@pytest.mark.parametrize(("highest", "bits"), [(200, 8), (4095, 12), (65535, 16)])
+def test_sixteen_bits_are_read_by_those_that_are_used(highest: int, bits: int) -> None:
+    values = np.linspace(0, highest, 12 * 16).reshape(12, 16).astype(np.uint16)
+    file = BytesIO()
+    Pillow.fromarray(values).save(file, "PNG")
+    for image in (Image.open(file.getvalue()), Image.open(values)):
+        assert image.pixels.max() == (highest >> (bits - 8))
+        assert image.notes == (f"{bits}-bit reduced to 8 bits",)

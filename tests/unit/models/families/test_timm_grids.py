@@ -8,11 +8,11 @@ import torch
 from timm.models import _registry
 
 from sightglass.explain.evidence.resident import Resident
-from sightglass.models.adapters.classifier import Classifier
+from sightglass.models.families.custom.classifier import CustomClassifier
 from sightglass.models.families.timm.networks import preprocessing_of
 from sightglass.models.spec import ModelSpec
 
-pytestmark = pytest.mark.release
+pytestmark = [pytest.mark.release, pytest.mark.filterwarnings("ignore")]
 LARGE = 60_000_000
 FAMILIES = {family: sorted(names, key=len) for family, names in _registry._module_to_models.items()}
 
@@ -35,7 +35,7 @@ def test_the_default_layer_has_the_picture_s_grid(family: str) -> None:
         pytest.skip("too large")
     module = timm.create_model(name, num_classes=4)
     spec = ModelSpec(name, family, "", "timm", name, "classify", "not stated")
-    adapter = Classifier(spec, module, list("abcd"), preprocessing_of(module), "0" * 64)
+    adapter = CustomClassifier(spec, module, list("abcd"), preprocessing_of(module), "0" * 64)
     resident = Resident(adapter, torch.device("cpu"))
     height, width = adapter.preprocessing.size
     _, rows, columns = resident.known_layers[resident.default_layers[0]].shape
