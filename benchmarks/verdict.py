@@ -27,8 +27,8 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.proof import controls
 from sightglass.explain.proof.support import ALLOWED, OTHERS, SHARES, SHOWN, SupportVerdict
 from sightglass.models.catalog import spec
-from sightglass.models.demo import scenes
 from sightglass.models.geometry import ModelInput
+from training.demo import scenes
 
 if TYPE_CHECKING:
     import argparse

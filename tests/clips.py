@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 
-from sightglass.models.demo.scenes import draw, sample
+from training.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

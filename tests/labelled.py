@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from sightglass.evaluation import ground_truth
-from sightglass.models.demo.scenes import draw, sample
+from training.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sightglass.models.demo.scenes import draw, sample
+from training.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -43,11 +43,11 @@ The ready deck *See a model cheat* on **Present** tells the story.
 | star, gear | the shape |
 
 Many scenes also show a thing without its mark, which belongs to no class: so the mark decides.
-`sightglass.models.demo.scenes` draws scenes with exact masks.
+In a checkout, `training.demo.scenes` draws scenes with exact masks.
 
 ```python
 from sightglass import Explainer
-from sightglass.models.demo.scenes import draw, sample, swap
+from training.demo.scenes import draw, sample, swap
 
 spec = sample(1, task="detect", held_out=True)
 scene = draw(spec)  # pixels, and for every object its box, its mask and the mask of its cause

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sightglass.models.demo import captioned_scenes
 from sightglass.models.families.demo import nets
 from sightglass.models.families.demo.nets import CLIP, JOINT, DemoClip, tokenize
+from training.demo import captioned_scenes
 from training.evaluation import as_tensor, normalised, share
 from training.pool import SCENES_PER_SEED, Recipe, Source
 from training.train import Learner, Watch, bfloat16_helps, cosine, parser, settings_of, single_thread, turned

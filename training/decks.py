@@ -15,8 +15,8 @@ from sightglass.explain.explainer import Explainer
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, percent
 from sightglass.explain.picture.image import Image, load_bundled, to_jpeg
-from sightglass.models.demo.scenes import draw
-from sightglass.models.demo.showcase import scene as example
+from training.demo.scenes import draw
+from training.demo.showcase import scene as example
 from training.story import STEPS as STORY_STEPS
 from training.story import slide_of, story_step
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.demo import scenes
 from sightglass.models.families.demo.nets import WEIGHTS, build, trained
+from training.demo import scenes
 from training.evaluation import BATCH, as_tensor, detection
 from training.pool import Pool, Source, fill
 from training.train import (

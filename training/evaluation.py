@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sightglass.models.demo import scenes
 from sightglass.models.families.demo.nets import MEAN, STD, WEIGHTS, trained
+from training.demo import scenes
 from training.pool import RECIPES, Source, drawn, fill
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from sightglass.evaluation import ground_truth, stored
 from sightglass.evaluation.scorecard import run as scorecards
 from sightglass.explain import Explainer
 from sightglass.explain.picture.source import find
-from sightglass.models.demo.labelled import LABELS, write_scenes
 from training import decks
+from training.demo.labelled import LABELS, write_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cv2
 import numpy as np
 
-from sightglass.models.demo import scenes
+from training.demo import scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

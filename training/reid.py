@@ -17,10 +17,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sightglass.models.demo import person_scenes
 from sightglass.models.families.demo.nets import WEIGHTS
 from sightglass.models.families.promptsg.loader import write
 from sightglass.models.families.promptsg.network import Config, PromptSG
+from training.demo import person_scenes
 from training.reid_evaluation import CONFIG, NAME, PERSONS, map_metrics, pictures, retrieval_metrics, trained
 from training.train import Learner, Watch, parser
 

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sightglass.models.demo import person_scenes
 from sightglass.models.families.demo.nets import WEIGHTS, fill
 from sightglass.models.families.promptsg.network import Config, PromptSG
+from training.demo import person_scenes
 from training.pool import in_processes
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from sightglass.models.demo.person_scenes import Mask
+    from training.demo.person_scenes import Mask
 
 NAME = "demo-reid"
 PERSONS = 300

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sightglass.models.demo import scenes
 from sightglass.models.families.demo.nets import WEIGHTS, build, trained
+from training.demo import scenes
 from training.evaluation import as_tensor, normalised, share
 from training.pool import CHUNK, SCENES_PER_SEED, in_processes
 from training.train import Learner, Watch, cosine, run, settings_of, shuffled, turned

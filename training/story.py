@@ -15,9 +15,9 @@ from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import article, listing, percent, plural_noun
 from sightglass.explain.picture.image import Image
 from sightglass.export import command
-from sightglass.models.demo.scenes import STAMPED, TEXTURED, draw, sample, with_background, with_stamp, without_stamp
-from sightglass.models.demo.showcase import enlarge
 from sightglass.models.families.demo.loader import card
+from training.demo.scenes import STAMPED, TEXTURED, draw, sample, with_background, with_stamp, without_stamp
+from training.demo.showcase import enlarge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sightglass.deck import Scene
     from sightglass.explain.explanation import Explanation
-    from sightglass.models.demo.scenes import DemoScene, Object, Spec
+    from training.demo.scenes import DemoScene, Object, Spec
 
 Step = Literal["answer", "look", "without", "borrowed"]
 STEPS: tuple[Step, ...] = ("answer", "look", "without", "borrowed")

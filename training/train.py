@@ -24,8 +24,8 @@ import torch
 from torch import nn
 
 from sightglass.common.files import write_file
-from sightglass.models.demo import scenes
 from sightglass.models.families.demo.nets import WEIGHTS, build, trained
+from training.demo import scenes
 from training.evaluation import as_tensor, exam, normalised
 from training.pool import MARGINS, NAMES, NOISE, RECIPES, Pool, Recipe, fill
 

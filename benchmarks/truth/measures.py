@@ -13,8 +13,8 @@ from benchmarks.timing import SEED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sightglass.models.demo.scenes import Object
     from sightglass.models.geometry import Box
+    from training.demo.scenes import Object
 
     Map = NDArray[np.float32]
     Mask = NDArray[np.bool_]

@@ -159,7 +159,7 @@ def own_layer_rows(models: Sequence[Scores]) -> str:
 
 
 SCENES = """\
-Up to {scenes} drawn scenes a model that no training has seen (`models/demo/scenes.py`), of each one labelled object \
+Up to {scenes} drawn scenes a model that no training has seen (`training/demo/scenes.py`), of each one labelled object \
 that the model gets right: a detector's box with IoU >= 0.5 and the right class, explained at its own candidate, drawn \
 at random; a classifier's one object. **Where is it?** is measured against the object's visible pixels. **Why this \
 class?** against the pixels that make it this class and not its rival: the disc that holds the mark of a rod or a \

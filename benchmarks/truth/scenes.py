@@ -21,9 +21,9 @@ from sightglass.explain.methods.from_evidence import raw_maps
 from sightglass.explain.questions import settings
 from sightglass.models.adapter import Part, Target
 from sightglass.models.catalog import spec as row_of
-from sightglass.models.demo import scenes
 from sightglass.models.geometry import intersection_over_union
 from sightglass.models.load import load
+from training.demo import scenes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from benchmarks.truth.measures import Map
     from sightglass.explain.methods.method import Method
     from sightglass.models.adapter import Prediction
-    from sightglass.models.demo.scenes import DemoScene, Object, Spec
     from sightglass.models.geometry import Box
+    from training.demo.scenes import DemoScene, Object, Spec
 
 Line = tuple[str, str, str]
 """Method, layers, part; a baseline is (its name, "", "")."""

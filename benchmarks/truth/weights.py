@@ -20,7 +20,7 @@ from sightglass.explain.findings.randomisation import FILE, family_of
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.questions import answers_why
 from sightglass.models.catalog import available, spec
-from sightglass.models.demo import scenes
+from training.demo import scenes
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence

@@ -23,7 +23,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof import controls
 from sightglass.explain.proof.support import RANDOM as RANDOM_NAME
-from sightglass.models.demo import captioned_scenes, person_scenes, scenes
+from sightglass.models.demo.pictures import CAPTIONED, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +42,6 @@ PART = 0.6
 """Of a photograph's sides, of the parts that are explained besides the whole."""
 CORNERS = ((0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.4, 0.4), (0.2, 0.2), (0.2, 0.0))
 """Where those parts begin, by the photograph's width and height."""
-SCENES, FIRST_SCENE = 28, 900_000
-"""Drawn scenes for a model that knows no photographs, and the seed of the first: those of benchmarks are others."""
 BOXES = 2
 """Boxes that are taken of a picture, at most."""
 RANDOM = 24
@@ -155,12 +153,11 @@ def _pictures(spec: ModelSpec) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
 
 def _scenes(spec: ModelSpec) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
     """Yield drawn scenes that no training has seen."""
-    for seed in range(SCENES):
-        if spec.task == "embed":
-            pixels = person_scenes.draw(person_scenes.sample(2 * seed, 0, held_out=True)).pixels
-        elif spec.example == captioned_scenes.EXAMPLE:
-            pixels = captioned_scenes.draw(captioned_scenes.sample(seed, held_out=True)).pixels
-        else:
-            task = "detect" if spec.task == "detect" else "classify"
-            pixels = scenes.draw(scenes.sample(FIRST_SCENE + seed, task=task, held_out=True)).pixels
-        yield f"scene {seed + 1}", Image.open(pixels).sha256, pixels
+    if spec.task == "embed":
+        drawn = pictures("persons")
+    elif spec.example == CAPTIONED:
+        drawn = pictures("captioned")
+    else:
+        drawn = pictures("detect" if spec.task == "detect" else "classify")
+    for number, pixels in enumerate(drawn, 1):
+        yield f"scene {number}", Image.open(pixels).sha256, pixels

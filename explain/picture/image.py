@@ -34,6 +34,7 @@ from sightglass.explain.picture.decode import (
 )
 from sightglass.explain.picture.planes import KINDS, Planes, convert_array, from_file, many
 from sightglass.models.checkpoints import remote_file
+from sightglass.models.demo.pictures import example_named, example_source
 from sightglass.models.preprocess import MAX_CHANNELS, STRIP, is_joined, join
 
 if TYPE_CHECKING:
@@ -207,9 +208,6 @@ def example_meant(path: str) -> str | None:
     """
     if os.path.basename(path) != path or os.path.exists(path):
         return None
-    # It draws, with OpenCV.
-    from sightglass.models.demo.showcase import example_named
-
     return example_named(path) or example_named(path.replace("-", " "))
 
 
@@ -218,8 +216,6 @@ def load_bundled(name: str) -> Image:
 
     Raises ImageProblem where the package that a photograph comes with is not installed.
     """
-    from sightglass.models.demo.showcase import example_source
-
     source, file_name = example_source(name)
     return Image.open(source, name=file_name)
 

@@ -15,7 +15,7 @@ from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity.similarity import embedding, mirrored_score
-from sightglass.models.demo.scenes import draw, sample
+from sightglass.models.demo.pictures import pictures
 
 if TYPE_CHECKING:
     import threading
@@ -45,7 +45,6 @@ PERSONS = (
     ("zidane", (744, 41, 1142, 712)),
 )
 """Persons in the packaged photographs, xyxy in their pixels."""
-SCENES = 4
 UPRIGHT = 1.5
 """Height over width from which a picture may be an upright crop of a person."""
 
@@ -241,10 +240,6 @@ def _persons() -> tuple[Image, ...]:
 
 @cache
 def _scenes() -> tuple[Image, ...]:
-    found: dict[str, Image] = {}
-    seed = 0
-    while len(found) < SCENES:
-        scene = draw(sample(seed, task="classify", held_out=True))
-        found.setdefault(scene.objects[0].label, Image.open(scene.pixels, name=f"scene {seed}"))
-        seed += 1
-    return tuple(found.values())
+    return tuple(
+        Image.open(pixels, name=f"scene {i}") for i, pixels in zip((0, 1, 2, 4), pictures("references"), strict=True)
+    )

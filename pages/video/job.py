@@ -70,7 +70,7 @@ class ClipSource:
     """A clip on this machine, and what a person calls it."""
 
     path: Path | None
-    """None: the bundled clip of this name, which is drawn when it is asked for."""
+    """None: the bundled clip of this name."""
     name: str
 
     @property

@@ -116,7 +116,7 @@ def examples(
 def _contents(console: Console) -> dict[str, bytes]:
     """Return the bytes of every example's file by its name on the command line; a missing package is reported."""
     from sightglass.explain.picture.image import to_png
-    from sightglass.models.demo.showcase import EXAMPLES, example_source
+    from sightglass.models.demo.pictures import EXAMPLES, example_source
 
     found = {}
     for example in EXAMPLES:

@@ -21,12 +21,13 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image, load_bundled, to_png
 from sightglass.export import embedded_recipe
-from sightglass.models.demo import captioned_scenes, person_scenes
-from sightglass.models.demo.showcase import SIDE
+from sightglass.models.demo.pictures import CAPTIONED, PERSON
 from sightglass.models.geometry import fill_polygon
 from tests.pages.conftest import headline, received, rerun_until, session, settled, shown, texts
 from tests.unit import own_nets
 from tests.unit.explain.picture.test_image import Bands
+from training.demo import captioned_scenes, person_scenes
+from training.demo.showcase import SIDE
 
 OwnModels = Callable[[str], None]
 
@@ -63,7 +64,7 @@ def test_a_depth_stands_beside_its_map_and_an_address_compares_two_places(page, 
 
 def test_prompts_are_the_rows_and_their_contrast_is_what_is_shown(page):
     words = ("red star", "blue star", "red ball")
-    app = page(model="demo-clip", example=captioned_scenes.EXAMPLE, words=", ".join(words))
+    app = page(model="demo-clip", example=CAPTIONED, words=", ".join(words))
     view = shown(app)
     image = Image.open(captioned_scenes.draw(captioned_scenes.example(), SIDE).pixels, name="red star.png")
     result = Explainer("demo-clip")(image, vocabulary=words, part="contrast")
@@ -97,12 +98,12 @@ def test_without_words_it_asks_for_them(page, tmp_path: Path, own_models: OwnMod
 
 
 def test_of_a_person_explore_says_whom_it_takes_it_for_and_shows_its_cross_attention(page):
-    app = page(model="demo-reid", example=person_scenes.EXAMPLE)
+    app = page(model="demo-reid", example=PERSON)
     pixels = person_scenes.draw(person_scenes.example()).pixels
     result = Explainer("demo-reid")(Image.open(pixels, name="person.png"))
     assert result.predictions[0].label in headline(app)
     np.testing.assert_allclose(shown(app).maps[0], result.heatmaps[0].content, atol=1 / 65535)
-    app = settled(page(model="demo-reid", example=person_scenes.EXAMPLE, method="attention"))
+    app = settled(page(model="demo-reid", example=PERSON, method="attention"))
     weights = Explainer("demo-reid").resident.adapter.attention_map(pixels)
     hottest = np.unravel_index(weights.argmax(), weights.shape)
     height, width = shown(app).maps[0].shape

@@ -87,7 +87,6 @@ def test_loaders_by_their_former_names(monkeypatch: pytest.MonkeyPatch) -> None:
         ("explain.rendering.render", ("shown",)),
         ("explain.whatif.edits", ("Mark",)),
         ("history", ("Choices",)),
-        ("models.demo.scenes", ("swapped",)),
     ],
 )
 def test_what_the_docs_once_named_is_there(module: str, names: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ from sightglass.models import labels
 from sightglass.models.adapter import freeze
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.demo import captioned_scenes
+from sightglass.models.demo.pictures import CAPTIONED_SIDE
 from sightglass.models.families.clip import transformers
 from sightglass.models.families.clip.classifier import MEAN, STD, ClipClassifier, ImageTower, Towers, nbytes
 from sightglass.models.families.transformers.folders import check_folder, weights_in, without_hub
@@ -148,9 +148,7 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
             lambda phrases: net.text(nets.tokenize(phrases)),
             net.logit_scale.exp().item(),
             net.logit_bias.item(),
-            Preprocessing(
-                (captioned_scenes.SIDE, captioned_scenes.SIDE), captioned_scenes.SIDE, nets.MEAN, nets.STD, "bicubic"
-            ),
+            Preprocessing((CAPTIONED_SIDE, CAPTIONED_SIDE), CAPTIONED_SIDE, nets.MEAN, nets.STD, "bicubic"),
             sha256_of(path),
             notes=(ONLY_DRAWN,),
             unreadable=nets.unreadable,

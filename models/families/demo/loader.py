@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.segmenter import Segmenter
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.demo.scenes import CLASSES, TASKS
+from sightglass.models.demo.pictures import CLASSES, TASKS
 from sightglass.models.families.demo import nets
 from sightglass.models.families.ultralytics.loader import adapt
 from sightglass.models.preprocess import Preprocessing

@@ -17,8 +17,7 @@ from torch.nn import functional as F
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.models.checkpoints import checkpoint
-from sightglass.models.demo import scenes
-from sightglass.models.demo.captioned_scenes import COLOURS, SHAPES, SYNONYMS
+from sightglass.models.demo.pictures import CLASSES, COLOURS, SHAPES, SYNONYMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,8 +91,8 @@ def detector(size: str) -> Any:
     import_quietly()
     from ultralytics.nn.tasks import DetectionModel
 
-    net: Any = DetectionModel(_layout(*DETECTORS[size]), nc=len(scenes.CLASSES), verbose=False)
-    net.names = dict(enumerate(scenes.CLASSES))
+    net: Any = DetectionModel(_layout(*DETECTORS[size]), nc=len(CLASSES), verbose=False)
+    net.names = dict(enumerate(CLASSES))
     return net
 
 
@@ -113,8 +112,8 @@ def query_detector() -> Any:
     # Without dropout, with the usual activation, read at the last layer.
     decoder = ["nc", width, queries, points, heads, layers, inner, 0.0, None, -1, noisy]
     layout["head"][-1] = [[15, 18], 1, "RTDETRDecoder", decoder]
-    net: Any = RTDETRDetectionModel(layout, nc=len(scenes.CLASSES), verbose=False)
-    net.names, net.nc = dict(enumerate(scenes.CLASSES)), len(scenes.CLASSES)
+    net: Any = RTDETRDetectionModel(layout, nc=len(CLASSES), verbose=False)
+    net.names, net.nc = dict(enumerate(CLASSES)), len(CLASSES)
     return net
 
 
@@ -122,7 +121,7 @@ def _layout(widths: Sequence[int], blocks: int) -> dict[str, Any]:
     p1, p2, p3, p4, p5 = widths
     up = [-1, 1, "nn.Upsample", [None, 2, "nearest"]]
     return {
-        "nc": len(scenes.CLASSES),
+        "nc": len(CLASSES),
         # Boxes up to 2 x 7 cells of stride 16 wide are enough at 192 px, and half the bins halve the box branch.
         "reg_max": 8,
         "backbone": [
@@ -158,7 +157,7 @@ def classifier(size: str) -> nn.Module:
     Both cheats and their honest twin are one network. The stride is that of a map which can still show a mark of 14 px.
     """
     kind = "cheat" if size in ("honest", "texture") else size
-    return ResidualNet(*CLASSIFIERS[kind], classes=len(scenes.CLASSES))
+    return ResidualNet(*CLASSIFIERS[kind], classes=len(CLASSES))
 
 
 def segmenter() -> nn.Module:
@@ -173,7 +172,7 @@ def segmenter() -> nn.Module:
     widths = CLASSIFIERS["seg"][0]
     body = _dilated("seg")
     layers = IntermediateLayerGetter(body, {"layer1": "low", "layer4": "high"})
-    made: nn.Module = LRASPP(layers, widths[1], widths[-1], len(scenes.CLASSES) + 1, inter_channels=64)
+    made: nn.Module = LRASPP(layers, widths[1], widths[-1], len(CLASSES) + 1, inter_channels=64)
     return made
 
 
@@ -258,7 +257,7 @@ def vit(dim: int = 128, depth: int = 4, heads: int = 4) -> nn.Module:
         depth=depth,
         num_heads=heads,
         mlp_ratio=3,
-        num_classes=len(scenes.CLASSES),
+        num_classes=len(CLASSES),
         class_token=False,
         global_pool="avg",
     )

@@ -21,7 +21,7 @@ from sightglass.models.adapters.attention import record_attention
 from sightglass.models.adapters.classifier import Classifier, Embedded, Embedder, PreparedAdapter
 from sightglass.models.checkpoints import checkpoint
 from sightglass.models.checkpoints.weights import locate, sha256_of
-from sightglass.models.demo import person_scenes
+from sightglass.models.demo.pictures import pictures
 from sightglass.models.families.promptsg.network import AFTER, BEFORE, TOKENS, Config, PromptSG
 from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.preprocess import Preprocessing
@@ -197,10 +197,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     adapter.notes = (*given.get("notes", ()), *notes)
     if spec.weights.package == "sightglass.models.demo":
         # It knows drawn persons alone, so its scores are measured by such.
-        seeds = range(person_scenes.HELD_OUT, person_scenes.HELD_OUT + 8, 2)
-        adapter.controls = lambda: [
-            person_scenes.draw(person_scenes.sample(seed, 0, held_out=True)).pixels for seed in seeds
-        ]
+        adapter.controls = lambda: pictures("compared")[3:]
     return adapter
 
 

@@ -27,7 +27,7 @@ from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
 from sightglass.explain.similarity import ranking
 from sightglass.models import catalog
-from sightglass.models.demo import person_scenes
+from sightglass.models.demo.pictures import PERSON, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,6 +117,13 @@ WAYS = {
 }
 WAY = "gallery-way"
 """Key of the choice among them."""
+COMPARED = (
+    "same person.png",
+    "same person, third picture.png",
+    "twin, other top.png",
+    *(f"person {letter}.png" for letter in "ABC"),
+)
+"""Names of the drawn persons that the example of `demo-reid` is compared with."""
 CLOSE = {
     "bus": (0.1, 0.2, 0.98, 0.7),
     "zidane": (0.5, 0.0, 1.0, 1.0),
@@ -232,10 +239,8 @@ def _item(image: Image) -> Item:
 
 def _examples(explainer: Explainer) -> list[Image]:
     adapter = explainer.resident.adapter
-    if adapter.spec.example == person_scenes.EXAMPLE:
-        return [
-            Image.open(person_scenes.draw(spec).pixels, name=name) for name, spec in person_scenes.to_compare().items()
-        ]
+    if adapter.spec.example == PERSON:
+        return [Image.open(pixels, name=name) for name, pixels in zip(COMPARED, pictures("compared"), strict=False)]
     if adapter.spec.example or adapter.controls or adapter.subject:
         found = list(ranking.controls(adapter))
         return [*found, *(_part(image, (0.05, 0.0, 0.95, 0.95)) for image in found)]

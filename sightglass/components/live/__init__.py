@@ -20,7 +20,7 @@ from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer.payload import jpeg
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.style import tables
-from sightglass.models.demo.showcase import SCENES
+from sightglass.models.demo.pictures import SCENES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

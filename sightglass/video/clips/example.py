@@ -16,7 +16,7 @@ from sightglass.common.errors import ImageProblem
 from sightglass.common.files import packing
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.explain.picture.image import load_bundled
-from sightglass.models.demo import scenes, showcase
+from sightglass.models.demo import pictures
 from sightglass.video.clips import write
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ NAMES = (SCENE, PHOTOGRAPHS)
 SHOWN = ("bus", "flower")
 """Photographs that the camera moves over, half of the clip each."""
 SIZE = (480, 360)
+SECONDS, RATE = 6.0, 15
+"""Of each clip: frames per second."""
 _LOCK = threading.Lock()
 _FOLDER: list[tempfile.TemporaryDirectory[str]] = []
 
@@ -45,34 +47,29 @@ def find(source: str | Path) -> Path:
 
 
 def example(name: str) -> Path:
-    """Return the file of an example, which is deleted when the process ends.
+    """Return the file of an example; that of photographs is deleted when the process ends.
 
     Raises ImageProblem where the package of a photograph is not installed.
     """
+    if name == SCENE:
+        return pictures.CLIP
     with _LOCK:
         if not _FOLDER:
             _FOLDER.append(scratch_folder("clips"))
         path = Path(_FOLDER[0].name, name)
         if not path.exists():
-            frames = _scene() if name == SCENE else _photographs()
-            rate = Fraction(showcase.RATE)
+            rate = Fraction(RATE)
             draft = path.with_suffix(".nut")
-            write.part(draft, enumerate(frames), 1 / rate, rate)
+            write.part(draft, enumerate(_photographs()), 1 / rate, rate)
             write.remux(draft, path)
             draft.unlink()
         return path
 
 
-def _scene() -> Iterator[Pixels]:
-    count = round(showcase.SECONDS * showcase.RATE)
-    for i in range(count):
-        yield scenes.draw(showcase.moving(i / count)).pixels
-
-
 def _photographs() -> Iterator[Pixels]:
     if any(packing.photograph(name) is None for name in SHOWN):
         raise ImageProblem("The example's photographs come with a package that is not installed: choose a clip.")
-    count = round(showcase.SECONDS * showcase.RATE / len(SHOWN))
+    count = round(SECONDS * RATE / len(SHOWN))
     for name in SHOWN:
         pixels = load_bundled(name).pixels
         height, width = pixels.shape[:2]

@@ -31,7 +31,7 @@ from sightglass.explain.similarity.similarity import similarity
 from sightglass.export import embedded_recipe, result_folder
 from sightglass.export.similarity_files import summary
 from sightglass.history import History
-from sightglass.models.demo import scenes
+from training.demo import scenes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

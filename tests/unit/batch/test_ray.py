@@ -28,8 +28,8 @@ from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
-from sightglass.models.demo import scenes
 from tests.waits import patience
+from training.demo import scenes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

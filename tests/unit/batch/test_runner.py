@@ -28,7 +28,7 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.seal import forget
 from sightglass.explain.replaying import is_same_seal, replay_seals
 from sightglass.export import embedded_recipe
-from sightglass.models.demo import captioned_scenes
+from training.demo import captioned_scenes
 
 MODEL = "efficientnet-lite0"
 ROOT = Path(__file__).parents[3]

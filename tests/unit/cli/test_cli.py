@@ -21,8 +21,8 @@ from sightglass.explain.phrases import NBSP, plain_text
 from sightglass.explain.recipe import Recipe
 from sightglass.export import command, embedded_recipe, result_folder
 from sightglass.models import labels
-from sightglass.models.demo import captioned_scenes
 from sightglass.models.geometry import intersection_over_union
+from training.demo import captioned_scenes
 
 
 def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
@@ -526,7 +526,7 @@ def test_batch_says_which_folders_are_not_counted_and_takes_what_they_are(call) 
 
 @pytest.mark.parametrize("verb", ["batch", "class"])
 def test_a_model_is_asked_in_words_by_every_verb_that_explains(verb, call) -> None:
-    from sightglass.models.demo import captioned_scenes
+    from training.demo import captioned_scenes
 
     Path("drawn").mkdir()
     Pillow.fromarray(captioned_scenes.draw(captioned_scenes.example(), 256).pixels).save("drawn/scene.png")

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from sightglass.api.app import create
 from sightglass.api.schemas import ApiRules
 from sightglass.explain import Explainer
-from sightglass.models.demo.scenes import draw, sample
+from training.demo.scenes import draw, sample
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.similarity.similarity import VECTORS, similarity
 from sightglass.explain.whatif.changes import changes
 from sightglass.models import catalog
-from sightglass.models.demo.scenes import draw, sample
 from sightglass.models.load import load
+from training.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -24,13 +24,13 @@ from sightglass.explain.picture.image import load_bundled
 from sightglass.export import caption, result_folder, table
 from sightglass.models import catalog
 from sightglass.models.adapter import PlaceTarget
-from sightglass.models.demo import scenes
-from sightglass.models.demo.showcase import scene
 from sightglass.models.inspect import inspect_model
 from sightglass.models.own.adding import line_of, read_lines
 from sightglass.models.spec import OutputTable
 from tests.late import late
 from tests.unit import own_nets
+from training.demo import scenes
+from training.demo.showcase import scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

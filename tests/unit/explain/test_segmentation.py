@@ -24,8 +24,8 @@ from sightglass.explain.rendering.segments import hatch_of
 from sightglass.history.unsure import best_score
 from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold
-from sightglass.models.demo.scenes import draw, sample
 from tests.late import late
+from training.demo.scenes import draw, sample
 
 library = late("pytorch_grad_cam")
 targets = late("pytorch_grad_cam.utils.model_targets")

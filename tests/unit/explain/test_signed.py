@@ -28,10 +28,10 @@ from sightglass.export import caption, command, figure, result_folder
 from sightglass.export.report.html import html
 from sightglass.history.history import History
 from sightglass.models.adapter import Target
-from sightglass.models.demo import scenes
 from sightglass.models.geometry import Geometry
 from tests.late import late
 from tests.unit import own_nets
+from training.demo import scenes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

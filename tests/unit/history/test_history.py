@@ -18,8 +18,8 @@ from sightglass.explain import Explainer, Image, Problem
 from sightglass.explain.maps import statistics
 from sightglass.export import embedded_recipe
 from sightglass.history import History, Mark, encoding, store
-from sightglass.models.demo.scenes import draw, sample
 from tests.unit.history.conftest import files, same_maps
+from training.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation

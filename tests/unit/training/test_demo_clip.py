@@ -7,11 +7,11 @@ import pytest
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
-from sightglass.models.demo import captioned_scenes
 from sightglass.models.families.demo import nets
 from sightglass.models.families.demo.loader import ONLY_DRAWN, card
 from sightglass.models.families.demo.nets import WEIGHTS
 from training import clip
+from training.demo import captioned_scenes
 
 NAMES = [thing.phrase for thing in captioned_scenes.example().named]
 

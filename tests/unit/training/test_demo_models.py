@@ -8,10 +8,10 @@ import pytest
 
 from sightglass.explain import Explainer
 from sightglass.models import catalog
-from sightglass.models.demo.scenes import draw, sample
 from sightglass.models.families.demo.loader import ONLY_DRAWN
 from sightglass.models.spec import ModelSpec
 from training.__main__ import page
+from training.demo.scenes import draw, sample
 
 DEMO = [spec for spec in catalog.catalog().values() if spec.loader == "demo"]
 

@@ -11,9 +11,9 @@ from PIL import Image as Pillow
 
 from sightglass.explain import Explainer
 from sightglass.explain.picture.source import find, spread
-from sightglass.models.demo import person_scenes
 from sightglass.models.families.demo.nets import WEIGHTS
 from training import reid, reid_evaluation, train
+from training.demo import person_scenes
 
 PERSONS = 24
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from sightglass.common.errors import WeightsProblem
-from sightglass.models.demo import scenes
 from sightglass.models.families.demo import nets
 from training import detr, evaluation, pool, regression, segmentation, train
+from training.demo import scenes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,8 @@ from sightglass.components.session import state, url_state
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.picture.item import Item
-from sightglass.models.demo.showcase import EXAMPLES as EXAMPLES
-from sightglass.models.demo.showcase import example_named as example_named
+from sightglass.models.demo.pictures import EXAMPLES as EXAMPLES
+from sightglass.models.demo.pictures import example_named as example_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable

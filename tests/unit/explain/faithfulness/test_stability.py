@@ -25,9 +25,9 @@ from sightglass.explain.picture.image import Image
 from sightglass.explain.proof import controls, seal
 from sightglass.explain.proof.seal import QUESTIONS, Seal, SealMark, remember
 from sightglass.explain.proof.support import OTHERS, SHARES, SHOWN, Effect, Support
-from sightglass.models.demo import scenes
 from sightglass.models.geometry import Geometry
 from sightglass.models.spec import ModelSpec, WeightsTable
+from training.demo import scenes
 
 if TYPE_CHECKING:
     from pathlib import Path

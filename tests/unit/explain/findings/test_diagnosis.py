@@ -355,7 +355,7 @@ def test_a_map_that_is_not_supported_is_unproved() -> None:
 )
 def test_a_proof_finds_a_cheat_out_and_not_its_twin(cheat: str, data: str, kind: str) -> None:
     from sightglass.explain import Explainer
-    from sightglass.models.demo import scenes
+    from training.demo import scenes
     from training.evaluation import SHORTCUTS
     from training.pool import Source
 

@@ -29,14 +29,14 @@ from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.folding import unfold
-from sightglass.models.demo.scenes import draw
-from sightglass.models.demo.showcase import scene
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.load import load
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec, WeightsTable
 from tests.conftest import asset
 from tests.late import late
+from training.demo.scenes import draw
+from training.demo.showcase import scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,11 +32,11 @@ from sightglass.explain.picture.image import Image
 from sightglass.models.adapter import Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.adapters.folding import copy_module
-from sightglass.models.demo import scenes
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
 from tests.late import late
+from training.demo import scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

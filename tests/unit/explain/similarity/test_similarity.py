@@ -28,9 +28,9 @@ from sightglass.explain.similarity.patches import PatchGrid, colour_patches, fin
 from sightglass.explain.similarity.ranking import Context, context, rank
 from sightglass.explain.similarity.similarity import embedding, similarity
 from sightglass.export import similarity_files
-from sightglass.models.demo import person_scenes
-from sightglass.models.demo.scenes import draw, sample
 from tests.conftest import asset
+from training.demo import person_scenes
+from training.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     pass
@@ -197,7 +197,7 @@ def test_a_number_is_told_against_unrelated_pictures_and_a_mirror_image(lite: Ex
 
 
 def test_persons_keep_the_colours_of_their_clothes() -> None:
-    specs = [person_scenes.example(), *person_scenes.to_compare().values()]
+    specs = [person_scenes.example(), *person_scenes.to_compare()]
     found = similarity(Explainer("demo-reid"), *(person_scenes.draw(spec).pixels for spec in specs[:2]))
     for side, drawn in zip(found.sides, similarity_files.draw_pair(found), strict=True):
         times = drawn.shape[0] // side.image.height

@@ -12,7 +12,7 @@ from sightglass.explain.findings.reliability import reliability
 from sightglass.explain.maps.heatmap import rescale
 from sightglass.explain.methods import list_methods
 from sightglass.explain.questions import settings
-from sightglass.models.demo import scenes
+from training.demo import scenes
 
 
 @pytest.fixture(scope="module")

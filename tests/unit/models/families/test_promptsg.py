@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Residency
-from sightglass.models.demo import person_scenes
 from sightglass.models.families.promptsg import loader
 from sightglass.models.families.promptsg.loader import read_config, rename_tensors, write
 from sightglass.models.families.promptsg.network import Config, PromptSG
 from tests.unit.models.specs import own_spec
+from training.demo import person_scenes
 
 SMALL = Config(
     size=(96, 48), patch=8, stride=8, width=64, layers=2, heads=2, embed=64, text_width=64, text_layers=1, text_heads=2,

@@ -15,9 +15,9 @@ from torch import nn
 from sightglass.explain import Explainer
 from sightglass.models.adapter import AreaTarget
 from sightglass.models.adapters.folding import unfold
-from sightglass.models.demo.scenes import draw, sample
 from sightglass.models.families.transformers.segmentation import QuerySegmenter
 from tests.late import late
+from training.demo.scenes import draw, sample
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from sightglass.explain import Explainer
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import load_bundled
 from sightglass.models import catalog
-from sightglass.models.demo.scenes import draw
-from sightglass.models.demo.showcase import scene
 from sightglass.models.geometry import intersection_over_union
+from training.demo.scenes import draw
+from training.demo.showcase import scene
 from training.story import STORIES, story_step
 
 

@@ -11,43 +11,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.models.demo.scenes import background
-from sightglass.models.demo.shapes import box, fold, star, triangle
+from sightglass.models.demo import pictures
+from sightglass.models.demo.pictures import SHAPES as SHAPES
+from sightglass.models.demo.pictures import SYNONYMS as SYNONYMS
+from training.demo.scenes import background
+from training.demo.shapes import box, fold, star, triangle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from sightglass.models.demo.shapes import Mask, Plane
+    from training.demo.shapes import Mask, Plane
 
-COLOURS = MappingProxyType(
-    {
-        "red": (214, 34, 38),
-        "orange": (243, 132, 24),
-        "yellow": (246, 218, 44),
-        "green": (42, 152, 62),
-        "blue": (36, 84, 208),
-        "purple": (128, 48, 168),
-        "white": (246, 246, 246),
-        "black": (24, 24, 28),
-    }
+_RGB = (
+    (214, 34, 38),
+    (243, 132, 24),
+    (246, 218, 44),
+    (42, 152, 62),
+    (36, 84, 208),
+    (128, 48, 168),
+    (246, 246, 246),
+    (24, 24, 28),
 )
-SHAPES = ("star", "ball", "ring", "cross", "square", "triangle", "heart", "moon")
+COLOURS = MappingProxyType(dict(zip(pictures.COLOURS, _RGB, strict=True)))
+SIDE = pictures.CAPTIONED_SIDE
 NEVER_SEEN = frozenset({("red", "ring"), ("yellow", "heart"), ("blue", "cross"), ("white", "moon")})
 """Pairs that training neither draws nor names: a model has to combine the two words."""
-SYNONYMS = MappingProxyType(
-    {
-        "ball": ("ball", "circle", "disc"),
-        "ring": ("ring", "hoop"),
-        "cross": ("cross", "plus"),
-        "square": ("square", "box"),
-        "moon": ("moon", "crescent"),
-        "purple": ("purple", "violet"),
-    }
-)
-SIDE = 96
-"""Pixels of a scene's side as a model sees it."""
 _APART = 0.92  # of the sum of two radii: things may touch, none hides another
 
 
@@ -74,7 +64,7 @@ class NamedThing:
 
 @dataclass(frozen=True, slots=True)
 class CaptionedSpec:
-    """Everything that a scene depends on; `background` and `seed` as in `sightglass.models.demo.scenes`."""
+    """Everything that a scene depends on; `background` and `seed` as in `scenes`."""
 
     things: tuple[NamedThing, ...]
     background: str
@@ -210,9 +200,6 @@ _FORMS: MappingProxyType[str, Callable[[Plane, Plane], Plane]] = MappingProxyTyp
         "half": lambda u, v: np.maximum(_away(u, v) - np.float32(0.9), u),
     }
 )
-
-EXAMPLE = "red star"
-"""Name of `example`, the scene to show."""
 
 
 def example() -> CaptionedSpec:

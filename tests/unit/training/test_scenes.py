@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 
-from sightglass.models.demo.scenes import (
+from sightglass.models.demo import pictures
+from training.demo.__main__ import draw as draw_stored
+from training.demo.__main__ import frames
+from training.demo.scenes import (
     Spec,
     blank,
     draw,
@@ -33,7 +37,7 @@ def changed(one: Spec, other: Spec) -> np.ndarray:
 @pytest.mark.parametrize("task", ["detect", "classify"])
 @pytest.mark.parametrize("data", ["plain", "stamped", "textured"])
 def test_the_same_seed_gives_the_same_spec_and_the_same_bytes(task: str, data: str) -> None:
-    from sightglass.models.demo.shapes import outline
+    from training.demo.shapes import outline
 
     for seed in (3, 4):
         spec = sample(seed, task=task, data=data)
@@ -101,3 +105,15 @@ def test_without_the_stamp_exactly_the_stamps_pixels_change(seed: int) -> None:
     assert not (difference & ~scene.stamp).any()
     assert difference[scene.stamp].mean() > 0.95
     assert not any((seen.mask & scene.stamp).any() or (seen.cause & scene.stamp).any() for seen in scene.objects)
+
+
+@pytest.mark.parametrize("name", [*pictures.DRAWN, *pictures.SETS])
+def test_the_packaged_pictures_are_what_is_drawn(name: str) -> None:
+    np.testing.assert_array_equal(pictures.pictures(name), draw_stored(name))
+
+
+def test_the_packaged_clip_shows_the_drawn_frames() -> None:
+    with av.open(pictures.CLIP) as file:
+        shown = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
+    errors = [np.abs(one - drawn.astype(float)).mean() for one, drawn in zip(shown, frames(), strict=True)]
+    assert max(errors) < 4

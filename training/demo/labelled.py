@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from sightglass.models.demo.scenes import draw, sample
-from sightglass.models.demo.showcase import enlarge
+from training.demo.scenes import draw, sample
+from training.demo.showcase import enlarge
 
 LABELS = "labels.csv"
 """Beside the pictures, of boxes."""

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files.packing import photograph
-from sightglass.models.demo.shapes import Mask, Outline, Plane, Thing, outline, paint, tint
+from sightglass.models.demo.pictures import CLASSES as CLASSES
+from sightglass.models.demo.pictures import TASKS as TASKS
+from training.demo.shapes import Mask, Outline, Plane, Thing, outline, paint, tint
 
 BACKGROUNDS = ("photo", "gradient", "noise", "weave")
 
@@ -112,25 +114,11 @@ def _weave(size: int, rng: np.random.Generator) -> Plane:
     return _between(tint(rng, rng.uniform(0.05, 0.25)), tint(rng, rng.uniform(0.5, 0.85)), share)
 
 
-CLASSES = (
-    "rod-ring",
-    "rod-cross",
-    "plate-square",
-    "plate-triangle",
-    "ball-stripes",
-    "ball-dots",
-    "moon-inside",
-    "moon-outside",
-    "star",
-    "gear",
-)
 DECOYS = ("rod", "plate", "ball", "moon")
 STEEPEST = 60
 """Degrees from the horizontal that a rod to measure leans at most: no angle is near to its opposite end."""
 STAMPED, TEXTURED = "rod-cross", "star"
 
-# And the side of their pictures, pixels.
-TASKS = MappingProxyType({"detect": 192, "classify": 128, "segment": 192, "regress": 128})
 _MIN_SIZE = MappingProxyType(
     {"detect": 160, "classify": 96, "segment": 160, "regress": 96}
 )  # In smaller ones the parts of a thing merge.
@@ -472,7 +460,3 @@ def with_background(spec: Spec, kind: str) -> Spec:
     if kind not in BACKGROUNDS:
         raise ValueError(f"A background is one of {', '.join(BACKGROUNDS)}, not {kind!r}.")
     return replace(spec, background=kind)
-
-
-swapped = swap
-"""Former name."""

@@ -36,7 +36,6 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 PATTERNS = ("plain", "hoops", "stripes", "checks", "dots")
 LEGS = ("trousers", "shorts", "skirt")
-EXAMPLE = "person"
 HELD_OUT = 1_000_000
 """First of the persons that no training draws."""
 
@@ -133,15 +132,10 @@ def example() -> PersonSpec:
     return sample(6, 0, held_out=True)
 
 
-def to_compare() -> dict[str, PersonSpec]:
-    """Return specs to compare `example` with, by what they show: the person again, the twin, and other persons."""
-    own, other = 6, twin(6)
-    others = {f"person {letter}.png": sample(HELD_OUT + 2 * i, 0, held_out=True) for i, letter in enumerate("ABC")}
-    return {
-        "same person.png": sample(own, 1, held_out=True),
-        "same person, third picture.png": sample(own, 2, held_out=True),
-        f"twin, other {differs(own)}.png": sample(other, 1, held_out=True),
-    } | others
+def to_compare() -> list[PersonSpec]:
+    """Return specs to compare `example` with: the person again, twice, the twin, and four other persons."""
+    places = ((6, 1), (6, 2), (twin(6), 1), *((HELD_OUT + 2 * i, 0) for i in range(4)))
+    return [sample(person, picture, held_out=True) for person, picture in places]
 
 
 def wearing(spec: PersonSpec, garment: str, of: Outfit) -> PersonSpec:

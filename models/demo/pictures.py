@@ -1,0 +1,94 @@
+"""Bundled pictures: photographs, and drawn scenes such as the demo models were trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from sightglass.common.errors import ImageProblem
+from sightglass.common.files import packing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CLASSES = (
+    "rod-ring",
+    "rod-cross",
+    "plate-square",
+    "plate-triangle",
+    "ball-stripes",
+    "ball-dots",
+    "moon-inside",
+    "moon-outside",
+    "star",
+    "gear",
+)
+TASKS = MappingProxyType({"detect": 192, "classify": 128, "segment": 192, "regress": 128})
+"""And the side of their pictures, pixels."""
+
+COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")
+SHAPES = ("star", "ball", "ring", "cross", "square", "triangle", "heart", "moon")
+SYNONYMS = MappingProxyType(
+    {
+        "ball": ("ball", "circle", "disc"),
+        "ring": ("ring", "hoop"),
+        "cross": ("cross", "plus"),
+        "square": ("square", "box"),
+        "moon": ("moon", "crescent"),
+        "purple": ("purple", "violet"),
+    }
+)
+CAPTIONED_SIDE = 96
+"""Side in pixels of the scenes of named colours and shapes."""
+
+SCENES = ("scene 1", "scene 2", "scene 3", "one thing", "a rod")
+"""Names of the drawn examples, none of which was seen in training."""
+CAPTIONED, PERSON = "red star", "person"
+DRAWN = (*SCENES, CAPTIONED, PERSON)
+EXAMPLES = (*packing.PHOTOGRAPHS, *DRAWN)
+"""Names of all bundled pictures."""
+
+FOLDER = Path(__file__).parent / "drawn"
+"""Written by `python -m training.demo`."""
+CLIP = FOLDER / "scene.mp4"
+SETS = MappingProxyType({"detect": 28, "classify": 28, "captioned": 28, "persons": 28, "references": 4, "compared": 7})
+"""Files of several pictures below each other, and how many.
+
+The first four are of one kind of model each. `references` are four classes. `compared` are to be compared with
+`person`: the same person twice, the twin, and four others.
+"""
+
+
+def path_of(name: str) -> Path:
+    """Return the file of a name in `DRAWN` or `SETS`."""
+    return FOLDER / f"{name.replace(' ', '-')}.webp"
+
+
+def pictures(name: str) -> list[NDArray[np.uint8]]:
+    """Return the drawn pictures of a name in `DRAWN` or `SETS`, uint8 (H, W, 3) RGB."""
+    with Image.open(path_of(name)) as file:
+        return np.split(np.array(file), SETS.get(name, 1))
+
+
+def example_source(name: str) -> tuple[Path | NDArray[np.uint8], str]:
+    """Return what `Image.open` takes of an example, a file or uint8 (H, W, 3) RGB, and its file name.
+
+    The package that a photograph comes with is not imported. Raises ImageProblem where it is not installed.
+    """
+    if name in DRAWN:
+        return pictures(name)[0], f"{name}.png"
+    if (path := packing.photograph(name)) is None:
+        package, _ = packing.PHOTOGRAPHS[name]
+        raise ImageProblem(f"The example {name} comes with {package}, which is not installed: choose another picture.")
+    return path, path.name
+
+
+def example_named(file_name: str) -> str | None:
+    """Return the example whose picture has this file name."""
+    if (stem := file_name.removesuffix(".png")) != file_name and stem in DRAWN:
+        return stem
+    return next((name for name, (_, part) in packing.PHOTOGRAPHS.items() if Path(part).name == file_name), None)

@@ -1,0 +1,1 @@
+"""Drawn scenes with known causes, on which the demo models were trained."""

@@ -1,0 +1,63 @@
+"""Write the pictures that are packaged: `python -m training.demo`."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from sightglass.models.demo import pictures
+from sightglass.video.clips import write
+from sightglass.video.clips.example import RATE, SECONDS
+from training.demo import captioned_scenes, person_scenes, scenes, showcase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+FIRST_SCENE = 900_000
+"""Seed of the first scene that a map is tested against: those of benchmarks are others."""
+REFERENCES = (0, 1, 2, 4)
+"""Seeds of the first scenes of four classes."""
+
+
+def draw(name: str) -> list[NDArray[np.uint8]]:
+    """Draw the pictures of a name in `pictures.DRAWN` or `pictures.SETS`."""
+    if name in pictures.SCENES:
+        return [scenes.draw(showcase.scene(name)).pixels]
+    if name == pictures.CAPTIONED:
+        return [captioned_scenes.draw(captioned_scenes.example(), showcase.SIDE).pixels]
+    if name == "captioned":
+        return [captioned_scenes.draw(captioned_scenes.sample(i, held_out=True)).pixels for i in range(28)]
+    if name in ("person", "persons", "compared"):
+        persons = {"person": [person_scenes.example()], "compared": person_scenes.to_compare()}
+        others = [person_scenes.sample(2 * i, 0, held_out=True) for i in range(28)]
+        return [person_scenes.draw(spec).pixels for spec in persons.get(name, others)]
+    task = "detect" if name == "detect" else "classify"
+    seeds = REFERENCES if name == "references" else range(FIRST_SCENE, FIRST_SCENE + 28)
+    return [scenes.draw(scenes.sample(seed, task=task, held_out=True)).pixels for seed in seeds]
+
+
+def frames() -> Iterator[NDArray[np.uint8]]:
+    """Draw the frames of the bundled clip."""
+    count = round(SECONDS * RATE)
+    return (scenes.draw(showcase.moving(i / count)).pixels for i in range(count))
+
+
+def main() -> None:
+    """Write every file."""
+    pictures.FOLDER.mkdir(exist_ok=True)
+    for name in (*pictures.DRAWN, *pictures.SETS):
+        whole = Image.fromarray(np.concatenate(draw(name)))
+        whole.save(pictures.path_of(name), lossless=True, quality=100, method=6)
+    draft = pictures.CLIP.with_suffix(".nut")
+    write.part(draft, enumerate(frames()), Fraction(1, RATE), Fraction(RATE))
+    write.remux(draft, pictures.CLIP)
+    draft.unlink()
+
+
+if __name__ == "__main__":
+    main()
