@@ -303,8 +303,8 @@ class Evidence:
         scalar = self.resident.adapter.scalar(self.outputs, target)
         # Of a detector a box's gradient passes through one of several layers.
         slopes = gradients(scalar, self.recorded, anywhere=self.resident.adapter.detects)
-        found = zip(slopes, self.layers, strict=True)
-        return [Gradient.of(as_map(gradient.float(), layer)[0]) for gradient, layer in found]
+        pairs = zip(slopes, self.layers, strict=True)
+        return [Gradient.of(as_map(slope.float(), layer)[0]) for slope, layer in pairs]
 
     @property
     def nbytes(self) -> int:

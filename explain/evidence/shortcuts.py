@@ -7,6 +7,7 @@ are tried on noise, and what changes the answer or the gradient of the network a
 from __future__ import annotations
 
 import logging
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,9 @@ MAX_STREAMS = 4
 def verify(resident: Resident) -> None:
     """Leave out the shortcuts that are wrong for a model, and note it; it takes two passes where all are right."""
     adapter = resident.adapter
-    if not adapter.gradients or adapter.inputs or adapter.takes_words or adapter.spec.task in ("segment", "depth"):
+    if not adapter.gradients or adapter.inputs or adapter.takes_words:
+        return
+    if adapter.spec.segments or adapter.measures_pixels:
         return
     height, width = adapter.preprocessing.size if adapter.preprocessing else (64, 64)
     noise = np.random.default_rng(0).integers(0, 256, (height, width, adapter.channels), np.uint8)
@@ -57,7 +60,7 @@ def _verify(resident: Resident, given: ModelInput) -> None:
     right = _agrees(resident, given, plain)
     if not right and adapter.splits_batches:
         alone = _PlainPass(resident, given, 1)
-        adapter.splits_batches = _close(plain.truth(resident), alone.truth(resident))
+        adapter.splits_batches = _close(plain.truth, alone.truth)
         plain, right = alone, _agrees(resident, given, alone)
     left_out = []
     for name, leave_out in _SHORTCUTS.items():
@@ -66,7 +69,7 @@ def _verify(resident: Resident, given: ModelInput) -> None:
             right = _agrees(resident, given, plain)
     if right and left_out:
         adapter.notes += (f"Computed without {' and '.join(left_out)}, which would change the map of this model.",)
-    elif not right and not _close(plain.truth(resident), _PlainPass(resident, given, 1).truth(resident)):
+    elif not right and not _close(plain.truth, _PlainPass(resident, given, 1).truth):
         adapter.notes += ("Its answers differ from pass to pass, and so do its maps: random layers are active in it.",)
 
 
@@ -97,14 +100,15 @@ class _PlainPass:
         finally:
             for handle in handles:
                 handle.remove()
-        self.answer = _answer(adapter, self.outputs)
+        self.resident, self.answer = resident, _answer(adapter, self.outputs)
         self.target = _target(adapter, self.outputs)
         wanted = self.answer[self.target.index] if self.target.index is not None else None
         self.scalar = adapter.scalar(self.outputs, self.target) if wanted is None else wanted
 
-    def truth(self, resident: Resident) -> list[Tensor]:
-        """Return the answer and the gradient at each default layer of the first picture."""
-        layers = find(resident, resident.default_layers)
+    @cached_property
+    def truth(self) -> list[Tensor]:
+        """The answer and the gradient at each default layer of the first picture."""
+        layers = find(self.resident, self.resident.default_layers)
         outputs = [self.tensors[layer.path] for layer in layers]
         slopes = torch.autograd.grad(self.scalar, outputs, retain_graph=True, allow_unused=True)
         return [
@@ -121,7 +125,7 @@ def _agrees(resident: Resident, given: ModelInput, plain: _PlainPass) -> bool:
     """Return whether the shortcuts that are left give the plain pass's answer and gradients."""
     evidence = Evidence(resident, given, find(resident, resident.default_layers))
     slopes = [each[0].dense() for each in evidence.gradients([plain.target])]
-    return _close([_answer(resident.adapter, evidence.outputs), *slopes], plain.truth(resident))
+    return _close([_answer(resident.adapter, evidence.outputs), *slopes], plain.truth)
 
 
 def _answer(adapter: Adapter, outputs: Any) -> Tensor:
