@@ -1,4 +1,4 @@
-"""Measure time and memory of detector maps beside a bare pass.
+"""Measure the time of detector maps beside a bare pass.
 
 One map and ten, beside a pass of the model's own library.
 """
@@ -12,9 +12,8 @@ import numpy as np
 import torch
 
 from benchmarks import peers
-from benchmarks.cases import FAST, SIZE, WEAK, DetectorCase, maps_of, picture, raws_of
-from benchmarks.processes import fresh, megabytes, reset_peak
-from benchmarks.report import Row, attempt, goal, goals, grid, machine, page, section, times
+from benchmarks.cases import FAST, WEAK, DetectorCase, maps_of, picture, raws_of
+from benchmarks.report import Row, attempt, goal, goals, machine, page, section, times
 from benchmarks.timing import Contender, measure, row
 from sightglass.explain.explanation import explain
 from sightglass.explain.maps.heatmap import scale
@@ -39,10 +38,7 @@ PACKAGES = ("torch", "ultralytics", "libreyolo", "grad-cam", "numpy")
 COUNT = 10
 RATIO = 0.02
 ROUNDS = 11
-SLOW = 7
-"""How often the contenders that take seconds are timed."""
-PROCESSES = 5
-"""Number of processes in which resident memory is measured: one is off another by a tenth and more."""
+SLOW = 7  # rounds of the contenders that take seconds
 HIRESCAM = (METHODS["hirescam"],)
 FIRST_BOX, FURTHER_BOX = 1.25, 0.15
 """What a class map may cost, in bare passes: with one box, and for each further one."""
@@ -59,8 +55,6 @@ def run(options: argparse.Namespace) -> Row:
     for model in models or (*MODELS, *LARGER):
         for path in pictures()[: 1 if model in LARGER else None]:
             line(f"{model}, {path.name}", speed, model, path, rounds)
-    for model in [one for one in models or MODELS if one not in LARGER]:
-        line(f"{model}, memory", memory, model, picture())
     return result | {"complete": not models and rounds >= ROUNDS}
 
 
@@ -106,19 +100,12 @@ def speed(model: str, path: Path, rounds: int) -> Row:
     case = DetectorCase.build(model, path, COUNT)
     quick = [*peers.bare_detector(case), *sightglass(case)]
     short = measure(quick, rounds)
-    usual = float(np.median(short["bare"]))
-    rows = [row(line, short[line.id], usual) for line in quick]
-    slow = [line for line in quick if line.id in ("bare", "ten")]
-    slow += peers.hires_cam(case)
+    rows = [row(line, short[line.id], float(np.median(short["bare"]))) for line in quick]
+    slow = [*(line for line in quick if line.id in ("bare", "ten")), *peers.hires_cam(case)]
     if not case.yolox and case.weights == "real":
         slow += peers.visualize(case)
     long = measure(slow, SLOW, warm_up=1)
-    # Its map is the same for every target, and takes longest of all: a figure for scale, in one round.
-    if path in pictures()[:1] and case.weights == "real":
-        slow.append(peers.eigen_cam(case))
-        long |= measure(slow[-1:], 1, warm_up=0)
-    beside = float(np.median(long["bare"]))
-    rows += [row(line, long[line.id], beside) for line in slow if line.id not in ("bare", "ten")]
+    rows += [row(line, long[line.id], float(np.median(long["bare"]))) for line in slow[2:]]
     ratio, milliseconds = ({one["id"]: one[key] for one in rows} for key in ("ratio", "ms"))
     ours, theirs = case.maps(HIRESCAM)[0].numpy(), np.stack(slow[2].call(None))
     left, top, right, bottom = case.given.geometry.content
@@ -170,93 +157,6 @@ def _how(case: DetectorCase) -> str:
     )
 
 
-WEIGHTS_OF = {
-    "graph": "a forward pass that keeps its graph from the first of those layers on",
-    "ten": "maps of ten boxes",
-    "raw": "of them the raw maps, on the layers' own grids",
-    "seven": "seven methods for ten boxes",
-    "seven raw": "of these the raw maps alone",
-    "from the picture": "the library's forward pass that keeps its graph from the picture on",
-    "grad_cam": "pytorch-grad-cam, ten boxes one by one",
-}
-
-
-def memory(model: str, path: Path) -> Row:
-    """Measure peak resident memory of each contender in new processes, and the memory of its tensors."""
-    threads = torch.get_num_threads()
-    found = {
-        contender: float(np.median([fresh(weigh, contender, model, path, threads) for _ in range(PROCESSES)]))
-        for contender in WEIGHTS_OF
-    }
-    tensors = fresh(counted, model, path, threads)
-    goals = (
-        ("memory of ten boxes, to a pass that keeps its graph", found["ten"] / found["graph"], 2),
-        ("the same of tensors", tensors["ten"] / tensors["graph"], 2),
-        ("tensors of seven methods for one, raw maps", tensors["seven raw"] / tensors["raw"], 1.1),
-    )
-    return {
-        "how": f"Input {SIZE} px, the picture {path.name}. Peak resident memory over the same process after ten bare "
-        f"passes, in MB, of three calls; the median of {PROCESSES} fresh processes each, which are up to 15 MB apart. "
-        "In a process of its own the most bytes that tensors made in one call take at any time, the same every time.",
-        "sizes": {WEIGHTS_OF[name]: (peak, tensors.get(name)) for name, peak in found.items()},
-        "facts": [
-            f"Of ten boxes to a pass that keeps its graph from the picture on: "
-            f"{found['ten'] / found['from the picture']:.2f}x.",
-            f"Resident, seven methods for one, raw maps: {found['seven raw'] / found['raw']:.2f}x.",
-        ],
-        "goals": [goal(f"{model}: {text}", result, limit, "x") for text, result, limit in goals],
-    }
-
-
-def counted(model: str, path: Path, threads: int) -> dict[str, float]:
-    """Return the most MB that tensors of one call take at any time, of Sightglass's own contenders."""
-    torch.set_num_threads(threads)
-    case = DetectorCase.build(model, path, COUNT)
-    return {name: _peak(call) for name, call in _calls(case).items()}
-
-
-def _peak(call: Callable[[], Any]) -> float:
-    from torch.profiler import ProfilerActivity, profile
-
-    call()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        call()
-    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
-    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
-    return float(np.cumsum(changes).max()) / 1e6
-
-
-def _calls(case: DetectorCase) -> dict[str, Callable[[], Any]]:
-    return {
-        "graph": case.evidence,
-        "ten": lambda: case.maps(HIRESCAM),
-        "raw": lambda: raws_of(case.evidence(), case.targets, HIRESCAM),
-        "seven": lambda: case.maps(FAST),
-        "seven raw": lambda: raws_of(case.evidence(), case.targets, FAST),
-    }
-
-
-def weigh(contender: str, model: str, path: Path, threads: int) -> float:
-    torch.set_num_threads(threads)
-    case = DetectorCase.build(model, path, COUNT)
-    calls = _calls(case)
-    if contender == "from the picture":
-        module = case.module()
-        calls[contender] = lambda: module(case.tensor.clone().requires_grad_())
-    elif contender == "grad_cam":
-        line = next(peers.hires_cam(case))
-        calls[contender] = lambda: line.call(None)
-    lines = list(peers.bare_detector(case))
-    for _ in range(5):
-        for one in lines:
-            one.call(None)
-    reset_peak()
-    before = megabytes("VmRSS")
-    for _ in range(3):
-        calls[contender]()
-    return megabytes("VmHWM") - before
-
-
 def markdown(result: Row) -> str:
     parts = [
         "All contenders of a table run in one process on the same prepared picture, once a round each, in another "
@@ -266,17 +166,6 @@ def markdown(result: Row) -> str:
         f"each box costs one walk back: the goal is {FIRST_BOX}x with one box and {FURTHER_BOX}x for each further one.",
         "## Goals",
         goals(result["lines"]),
-        *(part for line in result["lines"] for part in section(line, _tables)),
+        *(part for line in result["lines"] for part in section(line, lambda line: [times(line["rows"])])),
     ]
-    return page("Detectors: speed and memory", "detect", result["machine"], *parts)
-
-
-def _tables(line: Row) -> Iterator[str]:
-    if "rows" in line:
-        yield times(line["rows"])
-    if "sizes" in line:
-        sizes = [
-            (name, f"{peak:+.1f}", "" if tensors is None else f"{tensors:.1f}")
-            for name, (peak, tensors) in line["sizes"].items()
-        ]
-        yield grid(("what", "peak MB", "of tensors, MB"), sizes)
+    return page("Detectors: speed", "detect", result["machine"], *parts)

@@ -162,13 +162,6 @@ def hires_cam(case: DetectorCase) -> Iterator[Contender]:
         yield Contender(*lines, lambda _, call=call: call())  # type: ignore[misc]
 
 
-def eigen_cam(case: DetectorCase) -> Contender:
-    from pytorch_grad_cam import EigenCAM
-
-    cam = _detector_cam(EigenCAM, case)
-    return Contender("eigen_cam", "pytorch-grad-cam, EigenCAM, one map", lambda _: cam(case.tensor, [lambda _: 0]))
-
-
 def _detector_cam(kind: Any, case: DetectorCase, *, frozen: bool = True) -> Any:
     module = case.module().requires_grad_(not frozen)
     return kind(Logits(module, yolox=case.yolox), [module.get_submodule(layer.path) for layer in case.layers])

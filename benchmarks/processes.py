@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import socket
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
-HAS_PROC = Path("/proc/self/status").exists()
 
 
 def fresh(call: Callable[..., Any], *given: Any) -> Any:
@@ -33,12 +32,6 @@ def megabytes(name: str = "VmRSS", process: int | str = "self") -> float:
     status = Path(f"/proc/{process}/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:")), 0.0)
-
-
-def reset_peak(process: int | str = "self") -> None:
-    """Start the peak anew, so that it is the contender's and not that of loading the model."""
-    with suppress(OSError):
-        Path(f"/proc/{process}/clear_refs").write_text("5")
 
 
 def free_port() -> int:
