@@ -40,7 +40,7 @@ def test_what_the_architecture_names_is_there() -> None:
 def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What went wrong on each page of the tests that run, all of them followed by one process with an unpacked wheel.
 
-    That process sees neither the checkout nor any picture of it.
+    Of the checkout that process sees the folder `training`, and no picture.
     """
     chosen = {item.name.partition("[")[2].rstrip("]") for item in request.session.items if item.path == request.path}
     wanted: dict[str, list[str]] = {}
@@ -51,6 +51,8 @@ def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     home, here = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("here")
     with zipfile.ZipFile(wheel.build(home)) as packed:
         packed.extractall(home / "unpacked")
+    # What a wheel lacks and some pages take from a checkout, as they say.
+    (home / "unpacked/training").symlink_to(ROOT / "training")
     call = [sys.executable, "-P", examples.__file__, "--as-json", str(home / "answers")]
     environment = os.environ | {"PYTHONPATH": str(home / "unpacked"), "HOME": str(here)}
     done = subprocess.run(
