@@ -12,13 +12,12 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.lazy import above
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import own_modes
-from sightglass.explain.evidence.targets import UNSHOWN, decode, resolve, unshown
 from sightglass.explain.faithfulness.prove import prove
 from sightglass.explain.faithfulness.seal import seal
 from sightglass.explain.findings.diagnosis import diagnose
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
-from sightglass.explain.methods import AREAS, METHODS, PAIRS, attention, from_evidence, query_attention
+from sightglass.explain.methods import METHODS, PAIRS, attention, from_evidence, query_attention
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.attention import WINDOW_NOTES
 from sightglass.explain.methods.method import HEADED, Method, RawMaps, Request
@@ -26,6 +25,8 @@ from sightglass.explain.methods.pixel_gradients import OWN_NOTES
 from sightglass.explain.options import Options, Scale, Wanted
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
+from sightglass.explain.tasks import decode, resolve, task_of
+from sightglass.explain.tasks.detect import UNSHOWN
 
 if TYPE_CHECKING:
     import threading
@@ -202,6 +203,7 @@ def explain(
     ended = (UNSHOWN, NO_EFFECT, *WINDOW_NOTES, *OWN_NOTES)
     earlier = (note for note in notes if not note.endswith(ended))
     adapter = evidence.resident.adapter
+    absent = task_of(adapter).unshown(options, targets, evidence)
     hides = NO_LAYER if adapter.gradients and not evidence.resident.gradients else ()
     heads = options.head is not None and method.family not in HEADED
     masks = options.masks is not None and method.family != "mask"
@@ -214,7 +216,14 @@ def explain(
     idle = tuple(f"{one} {NO_EFFECT}" for one in said if one)
     notes = tuple(
         dict.fromkeys(
-            (*earlier, *adapter.notes, *evidence.remarks, *hides, *idle, *unshown(options, targets, evidence))
+            (
+                *earlier,
+                *adapter.notes,
+                *evidence.remarks,
+                *hides,
+                *idle,
+                *absent,
+            )
         )
     )
 
@@ -250,13 +259,10 @@ def method_of(resident: Resident, options: Options) -> Method:
     if method.family != "mask" and not gradients:
         rise = find_method("drise").name_for(spec.task)
         raise ModelProblem(f"{spec.id} only answers, no layer of it can be seen: use {rise} or Occlusion.")
-    if spec.segments and method.family not in AREAS:
-        name = method.name_for(spec.task)
-        raise ModelProblem(f"{name} asks for one score a picture and {spec.id} gives each pixel one: use GradCAM.")
+    if (reason := task_of(spec).barred.get(method.family)) is not None:
+        raise ModelProblem(f"{method.name_for(spec.task)} {reason.format(id=spec.id)}")
     if resident.adapter.inputs and method.family not in PAIRS:
         raise ModelProblem(f"{method.name} gives no map of each of two pictures: use GradCAM or Occlusion.")
-    if spec.task == "embed" and method.family in ("mask", "pixel", "library"):
-        raise ModelProblem(f"{method.name} asks for a class and {spec.id} predicts none: use GradCAM or EigenCAM.")
     return method
 
 

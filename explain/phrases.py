@@ -28,21 +28,6 @@ def quantity(value: float, unit: str = "") -> str:
     return f"{text}{NBSP if unit[:1].isalnum() else ''}{unit}"
 
 
-def describe_score(score: float, model: ModelSpec, label: str = "") -> str:
-    """Format what a model gives for a class or a number: a share in percent, or the number with its own unit.
-
-    `label`: which number it is, where a model's have several units.
-    """
-    return format_score(model.task, score, model.unit_of(label) if model.measures else "")
-
-
-def format_score(task: str, score: float, unit: str = "") -> str:
-    """Format a score where only the task of its model is known: `describe_score`; `unit`: of a number."""
-    if task == "segment":
-        return describe_share(score)
-    return quantity(score, unit) if task == "regress" else percent(score)
-
-
 def describe_range(model: ModelSpec, label: str) -> str:
     """Return the range of one of a model's numbers, `−60° to 60°`; empty where none is stated."""
     output = model.output_of(label)

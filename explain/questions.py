@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.layers import stages
+from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
     from sightglass.explain.evidence.resident import Resident
@@ -61,7 +62,7 @@ def _from_fine_to_coarse(resident: Resident) -> tuple[str, ...]:
 
     Of a detector the first alone, in its backbone. None where all layers are coarser.
     """
-    if resident.adapter.spec.task == "detect":
+    if task_of(resident.adapter).has_boxes:
         paths = [one.path for one in stages(resident) if one.part == "backbone" and one.stride == STRIDE]
         return tuple(paths[-1:])
     last = resident.known_layers[resident.default_layers[-1]]

@@ -11,7 +11,6 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.evidence.missing import Missing
-from sightglass.explain.evidence.targets import decode
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import Heatmap, rescale
@@ -24,6 +23,7 @@ from sightglass.explain.proof.seal import known
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
+from sightglass.explain.tasks import decode, task_of
 from sightglass.models.adapter import PlaceTarget, Prediction, Target
 from sightglass.models.geometry import Box
 from sightglass.models.labels import class_index
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.proof.seal import Seal
+    from sightglass.explain.tasks.task import Task
     from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
     from sightglass.models.spec import ModelSpec
 
@@ -67,9 +68,14 @@ class Result:
         return f"{type(self).__name__}({self.image.name!r}, {self.model.id!r}: {best}; {len(self.heatmaps)} heatmaps)"
 
     @property
+    def task(self) -> Task:
+        """What the model answers."""
+        return task_of(self.evidence.resident.adapter)
+
+    @property
     def measures(self) -> bool:
         """Whether its maps are of numbers, and no classes or boxes: a regression's, or a joint's."""
-        return self.model.measures or self.options.joint is not None
+        return self.task.measures or self.options.joint is not None
 
     @cached_property
     def statistics(self) -> tuple[Statistics, ...]:
@@ -132,7 +138,7 @@ class Result:
             return self.heatmaps[index]
         if count:
             raise ModelProblem(f"There is no map {index}: there are {count}, counted from 0.")
-        if self.model.task == "detect" and not self.predictions:
+        if self.task.has_boxes and not self.predictions:
             more = " or leave classes away" if self.options.classes else ""
             raise ModelProblem(
                 f"There is no map {index}: no box is shown, lower confidence ({self.options.confidence:g}){more}."

@@ -147,11 +147,11 @@ class AreaTarget(Target):
         bits = np.unpackbits(np.frombuffer(self.packed, np.uint8), count=self.size[0] * self.size[1])
         return bits.reshape(self.size).astype(bool)
 
-    def with_pixels(self, pixels: NDArray[np.bool_]) -> AreaTarget:
+    def with_pixels(self, pixels: NDArray[np.bool_]) -> Self:
         """Return the target of other pixels, bool (h, w)."""
         return replace(self, size=(pixels.shape[0], pixels.shape[1]), packed=np.packbits(pixels).tobytes())
 
-    def moved(self, move: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> AreaTarget:
+    def moved(self, move: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> Self:
         """Return the target of pixels that a function from (h, w) to (h, w) moves."""
         return self.with_pixels(move(self.pixels))
 
@@ -168,11 +168,10 @@ class PlaceTarget(AreaTarget):
         """The pixels that it is weighed against, bool (h, w)."""
         return replace(self, packed=self.than, than=b"").pixels
 
-    def moved(self, move: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> PlaceTarget:
+    def moved(self, move: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> Self:
         """Return the target of pixels, and of those that it is weighed against, that a function moves."""
-        found = self.with_pixels(move(self.pixels))
-        assert isinstance(found, PlaceTarget)
-        return replace(found, than=np.packbits(move(self.other)).tobytes() if self.than else b"")
+        than = np.packbits(move(self.other)).tobytes() if self.than else b""
+        return replace(self.with_pixels(move(self.pixels)), than=than)
 
 
 class Adapter:

@@ -20,10 +20,10 @@ from sightglass.components.viewer import Pane
 from sightglass.components.views import exports, panels, tables
 from sightglass.explain.comparison.detections import largest, same_target
 from sightglass.explain.comparison.models import Comparison
-from sightglass.explain.findings.diagnosis import answer
 from sightglass.explain.methods import METHODS, list_methods
-from sightglass.explain.phrases import count, describe_score, listing, percent, plural
+from sightglass.explain.phrases import count, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
+from sightglass.explain.tasks import describe_score
 from sightglass.export.caption import title as caption_of
 from sightglass.models import catalog
 from sightglass.models.spec import ModelSpec
@@ -208,11 +208,15 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
         if explanation.heatmaps:
             boxes = panels.boxes_of(explanation, 0) or None
             # What the map is of, which need not be what the model answers: that is in the table.
-            note = answer(explanation) if explanation.model.task == "embed" else f"for {caption_of(explanation, 0)}"
+            note = (
+                explanation.task.answer(explanation)
+                if explanation.model.task == "embed"
+                else f"for {caption_of(explanation, 0)}"
+            )
             shown.append(Pane(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes))
         else:
             missing = "; it has no map of that" if explanation.predictions else ""
-            shown.append(Pane(title=name, note=f"{answer(explanation)}{missing}"))
+            shown.append(Pane(title=name, note=f"{explanation.task.answer(explanation)}{missing}"))
     named = [add_title(name) for name in comparison.names]
     if pair is not None and comparison.agreement(*pair) is not None:
         first, second = pair
@@ -241,7 +245,7 @@ def _table(comparison: Comparison) -> None:
             {
                 "Model": add_title(comparison.names[i]),
                 "Network": explanation.model.name,
-                "Own answer": answer(explanation),
+                "Own answer": explanation.task.answer(explanation),
                 **(_score_of(label, score, explanation.model) if label else {}),
                 "One pass": round(timing.median, 1),
                 "Time range": f"{timing.fastest:.0f} to {timing.slowest:.0f} ms",

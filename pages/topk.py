@@ -19,8 +19,9 @@ from sightglass.components.views import charts, exports, panels, tables
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.findings.diagnosis import agreement_sentence
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import describe_score, percent
+from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import share_difference
+from sightglass.explain.tasks import describe_score
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation

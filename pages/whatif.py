@@ -19,8 +19,8 @@ from sightglass.components.viewer import Pane
 from sightglass.components.views import charts, exports, panels, tables
 from sightglass.explain.comparison.detections import same_target
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import describe_score
 from sightglass.explain.picture import image as picture_image
+from sightglass.explain.tasks import describe_score
 from sightglass.explain.whatif import changes, edits, strongest
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sightglass.components.viewer import Look
     from sightglass.components.views.charts import Files
     from sightglass.explain import Explainer, Explanation, Image
-    from sightglass.explain.whatif.changes import Change
+    from sightglass.explain.tasks.task import Change
     from sightglass.explain.whatif.edits import Edited, EditMark
 
 
@@ -129,9 +129,9 @@ def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]
         return after.with_options(targets=())
     first = original.predictions[0].index
     # A segmentation whose class no pixel has any more gives nothing to explain.
-    if original.model.segments and all(one.index != first for one in changes.all_classes(after)):
+    if not original.task.explains(after, original.predictions[0].label):
         return after
-    if original.model.task != "detect":
+    if not original.task.has_boxes:
         return after.with_options(targets=(first,))
     # A box that vanished still has a candidate, too weak to be shown.
     return after if found[0].after is None else same_target([after], original.predictions[0])[0]

@@ -24,7 +24,14 @@ ORDER = (
 INSIDE = {
     "models": ("models", "models.adapters", "models.demo", "models.families", "models.__main__"),
     "explain": (
-        *("explain.phrases", "explain.options", "explain.picture", "explain.backward", "explain.evidence"),
+        *(
+            "explain.phrases",
+            "explain.options",
+            "explain.picture",
+            "explain.backward",
+            "explain.evidence",
+            "explain.tasks",
+        ),
         *("explain.methods", "explain.rendering", "explain.maps", "explain.proof"),
         *("explain.questions", "explain.recipe", "explain.result", "explain.findings", "explain.faithfulness"),
         *("explain.explanation", "explain.explainer", "explain.replaying"),

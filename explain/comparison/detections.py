@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from sightglass.explain import phrases
 from sightglass.explain.comparison.models import Comparison, class_names, share_classes
-from sightglass.explain.evidence.targets import decode
-from sightglass.explain.findings.diagnosis import nothing_found
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.boxes import same_object
 from sightglass.explain.phrases import listing, own_boxes
+from sightglass.explain.tasks import decode
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ KINDS = 3
 def describe_boxes(explanation: Explanation) -> str:
     """Return `1 bus and 4 people.`, or the strongest candidate where no box is shown."""
     if not explanation.predictions:
-        return nothing_found(explanation)
+        return explanation.task.nothing(explanation)
     return f"{kinds(explanation.predictions)}."
 
 
@@ -193,22 +192,21 @@ def same_target(explanations: Sequence[Explanation], wanted: Prediction | None =
     best = first.predictions[0]
     boxes = best.box is not None
     return tuple(
-        _explain_same(one, best) if share_classes(one, first) or (boxes and one.model.task == "detect") else one
+        _explain_same(one, best) if share_classes(one, first) or (boxes and one.task.has_boxes) else one
         for one in explanations
     )
 
 
 def _explain_same(explanation: Explanation, wanted: Prediction) -> Explanation:
-    if explanation.model.task == "embed":
+    if not explanation.task.names_classes:
         return explanation
-    if explanation.model.task == "detect" and wanted.box is not None:
+    if explanation.task.has_boxes and wanted.box is not None:
         found = side(explanation, wanted)
         return found.explanation if found.prediction is not None else replace(explanation, heatmaps=())
     if wanted.label not in class_names(explanation):
         return replace(explanation, heatmaps=())
     if explanation.heatmaps and explanation.heatmaps[0].target.label == wanted.label:
         return explanation
-    if explanation.model.segments and all(one.label != wanted.label for one in explanation.predictions):
-        # No pixel has it, so that there is nothing to explain.
+    if not explanation.task.explains(explanation, wanted.label):
         return replace(explanation, heatmaps=())
     return explanation.with_options(targets=(wanted.label,))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, combinations
 from typing import TYPE_CHECKING
@@ -14,11 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightglass.common.work.progress import check
-from sightglass.explain.evidence.targets import decode
 from sightglass.explain.findings.diagnosis import NUMBERS, SAME_PLACE
-from sightglass.explain.findings.numbers import list_classes, read_place
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
-from sightglass.explain.phrases import NBSP, describe_score, kinds, listing, percent
+from sightglass.explain.phrases import NBSP, listing, percent
+from sightglass.explain.tasks.task import COMPARED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,7 +153,7 @@ class Comparison:
     @property
     def label(self) -> str:
         """The class that all maps are of; empty where they are of several, or of none."""
-        labels = {e.heatmaps[0].target.label for e in self.explanations if e.heatmaps and e.model.task != "embed"}
+        labels = {e.heatmaps[0].target.label for e in self.explanations if e.heatmaps and e.task.names_classes}
         return labels.pop() if len(labels) == 1 else ""
 
     def score(self, index: int) -> float | None:
@@ -165,14 +163,13 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """One sentence made of the answers and of how sure each is; of speed only where the measurements are apart."""
-        if all(explanation.model.task == "embed" for explanation in self.explanations):
-            return "They predict no class: these are maps of what their embeddings are made of."
-        if any(explanation.model.measures for explanation in self.explanations):
-            return "; ".join(map(_gives, self.names, self.explanations)) + "."
-        if all(explanation.model.segments for explanation in self.explanations):
-            found = (list_classes(explanation, KINDS) for explanation in self.explanations)
-            return "; ".join(f"{name} finds {what}" for name, what in zip(self.names, found, strict=True)) + "."
-        answers = [_answer(explanation) for explanation in self.explanations]
+        for task in dict.fromkeys(explanation.task for explanation in self.explanations):
+            if (verdict := task.verdict(self.names, self.explanations)) is not None:
+                return verdict
+        answers = [
+            NOTHING if (answer := explanation.task.answer_name(explanation, COMPARED)) is None else answer
+            for explanation in self.explanations
+        ]
         number = NUMBERS.get(len(answers), len(answers))
         if set(answers) == {NOTHING}:
             return f"{'Neither' if len(answers) == 2 else f'None of the {number}'} finds anything."
@@ -180,8 +177,7 @@ class Comparison:
             sure = [best.score if (best := self.best(i)) else 0.0 for i in range(len(self.names))]
             agreed, compared = ("Both", "more") if len(answers) == 2 else (f"All {number}", "most")
             unsure = self._unsure
-            # A share of the picture is not how sure a model is.
-            if unsure or any(explanation.model.segments for explanation in self.explanations):
+            if unsure or not self._sure:
                 return f"{agreed} say {answers[0]}{unsure}."
             return f"{agreed} say {answers[0]}; {self.names[int(np.argmax(sure))]} is {compared} confident."
         groups: dict[str, list[str]] = {}
@@ -190,12 +186,16 @@ class Comparison:
         return f"{'; '.join(_says(names, answer) for answer, names in groups.items())}{self._unsure}."
 
     @property
+    def _sure(self) -> bool:
+        """Whether the scores of all models say how sure they are."""
+        return all(explanation.task.sure for explanation in self.explanations)
+
+    @property
     def _unsure(self) -> str:
         """Say that no classifier is sure of its answer: `, neither with more than 13 %`; empty where one is."""
         best = [self.best(index) for index in range(len(self.names))]
         scores = [one.score for one in best if one is not None and one.box is None]
-        others = any(explanation.model.task in ("embed", "segment") for explanation in self.explanations)
-        if len(scores) < len(best) or max(scores) >= UNSURE or others:
+        if len(scores) < len(best) or max(scores) >= UNSURE or not self._sure:
             return ""
         # Rounded up, as an upper bound.
         most = math.ceil(100 * max(scores))
@@ -236,29 +236,6 @@ def share_classes(first: Explanation, second: Explanation) -> bool:
     return not class_names(first).isdisjoint(class_names(second))
 
 
-def _answer(explanation: Explanation) -> str:
-    """A classifier's best class; of a detector what it found, whatever the order: `1 bus and 4 people`; of a
-    segmentation its classes; of an embedder nothing."""
-    predictions = explanation.predictions
-    if explanation.model.task == "embed":
-        return ""
-    if explanation.model.segments:
-        return list_classes(explanation, KINDS)
-    if not predictions:
-        return NOTHING
-    if predictions[0].box is None:
-        return predictions[0].label
-    return kinds(sorted(Counter(p.label for p in predictions).items()), KINDS)
-
-
-def _gives(name: str, explanation: Explanation) -> str:
-    """Return the answer of one model where some give numbers: `headpose gives yaw −12.4°`."""
-    if not explanation.predictions:
-        return f"{name} finds nothing"
-    said = [f"{p.label} {describe_score(p.score, explanation.model, p.label)}" for p in explanation.predictions[:KINDS]]
-    return f"{name} {'gives' if explanation.model.measures else 'says'} {listing(said)}"
-
-
 def _says(names: Sequence[str], answer: str) -> str:
     verb = "find" if answer == NOTHING else "say" if answer else "predict"
     return f"{listing(list(names))} {verb}{'' if len(names) > 1 else 's'} {answer or 'no class'}"
@@ -266,14 +243,4 @@ def _says(names: Sequence[str], answer: str) -> str:
 
 def score_of_map(explanation: Explanation, index: int = 0) -> float | None:
     """Return the score, 0..1, of what a map is of, also where it is not among the best; None where there is none."""
-    if index >= len(explanation.heatmaps) or explanation.model.task == "embed":
-        return None
-    if (place := read_place(explanation, index)) is not None:
-        return place
-    target = explanation.heatmaps[index].target.index
-    listed = [p.score for p in explanation.predictions if p.index == target]
-    if not listed:
-        count = len(explanation.evidence.resident.adapter.labels)
-        every = explanation.own(index) or decode(explanation.evidence, replace(explanation.options, top_k=count))
-        listed = [p.score for p in every if p.index == target]
-    return max(listed, default=None)
+    return explanation.task.score(explanation, index) if index < len(explanation.heatmaps) else None

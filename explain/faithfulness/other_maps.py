@@ -16,13 +16,13 @@ from sightglass.common.files.packing import photographs
 from sightglass.common.settings import MIB
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.evidence import Evidence
-from sightglass.explain.evidence.targets import decode, resolve
 from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.methods import METHODS
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof import controls
 from sightglass.explain.proof.support import RANDOM as RANDOM_NAME
+from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.models.demo.pictures import CAPTIONED, pictures
 
 if TYPE_CHECKING:
@@ -153,11 +153,6 @@ def _pictures(spec: ModelSpec) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
 
 def _scenes(spec: ModelSpec) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
     """Yield drawn scenes that no training has seen."""
-    if spec.task == "embed":
-        drawn = pictures("persons")
-    elif spec.example == CAPTIONED:
-        drawn = pictures("captioned")
-    else:
-        drawn = pictures("detect" if spec.task == "detect" else "classify")
-    for number, pixels in enumerate(drawn, 1):
+    drawn = "captioned" if spec.example == CAPTIONED else task_of(spec).drawn
+    for number, pixels in enumerate(pictures(drawn), 1):
         yield f"scene {number}", Image.open(pixels).sha256, pixels

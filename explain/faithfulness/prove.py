@@ -18,8 +18,6 @@ from sightglass.explain.proof import check, controls
 from sightglass.explain.proof.controls import ranking
 from sightglass.explain.proof.curves import STEPS, Curve, Order, Perturber
 from sightglass.explain.proof.proof import Proof
-from sightglass.explain.proof.scores import scorer
-from sightglass.models.adapters.segmenter import Segmenter
 
 if TYPE_CHECKING:
     import threading
@@ -82,7 +80,9 @@ def prove(
     if places is None:
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
     perturber = Perturber(
-        explanation.evidence, scorer(explanation.evidence, heatmap.target, explanation.options), cancel
+        explanation.evidence,
+        explanation.task.scorer(explanation.evidence, heatmap.target, explanation.options),
+        cancel,
     )
     tell, show = progress or (lambda *_: None), partial or (lambda _: None)
     return _Work(explanation, position, perturber, steps, tell, show, cancel).run(Order("map", 0, places), fillings)
@@ -204,14 +204,8 @@ def _next_best(explanation: Result, index: int) -> Target | None:
     method, target, adapter = METHODS[heatmap.method], heatmap.target, evidence.resident.adapter
     if not (method.quick and method.per_class) or target.index is None or len(adapter.labels) < 2:
         return None
-    if adapter.detects:
-        if len(target.anchors) != 1:
-            return None
-        scores = evidence.outputs.scores[0, :, target.anchors[0]].clone()
-    elif isinstance(adapter, Segmenter):
-        scores = evidence.outputs.logits[0].detach()[:, adapter.pixels_of(evidence.outputs, target)].mean(1)
-    else:
-        scores = adapter.class_logits(evidence.outputs)[0].detach().clone()
+    if (scores := explanation.task.next_scores(evidence, target)) is None:
+        return None
     scores = scores[: len(adapter.labels)]
     scores[target.index] = float("-inf")
     best = int(scores.argmax())

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
-import torch
 from PIL import Image as Pillow
 
 from sightglass.common.errors import Cancelled, ModelProblem
@@ -19,12 +17,11 @@ from sightglass.explain.maps.heatmap import on_content
 from sightglass.explain.maps.statistics import coarse, compare
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods.method import Request
-from sightglass.explain.phrases import describe_score, listing, signed
+from sightglass.explain.phrases import listing, signed
 from sightglass.explain.picture.image import Image
 from sightglass.explain.proof.controls import chance_level, seed_of
-from sightglass.explain.proof.scores import boxes_of, match_boxes
-from sightglass.models.adapter import AreaTarget, JointTarget, PlaceTarget
-from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
+from sightglass.explain.tasks import describe_score, task_of
+from sightglass.models.adapter import JointTarget
 from sightglass.models.families.custom.in_memory import READY
 from sightglass.models.preprocess import halve, join
 
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.explain.proof.support import Mark
     from sightglass.explain.result import Result
-    from sightglass.models.adapter import Target
     from sightglass.models.geometry import Geometry
     from sightglass.models.spec import ModelSpec
 
@@ -202,7 +198,7 @@ class Stability:
         if worst is None or worst.rank_correlation is None or worst.flips:
             return "cannot be told"
         found = judge_stillness(worst.rank_correlation, self.chance)
-        hindered = {"yes": bool(self.flips), "no": self.model.measures}
+        hindered = {"yes": bool(self.flips), "no": task_of(self.model).measures}
         return "cannot be told" if hindered.get(found) else found
 
     @property
@@ -212,7 +208,7 @@ class Stability:
         low, high = (describe_score(score, self.model, self.label) for score in (min(scores), max(scores)))
         words = f"Under {len(scores)} small changes"
         # A model that measures has no answer, nor has one that compares pictures.
-        if self.model.measures:
+        if task_of(self.model).measures:
             own = describe_score(self.score, self.model, self.label)
             found = [f"{words} {self.label} is {low} to {high}, for the picture {own}."]
         elif not any(one.answer or one.flips for one in self.variants):
@@ -238,7 +234,7 @@ class Stability:
         if self.verdict == "no":
             return f"It does not hold still: {reach}."
         why = "because the answer changes" if self.flips else f"as {STEADY:.2f} is asked and {reach}"
-        if self.model.measures and worst is not None and (worst.rank_correlation or 0.0) <= self.chance:
+        if task_of(self.model).measures and worst is not None and (worst.rank_correlation or 0.0) <= self.chance:
             why = "as the number moves with it"
         return f"Whether it holds still cannot be told, {why}."
 
@@ -290,7 +286,7 @@ def stability(
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to compare it with.")
     if explanation.image.planes is not None or explanation.options.preprocessing == READY:
         raise ModelProblem("Small changes are those of RGB pictures, and this one is an array of numbers.")
-    score, first, _ = _answer(explanation, explanation.evidence, None, heatmap.target)
+    score, first, _ = explanation.task.find_again(explanation, explanation.evidence, None, heatmap.target)
     variants = []
     # In a mirror left and right are other joints, and what raises an x lowers it.
     joint = isinstance(heatmap.target, JointTarget)
@@ -313,71 +309,10 @@ def _variant(explanation: Result, index: int | str, kind: Kind, first: str, canc
     made, adapter = change(explanation.image, before.geometry, kind), before.resident.adapter
     pixels = replace(explanation.image, pixels=made.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
     evidence = Evidence(before.resident, adapter.prepare(pixels, options.preprocessing), before.layers)
-    score, answer, target = _answer(explanation, evidence, made, heatmap.target)
+    score, answer, target = explanation.task.find_again(explanation, evidence, made, heatmap.target)
     if target is None:
         return Variant(kind, score, answer, True, None, None, None)
     raw = METHODS[heatmap.method].run(evidence, [target], Request(options.masks, options.head, None, cancel))
     values = made.undone(on_content(raw.maps, before.geometry, raw.layers, signed=heatmap.signed))
     alike = compare(heatmap.coarse, coarse(values))
     return Variant(kind, score, answer, answer != first, values, alike.rank_correlation, alike.ssim)
-
-
-def _answer(
-    explanation: Result, evidence: Evidence, made: Changed | None, target: Target
-) -> tuple[float, str, Target | None]:
-    """Return the target's score in changed pictures, the model's answer, and the target there; None if it is gone."""
-    adapter = evidence.resident.adapter
-    if adapter.spec.task == "embed":
-        own, other = (adapter.embedding(one.outputs).detach() for one in (explanation.evidence, evidence))
-        return float(torch.cosine_similarity(own.double(), other.double()).mean()), "", target
-    if target.index is None:
-        raise ModelProblem("There is no single answer to test here: explain a class or one box.")
-    if adapter.detects:
-        return _box(explanation, evidence, made, target)
-    if isinstance(target, PlaceTarget) and isinstance(adapter, PixelNumbers):
-        there = target if made is None else target.moved(partial(_move_pixels, made=made, evidence=evidence))
-        return float(adapter.number(evidence.outputs, there).detach()), "", there
-    if isinstance(target, AreaTarget) and isinstance(adapter, Segmenter):
-        target = target if made is None else target.moved(partial(_move_pixels, made=made, evidence=evidence))
-        score, _, _ = adapter.certainty(evidence.outputs, target, target.pixels)
-        most = int(np.bincount(evidence.outputs.classes[target.pixels]).argmax())
-        return float(score[0]), adapter.labels[most], target
-    scores = adapter.class_scores(evidence.outputs)[0].detach().double()
-    if adapter.spec.measures:
-        return float(scores[target.index]), "", target
-    best = int(adapter.class_logits(evidence.outputs)[0].argmax())
-    return float(scores[target.index]), adapter.labels[best], target
-
-
-def _move_pixels(pixels: NDArray[np.bool_], made: Changed, evidence: Evidence) -> NDArray[np.bool_]:
-    """Return pixels of the answer, bool (h, w), where a change put them."""
-    if made.mirrored:
-        return pixels[:, ::-1]
-    by = [
-        round(one * own / side)
-        for one, own, side in zip(made.shift, pixels.shape, evidence.geometry.input, strict=True)
-    ]
-    moved = np.roll(pixels, by, (0, 1))
-    return moved if moved.any() else pixels
-
-
-def _box(
-    explanation: Result, evidence: Evidence, made: Changed | None, target: Target
-) -> tuple[float, str, Target | None]:
-    """Return the mean score of the same boxes, the class of the first one, and their candidates."""
-    outputs, labels = evidence.outputs, evidence.resident.adapter.labels
-    boxes = boxes_of(explanation.evidence.outputs, target)  # (m, 4)
-    if made is not None and made.mirrored:
-        left, _, right, _ = evidence.geometry.content
-        boxes = torch.stack([left + right - boxes[:, 2], boxes[:, 1], left + right - boxes[:, 0], boxes[:, 3]], 1)
-    elif made is not None:
-        down, right = made.shift
-        boxes = boxes + boxes.new_tensor([right, down, right, down])
-    scores = outputs.scores[0].detach()
-    own, at = torch.where(match_boxes(boxes, outputs.boxes[0]), scores[target.index], 0.0).max(1)
-    shown = own > explanation.options.confidence
-    score = float(own.double().mean())
-    if not bool(shown.any()):
-        return score, "", None
-    found = tuple(dict.fromkeys(at[shown].tolist()))
-    return score, labels[int(scores[:, found[0]].argmax())], replace(target, anchors=found)

@@ -21,7 +21,6 @@ from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.proof import controls
 from sightglass.explain.proof.controls import ranking
 from sightglass.explain.proof.curves import BATCH_CPU, Perturber
-from sightglass.explain.proof.scores import scorer
 from sightglass.explain.proof.support import CLEAR, OTHERS, SHARES, SHOWN, Effect, Support, settle
 
 if TYPE_CHECKING:
@@ -72,10 +71,11 @@ def find_strongest(
     heatmap, position = shown.measured, explanation.heatmaps.index(shown)
     if heatmap.state != "ok":
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
-    evidence, score = explanation.evidence, scorer(explanation.evidence, heatmap.target, explanation.options)
+    evidence = explanation.evidence
+    score = explanation.task.scorer(evidence, heatmap.target, explanation.options)
     boxed = explanation.own(position)
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
-    embeds = explanation.model.task == "embed"
+    embeds = not explanation.task.names_classes
     measure = Measure(perturber or Perturber(evidence, score, cancel), heatmap.strength, box, cosine=embeds)
     own = measure.effect("this map", measure.part, (SHOWN,) if quick else SHARES)
     every = other_maps(explanation, position, cancel)

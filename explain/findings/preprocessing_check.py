@@ -16,6 +16,7 @@ import torch
 
 from sightglass.explain.findings import Finding
 from sightglass.explain.phrases import percent
+from sightglass.explain.tasks import task_of
 from sightglass.models.preprocess import Preprocessing, fit_picture, prepare
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def suspect(resident: Resident, images: Sequence[Image]) -> Finding | None:
     """
     adapter = resident.adapter
     now = adapter.preprocessing
-    if now is None or now.channels != 3 or len(adapter.labels) < 3 or len(images) < 2 or adapter.spec.measures:
+    if now is None or now.channels != 3 or len(adapter.labels) < 3 or len(images) < 2 or task_of(adapter).measures:
         return None
     current = _distinct(resident, images, now)
     guesses = {
@@ -74,7 +75,7 @@ def resizing(resident: Resident, images: Sequence[Image]) -> Finding | None:
 
     Runs the model once per picture and way of resizing, unless it measures: numbers change a little with any.
     """
-    now, measures = resident.adapter.preprocessing, resident.adapter.spec.measures
+    now, measures = resident.adapter.preprocessing, task_of(resident.adapter).measures
     if now is None or now.channels not in (1, 3) or len(resident.adapter.labels) < 2 or not images or measures:
         return None
     ways = {replace(now, interpolation=name) for name in ("bilinear", "bicubic", "nearest") if now.antialias}
@@ -126,7 +127,7 @@ def readings(resident: Resident, image: Image, most: int = 4) -> tuple[Reading, 
     for row in (0, *ranked[: most - 1]):
         way = (now, *others.values())[row]
         # Numbers have no best: the same one shows what a way changes.
-        best = 0 if resident.adapter.spec.measures else int(scores[row].argmax())
+        best = 0 if task_of(resident.adapter).measures else int(scores[row].argmax())
         pixels = np.clip(fit_picture(image.pixels, way, "trained")[0], 0, 255).astype(np.uint8)
         words = f"as it is now, resized by {now.interpolation}" if row == 0 else tuple(others)[row - 1]
         found.append(Reading(way, words, pixels, resident.adapter.labels[best], float(scores[row, best])))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from sightglass.explain.findings import Finding
 from sightglass.explain.methods import METHODS
 from sightglass.explain.questions import answers_why, settings
+from sightglass.explain.tasks import task_of
 from sightglass.models.catalog import is_packaged
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).with_name("randomisation.json")
 Family = Literal["detector", "query", "classifier", "transformer"]
-UNMEASURED = ("embed", "segment", "regress")
-"""Tasks that have no figures."""
 MOST = 0.5
 """The share of maps that do not depend on the model from which a method is said to draw such maps."""
 
@@ -50,7 +49,7 @@ def question_of(part: str) -> str:
 
 def family_of(task: str, resident: Resident) -> Family:
     """Return the family whose figures a model of a task has."""
-    if task == "detect":
+    if task_of(task).has_boxes:
         return "detector" if resident.queries is None else "query"
     return "transformer" if resident.attentions else "classifier"
 
@@ -98,8 +97,7 @@ def describe_independent(explanation: Result, index: int) -> str:
         return f"This map shows {mark.shows}, not what the model learnt." if mark.answer == "no" else ""
     if _find_measured(explanation, index) is None:
         return ""
-    shows = "which object, not which part of it" if explanation.model.task == "detect" else "little of what was learnt"
-    return f"This map shows {shows}."
+    return f"This map shows {explanation.task.independent[0]}."
 
 
 def _find_answer(explanation: Result, index: int) -> SealMark | None:
@@ -121,7 +119,7 @@ def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
     question = question_of(explanation.options.part)
     # The gradients of pixels are at no layer.
     layers = heatmap.layers if METHODS[heatmap.method].at_layers else ()
-    if explanation.model.task in UNMEASURED or not is_packaged(explanation.model):
+    if not explanation.task.randomised or not is_packaged(explanation.model):
         return None
     if not asks_at(resident, question, layers):
         return None
@@ -130,17 +128,13 @@ def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
 
 def find_independent(explanation: Result, index: int) -> Finding | None:
     """Find a map by a method that draws nearly the same map whatever the model has learnt."""
-    task = explanation.model.task
     if (mark := _find_answer(explanation, index)) is not None:
         return Finding("independent", "serious", mark.sentence) if mark.answer == "no" else None
     if (measured := _find_measured(explanation, index)) is None:
         return None
-    shows = (
-        "shows which object, not which part of it or why" if task == "detect" else "is no evidence of what was learnt"
-    )
     text = (
         f"With random weights the method draws nearly the same map ({measured.no} of {measured.maps} measured): it "
-        f"{shows}."
+        f"{explanation.task.independent[1]}."
     )
     return Finding("independent", "caution", text)
 

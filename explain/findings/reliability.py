@@ -18,6 +18,7 @@ from sightglass.common.files import Json
 from sightglass.explain.findings import Finding
 from sightglass.explain.phrases import percent
 from sightglass.explain.proof.proof import SUFFICIENT
+from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,7 +110,7 @@ def of_proof(task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
 
     `statistics`: of the map.
     """
-    if task != "classify":
+    if not task_of(task).competes:
         return []
     rules = (_patch(statistics, proof), _nowhere(proof))
     return [finding for finding in rules if finding is not None]

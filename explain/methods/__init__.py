@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sightglass.common.errors import ModelProblem, nearest
 from sightglass.explain.methods.method import Method
 from sightglass.explain.phrases import listing
+from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,8 +77,6 @@ SIMILARITY = tuple(method.id for method in _TABLE if method.family == "gradient"
 
 PAIRS = ("gradient", "eigen", "pixel", "mask")
 """Families of the methods that give each of two pictures a map of its own."""
-AREAS = ("gradient", "eigen", "pixel")
-"""Families of the methods that explain any scalar, such as the sum over some pixels of a segmentation."""
 
 
 def method(name: str) -> Method:
@@ -96,23 +95,21 @@ def method(name: str) -> Method:
 
 def list_methods(resident: Resident) -> tuple[Method, ...]:
     """The methods that can explain a loaded model, in the table's order."""
-    task = resident.adapter.spec.task
+    task = task_of(resident.adapter)
     attending: set[str] = set()
-    if resident.gradients and task != "detect":
+    if resident.gradients and not task.has_boxes:
         attending |= {"attention"} if any(one.grid for one in resident.attentions) else set()
         attending |= {"rollout", "chefer"} if resident.attends_to_one_grid or resident.joins_windows else set()
         attending |= {"legrad"} if resident.attends_to_one_grid else set()
     return tuple(
         method
         for method in METHODS.values()
-        if (method.detectors or task != "detect")
+        if (method.detectors or not task.has_boxes)
         and (method.family == "mask" or resident.gradients)
         and (method.family != "attention" or method.id in attending)
         and (method.family != "query" or resident.queries is not None)
-        # What hides the picture, or asks for a class as other tools do, has none here.
-        and (task != "embed" or method.family not in ("mask", "pixel", "library"))
+        and method.family not in task.barred
         and (method.id != "guidedbackprop" or resident.has_relu)
-        and (task != "segment" or method.family in AREAS)
         and (not resident.adapter.inputs or method.family in PAIRS)
         # Where its pictures meet at once no layer has a map of one.
         and (not resident.adapter.inputs or resident.adapter.branches or not method.at_layers)

@@ -30,6 +30,7 @@ from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.layers import as_map
 from sightglass.explain.methods.gradient import gradcam
 from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.explain.tasks import task_of
 from sightglass.models.adapters.folding import copy_adapter
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
 
 def _check(evidence: Evidence, method: Method) -> None:
     """Raise ModelProblem for what the library cannot do."""
-    if method.id == "fullgrad" and evidence.resident.adapter.spec.task != "classify":
+    if method.id == "fullgrad" and not task_of(evidence.resident.adapter).competes:
         raise ModelProblem("FullGrad explains classifiers only: choose another method for this model.")
     if method.id == "shapleycam" and len(evidence.layers) > 1:
         raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")

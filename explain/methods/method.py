@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from sightglass.explain.tasks import task_of
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
@@ -107,7 +109,7 @@ class Method:
 
     def name_for(self, task: str) -> str:
         """Return its name on a model of a task: D-RISE is RISE of all but detectors."""
-        return self.name if task == "detect" else self.otherwise or self.name
+        return self.name if task_of(task).has_boxes else self.otherwise or self.name
 
     @property
     def group(self) -> str:

@@ -31,6 +31,8 @@ import torch
 from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.common.settings import settings
 from sightglass.explain.methods.method import Method, RawMaps, Request
+from sightglass.explain.phrases import plural_noun
+from sightglass.explain.tasks import task_of
 from sightglass.models.adapters.detector import Detections
 from sightglass.models.preprocess import GREY
 
@@ -233,13 +235,13 @@ PARTS = ("class", "box", "all")
 
 def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
     """Return the function that scores these targets; raises ModelProblem for one that masks cannot explain."""
-    adapter = evidence.resident.adapter
+    adapter, task = evidence.resident.adapter, task_of(evidence.resident.adapter)
     detects = isinstance(evidence.outputs, Detections)
     for target in targets:
         # A share of all classes is a contrast to the others by itself.
-        answers = ("class", "contrast") if adapter.spec.task == "classify" else adapter.parts
+        answers = ("class", "contrast") if task.competes else adapter.parts
         if target.part not in (PARTS if detects else answers):
-            can = ", ".join(PARTS) if detects else "its numbers" if adapter.spec.measures else "its classes"
+            can = ", ".join(PARTS) if detects else f"its {plural_noun(task.noun)}"
             raise ModelProblem(f"Masks cannot explain the {target.part} of {adapter.spec.id}: they explain {can}.")
         if target.index is None and (not detects or not target.anchors):
             raise ModelProblem("A target without a class needs candidates: ask for a share of the strongest.")
@@ -249,7 +251,7 @@ def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
     signs = torch.tensor([-1.0 if target.part == "lowers" else 1.0 for target in targets])
 
     def shown(outputs: Any) -> Tensor:
-        if adapter.spec.task == "classify":
+        if task.competes:
             return adapter.class_logits(outputs).float().softmax(1)[:, indices]
         scores = adapter.class_scores(outputs)[:, indices]
         return scores * signs.to(scores)
@@ -316,11 +318,6 @@ class _Similarity:
         return found.new_zeros(len(self._sizes)).index_add(0, self._owner, found) / self._sizes
 
 
-COUNT = {"detect": 800}
-USUAL = 1000
-"""Masks for one picture by a model's task, and of others, where the papers take 5000: maps of 800 with two seeds were
-measured to correlate by 0.7 to 0.8 on a street scene, and their peaks lay in their boxes
-(benchmarks/results/2026-11-23-by-hand.md)."""
 WINDOWS = 196
 """Occlusion's default number of windows: 14 by 14 over a square picture, each a seventh of its side wide."""
 SECONDS = 1.0
@@ -340,7 +337,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         MasksOfTwo.sample(kind, count, geometry, seed) if geometry.columns > 1 else kind.sample(count, geometry, seed)
     )
     name = f"{method.id}/{len(masks)}/{seed}"
-    called = method.name_for("detect" if evidence.resident.adapter.detects else "classify")
+    called = method.name_for(evidence.resident.adapter.spec.task)
     missing = evidence.missing(name, targets)
     score = scorer(evidence, missing or targets)
 
@@ -423,7 +420,7 @@ def budget(task: str, method: str = "drise") -> int:
     """How many masks a picture gets where nobody says how many; raises Problem for a wrong `SIGHTGLASS_MASKS`."""
     if method == "occlusion":
         return WINDOWS
-    return settings().masks or COUNT.get(task, USUAL)
+    return settings().masks or task_of(task).masks
 
 
 class _Sums:

@@ -16,7 +16,7 @@ import torch
 
 from sightglass.common.errors import Cancelled
 from sightglass.explain.proof.filling import impute, make_fill
-from sightglass.explain.proof.scores import Answers
+from sightglass.explain.tasks.task import Answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.proof import Filling
-    from sightglass.explain.proof.scores import Scorer
+    from sightglass.explain.tasks.task import Scorer
 
 STEPS = 20
 BATCH_CPU, BATCH_GPU = 4, 64

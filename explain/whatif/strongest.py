@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import cv2
@@ -10,9 +9,8 @@ import numpy as np
 
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.maps.statistics import COARSE
-from sightglass.explain.phrases import describe_score, kinds, percent
+from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import hottest_mask
-from sightglass.explain.whatif.changes import KINDS, all_classes, cosine, match
 from sightglass.explain.whatif.edits import EditMark
 
 if TYPE_CHECKING:
@@ -95,22 +93,8 @@ def _area(explanation: Explanation, mask: NDArray[np.bool_]) -> EditMark:
 
 @own_modes()
 def score_of_map(before: Explanation, after: Explanation) -> float:
-    """Return how sure the model is, after an edit, of what the first map of `before` is of, 0..1.
-
-    Of a class its score; of boxes the mean, where a box that vanished counts with the candidate at its place; of a
-    model that compares pictures the cosine to the unedited one, -1..1.
-    """
-    if before.model.task == "embed":
-        return cosine(before, after)
-    own = before.own()
-    if not own:
-        index = before.heatmaps[0].target.index
-        return next((p.score for p in all_classes(after) if p.index == index), 0.0)
-    scores = []
-    for box, change in zip(own, match(own, after.predictions), strict=False):
-        found = after.missing(box.box, box.label) if change.after is None else None
-        scores.append(found.candidate.score if found else change.after or 0.0)
-    return float(np.mean(scores))
+    """Return how sure the model is, after an edit, of what the first map of `before` is of; see `Task.score_after`."""
+    return before.task.score_after(before, after)
 
 
 def covered_sentence(before: Explanation, after: Explanation, share: float, others: Sequence[float]) -> str:
@@ -119,17 +103,4 @@ def covered_sentence(before: Explanation, after: Explanation, share: float, othe
     `share`: of the picture that is covered, 0..1; `others`: the scores of `elsewhere`.
     """
     start = f"Covering the strongest {percent(share)} of the picture"
-    label = before.heatmaps[0].target.label
-    new, other = (
-        describe_score(score, before.model, label) for score in (score_of_map(before, after), float(np.mean(others)))
-    )
-    if before.model.task == "embed":
-        return f"{start} leaves it {new} similar to the original; as much elsewhere, {other}."
-    own = before.own()
-    name = label
-    if len(own) > 1:
-        name = f"the mean of {kinds(Counter(box.label for box in own).most_common(), KINDS)}"
-    old = describe_score(score_of_map(before, before), before.model, label)
-    said = f"{start} takes {name} from {old} to {new}; as much elsewhere leaves {other}."
-    best = after.predictions[0].label if before.model.task == "classify" and after.predictions else ""
-    return f"{said} Now it says {best}." if best and best != before.predictions[0].label else said
+    return before.task.describe_covered(before, after, start, float(np.mean(others)))

@@ -17,8 +17,9 @@ from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.views import charts
 from sightglass.deck import views as deck_views
-from sightglass.explain.phrases import describe_score, percent, plural, signed
+from sightglass.explain.phrases import percent, plural, signed
 from sightglass.explain.picture.item import distinct_names
+from sightglass.explain.tasks import describe_score
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
 from sightglass.pages.batch.job import Batch, frame_of_job

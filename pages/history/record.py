@@ -23,7 +23,8 @@ from sightglass.components.widgets import Row, rows
 from sightglass.deck import rows as slide_rows
 from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import NBSP, format_score, megabytes, percent, plural
+from sightglass.explain.phrases import NBSP, megabytes, percent, plural
+from sightglass.explain.tasks import task_of
 from sightglass.export import command
 from sightglass.pages.history.files import AnnotatedRecord, archive, files, mark, marking, pair
 
@@ -134,7 +135,7 @@ def tell_score(record: Record, score: float | None) -> str:
     """Return a score as it is written: of a segmentation a share of the picture; empty for none."""
     if score is None:
         return ""
-    return format_score(record.task, score)
+    return task_of(record.task).text(score)
 
 
 def panel_map(item: SavedMap, record: Record, *, title: str | None = None, note: str | None = None) -> Map:

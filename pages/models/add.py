@@ -21,8 +21,9 @@ from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
 from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.findings.diagnosis import headline
-from sightglass.explain.phrases import describe_score, plain_text, plural
+from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.picture.image import join_pictures
+from sightglass.explain.tasks import describe_score
 from sightglass.models import catalog, isolated
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.families.custom.transforms import is_own, keys

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import atomic_write, packing, write_file
-from sightglass.explain.phrases import format_score
+from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -53,7 +53,7 @@ class Scores:
 
     def describe(self, score: float, label: str) -> str:
         """Format the score of an answer: `62 %`, `12 % of the picture` or `−12.4°`."""
-        return format_score(self.task, score, self.units.get(label, ""))
+        return task_of(self.task).text(score, self.units.get(label, ""))
 
     @property
     def unit(self) -> str:

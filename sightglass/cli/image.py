@@ -15,7 +15,6 @@ from sightglass.cli.pictures import Series, describe_seal, extra_files, load_exp
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections
-from sightglass.explain.findings.numbers import describe_areas
 from sightglass.export import result_folder
 from sightglass.models import catalog
 
@@ -167,7 +166,7 @@ def _write_pictures(pictures: list[str], asked: cli.EngineOptions, options: Imag
 
     def work(explanation: Explanation) -> tuple[Json, Iterator[File]]:
         report(console, explanation, style)
-        console.say(*(phrases.plain_text(words) for words in (describe_areas(explanation) if areas else ())))
+        console.say(*explanation.task.list_answers(explanation))
         summary = result_folder.summary(explanation, style)
         made = chain(
             result_folder.of_segmentation(explanation) if areas else (),

@@ -11,8 +11,8 @@ from sightglass.common.errors import ImageProblem, Problem
 from sightglass.explain import methods, phrases
 from sightglass.explain.faithfulness import seal
 from sightglass.explain.findings import diagnosis
-from sightglass.explain.findings.numbers import describe_number
 from sightglass.explain.picture import image
+from sightglass.explain.tasks import describe_score
 from sightglass.export import animation, figure, result_folder, table
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
@@ -184,11 +184,11 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
 
     # The column's own head says what a share is one of.
     def show(score: float, label: str) -> str:
-        return phrases.percent(score) if segments else phrases.describe_score(score, explanation.model, label)
+        return phrases.percent(score) if segments else describe_score(score, explanation.model, label)
 
     rows = [
         (
-            f"{row['label']} {describe_number(explanation, row['map'])}".strip(),
+            f"{row['label']} {explanation.task.number(explanation, row['map'])}".strip(),
             "–" if row["score"] is None else show(row["score"], row["label"]),
             phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],

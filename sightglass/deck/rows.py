@@ -15,11 +15,12 @@ from sightglass.deck.making import fraction, shorten
 from sightglass.deck.scene import MAX_SIDE, MAX_TITLE, Panel, SceneMap
 from sightglass.explain.findings.diagnosis import describe_map
 from sightglass.explain.methods import METHODS, describe_setup
-from sightglass.explain.phrases import describe_score, listing, percent, plural
+from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.render import paint, share_difference
 from sightglass.explain.rendering.style import Field, Style
+from sightglass.explain.tasks import describe_score
 from sightglass.export import command
 from sightglass.export.similarity_files import draw_pair, places
 from sightglass.models.catalog import catalog
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.faithfulness.scramble import Scramble
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.explain.whatif.changes import Change
+    from sightglass.explain.tasks.task import Change
     from sightglass.models.spec import ModelSpec
 
     Box = tuple[float, float, float, float]

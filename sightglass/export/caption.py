@@ -10,12 +10,13 @@ import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.explain import phrases
-from sightglass.explain.findings.diagnosis import describe_direction, describe_signs, diagnose
-from sightglass.explain.findings.numbers import describe_number, read_place
+from sightglass.explain.findings.diagnosis import diagnose
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import own_boxes, percent
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Kind, Pixels, Style
+from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.task import describe_direction, describe_signs
 from sightglass.models.preprocess import WAYS
 
 if TYPE_CHECKING:
@@ -52,29 +53,21 @@ def check(explanation: Result, index: int) -> Heatmap:
 
 def score(explanation: Result, index: int) -> float | None:
     """Return the model's score of a map's target; None where it is not among the predictions."""
-    if (place := read_place(explanation, index)) is not None:
-        return place
-    target = explanation.heatmaps[index].target.index
-    own = explanation.own(index) or [p for p in explanation.predictions if p.index == target]
-    return max((p.score for p in own), default=None)
+    return explanation.task.shown_score(explanation, index)
 
 
 def title(explanation: Result, index: int) -> str:
     """Return a map's title: `minibus, 62 %`."""
     sure = score(explanation, index)
     label = explanation.heatmaps[index].target.label
-    if number := describe_number(explanation, index):
+    if number := explanation.task.number(explanation, index):
         return f"{label}, {number}"
-    return label if sure is None else f"{label}, {phrases.describe_score(sure, explanation.model, label)}"
+    return label if sure is None else f"{label}, {describe_score(sure, explanation.model, label)}"
 
 
 def with_score(prediction: Prediction, model: ModelSpec | None = None) -> str:
     """Return a prediction with its score, `minibus 62 %`, or of a `model` that measures its number, `yaw −12.4°`."""
-    score = (
-        percent(prediction.score)
-        if model is None
-        else phrases.describe_score(prediction.score, model, prediction.label)
-    )
+    score = percent(prediction.score) if model is None else describe_score(prediction.score, model, prediction.label)
     return f"{prediction.label} {score}"
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import legible
-from sightglass.explain.evidence.targets import EMBEDDING
 from sightglass.explain.options import OFFERED
+from sightglass.explain.tasks.embed import EMBEDDING
 from sightglass.models import catalog
 
 if TYPE_CHECKING:

@@ -18,15 +18,15 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
-from sightglass.explain.evidence.targets import decode
-from sightglass.explain.findings.diagnosis import answer, describe_map, diagnose, headline
-from sightglass.explain.findings.numbers import is_background
+from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
 from sightglass.explain.methods import METHODS, list_methods
-from sightglass.explain.phrases import describe_score, plain_text
+from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
 from sightglass.explain.rendering.segments import draw_segments
 from sightglass.explain.rendering.style import FILE_STYLE, Style
+from sightglass.explain.tasks import decode, describe_score
+from sightglass.explain.tasks.segment import is_background
 from sightglass.export import caption, command, detection_images, embedded_recipe, table
 from sightglass.export.embedded_recipe import list_seals, sealed_recipe
 from sightglass.export.figure import figure
@@ -261,7 +261,7 @@ def thumbnail(explanation: Result, style: Style) -> tuple[NDArray[np.uint8], str
     """Return a small picture under its best map with a caption: a cell of a sheet."""
     image = explanation.image
     drawn = explanation.overlay(0, colormap=style.colormap, alpha=style.alpha) if explanation.heatmaps else image.pixels
-    return Image(drawn).thumbnail(CELL), plain_text(f"{image.name}: {answer(explanation)}")
+    return Image(drawn).thumbnail(CELL), plain_text(f"{image.name}: {explanation.task.answer(explanation)}")
 
 
 def of_many(cells: Sequence[tuple[NDArray[np.uint8], str]]) -> Iterator[File]:
@@ -401,7 +401,7 @@ def of_comparison(compared: Comparison, style: Style, more: Json | None = None) 
 def of_first(explanation: Explanation) -> tuple[str, str]:
     """Return the label of the first map's target and its score; without a map the model's answer."""
     if not explanation.heatmaps:
-        return answer(explanation), ""
+        return explanation.task.answer(explanation), ""
     target = explanation.heatmaps[0].target
     if target.index is None:
         return target.label, ""

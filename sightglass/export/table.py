@@ -9,9 +9,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.files import packing
-from sightglass.explain.findings.numbers import read_joint
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.statistics import BINS, MEANING, NAMES, format_value
+from sightglass.explain.tasks.pose import read_joint
 from sightglass.export import caption
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
-from sightglass.explain.evidence.targets import decode, resolve
 from sightglass.explain.maps.heatmap import state_of
 from sightglass.explain.methods import METHODS
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import MAX_WORDS
 from sightglass.explain.picture.image import Image
+from sightglass.explain.tasks import decode, resolve
 from sightglass.live.message import MAX_BYTES, FrameAnswer, FrameResult, Pin, RawMap
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import intersection_over_union

@@ -14,9 +14,9 @@ from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import PassLock, own_modes
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import chosen_layers
-from sightglass.explain.evidence.targets import decode, resolve
 from sightglass.explain.explanation import method_of, takes_several
 from sightglass.explain.methods.method import Request
+from sightglass.explain.tasks import decode, resolve
 from sightglass.models.adapter import Target
 from sightglass.models.labels import class_index
 from sightglass.video.clips.ahead import BYTES, in_order, single_threaded

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import atomic_write, jsonable, packing
-from sightglass.explain.findings.diagnosis import UNSURE
 from sightglass.explain.phrases import describe_share, percent, plain_text, plural
+from sightglass.explain.tasks.task import UNSURE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -14,7 +14,6 @@ from sightglass.components.session.state import ChosenBox, Sidebar
 from sightglass.components.views import detections, snapshots
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import RESIDENCY
-from sightglass.explain.findings.numbers import describe_number
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.picture.image import Image, load_bundled
 from tests.pages.conftest import act, press, rerun_until, session, shown, texts
@@ -238,5 +237,5 @@ def test_a_joint_can_be_chosen_and_its_body_is_drawn(page, pose):
     assert not app.error
     assert shown(app).head["boxes"][0]["body"]["chosen"] == 9
     first_map = shown(app).head["panels"][0]["maps"][0]
-    assert first_map["kind"] == "signed" and first_map["note"] == f"left wrist x {describe_number(made, 0)}"
+    assert first_map["kind"] == "signed" and first_map["note"] == f"left wrist x {made.task.number(made, 0)}"
     assert app.query_params["joint"] == "left wrist"

@@ -103,9 +103,13 @@ def modules() -> dict[str, Path]:
 
 
 def reads(source: str, known: Collection[str]) -> set[str]:
-    """Which of these modules a file imports anywhere in it: in functions and for types only, too."""
+    """Which of these modules a file imports when it runs, in functions too; not for types only."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    for node in [node for node in ast.walk(tree) if isinstance(node, ast.If)]:
+        if ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

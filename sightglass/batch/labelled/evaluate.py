@@ -19,9 +19,9 @@ from sightglass.batch.labelled.labels import label_by_folders, read_labels
 from sightglass.common.errors import Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, EvaluationFacts
-from sightglass.explain.evidence.targets import decode
 from sightglass.explain.explanation import explain, method_of
 from sightglass.explain.maps.heatmap import CELLS, cells
+from sightglass.explain.tasks import decode
 from sightglass.models import catalog
 from sightglass.models.adapter import Prediction
 

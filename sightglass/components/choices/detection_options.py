@@ -14,6 +14,7 @@ from sightglass.explain.findings.reliability import reliability, subject_of
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing
 from sightglass.explain.questions import Question, answers_why, settings
+from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Part
 from sightglass.models.catalog import is_packaged
 
@@ -168,7 +169,7 @@ def describe_dependence(explainer: Explainer, method: str) -> str:
 
 def _is_measured(explainer: Explainer) -> bool:
     """Return whether figures of methods hold at the chosen layers."""
-    if explainer.model.task in randomisation.UNMEASURED or not is_packaged(explainer.model):
+    if not task_of(explainer.model).randomised or not is_packaged(explainer.model):
         return False
     paths, key = {layer.path for layer in explainer.layers}, f"layers-{explainer.model.id}"
     remembered = url_state.recall_value(key, paths, [], name="layers", read=lambda text: text.split(","))

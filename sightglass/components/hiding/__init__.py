@@ -15,8 +15,8 @@ from sightglass.common.files.packing import pack_data
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import page
 from sightglass.components.views.areas import row_label
-from sightglass.explain.phrases import describe_score
 from sightglass.explain.picture.image import to_jpeg
+from sightglass.explain.tasks import describe_score
 from sightglass.explain.whatif import changes as hiding
 from sightglass.export.proof import chart as proof_view
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.components.viewer import View
     from sightglass.explain import Explanation
-    from sightglass.explain.whatif.changes import Change
+    from sightglass.explain.tasks.task import Change
     from sightglass.models.spec import ModelSpec
 
 KEY = "hiding"

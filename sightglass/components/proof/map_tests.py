@@ -18,8 +18,9 @@ from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import panels, tables
 from sightglass.explain.faithfulness import badge, scramble, stability
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import describe_score, percent
+from sightglass.explain.phrases import percent
 from sightglass.explain.proof.seal import SealMark
+from sightglass.explain.tasks import describe_score
 
 if TYPE_CHECKING:
     from collections.abc import Callable

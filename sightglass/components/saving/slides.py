@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sightglass.explain.comparison.models import Comparison
     from sightglass.explain.faithfulness.scramble import Scramble
     from sightglass.explain.similarity.similarity import Similarity
-    from sightglass.explain.whatif.changes import Change
+    from sightglass.explain.tasks.task import Change
 
 
 def stage(

@@ -16,11 +16,12 @@ from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
 from sightglass.components.widgets import Row, rows
 from sightglass.explain.comparison.models import score_of_map
-from sightglass.explain.findings.numbers import is_background
 from sightglass.explain.options import MAX_CORNERS, Options, parse_other_place
-from sightglass.explain.phrases import describe_score, quantity
+from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.segments import draw_numbers, draw_segments, ends_of
+from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks.segment import is_background
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -17,7 +17,8 @@ from sightglass.components.views import tables
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.findings.diagnosis import diagnose, unseen
 from sightglass.explain.maps.statistics import MEANING, format_value
-from sightglass.explain.phrases import NBSP, describe_range, describe_score, listing, milliseconds, percent
+from sightglass.explain.phrases import NBSP, describe_range, listing, milliseconds, percent
+from sightglass.explain.tasks import describe_score
 from sightglass.models.preprocess import WAYS
 
 if TYPE_CHECKING:

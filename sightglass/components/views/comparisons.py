@@ -20,8 +20,9 @@ from sightglass.components.views import detections, panels
 from sightglass.explain.comparison.detections import around, common, one_scale, side, strip
 from sightglass.explain.evidence.layers import stages
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import NBSP, describe_score, listing, percent, plural
+from sightglass.explain.phrases import NBSP, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
+from sightglass.explain.tasks import describe_score
 from sightglass.export import similarity_files
 
 if TYPE_CHECKING:

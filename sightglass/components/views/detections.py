@@ -14,10 +14,9 @@ from sightglass.components.viewer import Box, Skeleton
 from sightglass.components.views import panels, tables
 from sightglass.components.views.charts import NOTHING, metric, without_training
 from sightglass.components.widgets import Row, rows
-from sightglass.explain.evidence.targets import parse_joint
-from sightglass.explain.findings.numbers import describe_number
 from sightglass.explain.phrases import NBSP, percent
 from sightglass.explain.rendering.render import is_hidden
+from sightglass.explain.tasks.pose import parse_joint
 from sightglass.models.adapter import Axis, JointTarget
 
 if TYPE_CHECKING:
@@ -324,7 +323,7 @@ def heats(explanation: Explanation, listed: list[ListedBox]) -> tuple[Map, ...]:
 
 def _note(explanation: Explanation, index: int, item: ListedBox) -> str:
     """Return what stands beside a map's name: the number of its joint, or the score of its box."""
-    number = describe_number(explanation, index)
+    number = explanation.task.number(explanation, index)
     return f"{explanation.heatmaps[index].target.label} {number}" if number else percent(item.score)
 
 

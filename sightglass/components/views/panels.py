@@ -16,9 +16,10 @@ from sightglass.components.viewer import SETTINGS, Box, Map, Pane, View, ViewerO
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.findings.diagnosis import describe_map
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import describe_score, percent, pixels
+from sightglass.explain.phrases import percent, pixels
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.style import colormaps
+from sightglass.explain.tasks import describe_score
 from sightglass.export import embedded_recipe
 from sightglass.export.embedded_recipe import sealed_recipe
 

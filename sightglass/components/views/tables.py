@@ -8,7 +8,8 @@ import streamlit as st
 
 from sightglass.common.files import packing
 from sightglass.explain.maps.statistics import DIGITS, NAMES
-from sightglass.explain.phrases import describe_score, quantity
+from sightglass.explain.phrases import quantity
+from sightglass.explain.tasks import describe_score
 from sightglass.export.table import list_numbers
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sightglass.explain.maps.statistics import Statistics
-    from sightglass.explain.whatif.changes import Change
+    from sightglass.explain.tasks.task import Change
     from sightglass.models.spec import ModelSpec
 
 

@@ -16,9 +16,9 @@ from sightglass.common.errors import Cancelled, Problem
 from sightglass.evaluation import stored
 from sightglass.evaluation.scorecard.card import ModelFacts, check_number, score
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
-from sightglass.explain.evidence.targets import decode
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
+from sightglass.explain.tasks import decode
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.labels import match

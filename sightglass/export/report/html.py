@@ -16,11 +16,12 @@ from sightglass.common.errors import Problem
 from sightglass.explain.findings.diagnosis import describe_map, headline
 from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import describe_score, pixels, plural
+from sightglass.explain.phrases import pixels, plural
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import GROUNDS, samples
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style, colormaps, lut
+from sightglass.explain.tasks import describe_score
 from sightglass.export import caption, command, offline_page, table
 from sightglass.export.offline_page import base64_text, data_url
 from sightglass.export.proof import files as proof_files

@@ -18,9 +18,9 @@ from sightglass.api.results import Predicted
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer, Explanation
 from sightglass.explain.findings.diagnosis import describe_map, headline
-from sightglass.explain.findings.numbers import describe_number, read_place
-from sightglass.explain.phrases import describe_score, quantity
+from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import load_bundled
+from sightglass.explain.tasks import describe_score
 from sightglass.export import caption, result_folder, table
 from sightglass.models import catalog
 from sightglass.models.adapter import PlaceTarget
@@ -323,22 +323,22 @@ def test_it_opens_explained_with_the_mean_of_the_picture(explainer: Explainer) -
     assert made.depth is not None and made.depth.shape == (80, 120)
     assert made.predictions[0].score == pytest.approx(float(made.evidence.outputs.logits.detach().mean()), rel=1e-4)
     assert made.heatmaps[0].signed and " on average. Red raises depth; blue" in headline(made, "yellow")
-    assert read_place(made) is None
+    assert made.task.read_place(made, 0) is None
 
 
 def test_a_place_is_the_pixel_under_it_and_its_difference_to_another_is_theirs(explainer: Explainer) -> None:
     one, other = explainer(PICTURE, at=(20, 30)), explainer(PICTURE, at=(100, 60))
     both = one.with_options(against="100,60")
     assert one.depth is not None
-    assert read_place(one) == pytest.approx(float(one.depth[30, 20]))
-    assert read_place(both) == pytest.approx(float(one.depth[30, 20] - one.depth[60, 100]), abs=1e-6)
+    assert one.task.read_place(one, 0) == pytest.approx(float(one.depth[30, 20]))
+    assert both.task.read_place(both, 0) == pytest.approx(float(one.depth[30, 20] - one.depth[60, 100]), abs=1e-6)
     raw = [made.heatmaps[0].raw[0] for made in (one, other, both)]
     # HiResCAM is linear in the gradient.
     raw = [made.with_method("hirescam").heatmaps[0].raw[0] for made in (one, other, both)]
     np.testing.assert_allclose(raw[2], raw[0] - raw[1], atol=1e-6)
     area, rest = both.area(), both.other_area()
     assert area is not None and rest is not None and area[30, 20] and rest[60, 100] and not (area & rest).any()
-    number = describe_number(both)
+    number = both.task.number(both, 0)
     told = f"{number.removeprefix('−')} {'less' if number[0] == '−' else 'more'} than at the other."
     assert f"At the place depth is {told}" in headline(both, "yellow")
     assert both.heatmaps[0].state == "ok"

@@ -19,7 +19,6 @@ from sightglass.components.views import exports
 from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.findings.diagnosis import headline
-from sightglass.explain.findings.numbers import describe_outside
 from sightglass.explain.rendering.segments import hatch_of
 from sightglass.history.unsure import best_score
 from sightglass.models.adapter import AreaTarget, Prediction
@@ -208,7 +207,7 @@ def test_an_area_is_what_its_corners_go_around() -> None:
     assert not holed[52:140, 52:140].any()
     again = replay(square.recipe, scene().pixels)
     assert (again.heatmaps[0].at_input == square.heatmaps[0].at_input).all()
-    assert "in this area lies outside it" in describe_outside(square)
+    assert "in this area lies outside it" in square.task.describe_outside(square, 0)
     thin = made.with_options(at=(50, 50, 50.1, 50, 50.1, 50.1), top_k=1)
     assert thin.heatmaps[0].target.pixels.sum() == 1  # type: ignore[attr-defined]
 
@@ -219,8 +218,8 @@ def test_evidence_outside_of_a_region_is_a_share_with_its_meaning() -> None:
     assert area is not None
     wanted = heatmap.values[~area].sum() / heatmap.values.sum()
     assert made.outside() == pytest.approx(float(wanted), abs=1e-5)
-    assert "of what speaks for this region lies outside it" in describe_outside(made)
-    assert describe_outside(made) in [finding.text for finding in made.diagnosis]
+    assert "of what speaks for this region lies outside it" in made.task.describe_outside(made, 0)
+    assert made.task.describe_outside(made, 0) in [finding.text for finding in made.diagnosis]
     assert Explainer("demo-cls-s")(scene().pixels, top_k=1).outside() is None
 
 

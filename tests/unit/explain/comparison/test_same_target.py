@@ -62,9 +62,11 @@ def test_models_that_find_nothing_are_not_said_to_agree(nothing: Comparison) -> 
     assert same_target(nothing.explanations) == nothing.explanations
 
 
-def test_models_that_agree_without_being_sure_are_said_to_be_unsure(nothing: Comparison) -> None:
+def test_models_that_agree_without_being_sure_are_said_to_be_unsure(bus_picture: Path) -> None:
+    classifiers = explained(LITES, bus_picture, top_k=1)
+
     def verdict(*answers: tuple[str, float]) -> str:
-        found = zip(nothing.explanations, answers, strict=False)
+        found = zip(classifiers, answers, strict=False)
         made = tuple(replace(one, predictions=(Prediction(label, 0, score),)) for one, (label, score) in found)
         return Comparison(made, ("s", "m", "l")[: len(made)], ()).verdict.replace("\N{NO-BREAK SPACE}", " ")
 

@@ -21,7 +21,7 @@ from sightglass.explain.proof.controls import ranking
 from sightglass.explain.proof.curves import BATCH_CPU, Curve, Order, Perturber, Trace
 from sightglass.explain.proof.filling import blur, impute, make_fill
 from sightglass.explain.proof.proof import Proof
-from sightglass.explain.proof.scores import MATCH, match_boxes, scorer
+from sightglass.explain.tasks.detect import SAME, match_boxes
 from tests.late import late
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def test_every_step_is_the_models_answer_to_that_picture(explained):
     heatmap, evidence = explained.heatmaps[0], explained.evidence
     places = ranking(heatmap.content)
     assert places is not None
-    perturber = Perturber(evidence, scorer(evidence, heatmap.target, explained.options))
+    perturber = Perturber(evidence, explained.task.scorer(evidence, heatmap.target, explained.options))
     (found,) = perturber.curves([Order("map", 0, places)], "mean", steps=10)
     adapter, picture = evidence.resident.adapter, perturber.picture
     order = torch.from_numpy(places)
@@ -180,7 +180,7 @@ def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks
     resident.aside()
     handles = [part.register_forward_hook(lambda *_: hooked.append(1)) for part in resident.adapter.module.modules()]
     with resident.lock:
-        perturber = Perturber(made.evidence, scorer(made.evidence, made.heatmaps[0].target, made.options))
+        perturber = Perturber(made.evidence, made.task.scorer(made.evidence, made.heatmaps[0].target, made.options))
         shown = torch.ones(1, *perturber.picture.shape[2:], dtype=torch.bool)
         whole = (shown, perturber.picture)
         thread = threading.Thread(target=lambda: found.append(perturber.predict_masked(*whole)))
@@ -192,7 +192,7 @@ def test_a_proof_neither_waits_for_the_models_lock_nor_runs_through_others_hooks
         handle.remove()
     assert not hooked and resident.aside()[0].module is not resident.fastest_adapter(()).module
     with torch.no_grad():
-        same = scorer(made.evidence, made.heatmaps[0].target, made.options)(
+        same = made.task.scorer(made.evidence, made.heatmaps[0].target, made.options)(
             resident.fastest_adapter(()).run(resident.move_input(perturber.picture))
         )
     assert torch.equal(found[0].score, same.score)
@@ -210,7 +210,7 @@ def test_boxes_are_at_the_same_place_as_torchvision_says():
     box_iou = pytest.importorskip("torchvision.ops").box_iou
     corners = torch.rand(200, 2, 2, generator=torch.Generator().manual_seed(0)).sort(1).values.flatten(1)
     found = match_boxes(corners[:20], corners)
-    assert torch.equal(found, box_iou(corners[:20], corners) >= MATCH)
+    assert torch.equal(found, box_iou(corners[:20], corners) >= SAME)
     assert 20 < int(found.sum()) < 1000 and not match_boxes(corners[:1], torch.zeros(1, 4)).any()
 
 
@@ -246,7 +246,9 @@ def curve_of(explanation: Explanation, values: np.ndarray, filling: Any, steps: 
     places = ranking(values)
     assert places is not None
     evidence = explanation.evidence
-    perturber = Perturber(evidence, scorer(evidence, explanation.heatmaps[0].target, explanation.options))
+    perturber = Perturber(
+        evidence, explanation.task.scorer(evidence, explanation.heatmaps[0].target, explanation.options)
+    )
     (found,) = perturber.curves([Order("map", 0, places)], filling, steps)
     return found
 

@@ -73,7 +73,7 @@ def explanation(
         Heatmap(Target(i, labels[i]), method, ("a",), (raw,), values, geometry, "own", state)
         for i, values in enumerate(maps)
     )
-    spec = SimpleNamespace(row="", method="hirescam")
+    spec = SimpleNamespace(row="", method="hirescam", task=task)
     about = {"weights_sha256": "", "spec": spec, "labels": labels, "paper": None, "subject": "", "parts": ("class",)}
     about["measures_pixels"] = False
     adapter = SimpleNamespace(**about, class_logits=lambda _: torch.tensor([answer]))

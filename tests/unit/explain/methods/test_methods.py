@@ -392,7 +392,7 @@ def test_what_a_method_cannot_do_is_said() -> None:
     with pytest.raises(ModelProblem, match="ShapleyCAM explains one layer at a time"):
         by_method(small("first", "relu"), "shapleycam", 0)
     evidence = small("relu")
-    evidence.resident.adapter.spec = ModelSpec("d", "d", "s", "none", "d", "detect", "none")
+    evidence.resident.adapter.spec = ModelSpec("d", "d", "s", "none", "d", "multilabel", "none")
     with pytest.raises(ModelProblem, match="classifiers only"):
         by_method(evidence, "fullgrad", 0)
 

@@ -13,10 +13,11 @@ from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.proof.curves import Perturber
 from sightglass.explain.proof.filling import blur
-from sightglass.explain.proof.scores import scorer
 from sightglass.explain.rendering.render import hottest_mask
+from sightglass.explain.tasks.detect import match
+from sightglass.explain.tasks.task import Change, union
 from sightglass.explain.whatif import edits
-from sightglass.explain.whatif.changes import Change, Disc, DiscHider, changes, match, sentence, union
+from sightglass.explain.whatif.changes import Disc, DiscHider, changes, sentence
 from sightglass.explain.whatif.edits import Edit, EditMark, edited, parse
 from sightglass.explain.whatif.strongest import DRAWS, covered_sentence, elsewhere, score_of_map, strongest_tenth
 from sightglass.models.adapter import Prediction
@@ -100,7 +101,7 @@ def scene() -> Explanation:
 
 def test_a_disc_is_hidden_behind_what_a_proof_hides_places_behind(bus: Explanation) -> None:
     hider, evidence, target = DiscHider(bus), bus.evidence, bus.heatmaps[0].target
-    perturber = Perturber(evidence, scorer(evidence, target, bus.options))
+    perturber = Perturber(evidence, bus.task.scorer(evidence, target, bus.options))
     left, top, right, bottom = evidence.geometry.content
     for disc in DISCS:
         shown = ~hider.covered(disc)[top:bottom, left:right]

@@ -12,8 +12,8 @@ from sightglass.api.results import Predicted
 from sightglass.api.schemas import DetectRequest
 from sightglass.explain.evidence.resident import RESIDENCY, Resident
 from sightglass.explain.explainer import Explainer
-from sightglass.explain.findings.numbers import read_joint
 from sightglass.explain.rendering.render import draw_joints
+from sightglass.explain.tasks.pose import read_joint
 from sightglass.export import table
 from sightglass.models.adapter import Joint, JointTarget
 from sightglass.models.families.ultralytics.loader import adapt

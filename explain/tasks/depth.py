@@ -1,0 +1,99 @@
+"""A number of each pixel, such as its depth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.options import parse_other_place
+from sightglass.explain.phrases import quantity
+from sightglass.explain.tasks.pixels import find_middle, move, pixels_inside
+from sightglass.explain.tasks.regress import Regress
+from sightglass.explain.tasks.task import check_joint
+from sightglass.models.adapter import PlaceTarget
+from sightglass.models.labels import class_index
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.faithfulness.stability import Changed
+    from sightglass.explain.options import Options
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Prediction, Target
+    from sightglass.models.adapters.segmenter import PixelNumbers
+
+
+class Depth(Regress):
+    """A number of each pixel; the picture's is their mean."""
+
+    gives_pixels = True
+
+    def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+        """Return the place whose number the options ask about, less that of another place; else the whole picture."""
+        adapter: PixelNumbers = evidence.resident.adapter  # type: ignore[assignment]
+        check_joint(options, adapter)
+        if options.per not in ("class", "pixel") or (options.per == "pixel" and not options.at):
+            raise ModelProblem(f"{adapter.spec.id} gives each pixel a number: name a place, at=(x, y) or a rectangle.")
+        for name in options.targets:
+            class_index(name, adapter.labels)
+        pixels = adapter.covers(evidence.outputs, evidence.geometry)
+        if options.at:
+            find_middle(options.at, evidence)
+            pixels = pixels_inside(options.at, evidence)
+        target = PlaceTarget(0, adapter.labels[0], (), options.part)
+        if options.against is not None:
+            than = parse_other_place(options.against)
+            if than is None or not options.at:
+                raise ModelProblem("against is another place here, as x,y: name both, at and against.")
+            find_middle(than, evidence)
+            target = replace(target, than=np.packbits(pixels_inside(than, evidence)).tobytes())
+        return [target.with_pixels(pixels)]
+
+    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+        words = f"{result.model.name} gives {self.list_numbers(result)} on average"
+        if result.heatmaps and (place := self.describe_place(result, index)):
+            words += f". {place.removesuffix('.')}"
+        return f"{words}.", True
+
+    def read_place(self, result: Result, index: int) -> float | None:
+        """Return the number of a map's place, or its difference to another's; None of the whole picture."""
+        if not result.options.at:
+            return None
+        adapter: PixelNumbers = result.evidence.resident.adapter  # type: ignore[assignment]
+        return float(adapter.number(result.evidence.outputs, result.heatmaps[index].target).detach())
+
+    def number(self, result: Result, index: int) -> str:
+        if (number := self.read_place(result, index)) is None:
+            return ""
+        return quantity(number, result.model.unit_of(result.heatmaps[index].target.label))
+
+    def describe_place(self, result: Result, index: int) -> str:
+        """Say the number of the place that a map is of, as a sentence; empty of the whole picture."""
+        if (number := self.read_place(result, index)) is None:
+            return ""
+        label = result.heatmaps[index].target.label
+        if result.options.against is None:
+            return f"At the place {label} is {self.number(result, index)}."
+        much = quantity(abs(number), result.model.unit_of(label))
+        return f"At the place {label} is {much} {'less' if number < 0 else 'more'} than at the other."
+
+    def find_again(
+        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
+    ) -> tuple[float, str, Target | None]:
+        if not isinstance(target, PlaceTarget):
+            return super().find_again(before, evidence, changed, target)
+        adapter: PixelNumbers = evidence.resident.adapter  # type: ignore[assignment]
+        moved = move(target, evidence, changed)
+        return float(adapter.number(evidence.outputs, moved).detach()), "", moved
+
+    def shown_score(self, result: Result, index: int) -> float | None:
+        place = self.read_place(result, index)
+        return super().shown_score(result, index) if place is None else place
+
+    def score(self, result: Result, index: int) -> float | None:
+        place = self.read_place(result, index)
+        return super().score(result, index) if place is None else place

@@ -1,0 +1,290 @@
+"""Boxes of things."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.evidence.missing import score_format
+from sightglass.explain.phrases import kinds, listing, percent, plural
+from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_score
+from sightglass.models.adapter import Target
+from sightglass.models.geometry import intersection_over_union
+from sightglass.models.labels import class_index
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.faithfulness.stability import Changed
+    from sightglass.explain.options import Options
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Adapter, Prediction
+    from sightglass.models.adapters.detector import Detections
+    from sightglass.models.spec import ModelSpec
+
+SAME = 0.5
+"""Least overlap (IoU) at which two boxes are the same object."""
+LOWEST = 0.01
+"""Minimum score for which a lower threshold is worth trying."""
+NAMED = 3
+"""Classes, or kinds of boxes, that a sentence names."""
+WORTH_SAYING = 5
+"""Percentage points by which a box's score changes before a sentence names it."""
+UNSHOWN = "the map is of its strongest candidate alone."
+"""The end of the note on a class that has a map but no box."""
+
+
+class Detect(Task):
+    """Boxes, each with a class and a score."""
+
+    id = "detect"
+    title = "Detect"
+    noun = "box"
+    verb = "detect"
+    screen = "detect"
+    has_boxes = True
+    drawn = "detect"
+    masks = 800
+    truth = "boxes"
+    independent = ("which object, not which part of it", "shows which object, not which part of it or why")
+
+    def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+        adapter = evidence.resident.adapter
+        self.check_place(options, adapter)
+        if options.per == "picture":
+            anchors = adapter.strongest(evidence.outputs, options.ratio)
+            return [Target(None, "the whole picture", anchors, options.part)]
+        if options.per == "detection":
+            return [
+                Target(index, adapter.labels[index], (anchor,), options.part)
+                for anchor, index in find_boxes(options, predictions, evidence)
+            ]
+        return self._of_classes(options, predictions, adapter)
+
+    def listed(self, adapter: Adapter, options: Options) -> int:
+        return options.top_k
+
+    def unshown(self, options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
+        if options.per != "class":
+            return ()
+        best = evidence.outputs.scores[0]
+        return tuple(
+            f"No {target.label} is shown (at best {percent(float(best[target.index].max()))} sure): {UNSHOWN}"
+            for target in targets
+            if not target.anchors
+        )
+
+    def next_scores(self, evidence: Evidence, target: Target) -> Tensor | None:
+        if len(target.anchors) != 1:
+            return None
+        scores: Tensor = evidence.outputs.scores[0, :, target.anchors[0]].clone()
+        return scores
+
+    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+        if not result.predictions:
+            return self.nothing(result), None
+        return (
+            f"{result.model.name} found {kinds(Counter(p.label for p in result.predictions).most_common(), 2)}.",
+            True,
+        )
+
+    def answer_name(self, result: Result, most: int) -> str | None:
+        return kinds(sorted(Counter(p.label for p in result.predictions).items()), most) if result.predictions else None
+
+    def nothing(self, result: Result) -> str:
+        """Describe the best candidate of a detector that shows no box."""
+        if result.predictions:
+            return "No box matches the chosen classes."
+        adapter, options = result.evidence.resident.adapter, result.options
+        above = f"above {score_format(options.confidence)(options.confidence)}"
+        if result.model.example and not options.classes:
+            # Its candidates are noise on every photograph.
+            return f"{result.model.name} knows drawn scenes only: no detections {above}."
+        scores = result.evidence.outputs.scores[0].amax(1)  # (K,)
+        if not scores.numel() or not float(scores.max()):
+            return "No detections, not even a weak candidate: choose another model or picture."
+        wanted = [class_index(name, adapter.labels) for name in options.classes] or range(len(adapter.labels))
+        best = max(wanted, key=lambda index: float(scores[index]))
+        highest = float(scores[best])
+        candidate = f"the best candidate was {adapter.labels[best]} at {score_format(options.confidence)(highest)}"
+        if options.classes:
+            absent = listing([f"no {adapter.labels[index]}" for index in wanted][:NAMED])
+            return f"{absent.capitalize()} {above}; {candidate}."
+        # No slider goes lower, and candidates below are noise.
+        return f"No detections {above}; {candidate}.{' Try a lower threshold.' if highest >= LOWEST else ''}"
+
+    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
+        check_score(target)
+        return _BoxScorer(evidence.outputs, target, options.confidence)
+
+    def find_again(
+        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
+    ) -> tuple[float, str, Target | None]:
+        """Return the mean score of the same boxes, the class of the first one, and their candidates."""
+        import torch
+
+        index, outputs, labels = check_score(target), evidence.outputs, evidence.resident.adapter.labels
+        boxes = boxes_of(before.evidence.outputs, target)  # (m, 4)
+        if changed is not None and changed.mirrored:
+            left, _, right, _ = evidence.geometry.content
+            boxes = torch.stack([left + right - boxes[:, 2], boxes[:, 1], left + right - boxes[:, 0], boxes[:, 3]], 1)
+        elif changed is not None:
+            down, right = changed.shift
+            boxes = boxes + boxes.new_tensor([right, down, right, down])
+        scores = outputs.scores[0].detach()
+        own, at = torch.where(match_boxes(boxes, outputs.boxes[0]), scores[index], 0.0).max(1)
+        shown = own > before.options.confidence
+        score = float(own.double().mean())
+        if not bool(shown.any()):
+            return score, "", None
+        anchors = tuple(dict.fromkeys(at[shown].tolist()))
+        return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
+
+    def score_after(self, before: Result, after: Result) -> float:
+        if not (own := before.own()):
+            return super().score_after(before, after)
+        scores = []
+        for box, change in zip(own, match(own, after.predictions), strict=False):
+            candidate = after.missing(box.box, box.label) if change.after is None else None
+            scores.append(candidate.candidate.score if candidate else change.after or 0.0)
+        return sum(scores) / len(scores)
+
+    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
+        """Return what became of each box, those of before first."""
+        return match(before.predictions, after.predictions)
+
+    def invite(self, before: Result) -> str:
+        return "Paint over something: which boxes vanish?"
+
+    def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
+        gone = [change.label for change in changes if change.after is None]
+        new = [change.label for change in changes if change.before is None]
+        stayed = len(changes) - len(gone) - len(new)
+        parts = []
+        if gone:
+            parts.append(f"{kinds(Counter(gone).most_common(), NAMED)} {_verb(gone, 'vanish')}")
+        if new:
+            parts.append(f"{kinds(Counter(new).most_common(), NAMED)} {_verb(new, 'appear')}")
+        if stayed:
+            every = "" if gone or len(changes) - len(new) == 1 else "all "
+            parts.append(f"{every}{plural(stayed, 'box')} {'stays' if stayed == 1 else 'stay'}")
+        if not gone and not new:
+            parts += _largest(changes)
+        return "; ".join(parts) or "there is still no box"
+
+
+def _largest(changes: Sequence[Change]) -> list[str]:
+    """Say which of the boxes that stayed has changed most, if that is worth saying."""
+    most = max(changes, key=lambda one: abs(one.points or 0), default=None)
+    if most is None or abs(most.points or 0) < WORTH_SAYING:
+        return []
+    verb = "falls" if (most.points or 0) < 0 else "rises"
+    beside = " most," if len(changes) > 1 else ""
+    return [f"{most.label} {verb}{beside} from {percent(most.before or 0.0)} to {percent(most.after or 0.0)}"]
+
+
+def _verb(labels: Sequence[str], verb: str) -> str:
+    return f"{verb}{'es' if verb.endswith('sh') else 's'}" if len(labels) == 1 else verb
+
+
+def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[tuple[int, int]]:
+    """Return the candidates, as (anchor, class), of the boxes that the options name."""
+    labels, count = evidence.resident.adapter.labels, evidence.outputs.count
+    shown = [(p.anchor, p.index) for p in predictions if p.anchor is not None]
+    pairs: list[tuple[int, int]] = []
+    for target in options.targets:
+        if isinstance(target, tuple | list):
+            anchor, index = target
+            if not 0 <= anchor < count:
+                raise ModelProblem(f"There is no candidate {anchor}: this input has {count}, counted from 0.")
+            pairs.append((int(anchor), class_index(index, labels)))
+        elif isinstance(target, Integral):
+            if not 0 <= target < len(shown):
+                raise ModelProblem(f"There is no box {target}: {len(shown)} are shown, counted from 0.")
+            pairs.append(shown[int(target)])
+        else:
+            index = class_index(target, labels)
+            pairs += [pair for pair in shown if pair[1] == index]
+    return list(dict.fromkeys(pairs)) if options.targets else shown[: options.top_k]
+
+
+def match(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Change, ...]:
+    """Return the boxes of two pictures, each with its match: of its class, by the largest IoU, `SAME` at least."""
+    pairs = sorted(
+        (
+            (intersection_over_union(one.box, other.box), -i, -j)
+            for i, one in enumerate(before)
+            for j, other in enumerate(after)
+            if one.label == other.label and one.box is not None and other.box is not None
+        ),
+        reverse=True,
+    )
+    partner: dict[int, int] = {}
+    for overlap, i, j in pairs:
+        if overlap >= SAME and -i not in partner and -j not in partner.values():
+            partner[-i] = -j
+    listed = [
+        Change(box.label, box.score, after[partner[i]].score if i in partner else None) for i, box in enumerate(before)
+    ]
+    new = [Change(box.label, None, box.score) for j, box in enumerate(after) if j not in partner.values()]
+    return (*listed, *new)
+
+
+def boxes_of(outputs: Detections, target: Target) -> Tensor:
+    """Return the boxes of a target's candidates, (m, 4) xyxy in the input; without any, its class's strongest one."""
+    assert target.index is not None
+    anchors = target.anchors or (int(outputs.scores[0, target.index].argmax()),)
+    return outputs.boxes[0, list(anchors)].detach().float()
+
+
+def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
+    """Return which candidates (N, 4) of a changed picture are at the place of boxes (m, 4), bool (m, N)."""
+    import torch
+
+    # As torchvision's box_iou, whose import takes seconds: longer than the first curve may.
+    one, other = boxes[:, None], candidates.detach().float()
+    shared = (torch.minimum(one[..., 2:], other[:, 2:]) - torch.maximum(one[..., :2], other[:, :2])).clamp(min=0)
+    both = shared.prod(-1)
+    return both / (_area(one) + _area(other) - both) >= SAME
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+class _BoxScorer:
+    """Score the chosen boxes, the mean over them: of each the best candidate of its class at its place, else 0."""
+
+    def __init__(self, outputs: Detections, target: Target, confidence: float) -> None:
+        assert target.index is not None
+        self._index, self._confidence, self._contrast = target.index, confidence, target.part == "contrast"
+        self._boxes = boxes_of(outputs, target)  # (m, 4)
+
+    def __call__(self, outputs: Any) -> Answers:
+        import torch
+
+        rows = [self._one(*pair) for pair in zip(outputs.scores, outputs.boxes.detach().float(), strict=True)]
+        score, value = (torch.stack(column).double().cpu() for column in zip(*rows, strict=True))
+        return Answers(score, value, score > self._confidence)
+
+    def _one(self, scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return score and value, shape () each, of one picture's candidates: scores (K, N), boxes (N, 4)."""
+        import torch
+
+        own = scores[self._index]
+        there = torch.where(match_boxes(self._boxes, boxes), own, 0.0)  # (m, N)
+        if not there.numel():
+            zero = own.new_zeros(())
+            return zero, zero
+        score, at = there.max(1)
+        if not self._contrast:
+            return score.mean(), score.mean()
+        others = scores.clone()
+        others[self._index : self._index + 1] = 0
+        return score.mean(), torch.where(score > 0, score - others[:, at].amax(0), 0.0).mean()

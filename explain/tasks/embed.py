@@ -1,0 +1,123 @@
+"""A vector of a picture, which is compared with those of other pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.phrases import percent
+from sightglass.explain.tasks.task import Answers, Change, Scorer, Task, check_joint
+from sightglass.models.adapter import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.faithfulness.stability import Changed
+    from sightglass.explain.options import Options
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Prediction
+    from sightglass.models.spec import ModelSpec
+
+EMBEDDING = -1
+"""The target in the recipe of a model without classes."""
+
+
+class Embed(Task):
+    """A vector: the model names no class."""
+
+    id = "embed"
+    title = "Compare pictures"
+    noun = "picture"
+    names_classes = False
+    drawn = "persons"
+    barred = dict.fromkeys(
+        ("mask", "pixel", "library"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."
+    )
+    truth = ""
+    randomised = False
+    sure = False
+
+    def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+        adapter = evidence.resident.adapter
+        check_joint(options, adapter)
+        if any(target != EMBEDDING for target in options.targets):
+            raise ModelProblem(f"{adapter.spec.id} names no classes: compare pictures with it (similarity).")
+        return [Target(None, "its embedding", (), options.part)]
+
+    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+        return f"{result.model.name} compares pictures.", False
+
+    def meaning(self, result: Result, hot: str, index: int, *, named: bool) -> str:
+        if result.heatmaps[index].signed or result.options.part == "contrast":
+            return super().meaning(result, hot, index, named=named)
+        return f"{hot.capitalize()} is what its embedding is based on."
+
+    def answer(self, result: Result) -> str:
+        return "predicts no class"
+
+    def answer_name(self, result: Result, most: int) -> str | None:
+        return ""
+
+    def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
+        if any(result.task.names_classes for result in results):
+            return None
+        return "They predict no class: these are maps of what their embeddings are made of."
+
+    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
+        import torch
+        from torch.nn import functional as F
+
+        adapter = evidence.resident.adapter
+        vector = F.normalize(adapter.embedding(evidence.outputs)[:1].detach().double(), dim=1)
+
+        def of_picture(outputs: Any) -> Answers:
+            vectors: Tensor = adapter.embedding(outputs)
+            cosine = (F.normalize(vectors.detach().double(), dim=1) @ vector.T)[:, 0].cpu()
+            return Answers(cosine, cosine, torch.ones_like(cosine, dtype=torch.bool))
+
+        return of_picture
+
+    def find_again(
+        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
+    ) -> tuple[float, str, Target | None]:
+        import torch
+
+        own, other = (
+            one.resident.adapter.embedding(one.outputs).detach().double() for one in (before.evidence, evidence)
+        )
+        return float(torch.cosine_similarity(own, other).mean()), "", target
+
+    def score(self, result: Result, index: int) -> float | None:
+        return None
+
+    def score_after(self, before: Result, after: Result) -> float:
+        """Return the cosine to the unedited picture, -1..1."""
+        return cosine(before, after)
+
+    def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
+        new = percent(self.score_after(before, after))
+        return f"{start} leaves it {new} similar to the original; as much elsewhere, {percent(elsewhere)}."
+
+    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
+        """Return the cosine to the unedited picture, from 1."""
+        return (Change("Similarity to the original", 1.0, cosine(before, after)),)
+
+    def invite(self, before: Result) -> str:
+        return "Paint over something: how similar does the picture stay to the original?"
+
+    def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
+        return f"the picture is {percent(changes[0].after or 0.0)} similar to the original"
+
+
+def cosine(before: Result, after: Result) -> float:
+    """Return the cosine of the embeddings of two results, -1..1."""
+    from torch.nn import functional as F
+
+    one, other = (
+        result.evidence.resident.adapter.embedding(result.evidence.outputs)[:1].detach().double()
+        for result in (before, after)
+    )
+    return float(F.cosine_similarity(one, other)[0])

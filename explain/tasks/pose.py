@@ -1,0 +1,84 @@
+"""Bodies: boxes with joints, each of which has numbers of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+from sightglass.common.errors import ModelProblem, did_you_mean
+from sightglass.explain.phrases import percent, quantity
+from sightglass.explain.tasks.detect import Detect, find_boxes
+from sightglass.models.adapter import Axis, JointTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.options import Options
+    from sightglass.explain.result import Result
+    from sightglass.explain.tasks.task import Scorer
+    from sightglass.models.adapter import Joint, Prediction, Target
+
+
+class Pose(Detect):
+    """Boxes of bodies; a map is of a box, or of a number of a joint in it."""
+
+    def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+        if options.joint is None or options.per == "picture":
+            return super().targets(options, predictions, evidence)
+        self.check_place(options, adapter := evidence.resident.adapter)
+        joint, axis = parse_joint(options.joint, adapter.joints)
+        label = f"{adapter.joints[joint]} {axis}"
+        return [
+            JointTarget(index, label, (anchor,), options.part, joint=joint, axis=axis)
+            for anchor, index in find_boxes(options, predictions, evidence)
+        ]
+
+    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+        words, named = super().says(result, index)
+        if named and result.heatmaps and (number := self.number(result, index)):
+            label = result.heatmaps[index].target.label
+            words += f" {label[0].upper()}{label[1:]} is {number}."
+        return words, named
+
+    def number(self, result: Result, index: int) -> str:
+        joint = read_joint(result, index)
+        if joint is None or joint[1] is None:
+            return ""
+        visible = isinstance(target := result.heatmaps[index].target, JointTarget) and target.axis == "visibility"
+        return percent(joint[1]) if visible else quantity(joint[1], "px")
+
+    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
+        if isinstance(target, JointTarget):
+            raise ModelProblem(f"The map is of a number, {target.label}: this test needs a score that can fall.")
+        return super().scorer(evidence, target, options)
+
+
+def read_joint(result: Result, index: int) -> tuple[Joint, float | None] | None:
+    """Return the joint that a map is of, and its number: pixels of the picture, or a share; None of other maps."""
+    target = result.heatmaps[index].target
+    if not isinstance(target, JointTarget):
+        return None
+    box = next(iter(result.own(index)), None)
+    if box is None or not box.joints:
+        return None
+    joint = box.joints[target.joint]
+    return joint, getattr(joint, target.axis)
+
+
+def parse_joint(text: str, names: Sequence[str]) -> tuple[int, Axis]:
+    """Return a joint's place among `names` and its number, of `left wrist x` or `9 x`; raise ModelProblem for others.
+
+    >>> parse_joint("nose visibility", ["nose", "left eye"])
+    (0, 'visibility')
+    """
+    name, _, last = text.strip().rpartition(" ")
+    axis = next((axis for axis in get_args(Axis) if axis == last.casefold()), None)
+    if axis is None:
+        raise ModelProblem(f"joint is {text!r}: name a joint and x, y or visibility, such as {names[0]} x.")
+    known = {label.casefold(): place for place, label in enumerate(names)}
+    place = known.get(name.strip().casefold().replace("_", " "))
+    if place is None and name.strip().isdecimal() and int(name) < len(names):
+        place = int(name)
+    if place is None:
+        raise ModelProblem(f"There is no joint {name!r}: {did_you_mean(name, names, f'try {names[0]}.')}")
+    return place, axis

@@ -1,0 +1,229 @@
+"""A class for each pixel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.phrases import listing, percent, plain_text
+from sightglass.explain.tasks.pixels import find_middle, move, pixels_inside
+from sightglass.explain.tasks.task import COMPARED, Answers, Change, Scorer, Task, check_joint, check_score
+from sightglass.models.adapter import AreaTarget
+from sightglass.models.labels import class_index
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.faithfulness.stability import Changed
+    from sightglass.explain.options import Options
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Adapter, Prediction, Span, Target
+    from sightglass.models.adapters.segmenter import Segmentation, Segmenter
+    from sightglass.models.spec import ModelSpec
+
+HALF = 0.5
+"""Share of a target's pixels that must keep their class for it to be the answer still."""
+NAMED = 3
+"""Classes that a sentence names."""
+
+
+class Segment(Task):
+    """A class for each pixel; the score of a class is its share of the picture."""
+
+    id = "segment"
+    title = "Segment"
+    value = "share of the picture"
+    verb = "segment"
+    barred = dict.fromkeys(
+        ("attention", "query", "library", "mask"),
+        "asks for one score a picture and {id} gives each pixel one: use GradCAM.",
+    )
+    gives_pixels = True
+    truth = "areas"
+    randomised = False
+    sure = False
+
+    def text(self, score: float, unit: str = "") -> str:
+        return f"{percent(score)} of the picture"
+
+    def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+        """Return the pixels that the options name."""
+        adapter = _segmenter(evidence)
+        check_joint(options, adapter)
+        if options.per not in ("class", "region", "pixel"):
+            raise ModelProblem(f"{adapter.spec.id} draws no boxes: explain a class, a region or a pixel.")
+        if options.per == "pixel" and not options.at and not options.targets:
+            raise ModelProblem("Which pixel? Give its place: at=(x, y), in pixels of the picture.")
+        against = None if options.against is None else class_index(options.against, adapter.labels)
+        find = _find_regions if options.per != "class" else _find_classes
+        areas = dict.fromkeys(find(options, predictions, evidence))
+        if against is not None and any(target.index == against for target in areas):
+            raise ModelProblem(f"{adapter.labels[against]} cannot be weighed against itself: name another class.")
+        return [replace(target, part=options.part, against=against) for target in areas]
+
+    def listed(self, adapter: Adapter, options: Options) -> int:
+        super().listed(adapter, options)
+        # All classes that are found are few, and what a page lists must not depend on how many maps it asks for.
+        return len(adapter.labels)
+
+    def next_scores(self, evidence: Evidence, target: Target) -> Tensor | None:
+        pixels = _segmenter(evidence).pixels_of(evidence.outputs, target)
+        scores: Tensor = evidence.outputs.logits[0].detach()[:, pixels].mean(1)
+        return scores
+
+    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+        return f"{result.model.name} finds {list_classes(result, NAMED)}.", True
+
+    def contrast(self, result: Result, hot: str, index: int) -> str:
+        if (other := self.rival(result, index)) is None:
+            return super().contrast(result, hot, index)
+        return f"{hot.capitalize()} speaks for {result.heatmaps[index].target.label} and against {other}."
+
+    def rival(self, result: Result, index: int) -> str | None:
+        target = result.heatmaps[index].target
+        if not isinstance(target, AreaTarget) or target.against is None:
+            return None
+        return result.evidence.resident.adapter.labels[target.against]
+
+    def list_answers(self, result: Result) -> list[str]:
+        return [f"{one.label}: {plain_text(self.text(one.score))}" for one in result.predictions]
+
+    def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
+        if any(result.task is not self for result in results):
+            return None
+        classes = (list_classes(result, COMPARED) for result in results)
+        return "; ".join(f"{name} finds {what}" for name, what in zip(names, classes, strict=True)) + "."
+
+    def explains(self, result: Result, label: str) -> bool:
+        # Where no pixel has the class there is nothing to explain.
+        return any(one.label == label for one in result.predictions)
+
+    def answer_name(self, result: Result, most: int) -> str | None:
+        return list_classes(result, most)
+
+    def describe_outside(self, result: Result, index: int) -> str:
+        target = result.heatmaps[index].target
+        if not isinstance(target, AreaTarget) or target.span == "pixel":
+            return ""
+        share, area = result.outside(index), result.area(index)
+        if share is None or area is None:
+            return ""
+        where = " in this area" if len(result.options.at) > 2 else ""
+        what = "this region" if target.span == "region" else f"{target.label}{where}"
+        return (
+            f"{percent(share)} of what speaks for {what} lies outside it, while {percent(1 - float(area.mean()))} of "
+            "the picture does."
+        )
+
+    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
+        check_score(target)
+        adapter = _segmenter(evidence)
+        pixels = adapter.pixels_of(evidence.outputs, target)
+
+        def of_pixels(outputs: Any) -> Answers:
+            score, margin, right = (values.cpu() for values in adapter.certainty(outputs, target, pixels))
+            return Answers(score, margin if target.part == "contrast" else score, right >= HALF)
+
+        return of_pixels
+
+    def find_again(
+        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
+    ) -> tuple[float, str, Target | None]:
+        if not isinstance(target, AreaTarget):
+            return super().find_again(before, evidence, changed, target)
+        adapter, moved = _segmenter(evidence), move(target, evidence, changed)
+        score, _, _ = adapter.certainty(evidence.outputs, moved, moved.pixels)
+        most = int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())
+        return float(score[0]), adapter.labels[most], moved
+
+    def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
+        """Say which class takes more or less of the picture than before, of those that changed most."""
+        most = max(changes, key=lambda change: abs((change.after or 0.0) - (change.before or 0.0)))
+        old, new = percent(most.before or 0.0), percent(most.after or 0.0)
+        if old == new:
+            return f"{most.label} stays at {old} of the picture"
+        return f"{most.label} goes from {old} of the picture to {new}"
+
+
+def _segmenter(evidence: Evidence) -> Segmenter:
+    adapter: Segmenter = evidence.resident.adapter  # type: ignore[assignment]
+    return adapter
+
+
+def is_background(result: Result, index: int) -> bool:
+    """Return whether a class of a segmentation is that of what is nothing else."""
+    return _segmenter(result.evidence).is_background(index)
+
+
+def list_classes(result: Result, most: int) -> str:
+    """List the classes that any pixel has but for the background, the largest first: `star, gear and 2 more`."""
+    labels = [one.label for one in result.predictions if not is_background(result, one.index)]
+    more = [] if len(labels) <= most else [f"{len(labels) - most + 1} more"]
+    return listing([*labels[: most - len(more)], *more]) if labels else "nothing but background"
+
+
+def _find_regions(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:
+    """Return the regions or pixels that the options name, or the `top_k` largest regions."""
+    adapter = _segmenter(evidence)
+    outputs: Segmentation = evidence.outputs
+    (height, width), classes = outputs.size, outputs.classes
+    names = [name for name in options.targets if not isinstance(name, (tuple, list))]
+    places: list[tuple[int, int]] = []
+    for place, index in (pair for pair in options.targets if isinstance(pair, (tuple, list))):
+        if not 0 <= place < height * width:
+            raise ModelProblem(f"There is no pixel {place}: the answer has {height * width}, counted from 0.")
+        places.append((int(place), class_index(index, adapter.labels)))
+    span: Span = "pixel" if options.per == "pixel" else "region"
+
+    def target(place: int, index: int) -> AreaTarget:
+        area = AreaTarget(index, adapter.labels[index], (place,), span=span)
+        return area.with_pixels(adapter.around(outputs, place, span))
+
+    if places:
+        return [target(*pair) for pair in places]
+    if options.at:
+        x, y = adapter.find_pixel(outputs, evidence.geometry, *find_middle(options.at, evidence))
+        here = int(classes[y, x])
+        return [target(y * width + x, class_index(name, adapter.labels)) for name in names or (here,)]
+    wanted = {class_index(name, adapter.labels) for name in names}
+    numbers, first, sizes = np.unique(outputs.regions, return_index=True, return_counts=True)
+    regions = [(int(classes.flat[at]), int(at), int(size)) for _, at, size in zip(numbers, first, sizes, strict=True)]
+    regions.sort(key=lambda region: (adapter.is_background(region[0]), -region[2]))
+    chosen = [region for region in regions if not wanted or region[0] in wanted][: options.top_k]
+    return [target(at, index) for index, at, _ in chosen]
+
+
+def _find_classes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:
+    """Return the classes that the options name, in their rectangle; without names those that are found, best first."""
+    adapter = _segmenter(evidence)
+    outputs: Segmentation = evidence.outputs
+    wanted = [class_index(name, adapter.labels) for name in options.targets]
+    if not options.at:
+        there = set(np.unique(outputs.classes).tolist())
+        if (lost := next((index for index in wanted if index not in there), None)) is not None:
+            raise ModelProblem(
+                f"{adapter.spec.id} gives no pixel to {adapter.labels[lost]} here: name a place as well, or a class "
+                "that it finds."
+            )
+        answered = dict.fromkeys(prediction.index for prediction in predictions)
+        return [_area(index, outputs.classes == index, adapter) for index in wanted or [*answered][: options.top_k]]
+    find_middle(options.at, evidence)
+    inside = pixels_inside(options.at, evidence)
+    counts = np.bincount(outputs.classes[inside])
+    order = sorted(np.flatnonzero(counts).tolist(), key=lambda index: (adapter.is_background(index), -counts[index]))
+    # Of a class that is not there the whole rectangle is asked about: why not this?
+    return [
+        _area(index, mine if (mine := inside & (outputs.classes == index)).any() else inside, adapter)
+        for index in wanted or order[: options.top_k]
+    ]
+
+
+def _area(index: int, pixels: NDArray[np.bool_], adapter: Segmenter) -> AreaTarget:
+    return AreaTarget(index, adapter.labels[index]).with_pixels(pixels)

@@ -1,0 +1,42 @@
+"""What is said of a picture and of one map, in parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sightglass.explain.phrases import NBSP
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Sentences about a picture and a map, with the label that they are about kept apart."""
+
+    title: str = ""
+    """What the model answers: `EfficientNet-Lite0 says minibus (87 %).`"""
+    meaning: str = ""
+    """What the map's colours mean: `Yellow shows the evidence for it.`"""
+    lead: str = ""
+    """What the label stands after: `The evidence for`; empty where nothing is said of a place."""
+    subject: str = ""
+    """The label of what the map is of."""
+    place: str = ""
+    """Where the map is strongest, after the label; the whole sentence where there is no label."""
+    notes: tuple[str, ...] = ()
+    """Limitations of the map, most serious first."""
+
+    @property
+    def headline(self) -> str:
+        """The sentences above a picture and its map."""
+        return " ".join(filter(None, (self.title, self.meaning)))
+
+    def markdown(self) -> str:
+        """Return the sentence about the place, the label in bold."""
+        return " ".join(filter(None, (self.lead, f"**{self.subject}**" if self.subject else "", self.place)))
+
+    def plain(self) -> str:
+        """Return the sentence about the place for a terminal or a file."""
+        return " ".join(filter(None, (self.lead, self.subject, self.place))).replace(NBSP, " ").strip()
+
+    def slide(self) -> str:
+        """Return the sentence about the place for a slide; spaces within numbers do not break."""
+        return " ".join(filter(None, (self.lead, self.subject, self.place)))

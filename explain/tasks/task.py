@@ -1,0 +1,423 @@
+"""The base of all tasks: one row of scores for a picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sightglass.common.errors import ModelProblem
+from sightglass.explain.phrases import kinds, percent
+from sightglass.models.adapter import Target
+from sightglass.models.labels import class_index
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.faithfulness.stability import Changed
+    from sightglass.explain.maps.heatmap import Heatmap
+    from sightglass.explain.options import Options
+    from sightglass.explain.result import Result
+    from sightglass.models.adapter import Adapter, Prediction
+    from sightglass.models.spec import ModelSpec
+
+UNSURE = 0.2
+"""Score below which the best class is no answer."""
+KINDS = 3
+"""Kinds of things that a sentence names."""
+COMPARED = 2
+"""Kinds of things, or numbers, that a sentence names of each of several models."""
+LISTED = 3
+"""Classes of either picture whose scores are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a model says of B pictures about one target."""
+
+    score: Tensor
+    """(B,) float64 on the CPU, as the pages show it: a probability, a box's score, or a cosine."""
+    value: Tensor
+    """(B,) what the map explains: the score, or for the contrast its margin over the best other class, in logits of a
+    classifier and in score of a box."""
+    stays: Tensor
+    """(B,) bool: whether the target is still the answer, or the box is still shown."""
+
+
+Scorer = Callable[[Any], Answers]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A class's score, or a box's, before and after an edit, 0..1; None where the box is not there."""
+
+    label: str
+    before: float | None
+    after: float | None
+
+    @property
+    def points(self) -> int | None:
+        """The change in whole percentage points, between the scores as they are shown; None where one is not there."""
+        if self.before is None or self.after is None:
+            return None
+        return round(self.after * 100) - round(self.before * 100)
+
+
+class Task:
+    """What differs between models by what they answer.
+
+    The base holds for one row of scores, a class each. A task overrides what differs.
+    """
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    """In a list of models: `Classify`."""
+    noun: ClassVar[str] = "class"
+    """What one of its answers is called."""
+    value: ClassVar[str] = "how sure"
+    """What the number beside an answer is."""
+    verb: ClassVar[str] = "image"
+    """The command line's verb for its pictures."""
+    screen: ClassVar[str] = "explore"
+    """The page that shows its pictures."""
+    competes: ClassVar[bool] = False
+    """Whether its classes exclude each other, so that one class speaks against the others."""
+    has_boxes: ClassVar[bool] = False
+    """Whether its answers have places of their own."""
+    names_classes: ClassVar[bool] = True
+    measures: ClassVar[bool] = False
+    """Whether its answers are numbers, and no probabilities."""
+    gives_pixels: ClassVar[bool] = False
+    """Whether each pixel has an answer."""
+    drawn: ClassVar[str] = "classify"
+    """The set of packaged pictures that its packaged models know."""
+    masks: ClassVar[int] = 1000
+    """Masks for one picture where none are asked for, where the papers take 5000: maps of 800 with two seeds correlate
+    by 0.7 to 0.8 on a street scene, and their peaks lie in their boxes (benchmarks/results/2026-11-23-by-hand.md)."""
+    barred: ClassVar[Mapping[str, str]] = {}
+    """Families of methods that cannot explain it."""
+    sure: ClassVar[bool] = True
+    """Whether its scores say how sure the model is."""
+    truth: ClassVar[str] = "classes"
+    """What labelled pictures state of it: `classes`, `boxes`, `areas`, `numbers`, or nothing."""
+    randomised: ClassVar[bool] = True
+    """Whether it was measured which methods draw the same map with random weights."""
+    independent: ClassVar[tuple[str, str]] = ("little of what was learnt", "is no evidence of what was learnt")
+    """What a map shows that does not depend on the weights: as an object, and as a verb."""
+
+    # Scores
+
+    def text(self, score: float, unit: str = "") -> str:
+        """Format what a model gives for an answer: a share in percent, or a number with its unit."""
+        return percent(score)
+
+    def bar(self, score: float) -> float | None:
+        """Return the length 0..1 of an answer's bar; None where it has none."""
+        return min(1.0, max(0.0, score))
+
+    # Targets
+
+    def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+        """Return what the options name, or the best `top_k` among the predictions.
+
+        Raises ModelProblem for what a model of this task has not.
+        """
+        adapter = evidence.resident.adapter
+        self.check_place(options, adapter)
+        if options.per != "class":
+            raise ModelProblem(f"{adapter.spec.id} is a classifier and has no boxes: explain a class.")
+        return self._of_classes(options, predictions, adapter)
+
+    def check_place(self, options: Options, adapter: Adapter) -> None:
+        """Raise ModelProblem where the options ask for a joint or a pixel."""
+        check_joint(options, adapter)
+        if options.per in ("region", "pixel") or options.at or options.against is not None:
+            asked = "at" if options.at else "against" if options.against is not None else f"per={options.per}"
+            raise ModelProblem(f"{adapter.spec.id} gives no class to a pixel: leave {asked} to a segmentation network.")
+
+    def _of_classes(self, options: Options, predictions: Sequence[Prediction], adapter: Adapter) -> list[Target]:
+        wanted = [class_index(target, adapter.labels) for target in options.targets]
+        if not options.targets:
+            wanted = list(dict.fromkeys(prediction.index for prediction in predictions))[: options.top_k]
+        return [
+            Target(
+                index,
+                adapter.labels[index],
+                tuple(p.anchor for p in predictions if p.index == index and p.anchor is not None),
+                options.part,
+            )
+            for index in wanted
+        ]
+
+    def listed(self, adapter: Adapter, options: Options) -> int:
+        """Return how many answers are decoded; raise ModelProblem for a filter of classes that it has not."""
+        if options.classes:
+            raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")
+        return options.top_k
+
+    def decode(self, evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
+        """Return the predictions for these options, filtered by class."""
+        adapter = evidence.resident.adapter
+        listed = self.listed(adapter, options)
+        settings: dict[str, Any] = {"top_k": listed, "confidence": options.confidence, "iou": options.iou}
+        # Suppression takes longer than a map, and another method or target changes nothing about it.
+        if (cached := evidence.decoded) is None or cached[0] != settings:
+            predictions = tuple(adapter.decode(evidence.outputs, evidence.geometry, **settings))
+            evidence.decoded = cached = settings, predictions
+        only = {class_index(name, adapter.labels) for name in options.classes}
+        return tuple(p for p in cached[1] if not only or p.index in only)
+
+    def resolve(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
+        """Return `targets`, whose maps keep what speaks against them where the options ask for it."""
+        targets = self.targets(options, predictions, evidence)
+        return [replace(target, both_ways=True) for target in targets] if options.evidence == "both" else targets
+
+    def unshown(self, options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
+        """Return a note on each target that has a map but is no answer."""
+        return ()
+
+    def next_scores(self, evidence: Evidence, target: Target) -> Tensor | None:
+        """Return the scores of all classes at a target, (classes,); None where it has no single place."""
+        scores: Tensor = evidence.resident.adapter.class_logits(evidence.outputs)[0].detach().clone()
+        return scores
+
+    # Sentences
+
+    def says(self, result: Result, index: int) -> tuple[str, bool | None]:
+        """Return the sentence on the answer, and whether a sentence on the map has to name the map's label.
+
+        None: nothing is to be said of the map.
+        """
+        name, best = result.model.name, result.predictions[0]
+        if best.score < UNSURE:
+            return f"{name} is unsure: its best answer is {best.label} ({percent(best.score)}).", None
+        other = bool(result.heatmaps) and result.heatmaps[index].target.index != best.index
+        return f"{name} says {best.label} ({percent(best.score)}).", other
+
+    def meaning(self, result: Result, hot: str, index: int, *, named: bool) -> str:
+        """Say what the colours of a map of one answer mean; `named`: with its label."""
+        heatmap = result.heatmaps[index]
+        label = heatmap.target.label
+        if result.measures:
+            return describe_number_map(result, hot, index)
+        if heatmap.signed:
+            return describe_signs(heatmap, label, "speaks for", "against")
+        if result.options.part == "contrast":
+            return self.contrast(result, hot, index)
+        return f"{hot.capitalize()} shows the evidence for {label if named else 'it'}."
+
+    def contrast(self, result: Result, hot: str, index: int) -> str:
+        """Say what the colours of a map of one answer against the others mean."""
+        return (
+            f"{hot.capitalize()} shows the evidence for {result.heatmaps[index].target.label} over the other classes."
+        )
+
+    def rival(self, result: Result, index: int) -> str | None:
+        """Return the other class against which a contrast counts most; None where there is none."""
+        own = result.heatmaps[index].target.index
+        if not self.competes or own is None:
+            return None
+        return next((p.label for p in result.predictions if p.index != own), None)
+
+    def answer(self, result: Result) -> str:
+        """Return the best answer with its score, as captions show it."""
+        best = next(iter(result.predictions), None)
+        return f"{best.label} {self.text(best.score, result.model.unit_of(best.label))}" if best else "nothing found"
+
+    def list_answers(self, result: Result) -> list[str]:
+        """Return a line for each answer where a list of them is the answer: `star: 12 % of the picture`."""
+        return []
+
+    def answer_name(self, result: Result, most: int) -> str | None:
+        """Return the answer without its score, as models are compared by it; None where nothing was found.
+
+        `most`: kinds of things that are named.
+        """
+        return result.predictions[0].label if result.predictions else None
+
+    def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
+        """Compare the answers of several models, one of which is of this task; None: as those of any models."""
+        return None
+
+    def explains(self, result: Result, label: str) -> bool:
+        """Return whether a map of a class that the model knows can be computed."""
+        return True
+
+    def nothing(self, result: Result) -> str:
+        """Say why there is nothing to explain."""
+        return "There is nothing to explain."
+
+    def undecided(self, result: Result) -> str:
+        """Say that the scores decide nothing; empty where they do."""
+        return ""
+
+    def scattered(self, result: Result, index: int) -> str:
+        """Say that a map's evidence is scattered; empty where it is not, or where that says nothing."""
+        return ""
+
+    def number(self, result: Result, index: int) -> str:
+        """Return the number that a map is of, `312 px`; empty where it is not of a single place."""
+        return ""
+
+    def describe_outside(self, result: Result, index: int) -> str:
+        """Say how much of a map's evidence lies outside of what it explains; empty where that says nothing."""
+        return ""
+
+    # Scores of a target on changed pictures
+
+    def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
+        """Return a function from the outputs of B pictures to `Answers`; raise ModelProblem without such a score."""
+        adapter, index = evidence.resident.adapter, check_score(target)
+        contrast = target.part == "contrast"
+
+        def of_class(outputs: Any) -> Answers:
+            logits = adapter.class_logits(outputs).detach().double().cpu()
+            score = adapter.class_scores(outputs)[:, index].detach().double().cpu()
+            others = logits.clone()
+            others[:, index] = float("-inf")
+            if logits.shape[1] < 2:
+                return Answers(score, score, score > options.confidence)
+            margin = logits[:, index] - others.amax(1)
+            return Answers(score, margin if contrast else score, margin > 0)
+
+        return of_class
+
+    def shown_score(self, result: Result, index: int) -> float | None:
+        """Return the score of what a map is of; None where it is not among the predictions."""
+        target = result.heatmaps[index].target.index
+        own = result.own(index) or [p for p in result.predictions if p.index == target]
+        return max((p.score for p in own), default=None)
+
+    def score(self, result: Result, index: int) -> float | None:
+        """Return the score of what a map is of, also where it is not among the best; None where there is none."""
+        target = result.heatmaps[index].target.index
+        scores = [p.score for p in result.predictions if p.index == target]
+        if not scores:
+            count = len(result.evidence.resident.adapter.labels)
+            candidates = result.own(index) or self.decode(result.evidence, replace(result.options, top_k=count))
+            scores = [p.score for p in candidates if p.index == target]
+        return max(scores, default=None)
+
+    def find_again(
+        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
+    ) -> tuple[float, str, Target | None]:
+        """Return a target's score in a changed picture, the answer there, and the target there; None if it is gone."""
+        adapter, index = evidence.resident.adapter, check_score(target)
+        score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])
+        if self.measures:
+            return score, "", target
+        return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target
+
+    # Changes
+
+    def score_after(self, before: Result, after: Result) -> float:
+        """Return the score, after an edit, of what the first map of `before` is of, 0..1.
+
+        Of boxes the mean, where a box that vanished counts with the candidate at its place.
+        """
+        index = before.heatmaps[0].target.index
+        return next((p.score for p in all_answers(after) if p.index == index), 0.0)
+
+    def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
+        """Say what covering the strongest part of a map changes.
+
+        `start`: the subject of the sentence; `elsewhere`: the mean score with as much covered at other places.
+        """
+        own, label = before.own(), before.heatmaps[0].target.label
+        unit = before.model.unit_of(label)
+        old, new, other = (
+            self.text(score, unit)
+            for score in (self.score_after(before, before), self.score_after(before, after), elsewhere)
+        )
+        if len(own) > 1:
+            label = f"the mean of {kinds(Counter(box.label for box in own).most_common(), KINDS)}"
+        return f"{start} takes {label} from {old} to {new}; as much elsewhere leaves {other}."
+
+    def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
+        """Return what an edit changed of the best classes of both pictures, by their score before."""
+        return union(all_answers(before), all_answers(after))
+
+    def invite(self, before: Result) -> str:
+        """Return the sentence on a picture that was not edited yet."""
+        best = before.predictions[0]
+        words = self.text(best.score, before.model.unit_of(best.label))
+        return f"{best.label[:1].upper()}{best.label[1:]}, {words}. Paint over something to see what changes."
+
+    def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
+        """Say what an edit changed, as the rest of a sentence that begins with the edit."""
+        first = max(changes, key=lambda change: change.before or 0.0)
+        best = max(changes, key=lambda change: change.after or 0.0)
+        old, new = percent(first.before or 0.0), percent(first.after or 0.0)
+        if old == new:
+            moved = f"{first.label} stays at {old}"
+        else:
+            moved = f"{first.label} {'falls' if (first.points or 0) <= 0 else 'rises'} from {old} to {new}"
+        if best.label != first.label:
+            return f"{moved}; now it says {best.label}, {percent(best.after or 0.0)}"
+        return f"{moved} and is still the answer" if old != new else moved
+
+
+def all_answers(result: Result) -> list[Prediction]:
+    """Return the scores of all classes; a result keeps its own few."""
+    adapter, evidence, options = result.evidence.resident.adapter, result.evidence, result.options
+    count = max(1, len(adapter.labels))
+    return adapter.decode(
+        evidence.outputs, evidence.geometry, top_k=count, confidence=options.confidence, iou=options.iou
+    )
+
+
+def check_joint(options: Options, adapter: Adapter) -> None:
+    """Raise ModelProblem where the options ask for a joint of a network that finds none."""
+    if options.joint is not None and not adapter.joints:
+        raise ModelProblem(f"{adapter.spec.id} finds no joints: leave joint to a pose network such as yolo11n-pose.")
+
+
+def check_score(target: Target) -> int:
+    """Return the class of a target; raise ModelProblem where it has no single score."""
+    if target.index is None:
+        raise ModelProblem("There is no single answer to test here: explain a class or one box.")
+    return target.index
+
+
+def describe_signs(heatmap: Heatmap, label: str, raises: str = "raises", lowers: str = "lowers") -> str:
+    """Say what the colours of a signed map mean, of those that are in it."""
+    raising = 0.5 if heatmap.raising is None else heatmap.raising
+    if round(raising, 2) == 1:
+        return f"Red {raises} {label}."
+    if round(raising, 2) == 0:
+        return f"Blue, in dashed lines, {'speaks against' if lowers == 'against' else lowers} {label}."
+    return f"Red {raises} {label}; blue, in dashed lines, {lowers} it."
+
+
+def describe_direction(result: Result, index: int = 0) -> str:
+    """Return what the evidence of a map does to its number: raises, lowers, or either of them in a signed map."""
+    if result.heatmaps and result.heatmaps[index].signed:
+        return "raises or lowers"
+    return "lowers" if result.options.part == "lowers" else "raises"
+
+
+def describe_number_map(result: Result, hot: str, index: int) -> str:
+    """Say what the colours of a map of a number mean."""
+    heatmap = result.heatmaps[index]
+    label = heatmap.target.label
+    # Why one number and not another is asked of classes alone.
+    if heatmap.signed:
+        return describe_signs(heatmap, label)
+    return f"{hot.capitalize()} shows what {describe_direction(result, index)} {label}."
+
+
+def union(before: Sequence[Prediction], after: Sequence[Prediction], listed: int = LISTED) -> tuple[Change, ...]:
+    """Return the scores of the `listed` best classes of either picture, by their score before; from all classes."""
+    # By number: two classes of ImageNet are called crane.
+    old, new = ({p.index: p.score for p in predictions} for predictions in (before, after))
+    best = {
+        p.index: p.label
+        for predictions in (before, after)
+        for p in sorted(predictions, key=lambda p: -p.score)[:listed]
+    }
+    changes = [Change(label, old.get(index, 0.0), new.get(index, 0.0)) for index, label in best.items()]
+    return tuple(sorted(changes, key=lambda change: (-(change.before or 0.0), -(change.after or 0.0), change.label)))
