@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
+from torchvision.models import resnet18
 
 from sightglass.batch import table
 from sightglass.cli import _as_here
@@ -509,6 +511,24 @@ def test_batch_continues_a_run_as_it_was_begun_from_any_folder(call, monkeypatch
     ):
         code, _, err = call("batch", *given)
         assert code == 2 and sentence in err
+
+
+def test_batch_continues_with_the_names_of_classes_that_it_was_given(call) -> None:
+    Path("photos").mkdir()
+    for name in ("one", "two"):
+        Path(f"photos/{name}.png").write_bytes(Path("scene.png").read_bytes())
+    torch.manual_seed(0)
+    torch.save(resnet18(num_classes=3), "net.pt")
+    Path("names.json").write_text(json.dumps({"0": "oak", "1": "elm", "2": "ash"}))
+    code, _, err = call("batch", "photos", "-m", "net.pt", "--labels", "names.json", "--workers", "1", "--out", "run")
+    assert (code, err) == (0, "")
+    before = Path("run/results.csv").read_text("utf-8")
+    assert re.search("oak|elm|ash", before)
+    lines = Path("run/journal.jsonl").read_bytes().splitlines(keepends=True)
+    Path("run/journal.jsonl").write_bytes(b"".join(lines[:2]))
+    code, _, err = call("batch", "--continue", "run", "--workers", "1")
+    assert (code, err) == (0, "")
+    assert Path("run/results.csv").read_text("utf-8") == before
 
 
 def test_batch_says_which_folders_are_not_counted_and_takes_what_they_are(call) -> None:
