@@ -44,6 +44,8 @@ EARLY = 0.05
 """Share of the input's longer side that a cell of a layer must see for its map to be more than edges and texture."""
 CROPPED, NEARLY = 0.1, 0.995
 SAME_PLACE = 0.5
+HALF = 0.5
+"""Share of the evidence outside the object above which it is a caution."""
 MUCH_BETTER = 0.2
 """Difference of two methods' hits on drawn scenes, between their 95 % intervals, for which the better one is named."""
 LOWEST = 0.01
@@ -261,7 +263,8 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
         return (Finding("nothing", "serious", text), *found)
     found += _of_map(explanation, index)
     if words := describe_outside(explanation, index):
-        found.append(Finding("outside", "note", words))
+        off = explanation.object_mask is not None and (explanation.outside(index) or 0) > HALF
+        found.append(Finding("outside", "caution" if off else "note", words))
     if (proof := explanation.proofs.get(index)) is not None:
         found = add_proof(found, explanation.model.task, explanation.statistics[index], proof)
     return most_serious_first(found)

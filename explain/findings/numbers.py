@@ -73,8 +73,14 @@ def list_classes(explanation: Result, most: int) -> str:
 
 
 def describe_outside(explanation: Result, index: int = 0) -> str:
-    """Say how much of a map's evidence lies outside of the pixels that it explains; empty where that says nothing."""
-    target = explanation.heatmaps[index].target
+    """Say how much of a map's evidence lies outside of the object, or of the pixels that it explains; empty where that
+    says nothing."""
+    target, known = explanation.heatmaps[index].target, explanation.object_mask
+    if known is not None and (share := explanation.outside(index)) is not None:
+        return (
+            f"{percent(share)} of the evidence for {target.label} lies outside the object, while "
+            f"{percent(1 - float(known.mean()))} of the picture does."
+        )
     if not isinstance(target, AreaTarget) or target.span == "pixel":
         return ""
     share, area = explanation.outside(index), explanation.area(index)
