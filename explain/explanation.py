@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sightglass.common.errors import ModelProblem
 from sightglass.common.lazy import above
 from sightglass.explain.evidence import evidence as batched_pass
@@ -110,10 +112,24 @@ class Explanation(Result):
         """Return the same maps, each on its `own` scale or all on one (`shared`)."""
         return self._again(replace(self.options, scale=scale), None, None)
 
+    def with_object(self, *where: Any) -> Explanation:
+        """Say where the object is: `diagnosis` then says how much of the evidence lies outside of it.
+
+        `where`: rectangles (x0, y0, x1, y1) in pixels of the picture, or masks (H, W) and files of masks, bright where
+        the object is. Raises ModelProblem for anything else.
+
+        >>> from sightglass import Explainer
+        >>> Explainer()("bus.jpg").with_object((20, 230, 800, 760)).outside() < 0.5
+        True
+        """
+        masks = [boxes.mask_of(one, self.image.width, self.image.height) for one in where]
+        return replace(self, object_mask=np.logical_or.reduce(masks) if masks else None)
+
     def _again(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
-        return explain(
+        made = explain(
             self.image, self.evidence, options, notes=self.notes, milliseconds={}, progress=progress, cancel=cancel
         )
+        return replace(made, object_mask=self.object_mask)
 
     @own_modes()
     def by_head(self, index: int = 0, layer: int = 0, scale: Scale = "own") -> tuple[Heatmap, ...]:

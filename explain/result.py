@@ -61,6 +61,8 @@ class Result:
     """False while the method is still refining the maps."""
     proofs: dict[int, Proof] = field(default_factory=dict, repr=False)
     """Of the maps that were proved, by their index: files that are made of this result carry them."""
+    object_mask: NDArray[np.bool_] | None = field(default=None, repr=False)
+    """The pixels of the object, bool (H, W), where a person says which they are."""
     _agreements: dict[tuple[int, int], Agreement] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -289,11 +291,11 @@ class Result:
         return adapter.pixels_at(self.evidence.outputs, self.evidence.geometry, target.with_pixels(target.other))
 
     def outside(self, index: int | str = 0) -> float | None:
-        """Return the share 0..1 of a map's evidence that lies outside of the pixels that it explains.
+        """Return the share 0..1 of a map's evidence outside of `object_mask`, or of the pixels that it explains.
 
-        None of a model that gives pixels no class, and where there is no evidence.
+        None of a model that gives pixels no class and without `object_mask`, and where there is no evidence.
         """
-        area = self.area(index) if self.model.segments else None
+        area = self.object_mask if self.object_mask is not None else self.area(index) if self.model.segments else None
         if area is None or self._map(index).measured.state != "ok":
             return None
         return 1 - self.inside(area, self.heatmaps.index(self._map(index)))

@@ -33,6 +33,8 @@ EARLY = 0.05
 """Share of the input's longer side that a cell of a layer must see for its map to be more than edges and texture."""
 CROPPED, NEARLY = 0.1, 0.995
 SAME_PLACE = 0.5
+HALF = 0.5
+"""Share of the evidence outside the object above which it is a caution."""
 MUCH_BETTER = 0.2
 """Difference of two methods' hits on drawn scenes, between their 95 % intervals, for which the better one is named."""
 PAPER = 0.7
@@ -162,11 +164,25 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
         text = explanation.task.nothing(explanation)
         return (Finding("nothing", "serious", text), *found)
     found += _of_map(explanation, index)
-    if words := explanation.task.describe_outside(explanation, index):
-        found.append(Finding("outside", "note", words))
+    if words := describe_outside(explanation, index):
+        off = explanation.object_mask is not None and (explanation.outside(index) or 0) > HALF
+        found.append(Finding("outside", "caution" if off else "note", words))
     if (proof := explanation.proofs.get(index)) is not None:
         found = add_proof(found, explanation.model.task, explanation.statistics[index], proof)
     return most_serious_first(found)
+
+
+def describe_outside(explanation: Result, index: int = 0) -> str:
+    """Say how much of a map's evidence lies outside of the object, or of what it explains; empty where unknown."""
+    mask, share = explanation.object_mask, None
+    if mask is not None:
+        share = explanation.outside(index)
+    if mask is None or share is None:
+        return explanation.task.describe_outside(explanation, index)
+    return (
+        f"{percent(share)} of the evidence for {explanation.heatmaps[index].target.label} lies outside the object, while "
+        f"{percent(1 - float(mask.mean()))} of the picture does."
+    )
 
 
 def _find_directions(explanation: Result, index: int) -> list[Finding]:

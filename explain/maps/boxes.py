@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.maps.statistics import RING, overlaps
 from sightglass.explain.phrases import NBSP, whole_percents
+from sightglass.explain.picture.image import Image
 from sightglass.models.geometry import intersection_over_union
 
 if TYPE_CHECKING:
@@ -96,6 +98,28 @@ def parse_place(where: Any, width: int, height: int) -> Box:
     if x1 < 0 or y1 < 0 or x0 > width or y0 > height:
         raise ModelProblem(f"The place {where!r} is not in the picture: it is {width} px wide and {height} px high.")
     return x0, y0, x1, y1
+
+
+def mask_of(where: Any, width: int, height: int) -> NDArray[np.bool_]:
+    """Return the pixels of an object in a picture of this size, bool (H, W).
+
+    `where`: a rectangle as `parse_place` takes it, or a mask: an array or tensor (H, W), or a picture or its file,
+    which are the object where they are brighter than half. Raises ModelProblem for what is neither.
+    """
+    if isinstance(where, str | os.PathLike) or hasattr(where, "convert"):
+        where = Image.open(where).pixels.mean(2)
+    given = np.asarray(where)
+    if given.ndim < 2:
+        x0, y0, x1, y1 = (round(edge) for edge in parse_place(where, width, height))
+        mask = np.zeros((height, width), np.bool_)
+        mask[max(0, y0) : y1, max(0, x0) : x1] = True
+    elif given.shape == (height, width):
+        mask = given.astype(np.float64) > given.max() / 2
+    else:
+        raise ModelProblem(f"The mask is {given.shape}: give one pixel for each of the picture, ({height}, {width}).")
+    if not mask.any():
+        raise ModelProblem("The object has no pixel: give a mask that is bright where it is, or a rectangle.")
+    return mask
 
 
 def box_on_content(geometry: Geometry, box: Box) -> tuple[slice, slice]:

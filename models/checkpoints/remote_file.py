@@ -57,8 +57,12 @@ def fetch(address: str, max_bytes: int, progress: Progress | None = None) -> Pat
     if offline():
         raise WeightsProblem(f"{name} is not fetched while downloads are forbidden: download it and give the file.")
     _remove_oldest()
-    opener = urllib.request.build_opener(_Connections())
-    return download(address, to, progress=progress, opener=opener.open, max_bytes=max_bytes)
+    connections = _Connections()
+    opener = urllib.request.build_opener(connections).open
+    try:
+        return download(address, to, progress=progress, opener=opener, max_bytes=max_bytes, stop=connections.stop)
+    finally:
+        connections.stop()
 
 
 def name_of(address: str) -> str:
@@ -92,6 +96,16 @@ class _Connections(urllib.request.HTTPRedirectHandler, urllib.request.HTTPSHandl
     """Look a host up once, and follow redirects only to https, and from a public address only to public ones."""
 
     _first, _private = "", False
+    _stopped = False
+    _socket: socket.socket | None = None
+
+    def stop(self) -> None:
+        """Break the connection off, and open no other."""
+        self._stopped = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if urlsplit(newurl).scheme not in SCHEMES:
@@ -114,11 +128,19 @@ class _Connections(urllib.request.HTTPRedirectHandler, urllib.request.HTTPSHandl
                 raise _refuse(self._first)
             problem = OSError("no address")
             for address in found:
+                if self._stopped:
+                    break
                 try:
                     # The address that was checked: a second look-up may have another answer.
-                    return socket.create_connection((str(address), place[1]), timeout, source)
+                    made = socket.create_connection((str(address), place[1]), timeout, source)
                 except OSError as error:
                     problem = error
+                else:
+                    if self._socket is not None:
+                        self._socket.close()
+                    # TLS takes the socket itself over.
+                    self._socket = made.dup()
+                    return made
             raise problem
 
         def connection(host: str, **options: Any) -> Any:

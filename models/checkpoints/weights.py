@@ -63,11 +63,13 @@ def download(
     progress: Progress | None = None,
     opener: Opener | None = None,
     max_bytes: int | None = None,
+    stop: Callable[[], None] | None = None,
 ) -> Path:
     """Download `url` to the file `to`: whole and checked, or not at all.
 
     `sha256` is the full hash or its beginning. `opener` opens a request, by default urllib's, which follows redirects;
-    `max_bytes` is the most that the file may have. Threads that want the same file share one download. Raises
+    `max_bytes` is the most that the file may have; `stop` breaks the opener's connection off, called by another thread
+    once it is too slow. Threads that want the same file share one download. Raises
     WeightsProblem, or what `progress` raises; either way nothing of the file stays behind.
     """
     with _LOCK:
@@ -79,7 +81,7 @@ def download(
                 progress(flight.done, flight.total)
         try:
             if not (to.is_file() and (sha256 is None or sha256_of(to).startswith(sha256))):
-                _stream(url, to, sha256, progress, flight, opener or urllib.request.urlopen, max_bytes)
+                _stream(url, to, sha256, progress, flight, opener or urllib.request.urlopen, max_bytes, stop)
             return to
         finally:
             flight.lock.release()
@@ -112,22 +114,29 @@ def _stream(
     flight: _Flight,
     opener: Opener,
     max_bytes: int | None,
+    stop: Callable[[], None] | None,
 ) -> None:
     if urlsplit(url).scheme not in ("http", "https"):
         raise WeightsProblem(f"{to.name} can only be downloaded over http or https, not from {url}.")
     digest = hashlib.sha256()
-    reported = 0.0
+    started, reported = time.monotonic(), 0.0
+    flight.done = flight.total = 0
+    slow = WeightsProblem(f"{to.name} comes too slowly: download it yourself and give the file.")
+
+    def is_late() -> bool:
+        return time.monotonic() - started > PATIENCE_S + flight.done / LEAST_RATE
+
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         remove_drafts(to.parent)
         request = urllib.request.Request(url, headers={"User-Agent": "sightglass"})
         with atomic_write(to) as draft:
-            with opener(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
-                flight.done, flight.total = 0, int(answer.headers.get("Content-Length") or 0)
-                started = time.monotonic()
+            watch = _stop_when(is_late, stop) if stop else contextlib.nullcontext()
+            with watch, opener(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
+                flight.total = int(answer.headers.get("Content-Length") or 0)
                 while chunk := answer.read1(CHUNK):
-                    if time.monotonic() - started > PATIENCE_S + flight.done / LEAST_RATE:
-                        raise WeightsProblem(f"{to.name} comes too slowly: download it yourself and give the file.")
+                    if is_late():
+                        raise slow
                     if max_bytes is not None and max(flight.done + len(chunk), flight.total) > max_bytes:
                         raise WeightsProblem(f"{to.name} is larger than {max_bytes >> 20:,} MB: give a smaller file.")
                     file.write(chunk)
@@ -137,6 +146,8 @@ def _stream(
                     if progress and (time.monotonic() - reported > 0.1 or flight.done == flight.total):
                         reported = time.monotonic()
                         progress(flight.done, flight.total)
+            if is_late():
+                raise slow
             if flight.total and flight.done != flight.total:
                 raise WeightsProblem(f"{to.name} broke off after {flight.done} of {flight.total} bytes.")
             if sha256 and not digest.hexdigest().startswith(sha256):
@@ -149,9 +160,28 @@ def _stream(
     # A redirect may lead to what is no address.
     except (OSError, ValueError, http.client.HTTPException) as problem:
         LOGGER.info("download of %s failed", url, exc_info=True)
+        if is_late():
+            raise slow from problem
         reason = getattr(problem, "reason", None) or problem
         reason = getattr(reason, "strerror", None) or reason
         raise WeightsProblem(f"{to.name} could not be downloaded from {urlsplit(url).netloc} ({reason}).") from problem
+
+
+@contextlib.contextmanager
+def _stop_when(is_late: Callable[[], bool], stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` once `is_late`: the timeout of a socket is that of each byte, also of headers."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            if is_late():
+                stop()
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def folders() -> tuple[Path, ...]:

@@ -49,6 +49,8 @@ class RunOrigin:
     name: str = ""
     model: str = ""
     """As it was named; empty: as it is listed."""
+    names: str = ""
+    """File of the names of its classes; empty: its own."""
     samples: int | None = None
     """How many of the pictures were taken; None: all."""
     second: SecondRun | None = None

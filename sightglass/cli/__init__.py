@@ -95,8 +95,8 @@ _WITHOUT = {
         ("--config", "--config-file"),
         "A model needs no configuration: leave --config out, and name the model by its id or file, as in -m model.pt.",
     ),
-    "--num-visualize": "There is no --num-visualize: batch --num-samples N explains N of the pictures, and similarity "
-    "--top N lists N of the gallery.",
+    "--visualize": "--visualize is of `similarity QUERIES --gallery FOLDER`: other verbs write their maps without it.",
+    "--num-visualize": "There is no --num-visualize: batch --num-samples N explains N of the pictures.",
 }
 """Options of other programs that no verb has, and what to do instead."""
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif|ppm|npy)$", re.IGNORECASE)

@@ -174,6 +174,9 @@ def batch(
     if options.engine != "ray" and options.ray_address is not None:
         raise ModelProblem("--ray-address needs --engine ray: give both, or none.")
     console = Console(options.json)
+    # A mapping names the model's classes, and not what is in the pictures.
+    if options.labels is not None and models_labels.is_mapping(options.labels):
+        origin, options = replace(origin, names=str(options.labels.absolute())), replace(options, labels=None)
     answers = _unsure_answers(options)
     cancel = threading.Event()
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
@@ -245,12 +248,12 @@ def _run(
     elif options.continued is not None:
         pictures = find(pictures)
     # In a cluster the workers have the device.
-    # Names of the model's classes, and not what is in the pictures.
-    names = options.labels if options.labels is not None and models_labels.is_mapping(options.labels) else None
     device = "cpu" if options.engine == "ray" else options.device
-    explainer = load_explainer(options.model, device, progress, asked, labels=names)
+    explainer = load_explainer(
+        options.model, device, progress, asked, labels=Path(origin.names) if origin.names else None
+    )
     read = masks.read if explainer.model.segments else ground_truth.read
-    truth = None if options.labels is None or names else read(options.labels)
+    truth = None if options.labels is None else read(options.labels)
     corrections: dict[str, list[str]] = {}
     if options.match:
         if remote.local_path(str(folder)) is None:

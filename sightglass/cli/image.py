@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from dataclasses import dataclass
 from itertools import chain
@@ -45,6 +46,12 @@ class ImageOptions(FileOptions, cli.SealOptions, cli.ModelOptions):
         "--labels FILE",
         "Class names of a model's file: label_mapping.json with {index: name} or {name: index}, or a list.",
         cli.MODEL,
+    )
+    objects: list[str] | None = cli.field(
+        "--object MASK",
+        "Where the object is, to say how much of the evidence lies outside of it: a mask's file, bright there, or a "
+        "rectangle X,Y,X,Y in pixels; may be repeated.",
+        cli.MAP,
     )
 
 
@@ -164,7 +171,12 @@ def _write_pictures(pictures: list[str], asked: cli.EngineOptions, options: Imag
         places = tuple(cli.read_candidate(text, explainer.labels) for text in options.candidate)
         given = {"per": "region", **given, "targets": places}
 
+    where = [_parse_object(text) for text in options.objects or ()] if isinstance(options, ImageOptions) else []
+    if where and len(pictures) > 1:
+        raise Problem("--object is of one picture: explain the others without it.")
+
     def work(explanation: Explanation) -> tuple[Json, Iterator[File]]:
+        explanation = explanation.with_object(*where)
         report(console, explanation, style)
         console.say(*explanation.task.list_answers(explanation))
         summary = result_folder.summary(explanation, style)
@@ -351,6 +363,12 @@ def _parse_place(text: str) -> tuple[str, Box]:
         example = "give a point, such as 300,400, or a rectangle, such as 50,400,240,900."
         raise Problem(f"--missing is {text}: {example}") from None
     return text, (x0, y0, x1, y1)
+
+
+def _parse_object(text: str) -> str | tuple[float, ...]:
+    """Return the path of a mask, or the edges of a rectangle."""
+    edges = text.split(",")
+    return tuple(map(float, edges)) if all(re.fullmatch(r"-?\d+(\.\d*)?", edge) for edge in edges) else text
 
 
 def _summary(one: Missing, words: str) -> Json:

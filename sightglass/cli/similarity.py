@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sightglass.cli.console import Progress
     from sightglass.common.files import Json
     from sightglass.explain.explainer import Explainer
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 20
 """Rows of a ranking that are printed; its file has all of them."""
+ATTENTION = "attention"
+SHEETS = 10
+"""Queries that get a sheet with --visualize."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +62,14 @@ class SimilarityOptions(cli.LoadOptions):
     patches: bool = cli.field(
         "--patches", "Also draw the patches of two pictures in colours: those of one colour are alike.", default=False
     )
+    visualize: bool = cli.field(
+        "--visualize",
+        "With --gallery: a sheet of each query and its --top matches, with scores and maps, in visualized/.",
+        default=False,
+    )
+    num_visualize: int | None = cli.field(
+        "--num-visualize N", f"With --gallery: the number of queries that get a sheet \\[{SHEETS}].", min=1
+    )
     model: cli.Model = "efficientnet-lite0"
     of: str = cli.field(
         "--of cosine|product",
@@ -65,7 +79,9 @@ class SimilarityOptions(cli.LoadOptions):
         default="cosine",
     )
     method: str | None = cli.field(
-        "--method NAME", f"{', '.join(SIMILARITY)}, or all, for two pictures \\[hirescam].", cli.MAP
+        "--method NAME",
+        f"{', '.join(SIMILARITY)}, or all, for two pictures; or {ATTENTION}, of each picture by itself \\[hirescam].",
+        cli.MAP,
     )
     out: cli.Out = None
     json: cli.Json = False
@@ -78,6 +94,7 @@ class SimilarityOptions(cli.LoadOptions):
     sightglass similarity bus.jpg other.jpg
     sightglass similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
     sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --model osnet_x0_25_msmt17
+    sightglass similarity query/ --gallery gallery/ --visualize --num-visualize 5 --method attention --model demo-reid
     sightglass similarity a.jpg b.jpg --of product --method gradcam --target-layers blocks.4
     sightglass similarity a.jpg b.jpg --method all
     sightglass similarity a.jpg b.jpg --patches
@@ -99,7 +116,7 @@ def similarity(
     and similarity.json. For a gallery: ranking.csv, and top1_..., top2_... with the maps of the most similar.
 
     A folder of queries and a --gallery are evaluated by the protocol of Market-1501: mAP, rank-1, -5 and -10, in
-    report.json and queries.csv. Both may be the same folder.
+    report.json and queries.csv. Both may be the same folder. --visualize adds sheets of queries with their matches.
     """
     gallery = options.gallery
     if len(pictures) != (1 if gallery else 2):
@@ -113,13 +130,15 @@ def similarity(
     many = gallery is not None and (options.names is not None or not one_picture)
     if options.method == "all" and gallery:
         raise Problem("--method all compares two pictures: name one method for a --gallery.")
+    if (options.visualize or options.num_visualize) and not gallery:
+        raise Problem("--visualize draws a query and its matches: give a --gallery.")
     if options.patches and gallery:
         raise Problem("--patches colours two pictures: leave --gallery out.")
     if options.names is not None and not many:
         raise Problem("--names needs a folder of queries and a --gallery.")
     console, given = Console(options.json), asked | {"of": options.of}
-    # "all" is none of the engine's methods.
-    if options.method not in (None, "all"):
+    # Neither is a method of the engine that explains a similarity.
+    if options.method not in (None, "all", ATTENTION):
         given["method"] = find_method(options.method).id
     with console.progress(f"Loading {options.model}") as progress:
         explainer = load_explainer(options.model, options.device, progress)
@@ -145,7 +164,7 @@ def _two(
     baseline = ranking.context(explainer, query, found.preprocessing, other=other)
     stem = query.name.rsplit(".", 1)[0]
     (folder,) = result_folder.places([f"{stem}_and_{other.name}"], options.out)
-    files = [*similarity_files.of_similarity(found, baseline)]
+    files = [*similarity_files.of_similarity(found, baseline, _attend(explainer, found, options))]
     if options.method == "all":
         every = [similarity(explainer, query, other, **given | {"method": name}) for name in SIMILARITY]
         files.append(similarity_files.of_methods(every))
@@ -163,6 +182,16 @@ def _two(
     console.files(folder, written)
     console.result(similarity_files.summary(found, baseline) | {"folder": folder, "files": written})
     return 0
+
+
+def _attend(explainer: Explainer, pair: Similarity, options: SimilarityOptions) -> list[NDArray[np.uint8]] | None:
+    """Return both pictures under the model's attention, where that is the method."""
+    if options.method != ATTENTION:
+        return None
+    attended = (
+        explainer(side.image, method=ATTENTION, top_k=1, preprocessing=pair.preprocessing) for side in pair.sides
+    )
+    return [explanation.overlay() for explanation in attended]
 
 
 def _draw_patches(explainer: Explainer, found: Similarity) -> File:
@@ -203,6 +232,7 @@ def _gallery(
     for name, sentence in found.failed:
         console.warn(sentence if name in sentence else f"{name}: {sentence}")
     made: list[Json] = []
+    pairs: list[similarity_files.DrawnPair] = []
 
     def export_files() -> Iterator[File]:
         yield similarity_files.of_ranking(found)
@@ -210,7 +240,10 @@ def _gallery(
             progress(i / min(options.top, len(found.hits)), f"Map of {hit.name}")
             pair = similarity(explainer, query, hit.item.open(), **given)
             made.append(similarity_files.summary(pair, None) | {"rank": i + 1})
-            yield similarity_files.of_pair(pair, i + 1)
+            pairs.append((pair, _attend(explainer, pair, options)))
+            yield similarity_files.of_pair(*pairs[-1], i + 1)
+        if pairs and (options.visualize or options.num_visualize):
+            yield similarity_files.of_query(1, query.name, pairs)
 
     written = result_folder.write(folder, export_files())
     console.say(f"{query.name} against {phrases.plural(len(found.hits), 'picture')}: {baseline.words}")
@@ -248,6 +281,8 @@ def _evaluation(
     options: SimilarityOptions,
     given: dict[str, Any],
 ) -> int:
+    from sightglass.explain.similarity.similarity import similarity
+
     name = Path(queries).resolve().stem or "queries"
     (folder,) = result_folder.places([f"{name}_evaluation"], options.out)
     result_folder.check(folder)
@@ -257,7 +292,18 @@ def _evaluation(
     )
     for name, sentence in found.failed:
         console.warn(sentence if name in sentence else f"{name}: {sentence}")
-    written = result_folder.write(folder, similarity_files.of_evaluation(found))
+    sheets = found.queries[: options.num_visualize or (SHEETS if options.visualize else 0)]
+
+    def export_files() -> Iterator[File]:
+        yield from similarity_files.of_evaluation(found)
+        for i, query in enumerate(sheets):
+            progress(i / len(sheets), f"Matches of {query.item.key}")
+            image, top = query.item.open(), query.top[: options.top]
+            pairs = [similarity(explainer, image, match.item.open(), **given) for match in top]
+            drawn = [(pair, _attend(explainer, pair, options)) for pair in pairs]
+            yield similarity_files.of_query(i + 1, query.item.key, drawn, [match.right for match in top])
+
+    written = result_folder.write(folder, export_files())
     console.say(found.words)
     rows = [("mAP", f"{found.mean_ap:.1%}"), *((f"rank-{k}", f"{found.rank(k):.1%}") for k in evaluation.RANKS)]
     console.table(("measure", "value"), rows, right=("value",))

@@ -18,8 +18,6 @@ OPTIONS: dict[str, str] = {
     "--monitor": f"--monitor was removed: {_UNSURE} --save-below 0.5.",
     "--monitor-threshold": f"--monitor-threshold was removed: {_UNSURE} --save-below 0.5.",
     "--apart": "--apart was removed: compare two pictures, or rank a --gallery.",
-    "--visualize": "--visualize was removed: queries.csv names each query's first match, which similarity QUERY MATCH "
-    "explains.",
     "--connect": "--connect was removed: doctor checks versions, the device, weights and settings of this machine.",
     "--matrix": "--matrix was removed: run batch --prove once for each --method.",
     "--seal": "--seal tests maps of image, class, segment, detect, compare and batch, not those of pairs.",

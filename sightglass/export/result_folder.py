@@ -312,17 +312,25 @@ def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     names = [method.id for method in list_methods(explanation.evidence.resident) if method.quick]
     panels = [one.overlay(0, colormap=style.colormap, alpha=style.alpha) for one in explanation.with_methods(*names)]
     captions = [METHODS[name].name_for(explanation.model.task) for name in names]
-    yield "methods.jpg", to_jpeg(contact_sheet.grid([explanation.image.pixels, *panels], ["picture", *captions]))
+    sheet = contact_sheet.grid(
+        [explanation.image.pixels, *panels],
+        ["picture", *captions],
+        columns=4,
+        title=f"{explanation.model.id}: {_name_map(explanation, 0)}",
+    )
+    yield "methods.jpg", to_jpeg(sheet)
 
 
 def _sheet(explanation: Result, style: Style) -> NDArray[np.uint8]:
-    panels, captions = [], []
-    for i, heatmap in enumerate(explanation.heatmaps):
-        panels.append(explanation.overlay(i, colormap=style.colormap, alpha=style.alpha))
-        score = caption.score(explanation, i)
-        shown = "" if score is None else f" {describe_score(score, explanation.model, heatmap.target.label)}"
-        captions.append(plain_text(f"{i + 1} {heatmap.target.label}{shown}"))
-    return contact_sheet.grid(panels, captions)
+    count = range(len(explanation.heatmaps))
+    panels = [explanation.overlay(i, colormap=style.colormap, alpha=style.alpha) for i in count]
+    return contact_sheet.grid(panels, [f"{i + 1} {_name_map(explanation, i)}" for i in count])
+
+
+def _name_map(explanation: Result, index: int) -> str:
+    """Return the label of a map and its score, where it has one."""
+    label, score = explanation.heatmaps[index].target.label, caption.score(explanation, index)
+    return plain_text(label if score is None else f"{label} {describe_score(score, explanation.model, label)}")
 
 
 def tagger(explanation: Result, style: Style) -> Callable[[bytes, int], bytes]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from sightglass.common.files import Json, npz_bytes, to_json
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import plain_text
+from sightglass.explain.phrases import listing, plain_text
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering import color_tables, contact_sheet, contours
 from sightglass.explain.rendering.render import line_width, paint
@@ -29,10 +29,15 @@ if TYPE_CHECKING:
     from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 
     File = tuple[str, bytes]
+    Panels = list[NDArray[np.uint8]]
+    DrawnPair = tuple[Similarity, Panels | None]
 
 PAIRS = 6
 """Number of matching places that are drawn."""
 COLOURS = "Red: similar, blue: different"
+ATTENDED = "Attention to each picture by itself"
+COLUMNS = 6
+"""Pictures in a row of a query's sheet."""
 LEVEL = 0.3
 """Share of the scale that an outline surrounds, as in `sightglass/components/pairs/picture.js`."""
 OUTLINED = 480
@@ -86,10 +91,13 @@ def overlay(side: ComparedImage, style: Style | None = None, *, unseen: Unseen =
     return paint(side.image.pixels, field, style or Style(), unseen=unseen)
 
 
-def of_similarity(found: Similarity, context: Context | None) -> Iterator[File]:
-    """Yield similarity.jpg with both maps, pairs.jpg with the best matches, maps.npz, and similarity.json."""
+def of_similarity(found: Similarity, context: Context | None, attended: Panels | None = None) -> Iterator[File]:
+    """Yield similarity.jpg with both maps, pairs.jpg with the best matches, maps.npz, and similarity.json.
+
+    `attended`: both pictures under the model's attention, to be shown instead of the maps of the similarity.
+    """
     names = [side.image.name for side in found.sides]
-    yield "similarity.jpg", _draw_sheet(draw_pair(found), names, _title(found))
+    yield "similarity.jpg", _draw_sheet(attended or draw_pair(found), names, _title(found, attended))
     if found.matches.pairs:
         grids = (found.matches.query, found.matches.gallery)
         places = [[getattr(pair, name) for pair in found.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
@@ -111,11 +119,28 @@ def of_methods(every: Sequence[Similarity]) -> File:
     return "methods.jpg", _draw_sheet(panels, captions, _title(every[0]))
 
 
-def of_pair(found: Similarity, rank: int) -> File:
+def of_pair(found: Similarity, attended: Panels | None, rank: int) -> File:
     """Return one picture of a gallery beside the query: `top1_name.jpg`."""
     name = found.gallery.image.name
     captions = [found.query.image.name, f"{rank}. {name}"]
-    return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", _draw_sheet(draw_pair(found), captions, _title(found))
+    sheet = _draw_sheet(attended or draw_pair(found), captions, _title(found, attended))
+    return f"top{rank}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
+
+
+def of_query(number: int, name: str, pairs: Sequence[DrawnPair], right: Sequence[bool] = ()) -> File:
+    """Return a query and its matches, best first, each with its score and its map: `visualized/query1_name.jpg`.
+
+    The query's map is that of its best match. `right`: whether each match shows the query's person, where that is
+    known.
+    """
+    drawn = [attended or draw_pair(found) for found, attended in pairs]
+    marks = ["right " if one else "wrong " for one in right] or [""] * len(pairs)
+    scores = [f"{i}. {mark}{found.score:.2f}" for i, (mark, (found, _)) in enumerate(zip(marks, pairs, strict=True), 1)]
+    bare = [str(i) for i, (found, attended) in enumerate(pairs, 1) if not attended and found.state != "ok"]
+    title = f"{name}. {ATTENDED if pairs[0][1] else COLOURS}{f'. Without a map: {listing(bare)}' if bare else ''}"
+    panels = [drawn[0][0], *(panel for _, panel in drawn)]
+    sheet = _draw_sheet(panels, ["query", *scores], title, columns=min(len(panels), COLUMNS))
+    return f"visualized/query{number}_{label_stem(name.rsplit('.', 1)[0])}.jpg", sheet
 
 
 def summary(found: Similarity, context: Context | None) -> Json:
@@ -191,13 +216,14 @@ def rectangle(grid: CellEdges, cell: tuple[int, int], image: Image) -> tuple[flo
     return max(0.0, float(x0)), max(0.0, float(y0)), min(float(x1), image.width), min(float(y1), image.height)
 
 
-def _title(found: Similarity) -> str:
-    return f"Similarity {found.score:.2f}. {COLOURS if found.state == 'ok' else places(found)[0]}"
+def _title(found: Similarity, attended: Panels | None = None) -> str:
+    words = ATTENDED if attended else COLOURS if found.state == "ok" else places(found)[0]
+    return f"Similarity {found.score:.2f}. {words}"
 
 
-def _draw_sheet(panels: list[NDArray[np.uint8]], captions: list[str], title: str) -> bytes:
+def _draw_sheet(panels: Panels, captions: list[str], title: str, columns: int = 2) -> bytes:
     captions = [plain_text(caption) for caption in captions]
-    return to_jpeg(contact_sheet.grid(panels, captions, columns=2, height=480, title=plain_text(title), names=True))
+    return to_jpeg(contact_sheet.grid(panels, captions, columns, height=480, title=plain_text(title), names=True))
 
 
 def _arrays(found: Similarity) -> dict[str, NDArray[np.float32]]:

@@ -90,7 +90,10 @@ def _count(make: Callable[..., Any], args: Mapping[str, Any], classes: int | Non
 def load_name(path: Path, name: str) -> Callable[..., Any]:
     """Return a class, function or callable of a Python file by its name; raise ModelProblem where it is not there."""
     if not path.is_file():
-        raise ModelProblem(f"There is no file {path}: arch is its path from where models.toml is, and :{name}.")
+        raise ModelProblem(
+            f"There is no file {path}: give its path from the current folder, or in models.toml from where that is, "
+            f"and :{name}."
+        )
     module = _run(path)
     if (found := getattr(module, name, None)) is not None and callable(found):
         return found  # type: ignore[no-any-return]

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
+from torchvision.models import resnet18
 
 from sightglass.batch import table
 from sightglass.cli import _as_here
@@ -340,6 +342,22 @@ def test_all_quick_methods_are_on_a_sheet(answer, call, scene) -> None:
     assert call("detect", scene, "-m", "demo-s", "--method", "all")[2].startswith("There is no method called all: ")
 
 
+def test_image_remarks_evidence_outside_the_object_and_in_noise(call) -> None:
+    mask = np.zeros((360, 270), np.uint8)
+    mask[:40, :40] = 255
+    Pillow.fromarray(mask).save("mask.png")
+    for where in ("mask.png", "0,0,40,40"):
+        out = plain_text(call("image", "bus.png", "--top-k", "1", "--object", where)[1])
+        assert re.search(
+            r"caution: \d+ % of the evidence for \w+ lies outside the object, while 98 % of the picture", out
+        )
+    assert "--object is of one picture" in call("image", "bus.png", "scene.png", "--object", "mask.png")[2]
+    assert "There is no file none.png" in call("image", "bus.png", "--object", "none.png")[2]
+    noise = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    Pillow.fromarray(noise).save("noise.png")
+    assert "caution: Half of the evidence is scattered over " in call("image", "noise.png", "--top-k", "1")[1]
+
+
 def test_boxes_without_a_map_are_counted(call, scene) -> None:
     assert " without a map: --top-k N " in call("detect", scene, "-m", "demo-s", "--top-k", "1")[1]
     assert "without a map" not in call("detect", scene, "-m", "demo-s", "--box", "1")[1]
@@ -509,6 +527,24 @@ def test_batch_continues_a_run_as_it_was_begun_from_any_folder(call, monkeypatch
     ):
         code, _, err = call("batch", *given)
         assert code == 2 and sentence in err
+
+
+def test_batch_continues_with_the_names_of_classes_that_it_was_given(call) -> None:
+    Path("photos").mkdir()
+    for name in ("one", "two"):
+        Path(f"photos/{name}.png").write_bytes(Path("scene.png").read_bytes())
+    torch.manual_seed(0)
+    torch.save(resnet18(num_classes=3), "net.pt")
+    Path("names.json").write_text(json.dumps({"0": "oak", "1": "elm", "2": "ash"}))
+    code, _, err = call("batch", "photos", "-m", "net.pt", "--labels", "names.json", "--workers", "1", "--out", "run")
+    assert (code, err) == (0, "")
+    before = Path("run/results.csv").read_text("utf-8")
+    assert re.search("oak|elm|ash", before)
+    lines = Path("run/journal.jsonl").read_bytes().splitlines(keepends=True)
+    Path("run/journal.jsonl").write_bytes(b"".join(lines[:2]))
+    code, _, err = call("batch", "--continue", "run", "--workers", "1")
+    assert (code, err) == (0, "")
+    assert Path("run/results.csv").read_text("utf-8") == before
 
 
 def test_batch_says_which_folders_are_not_counted_and_takes_what_they_are(call) -> None:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 
 from benchmarks.truth.measures import MEASURES
 from benchmarks.truth.ranking import Judged
 from benchmarks.truth.scenes import default, layers_of, maps, resident, subjects
 from benchmarks.truth.scores import Rows
+from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.findings import diagnosis, randomisation, reliability
@@ -166,6 +168,32 @@ def test_alike_maps() -> None:
     apart = explanation(blob(), blob(34, 36))
     assert apart.agreement(0, 1).iou_top20 < ALIKE
     assert "alike" not in kinds(apart)
+
+
+def test_heat_outside_an_object_is_remarked_where_it_is_known(tmp_path: Path) -> None:
+    plain = explanation(blob(16, 16, 4), blob(48, 48, 4))
+    assert "outside" not in kinds(plain)
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[:32, :32] = 200
+    Pillow.fromarray(mask).save(tmp_path / "mask.png")
+    for where in (mask, torch.from_numpy(mask > 0), tmp_path / "mask.png", (0, 0, 32, 32)):
+        made = plain.with_object(where)
+        (on,), (off,) = ([one for one in diagnose(made, index) if one.kind == "outside"] for index in (0, 1))
+        assert (on.level, off.level) == ("note", "caution")
+        assert off.text == (
+            f"100{NBSP}% of the evidence for acoustic guitar lies outside the object, "
+            f"while 75{NBSP}% of the picture does."
+        )
+        assert made.outside() == pytest.approx(1 - plain.inside(mask > 0))
+    assert plain.with_object((0, 0, 32, 32), (32, 32, 64, 64)).outside(1) == pytest.approx(0, abs=0.01)
+    for wrong, sentence in ((mask[1:], "give one pixel for each"), (mask * 0, "has no pixel"), (3, "The place is 3")):
+        with pytest.raises(ModelProblem, match=sentence):
+            plain.with_object(wrong)
+
+
+def test_the_evidence_in_noise_is_scattered() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    assert "scattered" in kinds(Explainer()(noise, top_k=1))
 
 
 def boxed(box: tuple[float, float, float, float]) -> Explanation:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -101,6 +104,30 @@ def test_a_body_that_comes_too_slowly_is_not_waited_for(server: Server, monkeypa
     server.files["/cat.png"] = bytes(2000)
     with pytest.raises(ImageProblem, match=r"^cat\.png comes too slowly: "):
         Image.open(server.address("/cat.png"))
+    assert cached() == []
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"])
+def test_headers_and_sizes_that_trickle_are_not_waited_for(
+    server: Server, start: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "PATIENCE_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def trickle() -> None:
+            with contextlib.suppress(OSError), listening.accept()[0] as connection:
+                connection.sendall(start)
+                for _ in range(200):
+                    connection.sendall(b"0")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(ImageProblem, match=r"^cat\.png comes too slowly: "):
+            Image.open(f"http://127.0.0.1:{listening.getsockname()[1]}/cat.png")
+        assert time.monotonic() - began < 5
+        thread.join()
     assert cached() == []
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 import torchvision
 from torch import nn
 
-from sightglass.common.errors import Problem
+from sightglass.common.errors import Problem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.resident import Residency
 from sightglass.explain.findings.preprocessing_check import suspect
@@ -185,13 +187,31 @@ def test_looking_runs_no_code_beside_the_file(folder: Path) -> None:
     assert not (folder / "ran").exists()
 
 
+def test_a_checkpoint_of_the_yolov5_repository_is_named_with_the_way(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yolo = types.ModuleType("models.yolo")
+    yolo.DetectionModel = type("DetectionModel", (torch.nn.Conv2d,), {"__module__": "models.yolo"})  # type: ignore[attr-defined]
+    with monkeypatch.context() as context:
+        context.setitem(sys.modules, "models", types.ModuleType("models"))
+        context.setitem(sys.modules, "models.yolo", yolo)
+        torch.save({"model": yolo.DetectionModel(3, 8, 3), "ema": None}, folder / "best.pt")
+    sentence = r"best\.pt is a checkpoint of the YOLOv5 repository, .* --weights best\.pt --include onnx\)"
+    with pytest.raises(WeightsProblem, match=sentence):
+        Explainer(folder / "best.pt")
+
+
 def test_a_file_is_opened_with_the_network_that_the_caller_names(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     torch.save(own_nets.BlocksCNN().state_dict(), folder / "net.pth")
     made = Explainer("net.pth", arch="nets.py:BlocksCNN", labels=list("abcdefghij"))
     assert type(made.resident.adapter.module).__name__ == "BlocksCNN"
-    with pytest.raises(Problem, match=r"There is no file .*nope\.py"):
+    with pytest.raises(
+        Problem, match=r"There is no file .*nope\.py: give its path from the current folder, .* :Net\.$"
+    ):
         Explainer("net.pth", arch="nope.py:Net")
+    with pytest.raises(Problem, match=r"There is no Nope in nets\.py: it has .*BlocksCNN"):
+        Explainer("net.pth", arch="nets.py:Nope")
     with pytest.raises(Problem, match="arch names the network of a checkpoint"):
         Explainer("demo-cls-s", arch="nets.py:BlocksCNN")
 

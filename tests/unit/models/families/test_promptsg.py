@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from sightglass.common.errors import ModelProblem, WeightsProblem
@@ -145,6 +146,7 @@ def test_the_attention_map_is_that_of_the_interaction(explainer, picture):
     found = adapter.attention_map(picture)
     assert found.dtype == np.float32
     assert found.sum() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_array_equal(adapter.attention_map(Image.fromarray(picture)), found)
     module, tensor = adapter.module, adapter.prepare(picture, "trained").tensor
     with torch.no_grad():
         tokens = module.image_encoder(tensor)
@@ -177,7 +179,8 @@ def test_a_pass_returns_named_tensors_and_the_attention(explainer, picture):
     assert torch.allclose(found["logits"].cpu(), adapter.module(x.to(found["logits"].device)).logits.detach().cpu())
     with pytest.raises(ModelProblem, match=r"give \(B, 3, \d+, \d+\)"):
         adapter.forward_with_attention(x[0])
-    assert adapter.alias("mim.cross_attn") == adapter.alias("mim")
+    named = explainer(picture, top_k=1, layers="mim.cross_attn").heatmaps[0]
+    assert np.array_equal(named.values, explainer(picture, top_k=1, layers="mim").heatmaps[0].values)
 
 
 def test_rollout_and_chefer_go_through_the_interaction(explainer, picture):

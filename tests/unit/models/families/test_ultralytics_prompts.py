@@ -17,8 +17,9 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.resident import Resident
 from sightglass.explain.explainer import Explainer
 from sightglass.models.families.ultralytics import prompts as prompts
+from sightglass.models.families.ultralytics.loader import adapt
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary
-from tests.built import build, built
+from tests.built import build, built, spec_of
 
 YOLOE = "yoloe-11s-seg"
 WORLD = "yolov8s-world"
@@ -148,6 +149,13 @@ def test_two_sessions_never_mix(encoder: None, bus: Path) -> None:
         assert len(results) == 4
         assert all(torch.allclose(expected, result, atol=1e-5) for result in results)
     assert [logits.shape[1] for logits in alone] == [1, 3, 2]
+
+
+def test_without_a_vocabulary_both_ways_to_one_are_named() -> None:
+    module = build(YOLOE)
+    del module.pe
+    with pytest.raises(ModelProblem, match=r"--words 'coat, bag', or box it .* --example 50,400,240,900=coat\.$"):
+        adapt(spec_of(YOLOE), module, "").run(torch.rand(1, 3, 64, 64))
 
 
 class Held:
