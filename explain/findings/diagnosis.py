@@ -179,10 +179,9 @@ def describe_outside(explanation: Result, index: int = 0) -> str:
         share = explanation.outside(index)
     if mask is None or share is None:
         return explanation.task.describe_outside(explanation, index)
-    return (
-        f"{percent(share)} of the evidence for {explanation.heatmaps[index].target.label} lies outside the object, while "
-        f"{percent(1 - float(mask.mean()))} of the picture does."
-    )
+    subject = f"the evidence for {explanation.heatmaps[index].target.label}"
+    elsewhere = percent(1 - float(mask.mean()))
+    return f"{percent(share)} of {subject} lies outside the object, while {elsewhere} of the picture does."
 
 
 def _find_directions(explanation: Result, index: int) -> list[Finding]:
