@@ -159,6 +159,14 @@ class Detect(Task):
         """Return what became of each box, those of before first."""
         return match(before.predictions, after.predictions)
 
+    def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:
+        """Return what became of each box of before; one that is not found any more has no score after."""
+        adapter, options = before.evidence.resident.adapter, before.options
+        after = adapter.decode(
+            outputs, before.evidence.geometry, top_k=options.top_k, confidence=options.confidence, iou=options.iou
+        )
+        return match(before.predictions, after)[: len(before.predictions)]
+
     def invite(self, before: Result) -> str:
         return "Paint over something: which boxes vanish?"
 

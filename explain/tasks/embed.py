@@ -93,6 +93,9 @@ class Embed(Task):
     def score(self, result: Result, index: int) -> float | None:
         return None
 
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        return f"the picture stays {scores[0]} to {scores[1]} similar to itself."
+
     def score_after(self, before: Result, after: Result) -> float:
         """Return the cosine to the unedited picture, -1..1."""
         return cosine(before, after)

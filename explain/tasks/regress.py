@@ -50,6 +50,9 @@ class Regress(Task):
         model = evidence.resident.adapter.spec.id
         raise ModelProblem(f"{model} gives numbers: this test needs a class whose probability can fall.")
 
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        return f"{label} is {scores[0]} to {scores[1]}, for the picture {score}."
+
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return what an edit changed of each number, in the order of the model's outputs: numbers have no best."""
         order = list(before.evidence.resident.adapter.labels)

@@ -15,6 +15,8 @@ from sightglass.models.labels import class_index
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sightglass.explain.evidence.evidence import Evidence
@@ -267,6 +269,24 @@ class Task:
         """Say how much of a map's evidence lies outside of what it explains; empty where that says nothing."""
         return ""
 
+    # Pixels
+
+    def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:
+        """Return the class of each pixel of the picture, (H, W); None where pixels have none."""
+        return None
+
+    def numbers_at(self, evidence: Evidence) -> NDArray[np.float32] | None:
+        """Return the number of each pixel of the picture, (H, W); None where pixels have none."""
+        return None
+
+    def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
+        """Return a target's pixels of the picture, bool (H, W); None where pixels have no answer."""
+        return None
+
+    def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
+        """Return the pixels whose class a map explains, bool (H, W); None where pixels have no class."""
+        return None
+
     # Scores of a target on changed pictures
 
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
@@ -314,6 +334,16 @@ class Task:
 
     # Changes
 
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        """Say how a score moves under small changes of the picture, after `Under 6 small changes`.
+
+        `scores`: the least and the largest; `score`: the picture's own; `flips`: after what the answer changes.
+        """
+        low, high = scores
+        if flips:
+            return f"{label} scores {low} to {high}. The answer changes after {flips}."
+        return f"{label} scores {low} to {high}; the answer stays."
+
     def score_after(self, before: Result, after: Result) -> float:
         """Return the score, after an edit, of what the first map of `before` is of, 0..1.
 
@@ -340,6 +370,18 @@ class Task:
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return what an edit changed of the best classes of both pictures, by their score before."""
         return union(all_answers(before), all_answers(after))
+
+    def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:
+        """Return what hiding a part changes of each class that was answered or has a map, best first.
+
+        `outputs`: the model's, of the picture with the part hidden.
+        """
+        adapter = before.evidence.resident.adapter
+        old, new = (adapter.class_scores(each)[0].detach().tolist() for each in (before.evidence.outputs, outputs))
+        mapped = ((heatmap.target.index, heatmap.target.label) for heatmap in before.heatmaps)
+        answered = ((one.index, one.label) for one in before.predictions)
+        classes = {index: label for index, label in (*answered, *mapped) if index is not None}
+        return tuple(Change(label, old[index], new[index]) for index, label in classes.items())
 
     def invite(self, before: Result) -> str:
         """Return the sentence on a picture that was not edited yet."""
