@@ -30,17 +30,10 @@ if TYPE_CHECKING:
     from sightglass.history import Record, RecordComparison, SavedMap
 
 
-def heading(found: RecordComparison) -> str:
-    """Return the page's heading; the details of that sentence come below it."""
-    sentence = found.words[0].partition(": ")[0] if found.words else "Two records"
-    return sentence.rstrip(".") + "."
-
-
 def show(found: RecordComparison) -> None:
     """Draw maps, agreement and statistics of the two."""
-    first = found.words[0].partition(": ")[2] if found.words else ""
-    sentences = [first[:1].upper() + first[1:], *found.words[1:]]
-    st.markdown("  \n".join(filter(None, sentences)))
+    detail = found.detail[:1].upper() + found.detail[1:]
+    st.markdown("  \n".join(filter(None, (detail, *found.more))))
     # As the sentences call them, with what tells the two apart.
     one, other = _apart(found.one, found.other)
     names = (f"First ({one})", f"Second ({other})")

@@ -269,7 +269,7 @@ def _open_again(record: Record, image: Image, maps: Sequence[SavedMap]) -> None:
             explain_job.bring(record, maps, history_store.store().proofs(record))
 
     st.button(
-        "Open in Detect" if record.view.screen == "detect" and record.task != "segment" else "Open in Explore",
+        "Open in Detect" if record.view.screen == task_of(record.task).screen == "detect" else "Open in Explore",
         icon=":material/visibility:",
         on_click=take,
         disabled=record.recipe is None,

@@ -15,6 +15,7 @@ from sightglass.components.session import history_store, state
 from sightglass.components.views import charts
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import plural
+from sightglass.explain.tasks import task_of
 from sightglass.pages.history import files
 from sightglass.pages.history import record as record_view
 from sightglass.pages.history.record import Browsing, size
@@ -183,14 +184,13 @@ def _tile(record: Record) -> Tile:
     if record.pair is not None and not record.damaged:
         return _pair_tile(record, record.pair)
     first = record.predictions[0] if record.predictions else None
-    detects = record.task == "detect"
+    task = task_of(record.task)
     label = record.label or (first.label if first else "nothing found")
     score = record_view.tell_score(record, record.score)
     boxes = sum(prediction.box is not None for prediction in record.predictions)
-    what = f"{plural(boxes, 'box')}; {record.model}" if detects and boxes else record.model
-    # A segmentation finds several classes, each somewhere else.
-    one_answer = record.task not in ("detect", "segment")
-    if one_answer and first is not None and record.label and first.label != record.label:
+    what = f"{plural(boxes, 'box')}; {record.model}" if boxes else record.model
+    # Several classes of places are no rivals of each other.
+    if not (task.has_boxes or task.gives_pixels) and first is not None and record.label and first.label != record.label:
         what = f"predicted {first.label}; {record.model}"
     about = f"{record.picture_name}, {label} {score}, {record.model}, {history_store.exact(record.created)}"
     part = "" if record.recipe is None else record.recipe.part

@@ -24,11 +24,12 @@ from sightglass.deck.scene import (
     SceneProof,
     SceneView,
 )
-from sightglass.explain.findings.diagnosis import describe_map
+from sightglass.explain.findings.diagnosis import describe
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.export.caption import label_ends, title
+from sightglass.explain.tasks import task_of
+from sightglass.export.caption import label_ends
 from sightglass.export.proof.chart import titles
 from sightglass.models.catalog import catalog
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.proof.seal import Seal
     from sightglass.explain.result import Result
+    from sightglass.explain.tasks.task import Task
     from sightglass.history.records import Record, SavedMap
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Geometry
@@ -113,6 +115,11 @@ def shorten(text: str, most: int) -> str:
     return f"{text[: most - 1].rsplit(maxsplit=1)[0]}…"
 
 
+def plain(text: str) -> str:
+    """Return a sentence without emphasis."""
+    return text.replace("**", "").strip()
+
+
 def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
     """Return what a model answered about a picture, with its maps; `name`: instead of the model's.
 
@@ -124,7 +131,7 @@ def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
     """
     return _panel(
         name or result.model.name,
-        result.model.task,
+        result.task,
         result.predictions,
         [_of_heatmap(result, i) for i in _select_maps(len(result.heatmaps), index)],
         (result.image.width, result.image.height),
@@ -133,20 +140,20 @@ def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
 
 def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
     """Return the same of a record of the history and its maps, with the selected one, without loading the model."""
-    spec = catalog().get(record.model)
+    spec, task = catalog().get(record.model), task_of(record.task)
     chosen = [(i, maps[i]) for i in _select_maps(len(maps), record.index)]
     return _panel(
         spec.name if spec else record.model,
-        record.task,
+        task,
         record.predictions,
         [
             _map(
                 one.label,
-                None if record.task == "segment" else one.score,
+                one.score if task.sure else None,
                 one.at_input,
                 one.geometry,
                 one.boxes,
-                one.looks,
+                plain(one.looks),
                 record.seal_of(i),
                 signed=label_ends(one.ends, one.unit) if one.signed else None,
             )
@@ -168,29 +175,33 @@ def locate_map(index: int) -> int:
 
 
 def _panel(
-    name: str, task: str, predictions: Sequence[Prediction], maps: Sequence[SceneMap], size: tuple[int, int]
+    name: str, task: Task, predictions: Sequence[Prediction], maps: Sequence[SceneMap], size: tuple[int, int]
 ) -> Panel:
-    most = MAX_BOXES if task == "detect" else ANSWERS
-    boxes = [(fraction(one.box, size), one.label, _share(one.score)) for one in predictions if one.box is not None]
-    return Panel(
-        name[:200],
-        # Of a segmentation a score is a share of the picture, which on a slide would read as how sure it is.
-        ()
-        if task in ("regress", "segment")
-        else tuple((one.label[:200], _share(one.score)) for one in predictions[:most]),
-        tuple(maps),
-        tuple((box, label[:200], score) for box, label, score in boxes[:MAX_BOXES]),
-    )
+    answers = [(one.label[:200], _share(one.score)) for one in predictions[:MAX_BOXES]]
+    boxes = [
+        (fraction(one.box, size), *answer)
+        for one, answer in zip(predictions, answers, strict=False)
+        if one.box is not None
+    ]
+    # On a slide any score would read as how sure the model is.
+    listed = answers[: max(len(boxes), ANSWERS)] if task.sure else ()
+    return Panel(name[:200], tuple(listed), tuple(maps), tuple(boxes))
 
 
 def _of_heatmap(result: Result, index: int) -> SceneMap:
     heatmap: Heatmap = result.heatmaps[index]
-    target, model = heatmap.target, result.model
-    score = max((one.score for one in result.predictions if one.index == target.index), default=None)
-    label, shown = (title(result, index), None) if model.measures else (target.label, None if model.segments else score)
-    own, sentence, seal = result.own(index), describe_map(result, index), result.known_seal(index)
-    signed = label_ends(heatmap.ends, model.unit_of(target.label)) if model.measures and heatmap.signed else None
-    return _map(label, shown, heatmap.at_input, heatmap.geometry, own, sentence, seal, signed=signed)
+    label, score = result.task.describe_saved(result, index)
+    sentence, unit = describe(result, index=index).slide(), result.model.unit_of(heatmap.target.label)
+    return _map(
+        label,
+        score if result.task.sure else None,
+        heatmap.at_input,
+        heatmap.geometry,
+        result.own(index),
+        sentence,
+        result.known_seal(index),
+        signed=label_ends(heatmap.ends, unit) if heatmap.signed else None,
+    )
 
 
 def _map(
@@ -219,7 +230,7 @@ def _map(
         values,
         fraction(own[0], (width, height)) if len(own) == 1 else None,
         None if whole else fraction(geometry.seen, (width, height)),
-        shorten(sentence.replace("**", ""), MAX_SENTENCE),
+        shorten(sentence, MAX_SENTENCE),
         "" if seal is None else seal.line[:MAX_SEAL],
         "" if seal is None else seal.short[:MAX_SEAL],
         signed is not None,

@@ -138,8 +138,7 @@ def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap
 
     heatmap, first = explanation.heatmaps[index], (page - room) / 2
     own = explanation.own(index)
-    every = explanation.every if explanation.model.task == "detect" else ()
-    boxes: list[Sequence[Prediction]] = [every or own, (), own] if named else [(), (), ()]
+    boxes: list[Sequence[Prediction]] = [explanation.every or own, (), own] if named else [(), (), ()]
     heads = [
         explanation.image.name,
         f"{METHODS[heatmap.method].name_for(explanation.model.task)}: {heatmap.target.label}",
@@ -209,7 +208,7 @@ def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> No
 def _answers(made: Figure, explanation: Result, left: float, top: float, wide: float) -> None:
     best = explanation.predictions[:3]
     more = len(explanation.predictions) - len(best)
-    rest = f", and {more} more" if more and explanation.model.task == "detect" else ""
+    rest = f", and {more} more" if more and explanation.task.has_boxes else ""
     lines = [_cut(caption.with_score(p, explanation.model), wide, rest if p is best[-1] else "") for p in best]
     text = "\n".join(lines) or "nothing found"
     made.text(left, top, text, fontsize=_SMALL, va="top", linespacing=1.25)
