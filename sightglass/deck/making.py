@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from sightglass.explain.tasks.task import Task
     from sightglass.history.records import Record, SavedMap
     from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Geometry
 
 QUALITY = 88
 ANSWERS = 5
@@ -129,38 +128,19 @@ def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
     >>> panel(Explainer()("bus.jpg", top_k=1)).maps[0].values.shape
     (960, 720)
     """
-    return _panel(
-        name or result.model.name,
-        result.task,
-        result.predictions,
-        [_of_heatmap(result, i) for i in _select_maps(len(result.heatmaps), index)],
-        (result.image.width, result.image.height),
-    )
+    maps = [_of_heatmap(result, i) for i in _select_maps(len(result.heatmaps), index)]
+    size = result.image.width, result.image.height
+    return _panel(name or result.model.name, result.task, result.predictions, maps, size)
 
 
 def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
     """Return the same of a record of the history and its maps, with the selected one, without loading the model."""
     spec, task = catalog().get(record.model), task_of(record.task)
-    chosen = [(i, maps[i]) for i in _select_maps(len(maps), record.index)]
-    return _panel(
-        spec.name if spec else record.model,
-        task,
-        record.predictions,
-        [
-            _map(
-                one.label,
-                one.score if task.sure else None,
-                one.at_input,
-                one.geometry,
-                one.boxes,
-                plain(one.looks),
-                record.seal_of(i),
-                signed=label_ends(one.ends, one.unit) if one.signed else None,
-            )
-            for i, one in chosen
-        ],
-        (record.width, record.height),
-    )
+    drawn = [
+        _map(one, task, one.label, one.score, one.boxes, plain(one.looks), record.seal_of(i), one.unit)
+        for i, one in ((i, maps[i]) for i in _select_maps(len(maps), record.index))
+    ]
+    return _panel(spec.name if spec else record.model, task, record.predictions, drawn, (record.width, record.height))
 
 
 def _select_maps(count: int, index: int) -> list[int]:
@@ -189,52 +169,43 @@ def _panel(
 
 
 def _of_heatmap(result: Result, index: int) -> SceneMap:
-    heatmap: Heatmap = result.heatmaps[index]
+    heatmap, sentence = result.heatmaps[index], describe(result, index=index).slide()
     label, score = result.task.describe_saved(result, index)
-    sentence, unit = describe(result, index=index).slide(), result.model.unit_of(heatmap.target.label)
-    return _map(
-        label,
-        score if result.task.sure else None,
-        heatmap.at_input,
-        heatmap.geometry,
-        result.own(index),
-        sentence,
-        result.known_seal(index),
-        signed=label_ends(heatmap.ends, unit) if heatmap.signed else None,
-    )
+    unit = result.model.unit_of(heatmap.target.label)
+    return _map(heatmap, result.task, label, score, result.own(index), sentence, result.known_seal(index), unit)
 
 
 def _map(
+    item: Heatmap | SavedMap,
+    task: Task,
     label: str,
     score: float | None,
-    at_input: NDArray[np.float32],
-    geometry: Geometry,
     boxes: Sequence[Prediction],
     sentence: str,
     seal: Seal | None,
-    *,
-    signed: tuple[str, str] | None = None,
+    unit: str,
 ) -> SceneMap:
-    """Return a map for a slide; `signed`: of a signed one, what stands at the ends of its key."""
+    """Return a map for a slide; `unit`: of what a signed one raises or lowers."""
+    geometry = item.geometry
     (height, width), scale = geometry.original, min(1.0, MAX_SIDE / max(geometry.original))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     by = height / size[0], width / size[1]
     small = replace(geometry, original=size, scale=(geometry.scale[0] * by[0], geometry.scale[1] * by[1]))
-    grown = small.to_original(at_input)
-    values = np.rint(128 + np.clip(grown, -1, 1) * 127 if signed else np.clip(grown, 0, 1) * 255).astype(np.uint8)
+    grown = small.to_original(item.at_input)
+    values = np.rint(128 + np.clip(grown, -1, 1) * 127 if item.signed else np.clip(grown, 0, 1) * 255).astype(np.uint8)
     whole = geometry.seen == (0, 0, width, height)
     own = [one.box for one in boxes if one.box is not None]
     return SceneMap(
         label[:200],
-        None if score is None else _share(score),
+        None if score is None or not task.sure else _share(score),
         values,
         fraction(own[0], (width, height)) if len(own) == 1 else None,
         None if whole else fraction(geometry.seen, (width, height)),
         shorten(sentence, MAX_SENTENCE),
         "" if seal is None else seal.line[:MAX_SEAL],
         "" if seal is None else seal.short[:MAX_SEAL],
-        signed is not None,
-        signed or ("", ""),
+        item.signed,
+        label_ends(item.ends, unit) if item.signed else ("", ""),
     )
 
 

@@ -17,7 +17,6 @@ from sightglass.explain.findings.diagnosis import describe
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.render import paint, share_difference
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.tasks import describe_score, task_of
@@ -299,7 +298,7 @@ def _tile(row: Json, image: Image, spec: ModelSpec | None) -> GalleryTile:
         answer = f"{label} {percent(score) if spec is None else describe_score(score, spec, label)}"
     name, cells = f"{_SIGNS.get(row['wrong'], '')}{answer}", row["cells"]
     # Several of the largest pictures at once are gigabytes.
-    small = Picture(image.thumbnail(_SIDE), image.name)
+    small = Image(image.thumbnail(_SIDE), image.name)
     # Without a map it is missing, which a table may call NaN.
     if not isinstance(cells, bytes) or not cells:
         return GalleryTile(small, name)

@@ -20,6 +20,8 @@ from sightglass.explain.tasks.task import describe_signs
 from sightglass.models.preprocess import WAYS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from numpy.typing import NDArray
 
     from sightglass.explain.maps.heatmap import Heatmap
@@ -58,6 +60,26 @@ def with_score(prediction: Prediction, model: ModelSpec | None = None) -> str:
     """Return a prediction with its score, `minibus 62 %`, or of a `model` that measures its number, `yaw −12.4°`."""
     score = percent(prediction.score) if model is None else describe_score(prediction.score, model, prediction.label)
     return f"{prediction.label} {score}"
+
+
+def place_labels(
+    boxes: Sequence[Prediction], corner: tuple[float, float], scale: float, high: float, width: Callable[[str], float]
+) -> Iterator[tuple[Prediction, str, float, float]]:
+    """Yield each box with its words and where they begin on a page, none over another.
+
+    `corner`, `scale`: where the picture is on it; `high`, `width`: of a line of words.
+    """
+    taken: list[tuple[float, float, float]] = []
+    for prediction in boxes:
+        if prediction.box is None:
+            continue
+        words, (x0, y0) = with_score(prediction), prediction.box[:2]
+        left, top = corner[0] + max(0.0, x0 * scale), corner[1] + max(0.0, y0 * scale)
+        right = left + width(words)
+        while any(left < b and a < right and abs(top - y) < high for a, b, y in taken):
+            top += high
+        taken.append((left, right, top))
+        yield prediction, words, left, top
 
 
 def number(value: float) -> str:

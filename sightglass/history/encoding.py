@@ -19,7 +19,7 @@ from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
 from sightglass.export.embedded_recipe import Look, list_seals, view_of
 from sightglass.history import proofs
-from sightglass.history.records import MapInfo, RecordBody, SavedProof
+from sightglass.history.records import MapInfo, RecordBody
 from sightglass.history.store import Blob
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
     style = visible_style(view)
     said = describe(explanation, style.hot, index)
     found = diagnose(explanation, index) if count else explanation.diagnosis
-    proofs, others = _proofs(explanation)
+    said_of_proofs, others = proofs.encode(explanation.proofs)
     body = RecordBody(
         headline=said.headline,
         title=said.title,
@@ -145,7 +145,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
         view=view,
         notes=explanation.notes,
         screen=screen,
-        proofs=proofs,
+        proofs=said_of_proofs,
         seals=encode_seals(explanation),
     )
     labels = {prediction.label for prediction in predictions if prediction.box is not None}
@@ -153,12 +153,6 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
     maps = tuple(_map(explanation, place) for place in range(count))
     thumbnail = Blob.of(_thumbnail(explanation, index, style), "jpg")
     return EncodedRecord(body, maps, thumbnail, frozenset(labels), others)
-
-
-def _proofs(explanation: Explanation) -> tuple[tuple[SavedProof, ...], tuple[Blob, ...]]:
-    if not explanation.proofs:
-        return (), ()
-    return proofs.encode(explanation.proofs)
 
 
 def encode_seals(explanation: Explanation) -> tuple[Seal | None, ...]:

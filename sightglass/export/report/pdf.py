@@ -161,25 +161,21 @@ def _boxes(
 ) -> None:
     left, top, wide, high = frame
     scale = wide / explanation.image.width
-    taken: list[tuple[float, float, float]] = []
     # A box may reach over the picture's edge.
     with page.local_context(), page.rect_clip(left, top, wide, high):
         page.set_font("sans", "", 6)
-        for found in boxes:
-            if not found.outline:
-                continue
-            points = [(left + x * scale, top + y * scale) for x, y in found.outline]
+
+        def room(words: str) -> float:
+            return float(page.get_string_width(words)) + 1.6
+
+        for prediction, text, x, y in caption.place_labels(boxes, (left, top), scale, 2.8, room):
+            points = [(left + x * scale, top + y * scale) for x, y in prediction.outline]
             for grey, width in ((20, 0.75), (255, 0.35)):
                 page.set_draw_color(grey)
                 page.set_line_width(width)
                 page.polygon(points, style="D")
-            text = caption.with_score(found)
-            x, y, room = max(left, points[0][0]), max(top, points[0][1]), page.get_string_width(text) + 1.6
-            while any(x < b and a < x + room and abs(y - c) < 2.8 for a, b, c in taken):
-                y += 2.8
-            taken.append((x, x + room, y))
             page.set_fill_color(20)
-            page.rect(x, y, room, 2.8, style="F")
+            page.rect(x, y, room(text), 2.8, style="F")
             page.set_text_color(255)
             page.text(x + 0.8, y + 2.1, text)
 
