@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.missing import score_format
@@ -52,7 +52,16 @@ class Detect(Task):
     drawn = "detect"
     masks = 800
     truth = "boxes"
+    question = "What does the model find?"
     independent = ("which object, not which part of it", "shows which object, not which part of it or why")
+
+    def opened_on(self, options: Options) -> Literal["explore", "detect"]:
+        return "explore" if options.per == "class" else "detect"
+
+    def class_scores(self, result: Result) -> list[float]:
+        """Return the score of each class's strongest candidate."""
+        scores: list[float] = result.evidence.outputs.scores[0].amax(1).tolist()
+        return scores
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import kinds, percent
@@ -33,6 +33,8 @@ KINDS = 3
 """Kinds of things that a sentence names."""
 COMPARED = 2
 """Kinds of things, or numbers, that a sentence names of each of several models."""
+PARTS = {"class": "", "contrast": " against the other classes", "objectness": " (objectness)", "all": ", class and box"}
+PARTS |= {side: f", its {side} side" for side in ("left", "top", "right", "bottom")}
 LISTED = 3
 """Classes of either picture whose scores are compared."""
 
@@ -84,7 +86,7 @@ class Task:
     """What the number beside an answer is."""
     verb: ClassVar[str] = "image"
     """The command line's verb for its pictures."""
-    screen: ClassVar[str] = "explore"
+    screen: ClassVar[Literal["explore", "detect"]] = "explore"
     """The page that shows its pictures."""
     competes: ClassVar[bool] = False
     """Whether its classes exclude each other, so that one class speaks against the others."""
@@ -106,6 +108,8 @@ class Task:
     """Whether its scores say how sure the model is."""
     truth: ClassVar[str] = "classes"
     """What labelled pictures state of it: `classes`, `boxes`, `areas`, `numbers`, or nothing."""
+    question: ClassVar[str] = "What does the model see?"
+    """What stands over a slide until its answer is shown."""
     randomised: ClassVar[bool] = True
     """Whether it was measured which methods draw the same map with random weights."""
     independent: ClassVar[tuple[str, str]] = ("little of what was learnt", "is no evidence of what was learnt")
@@ -120,6 +124,68 @@ class Task:
     def bar(self, score: float) -> float | None:
         """Return the length 0..1 of an answer's bar; None where it has none."""
         return min(1.0, max(0.0, score))
+
+    # Files, slides and records
+
+    def name_map(self, result: Result, index: int) -> str:
+        """Return a map's label with its number or score: `minibus, 62 %`."""
+        label = result.heatmaps[index].target.label
+        text = self.number(result, index)
+        if not text and (score := self.shown_score(result, index)) is not None:
+            text = self.text(score, result.model.unit_of(label))
+        return f"{label}, {text}" if text else label
+
+    def amount(self, result: Result) -> str:
+        """Return what the evidence of its maps raises or lowers."""
+        return "score"
+
+    def describe_part(self, result: Result) -> str:
+        """Return which part of an answer its maps are of, as the end of a caption."""
+        return PARTS.get(result.options.part, f", its {result.options.part}")
+
+    def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
+        """Return a map's label and its class's best score, as records and slides keep them."""
+        target = result.heatmaps[index].target
+        return target.label, max((p.score for p in result.predictions if p.index == target.index), default=None)
+
+    def saved_score(self, result: Result, index: int) -> float | None:
+        """Return the score that a record is found by; None where scores are none."""
+        if not result.heatmaps:
+            return max((prediction.score for prediction in result.predictions), default=None)
+        target = result.heatmaps[index].target
+        if target.index is None:
+            return None
+        of_class = [p for p in result.predictions if p.index == target.index]
+        own = [p.score for p in of_class if p.anchor in target.anchors]
+        return max(own or (p.score for p in of_class), default=None)
+
+    def opened_on(self, options: Options) -> Literal["explore", "detect"]:
+        """Return the page that opens a file or a record of these options."""
+        return "explore"
+
+    def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
+        """Return what a file says of an answer besides label, score and box."""
+        return {}
+
+    def map_facts(self, result: Result, index: int) -> dict[str, Any]:
+        """Return what a summary says of a map besides what all maps have."""
+        return {}
+
+    def row(self, result: Result, index: int) -> dict[str, Any]:
+        """Return a map's columns in a table besides those that all maps have."""
+        return {}
+
+    def class_scores(self, result: Result) -> list[float]:
+        """Return how sure the model is of each class it knows, 0..1."""
+        count = len(result.evidence.resident.adapter.labels)
+        scores = {
+            p.index: p.score for p in self.decode(result.evidence, replace(result.options, top_k=count, classes=()))
+        }
+        return [scores.get(index, 0.0) for index in range(count)]
+
+    def describe_rank(self, label: str, score: str, rank: int, count: int) -> str:
+        """Say which place a class has among all."""
+        return f"{label} is answer {rank} of {count}, {score}."
 
     # Targets
 

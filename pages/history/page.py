@@ -143,7 +143,7 @@ def _one(id: str, title: DeltaGenerator) -> None:
 def _pair(id: str, other: str, title: DeltaGenerator) -> None:
     store = history_store.store()
     found = store.compare(store.get(id), store.get(other))
-    title.markdown(f"## {pair.heading(found)}")
+    title.markdown(f"## {found.heading}.")
     pair.show(found)
 
 

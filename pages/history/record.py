@@ -23,9 +23,10 @@ from sightglass.components.widgets import Row, rows
 from sightglass.deck import rows as slide_rows
 from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import NBSP, megabytes, percent, plural
+from sightglass.explain.phrases import NBSP, megabytes, plural
 from sightglass.explain.tasks import task_of
 from sightglass.export import command
+from sightglass.export.caption import with_score
 from sightglass.pages.history.files import AnnotatedRecord, archive, files, mark, marking, pair
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def panel_map(item: SavedMap, record: Record, *, title: str | None = None, note:
 
 def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
     return tuple(
-        Box(p.box, f"{p.label} {percent(p.score)}", place, place == index)
+        Box(p.box, with_score(p), place, place == index)
         for place, item in enumerate(maps)
         for p in item.boxes
         if p.box is not None
@@ -269,7 +270,7 @@ def _open_again(record: Record, image: Image, maps: Sequence[SavedMap]) -> None:
             explain_job.bring(record, maps, history_store.store().proofs(record))
 
     st.button(
-        "Open in Detect" if record.view.screen == "detect" and record.task != "segment" else "Open in Explore",
+        "Open in Detect" if record.view.screen == task_of(record.task).screen == "detect" else "Open in Explore",
         icon=":material/visibility:",
         on_click=take,
         disabled=record.recipe is None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -40,7 +40,7 @@ from sightglass.export.proof.chart import (
 from sightglass.export.proof.chart import lines as chart_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from fpdf import FPDF
     from matplotlib.axes import Axes
@@ -80,26 +80,16 @@ def summary(explanation: Result, index: int, proof: Proof) -> Json:
     """Return everything about a proof of a map of an explanation, ready for `to_json`."""
     heatmap, model = explanation.heatmaps[index], explanation.model
     made = recipe(explanation, index, proof)
-    return describe(
-        proof, explanation.image.name, model.task, heatmap.method, heatmap.layers, explanation.statistics[index], made
-    )
+    return describe(proof, explanation.image.name, model.task, heatmap, explanation.statistics[index], made)
 
 
-def describe(
-    proof: Proof,
-    picture: str,
-    task: str,
-    method: str,
-    layers: Sequence[str],
-    statistics: Statistics,
-    recipe: Recipe,
-) -> Json:
-    """Return everything about a proof, of an explanation's map or a record's, ready for `to_json`."""
+def describe(proof: Proof, picture: str, task: str, item: Any, statistics: Statistics, recipe: Recipe) -> Json:
+    """Return everything about a proof, ready for `to_json`; `item`: the map, of an explanation or a record."""
     return {
         "picture": picture,
         "model": recipe.model,
-        "method": method,
-        "layers": layers,
+        "method": item.method,
+        "layers": item.layers,
         **proof.summary(),
         "findings": [plain_text(finding.text) for finding in of_proof(task, statistics, proof)],
         "recipe": recipe,
