@@ -27,6 +27,7 @@ class Regress(Task):
     value = "number"
     measures = True
     truth = "numbers"
+    unscored = "names no classes"
     randomised = False
     sure = False
 
@@ -49,6 +50,9 @@ class Regress(Task):
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
         model = evidence.resident.adapter.spec.id
         raise ModelProblem(f"{model} gives numbers: this test needs a class whose probability can fall.")
+
+    def check_proof(self, model: str) -> None:
+        raise ModelProblem(f"{model} gives numbers: a proof needs a class that can become less likely.")
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return what an edit changed of each number, in the order of the model's outputs: numbers have no best."""
