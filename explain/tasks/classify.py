@@ -64,4 +64,5 @@ class Multilabel(Task):
     """Several classes at once: each has a sigmoid of its own."""
 
     id = "multilabel"
+    unscored = "names several classes"
     title = "Several classes"

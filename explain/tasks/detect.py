@@ -49,6 +49,7 @@ class Detect(Task):
     verb = "detect"
     screen = "detect"
     has_boxes = True
+    ranked = False
     drawn = "detect"
     masks = 800
     truth = "boxes"

@@ -32,6 +32,8 @@ class Embed(Task):
     title = "Compare pictures"
     noun = "picture"
     names_classes = False
+    ranked = False
+    unscored = "names no classes"
     drawn = "persons"
     barred = dict.fromkeys(
         ("mask", "pixel", "library"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."

@@ -27,6 +27,7 @@ class Regress(Task):
     value = "number"
     measures = True
     truth = "numbers"
+    unscored = "names no classes"
     randomised = False
     sure = False
 
@@ -76,6 +77,9 @@ class Regress(Task):
 
     def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
         return f"{label} is {scores[0]} to {scores[1]}, for the picture {score}."
+
+    def check_proof(self, model: str) -> None:
+        raise ModelProblem(f"{model} gives numbers: a proof needs a class that can become less likely.")
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return what an edit changed of each number, in the order of the model's outputs: numbers have no best."""

@@ -47,6 +47,7 @@ class Segment(Task):
     )
     gives_pixels = True
     truth = "areas"
+    unscored = "gives each pixel a class"
     randomised = False
     sure = False
 

@@ -110,6 +110,10 @@ class Task:
     """What labelled pictures state of it: `classes`, `boxes`, `areas`, `numbers`, or nothing."""
     question: ClassVar[str] = "What does the model see?"
     """What stands over a slide until its answer is shown."""
+    ranked: ClassVar[bool] = True
+    """Whether the best of its answers are explained where none is asked for."""
+    unscored: ClassVar[str] = ""
+    """Why it cannot be on a scorecard, as a verb; empty where it can."""
     randomised: ClassVar[bool] = True
     """Whether it was measured which methods draw the same map with random weights."""
     independent: ClassVar[tuple[str, str]] = ("little of what was learnt", "is no evidence of what was learnt")
@@ -377,6 +381,11 @@ class Task:
         target = result.heatmaps[index].target.index
         own = result.own(index) or [p for p in result.predictions if p.index == target]
         return max((p.score for p in own), default=None)
+
+    # Tables and runs
+
+    def check_proof(self, model: str) -> None:
+        """Raise ModelProblem where the maps of a run cannot be proved."""
 
     def score(self, result: Result, index: int) -> float | None:
         """Return the score of what a map is of, also where it is not among the best; None where there is none."""
