@@ -24,6 +24,7 @@ class Classify(Task):
     id = "classify"
     title = "Classify"
     competes = True
+    meaning_of_row = "one class of many"
 
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
         words = super().describe_covered(before, after, start, elsewhere)
@@ -66,3 +67,4 @@ class Multilabel(Task):
     id = "multilabel"
     unscored = "names several classes"
     title = "Several classes"
+    meaning_of_row = "several classes at once"

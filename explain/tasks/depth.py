@@ -33,6 +33,7 @@ class Depth(Regress):
     """A number of each pixel; the picture's is their mean."""
 
     gives_pixels = True
+    compares_places = True
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the place whose number the options ask about, less that of another place; else the whole picture."""

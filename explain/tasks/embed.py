@@ -41,6 +41,9 @@ class Embed(Task):
     truth = ""
     randomised = False
     sure = False
+    tools = frozenset()
+    meaning_of_row = "a vector, to compare pictures"
+    no_answer = "predicts no class"
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter
@@ -56,9 +59,6 @@ class Embed(Task):
         if result.heatmaps[index].signed or result.options.part == "contrast":
             return super().meaning(result, hot, index, named=named)
         return f"{hot.capitalize()} is what its embedding is based on."
-
-    def answer(self, result: Result) -> str:
-        return "predicts no class"
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return ""

@@ -30,6 +30,10 @@ class Regress(Task):
     unscored = "names no classes"
     randomised = False
     sure = False
+    tools = frozenset()
+    provable = False
+    meaning_of_row = "a number, such as an age or an angle"
+    heading = "Number"
 
     def text(self, score: float, unit: str = "") -> str:
         return quantity(score, unit)
@@ -96,6 +100,18 @@ class Regress(Task):
                 for one in changes
             ]
         )
+
+    def cell(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
+        return of or "Number", None if score is None else self.text(score, unit)
+
+    def moved(self, change: Change, unit: str = "") -> str:
+        if change.before is None or change.after is None:
+            return super().moved(change, unit)
+        moved = float(f"{change.after - change.before:.3g}")
+        return f"{'+' if moved > 0 else '' if moved else '±'}{self.text(moved, unit)}"
+
+    def describe_mean(self, mean: float, unit: str = "") -> str:
+        return f"{self.text(mean, unit)} in the mean"
 
 
 def _describe_answers(name: str, result: Result) -> str:

@@ -71,6 +71,17 @@ class Change:
         return round(self.after * 100) - round(self.before * 100)
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a list of answers."""
+
+    label: str
+    share: float | None
+    """Length of its bar, 0..1; None where it has none."""
+    text: str
+    """The number beside the label."""
+
+
 class Task:
     """What differs between models by what they answer.
 
@@ -118,6 +129,30 @@ class Task:
     """Whether it was measured which methods draw the same map with random weights."""
     independent: ClassVar[tuple[str, str]] = ("little of what was learnt", "is no evidence of what was learnt")
     """What a map shows that does not depend on the weights: as an object, and as a verb."""
+    tools: ClassVar[frozenset[str]] = frozenset({"against"})
+    """What the sidebar offers: `against`, `diagram` of the layers, `threshold` of boxes."""
+    spans: ClassVar[tuple[str, ...]] = ()
+    """What a click on a picture can ask about, besides a marked area: `region` and `pixel`."""
+    compares_places: ClassVar[bool] = False
+    """Whether a place is weighed against another place, and not against another class."""
+    provable: ClassVar[bool] = True
+    """Whether it has a score that falls where evidence is hidden."""
+    meaning_of_row: ClassVar[str] = ""
+    """What a row of numbers means; empty where the answer is none: `one class of many`."""
+    blind: ClassVar[Mapping[str, Any]] = {"method": "occlusion", "masks": 49}
+    """Options of a first map without layers, which comes within seconds."""
+    heading: ClassVar[str] = "Score"
+    """Of a curve of its scores."""
+    answers_heading: ClassVar[str] = "Answers"
+    no_answer: ClassVar[str] = "nothing found"
+    frame_note: ClassVar[str] = ""
+    """What has to be said of the scores of a camera's frames."""
+    unknown_labels: ClassVar[str] = "Such objects count as missed."
+    """What becomes of labels that are no class of the model."""
+    error_order: ClassVar[str] = "the surest first"
+    """In which order the errors of a run are listed."""
+    error_rows: ClassVar[str] = "One row a picture: label, answer and score."
+    """What the rows of a table of errors are."""
 
     # Scores
 
@@ -298,7 +333,7 @@ class Task:
     def answer(self, result: Result) -> str:
         """Return the best answer with its score, as captions show it."""
         best = next(iter(result.predictions), None)
-        return f"{best.label} {self.text(best.score, result.model.unit_of(best.label))}" if best else "nothing found"
+        return f"{best.label} {self.text(best.score, result.model.unit_of(best.label))}" if best else self.no_answer
 
     def list_answers(self, result: Result) -> list[str]:
         """Return a line for each answer where a list of them is the answer: `star: 12 % of the picture`."""
@@ -476,6 +511,47 @@ class Task:
         if best.label != first.label:
             return f"{moved}; now it says {best.label}, {percent(best.after or 0.0)}"
         return f"{moved} and is still the answer" if old != new else moved
+
+    # Pages
+
+    def row(self, label: str, scores: Sequence[float], unit: str = "") -> Row:
+        """Return the row of a label with its scores, best first; without any a dash."""
+        best = max(scores, default=0.0)
+        return Row(self.row_label(label, len(scores)), self.bar(best), self.text(best, unit) if scores else "–")
+
+    def row_label(self, label: str, count: int) -> str:
+        """Return what a list calls a label that was found `count` times."""
+        # Two classes of one name, as ImageNet has, are not one class found twice.
+        return label
+
+    def describe_left(self, left: int, count: int) -> str:
+        """Say how many of `count` boxes are left; empty where there are none."""
+        return ""
+
+    def cell(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
+        """Return a score's column in a table, and hundredths for its bar or a text.
+
+        `of`: the label, in a table of models.
+        """
+        return f"Score of {of}" if of else "Score", None if score is None else score * 100
+
+    def moved(self, change: Change, unit: str = "") -> str:
+        """Return by how much a score changes: `−41`, `±0`; `vanished` or `new` of a box."""
+        if change.points is None:
+            return "vanished" if change.after is None else "new"
+        return f"{change.points:+d}".replace("-", "\N{MINUS SIGN}") if change.points else "±0"
+
+    def describe_mean(self, mean: float, unit: str = "") -> str:
+        """Format the mean score of several pictures."""
+        return f"{percent(mean)} mean score"
+
+    def describe_unmapped(self, label: str) -> str:
+        """Say why an edited picture has no map of a label; empty where it has."""
+        return ""
+
+    def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
+        """Return the options of a recipe that ask about one answer, or about the picture where `index` is None."""
+        return {"targets": () if index is None else (index,)}
 
 
 def all_answers(result: Result) -> list[Prediction]:

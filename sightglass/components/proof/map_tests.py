@@ -20,7 +20,7 @@ from sightglass.explain.faithfulness import badge, scramble, stability
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.proof.seal import SealMark
-from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,14 +225,8 @@ def _changes(found: Stability, model: ModelSpec) -> None:
     named = any(one.answer or one.flips for one in found.variants)
     rows = [
         {
-            "Change": stability.CHANGES[one.kind].capitalize()
-            if stability.CHANGES[one.kind].islower()
-            else stability.CHANGES[one.kind],
-            **(
-                {"Number": describe_score(one.score, model, found.label)}
-                if model.measures
-                else {"Score": one.score * 100}
-            ),
+            "Change": words.capitalize() if (words := stability.CHANGES[one.kind]).islower() else words,
+            **dict([task_of(model).cell(one.score, model.unit_of(found.label))]),
             "Answer": one.answer or None,
             "Answer changes": ("yes" if one.flips else "no") if named else None,
             "Same map": one.rank_correlation,
