@@ -59,7 +59,7 @@ class Regress(Task):
         known = {"unit": output.unit, "range": output.range}
         return {name: value for name, value in known.items() if value is not None}
 
-    def row(self, result: Result, index: int) -> dict[str, Any]:
+    def map_columns(self, result: Result, index: int) -> dict[str, Any]:
         return {"unit": result.model.unit_of(result.heatmaps[index].target.label)}
 
     def describe_rank(self, label: str, score: str, rank: int, count: int) -> str:

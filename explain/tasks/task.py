@@ -210,7 +210,7 @@ class Task:
         """Return what a summary says of a map besides what all maps have."""
         return {}
 
-    def row(self, result: Result, index: int) -> dict[str, Any]:
+    def map_columns(self, result: Result, index: int) -> dict[str, Any]:
         """Return a map's columns in a table besides those that all maps have."""
         return {}
 
