@@ -112,7 +112,7 @@ def test_a_difference_compares_shares():
     a[2, 3], b[7, 15] = 1, 0.2  # one cell holds all the heat of each: as far apart, whatever their scale
     share = render.share_difference(a, b)
     assert (share[2, 3], share[7, 15]) == (1, -1)
-    assert not render.share_difference(a, a / 4).any()
+    assert not render.share_difference(a, -a / 4).any(), "a signed map by its strength"
     assert render.share_difference(a, np.zeros_like(a)).max() == 1
 
 
