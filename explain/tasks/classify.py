@@ -24,6 +24,7 @@ class Classify(Task):
     id = "classify"
     title = "Classify"
     competes = True
+    meaning_of_row = "one class of many"
 
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
         words = super().describe_covered(before, after, start, elsewhere)
@@ -64,4 +65,6 @@ class Multilabel(Task):
     """Several classes at once: each has a sigmoid of its own."""
 
     id = "multilabel"
+    unscored = "names several classes"
     title = "Several classes"
+    meaning_of_row = "several classes at once"

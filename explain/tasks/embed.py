@@ -32,6 +32,8 @@ class Embed(Task):
     title = "Compare pictures"
     noun = "picture"
     names_classes = False
+    ranked = False
+    unscored = "names no classes"
     drawn = "persons"
     barred = dict.fromkeys(
         ("mask", "pixel", "library"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."
@@ -39,6 +41,9 @@ class Embed(Task):
     truth = ""
     randomised = False
     sure = False
+    tools = frozenset()
+    meaning_of_row = "a vector, to compare pictures"
+    no_answer = "predicts no class"
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter
@@ -54,9 +59,6 @@ class Embed(Task):
         if result.heatmaps[index].signed or result.options.part == "contrast":
             return super().meaning(result, hot, index, named=named)
         return f"{hot.capitalize()} is what its embedding is based on."
-
-    def answer(self, result: Result) -> str:
-        return "predicts no class"
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return ""
@@ -92,6 +94,9 @@ class Embed(Task):
 
     def score(self, result: Result, index: int) -> float | None:
         return None
+
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        return f"the picture stays {scores[0]} to {scores[1]} similar to itself."
 
     def score_after(self, before: Result, after: Result) -> float:
         """Return the cosine to the unedited picture, -1..1."""

@@ -36,7 +36,7 @@ class Pose(Detect):
     def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
         return {"joints": [asdict(joint) for joint in prediction.joints]} if prediction.joints else {}
 
-    def row(self, result: Result, index: int) -> dict[str, Any]:
+    def map_columns(self, result: Result, index: int) -> dict[str, Any]:
         joint = read_joint(result, index)
         return {} if joint is None else {"joint": joint[0].name, "number": joint[1]}
 

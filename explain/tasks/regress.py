@@ -27,8 +27,13 @@ class Regress(Task):
     value = "number"
     measures = True
     truth = "numbers"
+    unscored = "names no classes"
     randomised = False
     sure = False
+    tools = frozenset()
+    provable = False
+    meaning_of_row = "a number, such as an age or an angle"
+    heading = "Number"
 
     def text(self, score: float, unit: str = "") -> str:
         return quantity(score, unit)
@@ -54,7 +59,7 @@ class Regress(Task):
         known = {"unit": output.unit, "range": output.range}
         return {name: value for name, value in known.items() if value is not None}
 
-    def row(self, result: Result, index: int) -> dict[str, Any]:
+    def map_columns(self, result: Result, index: int) -> dict[str, Any]:
         return {"unit": result.model.unit_of(result.heatmaps[index].target.label)}
 
     def describe_rank(self, label: str, score: str, rank: int, count: int) -> str:
@@ -74,6 +79,12 @@ class Regress(Task):
         model = evidence.resident.adapter.spec.id
         raise ModelProblem(f"{model} gives numbers: this test needs a class whose probability can fall.")
 
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        return f"{label} is {scores[0]} to {scores[1]}, for the picture {score}."
+
+    def check_proof(self, model: str) -> None:
+        raise ModelProblem(f"{model} gives numbers: a proof needs a class that can become less likely.")
+
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return what an edit changed of each number, in the order of the model's outputs: numbers have no best."""
         order = list(before.evidence.resident.adapter.labels)
@@ -89,6 +100,18 @@ class Regress(Task):
                 for one in changes
             ]
         )
+
+    def cell(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
+        return of or "Number", None if score is None else self.text(score, unit)
+
+    def moved(self, change: Change, unit: str = "") -> str:
+        if change.before is None or change.after is None:
+            return super().moved(change, unit)
+        moved = float(f"{change.after - change.before:.3g}")
+        return f"{'+' if moved > 0 else '' if moved else '±'}{self.text(moved, unit)}"
+
+    def describe_mean(self, mean: float, unit: str = "") -> str:
+        return f"{self.text(mean, unit)} in the mean"
 
 
 def _describe_answers(name: str, result: Result) -> str:

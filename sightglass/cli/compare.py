@@ -19,7 +19,7 @@ from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections, models
 from sightglass.explain.faithfulness import seal
-from sightglass.explain.phrases import listing, plural
+from sightglass.explain.phrases import listing
 from sightglass.explain.picture import source as picture_source
 from sightglass.export import result_folder
 from sightglass.models import catalog
@@ -303,9 +303,7 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
 
 def _print(console: Console, card: Scorecard) -> None:
     first = card.rows[0]
-    what = "labelled object" if first.detects else "labelled picture"
-    pictures = f" in {plural(len(first.evaluation.pictures), 'picture')}" if first.detects else ""
-    console.say(f"{plural(len(first.right), what)}{pictures}.")
+    console.say(f"{first.kind.describe_units(len(first.right), len(first.evaluation.pictures))}.")
     rows = files.list_rows(card)
     for names in (SCORES, [name for name in rows[0] if name not in SCORES[1:]]):
         shown = [name for name in names if name in rows[0]]

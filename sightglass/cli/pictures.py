@@ -121,6 +121,8 @@ class Series:
         if self.explainer.resident.adapter.inputs and len(self.pictures) == 2:
             # Two pictures are one question to a model that takes two.
             self.pictures = (image.AND.join(self.pictures),)
+        for picture in self.pictures:
+            _check_kind(picture)
         names = [_name_folder(picture) for picture in self.pictures]
         folders = result_folder.places(names, self.out)
         result_folder.check(folders[0])

@@ -63,7 +63,7 @@ def _of_map(explanation: Result, index: int) -> Json:
         "label": heatmap.target.label,
         "class": heatmap.target.index,
         "score": explanation.task.shown_score(explanation, index),
-        **explanation.task.row(explanation, index),
+        **explanation.task.map_columns(explanation, index),
         "method": heatmap.method,
         "layers": " ".join(heatmap.layers),
         "scale": heatmap.scale,

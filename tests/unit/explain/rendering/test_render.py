@@ -451,6 +451,8 @@ def test_a_raw_map_is_drawn_over_a_picture_of_another_size() -> None:
     for wrong in (np.zeros((2, 3, 4)), np.array([[np.nan, 1]])):
         with pytest.raises(sightglass.Problem, match=r"shape \(h, w\)"):
             sightglass.overlay(wrong, picture)
+    with pytest.raises(sightglass.Problem, match="give the map first, then the picture"):
+        sightglass.overlay("bus.jpg", np.zeros((7, 7)))
 
 
 def test_pictures_are_arranged_on_a_sheet() -> None:
