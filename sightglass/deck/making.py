@@ -137,8 +137,8 @@ def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
     """Return the same of a record of the history and its maps, with the selected one, without loading the model."""
     spec, task = catalog().get(record.model), task_of(record.task)
     drawn = [
-        _map(one, task, one.label, one.score, one.boxes, plain(one.looks), record.seal_of(i), one.unit)
-        for i, one in ((i, maps[i]) for i in _select_maps(len(maps), record.index))
+        _map(item, task, item.label, item.score, item.boxes, plain(item.looks), record.seal_of(i), item.unit)
+        for i, item in ((i, maps[i]) for i in _select_maps(len(maps), record.index))
     ]
     return _panel(spec.name if spec else record.model, task, record.predictions, drawn, (record.width, record.height))
 

@@ -51,6 +51,12 @@ def check(explanation: Result, index: int) -> Heatmap:
     return explanation.heatmaps[index]
 
 
+def check_format(kind: str, format: str, formats: Sequence[str]) -> None:
+    """Raise a Problem for a format in which there is no such file."""
+    if format not in formats:
+        raise Problem(f"There is no {kind} as {format}: use one of {', '.join(formats)}.")
+
+
 def title(explanation: Result, index: int) -> str:
     """Return a map's title: `minibus, 62 %`."""
     return explanation.task.name_map(explanation, index)

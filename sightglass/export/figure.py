@@ -13,7 +13,6 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from sightglass.common.errors import Problem
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
@@ -75,8 +74,7 @@ def figure(
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.svg").write_bytes(figure(result, format="svg", colormap="viridis"))
     """
-    if format not in get_args(Format):
-        raise Problem(f"There is no figure as {format}: use one of {', '.join(get_args(Format))}.")
+    caption.check_format("figure", format, get_args(Format))
     heatmap = caption.check(explanation, index)
     settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, "even": True}
     settings |= look or {}

@@ -194,7 +194,7 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
     without the picture.
     """
     if explanation.heatmaps:
-        yield "gradcam_prediction.png", map_figure(explanation, 0, style)
+        yield "gradcam_prediction.png", figure(explanation, colormap=style.colormap, alpha=style.alpha)
     tagged = tagger(explanation, style)
     for i in range(len(explanation.heatmaps)):
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
@@ -289,10 +289,6 @@ def named_arrays(
     return found
 
 
-def map_figure(explanation: Result, index: int, style: Style) -> bytes:
-    return figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
-
-
 def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     """Yield a sheet with the first map by each quick method."""
     names = [method.id for method in list_methods(explanation.evidence.resident) if method.quick]
@@ -326,7 +322,7 @@ def tagger(explanation: Result, style: Style) -> Callable[[bytes, int], bytes]:
 def of_class(explanation: Explanation, index: int, analysis: Json, style: Style) -> Iterator[File]:
     """Yield the files of one class: its map, and its `class_analysis`."""
     label = label_stem(explanation.heatmaps[index].target.label)
-    yield f"gradcam_class_{label}.png", map_figure(explanation, index, style)
+    yield f"gradcam_class_{label}.png", figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
     yield f"gradcam_class_{label}.npy", npy_bytes(explanation.heatmaps[index].values)
     yield f"class_analysis_{label}.json", to_json(analysis).encode()
 
@@ -404,7 +400,7 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
 
 def comparison(compared: Comparison) -> Json:
     """Return the answers of several models on one picture and their agreement, ready for `to_json`."""
-    every = range(len(compared.names))
+    count = range(len(compared.names))
     return {
         "picture": compared.explanations[0].image.name,
         "verdict": compared.verdict,
@@ -414,5 +410,5 @@ def comparison(compared: Comparison) -> Json:
             {"name": name, "timing": timing, **explanation.summary(), "recipe": sealed_recipe(explanation)}
             for name, timing, explanation in zip(compared.names, compared.timings, compared.explanations, strict=True)
         ],
-        "agreement": [[compared.agreement(a, b) for b in every] for a in every],
+        "agreement": [[compared.agreement(a, b) for b in count] for a in count],
     }

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from sightglass.history.records import Record, SavedMap
 
 
+_SAVED = ("of", "state", "preprocessing", "subject", "weights_sha256", "device")
+"""What a record keeps of a comparison as it is."""
 MAX_RANKED = 200
 """Maximum number of a gallery's names in a record."""
 GAP = 4
@@ -50,17 +52,9 @@ def encode(found: Similarity, context: Context | None, ranking: Ranking | None) 
     other = encoding.picture(image)
     hits = ranking.hits[:MAX_RANKED] if ranking is not None else ()
     pair = SavedPair(
-        name=image.name,
-        sha256=image.sha256,
-        width=image.width,
-        height=image.height,
+        **{name: getattr(image, name) for name in ("name", "sha256", "width", "height")},
+        **{name: getattr(found, name) for name in _SAVED},
         file=other.name,
-        of=found.of,
-        state=found.state,
-        preprocessing=found.preprocessing,
-        subject=found.subject,
-        weights_sha256=found.weights_sha256,
-        device=found.device,
         versions=versions(),
         matches=tuple((one.query, one.gallery, one.score) for one in found.matches.pairs),
         unrelated=context.unrelated if context is not None else (),

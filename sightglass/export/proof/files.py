@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from sightglass.common.errors import Problem
 from sightglass.common.files import Json, to_json
 from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.phrases import listing, percent, plain_text, plural
@@ -19,9 +18,9 @@ from sightglass.explain.proof.proof import CONTROLS, is_shown, lines, rows
 from sightglass.explain.proof.support import SHOWN
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.export import embedded_recipe
+from sightglass.export.caption import check_format
 from sightglass.export.embedded_recipe import sealed_recipe
 from sightglass.export.figure import LOCK, save
-from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof.chart import (
     INKS,
     LINE,
@@ -34,6 +33,7 @@ from sightglass.export.proof.chart import (
     dashes,
     draw_chart,
     draw_line,
+    slides,
     stroke,
     write,
 )
@@ -116,8 +116,7 @@ def figure(proof: Proof, format: Format = "png") -> bytes:
     A control's line is the mean over its maps, for the proof's first filling. In SVG and PDF lines and text are
     vectors. Raises a Problem for another format.
     """
-    if format not in get_args(Format):
-        raise Problem(f"There is no figure as {format}: use one of {', '.join(get_args(Format))}.")
+    check_format("figure", format, get_args(Format))
     with LOCK:
         return save(partial(_draw_figure, proof), proof.sentence, format)
 
@@ -262,7 +261,7 @@ def data(explanation: Result, index: int) -> Json:
 
     proof, heatmap = explanation.proofs[index], explanation.heatmaps[index].measured
     left, top, right, bottom = heatmap.seen
-    made = proof_view.slides(explanation.image.pixels[top:bottom, left:right], heatmap.strength)
+    made = slides(explanation.image.pixels[top:bottom, left:right], heatmap.strength)
     return {
         "steps": proof.map.steps,
         "size": made.size,

@@ -216,12 +216,14 @@ def _half_lines(explanation: Result, index: int, size: tuple[int, int]) -> list[
     heatmap = explanation.heatmaps[index]
     if heatmap.state != "ok":
         return []
-    if not heatmap.signed:
-        return [(_half_line(explanation, contours.segments(heatmap.coarse, 0.5), heatmap.coarse.shape, size), False)]
-    values = coarse(heatmap.content)
-    # The pen is seldom lifted: a path is dashed from where it last was.
-    found = ((sign, contours.chain(contours.segments(sign * values, 0.5))) for sign in (1, -1))
-    return [(_half_line(explanation, segments, values.shape, size), sign < 0) for sign, segments in found]
+    values = coarse(heatmap.content) if heatmap.signed else heatmap.coarse
+    paths = []
+    for sign in (1, -1) if heatmap.signed else (1,):
+        segments = contours.segments(sign * values, 0.5)
+        # The pen is seldom lifted: a path is dashed from where it last was.
+        segments = contours.chain(segments) if heatmap.signed else segments
+        paths.append((_half_line(explanation, segments, values.shape, size), sign < 0))
+    return paths
 
 
 def _half_line(explanation: Result, found: contours.Segments, shape: tuple[int, ...], size: tuple[int, int]) -> str:
@@ -245,16 +247,14 @@ def _boxes(explanation: Result, scale: float) -> list[dict[str, str]]:
         for p in explanation.own(i):
             every.setdefault((p.index, p.anchor), p)
             owners.setdefault((p.index, p.anchor), []).append(str(i))
-    return [_box(p, " ".join(owners.get(key, [])), scale) for key, p in every.items()]
-
-
-def _box(found: Prediction, maps: str, scale: float) -> dict[str, str]:
-    assert found.box is not None
-    x0, y0 = found.box[:2]
-    return {
-        "maps": maps,
-        "points": " ".join(f"{x * scale:.1f},{y * scale:.1f}" for x, y in found.outline),
-        "x": f"{max(0.0, x0) * scale + 4:.1f}",
-        "y": f"{max(0.0, y0) * scale + 15:.1f}",
-        "text": caption.with_score(found),
-    }
+    return [
+        {
+            "maps": " ".join(owners.get(key, [])),
+            "points": " ".join(f"{x * scale:.1f},{y * scale:.1f}" for x, y in p.outline),
+            "x": f"{max(0.0, p.box[0]) * scale + 4:.1f}",
+            "y": f"{max(0.0, p.box[1]) * scale + 15:.1f}",
+            "text": caption.with_score(p),
+        }
+        for key, p in every.items()
+        if p.box is not None
+    ]
