@@ -24,6 +24,7 @@ class Classify(Task):
     id = "classify"
     title = "Classify"
     competes = True
+    scored = True
 
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
         words = super().describe_covered(before, after, start, elsewhere)
@@ -64,5 +65,5 @@ class Multilabel(Task):
     """Several classes at once: each has a sigmoid of its own."""
 
     id = "multilabel"
-    unscored = "names several classes"
+    gives = "names several classes"
     title = "Several classes"

@@ -311,7 +311,7 @@ class _Run:
             self.looking.method.id,
             self.looking.paths,
             signed=self.looking.signed,
-            areas=self.looking.resident.adapter.spec.segments,
+            task=self.looking.task,
         )
         if chosen.scale == "clip":
             # Which no frame knows before the last one was seen.
@@ -409,7 +409,7 @@ class _Run:
         def rows() -> Iterator[Row]:
             return read_rows(self.space.path("rows", i, "jsonl") for i in range(count))
 
-        found = find_moments(rows(), about.width, about.height, areas=self.looking.resident.adapter.spec.segments)
+        found = find_moments(rows(), about.width, about.height, self.looking.task)
         entry = {"key": "whole", "stamp": "", "frames": frames, "looked": looked, "skipped": skipped, "notes": notes}
         entry["moments"] = [vars(one) for one in found]
         head = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}
