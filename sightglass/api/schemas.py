@@ -322,9 +322,7 @@ class ProveRequest(_Request):
         default=20, description="Number of equal shares of the picture that are hidden, and kept."
     )
     fillings: tuple[Filling, ...] = Field(
-        default=("blur", "mean"),
-        max_length=3,
-        description="What hidden pixels are set to; the first is the main one.",
+        default=("blur", "mean"), max_length=3, description="What hidden pixels are set to; the first is the main one."
     )
     all_measures: bool = Field(
         default=False, description="Whether measures that do not agree with known causes are answered too."

@@ -14,11 +14,7 @@ import numpy as np
 
 from sightglass import history
 from sightglass.api.problems import ApiProblem, finite
-from sightglass.api.schemas import (
-    FORMAT_BYTES,
-    MAX_ANSWER_MB,
-    OVERLAY_BYTES,
-)
+from sightglass.api.schemas import FORMAT_BYTES, MAX_ANSWER_MB, OVERLAY_BYTES
 from sightglass.api.server import metrics
 from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem, Problem, TooLarge
 from sightglass.common.files import Json, npy_bytes, to_json
@@ -212,11 +208,7 @@ def explain(
 
 
 def explain_picture(
-    explainer: Explainer,
-    image: Image,
-    question: Question | None,
-    given: dict[str, Any],
-    cancel: threading.Event | None,
+    explainer: Explainer, image: Image, question: Question | None, given: dict[str, Any], cancel: threading.Event | None
 ) -> Explanation:
     """Explain a picture, within the limit shared with the dashboard's sessions; raise Cancelled."""
     chosen = explainer.options(given, question).method or explainer.model.method

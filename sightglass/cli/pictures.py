@@ -54,12 +54,7 @@ BY_BOXES = ("own box only", "shared", "others only", "outside")
 
 
 def load_explainer(
-    model: str,
-    device: str,
-    progress: Progress,
-    options: dict[str, Any] | None = None,
-    *,
-    labels: Path | None = None,
+    model: str, device: str, progress: Progress, options: dict[str, Any] | None = None, *, labels: Path | None = None
 ) -> Explainer:
     """Load a model, and check that it supports the options; a download is shown as progress.
 

@@ -77,8 +77,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
         names = result_folder.write(folder, chain(*made))
     heatmap = explanation.heatmaps[0]
     console.say(
-        f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}",
-        phrases.plain_text(proof.sentence),
+        f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}", phrases.plain_text(proof.sentence)
     )
     console.table(measures.COLUMNS, measures.rows(proof, every=options.all_measures), right=measures.COLUMNS[1:])
     found = proof_files.summary(explanation, 0, proof)

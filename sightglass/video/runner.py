@@ -264,11 +264,7 @@ class _Run:
             while chunk := self._looked_at(frames, looked, total):
                 parts.save(self.space.path("seen", number, "npz"), chunk)
                 looked += len(chunk)
-                entry: Json = {
-                    "key": f"seen/{number}",
-                    "stamp": "",
-                    "last": [chunk[-1].number, chunk[-1].pts],
-                }
+                entry: Json = {"key": f"seen/{number}", "stamp": "", "last": [chunk[-1].number, chunk[-1].pts]}
                 entry |= {"looked": looked, "skipped": self.clip.skipped, "irregular": self.clip.irregular}
                 self._add(entry)
                 number += 1

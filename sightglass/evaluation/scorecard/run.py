@@ -211,12 +211,7 @@ def evaluate(
     done.sort(key=lambda one: one.key)
     unknown = tuple(label for label in wanted if label not in named)
     return Evaluation(
-        explainer.model.id,
-        kind.task,
-        explainer.labels,
-        kind.threshold(Options().confidence),
-        tuple(done),
-        unknown,
+        explainer.model.id, kind.task, explainer.labels, kind.threshold(Options().confidence), tuple(done), unknown
     )
 
 
