@@ -50,6 +50,8 @@ class Detect(Task):
     screen = "detect"
     has_boxes = True
     ranked = False
+    scored = True
+    gives = "draws boxes"
     drawn = "detect"
     masks = 800
     truth = "boxes"
@@ -160,6 +162,28 @@ class Detect(Task):
             return score, "", None
         anchors = tuple(dict.fromkeys(at[shown].tolist()))
         return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
+
+    def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
+        return next((p.score for p in predictions if p.index == index), None)
+
+    def check_idle(self, model: str, *options: str, them: str = "it") -> None:
+        """Take options of boxes."""
+
+    def expect_maps(self, targets: int, answers: int) -> int:
+        return 0
+
+    def single(self) -> dict[str, Any]:
+        return {"per": "detection", "top_k": 1}
+
+    def name_class(self, index: int, labels: Sequence[str]) -> int | str:
+        """Return the label of a class: a number means a box."""
+        return labels[index]
+
+    def pick(self, model: str, predictions: Sequence[Prediction], number: int) -> int:
+        if number > len(predictions):
+            shown = f"{model} gives {len(predictions)} here; a lower --score-thr shows more"
+            raise ModelProblem(f"There is no answer {number}: {shown}.")
+        return number - 1
 
     def score_after(self, before: Result, after: Result) -> float:
         if not (own := before.own()):

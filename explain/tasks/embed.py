@@ -33,7 +33,8 @@ class Embed(Task):
     noun = "picture"
     names_classes = False
     ranked = False
-    unscored = "names no classes"
+    followed = False
+    gives = "compares pictures"
     drawn = "persons"
     barred = dict.fromkeys(
         ("mask", "pixel", "library"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."
@@ -91,6 +92,9 @@ class Embed(Task):
             one.resident.adapter.embedding(one.outputs).detach().double() for one in (before.evidence, evidence)
         )
         return float(torch.cosine_similarity(own, other).mean()), "", target
+
+    def expect_maps(self, targets: int, answers: int) -> int:
+        return 1
 
     def score(self, result: Result, index: int) -> float | None:
         return None

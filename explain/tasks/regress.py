@@ -27,7 +27,8 @@ class Regress(Task):
     value = "number"
     measures = True
     truth = "numbers"
-    unscored = "names no classes"
+    followed = False
+    gives = "gives numbers"
     randomised = False
     sure = False
     tools = frozenset()

@@ -47,7 +47,7 @@ class Segment(Task):
     )
     gives_pixels = True
     truth = "areas"
-    unscored = "gives each pixel a class"
+    gives = "gives each pixel a class"
     randomised = False
     sure = False
     spans = ("region", "pixel")
@@ -159,6 +159,21 @@ class Segment(Task):
         score, _, _ = adapter.certainty(evidence.outputs, moved, moved.pixels)
         most = int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())
         return float(score[0]), adapter.labels[most], moved
+
+    def cell(self, score: float, unit: str = "") -> str:
+        return percent(score)
+
+    def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
+        return next((p.score for p in predictions if p.index == index), None)
+
+    def caption(self, label: str, score: float) -> str:
+        return super().caption(label, score) if score else f"no {label}"
+
+    def is_sure(self, score: float) -> bool:
+        return True
+
+    def describe_turn(self, before: str, label: str, score: float) -> str:
+        return f"{label} is now the largest: {self.text(score)}"
 
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
         """Say which class takes more or less of the picture than before, of those that changed most."""

@@ -123,8 +123,12 @@ class Task:
     """What stands over a slide until its answer is shown."""
     ranked: ClassVar[bool] = True
     """Whether the best of its answers are explained where none is asked for."""
-    unscored: ClassVar[str] = ""
-    """Why it cannot be on a scorecard, as a verb; empty where it can."""
+    scored: ClassVar[bool] = False
+    """Whether its models are compared on a scorecard."""
+    followed: ClassVar[bool] = True
+    """Whether its answers can be followed from frame to frame."""
+    gives: ClassVar[str] = "is a classifier"
+    """What one of its models is or does, after its name."""
     randomised: ClassVar[bool] = True
     """Whether it was measured which methods draw the same map with random weights."""
     independent: ClassVar[tuple[str, str]] = ("little of what was learnt", "is no evidence of what was learnt")
@@ -419,8 +423,68 @@ class Task:
 
     # Tables and runs
 
+    def cell(self, score: float, unit: str = "") -> str:
+        """Format a score for a column that is headed by `value`."""
+        return self.text(score, unit)
+
+    def check_verb(self, verb: str, model: str) -> None:
+        """Raise ModelProblem where a verb of the command line is of other models."""
+        wanted = {
+            "detect": f"{self.gives} and draws no boxes: use {self.verb}, or a detector",
+            "segment": f"gives no class to a pixel: use {self.verb}, or a segmentation network",
+        }
+        if verb in wanted and verb != self.verb:
+            raise ModelProblem(f"{model} {wanted[verb]}.")
+
     def check_proof(self, model: str) -> None:
         """Raise ModelProblem where the maps of a run cannot be proved."""
+
+    def check_idle(self, model: str, *options: str, them: str = "it") -> None:
+        """Raise ModelProblem for options of boxes where there are none."""
+        if options:
+            names = " and ".join(options)
+            raise ModelProblem(f"{model} draws no boxes, so {names} would have no effect: leave {them} out.")
+
+    def expect_maps(self, targets: int, answers: int) -> int:
+        """Return how many maps there will be, as far as it is known before the model runs; else 0."""
+        return targets or answers
+
+    def single(self) -> dict[str, Any]:
+        """Return the options for the map of one answer."""
+        return {"top_k": 1}
+
+    def name_class(self, index: int, labels: Sequence[str]) -> int | str:
+        """Return a class as a target that means nothing else."""
+        return index
+
+    def pick(self, model: str, predictions: Sequence[Prediction], number: int) -> int:
+        """Return the target of the answer of a number, from 1; raise ModelProblem where there are fewer."""
+        if number > len(predictions):
+            raise ModelProblem(f"There is no answer {number}: {model} gives {len(predictions)} here.")
+        return predictions[number - 1].index
+
+    # Frames
+
+    def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
+        """Return the score of a class, also of one that is not among the best; None where it cannot be explained."""
+        if (score := next((p.score for p in predictions if p.index == index), None)) is None:
+            score = float(evidence.resident.adapter.class_scores(evidence.outputs)[0, index].detach())
+        return score
+
+    def caption(self, label: str, score: float) -> str:
+        """Return an answer with its score, as it is written over a frame."""
+        return f"{label} {self.text(score)}"
+
+    def is_sure(self, score: float) -> bool:
+        """Return whether the best answer of a frame is one."""
+        return score >= UNSURE
+
+    def describe_turn(self, before: str, label: str, score: float) -> str:
+        """Say that the answer of a clip changes; `before`: the one that was sure, empty without."""
+        if not self.is_sure(score):
+            return f"unsure: at best {label}, {percent(score)}"
+        change = f"{before} becomes {label}" if before else f"sure again: {label}"
+        return f"{change}, {percent(score)} sure"
 
     def score(self, result: Result, index: int) -> float | None:
         """Return the score of what a map is of, also where it is not among the best; None where there is none."""

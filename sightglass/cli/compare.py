@@ -21,6 +21,7 @@ from sightglass.explain.comparison import detections, models
 from sightglass.explain.faithfulness import seal
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture import source as picture_source
+from sightglass.explain.tasks import task_of
 from sightglass.export import result_folder
 from sightglass.models import catalog
 from sightglass.models.geometry import intersection_over_union
@@ -118,7 +119,7 @@ def _compare(
     for i, name in enumerate(ids):
         progress(i / len(ids), name)
         explainer = load_explainer(name, options.device, progress, asked)
-        if per_box and explainer.model.task != "detect":
+        if per_box and not task_of(explainer.model).has_boxes:
             raise ModelProblem(f"{name} draws no boxes: leave --box out, or compare detectors.")
         explanation = explainer(image, maps=not per_box, **cli.with_classes(asked, explainer))
         if options.box is not None:

@@ -296,10 +296,7 @@ def _cut_map(
     across, down = (x1 - x0) / out[0] / picture[0] * columns, (y1 - y0) / out[1] / picture[1] * rows
     # Of the middles of pixels and of cells.
     matrix = np.array(
-        [
-            [across, 0, x0 / picture[0] * columns + across / 2 - 0.5],
-            [0, down, y0 / picture[1] * rows + down / 2 - 0.5],
-        ],
+        [[across, 0, x0 / picture[0] * columns + across / 2 - 0.5], [0, down, y0 / picture[1] * rows + down / 2 - 0.5]],
         np.float64,
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -466,11 +466,7 @@ class Areas(Classes):
     file = "masks.parquet"
     by_folders = False
     extremes = (
-        (
-            "The worst masks",
-            "Mean IoU of each picture, over the classes that its mask or its answer has. ",
-            "iou",
-        ),
+        ("The worst masks", "Mean IoU of each picture, over the classes that its mask or its answer has. ", "iou"),
     )
 
     def read(self, path: Path | str) -> GroundTruth:

@@ -91,10 +91,7 @@ class EvaluationSummary:
 
     def to_json(self) -> Json:
         """Return it as plain values, None where there is no number, with its headline."""
-        told = {
-            "errors": {one.id: one.count for one in self.errors},
-            "problems": [list(one) for one in self.problems],
-        }
+        told = {"errors": {one.id: one.count for one in self.errors}, "problems": [list(one) for one in self.problems]}
         return {"headline": self.headline, **jsonable(asdict(self) | told)}
 
 

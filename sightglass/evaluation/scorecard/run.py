@@ -176,8 +176,8 @@ def evaluate(
     picture has the labels that it needs, and Cancelled once `cancel` is set.
     """
     task, kind = task_of(explainer.model), kind_of(explainer.model)
-    if task.unscored:
-        raise Problem(f"{explainer.model.id} {task.unscored}: choose detectors or classifiers.")
+    if not task.scored:
+        raise Problem(f"{explainer.model.id} {task.gives}: choose detectors or classifiers.")
     labels = [kind.labels_of(picture.boxes, picture.label) for picture in pictures]
     usable = [picture for picture, names in zip(pictures, labels, strict=True) if names is not None]
     if not usable:
@@ -211,12 +211,7 @@ def evaluate(
     done.sort(key=lambda one: one.key)
     unknown = tuple(label for label in wanted if label not in named)
     return Evaluation(
-        explainer.model.id,
-        kind.task,
-        explainer.labels,
-        kind.threshold(Options().confidence),
-        tuple(done),
-        unknown,
+        explainer.model.id, kind.task, explainer.labels, kind.threshold(Options().confidence), tuple(done), unknown
     )
 
 
