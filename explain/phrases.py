@@ -133,7 +133,12 @@ def own_boxes(per: str, count: int) -> str:
 
 def plain_text(text: str) -> str:
     """Return a sentence for a terminal or a drawn line: without emphasis and non-breaking spaces."""
-    return text.replace("**", "").replace(NBSP, " ").strip()
+    return without_emphasis(text).replace(NBSP, " ")
+
+
+def without_emphasis(text: str) -> str:
+    """Return a sentence without Markdown's bold."""
+    return text.replace("**", "").strip()
 
 
 def shorten(text: str, room: float, width: Callable[[str], float], *, middle: bool = False) -> str:

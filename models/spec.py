@@ -276,6 +276,13 @@ class ModelSpec:
         """Return the unit of one of its numbers, by the number's name; empty where none is stated."""
         return self.output_of(label).unit or ""
 
+    def describe_outputs(self, count: int) -> str:
+        """Return what it gives, after its name: ` with 5 classes`; empty where its answers have no names."""
+        if self.task == "embed":
+            return " that compares pictures"
+        one, several = ("output", "outputs") if self.measures else ("class", "classes")
+        return f" with {count} {one if count == 1 else several}" if count else ""
+
     @property
     def segments(self) -> bool:
         """Whether it gives each pixel a class."""

@@ -26,7 +26,7 @@ from sightglass.deck.scene import (
 )
 from sightglass.explain.findings.diagnosis import describe
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import listing
+from sightglass.explain.phrases import listing, without_emphasis
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.tasks import task_of
 from sightglass.export.caption import label_ends
@@ -114,11 +114,6 @@ def shorten(text: str, most: int) -> str:
     return f"{text[: most - 1].rsplit(maxsplit=1)[0]}…"
 
 
-def plain(text: str) -> str:
-    """Return a sentence without emphasis."""
-    return text.replace("**", "").strip()
-
-
 def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
     """Return what a model answered about a picture, with its maps; `name`: instead of the model's.
 
@@ -137,7 +132,7 @@ def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
     """Return the same of a record of the history and its maps, with the selected one, without loading the model."""
     spec, task = catalog().get(record.model), task_of(record.task)
     drawn = [
-        _map(item, task, item.label, item.score, item.boxes, plain(item.looks), record.seal_of(i), item.unit)
+        _map(item, task, item.label, item.score, item.boxes, without_emphasis(item.looks), record.seal_of(i), item.unit)
         for i, item in ((i, maps[i]) for i in _select_maps(len(maps), record.index))
     ]
     return _panel(spec.name if spec else record.model, task, record.predictions, drawn, (record.width, record.height))

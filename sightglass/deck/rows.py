@@ -159,12 +159,11 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
     # Beside the map from before it could be read as that one's.
     told = describe(after).slide() if after.heatmaps else ""
     told = f"After: {told[:1].lower()}{told[1:]}" if told else ""
-    title, end, more = title.partition(". ")
     return making.scene(
         before.image,
         panels,
-        title=title + end.rstrip(),
-        sentence=f"{more} {told}".strip(),
+        title=title,
+        sentence=told,
         notes=f"Before and after: the map of {label}." if label else "",
         kind="row",
         commands=[command.line(before.recipe)],

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
 from sightglass.deck import making, rows
-from sightglass.deck.making import plain, shorten
+from sightglass.deck.making import shorten
 from sightglass.deck.scene import MAX_PANELS, MAX_TITLE, SceneView
 from sightglass.explain.findings.diagnosis import agreement_sentence, describe, diagnose
 from sightglass.explain.findings.randomisation import describe_independent
 from sightglass.explain.methods import METHODS, describe_setup
-from sightglass.explain.phrases import listing, megabytes
+from sightglass.explain.phrases import listing, megabytes, without_emphasis
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import task_of
@@ -132,7 +132,7 @@ def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Pro
         image,
         [making.saved_panel(record, maps)],
         title=title,
-        sentence=proof.sentence if proof else plain(looks or rest),
+        sentence=proof.sentence if proof else without_emphasis(looks or rest),
         notes="\n".join((record.note, *(one.text for one in record.findings))).strip(),
         proof=making.proof(proof, map=at) if proof else None,
         view=seen_as(record.view.settings, map=at),
@@ -172,7 +172,9 @@ def verdict(explanation: Result, index: int = 0) -> str:
 def notes(explanation: Explanation, index: int) -> str:
     """Return what a speaker should know: how the map was made, and what limits it."""
     # A proof that it has is heard in these.
-    return "\n".join((_describe_map(explanation, index), *(plain(one.text) for one in diagnose(explanation, index))))
+    return "\n".join(
+        (_describe_map(explanation, index), *(without_emphasis(one.text) for one in diagnose(explanation, index)))
+    )
 
 
 def _describe_map(explanation: Result, index: int) -> str:

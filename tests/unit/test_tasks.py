@@ -71,4 +71,11 @@ def test_code_elsewhere_does_not_ask_which_task_it_is() -> None:
 
 
 def test_no_sentence_is_taken_apart() -> None:
-    assert lines_of(takes_apart) == []
+    """But in an untrained model's label, in records of former versions, and in what a library says."""
+    allowed = {
+        "explain/phrases.py",
+        "models/spec.py",
+        "sightglass/history/records.py",
+        "sightglass/batch/ray/cluster.py",
+    }
+    assert {line.partition(":")[0] for line in lines_of(takes_apart)} <= allowed
