@@ -48,10 +48,7 @@ def similarity() -> None:
     bar, top, main = st.container(), st.container(), st.container()
     choices, explainer = sidebar.draw(
         bar,
-        methods=(
-            pair_similarity.DEFAULT,
-            *(name for name in methods.SIMILARITY if name != pair_similarity.DEFAULT),
-        ),
+        methods=(pair_similarity.DEFAULT, *(name for name in methods.SIMILARITY if name != pair_similarity.DEFAULT)),
     )
     choices, explainer, instead = _able(choices, explainer)
     with page.head(top) as title:

@@ -196,11 +196,10 @@ def _prove() -> bool:
     return url_state.widget(
         st.checkbox,
         "Prove every map",
-        (True, False),
+        None,
         False,
         key="batch-prove",
         name="prove-all",
-        read=lambda text: text != "0",
         help="Hide the hottest parts of each map, and keep nothing else, beside random maps: is the map better than "
         f"those? The table, the report and this page then say which maps not to trust. {COST}",
     )

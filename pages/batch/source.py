@@ -236,22 +236,14 @@ def choose_labels(model: ModelSpec) -> None:
 def _read(model: ModelSpec) -> GroundTruth | None:
     labels = OTHER_LABELS.get(task_of(model).truth, LABELS)
     upload: UploadedFile | None = st.file_uploader(
-        labels.title,
-        type=labels.kinds,
-        key="batch-labels-file",
-        max_upload_size=upload_megabytes(),
-        help=labels.help,
+        labels.title, type=labels.kinds, key="batch-labels-file", max_upload_size=upload_megabytes(), help=labels.help
     )
     if upload is not None:
         return state.latest("batch-labels", (upload.file_id, labels), lambda: _take_upload(upload, labels.read))
     if not gallery_picker.folders():
         return None
     named = gallery_picker.ask(
-        "Or labels on this machine",
-        key="batch-labels-path",
-        name="labels",
-        default="",
-        help=labels.path_help,
+        "Or labels on this machine", key="batch-labels-path", name="labels", default="", help=labels.path_help
     )
     if named is None:
         return None

@@ -223,11 +223,10 @@ def _choose_maps(run: LabelledRun) -> bool:
     return url_state.widget(
         st.toggle,
         "Maps",
-        (True, False),
+        None,
         True,
         key="errors-maps",
         name="maps",
-        read=lambda text: text != "0",
         help="Draw where the model looked for its answer. A missed object has no map.",
     )
 

@@ -16,17 +16,7 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import NBSP, pixels
 from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
-from sightglass.pages.video.job import (
-    ClipJob,
-    ClipPlan,
-    ClipSource,
-    OpenedClip,
-    Video,
-    describe,
-    headline,
-    open_example,
-    running,
-)
+from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, describe, headline, open_example, running
 from sightglass.video import settings as video_settings
 from sightglass.video.clips import clip
 
@@ -303,10 +293,8 @@ def _last_clips() -> None:
             folder, plan = taken
             if delete:
                 folder.delete()
-            elif one.done:
-                video.job = OpenedClip(plan, folder)
             else:
-                video.job = ClipJob(plan, folder)
+                video.job = ClipJob(plan, folder, done=one.done)
             st.rerun()
 
 

@@ -236,7 +236,7 @@ def _columns(image: Image, count: int, wide: int) -> int | None:
 
 def _close_up() -> bool:
     help = "Show only the object and its surroundings. All numbers are of the whole picture either way."
-    return _toggle("close", "close", "Close-up", help)
+    return url_state.widget(st.toggle, "Close-up", None, True, key="close", name="close", help=help)
 
 
 def _together() -> bool:
@@ -244,14 +244,7 @@ def _together() -> bool:
         "1 is the hottest place of all maps, and a map with lower raw values looks pale. Off: each map on its own "
         "scale. Raw values of different models have no common unit: paler does not mean less confident."
     )
-    return _toggle("together", "together", "One scale", help)
-
-
-def _toggle(key: str, name: str, label: str, help: str, first: bool = True) -> bool:
-    """`first`, until a person or the address says otherwise."""
-    return url_state.widget(
-        st.toggle, label, (True, False), first, key=key, name=name, read=lambda text: text != "0", help=help
-    )
+    return url_state.widget(st.toggle, "One scale", None, True, key="together", name="together", help=help)
 
 
 def sizes(chosen: ModelSpec) -> list[ModelSpec]:
@@ -289,8 +282,7 @@ def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None)
 def _difference(first: Side, second: Side, one: str, other: str) -> Pane:
     a, b, seen = common(first, second)
     return Pane(
-        maps=(panels.difference(share_difference(a, b), seen, (one, other), sides=apart(one, other)),),
-        boxes=(),
+        maps=(panels.difference(share_difference(a, b), seen, (one, other), sides=apart(one, other)),), boxes=()
     )
 
 
