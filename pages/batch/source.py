@@ -248,11 +248,7 @@ def _read(model: ModelSpec) -> GroundTruth | None:
     if named is None:
         return None
     path = named[0]
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError:
-        changed = 0
-    return state.latest("batch-labels", (path, changed, labels), lambda: labels.read(path))
+    return state.latest("batch-labels", (path, state.modified(path), labels), lambda: labels.read(path))
 
 
 def _take_upload(given: UploadedFile, read: Callable[[Path], GroundTruth]) -> GroundTruth:

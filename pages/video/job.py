@@ -31,7 +31,7 @@ from sightglass.common.settings import settings
 from sightglass.components.saving import slides
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs.background import Status, Task
-from sightglass.components.session.markdown import sentence
+from sightglass.components.session.markdown import capital, sentence
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts
 from sightglass.deck import views
@@ -300,8 +300,7 @@ def headline(summary: Summary) -> str:
         return f"{plural(len(summary.moments), 'moment')} in {plural(summary.frames, 'frame')}"
     parts = [f"{one.label} from {clock(one.seconds).partition('.')[0]}" for one in named[:NAMED]]
     more = [f"{len(named) - NAMED} more"] if len(named) > NAMED else []
-    words = listing([*parts, *more])
-    return f"{words[0].upper()}{words[1:]}"
+    return capital(listing([*parts, *more]))
 
 
 TALL = 520

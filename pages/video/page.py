@@ -119,11 +119,7 @@ def _draw_example(head: DeltaGenerator) -> None:
     """Draw the packaged result, and the page's title in `head`."""
     head.markdown("## A clip, frame by frame")
     job = open_example()
-    if not job.finished():
-        background.progress(job)
-        return
-    if job.status.failure is not None:
-        page.show_failure(job.status.failure, "the example of Video could not be read")
+    if not background.has_come(job, "the example of Video could not be read"):
         return
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with st.container(horizontal=True, width="content", vertical_alignment="center"):

@@ -13,7 +13,7 @@ from sightglass.common.errors import Cancelled
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.jobs.background import Job
-from sightglass.components.session.markdown import escape
+from sightglass.components.session.markdown import capital, escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import panels, tables
 from sightglass.explain.faithfulness import badge, scramble, stability
@@ -108,7 +108,7 @@ def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool =
 
 def _run(part: MapTest, explanation: Explanation, index: int, *, progress: Progress, cancel: Event, **_: Any) -> Any:
     def report(share: float, words: str) -> None:
-        progress(share, words[:1].upper() + words[1:])
+        progress(share, capital(words))
 
     return part.run(explanation, index, progress=report, cancel=cancel)
 
