@@ -25,6 +25,7 @@ class Classify(Task):
     title = "Classify"
     competes = True
     meaning_of_row = "one class of many"
+    scored = True
 
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
         words = super().describe_covered(before, after, start, elsewhere)
@@ -65,5 +66,6 @@ class Multilabel(Task):
     """Several classes at once: each has a sigmoid of its own."""
 
     id = "multilabel"
+    gives = "names several classes"
     title = "Several classes"
     meaning_of_row = "several classes at once"

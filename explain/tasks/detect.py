@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.missing import score_format
@@ -49,15 +49,27 @@ class Detect(Task):
     verb = "detect"
     screen = "detect"
     has_boxes = True
+    ranked = False
+    scored = True
+    gives = "draws boxes"
     drawn = "detect"
     masks = 800
     truth = "boxes"
+    question = "What does the model find?"
     independent = ("which object, not which part of it", "shows which object, not which part of it or why")
     tools = frozenset({"against", "diagram", "threshold"})
     blind: ClassVar[Mapping[str, Any]] = {"method": "drise"}
     answers_heading = "Boxes"
     error_order = "wrong boxes first, the surest before all others"
     error_rows = "One row a labelled object, and one a wrong box, with its type."
+
+    def opened_on(self, options: Options) -> Literal["explore", "detect"]:
+        return "explore" if options.per == "class" else "detect"
+
+    def class_scores(self, result: Result) -> list[float]:
+        """Return the score of each class's strongest candidate."""
+        scores: list[float] = result.evidence.outputs.scores[0].amax(1).tolist()
+        return scores
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter
@@ -151,6 +163,28 @@ class Detect(Task):
         anchors = tuple(dict.fromkeys(at[shown].tolist()))
         return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
 
+    def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
+        return next((p.score for p in predictions if p.index == index), None)
+
+    def check_idle(self, model: str, *options: str, them: str = "it") -> None:
+        """Take options of boxes."""
+
+    def expect_maps(self, targets: int, answers: int) -> int:
+        return 0
+
+    def single(self) -> dict[str, Any]:
+        return {"per": "detection", "top_k": 1}
+
+    def name_class(self, index: int, labels: Sequence[str]) -> int | str:
+        """Return the label of a class: a number means a box."""
+        return labels[index]
+
+    def pick(self, model: str, predictions: Sequence[Prediction], number: int) -> int:
+        if number > len(predictions):
+            shown = f"{model} gives {len(predictions)} here; a lower --score-thr shows more"
+            raise ModelProblem(f"There is no answer {number}: {shown}.")
+        return number - 1
+
     def score_after(self, before: Result, after: Result) -> float:
         if not (own := before.own()):
             return super().score_after(before, after)
@@ -163,6 +197,14 @@ class Detect(Task):
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return what became of each box, those of before first."""
         return match(before.predictions, after.predictions)
+
+    def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:
+        """Return what became of each box of before; one that is not found any more has no score after."""
+        adapter, options = before.evidence.resident.adapter, before.options
+        after = adapter.decode(
+            outputs, before.evidence.geometry, top_k=options.top_k, confidence=options.confidence, iou=options.iou
+        )
+        return match(before.predictions, after)[: len(before.predictions)]
 
     def invite(self, before: Result) -> str:
         return "Paint over something: which boxes vanish?"

@@ -32,6 +32,9 @@ class Embed(Task):
     title = "Compare pictures"
     noun = "picture"
     names_classes = False
+    ranked = False
+    followed = False
+    gives = "compares pictures"
     drawn = "persons"
     barred = dict.fromkeys(
         ("mask", "pixel", "library"), "asks for a class and {id} predicts none: use GradCAM or EigenCAM."
@@ -90,8 +93,14 @@ class Embed(Task):
         )
         return float(torch.cosine_similarity(own, other).mean()), "", target
 
+    def expect_maps(self, targets: int, answers: int) -> int:
+        return 1
+
     def score(self, result: Result, index: int) -> float | None:
         return None
+
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        return f"the picture stays {scores[0]} to {scores[1]} similar to itself."
 
     def score_after(self, before: Result, after: Result) -> float:
         """Return the cosine to the unedited picture, -1..1."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import listing, quantity
-from sightglass.explain.tasks.task import COMPARED, Change, Scorer, Task
+from sightglass.explain.tasks.task import COMPARED, Change, Scorer, Task, describe_direction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.models.adapter import Target
+    from sightglass.models.adapter import Prediction, Target
     from sightglass.models.spec import ModelSpec
 
 
@@ -27,6 +27,8 @@ class Regress(Task):
     value = "number"
     measures = True
     truth = "numbers"
+    followed = False
+    gives = "gives numbers"
     randomised = False
     sure = False
     tools = frozenset()
@@ -39,6 +41,30 @@ class Regress(Task):
 
     def bar(self, score: float) -> float | None:
         return None
+
+    def amount(self, result: Result) -> str:
+        return "number"
+
+    def describe_part(self, result: Result) -> str:
+        return f" (what {describe_direction(result)} it)"
+
+    def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
+        # A record keeps no unit: a number stands in the label.
+        return self.name_map(result, index), None
+
+    def saved_score(self, result: Result, index: int) -> float | None:
+        return None
+
+    def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
+        output = model.output_of(prediction.label)
+        known = {"unit": output.unit, "range": output.range}
+        return {name: value for name, value in known.items() if value is not None}
+
+    def map_columns(self, result: Result, index: int) -> dict[str, Any]:
+        return {"unit": result.model.unit_of(result.heatmaps[index].target.label)}
+
+    def describe_rank(self, label: str, score: str, rank: int, count: int) -> str:
+        return f"{label} is {score}."
 
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} gives {self.list_numbers(result)}.", True
@@ -53,6 +79,12 @@ class Regress(Task):
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
         model = evidence.resident.adapter.spec.id
         raise ModelProblem(f"{model} gives numbers: this test needs a class whose probability can fall.")
+
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        return f"{label} is {scores[0]} to {scores[1]}, for the picture {score}."
+
+    def check_proof(self, model: str) -> None:
+        raise ModelProblem(f"{model} gives numbers: a proof needs a class that can become less likely.")
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return what an edit changed of each number, in the order of the model's outputs: numbers have no best."""

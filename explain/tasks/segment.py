@@ -47,6 +47,7 @@ class Segment(Task):
     )
     gives_pixels = True
     truth = "areas"
+    gives = "gives each pixel a class"
     randomised = False
     sure = False
     spans = ("region", "pixel")
@@ -56,6 +57,9 @@ class Segment(Task):
 
     def text(self, score: float, unit: str = "") -> str:
         return f"{percent(score)} of the picture"
+
+    def map_facts(self, result: Result, index: int) -> dict[str, Any]:
+        return {"outside": result.outside(index)}
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the pixels that the options name."""
@@ -126,6 +130,15 @@ class Segment(Task):
             "the picture does."
         )
 
+    def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:
+        return _segmenter(evidence).classes_at(evidence.outputs, evidence.geometry)
+
+    def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
+        return _segmenter(evidence).pixels_at(evidence.outputs, evidence.geometry, target)
+
+    def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
+        return result.area(index)
+
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
         check_score(target)
         adapter = _segmenter(evidence)
@@ -146,6 +159,21 @@ class Segment(Task):
         score, _, _ = adapter.certainty(evidence.outputs, moved, moved.pixels)
         most = int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())
         return float(score[0]), adapter.labels[most], moved
+
+    def cell(self, score: float, unit: str = "") -> str:
+        return percent(score)
+
+    def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
+        return next((p.score for p in predictions if p.index == index), None)
+
+    def caption(self, label: str, score: float) -> str:
+        return super().caption(label, score) if score else f"no {label}"
+
+    def is_sure(self, score: float) -> bool:
+        return True
+
+    def describe_turn(self, before: str, label: str, score: float) -> str:
+        return f"{label} is now the largest: {self.text(score)}"
 
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
         """Say which class takes more or less of the picture than before, of those that changed most."""

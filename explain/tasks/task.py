@@ -15,6 +15,8 @@ from sightglass.models.labels import class_index
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sightglass.explain.evidence.evidence import Evidence
@@ -31,6 +33,8 @@ KINDS = 3
 """Kinds of things that a sentence names."""
 COMPARED = 2
 """Kinds of things, or numbers, that a sentence names of each of several models."""
+PARTS = {"class": "", "contrast": " against the other classes", "objectness": " (objectness)", "all": ", class and box"}
+PARTS |= {side: f", its {side} side" for side in ("left", "top", "right", "bottom")}
 LISTED = 3
 """Classes of either picture whose scores are compared."""
 
@@ -115,6 +119,16 @@ class Task:
     """Whether its scores say how sure the model is."""
     truth: ClassVar[str] = "classes"
     """What labelled pictures state of it: `classes`, `boxes`, `areas`, `numbers`, or nothing."""
+    question: ClassVar[str] = "What does the model see?"
+    """What stands over a slide until its answer is shown."""
+    ranked: ClassVar[bool] = True
+    """Whether the best of its answers are explained where none is asked for."""
+    scored: ClassVar[bool] = False
+    """Whether its models are compared on a scorecard."""
+    followed: ClassVar[bool] = True
+    """Whether its answers can be followed from frame to frame."""
+    gives: ClassVar[str] = "is a classifier"
+    """What one of its models is or does, after its name."""
     randomised: ClassVar[bool] = True
     """Whether it was measured which methods draw the same map with random weights."""
     independent: ClassVar[tuple[str, str]] = ("little of what was learnt", "is no evidence of what was learnt")
@@ -153,6 +167,68 @@ class Task:
     def bar(self, score: float) -> float | None:
         """Return the length 0..1 of an answer's bar; None where it has none."""
         return min(1.0, max(0.0, score))
+
+    # Files, slides and records
+
+    def name_map(self, result: Result, index: int) -> str:
+        """Return a map's label with its number or score: `minibus, 62 %`."""
+        label = result.heatmaps[index].target.label
+        text = self.number(result, index)
+        if not text and (score := self.shown_score(result, index)) is not None:
+            text = self.text(score, result.model.unit_of(label))
+        return f"{label}, {text}" if text else label
+
+    def amount(self, result: Result) -> str:
+        """Return what the evidence of its maps raises or lowers."""
+        return "score"
+
+    def describe_part(self, result: Result) -> str:
+        """Return which part of an answer its maps are of, as the end of a caption."""
+        return PARTS.get(result.options.part, f", its {result.options.part}")
+
+    def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
+        """Return a map's label and its class's best score, as records and slides keep them."""
+        target = result.heatmaps[index].target
+        return target.label, max((p.score for p in result.predictions if p.index == target.index), default=None)
+
+    def saved_score(self, result: Result, index: int) -> float | None:
+        """Return the score that a record is found by; None where scores are none."""
+        if not result.heatmaps:
+            return max((prediction.score for prediction in result.predictions), default=None)
+        target = result.heatmaps[index].target
+        if target.index is None:
+            return None
+        of_class = [p for p in result.predictions if p.index == target.index]
+        own = [p.score for p in of_class if p.anchor in target.anchors]
+        return max(own or (p.score for p in of_class), default=None)
+
+    def opened_on(self, options: Options) -> Literal["explore", "detect"]:
+        """Return the page that opens a file or a record of these options."""
+        return "explore"
+
+    def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
+        """Return what a file says of an answer besides label, score and box."""
+        return {}
+
+    def map_facts(self, result: Result, index: int) -> dict[str, Any]:
+        """Return what a summary says of a map besides what all maps have."""
+        return {}
+
+    def map_columns(self, result: Result, index: int) -> dict[str, Any]:
+        """Return a map's columns in a table besides those that all maps have."""
+        return {}
+
+    def class_scores(self, result: Result) -> list[float]:
+        """Return how sure the model is of each class it knows, 0..1."""
+        count = len(result.evidence.resident.adapter.labels)
+        scores = {
+            p.index: p.score for p in self.decode(result.evidence, replace(result.options, top_k=count, classes=()))
+        }
+        return [scores.get(index, 0.0) for index in range(count)]
+
+    def describe_rank(self, label: str, score: str, rank: int, count: int) -> str:
+        """Say which place a class has among all."""
+        return f"{label} is answer {rank} of {count}, {score}."
 
     # Targets
 
@@ -302,6 +378,24 @@ class Task:
         """Say how much of a map's evidence lies outside of what it explains; empty where that says nothing."""
         return ""
 
+    # Pixels
+
+    def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:
+        """Return the class of each pixel of the picture, (H, W); None where pixels have none."""
+        return None
+
+    def numbers_at(self, evidence: Evidence) -> NDArray[np.float32] | None:
+        """Return the number of each pixel of the picture, (H, W); None where pixels have none."""
+        return None
+
+    def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
+        """Return a target's pixels of the picture, bool (H, W); None where pixels have no answer."""
+        return None
+
+    def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
+        """Return the pixels whose class a map explains, bool (H, W); None where pixels have no class."""
+        return None
+
     # Scores of a target on changed pictures
 
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
@@ -327,6 +421,71 @@ class Task:
         own = result.own(index) or [p for p in result.predictions if p.index == target]
         return max((p.score for p in own), default=None)
 
+    # Tables and runs
+
+    def cell(self, score: float, unit: str = "") -> str:
+        """Format a score for a column that is headed by `value`."""
+        return self.text(score, unit)
+
+    def check_verb(self, verb: str, model: str) -> None:
+        """Raise ModelProblem where a verb of the command line is of other models."""
+        wanted = {
+            "detect": f"{self.gives} and draws no boxes: use {self.verb}, or a detector",
+            "segment": f"gives no class to a pixel: use {self.verb}, or a segmentation network",
+        }
+        if verb in wanted and verb != self.verb:
+            raise ModelProblem(f"{model} {wanted[verb]}.")
+
+    def check_proof(self, model: str) -> None:
+        """Raise ModelProblem where the maps of a run cannot be proved."""
+
+    def check_idle(self, model: str, *options: str, them: str = "it") -> None:
+        """Raise ModelProblem for options of boxes where there are none."""
+        if options:
+            names = " and ".join(options)
+            raise ModelProblem(f"{model} draws no boxes, so {names} would have no effect: leave {them} out.")
+
+    def expect_maps(self, targets: int, answers: int) -> int:
+        """Return how many maps there will be, as far as it is known before the model runs; else 0."""
+        return targets or answers
+
+    def single(self) -> dict[str, Any]:
+        """Return the options for the map of one answer."""
+        return {"top_k": 1}
+
+    def name_class(self, index: int, labels: Sequence[str]) -> int | str:
+        """Return a class as a target that means nothing else."""
+        return index
+
+    def pick(self, model: str, predictions: Sequence[Prediction], number: int) -> int:
+        """Return the target of the answer of a number, from 1; raise ModelProblem where there are fewer."""
+        if number > len(predictions):
+            raise ModelProblem(f"There is no answer {number}: {model} gives {len(predictions)} here.")
+        return predictions[number - 1].index
+
+    # Frames
+
+    def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
+        """Return the score of a class, also of one that is not among the best; None where it cannot be explained."""
+        if (score := next((p.score for p in predictions if p.index == index), None)) is None:
+            score = float(evidence.resident.adapter.class_scores(evidence.outputs)[0, index].detach())
+        return score
+
+    def caption(self, label: str, score: float) -> str:
+        """Return an answer with its score, as it is written over a frame."""
+        return f"{label} {self.text(score)}"
+
+    def is_sure(self, score: float) -> bool:
+        """Return whether the best answer of a frame is one."""
+        return score >= UNSURE
+
+    def describe_turn(self, before: str, label: str, score: float) -> str:
+        """Say that the answer of a clip changes; `before`: the one that was sure, empty without."""
+        if not self.is_sure(score):
+            return f"unsure: at best {label}, {percent(score)}"
+        change = f"{before} becomes {label}" if before else f"sure again: {label}"
+        return f"{change}, {percent(score)} sure"
+
     def score(self, result: Result, index: int) -> float | None:
         """Return the score of what a map is of, also where it is not among the best; None where there is none."""
         target = result.heatmaps[index].target.index
@@ -348,6 +507,16 @@ class Task:
         return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target
 
     # Changes
+
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        """Say how a score moves under small changes of the picture, after `Under 6 small changes`.
+
+        `scores`: the least and the largest; `score`: the picture's own; `flips`: after what the answer changes.
+        """
+        low, high = scores
+        if flips:
+            return f"{label} scores {low} to {high}. The answer changes after {flips}."
+        return f"{label} scores {low} to {high}; the answer stays."
 
     def score_after(self, before: Result, after: Result) -> float:
         """Return the score, after an edit, of what the first map of `before` is of, 0..1.
@@ -375,6 +544,18 @@ class Task:
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
         """Return what an edit changed of the best classes of both pictures, by their score before."""
         return union(all_answers(before), all_answers(after))
+
+    def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:
+        """Return what hiding a part changes of each class that was answered or has a map, best first.
+
+        `outputs`: the model's, of the picture with the part hidden.
+        """
+        adapter = before.evidence.resident.adapter
+        old, new = (adapter.class_scores(each)[0].detach().tolist() for each in (before.evidence.outputs, outputs))
+        mapped = ((heatmap.target.index, heatmap.target.label) for heatmap in before.heatmaps)
+        answered = ((one.index, one.label) for one in before.predictions)
+        classes = {index: label for index, label in (*answered, *mapped) if index is not None}
+        return tuple(Change(label, old[index], new[index]) for index, label in classes.items())
 
     def invite(self, before: Result) -> str:
         """Return the sentence on a picture that was not edited yet."""

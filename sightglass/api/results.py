@@ -426,8 +426,7 @@ class Proved(Answer):
     runner_up_rank_correlation: Number
     differences: dict[str, Difference] = Field(description="To each control.")
     left_out: list[str] = Field(
-        default=[],
-        description="Measures that do not agree with known causes, answered only with `all_measures`.",
+        default=[], description="Measures that do not agree with known causes, answered only with `all_measures`."
     )
     curves: list[Curve]
     notes: list[str]

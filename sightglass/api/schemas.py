@@ -9,13 +9,15 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from sightglass.common.errors import Problem
+from sightglass.common.files import Json
 from sightglass.common.settings import MIB, settings
 from sightglass.common.style import DEFAULTS, OPACITY
+from sightglass.explain.methods import method
 from sightglass.explain.options import MAX_CORNERS, MAX_WORDS, OFFERED, QUESTION, Per, Scale, Side, Within
 from sightglass.explain.questions import Question
 from sightglass.models.adapter import Part
@@ -138,10 +140,20 @@ def _option(name: str, **changed: Any) -> Any:
     return Field(**plain | {"ge": about.least, "le": about.most} | changed)
 
 
-class _PictureRequest(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     image: Picture
+
+    def engine_options(self) -> Json:
+        """Return the options that are set, as keyword arguments for an Explainer."""
+        given = {name: value for name in OFFERED if (value := getattr(self, name, None)) not in (None, ())}
+        if "method" in given:
+            given["method"] = method(given["method"]).id
+        return given
+
+
+class _PictureRequest(_Request):
     name: Name | None = Field(default=None, description="Name of the picture in the answer.")
     question: Question | None = _option("question")
     method: Name | None = _option("method")
@@ -163,6 +175,9 @@ class _PictureRequest(BaseModel):
 
 
 class _ModelRequest(_PictureRequest):
+    draws_boxes: ClassVar[bool] = False
+    """Whether the model has to be a detector."""
+
     model: ModelId = None
     part: Part | None = _option("part")
     evidence: Side | None = _option("evidence")
@@ -171,6 +186,16 @@ class _ModelRequest(_PictureRequest):
     masks: int | None = _option("masks", le=4000)
     head: int | None = _option("head", le=1000)
     save_below: SaveBelow = None
+
+    @property
+    def most(self) -> int | None:
+        """How many of the best answers are explained; None: as many as usual."""
+        return None
+
+    @property
+    def second(self) -> tuple[bytes, str | None] | None:
+        """The second picture with its name."""
+        return None
 
 
 class _TargetRequest(_ModelRequest):
@@ -181,6 +206,10 @@ class _TargetRequest(_ModelRequest):
     ratio: Finite | None = _option("ratio")
     classes: tuple[Class, ...] = _option("classes", max_length=MAX_WORDS)
     within: Within | None = _option("within")
+
+    @property
+    def most(self) -> int | None:
+        return self.top_k
 
 
 class ExplainRequest(_TargetRequest):
@@ -193,13 +222,22 @@ class ExplainRequest(_TargetRequest):
     against: Class | None = _option("against")
     alpha: Alpha = OPACITY["even"]
 
+    @property
+    def second(self) -> tuple[bytes, str | None] | None:
+        return None if self.other is None else (self.other, self.other_name)
+
 
 class DetectRequest(_TargetRequest):
     """Explain what a detector finds in a picture, and where it looked for each box."""
 
+    draws_boxes = True
+
     per: Per | None = _option("per", description="What each map explains; null: a box.")
     joint: Words | None = _option("joint")
     alpha: Alpha = DEFAULTS["alpha"]
+
+    def engine_options(self) -> Json:
+        return {"per": "detection", **super().engine_options()}
 
 
 class ClassRequest(_ModelRequest):
@@ -207,6 +245,10 @@ class ClassRequest(_ModelRequest):
 
     classes: tuple[Class, ...] = Field(min_length=1, max_length=MAX_MAPS, description="By index or label.")
     alpha: Alpha = OPACITY["even"]
+
+    def engine_options(self) -> Json:
+        given = super().engine_options()
+        return {"targets": given.pop("classes"), **given}
 
 
 class CompareRequest(_PictureRequest):
@@ -230,12 +272,9 @@ class CompareRequest(_PictureRequest):
     save_below: SaveBelow = None
 
 
-class SimilarityRequest(BaseModel):
+class SimilarityRequest(_Request):
     """Explain how similar two pictures are to a model, and which regions of each make them so."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    image: Picture
     other: Picture
     name: Name | None = Field(default=None, description="Name of the first picture in the answer.")
     other_name: Name | None = Field(default=None, description="Name of the second picture in the answer.")
@@ -261,12 +300,9 @@ class SimilarityRequest(BaseModel):
     )
 
 
-class ProveRequest(BaseModel):
+class ProveRequest(_Request):
     """Test a map: hide what it shows, keep nothing else, and compare with maps that know nothing."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    image: Picture
     name: Name | None = Field(default=None, description="Name of the picture in the answer.")
     model: ModelId = None
     targets: tuple[Target, ...] = Field(
@@ -286,9 +322,7 @@ class ProveRequest(BaseModel):
         default=20, description="Number of equal shares of the picture that are hidden, and kept."
     )
     fillings: tuple[Filling, ...] = Field(
-        default=("blur", "mean"),
-        max_length=3,
-        description="What hidden pixels are set to; the first is the main one.",
+        default=("blur", "mean"), max_length=3, description="What hidden pixels are set to; the first is the main one."
     )
     all_measures: bool = Field(
         default=False, description="Whether measures that do not agree with known causes are answered too."

@@ -14,14 +14,7 @@ import numpy as np
 
 from sightglass import history
 from sightglass.api.problems import ApiProblem, finite
-from sightglass.api.schemas import (
-    FORMAT_BYTES,
-    MAX_ANSWER_MB,
-    OVERLAY_BYTES,
-    ClassRequest,
-    DetectRequest,
-    ExplainRequest,
-)
+from sightglass.api.schemas import FORMAT_BYTES, MAX_ANSWER_MB, OVERLAY_BYTES
 from sightglass.api.server import metrics
 from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem, Problem, TooLarge
 from sightglass.common.files import Json, npy_bytes, to_json
@@ -32,13 +25,14 @@ from sightglass.explain.faithfulness.seal import seal_maps
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS, method
 from sightglass.explain.methods.method import HEADED
-from sightglass.explain.options import OFFERED, Options
+from sightglass.explain.options import Options
 from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.picture.decode import DECODING, kind_of, strips
 from sightglass.explain.picture.image import Image, join_pictures, to_png
 from sightglass.explain.picture.planes import KINDS
 from sightglass.explain.questions import settings
 from sightglass.explain.rendering.style import Style
+from sightglass.explain.tasks import task_of
 from sightglass.export import embedded_recipe, result_folder
 from sightglass.export.embedded_recipe import sealed_recipe
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
@@ -49,7 +43,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.api.schemas import ApiRules, CompareRequest, ProveRequest, SimilarityRequest
+    from sightglass.api.schemas import (
+        ApiRules,
+        ClassRequest,
+        CompareRequest,
+        DetectRequest,
+        ExplainRequest,
+        SimilarityRequest,
+    )
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.questions import Question
@@ -66,12 +67,9 @@ def raise_if_cancelled(cancel: threading.Event | None) -> None:
 
 def expected_maps(request: Explaining, explainer: Explainer) -> int:
     """Return the number of maps, if it is known before the model runs; 0 for detectors, where it is not."""
-    task = explainer.model.task
-    if task in ("detect", "embed"):
-        return int(task == "embed")
-    if isinstance(request, ClassRequest):
-        return len(request.classes)
-    return len(request.targets) or min(request.top_k or Options().top_k, len(request.vocabulary or explainer.labels))
+    given, labels = request.engine_options(), request.vocabulary or explainer.labels
+    answers = min(request.most or Options().top_k, len(labels))
+    return task_of(explainer.model).expect_maps(len(given.get("targets", ())), answers)
 
 
 def check_size(image: Image, maps: int, request: Request, fewer: str = "") -> None:
@@ -116,8 +114,7 @@ def check_options(request: Explaining, explainer: Explainer) -> None:
     spec, resident = explainer.model, explainer.resident
     boxes = {name: getattr(request, name, None) for name in ("confidence", "iou", "ratio", "within")}
     idle = [name for name, value in boxes.items() if value not in (None, "picture")]
-    if idle and spec.task != "detect":
-        raise ModelProblem(f"{spec.id} draws no boxes, so {' and '.join(idle)} would have no effect: leave that out.")
+    task_of(spec).check_idle(spec.id, *idle, them="that")
     if "ratio" in idle and getattr(request, "per", None) != "picture":
         raise ModelProblem("ratio needs per=picture and would have no effect here: leave it out, or set that.")
     own = spec.method if resident.gradients else "drise"
@@ -185,22 +182,20 @@ def explain(
     Raises Problem, one sentence; ApiProblem, 413, if its maps would exceed the limit of an answer.
     """
     with weights.no_downloads():
-        given = engine_options(request)
+        given = request.engine_options()
         style_of(request)  # raises before any work
         if single and request.seal:
             raise ModelProblem("A map alone carries no seal: leave seal out, or accept application/json.")
         image = open_picture(request.image, request.name, settings)
-        name = request.model or settings.model
-        if isinstance(request, DetectRequest):
-            name = request.model or detector()
-            if local_model(name).task != "detect":
-                raise ModelProblem(f"{name} draws no boxes: ask /api/explain, or name a detector.")
+        name = request.model or (detector() if request.draws_boxes else settings.model)
+        if request.draws_boxes and not task_of(local_model(name)).has_boxes:
+            raise ModelProblem(f"{name} draws no boxes: ask /api/explain, or name a detector.")
         explainer = load_explainer(name, settings)
         check_options(request, explainer)
-        if isinstance(request, ExplainRequest) and request.other is not None:
+        if (second := request.second) is not None:
             if not explainer.resident.adapter.inputs:
                 raise ModelProblem(f"{name} takes one picture: leave other out.")
-            image = join_pictures(image, open_picture(request.other, request.other_name, settings))
+            image = join_pictures(image, open_picture(*second, settings))
         if single:
             check_single(image, single)
         else:
@@ -213,11 +208,7 @@ def explain(
 
 
 def explain_picture(
-    explainer: Explainer,
-    image: Image,
-    question: Question | None,
-    given: dict[str, Any],
-    cancel: threading.Event | None,
+    explainer: Explainer, image: Image, question: Question | None, given: dict[str, Any], cancel: threading.Event | None
 ) -> Explanation:
     """Explain a picture, within the limit shared with the dashboard's sessions; raise Cancelled."""
     chosen = explainer.options(given, question).method or explainer.model.method
@@ -242,27 +233,15 @@ def make_seals(
     return found + [None] * (len(explanation.heatmaps) - len(found))
 
 
-def engine_options(request: Explaining | CompareRequest | ProveRequest | SimilarityRequest) -> Json:
-    """Return the options of a request that are set, as keyword arguments for an Explainer."""
-    given = {name: value for name in OFFERED if (value := getattr(request, name, None)) not in (None, ())}
-    if isinstance(request, ClassRequest):
-        given["targets"] = given.pop("classes")
-    if isinstance(request, DetectRequest):
-        given.setdefault("per", "detection")
-    if "method" in given:
-        given["method"] = method(given["method"]).id
-    return given
-
-
 def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None) -> Comparison:
     """Explain one picture with several models, as `sightglass compare` does."""
     with weights.no_downloads():
-        given = engine_options(request)
+        given = request.engine_options()
         style_of(request)  # raises before any work
         for name in request.models:
             local_model(name)
         ids, names = choose_compared(request.models or (settings.model,))
-        if request.confidence is not None and all(local_model(name).task != "detect" for name in ids):
+        if request.confidence is not None and not any(task_of(local_model(name)).has_boxes for name in ids):
             raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
         image = open_picture(request.image, request.name, settings)
         check_compared(image, len(ids), request)
@@ -297,12 +276,18 @@ def full_answer(
     if explanation.segmentation is not None:
         answer["segmentation"] = base64_text(result_folder.classes_png(explanation.segmentation))
     answer |= {"width": explanation.image.width, "height": explanation.image.height, "seals": seals}
-    if isinstance(request, DetectRequest):
-        # For single detections a number means a box.
-        single = explanation.options.per == "detection"
-        wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
-        answer["missing"] = [plain_text(one.words) for one in find_missed(explanation, wanted)]
     return answer | {"saved": save_unsure(explanation, request.save_below, settings)}
+
+
+def box_answer(
+    explanation: Explanation, request: DetectRequest, settings: ApiRules, cancel: threading.Event | None = None
+) -> Json:
+    """Return the same with the classes that were asked for and not found, as `results.Detected`."""
+    answer = full_answer(explanation, request, settings, cancel)
+    # For single detections a number means a box.
+    single = explanation.options.per == "detection"
+    wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
+    return answer | {"missing": [plain_text(one.words) for one in find_missed(explanation, wanted)]}
 
 
 def class_answer(

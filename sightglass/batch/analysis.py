@@ -16,10 +16,11 @@ import cv2
 import numpy as np
 
 from sightglass.batch import accuracy, labels, seals, table
-from sightglass.batch.labelled.labels import name_pictures, to_number
+from sightglass.batch.labelled.labels import name_pictures
 from sightglass.batch.records import FOLDER
 from sightglass.common.files import atomic_write
 from sightglass.evaluation.intervals import redraw
+from sightglass.evaluation.kinds import to_number
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.maps.statistics import iou
 from sightglass.explain.phrases import plural, quantity

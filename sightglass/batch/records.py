@@ -50,7 +50,7 @@ def rows(item: Item, explanation: Explanation, stem: str) -> list[Row]:
     found = explanation.predictions
     left, top, right, bottom = explanation.evidence.geometry.seen
     # Of numbers none leads over the next.
-    best = found[0] if found and not explanation.model.measures else None
+    best = found[0] if found and not explanation.task.measures else None
     more: Row = {
         "picture": item.key,
         "labelled": item.label,

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from sightglass.batch import accuracy, analysis, seals, table
 from sightglass.batch.labelled import pixels, summary
 from sightglass.evaluation import stored
+from sightglass.evaluation.kinds import NAMES, kind_of
 from sightglass.explain.phrases import plain_text, plural, quantity
 from sightglass.explain.picture.item import distinct_names
+from sightglass.explain.tasks import task_of
 from sightglass.export import offline_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from sightglass.common.files import Json
@@ -82,13 +84,13 @@ def html(folder: Path) -> str:
 def _count_boxes(folder: Path) -> list[tuple[str, str]]:
     """Return how well a detector's boxes fit the labels that were given; nothing of another run."""
     about = stored.read_facts(folder)
-    if about is None or about.task != "detect":
+    if about is None or not task_of(about.task).has_boxes:
         return []
     found = summary.load(folder)
     numbers = [
         one
         for name, score in found.scores.items()
-        for one in ((summary.NAMES[name], score.points), ("95 % interval of that", score.range))
+        for one in ((NAMES[name], score.points), ("95 % interval of that", score.range))
     ]
     return [*numbers, ("Labelled objects found", f"{found.right:,} of {found.objects:,}")]
 
@@ -111,38 +113,18 @@ def _sum_up_masks(folder: Path) -> Json | None:
     }
 
 
-def _write_extremes(folder: Path, frame: Any, names: dict[str, str], scores: table.Scores) -> list[Section]:
-    """Return the sections of the pictures with the least sure answers, the worst masks, or the extreme numbers."""
-
-    def write(title: str, about: str, order: str) -> Section:
-        rows = analysis.order(frame, order)
-        return title, f"{about}{_most(frame)}", _tiles(folder, rows, names, lambda row: "")
-
-    if scores.areas:
-        return [_write_worst_masks(folder, frame, names)]
-    if not scores.numbers:
-        return [write("The least sure", "The lowest scores of all predictions. ", "unsure")]
-    found = [write("The smallest numbers", "", "smallest"), write("The largest numbers", "", "largest")]
-    if "absolute_error" in frame:
-        rows = analysis.order(frame[frame["absolute_error"].notna()], "error")
-        tiles = _tiles(
-            folder,
-            rows,
-            names,
-            lambda row: plain_text(f"true: {scores.describe(row['true_number'], row['predicted'])}"),
-        )
-        found.insert(0, ("The largest errors", f"The number beside the true one. {_most(rows)}", tiles))
-    return found
-
-
-def _write_worst_masks(folder: Path, frame: Any, names: dict[str, str]) -> Section:
-    """Return the section of pictures that fit their masks least; without tiles where there are no masks."""
-    about = "Mean IoU of each picture, over the classes that its mask or its answer has."
-    if "mean_iou" not in frame:
-        return "", about, []
-    rows = analysis.order(frame[frame["mean_iou"].notna()], "iou")
-    tiles = _tiles(folder, rows, names, lambda row: f"mean IoU {100 * row['mean_iou']:.1f}")
-    return "The worst masks", f"{about} {_most(rows)}", tiles
+def _write_extremes(folder: Path, frame: Any, names: dict[str, str], scores: table.Scores) -> Iterator[Section]:
+    """Yield the sections of the pictures with the least sure answers, the worst masks, or the extreme numbers."""
+    captions: dict[str, Callable[[Json], str]] = {
+        "iou": lambda row: f"mean IoU {100 * row['mean_iou']:.1f}",
+        "error": lambda row: plain_text(f"true: {scores.describe(row['true_number'], row['predicted'])}"),
+    }
+    for title, about, order in kind_of(scores.task).extremes:
+        rows, column = frame, analysis.ORDERS[order][0]
+        if order in captions:
+            rows = frame[frame[column].notna()] if column in frame else frame.iloc[:0]
+        tiles = _tiles(folder, analysis.order(rows, order), names, captions.get(order, lambda row: ""))
+        yield title, f"{about}{_most(rows)}", tiles
 
 
 def _write_untrusted(folder: Path, frame: Any, names: dict[str, str]) -> Iterator[Section]:

@@ -26,7 +26,7 @@ from sightglass.batch.ray.engine import RayEngine
 from sightglass.batch.worker import ThreadEngine, Work
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import remove_drafts
-from sightglass.evaluation import ground_truth, masks, stored
+from sightglass.evaluation import stored
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.source import MAX_PICTURES, find
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sightglass.batch.journal import Outcome
     from sightglass.batch.labels import Matches
     from sightglass.common.work.progress import Progress
-    from sightglass.evaluation.ground_truth import GroundTruth
+    from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.item import Item
 
@@ -176,10 +176,9 @@ def _take_labels(
     items: list[Item],
     *,
     resume: bool,
-) -> labelled.RunLabels | None:
+) -> RunLabels | None:
     """Return the labels of a run, given or of an earlier one, which are written beside its table."""
-    read = masks.read if work.explainer.model.segments else ground_truth.read
-    truth = read(given) if isinstance(given, str | Path) else given
+    truth = work.kind.read(given) if isinstance(given, str | Path) else given
     corrections: Matches = match or {}
     if isinstance(store, output.Local):
         corrections = folder_labels.corrections(store.folder) | dict(corrections)
@@ -189,7 +188,7 @@ def _take_labels(
         earlier = labelled.read_labels(store) if resume else None
         return None if earlier is None else labelled.match_names(earlier, known, corrections)
     found = labelled.match_names(truth, known, corrections)
-    labelled.check_labels(found, items, work.explainer.model.task)
+    work.kind.check(truth, [item.key for item in items])
     try:
         labelled.write_labels(store, truth)
     except OSError as error:
@@ -228,10 +227,8 @@ def _run(
         lacking: set[str] = set()
         if work.seal:
             lacking |= seals.lacking(journal.outcomes([item.key for item in items]))
-        if work.labels and work.explainer.model.task == "detect":
-            lacking |= find_unlabelled(work.labels, items, journal)
-        if work.labels and work.explainer.model.segments:
-            lacking |= pixels.lacking(work.labels, items, journal)
+        if work.labels:
+            lacking |= find_unlabelled(work.kind, work.labels, items, journal)
         todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
         resumed = len(items) - len(todo)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
@@ -261,8 +258,7 @@ def _run(
         table.write(space.folder, journal, keys, work.classes, work.scores)
         if match and isinstance(store, output.Local):
             folder_labels.correct(space.folder, match)
-        if not work.scores.numbers:
-            write_evaluation(space.folder, journal, items, work.labels, work.facts)
+        write_evaluation(work.kind, space.folder, journal, items, work.labels, work.facts)
         space.finish((table.PARQUET, table.CSV, table.PROBLEMS, stored.FILE, pixels.FILE))
         failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
         known = sum(key in journal.done for key in keys)

@@ -44,12 +44,12 @@ class Scores:
     @property
     def areas(self) -> bool:
         """Whether they are shares of the picture: the model gives each pixel a class."""
-        return self.task == "segment"
+        return task_of(self.task).gives_pixels
 
     @property
     def numbers(self) -> bool:
         """Whether the answer itself is a number, such as an angle."""
-        return self.task == "regress"
+        return task_of(self.task).measures
 
     def describe(self, score: float, label: str) -> str:
         """Format the score of an answer: `62 %`, `12 % of the picture` or `−12.4°`."""

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sightglass.batch import journal, records, seals, table
-from sightglass.batch.labelled import pixels
-from sightglass.batch.labelled.evaluate import measure_picture
 from sightglass.common.errors import Cancelled, ImageProblem, MachineProblem, ModelProblem, Problem, from_machine
-from sightglass.evaluation import stored
+from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.stored import EvaluationFacts
 from sightglass.explain.evidence.determinism import PassLock
 from sightglass.explain.evidence.layers import chosen_layers
@@ -28,14 +26,15 @@ from sightglass.explain.picture.item import Item, Unreachable
 from sightglass.explain.questions import settings as settings_for
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering.style import VIEWER_STYLE
+from sightglass.explain.tasks import task_of
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from sightglass.batch.labelled.labels import RunLabels
     from sightglass.common.files import Json
+    from sightglass.evaluation.ground_truth import RunLabels
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.picture.image import Image
     from sightglass.explain.proof.seal import Seal
@@ -68,10 +67,9 @@ class Work:
 
         Raises ModelProblem if the model or an option is not valid.
         """
-        if prove and explainer.model.measures:
-            raise ModelProblem(
-                f"{explainer.model.id} gives numbers: a proof needs a class that can become less likely."
-            )
+        self.task, self.kind = task_of(explainer.model), kind_of(explainer.model)
+        if prove:
+            self.task.check_proof(explainer.model.id)
         self.given = dict(given)
         question = given.get("question")
         first: Mapping[str, Any] = {"part": explainer.resident.adapter.parts[0]}
@@ -126,15 +124,15 @@ class Work:
     def scores(self) -> table.Scores:
         """What the scores of its answers are."""
         spec = self.explainer.model
-        units = {label: spec.unit_of(label) for label in self.classes} if spec.measures else {}
+        units = {label: spec.unit_of(label) for label in self.classes} if self.task.measures else {}
         return table.Scores(spec.task, units)
 
     @property
     def facts(self) -> EvaluationFacts:
         """What holds for all pictures of an evaluation."""
         spec = self.explainer.model
-        threshold = self.options.confidence if spec.task == "detect" else 0.0
-        return EvaluationFacts(spec.id, spec.name, stored.name_task(spec), self.classes, threshold)
+        threshold = self.kind.threshold(self.options.confidence)
+        return EvaluationFacts(spec.id, spec.name, self.kind.task, self.classes, threshold)
 
     @property
     def settings(self) -> Json:
@@ -193,8 +191,10 @@ class Work:
                     self.on_explained(made)
                 rows, sealed = self._test(records.rows(item, made, stem), made)
                 records.write(self.put, stem, made, self.style, self.side, sealed)
-                held = self._hold_against_labels(item, made)
-                rows = pixels.add_columns(rows, held)
+                held: journal.Outcome = {}
+                if self.labels is not None:
+                    held = self.kind.hold(self.labels, item.key, made, self._model_lock)
+                rows = [row | self.kind.columns(held) for row in rows]
                 found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | held
         return [found[item.key] for item in batch]
 
@@ -214,15 +214,6 @@ class Work:
                     found = pool.submit(seals.make, made, self.stop).result()
                 rows = _widen(rows, seals.columns(found), seals.COLUMNS)
         return rows, found
-
-    def _hold_against_labels(self, item: Item, made: Explanation) -> journal.Outcome:
-        """Return what an outcome says of a detector's or a segmentation's answers and the labels."""
-        if self.labels is None:
-            return {}
-        if made.model.segments:
-            return pixels.measure_picture(self.labels, item, made)
-        with self._model_lock:
-            return measure_picture(self.labels, item, made)
 
     def _open(self, batch: Sequence[Item], found: dict[str, journal.Outcome]) -> Iterator[dict[Item, Image]]:
         """Yield the decoded pictures in parts that fit the memory; report unreadable ones in `found`."""
@@ -267,7 +258,7 @@ class Work:
             raise Cancelled
         with self._model_lock:
             try:
-                if self.explainer.model.task not in ("detect", "embed") and not self.options.targets:
+                if self.task.ranked and not self.options.targets:
                     found = self.explainer(image, maps=False, **options)
                     options = options | {"targets": tuple(p.index for p in found.predictions[: self.maps])}
                 made = self.explainer(image, cancel=self.stop, **options)

@@ -25,7 +25,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, jsonable, write_file
 from sightglass.common.settings import settings
 from sightglass.common.style import DEFAULTS
-from sightglass.evaluation import ground_truth, masks
+from sightglass.evaluation import kinds
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture import source as picture_source
@@ -45,10 +45,7 @@ STOPPED = 130
 CLUSTER = "Cluster"
 PROBLEMS = 10
 """Problems of labels that are printed."""
-ANEW = {
-    *("continued", "workers", "json", "labels", "match", "save_below"),
-    *("engine", "ray_address", "ray_gpus"),
-}
+ANEW = {*("continued", "workers", "json", "labels", "match", "save_below"), *("engine", "ray_address", "ray_gpus")}
 """Options that may be given with `--continue`."""
 MAX_PICTURES = 5_000_000
 """Pictures among which `--num-samples` chooses."""
@@ -252,8 +249,7 @@ def _run(
     explainer = load_explainer(
         options.model, device, progress, asked, labels=Path(origin.names) if origin.names else None
     )
-    read = masks.read if explainer.model.segments else ground_truth.read
-    truth = None if options.labels is None else read(options.labels)
+    truth = None if options.labels is None else kinds.kind_of(explainer.model).read(options.labels)
     corrections: dict[str, list[str]] = {}
     if options.match:
         if remote.local_path(str(folder)) is None:
@@ -347,7 +343,7 @@ def _say_evaluated(console: Console, found: EvaluationSummary) -> None:
     console.table(head, classes[: labelled_summary.LISTED], right=head[1:])
     if len(classes) > labelled_summary.LISTED:
         console.say(f"The {labelled_summary.LISTED} lowest of {len(classes)} classes; summary.json has all.")
-    if found.task != "detect":
+    if not found.found:
         return
     console.say(f"{found.found}. Errors:")
     console.table(("error", "count", "meaning"), found.list_errors(), right=("count",))

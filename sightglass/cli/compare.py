@@ -19,8 +19,9 @@ from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections, models
 from sightglass.explain.faithfulness import seal
-from sightglass.explain.phrases import listing, plural
+from sightglass.explain.phrases import listing
 from sightglass.explain.picture import source as picture_source
+from sightglass.explain.tasks import task_of
 from sightglass.export import result_folder
 from sightglass.models import catalog
 from sightglass.models.geometry import intersection_over_union
@@ -118,7 +119,7 @@ def _compare(
     for i, name in enumerate(ids):
         progress(i / len(ids), name)
         explainer = load_explainer(name, options.device, progress, asked)
-        if per_box and explainer.model.task != "detect":
+        if per_box and not task_of(explainer.model).has_boxes:
             raise ModelProblem(f"{name} draws no boxes: leave --box out, or compare detectors.")
         explanation = explainer(image, maps=not per_box, **cli.with_classes(asked, explainer))
         if options.box is not None:
@@ -303,9 +304,7 @@ def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
 
 def _print(console: Console, card: Scorecard) -> None:
     first = card.rows[0]
-    what = "labelled object" if first.detects else "labelled picture"
-    pictures = f" in {plural(len(first.evaluation.pictures), 'picture')}" if first.detects else ""
-    console.say(f"{plural(len(first.right), what)}{pictures}.")
+    console.say(f"{first.kind.describe_units(len(first.right), len(first.evaluation.pictures))}.")
     rows = files.list_rows(card)
     for names in (SCORES, [name for name in rows[0] if name not in SCORES[1:]]):
         shown = [name for name in names if name in rows[0]]

@@ -16,6 +16,7 @@ from sightglass.cli.pictures import Series, describe_seal, extra_files, load_exp
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections
+from sightglass.explain.tasks import task_of
 from sightglass.export import result_folder
 from sightglass.models import catalog
 
@@ -163,9 +164,7 @@ def _write_pictures(pictures: list[str], asked: cli.EngineOptions, options: Imag
         del asked["method"]
     explainer = _load(console, options.model, asked, options)
     areas = isinstance(options, SegmentOptions)
-    if areas and not explainer.model.segments:
-        other = "detect" if explainer.model.task == "detect" else "image"
-        raise ModelProblem(f"{options.model} gives no class to a pixel: use {other}, or a segmentation network.")
+    task_of(explainer.model).check_verb("segment" if areas else "image", options.model)
     given: dict[str, Any] = cli.with_classes(asked, explainer)
     if isinstance(options, SegmentOptions) and options.candidate:
         places = tuple(cli.read_candidate(text, explainer.labels) for text in options.candidate)
@@ -247,10 +246,7 @@ def detect(pictures: cli.Pictures, asked: cli.EngineOptions, options: DetectOpti
     console, style = Console(options.json), options.style(even=False)
     name = options.model or catalog.detector()
     explainer = _load(console, name, asked, options)
-    if explainer.model.task != "detect":
-        if explainer.model.segments:
-            raise ModelProblem(f"{name} gives each pixel a class and draws no boxes: use segment, or a detector.")
-        raise ModelProblem(f"{name} is a classifier and draws no boxes: use image, or a detector.")
+    task_of(explainer.model).check_verb("detect", name)
     targets = Targets.of(asked, explainer, options.candidate or (), boxes, places)
 
     def work(explanation: Explanation) -> tuple[Json, Iterator[File]]:

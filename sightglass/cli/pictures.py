@@ -12,7 +12,6 @@ from sightglass.explain import methods, phrases
 from sightglass.explain.faithfulness import seal
 from sightglass.explain.findings import diagnosis
 from sightglass.explain.picture import image
-from sightglass.explain.tasks import describe_score
 from sightglass.export import animation, figure, result_folder, table
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
@@ -55,12 +54,7 @@ BY_BOXES = ("own box only", "shared", "others only", "outside")
 
 
 def load_explainer(
-    model: str,
-    device: str,
-    progress: Progress,
-    options: dict[str, Any] | None = None,
-    *,
-    labels: Path | None = None,
+    model: str, device: str, progress: Progress, options: dict[str, Any] | None = None, *, labels: Path | None = None
 ) -> Explainer:
     """Load a model, and check that it supports the options; a download is shown as progress.
 
@@ -121,6 +115,8 @@ class Series:
         if self.explainer.resident.adapter.inputs and len(self.pictures) == 2:
             # Two pictures are one question to a model that takes two.
             self.pictures = (image.AND.join(self.pictures),)
+        for picture in self.pictures:
+            _check_kind(picture)
         names = [_name_folder(picture) for picture in self.pictures]
         folders = result_folder.places(names, self.out)
         result_folder.check(folders[0])
@@ -179,25 +175,20 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
     first = next(iter(explanation.heatmaps), None)
     name = methods.METHODS[first.method].name_for(explanation.model.task) if first else ""
     by = f", {name} at {', '.join(first.layers)}" if first else ""
-    title, segments = diagnosis.headline(explanation, style.hot), explanation.model.segments
+    title, task = diagnosis.headline(explanation, style.hot), explanation.task
     console.say(f"{explanation.image.name}: {explanation.model.id}{by}", phrases.plain_text(title))
-
-    # The column's own head says what a share is one of.
-    def show(score: float, label: str) -> str:
-        return phrases.percent(score) if segments else describe_score(score, explanation.model, label)
 
     rows = [
         (
-            f"{row['label']} {explanation.task.number(explanation, row['map'])}".strip(),
-            "–" if row["score"] is None else show(row["score"], row["label"]),
+            f"{row['label']} {task.number(explanation, row['map'])}".strip(),
+            "–" if row["score"] is None else task.cell(row["score"], explanation.model.unit_of(row["label"])),
             phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
             *(_by_boxes(explanation, row["map"]) or [""] * len(BY_BOXES)),
         )
         for row in table.rows(explanation)
     ]
-    sure = "number" if explanation.model.measures else "share of the picture" if segments else "how sure"
-    columns = ("map of", sure, "half of it on", "hottest at", *BY_BOXES)
+    columns = ("map of", task.value, "half of it on", "hottest at", *BY_BOXES)
     count = len(columns) if any(row[-1] for row in rows) else len(columns) - len(BY_BOXES)
     console.table(columns[:count], [row[:count] for row in rows], right=columns[1:])
     for index in range(len(explanation.heatmaps)):

@@ -13,12 +13,12 @@ from sightglass.common.errors import Problem
 from sightglass.explain import phrases
 from sightglass.explain.proof import proof as measures
 from sightglass.explain.rendering import style
+from sightglass.explain.tasks import task_of
 from sightglass.export import result_folder
 from sightglass.export.proof import files as proof_files
 
 if TYPE_CHECKING:
     from sightglass.cli.console import Progress
-    from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
 
@@ -77,8 +77,7 @@ def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions)
         names = result_folder.write(folder, chain(*made))
     heatmap = explanation.heatmaps[0]
     console.say(
-        f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}",
-        phrases.plain_text(proof.sentence),
+        f"{image.name}: {explanation.model.id}, the map of {heatmap.target.label}", phrases.plain_text(proof.sentence)
     )
     console.table(measures.COLUMNS, measures.rows(proof, every=options.all_measures), right=measures.COLUMNS[1:])
     found = proof_files.summary(explanation, 0, proof)
@@ -95,24 +94,15 @@ def _explain(image: Image, asked: cli.EngineOptions, options: ProveOptions, prog
     if options.map is not None and options.map < 1:
         raise Problem(f"--map is {options.map}: answers are counted from 1, the surest first.")
     explainer = load_explainer(options.model, options.device, progress, asked)
-    detects = explainer.model.task == "detect"
-    given = asked | {"top_k": 1} | ({"per": "detection"} if detects else {})
-    if "confidence" in asked and not detects:
-        raise Problem(f"{explainer.model.id} draws no boxes, so --score-thr would have no effect: leave it out.")
+    task = task_of(explainer.model)
+    given = asked | task.single()
+    if "confidence" in asked:
+        task.check_idle(explainer.model.id, "--score-thr")
     if options.class_ is not None:
         labels = cli.known_labels(asked, explainer)
         (index,) = cli.class_indices([options.class_], labels)
-        # A number means a box of a detector.
-        given["targets"] = (labels[index] if detects else index,)
+        given["targets"] = (task.name_class(index, labels),)
     elif options.map is not None and options.map > 1:
-        given["targets"] = (_answer(explainer, image, options.map, given),)
+        answers = explainer(image, maps=False, **given | {"top_k": options.map}).predictions
+        given["targets"] = (task.pick(explainer.model.id, answers, options.map),)
     return explainer(image, progress=progress, **given)
-
-
-def _answer(explainer: Explainer, image: Image, number: int, given: dict[str, Any]) -> int:
-    """Return the target of the answer of that number: a class, or of a detector a box; raise Problem without it."""
-    found = explainer(image, maps=False, **given | {"top_k": number}).predictions
-    if number > len(found):
-        more = "; a lower --score-thr shows more" if explainer.model.task == "detect" else ""
-        raise Problem(f"There is no answer {number}: {explainer.model.id} gives {len(found)} here{more}.")
-    return number - 1 if explainer.model.task == "detect" else found[number - 1].index

@@ -101,9 +101,11 @@ def replay(
     if sealed is not None:
         summary |= {"same_seals": sealed}
     if options.out is not None:
-        made = result_folder.of_picture(explanation, style)
-        if explanation.model.task == "detect":
-            made = result_folder.of_boxes(explanation, style, everything=False)
+        made = (
+            result_folder.of_boxes(explanation, style, everything=False)
+            if explanation.task.has_boxes
+            else result_folder.of_picture(explanation, style)
+        )
         names = result_folder.write(options.out, result_folder.with_summary(made, summary))
         console.files(options.out, names)
     console.result(summary | {"folder": options.out, "files": names})

@@ -154,9 +154,7 @@ def _count_for_recalls(objects: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def match(
-    truths: Sequence[Sequence[TrueBox]],
-    found: Sequence[Sequence[Prediction]],
-    classes: Sequence[str],
+    truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], classes: Sequence[str]
 ) -> list[list[_Matched]]:
     """Match boxes with labels by COCO's rules; return what came of it by size (the first: all) and class."""
     labels, boxes, names = gather(truths, found)

@@ -147,3 +147,36 @@ def find_in_crowds(boxes: BoxColumns, labels: BoxColumns) -> NDArray[np.bool_]:
     share = np.divide(measure_common(box, crowd), area, out=np.zeros(len(area)), where=area > 0)
     inside[of_box[same & (share > FOREGROUND)]] = True
     return inside
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From which score on boxes are shown."""
+
+    score: float
+    """0..1: the one with the highest F1 on these pictures."""
+    f1: float
+    precision: float
+    recall: float
+
+
+def find_threshold(matches: BoxMatches) -> Threshold:
+    """Return the threshold with the highest F1 at an IoU of 0.5, the highest of several.
+
+    `matches`: of all boxes. It lies halfway to the next lower score. Without a right box it is 1: no box is worth
+    showing.
+    """
+    objects, right = int(matches.counted.sum()), matches.kind == RIGHT
+    if not objects or not right.any():
+        return Threshold(1.0, 0.0, 0.0, 0.0)
+    order = np.argsort(-matches.boxes.value, kind="stable")
+    scores, true = matches.boxes.value[order], np.cumsum(right[order])
+    shown = np.arange(1, len(order) + 1)
+    # A threshold shows all boxes of the same score.
+    ends = np.flatnonzero(np.append(scores[1:] < scores[:-1], True))
+    f1 = 2 * true[ends] / (shown[ends] + objects)
+    best = ends[int(f1.argmax())]
+    lower = float(scores[best + 1]) if best + 1 < len(scores) else 0.0
+    return Threshold(
+        (float(scores[best]) + lower) / 2, float(f1.max()), float(true[best] / shown[best]), float(true[best] / objects)
+    )

@@ -15,8 +15,8 @@ import numpy as np
 from sightglass.common.errors import Problem
 from sightglass.common.files import jsonable, packing
 from sightglass.evaluation import average_precision, box_matching
-from sightglass.evaluation.box_matching import RIGHT, TYPES
-from sightglass.explain.phrases import percent, plural, plural_noun
+from sightglass.evaluation.kinds import ErrorGroup, kind_of
+from sightglass.explain.phrases import percent
 from sightglass.explain.rendering import render
 
 if TYPE_CHECKING:
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
     from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
     from sightglass.models.adapter import Prediction
     from sightglass.models.geometry import Box
-
-MISTAKES = 6
-"""Pairs of classes of a classifier that are groups of their own."""
-
-OFTEN = 2
-"""Times as often among the missed objects as among the found ones: then it is worth saying."""
-
 
 MEANINGS: Mapping[str, str] = {
     "picture": "Its path below the source.",
@@ -62,7 +55,7 @@ def tabulate(evaluation: Evaluation) -> pd.DataFrame:
     """
     import pandas as pd
 
-    columns = _list_boxes(evaluation) if evaluation.task == "detect" else _list_pictures(evaluation)
+    columns = kind_of(evaluation.task).list_units(evaluation)
     pictures = [evaluation.pictures[i] for i in columns["picture"]]
     if not pictures:
         # A table without rows would have no types, and a mask of no type chooses columns.
@@ -100,85 +93,7 @@ def write_parquet(rows: Sequence[Columns]) -> bytes:
     return file.getvalue()
 
 
-def _list_boxes(evaluation: Evaluation) -> Columns:
-    """Return the columns of a detector, with the index of each picture."""
-    matches = evaluation.matches
-    labels, boxes = matches.labels, matches.boxes
-    about = matches.truth >= 0
-    kinds = np.full(len(labels.picture), TYPES.index("missed"))
-    # Of several boxes on one object that with another class says most, but for a right one.
-    for number in (TYPES.index("misplaced"), TYPES.index("class"), RIGHT):
-        kinds[matches.truth[about & (matches.kind == number)]] = number
-    # Only the box that its type is about.
-    on = np.flatnonzero(about & (matches.kind == kinds[matches.truth])) if len(kinds) else np.zeros(0, int)
-    answers = np.full(len(kinds), np.iinfo(np.int64).max)
-    np.minimum.at(answers, matches.truth[on], boxes.place[on])
-    answers = np.where(answers < np.iinfo(np.int64).max, answers, -1)
-    objects, wrong = np.flatnonzero(matches.counted), np.flatnonzero(matches.kind != RIGHT)
-    kind = np.concatenate([kinds[objects], matches.kind[wrong]])
-    truth = np.concatenate([objects, matches.truth[wrong]])
-    picture = np.concatenate([labels.picture[objects], boxes.picture[wrong]])
-    names = np.array([*matches.names, None], object)
-    # A box on no object has no label.
-    numbers = np.where(truth < 0, len(matches.names), np.append(labels.number, 0)[truth])
-    types = np.array([*TYPES, "right"], object)
-    extents = np.concatenate([labels.extent[objects], boxes.extent[wrong]])
-    columns: dict[str, Any] = {
-        "picture": picture,
-        "index": np.concatenate([labels.place[objects], boxes.place[wrong]]),
-        "kind": np.repeat(np.array(["object", "box"], object), (len(objects), len(wrong))),
-        "label": names[numbers],
-        "found": np.concatenate([answers[objects], boxes.place[wrong]]),
-        "type": types[kind],
-        "wrong": kind != RIGHT,
-        "rank": np.zeros(len(kind), np.int64),
-        "size": np.sqrt(np.maximum(0.0, extents[:, 2] * extents[:, 3])),
-    }
-    order = np.argsort(picture, kind="stable")
-    return {name: values[order].tolist() for name, values in columns.items()}
-
-
-def _list_pictures(evaluation: Evaluation) -> Columns:
-    """Return the same of a classifier, whose units are pictures."""
-    pictures = evaluation.pictures
-    ranks = [
-        next((place for place, found in enumerate(one.found, 1) if found.label == one.truth), 0) for one in pictures
-    ]
-    return {
-        "picture": list(range(len(pictures))),
-        "index": [0] * len(pictures),
-        "kind": ["picture"] * len(pictures),
-        "label": [one.truth for one in pictures],
-        "found": [0 if one.found else -1 for one in pictures],
-        "type": ["right" if rank == 1 else "class" for rank in ranks],
-        "wrong": [rank != 1 for rank in ranks],
-        "rank": ranks,
-        "size": [math.nan] * len(pictures),
-    }
-
-
-ALL, OTHER = "all", "other"
-NAMES: Mapping[str, str] = {
-    "missed": "Missed",
-    "class": "Wrong class",
-    "misplaced": "Misplaced",
-    "extra": "Extra",
-}
-"""Of the types of a detector's errors."""
-SMALL = 32
-"""Pixels: COCO's limit of small objects, the square root of their area."""
-_BETWEEN = " \N{RIGHTWARDS ARROW} "
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorGroup:
-    """Errors of one kind."""
-
-    id: str
-    name: str
-    meaning: str
-    """A phrase without a full stop."""
-    count: int
+ALL = "all"
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +139,7 @@ class ErrorReport:
     """Everything that is said of a model's errors; each part is computed when it is first asked for."""
 
     def __init__(self, evaluation: Evaluation) -> None:
-        self.evaluation = evaluation
+        self.evaluation, self._kind = evaluation, kind_of(evaluation.task)
         self._pictures = {one.key: i for i, one in enumerate(evaluation.pictures)}
 
     @cached_property
@@ -241,22 +156,12 @@ class ErrorReport:
 
             demo-s misses 31 of 100 stars; 21 of them are smaller than 32 pixels
         """
-        name = self.evaluation.name or self.evaluation.model
-        if self.evaluation.task == "detect":
-            return _describe_misses(name, self.units)
-        return _describe_mistakes(name, self.units)
+        return self._kind.describe_errors(self.evaluation.name or self.evaluation.model, self.units)
 
     @property
     def counts(self) -> str:
         """The counts behind it."""
-        units, evaluation = self.units, self.evaluation
-        pictures = plural(len(evaluation.pictures), "labelled picture")
-        if evaluation.task != "detect":
-            return f"{int((~units['wrong']).sum()):,} of {pictures} right."
-        objects, boxes = units[units["kind"] == "object"], int((units["kind"] == "box").sum())
-        missed = f"{int(objects['wrong'].sum()):,} of {len(objects):,} labelled objects have no right box"
-        threshold = percent(evaluation.threshold)
-        return f"{missed} at a threshold of {threshold}, and {boxes:,} boxes are wrong, on {pictures}."
+        return self._kind.count_errors(self.evaluation, self.units)
 
     @cached_property
     def errors(self) -> pd.DataFrame:
@@ -264,30 +169,12 @@ class ErrorReport:
 
         Surest wrong answers first; then objects without a box, the largest first.
         """
-        units = self.units
-        if self.evaluation.task == "detect":
-            units = units[(units["kind"] == "box") | (units["type"] == "missed")]
-            return units.sort_values(["score", "size"], ascending=False, kind="stable", na_position="last")
-        return units[units["wrong"]].sort_values("score", ascending=False, kind="stable")
+        return self._kind.find_errors(self.units)
 
     @cached_property
     def types(self) -> list[ErrorGroup]:
         """The types of a detector's errors, or the pairs of classes that a classifier mistakes, each with its count."""
-        if self.evaluation.task == "detect":
-            counts = self.errors["type"].value_counts()
-            return [
-                ErrorGroup(kind, NAMES[kind], meaning, int(counts.get(kind, 0)))
-                for kind, meaning in box_matching.MEANINGS.items()
-            ]
-        counts = self._mistakes.value_counts()
-        groups = []
-        for name, count in counts.items():
-            if name != OTHER:
-                truth, answer = str(name).split(_BETWEEN)
-                meaning = f"pictures labelled {truth} and called {answer}"
-                groups.append(ErrorGroup(str(name), str(name), meaning, int(count)))
-        rest = int(counts.get(OTHER, 0))
-        return groups + ([ErrorGroup(OTHER, "Other pairs", "all other pairs of classes", rest)] if rest else [])
+        return self._kind.list_groups(self.errors)
 
     @cached_property
     def labels(self) -> list[str]:
@@ -298,7 +185,7 @@ class ErrorReport:
         """Return the errors of a type, or all; `label`: of one class alone."""
         errors = self.errors
         if kind != ALL:
-            errors = errors[(errors["type"] if self.evaluation.task == "detect" else self._mistakes) == kind]
+            errors = errors[self._kind.name_groups(errors) == kind]
         return errors[self._labels[errors.index] == label] if label else errors
 
     def find_unit(self, row: Mapping[str, Any]) -> ErrorUnit:
@@ -342,53 +229,6 @@ class ErrorReport:
     def _labels(self) -> pd.Series[Any]:
         """The class that each error is about."""
         return self.errors["label"].fillna(self.errors["predicted"])
-
-    @cached_property
-    def _mistakes(self) -> Any:
-        """The group of each of a classifier's errors."""
-        errors = self.errors
-        names = errors["label"].fillna("nothing") + _BETWEEN + errors["predicted"].fillna("nothing")
-        often = names.value_counts(sort=True).index[:MISTAKES]
-        return names.where(names.isin(often), OTHER)
-
-
-def _describe_misses(name: str, units: pd.DataFrame) -> str:
-    objects = units[units["kind"] == "object"]
-    if objects.empty:
-        return f"{name} has nothing to find: no object is labelled"
-    missed = objects[objects["wrong"]]
-    if missed.empty:
-        boxes = int((units["kind"] == "box").sum())
-        wrong = (
-            f"{boxes:,} of its boxes {'is' if boxes == 1 else 'are'} wrong" if boxes else "none of its boxes is wrong"
-        )
-        return f"{name} finds all {plural(len(objects), 'object')}; {wrong}"
-    label = missed["label"].value_counts().sort_index().idxmax()
-    of_label = objects[objects["label"] == label]
-    missed, found = of_label[of_label["wrong"]], of_label[~of_label["wrong"]]
-    start = f"{name} misses {len(missed):,} of {_count(len(of_label), str(label))}"
-    small, share = int((missed["size"] < SMALL).sum()), float((found["size"] < SMALL).mean() if len(found) else 0)
-    if 2 * small < len(missed) or small / len(missed) < OFTEN * share:
-        return start
-    count = "all" if small == len(missed) > 1 else f"{small:,}"
-    return f"{start}; {count} of them {'is' if small == 1 else 'are'} smaller than {SMALL} pixels"
-
-
-def _describe_mistakes(name: str, units: pd.DataFrame) -> str:
-    wrong = units[units["wrong"]]
-    if wrong.empty:
-        return f"{name} is right on all {plural(len(units), 'picture')}"
-    pairs = wrong.groupby(["label", "predicted"]).size().sort_values(ascending=False, kind="stable")
-    every = f"wrong on {len(wrong):,} of {plural(len(units), 'picture')}"
-    if not len(pairs) or pairs.iloc[0] == 1:
-        return f"{name} is {every}"
-    truth, answer = pairs.index[0]
-    of = _count(int((units["label"] == truth).sum()), str(truth))
-    return f"{name} calls {int(pairs.iloc[0]):,} of {of} {answer}; it is {every}"
-
-
-def _count(number: int, label: str) -> str:
-    return f"{number:,} {label if number == 1 else plural_noun(label)}"
 
 
 ROOM = 1.8
@@ -456,10 +296,7 @@ def _cut_map(
     across, down = (x1 - x0) / out[0] / picture[0] * columns, (y1 - y0) / out[1] / picture[1] * rows
     # Of the middles of pixels and of cells.
     matrix = np.array(
-        [
-            [across, 0, x0 / picture[0] * columns + across / 2 - 0.5],
-            [0, down, y0 / picture[1] * rows + down / 2 - 0.5],
-        ],
+        [[across, 0, x0 / picture[0] * columns + across / 2 - 0.5], [0, down, y0 / picture[1] * rows + down / 2 - 0.5]],
         np.float64,
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

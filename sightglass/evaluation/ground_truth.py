@@ -12,7 +12,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -122,6 +122,38 @@ class GroundTruth:
         # A YOLO file has its picture's name with another ending.
         names = (key, path.with_suffix("").as_posix(), path.name, path.stem)
         return next((places[name] for name in names if name in places), None)
+
+
+@dataclass(frozen=True)
+class RunLabels:
+    """The labels of a run, under the names of its model's classes."""
+
+    truth: GroundTruth
+    named: Mapping[str, tuple[str, ...]] = field(repr=False)
+    """The classes that each label means; none of one that is not counted. A label that no class fits is left out: its
+    objects count as missed, and pictures that it names do not count."""
+
+    @cached_property
+    def unknown(self) -> tuple[str, ...]:
+        """Labels for which the model has no class."""
+        return tuple(label for label in self.truth.classes if label not in self.named)
+
+    def find(self, key: str) -> tuple[TrueBox, ...] | None:
+        """Return the boxes of a picture, as the labels give them but for their names; None without labels."""
+        boxes = self.truth.find(key)
+        if boxes is None:
+            return None
+        return tuple(renamed for one in boxes for renamed in self._rename(one))
+
+    def find_classes(self, key: str) -> tuple[str, ...]:
+        """Return the classes that are right for a whole picture; none without a label that counts."""
+        label = self.truth.find_class(key)
+        return () if label is None else self.named.get(label, ())
+
+    def _rename(self, one: TrueBox) -> Iterator[TrueBox]:
+        names = self.named.get(one.label, (one.label,))
+        if names:
+            yield replace(one, label=min(names))
 
 
 def _list_places(keys: Collection[str]) -> Mapping[str, str]:

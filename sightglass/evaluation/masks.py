@@ -245,6 +245,10 @@ def _draw_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> NDArray[np
 
 Pair = tuple[int, int, int]
 """A true class, the class that the model gives, and how many pixels have both."""
+PAIR = ("truth", "answer", "count")
+"""Names of the three."""
+ABOUT = b"sightglass_masks"
+"""Key of what holds for all pictures in the metadata of a file of pairs."""
 
 
 @dataclass(frozen=True)

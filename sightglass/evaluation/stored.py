@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from sightglass.evaluation.average_precision import GatheredBoxes
     from sightglass.evaluation.box_matching import BoxMatches
-    from sightglass.models.spec import ModelSpec
 
 
 LEAST_CONFIDENCE = 0.01
@@ -60,7 +59,7 @@ class Evaluation:
     """One model on labelled pictures, in the order of their keys."""
 
     model: str
-    task: Literal["detect", "classify"]
+    task: str
     classes: tuple[str, ...] = field(repr=False)
     """All that the model knows."""
     threshold: float
@@ -128,15 +127,10 @@ class EvaluationFacts:
 
     model: str
     name: str
-    task: Literal["detect", "classify", "segment"]
+    task: str
     classes: tuple[str, ...]
     threshold: float
     unknown: tuple[str, ...] = ()
-
-
-def name_task(spec: ModelSpec) -> Literal["detect", "classify", "segment"]:
-    """Return how a model's answers are held against labels: as boxes, as pixels, or else as one class a picture."""
-    return "detect" if spec.task == "detect" else "segment" if spec.segments else "classify"
 
 
 def to_row(one: EvaluatedPicture) -> dict[str, Any]:
@@ -163,10 +157,17 @@ def to_row(one: EvaluatedPicture) -> dict[str, Any]:
 
 def write(path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
     """Write rows (`to_row`), which come in chunks: no more than one of them is in memory."""
+    write_chunks(path, chunks, COLUMNS, {_ABOUT: json.dumps(vars(about))})
+
+
+def write_chunks(
+    path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], columns: Mapping[str, str], about: Mapping[bytes, str]
+) -> None:
+    """Write chunks of rows to a Parquet file, whole or not at all."""
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow import parquet
 
-    schema = pa.schema([(name, _type(kind)) for name, kind in COLUMNS.items()], {_ABOUT: json.dumps(vars(about))})
+    schema = pa.schema([(name, _type(kind)) for name, kind in columns.items()], about)
     with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
         for rows in chunks:
             if rows:
@@ -195,9 +196,8 @@ def load(folder: Path) -> Evaluation:
     except (OSError, ArrowException, ValueError, KeyError, TypeError, IndexError) as problem:
         raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
     pictures.sort(key=lambda one: one.key)
-    task: Literal["detect", "classify"] = "detect" if known.task == "detect" else "classify"
     return Evaluation(
-        known.model, task, known.classes, known.threshold, tuple(pictures), known.unknown, folder, known.name
+        known.model, known.task, known.classes, known.threshold, tuple(pictures), known.unknown, folder, known.name
     )
 
 

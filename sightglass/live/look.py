@@ -20,7 +20,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import MAX_WORDS
 from sightglass.explain.picture.image import Image
-from sightglass.explain.tasks import decode, resolve
+from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.live.message import MAX_BYTES, FrameAnswer, FrameResult, Pin, RawMap
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import intersection_over_union
@@ -89,7 +89,7 @@ class Looker:
 
     def __init__(self, choice: LiveChoice) -> None:
         self.choice = choice
-        self.detects = choice.explainer.resident.adapter.detects
+        self.task = task_of(choice.explainer.resident.adapter)
         self.wanted: Pin | None = None
         """What to follow from the next frame on; None: whatever the model says first. May be set at any time."""
         self._pin: Pin | None = None
@@ -114,8 +114,8 @@ class Looker:
         predictions = decode(evidence, options)
         size = (image.width, image.height)
         target, place, lost = self._target(evidence, predictions, size)
-        if target is not None and not self.detects:
-            predictions = _with_followed(predictions, target, evidence)
+        if target is not None:
+            predictions = self._with_followed(predictions, target, evidence)
         found = None if target is None else self._map(evidence, target, predictions, place)
         milliseconds["maps"] = (time.perf_counter() - start) * 1e3
         return FrameAnswer(size, predictions, found, place, lost, milliseconds)
@@ -127,7 +127,7 @@ class Looker:
         if self.wanted is not self._pin:
             self._pin, self._followed = self.wanted, None
         options, pin, lost = replace(self.choice.options, top_k=1), self._pin, False
-        if pin is not None and pin.box is not None and self.detects:
+        if pin is not None and pin.box is not None and self.task.has_boxes:
             width, height = size
             self._followed = self._followed or FollowedObject(
                 (pin.box[0] * width, pin.box[1] * height, pin.box[2] * width, pin.box[3] * height), pin.index
@@ -142,11 +142,10 @@ class Looker:
                 self.wanted = None
             pin, lost = None, True
         if pin is not None:
-            shown = any(prediction.index == pin.index for prediction in predictions)
-            if not shown and (self.detects or self.choice.explainer.model.segments):
+            if self.task.class_score(evidence, predictions, pin.index) is None:
                 return None, None, False
             return resolve(replace(options, targets=(pin.index,)), predictions, evidence)[0], None, False
-        if self.detects:
+        if self.task.has_boxes:
             return (self._box(evidence, predictions, 0), 0, lost) if predictions else (None, None, lost)
         return resolve(options, predictions, evidence)[0], None, False
 
@@ -165,13 +164,14 @@ class Looker:
         shown, layers = (raws, made.layers) if found == "ok" else ((), ())
         return RawMap(target.label, score, found, shown, layers, evidence.geometry)
 
-
-def _with_followed(predictions: tuple[Prediction, ...], target: Target, evidence: Evidence) -> tuple[Prediction, ...]:
-    """Return a classifier's predictions with the class that is followed: last, where it is not among the best."""
-    if target.index is None or any(one.index == target.index for one in predictions):
-        return predictions
-    scores = evidence.resident.adapter.class_scores(evidence.outputs)[0]
-    return (*predictions, Prediction(target.label, target.index, float(scores[target.index].detach())))
+    def _with_followed(
+        self, predictions: tuple[Prediction, ...], target: Target, evidence: Evidence
+    ) -> tuple[Prediction, ...]:
+        """Return a classifier's predictions with the class that is followed: last, where it is not among the best."""
+        if target.index is None or any(one.index == target.index for one in predictions):
+            return predictions
+        score = self.task.class_score(evidence, predictions, target.index) or 0.0
+        return (*predictions, Prediction(target.label, target.index, score))
 
 
 OPTIONS = ("part", "layers", "preprocessing", "confidence", "iou", "vocabulary")
@@ -193,7 +193,7 @@ def choose(explainer: Explainer, method: str | None, given: Mapping[str, Any]) -
     Raises ModelProblem for a method that runs the model more than once, and for a model that cannot be followed.
     """
     spec = explainer.model
-    if spec.task in ("embed", "regress"):
+    if not task_of(spec).followed:
         raise ModelProblem(f"{spec.id} names nothing in a picture: choose a model that classifies or draws boxes.")
     if not explainer.resident.gradients:
         raise ModelProblem(

@@ -14,9 +14,10 @@ import torch
 
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.maps.statistics import Statistics, describe
-from sightglass.explain.phrases import describe_share, percent, plain_text
+from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.rendering import color_tables, contact_sheet, contours, render
 from sightglass.explain.rendering.style import Style
+from sightglass.explain.tasks.task import Task
 from sightglass.export import caption
 from sightglass.models.adapter import Target
 from sightglass.models.geometry import picture_cells
@@ -201,14 +202,14 @@ class Painter:
         layers: tuple[str, ...],
         *,
         signed: bool = False,
-        areas: bool = False,
+        task: Task | None = None,
     ) -> None:
         """`geometry`: of a frame in the model's input. `size`: (width, height) of what is drawn, both even.
 
-        `signed`: maps keep their signs. `areas`: a score is a share of the picture.
+        `signed`: maps keep their signs. `task`: of the model.
         """
         self.geometry, self.size, self.settings = geometry, size, settings
-        self.signed, self._areas = signed, areas
+        self.signed, self._task = signed, task or Task()
         self._method, self._layers = method, layers
         self.levels: dict[tuple[int, int], float] = {}
         """What is 1 on the clip's scale, see `levels`."""
@@ -280,10 +281,7 @@ class Painter:
         if not record.answer:
             return pixels
         (one,) = record.shown
-        text = f"{one.label} {percent(one.score)}"
-        if self._areas:
-            text = f"{one.label} {describe_share(one.score)}" if one.score else f"no {one.label}"
-        return contact_sheet.add_heading(pixels, plain_text(text))
+        return contact_sheet.add_heading(pixels, plain_text(self._task.caption(one.label, one.score)))
 
     def _scale(self, place: Sequence[float]) -> tuple[float, ...]:
         """Return a place in a frame, x y or xyxy, in what is drawn."""

@@ -16,7 +16,7 @@ from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.explanation import method_of, takes_several
 from sightglass.explain.methods.method import Request
-from sightglass.explain.tasks import decode, resolve
+from sightglass.explain.tasks import decode, resolve, task_of
 from sightglass.models.adapter import Target
 from sightglass.models.labels import class_index
 from sightglass.video.clips.ahead import BYTES, in_order, single_threaded
@@ -60,9 +60,10 @@ class Looking:
             raise ModelProblem("Boxes around examples are of one picture: for a clip, give words.")
         self.resident = self._ready(explainer.resident)
         adapter = self.resident.adapter
-        if adapter.spec.task in ("embed", "regress"):
+        self.task = task_of(adapter)
+        if not self.task.followed:
             raise ModelProblem(f"{adapter.spec.id} names nothing that could be followed: use a classifier or detector.")
-        if adapter.spec.segments and (
+        if self.task.gives_pixels and (
             self.options.at or self.options.against is not None or self.options.per != "class"
         ):
             raise ModelProblem("A clip shows where the pixels of one class come from: leave at, against and per out.")
@@ -73,11 +74,11 @@ class Looking:
         """Whether maps keep their signs."""
         self.layers = chosen_layers(self.resident, self.options.layers)
         self.wanted = tuple(class_index(one, adapter.labels) for one in self.options.targets)
-        if len(self.wanted) > 1 and not adapter.detects:
+        if len(self.wanted) > 1 and not self.task.has_boxes:
             raise ModelProblem("A clip has one map in each frame: name one class, or none for whatever it says.")
         self.paths: tuple[str, ...] = tuple(layer.path for layer in self.layers)
         """What each raw map was computed at."""
-        self._tracker = Tracker(self.options.confidence) if adapter.detects else None
+        self._tracker = Tracker(self.options.confidence) if self.task.has_boxes else None
         self.together = takes_several(self.resident, self.options)
         """Whether several frames go through the model in one pass."""
         on_cpu = self.resident.device.type == "cpu" and self.resident.gradients and self.method.quick
@@ -212,29 +213,15 @@ class Looking:
         return replace(target, both_ways=self.options.evidence == "both")
 
     def _class_record(self, frame: Frame, evidence: Evidence) -> Sighting:
-        if self.resident.adapter.spec.segments:
-            return self._area_record(frame, evidence)
-        (best,) = decode(evidence, replace(self.options, top_k=1))
-        target = self._class(evidence)
-        assert target.index is not None
-        score = best.score
-        if target.index != best.index:
-            score = evidence.resident.adapter.class_scores(evidence.outputs)[0, target.index].item()
-        seen = Seen(target.label, target.index, score, raws=self._raws(evidence, [target])[0])
-        return Sighting(frame.number, frame.pts, frame.seconds, best.label, best.score, (seen,))
-
-    def _area_record(self, frame: Frame, evidence: Evidence) -> Sighting:
-        """Return the class of a segmentation that was named, or the largest, with its share of the frame."""
-        predictions = decode(evidence, self.options)
-        best, labels = predictions[0], evidence.resident.adapter.labels
+        """Return the class that was named, or the best; without a map where it cannot be explained now."""
+        predictions, labels = decode(evidence, self.options), evidence.resident.adapter.labels
+        best = predictions[0]
         index = self.wanted[0] if self.wanted else best.index
-        score = next((one.score for one in predictions if one.index == index), 0.0)
-        raws = None
-        if score:
-            # Of a class that no pixel has now there is nothing to explain.
+        score, raws = self.task.class_score(evidence, predictions, index), None
+        if score is not None:
             target = resolve(replace(self.options, targets=(index,), top_k=1), predictions, evidence)[0]
             raws = self._raws(evidence, [target])[0]
-        seen = Seen(labels[index], index, score, raws=raws)
+        seen = Seen(labels[index], index, score or 0.0, raws=raws)
         return Sighting(frame.number, frame.pts, frame.seconds, best.label, best.score, (seen,))
 
     def _boxes(self, evidence: Evidence) -> Sequence[Prediction]:

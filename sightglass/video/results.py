@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import atomic_write, jsonable, packing
-from sightglass.explain.phrases import describe_share, percent, plain_text, plural
-from sightglass.explain.tasks.task import UNSURE
+from sightglass.explain.phrases import percent, plain_text, plural
+from sightglass.explain.tasks.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -92,8 +92,8 @@ class Finder:
     """Reads the rows of a timeline frame by frame."""
 
     diagonal: float
-    areas: bool = False
-    """Whether an answer is the largest class of a segmentation, and its score a share of the frame."""
+    task: Task = field(default_factory=Task)
+    """Of the model."""
     answer: str | None = None
     """The answer; empty while the model is unsure."""
     waiting: tuple[str, float, int, float, str] | None = None
@@ -121,7 +121,7 @@ class Finder:
         yield from self._find_gone(now)
 
     def _answer(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
-        best = row["best"] if self.areas or row["best_score"] >= UNSURE else ""
+        best = row["best"] if self.task.is_sure(row["best_score"]) else ""
         if self.answer is None:
             self.answer = best
         if best == self.answer:
@@ -132,11 +132,9 @@ class Finder:
         answer, seconds, frame, score, label = self.waiting
         if now[0] - seconds >= LASTING:
             before, self.answer, self.waiting = self.answer, answer, None
-            change = f"{before} becomes {label}" if before else f"sure again: {label}"
-            words = f"{change}, {percent(score)} sure" if answer else f"unsure: at best {label}, {percent(score)}"
-            if self.areas:
-                words = f"{label} is now the largest: {describe_share(score)}"
-            yield Moment(seconds, frame, "answer", plain_text(words), label=answer)
+            yield Moment(
+                seconds, frame, "answer", plain_text(self.task.describe_turn(before, label, score)), label=answer
+            )
 
     def _find_moves(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
         key = row["object"] if row["object"] is not None else row["answer"]
@@ -177,13 +175,10 @@ class Finder:
                 del self.series[key]
 
 
-def find_moments(rows: Iterable[Row], width: int, height: int, *, areas: bool = False) -> list[Moment]:
-    """Return the moments of a timeline, in the order of time, at most `MAX_MOMENTS`; sizes in pixels of its frames.
-
-    `areas`: of a segmentation.
-    """
+def find_moments(rows: Iterable[Row], width: int, height: int, task: Task | None = None) -> list[Moment]:
+    """Return the moments of a timeline, in the order of time, at most `MAX_MOMENTS`; sizes in pixels of its frames."""
     found: list[Moment] = []
-    for one in Finder(math.hypot(width, height), areas).read(rows):
+    for one in Finder(math.hypot(width, height), task or Task()).read(rows):
         found.append(one)
         if len(found) >= MAX_MOMENTS:
             break

@@ -264,11 +264,7 @@ class _Run:
             while chunk := self._looked_at(frames, looked, total):
                 parts.save(self.space.path("seen", number, "npz"), chunk)
                 looked += len(chunk)
-                entry: Json = {
-                    "key": f"seen/{number}",
-                    "stamp": "",
-                    "last": [chunk[-1].number, chunk[-1].pts],
-                }
+                entry: Json = {"key": f"seen/{number}", "stamp": "", "last": [chunk[-1].number, chunk[-1].pts]}
                 entry |= {"looked": looked, "skipped": self.clip.skipped, "irregular": self.clip.irregular}
                 self._add(entry)
                 number += 1
@@ -311,7 +307,7 @@ class _Run:
             self.looking.method.id,
             self.looking.paths,
             signed=self.looking.signed,
-            areas=self.looking.resident.adapter.spec.segments,
+            task=self.looking.task,
         )
         if chosen.scale == "clip":
             # Which no frame knows before the last one was seen.
@@ -402,14 +398,16 @@ class _Run:
         ended = self.space.entry("looked") or {}
         notes = [note] if note else []
         if self.looking.signed:
-            notes.append("Red raises the score; blue, in dashed lines, lowers it.")
+            raws = (raw for record in self._records(0) for one in record.shown for raw in one.raws or ())
+            lowers = any((raw < 0).any() for raw in raws)
+            notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * lowers}.")
         if ended.get("cut_off"):
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
 
         def rows() -> Iterator[Row]:
             return read_rows(self.space.path("rows", i, "jsonl") for i in range(count))
 
-        found = find_moments(rows(), about.width, about.height, areas=self.looking.resident.adapter.spec.segments)
+        found = find_moments(rows(), about.width, about.height, self.looking.task)
         entry = {"key": "whole", "stamp": "", "frames": frames, "looked": looked, "skipped": skipped, "notes": notes}
         entry["moments"] = [vars(one) for one in found]
         head = {"about": vars(about) | {"rate": float(about.rate), "time_base": str(about.time_base)}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass.api import results, service
@@ -19,16 +20,19 @@ from sightglass.api.schemas import (
     SimilarityRequest,
 )
 from sightglass.api.service import check_size, raise_if_cancelled
-from sightglass.common.errors import ModelProblem
 from sightglass.common.work.progress import explanation_slot
 from sightglass.explain.picture.image import to_png
 from sightglass.explain.proof.proof import without_hidden
 from sightglass.explain.similarity import ranking, similarity
+from sightglass.explain.tasks import task_of
 from sightglass.export import similarity_files
 from sightglass.export.proof import files as proof_files
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sightglass.api.service import Explaining
     from sightglass.common.files import Json
     from sightglass.explain.similarity.similarity import ComparedImage, Similarity
 
@@ -40,16 +44,14 @@ CHOICE = (
 
 
 def _explain(
-    request: ExplainRequest | DetectRequest | ClassRequest, settings: ApiRules, cancel: threading.Event, kind: str
+    answer: Callable[..., Any], request: Explaining, settings: ApiRules, cancel: threading.Event, kind: str
 ) -> Any:
     explanation = service.explain(request, settings, cancel, single="" if kind == JSON else kind)
-    if kind != JSON:
-        found = service.first_map(explanation, kind, request)
-        service.save_unsure(explanation, request.save_below, settings)
-        return found
-    if isinstance(request, ClassRequest):
-        return service.class_answer(explanation, request, settings, cancel)
-    return service.full_answer(explanation, request, settings, cancel)
+    if kind == JSON:
+        return answer(explanation, request, settings, cancel)
+    first = service.first_map(explanation, kind, request)
+    service.save_unsure(explanation, request.save_below, settings)
+    return first
 
 
 def _compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event, _: str) -> Any:
@@ -58,7 +60,7 @@ def _compare(request: CompareRequest, settings: ApiRules, cancel: threading.Even
 
 def compare_pictures(request: SimilarityRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> Json:
     """Return how similar two pictures are, as `results.Similar`."""
-    given = service.engine_options(request)
+    given = request.engine_options()
     with weights.no_downloads():
         one = service.open_picture(request.image, request.name, settings)
         other = service.open_picture(request.other, request.other_name, settings)
@@ -87,17 +89,14 @@ def _side(side: ComparedImage, request: SimilarityRequest, cancel: threading.Eve
 def prove_map(request: ProveRequest, settings: ApiRules, cancel: threading.Event, kind: str = JSON) -> Json:
     """Return the curves of a map and its controls, as `results.Proved`; raises Cancelled within a batch of a stop."""
     with weights.no_downloads():
-        given = service.engine_options(request)
+        given = request.engine_options()
         image = service.open_picture(request.image, request.name, settings)
         explainer = service.load_explainer(request.model or settings.model, settings)
-        if explainer.model.task == "detect":
-            given.setdefault("per", "detection")
-        elif request.confidence is not None:
-            raise ModelProblem(
-                f"{explainer.model.id} draws no boxes, so confidence would have no effect: leave it out."
-            )
+        task = task_of(explainer.model)
+        if request.confidence is not None:
+            task.check_idle(explainer.model.id, "confidence")
         raise_if_cancelled(cancel)
-        explanation = explainer(image, cancel=cancel, question=request.question, **given | {"top_k": 1})
+        explanation = explainer(image, cancel=cancel, question=request.question, **given | task.single())
         proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"), cancel=cancel)
     service.count(explanation)
     found = proof_files.summary(explanation, 0, proof)
@@ -111,7 +110,7 @@ ENDPOINTS = (
         "/api/explain",
         ExplainRequest,
         results.Explained,
-        _explain,
+        partial(_explain, service.full_answer),
         name="explain_picture",
         description="Explain what a model predicts for a picture, and where it looked for each of its best "
         "predictions.",
@@ -122,7 +121,7 @@ ENDPOINTS = (
         "/api/explain/class",
         ClassRequest,
         results.Classes,
-        _explain,
+        partial(_explain, service.class_answer),
         name="explain_class",
         description="Explain what speaks for classes of your choice: the rank of each, its map, and the limits of "
         "that map.",
@@ -133,7 +132,7 @@ ENDPOINTS = (
         "/api/detect",
         DetectRequest,
         results.Detected,
-        _explain,
+        partial(_explain, service.box_answer),
         name="explain_detections",
         description="Explain what a detector finds in a picture, and where it looked for each box.",
         offers=ANY,

@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sightglass.api.service import load_explainer
 from sightglass.common.errors import Problem
+from sightglass.explain.tasks import task_of
 from sightglass.live import look, message
 from sightglass.live.look import LOOP, choose
 from sightglass.models.checkpoints import weights
@@ -170,7 +171,7 @@ class _Session:
             return
         self.viewer.turn(look.Looker(choice))
         spec, adapter = choice.explainer.model, choice.explainer.resident.adapter
-        about = {"model": spec.id, "name": spec.name, "method": choice.method.id, "detects": adapter.detects}
+        about = {"model": spec.id, "name": spec.name, "method": choice.method.id, "detects": task_of(adapter).has_boxes}
         self._say("ready", **about, labels=list(adapter.labels))
 
     def _chosen(self, name: str | None, method: str | None, options: Json) -> LiveChoice:

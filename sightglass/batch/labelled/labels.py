@@ -4,62 +4,26 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sightglass.batch import labels as folder_labels
 from sightglass.batch import output
-from sightglass.common.errors import ModelProblem, Problem
 from sightglass.evaluation import stored
-from sightglass.evaluation.ground_truth import GroundTruth, LabelProblem, TrueBox
+from sightglass.evaluation.ground_truth import GroundTruth, LabelProblem, RunLabels, TrueBox
+from sightglass.evaluation.kinds import kind_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from sightglass.batch.labels import FolderLabel, Matches
     from sightglass.batch.output import Local, RemoteFolder
     from sightglass.common.files import Json
-    from sightglass.explain.picture.item import Item
 
 FILE, MASKS = "ground_truth.json", "ground_truth_masks.zip"
 """Beside the table."""
-
-
-@dataclass(frozen=True)
-class RunLabels:
-    """The labels of a run, under the names of its model's classes."""
-
-    truth: GroundTruth
-    named: Mapping[str, tuple[str, ...]] = field(repr=False)
-    """The classes that each label means; none of one that is not counted. A label that no class fits is left out: its
-    objects count as missed, and pictures that it names do not count."""
-
-    @cached_property
-    def unknown(self) -> tuple[str, ...]:
-        """Labels for which the model has no class."""
-        return tuple(label for label in self.truth.classes if label not in self.named)
-
-    def find(self, key: str) -> tuple[TrueBox, ...] | None:
-        """Return the boxes of a picture, as the labels give them but for their names; None without labels."""
-        boxes = self.truth.find(key)
-        if boxes is None:
-            return None
-        return tuple(renamed for one in boxes for renamed in self._rename(one))
-
-    def find_classes(self, key: str) -> tuple[str, ...]:
-        """Return the classes that are right for a whole picture; none without a label that counts."""
-        label = self.truth.find_class(key)
-        return () if label is None else self.named.get(label, ())
-
-    def _rename(self, one: TrueBox) -> Iterator[TrueBox]:
-        names = self.named.get(one.label, (one.label,))
-        if names:
-            yield replace(one, label=min(names))
 
 
 def match_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> RunLabels:
@@ -83,10 +47,7 @@ def describe_unmatched(names: Sequence[FolderLabel], corrections: Matches, task:
     `names`: of `list_names`. `corrections`: a label that a person said not to count is none of them.
     """
     left = [one for one in names if not one.classes and one.folder not in corrections]
-    if not left or task != "detect":
-        return folder_labels.describe_left_out(left)
-    counted = folder_labels.describe_left_out(left).removeprefix("Not counted: ")
-    return f"No class of the model, so that every such object counts as missed: {counted}"
+    return folder_labels.describe_left_out(left, kind_of(task).unmatched or folder_labels.NOT_COUNTED)
 
 
 def label_by_folders(folders: Mapping[str, str], classes: Sequence[str], corrections: Matches) -> RunLabels | None:
@@ -105,47 +66,7 @@ def name_pictures(folder: Path, keys: Sequence[str]) -> list[str | None] | None:
     if (truth := read_labels(output.Local(folder))) is None:
         return None
     about = stored.read_facts(folder)
-    if about is not None and about.task == "detect":
-        return [None] * len(keys)
-    return [truth.find_class(key) for key in keys]
-
-
-def check_labels(labels: RunLabels, items: Sequence[Item], task: str) -> None:
-    """Raise a Problem unless labels are of these pictures, and of a kind that fits the model."""
-    if task == "regress":
-        _check_numbers(labels.truth)
-    if task == "embed":
-        raise ModelProblem("This model names nothing that labels could be compared with: leave --labels out.")
-    if (task == "segment") != bool(labels.truth.masks):
-        if task == "segment":
-            raise ModelProblem("This model gives each pixel a class: give masks as its labels, or leave --labels out.")
-        raise ModelProblem("These labels are masks: only a segmentation network gives each pixel a class.")
-    if task == "detect" and labels.truth.named:
-        raise ModelProblem("These labels name whole pictures: a detector needs boxes (file,x0,y0,x1,y1,label).")
-    if task == "segment":
-        if not any(labels.truth.find_mask(item.key) is not None for item in items):
-            raise Problem("None of the pictures has a mask: a mask needs the name of its picture.")
-        return
-    detects = task == "detect"
-    if not any(labels.find(item.key) is not None if detects else labels.truth.find_class(item.key) for item in items):
-        raise Problem("None of the pictures has labels: the file names in the labels are those of other pictures.")
-
-
-def to_number(label: str | None) -> float | None:
-    """Return the true number that a label is; None of one that is no finite number."""
-    try:
-        number = float(label or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _check_numbers(truth: GroundTruth) -> None:
-    if not truth.named:
-        raise ModelProblem("This model gives numbers: give its labels as file,label, where label is the true number.")
-    wrong = next((label for label in truth.named.values() if to_number(label) is None), None)
-    if wrong is not None:
-        raise ModelProblem(f"The label {wrong[:40]!r} is no number: this model's labels are true numbers.")
+    return kind_of(about.task if about is not None else "").name_pictures(truth, keys)
 
 
 def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:

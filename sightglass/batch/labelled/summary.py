@@ -14,10 +14,10 @@ from sightglass.batch.labelled import pixels
 from sightglass.common import users
 from sightglass.common.files import jsonable, write_file
 from sightglass.common.settings import settings
-from sightglass.evaluation import average_precision, masks, stored
-from sightglass.evaluation.errors import ErrorGroup, ErrorReport, list_rows
-from sightglass.evaluation.intervals import Estimate, estimate_share
-from sightglass.explain.phrases import percent, plural
+from sightglass.evaluation import masks, stored
+from sightglass.evaluation.errors import ErrorReport, list_rows
+from sightglass.evaluation.intervals import Estimate
+from sightglass.evaluation.kinds import KINDS, ErrorGroup, kind_of
 from sightglass.export.table import csv as write_csv
 
 if TYPE_CHECKING:
@@ -35,17 +35,6 @@ VERSION = 4
 """Of the file: what was summed up by another version is summed up anew."""
 LISTED = 8
 """Classes that are printed."""
-TOP = 5
-NAMES: Mapping[str, str] = {
-    "ap": "AP",
-    "ap50": "AP50",
-    "accuracy": "right",
-    "top5": f"among the {TOP} best",
-    "mean_iou": "Mean IoU",
-    "pixel_accuracy": "pixel accuracy",
-}
-CLASS_NUMBER: Mapping[str, str] = {"detect": "AP", "classify": "right", "segment": "IoU"}
-"""What each class has, by task."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +54,9 @@ class EvaluationSummary:
     """Under `NAMES`: those of the task."""
     by_class: Mapping[str, Estimate] = field(repr=False)
     """AP, the share that is right, or IoU, of each class with labels."""
-    by_size: Mapping[str, float] = field(repr=False)
+    by_size: Mapping[str, float] = field(default_factory=dict, repr=False)
     """AP of small, medium and large objects; nan of none."""
-    errors: tuple[ErrorGroup, ...]
+    errors: tuple[ErrorGroup, ...] = ()
     """By type; none of a classifier."""
     unknown: tuple[str, ...] = ()
     """Labels for which the model has no class: their objects count as missed, their pixels not at all."""
@@ -77,25 +66,13 @@ class EvaluationSummary:
     @property
     def headline(self) -> str:
         """`AP 61.2 (95 % interval: 55.0 to 66.1), AP50 81.0 (… to …) on 48 labelled objects in 12 pictures`."""
-        pictures = plural(self.pictures, "labelled picture")
-        if self.task == "detect":
-            numbers = [f"{NAMES[name]} {_tell_points(one)}" for name, one in self.scores.items()]
-            return f"{', '.join(numbers)} on {plural(self.objects, 'labelled object')} in {pictures}"
-        if self.task == "segment":
-            if not self.pictures:
-                return "No picture has a mask that can be used"
-            numbers = [f"{NAMES[name]} {_tell_points(one)}" for name, one in self.scores.items()]
-            of = f"{plural(len(self.by_class), 'class')} in {plural(self.pictures, 'picture')}"
-            return f"{', '.join(numbers)}: {of}"
-        right, top = (self.scores[name] for name in ("accuracy", "top5"))
-        return f"Right: {_tell_share(right)} of {pictures}; {NAMES['top5']}: {_tell_share(top)}"
+        counts = {"pictures": self.pictures, "objects": self.objects, "classes": len(self.by_class)}
+        return kind_of(self.task).headline(self.scores, **counts)
 
     @property
     def found(self) -> str:
         """`36 of 48 objects have a right box at the threshold of 25 %`; empty of a classifier."""
-        if self.task != "detect":
-            return ""
-        return f"{self.right:,} of {plural(self.objects, 'object')} found at the threshold of {percent(self.threshold)}"
+        return kind_of(self.task).describe_right(self.right, self.objects, self.threshold)
 
     def list_classes(self) -> list[tuple[str, str, str]]:
         """Return the classes, the worst first: each with its number and its interval."""
@@ -105,7 +82,7 @@ class EvaluationSummary:
     @property
     def class_columns(self) -> tuple[str, str, str]:
         """What `list_classes` has."""
-        number = CLASS_NUMBER[self.task]
+        number = kind_of(self.task).number
         return "class", number, f"{number}, 95 %"
 
     def list_errors(self) -> list[tuple[str, str, str]]:
@@ -114,69 +91,34 @@ class EvaluationSummary:
 
     def to_json(self) -> Json:
         """Return it as plain values, None where there is no number, with its headline."""
-        told = {
-            "errors": {one.id: one.count for one in self.errors},
-            "problems": [list(one) for one in self.problems],
-        }
+        told = {"errors": {one.id: one.count for one in self.errors}, "problems": [list(one) for one in self.problems]}
         return {"headline": self.headline, **jsonable(asdict(self) | told)}
 
 
 def summarise(report: ErrorReport) -> EvaluationSummary:
     """Return how well answers fit labels; AP ranks all boxes, all else counts those from the threshold on."""
-    with stored.pause_collector():
-        return _sum_up_boxes(report) if report.evaluation.task == "detect" else _sum_up_classes(report)
-
-
-def _sum_up_boxes(report: ErrorReport) -> EvaluationSummary:
     evaluation = report.evaluation
-    scores = average_precision.measure(evaluation.truths, evaluation.found)
-    return EvaluationSummary(
-        evaluation.model,
-        evaluation.task,
-        len(evaluation.pictures),
-        scores.objects,
-        int(evaluation.matches.found[evaluation.matches.counted].sum()),
-        evaluation.threshold,
-        {"ap": scores.ap, "ap50": scores.ap50},
-        scores.by_class,
-        scores.by_size,
-        tuple(report.types),
-        evaluation.unknown,
-    )
-
-
-def _sum_up_classes(report: ErrorReport) -> EvaluationSummary:
-    evaluation, units = report.evaluation, report.units.dropna(subset="label")
-    right = ~units["wrong"]
-    counts = {"accuracy": int(right.sum()), "top5": int(units["rank"].between(1, TOP).sum())}
-    return EvaluationSummary(
-        evaluation.model,
-        evaluation.task,
-        len(units),
-        0,
-        counts["accuracy"],
-        evaluation.threshold,
-        {name: estimate_share(count, len(units)) for name, count in counts.items()},
-        {str(name): estimate_share(int(of.sum()), len(of)) for name, of in right.groupby(units["label"])},
-        {},
-        (),
-        unknown=evaluation.unknown,
-    )
+    with stored.pause_collector():
+        return EvaluationSummary(
+            model=evaluation.model,
+            task=evaluation.task,
+            threshold=evaluation.threshold,
+            unknown=evaluation.unknown,
+            **{"objects": 0} | kind_of(evaluation.task).sum_up(report),
+        )
 
 
 def _sum_up_pixels(found: MaskedPictures) -> EvaluationSummary:
     scores = masks.measure(found.pairs)
     return EvaluationSummary(
         found.model,
-        "segment",
+        KINDS["areas"].task,
         sum(map(bool, found.pairs)),
         scores.pixels,
         scores.right,
         0.0,
         {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.accuracy},
         {found.classes[index]: one for index, one in scores.by_class.items()},
-        {},
-        (),
         unknown=found.unknown,
         problems=found.problems,
     )
@@ -247,16 +189,6 @@ def _from_json(found: Json) -> EvaluationSummary:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _tell_points(one: Estimate) -> str:
-    return f"{one.points} (95 % interval: {one.range})"
-
-
-def _tell_share(one: Estimate) -> str:
-    if math.isnan(one.value):
-        return "–"
-    return f"{percent(one.value)} (95 % interval: {100 * one.low:.0f} to {percent(one.high)})"
 
 
 MOST = 200

@@ -108,10 +108,7 @@ class RayEngine:
         return plan, count
 
     def run(
-        self,
-        batches: Sequence[Sequence[Item]],
-        take: Callable[[list[Outcome]], None],
-        tick: Callable[[str], bool],
+        self, batches: Sequence[Sequence[Item]], take: Callable[[list[Outcome]], None], tick: Callable[[str], bool]
     ) -> None:
         """See `worker.ThreadEngine.run`."""
         ray = library()

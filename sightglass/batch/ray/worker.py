@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from sightglass.batch.journal import Outcome
-    from sightglass.batch.labelled.labels import RunLabels
     from sightglass.batch.output import Local, RemoteFolder
     from sightglass.batch.worker import Work
     from sightglass.common.files import Json
+    from sightglass.evaluation.ground_truth import RunLabels
     from sightglass.explain.picture.item import Item
 
 DEATHS = 2

@@ -158,7 +158,9 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     )
     resident = explanation.evidence.resident
     quick = resident.gradients and METHODS[explanation.heatmaps[index].method].quick and resident.nbytes <= QUICK_BYTES
-    found: Scramble | None = result(SCRAMBLE, explanation, index, begin=quick)
+    # Who comes from a mark has had its test already.
+    begin = quick or explanation.known_seal(index) is not None
+    found: Scramble | None = result(SCRAMBLE, explanation, index, begin=begin)
     if found is None:
         return None
     title.markdown(f"### {SealMark('model', found.mark, '').said.capitalize()}")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from sightglass.common.errors import Problem
-from sightglass.evaluation import average_precision
-from sightglass.evaluation.box_matching import RIGHT
-from sightglass.evaluation.intervals import Estimate, Z, estimate, estimate_share, redraw
+from sightglass.evaluation.box_matching import Threshold
+from sightglass.evaluation.intervals import Estimate, Z, estimate
+from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.scorecard import MOST, TOLERANCE
 from sightglass.explain.phrases import listing, percent, plural
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.evaluation.average_precision import DetectionScores
-    from sightglass.evaluation.box_matching import BoxMatches
+    from sightglass.evaluation.kinds import Classes
     from sightglass.evaluation.stored import Evaluation
-    from sightglass.models.adapter import Prediction
 
 ENOUGH = 50
 """Times as many pictures as there are, beyond which no number of them is named."""
@@ -39,17 +38,6 @@ class ModelFacts:
     memory_bytes: int | None = None
     """Of the loaded model."""
     file_bytes: int | None = None
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """From which score on boxes are shown."""
-
-    score: float
-    """0..1: the one with the highest F1 on these pictures."""
-    f1: float
-    precision: float
-    recall: float
 
 
 @dataclass(frozen=True)
@@ -91,20 +79,21 @@ class ModelScore:
         return self.evaluation.name or self.evaluation.model
 
     @property
-    def detects(self) -> bool:
-        """Whether it draws boxes."""
-        return self.detection is not None
+    def kind(self) -> Classes:
+        """How its answers are held against labels."""
+        return kind_of(self.evaluation.task)
 
     @property
     def measure(self) -> str:
         """The name of `score`."""
-        return "AP" if self.detects else "accuracy"
+        return self.kind.measure
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
         """(objects,): which labelled objects are found at its threshold, or which pictures answered right."""
         if self.threshold is None:
-            return np.array([_best(one.found) == one.truth for one in self.evaluation.pictures], np.bool_)
+            pictures = self.evaluation.pictures
+            return np.array([one.truth in [answer.label for answer in one.found[:1]] for one in pictures], np.bool_)
         matches = self.evaluation.match(self.threshold.score)
         return matches.found[matches.counted]
 
@@ -248,49 +237,7 @@ def score(evaluation: Evaluation, facts: ModelFacts | None = None) -> ModelScore
     pictures, facts = evaluation.pictures, facts or ModelFacts()
     times = [one.milliseconds for one in pictures if one.milliseconds > 0]
     speed = Speed(*map(float, np.percentile(times, [25, 50, 75, 95]))) if times else None
-    if evaluation.task == "detect":
-        measured = average_precision.measure(evaluation.truths, evaluation.found)
-        return ModelScore(
-            evaluation,
-            measured.ap,
-            measured.drawn,
-            facts,
-            detection=measured,
-            threshold=find_threshold(evaluation.match()),
-            speed=speed,
-        )
-    right = np.array([_best(one.found) == one.truth for one in pictures], np.float64)
-    five = sum(one.truth in [each.label for each in one.found[:5]] for one in pictures)
-    return ModelScore(
-        evaluation,
-        estimate_share(int(right.sum()), len(right)),
-        redraw(len(right), 0) @ right / max(len(right), 1),
-        facts,
-        top5=estimate_share(five, len(right)),
-        speed=speed,
-    )
-
-
-def find_threshold(matches: BoxMatches) -> Threshold:
-    """Return the threshold with the highest F1 at an IoU of 0.5, the highest of several.
-
-    `matches`: of all boxes. It lies halfway to the next lower score. Without a right box it is 1: no box is worth
-    showing.
-    """
-    objects, right = int(matches.counted.sum()), matches.kind == RIGHT
-    if not objects or not right.any():
-        return Threshold(1.0, 0.0, 0.0, 0.0)
-    order = np.argsort(-matches.boxes.value, kind="stable")
-    scores, true = matches.boxes.value[order], np.cumsum(right[order])
-    shown = np.arange(1, len(order) + 1)
-    # A threshold shows all boxes of the same score.
-    ends = np.flatnonzero(np.append(scores[1:] < scores[:-1], True))
-    f1 = 2 * true[ends] / (shown[ends] + objects)
-    best = ends[int(f1.argmax())]
-    lower = float(scores[best + 1]) if best + 1 < len(scores) else 0.0
-    return Threshold(
-        (float(scores[best]) + lower) / 2, float(f1.max()), float(true[best] / shown[best]), float(true[best] / objects)
-    )
+    return ModelScore(evaluation, facts=facts, speed=speed, **kind_of(evaluation.task).score(evaluation))
 
 
 def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against: str = "") -> Scorecard:
@@ -334,10 +281,6 @@ def _check_alike(rows: Sequence[ModelScore]) -> None:
             same = [of.box for of in one.truths] == [of.box for of in other.truths]
             if one.key != other.key or not same:
                 raise Problem(f"{row.model} was judged by other labels of {one.key}: run both on the same ones.")
-
-
-def _best(found: Sequence[Prediction]) -> str | None:
-    return found[0].label if found else None
 
 
 def _points(share: float) -> str:

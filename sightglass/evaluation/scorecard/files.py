@@ -69,10 +69,7 @@ def list_objects(card: Scorecard) -> list[dict[str, Any]]:
     """Return a row for each labelled object, or picture of a classifier, with a column of right or wrong a model."""
     rows: list[dict[str, Any]] = []
     for picture in card.largest.evaluation.pictures:
-        units: Sequence[tuple[str, tuple[float | None, ...]]] = [(picture.truth or "", (None,) * 4)]
-        if card.largest.detects:
-            units = [(one.label, one.box) for one in picture.truths if not one.crowd]
-        for label, box in units:
+        for label, box in card.largest.kind.list_labels(picture):
             judged = {row.model: bool(row.right[len(rows)]) for row in card.rows}
             corners = dict(zip(("x0", "y0", "x1", "y1"), box, strict=True))
             rows.append({"picture": picture.key, "label": label, **corners, **judged})

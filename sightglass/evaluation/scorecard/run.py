@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.evaluation import stored
+from sightglass.evaluation.kinds import TOP, kind_of
 from sightglass.evaluation.scorecard.card import ModelFacts, check_number, score
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
-from sightglass.explain.tasks import decode
+from sightglass.explain.tasks import decode, task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.labels import match
@@ -174,18 +175,16 @@ def evaluate(
     `tell(done, total)` is called after each picture. Raises Problem for a model that names no classes, or where no
     picture has the labels that it needs, and Cancelled once `cancel` is set.
     """
-    task = explainer.model.task
-    if task not in ("detect", "classify"):
-        what = "gives each pixel a class" if explainer.model.segments else "names no classes"
-        raise Problem(f"{explainer.model.id} {what}: choose detectors or classifiers.")
-    detects = task == "detect"
-    usable = [one for one in pictures if (one.boxes is not None if detects else one.label is not None)]
+    task, kind = task_of(explainer.model), kind_of(explainer.model)
+    if not task.scored:
+        raise Problem(f"{explainer.model.id} {task.gives}: choose detectors or classifiers.")
+    labels = [kind.labels_of(picture.boxes, picture.label) for picture in pictures]
+    usable = [picture for picture, names in zip(pictures, labels, strict=True) if names is not None]
     if not usable:
-        needed = "boxes" if detects else "a class for each picture"
-        raise Problem(f"{explainer.model.id} cannot be judged by these labels: it needs {needed}.")
-    wanted = sorted({label for picture in usable for label in _labels(picture, detects=detects)})
+        raise Problem(f"{explainer.model.id} cannot be judged by these labels: it needs {kind.needs}.")
+    wanted = sorted(set().union(*filter(None, labels)))
     named = match(wanted, explainer.labels)
-    options = Options(confidence=LEAST_CONFIDENCE, per="detection" if detects else "class", top_k=5)
+    options = Options(confidence=LEAST_CONFIDENCE, per=kind.per, top_k=TOP)
     done = []
     for number, picture in enumerate(usable):
         if cancel is not None and cancel.is_set():
@@ -212,19 +211,8 @@ def evaluate(
     done.sort(key=lambda one: one.key)
     unknown = tuple(label for label in wanted if label not in named)
     return Evaluation(
-        explainer.model.id,
-        "detect" if detects else "classify",
-        explainer.labels,
-        Options().confidence if detects else 0.0,
-        tuple(done),
-        unknown,
+        explainer.model.id, kind.task, explainer.labels, kind.threshold(Options().confidence), tuple(done), unknown
     )
-
-
-def _labels(picture: LabelledPicture, *, detects: bool) -> set[str]:
-    if detects:
-        return {one.label for one in picture.boxes or ()}
-    return {picture.label} if picture.label is not None else set()
 
 
 def _answer(explainer: Explainer, image: Image, options: Options) -> tuple[tuple[Prediction, ...], float]:

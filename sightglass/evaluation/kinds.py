@@ -1,0 +1,612 @@
+"""What differs between evaluations by what labels state: a class, boxes, areas, or numbers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from sightglass.common.errors import ModelProblem, Problem
+from sightglass.evaluation import average_precision, box_matching, ground_truth, masks, stored
+from sightglass.evaluation.box_matching import RIGHT, TYPES, find_threshold
+from sightglass.evaluation.intervals import estimate_share, redraw
+from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture
+from sightglass.explain.maps.heatmap import CELLS, cells
+from sightglass.explain.phrases import percent, plural, plural_noun
+from sightglass.explain.tasks import decode, task_of
+from sightglass.models.adapter import Prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import pandas as pd
+
+    from sightglass.evaluation.errors import ErrorReport
+    from sightglass.evaluation.ground_truth import GroundTruth, RunLabels, TrueBox
+    from sightglass.evaluation.intervals import Estimate
+    from sightglass.evaluation.stored import Evaluation, EvaluationFacts
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.options import Per
+    from sightglass.models.adapter import Adapter
+    from sightglass.models.spec import ModelSpec
+
+    Columns = dict[str, Any]
+    Lock = AbstractContextManager[Any]
+
+MOST_MAPS = 20
+"""Boxes of a picture that get a map of their own, the surest first."""
+TOP = 5
+MISTAKES = 6
+"""Pairs of classes of a classifier that are groups of their own."""
+OTHER = "other"
+OFTEN = 2
+"""Times as often among the missed objects as among the found ones: then it is worth saying."""
+SMALL = 32
+"""Pixels: COCO's limit of small objects, the square root of their area."""
+_BETWEEN = " \N{RIGHTWARDS ARROW} "
+TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplaced", "extra": "Extra"}
+"""Of the types of a detector's errors."""
+NAMES = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "accuracy": "right",
+    "top5": f"among the {TOP} best",
+    "mean_iou": "Mean IoU",
+    "pixel_accuracy": "pixel accuracy",
+}
+"""Of the headline numbers."""
+UNLABELLED = "None of the pictures has labels: the file names in the labels are those of other pictures."
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Errors of one kind."""
+
+    id: str
+    name: str
+    meaning: str
+    """A phrase without a full stop."""
+    count: int
+
+
+class Classes:
+    """One class a picture."""
+
+    task: ClassVar[str] = "classify"
+    """As files of evaluations name it."""
+    measure: ClassVar[str] = "accuracy"
+    number: ClassVar[str] = "right"
+    """What each class has."""
+    needs: ClassVar[str] = "a class for each picture"
+    per: ClassVar[Per] = "class"
+    outcome: ClassVar[str] = ""
+    """Under which name the outcome of a picture has what is stored of its labels; empty for nothing."""
+    file: ClassVar[str] = stored.FILE
+    """Of the evaluation, beside the table of a run."""
+    by_folders: ClassVar[bool] = True
+    """Whether the folder of a picture can be its label."""
+    unmatched: ClassVar[str] = ""
+    """What becomes of labels for which the model has no class."""
+    extremes: ClassVar[tuple[tuple[str, str, str], ...]] = (
+        ("The least sure", "The lowest scores of all predictions. ", "unsure"),
+    )
+    """Of a report: title, introduction and order of each section."""
+
+    # Labels
+
+    def read(self, path: Path | str) -> GroundTruth:
+        """Read labels; raise Problem for a file that has none."""
+        return ground_truth.read(path)
+
+    def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
+        """Raise Problem unless labels are of these pictures, and of a kind that fits."""
+        if truth.masks:
+            raise ModelProblem("These labels are masks: only a segmentation network gives each pixel a class.")
+        if not any(self.has(truth, key) for key in keys):
+            raise Problem(UNLABELLED)
+
+    def has(self, truth: GroundTruth, key: str) -> bool:
+        """Return whether a picture is labelled."""
+        return bool(truth.find_class(key))
+
+    def name_pictures(self, truth: GroundTruth, keys: Sequence[str]) -> list[str | None]:
+        """Return the label of each picture as a whole."""
+        return [truth.find_class(key) for key in keys]
+
+    def labels_of(self, boxes: Sequence[TrueBox] | None, label: str | None) -> set[str] | None:
+        """Return the labels of a picture that count; None without the kind that is needed."""
+        return None if label is None else {label}
+
+    def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
+        """Return what is judged in a picture: each label with its box."""
+        return [(picture.truth or "", (None,) * 4)]
+
+    # A run's pictures
+
+    def threshold(self, confidence: float) -> float:
+        """Return the score from which on an answer counts."""
+        return 0.0
+
+    def digest(self, labels: RunLabels, key: str) -> str | None:
+        """Return a text that changes with a picture's labels; None where nothing is stored of them."""
+        return None
+
+    def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
+        """Return what an outcome says of a picture's labels; nothing without any.
+
+        `lock`: of the model.
+        """
+        return {}
+
+    def columns(self, held: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the columns of the table that follow from `hold`."""
+        return {}
+
+    def rows(
+        self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the row of the evaluation that a picture has; none without a label that counts."""
+        if not (right := labels.find_classes(key)):
+            return
+        rows = outcome["rows"]
+        first = rows[0]
+        answers = tuple(Prediction(label, indices.get(label, 0), score) for label, score in json.loads(first["scores"]))
+        places = {answer.label: i for i, answer in enumerate(answers)}
+        maps = {
+            # In the journal a small map is text.
+            places[row["label"]]: np.frombuffer(
+                values if isinstance(values, bytes) else base64.b64decode(values), np.uint8
+            ).reshape(CELLS, -1)
+            for row in rows
+            if (values := row.get("cells")) and row.get("state") == "ok" and row["label"] in places
+        }
+        size = first["width"], first["height"]
+        truths = place_boxes(labels.find(key) or (), size)
+        # Of a label that means several classes each is right.
+        truth = answers[0].label if answers and answers[0].label in right else min(right)
+        yield stored.to_row(EvaluatedPicture(key, size, truths, truth, answers, maps))
+
+    def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
+        """Write rows, which come in chunks, to the evaluation's file."""
+        stored.write(path, chunks, about)
+
+    # Errors
+
+    def list_units(self, evaluation: Evaluation) -> Columns:
+        """Return the columns of the table of errors, with the index of each picture."""
+        pictures = evaluation.pictures
+        ranks = [
+            next((place for place, answer in enumerate(one.found, 1) if answer.label == one.truth), 0)
+            for one in pictures
+        ]
+        return {
+            "picture": list(range(len(pictures))),
+            "index": [0] * len(pictures),
+            "kind": ["picture"] * len(pictures),
+            "label": [one.truth for one in pictures],
+            "found": [0 if one.found else -1 for one in pictures],
+            "type": ["right" if rank == 1 else "class" for rank in ranks],
+            "wrong": [rank != 1 for rank in ranks],
+            "rank": ranks,
+            "size": [math.nan] * len(pictures),
+        }
+
+    def describe_errors(self, name: str, units: pd.DataFrame) -> str:
+        """Say where a model goes wrong, without a full stop."""
+        wrong = units[units["wrong"]]
+        if wrong.empty:
+            return f"{name} is right on all {plural(len(units), 'picture')}"
+        pairs = wrong.groupby(["label", "predicted"]).size().sort_values(ascending=False, kind="stable")
+        every = f"wrong on {len(wrong):,} of {plural(len(units), 'picture')}"
+        if not len(pairs) or pairs.iloc[0] == 1:
+            return f"{name} is {every}"
+        truth, answer = pairs.index[0]
+        of = _count(int((units["label"] == truth).sum()), str(truth))
+        return f"{name} calls {int(pairs.iloc[0]):,} of {of} {answer}; it is {every}"
+
+    def count_errors(self, evaluation: Evaluation, units: pd.DataFrame) -> str:
+        """Return the counts behind that sentence."""
+        pictures = plural(len(evaluation.pictures), "labelled picture")
+        return f"{int((~units['wrong']).sum()):,} of {pictures} right."
+
+    def find_errors(self, units: pd.DataFrame) -> pd.DataFrame:
+        """Return the units that are errors, the surest first."""
+        return units[units["wrong"]].sort_values("score", ascending=False, kind="stable")
+
+    def name_groups(self, errors: pd.DataFrame) -> pd.Series[Any]:
+        """Return the id of each error's group."""
+        names: pd.Series[Any] = errors["label"].fillna("nothing") + _BETWEEN + errors["predicted"].fillna("nothing")
+        often = names.value_counts(sort=True).index[:MISTAKES]
+        return names.where(names.isin(often), OTHER)
+
+    def list_groups(self, errors: pd.DataFrame) -> list[ErrorGroup]:
+        """Return the groups of errors, each with its count."""
+        counts = self.name_groups(errors).value_counts()
+        groups = []
+        for name, count in counts.items():
+            if name != OTHER:
+                truth, answer = str(name).split(_BETWEEN)
+                meaning = f"pictures labelled {truth} and called {answer}"
+                groups.append(ErrorGroup(str(name), str(name), meaning, int(count)))
+        rest = int(counts.get(OTHER, 0))
+        return groups + ([ErrorGroup(OTHER, "Other pairs", "all other pairs of classes", rest)] if rest else [])
+
+    # Scores
+
+    def score(self, evaluation: Evaluation) -> dict[str, Any]:
+        """Return the fields of a scorecard's row that follow from the answers."""
+        pictures = evaluation.pictures
+        right = np.array([(one.found[0].label if one.found else None) == one.truth for one in pictures], np.float64)
+        five = sum(one.truth in [each.label for each in one.found[:TOP]] for one in pictures)
+        return {
+            "score": estimate_share(int(right.sum()), len(right)),
+            "drawn": redraw(len(right), 0) @ right / max(len(right), 1),
+            "top5": estimate_share(five, len(right)),
+        }
+
+    def describe_units(self, units: int, pictures: int) -> str:
+        """Say how much is judged, without a full stop."""
+        return plural(units, "labelled picture")
+
+    def sum_up(self, report: ErrorReport) -> dict[str, Any]:
+        """Return the fields of a summary that follow from the errors."""
+        units = report.units.dropna(subset="label")
+        right = ~units["wrong"]
+        counts = {"accuracy": int(right.sum()), "top5": int(units["rank"].between(1, TOP).sum())}
+        return {
+            "pictures": len(units),
+            "right": counts["accuracy"],
+            "scores": {name: estimate_share(count, len(units)) for name, count in counts.items()},
+            "by_class": {
+                str(name): estimate_share(int(of.sum()), len(of)) for name, of in right.groupby(units["label"])
+            },
+        }
+
+    def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
+        """Return the headline numbers with their intervals."""
+        right, top = (_tell_share(scores[name]) for name in ("accuracy", "top5"))
+        return f"Right: {right} of {plural(pictures, 'labelled picture')}; {NAMES['top5']}: {top}"
+
+    def describe_right(self, right: int, objects: int, threshold: float) -> str:
+        """Say how many objects are found; empty where there are none."""
+        return ""
+
+
+class Boxes(Classes):
+    """Boxes of objects."""
+
+    task = "detect"
+    measure = number = "AP"
+    needs = "boxes"
+    per = "detection"
+    outcome = "evaluated"
+    by_folders = False
+    unmatched = "No class of the model, so that every such object counts as missed: "
+
+    def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
+        if truth.named:
+            raise ModelProblem("These labels name whole pictures: a detector needs boxes (file,x0,y0,x1,y1,label).")
+        super().check(truth, keys)
+
+    def has(self, truth: GroundTruth, key: str) -> bool:
+        return truth.find(key) is not None
+
+    def name_pictures(self, truth: GroundTruth, keys: Sequence[str]) -> list[str | None]:
+        """Return no label: boxes say nothing of a picture as a whole."""
+        return [None] * len(keys)
+
+    def labels_of(self, boxes: Sequence[TrueBox] | None, label: str | None) -> set[str] | None:
+        return None if boxes is None else {box.label for box in boxes}
+
+    def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
+        return [(one.label, one.box) for one in picture.truths if not one.crowd]
+
+    def threshold(self, confidence: float) -> float:
+        return confidence
+
+    def digest(self, labels: RunLabels, key: str) -> str | None:
+        if (boxes := labels.find(key)) is None:
+            return None
+        return _digest(json.dumps([(one.label, one.box, one.crowd, one.relative) for one in boxes]).encode())
+
+    def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
+        if (boxes := labels.find(key)) is None:
+            return {}
+        size = explanation.image.width, explanation.image.height
+        options = replace(explanation.options, confidence=min(LEAST_CONFIDENCE, explanation.options.confidence))
+        with lock or nullcontext():
+            maps = _map_boxes(explanation)
+            answers = decode(explanation.evidence, options)
+        # By what a box is: the same candidate decodes to the same box at any threshold.
+        places = {(one.anchor, one.index): i for i, one in enumerate(answers)}
+        timings = explanation.milliseconds
+        row = stored.to_row(
+            EvaluatedPicture(
+                key,
+                size,
+                place_boxes(boxes, size),
+                found=answers,
+                maps={places[box]: values for box, values in maps.items() if box in places},
+                milliseconds=timings["prepare"] + timings["model"] if timings["model"] else 0.0,
+            )
+        )
+        more = {"maps": base64.b64encode(row["maps"]).decode(), "digest": self.digest(labels, key)}
+        return {self.outcome: row | more}
+
+    def rows(
+        self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
+    ) -> Iterator[dict[str, Any]]:
+        if (row := outcome.get(self.outcome)) and labels.find(key) is not None:
+            yield row | {"maps": base64.b64decode(row["maps"])}
+
+    def list_units(self, evaluation: Evaluation) -> Columns:
+        matches = evaluation.matches
+        labels, boxes = matches.labels, matches.boxes
+        about = matches.truth >= 0
+        kinds = np.full(len(labels.picture), TYPES.index("missed"))
+        # Of several boxes on one object that with another class says most, but for a right one.
+        for number in (TYPES.index("misplaced"), TYPES.index("class"), RIGHT):
+            kinds[matches.truth[about & (matches.kind == number)]] = number
+        # Only the box that its type is about.
+        on = np.flatnonzero(about & (matches.kind == kinds[matches.truth])) if len(kinds) else np.zeros(0, int)
+        answers = np.full(len(kinds), np.iinfo(np.int64).max)
+        np.minimum.at(answers, matches.truth[on], boxes.place[on])
+        answers = np.where(answers < np.iinfo(np.int64).max, answers, -1)
+        objects, wrong = np.flatnonzero(matches.counted), np.flatnonzero(matches.kind != RIGHT)
+        kind = np.concatenate([kinds[objects], matches.kind[wrong]])
+        truth = np.concatenate([objects, matches.truth[wrong]])
+        picture = np.concatenate([labels.picture[objects], boxes.picture[wrong]])
+        names = np.array([*matches.names, None], object)
+        # A box on no object has no label.
+        numbers = np.where(truth < 0, len(matches.names), np.append(labels.number, 0)[truth])
+        types = np.array([*TYPES, "right"], object)
+        extents = np.concatenate([labels.extent[objects], boxes.extent[wrong]])
+        columns: dict[str, Any] = {
+            "picture": picture,
+            "index": np.concatenate([labels.place[objects], boxes.place[wrong]]),
+            "kind": np.repeat(np.array(["object", "box"], object), (len(objects), len(wrong))),
+            "label": names[numbers],
+            "found": np.concatenate([answers[objects], boxes.place[wrong]]),
+            "type": types[kind],
+            "wrong": kind != RIGHT,
+            "rank": np.zeros(len(kind), np.int64),
+            "size": np.sqrt(np.maximum(0.0, extents[:, 2] * extents[:, 3])),
+        }
+        order = np.argsort(picture, kind="stable")
+        return {name: values[order].tolist() for name, values in columns.items()}
+
+    def describe_errors(self, name: str, units: pd.DataFrame) -> str:
+        objects = units[units["kind"] == "object"]
+        if objects.empty:
+            return f"{name} has nothing to find: no object is labelled"
+        missed = objects[objects["wrong"]]
+        if missed.empty:
+            boxes = int((units["kind"] == "box").sum())
+            wrong = (
+                f"{boxes:,} of its boxes {'is' if boxes == 1 else 'are'} wrong"
+                if boxes
+                else "none of its boxes is wrong"
+            )
+            return f"{name} finds all {plural(len(objects), 'object')}; {wrong}"
+        label = missed["label"].value_counts().sort_index().idxmax()
+        of_label = objects[objects["label"] == label]
+        missed, right = of_label[of_label["wrong"]], of_label[~of_label["wrong"]]
+        start = f"{name} misses {len(missed):,} of {_count(len(of_label), str(label))}"
+        small, share = int((missed["size"] < SMALL).sum()), float((right["size"] < SMALL).mean() if len(right) else 0)
+        if 2 * small < len(missed) or small / len(missed) < OFTEN * share:
+            return start
+        count = "all" if small == len(missed) > 1 else f"{small:,}"
+        return f"{start}; {count} of them {'is' if small == 1 else 'are'} smaller than {SMALL} pixels"
+
+    def count_errors(self, evaluation: Evaluation, units: pd.DataFrame) -> str:
+        pictures = plural(len(evaluation.pictures), "labelled picture")
+        objects, boxes = units[units["kind"] == "object"], int((units["kind"] == "box").sum())
+        missed = f"{int(objects['wrong'].sum()):,} of {len(objects):,} labelled objects have no right box"
+        threshold = percent(evaluation.threshold)
+        return f"{missed} at a threshold of {threshold}, and {boxes:,} boxes are wrong, on {pictures}."
+
+    def find_errors(self, units: pd.DataFrame) -> pd.DataFrame:
+        """Return wrong boxes, the surest first; then objects without a box, the largest first."""
+        units = units[(units["kind"] == "box") | (units["type"] == "missed")]
+        return units.sort_values(["score", "size"], ascending=False, kind="stable", na_position="last")
+
+    def name_groups(self, errors: pd.DataFrame) -> pd.Series[Any]:
+        return errors["type"]
+
+    def list_groups(self, errors: pd.DataFrame) -> list[ErrorGroup]:
+        counts = errors["type"].value_counts()
+        return [
+            ErrorGroup(type_, TYPE_NAMES[type_], meaning, int(counts.get(type_, 0)))
+            for type_, meaning in box_matching.MEANINGS.items()
+        ]
+
+    def score(self, evaluation: Evaluation) -> dict[str, Any]:
+        scores = average_precision.measure(evaluation.truths, evaluation.found)
+        threshold = find_threshold(evaluation.match())
+        return {"score": scores.ap, "drawn": scores.drawn, "detection": scores, "threshold": threshold}
+
+    def describe_units(self, units: int, pictures: int) -> str:
+        return f"{plural(units, 'labelled object')} in {plural(pictures, 'picture')}"
+
+    def sum_up(self, report: ErrorReport) -> dict[str, Any]:
+        evaluation = report.evaluation
+        scores = average_precision.measure(evaluation.truths, evaluation.found)
+        return {
+            "pictures": len(evaluation.pictures),
+            "objects": scores.objects,
+            "right": int(evaluation.matches.found[evaluation.matches.counted].sum()),
+            "scores": {"ap": scores.ap, "ap50": scores.ap50},
+            "by_class": scores.by_class,
+            "by_size": scores.by_size,
+            "errors": tuple(report.types),
+        }
+
+    def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
+        of = f"{plural(objects, 'labelled object')} in {plural(pictures, 'labelled picture')}"
+        return f"{_tell_points(scores)} on {of}"
+
+    def describe_right(self, right: int, objects: int, threshold: float) -> str:
+        return f"{right:,} of {plural(objects, 'object')} found at the threshold of {percent(threshold)}"
+
+
+class Areas(Classes):
+    """A class for each pixel, by masks."""
+
+    task = "segment"
+    number = "IoU"
+    outcome = "masked"
+    file = "masks.parquet"
+    by_folders = False
+    extremes = (
+        ("The worst masks", "Mean IoU of each picture, over the classes that its mask or its answer has. ", "iou"),
+    )
+
+    def read(self, path: Path | str) -> GroundTruth:
+        return masks.read(path)
+
+    def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
+        if not truth.masks:
+            raise ModelProblem("This model gives each pixel a class: give masks as its labels, or leave --labels out.")
+        if not any(truth.find_mask(key) is not None for key in keys):
+            raise Problem("None of the pictures has a mask: a mask needs the name of its picture.")
+
+    def digest(self, labels: RunLabels, key: str) -> str | None:
+        if not (mask := labels.truth.find_mask(key)):
+            return None
+        named = json.dumps([labels.truth.mask_labels, sorted((name, *every) for name, every in labels.named.items())])
+        return _digest(named.encode() + mask)
+
+    def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
+        mask, answer = labels.truth.find_mask(key), explanation.segmentation
+        if mask is None or answer is None:
+            return {}
+        adapter: Any = explanation.evidence.resident.adapter
+        classes = adapter.labels
+        background = next((i for i in range(len(classes)) if adapter.is_background(i)), masks.VOID)
+        indices = {label: classes.index(min(named)) for label, named in labels.named.items() if named}
+        held: dict[str, Any] = {"digest": self.digest(labels, key)}
+        try:
+            truth = masks.decode(mask, answer.shape, labels.truth.mask_labels, indices, len(classes), background)
+            held["pairs"] = masks.count_pairs(truth, answer)
+        except ValueError as problem:
+            held["problem"] = str(problem)
+        return {self.outcome: held}
+
+    def columns(self, held: Mapping[str, Any]) -> dict[str, Any]:
+        if self.outcome not in held:
+            return {}
+        pairs = held[self.outcome].get("pairs")
+        numbers = masks.score_picture(pairs) if pairs else (None, None)
+        return dict(zip(("mean_iou", "pixel_accuracy"), numbers, strict=True))
+
+    def rows(
+        self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
+    ) -> Iterator[dict[str, Any]]:
+        held = outcome.get(self.outcome, {"problem": "no mask is named as this picture"})
+        pairs = held.get("pairs", ())
+        columns = {name: [pair[place] for pair in pairs] for place, name in enumerate(masks.PAIR)}
+        yield {"picture": key, "problem": held.get("problem"), **columns}
+
+    def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
+        columns = {"picture": "string", "problem": "string", **dict.fromkeys(masks.PAIR, "list<int64>")}
+        told = {"model": about.model, "classes": about.classes, "unknown": about.unknown}
+        stored.write_chunks(path, chunks, columns, {masks.ABOUT: json.dumps(told)})
+
+    def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
+        if not pictures:
+            return "No picture has a mask that can be used"
+        return f"{_tell_points(scores)}: {plural(classes, 'class')} in {plural(pictures, 'picture')}"
+
+
+class Numbers(Classes):
+    """Numbers of a picture; how far they are from the true ones follows from the table."""
+
+    file = ""
+    extremes = (
+        ("The largest errors", "The number beside the true one. ", "error"),
+        ("The smallest numbers", "", "smallest"),
+        ("The largest numbers", "", "largest"),
+    )
+
+    def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
+        if not truth.named:
+            raise ModelProblem(
+                "This model gives numbers: give its labels as file,label, where label is the true number."
+            )
+        wrong = next((label for label in truth.named.values() if to_number(label) is None), None)
+        if wrong is not None:
+            raise ModelProblem(f"The label {wrong[:40]!r} is no number: this model's labels are true numbers.")
+        super().check(truth, keys)
+
+
+class Unlabelled(Classes):
+    """Nothing that labels state."""
+
+    def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
+        raise ModelProblem("This model names nothing that labels could be compared with: leave --labels out.")
+
+
+KINDS = {"classes": Classes(), "boxes": Boxes(), "areas": Areas(), "numbers": Numbers(), "": Unlabelled()}
+"""By what labelled pictures state of a task (`Task.truth`)."""
+
+
+def kind_of(model: ModelSpec | Adapter | str) -> Classes:
+    """Return how answers of a model, or of the task that a file names, are held against labels."""
+    return KINDS[task_of(model).truth]
+
+
+def place_boxes(boxes: Sequence[TrueBox], size: tuple[int, int]) -> tuple[TrueBox, ...]:
+    """Return boxes in pixels of a picture of this size, without those that lie outside of it."""
+    every = (box.in_pixels(size) for box in boxes)
+    return tuple(box for box in every if box.box[2] > box.box[0] and box.box[3] > box.box[1])
+
+
+def to_number(label: str | None) -> float | None:
+    """Return the true number that a label is; None of one that is no finite number."""
+    try:
+        number = float(label or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _map_boxes(explanation: Explanation) -> dict[tuple[int | None, int], Any]:
+    """Return the small map of each shown box, by candidate and class; none of a model or a method that is slow."""
+    from sightglass.explain.explanation import explain, method_of
+
+    options, evidence = explanation.options, explanation.evidence
+    if not explanation.predictions or not method_of(evidence.resident, options).quick:
+        return {}
+    each = replace(options, per="detection", targets=(), top_k=MOST_MAPS, within="picture")
+    apart = explain(explanation.image, evidence, each, milliseconds={})
+    return {
+        (heatmap.target.anchors[0], heatmap.target.index): cells(heatmap)
+        for heatmap in apart.heatmaps
+        if heatmap.state == "ok" and heatmap.target.index is not None
+    }
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _count(number: int, label: str) -> str:
+    return f"{number:,} {label if number == 1 else plural_noun(label)}"
+
+
+def _tell_points(scores: Mapping[str, Estimate]) -> str:
+    return ", ".join(f"{NAMES[name]} {one.points} (95 % interval: {one.range})" for name, one in scores.items())
+
+
+def _tell_share(one: Estimate) -> str:
+    if math.isnan(one.value):
+        return "–"
+    return f"{percent(one.value)} (95 % interval: {100 * one.low:.0f} to {percent(one.high)})"
