@@ -226,7 +226,7 @@ def _changes(found: Stability, model: ModelSpec) -> None:
     rows = [
         {
             "Change": words.capitalize() if (words := stability.CHANGES[one.kind]).islower() else words,
-            **dict([task_of(model).cell(one.score, model.unit_of(found.label))]),
+            **dict([task_of(model).column(one.score, model.unit_of(found.label))]),
             "Answer": one.answer or None,
             "Answer changes": ("yes" if one.flips else "no") if named else None,
             "Same map": one.rank_correlation,
