@@ -160,7 +160,7 @@ class Segment(Task):
         most = int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())
         return float(score[0]), adapter.labels[most], moved
 
-    def cell(self, score: float, unit: str = "") -> str:
+    def short_text(self, score: float, unit: str = "") -> str:
         return percent(score)
 
     def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:

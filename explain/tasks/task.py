@@ -423,7 +423,7 @@ class Task:
 
     # Tables and runs
 
-    def cell(self, score: float, unit: str = "") -> str:
+    def short_text(self, score: float, unit: str = "") -> str:
         """Format a score for a column that is headed by `value`."""
         return self.text(score, unit)
 

@@ -157,7 +157,7 @@ def panel_map(
         cells=item.cells,
         kind=item.kind,
         unit=item.unit,
-        recipe=recipe and (recipe, view),
+        recipe=(recipe, view) if recipe else None,
     )
 
 

@@ -181,7 +181,7 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
     rows = [
         (
             f"{row['label']} {task.number(explanation, row['map'])}".strip(),
-            "–" if row["score"] is None else task.cell(row["score"], explanation.model.unit_of(row["label"])),
+            "–" if row["score"] is None else task.short_text(row["score"], explanation.model.unit_of(row["label"])),
             phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
             *(_by_boxes(explanation, row["map"]) or [""] * len(BY_BOXES)),
