@@ -236,7 +236,7 @@ def _table(comparison: Comparison) -> None:
                 "Model": add_title(comparison.names[i]),
                 "Network": explanation.model.name,
                 "Own answer": task.answer(explanation),
-                **dict([task.cell(score, explanation.model.unit_of(label), label)] if label else ()),
+                **dict([task.column(score, explanation.model.unit_of(label), label)] if label else ()),
                 "One pass": round(timing.median, 1),
                 "Time range": f"{timing.fastest:.0f} to {timing.slowest:.0f} ms",
                 "Parameters": count(resident.parameters),

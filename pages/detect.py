@@ -118,7 +118,9 @@ def _show(query: Query, layout: PageLayout) -> None:
     detections.keep(listed, index)
     at = 0 if per_picture else index
     known = describe_independent(explanation, at) if at < len(explanation.heatmaps) else ""
-    heading = " ".join((*_heading(base, query.request), *([known] if known else ())))
+    only = query.request.options["classes"] if base.predictions else ()
+    filtered = f"Showing only {listing(list(only))}." if only else ""
+    heading = " ".join(filter(None, (describe_boxes(base), filtered, known)))
     layout.title.markdown(f"## {escape(sidebar.add_warning(query.choices, heading))}")
     # The lenses Layers and Sizes have other maps on the page.
     offered = query.lens in ("one", "all") and at < len(explanation.heatmaps)
@@ -141,15 +143,6 @@ def _show(query: Query, layout: PageLayout) -> None:
             if listed:
                 detections.joint_table(explanation, listed[index].prediction)
     proof.panel(tested)
-
-
-def _heading(base: Explanation, request: BoxOptions) -> list[str]:
-    """Return what was found and the class filter, a sentence each."""
-    only = request.options["classes"]
-    parts = [describe_boxes(base)]
-    if only and base.predictions:
-        parts.append(f"Showing only {listing(list(only))}.")
-    return parts
 
 
 def _explain(

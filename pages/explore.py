@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -23,7 +23,7 @@ from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from streamlit.delta_generator import DeltaGenerator
 
@@ -206,36 +206,19 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     maps = tuple(panels.heat(explanation, i) for i in range(len(explanation.heatmaps)))
     # A wide picture fills the page by itself; the space key shows it without the map.
     shown = [Pane(maps=maps)] if maps else [panels.plain(image)]
-    marks = panels.boxes(explanation, index)
     # Export has the files of the view, once there is a map that is finished.
-    files = not (maps and explanation.finished)
-    hides = hiding.is_offered(explanation)
+    look: dict[str, Any] = {"key": "viewer", "area": True, "files": not (maps and explanation.finished)}
     if explanation.task.gives_pixels:
-        return _segmentation(explanation, shown)
-    return panels.show(
-        image,
-        shown,
-        key="viewer",
-        marks=marks,
-        beside=True,
-        area=True,
-        hides=hides,
-        files=files,
-        place=place,
-        height=HEIGHT,
-    )
-
-
-def _segmentation(explanation: Explanation, shown: Sequence[Pane]) -> View:
-    """Draw the classes, or the number of each pixel, and the map side by side, each of which can be clicked."""
-    one, other = st.columns(2)
-    with one:
-        areas.show_pixels(explanation)
-    with other:
-        files = not explanation.finished
-        view = panels.show(explanation.image, shown, key="viewer", area=True, files=files, height=areas.HEIGHT)
-        areas.take_click(view, explanation)
-    return view
+        # What each pixel has and the map side by side: either can be clicked.
+        one, other = st.columns(2)
+        with one:
+            areas.show_pixels(explanation)
+        with other:
+            view = panels.show(image, shown, height=areas.HEIGHT, **look)
+            areas.take_click(view, explanation)
+        return view
+    marks, hides = panels.boxes(explanation, index), hiding.is_offered(explanation)
+    return panels.show(image, shown, marks=marks, beside=True, hides=hides, place=place, height=HEIGHT, **look)
 
 
 def _rest(explanation: Explanation, index: int, view: View, left: DeltaGenerator, beside: DeltaGenerator) -> None:

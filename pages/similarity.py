@@ -48,10 +48,7 @@ def similarity() -> None:
     bar, top, main = st.container(), st.container(), st.container()
     choices, explainer = sidebar.draw(
         bar,
-        methods=(
-            pair_similarity.DEFAULT,
-            *(name for name in methods.SIMILARITY if name != pair_similarity.DEFAULT),
-        ),
+        methods=(pair_similarity.DEFAULT, *(name for name in methods.SIMILARITY if name != pair_similarity.DEFAULT)),
     )
     choices, explainer, instead = _able(choices, explainer)
     with page.head(top) as title:
@@ -148,12 +145,6 @@ def _of() -> str:
     )
 
 
-def _settings(choices: Choices) -> dict[str, Any]:
-    """Return the sidebar's choices that apply here."""
-    given = {name: choices.options.get(name) for name in ("layers", "preprocessing")}
-    return {"method": choices.method} | {name: value for name, value in given.items() if value}
-
-
 @st.cache_resource(show_spinner=False)
 def _cache() -> Any:
     return cache.ByteCache(128 * MIB, lambda found: sum(s.signed.nbytes + s.image.pixels.nbytes for s in found.sides))
@@ -193,7 +184,8 @@ def _list(ranking: Ranking) -> int:
 def _compare(choices: Choices, explainer: Explainer, ranking: Ranking, place: int, of: str) -> Similarity:
     from sightglass.explain.similarity.similarity import similarity
 
-    hit, settings = ranking.hits[place], _settings(choices)
+    hit, chosen = ranking.hits[place], {name: choices.options.get(name) for name in ("layers", "preprocessing")}
+    settings: dict[str, Any] = {"method": choices.method} | {name: value for name, value in chosen.items() if value}
     key: tuple[Any, ...] = (explainer.resident.adapter.weights_sha256, explainer.model.row)
     key += (ranking.query.sha256, ranking.query.name)
     key += (hit.item.stamp, hit.item.key, of, str(sorted(settings.items())))

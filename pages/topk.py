@@ -122,7 +122,7 @@ def _table(explanation: Explanation) -> None:
     rows, per_class, task = [], METHODS[explanation.heatmaps[0].method].per_class, explanation.task
     for i, heatmap in enumerate(explanation.heatmaps):
         statistics, label = explanation.statistics[i], heatmap.target.label
-        name, score = task.cell(score_of_map(explanation, i), explanation.model.unit_of(label))
+        name, score = task.column(score_of_map(explanation, i), explanation.model.unit_of(label))
         rows.append(
             {
                 "Class": label,

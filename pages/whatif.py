@@ -168,12 +168,7 @@ def _files(shown: Explanation, slide: slides.Draft | None) -> None:
         ):
             reopen.go()
         drawn = bool(shown.heatmaps)
-        saving.save_and_export(
-            "whatif",
-            partial(_rows, shown),
-            saved=[(shown, 0)] if drawn else (),
-            slide=slide,
-        )
+        saving.save_and_export("whatif", partial(_rows, shown), saved=[(shown, 0)] if drawn else (), slide=slide)
 
 
 def _take(image: Image) -> None:

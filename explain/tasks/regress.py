@@ -102,7 +102,7 @@ class Regress(Task):
             ]
         )
 
-    def cell(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
+    def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
         return of or "Number", None if score is None else self.text(score, unit)
 
     def moved(self, change: Change, unit: str = "") -> str:

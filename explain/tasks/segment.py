@@ -183,8 +183,8 @@ class Segment(Task):
             return f"{most.label} stays at {old} of the picture"
         return f"{most.label} goes from {old} of the picture to {new}"
 
-    def cell(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
-        return (of, None if score is None else self.text(score)) if of else super().cell(score)
+    def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
+        return (of, None if score is None else self.text(score)) if of else super().column(score)
 
     def describe_mean(self, mean: float, unit: str = "") -> str:
         return f"{percent(mean)} of a picture in the mean"

@@ -592,7 +592,7 @@ class Task:
         """Say how many of `count` boxes are left; empty where there are none."""
         return ""
 
-    def cell(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
+    def column(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
         """Return a score's column in a table, and hundredths for its bar or a text.
 
         `of`: the label, in a table of models.

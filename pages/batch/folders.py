@@ -52,9 +52,7 @@ def _find(job: BatchJob) -> list[labels.FolderLabel]:
 
 def _read_labels(folder: Path) -> GroundTruth | None:
     path = folder / labelled.FILE
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError:
+    if not (changed := state.modified(path)):
         return None
     return state.latest("batch-truth", (path, changed), lambda: labelled.read_labels(output.Local(folder)))
 

@@ -125,9 +125,7 @@ def _count_done(source: Source, choices: Choices, *, prove: bool) -> int:
     """Return how many of these pictures an earlier run with the same choices has done, also one that was killed."""
     if (folder := _folder_of(source, choices, prove=prove)) is None:
         return 0
-    try:
-        changed = (folder / journal.NAME).stat().st_mtime_ns
-    except OSError:
+    if not (changed := state.modified(folder / journal.NAME)):
         return 0
     stamps = state.latest("batch-done", (folder, changed), lambda: journal.stamps_of(folder))
     return sum(stamps.get(item.key) == item.stamp for item in source.items)
@@ -158,11 +156,7 @@ def _draw_example(head: DeltaGenerator) -> None:
     """Draw the packaged run, and the page's title in `head`."""
     head.markdown("## Many pictures at once")
     job = state.latest("batch-example", "", earlier.open_example)
-    if not job.finished():
-        background.progress(job)
-        return
-    if job.status.failure is not None:
-        page.show_failure(job.status.failure, "the example of Batch could not be read")
+    if not background.has_come(job, "the example of Batch could not be read"):
         return
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
@@ -196,11 +190,10 @@ def _prove() -> bool:
     return url_state.widget(
         st.checkbox,
         "Prove every map",
-        (True, False),
+        None,
         False,
         key="batch-prove",
         name="prove-all",
-        read=lambda text: text != "0",
         help="Hide the hottest parts of each map, and keep nothing else, beside random maps: is the map better than "
         f"those? The table, the report and this page then say which maps not to trust. {COST}",
     )

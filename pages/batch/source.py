@@ -236,31 +236,19 @@ def choose_labels(model: ModelSpec) -> None:
 def _read(model: ModelSpec) -> GroundTruth | None:
     labels = OTHER_LABELS.get(task_of(model).truth, LABELS)
     upload: UploadedFile | None = st.file_uploader(
-        labels.title,
-        type=labels.kinds,
-        key="batch-labels-file",
-        max_upload_size=upload_megabytes(),
-        help=labels.help,
+        labels.title, type=labels.kinds, key="batch-labels-file", max_upload_size=upload_megabytes(), help=labels.help
     )
     if upload is not None:
         return state.latest("batch-labels", (upload.file_id, labels), lambda: _take_upload(upload, labels.read))
     if not gallery_picker.folders():
         return None
     named = gallery_picker.ask(
-        "Or labels on this machine",
-        key="batch-labels-path",
-        name="labels",
-        default="",
-        help=labels.path_help,
+        "Or labels on this machine", key="batch-labels-path", name="labels", default="", help=labels.path_help
     )
     if named is None:
         return None
     path = named[0]
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError:
-        changed = 0
-    return state.latest("batch-labels", (path, changed, labels), lambda: labels.read(path))
+    return state.latest("batch-labels", (path, state.modified(path), labels), lambda: labels.read(path))
 
 
 def _take_upload(given: UploadedFile, read: Callable[[Path], GroundTruth]) -> GroundTruth:

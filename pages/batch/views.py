@@ -168,7 +168,7 @@ def downloads(job: BatchJob) -> None:
             archive = f"{folder.name}.zip"
             offers: tuple[tuple[charts.Offer, str], ...] = (
                 (
-                    ("Report, .html", "report.html", partial(_report, folder)),
+                    ("Report, .html", "report.html", partial(report.html, folder)),
                     "One page: the least sure and wrong predictions, and the maps unlike all others.",
                 ),
                 (("Table, .csv", CSV, (folder / CSV).read_bytes), every),
@@ -180,10 +180,6 @@ def downloads(job: BatchJob) -> None:
             )
             for (label, file, make), help in offers:
                 charts.download(label, make, file, type="tertiary", key=f"get-{folder.name}-{file}", help=help)
-
-
-def _report(folder: Path) -> bytes:
-    return report.html(folder).encode()
 
 
 def _everything(folder: Path) -> BinaryIO:

@@ -115,17 +115,10 @@ def open_run(name: str) -> LabelledRun:
         folder = found
     else:
         raise Problem(f"The run {name} is not there any more: choose another.")
-    stamp = (str(folder), _find_time(folder))
+    # Loading says that it is not there.
+    stamp = (str(folder), state.modified(folder / stored.FILE))
     report, _ = _reports.get_or_make(stamp, lambda: _load(folder))
     return LabelledRun(folder, name == EXAMPLE, report, _find_items(name, folder), stamp)
-
-
-def _find_time(folder: Path) -> int:
-    try:
-        return (folder / stored.FILE).stat().st_mtime_ns
-    except OSError:
-        # Loading says it.
-        return 0
 
 
 def _load(folder: Path) -> tuple[ErrorReport, int]:
@@ -223,11 +216,10 @@ def _choose_maps(run: LabelledRun) -> bool:
     return url_state.widget(
         st.toggle,
         "Maps",
-        (True, False),
+        None,
         True,
         key="errors-maps",
         name="maps",
-        read=lambda text: text != "0",
         help="Draw where the model looked for its answer. A missed object has no map.",
     )
 

@@ -98,13 +98,7 @@ def _choose(run: LabelledRun) -> tuple[str, str]:
     kinds = {ALL: f"All {len(run.report.errors):,}"} | {one.id: f"{one.name} {one.count:,}" for one in groups}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = url_state.widget(
-            st.segmented_control,
-            "Errors",
-            kinds,
-            ALL,
-            key=TYPE,
-            name="type",
-            help="Which errors are shown below.",
+            st.segmented_control, "Errors", kinds, ALL, key=TYPE, name="type", help="Which errors are shown below."
         )
         label = url_state.widget(
             st.selectbox,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,13 +222,10 @@ def _discard() -> None:
     now.folder, now.draft = None, None
 
 
-def _dismiss() -> None:
+def _dismiss(*, discard: bool = False) -> None:
     state.of(Adding).problem = ""
-
-
-def _discard_and_dismiss() -> None:
-    _discard()
-    _dismiss()
+    if discard:
+        _discard()
 
 
 def _ask(draft: TableDraft) -> None:
@@ -259,9 +257,8 @@ def _ask(draft: TableDraft) -> None:
             disabled=lacking or bool(runs and store.code_refusal()),
             help="Load the model and explain the chosen picture with it.",
         )
-        st.button(
-            "Discard", on_click=_discard_and_dismiss, help="Delete these files from the server; nothing is added."
-        )
+        why = "Delete these files from the server; nothing is added."
+        st.button("Discard", on_click=partial(_dismiss, discard=True), help=why)
     if clicked:
         with st.spinner("Loading the model…", show_time=False):
             _go_on(answers, trusted=runs)

@@ -235,8 +235,7 @@ def _read_path(task: str) -> GroundTruth | None:
     if not text.strip():
         return None
     path, _ = gallery_picker.check_path(text.strip(), gallery_picker.folders())
-    stamp = path.stat().st_mtime_ns if path.exists() else 0
-    return state.latest("scorecard-labels", (path, stamp), lambda: ground_truth.read(path))
+    return state.latest("scorecard-labels", (path, state.modified(path)), lambda: ground_truth.read(path))
 
 
 def _read_files(files: Sequence[UploadedFile]) -> GroundTruth:

@@ -31,7 +31,7 @@ from sightglass.common.settings import settings
 from sightglass.components.saving import slides
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs.background import Status, Task
-from sightglass.components.session.markdown import sentence
+from sightglass.components.session.markdown import capital, sentence
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import charts
 from sightglass.deck import views
@@ -212,12 +212,19 @@ class ClipStatus(Status):
 class ClipJob(Task[ClipStatus]):
     """One run over a clip."""
 
-    def __init__(self, plan: ClipPlan, folder: ClipFolder | None = None) -> None:
-        """`folder`: that of an uploaded clip and its results, which lives as long as this object."""
+    def __init__(self, plan: ClipPlan, folder: ClipFolder | None = None, *, done: bool = False) -> None:
+        """`folder`: that of an uploaded clip and its results, which lives as long as this object.
+
+        `done`: a finished run, whose result is read.
+        """
         self.plan, self.folder = plan, folder
         if folder is not None:
             _RUNS[users.owner(), folder.path.name] = self
-        super().__init__(_run, ClipStatus(words="Reading the clip"), plan)
+        work, words = (_read, "Reading the result") if done else (_run, "Reading the clip")
+        super().__init__(work, ClipStatus(words=words), plan)
+        if done:
+            # Reading takes a moment; then no progress is drawn.
+            self.finished(READING)
 
     @property
     def summary(self) -> Summary:
@@ -225,29 +232,18 @@ class ClipJob(Task[ClipStatus]):
         return self.status.summary
 
 
-class OpenedClip(ClipJob):
-    """A finished run, whose result is read and not made."""
-
-    def __init__(self, plan: ClipPlan, folder: ClipFolder | None = None) -> None:
-        self.plan, self.folder = plan, folder
-        if folder is not None:
-            _RUNS[users.owner(), folder.path.name] = self
-        Task.__init__(self, _read, ClipStatus(), plan)
-        # Reading takes a moment; then no progress is drawn.
-        self.finished(READING)
-
-
 def _read(status: ClipStatus, _cancel: Event, plan: ClipPlan) -> None:
     status.summary = read_result(plan.folder)
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
-def open_example() -> OpenedClip:
+def open_example() -> ClipJob:
     """Return the packaged result."""
     folder = examples.find(examples.CLIP)
     facts = read_facts(folder)
     settings = video.Settings(**{name: facts[name] for name in ("every", "smooth", "scale", "end", "side")})
-    return OpenedClip(ClipPlan(ClipSource(None, facts["clip"]["name"]), facts["model"], {}, settings, folder))
+    plan = ClipPlan(ClipSource(None, facts["clip"]["name"]), facts["model"], {}, settings, folder)
+    return ClipJob(plan, done=True)
 
 
 def running(name: str) -> ClipJob | None:
@@ -304,8 +300,7 @@ def headline(summary: Summary) -> str:
         return f"{plural(len(summary.moments), 'moment')} in {plural(summary.frames, 'frame')}"
     parts = [f"{one.label} from {clock(one.seconds).partition('.')[0]}" for one in named[:NAMED]]
     more = [f"{len(named) - NAMED} more"] if len(named) > NAMED else []
-    words = listing([*parts, *more])
-    return f"{words[0].upper()}{words[1:]}"
+    return capital(listing([*parts, *more]))
 
 
 TALL = 520

@@ -16,17 +16,7 @@ from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import NBSP, pixels
 from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
-from sightglass.pages.video.job import (
-    ClipJob,
-    ClipPlan,
-    ClipSource,
-    OpenedClip,
-    Video,
-    describe,
-    headline,
-    open_example,
-    running,
-)
+from sightglass.pages.video.job import ClipJob, ClipPlan, ClipSource, Video, describe, headline, open_example, running
 from sightglass.video import settings as video_settings
 from sightglass.video.clips import clip
 
@@ -129,11 +119,7 @@ def _draw_example(head: DeltaGenerator) -> None:
     """Draw the packaged result, and the page's title in `head`."""
     head.markdown("## A clip, frame by frame")
     job = open_example()
-    if not job.finished():
-        background.progress(job)
-        return
-    if job.status.failure is not None:
-        page.show_failure(job.status.failure, "the example of Video could not be read")
+    if not background.has_come(job, "the example of Video could not be read"):
         return
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
@@ -303,10 +289,8 @@ def _last_clips() -> None:
             folder, plan = taken
             if delete:
                 folder.delete()
-            elif one.done:
-                video.job = OpenedClip(plan, folder)
             else:
-                video.job = ClipJob(plan, folder)
+                video.job = ClipJob(plan, folder, done=one.done)
             st.rerun()
 
 

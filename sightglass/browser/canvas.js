@@ -30,6 +30,18 @@ export function layOut(canvas, width, height) {
 }
 
 /**
+ * Draw a path over a wider one around it, so that it is seen on any picture.
+ * @param {CanvasRenderingContext2D} context @param {Path2D} path @param {number} thick in its pixels @param {number} [more] of the halo
+ * @param {string} [ink] @param {string} [halo]
+ */
+export function haloed(context, path, thick, more = 1.75, ink = "#fff", halo = "rgba(20, 20, 20, 0.75)") {
+  for (const [strokeStyle, lineWidth] of /** @type {[string, number][]} */ ([[halo, thick + more], [ink, thick]])) {
+    Object.assign(context, { strokeStyle, lineWidth });
+    context.stroke(path);
+  }
+}
+
+/**
  * Draw a line by hand, or the dot where a hand went down.
  * @param {CanvasRenderingContext2D} context @param {number[]} points x, y, x, y, ... in shares of the canvas @param {number} thick in its pixels
  */

@@ -19,7 +19,7 @@ from sightglass.common.settings import MIB, settings
 from sightglass.components import canvas, picture_bar
 from sightglass.components.picture_bar import Bar, Thumb
 from sightglass.components.session import page, reopen, state, url_state
-from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.session.markdown import capital, escape, sentence
 from sightglass.components.session.pictures import image_source
 from sightglass.components.session.pictures.image_source import EXAMPLES, UPLOADS, Closed, token
 from sightglass.components.streamlit_internals import upload_megabytes
@@ -53,6 +53,8 @@ class Refused:
     """What is said of files that were too large for an uploader of the page itself."""
 
     words: str = ""
+    second: str = ""
+    """What was wrong with the last second picture."""
 
 
 def choose() -> Image:
@@ -240,7 +242,7 @@ def say_refused() -> None:
     """Draw, below an uploader of the page itself, which files were too large for it."""
     if state.of(state.Navigation).arrived:
         # The uploader is empty again.
-        state.forget(Refused)
+        state.of(Refused).words = ""
     if words := state.of(Refused).words:
         st.error(sentence(words), icon=":material/error:")
 
@@ -319,13 +321,6 @@ HEIGHT = 456
 """Of the first picture, as on Explore."""
 
 
-@dataclass
-class RefusedPicture:
-    """What was wrong with the last second picture."""
-
-    words: str = ""
-
-
 def lacks_second(choices: Choices, explainer: Explainer) -> bool:
     """Return whether the model takes two pictures and only one is chosen."""
     return bool(explainer.resident.adapter.inputs) and not is_joined(choices.image.pixels)
@@ -342,11 +337,11 @@ def offer_second(choices: Choices, explainer: Explainer) -> None:
     first, second = explainer.resident.adapter.inputs
     left, right = st.columns(2, gap="medium")
     with left:
-        pane = replace(panels.plain(choices.image), title=_begin(first))
+        pane = replace(panels.plain(choices.image), title=capital(first))
         panels.show(choices.image, [pane], key="viewer-first", height=HEIGHT)
     with right:
         st.file_uploader(
-            escape(_begin(second)),
+            escape(capital(second)),
             key=SECOND_KEY,
             max_upload_size=upload_megabytes(),
             on_change=_take,
@@ -354,7 +349,7 @@ def offer_second(choices: Choices, explainer: Explainer) -> None:
             help=f"It stands beside {escape(first)}. Each gets a map, and both maps share one scale.",
         )
         say_refused()
-        if words := state.of(RefusedPicture).words:
+        if words := state.of(Refused).second:
             st.error(sentence(words), icon=":material/error:")
         st.button(
             "Use the same picture twice",
@@ -365,19 +360,15 @@ def offer_second(choices: Choices, explainer: Explainer) -> None:
         )
 
 
-def _begin(name: str) -> str:
-    return name[:1].upper() + name[1:]
-
-
 def _take(first: Image) -> None:
     file = st.session_state.get(SECOND_KEY)
-    state.forget(RefusedPicture)
+    state.of(Refused).second = ""
     if file is None:
         return
     try:
         second = Image.open(file.getvalue(), name=file.name)
     except ImageProblem as problem:
-        state.of(RefusedPicture).words = str(problem)
+        state.of(Refused).second = str(problem)
     else:
         _join(first, second)
 
@@ -387,4 +378,4 @@ def _join(first: Image, second: Image) -> None:
     try:
         image_source.turn_to(join_pictures(first, second))
     except ImageProblem as problem:
-        state.of(RefusedPicture).words = str(problem)
+        state.of(Refused).second = str(problem)

@@ -10,7 +10,7 @@ import streamlit as st
 from sightglass.common import users
 from sightglass.common.errors import ModelProblem
 from sightglass.components.session import page, reopen, state, url_state
-from sightglass.components.session.markdown import sentence
+from sightglass.components.session.markdown import capital, sentence
 from sightglass.components.session.reopen import OTHER, OWN_DETECTOR
 from sightglass.explain.phrases import download
 from sightglass.explain.tasks import task_of
@@ -223,7 +223,7 @@ def short_names(models: Sequence[ModelSpec]) -> tuple[str, ...]:
 
 def add_title(text: str) -> str:
     """Return a name, or a sentence that may begin with one, as it begins: `Small`; other names stay as they are."""
-    return text[:1].upper() + text[1:] if text.startswith(tuple(SIZES.values())) else text
+    return capital(text) if text.startswith(tuple(SIZES.values())) else text
 
 
 @dataclass

@@ -207,11 +207,10 @@ def _evidence(explainer: Explainer, method: str) -> str:
     both = url_state.widget(
         st.toggle,
         "Evidence against too",
-        (True, False),
+        None,
         False,
         key="evidence",
         name="evidence",
-        read=lambda text: text != "0",
         help="Red places raise the score, blue ones in dashed lines lower it. Otherwise only what raises it is shown.",
     )
     return "both" if both else "for"

@@ -33,13 +33,7 @@ class MarkupStep:
 
 
 def markup(
-    pixels: NDArray[np.uint8],
-    marks: Sequence[Json],
-    *,
-    id: str,
-    about: str,
-    key: str,
-    height: int = 496,
+    pixels: NDArray[np.uint8], marks: Sequence[Json], *, id: str, about: str, key: str, height: int = 496
 ) -> MarkupStep | None:
     """Let the user draw on uint8 (H, W, 3) pixels; return the last step that the browser sent, None before the first.
 

@@ -1,7 +1,7 @@
 // A picture in patches: a click, or the arrow keys and Enter, choose one, which Python is told.
 
 import { ARROWS, blobOf, componentOf, find, fractionOf, onResize, onceAFrame } from "../../browser/component.js";
-import { contextOf, layOut } from "../../browser/canvas.js";
+import { contextOf, haloed, layOut } from "../../browser/canvas.js";
 import { beside, cellBox, cellUnder, columnsOf, placeOf } from "./picture.js";
 
 /**
@@ -81,10 +81,9 @@ class Patches {
     for (const [cell, thick] of /** @type {[number|null, number][]} */ ([[this.#at, 1], [this.#chosen, 2]])) {
       if (cell === null) continue;
       const [x0, y0, x1, y1] = cellBox(head, cell, head.size);
-      for (const [ink, wide] of /** @type {[string, number][]} */ ([["#000", thick + 2], ["#fff", thick]])) {
-        Object.assign(context, { strokeStyle: ink, lineWidth: wide * (this.canvas.width / width) });
-        context.strokeRect(x0 * across, y0 * down, (x1 - x0) * across, (y1 - y0) * down);
-      }
+      const path = new Path2D(), unit = this.canvas.width / width;
+      path.rect(x0 * across, y0 * down, (x1 - x0) * across, (y1 - y0) * down);
+      haloed(context, path, thick * unit, 2 * unit, "#fff", "#000");
     }
     find(this.root, ".line").textContent = this.#line(head);
   }

@@ -1,6 +1,6 @@
 // One of two pictures on its canvas, under its own map, or under a map of what matches the cell pointed at in the other.
 
-import { contextOf, layOut } from "../../browser/canvas.js";
+import { contextOf, haloed, layOut } from "../../browser/canvas.js";
 import { isolines } from "../../browser/contour.js";
 import { levelsAt } from "../../browser/sample.js";
 import { blend, differenceTable, fade, FIRST, grey, overlayTable, SECOND } from "../../browser/table.js";
@@ -202,11 +202,9 @@ export class PairPicture {
         path.moveTo(pieces[i], pieces[i + 1]);
         path.lineTo(pieces[i + 2], pieces[i + 3]);
       }
-      context.lineCap = "round";
-      for (const [wide, ink] of /** @type {[number, string][]} */ ([[5, "#fff"], [sign > 0 ? 2.5 : 3.5, `rgb(${rgb.join(" ")})`]])) {
-        Object.assign(context, { lineWidth: wide * unit, strokeStyle: ink, globalAlpha: alpha });
-        context.stroke(path);
-      }
+      const thick = sign > 0 ? 2.5 : 3.5;
+      Object.assign(context, { lineCap: "round", globalAlpha: alpha });
+      haloed(context, path, thick * unit, (5 - thick) * unit, `rgb(${rgb.join(" ")})`, "#fff");
       context.globalAlpha = 1;
     }
   }

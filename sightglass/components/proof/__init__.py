@@ -92,20 +92,9 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
     `of`: the id of `pack`. `detects`: the target is a box. `whole`: no curve is missing any more.
     """
     if proof is None:
-        return {
-            "of": of,
-            "label": "",
-            "curves": [],
-            "fillings": [],
-            "sentence": "",
-            "line": "",
-            "every_line": "",
-            "columns": [],
-            "table": [],
-            "steps": STEPS,
-            "start": SHOWN,
-            "every_row": [],
-        }
+        words = dict.fromkeys(("label", "sentence", "line", "every_line"), "")
+        lists: Json = {name: [] for name in ("curves", "fillings", "columns", "table", "every_row")}
+        return {"of": of, "steps": STEPS, "start": SHOWN, **words, **lists}
     every = f"{proof_view.shares(proof, detects=detects, every=True)} {similarity(proof)}" if whole else ""
     return {
         "of": of,

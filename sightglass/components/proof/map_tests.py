@@ -13,7 +13,7 @@ from sightglass.common.errors import Cancelled
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.jobs.background import Job
-from sightglass.components.session.markdown import escape
+from sightglass.components.session.markdown import capital, escape
 from sightglass.components.viewer import Map, Pane
 from sightglass.components.views import panels, tables
 from sightglass.explain.faithfulness import badge, scramble, stability
@@ -108,7 +108,7 @@ def result(part: MapTest, explanation: Explanation, index: int, *, begin: bool =
 
 def _run(part: MapTest, explanation: Explanation, index: int, *, progress: Progress, cancel: Event, **_: Any) -> Any:
     def report(share: float, words: str) -> None:
-        progress(share, words[:1].upper() + words[1:])
+        progress(share, capital(words))
 
     return part.run(explanation, index, progress=report, cancel=cancel)
 
@@ -226,7 +226,7 @@ def _changes(found: Stability, model: ModelSpec) -> None:
     rows = [
         {
             "Change": words.capitalize() if (words := stability.CHANGES[one.kind]).islower() else words,
-            **dict([task_of(model).cell(one.score, model.unit_of(found.label))]),
+            **dict([task_of(model).column(one.score, model.unit_of(found.label))]),
             "Answer": one.answer or None,
             "Answer changes": ("yes" if one.flips else "no") if named else None,
             "Same map": one.rank_correlation,

@@ -30,39 +30,10 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.common.work.progress import Progress
     from sightglass.components.proof import Candidate
-    from sightglass.explain import Explanation
     from sightglass.explain.proof.seal import Seal
 
 
 Unfinished = dict[Hashable, "Seal"]
-
-
-@dataclass(frozen=True)
-class Sealable:
-    """A map on a page, and how its seal is made."""
-
-    name: str
-    """Among the page's maps."""
-    label: str
-    """Of what the map explains, for a seal that could not be made."""
-    key: Hashable
-    """By which the seal is held: `explain.proof.seal.known`."""
-    make: Callable[..., Any]
-    """Returns the seal and holds it; takes `progress`, `cancel` and `partial`."""
-    expected: str = ""
-    """What is known of such maps before this one is tested."""
-
-    @property
-    def known(self) -> Seal | None:
-        """The seal, if it was made in this process."""
-        return known(self.key)
-
-
-def of_explanation(name: str, explanation: Explanation, index: int) -> Sealable:
-    """Return one map of an explanation, to be sealed."""
-    label = explanation.heatmaps[index].target.label
-    make, expected = partial(seal.seal, explanation, index), describe_expected(explanation, index)
-    return Sealable(name, label, explanation.seal_key(index), make, expected)
 
 
 @dataclass
@@ -74,34 +45,31 @@ class Seals:
 
 
 def _seal_each(
-    maps: Sequence[Sealable],
-    *,
-    progress: Progress,
-    cancel: threading.Event,
-    partial: Callable[[Unfinished], None],
+    maps: Sequence[Candidate], *, progress: Progress, cancel: threading.Event, partial: Callable[[Unfinished], None]
 ) -> Unfinished:
     """Make the seals of some maps, one after the other; return them as far as they come."""
     seals: Unfinished = {}
-    for one in maps:
+    for _, explanation, index in maps:
+        key = explanation.seal_key(index)
 
-        def grow(seal: Seal, key: Hashable = one.key) -> None:
+        def grow(seal: Seal, key: Hashable = key) -> None:
             seals[key] = seal
             partial(seals)
 
-        one.make(progress=progress, cancel=cancel, partial=grow)
+        seal.seal(explanation, index, progress=progress, cancel=cancel, partial=grow)
     return seals
 
 
-def follow(maps: Sequence[Sealable], *, begin: bool) -> tuple[list[Seal | None], bool]:
+def follow(maps: Sequence[Candidate], *, begin: bool) -> tuple[list[Seal | None], bool]:
     """Return the seals of a page's maps as far as they have come, and whether tests are under way.
 
     Tests of other maps stop. `begin`: start what is missing.
     """
-    held, keys = state.of(Seals), tuple(one.key for one in maps)
+    held, keys = state.of(Seals), tuple(explanation.seal_key(index) for _, explanation, index in maps)
     if held.job is not None and (held.keys != keys or held.job.abandoned):
         held.job.cancel.set()
         held.job = None
-    missing = [one for one in maps if one.known is None]
+    missing = [one for one, key in zip(maps, keys, strict=True) if known(key) is None]
     if missing and held.job is None and begin:
         held.keys, stop = keys, PausableStop()
         state.of(page.PageRun).tests = stop
@@ -110,15 +78,14 @@ def follow(maps: Sequence[Sealable], *, begin: bool) -> tuple[list[Seal | None],
         held.job.polled()
     works = held.job is not None and not held.job.finished()
     unfinished = (held.job and held.job.partial) or {}
-    found = [one.known or unfinished.get(one.key) for one in maps]
+    seals = [known(key) or unfinished.get(key) for key in keys]
     if held.job is not None and not works and (failure := held.job.status.failure) is not None:
-        problem = page.find_problem(failure, "a map could not be sealed") or page.SOMETHING_BROKE
-        why = str(problem)
-        found = [
-            made if made is not None and made.whole else untested(one.label, why)
-            for made, one in zip(found, maps, strict=True)
+        why = str(page.find_problem(failure, "a map could not be sealed") or page.SOMETHING_BROKE)
+        seals = [
+            made if made is not None and made.whole else untested(explanation.heatmaps[index].target.label, why)
+            for made, (_, explanation, index) in zip(seals, maps, strict=True)
         ]
-    return found, works
+    return seals, works
 
 
 KEY = "seal"
@@ -139,12 +106,10 @@ def draw(maps: Sequence[Candidate]) -> None:
 
     A click on a mark opens its test in the page's panel.
     """
-    tested = [
-        of_explanation(*one) for one in maps if one[1].finished and one[1].heatmaps[one[2]].measured.state == "ok"
-    ]
-    every = [name for name, *_ in maps]
+    tested = [one for one in maps if one[1].finished and one[1].heatmaps[one[2]].measured.state == "ok"]
     if tested and settings().seal:
-        _draw(tested, every, len(every) > 1, [bool(_shows(one.known)) for one in tested])
+        said = [_shows(explanation.known_seal(index)) for _, explanation, index in tested]
+        _draw(tested, [name for name, *_ in maps], said)
 
 
 def keep_place() -> None:
@@ -153,52 +118,47 @@ def keep_place() -> None:
         st.space(HEIGHT)
 
 
-def _shows(found: Seal | None) -> str:
-    return "" if found is None else found.shows
+def _shows(made: Seal | None) -> bool:
+    return made is not None and bool(made.shows)
 
 
 @st.fragment
-def _draw(maps: Sequence[Sealable], every: list[str], labels: bool, said: list[bool]) -> None:
+def _draw(maps: Sequence[Candidate], names: list[str], said: list[bool]) -> None:
     """`said`: for which maps the page says already that they do not depend on the model."""
-    given: dict[str, Any] = st.session_state.get(KEY) or {}
-    wanted = given.get("open")
-    if isinstance(wanted, dict) and wanted != state.of(Clicked).last and _is_click(wanted, every):
-        state.of(Clicked).last = wanted
-        proof.open_test(wanted["test"], every, wanted["name"])
+    sent: dict[str, Any] = st.session_state.get(KEY) or {}
+    click = sent.get("open")
+    is_click = isinstance(click, dict) and click.get("test") in QUESTIONS and click.get("name") in names
+    if click is not None and is_click and click != state.of(Clicked).last:
+        state.of(Clicked).last = click
+        proof.open_test(click["test"], names, click["name"])
         st.rerun()
-    found, works = follow(maps, begin=given.get("ask") is not None)
-    if _must_redraw(found, said):
+    seals, works = follow(maps, begin=sent.get("ask") is not None)
+    if _must_redraw(seals, said):
         st.rerun()
-    rows = [_row(one.name if labels else "", one, made) for one, made in zip(maps, found, strict=True)]
-    data = {"rows": rows, "works": works}
-    _component(key=KEY, data=data, on_ask_change=no_callback, on_open_change=no_callback)
+    rows = [_row(one, made) | {"label": one[0] if names[1:] else ""} for one, made in zip(maps, seals, strict=True)]
+    _component(key=KEY, data={"rows": rows, "works": works}, on_ask_change=no_callback, on_open_change=no_callback)
 
 
-def _must_redraw(found: Sequence[Seal | None], said: Sequence[bool]) -> bool:
+def _must_redraw(seals: Sequence[Seal | None], said: Sequence[bool]) -> bool:
     """Return whether the page has to say what these seals have found; `said`: of which maps it does already.
 
     Not before all three marks are there: only then does the rest of the page know them. The first map has the headline;
     for the others the page is drawn again once, not for each.
     """
-    whole = [made is not None and made.whole for made in found]
-    news = [done and bool(_shows(made)) and not one for done, made, one in zip(whole, found, said, strict=True)]
+    whole = [made is not None and made.whole for made in seals]
+    news = [done and _shows(made) and not known for done, made, known in zip(whole, seals, said, strict=True)]
     return news[0] or (any(news) and all(whole))
 
 
-def _is_click(wanted: Json, every: Sequence[str]) -> bool:
-    return wanted.get("test") in QUESTIONS and wanted.get("name") in every
-
-
-def _row(label: str, of: Sealable, made: Seal | None) -> Json:
+def _row(of: Candidate, made: Seal | None) -> Json:
     """Return the marks of one map as they are drawn: what is still to come has no answer."""
+    name, explanation, index = of
     marks: list[Json] = []
     for question, words in QUESTIONS.items():
-        mark = None if made is None else made[question]
-        if mark is None:
-            expected = of.expected if question == "model" else ""
-            sentence = " ".join(filter(None, ("This is being tested.", expected)))
-            marks.append({"test": question, "words": words, "answer": "", "sentence": sentence})
-        else:
-            told = {"words": mark.said, "answer": mark.answer, "sentence": mark.sentence}
-            marks.append({"test": question, **told})
-    return {"label": label, "name": of.name, "marks": marks}
+        if (mark := None if made is None else made[question]) is not None:
+            marks.append({"test": question, "words": mark.said, "answer": mark.answer, "sentence": mark.sentence})
+            continue
+        expected = describe_expected(explanation, index) if question == "model" else ""
+        sentence = f"This is being tested. {expected}".strip()
+        marks.append({"test": question, "words": words, "answer": "", "sentence": sentence})
+    return {"name": name, "marks": marks}

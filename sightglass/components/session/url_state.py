@@ -69,8 +69,10 @@ def widget(
     """Draw a widget that starts at its remembered value, the address's, or `first`, and remember what it returns.
 
     `options`: the values that are valid, with their labels if they are a dictionary; None for any text. `name`: the
-    parameter of the address, if any; `read` turns its text into a value.
+    parameter of the address, if any; `read` turns its text into a value. Switches need neither `options` nor `read`.
     """
+    if isinstance(first, bool):
+        options, read = (True, False), lambda text: text != "0"
     recall(key, options, first, name=name, read=read)
     chosen = draw_widget(draw, label, options, key=key, **about)
     keep(key, chosen, first, name=name)

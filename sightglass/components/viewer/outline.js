@@ -1,5 +1,6 @@
 // Draw what is crisp at any zoom over the pixels: boxes and their labels, the grid of cells, the marked region.
 
+import { haloed } from "../../browser/canvas.js";
 import { placer } from "../../browser/geometry.js";
 
 /**
@@ -12,17 +13,7 @@ import { placer } from "../../browser/geometry.js";
  * @typedef {{index: number, place: Rect}} Label  of which box, and where in CSS pixels
  */
 
-const HALO = "rgba(20, 20, 20, 0.75)";
 const TAG = 20;
-
-/** Draw a white path over a dark halo. @param {CanvasRenderingContext2D} context @param {Path2D} path @param {number} thick */
-function haloed(context, path, thick) {
-  for (const [colour, more] of /** @type {[string, number][]} */ ([[HALO, 1.75], ["#fff", 0]])) {
-    context.strokeStyle = colour;
-    context.lineWidth = thick + more;
-    context.stroke(path);
-  }
-}
 
 /**
  * Draw boxes and return where their labels are.

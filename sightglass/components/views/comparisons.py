@@ -14,7 +14,7 @@ from sightglass.components.choices.model_picker import add_title, short_names
 from sightglass.components.pairs import pairs
 from sightglass.components.session import page, url_state
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.session.markdown import capital, escape, sentence
 from sightglass.components.viewer import Box, Pane
 from sightglass.components.views import detections, panels
 from sightglass.explain.comparison.detections import around, common, one_scale, side, strip
@@ -96,7 +96,7 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     seals = {one.path: one.explanation.known_seal(0) for one in maps}
     shows = {path: "" if made is None else made.shows for path, made in seals.items()}
     ends = dict(zip([one.path for one in maps], tails([one.path for one in maps]), strict=True))
-    titles = [f"{_upper(drawn[one.path].part)} {ends[one.path]}" for one in maps]
+    titles = [f"{capital(drawn[one.path].part)} {ends[one.path]}" for one in maps]
     for one, title in zip(maps, titles, strict=True):
         stage = drawn[one.path]
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
@@ -109,7 +109,7 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
                 one.heatmap,
                 title=title,
                 note="–" if one.inside is None else percent(one.inside),
-                text=f"**{one.path}**, {stage.kind}{cells}. {_upper(name)}: {words}",
+                text=f"**{one.path}**, {stage.kind}{cells}. {capital(name)}: {words}",
             )
         )
     image, shown = explanation.image, [Pane(maps=(each,), boxes=own) for each in drawn_maps]
@@ -137,8 +137,8 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     verb = "are" if request.per == "class" and len(own) > 1 else "is"
     where = f"{drawn[best.path].part} {ends[best.path]}"
     if not learnt:
-        return LensResult(f"{_upper(name)}: no map here shows what the model learnt.", tested)
-    words = f"{_upper(name)} {verb} clearest at {where}: {percent(best.inside or 0.0)} inside {within}."
+        return LensResult(f"{capital(name)}: no map here shows what the model learnt.", tested)
+    words = f"{capital(name)} {verb} clearest at {where}: {percent(best.inside or 0.0)} inside {within}."
     if other := len(measured) - len(learnt):
         words += f" {plural(other, 'map')} would be nearly the same with random weights."
     return LensResult(words, tested)
@@ -151,11 +151,6 @@ def _of(item: ListedBox, per: str, boxes: int) -> tuple[str, str]:
     if per == "class" and boxes > 1:
         return f"the {boxes} boxes of {item.label}", "them"
     return item.name, "its box"
-
-
-def _upper(words: str) -> str:
-    """Capitalise the first letter only: `capitalize` would make names lower-case."""
-    return words[:1].upper() + words[1:]
 
 
 def tails(paths: list[str]) -> list[str]:
@@ -236,7 +231,7 @@ def _columns(image: Image, count: int, wide: int) -> int | None:
 
 def _close_up() -> bool:
     help = "Show only the object and its surroundings. All numbers are of the whole picture either way."
-    return _toggle("close", "close", "Close-up", help)
+    return url_state.widget(st.toggle, "Close-up", None, True, key="close", name="close", help=help)
 
 
 def _together() -> bool:
@@ -244,14 +239,7 @@ def _together() -> bool:
         "1 is the hottest place of all maps, and a map with lower raw values looks pale. Off: each map on its own "
         "scale. Raw values of different models have no common unit: paler does not mean less confident."
     )
-    return _toggle("together", "together", "One scale", help)
-
-
-def _toggle(key: str, name: str, label: str, help: str, first: bool = True) -> bool:
-    """`first`, until a person or the address says otherwise."""
-    return url_state.widget(
-        st.toggle, label, (True, False), first, key=key, name=name, read=lambda text: text != "0", help=help
-    )
+    return url_state.widget(st.toggle, "One scale", None, True, key="together", name="together", help=help)
 
 
 def sizes(chosen: ModelSpec) -> list[ModelSpec]:
@@ -289,8 +277,7 @@ def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None)
 def _difference(first: Side, second: Side, one: str, other: str) -> Pane:
     a, b, seen = common(first, second)
     return Pane(
-        maps=(panels.difference(share_difference(a, b), seen, (one, other), sides=apart(one, other)),),
-        boxes=(),
+        maps=(panels.difference(share_difference(a, b), seen, (one, other), sides=apart(one, other)),), boxes=()
     )
 
 

@@ -8,6 +8,7 @@ import re
 import zipfile
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,15 +156,9 @@ def _gallery() -> None:
             with column:
                 _thumbnail(path)
     if len(paths) > photos.shown:
-        st.button(f"Show more of {len(paths)}", type="tertiary", on_click=_show_more, help="Show older photos.")
-
-
-def _show_more() -> None:
-    state.of(Photos).shown += STRIP
-
-
-def _open(name: str) -> None:
-    state.of(Photos).opened = name
+        more = photos.shown + STRIP
+        show = partial(setattr, photos, "shown", more)
+        st.button(f"Show more of {len(paths)}", type="tertiary", on_click=show, help="Show older photos.")
 
 
 def _full(path: Path) -> None:
@@ -178,8 +173,7 @@ def _full(path: Path) -> None:
         st.button(
             "All photos",
             icon=":material/arrow_back:",
-            on_click=_open,
-            args=("",),
+            on_click=partial(setattr, state.of(Photos), "opened", ""),
             help="Back to all photos.",
         )
         if data:
@@ -202,8 +196,7 @@ def _thumbnail(path: Path) -> None:
             icon=":material/open_in_full:",
             key=f"open-{path.name}",
             type="tertiary",
-            on_click=_open,
-            args=(path.name,),
+            on_click=partial(setattr, state.of(Photos), "opened", path.name),
             help=f"Show {path.name} in full size.",
         )
         _download(path, "")

@@ -189,6 +189,16 @@ def follow(task: Task[Any], *, label: str, event: str) -> Ending | None:
     return Ending(False, str(page.find_problem(failure, event) or page.SOMETHING_BROKE))
 
 
+def has_come(task: Task[Any], event: str) -> bool:
+    """Return whether work is done; else draw how far it is, or why it failed, logged as the `event`."""
+    if not task.finished():
+        progress(task)
+        return False
+    if task.status.failure is not None:
+        page.show_failure(task.status.failure, event)
+    return task.status.failure is None
+
+
 def progress(task: Task[Any], *, label: str = "", help: str = "", estimate: bool = False) -> None:
     """Draw how far the work is, and the button that stops it; `help` is the button's: without it there is none.
 
