@@ -103,41 +103,6 @@ class Pair(nn.Module):
         return F.relu(y + kept)
 
 
-class CifarResNet(nn.Module):
-    """ResNet for 32 px (He et al. 2015), 6 n + 2 layers."""
-
-    def __init__(self, n: int = 3, num_classes: int = 10) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16)
-        for i, (taken, given) in enumerate(((16, 16), (16, 32), (32, 64)), 1):
-            self.add_module(f"layer{i}", nn.Sequential(*(Pair(given if j else taken, given) for j in range(n))))
-        self.linear = nn.Linear(64, num_classes)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = self.layer3(self.layer2(self.layer1(x)))
-        return self.linear(x.mean((2, 3)))
-
-
-class CifarViT(nn.Module):
-    """A ViT for 32 px, patches of 4, of torch's own encoder."""
-
-    def __init__(self, num_classes: int = 10, depth: int = 6) -> None:
-        super().__init__()
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, 128))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 65, 128))
-        self.patch_embed = nn.Module()
-        self.patch_embed.proj = nn.Conv2d(3, 128, 4, 4)
-        layer = nn.TransformerEncoderLayer(128, 8, 256, batch_first=True)
-        self.transformer = nn.TransformerEncoder(layer, depth)
-        self.mlp_head = nn.Sequential(nn.LayerNorm(128), nn.Linear(128, num_classes))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        patches = self.patch_embed.proj(x).flatten(2).transpose(1, 2)
-        tokens = torch.cat((self.cls_token.expand(len(x), -1, -1), patches), 1) + self.pos_embed
-        return self.mlp_head(self.transformer(tokens)[:, 0])
-
-
 class HeadPose(nn.Module):
     """Three numbers in degrees; the red half of a picture raises the first, and the blue half lowers it."""
 

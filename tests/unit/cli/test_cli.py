@@ -67,7 +67,7 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         ("image bus.png yolox_s.py", 2, r"yolox_s\.py is a configuration, and none is needed: name the model by .*"),
         ("image yolox_s.pth", 2, r"yolox_s\.pth is a model: give it with -m, as in -m yolox_s\.pth\."),
         ("image bus.png --config yolox_s.yml", 2, r"A model needs no configuration: leave --config out, .*"),
-        ("image bus.png --num_visualize 3", 2, r"There is no --num-visualize: batch .* N of the gallery\."),
+        ("image bus.png --num_visualize 3", 2, r"There is no --num-visualize: batch .* N of the pictures\."),
         ("image bus.png --masks many", 2, r"Invalid value for '--masks': .*: see --help\."),
         ("image https://e.org/a.jpg", 1, r".*a\.jpg is not fetched while downloads are forbidden: download it and .*"),
         ("image bus.png -m https://e.org/a.pth", 1, r".*a\.pth is not fetched while downloads are forbidden: .*"),
