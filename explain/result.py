@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.proof.seal import Seal
     from sightglass.explain.tasks.task import Task
-    from sightglass.models.adapters.segmenter import PixelNumbers, Segmenter
     from sightglass.models.spec import ModelSpec
 
 
@@ -194,7 +193,7 @@ class Result:
     def _hidden(self, target: Target) -> tuple[Prediction, ...]:
         """Return the target's own candidate if it is not shown."""
         adapter = self.evidence.resident.adapter
-        if self.options.per != "detection" or target.index is None or not adapter.detects:
+        if self.options.per != "detection" or target.index is None or not self.task.has_boxes:
             return ()
         classes = [target.index] * len(target.anchors)
         return tuple(adapter.predictions(self.evidence.outputs, self.evidence.geometry, target.anchors, classes))
@@ -221,7 +220,7 @@ class Result:
         candidate, and for a model that is no detector.
         """
         adapter, evidence = self.evidence.resident.adapter, self.evidence
-        if not adapter.detects:
+        if not self.task.has_boxes:
             return None
         index = None if target is None else class_index(target, adapter.labels)
         if where is not None:
@@ -232,7 +231,7 @@ class Result:
     def candidate(self, anchor: int, target: int | str) -> Missing:
         """Return one raw candidate of a detector for one class, and why it is not shown."""
         adapter, evidence, options = self.evidence.resident.adapter, self.evidence, self.options
-        if not adapter.detects:
+        if not self.task.has_boxes:
             raise ModelProblem(f"{self.model.id} draws no boxes: it has no candidates.")
         if not 0 <= anchor < evidence.outputs.count:
             raise ModelProblem(f"There is no candidate {anchor}: the model has {evidence.outputs.count} here, from 0.")
@@ -262,40 +261,30 @@ class Result:
 
         None of a model that gives pixels no class.
         """
-        if not self.model.segments:
-            return None
-        adapter: Segmenter = self.evidence.resident.adapter  # type: ignore[assignment]
-        return adapter.classes_at(self.evidence.outputs, self.evidence.geometry)
+        return self.task.classes_at(self.evidence)
 
     @cached_property
     def depth(self) -> NDArray[np.float32] | None:
         """The number of each pixel, (H, W), of a network that gives pixels one; NaN where the model did not look."""
-        if not self.evidence.resident.adapter.measures_pixels:
-            return None
-        adapter: PixelNumbers = self.evidence.resident.adapter  # type: ignore[assignment]
-        return adapter.numbers_at(self.evidence.outputs, self.evidence.geometry)
+        return self.task.numbers_at(self.evidence)
 
     def area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
         """Return the pixels that a map explains, bool (H, W); None of a model that gives pixels nothing."""
-        if not self.model.segments and not self.evidence.resident.adapter.measures_pixels:
-            return None
-        adapter: Segmenter = self.evidence.resident.adapter  # type: ignore[assignment]
-        return adapter.pixels_at(self.evidence.outputs, self.evidence.geometry, self._map(index).target)
+        return self.task.pixels_at(self.evidence, self._map(index).target)
 
     def other_area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
         """Return the pixels that a place is weighed against, bool (H, W); None of maps that name no other place."""
         target = self._map(index).target
         if not isinstance(target, PlaceTarget) or not target.than:
             return None
-        adapter: PixelNumbers = self.evidence.resident.adapter  # type: ignore[assignment]
-        return adapter.pixels_at(self.evidence.outputs, self.evidence.geometry, target.with_pixels(target.other))
+        return self.task.pixels_at(self.evidence, target.with_pixels(target.other))
 
     def outside(self, index: int | str = 0) -> float | None:
         """Return the share 0..1 of a map's evidence outside of `object_mask`, or of the pixels that it explains.
 
         None of a model that gives pixels no class and without `object_mask`, and where there is no evidence.
         """
-        area = self.object_mask if self.object_mask is not None else self.area(index) if self.model.segments else None
+        area = self.object_mask if self.object_mask is not None else self.task.explained_area(self, index)
         if area is None or self._map(index).measured.state != "ok":
             return None
         return 1 - self.inside(area, self.heatmaps.index(self._map(index)))

@@ -218,6 +218,8 @@ class Adapter:
     detects: bool = False
     """Whether it answers with boxes; `run` then returns `Detections`. `strongest`, `candidate`, `predictions` and
     `why` are for such models only."""
+    has_row: bool = True
+    """Whether a picture has one row of numbers, or boxes; False where each pixel has an answer."""
     measures_pixels: bool = False
     """Whether it gives each pixel a number, such as its depth (`PixelNumbers`)."""
     joints: tuple[str, ...] = ()
@@ -295,6 +297,10 @@ class Adapter:
     def class_logits(self, outputs: Any) -> Tensor:
         """Return (B, classes) before softmax or sigmoid; of a detector the strongest candidate's of each class."""
         raise NotImplementedError
+
+    def answer_row(self, outputs: Any) -> Tensor:
+        """Return (B, n), the row of numbers that is differentiated: logits, or a vector to compare."""
+        return self.class_logits(outputs)
 
     def class_scores(self, outputs: Any) -> Tensor:
         """Return (B, classes) as predictions show them: the softmax of the logits, unless the task or a family differs.

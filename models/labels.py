@@ -220,7 +220,8 @@ def for_classes(
     if count > MAX_CLASSES:
         raise ModelProblem(f"{spec.id} has {count:,} classes, and {MAX_CLASSES:,} fit here: export it with fewer.")
     names = own(spec) or tuple(found)
-    what = "numbers" if spec.measures else "classes"
+    measures = spec.measures
+    what = "numbers" if measures else "classes"
     if names:
         names = binary_names(names) if binary else names
         if len(names) != count:
@@ -231,11 +232,11 @@ def for_classes(
                 f"{spec.id} has {count} {what} and {where} names {len(names)}: give as many names as {what}."
             )
         return names, ()
-    if len(otherwise) == count and not spec.measures:
+    if len(otherwise) == count and not measures:
         return tuple(otherwise), ()
     say = f"say {spec.where_stated('labels')}{'' if spec.in_memory else ' in its table'}"
     note = f"Its {count} {what} have no names here: {say}." if count > 1 else f"Its number has no name here: {say}."
-    if spec.measures:
+    if measures:
         return tuple(f"output {index}" for index in range(count)) if count > 1 else ("the number",), (note,)
     return binary_names(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)
 

@@ -23,7 +23,7 @@ from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import count, listing, percent, plural
 from sightglass.explain.rendering.render import share_difference
-from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks import describe_score, task_of
 from sightglass.export.caption import title as caption_of
 from sightglass.models import catalog
 from sightglass.models.spec import ModelSpec
@@ -133,7 +133,7 @@ def _method(choices: Choices, models: list[ModelSpec]) -> str:
         why = f"{chosen.name} is slow"
     else:
         # A model with another task uses its own method.
-        alike = [model.id for model in models if model.task == choices.model.task]
+        alike = [model.id for model in models if task_of(model) is task_of(choices.model)]
         residents = {name: sidebar.load(name).resident for name in alike}
         # A model without gradients has none of these, and is rejected below.
         lacking = [name for name, one in residents.items() if one.gradients and chosen not in list_methods(one)]
@@ -208,11 +208,8 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
         if explanation.heatmaps:
             boxes = panels.boxes_of(explanation, 0) or None
             # What the map is of, which need not be what the model answers: that is in the table.
-            note = (
-                explanation.task.answer(explanation)
-                if explanation.model.task == "embed"
-                else f"for {caption_of(explanation, 0)}"
-            )
+            task = explanation.task
+            note = f"for {caption_of(explanation, 0)}" if task.names_classes else task.answer(explanation)
             shown.append(Pane(maps=(panels.heat(explanation, 0, title=name, note=note),), boxes=boxes))
         else:
             missing = "; it has no map of that" if explanation.predictions else ""
@@ -228,25 +225,18 @@ def _panels(comparison: Comparison, pair: tuple[int, int] | None) -> None:
         st.caption(escape(words))
 
 
-def _score_of(label: str, score: float | None, model: ModelSpec) -> dict[str, float | str | None]:
-    """Return the column of one class's probability, or share of the picture, or of one number, in a model."""
-    if model.measures or model.segments:
-        return {label: None if score is None else describe_score(score, model, label)}
-    return {f"Score of {label}": None if score is None else score * 100}
-
-
 def _table(comparison: Comparison) -> None:
     rows, same, label = [], f"Overlap with {comparison.names[0]}", comparison.label
     for i, explanation in enumerate(comparison.explanations):
         timing, resident, score = comparison.timings[i], explanation.evidence.resident, comparison.score(i)
         height, width = explanation.evidence.geometry.input
-        agreement = comparison.agreement(0, i)
+        agreement, task = comparison.agreement(0, i), explanation.task
         rows.append(
             {
                 "Model": add_title(comparison.names[i]),
                 "Network": explanation.model.name,
-                "Own answer": explanation.task.answer(explanation),
-                **(_score_of(label, score, explanation.model) if label else {}),
+                "Own answer": task.answer(explanation),
+                **dict([task.cell(score, explanation.model.unit_of(label), label)] if label else ()),
                 "One pass": round(timing.median, 1),
                 "Time range": f"{timing.fastest:.0f} to {timing.slowest:.0f} ms",
                 "Parameters": count(resident.parameters),

@@ -210,7 +210,7 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     # Export has the files of the view, once there is a map that is finished.
     files = not (maps and explanation.finished)
     hides = hiding.is_offered(explanation)
-    if _has_places(explanation):
+    if explanation.task.gives_pixels:
         return _segmentation(explanation, shown)
     return panels.show(
         image,
@@ -226,17 +226,11 @@ def _picture(explanation: Explanation, index: int, place: DeltaGenerator | None 
     )
 
 
-def _has_places(explanation: Explanation) -> bool:
-    """Return whether each pixel has a class or a number, which a click asks about."""
-    return explanation.model.segments or explanation.evidence.resident.adapter.measures_pixels
-
-
 def _segmentation(explanation: Explanation, shown: Sequence[Pane]) -> View:
     """Draw the classes, or the number of each pixel, and the map side by side, each of which can be clicked."""
     one, other = st.columns(2)
     with one:
-        show = areas.show_classes if explanation.model.segments else areas.show_depth
-        show(explanation)
+        areas.show_pixels(explanation)
     with other:
         files = not explanation.finished
         view = panels.show(explanation.image, shown, key="viewer", area=True, files=files, height=areas.HEIGHT)
@@ -259,10 +253,8 @@ def _below(explanation: Explanation, index: int, view: View) -> None:
     panels.describe(view, [(explanation, i) for i in range(len(explanation.heatmaps))], key="viewer-words", beside=True)
     if explanation.heatmaps:
         _actions(explanation, index)
-    if explanation.model.segments:
+    if explanation.task.gives_pixels:
         areas.controls(explanation, index, view)
-    elif _has_places(explanation):
-        areas.depth_controls(explanation)
     elif hiding.is_offered(explanation):
         hiding.answer(view, explanation)
     if view.region is not None and explanation.heatmaps:

@@ -17,6 +17,7 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import snapshots
 from sightglass.explain.methods import METHODS
+from sightglass.explain.tasks import task_of
 from sightglass.live import look
 
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ def live() -> None:
         visit.said = _save(frame)
     title = st.container()
     choices, explainer = sidebar.draw(None)
-    detects = explainer.model.task == "detect"
+    task = task_of(explainer.model)
     with title:
         st.markdown(f"## {_headline(choices)}")
-        if choices.model.segments:
-            st.caption("Percents are shares of the frame, and not how sure it is.")
+        if task.frame_note:
+            st.caption(task.frame_note)
     method = _method(choices, explainer)
     options: dict[str, Any] = {name: choices.options[name] for name in TAKEN if choices.options.get(name)}
     if "half" in explainer.resident.adapter.preprocessings and _fast(options):
@@ -63,7 +64,7 @@ def live() -> None:
     watched.model, watched.preprocessing = choices.model, options.get("preprocessing", "trained")
     # On the server's own machine a snapshot belongs into its folder.
     saves = (st.context.ip_address or "127.0.0.1") in ("127.0.0.1", "::1")
-    canvas.live(choices.model, method, options, place="Detect" if detects else "Explore", saves=saves)
+    canvas.live(choices.model, method, options, place=task.screen.capitalize(), saves=saves)
     if (frozen := visit.frozen) is not None:
         _seal(frozen, replace(choices, image=frozen.image, method=method), explainer, options)
 
@@ -114,8 +115,8 @@ def _open(frame: LiveFrame) -> None:
     """Go on with a frame as with a picture that was uploaded, and with what its map was of."""
     watched = state.of(WatchedFrames)
     image_source.turn_to(frame.image, frame.data)
-    detects = watched.model is not None and watched.model.task == "detect"
-    if watched.model is not None and detects:
+    task = task_of(watched.model or "")
+    if watched.model is not None and task.has_boxes:
         # Detect has a model of its own where the sidebar's draws no boxes.
         reopen.choose_model(watched.model, own=True)
         url_state.put("fit-detect", watched.preprocessing)
@@ -125,7 +126,7 @@ def _open(frame: LiveFrame) -> None:
     else:
         chosen = state.of(state.ChosenClass)
         chosen.label, chosen.picture, chosen.generation = frame.label, frame.image.sha256, chosen.generation + 1
-    state.of(state.Navigation).go_to = page.script("detect" if detects else "explore")
+    state.of(state.Navigation).go_to = page.script(task.screen)
 
 
 def _save(frame: LiveFrame) -> str:

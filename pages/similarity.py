@@ -114,10 +114,9 @@ def _able(choices: Choices, explainer: Explainer) -> tuple[Choices, Explainer, s
     if resident.adapter.has_embedding and resident.gradients:
         return choices, explainer, ""
     reason = "exposes no internals" if resident.adapter.has_embedding else "does not compare pictures"
-    instead = next((spec.id for spec in model_picker.present("classify") if spec.id == model_picker.FIRST), "")
-    if not instead:
+    if model_picker.FIRST not in model_picker.menu()[1]:
         raise ModelProblem(f"{choices.model.id} {reason}: choose a classifier, or a model that compares pictures.")
-    explainer = sidebar.load(instead)
+    explainer = sidebar.load(model_picker.FIRST)
     choices = sidebar.fitting(choices, explainer, choices.method)
     return choices, explainer, f"{choices.model.id} compares them, as the chosen model {reason}."
 

@@ -21,7 +21,6 @@ from sightglass.explain.findings.diagnosis import agreement_sentence
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering.render import share_difference
-from sightglass.explain.tasks import describe_score
 
 if TYPE_CHECKING:
     from sightglass.explain import Explanation
@@ -119,21 +118,15 @@ def _difference(explanation: Explanation, first: int, second: int) -> Map:
     return panels.difference(values, a.seen, (f"**{sides[0]}**", f"**{sides[1]}**"), extent=extent, sides=sides)
 
 
-def _score(explanation: Explanation, score: float | None, label: str) -> dict[str, float | str | None]:
-    """Return the column of a class's probability, or of a number."""
-    if explanation.model.measures:
-        return {"Number": None if score is None else describe_score(score, explanation.model, label)}
-    return {"Score": None if score is None else score * 100}
-
-
 def _table(explanation: Explanation) -> None:
-    rows, per_class = [], METHODS[explanation.heatmaps[0].method].per_class
+    rows, per_class, task = [], METHODS[explanation.heatmaps[0].method].per_class, explanation.task
     for i, heatmap in enumerate(explanation.heatmaps):
-        statistics, score = explanation.statistics[i], score_of_map(explanation, i)
+        statistics, label = explanation.statistics[i], heatmap.target.label
+        name, score = task.cell(score_of_map(explanation, i), explanation.model.unit_of(label))
         rows.append(
             {
-                "Class": heatmap.target.label,
-                **_score(explanation, score, heatmap.target.label),
+                "Class": label,
+                name: score,
                 "Half of the evidence on": percent(statistics.half_heat_area),
                 # One map for all classes says nothing about their agreement.
                 "Overlap with the first": explanation.overlap(0, i) * 100 if per_class else None,

@@ -101,7 +101,7 @@ def _answer(
     after = answer(edited)
     found = changes.changes(original, after)
     with middle:
-        st.markdown("### Boxes" if original.model.task == "detect" else "### Answers")
+        st.markdown(f"### {original.task.answers_heading}")
         if found:
             tables.of_changes(found, original.model)
         else:
@@ -139,22 +139,17 @@ def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]
 
 def _map(original: Explanation, shown: Explanation, found: Sequence[Change]) -> None:
     if shown.heatmaps:
-        score = next((change.after for change in found if change.label == shown.heatmaps[0].target.label), None)
-        note = (
-            None
-            if score is None or original.model.task == "detect"
-            else describe_score(score, original.model, shown.heatmaps[0].target.label)
-        )
+        label = shown.heatmaps[0].target.label
+        score = next((change.after for change in found if change.label == label), None)
+        plain = score is None or original.task.has_boxes
+        note = None if plain else describe_score(score or 0.0, original.model, label)
         panel = Pane(maps=(panels.heat(shown, 0, note=note),))
         view = panels.show(shown.image, [panel], key="viewer-whatif", height=440, marks=panels.boxes(shown, 0))
         panels.describe(view, [(shown, 0)], key="viewer-whatif-words")
         return
     panels.show(shown.image, [panels.plain(shown.image)], key="viewer-whatif", height=440, marks=panels.boxes(shown))
-    if original.predictions and original.model.task == "detect":
-        best = original.predictions[0].label
-        st.caption(f"No map: the {escape(best)} that the model was surest of is not found in the edited picture.")
-    elif original.predictions and original.model.segments:
-        st.caption(f"No map: no pixel of the edited picture is {escape(original.predictions[0].label)}.")
+    if original.predictions and (why := original.task.describe_unmapped(original.predictions[0].label)):
+        st.caption(escape(why))
     elif not original.evidence.resident.gradients:
         st.caption("No map: this model exposes no internals, and other methods are too slow to follow a brush.")
 

@@ -39,9 +39,7 @@ MAX_STREAMS = 4
 def verify(resident: Resident) -> None:
     """Leave out the shortcuts that are wrong for a model, and note it; it takes two passes where all are right."""
     adapter = resident.adapter
-    if not adapter.gradients or adapter.inputs or adapter.takes_words:
-        return
-    if adapter.spec.segments or adapter.measures_pixels:
+    if not (adapter.gradients and adapter.has_row) or adapter.inputs or adapter.takes_words:
         return
     height, width = adapter.preprocessing.size if adapter.preprocessing else (64, 64)
     noise = np.random.default_rng(0).integers(0, 256, (height, width, adapter.channels), np.uint8)
@@ -130,14 +128,13 @@ def _agrees(resident: Resident, given: ModelInput, plain: _PlainPass) -> bool:
 
 def _answer(adapter: Adapter, outputs: Any) -> Tensor:
     """Return the first picture's logits, or its vector."""
-    answer = adapter.embedding(outputs) if adapter.spec.task == "embed" else adapter.class_logits(outputs)
-    return answer[0]
+    return adapter.answer_row(outputs)[0]
 
 
 def _target(adapter: Adapter, outputs: Any) -> Target:
     if adapter.detects:
         return Target(None, "", tuple(adapter.strongest(outputs, 0.0)[:1]))
-    index = None if adapter.spec.task == "embed" else int(_answer(adapter, outputs).argmax())
+    index = int(_answer(adapter, outputs).argmax()) if adapter.labels else None
     return Target(index, "")
 
 

@@ -77,7 +77,7 @@ def other_maps(explanation: Result, index: int, cancel: threading.Event | None =
     resident = evidence.resident
     if not resident.gradients or not METHODS[heatmap.method].quick or options.vocabulary or options.examples:
         return _random(explanation, index)
-    detects = resident.adapter.detects
+    detects = explanation.task.has_boxes
     options = replace(options, per="detection") if detects else options
     shown = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
     key = (resident.adapter.weights_sha256, resident.adapter.spec.row, heatmap.method, evidence.paths, shown)
@@ -121,7 +121,7 @@ def _explain_bundled(
             assert raw is not None
             own = [layer[place : place + 1] for layer in raw.maps]
             values = on_content(own, evidence.geometry, raw.layers)
-            if resident.adapter.detects:
+            if explanation.task.has_boxes:
                 box = predictions[place].box
                 assert box is not None
                 rows, columns = box_on_content(evidence.geometry, box)

@@ -104,7 +104,7 @@ class _Work:
         self._explanation, self._index, self._perturber = explanation, index, perturber
         self._steps, self._progress, self._partial, self._cancel = steps, progress, partial, cancel
         self._target = explanation.heatmaps[index].measured.target
-        self._detects = explanation.evidence.resident.adapter.detects
+        self._detects = explanation.task.has_boxes
         self._similar: Agreement | None = None
         self._runner_up = ""
         self._support: Support | None = None

@@ -206,24 +206,16 @@ class Stability:
         """What changes and whether the map holds still, in measured numbers."""
         scores = [one.score for one in self.variants]
         low, high = (describe_score(score, self.model, self.label) for score in (min(scores), max(scores)))
-        words = f"Under {len(scores)} small changes"
-        # A model that measures has no answer, nor has one that compares pictures.
-        if task_of(self.model).measures:
-            own = describe_score(self.score, self.model, self.label)
-            found = [f"{words} {self.label} is {low} to {high}, for the picture {own}."]
-        elif not any(one.answer or one.flips for one in self.variants):
-            found = [f"{words} the picture stays {low} to {high} similar to itself."]
-        elif not self.flips:
-            found = [f"{words} {self.label} scores {low} to {high}; the answer stays."]
-        else:
-            names = [CHANGES[kind] for kind in self.flips]
-            named = names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
-            found = [f"{words} {self.label} scores {low} to {high}.", f"The answer changes after {listing(named)}."]
+        names = [CHANGES[kind] for kind in self.flips]
+        flips = names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
+        score = describe_score(self.score, self.model, self.label)
+        spread = task_of(self.model).describe_spread(self.label, (low, high), score, listing(flips) if flips else "")
+        sentences = [f"Under {len(scores)} small changes {spread}"]
         if (worst := self.worst) is not None and worst.rank_correlation is not None:
             kept = f"of {signed(worst.rank_correlation)} at least (after {CHANGES[worst.kind]})"
             begin = "Otherwise the" if self.flips and not worst.flips else "The"
-            found.append(f"{begin} map keeps a rank correlation {kept}.")
-        return " ".join([*found, self._conclusion])
+            sentences.append(f"{begin} map keeps a rank correlation {kept}.")
+        return " ".join([*sentences, self._conclusion])
 
     @property
     def _conclusion(self) -> str:

@@ -216,11 +216,12 @@ def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) 
     """
     if not statistics.regions:
         return "nowhere in the picture"
+    x0, y0, x1, y1 = seen
     if statistics.flat or statistics.half_heat_area >= 0.4:
-        return "spread over the whole picture"
+        return f"spread over the whole {'crop' if (x1 - x0) * (y1 - y0) < 0.99 * size[0] * size[1] else 'picture'}"
     extent = (0.0, 0.0, float(size[0]), float(size[1]))
     # What goes round most of what was seen need not be hot in its middle.
-    (x0, y0, x1, y1), (left, top, right, bottom) = seen, statistics.regions[0].box
+    left, top, right, bottom = statistics.regions[0].box
     if right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0):
         return _locate(*_within(statistics.peak, extent))
     first = _middle(statistics.regions[0], extent)

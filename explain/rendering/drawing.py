@@ -25,7 +25,10 @@ def overlay(
     `map`: an array or tensor (h, w), of any size; if numbers lie outside 0..1, the lowest becomes 0 and the highest 1.
     `picture`: whatever an Explainer takes. Raises Problem, one sentence.
     """
-    values = np.asarray(map.detach().cpu() if hasattr(map, "detach") else map, dtype=np.float32)
+    try:
+        values = np.asarray(map.detach().cpu() if hasattr(map, "detach") else map, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise Problem(f"A map cannot be {map!r:.80}: give the map first, then the picture.") from None
     while values.ndim > 2 and len(values) == 1:
         values = values[0]
     if values.ndim != 2 or not np.isfinite(values).all():

@@ -176,9 +176,9 @@ def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
     """Subtract two maps, each divided by its sum over the seen part, and scale the largest difference to 1.
 
     Returns float32 (H, W) in -1..1, positive where a has the larger share, 0 outside `seen` and where both are equal.
-    A map without heat has a share of 0 everywhere.
+    A map without heat has a share of 0 everywhere; of a signed map the strength counts, whatever its sign.
     """
-    a, b = check(a), check(b)
+    a, b = check(np.abs(a)), check(np.abs(b))
     if a.shape != b.shape:
         raise ValueError(f"Both maps must have the same shape, got {a.shape} and {b.shape}.")
     x0, y0, x1, y1 = _inside(seen, a.shape)

@@ -24,6 +24,7 @@ class Classify(Task):
     id = "classify"
     title = "Classify"
     competes = True
+    meaning_of_row = "one class of many"
     scored = True
 
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
@@ -67,3 +68,4 @@ class Multilabel(Task):
     id = "multilabel"
     gives = "names several classes"
     title = "Several classes"
+    meaning_of_row = "several classes at once"

@@ -19,6 +19,8 @@ from sightglass.models.labels import class_index
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.faithfulness.stability import Changed
     from sightglass.explain.options import Options
@@ -31,6 +33,7 @@ class Depth(Regress):
     """A number of each pixel; the picture's is their mean."""
 
     gives_pixels = True
+    compares_places = True
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the place whose number the options ask about, less that of another place; else the whole picture."""
@@ -52,6 +55,14 @@ class Depth(Regress):
             find_middle(than, evidence)
             target = replace(target, than=np.packbits(pixels_inside(than, evidence)).tobytes())
         return [target.with_pixels(pixels)]
+
+    def numbers_at(self, evidence: Evidence) -> NDArray[np.float32] | None:
+        adapter: PixelNumbers = evidence.resident.adapter  # type: ignore[assignment]
+        return adapter.numbers_at(evidence.outputs, evidence.geometry)
+
+    def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
+        adapter: PixelNumbers = evidence.resident.adapter  # type: ignore[assignment]
+        return adapter.pixels_at(evidence.outputs, evidence.geometry, target)
 
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         words = f"{result.model.name} gives {self.list_numbers(result)} on average"

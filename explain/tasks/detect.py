@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.missing import score_format
@@ -16,7 +16,7 @@ from sightglass.models.geometry import intersection_over_union
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -56,7 +56,21 @@ class Detect(Task):
     drawn = "detect"
     masks = 800
     truth = "boxes"
+    question = "What does the model find?"
     independent = ("which object, not which part of it", "shows which object, not which part of it or why")
+    tools = frozenset({"against", "diagram", "threshold"})
+    blind: ClassVar[Mapping[str, Any]] = {"method": "drise"}
+    answers_heading = "Boxes"
+    error_order = "wrong boxes first, the surest before all others"
+    error_rows = "One row a labelled object, and one a wrong box, with its type."
+
+    def opened_on(self, options: Options) -> Literal["explore", "detect"]:
+        return "explore" if options.per == "class" else "detect"
+
+    def class_scores(self, result: Result) -> list[float]:
+        """Return the score of each class's strongest candidate."""
+        scores: list[float] = result.evidence.outputs.scores[0].amax(1).tolist()
+        return scores
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter
@@ -183,6 +197,14 @@ class Detect(Task):
         """Return what became of each box, those of before first."""
         return match(before.predictions, after.predictions)
 
+    def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:
+        """Return what became of each box of before; one that is not found any more has no score after."""
+        adapter, options = before.evidence.resident.adapter, before.options
+        after = adapter.decode(
+            outputs, before.evidence.geometry, top_k=options.top_k, confidence=options.confidence, iou=options.iou
+        )
+        return match(before.predictions, after)[: len(before.predictions)]
+
     def invite(self, before: Result) -> str:
         return "Paint over something: which boxes vanish?"
 
@@ -201,6 +223,19 @@ class Detect(Task):
         if not gone and not new:
             parts += _largest(changes)
         return "; ".join(parts) or "there is still no box"
+
+    def row_label(self, label: str, count: int) -> str:
+        return f"{count} × {label}" if count > 1 else label
+
+    def describe_left(self, left: int, count: int) -> str:
+        return f"{left} of {count} boxes left" if count > 1 else "" if left else "the box is gone"
+
+    def describe_unmapped(self, label: str) -> str:
+        return f"No map: the {label} that the model was surest of is not found in the edited picture."
+
+    def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
+        known = index is not None and anchor is not None and anchor >= 0
+        return {"targets": ((anchor, index),) if known else (), "per": "detection"}
 
 
 def _largest(changes: Sequence[Change]) -> list[str]:

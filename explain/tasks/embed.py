@@ -42,6 +42,9 @@ class Embed(Task):
     truth = ""
     randomised = False
     sure = False
+    tools = frozenset()
+    meaning_of_row = "a vector, to compare pictures"
+    no_answer = "predicts no class"
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.resident.adapter
@@ -57,9 +60,6 @@ class Embed(Task):
         if result.heatmaps[index].signed or result.options.part == "contrast":
             return super().meaning(result, hot, index, named=named)
         return f"{hot.capitalize()} is what its embedding is based on."
-
-    def answer(self, result: Result) -> str:
-        return "predicts no class"
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return ""
@@ -98,6 +98,9 @@ class Embed(Task):
 
     def score(self, result: Result, index: int) -> float | None:
         return None
+
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        return f"the picture stays {scores[0]} to {scores[1]} similar to itself."
 
     def score_after(self, before: Result, after: Result) -> float:
         """Return the cosine to the unedited picture, -1..1."""

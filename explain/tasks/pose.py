@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, get_args
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.phrases import percent, quantity
 from sightglass.explain.tasks.detect import Detect, find_boxes
+from sightglass.explain.tasks.task import describe_direction
 from sightglass.models.adapter import Axis, JointTarget
 
 if TYPE_CHECKING:
@@ -17,10 +19,26 @@ if TYPE_CHECKING:
     from sightglass.explain.result import Result
     from sightglass.explain.tasks.task import Scorer
     from sightglass.models.adapter import Joint, Prediction, Target
+    from sightglass.models.spec import ModelSpec
 
 
 class Pose(Detect):
     """Boxes of bodies; a map is of a box, or of a number of a joint in it."""
+
+    def amount(self, result: Result) -> str:
+        return "score" if result.options.joint is None else "number"
+
+    def describe_part(self, result: Result) -> str:
+        if result.options.joint is None:
+            return super().describe_part(result)
+        return f" (what {describe_direction(result)} it)"
+
+    def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
+        return {"joints": [asdict(joint) for joint in prediction.joints]} if prediction.joints else {}
+
+    def map_columns(self, result: Result, index: int) -> dict[str, Any]:
+        joint = read_joint(result, index)
+        return {} if joint is None else {"joint": joint[0].name, "number": joint[1]}
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         if options.joint is None or options.per == "picture":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import listing, quantity
-from sightglass.explain.tasks.task import COMPARED, Change, Scorer, Task
+from sightglass.explain.tasks.task import COMPARED, Change, Scorer, Task, describe_direction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
-    from sightglass.models.adapter import Target
+    from sightglass.models.adapter import Prediction, Target
     from sightglass.models.spec import ModelSpec
 
 
@@ -31,12 +31,40 @@ class Regress(Task):
     gives = "gives numbers"
     randomised = False
     sure = False
+    tools = frozenset()
+    provable = False
+    meaning_of_row = "a number, such as an age or an angle"
+    heading = "Number"
 
     def text(self, score: float, unit: str = "") -> str:
         return quantity(score, unit)
 
     def bar(self, score: float) -> float | None:
         return None
+
+    def amount(self, result: Result) -> str:
+        return "number"
+
+    def describe_part(self, result: Result) -> str:
+        return f" (what {describe_direction(result)} it)"
+
+    def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
+        # A record keeps no unit: a number stands in the label.
+        return self.name_map(result, index), None
+
+    def saved_score(self, result: Result, index: int) -> float | None:
+        return None
+
+    def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
+        output = model.output_of(prediction.label)
+        known = {"unit": output.unit, "range": output.range}
+        return {name: value for name, value in known.items() if value is not None}
+
+    def map_columns(self, result: Result, index: int) -> dict[str, Any]:
+        return {"unit": result.model.unit_of(result.heatmaps[index].target.label)}
+
+    def describe_rank(self, label: str, score: str, rank: int, count: int) -> str:
+        return f"{label} is {score}."
 
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
         return f"{result.model.name} gives {self.list_numbers(result)}.", True
@@ -51,6 +79,9 @@ class Regress(Task):
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
         model = evidence.resident.adapter.spec.id
         raise ModelProblem(f"{model} gives numbers: this test needs a class whose probability can fall.")
+
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        return f"{label} is {scores[0]} to {scores[1]}, for the picture {score}."
 
     def check_proof(self, model: str) -> None:
         raise ModelProblem(f"{model} gives numbers: a proof needs a class that can become less likely.")
@@ -70,6 +101,18 @@ class Regress(Task):
                 for one in changes
             ]
         )
+
+    def cell(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
+        return of or "Number", None if score is None else self.text(score, unit)
+
+    def moved(self, change: Change, unit: str = "") -> str:
+        if change.before is None or change.after is None:
+            return super().moved(change, unit)
+        moved = float(f"{change.after - change.before:.3g}")
+        return f"{'+' if moved > 0 else '' if moved else '±'}{self.text(moved, unit)}"
+
+    def describe_mean(self, mean: float, unit: str = "") -> str:
+        return f"{self.text(mean, unit)} in the mean"
 
 
 def _describe_answers(name: str, result: Result) -> str:

@@ -50,9 +50,16 @@ class Segment(Task):
     gives = "gives each pixel a class"
     randomised = False
     sure = False
+    spans = ("region", "pixel")
+    heading = "Share of the picture"
+    frame_note = "Percents are shares of the frame, and not how sure it is."
+    unknown_labels = "Their pixels are not counted."
 
     def text(self, score: float, unit: str = "") -> str:
         return f"{percent(score)} of the picture"
+
+    def map_facts(self, result: Result, index: int) -> dict[str, Any]:
+        return {"outside": result.outside(index)}
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the pixels that the options name."""
@@ -123,6 +130,15 @@ class Segment(Task):
             "the picture does."
         )
 
+    def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:
+        return _segmenter(evidence).classes_at(evidence.outputs, evidence.geometry)
+
+    def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
+        return _segmenter(evidence).pixels_at(evidence.outputs, evidence.geometry, target)
+
+    def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
+        return result.area(index)
+
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
         check_score(target)
         adapter = _segmenter(evidence)
@@ -144,7 +160,7 @@ class Segment(Task):
         most = int(np.bincount(evidence.outputs.classes[moved.pixels]).argmax())
         return float(score[0]), adapter.labels[most], moved
 
-    def cell(self, score: float, unit: str = "") -> str:
+    def short_text(self, score: float, unit: str = "") -> str:
         return percent(score)
 
     def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
@@ -166,6 +182,15 @@ class Segment(Task):
         if old == new:
             return f"{most.label} stays at {old} of the picture"
         return f"{most.label} goes from {old} of the picture to {new}"
+
+    def cell(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
+        return (of, None if score is None else self.text(score)) if of else super().cell(score)
+
+    def describe_mean(self, mean: float, unit: str = "") -> str:
+        return f"{percent(mean)} of a picture in the mean"
+
+    def describe_unmapped(self, label: str) -> str:
+        return f"No map: no pixel of the edited picture is {label}."
 
 
 def _segmenter(evidence: Evidence) -> Segmenter:

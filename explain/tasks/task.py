@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import kinds, percent
@@ -15,6 +15,8 @@ from sightglass.models.labels import class_index
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sightglass.explain.evidence.evidence import Evidence
@@ -31,6 +33,8 @@ KINDS = 3
 """Kinds of things that a sentence names."""
 COMPARED = 2
 """Kinds of things, or numbers, that a sentence names of each of several models."""
+PARTS = {"class": "", "contrast": " against the other classes", "objectness": " (objectness)", "all": ", class and box"}
+PARTS |= {side: f", its {side} side" for side in ("left", "top", "right", "bottom")}
 LISTED = 3
 """Classes of either picture whose scores are compared."""
 
@@ -67,6 +71,17 @@ class Change:
         return round(self.after * 100) - round(self.before * 100)
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a list of answers."""
+
+    label: str
+    share: float | None
+    """Length of its bar, 0..1; None where it has none."""
+    text: str
+    """The number beside the label."""
+
+
 class Task:
     """What differs between models by what they answer.
 
@@ -82,7 +97,7 @@ class Task:
     """What the number beside an answer is."""
     verb: ClassVar[str] = "image"
     """The command line's verb for its pictures."""
-    screen: ClassVar[str] = "explore"
+    screen: ClassVar[Literal["explore", "detect"]] = "explore"
     """The page that shows its pictures."""
     competes: ClassVar[bool] = False
     """Whether its classes exclude each other, so that one class speaks against the others."""
@@ -104,6 +119,8 @@ class Task:
     """Whether its scores say how sure the model is."""
     truth: ClassVar[str] = "classes"
     """What labelled pictures state of it: `classes`, `boxes`, `areas`, `numbers`, or nothing."""
+    question: ClassVar[str] = "What does the model see?"
+    """What stands over a slide until its answer is shown."""
     ranked: ClassVar[bool] = True
     """Whether the best of its answers are explained where none is asked for."""
     scored: ClassVar[bool] = False
@@ -118,6 +135,30 @@ class Task:
     """Whether it was measured which methods draw the same map with random weights."""
     independent: ClassVar[tuple[str, str]] = ("little of what was learnt", "is no evidence of what was learnt")
     """What a map shows that does not depend on the weights: as an object, and as a verb."""
+    tools: ClassVar[frozenset[str]] = frozenset({"against"})
+    """What the sidebar offers: `against`, `diagram` of the layers, `threshold` of boxes."""
+    spans: ClassVar[tuple[str, ...]] = ()
+    """What a click on a picture can ask about, besides a marked area: `region` and `pixel`."""
+    compares_places: ClassVar[bool] = False
+    """Whether a place is weighed against another place, and not against another class."""
+    provable: ClassVar[bool] = True
+    """Whether it has a score that falls where evidence is hidden."""
+    meaning_of_row: ClassVar[str] = ""
+    """What a row of numbers means; empty where the answer is none: `one class of many`."""
+    blind: ClassVar[Mapping[str, Any]] = {"method": "occlusion", "masks": 49}
+    """Options of a first map without layers, which comes within seconds."""
+    heading: ClassVar[str] = "Score"
+    """Of a curve of its scores."""
+    answers_heading: ClassVar[str] = "Answers"
+    no_answer: ClassVar[str] = "nothing found"
+    frame_note: ClassVar[str] = ""
+    """What has to be said of the scores of a camera's frames."""
+    unknown_labels: ClassVar[str] = "Such objects count as missed."
+    """What becomes of labels that are no class of the model."""
+    error_order: ClassVar[str] = "the surest first"
+    """In which order the errors of a run are listed."""
+    error_rows: ClassVar[str] = "One row a picture: label, answer and score."
+    """What the rows of a table of errors are."""
 
     # Scores
 
@@ -128,6 +169,68 @@ class Task:
     def bar(self, score: float) -> float | None:
         """Return the length 0..1 of an answer's bar; None where it has none."""
         return min(1.0, max(0.0, score))
+
+    # Files, slides and records
+
+    def name_map(self, result: Result, index: int) -> str:
+        """Return a map's label with its number or score: `minibus, 62 %`."""
+        label = result.heatmaps[index].target.label
+        text = self.number(result, index)
+        if not text and (score := self.shown_score(result, index)) is not None:
+            text = self.text(score, result.model.unit_of(label))
+        return f"{label}, {text}" if text else label
+
+    def amount(self, result: Result) -> str:
+        """Return what the evidence of its maps raises or lowers."""
+        return "score"
+
+    def describe_part(self, result: Result) -> str:
+        """Return which part of an answer its maps are of, as the end of a caption."""
+        return PARTS.get(result.options.part, f", its {result.options.part}")
+
+    def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
+        """Return a map's label and its class's best score, as records and slides keep them."""
+        target = result.heatmaps[index].target
+        return target.label, max((p.score for p in result.predictions if p.index == target.index), default=None)
+
+    def saved_score(self, result: Result, index: int) -> float | None:
+        """Return the score that a record is found by; None where scores are none."""
+        if not result.heatmaps:
+            return max((prediction.score for prediction in result.predictions), default=None)
+        target = result.heatmaps[index].target
+        if target.index is None:
+            return None
+        of_class = [p for p in result.predictions if p.index == target.index]
+        own = [p.score for p in of_class if p.anchor in target.anchors]
+        return max(own or (p.score for p in of_class), default=None)
+
+    def opened_on(self, options: Options) -> Literal["explore", "detect"]:
+        """Return the page that opens a file or a record of these options."""
+        return "explore"
+
+    def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
+        """Return what a file says of an answer besides label, score and box."""
+        return {}
+
+    def map_facts(self, result: Result, index: int) -> dict[str, Any]:
+        """Return what a summary says of a map besides what all maps have."""
+        return {}
+
+    def map_columns(self, result: Result, index: int) -> dict[str, Any]:
+        """Return a map's columns in a table besides those that all maps have."""
+        return {}
+
+    def class_scores(self, result: Result) -> list[float]:
+        """Return how sure the model is of each class it knows, 0..1."""
+        count = len(result.evidence.resident.adapter.labels)
+        scores = {
+            p.index: p.score for p in self.decode(result.evidence, replace(result.options, top_k=count, classes=()))
+        }
+        return [scores.get(index, 0.0) for index in range(count)]
+
+    def describe_rank(self, label: str, score: str, rank: int, count: int) -> str:
+        """Say which place a class has among all."""
+        return f"{label} is answer {rank} of {count}, {score}."
 
     # Targets
 
@@ -236,7 +339,7 @@ class Task:
     def answer(self, result: Result) -> str:
         """Return the best answer with its score, as captions show it."""
         best = next(iter(result.predictions), None)
-        return f"{best.label} {self.text(best.score, result.model.unit_of(best.label))}" if best else "nothing found"
+        return f"{best.label} {self.text(best.score, result.model.unit_of(best.label))}" if best else self.no_answer
 
     def list_answers(self, result: Result) -> list[str]:
         """Return a line for each answer where a list of them is the answer: `star: 12 % of the picture`."""
@@ -277,6 +380,24 @@ class Task:
         """Say how much of a map's evidence lies outside of what it explains; empty where that says nothing."""
         return ""
 
+    # Pixels
+
+    def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:
+        """Return the class of each pixel of the picture, (H, W); None where pixels have none."""
+        return None
+
+    def numbers_at(self, evidence: Evidence) -> NDArray[np.float32] | None:
+        """Return the number of each pixel of the picture, (H, W); None where pixels have none."""
+        return None
+
+    def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
+        """Return a target's pixels of the picture, bool (H, W); None where pixels have no answer."""
+        return None
+
+    def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
+        """Return the pixels whose class a map explains, bool (H, W); None where pixels have no class."""
+        return None
+
     # Scores of a target on changed pictures
 
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
@@ -304,7 +425,7 @@ class Task:
 
     # Tables and runs
 
-    def cell(self, score: float, unit: str = "") -> str:
+    def short_text(self, score: float, unit: str = "") -> str:
         """Format a score for a column that is headed by `value`."""
         return self.text(score, unit)
 
@@ -389,6 +510,16 @@ class Task:
 
     # Changes
 
+    def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
+        """Say how a score moves under small changes of the picture, after `Under 6 small changes`.
+
+        `scores`: the least and the largest; `score`: the picture's own; `flips`: after what the answer changes.
+        """
+        low, high = scores
+        if flips:
+            return f"{label} scores {low} to {high}. The answer changes after {flips}."
+        return f"{label} scores {low} to {high}; the answer stays."
+
     def score_after(self, before: Result, after: Result) -> float:
         """Return the score, after an edit, of what the first map of `before` is of, 0..1.
 
@@ -416,6 +547,18 @@ class Task:
         """Return what an edit changed of the best classes of both pictures, by their score before."""
         return union(all_answers(before), all_answers(after))
 
+    def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:
+        """Return what hiding a part changes of each class that was answered or has a map, best first.
+
+        `outputs`: the model's, of the picture with the part hidden.
+        """
+        adapter = before.evidence.resident.adapter
+        old, new = (adapter.class_scores(each)[0].detach().tolist() for each in (before.evidence.outputs, outputs))
+        mapped = ((heatmap.target.index, heatmap.target.label) for heatmap in before.heatmaps)
+        answered = ((one.index, one.label) for one in before.predictions)
+        classes = {index: label for index, label in (*answered, *mapped) if index is not None}
+        return tuple(Change(label, old[index], new[index]) for index, label in classes.items())
+
     def invite(self, before: Result) -> str:
         """Return the sentence on a picture that was not edited yet."""
         best = before.predictions[0]
@@ -434,6 +577,47 @@ class Task:
         if best.label != first.label:
             return f"{moved}; now it says {best.label}, {percent(best.after or 0.0)}"
         return f"{moved} and is still the answer" if old != new else moved
+
+    # Pages
+
+    def row(self, label: str, scores: Sequence[float], unit: str = "") -> Row:
+        """Return the row of a label with its scores, best first; without any a dash."""
+        best = max(scores, default=0.0)
+        return Row(self.row_label(label, len(scores)), self.bar(best), self.text(best, unit) if scores else "–")
+
+    def row_label(self, label: str, count: int) -> str:
+        """Return what a list calls a label that was found `count` times."""
+        # Two classes of one name, as ImageNet has, are not one class found twice.
+        return label
+
+    def describe_left(self, left: int, count: int) -> str:
+        """Say how many of `count` boxes are left; empty where there are none."""
+        return ""
+
+    def cell(self, score: float | None, unit: str = "", of: str = "") -> tuple[str, float | str | None]:
+        """Return a score's column in a table, and hundredths for its bar or a text.
+
+        `of`: the label, in a table of models.
+        """
+        return f"Score of {of}" if of else "Score", None if score is None else score * 100
+
+    def moved(self, change: Change, unit: str = "") -> str:
+        """Return by how much a score changes: `−41`, `±0`; `vanished` or `new` of a box."""
+        if change.points is None:
+            return "vanished" if change.after is None else "new"
+        return f"{change.points:+d}".replace("-", "\N{MINUS SIGN}") if change.points else "±0"
+
+    def describe_mean(self, mean: float, unit: str = "") -> str:
+        """Format the mean score of several pictures."""
+        return f"{percent(mean)} mean score"
+
+    def describe_unmapped(self, label: str) -> str:
+        """Say why an edited picture has no map of a label; empty where it has."""
+        return ""
+
+    def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
+        """Return the options of a recipe that ask about one answer, or about the picture where `index` is None."""
+        return {"targets": () if index is None else (index,)}
 
 
 def all_answers(result: Result) -> list[Prediction]:

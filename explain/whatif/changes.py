@@ -10,11 +10,10 @@ import torch
 
 from sightglass.explain.evidence.determinism import own_modes
 from sightglass.explain.proof.filling import blur
-from sightglass.explain.tasks.detect import match
 from sightglass.explain.tasks.task import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -99,27 +98,5 @@ class DiscHider:
         hidden = torch.where(self.covered(disc), self._blurred, evidence.tensor)
         with torch.no_grad(), lock:
             outputs = adapter.run(resident.move_input(hidden))
-        if adapter.detects:
-            options = explanation.options
-            after = resident.adapter.decode(
-                outputs, evidence.geometry, top_k=options.top_k, confidence=options.confidence, iou=options.iou
-            )
-            return match(explanation.predictions, after)[: len(explanation.predictions)]
         with torch.no_grad():
-            scores = resident.adapter.class_scores(outputs)[0].tolist()
-        return tuple(Change(label, self._before[index], scores[index]) for index, label in self._classes.items())
-
-    @cached_property
-    def _before(self) -> list[float]:
-        """The score of every class of a classifier, nothing hidden."""
-        evidence = self._explanation.evidence
-        with torch.no_grad():
-            found: list[float] = evidence.resident.adapter.class_scores(evidence.outputs)[0].detach().tolist()
-        return found
-
-    @cached_property
-    def _classes(self) -> Mapping[int, str]:
-        """The names of the classes that were answered or have a map, by their index, best first."""
-        mapped = ((heatmap.target.index, heatmap.target.label) for heatmap in self._explanation.heatmaps)
-        answered = ((one.index, one.label) for one in self._explanation.predictions)
-        return {index: label for index, label in (*answered, *mapped) if index is not None}
+            return explanation.task.changes_in(explanation, outputs)

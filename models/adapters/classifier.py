@@ -82,6 +82,9 @@ class Embedder(PreparedAdapter):
     ) -> list[Prediction]:
         return []
 
+    def answer_row(self, outputs: Any) -> Tensor:
+        return self.embedding(outputs)
+
     def class_logits(self, outputs: Any) -> Tensor:
         raise ModelProblem(f"{self.spec.id} names no classes: compare pictures with it (similarity).")
 

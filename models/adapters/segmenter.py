@@ -84,6 +84,7 @@ class Segmenter(PreparedAdapter):
 
     parts: tuple[Part, ...] = ("class", "contrast")
     has_embedding = False
+    has_row = False
     step = 1
     """Sides of an input are multiples of it: a network that halves a map and doubles it again needs that."""
 

@@ -86,6 +86,15 @@ def _words(name: str) -> list[str]:
     return [*lowered, *pairs]
 
 
+def describe_outputs(task: str, count: int) -> str:
+    """Return what a model of a task gives, after its name: ` with 5 classes`; empty where it has no names."""
+    if task == "embed":
+        return " that compares pictures"
+    noun = "output" if task == "regress" else "class"
+    plural = "" if count == 1 else "s" if task == "regress" else "es"
+    return f" with {count} {noun}{plural}" if count else ""
+
+
 def check_task(task: str) -> Task:
     """Return a task that a caller named; raise ModelProblem unless a module can have it."""
     for one in STATED:

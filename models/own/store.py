@@ -16,6 +16,7 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import ABANDONED, file_stem
 from sightglass.common.settings import settings
 from sightglass.models import catalog, isolated, labels
+from sightglass.models.adapters.tasks import describe_outputs
 from sightglass.models.catalog import SUFFIXES
 from sightglass.models.inspect import TRUST, inspect_model
 from sightglass.models.load import load
@@ -388,10 +389,6 @@ def describe_model(adapter: Adapter) -> str:
     known = catalog.catalog().get(spec.arch)
     name = known.name if known else spec.arch.rpartition(":")[2] or spec.id
     name = {"exported": "exported model", "keras": "Keras model"}.get(spec.loader, name)
-    does = f" with {len(adapter.labels)} {'output' if spec.measures else 'class'}" if adapter.labels else ""
-    if len(adapter.labels) > 1:
-        does += "s" if spec.measures else "es"
-    if spec.task == "embed":
-        does = " that compares pictures"
+    does = describe_outputs(spec.task, len(adapter.labels))
     pixels = "" if size is None else f", {' × '.join(str(side) for side in dict.fromkeys(size[::-1]))} px"
     return f"{name[:1].upper()}{name[1:]}{does}{pixels}"

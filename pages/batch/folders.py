@@ -19,6 +19,7 @@ from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views import tables
 from sightglass.explain.options import Options
 from sightglass.explain.phrases import plural
+from sightglass.explain.tasks import task_of
 from sightglass.pages.batch.job import Batch, BatchJob, frame_of_job
 from sightglass.pages.batch.source import ChosenLabels
 
@@ -115,7 +116,7 @@ def keep(choices: Choices, explainer: Explainer, folder: Path) -> None:
 
 def _find_known(choices: Choices, explainer: Explainer) -> tuple[str, ...]:
     """Return the classes that the model knows, with the words it was given; none of a model that gives numbers."""
-    if explainer.model.measures:
+    if task_of(explainer.model).measures:
         return ()
     given = {name: one for name, one in choices.options.items() if name in ("vocabulary", "examples")}
     try:

@@ -18,6 +18,7 @@ from sightglass.components.session.pictures.image_source import Pictures
 from sightglass.components.session.state import Choices
 from sightglass.components.views import tables
 from sightglass.explain.phrases import plural
+from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.pages.batch import folders, gallery, views
 from sightglass.pages.batch import job as earlier
@@ -98,7 +99,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
         except Problem as problem:
             st.error(sentence(problem), icon=":material/error:")
     with right:
-        second, prove = _second(choices), not choices.model.measures and _prove()
+        second, prove = _second(choices), task_of(choices.model).provable and _prove()
         if not explainer.resident.gradients:
             st.caption(
                 "This model exposes no internals, so every map takes minutes: choose another one for many pictures."
@@ -251,7 +252,7 @@ def _anew(job: BatchJob, choices: Choices) -> None:
 def _prove_these(job: BatchJob) -> None:
     """Offer to prove the maps of a run that was made without."""
     spec = catalog.catalog().get(job.plans[0].model)
-    if job.plans[0].prove or (spec is not None and spec.measures):
+    if job.plans[0].prove or (spec is not None and not task_of(spec).provable):
         return
     if st.button(
         "Prove every map",

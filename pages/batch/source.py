@@ -22,6 +22,7 @@ from sightglass.evaluation import masks as pixel_masks
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
+from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -181,10 +182,33 @@ def scratch() -> Path:
     return Path(folder.name)
 
 
+@dataclass(frozen=True)
+class LabelFiles:
+    """Files of labels that a run can be held against."""
+
+    title: str
+    help: str
+    path_help: str = "A COCO .json, a .csv, a folder of YOLO or Pascal VOC files, or a .zip of these."
+    kinds: tuple[str, ...] = ("json", "csv", "zip")
+    read: Callable[[Path], GroundTruth] = ground_truth.read
+
+
 MASKS = (
     "A folder of .png masks named as the pictures, or COCO polygons or RLE. Each pixel of a .png is a class index. A "
     "classes.txt names the indices; without one they are the model's. 255 is not counted."
 )
+LABELS = LabelFiles(
+    "Labels, as COCO .json, .csv or a .zip",
+    "COCO .json, or .csv with file,label or file,x0,y0,x1,y1,label. A .zip holds one of these, YOLO's .txt "
+    "files and data.yaml, or Pascal VOC's .xml files. Each picture is known by its file's name.",
+)
+OTHER_LABELS = {
+    "areas": LabelFiles(
+        "Masks, as a .zip of .png or COCO .json", MASKS, MASKS, ("json", "zip"), lambda path: pixel_masks.read(path)
+    ),
+    "numbers": LabelFiles("True numbers, as a .csv", "A .csv with file,label, where label is the true number."),
+}
+"""Those of models whose truth is neither classes nor boxes, by that truth."""
 
 
 @dataclass
@@ -210,26 +234,16 @@ def choose_labels(model: ModelSpec) -> None:
 
 
 def _read(model: ModelSpec) -> GroundTruth | None:
-    masks = model.segments
-    read = pixel_masks.read if masks else ground_truth.read
-    given: UploadedFile | None = st.file_uploader(
-        "Masks, as a .zip of .png or COCO .json"
-        if masks
-        else "True numbers, as a .csv"
-        if model.measures
-        else "Labels, as COCO .json, .csv or a .zip",
-        type=["json", "zip"] if masks else ["json", "csv", "zip"],
+    labels = OTHER_LABELS.get(task_of(model).truth, LABELS)
+    upload: UploadedFile | None = st.file_uploader(
+        labels.title,
+        type=labels.kinds,
         key="batch-labels-file",
         max_upload_size=upload_megabytes(),
-        help=MASKS
-        if masks
-        else "A .csv with file,label, where label is the true number."
-        if model.measures
-        else "COCO .json, or .csv with file,label or file,x0,y0,x1,y1,label. A .zip holds one of these, YOLO's .txt "
-        "files and data.yaml, or Pascal VOC's .xml files. Each picture is known by its file's name.",
+        help=labels.help,
     )
-    if given is not None:
-        return state.latest("batch-labels", (given.file_id, masks), lambda: _take_upload(given, read))
+    if upload is not None:
+        return state.latest("batch-labels", (upload.file_id, labels), lambda: _take_upload(upload, labels.read))
     if not gallery_picker.folders():
         return None
     named = gallery_picker.ask(
@@ -237,7 +251,7 @@ def _read(model: ModelSpec) -> GroundTruth | None:
         key="batch-labels-path",
         name="labels",
         default="",
-        help=MASKS if masks else "A COCO .json, a .csv, a folder of YOLO or Pascal VOC files, or a .zip of these.",
+        help=labels.path_help,
     )
     if named is None:
         return None
@@ -246,7 +260,7 @@ def _read(model: ModelSpec) -> GroundTruth | None:
         changed = path.stat().st_mtime_ns
     except OSError:
         changed = 0
-    return state.latest("batch-labels", (path, changed, masks), lambda: read(path))
+    return state.latest("batch-labels", (path, changed, labels), lambda: labels.read(path))
 
 
 def _take_upload(given: UploadedFile, read: Callable[[Path], GroundTruth]) -> GroundTruth:

@@ -19,7 +19,7 @@ from sightglass.components.views import charts
 from sightglass.deck import views as deck_views
 from sightglass.explain.phrases import percent, plural, signed
 from sightglass.explain.picture.item import distinct_names
-from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks import task_of
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
 from sightglass.pages.batch.job import Batch, frame_of_job
@@ -184,7 +184,7 @@ def _tile(job: BatchJob, row: Json, name: str, where: str, order: str, scores: t
     path = job.folders[0] / row["file"]
     # The catalogue may not have the model any more.
     spec = catalog.catalog().get(row["model"])
-    nothing = "predicts no class" if spec is not None and spec.task == "embed" else "nothing found"
+    nothing = task_of(spec or "").no_answer
     try:
         judged = JUDGED.get(row.get("wrong"), ("", ""))[1]
         st.image(path.read_bytes(), width=WIDE, alt=f"{name} under its map: {row['predicted'] or nothing}{judged}")
@@ -282,9 +282,5 @@ def describe_group(group: Group, *, right: bool = False) -> str:
     name = f"{escape(group.name)}, right" if right else f"**{escape(group.name)}**"
     mean = float(group.frame["predicted_score"].mean())
     spec = catalog.catalog().get(group.frame["model"].iloc[0])
-    if spec is not None and spec.measures:
-        score = f"{describe_score(mean, spec, group.name)} in the mean"
-    else:
-        what = "of a picture in the mean" if spec is not None and spec.segments else "mean score"
-        score = f"{percent(mean)} {what}"
+    score = task_of(spec or "").describe_mean(mean, spec.unit_of(group.name) if spec is not None else "")
     return f"{name}  \n{plural(group.count, 'picture')}, {score}"

@@ -20,6 +20,7 @@ from sightglass.evaluation import stored
 from sightglass.explain.maps import statistics
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent, plural
+from sightglass.explain.tasks import task_of
 from sightglass.export.table import csv
 from sightglass.pages.batch import folders
 from sightglass.pages.batch.job import find_odd, frame_of_job, read_frame, table_key
@@ -244,7 +245,7 @@ def _draw_classes(evaluated: EvaluationSummary) -> None:
     """Draw the average precision of each class of labelled boxes, or the IoU of each class of a segmentation."""
     head, every = evaluated.class_columns, evaluated.list_classes()
     height = min(420, ROW * (len(every) + 1) + 2)
-    if evaluated.task == "segment":
+    if task_of(evaluated.task).gives_pixels:
         st.markdown(
             "### Classes",
             help="IoU: the pixels that mask and model both give the class, of those that either does. Each with its "
@@ -337,13 +338,13 @@ def draw_fit(job: BatchJob) -> bool:
         return False
     st.markdown(f"{escape(found.headline)}.")
     if found.unknown:
-        rest = "Their pixels are not counted." if found.task == "segment" else "Such objects count as missed."
-        st.caption(f"No class of the model: {escape(', '.join(found.unknown[:4]))}. {rest}")
+        names = escape(", ".join(found.unknown[:4]))
+        st.caption(f"No class of the model: {names}. {task_of(found.task).unknown_labels}")
     if found.problems:
         label = f"{plural(len(found.problems), 'picture')} without a mask that can be used"
         with st.expander(label, icon=":material/warning:"):
             tables.table([{"picture": name, "why": why} for name, why in found.problems[:1000]])
-    if found.task != "detect":
+    if not task_of(found.task).has_boxes:
         return True
     st.caption(f"{escape(found.found)}.")
     with st.expander("Errors by type", icon=":material/rule:"):

@@ -28,6 +28,7 @@ from sightglass.evaluation.errors import ErrorReport, draw_tile
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.picture.source import find
 from sightglass.explain.recipe import Recipe
+from sightglass.explain.tasks import task_of
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
 from sightglass.pages.batch.job import Batch, find_finished
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from sightglass.evaluation.stored import Evaluation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.item import Item
+    from sightglass.explain.tasks.task import Task
 
 
 EXAMPLE = "example"
@@ -75,6 +77,10 @@ class LabelledRun:
     @property
     def evaluation(self) -> Evaluation:
         return self.report.evaluation
+
+    @property
+    def task(self) -> Task:
+        return task_of(self.evaluation.task)
 
     def open(self, key: str) -> Image:
         """Open one of its pictures; raise Problem where it is not known."""
@@ -276,14 +282,13 @@ def _draw_tile(run: LabelledRun, unit: ErrorUnit, picture: bytes) -> None:
     else:
         st.caption(":material/broken_image: This picture cannot be opened.")
     st.markdown(f":small[{escape(unit.words)}]")
-    screen = "Detect" if run.evaluation.task == "detect" else "Explore"
     st.button(
         escape(shorten(name, 14)),
         key=f"errors-open-{unit.id}",
         type="tertiary",
         icon=":material/visibility:",
         disabled=not run.items,
-        help=f"Open {escape(unit.picture.key)} on {screen}, with this map and its tests.",
+        help=f"Open {escape(unit.picture.key)} on {run.task.screen.capitalize()}, with this map and its tests.",
         on_click=open_elsewhere,
         args=(run, unit),
     )
@@ -305,19 +310,13 @@ def _find_files(run: LabelledRun) -> dict[str, str]:
 
 def _make_recipe(run: LabelledRun, unit: ErrorUnit, image: Image) -> Recipe:
     """Return the recipe of an error's answer, as the run explained it; of what has no box that of the picture."""
-    answer, detects = unit.answer, run.evaluation.task == "detect"
-    target: tuple[int | tuple[int, int], ...] = ()
-    if answer is not None and not detects:
-        target = (answer.index,)
-    elif answer is not None and answer.anchor is not None and answer.anchor >= 0:
-        target = ((answer.anchor, answer.index),)
+    index, anchor = (None, None) if unit.answer is None else (unit.answer.index, unit.answer.anchor)
     return Recipe.model_validate(
         {
             **journal.settings_of(run.folder)["recipe"],
             "picture_sha256": image.sha256,
             "picture_name": PurePosixPath(unit.picture.key).name,
-            "targets": target,
-            **({"per": "detection"} if detects else {}),
+            **run.task.recipe_of(index, anchor),
         }
     )
 
@@ -327,16 +326,13 @@ def open_elsewhere(run: LabelledRun, unit: ErrorUnit) -> None:
     try:
         image = run.open(unit.picture.key)
         recipe = _make_recipe(run, unit, image)
-        detects = run.evaluation.task == "detect"
         answer = unit.answer
-        how = embedded_recipe.Look(
-            label=answer.label[:200] if answer is not None else None, screen="detect" if detects else "explore"
-        )
+        how = embedded_recipe.Look(label=answer.label[:200] if answer is not None else None, screen=run.task.screen)
         reopen.result(image, recipe, how)
     except Problem as problem:
         state.of(ErrorsView).problem = str(problem)
         return
-    if detects and answer is None and unit.truth is not None:
+    if run.task.has_boxes and answer is None and unit.truth is not None:
         _ask_about(run, unit, image)
 
 

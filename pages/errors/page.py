@@ -85,10 +85,7 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
     kind, label = _choose(run)
     rows = report.select(kind, label)
     group = next((one for one in report.types if one.id == kind), None)
-    order = "the surest first"
-    if run.evaluation.task == "detect":
-        order = "wrong boxes first, the surest before all others"
-    words = f"{len(rows):,}: {group.meaning}." if group else f"{plural(len(rows), 'error')}: {order}."
+    words = f"{len(rows):,}: {group.meaning}." if group else f"{plural(len(rows), 'error')}: {run.task.error_order}."
     if rows.empty:
         st.caption(f":material/check: There is no error of this kind about {escape(label)}.")
         return
@@ -127,9 +124,7 @@ def _draw_actions(run: LabelledRun) -> None:
     if run.items and not run.report.errors.empty:
         slides.button("errors", partial(make_slide, run))
     with st.popover("Download", icon=":material/download:", help="Every labelled object and every wrong box, as data."):
-        about = "One row a labelled object, and one a wrong box, with its type."
-        if run.evaluation.task != "detect":
-            about = "One row a picture: label, answer and score."
+        about = run.task.error_rows
         rows = partial(list_rows, run.report.units)
         for suffix, make in (
             ("csv", lambda: write_csv(rows())),
@@ -168,7 +163,7 @@ def make_slide(run: LabelledRun, _look: Look) -> Scene:
         (f"{one.count:,}", one.name.lower()) for one in sorted(report.types, key=lambda one: -one.count) if one.count
     ]
     made = run.evaluation.model
-    if run.evaluation.task == "detect":
+    if run.task.has_boxes:
         made = f"{made}, threshold {percent(run.evaluation.threshold)}"
     return deck_rows.of_gallery(f"{report.headline}.", report.counts, numbers, pictures, made)
 

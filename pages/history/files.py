@@ -37,19 +37,14 @@ if TYPE_CHECKING:
 def files(record: Record) -> tuple[Image, tuple[SavedMap, ...]]:
     """Return a record's picture and maps, cached: they never change."""
     store = history_store.store()
-    if (found := _cache.get((str(store.folder), record.id))) is None:
-        found = (store.picture(record), store.heatmaps(record))
-        _cache.put((str(store.folder), record.id), found)
-    return found
+    key = (str(store.folder), record.id)
+    return _cache.get_or_make(key, lambda: (store.picture(record), store.heatmaps(record)))
 
 
 def pair(record: Record) -> Similarity:
     """Return the comparison of a record of two pictures, cached: it never changes."""
     store = history_store.store()
-    if (found := _pairs.get(key := (str(store.folder), record.id))) is None:
-        found = store.similarity(record)
-        _pairs.put(key, found)
-    return found
+    return _pairs.get_or_make((str(store.folder), record.id), lambda: store.similarity(record))
 
 
 def render_pair(id: str) -> bytes:
@@ -111,12 +106,11 @@ class AnnotatedRecord:
 
 
 def _overlay(record: Record, index: int, *, dark: bool) -> NDArray[np.uint8]:
-    key = (str(history_store.store().folder), record.id, index, dark)
-    if (found := _drawn.get(key)) is None:
+    def draw() -> NDArray[np.uint8]:
         image, maps = files(record)
-        found = export.look(image, maps[index], record.view.settings, dark=dark)
-        _drawn.put(key, found)
-    return found
+        return export.look(image, maps[index], record.view.settings, dark=dark)
+
+    return _drawn.get_or_make((str(history_store.store().folder), record.id, index, dark), draw)
 
 
 @st.fragment

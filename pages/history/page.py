@@ -88,7 +88,10 @@ def _open(id: str, other: str | None) -> None:
         if other is None:
             _one(id, title)
         else:
-            _pair(id, other, title)
+            store = history_store.store()
+            compared = store.compare(store.get(id), store.get(other))
+            title.markdown(f"## {compared.heading}.")
+            pair.show(compared)
     except Problem as problem:
         title.markdown("## This record cannot be shown")
         st.error(sentence(problem), icon=":material/error:")
@@ -138,13 +141,6 @@ def _one(id: str, title: DeltaGenerator) -> None:
     title.markdown(f"## {escape(record.headline) if record.pair else record.headline}")
     page.say_problem(state.of(Browsing))
     (pair.show_pictures if record.pair else record_view.show)(record)
-
-
-def _pair(id: str, other: str, title: DeltaGenerator) -> None:
-    store = history_store.store()
-    found = store.compare(store.get(id), store.get(other))
-    title.markdown(f"## {pair.heading(found)}")
-    pair.show(found)
 
 
 def _empty() -> None:
@@ -293,8 +289,7 @@ def _many() -> int:
 
 
 def _meter(storage: Storage) -> None:
-    taken = f"{size(storage.bytes)} of {size(storage.limit)} used"
-    st.progress(storage.full, f":small[{taken}]", width=320)
+    st.progress(storage.full, f":small[{size(storage.bytes)} of {size(storage.limit)} used]", width=320)
     if storage.full >= 0.9:
         st.warning(
             "History is nearly full: sort by size and delete some records, or raise SIGHTGLASS_HISTORY_MB.",

@@ -30,17 +30,10 @@ if TYPE_CHECKING:
     from sightglass.history import Record, RecordComparison, SavedMap
 
 
-def heading(found: RecordComparison) -> str:
-    """Return the page's heading; the details of that sentence come below it."""
-    sentence = found.words[0].partition(": ")[0] if found.words else "Two records"
-    return sentence.rstrip(".") + "."
-
-
 def show(found: RecordComparison) -> None:
     """Draw maps, agreement and statistics of the two."""
-    first = found.words[0].partition(": ")[2] if found.words else ""
-    sentences = [first[:1].upper() + first[1:], *found.words[1:]]
-    st.markdown("  \n".join(filter(None, sentences)))
+    detail = found.detail[:1].upper() + found.detail[1:]
+    st.markdown("  \n".join(filter(None, (detail, *found.more))))
     # As the sentences call them, with what tells the two apart.
     one, other = _apart(found.one, found.other)
     names = (f"First ({one})", f"Second ({other})")
@@ -121,31 +114,29 @@ def _viewer(image: Image, shown: Sequence[Pane], looks: list[str], *, key: str, 
     return view
 
 
+METRICS = (
+    (
+        *("Same place", "iou_top20", "overlap of the hottest fifths"),
+        "1: the hottest fifths of both maps are the same place; 0: nothing in common.",
+    ),
+    (
+        *("Same order", "rank_correlation", "rank correlation"),
+        "1: what is hotter in one map is hotter in the other, everywhere; 0: unrelated.",
+    ),
+    (
+        *("Same shape", "ssim", "structural similarity"),
+        "1: the maps have the same peaks and valleys; 0: unrelated.",
+    ),
+)
+"""How much two maps agree: title, field of the agreement, what that is, and help."""
+
+
 def _agreement(found: RecordComparison) -> None:
     agreement = found.agreement
     assert agreement is not None
-    overlap, ranks, structure = st.columns(3)
-    with overlap:
-        charts.metric(
-            "Same place",
-            f"{agreement.iou_top20:.2f}",
-            "overlap of the hottest fifths",
-            "1: the hottest fifths of both maps are the same place; 0: nothing in common.",
-        )
-    with ranks:
-        charts.metric(
-            "Same order",
-            f"{agreement.rank_correlation:.2f}",
-            "rank correlation",
-            "1: what is hotter in one map is hotter in the other, everywhere; 0: unrelated.",
-        )
-    with structure:
-        charts.metric(
-            "Same shape",
-            f"{agreement.ssim:.2f}",
-            "structural similarity",
-            "1: the maps have the same peaks and valleys; 0: unrelated.",
-        )
+    for column, (title, name, what, help) in zip(st.columns(3), METRICS, strict=True):
+        with column:
+            charts.metric(title, f"{getattr(agreement, name):.2f}", what, help)
 
 
 LISTED = 10

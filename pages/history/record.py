@@ -23,9 +23,10 @@ from sightglass.components.widgets import Row, rows
 from sightglass.deck import rows as slide_rows
 from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import NBSP, megabytes, percent, plural
+from sightglass.explain.phrases import NBSP, megabytes, plural
 from sightglass.explain.tasks import task_of
 from sightglass.export import command
+from sightglass.export.caption import with_score
 from sightglass.pages.history.files import AnnotatedRecord, archive, files, mark, marking, pair
 
 if TYPE_CHECKING:
@@ -138,8 +139,13 @@ def tell_score(record: Record, score: float | None) -> str:
     return task_of(record.task).text(score)
 
 
-def panel_map(item: SavedMap, record: Record, *, title: str | None = None, note: str | None = None) -> Map:
-    """Return a saved map for the viewer."""
+def panel_map(
+    item: SavedMap, record: Record, place: int | None = None, *, title: str | None = None, note: str | None = None
+) -> Map:
+    """Return a saved map for the viewer; `place`: where a file of it opens, instead of on the record's own map."""
+    recipe, view = record.sealed_recipe, record.view
+    if place is not None:
+        view = view.model_copy(update={"index": place, "label": item.label[:200]})
     return Map(
         title=title or item.label,
         note=note if note is not None else tell_score(record, item.score),
@@ -151,13 +157,13 @@ def panel_map(item: SavedMap, record: Record, *, title: str | None = None, note:
         cells=item.cells,
         kind=item.kind,
         unit=item.unit,
-        recipe=None if (recipe := record.sealed_recipe) is None else (recipe, record.view),
+        recipe=(recipe, view) if recipe else None,
     )
 
 
 def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
     return tuple(
-        Box(p.box, f"{p.label} {percent(p.score)}", place, place == index)
+        Box(p.box, with_score(p), place, place == index)
         for place, item in enumerate(maps)
         for p in item.boxes
         if p.box is not None
@@ -165,18 +171,10 @@ def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
 
 
 def _viewer(record: Record, image: Image, maps: Sequence[SavedMap], index: int) -> View:
-    own = tuple(_own(item, record, place) for place, item in enumerate(maps))
-    shown = [Pane(maps=own) if maps else panels.plain(image)]
+    drawn = tuple(panel_map(item, record, place) for place, item in enumerate(maps))
+    shown = [Pane(maps=drawn) if maps else panels.plain(image)]
     scene = ViewerScene(image.pixels, image.sha256, shown, boxes(maps, index), image.jpeg, record.picture_name)
     return viewer(scene, ViewerOptions(beside=True), key=f"history-viewer-{record.id}")
-
-
-def _own(item: SavedMap, record: Record, place: int) -> Map:
-    found = panel_map(item, record)
-    if found.recipe is None:
-        return found
-    how = record.view.model_copy(update={"index": place, "label": item.label[:200]})
-    return replace(found, recipe=(found.recipe[0], how))
 
 
 def numbers(item: SavedMap) -> None:
@@ -269,7 +267,7 @@ def _open_again(record: Record, image: Image, maps: Sequence[SavedMap]) -> None:
             explain_job.bring(record, maps, history_store.store().proofs(record))
 
     st.button(
-        "Open in Detect" if record.view.screen == "detect" and record.task != "segment" else "Open in Explore",
+        "Open in Detect" if record.view.screen == task_of(record.task).screen == "detect" else "Open in Explore",
         icon=":material/visibility:",
         on_click=take,
         disabled=record.recipe is None,

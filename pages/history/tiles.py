@@ -15,6 +15,7 @@ from sightglass.components.session import history_store, state
 from sightglass.components.views import charts
 from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import plural
+from sightglass.explain.tasks import task_of
 from sightglass.pages.history import files
 from sightglass.pages.history import record as record_view
 from sightglass.pages.history.record import Browsing, size
@@ -22,7 +23,7 @@ from sightglass.pages.history.record import Browsing, size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sightglass.history import Record, SavedPair, SearchResult
+    from sightglass.history import Record, SearchResult
 
 
 _component = declare("history_grid", __file__, script="grid", html='<div class="component grid" role="list"></div>')
@@ -180,47 +181,34 @@ def _thumbnail(record: Record) -> bytes:
 
 
 def _tile(record: Record) -> Tile:
+    part, when = "" if record.recipe is None else record.recipe.part, history_store.exact(record.created)
     if record.pair is not None and not record.damaged:
-        return _pair_tile(record, record.pair)
-    first = record.predictions[0] if record.predictions else None
-    detects = record.task == "detect"
-    label = record.label or (first.label if first else "nothing found")
-    score = record_view.tell_score(record, record.score)
-    boxes = sum(prediction.box is not None for prediction in record.predictions)
-    what = f"{plural(boxes, 'box')}; {record.model}" if detects and boxes else record.model
-    # A segmentation finds several classes, each somewhere else.
-    one_answer = record.task not in ("detect", "segment")
-    if one_answer and first is not None and record.label and first.label != record.label:
-        what = f"predicted {first.label}; {record.model}"
-    about = f"{record.picture_name}, {label} {score}, {record.model}, {history_store.exact(record.created)}"
-    part = "" if record.recipe is None else record.recipe.part
+        title, score, what = f"{record.picture_name} and {record.pair.name}", f"{record.score or 0:.2f}", record.model
+        about = f"{title}, similarity {score}, {record.model}, {when}"
+    else:
+        title, score, what = _describe(record)
+        about = f"{record.picture_name}, {title} {score}, {record.model}, {when}"
     return Tile(
         id=record.id,
-        title=label,
+        title=title,
         score=score,
         line=describe_setup(what, record.method, (), part, record.task),
         when=history_store.when(record.created),
         about=about,
         tags=record.tags,
-        note=_one_line(record.note),
+        note=record.note.replace("\n", " ")[:200],
         marks=len(record.marks),
         damaged=record.damaged,
     )
 
 
-def _pair_tile(record: Record, pair: SavedPair) -> Tile:
-    names, score = f"{record.picture_name} and {pair.name}", f"{record.score or 0:.2f}"
-    return Tile(
-        id=record.id,
-        title=names,
-        score=score,
-        line=describe_setup(record.model, record.method, ()),
-        when=history_store.when(record.created),
-        about=f"{names}, similarity {score}, {record.model}, {history_store.exact(record.created)}",
-        tags=record.tags,
-        note=_one_line(record.note),
-    )
-
-
-def _one_line(note: str) -> str:
-    return note.replace("\n", " ")[:200]
+def _describe(record: Record) -> tuple[str, str, str]:
+    """Return the label of a record of one picture, its score, and what found it."""
+    first, task = next(iter(record.predictions), None), task_of(record.task)
+    label = record.label or (first.label if first else "nothing found")
+    boxes = sum(prediction.box is not None for prediction in record.predictions)
+    what = f"{plural(boxes, 'box')}; {record.model}" if boxes else record.model
+    # Several classes of places are no rivals of each other.
+    if not (task.has_boxes or task.gives_pixels) and first is not None and record.label not in (None, first.label):
+        what = f"predicted {first.label}; {record.model}"
+    return label, record_view.tell_score(record, record.score), what

@@ -23,7 +23,7 @@ from sightglass.explain.findings import preprocessing_check
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.picture.image import join_pictures
-from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks import TASKS, describe_score, task_of
 from sightglass.models import catalog, isolated
 from sightglass.models.checkpoints import remote_file
 from sightglass.models.families.custom.transforms import is_own, keys
@@ -203,7 +203,7 @@ def _register() -> None:
         raise
     now.id, now.folder, now.draft = id_, None, None
     # Other pages show it too.
-    reopen.choose_model(catalog.spec(id_), own=catalog.spec(id_).task == "detect")
+    reopen.choose_model(catalog.spec(id_), own=task_of(catalog.spec(id_)).has_boxes)
 
 
 def _fail(failure: BaseException, *, again: bool) -> None:
@@ -318,17 +318,10 @@ def _go_on(answers: dict[str, str], *, trusted: bool) -> None:
 
 WIDE = 132
 """Pixels of a picture that shows one way of preparing it."""
-MEANINGS: dict[str, str] = {
-    "classify": "one class of many",
-    "multilabel": "several classes at once",
-    "regress": "a number, such as an age or an angle",
-    "embed": "a vector, to compare pictures",
-}
+MEANINGS = {name: task.meaning_of_row for name, task in TASKS.items() if task.meaning_of_row}
 """What an answer of one row of numbers may be."""
 LONGEST_UNIT = 20
 """Letters of a unit."""
-WINDOWS = 49
-"""Places that are hidden for the first map of a model without layers: it comes within seconds."""
 
 
 def draw_card(spec: ModelSpec, image: Image) -> None:
@@ -342,7 +335,7 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
         left, right = st.columns([3, 2], gap="medium")
         with right, st.container(horizontal=True):
             st.button(
-                "Open in Detect" if spec.task == "detect" else "Open in Explore",
+                f"Open in {task_of(spec).screen.capitalize()}",
                 icon=":material/open_in_new:",
                 type="primary",
                 on_click=open_model,
@@ -364,17 +357,15 @@ def draw_card(spec: ModelSpec, image: Image) -> None:
 
 def open_model(spec: ModelSpec) -> None:
     """Choose a model and go to the page that shows what it does; the next run goes there."""
-    detects = spec.task == "detect"
-    reopen.choose_model(spec, own=detects)
-    state.of(state.Navigation).go_to = page.script("detect" if detects else "explore")
+    task = task_of(spec)
+    reopen.choose_model(spec, own=task.has_boxes)
+    state.of(state.Navigation).go_to = page.script(task.screen)
 
 
 def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     """Draw the map of the chosen picture; of a model without layers, whose map takes many passes, first its answer."""
     choices = Choices(image, spec, explainer.resident.adapter.spec.method, {})
-    options: dict[str, Any] = {}
-    if not explainer.resident.gradients:
-        options = {"method": "drise"} if spec.task == "detect" else {"method": "occlusion", "masks": WINDOWS}
+    options = {} if explainer.resident.gradients else task_of(spec).blind
     try:
         explanation = explain_job.explain(choices, explainer, **options)
     except Cancelled:
@@ -389,8 +380,8 @@ def _explain(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
 
 def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
     """Ask what the numbers of the answer mean, and what they are called."""
-    labels = explainer.labels
-    unnamed = not spec.weights.unit if spec.measures else bool(labels) and labels[0] == "class 0"
+    labels, measures = explainer.labels, task_of(spec).measures
+    unnamed = not spec.weights.unit if measures else bool(labels) and labels[0] == "class 0"
     with st.expander("Names and meaning", icon=":material/label:", expanded=unnamed):
         if spec.task in MEANINGS:
             chosen = st.selectbox(
@@ -403,7 +394,7 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
             )
             if chosen != spec.task:
                 _change(spec, {"task": chosen})
-        if spec.measures and not spec.weights.outputs:
+        if measures and not spec.weights.outputs:
             _ask_unit(spec)
         if not labels:
             return
@@ -414,7 +405,7 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
             key=f"models-names-{spec.id}-{spec.task}",
             height=160,
             help="In the order of the model's outputs."
-            + (" After a name its unit, least and largest value may follow: yaw, °, -90, 90." if spec.measures else ""),
+            + (" After a name its unit, least and largest value may follow: yaw, °, -90, 90." if measures else ""),
         )
         given = [line.strip() for line in text.splitlines() if line.strip()]
         if st.button("Save names", help="They stand in every headline, list and file from now on."):
@@ -423,7 +414,7 @@ def _meaning(spec: ModelSpec, explainer: Explainer) -> None:
                 st.error(sentence(words), icon=":material/error:")
             elif len(set(given)) < len(given):
                 st.error("Two of them have the same name: give each its own.", icon=":material/error:")
-            elif spec.measures and any("," in line for line in given):
+            elif measures and any("," in line for line in given):
                 _save_outputs(spec, given)
             else:
                 _change(spec, {"weights.labels": given, "weights.outputs": None})
@@ -458,7 +449,7 @@ def _preprocessing(spec: ModelSpec, explainer: Explainer, image: Image) -> None:
     if len(found) < 2:
         return
     # Of numbers there is no first answer that could stay the same.
-    said = [describe_score(one.score, spec, one.label) if spec.measures else one.label for one in found]
+    said = [describe_score(one.score, spec, one.label) if task_of(spec).measures else one.label for one in found]
     differ = len(set(said)) > 1
     with st.expander("How pictures are prepared", icon=":material/crop:", expanded=differ):
         st.caption(

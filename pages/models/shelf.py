@@ -18,6 +18,7 @@ from sightglass.components.views import tables
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import download as size_of_download
 from sightglass.explain.phrases import megabytes
+from sightglass.explain.tasks import TASKS
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 from sightglass.models.own import store
@@ -31,16 +32,6 @@ if TYPE_CHECKING:
     from sightglass.explain.findings.reliability import Reliability
     from sightglass.models.spec import ModelSpec
 
-TASKS = {
-    "": "All",
-    "classify": "Classify",
-    "multilabel": "Several classes",
-    "detect": "Detect",
-    "segment": "Segment",
-    "regress": "Measure",
-    "embed": "Compare pictures",
-}
-"""What the models are for, by their task; empty: all of them."""
 KEY = "models-list"
 
 
@@ -109,7 +100,7 @@ def _filters(here: set[str]) -> list[ModelSpec]:
         task = url_state.widget(
             st.segmented_control,
             "Task",
-            {task: words for task, words in TASKS.items() if not task or task in there},
+            {"": "All"} | {name: task.title for name, task in TASKS.items() if name in there},
             "",
             key="models-task",
             name="task",
@@ -143,7 +134,7 @@ def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, own: bool
     known = reliabilities(spec, queries="DETR" in spec.family)
     return {
         "Model": spec.id,
-        "For": TASKS[spec.task],
+        "For": TASKS[spec.task].title,
         "File": _size(spec, present=present),
         "In memory": "" if resident is None else megabytes(resident.nbytes),
         "State": "" if present else "not here",

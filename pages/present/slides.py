@@ -392,8 +392,8 @@ def _changes(deck: Deck) -> None:
         "Light",
         deck.theme == "light",
         key=f"deck-light-{deck.id}",
-        on_change=_set_theme,
-        args=(deck.id,),
+        on_change=_change,
+        args=("set_theme", deck.id, lambda: "light" if st.session_state[f"deck-light-{deck.id}"] else "dark"),
         help="Dark letters on white, for a bright room. A PDF is always light, for paper.",
     )
     with st.popover("Rename", icon=":material/edit:", key="deck-rename", help="Give the deck another title."):
@@ -402,8 +402,8 @@ def _changes(deck: Deck) -> None:
             deck.title,
             key=f"deck-title-{deck.id}",
             max_chars=MAX_NAME,
-            on_change=_rename,
-            args=(deck.id,),
+            on_change=_change,
+            args=("rename", deck.id, lambda: st.session_state[f"deck-title-{deck.id}"]),
             help="Press Enter to save it.",
         )
     with st.popover("Delete", icon=":material/delete:", key="deck-delete", help="Delete this deck; asks first."):
@@ -412,14 +412,10 @@ def _changes(deck: Deck) -> None:
         st.button("Delete the deck", key="deck-delete-yes", on_click=_delete, args=(deck.id,), help=help)
 
 
-def _set_theme(id: str) -> None:
+def _change(method: str, id: str, value: Callable[[], str]) -> None:
+    """Change a deck by a method of `Decks`, in a callback."""
     with noting_problems():
-        history_store.store().decks.set_theme(id, "light" if st.session_state[f"deck-light-{id}"] else "dark")
-
-
-def _rename(id: str) -> None:
-    with noting_problems():
-        history_store.store().decks.rename(id, st.session_state[f"deck-title-{id}"])
+        getattr(history_store.store().decks, method)(id, value())
 
 
 def _delete(id: str) -> None:

@@ -22,6 +22,7 @@ from sightglass.evaluation.scorecard import MOST, run
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.explain import Explainer
 from sightglass.explain.phrases import plural
+from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.pages.batch import source as pictures
 
@@ -137,7 +138,7 @@ def choose() -> ScorePlan | None:
     with left:
         found = pictures.choose()
         labels = _choose_labels(task)
-    if found is None or (labels is None and task == "detect") or len(models) < 2:
+    if found is None or (labels is None and task_of(task).has_boxes) or len(models) < 2:
         return None
     return ScorePlan(tuple(models), found.items, labels)
 

@@ -28,7 +28,6 @@ from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.files import to_json, write_file
 from sightglass.common.files.scratch import scratch_folder
 from sightglass.common.settings import settings
-from sightglass.components.choices import model_picker
 from sightglass.components.saving import slides
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs.background import Status, Task
@@ -38,6 +37,8 @@ from sightglass.components.views import charts
 from sightglass.deck import views
 from sightglass.explain.phrases import listing, plural
 from sightglass.explain.picture.image import Image
+from sightglass.explain.tasks import task_of
+from sightglass.models import catalog
 from sightglass.video.clips import clip as video_clip
 from sightglass.video.clips import example as bundled_clips
 from sightglass.video.clips import write
@@ -318,7 +319,8 @@ def draw(job: ClipJob, *, key: str) -> None:
     made, start = job.summary, job.plan.settings.start
     changed = made.clip.stat().st_mtime_ns
     about = _about(str(made.clip), changed)
-    where = "Detect" if job.plan.model in _ids("detect") else "Explore"
+    task = task_of(catalog.catalog().get(job.plan.model) or "")
+    where = task.screen.capitalize()
     moments = [replace(moment, seconds=max(0.0, moment.seconds - start)) for moment in made.moments]
     at = min(st.session_state.get(f"{key}-at", 0.0), about.seconds)
     player, beside = st.columns(2, gap="medium")
@@ -335,7 +337,7 @@ def draw(job: ClipJob, *, key: str) -> None:
             _curves(str(made.folder), about.seconds, start, changed),
             moments,
             seconds=about.seconds,
-            score="Share of the picture" if job.plan.model in _ids("segment") else "Score",
+            score=task.heading,
             key=key,
         )
         st.button(
@@ -343,17 +345,13 @@ def draw(job: ClipJob, *, key: str) -> None:
             icon=":material/open_in_new:",
             key=f"{key}-open",
             on_click=_open,
-            args=(job.plan, at, where.lower()),
+            args=(job.plan, at, task.screen),
             help="The frame of the clip itself, as the picture to explain.",
         )
     for note in made.notes:
         st.caption(sentence(note))
     if made.skipped:
         st.caption(f"{made.skipped:,} broken frames of the file were left out.")
-
-
-def _ids(task: str) -> set[str]:
-    return {spec.id for spec in model_picker.present(task)}
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

@@ -14,6 +14,7 @@ from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import background
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import NBSP, pixels
+from sightglass.explain.tasks import task_of
 from sightglass.pages.video import job as jobs
 from sightglass.pages.video.job import (
     ClipJob,
@@ -93,7 +94,7 @@ def _draw_result(top: DeltaGenerator, job: ClipJob, choices: Choices) -> None:
 
 def _first(top: DeltaGenerator, choices: Choices, explainer: Explainer) -> None:
     """Draw the choice of a clip and, until there is one, the example."""
-    if explainer.model.task == "embed":
+    if not task_of(explainer.model).names_classes:
         top.markdown("## A clip, frame by frame")
         raise ModelProblem(
             f"{choices.model.name} names nothing that could be followed: choose a classifier or detector."

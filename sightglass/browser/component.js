@@ -9,7 +9,7 @@ import { unpack } from "./unpack.js";
  * @typedef {(name: string, value: unknown) => void} Send
  * @typedef {{what: "save"|"png"|"jpg"|"link"|"settings", taken: boolean, settings?: object}} Wanted  of the first viewer of the page
  * @typedef {{head: {id: string, kind: string, picture: string, [field: string]: unknown}, blob: Uint8Array}} Response
- * @typedef {{name: string, label: string, share: number, text: string, boxes: string}} Score  of a class, its row in a list of
+ * @typedef {{name: string, label: string, share: number | null, text: string, boxes: string}} Score  of a class, its row in a list of
  *   answers, while a part of the picture is hidden; text: before and after
  * @typedef {{picture: string, turn: number, rows?: Score[], seen?: number[], sorry?: string, blob: Uint8Array}} Hidden  turn: 0 where
  *   nothing was asked; seen: what `blob`, the blurred picture, shows, in original pixels

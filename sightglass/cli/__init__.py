@@ -85,7 +85,11 @@ def explain(
 _ALIASES = {
     **dict.fromkeys(("--out-dir", "--output-dir", "--output"), "--out"),
     **dict.fromkeys(("--weights", "--checkpoint", "TEST.WEIGHT"), "--model"),
-    "--class-name": "--class",
+    **dict.fromkeys(("--class-name", "--pred-index"), "--class"),
+    **dict.fromkeys(("--conf", "--conf-thres", "--conf-threshold"), "--score-thr"),
+    "--last-conv-layer-name": "--target-layers",
+    "--backward-type": "--part",
+    "--norm-in-bbox": "--renormalize",
     # Pictures are arguments here.
     **dict.fromkeys(("--image", "--images-dir"), ""),
 }
@@ -97,6 +101,8 @@ _WITHOUT = {
     ),
     "--visualize": "--visualize is of `similarity QUERIES --gallery FOLDER`: other verbs write their maps without it.",
     "--num-visualize": "There is no --num-visualize: batch --num-samples N explains N of the pictures.",
+    "--max-shape": "Leave --max-shape out: masks run in parts that fit in memory.",
+    "--preview-model": "There is no --preview-model: `sightglass models layers MODEL` lists the layers.",
 }
 """Options of other programs that no verb has, and what to do instead."""
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|avif|ppm|npy)$", re.IGNORECASE)
@@ -167,8 +173,7 @@ def _explain(error: Exception) -> tuple[str, int]:
         return str(error), 2
     # Click's own errors, whose class depends on the installed typer.
     if hasattr(error, "format_message"):
-        message = _say_usage(error)
-        return message if message.endswith("?") else f"{message.rstrip('.')}: see --help.", 2
+        return _say_usage(error), 2
     if (found := from_machine(error)) is not None:
         return str(found), 1
     if isinstance(error, OSError):
@@ -179,17 +184,18 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 def _say_usage(error: Any) -> str:
     """Return the sentence about wrong usage: options that contain the word first, and none that only sounds alike."""
-    message = str(error.format_message()).strip()
+    message = str(error.format_message()).strip().rstrip(".")
     if wanted := getattr(error, "option_name", ""):
         if sentence := (removed.OPTIONS | _WITHOUT).get(wanted):
-            return sentence.rstrip(".")
+            return sentence
         word = wanted.lstrip("-")
         known = {name.lstrip("-"): name for one in error.ctx.command.params for name in one.opts if name[:2] == "--"}
         meant = [name for name in known if len(word) > 2 and word in name] or nearest(word, known, cutoff=0.7)
-        return f"There is no option {wanted}{f': did you mean {known[meant[0]]}?' if meant else ''}"
-    found = re.search(r"Input should be a valid (integer|number).*", message, re.DOTALL)
-    kind = {"integer": "a whole number", "number": "a number"}
-    return message if found is None else f"{message[: found.start()]}it should be {kind[found[1]]}"
+        message = f"There is no option {wanted}{f': did you mean {known[meant[0]]}?' if meant else ''}"
+    elif (found := re.search(r"Input should be a valid (integer|number).*", message, re.DOTALL)) is not None:
+        kind = {"integer": "a whole number", "number": "a number"}
+        message = f"{message[: found.start()]}it should be {kind[found[1]]}"
+    return message if message.endswith("?") else f"{message}: see --help."
 
 
 def _fail(sentence: str, code: int, given: Sequence[str]) -> int:

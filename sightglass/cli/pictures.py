@@ -115,6 +115,8 @@ class Series:
         if self.explainer.resident.adapter.inputs and len(self.pictures) == 2:
             # Two pictures are one question to a model that takes two.
             self.pictures = (image.AND.join(self.pictures),)
+        for picture in self.pictures:
+            _check_kind(picture)
         names = [_name_folder(picture) for picture in self.pictures]
         folders = result_folder.places(names, self.out)
         result_folder.check(folders[0])
@@ -179,7 +181,7 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
     rows = [
         (
             f"{row['label']} {task.number(explanation, row['map'])}".strip(),
-            "–" if row["score"] is None else task.cell(row["score"], explanation.model.unit_of(row["label"])),
+            "–" if row["score"] is None else task.short_text(row["score"], explanation.model.unit_of(row["label"])),
             phrases.percent(row["half_heat_area"]) if row["state"] == "ok" else "–",
             f"{row['peak_x']:.0f}, {row['peak_y']:.0f}" if row["state"] == "ok" else row["state"],
             *(_by_boxes(explanation, row["map"]) or [""] * len(BY_BOXES)),

@@ -49,6 +49,8 @@ READY: dict[str, tuple[str, str]] = {
 }
 """Titles and contents of the packaged decks, by their names."""
 _ABOUT, _SLIDE = "deck.json", re.compile(r"slides/(\d{3})\.scene")
+UNKNOWN = NotImplementedError, RuntimeError, EOFError
+"""Raised by files that are encrypted, or packed in a way that this Python does not know."""
 NO_DECK = "This is no deck, or a damaged one: give a file that Present exported."
 
 
@@ -117,10 +119,7 @@ def _only_decks() -> Iterator[None]:
     """Turn whatever a damaged or hostile archive raises into one sentence."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, TypeError, struct.error) as error:
-        raise Problem(NO_DECK) from error
-    except (NotImplementedError, RuntimeError, EOFError) as error:
-        # Encrypted, or packed in a way that this Python does not know.
+    except (zipfile.BadZipFile, zlib.error, struct.error, OSError, ValueError, KeyError, TypeError, *UNKNOWN) as error:
         raise Problem(NO_DECK) from error
 
 

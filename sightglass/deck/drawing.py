@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,8 @@ import cv2
 import numpy as np
 from av.error import FFmpegError
 from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
-from sightglass.common.files import packing
 from sightglass.deck.items import (
     DARK,
     LINE,
@@ -27,6 +25,7 @@ from sightglass.deck.items import (
     Text,
     break_lines,
     cut_to_width,
+    font,
     width_of,
 )
 from sightglass.deck.layout import chart, pages
@@ -244,11 +243,6 @@ def _rect(place: PageRect) -> tuple[int, int, int, int]:
     return left, top, max(left + 1, round(place.right * _SCALE)), max(top + 1, round(place.bottom * _SCALE))
 
 
-@cache
-def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(packing.font("DejaVuSans-Bold" if bold else "DejaVuSans")), size)
-
-
 class _SmallPainter(Painter):
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
@@ -259,11 +253,11 @@ class _SmallPainter(Painter):
         place = item.place
         if (ground := TAG_GROUNDS.get(item.tone)) is not None:
             self.fill(place, ground)
-        font = _font(max(5, round(item.size * _SCALE)), item.bold)
+        letters = font(max(5, round(item.size * _SCALE)), item.bold)
         for row, line in enumerate(break_lines(item.words, place.width + 0.5, item.size, bold=item.bold)):
-            wide = font.getlength(line) if item.right else 0.0
-            left = place.right * _SCALE - wide if item.right else place.left * _SCALE
-            self.pen.text((left, (place.top + row * item.size * LINE) * _SCALE), line, self.theme.tone(item.tone), font)
+            left = place.right * _SCALE - letters.getlength(line) if item.right else place.left * _SCALE
+            at = left, (place.top + row * item.size * LINE) * _SCALE
+            self.pen.text(at, line, self.theme.tone(item.tone), letters)
 
     def fill(self, place: PageRect, colour: Colour) -> None:
         self.pen.rectangle(_rect(place), colour)

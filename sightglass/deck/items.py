@@ -16,6 +16,8 @@ from sightglass.common.settings import settings
 from sightglass.explain.phrases import percent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sightglass.deck import Scene
 
 
@@ -27,25 +29,32 @@ _EM = 100
 
 
 @functools.cache
-def _font(bold: bool) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(packing.font("DejaVuSans-Bold" if bold else "DejaVuSans")), _EM)
+def font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    """Return the letters of slides at a size in pixels."""
+    return ImageFont.truetype(str(packing.font("DejaVuSans-Bold" if bold else "DejaVuSans")), size)
 
 
 @functools.lru_cache(8192)
 def width_of(words: str, *, bold: bool = False) -> float:
     """Return the width of a line by its letters' size."""
-    return float(_font(bold).getlength(words)) / _EM
+    return float(font(_EM, bold).getlength(words)) / _EM
 
 
-def break_lines(words: str, width: float, size: float, *, bold: bool = False) -> list[str]:
-    """Return words as lines of at most a width; a word that is longer than that has a line of its own."""
+def break_lines(
+    words: str, width: float, size: float, *, bold: bool = False, measure: Callable[[str], float] | None = None
+) -> list[str]:
+    """Return words as lines of at most a width; a word that is longer than that has a line of its own.
+
+    `measure`: returns the width of words in another font.
+    """
+    measure = measure or (lambda line: width_of(line, bold=bold) * size)
     lines: list[str] = []
     for paragraph in words.splitlines() or [""]:
         line = ""
         # A number and its percent sign stay together.
         for word in paragraph.split(" "):
             tried = f"{line} {word}" if line else word
-            if line and width_of(tried, bold=bold) * size > width:
+            if line and measure(tried) > width:
                 lines.append(line)
                 line = word
             else:

@@ -542,9 +542,7 @@ def _chosen_boxes(panel: Panel, at: int | None) -> tuple[int, ...]:
 def _proof(scene: Scene, footer: Footer, notes: str) -> Page:
     proof = scene.proof
     assert proof is not None
-    # The verdict is the headline, what was measured the sentence.
-    verdict, stop, measured = proof.sentence.partition(". ")
-    title, body = head(f"{verdict}{stop.strip()}" if measured else scene.title)
+    title, body = head(scene.title)
     if proof.panel >= len(scene.panels):
         return Page((*title, Curves(body), *footer_items(scene, "", footer)), notes)
     one = scene.panels[proof.panel].maps[proof.map] if scene.panels[proof.panel].maps else None
@@ -552,7 +550,7 @@ def _proof(scene: Scene, footer: Footer, notes: str) -> Page:
     tile = Tile(proof.panel, at, "", _aspect(_size(scene, proof.panel)))
     choices = [[tile], [replace(tile, map=None), tile]]
     words = Words(
-        (measured or verdict,),
+        (proof.sentence,),
         proof.panel,
         keys=tuple(_keys(scene, [one] if one else [])),
         legends=tuple(_legends(scene, [one] if one else [])),

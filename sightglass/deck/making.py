@@ -24,11 +24,12 @@ from sightglass.deck.scene import (
     SceneProof,
     SceneView,
 )
-from sightglass.explain.findings.diagnosis import describe_map
+from sightglass.explain.findings.diagnosis import describe
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.export.caption import label_ends, title
+from sightglass.explain.tasks import task_of
+from sightglass.export.caption import label_ends
 from sightglass.export.proof.chart import titles
 from sightglass.models.catalog import catalog
 
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
     from sightglass.explain.proof.proof import Proof
     from sightglass.explain.proof.seal import Seal
     from sightglass.explain.result import Result
+    from sightglass.explain.tasks.task import Task
     from sightglass.history.records import Record, SavedMap
     from sightglass.models.adapter import Prediction
-    from sightglass.models.geometry import Geometry
 
 QUALITY = 88
 ANSWERS = 5
@@ -113,6 +114,11 @@ def shorten(text: str, most: int) -> str:
     return f"{text[: most - 1].rsplit(maxsplit=1)[0]}…"
 
 
+def plain(text: str) -> str:
+    """Return a sentence without emphasis."""
+    return text.replace("**", "").strip()
+
+
 def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
     """Return what a model answered about a picture, with its maps; `name`: instead of the model's.
 
@@ -122,38 +128,19 @@ def panel(result: Result, index: int = 0, *, name: str = "") -> Panel:
     >>> panel(Explainer()("bus.jpg", top_k=1)).maps[0].values.shape
     (960, 720)
     """
-    return _panel(
-        name or result.model.name,
-        result.model.task,
-        result.predictions,
-        [_of_heatmap(result, i) for i in _select_maps(len(result.heatmaps), index)],
-        (result.image.width, result.image.height),
-    )
+    maps = [_of_heatmap(result, i) for i in _select_maps(len(result.heatmaps), index)]
+    size = result.image.width, result.image.height
+    return _panel(name or result.model.name, result.task, result.predictions, maps, size)
 
 
 def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
     """Return the same of a record of the history and its maps, with the selected one, without loading the model."""
-    spec = catalog().get(record.model)
-    chosen = [(i, maps[i]) for i in _select_maps(len(maps), record.index)]
-    return _panel(
-        spec.name if spec else record.model,
-        record.task,
-        record.predictions,
-        [
-            _map(
-                one.label,
-                None if record.task == "segment" else one.score,
-                one.at_input,
-                one.geometry,
-                one.boxes,
-                one.looks,
-                record.seal_of(i),
-                signed=label_ends(one.ends, one.unit) if one.signed else None,
-            )
-            for i, one in chosen
-        ],
-        (record.width, record.height),
-    )
+    spec, task = catalog().get(record.model), task_of(record.task)
+    drawn = [
+        _map(item, task, item.label, item.score, item.boxes, plain(item.looks), record.seal_of(i), item.unit)
+        for i, item in ((i, maps[i]) for i in _select_maps(len(maps), record.index))
+    ]
+    return _panel(spec.name if spec else record.model, task, record.predictions, drawn, (record.width, record.height))
 
 
 def _select_maps(count: int, index: int) -> list[int]:
@@ -168,62 +155,57 @@ def locate_map(index: int) -> int:
 
 
 def _panel(
-    name: str, task: str, predictions: Sequence[Prediction], maps: Sequence[SceneMap], size: tuple[int, int]
+    name: str, task: Task, predictions: Sequence[Prediction], maps: Sequence[SceneMap], size: tuple[int, int]
 ) -> Panel:
-    most = MAX_BOXES if task == "detect" else ANSWERS
-    boxes = [(fraction(one.box, size), one.label, _share(one.score)) for one in predictions if one.box is not None]
-    return Panel(
-        name[:200],
-        # Of a segmentation a score is a share of the picture, which on a slide would read as how sure it is.
-        ()
-        if task in ("regress", "segment")
-        else tuple((one.label[:200], _share(one.score)) for one in predictions[:most]),
-        tuple(maps),
-        tuple((box, label[:200], score) for box, label, score in boxes[:MAX_BOXES]),
-    )
+    answers = [(one.label[:200], _share(one.score)) for one in predictions[:MAX_BOXES]]
+    boxes = [
+        (fraction(one.box, size), *answer)
+        for one, answer in zip(predictions, answers, strict=False)
+        if one.box is not None
+    ]
+    # On a slide any score would read as how sure the model is.
+    listed = answers[: max(len(boxes), ANSWERS)] if task.sure else ()
+    return Panel(name[:200], tuple(listed), tuple(maps), tuple(boxes))
 
 
 def _of_heatmap(result: Result, index: int) -> SceneMap:
-    heatmap: Heatmap = result.heatmaps[index]
-    target, model = heatmap.target, result.model
-    score = max((one.score for one in result.predictions if one.index == target.index), default=None)
-    label, shown = (title(result, index), None) if model.measures else (target.label, None if model.segments else score)
-    own, sentence, seal = result.own(index), describe_map(result, index), result.known_seal(index)
-    signed = label_ends(heatmap.ends, model.unit_of(target.label)) if model.measures and heatmap.signed else None
-    return _map(label, shown, heatmap.at_input, heatmap.geometry, own, sentence, seal, signed=signed)
+    heatmap, sentence = result.heatmaps[index], describe(result, index=index).slide()
+    label, score = result.task.describe_saved(result, index)
+    unit = result.model.unit_of(heatmap.target.label)
+    return _map(heatmap, result.task, label, score, result.own(index), sentence, result.known_seal(index), unit)
 
 
 def _map(
+    item: Heatmap | SavedMap,
+    task: Task,
     label: str,
     score: float | None,
-    at_input: NDArray[np.float32],
-    geometry: Geometry,
     boxes: Sequence[Prediction],
     sentence: str,
     seal: Seal | None,
-    *,
-    signed: tuple[str, str] | None = None,
+    unit: str,
 ) -> SceneMap:
-    """Return a map for a slide; `signed`: of a signed one, what stands at the ends of its key."""
+    """Return a map for a slide; `unit`: of what a signed one raises or lowers."""
+    geometry = item.geometry
     (height, width), scale = geometry.original, min(1.0, MAX_SIDE / max(geometry.original))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     by = height / size[0], width / size[1]
     small = replace(geometry, original=size, scale=(geometry.scale[0] * by[0], geometry.scale[1] * by[1]))
-    grown = small.to_original(at_input)
-    values = np.rint(128 + np.clip(grown, -1, 1) * 127 if signed else np.clip(grown, 0, 1) * 255).astype(np.uint8)
+    grown = small.to_original(item.at_input)
+    values = np.rint(128 + np.clip(grown, -1, 1) * 127 if item.signed else np.clip(grown, 0, 1) * 255).astype(np.uint8)
     whole = geometry.seen == (0, 0, width, height)
     own = [one.box for one in boxes if one.box is not None]
     return SceneMap(
         label[:200],
-        None if score is None else _share(score),
+        None if score is None or not task.sure else _share(score),
         values,
         fraction(own[0], (width, height)) if len(own) == 1 else None,
         None if whole else fraction(geometry.seen, (width, height)),
-        shorten(sentence.replace("**", ""), MAX_SENTENCE),
+        shorten(sentence, MAX_SENTENCE),
         "" if seal is None else seal.line[:MAX_SEAL],
         "" if seal is None else seal.short[:MAX_SEAL],
-        signed is not None,
-        signed or ("", ""),
+        item.signed,
+        label_ends(item.ends, unit) if item.signed else ("", ""),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from io import BytesIO
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -12,13 +13,13 @@ from PIL import Image as Pillow
 from sightglass.common.files import packing
 from sightglass.deck import layout
 from sightglass.deck.drawing import Painter, numbered
-from sightglass.deck.items import HEIGHT, LIGHT, LINE, TAG_GROUNDS, WIDTH, PageRect, Text, Theme
+from sightglass.deck.items import HEIGHT, LIGHT, LINE, TAG_GROUNDS, WIDTH, PageRect, Text, Theme, break_lines
 from sightglass.deck.words import SMALL
 from sightglass.explain.phrases import shorten
 from sightglass.export.proof.chart import ChartFrame, Pen, draw_chart, draw_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sightglass.deck import Scene
     from sightglass.deck.items import Colour, Curves, Footer, Logo
@@ -79,26 +80,16 @@ class _Painter(Painter):
             self.fill(place, ground)
             high = item.size * LINE
             place = PageRect(place.left + 0.5, place.top + (place.height - high) / 2, place.width - 0.5, high)
-        for row, line in enumerate(self._lines(item, place.width)):
-            wide = sum(self._width(run, item) for run in _runs(line))
-            left = place.left + (place.width - wide if item.right else 0)
+        lines = break_lines(item.words, place.width, item.size, measure=partial(self._wide, item=item))
+        for row, line in enumerate(lines):
+            left = place.left + (place.width - self._wide(line, item) if item.right else 0)
             for run in _runs(line):
                 self._set(run, item, self.theme.tone(item.tone))
                 self.page.text(left * _MM, (place.top + (row * LINE + 0.93) * item.size) * _MM, run)
                 left += self._width(run, item)
 
-    def _lines(self, item: Text, width: float) -> Iterator[str]:
-        """Yield the words of a text, broken where they reach its width."""
-        for paragraph in item.words.splitlines():
-            line = ""
-            for word in paragraph.split(" "):
-                tried = f"{line} {word}" if line else word
-                if line and sum(self._width(run, item) for run in _runs(tried)) > width:
-                    yield line
-                    line = word
-                else:
-                    line = tried
-            yield line
+    def _wide(self, words: str, item: Text) -> float:
+        return sum(self._width(run, item) for run in _runs(words))
 
     def _letters(self, size: float, colour: Colour, *, bold: bool = False, family: str = _PLAIN) -> None:
         page, style = self.page, "B" if bold else ""

@@ -13,14 +13,13 @@ from sightglass.batch import accuracy, analysis
 from sightglass.deck import making
 from sightglass.deck.making import fraction, shorten
 from sightglass.deck.scene import MAX_SIDE, MAX_TITLE, Panel, SceneMap
-from sightglass.explain.findings.diagnosis import describe_map
+from sightglass.explain.findings.diagnosis import describe
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture.image import Image
-from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.render import paint, share_difference
 from sightglass.explain.rendering.style import Field, Style
-from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks import describe_score, task_of
 from sightglass.export import command
 from sightglass.export.similarity_files import draw_pair, places
 from sightglass.models.catalog import catalog
@@ -150,16 +149,15 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
     """Return the scene of an edited picture: before, covered, after; with the scores of the class of the map."""
     label = before.heatmaps[0].target.label if before.heatmaps else found[0].label if found else ""
     change = next((one for one in found if one.label == label), None)
-    bars: list[tuple[str, float]] = []
+    scores = (("Before", change.before), ("After", change.after)) if change is not None else ()
     # A bar is a share, and a number is none.
-    if change is not None and not before.model.measures:
-        bars += [("Before", change.before or 0.0), ("After", change.after or 0.0)]
+    lengths = [(name, before.task.bar(score or 0.0)) for name, score in scores]
     edited = picture(after.image, "Covered")
     panels = [Panel(f"Before: {label}", maps=making.panel(before).maps[:1]), edited]
     if after.heatmaps:
         panels.append(replace(edited, name=f"After: {label}", maps=making.panel(after).maps[:1]))
     # Beside the map from before it could be read as that one's.
-    told = describe_map(after, 0).replace("**", "") if after.heatmaps else ""
+    told = describe(after).slide() if after.heatmaps else ""
     told = f"After: {told[:1].lower()}{told[1:]}" if told else ""
     title, end, more = title.partition(". ")
     return making.scene(
@@ -171,7 +169,7 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
         kind="row",
         commands=[command.line(before.recipe)],
         question="What if a part is covered?",
-        bars=tuple((words[:200], round(min(max(score, 0.0), 1.0), 5)) for words, score in bars),
+        bars=tuple((name, round(length, 5)) for name, length in lengths if length is not None),
         **making.made_by([before]),
     )
 
@@ -285,14 +283,12 @@ def _count(frame: Any, found: accuracy.Accuracy | None, spec: ModelSpec | None) 
     if found is not None:
         right = found.right
         numbers = [(f"{right.count:,}", "right"), (f"{right.total - right.count:,}", "wrong")]
-    if spec is not None and spec.measures:
-        return numbers
-    if spec is not None and spec.segments:
-        if "mean_iou" not in frame or not len(shares := frame["mean_iou"].dropna()):
-            return numbers
-        return [*numbers, (f"{100 * float(shares.mean()):.1f}", "mean IoU of a picture")]
-    unsure = analysis.filter_rows(frame, only="unsure")
-    return [*numbers, (f"{len(unsure):,}", f"unsure: below {percent(UNSURE)}")]
+    if "mean_iou" in frame and len(shares := frame["mean_iou"].dropna()):
+        numbers.append((f"{100 * float(shares.mean()):.1f}", "mean IoU of a picture"))
+    if spec is None or task_of(spec).sure:
+        unsure = analysis.filter_rows(frame, only="unsure")
+        numbers.append((f"{len(unsure):,}", f"unsure: below {percent(UNSURE)}"))
+    return numbers
 
 
 def _tile(row: Json, image: Image, spec: ModelSpec | None) -> GalleryTile:
@@ -302,7 +298,7 @@ def _tile(row: Json, image: Image, spec: ModelSpec | None) -> GalleryTile:
         answer = f"{label} {percent(score) if spec is None else describe_score(score, spec, label)}"
     name, cells = f"{_SIGNS.get(row['wrong'], '')}{answer}", row["cells"]
     # Several of the largest pictures at once are gigabytes.
-    small = Picture(image.thumbnail(_SIDE), image.name)
+    small = Image(image.thumbnail(_SIDE), image.name)
     # Without a map it is missing, which a table may call NaN.
     if not isinstance(cells, bytes) or not cells:
         return GalleryTile(small, name)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
 from sightglass.deck import making, rows
-from sightglass.deck.making import shorten
+from sightglass.deck.making import plain, shorten
 from sightglass.deck.scene import MAX_PANELS, MAX_TITLE, SceneView
-from sightglass.explain.findings.diagnosis import agreement_sentence, describe_map, diagnose, headline
+from sightglass.explain.findings.diagnosis import agreement_sentence, describe, diagnose
 from sightglass.explain.findings.randomisation import describe_independent
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import listing, megabytes
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.style import Style
+from sightglass.explain.tasks import task_of
 from sightglass.export import command
 from sightglass.video.clips import clip
 
@@ -37,8 +37,6 @@ MOST_CLASSES = 4
 """Side by side, so that each is large."""
 SPOTLIGHT = 0.6
 """The most that a spotlight darkens the picture on a slide."""
-_HOT = "§"
-"""Stands for the hottest colour, which a stage may change: the sentence that begins with it is left out."""
 
 
 def of_map(explanation: Explanation, index: int = 0, look: Mapping[str, Any] | None = None) -> Scene:
@@ -48,23 +46,19 @@ def of_map(explanation: Explanation, index: int = 0, look: Mapping[str, Any] | N
 
         of_map(Explainer()("bus.jpg"), look={"mode": "contour"}).title
     """
-    proof, at = explanation.proofs.get(index), making.locate_map(index)
-    sentence = proof.sentence if proof else describe_map(explanation, index) if explanation.heatmaps else ""
-    title, _, more = verdict(explanation, index).partition(". ")
-    title = f"{title}." if more else title
+    proof, at, said = explanation.proofs.get(index), making.locate_map(index), describe(explanation, index=index)
     # What is known of the map limits all that is said of it.
     known = describe_independent(explanation, index) if explanation.heatmaps else ""
-    sentence = known or sentence
     return making.scene(
         explanation.image,
         [making.panel(explanation, index)],
-        title=title,
-        sentence=plain(sentence),
+        title=said.title,
+        sentence=known or (proof.sentence if proof else said.slide()),
         notes=notes(explanation, index),
         proof=making.proof(proof, map=at) if proof else None,
         view=seen_as(look, map=at),
         commands=[command.line(explanation.recipe)],
-        question="What does the model find?" if explanation.model.task == "detect" else "What does the model see?",
+        question=explanation.task.question,
         **making.made_by([explanation], index),
     )
 
@@ -90,7 +84,7 @@ def of_classes(
         panels,
         title=agreement_sentence(explanation, pair),
         sentence=verdict(explanation),
-        notes="\n".join((_describe_map(explanation, 0), *(plain(describe_map(explanation, i)) for i in shown))),
+        notes="\n".join((_describe_map(explanation, 0), *(describe(explanation, index=i).slide() for i in shown))),
         kind="classes",
         proof=None if proved is None else making.proof(explanation.proofs[shown[proved]], panel=proved),
         view=seen_as(look),
@@ -132,18 +126,18 @@ def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Pro
     """Return the scene of a record of the history as it was saved; `proof`: of its selected map."""
     at = making.locate_map(record.index)
     looks = maps[record.index].looks if record.index < len(maps) else ""
-    first, _, rest = record.headline.partition(". ")
+    title, rest = record.title_and_rest
     method = METHODS[record.method].name if record.method in METHODS else record.method
     return making.scene(
         image,
         [making.saved_panel(record, maps)],
-        title=plain(first),
+        title=title,
         sentence=proof.sentence if proof else plain(looks or rest),
         notes="\n".join((record.note, *(one.text for one in record.findings))).strip(),
         proof=making.proof(proof, map=at) if proof else None,
         view=seen_as(record.view.settings, map=at),
         commands=[command.line(record.recipe)] if record.recipe else [],
-        question="What does the model find?" if record.task == "detect" else "What does the model see?",
+        question=task_of(record.task).question,
         made=" · ".join(filter(None, (record.model, method))),
         recipe=making.short_id(record.recipe.model_dump_json()) if record.recipe else "",
     )
@@ -172,7 +166,7 @@ def of_clip(
 
 def verdict(explanation: Result, index: int = 0) -> str:
     """Return what the model answered, in a sentence without what the map's colours mean."""
-    return shorten(headline(explanation, _HOT, index).split(f" {_HOT}")[0], MAX_TITLE)
+    return shorten(describe(explanation, index=index).title, MAX_TITLE)
 
 
 def notes(explanation: Explanation, index: int) -> str:
@@ -191,11 +185,6 @@ def _describe_map(explanation: Result, index: int) -> str:
     answers = listing(labels[:3]) if labels else "nothing"
     made = describe_setup(name, heatmap.method, heatmap.layers, explanation.options.part, explanation.model.task)
     return f"Made with {made}. It answers {answers}."
-
-
-def plain(text: str) -> str:
-    """Return a sentence without emphasis."""
-    return re.sub(r"\*\*(.+?)\*\*", r"\1", text).strip()
 
 
 def seen_as(look: Mapping[str, Any] | None, *, map: int = 0) -> SceneView:

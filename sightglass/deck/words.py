@@ -6,19 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
-from sightglass.deck.items import (
-    LINE,
-    ROW,
-    Bars,
-    Curves,
-    Item,
-    Key,
-    PageRect,
-    Text,
-    cut_to_lines,
-    height_of,
-    width_of,
-)
+from sightglass.deck.items import LINE, ROW, Bars, Curves, Item, Key, PageRect, Text, cut_to_lines, height_of, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

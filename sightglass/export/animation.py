@@ -62,8 +62,7 @@ def sweep(
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.gif").write_bytes(sweep(result, layers=("blocks.2", "bn2")))
     """
-    if format not in get_args(Format):
-        raise Problem(f"There is no film as {format}: use one of {', '.join(get_args(Format))}.")
+    caption.check_format("film", format, get_args(Format))
     if not 0.05 <= seconds <= 10:
         raise Problem(f"A layer cannot be shown for {seconds} seconds: give 0.05 to 10.")
     maps = by_layer(explanation, index, layers)

@@ -16,10 +16,12 @@ from sightglass.explain.phrases import own_boxes, percent
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Kind, Pixels, Style
 from sightglass.explain.tasks import describe_score
-from sightglass.explain.tasks.task import describe_direction, describe_signs
+from sightglass.explain.tasks.task import describe_signs
 from sightglass.models.preprocess import WAYS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from numpy.typing import NDArray
 
     from sightglass.explain.maps.heatmap import Heatmap
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from sightglass.models.spec import ModelSpec
 
 
-PARTS = {"class": "", "contrast": " against the other classes", "objectness": " (objectness)"}
-PARTS |= {"all": ", class and box"} | {side: f", its {side} side" for side in ("left", "top", "right", "bottom")}
 STATES = {
     "flat": "it is the same everywhere",
     "no evidence": "there is no evidence for it",
@@ -51,24 +51,41 @@ def check(explanation: Result, index: int) -> Heatmap:
     return explanation.heatmaps[index]
 
 
-def score(explanation: Result, index: int) -> float | None:
-    """Return the model's score of a map's target; None where it is not among the predictions."""
-    return explanation.task.shown_score(explanation, index)
+def check_format(kind: str, format: str, formats: Sequence[str]) -> None:
+    """Raise a Problem for a format in which there is no such file."""
+    if format not in formats:
+        raise Problem(f"There is no {kind} as {format}: use one of {', '.join(formats)}.")
 
 
 def title(explanation: Result, index: int) -> str:
     """Return a map's title: `minibus, 62 %`."""
-    sure = score(explanation, index)
-    label = explanation.heatmaps[index].target.label
-    if number := explanation.task.number(explanation, index):
-        return f"{label}, {number}"
-    return label if sure is None else f"{label}, {describe_score(sure, explanation.model, label)}"
+    return explanation.task.name_map(explanation, index)
 
 
 def with_score(prediction: Prediction, model: ModelSpec | None = None) -> str:
     """Return a prediction with its score, `minibus 62 %`, or of a `model` that measures its number, `yaw −12.4°`."""
     score = percent(prediction.score) if model is None else describe_score(prediction.score, model, prediction.label)
     return f"{prediction.label} {score}"
+
+
+def place_labels(
+    boxes: Sequence[Prediction], corner: tuple[float, float], scale: float, high: float, width: Callable[[str], float]
+) -> Iterator[tuple[Prediction, str, float, float]]:
+    """Yield each box with its words and where they begin on a page, none over another.
+
+    `corner`, `scale`: where the picture is on it; `high`, `width`: of a line of words.
+    """
+    taken: list[tuple[float, float, float]] = []
+    for prediction in boxes:
+        if prediction.box is None:
+            continue
+        words, (x0, y0) = with_score(prediction), prediction.box[:2]
+        left, top = corner[0] + max(0.0, x0 * scale), corner[1] + max(0.0, y0 * scale)
+        right = left + width(words)
+        while any(left < b and a < right and abs(top - y) < high for a, b, y in taken):
+            top += high
+        taken.append((left, right, top))
+        yield prediction, words, left, top
 
 
 def number(value: float) -> str:
@@ -106,9 +123,6 @@ def caption(explanation: Result, index: int) -> str:
     heatmap, recipe = explanation.heatmaps[index], explanation.recipe
     method, layers = METHODS[heatmap.method], list(heatmap.layers)
     name = method.name_for(explanation.model.task)
-    part = PARTS.get(recipe.part, f", its {recipe.part}")
-    if explanation.measures:
-        part = f" (what {describe_direction(explanation, index)} it)"
     fit = WAYS.get(recipe.preprocessing, recipe.preprocessing)
     adapter = explanation.evidence.resident.adapter
     if recipe.preprocessing == "trained" and adapter.resizing:
@@ -117,12 +131,12 @@ def caption(explanation: Result, index: int) -> str:
     maximum = "of all maps of this picture" if heatmap.scale == "shared" else "of this map"
     sentences = [
         f"{explanation.image.name}: {name} ({method.paper}) of {recipe.model} for {title(explanation, index)}"
-        f"{part}; {where}; fit: {fit[0].lower()}{fit[1:]}.",
+        f"{explanation.task.describe_part(explanation)}; {where}; fit: {fit[0].lower()}{fit[1:]}.",
         f"1 on the scale is the maximum {maximum}.",
     ]
     if heatmap.signed:
         sentences[-1] = f"1 and −1 on the scale are the largest absolute value {maximum}. " + describe_signs(
-            heatmap, "the number" if explanation.measures else "the score"
+            heatmap, f"the {explanation.task.amount(explanation)}"
         )
     if heatmap.state != "ok":
         sentences.append(f"The map is empty: {STATES[heatmap.state]}.")

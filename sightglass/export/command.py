@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common.errors import ModelProblem
 from sightglass.common.legible import legible
 from sightglass.explain.options import OFFERED
+from sightglass.explain.tasks import TASKS, task_of
 from sightglass.explain.tasks.embed import EMBEDDING
 from sightglass.models import catalog
 
@@ -44,7 +45,7 @@ def line(recipe: Recipe) -> str:
     # A flag takes a number for an index, and a comma for the end of a word.
     if any(not label or label.isdigit() or "," in label for label in labels):
         return _call(recipe, repr(recipe.model))
-    verb, name = _verb(recipe), recipe.picture_name
+    verb, name = task_of(catalog.spec(recipe.model)).verb, recipe.picture_name
     flags = [("--model", recipe.model), *_flags(recipe, verb), ("--device", recipe.device)]
     picture = f"./{name}" if name.startswith("-") else name
     return shlex.join([_PROGRAM, verb, picture, *(word for pair in flags for word in pair)])
@@ -70,27 +71,13 @@ def is_own_command(text: str) -> bool:
     given = dict(zip(flags, values, strict=False))
     return (
         words[:1] == [_PROGRAM]
-        and words[1:2] in (["image"], ["detect"], ["segment"])
+        and words[1:2] in ([task.verb] for task in TASKS.values())
         and shlex.join(words) == text.strip() == legible(text, len(text))
         and not set("/\\") & set("".join(picture).removeprefix("./"))
         and len(flags) == len(values)
         and set(flags) <= _FLAGS
         and _in_catalog(given.get("--model", ""))
     )
-
-
-def _verb(recipe: Recipe) -> str:
-    if catalog.spec(recipe.model).segments:
-        return "segment"
-    return "detect" if detects(recipe) else "image"
-
-
-def detects(recipe: Recipe) -> bool:
-    """Whether the recipe's model is a detector; guessed from its options for an unknown model."""
-    try:
-        return catalog.spec(recipe.model).task == "detect"
-    except ModelProblem:
-        return recipe.per != "class"
 
 
 def _in_catalog(model: str) -> bool:
@@ -116,7 +103,9 @@ def _call(recipe: Recipe, model: str) -> str:
 def _flags(recipe: Recipe, verb: str) -> Iterator[tuple[str, str]]:
     """Yield the flags of a recipe's options, each with its value."""
     plain = {name: option.default for name, option in OFFERED.items()}
-    plain |= {"part": catalog.spec(recipe.model).first_part, "per": None if verb == "detect" else "class"}
+    spec = catalog.spec(recipe.model)
+    # Boxes are asked for one by one.
+    plain |= {"part": spec.first_part, "per": None if task_of(spec).has_boxes else "class"}
     for name in sorted(OFFERED, key=lambda name: name not in _ALWAYS):
         option, value = OFFERED[name], getattr(recipe, name)
         if name == "targets":

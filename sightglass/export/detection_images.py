@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sightglass.common.files import file_stem
-from sightglass.explain.phrases import percent, plain_text
+from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
 from sightglass.explain.rendering.render import draw_joints, paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Kind, Style
 from sightglass.export import embedded_recipe
+from sightglass.export.caption import with_score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,5 +80,5 @@ def _draw_boxes(
     for prediction in found:
         if prediction.joints:
             pixels = draw_joints(pixels, prediction.joints, limbs)
-    items = [(p.box, plain_text(f"{p.label} {percent(p.score)}")) for p in found if p.box]
+    items = [(p.box, plain_text(with_score(p))) for p in found if p.box]
     return draw_boxes(pixels, items, chosen=chosen) if items else pixels

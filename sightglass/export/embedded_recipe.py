@@ -86,7 +86,7 @@ def view_of(explanation: Result, index: int, **settings: bool | float | str) -> 
     return Look(
         index=index,
         label=explanation.heatmaps[index].target.label[:200],
-        screen="detect" if explanation.options.per != "class" and not explanation.model.segments else "explore",
+        screen=explanation.task.opened_on(explanation.options),
         automatic=not explanation.options.layers,
         settings=settings,
     )
@@ -124,10 +124,7 @@ def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[byt
     recipe, picture = sealed_recipe(explanation), encode(explanation.image)
 
     def tag(data: bytes, index: int) -> bytes:
-        if explanation.heatmaps:
-            view = view_of(explanation, index, **settings)
-        else:
-            view = Look(screen="detect" if explanation.model.task == "detect" else "explore")
+        view = view_of(explanation, index, **settings) if explanation.heatmaps else Look(screen=explanation.task.screen)
         return write(data, recipe, view, picture=picture)
 
     return tag

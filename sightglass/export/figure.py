@@ -13,7 +13,6 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from sightglass.common.errors import Problem
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import shorten
 from sightglass.explain.picture.image import PNG_LEVEL
@@ -75,8 +74,7 @@ def figure(
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.svg").write_bytes(figure(result, format="svg", colormap="viridis"))
     """
-    if format not in get_args(Format):
-        raise Problem(f"There is no figure as {format}: use one of {', '.join(get_args(Format))}.")
+    caption.check_format("figure", format, get_args(Format))
     heatmap = caption.check(explanation, index)
     settings: dict[str, bool | float | str] = {"mode": "overlay", "colormap": colormap, "alpha": alpha, "even": True}
     settings |= look or {}
@@ -138,8 +136,7 @@ def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap
 
     heatmap, first = explanation.heatmaps[index], (page - room) / 2
     own = explanation.own(index)
-    every = explanation.every if explanation.model.task == "detect" else ()
-    boxes: list[Sequence[Prediction]] = [every or own, (), own] if named else [(), (), ()]
+    boxes: list[Sequence[Prediction]] = [explanation.every or own, (), own] if named else [(), (), ()]
     heads = [
         explanation.image.name,
         f"{METHODS[heatmap.method].name_for(explanation.model.task)}: {heatmap.target.label}",
@@ -171,24 +168,15 @@ def _boxes(panel: Axes, shown: Sequence[Prediction], inch: float, *, chosen: boo
     """Draw outlines and names, none over another; `inch`: pixels of the picture per inch."""
     from matplotlib.patches import Polygon
 
-    high, taken = 0.12 * inch, list[tuple[float, float, float]]()
     colour, ground = ("#141414", "white") if chosen else ("white", "#141414")
-    for prediction in shown:
-        if prediction.box is None:
-            continue
-        x0, y0 = prediction.box[:2]
-        line = 1.4 if chosen else 0.9
+    line = 1.4 if chosen else 0.9
+    about: Json = {"facecolor": ground, "edgecolor": "none", "pad": 1.2}
+    labels = caption.place_labels(shown, (0, 0), 1, 0.12 * inch, lambda text: 0.056 * inch * len(text))
+    for prediction, text, left, top in labels:
         for edge, width in (("#141414", line + 1.2), ("white", line)):
             panel.add_patch(Polygon(prediction.outline, fill=False, edgecolor=edge, linewidth=width, joinstyle="miter"))
-        if len(shown) > MAX_NAMED:
-            continue
-        text, left, top = caption.with_score(prediction), max(0.0, x0), max(0.0, y0)
-        right = left + 0.056 * inch * len(text)
-        while any(left < b and a < right and abs(top - y) < high for a, b, y in taken):
-            top += high
-        taken.append((left, right, top))
-        about: Json = {"facecolor": ground, "edgecolor": "none", "pad": 1.2}
-        panel.text(left, top, text, fontsize=6, va="top", color=colour, bbox=about, clip_on=True, zorder=5)
+        if len(shown) <= MAX_NAMED:
+            panel.text(left, top, text, fontsize=6, va="top", color=colour, bbox=about, clip_on=True, zorder=5)
 
 
 def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> None:
@@ -209,7 +197,7 @@ def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> No
 def _answers(made: Figure, explanation: Result, left: float, top: float, wide: float) -> None:
     best = explanation.predictions[:3]
     more = len(explanation.predictions) - len(best)
-    rest = f", and {more} more" if more and explanation.model.task == "detect" else ""
+    rest = f", and {more} more" if more and explanation.task.has_boxes else ""
     lines = [_cut(caption.with_score(p, explanation.model), wide, rest if p is best[-1] else "") for p in best]
     text = "\n".join(lines) or "nothing found"
     made.text(left, top, text, fontsize=_SMALL, va="top", linespacing=1.25)

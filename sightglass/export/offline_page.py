@@ -26,12 +26,7 @@ _PAGES = Environment(
 
 
 def fill(
-    template: str,
-    style: str | Sequence[str],
-    script: str | Sequence[str] = (),
-    *,
-    clips: bool = False,
-    **values: Any,
+    template: str, style: str | Sequence[str], script: str | Sequence[str] = (), *, clips: bool = False, **values: Any
 ) -> str:
     """Return the page of a template; it gets `policy`, `style`, `script` (files, joined with what they import) and the
     values.

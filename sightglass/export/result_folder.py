@@ -18,16 +18,16 @@ import numpy as np
 
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, file_stem, npy_bytes, npz_bytes, to_json, write_file
-from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
+from sightglass.explain.findings.diagnosis import describe, diagnose
 from sightglass.explain.methods import METHODS, list_methods
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
 from sightglass.explain.rendering import contact_sheet, render
 from sightglass.explain.rendering.segments import draw_segments
 from sightglass.explain.rendering.style import FILE_STYLE, Style
-from sightglass.explain.tasks import decode, describe_score
+from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background
-from sightglass.export import caption, command, detection_images, embedded_recipe, table
+from sightglass.export import command, detection_images, embedded_recipe, table
 from sightglass.export.embedded_recipe import list_seals, sealed_recipe
 from sightglass.export.figure import figure
 from sightglass.export.proof import files as proof_files
@@ -138,24 +138,21 @@ def label_stem(label: str) -> str:
 def summary(explanation: Result, style: Style) -> Json:
     """Return everything about an explanation except pixels, ready for `to_json`."""
     recipe = sealed_recipe(explanation)
-    described = {"headline": plain_text(headline(explanation, style.hot)), **facts(explanation)}
+    described = {"headline": plain_text(describe(explanation, style.hot).headline), **facts(explanation)}
     return described | {"recipe": recipe, "command": command.line(recipe)}
 
 
 def facts(explanation: Result) -> Json:
     """Return predictions, statistics and findings as plain values, ready for JSON."""
-    indices = range(len(explanation.heatmaps))
-    detects = explanation.model.task == "detect"
+    task, indices = explanation.task, range(len(explanation.heatmaps))
     return {
         "picture": explanation.image.name,
         "model": explanation.model.id,
         "predictions": [
-            {"label": p.label, "index": p.index, "score": p.score, "box": p.box}
-            | table.unit_and_range(explanation.model, p.label)
-            | ({"joints": [asdict(joint) for joint in p.joints]} if p.joints else {})
+            {"label": p.label, "index": p.index, "score": p.score, "box": p.box} | task.facts(p, explanation.model)
             for p in explanation.predictions
         ],
-        "boxes": [asdict(n) if (n := explanation.box_numbers(i)) else None for i in indices] if detects else [],
+        "boxes": [asdict(n) if (n := explanation.box_numbers(i)) else None for i in indices if task.has_boxes],
         "heatmaps": [
             {
                 "label": h.target.label,
@@ -164,7 +161,7 @@ def facts(explanation: Result) -> Json:
                 "state": h.state,
                 "raw": h.raw_range,
                 **({"signed": True, "raising": h.raising} if h.signed else {}),
-                **({"outside": explanation.outside(i)} if explanation.model.segments else {}),
+                **task.map_facts(explanation, i),
             }
             for i, h in enumerate(explanation.heatmaps)
         ],
@@ -197,7 +194,7 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
     without the picture.
     """
     if explanation.heatmaps:
-        yield "gradcam_prediction.png", map_figure(explanation, 0, style)
+        yield "gradcam_prediction.png", figure(explanation, colormap=style.colormap, alpha=style.alpha)
     tagged = tagger(explanation, style)
     for i in range(len(explanation.heatmaps)):
         name = f"top_predictions/gradcam_{stem(explanation, i)}"
@@ -227,17 +224,6 @@ def of_segmentation(explanation: Result) -> Iterator[File]:
 def classes_png(classes: NDArray[np.int64]) -> bytes:
     """Encode the class of each pixel, (H, W), as a grey PNG of its index; 255 where there is none."""
     return to_png(np.where(classes < 0, 255, classes).clip(0, 255).astype(np.uint8))
-
-
-def class_scores(explanation: Result) -> list[float]:
-    """How sure the model is of each class it knows, 0..1; of a detector its strongest candidate's."""
-    evidence, options = explanation.evidence, explanation.options
-    if explanation.model.task == "detect":
-        found: list[float] = evidence.outputs.scores[0].amax(1).tolist()
-        return found
-    count = len(evidence.resident.adapter.labels)
-    every = {p.index: p.score for p in decode(evidence, replace(options, top_k=count, classes=()))}
-    return [every.get(index, 0.0) for index in range(count)]
 
 
 def of_boxes(explanation: Result, style: Style, *, everything: bool, boxes: bool = True) -> Iterator[File]:
@@ -303,10 +289,6 @@ def named_arrays(
     return found
 
 
-def map_figure(explanation: Result, index: int, style: Style) -> bytes:
-    return figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
-
-
 def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     """Yield a sheet with the first map by each quick method."""
     names = [method.id for method in list_methods(explanation.evidence.resident) if method.quick]
@@ -329,7 +311,7 @@ def _sheet(explanation: Result, style: Style) -> NDArray[np.uint8]:
 
 def _name_map(explanation: Result, index: int) -> str:
     """Return the label of a map and its score, where it has one."""
-    label, score = explanation.heatmaps[index].target.label, caption.score(explanation, index)
+    label, score = explanation.heatmaps[index].target.label, explanation.task.shown_score(explanation, index)
     return plain_text(label if score is None else f"{label} {describe_score(score, explanation.model, label)}")
 
 
@@ -340,7 +322,7 @@ def tagger(explanation: Result, style: Style) -> Callable[[bytes, int], bytes]:
 def of_class(explanation: Explanation, index: int, analysis: Json, style: Style) -> Iterator[File]:
     """Yield the files of one class: its map, and its `class_analysis`."""
     label = label_stem(explanation.heatmaps[index].target.label)
-    yield f"gradcam_class_{label}.png", map_figure(explanation, index, style)
+    yield f"gradcam_class_{label}.png", figure(explanation, index, colormap=style.colormap, alpha=style.alpha)
     yield f"gradcam_class_{label}.npy", npy_bytes(explanation.heatmaps[index].values)
     yield f"class_analysis_{label}.json", to_json(analysis).encode()
 
@@ -349,7 +331,7 @@ def class_analysis(explanation: Explanation, index: int) -> Json:
     """Return one class among all: its rank, its score, its map in numbers, the limitations of that map, and its
     agreement with the map of the best class. Ready for `to_json`; a fast method does not run the model again."""
     heatmap = explanation.heatmaps[index]
-    target, scores = heatmap.target, class_scores(explanation)
+    target, scores = heatmap.target, explanation.task.class_scores(explanation)
     assert target.index is not None  # the target is a class
     best = max(range(len(scores)), key=scores.__getitem__)
     rank = 1 + sum(score > scores[target.index] for score in scores)
@@ -358,13 +340,11 @@ def class_analysis(explanation: Explanation, index: int) -> Json:
         agreement = asdict(explanation.with_targets(target.index, best).agreement(0, 1))
     seal, recipe = explanation.known_seal(index), sealed_recipe(explanation)
     score = describe_score(scores[target.index], explanation.model, target.label)
-    place = f"{target.label} is answer {rank} of {len(scores)}, {score}. "
-    if explanation.model.measures:
-        place = f"{target.label} is {score}. "
+    place = explanation.task.describe_rank(target.label, score, rank, len(scores))
     return {
         "picture": explanation.image.name,
         "model": explanation.model.id,
-        "headline": plain_text(place + describe_map(explanation, index)),
+        "headline": plain_text(f"{place} {describe(explanation, index=index).plain()}"),
         "label": target.label,
         "index": target.index,
         "score": scores[target.index],
@@ -414,13 +394,13 @@ def of_first(explanation: Explanation) -> tuple[str, str]:
     if target.index is None:
         return target.label, ""
     sure = max((p.score for p in explanation.own(0)), default=None)
-    score = class_scores(explanation)[target.index] if sure is None else sure
+    score = explanation.task.class_scores(explanation)[target.index] if sure is None else sure
     return target.label, describe_score(score, explanation.model, target.label)
 
 
 def comparison(compared: Comparison) -> Json:
     """Return the answers of several models on one picture and their agreement, ready for `to_json`."""
-    every = range(len(compared.names))
+    count = range(len(compared.names))
     return {
         "picture": compared.explanations[0].image.name,
         "verdict": compared.verdict,
@@ -430,5 +410,5 @@ def comparison(compared: Comparison) -> Json:
             {"name": name, "timing": timing, **explanation.summary(), "recipe": sealed_recipe(explanation)}
             for name, timing, explanation in zip(compared.names, compared.timings, compared.explanations, strict=True)
         ],
-        "agreement": [[compared.agreement(a, b) for b in every] for a in every],
+        "agreement": [[compared.agreement(a, b) for b in count] for a in count],
     }

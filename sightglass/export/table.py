@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common.files import packing
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.statistics import BINS, MEANING, NAMES, format_value
-from sightglass.explain.tasks.pose import read_joint
-from sightglass.export import caption
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.maps.statistics import Statistics
     from sightglass.explain.result import Result
-    from sightglass.models.spec import ModelSpec
 
 
 def rows(explanation: Result) -> list[Json]:
@@ -50,13 +47,6 @@ def of_picture(explanation: Result) -> Json:
     }
 
 
-def unit_and_range(model: ModelSpec, label: str) -> Json:
-    """Return the unit and the range of a model's number, where they are stated; nothing of other models."""
-    output = model.output_of(label)
-    known = {"unit": output.unit, "range": output.range} if model.measures else {}
-    return {name: value for name, value in known.items() if value is not None}
-
-
 def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str:
     """Return rows as CSV (RFC 4180) with the columns of the first row as header; empty without rows."""
     out, all_rows = StringIO(), iter(table)
@@ -67,14 +57,13 @@ def csv(table: Sequence[Mapping[str, Any]] | Iterable[Mapping[str, Any]]) -> str
 
 def _of_map(explanation: Result, index: int) -> Json:
     heatmap = explanation.heatmaps[index]
-    boxes, raw, joint = explanation.box_numbers(index), heatmap.raw_range, read_joint(explanation, index)
+    boxes, raw = explanation.box_numbers(index), heatmap.raw_range
     found = {
         "map": index,
         "label": heatmap.target.label,
         "class": heatmap.target.index,
-        "score": caption.score(explanation, index),
-        **({"unit": explanation.model.unit_of(heatmap.target.label)} if explanation.model.measures else {}),
-        **({} if joint is None else {"joint": joint[0].name, "number": joint[1]}),
+        "score": explanation.task.shown_score(explanation, index),
+        **explanation.task.map_columns(explanation, index),
         "method": heatmap.method,
         "layers": " ".join(heatmap.layers),
         "scale": heatmap.scale,

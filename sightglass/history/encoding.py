@@ -13,14 +13,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from sightglass.common.errors import Problem
-from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
+from sightglass.explain.findings.diagnosis import describe, diagnose
 from sightglass.explain.picture.image import Image, to_jpeg, to_lossless
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
-from sightglass.export.caption import title
 from sightglass.export.embedded_recipe import Look, list_seals, view_of
 from sightglass.history import proofs
-from sightglass.history.records import MapInfo, RecordBody, SavedProof
+from sightglass.history.records import MapInfo, RecordBody
 from sightglass.history.store import Blob
 
 if TYPE_CHECKING:
@@ -129,22 +128,24 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
         raise Problem(f"There is no map {index}: this explanation has {count}, counted from 0.")
     view, predictions = _view(explanation, index, look or {}, screen), explanation.predictions
     style = visible_style(view)
+    said = describe(explanation, style.hot, index)
     found = diagnose(explanation, index) if count else explanation.diagnosis
-    proofs, others = _proofs(explanation)
+    said_of_proofs, others = proofs.encode(explanation.proofs)
     body = RecordBody(
-        headline=headline(explanation, style.hot, index).replace("**", "").strip(),
+        headline=said.headline,
+        title=said.title,
         layers=explanation.recipe.layers,
         predictions=predictions,
         labels=tuple(heatmap.target.label for heatmap in explanation.heatmaps),
         index=index,
-        score=score(explanation, index),
+        score=explanation.task.saved_score(explanation, index),
         statistics=explanation.statistics[index] if count else None,
         findings=tuple(found),
         recipe=explanation.recipe,
         view=view,
         notes=explanation.notes,
         screen=screen,
-        proofs=proofs,
+        proofs=said_of_proofs,
         seals=encode_seals(explanation),
     )
     labels = {prediction.label for prediction in predictions if prediction.box is not None}
@@ -152,12 +153,6 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
     maps = tuple(_map(explanation, place) for place in range(count))
     thumbnail = Blob.of(_thumbnail(explanation, index, style), "jpg")
     return EncodedRecord(body, maps, thumbnail, frozenset(labels), others)
-
-
-def _proofs(explanation: Explanation) -> tuple[tuple[SavedProof, ...], tuple[Blob, ...]]:
-    if not explanation.proofs:
-        return (), ()
-    return proofs.encode(explanation.proofs)
 
 
 def encode_seals(explanation: Explanation) -> tuple[Seal | None, ...]:
@@ -183,20 +178,6 @@ def decode_picture(file: str, data: bytes, name: str) -> Image:
     return Image.open(data, name=name)
 
 
-def score(explanation: Explanation, index: int) -> float | None:
-    """Return the score of the map's target, or without a map the best score."""
-    predictions = explanation.predictions
-    if explanation.model.measures:
-        return None
-    if not explanation.heatmaps:
-        return max((prediction.score for prediction in predictions), default=None)
-    target = explanation.heatmaps[index].target
-    if target.index is None:
-        return None
-    own = [p.score for p in predictions if p.index == target.index and p.anchor in target.anchors]
-    return max(own or (p.score for p in predictions if p.index == target.index), default=None)
-
-
 def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
     heatmap = explanation.heatmaps[place]
     several = len(heatmap.raw) > 1 and len(explanation.heatmaps) > 1
@@ -206,14 +187,11 @@ def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
         arrays["shared"] = explanation.shared[place].content
     if heatmap.uncut is not None:
         arrays["measured"] = heatmap.uncut.content
-    target = heatmap.target.index
-    found = max((p.score for p in explanation.predictions if p.index == target), default=None)
-    number = found is not None and explanation.model.measures
+    # As in the viewer's panel: the score of the class, whichever of its boxes is explained.
+    label, score = explanation.task.describe_saved(explanation, place)
     info = MapInfo(
-        # A record keeps no unit: a number stands in the label.
-        label=title(explanation, place) if number else heatmap.target.label,
-        # As in the viewer's panel: the score of the class, whichever of its boxes is explained.
-        score=None if number else found,
+        label=label,
+        score=score,
         ends=heatmap.ends,
         geometry=heatmap.geometry,
         method=heatmap.method,
@@ -222,7 +200,7 @@ def _map(explanation: Explanation, place: int) -> tuple[MapInfo, Blob]:
         state=heatmap.state,
         statistics=explanation.statistics[place],
         boxes=explanation.own(place),
-        looks=describe_map(explanation, place),
+        looks=describe(explanation, index=place).markdown(),
         signed=heatmap.signed,
         unit=explanation.model.unit_of(heatmap.target.label) if heatmap.signed else "",
     )
@@ -234,8 +212,7 @@ def _view(explanation: Explanation, index: int, look: Mapping[str, Any], screen:
         if explanation.heatmaps:
             view = view_of(explanation, index)
         else:
-            of = "detect" if explanation.options.per != "class" or explanation.model.task == "detect" else "explore"
-            view = Look(index=0, screen=of, automatic=not explanation.options.layers)  # type: ignore[arg-type]
+            view = Look(screen=explanation.task.screen, automatic=not explanation.options.layers)
         chosen = {"screen": screen} if screen in ("explore", "detect") else {}
         return Look.model_validate(view.model_dump() | chosen | {"settings": dict(look)})
     except ValidationError as error:

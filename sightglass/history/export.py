@@ -20,35 +20,32 @@ from sightglass.history.encoding import visible_style
 from sightglass.history.proofs import files as proof_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from sightglass.explain.proof.proof import Proof
+    from sightglass.explain.rendering.style import Unseen
     from sightglass.explain.similarity.similarity import Similarity
+    from sightglass.history.history import History
     from sightglass.history.records import Record, SavedMap
 
 
-def every(
-    records: Iterable[Record],
-    picture: Callable[[Record], Image],
-    heatmaps: Callable[[Record], Sequence[SavedMap]],
-    similarity: Callable[[Record], Similarity],
-    proofs: Callable[[Record], Mapping[int, Proof]],
-) -> Iterator[tuple[str, bytes]]:
-    """Yield what `History.export` says, given the methods of `History` that read a record's files."""
-    for number, record in enumerate(records, 1):
+def every(history: History, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield what `History.export` says."""
+    for number, record in enumerate(map(history.get, dict.fromkeys(ids)), 1):
         try:
             if record.pair:
-                found = [*pair_files(record, similarity(record))]
+                listed = [*pair_files(record, history.similarity(record))]
             elif record.recipe is None:
                 raise Problem(f"{record.id}: {record.damaged}")
             else:
-                found = [*files(record, picture(record), heatmaps(record), proofs(record))]
+                maps, proofs = history.heatmaps(record), history.proofs(record)
+                listed = [*files(record, history.picture(record), maps, proofs)]
         except Problem as problem:
             # One damaged record must not stop the others.
-            found = [("damaged.txt", f"{problem}\n".encode())]
-        for name, data in found:
+            listed = [("damaged.txt", f"{problem}\n".encode())]
+        for name, data in listed:
             yield f"{folder(number, record)}/{name}", data
 
 
@@ -71,15 +68,9 @@ def files(
         items = ((item.label, item.at_input, item.layers, item.layer_maps) for item in maps)
         yield result_folder.MAPS, npz_bytes(result_folder.named_arrays(items))
         chosen = maps[record.index]
-        drawn = render.paint(
-            picture.pixels,
-            Field(chosen.values, chosen.extent, chosen.seen, chosen.kind, cells=chosen.cells),
-            visible_style(record.view),
-        )
-        yield (
-            "overlay.png",
-            embedded_recipe.write(to_png(drawn), recipe, record.view, picture=embedded_recipe.encode(picture)),
-        )
+        drawn = to_png(_draw(picture, chosen, visible_style(record.view)))
+        original = embedded_recipe.encode(picture)
+        yield "overlay.png", embedded_recipe.write(drawn, recipe, record.view, picture=original)
         if record.marks:
             yield "marked.png", mark(record, picture, chosen, record.index)
         yield from proof_files(record, maps, proofs)
@@ -114,8 +105,12 @@ def mark(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
 
 def look(image: Image, item: SavedMap, settings: Mapping[str, Any], *, dark: bool = False) -> NDArray[np.uint8]:
     """Return the picture under the map with the viewer's settings, uint8 (H, W, 3), at full size."""
+    return _draw(image, item, Style.of(settings), "dark" if dark else "light")
+
+
+def _draw(image: Image, item: SavedMap, style: Style, unseen: Unseen = "light") -> NDArray[np.uint8]:
     field = Field(item.values, item.extent, item.seen, item.kind, cells=item.cells)
-    return render.paint(image.pixels, field, Style.of(settings), unseen="dark" if dark else "light")
+    return render.paint(image.pixels, field, style, unseen=unseen)
 
 
 def describe(record: Record, maps: Iterable[SavedMap] = ()) -> Json:

@@ -121,13 +121,7 @@ class History:
         return self._keep(found.query.image, found.model, found.method, made, note, tags)
 
     def _keep(
-        self,
-        image: Image,
-        model: ModelSpec,
-        method: str,
-        made: encoding.EncodedRecord,
-        note: str,
-        tags: Sequence[str],
+        self, image: Image, model: ModelSpec, method: str, made: encoding.EncodedRecord, note: str, tags: Sequence[str]
     ) -> Record:
         store, note, tags = self._store, checked_note(note), checked_tags(tags)
         columns = {
@@ -222,8 +216,7 @@ class History:
             condition, values = search.where(text, filters, indexed=indexed, span=span)
             every = ", count(*) OVER ()" if text else ""
             hits = database.execute(
-                f"SELECT n{every} FROM records WHERE {condition} ORDER BY {by} LIMIT ? OFFSET ?",
-                (*values, most, start),
+                f"SELECT n{every} FROM records WHERE {condition} ORDER BY {by} LIMIT ? OFFSET ?", (*values, most, start)
             ).fetchall()
             if every and hits:
                 # Text is searched once; without it both queries use an index.
@@ -397,6 +390,4 @@ class History:
         """Return the name and the bytes of each record's files, in a folder each: the picture, its maps as numbers, the
         overlay with the recipe, its proof, and `record.json`; for a pair both pictures and what `similarity` writes;
         for a damaged record `damaged.txt`. Raises Problem for an id that does not exist."""
-        return export.every(
-            map(self.get, dict.fromkeys(ids)), self.picture, self.heatmaps, self.similarity, self.proofs
-        )
+        return export.every(self, ids)

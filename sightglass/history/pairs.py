@@ -19,6 +19,7 @@ from sightglass.explain.rendering import render
 from sightglass.explain.similarity.matches import CellEdges, Matches, Pair
 from sightglass.explain.similarity.ranking import Context
 from sightglass.explain.similarity.similarity import ComparedImage, Similarity, State
+from sightglass.explain.tasks import task_of
 from sightglass.export import similarity_files
 from sightglass.export.embedded_recipe import Look
 from sightglass.history import encoding, rows
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from sightglass.history.records import Record, SavedMap
 
 
+_SAVED = ("of", "state", "preprocessing", "subject", "weights_sha256", "device")
+"""What a record keeps of a comparison as it is."""
 MAX_RANKED = 200
 """Maximum number of a gallery's names in a record."""
 GAP = 4
@@ -49,17 +52,9 @@ def encode(found: Similarity, context: Context | None, ranking: Ranking | None) 
     other = encoding.picture(image)
     hits = ranking.hits[:MAX_RANKED] if ranking is not None else ()
     pair = SavedPair(
-        name=image.name,
-        sha256=image.sha256,
-        width=image.width,
-        height=image.height,
+        **{name: getattr(image, name) for name in ("name", "sha256", "width", "height")},
+        **{name: getattr(found, name) for name in _SAVED},
         file=other.name,
-        of=found.of,
-        state=found.state,
-        preprocessing=found.preprocessing,
-        subject=found.subject,
-        weights_sha256=found.weights_sha256,
-        device=found.device,
         versions=versions(),
         matches=tuple((one.query, one.gallery, one.score) for one in found.matches.pairs),
         unrelated=context.unrelated if context is not None else (),
@@ -208,19 +203,22 @@ def compare(one: Record, other: Record, maps: Sequence[SavedMap], other_maps: Se
     seen = None
     if not same:
         size = "" if (one.width, one.height) != (other.width, other.height) else ", though of one size"
-        why = f"These are two pictures{size}: their maps cannot be laid over each other, so compare their numbers."
+        why = f"These are two pictures{size}", "their maps cannot be laid over each other, so compare their numbers."
     elif first is None or second is None:
-        why = f"It is one picture, but {'neither has a map' if first is second else 'only one has a map'} to compare."
+        why = (
+            f"It is one picture, but {'neither has a map' if first is second else 'only one has a map'} to compare",
+            "",
+        )
     elif (seen := common(first.seen, second.seen)) is None:
-        why = "It is one picture, and no part of it was seen by both models."
+        why = "It is one picture, and no part of it was seen by both models", ""
     if seen is None or first is None or second is None:
-        return RecordComparison(one, other, same, None, None, None, numbers, (why, *words))
+        return RecordComparison(one, other, same, None, None, None, numbers, *why, tuple(words))
     a, b = grid(first, seen), grid(second, seen)
     agreement, difference = statistics.compare(a, b), render.share_difference(a, b)
     # Of a map that random weights draw as well, nobody looked anywhere.
     verb = "their maps mark" if any(_shows_else(record) for record in (one, other)) else "they look at"
-    words = [_agree(first, second, agreement, verb), *words]
-    return RecordComparison(one, other, same, agreement, difference, seen, numbers, tuple(words))
+    why = _agree(first, second, agreement, verb)
+    return RecordComparison(one, other, same, agreement, difference, seen, numbers, *why, tuple(words))
 
 
 def _shows_else(record: Record) -> bool:
@@ -247,26 +245,29 @@ def _select(record: Record, maps: Sequence[SavedMap]) -> SavedMap | None:
     return maps[record.index] if record.index < len(maps) and maps[record.index].state == "ok" else None
 
 
-def _agree(first: SavedMap, second: SavedMap, agreement: Agreement, verb: str) -> str:
+def _agree(first: SavedMap, second: SavedMap, agreement: Agreement, verb: str) -> tuple[str, str]:
     overlap = agreement.iou_top20
     if np.array_equal(first.measured, second.measured) and first.geometry == second.geometry:
-        return "It is one picture, and the two maps are the same in every cell."
+        return "It is one picture, and the two maps are the same in every cell", ""
     where = (
         "the same place" if overlap >= ALIKE else "other places" if overlap < APART else "places that partly overlap"
     )
     return (
-        f"It is one picture, and {verb} {where}: the hottest fifths of the two maps overlap by {percent(overlap)}. "
-        f"Their order of warm and cold agrees by {agreement.rank_correlation:.2f} (1 is the same, 0 is chance)."
+        f"It is one picture, and {verb} {where}",
+        f"the hottest fifths of the two maps overlap by {percent(overlap)}. "
+        f"Their order of warm and cold agrees by {agreement.rank_correlation:.2f} (1 is the same, 0 is chance).",
     )
 
 
 def _answers(one: Record, other: Record) -> str:
     first, second = best = [next(iter(record.predictions), None) for record in (one, other)]
-    if one.task == other.task == "embed":
+    tasks = [task_of(record.task) for record in (one, other)]
+    if not any(task.names_classes for task in tasks):
         return ""
+    scores = [task.text(answer.score) if answer else "" for task, answer in zip(tasks, best, strict=True)]
     if first and second and first.label == second.label:
-        return f"Both say {first.label}: {percent(first.score)} and {percent(second.score)}."
-    parts = [f"{answer.label} ({percent(answer.score)})" if answer else "nothing" for answer in best]
+        return f"Both say {first.label}: {scores[0]} and {scores[1]}."
+    parts = [f"{answer.label} ({score})" if answer else "nothing" for answer, score in zip(best, scores, strict=True)]
     return f"The first says {parts[0]}, the second {parts[1]}."
 
 

@@ -41,23 +41,13 @@ def encode(proofs: Mapping[int, Proof]) -> tuple[tuple[SavedProof, ...], tuple[B
 
 def _plain(proof: Proof) -> Json:
     curves = [
-        {
-            "name": curve.name,
-            "number": curve.number,
-            "filling": curve.filling,
-            "deletion": _trace(curve.deletion),
-            "insertion": _trace(curve.insertion),
-        }
+        {name: getattr(curve, name) for name in ("name", "number", "filling")}
+        | {"deletion": _trace(curve.deletion), "insertion": _trace(curve.insertion)}
         for curve in proof.curves
     ]
-    names = ("label", "part", "fillings", "start", "runner_up")
-    similarity = None if proof.similarity is None else asdict(proof.similarity)
-    found = None if proof.support is None else asdict(proof.support)
-    return {name: getattr(proof, name) for name in names} | {
-        "similarity": similarity,
-        "support": found,
-        "curves": curves,
-    }
+    plain: Json = {name: getattr(proof, name) for name in ("label", "part", "fillings", "start", "runner_up")}
+    plain |= {name: (part := getattr(proof, name)) and asdict(part) for name in ("similarity", "support")}
+    return plain | {"curves": curves}
 
 
 def _trace(trace: Trace) -> dict[str, list[Any]]:
@@ -119,7 +109,5 @@ def files(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof])
         recipe = sealed.model_copy(update={"prove": proof_files.settings(index, proof)})
         view = record.view.model_copy(update={"index": index, "label": item.label[:200]})
         yield f"{begin}{proof_files.CURVES}", embedded_recipe.write(proof_files.figure(proof), recipe, view)
-        about = proof_files.describe(
-            proof, record.picture_name, record.task, item.method, item.layers, item.statistics, recipe
-        )
+        about = proof_files.describe(proof, record.picture_name, record.task, item, item.statistics, recipe)
         yield f"{begin}{proof_files.PROOF}", to_json(about).encode()

@@ -113,6 +113,8 @@ class RecordBody:
     notes: tuple[str, ...] = ()
     """As `Explanation.notes`."""
     screen: str = "explore"
+    title: str = ""
+    """The first sentence of the headline; records of before have none."""
     pair: SavedPair | None = None
     """Where two pictures are compared; records of before have none."""
     proofs: tuple[SavedProof, ...] = ()
@@ -161,6 +163,14 @@ class Record(RecordBody):
         """Return the recipe with the seals, and with the map's proof if there is one; None in a damaged record."""
         proof, recipe = self.proof_of(index), self.sealed_recipe
         return recipe if recipe is None or proof is None else recipe.model_copy(update={"prove": proof.settings})
+
+    @property
+    def title_and_rest(self) -> tuple[str, str]:
+        """The headline in two parts; what it says of the map is the second."""
+        if self.title:
+            return self.title, self.headline.removeprefix(self.title).strip()
+        first, _, rest = self.headline.partition(". ")
+        return first, rest
 
     @property
     def label(self) -> str | None:
@@ -290,8 +300,17 @@ class RecordComparison:
     seen: tuple[int, int, int, int] | None
     """xyxy in original pixels: the part that both models saw, and that `difference` covers."""
     statistics: tuple[Statistics | None, Statistics | None]
-    words: tuple[str, ...]
-    """Sentences on the two, the most important first."""
+    heading: str
+    """The most important of them, without a full stop."""
+    detail: str
+    """What that rests on, from its second part on; may be empty."""
+    more: tuple[str, ...]
+    """Further sentences, the most important first."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All sentences on the two, the most important first."""
+        return (f"{self.heading}: {self.detail}" if self.detail else f"{self.heading}.", *self.more)
 
 
 def checked_note(text: str) -> str:

@@ -19,15 +19,7 @@ from sightglass.explain.findings.reliability import add_proof
 from sightglass.export.annotations import Mark
 from sightglass.export.embedded_recipe import Look
 from sightglass.history import encoding, search
-from sightglass.history.records import (
-    MapInfo,
-    Record,
-    RecordBody,
-    SavedMap,
-    SavedProof,
-    checked_marks,
-    merge,
-)
+from sightglass.history.records import MapInfo, Record, RecordBody, SavedMap, SavedProof, checked_marks, merge
 from sightglass.history.store import Blob
 
 if TYPE_CHECKING:

@@ -41,11 +41,7 @@ _FILTERS = {name: f"{name} = ?" for name in ("model", "method")} | {
 
 
 def where(
-    text: str,
-    filters: dict[str, str | None],
-    *,
-    indexed: bool,
-    span: Sequence[int | None] = (None, None),
+    text: str, filters: dict[str, str | None], *, indexed: bool, span: Sequence[int | None] = (None, None)
 ) -> tuple[str, list[str | int]]:
     """Return the condition and its values. `indexed`: find words by the index, else by LIKE. `span`: first and last
     time at which a record was saved, in microseconds since 1970."""

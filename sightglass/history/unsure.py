@@ -25,8 +25,7 @@ _waiting = threading.BoundedSemaphore(MAX_WAITING)
 
 def best_score(explanation: Explanation) -> float | None:
     """Return the highest score; None without an answer, and for models whose scores are no confidence."""
-    model = explanation.model
-    if model.measures or model.task in ("embed", "segment"):
+    if not explanation.task.sure:
         return None
     return max((prediction.score for prediction in explanation.predictions), default=None)
 
@@ -43,7 +42,7 @@ def save_unsure(explanation: Explanation, below: float, history: History | None 
     history = history or History()
     if (record := history.find(explanation)) is not None:
         return record
-    return history.keep(explanation, screen="detect" if explanation.model.task == "detect" else "explore", tags=[TAG])
+    return history.keep(explanation, screen=explanation.task.screen, tags=[TAG])
 
 
 class UnsureAnswers:

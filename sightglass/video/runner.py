@@ -398,7 +398,9 @@ class _Run:
         ended = self.space.entry("looked") or {}
         notes = [note] if note else []
         if self.looking.signed:
-            notes.append("Red raises the score; blue, in dashed lines, lowers it.")
+            raws = (raw for record in self._records(0) for one in record.shown for raw in one.raws or ())
+            lowers = any((raw < 0).any() for raw in raws)
+            notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * lowers}.")
         if ended.get("cut_off"):
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sightglass.api import problems
-from sightglass.api.endpoints.negotiation import JSON, negotiate, require_json, respond
+from sightglass.api.endpoints.negotiation import JSON, negotiate, respond
 from sightglass.api.problems import ApiProblem
 
 if TYPE_CHECKING:
@@ -39,12 +39,11 @@ class Endpoint(Route):
         tag: str = "server",
         parameters: type[BaseModel] | None = None,
         body: type[BaseModel] | None = None,
-        kinds: Sequence[str] = (),
         offers: Sequence[str] = (JSON,),
         choice: str = "",
         errors: Sequence[int] = (406, 422),
     ) -> None:
-        """Declare it; `kinds` are the media types of a `body`, `offers` those of the answer, None is plain text.
+        """Declare it; `offers` are the media types of the answer, None is plain text.
 
         `choice` says what each of `offers` holds. Name and description default to the handler's.
         """
@@ -53,7 +52,7 @@ class Endpoint(Route):
         self.methods = {"POST" if body else "GET"}
         self.description = description or inspect.getdoc(handler)
         self.answer, self.tag, self.parameters, self.errors = answer, tag, parameters, errors
-        self.body, self.kinds, self.offers, self.choice = body, kinds, offers, choice
+        self.body, self.offers, self.choice = body, offers, choice
 
 
 def take_picture(
@@ -63,11 +62,9 @@ def take_picture(
 
     `about`: more of `Endpoint`.
     """
-    about = {"kinds": (FORM, JSON), "offers": (JSON,), "tag": "pictures", "errors": WRONG_BODY} | about
+    about = {"offers": (JSON,), "tag": "pictures", "errors": WRONG_BODY} | about
 
     async def handle(request: Request) -> Response:
-        if FORM not in about["kinds"]:
-            require_json(request)
         return await respond(request, body, answer, work, about["offers"])
 
     return Endpoint(path, handle, answer, body=body, **about)

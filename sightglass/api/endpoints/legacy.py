@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from sightglass.api import service
-from sightglass.api.endpoints.endpoint import FORM, Endpoint, read_parameters, take_picture
+from sightglass.api.endpoints.endpoint import Endpoint, read_parameters, take_picture
 from sightglass.api.endpoints.negotiation import JSON, PNG
 from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import Class, ClassRequest, ExplainRequest, Name, Picture
@@ -160,11 +160,11 @@ _CLASS = "Explain a class of your choice: how sure the model is of it, and what 
 _WRITE = f"Write a picture under its map into SIGHTGLASS_HEATMAPS, which keeps the last {MAX_HEATMAPS:,}."
 ENDPOINTS = (
     *(
-        take_picture(f"/{name}", body, answer, work, name=name, description=about, kinds=kinds, tag="legacy")
-        for name, body, answer, work, about, kinds in (
-            ("predict_with_gradcam", LegacyRequest, LegacyAnswer, predict, _BEST, (JSON,)),
-            ("analyze_class", LegacyClassRequest, LegacyAnswer, analyze, _CLASS, (JSON,)),
-            ("generate_heatmap", LegacyRequest, HeatmapAnswer, generate, _WRITE, (FORM, JSON)),
+        take_picture(f"/{name}", body, answer, work, name=name, description=about, tag="legacy")
+        for name, body, answer, work, about in (
+            ("predict_with_gradcam", LegacyRequest, LegacyAnswer, predict, _BEST),
+            ("analyze_class", LegacyClassRequest, LegacyAnswer, analyze, _CLASS),
+            ("generate_heatmap", LegacyRequest, HeatmapAnswer, generate, _WRITE),
         )
     ),
     Endpoint(

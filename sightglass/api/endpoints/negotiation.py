@@ -8,7 +8,7 @@ import re
 import secrets
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from sightglass.api import problems
 from sightglass.api.problems import ApiProblem
+from sightglass.api.schemas import Index
 from sightglass.api.work_queue import BEFORE
 
 if TYPE_CHECKING:
@@ -133,12 +134,6 @@ def _range(part: str) -> tuple[str, float]:
     return name, float(found) if re.fullmatch(r"[01](\.\d{0,3})?", found) else 0.0
 
 
-def require_json(request: Request) -> None:
-    """Raise ApiProblem, 415, for any other body: browsers send forms of other sites' pages without asking."""
-    if _kind(request) != JSON:
-        raise ApiProblem(415, "body", f"Send {JSON} here; /api/explain also accepts a form with a file.")
-
-
 def _kind(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
@@ -201,7 +196,8 @@ def parse(body: RequestBody, schema: type[RequestT]) -> RequestT:
 def _form_values(body: RequestBody, schema: type[BaseModel]) -> Json:
     given: Json = {}
     for name, values in body.fields.items():
-        about = schema.model_fields.get(name)
+        # `class` is a keyword, and its field `class_`.
+        about = schema.model_fields.get(name) or schema.model_fields.get(f"{name}_")
         if about is None:
             given[name] = None  # reported as unknown
         elif values == [""] and name not in PICTURES:
@@ -213,7 +209,7 @@ def _form_values(body: RequestBody, schema: type[BaseModel]) -> Json:
         elif len(values) > 1:
             raise ApiProblem(422, "fields", f"The field {name!r} is given {len(values)} times: give it once.")
         else:
-            given[name] = values[0]
+            given[name] = _number(values[0]) if Index in get_args(about.annotation) else values[0]
     for picture, name in PICTURES.items():
         if body.names.get(picture) and name in schema.model_fields:
             given.setdefault(name, body.names[picture][-200:])
@@ -230,7 +226,11 @@ def _list_values(values: list[str]) -> list[Any]:
         if isinstance(found, list):
             return found
         raise ApiProblem(422, "fields", "A list is not complete: send it as JSON, or repeat the field.")
-    return [int(text) if text.isascii() and text.isdigit() and len(text) < 7 else text for text in values]
+    return [_number(text) for text in values]
+
+
+def _number(value: str | bytes) -> int | str | bytes:
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 7 else value
 
 
 def form_schema(schema: Json) -> Json:

@@ -62,8 +62,7 @@ def document(endpoints: Sequence[Endpoint], settings: ApiRules) -> Json:
         schemas[request.__name__] = schema
     paths: Json = {}
     for one in endpoints:
-        if FORM in one.kinds:
-            assert one.body is not None
+        if one.body is not None:
             form = form_schema(schemas[one.body.__name__])
             schemas[form["title"]] = form
         paths[one.path_format] = {"post" if one.body else "get": _operation(one, schemas)}
@@ -129,16 +128,14 @@ def _parameters(one: Endpoint) -> list[Json]:
 
 def _body(one: Endpoint, schemas: Json) -> Json:
     assert one.body is not None
-    schema = schemas[one.body.__name__]
-    example = {name: value for name, value in _EXAMPLES.items() if name in schema["required"]}
-    about: Json = {
+    required = schemas[one.body.__name__]["required"]
+    example = {name: value for name, value in _EXAMPLES.items() if name in required}
+    content: Json = {
         # The page offers the first, which has a file picker.
         FORM: {"schema": {"$ref": _REF.format(model=one.body.__name__.replace("Request", "Form"))}},
         JSON: {"schema": {"$ref": _REF.format(model=one.body.__name__)}, "example": example},
     }
-    if FORM not in one.kinds:
-        about[JSON]["schema"] = schema
-    return {"required": True, "content": {kind: about[kind] for kind in one.kinds}}
+    return {"required": True, "content": content}
 
 
 def as_openapi_3_0(document: Any) -> Any:

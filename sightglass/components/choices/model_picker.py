@@ -13,6 +13,7 @@ from sightglass.components.session import page, reopen, state, url_state
 from sightglass.components.session.markdown import sentence
 from sightglass.components.session.reopen import OTHER, OWN_DETECTOR
 from sightglass.explain.phrases import download
+from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
@@ -125,7 +126,7 @@ def _manage() -> None:
 def instead_of_missing(own_detector: bool) -> ModelSpec | None:
     """Return a model to use where the chosen one cannot be loaded: the last one in use, else the first that is here."""
     last, here = state.of(state.Sidebar).choices, menu()[1]
-    if last is not None and last.model.id in here and (last.model.task == "detect" or not own_detector):
+    if last is not None and last.model.id in here and (task_of(last.model).has_boxes or not own_detector):
         return last.model
     first = catalog.detector(here) if own_detector else FIRST
     return catalog.spec(first) if first in here else next((catalog.spec(name) for name in sorted(here)), None)
@@ -135,11 +136,11 @@ def _detectors(
     names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]
 ) -> tuple[list[str], dict[str, list[ModelSpec]], ModelSpec]:
     """Return the families of detectors, and the first choice: the address's, that of the other pages, or the best."""
-    found = {name: [one for one in specs if one.task == "detect"] for name, specs in families.items()}
+    found = {name: [one for one in specs if task_of(one).has_boxes] for name, specs in families.items()}
     found = {name: specs for name, specs in found.items() if specs}
     last = state.of(state.Sidebar).choices
     wanted = (_read_model(), last.model if last is not None else None)
-    first = next((one for one in wanted if one is not None and one.task == "detect"), None)
+    first = next((one for one in wanted if one is not None and task_of(one).has_boxes), None)
     return [name for name in names if name in found], found, first or catalog.spec(catalog.detector(here))
 
 

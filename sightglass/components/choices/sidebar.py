@@ -22,6 +22,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.methods import list_methods as able
 from sightglass.explain.methods.method import GROUPS
 from sightglass.explain.phrases import megabytes, percent, plural
+from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.preprocess import WAYS
 
@@ -200,7 +201,7 @@ def _method(explainer: Explainer, methods: Sequence[str]) -> str:
 def _evidence(explainer: Explainer, method: str) -> str:
     """Choose whether the map shows what speaks against its target too, of a method that has a sign."""
     # A number's map has both signs unless another part is chosen.
-    if not METHODS[method].signed or explainer.model.measures or explainer.model.task == "embed":
+    if not METHODS[method].signed or "against" not in task_of(explainer.model).tools:
         url_state.write("evidence", None)
         return "for"
     both = url_state.widget(
@@ -258,7 +259,7 @@ def _details(explainer: Explainer, threshold: bool) -> dict[str, Any]:
             )
         if adapter.resizing and options.get("preprocessing", "trained") == "trained":
             st.caption(f"As in training: {adapter.resizing}")
-        if spec.task == "detect" and threshold:
+        if "threshold" in task_of(spec).tools and threshold:
             options["confidence"] = detection_options.confidence()
     return options
 
@@ -305,7 +306,7 @@ def _layers(explainer: Explainer) -> tuple[str, ...]:
         return ()
     layer_picker.settle(key)
     url_state.recall(key, shapes, [], name="layers", read=lambda text: text.split(","))
-    if explainer.model.task == "detect":
+    if "diagram" in task_of(explainer.model).tools:
         layer_picker.picker(explainer, key)
     layers = st.multiselect(
         "Target layers",
@@ -339,7 +340,7 @@ def fitting(choices: Choices, explainer: Explainer, method: str) -> Choices:
     The same question if there is one, else its own layers; its own method if its task differs; the way of fitting a
     picture and the part only where it has them.
     """
-    if explainer.model.task != choices.model.task:
+    if task_of(explainer.model) is not task_of(choices.model):
         method = explainer.model.method
     kept = ("confidence", "vocabulary") if explainer.resident.adapter.takes_words else ("confidence",)
     options = {key: value for key, value in choices.options.items() if key in kept}

@@ -14,9 +14,7 @@ import streamlit as st
 from sightglass.common.files.packing import pack_data
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import page
-from sightglass.components.views.areas import row_label
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.tasks import describe_score
 from sightglass.explain.whatif import changes as hiding
 from sightglass.export.proof import chart as proof_view
 
@@ -27,11 +25,11 @@ if TYPE_CHECKING:
     from sightglass.components.viewer import View
     from sightglass.explain import Explanation
     from sightglass.explain.tasks.task import Change
-    from sightglass.models.spec import ModelSpec
 
 KEY = "hiding"
 MOST = 1e9
 """Of a coordinate, in pixels."""
+_SIDES = ("before", "after")
 _channel = declare("hiding_channel", __file__)
 
 
@@ -81,22 +79,18 @@ def rows(explanation: Explanation, found: Sequence[Change]) -> list[Json]:
     classes: dict[str, list[Change]] = {}
     for change in found:
         classes.setdefault(change.label, []).append(change)
-    return [_row(label, changes, explanation.model) for label, changes in classes.items()]
+    return [_row(label, changes, explanation) for label, changes in classes.items()]
 
 
-def _row(label: str, changes: Sequence[Change], model: ModelSpec) -> Json:
-    before, after = (max(getattr(one, name) or 0.0 for one in changes) for name in ("before", "after"))
-    detects = model.task == "detect"
-    left, count = sum(one.after is not None for one in changes), len(changes)
-    boxes = ""
-    if detects:
-        boxes = f"{left} of {count} boxes left" if count > 1 else "" if left else "the box is gone"
+def _row(label: str, changes: Sequence[Change], explanation: Explanation) -> Json:
+    task, unit = explanation.task, explanation.model.unit_of(label)
+    before, after = (task.row(label, [getattr(one, name) or 0.0 for one in changes], unit) for name in _SIDES)
     return {
         "name": label,
-        "label": row_label(label, count if detects else 1),
-        "share": 0.0 if model.measures else min(1.0, max(0.0, after)),
-        "text": f"{describe_score(before, model, label)} → {describe_score(after, model, label)}",
-        "boxes": boxes,
+        "label": before.label,
+        "share": after.share,
+        "text": f"{before.text} → {after.text}",
+        "boxes": task.describe_left(sum(one.after is not None for one in changes), len(changes)),
     }
 
 

@@ -20,7 +20,7 @@ from sightglass.explain.faithfulness import badge, scramble, stability
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
 from sightglass.explain.proof.seal import SealMark
-from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,7 +158,9 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     )
     resident = explanation.evidence.resident
     quick = resident.gradients and METHODS[explanation.heatmaps[index].method].quick and resident.nbytes <= QUICK_BYTES
-    found: Scramble | None = result(SCRAMBLE, explanation, index, begin=quick)
+    # Who comes from a mark has had its test already.
+    begin = quick or explanation.known_seal(index) is not None
+    found: Scramble | None = result(SCRAMBLE, explanation, index, begin=begin)
     if found is None:
         return None
     title.markdown(f"### {SealMark('model', found.mark, '').said.capitalize()}")
@@ -223,14 +225,8 @@ def _changes(found: Stability, model: ModelSpec) -> None:
     named = any(one.answer or one.flips for one in found.variants)
     rows = [
         {
-            "Change": stability.CHANGES[one.kind].capitalize()
-            if stability.CHANGES[one.kind].islower()
-            else stability.CHANGES[one.kind],
-            **(
-                {"Number": describe_score(one.score, model, found.label)}
-                if model.measures
-                else {"Score": one.score * 100}
-            ),
+            "Change": words.capitalize() if (words := stability.CHANGES[one.kind]).islower() else words,
+            **dict([task_of(model).cell(one.score, model.unit_of(found.label))]),
             "Answer": one.answer or None,
             "Answer changes": ("yes" if one.flips else "no") if named else None,
             "Same map": one.rank_correlation,

@@ -16,7 +16,7 @@ from sightglass.components.session import history_store, page, state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import SETTINGS, Look
-from sightglass.deck import html_file, rows, views
+from sightglass.deck import html_file, making, rows, views
 from sightglass.deck import scene as slide_scene
 from sightglass.explain.phrases import plural
 
@@ -246,12 +246,12 @@ def of_map(explanation: Explanation, index: int) -> Draft:
 
 def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Draft:
     """Return what makes a slide of a map as its model is scrambled; `title`: the page's own."""
-    return lambda _look: rows.of_scramble(explanation, index, found, views.plain(title))
+    return lambda _look: rows.of_scramble(explanation, index, found, making.plain(title))
 
 
 def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str) -> Draft:
     """Return what makes a slide of an edited picture; `title`: the page's own."""
-    return lambda _look: rows.of_change(before, after, found, views.plain(title))
+    return lambda _look: rows.of_change(before, after, found, making.plain(title))
 
 
 def of_classes(explanation: Explanation, pair: tuple[int, int] | None = None) -> Draft:

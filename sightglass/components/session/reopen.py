@@ -12,6 +12,7 @@ from sightglass.components.session import page, state, url_state
 from sightglass.components.session.pictures import image_source
 from sightglass.components.viewer import SETTINGS
 from sightglass.explain.methods import METHODS
+from sightglass.explain.tasks import task_of
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
 
@@ -45,7 +46,8 @@ def view(contents: Contents) -> None:
             "then open the file again."
         )
     # Earlier versions named the other one for a region.
-    screen = "explore" if spec.segments else contents.view.screen
+    task = task_of(spec)
+    screen = "explore" if task.gives_pixels else contents.view.screen
     choose_model(spec, own=screen == "detect")
     if recipe.method in METHODS:
         # Whether the model exposes its internals is known when it is loaded; then one of the two is drawn.
@@ -61,7 +63,7 @@ def view(contents: Contents) -> None:
     url_state.put("evidence", recipe.evidence == "both", drawn_only=True)
     if len(words := ", ".join(recipe.vocabulary)) <= MAX_VOCABULARY:
         url_state.put("words", words)
-    if spec.task == "detect":
+    if task.has_boxes:
         _detector(spec, recipe)
         _box(spec, contents)
     chosen = state.of(state.ChosenClass)

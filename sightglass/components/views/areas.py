@@ -14,13 +14,13 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.state import SPAN, ChosenArea
 from sightglass.components.viewer import Pane
 from sightglass.components.views import panels
-from sightglass.components.widgets import Row, rows
+from sightglass.components.widgets import rows
 from sightglass.explain.comparison.models import score_of_map
 from sightglass.explain.options import MAX_CORNERS, Options, parse_other_place
 from sightglass.explain.phrases import quantity
 from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.segments import draw_numbers, draw_segments, ends_of
-from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.segment import is_background
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sightglass.components.viewer import MarkedRegion, View
     from sightglass.explain import Explainer, Explanation
     from sightglass.models.adapters.segmenter import Segmenter
-    from sightglass.models.spec import ModelSpec
 
 
 def get_class(choices: Choices, explainer: Explainer) -> str | None:
@@ -81,7 +80,8 @@ def answers(explanation: Explanation, index: int) -> int:
     for place, label in enumerate(mapped):
         if label not in scores and (score := score_of_map(explanation, place)) is not None:
             scores[label] = [score]
-    items = [_row(label, scores.get(label, []), explanation.model) for label in labels]
+    task, unit_of = explanation.task, explanation.model.unit_of
+    items = [task.row(label, scores.get(label, ()), unit_of(label)) for label in labels]
     chosen = rows(items, key=key, chosen=labels.index(mapped[index]))
     _choose_class(None if chosen == 0 else labels[chosen])
     _another(explanation, labels)
@@ -90,20 +90,6 @@ def answers(explanation: Explanation, index: int) -> int:
         state.of(state.ChosenClass).generation += 1
         st.rerun()
     return mapped.index(labels[chosen])
-
-
-def _row(label: str, scores: list[float], model: ModelSpec) -> Row:
-    best = max(scores, default=0.0)
-    # A number is no share of anything, which a bar would show.
-    share = None if model.measures else best
-    # Two classes of one name, as ImageNet has, are not one class found twice.
-    boxes = len(scores) if model.task == "detect" else 1
-    return Row(row_label(label, boxes), share, describe_score(best, model, label) if scores else "–")
-
-
-def row_label(label: str, boxes: int) -> str:
-    """Return what the list calls a class; `boxes`: how often it was found."""
-    return f"{boxes} × {label}" if boxes > 1 else label
 
 
 def _choose_class(label: str | None) -> None:
@@ -202,7 +188,7 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
     """Choose the place in the picture of a pixel that a reopened map is of, and the class that is asked about there."""
     area = state.of(ChosenArea)
     (pixel, area.pixel), chosen = (area.pixel, None), (choices.image.sha256, choices.model.id)
-    if pixel is None or not choices.model.segments or (area.picture, area.model) != chosen:
+    if pixel is None or not task_of(choices.model).spans or (area.picture, area.model) != chosen:
         return
     found = explain_job.predict(choices, explainer).evidence
     adapter = cast("Segmenter", found.resident.adapter)
@@ -217,8 +203,8 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
 def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     """Return the options of the place that was chosen on this picture; none for other models, and without one."""
     area = state.of(ChosenArea)
-    depth = explainer.resident.adapter.measures_pixels
-    if not (choices.model.segments or depth):
+    task = task_of(explainer.resident.adapter)
+    if not task.gives_pixels:
         _write(None, None)
         return {}
     if area.picture is None:
@@ -231,7 +217,7 @@ def _options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     _write(_to_text(area.at), area.against if area.at else None)
     if not area.at:
         return {}
-    per = "class" if depth or len(area.at) > 2 else _span()
+    per = _span() if task.spans and len(area.at) == 2 else "class"
     against = {} if area.against is None else {"against": area.against}
     wanted = {} if area.wanted is None else {"targets": (area.wanted,)}
     return {"at": area.at, "per": per, **against, **wanted}
@@ -259,12 +245,12 @@ def _take_link(area: ChosenArea, choices: Choices, explainer: Explainer) -> None
     def there(place: tuple[float, ...]) -> bool:
         return bool(place) and all(0 <= one < sides[i % 2] for i, one in enumerate(place))
 
-    depth = explainer.resident.adapter.measures_pixels
     if at and there(place):
         area.at, area.linked = place, True
     elif at:
         url_state.leave_out(AT, at)
-    known = there(parse_other_place(against) or ()) if depth else against in explainer.labels
+    places = task_of(explainer.resident.adapter).compares_places
+    known = there(parse_other_place(against) or ()) if places else against in explainer.labels
     if against and area.at and known:
         area.against = against
     elif against:
@@ -276,38 +262,42 @@ def _span() -> str:
     return str(url_state.recall_value(SPAN, SPANS, "region", name="span"))
 
 
-def show_classes(explanation: Explanation) -> None:
-    """Draw the class of each pixel over the picture, in colours, hatching and names; a click explains what is there."""
-    classes = explanation.segmentation
-    assert classes is not None
-    labels = explanation.evidence.resident.adapter.labels
-    plain = [one.index for one in explanation.predictions if is_background(explanation, one.index)]
-    chosen = explanation.area() if explanation.options.at else None
-    drawn = draw_segments(explanation.image.pixels, classes, labels, plain=plain, chosen=chosen)
-    layer = Picture.open(drawn)
-    line = "Click a region, or mark an area: why this class?"
-    view = panels.show(layer, [Pane(title="Classes")], key="classes", height=HEIGHT, area=True, line=line)
-    _take_mark(view, explanation)
+def show_pixels(explanation: Explanation) -> None:
+    """Draw the class or the number of each pixel; a click explains what is there."""
+    labels, chosen = (
+        explanation.evidence.resident.adapter.labels,
+        explanation.area() if explanation.options.at else None,
+    )
+    if (classes := explanation.segmentation) is not None:
+        plain = [one.index for one in explanation.predictions if is_background(explanation, one.index)]
+        drawn = draw_segments(explanation.image.pixels, classes, labels, plain=plain, chosen=chosen)
+        key, title, line = "classes", "Classes", "Click a region, or mark an area: why this class?"
+    else:
+        numbers = explanation.depth
+        assert numbers is not None
+        label, unit = labels[0].capitalize(), explanation.model.unit_of(labels[0])
+        low, high = (quantity(end, unit) for end in ends_of(numbers))
+        drawn = draw_numbers(numbers, (low, high), chosen=chosen, other=explanation.other_area())
+        key, title = "depth", f"{label}{'' if unit else ', relative'}"
+        scale = f"from {low}, dark, to {high}, bright{'' if unit else '; without a unit, relative'}"
+        line = f"{label} {scale}. Click a place: why this number?"
+    view = panels.show(Picture.open(drawn), [Pane(title=title)], key=key, height=HEIGHT, area=True, line=line)
+    take_click(view, explanation)
+    # Nothing is measured here: a marked area is asked about as well.
+    if view.region is not None and (at := find_corners(view.region, explanation)) != state.of(ChosenArea).marked:
+        state.of(ChosenArea).marked = at
+        _choose(explanation, at)
 
 
-def show_depth(explanation: Explanation, index: int = 0) -> None:
-    """Draw the number of each pixel in colours, with its scale; a click explains the number there."""
-    numbers = explanation.depth
-    assert numbers is not None
-    label = explanation.evidence.resident.adapter.labels[0]
-    unit = explanation.model.unit_of(label)
-    low, high = (quantity(end, unit) for end in ends_of(numbers))
-    chosen = explanation.area(index) if explanation.options.at else None
-    drawn = draw_numbers(numbers, (low, high), chosen=chosen, other=explanation.other_area(index))
-    scale = f"from {low}, dark, to {high}, bright{'' if unit else '; without a unit, relative'}"
-    line = f"{label.capitalize()} {scale}. Click a place: why this number?"
-    title = f"{label.capitalize()}{'' if unit else ', relative'}"
-    view = panels.show(Picture.open(drawn), [Pane(title=title)], key="depth", height=HEIGHT, area=True, line=line)
-    _take_mark(view, explanation)
+def controls(explanation: Explanation, index: int, view: View) -> None:
+    """Draw what a click asks about, what it is weighed against, and the way back to the whole picture."""
+    if explanation.task.spans:
+        _class_controls(explanation, index, view)
+    else:
+        _depth_controls(explanation)
 
 
-def depth_controls(explanation: Explanation) -> None:
-    """Draw which of two places a click chooses, and the way back to the whole picture."""
+def _depth_controls(explanation: Explanation) -> None:
     area = state.of(ChosenArea)
     if not (area.at and explanation.options.at):
         st.caption("Click a place in the picture to see what makes its number.")
@@ -349,23 +339,15 @@ def take_click(view: View, explanation: Explanation) -> None:
         _choose(explanation, view.point)
 
 
-def _take_mark(view: View, explanation: Explanation) -> None:
-    """Explain the place that was clicked or marked: nothing is measured in a layer, so that a mark asks too."""
-    take_click(view, explanation)
-    if view.region is not None and (at := find_corners(view.region, explanation)) != state.of(ChosenArea).marked:
-        state.of(ChosenArea).marked = at
-        _choose(explanation, at)
-
-
 def _choose(explanation: Explanation, at: tuple[float, ...]) -> None:
     area = state.of(ChosenArea)
     area.picture, area.model, area.linked = explanation.image.sha256, explanation.model.id, False
     area.wanted, place = None, _round_down(at, explanation.image)
-    depth = explanation.evidence.resident.adapter.measures_pixels
-    if depth and area.at and url_state.recall_value(END, ENDS, "place", name="end") == "other":
+    places = explanation.task.compares_places
+    if places and area.at and url_state.recall_value(END, ENDS, "place", name="end") == "other":
         area.against = _to_text(place)
     else:
-        area.at, area.against = place, area.against if depth else None
+        area.at, area.against = place, area.against if places else None
     forget()
     st.rerun()
 
@@ -405,8 +387,7 @@ def _outline(painted: NDArray[np.bool_], size: tuple[int, int]) -> tuple[float, 
     return tuple(float(round(one, 1)) for one in corners.ravel())
 
 
-def controls(explanation: Explanation, index: int, view: View) -> None:
-    """Draw what a click asks about, the class to weigh against, and the way back to whole classes."""
+def _class_controls(explanation: Explanation, index: int, view: View) -> None:
     area = state.of(ChosenArea)
     with st.container(horizontal=True, vertical_alignment="bottom", key="areas"):
         url_state.widget(

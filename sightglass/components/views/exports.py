@@ -60,7 +60,7 @@ def of_map(explanation: Explanation, index: int, look: Look) -> list[Files]:
         Files("Figure", vectors, each("figure", figure, "png", "jpg", "svg", "pdf")),
         Files("Report", page, each("report", report, "html", "pdf")),
     ]
-    if explanation.model.segments:
+    if explanation.segmentation is not None:
         listed.append(_of_segmentation(explanation))
     if proof is not None:
         listed.append(_of_proof(explanation, index, begin))

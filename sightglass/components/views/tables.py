@@ -8,8 +8,7 @@ import streamlit as st
 
 from sightglass.common.files import packing
 from sightglass.explain.maps.statistics import DIGITS, NAMES
-from sightglass.explain.phrases import quantity
-from sightglass.explain.tasks import describe_score
+from sightglass.explain.tasks import task_of
 from sightglass.export.table import list_numbers
 
 if TYPE_CHECKING:
@@ -115,31 +114,16 @@ def of_maps(found: Sequence[tuple[str, Statistics]], *, height: int) -> None:
     table(rows, right=[name for name, _ in found], height=height)
 
 
-def of_changes(found: Sequence[Change], model: ModelSpec) -> None:
+def of_changes(changes: Sequence[Change], model: ModelSpec) -> None:
     """Draw each answer with its scores before and after a change, as `62 % → 21 % (−41)`."""
+    task, column = task_of(model), "before → after"
 
-    def write(value: float | None, label: str) -> str:
-        return "–" if value is None else describe_score(value, model, label)
+    def describe(change: Change) -> str:
+        unit = model.unit_of(change.label)
+        before, after = ("–" if one is None else task.text(one, unit) for one in (change.before, change.after))
+        return f"{before} → {after} ({task.moved(change, unit)})"
 
-    rows = [
-        {
-            "answer": change.label,
-            "before → after": f"{write(change.before, change.label)} → {write(change.after, change.label)} "
-            f"({_difference(change, model)})",
-        }
-        for change in found
-    ]
-    table(rows, right=["before → after"])
-
-
-def _difference(change: Change, model: ModelSpec) -> str:
-    """Return by how much a score changes; `vanished` or `new` for a box that is in one picture only."""
-    if model.measures and change.before is not None and change.after is not None:
-        moved = float(f"{change.after - change.before:.3g}")
-        return f"{'+' if moved > 0 else '' if moved else '±'}{quantity(moved, model.unit_of(change.label))}"
-    if change.points is None:
-        return "vanished" if change.after is None else "new"
-    return f"{change.points:+d}".replace("-", "\N{MINUS SIGN}") if change.points else "±0"
+    table([{"answer": change.label, column: describe(change)} for change in changes], right=[column])
 
 
 def score() -> Any:

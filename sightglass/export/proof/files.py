@@ -5,11 +5,10 @@ from __future__ import annotations
 import textwrap
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from sightglass.common.errors import Problem
 from sightglass.common.files import Json, to_json
 from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.phrases import listing, percent, plain_text, plural
@@ -19,9 +18,9 @@ from sightglass.explain.proof.proof import CONTROLS, is_shown, lines, rows
 from sightglass.explain.proof.support import SHOWN
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.export import embedded_recipe
+from sightglass.export.caption import check_format
 from sightglass.export.embedded_recipe import sealed_recipe
 from sightglass.export.figure import LOCK, save
-from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof.chart import (
     INKS,
     LINE,
@@ -34,13 +33,14 @@ from sightglass.export.proof.chart import (
     dashes,
     draw_chart,
     draw_line,
+    slides,
     stroke,
     write,
 )
 from sightglass.export.proof.chart import lines as chart_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from fpdf import FPDF
     from matplotlib.axes import Axes
@@ -80,26 +80,16 @@ def summary(explanation: Result, index: int, proof: Proof) -> Json:
     """Return everything about a proof of a map of an explanation, ready for `to_json`."""
     heatmap, model = explanation.heatmaps[index], explanation.model
     made = recipe(explanation, index, proof)
-    return describe(
-        proof, explanation.image.name, model.task, heatmap.method, heatmap.layers, explanation.statistics[index], made
-    )
+    return describe(proof, explanation.image.name, model.task, heatmap, explanation.statistics[index], made)
 
 
-def describe(
-    proof: Proof,
-    picture: str,
-    task: str,
-    method: str,
-    layers: Sequence[str],
-    statistics: Statistics,
-    recipe: Recipe,
-) -> Json:
-    """Return everything about a proof, of an explanation's map or a record's, ready for `to_json`."""
+def describe(proof: Proof, picture: str, task: str, item: Any, statistics: Statistics, recipe: Recipe) -> Json:
+    """Return everything about a proof, ready for `to_json`; `item`: the map, of an explanation or a record."""
     return {
         "picture": picture,
         "model": recipe.model,
-        "method": method,
-        "layers": layers,
+        "method": item.method,
+        "layers": item.layers,
         **proof.summary(),
         "findings": [plain_text(finding.text) for finding in of_proof(task, statistics, proof)],
         "recipe": recipe,
@@ -126,8 +116,7 @@ def figure(proof: Proof, format: Format = "png") -> bytes:
     A control's line is the mean over its maps, for the proof's first filling. In SVG and PDF lines and text are
     vectors. Raises a Problem for another format.
     """
-    if format not in get_args(Format):
-        raise Problem(f"There is no figure as {format}: use one of {', '.join(get_args(Format))}.")
+    check_format("figure", format, get_args(Format))
     with LOCK:
         return save(partial(_draw_figure, proof), proof.sentence, format)
 
@@ -272,7 +261,7 @@ def data(explanation: Result, index: int) -> Json:
 
     proof, heatmap = explanation.proofs[index], explanation.heatmaps[index].measured
     left, top, right, bottom = heatmap.seen
-    made = proof_view.slides(explanation.image.pixels[top:bottom, left:right], heatmap.strength)
+    made = slides(explanation.image.pixels[top:bottom, left:right], heatmap.strength)
     return {
         "steps": proof.map.steps,
         "size": made.size,

@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from sightglass.common.errors import Problem
-from sightglass.explain.findings.diagnosis import describe_map, headline
+from sightglass.explain.findings.diagnosis import describe
 from sightglass.explain.maps.statistics import coarse
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import pixels, plural
@@ -71,7 +71,7 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
         count=plural(len(explanations), "explanation"),
         alpha=VIEWER_STYLE.alpha,
         colormaps=[known.name for known in colormaps()],
-        boxes=any(explanation.model.task == "detect" for explanation in explanations),
+        boxes=any(explanation.task.has_boxes for explanation in explanations),
         views=[_view(explanation, index) for explanation in explanations],
     )
 
@@ -155,7 +155,7 @@ def _view(explanation: Result, index: int) -> Json:
         "width": width,
         "height": height,
         "seen": [edge * scale for edge in explanation.evidence.geometry.seen],
-        "headline": headline(explanation, ""),
+        "headline": describe(explanation).headline,
         "maps": [_map(explanation, i, (width, height)) for i in range(len(explanation.heatmaps))],
         "first": first,
         "boxes": _boxes(explanation, scale),
@@ -175,7 +175,8 @@ def _view(explanation: Result, index: int) -> Json:
 
 
 def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
-    heatmap, score = explanation.heatmaps[index], caption.score(explanation, index)
+    heatmap, score = explanation.heatmaps[index], explanation.task.shown_score(explanation, index)
+    said = describe(explanation, "The hottest colour", index)
     seal = explanation.known_seal(index)
     ends, meaning = caption.bar(heatmap, explanation.model.unit_of(heatmap.target.label))
     low, high = (caption.number(end) for end in heatmap.raw_range)
@@ -184,7 +185,7 @@ def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
         "label": heatmap.target.label,
         "score": score,
         "percent": describe_score(score, explanation.model, heatmap.target.label) if score is not None else "",
-        "headline": headline(explanation, "The hottest colour", index),
+        "headline": said.headline,
         "seal": [] if seal is None else [(mark.answer, mark.words, mark.sentence) for mark in seal.marks],
         "ends": ends,
         "meaning": meaning[0].upper() + meaning[1:],
@@ -192,7 +193,7 @@ def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
         "high": high,
         "lines": _half_lines(explanation, index, size),
         "about_line": caption.describe_line(heatmap).capitalize(),
-        "where": describe_map(explanation, index).replace("**", ""),
+        "where": said.slide(),
         "inside": caption.inside_boxes(explanation, index),
         "limitations": caption.caveats(explanation, index),
         "numbers": table.list_numbers(explanation.statistics[index]),
@@ -215,12 +216,14 @@ def _half_lines(explanation: Result, index: int, size: tuple[int, int]) -> list[
     heatmap = explanation.heatmaps[index]
     if heatmap.state != "ok":
         return []
-    if not heatmap.signed:
-        return [(_half_line(explanation, contours.segments(heatmap.coarse, 0.5), heatmap.coarse.shape, size), False)]
-    values = coarse(heatmap.content)
-    # The pen is seldom lifted: a path is dashed from where it last was.
-    found = ((sign, contours.chain(contours.segments(sign * values, 0.5))) for sign in (1, -1))
-    return [(_half_line(explanation, segments, values.shape, size), sign < 0) for sign, segments in found]
+    values = coarse(heatmap.content) if heatmap.signed else heatmap.coarse
+    paths = []
+    for sign in (1, -1) if heatmap.signed else (1,):
+        segments = contours.segments(sign * values, 0.5)
+        # The pen is seldom lifted: a path is dashed from where it last was.
+        segments = contours.chain(segments) if heatmap.signed else segments
+        paths.append((_half_line(explanation, segments, values.shape, size), sign < 0))
+    return paths
 
 
 def _half_line(explanation: Result, found: contours.Segments, shape: tuple[int, ...], size: tuple[int, int]) -> str:
@@ -244,16 +247,14 @@ def _boxes(explanation: Result, scale: float) -> list[dict[str, str]]:
         for p in explanation.own(i):
             every.setdefault((p.index, p.anchor), p)
             owners.setdefault((p.index, p.anchor), []).append(str(i))
-    return [_box(p, " ".join(owners.get(key, [])), scale) for key, p in every.items()]
-
-
-def _box(found: Prediction, maps: str, scale: float) -> dict[str, str]:
-    assert found.box is not None
-    x0, y0 = found.box[:2]
-    return {
-        "maps": maps,
-        "points": " ".join(f"{x * scale:.1f},{y * scale:.1f}" for x, y in found.outline),
-        "x": f"{max(0.0, x0) * scale + 4:.1f}",
-        "y": f"{max(0.0, y0) * scale + 15:.1f}",
-        "text": caption.with_score(found),
-    }
+    return [
+        {
+            "maps": " ".join(owners.get(key, [])),
+            "points": " ".join(f"{x * scale:.1f},{y * scale:.1f}" for x, y in p.outline),
+            "x": f"{max(0.0, p.box[0]) * scale + 4:.1f}",
+            "y": f"{max(0.0, p.box[1]) * scale + 15:.1f}",
+            "text": caption.with_score(p),
+        }
+        for key, p in every.items()
+        if p.box is not None
+    ]

@@ -10,7 +10,7 @@ from fpdf.enums import WrapMode
 from PIL import Image as Pillow
 
 from sightglass.common.files import packing
-from sightglass.explain.findings.diagnosis import describe_map, headline
+from sightglass.explain.findings.diagnosis import describe
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import pixels, shorten
 from sightglass.explain.proof.proof import lines
@@ -48,7 +48,8 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
     """
     heatmap = caption.check(explanation, index)
     page = _document(explanation, index)
-    _text(page, headline(explanation, "The hottest colour", index), 15, bold=True)
+    said = describe(explanation, "The hottest colour", index)
+    _text(page, said.headline, 15, bold=True)
     image, method = explanation.image, METHODS[heatmap.method]
     name = method.name_for(explanation.model.task)
     about = f"{image.name}, {pixels(image.width, image.height)}, by {explanation.model.id}, {name}"
@@ -60,7 +61,7 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
     _bar(page, explanation, index, colormap)
     _others(page, explanation, index, colormap)
     _head(page, "What the map shows")
-    _text(page, describe_map(explanation, index).replace("**", ""), 9.5)
+    _text(page, said.slide(), 9.5)
     if inside := caption.inside_boxes(explanation, index):
         _text(page, inside, 9.5)
     if seal is not None:
@@ -138,9 +139,8 @@ def _pictures(page: FPDF, explanation: Explanation, index: int, colormap: str) -
     wide = min(_WIDTH if stacked else (_WIDTH - _GAP) / 2, _TALL * ratio)
     high, top = wide / ratio, page.get_y()
     own = explanation.own(index)
-    every: Sequence[Prediction] = explanation.predictions if explanation.model.task == "detect" else ()
     overlay = caption.overlay(explanation.heatmaps[index], explanation.image, MAX_SIDE, Style(colormap=colormap))
-    both = (caption.reduce(explanation.image.pixels, MAX_SIDE), every or own), (overlay, own)
+    both = (caption.reduce(explanation.image.pixels, MAX_SIDE), explanation.predictions or own), (overlay, own)
     for i, (drawn, boxes) in enumerate(both):
         left = _EDGE if stacked else _EDGE + (_WIDTH - 2 * wide - _GAP) / 2 + i * (wide + _GAP)
         down = top + (i * (high + 2) if stacked else 0)
@@ -161,25 +161,21 @@ def _boxes(
 ) -> None:
     left, top, wide, high = frame
     scale = wide / explanation.image.width
-    taken: list[tuple[float, float, float]] = []
     # A box may reach over the picture's edge.
     with page.local_context(), page.rect_clip(left, top, wide, high):
         page.set_font("sans", "", 6)
-        for found in boxes:
-            if not found.outline:
-                continue
-            points = [(left + x * scale, top + y * scale) for x, y in found.outline]
+
+        def room(words: str) -> float:
+            return float(page.get_string_width(words)) + 1.6
+
+        for prediction, text, x, y in caption.place_labels(boxes, (left, top), scale, 2.8, room):
+            points = [(left + x * scale, top + y * scale) for x, y in prediction.outline]
             for grey, width in ((20, 0.75), (255, 0.35)):
                 page.set_draw_color(grey)
                 page.set_line_width(width)
                 page.polygon(points, style="D")
-            text = caption.with_score(found)
-            x, y, room = max(left, points[0][0]), max(top, points[0][1]), page.get_string_width(text) + 1.6
-            while any(x < b and a < x + room and abs(y - c) < 2.8 for a, b, c in taken):
-                y += 2.8
-            taken.append((x, x + room, y))
             page.set_fill_color(20)
-            page.rect(x, y, room, 2.8, style="F")
+            page.rect(x, y, room(text), 2.8, style="F")
             page.set_text_color(255)
             page.text(x + 0.8, y + 2.1, text)
 

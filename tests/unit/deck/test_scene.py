@@ -111,6 +111,12 @@ def test_a_detector_s_boxes_and_a_proof(scene: Path) -> None:
     assert scenes(payload([making.scene(found.image, [panel], title="", sentence="", proof=made)]))[0].proof == made
 
 
+def test_a_map_of_both_signs_keeps_them(scene: Path) -> None:
+    found = Explainer("demo-s")(scene, per="detection", method="hirescam", evidence="both", top_k=1)
+    (one,) = making.panel(found).maps
+    assert one.signed and one.ends[0].startswith("lowers") and one.values.min() < 128 < one.values.max()
+
+
 def changed(**values: Any) -> bytes:
     """A deck's bytes with values of its first scene replaced."""
     head, blobs = unpack_data(payload([whole()]))

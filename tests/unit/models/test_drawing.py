@@ -52,6 +52,12 @@ def test_a_prediction_is_the_librarys_with_both_pictures(client: TestClient, bus
     assert client.post("/predict_with_gradcam", json=again).json()["prediction"] == said["prediction"]
 
 
+def test_a_form_names_the_class_as_json_does(client: TestClient, bus: Path, picture: str) -> None:
+    expected = client.post("/analyze_class", json={"image": picture, "class_index": 874}).json()
+    for data in ({"class_index": "874"}, {"class": "trolleybus"}):
+        assert client.post("/analyze_class", files={"image": bus.read_bytes()}, data=data).json() == expected
+
+
 @pytest.mark.parametrize("end", [b"", b"\r\n--x"])
 def test_a_form_that_was_cut_off_is_told_to_be(client: TestClient, bus: Path, end: bytes) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="image"; filename="bus.jpg"\r\n\r\n' + bus.read_bytes() + end

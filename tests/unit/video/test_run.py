@@ -21,7 +21,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Style
-from sightglass.video import Settings, run, runner
+from sightglass.video import Settings, parts, run, runner
 from sightglass.video.clips.clip import About, Clip, Frame
 from sightglass.video.clips.write import film
 from sightglass.video.draw import Painter
@@ -373,3 +373,19 @@ def test_evidence_against_keeps_its_sign_in_a_clip(model: str) -> None:
     assert drawn[cold][2] > drawn[cold][0] or own.values.min() > -0.3
     without = painter.paint(frame.pixels, record, (), {})
     assert np.ptp(without.astype(int), axis=2).max() == 0
+
+
+@pytest.mark.parametrize(("keep", "note"), [(np.abs, "Red raises the score."), (np.copy, "blue, in dashed lines")])
+def test_blue_is_named_where_something_lowers_the_score(
+    moving: Path, explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: Any, note: str
+) -> None:
+    load = parts.load
+
+    def kept(path: Path) -> Iterator[Sighting]:
+        for record in load(path):
+            sightings = tuple(replace(one, raws=tuple(map(keep, one.raws or ()))) for one in record.seen)
+            yield replace(record, seen=sightings)
+
+    monkeypatch.setattr(parts, "load", kept)
+    made = run(moving, explainer, tmp_path, options={"evidence": "both"}, settings=Settings(end=0.2, side=0))
+    assert [note in line for line in made.notes] == [True]

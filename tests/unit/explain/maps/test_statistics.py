@@ -135,6 +135,7 @@ def test_the_place_of_two_spots_is_not_the_cold_middle():
     assert statistics.describe_place(found, PICTURE, PICTURE[2:]) == "at the left and at the right"
     even = statistics.describe(np.full((6, 9), 0.5, np.float32), PICTURE)
     assert statistics.describe_place(even, PICTURE, PICTURE[2:]) == "spread over the whole picture"
+    assert statistics.describe_place(even, PICTURE, (900, 900)) == "spread over the whole crop"
 
 
 def test_identical_maps_agree_wholly_and_unrelated_ones_hardly():

@@ -112,7 +112,7 @@ def test_a_difference_compares_shares():
     a[2, 3], b[7, 15] = 1, 0.2  # one cell holds all the heat of each: as far apart, whatever their scale
     share = render.share_difference(a, b)
     assert (share[2, 3], share[7, 15]) == (1, -1)
-    assert not render.share_difference(a, a / 4).any()
+    assert not render.share_difference(a, -a / 4).any(), "a signed map by its strength"
     assert render.share_difference(a, np.zeros_like(a)).max() == 1
 
 
@@ -451,6 +451,8 @@ def test_a_raw_map_is_drawn_over_a_picture_of_another_size() -> None:
     for wrong in (np.zeros((2, 3, 4)), np.array([[np.nan, 1]])):
         with pytest.raises(sightglass.Problem, match=r"shape \(h, w\)"):
             sightglass.overlay(wrong, picture)
+    with pytest.raises(sightglass.Problem, match="give the map first, then the picture"):
+        sightglass.overlay("bus.jpg", np.zeros((7, 7)))
 
 
 def test_pictures_are_arranged_on_a_sheet() -> None:

@@ -14,6 +14,7 @@ from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.explain.proof.curves import Perturber
 from sightglass.explain.proof.filling import blur
 from sightglass.explain.rendering.render import hottest_mask
+from sightglass.explain.tasks import task_of
 from sightglass.explain.tasks.detect import match
 from sightglass.explain.tasks.task import Change, union
 from sightglass.explain.whatif import edits
@@ -156,9 +157,8 @@ def at(label: str, score: float, left: float) -> Prediction:
 
 def said(task: str, found: list[Change], edit: Edit = PAINTED, best: str = "") -> str:
     predictions = (Prediction(best, 0, 0.62),) if best else ()
-    before = SimpleNamespace(
-        model=SimpleNamespace(task=task, measures=False, segments=task == "segment"), predictions=predictions
-    )
+    model = SimpleNamespace(unit_of=lambda _: "")
+    before = SimpleNamespace(model=model, predictions=predictions, task=task_of(task))
     return plain_text(sentence(before, found, edit))
 
 
