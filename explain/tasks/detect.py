@@ -52,6 +52,7 @@ class Detect(Task):
     ranked = False
     scored = True
     gives = "draws boxes"
+    more = "; a lower --score-thr shows more"
     drawn = "detect"
     masks = 800
     truth = "boxes"
@@ -180,9 +181,7 @@ class Detect(Task):
         return labels[index]
 
     def pick(self, model: str, predictions: Sequence[Prediction], number: int) -> int:
-        if number > len(predictions):
-            shown = f"{model} gives {len(predictions)} here; a lower --score-thr shows more"
-            raise ModelProblem(f"There is no answer {number}: {shown}.")
+        super().pick(model, predictions, number)
         return number - 1
 
     def score_after(self, before: Result, after: Result) -> float:

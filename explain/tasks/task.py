@@ -127,6 +127,8 @@ class Task:
     """Whether its models are compared on a scorecard."""
     followed: ClassVar[bool] = True
     """Whether its answers can be followed from frame to frame."""
+    more: ClassVar[str] = ""
+    """How more answers are shown."""
     gives: ClassVar[str] = "is a classifier"
     """What one of its models is or does, after its name."""
     randomised: ClassVar[bool] = True
@@ -460,7 +462,7 @@ class Task:
     def pick(self, model: str, predictions: Sequence[Prediction], number: int) -> int:
         """Return the target of the answer of a number, from 1; raise ModelProblem where there are fewer."""
         if number > len(predictions):
-            raise ModelProblem(f"There is no answer {number}: {model} gives {len(predictions)} here.")
+            raise ModelProblem(f"There is no answer {number}: {model} gives {len(predictions)} here{self.more}.")
         return predictions[number - 1].index
 
     # Frames

@@ -188,11 +188,6 @@ class _ModelRequest(_PictureRequest):
     save_below: SaveBelow = None
 
     @property
-    def most(self) -> int | None:
-        """How many of the best answers are explained; None: as many as usual."""
-        return None
-
-    @property
     def second(self) -> tuple[bytes, str | None] | None:
         """The second picture with its name."""
         return None
@@ -206,10 +201,6 @@ class _TargetRequest(_ModelRequest):
     ratio: Finite | None = _option("ratio")
     classes: tuple[Class, ...] = _option("classes", max_length=MAX_WORDS)
     within: Within | None = _option("within")
-
-    @property
-    def most(self) -> int | None:
-        return self.top_k
 
 
 class ExplainRequest(_TargetRequest):

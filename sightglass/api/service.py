@@ -68,7 +68,7 @@ def raise_if_cancelled(cancel: threading.Event | None) -> None:
 def expected_maps(request: Explaining, explainer: Explainer) -> int:
     """Return the number of maps, if it is known before the model runs; 0 for detectors, where it is not."""
     given, labels = request.engine_options(), request.vocabulary or explainer.labels
-    answers = min(request.most or Options().top_k, len(labels))
+    answers = min(getattr(request, "top_k", None) or Options().top_k, len(labels))
     return task_of(explainer.model).expect_maps(len(given.get("targets", ())), answers)
 
 

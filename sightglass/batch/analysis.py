@@ -52,29 +52,8 @@ COARSE = 16
 """Cells a side for grouping: a shift by a cell of the layer's own grid then still looks alike."""
 
 
-def find_neighbours(maps: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
-    """Return how far each map (h, w) lies from its nearest neighbours, among their principal components, and which
-    these are, (n, neighbours).
-
-    Of the distances (n,) 1 is usual, 2 twice as far; nan of fewer than `RANKED` maps. The second is None of fewer than
-    `FEWEST`, which are too few to group.
-    """
-    if len(maps) < RANKED:
-        return np.full(len(maps), np.nan), None
-    from sklearn.decomposition import PCA
-    from sklearn.neighbors import NearestNeighbors
-
-    flat = np.stack([cv2.resize(one, (COARSE, COARSE), interpolation=cv2.INTER_AREA).ravel() for one in maps])
-    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
-    reduced = PCA(min(16, len(flat) - 1), random_state=0).fit_transform(flat)
-    found, nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced).kneighbors()
-    distances = found.mean(1)
-    oddness = distances / max(float(np.median(distances)), 1e-9)
-    return oddness, nearest if len(flat) >= FEWEST else None
-
-
 def group(nearest: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Return the group (n,) of each map by spectral clustering of its neighbours (`find_neighbours`).
+    """Return the group (n,) of each map by spectral clustering of its neighbours (`unusual`).
 
     The eigengap sets the number of groups.
     """
@@ -348,7 +327,7 @@ def odd(frame: Frame) -> tuple[Frame, list[Group]]:
     After SpRAy (Lapuschkin et al. 2019, doi:10.1038/s41467-019-08987-4): maps are made small, and grouped by the
     spectrum of their neighbourhood; a group of its own may be a trick that the model has learnt.
     """
-    found, nearest = _neighbours(frame)
+    found, nearest = _find_neighbours(frame)
     if nearest is None:
         found["group"] = 0
         return found, []
@@ -360,14 +339,26 @@ def odd(frame: Frame) -> tuple[Frame, list[Group]]:
 def unusual(frame: Frame) -> Frame:
     """Return the rows with a map, with `oddness`: how far a map lies from its nearest neighbours, among their principal
     components. 1 is usual, 2 twice as far; NaN where there are fewer than `RANKED` maps."""
-    return _neighbours(frame)[0]
+    return _find_neighbours(frame)[0]
 
 
-def _neighbours(frame: Frame) -> tuple[Frame, Any]:
+def _find_neighbours(frame: Frame) -> tuple[Frame, Any]:
     """Return the rows of `unusual`, and which are the neighbours of each; None for too few maps to group."""
-    found = frame[frame["cells"].notna()].copy()
-    found["oddness"], nearest = find_neighbours([cells(data) for data in found["cells"]])
-    return found, nearest
+    rows = frame[frame["cells"].notna()].copy()
+    rows["oddness"] = np.nan
+    if len(rows) < RANKED:
+        return rows, None
+    from sklearn.decomposition import PCA
+    from sklearn.neighbors import NearestNeighbors
+
+    maps = map(cells, rows["cells"])
+    flat = np.stack([cv2.resize(one, (COARSE, COARSE), interpolation=cv2.INTER_AREA).ravel() for one in maps])
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    reduced = PCA(min(16, len(flat) - 1), random_state=0).fit_transform(flat)
+    far, nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced).kneighbors()
+    distances = far.mean(1)
+    rows["oddness"] = distances / max(float(np.median(distances)), 1e-9)
+    return rows, nearest if len(flat) >= FEWEST else None
 
 
 def pack(folder: Path, to: Path) -> Path:

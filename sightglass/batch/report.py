@@ -14,7 +14,7 @@ from sightglass.explain.tasks import task_of
 from sightglass.export import offline_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sightglass.common.files import Json
@@ -162,13 +162,8 @@ def _tiles(folder: Path, rows: Any, names: dict[str, str], more: Any) -> list[di
             "more": more(row),
             "picture": _url(folder / row["file"]) if row["file"] else "",
         }
-        for row in _records(rows)
+        for row in rows.iloc[:LISTED].to_dict("records")
     ]
-
-
-def _records(rows: Any) -> Iterable[Json]:
-    found: list[Json] = rows.iloc[:LISTED].to_dict("records")
-    return found
 
 
 def _url(path: Path) -> str:

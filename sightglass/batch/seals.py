@@ -70,10 +70,14 @@ def lacking(outcomes: Iterable[Outcome]) -> set[str]:
 
 def add_up(frame: pd.DataFrame) -> tuple[int, int] | None:
     """Return how many maps pass all three tests of the seal, and how many were tested; None without seals."""
-    if "seal" not in frame:
+    return _count(frame, "seal", len(MARKS))
+
+
+def _count(frame: pd.DataFrame, column: str, value: int | str) -> tuple[int, int] | None:
+    if column not in frame:
         return None
-    found = frame["seal"].dropna()
-    return int(found.eq(len(MARKS)).sum()), len(found)
+    answers = frame[column].dropna()
+    return int(answers.eq(value).sum()), len(answers)
 
 
 PROOF_MEANING = {
@@ -100,10 +104,7 @@ def prove(explanation: Explanation, index: int, cancel: threading.Event | None =
 
 def add_up_proofs(frame: pd.DataFrame) -> tuple[int, int] | None:
     """Return how many maps are supported, and how many were tested; None without a proof."""
-    if "verdict" not in frame:
-        return None
-    found = frame["verdict"].dropna()
-    return int(found.eq("supported").sum()), len(found)
+    return _count(frame, "verdict", "supported")
 
 
 def describe_proofs(frame: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ a `LabelProblem`; the others count.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import math
@@ -202,14 +203,9 @@ def read(path: Path | str) -> GroundTruth:
     path = Path(path).expanduser()
     if path.is_dir():
         found = _read_folder(path, list(path.rglob("*")), [path, path.parent, path.parent.parent])
-    elif not path.is_file():
-        raise Problem(f"There are no labels at {path}: give a COCO .json, a .csv, or a folder of .txt or .xml files.")
-    elif path.stat().st_size > MAX_BYTES:
-        raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
-    elif path.suffix.lower() == ".zip":
-        found = _read_archive(path)
     else:
-        found = _read_file(path)
+        check_file(path, "labels", "give a COCO .json, a .csv, or a folder of .txt or .xml files")
+        found = _read_archive(path) if path.suffix.lower() == ".zip" else _read_file(path)
     if not (any(found.pictures.values()) or found.named):
         first = f" {found.problems[0].words}" if found.problems else ""
         raise Problem(f"There are no labels in {path.name}.{first}")
@@ -224,11 +220,25 @@ def _read_file(path: Path) -> GroundTruth:
     raise Problem(f"{path.name} has no readable labels: give a COCO .json, a .csv, a folder, or a .zip of it.")
 
 
-def _read_archive(path: Path) -> GroundTruth:
-    with scratch_folder("labels") as home:
-        folder = Path(home) / file_stem(path.stem, otherwise="labels")
+def check_file(path: Path, what: str, wanted: str) -> None:
+    """Raise Problem where there is no file of labels, or one that is too large."""
+    if not path.is_file():
+        raise Problem(f"There are no {what} at {path}: {wanted}.")
+    if path.stat().st_size > MAX_BYTES:
+        raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
+
+
+@contextlib.contextmanager
+def unpack(path: Path, what: str, endings: tuple[str, ...] = PACKED) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield a temporary folder with what an archive of labels holds, and its files."""
+    with scratch_folder(what) as home:
+        folder = Path(home) / file_stem(path.stem, otherwise=what)
         folder.mkdir()
-        files = archive.unpack_files(path, folder, PACKED, most=MAX_FILES, most_bytes=MAX_UNPACKED)
+        yield folder, archive.unpack_files(path, folder, endings, most=MAX_FILES, most_bytes=MAX_UNPACKED)
+
+
+def _read_archive(path: Path) -> GroundTruth:
+    with unpack(path, "labels") as (folder, files):
         # What explains a data set is no label.
         files = [one for one in files if not one.name.lower().startswith(("readme", "license"))]
         single = [one for one in files if one.suffix.lower() in (".json", ".csv")]

@@ -18,20 +18,17 @@ from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngImageFile
 
 from sightglass.common.errors import Problem
-from sightglass.common.files import file_stem
-from sightglass.common.files.scratch import scratch_folder
 from sightglass.evaluation.ground_truth import (
     DATA,
     MAX_BYTES,
-    MAX_FILES,
-    MAX_UNPACKED,
     PACKED,
     GroundTruth,
     LabelProblem,
+    check_file,
     read_coco_tables,
+    unpack,
 )
 from sightglass.evaluation.intervals import Estimate, average_classes, estimate, redraw
-from sightglass.explain.picture import archive
 from sightglass.models import labels as class_names
 
 if TYPE_CHECKING:
@@ -62,16 +59,9 @@ def read(path: Path | str) -> GroundTruth:
     path = Path(path).expanduser()
     if path.is_dir():
         return _read_folder(path, [one for one in path.rglob("*") if one.is_file()])
-    if not path.is_file():
-        raise Problem(f"There are no masks at {path}: {WANTED}.")
-    if path.stat().st_size > MAX_BYTES:
-        raise Problem(f"{path.name} has more than {MAX_BYTES >> 20} MB: split these labels.")
+    check_file(path, "masks", WANTED)
     if path.suffix.lower() == ".zip":
-        with scratch_folder("masks") as home:
-            folder = Path(home) / file_stem(path.stem, otherwise="masks")
-            folder.mkdir()
-            endings = (".png", *PACKED)
-            files = archive.unpack_files(path, folder, endings, most=MAX_FILES, most_bytes=MAX_UNPACKED)
+        with unpack(path, "masks", (".png", *PACKED)) as (folder, files):
             single = [one for one in files if one.suffix.lower() == ".json"]
             return _read_coco(single[0]) if len(single) == 1 else _read_folder(folder, files)
     if path.suffix.lower() == ".json":

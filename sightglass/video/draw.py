@@ -117,8 +117,9 @@ def _table(values: NDArray[np.float64]) -> Pixels:
     return np.repeat(np.rint(values).astype(np.uint8)[:, None, None], 3, 2)
 
 
-def _coarse(values: Values) -> Values:
-    scale = _CELLS / max(values.shape)
+def _coarse(values: Values, cells: int = _CELLS) -> Values:
+    """Return a map with at most so many cells a side."""
+    scale = cells / max(values.shape)
     if scale >= 1:
         return values
     size = max(1, round(values.shape[1] * scale)), max(1, round(values.shape[0] * scale))
@@ -146,12 +147,7 @@ class Drawn:
     @property
     def statistics(self) -> Statistics:
         """Statistics of the map on its own scale, places in pixels of the clip's frames."""
-        values = self.heatmap.strength
-        scale = GRID / max(values.shape)
-        if scale < 1:
-            size = max(1, round(values.shape[1] * scale)), max(1, round(values.shape[0] * scale))
-            values = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA))
-        return describe(values, self.heatmap.seen)
+        return describe(_coarse(self.heatmap.strength, GRID), self.heatmap.seen)
 
 
 def strength(raws: Raws, geometry: Geometry, *, signed: bool = False) -> float:

@@ -204,13 +204,9 @@ class Looking:
         return [*parts]
 
     def _class(self, evidence: Evidence) -> Target:
-        """Return the class that a classifier's map is of: the one that was named, or its best."""
-        labels = evidence.resident.adapter.labels
-        index = self.wanted[0] if self.wanted else decode(evidence, replace(self.options, top_k=1))[0].index
-        return self._with_signs(Target(index, labels[index], (), self.options.part))
-
-    def _with_signs(self, target: Target) -> Target:
-        return replace(target, both_ways=self.options.evidence == "both")
+        """Return the class that a map is of: the one that was named, or the best."""
+        options = replace(self.options, targets=self.wanted[:1], top_k=1)
+        return resolve(options, decode(evidence, options), evidence)[0]
 
     def _class_record(self, frame: Frame, evidence: Evidence) -> Sighting:
         """Return the class that was named, or the best; without a map where it cannot be explained now."""
@@ -219,8 +215,7 @@ class Looking:
         index = self.wanted[0] if self.wanted else best.index
         score, raws = self.task.class_score(evidence, predictions, index), None
         if score is not None:
-            target = resolve(replace(self.options, targets=(index,), top_k=1), predictions, evidence)[0]
-            raws = self._raws(evidence, [target])[0]
+            raws = self._raws(evidence, [self._class(evidence)])[0]
         seen = Seen(labels[index], index, score or 0.0, raws=raws)
         return Sighting(frame.number, frame.pts, frame.seconds, best.label, best.score, (seen,))
 
@@ -238,8 +233,9 @@ class Looking:
             if track is not None and self._has_map(track, p.index)
         ]
         mapped = sorted(mapped, key=lambda pair: pair[0])[: self.settings.objects]
+        both = self.options.evidence == "both"
         targets = [
-            self._with_signs(Target(p.index, p.label, () if p.anchor is None else (p.anchor,), self.options.part))
+            Target(p.index, p.label, () if p.anchor is None else (p.anchor,), self.options.part, both_ways=both)
             for _, p in mapped
         ]
         raws = dict(zip((track for track, _ in mapped), self._raws(evidence, targets), strict=True))
