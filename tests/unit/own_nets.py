@@ -90,19 +90,6 @@ class PlantCNN(nn.Module):
         return self.classifier(self.features(x))
 
 
-class Pair(nn.Module):
-    def __init__(self, taken: int, given: int) -> None:
-        super().__init__()
-        self.stride, self.more = (1, 0) if taken == given else (2, (given - taken) // 2)
-        self.conv1, self.bn1 = nn.Conv2d(taken, given, 3, self.stride, 1, bias=False), nn.BatchNorm2d(given)
-        self.conv2, self.bn2 = nn.Conv2d(given, given, 3, 1, 1, bias=False), nn.BatchNorm2d(given)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        kept = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.more, self.more))
-        return F.relu(y + kept)
-
-
 class HeadPose(nn.Module):
     """Three numbers in degrees; the red half of a picture raises the first, and the blue half lowers it."""
 

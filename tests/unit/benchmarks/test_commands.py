@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from benchmarks import __main__ as command
 from benchmarks import gpu, report, timing, verdict
-from benchmarks.__main__ import COMMANDS, main, parser
-from benchmarks.viewer import run as viewer
+from benchmarks.__main__ import main
 from tests.late import late
 
 if TYPE_CHECKING:
@@ -33,19 +30,6 @@ def _threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-def test_every_command_is_listed_and_takes_its_options(capsys: pytest.CaptureFixture[str]) -> None:
-    for name, each in COMMANDS.items():
-        options = vars(parser().parse_args([name]))
-        dests = {command.OPTIONS[key][0].removeprefix("--") for key in (*each.options, *command.SHARED)}
-        assert options.keys() == {"command"} | dests
-        module = import_module(f"benchmarks.{each.module}")
-        assert callable(module.run) and callable(module.markdown)
-    with pytest.raises(SystemExit, match="0"):
-        main(["--help"])
-    listed = capsys.readouterr().out
-    assert all(f"\n    {name}" in listed for name in COMMANDS)
 
 
 def test_speed_writes_every_line_and_the_maps_are_the_references(
@@ -78,46 +62,6 @@ def test_what_a_gpu_is_asked_works_on_a_cpu(bus: Path, monkeypatch: pytest.Monke
     lines[0] = {"title": "Maps", "failed": "out of | memory"}
     text = gpu.markdown({"machine": report.machine(1, "cpu", ()), "lines": lines})
     assert text.count(report.FAILED) == 2 and "out of / memory" in text
-
-
-def test_a_report_says_numbers_goals_and_what_could_not_be_measured_and_replaces_that_of_a_whole_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def measure(rounds: int) -> dict[str, object]:
-        return {
-            "how": "From here to there.",
-            "rows": [report.row("a step", [4.0, 6.0, 200.0]), report.row("redraws", [60, 40, 50], "", least=True)],
-            "facts": [f"{rounds} rounds."],
-            "goals": [
-                report.goal("a step, median", 6.0, 16.0),
-                report.goal("redraws a second", 49.4, 50.0, "", least=True),
-                report.goal("to a bare page", 1.3, 1.3, "x"),
-            ],
-        }
-
-    def broken(rounds: int) -> dict[str, object]:
-        raise RuntimeError("no | slider\nand more")
-
-    monkeypatch.setattr(command, "RESULTS", tmp_path)
-    monkeypatch.setattr(viewer, "LINES", {"start": ("A start", measure, 7), "frames": ("Frames", broken, 7)})
-    assert main(["viewer", "--only", "start", "frames", "--json", str(tmp_path / "out.json")]) == 0
-    printed = capsys.readouterr().out.splitlines()
-    for line in (
-        "| a step, median | 6.0 ms | at most 16.0 ms | pass |",
-        "| redraws a second | 49 | at least 50 | **miss** |",
-        "| to a bare page | 1.30x | at most 1.30x | pass |",
-        "| Frames | could not be measured: no / slider |  | **miss** |",
-        "| a step | 6.0 ms | 161 ms | 200 ms | 3 |",
-        "| redraws | 50 | 42 | 40 | 3 |",
-        "- 7 rounds.",
-    ):
-        assert line in printed
-    assert json.loads((tmp_path / "out.json").read_text())["lines"][0]["title"] == "A start"
-    assert not (tmp_path / "viewer.md").exists()
-    assert main(["viewer"]) == 0
-    first, _, title = (tmp_path / "viewer.md").read_text().splitlines()[:3]
-    assert first.startswith("Made by `python -m benchmarks viewer` at commit `")
-    assert title == "# The dashboard in a browser"
 
 
 def test_no_contender_may_take_threads_from_the_others() -> None:
