@@ -109,16 +109,16 @@ def _answer(
     if tenth is not None and not edit.keep and [mark.points for mark in edit.marks] == [tenth.points]:
         moved = (edits.edited(choices.image, replace(edit, marks=(other,))) for other in strongest.elsewhere(original))
         others = [strongest.score_of_map(original, answer(one)) for one in moved]
-        said = strongest.covered_sentence(original, after, float(edited.hidden.mean()), others)
+        said, more = strongest.covered_sentence(original, after, float(edited.hidden.mean()), others)
     else:
-        said = changes.sentence(original, found, edit)
+        said, more = changes.sentence(original, found, edit), ""
     with title:
-        st.markdown(f"## {escape(sidebar.add_warning(choices, said))}")
+        st.markdown(f"## {escape(sidebar.add_warning(choices, f'{said} {more}'.rstrip()))}")
     shown = _with_map(original, after, found)
     with right:
         _map(original, shown, found)
     with below:
-        _files(shown, slides.of_change(original, shown, found, said) if original.heatmaps else None)
+        _files(shown, slides.of_change(original, shown, found, said, more) if original.heatmaps else None)
 
 
 def _with_map(original: Explanation, after: Explanation, found: Sequence[Change]) -> Explanation:

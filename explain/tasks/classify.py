@@ -27,10 +27,9 @@ class Classify(Task):
     meaning_of_row = "one class of many"
     scored = True
 
-    def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
-        words = super().describe_covered(before, after, start, elsewhere)
+    def describe_answer(self, before: Result, after: Result) -> str:
         best = after.predictions[0].label
-        return words if best == before.predictions[0].label else f"{words} Now it says {best}."
+        return "" if best == before.predictions[0].label else f"Now it says {best}."
 
     def undecided(self, result: Result) -> str:
         """Say that the scores of a trained model are nearly the same for all classes; empty where they are not."""

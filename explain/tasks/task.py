@@ -528,6 +528,10 @@ class Task:
         index = before.heatmaps[0].target.index
         return next((p.score for p in all_answers(after) if p.index == index), 0.0)
 
+    def describe_answer(self, before: Result, after: Result) -> str:
+        """Return the sentence on another answer after an edit; empty where it is the same, or there are several."""
+        return ""
+
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
         """Say what covering the strongest part of a map changes.
 

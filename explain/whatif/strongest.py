@@ -97,10 +97,11 @@ def score_of_map(before: Explanation, after: Explanation) -> float:
     return before.task.score_after(before, after)
 
 
-def covered_sentence(before: Explanation, after: Explanation, share: float, others: Sequence[float]) -> str:
-    """Say what covering the strongest tenth changes, and what covering as much elsewhere does.
+def covered_sentence(before: Explanation, after: Explanation, share: float, others: Sequence[float]) -> tuple[str, str]:
+    """Say what covering the strongest tenth changes and what covering as much elsewhere does; and another answer.
 
     `share`: of the picture that is covered, 0..1; `others`: the scores of `elsewhere`.
     """
     start = f"Covering the strongest {percent(share)} of the picture"
-    return before.task.describe_covered(before, after, start, float(np.mean(others)))
+    covered = before.task.describe_covered(before, after, start, float(np.mean(others)))
+    return covered, before.task.describe_answer(before, after)

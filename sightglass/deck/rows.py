@@ -145,7 +145,7 @@ def _on_picture(values: NDArray[np.float32], extent: tuple[float, ...], size: tu
     return np.where(outside, np.uint8(0), levels)
 
 
-def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str) -> Scene:
+def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str, more: str = "") -> Scene:
     """Return the scene of an edited picture: before, covered, after; with the scores of the class of the map."""
     label = before.heatmaps[0].target.label if before.heatmaps else found[0].label if found else ""
     change = next((one for one in found if one.label == label), None)
@@ -163,7 +163,7 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
         before.image,
         panels,
         title=title,
-        sentence=told,
+        sentence=f"{more} {told}".strip(),
         notes=f"Before and after: the map of {label}." if label else "",
         kind="row",
         commands=[command.line(before.recipe)],

@@ -220,7 +220,7 @@ def test_stop_keeps_what_there_is_and_starts_again(page, monkeypatch):
     # Closing the panel stops what runs.
     app.button(key=BUTTON).click().run()
     assert again.cancel.is_set() and session(app, Proofs).job is None
-    assert again.finished(60)
+    assert again.finished(patience(60))
 
 
 def seal_rows(app: AppTest) -> list[dict[str, Any]]:

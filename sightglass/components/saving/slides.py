@@ -249,9 +249,9 @@ def of_scramble(explanation: Explanation, index: int, found: Scramble, title: st
     return lambda _look: rows.of_scramble(explanation, index, found, without_emphasis(title))
 
 
-def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str) -> Draft:
-    """Return what makes a slide of an edited picture; `title`: the page's own."""
-    return lambda _look: rows.of_change(before, after, found, without_emphasis(title))
+def of_change(before: Explanation, after: Explanation, found: Sequence[Change], title: str, more: str) -> Draft:
+    """Return what makes a slide of an edited picture; `title`, `more`: the page's own sentences."""
+    return lambda _look: rows.of_change(before, after, found, without_emphasis(title), more)
 
 
 def of_classes(explanation: Explanation, pair: tuple[int, int] | None = None) -> Draft:
