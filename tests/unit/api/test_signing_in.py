@@ -193,5 +193,5 @@ def test_a_network_address_prints_a_token_with_which_its_pages_open(tmp_path: Pa
         assert found is not None
         assert browser.get(found[0], follow_redirects=True).status_code == 200
         browser.get("/_stcore/health")
-        until(lambda: seen(address, browser.cookies, "history", "Nothing saved yet"), 60)
+        until(lambda: seen(address, browser.cookies, "history", "Nothing saved yet"), 120)
     assert "SIGHTGLASS_PASSWORD is not read any more" in log.read_text("utf-8")
