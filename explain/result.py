@@ -84,6 +84,12 @@ class Result:
         return tuple(describe(heatmap.measured.coarse, heatmap.seen) for heatmap in self.heatmaps)
 
     @cached_property
+    def class_scores(self) -> list[float]:
+        """The score of each class, or each number, in the order of the model's labels."""
+        scores: list[float] = self.evidence.resident.adapter.class_scores(self.evidence.outputs)[0].detach().tolist()
+        return scores
+
+    @cached_property
     def shared(self) -> tuple[Heatmap, ...]:
         """The same maps on one scale, where 1 is the hottest place in any of them; from the raw maps."""
         return self.heatmaps if len(self.heatmaps) < 2 else rescale(self.heatmaps, "shared")

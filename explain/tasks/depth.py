@@ -37,7 +37,7 @@ class Depth(Regress):
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the place whose number the options ask about, less that of another place; else the whole picture."""
-        adapter: PixelNumbers = evidence.resident.adapter  # type: ignore[assignment]
+        adapter = _adapter(evidence)
         check_joint(options, adapter)
         if options.per not in ("class", "pixel") or (options.per == "pixel" and not options.at):
             raise ModelProblem(f"{adapter.spec.id} gives each pixel a number: name a place, at=(x, y) or a rectangle.")
@@ -57,11 +57,11 @@ class Depth(Regress):
         return [target.with_pixels(pixels)]
 
     def numbers_at(self, evidence: Evidence) -> NDArray[np.float32] | None:
-        adapter: PixelNumbers = evidence.resident.adapter  # type: ignore[assignment]
+        adapter = _adapter(evidence)
         return adapter.numbers_at(evidence.outputs, evidence.geometry)
 
     def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
-        adapter: PixelNumbers = evidence.resident.adapter  # type: ignore[assignment]
+        adapter = _adapter(evidence)
         return adapter.pixels_at(evidence.outputs, evidence.geometry, target)
 
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
@@ -74,7 +74,7 @@ class Depth(Regress):
         """Return the number of a map's place, or its difference to another's; None of the whole picture."""
         if not result.options.at:
             return None
-        adapter: PixelNumbers = result.evidence.resident.adapter  # type: ignore[assignment]
+        adapter = _adapter(result.evidence)
         return float(adapter.number(result.evidence.outputs, result.heatmaps[index].target).detach())
 
     def number(self, result: Result, index: int) -> str:
@@ -97,7 +97,7 @@ class Depth(Regress):
     ) -> tuple[float, str, Target | None]:
         if not isinstance(target, PlaceTarget):
             return super().find_again(before, evidence, changed, target)
-        adapter: PixelNumbers = evidence.resident.adapter  # type: ignore[assignment]
+        adapter = _adapter(evidence)
         moved = move(target, evidence, changed)
         return float(adapter.number(evidence.outputs, moved).detach()), "", moved
 
@@ -108,3 +108,8 @@ class Depth(Regress):
     def score(self, result: Result, index: int) -> float | None:
         place = self.read_place(result, index)
         return super().score(result, index) if place is None else place
+
+
+def _adapter(evidence: Evidence) -> PixelNumbers:
+    adapter: PixelNumbers = evidence.resident.adapter  # type: ignore[assignment]
+    return adapter

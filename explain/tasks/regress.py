@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.faithfulness.stability import Changed
     from sightglass.explain.options import Options
     from sightglass.explain.result import Result
     from sightglass.models.adapter import Prediction, Target
@@ -79,6 +80,13 @@ class Regress(Task):
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
         model = evidence.resident.adapter.spec.id
         raise ModelProblem(f"{model} gives numbers: this test needs a class whose probability can fall.")
+
+    def find_again(
+        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
+    ) -> tuple[float, str, Target | None]:
+        """Return a number in a changed picture; it has no answer that could stay."""
+        score, _, target_there = super().find_again(before, evidence, changed, target)
+        return score, "", target_there
 
     def describe_spread(self, label: str, scores: tuple[str, str], score: str, flips: str) -> str:
         return f"{label} is {scores[0]} to {scores[1]}, for the picture {score}."

@@ -504,8 +504,6 @@ class Task:
         """Return a target's score in a changed picture, the answer there, and the target there; None if it is gone."""
         adapter, index = evidence.resident.adapter, check_score(target)
         score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])
-        if self.measures:
-            return score, "", target
         return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target
 
     # Changes
@@ -557,7 +555,7 @@ class Task:
         `outputs`: the model's, of the picture with the part hidden.
         """
         adapter = before.evidence.resident.adapter
-        old, new = (adapter.class_scores(each)[0].detach().tolist() for each in (before.evidence.outputs, outputs))
+        old, new = before.class_scores, adapter.class_scores(outputs)[0].detach().tolist()
         mapped = ((heatmap.target.index, heatmap.target.label) for heatmap in before.heatmaps)
         answered = ((one.index, one.label) for one in before.predictions)
         classes = {index: label for index, label in (*answered, *mapped) if index is not None}
