@@ -247,14 +247,15 @@ def _boxes(explanation: Result, scale: float) -> list[dict[str, str]]:
         for p in explanation.own(i):
             every.setdefault((p.index, p.anchor), p)
             owners.setdefault((p.index, p.anchor), []).append(str(i))
+    answers = explanation.task.answers(explanation, list(every.values()))
     return [
         {
             "maps": " ".join(owners.get(key, [])),
             "points": " ".join(f"{x * scale:.1f},{y * scale:.1f}" for x, y in p.outline),
             "x": f"{max(0.0, p.box[0]) * scale + 4:.1f}",
             "y": f"{max(0.0, p.box[1]) * scale + 15:.1f}",
-            "text": caption.with_score(p),
+            "text": answer.line,
         }
-        for key, p in every.items()
+        for (key, p), answer in zip(every.items(), answers, strict=True)
         if p.box is not None
     ]

@@ -159,6 +159,7 @@ def _image(page: FPDF, drawn: Pixels, left: float, top: float, wide: float, high
 def _boxes(
     page: FPDF, explanation: Explanation, boxes: Sequence[Prediction], frame: tuple[float, float, float, float]
 ) -> None:
+    answers = explanation.task.answers(explanation, boxes)
     left, top, wide, high = frame
     scale = wide / explanation.image.width
     # A box may reach over the picture's edge.
@@ -168,8 +169,8 @@ def _boxes(
         def room(words: str) -> float:
             return float(page.get_string_width(words)) + 1.6
 
-        for prediction, text, x, y in caption.place_labels(boxes, (left, top), scale, 2.8, room):
-            points = [(left + x * scale, top + y * scale) for x, y in prediction.outline]
+        for mark, text, x, y in caption.place_labels(answers, (left, top), scale, 2.8, room):
+            points = [(left + x * scale, top + y * scale) for x, y in mark.points]
             for grey, width in ((20, 0.75), (255, 0.35)):
                 page.set_draw_color(grey)
                 page.set_line_width(width)

@@ -58,7 +58,7 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
     for part in (
         "bus.png",
         "HiResCAM: ball-dots",
-        caption.with_score(boxes.predictions[0]),
+        boxes.task.answers(boxes)[0].line,
         "sightglass 0.1.0",
         boxes.heatmaps[0].layers[0],
     ):
