@@ -246,5 +246,5 @@ def slide_of(step: StoryStep) -> Scene:
         kind="story",
         view=views.seen_as({"mode": "picture"} if step.step == "answer" else None),
         commands=[command.line(one.recipe) for _, one in both],
-        **making.made_by([one for _, one in both]),
+        made=making.made_by([one for _, one in both]),
     )

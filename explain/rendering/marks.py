@@ -90,16 +90,18 @@ def draw_marks(
     *,
     chosen: int | None = None,
     colors: Sequence[Color] = (),
+    letters: int | None = None,
 ) -> Pixels:
     """Draw items of marks and a label, white over a dark halo; the chosen one bolder, with a white label, on top.
 
-    `colors`: instead of white, one for each item, RGB; a bar of it is at the left of its label.
+    `colors`: instead of white, one for each item, RGB; a bar of it is at the left of its label. `letters`: pixels
+    of a label's letters.
 
     A label is above its box where there is room, and covers no other label while there is a free place. An area has its
     name in each of its larger regions.
     """
     out = picture(pixels).copy()
-    line, size = line_width(out.shape), max(12, round(max(out.shape) / 42))
+    line, size = line_width(out.shape), letters or max(12, round(max(out.shape) / 42))
     listed = [(number, tuple(marks), label) for number, (marks, label) in enumerate(items)]
     names: list[tuple[tuple[int, int], str]] = []
     for _, marks, label in listed:

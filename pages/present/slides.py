@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
 from sightglass.common.settings import MIB
-from sightglass.components.declare import declare, no_callback, packed_by_content
-from sightglass.components.saving.slides import stage
+from sightglass.components.saving.slides import slide_page, stage
 from sightglass.components.session import history_store, page, state
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.views import charts
 from sightglass.deck import archive, making, rows
 from sightglass.deck.archive import READY
-from sightglass.deck.html_file import settings_payload
-from sightglass.deck.items import THEMES
+from sightglass.deck.layouts import THEMES
 from sightglass.deck.scene import MAX_NAME, MAX_NOTES, MAX_SENTENCE, MAX_TITLE, Scene
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
@@ -29,7 +27,6 @@ from sightglass.explain.picture.image import Image
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sightglass.common.files import Json
     from sightglass.deck.scene import Deck, Kind, Removed, Slide
 
 
@@ -143,52 +140,6 @@ def small(slide: Slide) -> bytes:
         return b""
 
 
-KEY = "deck-board"
-_component = declare("deck_board", __file__, script="board", html='<div class="component board"></div>')
-
-
-@dataclass(frozen=True)
-class BoardAct:
-    """What a person did: `edit` with {id, title, sentence, notes}, `arrange` with the ids in order, `remove`, `copy`
-    and `hide` with an id, `play` with the id to begin with."""
-
-    kind: str
-    value: Any
-
-
-@dataclass
-class FollowedAct:
-    """The last act that was followed, by the board that reported it."""
-
-    last: dict[str, int] = field(default_factory=dict)
-
-
-def acts() -> list[BoardAct]:
-    """Return what was done since the last run, in its order. Called before the page is drawn."""
-    followed = state.of(FollowedAct).last
-    sent = (st.session_state.get(KEY) or {}).get("acts")
-    found = []
-    for act in sent if isinstance(sent, list) else ():
-        if not isinstance(act, dict):
-            continue
-        board, number, kind = act.get("board"), act.get("n"), act.get("kind")
-        if not (isinstance(board, str) and isinstance(number, int) and isinstance(kind, str)):
-            continue
-        if number > followed.get(board, 0):
-            followed[board] = number
-            found.append(BoardAct(kind, act.get("value")))
-    return found
-
-
-def board(deck: str, rows: Sequence[Json], pictures: Sequence[bytes], limits: dict[str, int]) -> None:
-    """Draw the rows of a deck: {id, kind in words, title, sentence, notes, hidden: left out where it is presented}.
-
-    `pictures`: a JPEG each, or empty. `limits`: the most letters of each text.
-    """
-    head = {"deck": deck, "rows": rows, "limits": limits}
-    _component(key=KEY, data=packed_by_content(head, pictures)[1], on_acts_change=no_callback)
-
-
 MAX_PICTURES = 4
 """Pictures side by side."""
 WORDS: dict[Kind, tuple[str, str, str, str]] = {
@@ -237,43 +188,32 @@ def _of_pictures(files: Sequence[tuple[str, bytes]]) -> Scene:
     """Return a slide of a picture, or of several side by side; raise a Problem for a file that is none."""
     images = [Image.open(data, name=name) for name, data in files[:MAX_PICTURES]]
     if len(images) == 1:
-        return making.scene(images[0], (), title=images[0].name, sentence="")
+        return making.scene(images[0], (), title="", sentence="")
     panels = [rows.picture(image, image.name) for image in images]
-    return making.scene(images[0], panels, title="Side by side", sentence="", kind="row", question="What differs?")
+    return making.scene(images[0], panels, title="Side by side", sentence="", kind="row")
 
 
-KINDS = {
-    "picture": "Picture",
-    "models": "Models",
-    "classes": "Classes",
-    "story": "Story",
-    "clip": "Clip",
-    "row": "Row",
-    **{kind: label for kind, (label, *_) in WORDS.items()},
-}
 FILES = (
     ("Web page, .html", "html", "One page that plays in any browser, from a disk, without a network."),
-    ("PowerPoint, .pptx", "pptx", "Native text, the picture and each map as layers to switch, your notes."),
+    ("PowerPoint, .pptx", "pptx", "Text in placeholders, the picture and its map as two layers, your notes."),
     ("PDF", "pdf", "For printing and sending: a page a slide."),
 )
 PLAY = "play"
-"""Of the address: the stage is shown, from that slide."""
-_stages: ByteCache[bytes] = ByteCache(16 * MIB, len)
-"""Decks as they are presented."""
-LIMITS = {"title": MAX_TITLE, "sentence": MAX_SENTENCE, "notes": MAX_NOTES}
+"""Of the address: the whole deck is shown, from that slide."""
+_stages: ByteCache[str] = ByteCache(64 * MIB, len)
+"""Decks and slides as they are shown."""
 
 
 @dataclass
 class Editing:
-    """What can be undone."""
+    """Which slide is edited, and what can be undone."""
 
+    slide: str = ""
     removed: Removed | None = None
 
 
 def draw(deck: Deck) -> None:
-    """Draw the deck, after what was done since the last run."""
-    _follow(acts())
-    deck = history_store.store().decks.get(deck.id)
+    """Draw the deck."""
     playing = bool(deck.shown) and PLAY in st.query_params
     # In one row above the stage, so that all of it is seen.
     with st.container(horizontal=playing, vertical_alignment="center", gap="small" if playing else None):
@@ -299,39 +239,89 @@ def draw(deck: Deck) -> None:
     if not deck.slides:
         _empty()
         return
-    rows: list[Json] = [
-        {"id": one.id, "kind": KINDS.get(one.kind, ""), "hidden": one.view.hidden}
-        | {name: getattr(one, name) for name in LIMITS}
-        for one in deck.slides
-    ]
-    board(deck.id, rows, list(map(small, deck.slides)), LIMITS)
-    st.caption(
-        "Click a title or a sentence to change it; it is saved while you type. Drag a slide by its handle, or use the "
-        "arrows."
-    )
+    chosen = state.of(Editing).slide
+    slide = next((one for one in deck.slides if one.id == chosen), deck.slides[0])
+    strip, large = st.columns([1, 4], gap="medium")
+    with strip, st.container(height=640, border=False, gap="xsmall"):
+        _strip(deck, slide)
+    with large:
+        _slide(deck, slide)
 
 
-def _follow(done: list[BoardAct]) -> None:
-    """Do what a person did on the board."""
-    store, chosen = history_store.store(), st.query_params.get("deck", "")
-    for act in done:
+def _strip(deck: Deck, chosen: Slide) -> None:
+    """Draw the slides small, each with the button that opens it."""
+
+    def choose(id: str) -> None:
+        state.of(Editing).slide = id
+
+    for number, slide in enumerate(deck.slides, 1):
+        if picture := small(slide):
+            st.image(picture, width="stretch", alt=f"Slide {number}")
+        st.button(
+            f"{number} · {slide.title or 'Without a title'}{' (hidden)' if slide.view.hidden else ''}",
+            key=f"deck-slide-{slide.id}",
+            type="primary" if slide.id == chosen.id else "tertiary",
+            on_click=choose,
+            args=(slide.id,),
+            width="stretch",
+            help="Show and edit this slide.",
+        )
+
+
+def _slide(deck: Deck, slide: Slide) -> None:
+    """Draw one slide large, with its texts and what can be done with it."""
+    store, number = history_store.store(), deck.slides.index(slide) + 1
+    scene, theme = store.decks.scene(slide), THEMES[deck.theme].name
+    key = (str(store.folder), deck.id, deck.theme, slide.id, slide.title, slide.sentence, str(slide.view), number)
+    stage(_stages.get_or_make(key, lambda: slide_page([scene], theme=theme, number=number)), key="edit")
+
+    def edit() -> None:
+        texts = {name: str(st.session_state.get(f"deck-{name}-{slide.id}") or "") for name in TEXTS}
         with noting_problems():
-            if act.kind == "play":
-                ids = [slide.id for slide in store.decks.get(chosen).shown]
-                st.query_params[PLAY] = str(ids.index(str(act.value)) + 1 if act.value in ids else 1)
-            elif act.kind == "arrange" and isinstance(act.value, list):
-                store.decks.arrange(chosen, [str(id) for id in act.value])
-            elif act.kind == "remove":
-                state.of(Editing).removed = store.decks.remove(str(act.value))
-            elif act.kind == "copy":
-                store.decks.duplicate(str(act.value))
-            elif act.kind == "hide":
-                slide = next((one for one in store.decks.get(chosen).slides if one.id == act.value), None)
-                if slide is not None:
-                    store.decks.edit(slide.id, view=replace(slide.view, hidden=not slide.view.hidden))
-            elif act.kind == "edit" and isinstance(act.value, dict):
-                title, sentence, notes = (str(act.value.get(name, ""))[:most] for name, most in LIMITS.items())
-                store.decks.edit(str(act.value.get("id")), title=title, sentence=sentence, notes=notes)
+            store.decks.edit(slide.id, **texts)
+
+    for name, (label, most, help) in TEXTS.items():
+        draw_field = st.text_input if name == "title" else st.text_area
+        draw_field(
+            label, getattr(slide, name), key=f"deck-{name}-{slide.id}", max_chars=most, on_change=edit, help=help
+        )
+    with st.container(horizontal=True):
+        ids = [one.id for one in deck.slides]
+        for label, icon, by in (("Earlier", "arrow_upward", -1), ("Later", "arrow_downward", 1)):
+            at = number - 1 + by
+            order = [one for one in ids if one != slide.id]
+            order.insert(max(0, at), slide.id)
+            _slide_button(label, icon, partial(store.decks.arrange, deck.id, order), off=not 0 <= at < len(ids))
+        _slide_button("Duplicate", "content_copy", partial(store.decks.duplicate, slide.id))
+        hidden = replace(slide.view, hidden=not slide.view.hidden)
+        label, icon = ("Hide", "visibility_off") if hidden.hidden else ("Show again", "visibility")
+        _slide_button(label, icon, partial(store.decks.edit, slide.id, view=hidden))
+        _slide_button("Delete the slide", "delete", partial(_remove, slide.id))
+
+
+TEXTS = {
+    "title": ("Title", MAX_TITLE, "What the slide says, in at most nine words."),
+    "sentence": (
+        "Sentence",
+        MAX_SENTENCE,
+        "What a room should take home; what does not fit is in the notes.",
+    ),
+    "notes": ("Speaker's notes", MAX_NOTES, "For you alone, in the second window and in PowerPoint."),
+}
+"""Labels, most letters and helps of a slide's texts."""
+
+
+def _slide_button(label: str, icon: str, act: Callable[[], object], *, off: bool = False) -> None:
+    def do() -> None:
+        with noting_problems():
+            act()
+
+    key = f"deck-do-{icon.removesuffix('_off')}"
+    st.button(label, icon=f":material/{icon}:", key=key, on_click=do, disabled=off, help=f"{label}.")
+
+
+def _remove(id: str) -> None:
+    state.of(Editing).removed = history_store.store().decks.remove(id)
 
 
 def _edit() -> None:
@@ -345,15 +335,17 @@ def _back() -> None:
 
 
 def _play(deck: Deck) -> None:
-    """Draw the stage, from the slide that the address names."""
+    """Draw the whole deck, from the slide that the address names."""
     first = st.query_params.get(PLAY, "")
-    slide = int(first) - 1 if first.isdecimal() else 0
-    key = (str(history_store.store().folder), deck.id, deck.changed)
+    start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.shown) - 1))
     store = history_store.store()
-    data = _stages.get_or_make(key, lambda: settings_payload([store.decks.scene(one) for one in deck.shown]))
-    slide = max(0, min(slide, len(deck.shown) - 1))
-    theme = THEMES[deck.theme].name
-    stage(data, key=f"deck-stage-{deck.id}", title=deck.title, slide=slide, start=True, theme=theme)
+    key = (str(store.folder), deck.id, deck.changed, start)
+
+    def make() -> str:
+        scenes = [store.decks.scene(one) for one in deck.shown]
+        return slide_page(scenes, title=deck.title, theme=THEMES[deck.theme].name, start=start)
+
+    stage(_stages.get_or_make(key, make), key="play")
 
 
 def _undo(deck: Deck) -> None:
@@ -375,10 +367,12 @@ def _undo(deck: Deck) -> None:
 
 def _actions(deck: Deck) -> None:
     def play() -> None:
-        st.query_params[PLAY] = "1"
+        ids = [slide.id for slide in deck.shown]
+        chosen = state.of(Editing).slide
+        st.query_params[PLAY] = str(ids.index(chosen) + 1 if chosen in ids else 1)
 
     if deck.shown:
-        help = "Show the slides, here or on the whole screen."
+        help = "Show the deck from this slide: F for the whole screen, S for your notes, ? for all keys."
         st.button("Present", icon=":material/play_arrow:", key="deck-play", on_click=play, help=help)
         _export(deck)
     _changes(deck)
@@ -394,7 +388,7 @@ def _changes(deck: Deck) -> None:
         key=f"deck-light-{deck.id}",
         on_change=_change,
         args=("set_theme", deck.id, lambda: "light" if st.session_state[f"deck-light-{deck.id}"] else "dark"),
-        help="Dark letters on white, for a bright room. A PDF is always light, for paper.",
+        help="Dark letters on white, for a bright room and for paper; files and small pictures follow.",
     )
     with st.popover("Rename", icon=":material/edit:", key="deck-rename", help="Give the deck another title."):
         st.text_input(

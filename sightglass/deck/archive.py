@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass import examples
 from sightglass.common.errors import Problem
 from sightglass.common.files import file_stem
-from sightglass.deck.items import DARK, THEMES
+from sightglass.deck.layouts import DARK, THEMES
 from sightglass.deck.scene import MAX_SCENES, PICTURE_SIDE, name, payload, scenes
 from sightglass.explain.picture.archive import directory_bytes
 from sightglass.explain.picture.image import Image
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sightglass.deck.decks import Decks
-    from sightglass.deck.items import ThemeName
+    from sightglass.deck.layouts import ThemeName
     from sightglass.deck.scene import Deck, Scene
 
 SUFFIX = ".sightglass"

@@ -7,6 +7,7 @@ import re
 import secrets
 from dataclasses import asdict, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -14,7 +15,8 @@ from pydantic import TypeAdapter
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.typed_text import line
 from sightglass.deck import drawing, html_file, pdf_file, pptx_file
-from sightglass.deck.items import DARK, THEMES, footer_of_settings
+from sightglass.deck.layouts import DARK, THEMES
+from sightglass.deck.page import footer_of_settings
 from sightglass.deck.scene import (
     MAX_NOTES,
     MAX_SCENES,
@@ -97,7 +99,7 @@ class Decks:
         id, at = secrets.token_hex(8), now()
         values = (id, at, at, name(title), ready)
         # A loop's variable would hold each scene, with all its maps, while the next one is read.
-        slides = list(map(_prepare_scene, scenes))
+        slides = list(map(partial(_prepare_scene, theme=theme), scenes))
 
         def write(database: sqlite3.Connection, _: Sequence[Blob] = ()) -> None:
             (count,) = database.execute("SELECT count(*) FROM decks").fetchone()
@@ -126,11 +128,15 @@ class Decks:
         return self.get(id)
 
     def set_theme(self, id: str, theme: str) -> Deck:
-        """Set how a deck is presented: `dark` or `light`; KeyError for another."""
+        """Set how a deck is shown and exported: `dark` or `light`; KeyError for another."""
         with self._store.writing() as database:
             n = _number(database, id)
             write_note(database, _theme_note(id), THEMES[theme].name)
+            small = [file for (file,) in database.execute("SELECT thumbnail FROM slides WHERE deck = ?", (n,)) if file]
+            database.execute("UPDATE slides SET thumbnail = '' WHERE deck = ?", (n,))
+            freed = release(database, small)
             _touch(database, n)
+        self._remove(freed)
         return self.get(id)
 
     def delete(self, id: str) -> None:
@@ -147,7 +153,8 @@ class Decks:
     def add(self, deck: str, scene: Scene, *, records: Sequence[str] = ()) -> Slide:
         """Add a slide at the end of a deck; synced to the disk when this returns. `records`: ids of what it shows."""
         slide = _slide_of(scene, records)
-        self._insert(deck, slide, payload([scene]), drawing.thumbnail(scene))
+        small = drawing.thumbnail(scene, THEMES[self.get(deck).theme])
+        self._insert(deck, slide, payload([scene]), small)
         return slide
 
     def duplicate(self, id: str) -> Slide:
@@ -167,7 +174,6 @@ class Decks:
 
     def _insert(self, deck: str, slide: Slide, data: bytes, small: bytes, place: int | None = None) -> None:
         made = _prepare(slide, data, small)
-        self.get(deck)
 
         def write(database: sqlite3.Connection, _: Sequence[Blob]) -> None:
             n = _number(database, deck)
@@ -242,17 +248,17 @@ class Decks:
         Raises Problem for a deck without slides.
         """
         makers = {".html": html_file.deck_html, ".pptx": pptx_file.deck_pptx, ".pdf": pdf_file.deck_pdf}
-        # Paper is white.
-        theme = THEMES["light" if kind == ".pdf" else deck.theme]
-        return makers[kind]([self.scene(slide) for slide in deck.shown], deck.title, theme, footer_of_settings())
+        slides = [self.scene(slide) for slide in deck.shown]
+        return makers[kind](slides, deck.title, THEMES[deck.theme], footer_of_settings())
 
     def thumbnail(self, slide: Slide) -> bytes:
-        """Return a small picture of a slide as a JPEG, drawn anew where it was edited since."""
+        """Return a small picture of a slide as a JPEG, drawn anew where it or its deck's theme was changed since."""
         with self._store.reading() as database:
-            row = database.execute("SELECT thumbnail FROM slides WHERE id = ?", (slide.id,)).fetchone()
-        if row is None:
-            raise Problem(NO_SLIDE)
-        return self._store.file(row[0]) if row[0] else drawing.thumbnail(self.scene(slide))
+            n, _ = _slide_row(database, slide.id)
+            (file,) = database.execute("SELECT thumbnail FROM slides WHERE id = ?", (slide.id,)).fetchone()
+            (deck,) = database.execute("SELECT id FROM decks WHERE n = ?", (n,)).fetchone()
+            theme = _theme(database, deck)
+        return self._store.file(file) if file else drawing.thumbnail(self.scene(slide), THEMES[theme])
 
     def _files(self, database: sqlite3.Connection, id: str) -> tuple[bytes, bytes]:
         row = database.execute("SELECT file, thumbnail FROM slides WHERE id = ?", (id,)).fetchone()
@@ -270,8 +276,8 @@ _Prepared = tuple[Slide, list[Blob]]
 """A slide that is ready to be saved: with its scene, and its small picture where it has one."""
 
 
-def _prepare_scene(scene: Scene) -> _Prepared:
-    return _prepare(_slide_of(scene), payload([scene]), drawing.thumbnail(scene))
+def _prepare_scene(scene: Scene, theme: str) -> _Prepared:
+    return _prepare(_slide_of(scene), payload([scene]), drawing.thumbnail(scene, THEMES[theme]))
 
 
 def _prepare(slide: Slide, data: bytes, small: bytes) -> _Prepared:
@@ -351,10 +357,14 @@ def _deck(database: sqlite3.Connection, id: str) -> Deck:
     if row is None:
         raise Problem(GONE)
     n, title, created, changed, ready = row
-    theme = read_note(database, _theme_note(id)) or "dark"
     listed = database.execute(f"SELECT {_COLUMNS} FROM slides WHERE deck = ? ORDER BY place, n", (n,)).fetchall()
     created, changed = (EPOCH + timedelta(microseconds=at) for at in (created, changed))
-    return Deck(id, title, tuple(map(_slide, listed)), created, changed, ready, theme if theme in THEMES else "dark")
+    return Deck(id, title, tuple(map(_slide, listed)), created, changed, ready, _theme(database, id))
+
+
+def _theme(database: sqlite3.Connection, id: str) -> str:
+    theme = read_note(database, _theme_note(id)) or ""
+    return theme if theme in THEMES else DARK.name
 
 
 def _slide_row(database: sqlite3.Connection, id: str) -> tuple[int, Slide]:

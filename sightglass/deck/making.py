@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +25,8 @@ from sightglass.deck.scene import (
     SceneProof,
     SceneView,
 )
-from sightglass.explain.findings.diagnosis import describe
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import listing, without_emphasis
+from sightglass.explain.phrases import kinds, listing, percent
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.tasks import task_of
 from sightglass.export.caption import label_ends
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.deck.scene import Curves, Fraction, Kind
+    from sightglass.deck.scene import Fraction, Kind
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
     from sightglass.explain.proof.proof import Proof
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 QUALITY = 88
 ANSWERS = 5
 """Of a classifier."""
+MAX_WORDS = 9
+"""Of a title."""
 
 
 def scene(
@@ -64,10 +66,11 @@ def scene(
     proof: SceneProof | None = None,
     view: SceneView | None = None,
     commands: Sequence[str] = (),
+    day: str = "",
     **more: Any,
 ) -> Scene:
-    """Return a scene of a picture and what models answered about it; long texts are cut at a word. `more`: other fields
-    of a scene."""
+    """Return a scene of a picture and what models answered about it; long texts are cut at a word. `day`: of the
+    explanation, by default today; `more`: other fields of a scene."""
     picture, size = jpeg(image)
     return Scene(
         kind,
@@ -80,24 +83,39 @@ def scene(
         proof,
         view=view or SceneView(),
         commands=tuple(commands),
+        date=day or date.today().isoformat(),
         **more,
     )
 
 
-def made_by(results: Sequence[Result], index: int = 0) -> dict[str, Any]:
-    """Return what the foot of a slide says of its maps: models and method, and the recipe's short id."""
+def made_by(results: Sequence[Result], index: int = 0) -> str:
+    """Return models and method, `EfficientNet-Lite0 · HiResCAM`: the foot of a slide has the models."""
     models = list(dict.fromkeys(one.model.name for one in results))
     first = results[0]
     used = first.heatmaps[index].method if index < len(first.heatmaps) else ""
     method = METHODS[used].name if used in METHODS else used
-    made = " · ".join(filter(None, (listing(models), method)))
-    recipes = "".join(one.recipe.model_dump_json() for one in results)
-    return {"made": made[:MAX_MADE], "recipe": short_id(recipes)}
+    return " · ".join(filter(None, (listing(models), method)))[:MAX_MADE]
 
 
-def short_id(recipe: str) -> str:
-    """Return eight letters that tell one recipe from another."""
-    return hashlib.sha256(recipe.encode()).hexdigest()[:8]
+def statement(*texts: str) -> str:
+    """Return the first of some texts that is short enough for a title, without its period; else the last one, cut."""
+    words = next((text for text in texts if text and len(text.split(" ")) <= MAX_WORDS), "")
+    if not words:
+        words = f"{' '.join(texts[-1].split(' ')[:MAX_WORDS]).rstrip(',;:')}…"
+    words = words.strip().removesuffix(".")
+    return shorten(f"{words[:1].upper()}{words[1:]}", MAX_TITLE)
+
+
+def answer_title(task: Task, predictions: Sequence[Prediction], otherwise: str) -> str:
+    """Return what a model answered as a title: `Minibus, 62 %`; `otherwise`: of a model whose scores are none."""
+    if not predictions or not task.sure:
+        return statement(otherwise)
+    if predictions[0].box is not None:
+        counted = Counter(one.label for one in predictions).most_common()
+        return statement(kinds(counted, 3), kinds(counted, 2), kinds(counted, 1))
+    best = predictions[0]
+    answer = f"{best.label}, {percent(best.score)}"
+    return statement(f"Unsure: {answer}" if not task.is_sure(best.score) else answer)
 
 
 def jpeg(image: Image, most: int = PICTURE_SIDE) -> tuple[bytes, tuple[int, int]]:
@@ -132,7 +150,7 @@ def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
     """Return the same of a record of the history and its maps, with the selected one, without loading the model."""
     spec, task = catalog().get(record.model), task_of(record.task)
     drawn = [
-        _map(item, task, item.label, item.score, item.boxes, without_emphasis(item.looks), record.seal_of(i), item.unit)
+        _map(item, task, item.label, item.score, item.boxes, record.seal_of(i), item.unit)
         for i, item in ((i, maps[i]) for i in _select_maps(len(maps), record.index))
     ]
     return _panel(spec.name if spec else record.model, task, record.predictions, drawn, (record.width, record.height))
@@ -164,10 +182,10 @@ def _panel(
 
 
 def _of_heatmap(result: Result, index: int) -> SceneMap:
-    heatmap, sentence = result.heatmaps[index], describe(result, index=index).slide()
+    heatmap = result.heatmaps[index]
     label, score = result.task.describe_saved(result, index)
     unit = result.model.unit_of(heatmap.target.label)
-    return _map(heatmap, result.task, label, score, result.own(index), sentence, result.known_seal(index), unit)
+    return _map(heatmap, result.task, label, score, result.own(index), result.known_seal(index), unit)
 
 
 def _map(
@@ -176,7 +194,6 @@ def _map(
     label: str,
     score: float | None,
     boxes: Sequence[Prediction],
-    sentence: str,
     seal: Seal | None,
     unit: str,
 ) -> SceneMap:
@@ -196,11 +213,9 @@ def _map(
         values,
         fraction(own[0], (width, height)) if len(own) == 1 else None,
         None if whole else fraction(geometry.seen, (width, height)),
-        shorten(sentence, MAX_SENTENCE),
-        "" if seal is None else seal.line[:MAX_SEAL],
-        "" if seal is None else seal.short[:MAX_SEAL],
-        item.signed,
-        label_ends(item.ends, unit) if item.signed else ("", ""),
+        seal="" if seal is None else seal.line[:MAX_SEAL],
+        signed=item.signed,
+        ends=label_ends(item.ends, unit) if item.signed else ("", ""),
     )
 
 
@@ -211,35 +226,25 @@ def fraction(box: tuple[float, float, float, float], size: tuple[int, int]) -> F
 
 
 def proof(found: Proof, *, panel: int = 0, map: int = 0) -> SceneProof:
-    """Return a proof's first filling as it is drawn, controls at the map's own shares."""
-    own = found.map
-    shares = own.shares.tolist()
-    named = titles(found)
-    controls = {named[name]: _control(found, name, shares) for name in found.controls}
-    name = named["strongest" if found.of("strongest") else "random"]
-    hide, keep = controls.get(name, ((), ()))
+    """Return a proof's first filling as it is drawn, with the mean of its strongest control at the map's own shares."""
+    shares = found.map.shares
+    control = "strongest" if found.of("strongest") else "random"
+    hide, keep = (
+        [np.interp(shares, curve.shares, getattr(curve, way).score) for curve in found.of(control)]
+        for way in ("deletion", "insertion")
+    )
     return SceneProof(
         found.label[:200],
-        tuple(shares),
-        _scores(own.deletion.score),
-        _scores(own.insertion.score),
-        hide,
-        keep,
+        tuple(shares.tolist()),
+        _scores(found.map.deletion.score),
+        _scores(found.map.insertion.score),
+        _scores(np.mean(hide, axis=0)),
+        _scores(np.mean(keep, axis=0)),
         found.sentence,
-        name,
-        controls,
+        titles(found)[control],
         panel,
         map,
     )
-
-
-def _control(found: Proof, name: str, shares: Sequence[float]) -> Curves:
-    curves = found.of(name)
-    hide, keep = (
-        np.interp(shares, curves[0].shares, np.mean([getattr(curve, way).score for curve in curves], axis=0))
-        for way in ("deletion", "insertion")
-    )
-    return _scores(hide), _scores(keep)
 
 
 def _scores(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...]:

@@ -1,43 +1,42 @@
 """Export a deck as PowerPoint.
 
-A presenter shows and hides layers in the selection pane, where each has a name: "Picture", "Heat map: minibus". The
-maps that a slide does not begin with are there, hidden.
+The layouts of `layouts.py` become slide layouts with placeholders, in which PowerPoint fits what is typed. The picture
+and its heat map are layers with names in the selection pane.
 """
 
 from __future__ import annotations
 
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import quoteattr
 
-import numpy as np
-from PIL import Image as Pillow
 from pptx import Presentation
 from pptx.chart.data import XyChartData
 from pptx.dml.color import RGBColor
 from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION
 from pptx.enum.shapes import MSO_SHAPE
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
-from pptx.oxml.ns import qn
+from pptx.oxml import parse_xml
+from pptx.oxml.ns import nsdecls, qn
 from pptx.util import Inches, Pt
 
 from sightglass.deck import drawing
-from sightglass.deck.items import DARK, FONT, HEIGHT, LINE, TAG_GROUNDS, WIDTH, PageRect, Text, Theme
-from sightglass.deck.layout import chart as describe_chart
-from sightglass.deck.layout import check
-from sightglass.deck.words import SMALL
-from sightglass.explain.phrases import percent
-from sightglass.explain.picture.image import to_png
-from sightglass.export.proof.chart import dashes
+from sightglass.deck.layouts import DARK, HEIGHT, LAYOUTS, SMALLEST, WIDTH, Rect, Theme
+from sightglass.deck.page import BODY, Block, Curves, Film, Logo, Picture, Strip, Text, chart, numbered
+from sightglass.explain.picture.image import to_jpeg, to_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.deck import Scene
-    from sightglass.deck.items import Colour, Curves, Film, Footer, Logo, Page, Sight
+    from sightglass.deck.layouts import Colour, Layout
+    from sightglass.deck.page import Footer, Page
 
-_INCHES = 13.333
-_TITLE_ONLY = 5
-"""A layout of python-pptx's own template: its title is found by outlines and screen readers."""
+FONT = "Arial"
+_UNIT = 13.333 / WIDTH
+"""Inches of a unit."""
+_PLACEHOLDERS = ("title", "text", "answers", "footer")
+"""Names of the texts that have one; the place of each is its number."""
 
 
 def deck_pptx(scenes: Sequence[Scene], title: str, theme: Theme = DARK, footer: Footer | None = None) -> bytes:
@@ -45,175 +44,175 @@ def deck_pptx(scenes: Sequence[Scene], title: str, theme: Theme = DARK, footer: 
 
     Path("deck.pptx").write_bytes(deck_pptx(scenes, "When does a heat map lie?"))
     """
-    check(scenes)
-    deck = Presentation()
-    deck.slide_width, deck.slide_height = _length(WIDTH), _length(HEIGHT)
+    pages = list(numbered(scenes, footer))
+    deck, layouts = _template(theme)
     deck.core_properties.title, deck.core_properties.author = title, "Sightglass"
-    for scene, page in drawing.numbered(scenes, footer):
-        _slide(deck, scene, page, theme)
+    for scene, page in pages:
+        _slide(deck.slides.add_slide(layouts[page.layout]), scene, page, theme)
     out = BytesIO()
     deck.save(out)
     return out.getvalue()
 
 
+def _template(theme: Theme) -> tuple[Any, dict[str, Any]]:
+    """Return an empty presentation, and its slide layouts by name."""
+    deck = Presentation()
+    deck.slide_width, deck.slide_height = _length(WIDTH), _length(HEIGHT)
+    master, kept = deck.slide_master, {}
+    master.background.fill.solid()
+    master.background.fill.fore_color.rgb = RGBColor(*theme.ground)
+    for shape in list(master.placeholders):
+        shape._element.getparent().remove(shape._element)
+    for i, layout in enumerate(list(deck.slide_layouts)):
+        if i >= len(LAYOUTS):
+            deck.slide_layouts.remove(layout)
+            continue
+        name, places = list(LAYOUTS.items())[i]
+        layout.name, kept[name] = f"Sightglass {name}", layout
+        for shape in list(layout.shapes):
+            shape._element.getparent().remove(shape._element)
+        for number, part in enumerate(_PLACEHOLDERS):
+            if (place := getattr(places, part)) is not None:
+                layout.shapes._spTree.append(_placeholder(number, part, place, places, theme))
+    return deck, kept
+
+
+def _placeholder(number: int, part: str, place: Rect, layout: Layout, theme: Theme) -> Any:
+    """Return the placeholder of a part of a layout, as XML."""
+    kind = 'type="title"' if part == "title" else f'type="body" idx="{9 + number}"'
+    size = {"title": layout.letters[0], "footer": SMALLEST}.get(part, BODY[0])
+    colour = bytes(theme.ink if part in ("title", "answers") else theme.soft).hex()
+    left, top, width, height = (int(edge) for edge in _rect(place))
+    return parse_xml(
+        f'<p:sp {nsdecls("p", "a")}><p:nvSpPr><p:cNvPr id="{number + 2}" name={quoteattr(part)}/>'
+        f'<p:cNvSpPr><a:spLocks noGrp="1"/></p:cNvSpPr><p:nvPr><p:ph {kind}/></p:nvPr></p:nvSpPr>'
+        f'<p:spPr><a:xfrm><a:off x="{left}" y="{top}"/><a:ext cx="{width}" cy="{height}"/></a:xfrm>'
+        '<a:prstGeom prst="rect"><a:avLst/></a:prstGeom></p:spPr>'
+        '<p:txBody><a:bodyPr lIns="0" tIns="0" rIns="0" bIns="0" wrap="square"><a:normAutofit/></a:bodyPr>'
+        f'<a:lstStyle><a:lvl1pPr marL="0" indent="0" algn="l"><a:buNone/><a:defRPr sz="{_letters(size).centipoints}" '
+        f'b="{int(part == "title")}"><a:solidFill><a:srgbClr val="{colour}"/></a:solidFill><a:latin '
+        f'typeface="{FONT}"/></a:defRPr></a:lvl1pPr></a:lstStyle><a:p><a:r><a:rPr lang="en"/><a:t>{part}</a:t></a:r>'
+        "</a:p></p:txBody></p:sp>"
+    )
+
+
 def _length(units: float) -> Any:
-    return Inches(units * _INCHES / WIDTH)
+    return Inches(units * _UNIT)
 
 
 def _letters(units: float) -> Any:
-    return Pt(round(units * _INCHES / WIDTH * 72, 1))
+    return Pt(round(units * _UNIT * 72, 1))
 
 
-def _colour(rgb: Colour) -> Any:
-    return RGBColor(*rgb)
-
-
-def _convert_rect(place: PageRect) -> tuple[Any, Any, Any, Any]:
+def _rect(place: Rect) -> tuple[Any, Any, Any, Any]:
     return _length(place.left), _length(place.top), _length(place.width), _length(place.height)
 
 
-def _slide(deck: Any, scene: Scene, page: Page, theme: Theme) -> None:
-    slide = deck.slides.add_slide(deck.slide_layouts[_TITLE_ONLY])
-    slide.background.fill.solid()
-    slide.background.fill.fore_color.rgb = _colour(theme.ground)
-    _Painter(theme, slide.shapes).draw(scene, page)
+def _slide(slide: Any, scene: Scene, page: Page, theme: Theme) -> None:
+    shapes = slide.shapes
+    placeholders = {shape.placeholder_format.idx: shape for shape in slide.placeholders}
+    for item in page.items:
+        match item:
+            case Text():
+                number = 9 + _PLACEHOLDERS.index(item.name) if item.name in _PLACEHOLDERS else -1
+                shape = placeholders.pop(0 if item.name == "title" else number, None)
+                shape = shape or shapes.add_textbox(*_rect(item.place))
+                if item.place != getattr(LAYOUTS[page.layout], item.name, item.place):
+                    shape.left, shape.top, shape.width, shape.height = _rect(item.place)
+                shape.name = item.name.capitalize()
+                _write(shape.text_frame, item, theme)
+            case Block():
+                _fill(shapes, item.place, getattr(theme, item.colour))
+            case Picture():
+                _picture(shapes, scene, item, theme)
+            case Strip():
+                _add_picture(shapes, to_png(drawing.gradient(item.colours)), item.place, "Key", "Colours of the map")
+            case Logo():
+                _add_picture(shapes, item.file, item.place, "Logo", "Logo")
+            case Curves():
+                _chart(shapes, scene, item, theme)
+            case Film():
+                _film(shapes, scene, item)
+    for shape in placeholders.values():
+        shape._element.getparent().remove(shape._element)
     if page.notes:
         slide.notes_slide.notes_text_frame.text = page.notes
 
 
-def _write_text(shape: Any, item: Text, colour: Colour) -> None:
-    frame, tag = shape.text_frame, item.tone in TAG_GROUNDS
-    frame.word_wrap, frame.vertical_anchor = True, MSO_ANCHOR.MIDDLE if tag else MSO_ANCHOR.TOP
-    frame.margin_left = frame.margin_right = _length(0.4 if tag else 0)
-    frame.margin_top = frame.margin_bottom = 0
+def _write(frame: Any, item: Text, theme: Theme) -> None:
+    frame.word_wrap = True
+    frame.vertical_anchor = MSO_ANCHOR[item.anchor.upper()]
+    frame.margin_left = frame.margin_right = frame.margin_top = frame.margin_bottom = 0
     frame.text = item.words
     for paragraph in frame.paragraphs:
-        paragraph.alignment = PP_ALIGN.RIGHT if item.right else PP_ALIGN.LEFT
-        # As high with any font.
-        paragraph.line_spacing = _letters(item.size * LINE)
+        paragraph.alignment = PP_ALIGN.RIGHT if item.align == "right" else PP_ALIGN.LEFT
         for run in paragraph.runs:
-            run.font.size, run.font.bold, run.font.color.rgb = _letters(item.size), item.bold, _colour(colour)
-            run.font.name = FONT
+            run.font.size, run.font.bold, run.font.name = _letters(item.size), item.bold, FONT
+            run.font.color.rgb = RGBColor(*getattr(theme, item.tone))
 
 
-def _set_name(shape: Any, name: str, about: str) -> None:
+def _fill(shapes: Any, place: Rect, colour: Colour) -> None:
+    shape = shapes.add_shape(MSO_SHAPE.RECTANGLE, *_rect(place))
+    # Without the theme's shadow and line.
+    shape._element.remove(shape._element.find(qn("p:style")))
+    shape.fill.solid()
+    shape.fill.fore_color.rgb = RGBColor(*colour)
+    shape.name = "Bar"
+
+
+def _add_picture(shapes: Any, file: bytes, place: Rect, name: str, about: str) -> None:
+    shape = shapes.add_picture(BytesIO(file), *_rect(place))
     shape.name = name
     shape._element._nvXxPr.cNvPr.set("descr", about)
 
 
-def _letters_of(font: Any, size: float, theme: Theme) -> None:
-    font.size, font.color.rgb, font.name = _letters(size), _colour(theme.ink), FONT
+def _picture(shapes: Any, scene: Scene, item: Picture, theme: Theme) -> None:
+    """Add the picture, and over it the same with its heat map."""
+    drawn = drawing.draw(scene, item, theme)
+    _add_picture(shapes, to_jpeg(drawn.plain, drawing.QUALITY), item.place, "Picture", f"The picture. {scene.title}")
+    if drawn.mapped is not None:
+        label = scene.panels[item.panel].maps[item.map or 0].label
+        _add_picture(shapes, to_jpeg(drawn.mapped, drawing.QUALITY), item.place, f"Heat map: {label}", drawn.about)
 
 
-class _Painter(drawing.Painter):
-    def __init__(self, theme: Theme, shapes: Any) -> None:
-        super().__init__(theme)
-        self.shapes = shapes
+def _chart(shapes: Any, scene: Scene, item: Curves, theme: Theme) -> None:
+    """Draw the proof as a native chart."""
+    proof = scene.proof
+    assert proof is not None
+    drawn, data = chart(proof), XyChartData(number_format="0%")
+    for line in drawn.lines:
+        series = data.add_series(line.title)
+        for share, score in zip(proof.shares, line.hidden, strict=True):
+            series.add_data_point(share, score)
+    frame = shapes.add_chart(XL_CHART_TYPE.XY_SCATTER_LINES_NO_MARKERS, *_rect(item.place), data)
+    frame.name = "Proof"
+    frame._element._nvXxPr.cNvPr.set("descr", proof.sentence)
+    graph = frame.chart
+    graph.has_title, graph.has_legend = False, True
+    graph.legend.position, graph.legend.include_in_layout = XL_LEGEND_POSITION.TOP, False
+    for letters in (graph.font, graph.legend.font):
+        letters.size, letters.color.rgb, letters.name = _letters(SMALLEST), RGBColor(*theme.ink), FONT
+    for axis, words, unit in (
+        (graph.category_axis, "hidden part of the picture", 0.5),
+        (graph.value_axis, f"{proof.label}, how sure", 0.25),
+    ):
+        axis.minimum_scale, axis.maximum_scale, axis.major_unit = 0, 1, unit
+        axis.format.line.color.rgb = RGBColor(*theme.quiet)
+        axis.tick_labels.number_format, axis.tick_labels.number_format_is_linked = "0%", False
+        axis.has_title, axis.axis_title.text_frame.text = True, words
+        letters = axis.axis_title.text_frame.paragraphs[0].runs[0].font
+        letters.size, letters.bold, letters.name = _letters(SMALLEST), False, FONT
+        letters.color.rgb = RGBColor(*theme.ink)
+    graph.category_axis.has_major_gridlines = False
+    graph.value_axis.major_gridlines.format.line.color.rgb = RGBColor(*theme.track)
+    for series, line in zip(graph.plots[0].series, drawn.lines, strict=True):
+        own, series.smooth, stroke = line.name == "map", False, series.format.line
+        stroke.color.rgb, stroke.width = RGBColor(*(theme.accent if own else theme.ink)), Pt(4 if own else 2.5)
 
-    def text(self, _: Scene, item: Text) -> None:
-        if item.name == "Title":
-            shape = self.shapes.title
-            shape.left, shape.top, shape.width, shape.height = _convert_rect(item.place)
-        else:
-            shape = self.shapes.add_textbox(*_convert_rect(item.place))
-            shape.name = item.name
-        if (ground := TAG_GROUNDS.get(item.tone)) is not None:
-            shape.fill.solid()
-            shape.fill.fore_color.rgb = _colour(ground)
-        _write_text(shape, item, self.theme.tone(item.tone))
 
-    def _rectangle(self, place: PageRect) -> Any:
-        shape = self.shapes.add_shape(MSO_SHAPE.RECTANGLE, *_convert_rect(place))
-        shape.shadow.inherit = False
-        return shape
-
-    def fill(self, place: PageRect, colour: Colour) -> None:
-        shape = self._rectangle(place)
-        shape.fill.solid()
-        shape.fill.fore_color.rgb = _colour(colour)
-        shape.line.fill.background()
-        shape.name = "Bar"
-
-    def _picture(self, file: bytes, place: PageRect, name: str, about: str) -> Any:
-        shape = self.shapes.add_picture(BytesIO(file), *_convert_rect(place))
-        _set_name(shape, name, about)
-        return shape
-
-    def image(self, drawn: Pillow.Image, place: PageRect, about: str = "") -> None:
-        self._picture(to_png(np.asarray(drawn)), place, "Key", about)
-
-    def sight(self, scene: Scene, item: Sight) -> None:
-        """Lay out the picture, a layer for each map, and boxes; only the map that shows at first is visible."""
-        file = drawing.picture_of(scene, item.panel, self.theme.name)
-        panel = scene.panels[item.panel] if item.panel < len(scene.panels) else None
-        shows = f"The picture that {panel.name if panel and panel.name else 'the slide'} shows"
-        self._picture(file, item.place, "Picture", shows)
-        if panel is not None and item.map is not None:
-            pixels = np.asarray(Pillow.open(BytesIO(file)).convert("RGB"))
-            for i, one in enumerate(panel.maps):
-                png = to_png(drawing.heat_layer(one, scene.view, pixels, self.theme.name))
-                sure = "" if one.score is None else f", {percent(one.score)}"
-                about = f"Heat map of {one.label}{sure}{'' if scene.kind == 'classes' else f', in {panel.name}'}"
-                layer = self._picture(png, item.place, f"Heat map: {one.label}", about)
-                if i != item.map:
-                    layer._element.nvPicPr.cNvPr.set("hidden", "1")
-        self.boxes(scene, item)
-
-    def box(self, place: PageRect, words: str, *, chosen: bool) -> None:
-        frame = self._rectangle(place)
-        frame.fill.background()
-        frame.line.color.rgb, frame.line.width = _colour((255, 255, 255)), Pt(4.5 if chosen else 2)
-        _set_name(frame, f"Box: {words}", words)
-
-    def logo(self, _: Scene, item: Logo) -> None:
-        self._picture(item.file, item.place, "Logo", "Logo")
-
-    def curves(self, scene: Scene, item: Curves) -> None:
-        """Draw the proof as a native chart."""
-        proof, theme = scene.proof, self.theme
-        assert proof is not None
-        drawn, data = describe_chart(proof), XyChartData(number_format="0%")
-        for line in drawn.lines:
-            series = data.add_series(line.title)
-            for share, score in zip(proof.shares, line.hidden, strict=True):
-                series.add_data_point(share, score)
-        frame = self.shapes.add_chart(XL_CHART_TYPE.XY_SCATTER_LINES_NO_MARKERS, *_convert_rect(item.place), data)
-        _set_name(frame, "Proof", proof.sentence)
-        chart = frame.chart
-        chart.has_title, chart.has_legend = False, True
-        chart.legend.position, chart.legend.include_in_layout = XL_LEGEND_POSITION.TOP, False
-        for font in (chart.font, chart.legend.font):
-            _letters_of(font, SMALL, theme)
-        across, upright = chart.category_axis, chart.value_axis
-        across.has_major_gridlines = False
-        for axis, words in ((across, "hidden part of the picture"), (upright, f"{proof.label}, how sure")):
-            axis.minimum_scale, axis.maximum_scale, axis.major_unit = 0, drawn.top, drawn.unit
-            axis.format.line.color.rgb = _colour(theme.quiet)
-            axis.tick_labels.number_format, axis.tick_labels.number_format_is_linked = "0%", False
-            axis.has_title, axis.axis_title.text_frame.text = True, words
-            _letters_of(axis.axis_title.text_frame.paragraphs[0].runs[0].font, SMALL, theme)
-            axis.axis_title.text_frame.paragraphs[0].runs[0].font.bold = False
-        across.maximum_scale, across.major_unit = 1, 0.5
-        upright.major_gridlines.format.line.color.rgb = _colour(theme.track)
-        for series, line in zip(chart.plots[0].series, drawn.lines, strict=True):
-            own, series.smooth, stroke = line.name == "map", False, series.format.line
-            stroke.color.rgb, stroke.width = _colour(theme.accent if own else theme.ink), Pt(4 if own else 2.5)
-            # Its lengths are by the line's width, in thousandths of a percent.
-            lengths = [str(round(100_000 * length)) for length in dashes(line.name, 1)]
-            ln = stroke._get_or_add_ln()
-            if lengths:
-                dashed = ln.makeelement(qn("a:custDash"), {})
-                for dash, gap in zip(lengths[::2], lengths[1::2], strict=True):
-                    dashed.append(dashed.makeelement(qn("a:ds"), {"d": dash, "sp": gap}))
-                ln.append(dashed)
-
-    def film(self, scene: Scene, item: Film) -> None:
-        assert scene.clip is not None
-        poster = drawing.poster(scene)
-        movie = self.shapes.add_movie(
-            BytesIO(scene.clip),
-            *_convert_rect(item.place),
-            poster_frame_image=None if poster is None else BytesIO(poster),
-            mime_type="video/mp4",
-        )
-        movie.name = "Clip"
+def _film(shapes: Any, scene: Scene, item: Film) -> None:
+    assert scene.clip is not None
+    frame = drawing.poster(scene)
+    poster = None if frame is None else BytesIO(frame)
+    movie = shapes.add_movie(BytesIO(scene.clip), *_rect(item.place), poster_frame_image=poster, mime_type="video/mp4")
+    movie.name = "Clip"

@@ -11,9 +11,9 @@ import numpy as np
 
 from sightglass.batch import accuracy, analysis
 from sightglass.deck import making
-from sightglass.deck.making import fraction, shorten
-from sightglass.deck.scene import MAX_SIDE, MAX_TITLE, Panel, SceneMap
-from sightglass.explain.findings.diagnosis import describe
+from sightglass.deck.making import fraction
+from sightglass.deck.scene import MAX_SIDE, Panel, SceneMap
+from sightglass.explain.faithfulness.badge import VERDICTS
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture.image import Image
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 SIDE = 960
 """Pixels of the longer side of one of several pictures."""
-SCRAMBLED, GALLERY = 3, 8
+SCRAMBLED, GALLERY = 2, 8
 """Most scrambled maps beside the map as it is, and most pictures of a gallery."""
 _TILE = 320
 """Cells of a side of a gallery's map."""
@@ -74,7 +74,6 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
 
     The maps are drawn into the pictures: they are signed, and a scene's own maps are not.
     """
-    names = " and ".join(shorten(side.image.name, 28) for side in found.sides)
     told = places(found)
     drawn = [
         Image(np.ascontiguousarray(one), side.image.name)
@@ -89,11 +88,10 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
     return making.scene(
         drawn[0],
         both,
-        title=shorten(f"{names}: {found.score:.2f}, {verdict}", MAX_TITLE),
+        title=making.statement(f"{verdict}: similarity {found.score:.2f}", f"Similarity {found.score:.2f}"),
         sentence=sentence,
         notes=" ".join((*told, f"Compared by {setup}.")),
         kind="row",
-        question="How alike are they?",
         made=setup,
         sides=("similar", "different"),
     )
@@ -102,10 +100,11 @@ def of_pair(found: Similarity, verdict: str) -> Scene:
 def of_scramble(explanation: Explanation, index: int, found: Scramble, title: str) -> Scene:
     """Return the scene of a map as its model is scrambled: as it is, and with more and more random weights."""
     own = making.panel(explanation, index, name="As it is")
-    # As many as are large on a slide: square pictures fill one as three.
-    count = min(len(found.stages), SCRAMBLED - (0.85 < explanation.image.width / explanation.image.height < 1.2))
+    # As many as are large on a slide: square pictures fill one as two.
+    count = min(len(found.stages) - 1, SCRAMBLED - (0.85 < explanation.image.width / explanation.image.height < 1.2))
     stages = [
-        found.stages[i] for i in np.linspace(len(found.stages) // 2, len(found.stages) - 1, count).round().astype(int)
+        found.stages[i]
+        for i in np.linspace(len(found.stages) // 2, len(found.stages) - 1, count + 1)[1:].round().astype(int)
     ]
     geometry = explanation.evidence.geometry
     at = making.locate_map(index)
@@ -117,14 +116,13 @@ def of_scramble(explanation: Explanation, index: int, found: Scramble, title: st
     return making.scene(
         explanation.image,
         panels,
-        title=title,
+        title=making.statement(title, f"The map {VERDICTS[found.verdict]}"),
         sentence=found.sentence,
         notes="The number over each map: how alike it is to the map as it is. "
         + ("1: the same. 0: unrelated." if found.keeps_box is None else "Of the outlines in the box, the overlap."),
         kind="row",
         commands=[command.line(explanation.recipe)],
-        question="Does the map change with the model?",
-        **making.made_by([explanation], index),
+        made=making.made_by([explanation], index),
     )
 
 
@@ -157,20 +155,28 @@ def of_change(before: Explanation, after: Explanation, found: Sequence[Change], 
     if after.heatmaps:
         panels.append(replace(edited, name=f"After: {label}", maps=making.panel(after).maps[:1]))
     # Beside the map from before it could be read as that one's.
-    told = describe(after).slide() if after.heatmaps else ""
-    told = f"After: {told[:1].lower()}{told[1:]}" if told else ""
     return making.scene(
         before.image,
         panels,
-        title=title,
-        sentence=f"{more} {told}".strip(),
+        title=making.statement(_fall(before, change), title),
+        sentence=f"{title} {more}".strip(),
         notes=f"Before and after: the map of {label}." if label else "",
         kind="row",
         commands=[command.line(before.recipe)],
-        question="What if a part is covered?",
         bars=tuple((name, round(length, 5)) for name, length in lengths if length is not None),
-        **making.made_by([before]),
+        made=making.made_by([before]),
     )
+
+
+def _fall(before: Explanation, change: Change | None) -> str:
+    """Say what became of a score: `minibus falls from 62 % to 21 %`."""
+    if change is None or change.before is None or change.after is None:
+        return ""
+    unit = before.model.unit_of(change.label)
+    first, last = (before.task.text(score, unit) for score in (change.before, change.after))
+    if first == last:
+        return f"{change.label} stays at {first}"
+    return f"{change.label} {'falls' if change.after < change.before else 'rises'} from {first} to {last}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,11 +203,10 @@ def of_gallery(
     return making.scene(
         tiles[0].image,
         [_square_panel(tile) for tile in tiles[:GALLERY]],
-        title=title,
+        title=making.statement(title),
         sentence=sentence,
         notes=notes,
         kind="row",
-        question="What do the pictures say together?",
         made=made,
         numbers=tuple(numbers[:4]),
     )

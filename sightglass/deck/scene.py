@@ -1,13 +1,13 @@
 """The contents of a slide: pictures, maps, numbers.
 
-`payload` packs scenes for the player in the browser, and for the page that plays without a network; `scenes` takes them
-apart again. Nothing here imports torch.
+`payload` packs scenes for the history and for a deck's file; `scenes` takes them apart again, those of former versions
+too: fields that they have and a scene has not are left out. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -42,14 +42,9 @@ Kind = Literal["picture", "models", "classes", "story", "row", "clip", "words", 
 """The last three have no pictures: a title, a text, two columns of it."""
 Fraction = tuple[Share, Share, Share, Share]
 """xyxy in shares of the picture, 0..1: left, top, right, bottom."""
-Sentence = Annotated[
-    str, Field(max_length=MAX_SENTENCE), AfterValidator(lambda text: text and legible(text, MAX_SENTENCE))
-]
 SealLine = Annotated[str, Field(max_length=MAX_SEAL), AfterValidator(lambda text: text and legible(text, MAX_SEAL))]
 Index = Annotated[int, Field(ge=0, le=100_000)]
 Scores = Annotated[tuple[Share, ...], Field(min_length=2)]
-Curves = tuple[Scores, Scores]
-"""The score, 0..1, at each of a proof's shares: with that share hidden, hottest first, and with only that kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +63,8 @@ class SceneMap:
     """The detector's box that the map explains; None if there is none, or several."""
     seen: Fraction | None = None
     """The part of the picture that the model saw; None: all of it."""
-    sentence: Sentence = ""
-    """What it shows, for a stage on which it is chosen in place of the map that the scene's own sentence is about."""
     seal: SealLine = ""
     """`Seal.line` of a map that was sealed: `✓ changes with the model: yes · …`."""
-    seal_short: SealLine = ""
-    """`Seal.short`, for a map among several panels."""
     signed: bool = False
     """It has a sign: what raises the number, and what lowers it."""
     ends: tuple[Legible, Legible] = ("", "")
@@ -121,8 +112,6 @@ class SceneProof:
     """What follows, measured: see `Proof.sentence`."""
     control: Legible = "Random places"
     """The control that is drawn: the strongest of them."""
-    controls: dict[Legible, Curves] = field(default_factory=dict)
-    """All controls, by title: `Random places`, `Edges in the picture`."""
     panel: Index = 0
     map: Index = 0
     """The panel, and its map, that was proved."""
@@ -176,22 +165,20 @@ class Scene:
     view: SceneView = SceneView()
     commands: Annotated[tuple[Annotated[str, Field(max_length=4_000)], ...], Field(max_length=MAX_PANELS)] = ()
     """What makes its maps again, a command a panel, for notes and handouts; empty where there is none."""
-    question: Annotated[str, Field(max_length=MAX_TITLE)] = ""
-    """What stands over it on the stage until the answer is shown."""
     made: Annotated[str, Field(max_length=MAX_MADE)] = ""
     """Model and method: `EfficientNet-Lite0 · HiResCAM`."""
-    recipe: Annotated[str, Field(max_length=16)] = ""
-    """The recipe's short id."""
     bars: Annotated[tuple[tuple[Label, Share], ...], Field(max_length=MAX_BARS)] = ()
     """Scores of its own, (what of, 0..1), instead of a panel's answers."""
     numbers: Annotated[tuple[tuple[Legible, Legible], ...], Field(max_length=MAX_BARS)] = ()
     """Figures of its own: (value, what it is)."""
     sides: Annotated[tuple[Legible, ...], Field(max_length=2)] = ()
     """What red and what blue mean, where a panel's picture has a signed map drawn into it."""
+    date: Annotated[str, Field(max_length=10)] = ""
+    """The day on which its maps were made, as `2026-11-25`; decks of former versions have none."""
 
 
 def payload(scenes: Sequence[Scene]) -> bytes:
-    """Pack scenes as `sightglass/components/proof/__init__.py` packs its own: [u32 length][JSON, padded to 4][blob]….
+    """Pack scenes by `pack_data`.
 
     The JSON is {version, scenes, sizes}: each scene its fields by name; `picture` and `clip` are the index of a blob or
     null; a map's `values` is {blob, shape: [h, w]}. Its blob is zlib-deflated bytes, each the difference (mod 256) to
@@ -210,10 +197,7 @@ def _plain(scene: Scene, blobs: dict[bytes, int]) -> Json:
     panels = []
     for panel in scene.panels:
         maps = [
-            {"label": one.label, "score": one.score, "box": one.box, "seen": one.seen, "sentence": one.sentence}
-            | {"seal": one.seal, "seal_short": one.seal_short}
-            | ({"signed": True, "ends": one.ends} if one.signed else {})
-            | {"values": {"blob": index(_deflate(one.values)), "shape": list(one.values.shape)}}
+            vars(one) | {"values": {"blob": index(_deflate(one.values)), "shape": list(one.values.shape)}}
             for one in panel.maps
         ]
         panels.append(vars(panel) | {"maps": maps, "picture": index(panel.picture)})
@@ -258,8 +242,8 @@ def _scene(plain: Json, blobs: Sequence[bytes]) -> Scene:
         if at and scene.panels and at.map >= max(len(scene.panels[at.panel].maps), 1):
             raise ValueError("no such map")
     if proof := scene.proof:
-        pairs = ((proof.hide, proof.keep), (proof.control_hide, proof.control_keep), *proof.controls.values())
-        if any(len(curve) != len(proof.shares) for pair in pairs for curve in pair):
+        curves = (proof.hide, proof.keep, proof.control_hide, proof.control_keep)
+        if any(len(curve) != len(proof.shares) for curve in curves):
             raise ValueError("curves of other lengths")
     return scene
 

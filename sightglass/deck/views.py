@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
 from sightglass.deck import making, rows
-from sightglass.deck.making import shorten
-from sightglass.deck.scene import MAX_PANELS, MAX_TITLE, SceneView
-from sightglass.explain.findings.diagnosis import agreement_sentence, describe, diagnose
+from sightglass.deck.scene import MAX_PANELS, SceneView
+from sightglass.explain.findings.diagnosis import SAME_PLACE, agreement_sentence, describe, diagnose
 from sightglass.explain.findings.randomisation import describe_independent
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import listing, megabytes, without_emphasis
@@ -17,6 +16,7 @@ from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import task_of
 from sightglass.export import command
+from sightglass.models.catalog import catalog
 from sightglass.video.clips import clip
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MAX_CLIP = 100_000_000
 """Bytes of a slide's clip: the whole deck is sent to the browser."""
-MOST_CLASSES = 4
+MOST_CLASSES = 3
 """Side by side, so that each is large."""
 SPOTLIGHT = 0.6
 """The most that a spotlight darkens the picture on a slide."""
@@ -52,14 +52,13 @@ def of_map(explanation: Explanation, index: int = 0, look: Mapping[str, Any] | N
     return making.scene(
         explanation.image,
         [making.panel(explanation, index)],
-        title=said.title,
+        title=making.answer_title(explanation.task, explanation.predictions, said.title),
         sentence=known or (proof.sentence if proof else said.slide()),
         notes=notes(explanation, index),
         proof=making.proof(proof, map=at) if proof else None,
         view=seen_as(look, map=at),
         commands=[command.line(explanation.recipe)],
-        question=explanation.task.question,
-        **making.made_by([explanation], index),
+        made=making.made_by([explanation], index),
     )
 
 
@@ -68,7 +67,7 @@ def of_classes(
 ) -> Scene:
     """Return the scene of several classes' maps, a panel each; `pair`: the indices of two that are compared, with their
     difference."""
-    # Square pictures fill a slide as three.
+    # Square pictures fill a slide as two.
     square = 0.85 < explanation.image.width / explanation.image.height < 1.2
     shown = list(pair or range(len(explanation.heatmaps)))[: MOST_CLASSES - square]
     if len(shown) < 2:
@@ -79,26 +78,27 @@ def of_classes(
     if pair is not None:
         both = maps[0].strength, maps[1].strength
         panels.append(rows.difference(explanation.image, both, explanation.evidence.geometry.extent, maps[0].seen))
+    agreement = agreement_sentence(explanation, pair)
+    where = "the same place" if explanation.overlap(shown[0], shown[1]) >= SAME_PLACE else "different places"
     return making.scene(
         explanation.image,
         panels,
-        title=agreement_sentence(explanation, pair),
-        sentence=verdict(explanation),
+        title=making.statement(agreement, f"{listing([panel.name for panel in panels[:2]])}: {where}"),
+        sentence=agreement,
         notes="\n".join((_describe_map(explanation, 0), *(describe(explanation, index=i).slide() for i in shown))),
         kind="classes",
         proof=None if proved is None else making.proof(explanation.proofs[shown[proved]], panel=proved),
         view=seen_as(look),
         commands=[command.line(explanation.recipe)],
-        question="What else could it be?",
         sides=tuple(f"more {heatmap.target.label}" for heatmap in maps) if pair is not None else (),
-        **making.made_by([explanation]),
+        made=making.made_by([explanation]),
     )
 
 
 def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, Any] | None = None) -> Scene:
     """Return the scene of several models on one picture, a panel each, in their order; `names`: their short names."""
     shown = comparison.explanations[:MAX_PANELS]
-    verdict = comparison.verdict
+    verdict, overlap = comparison.verdict, comparison.mixed or comparison.overlaps
     proved = next(((i, one.proofs[0]) for i, one in enumerate(shown) if 0 in one.proofs), None)
     panels = [making.panel(one, name=name) for name, one in zip(names, shown, strict=False)]
     sides: tuple[str, ...] = ()
@@ -109,17 +109,21 @@ def of_models(comparison: Comparison, names: Sequence[str], look: Mapping[str, A
     return making.scene(
         shown[0].image,
         panels,
-        title=f"{verdict[:1].upper()}{verdict[1:]}",
-        sentence=comparison.mixed or comparison.overlaps,
+        title=making.statement(verdict, _agree(shown)),
+        sentence=" ".join((verdict if len(verdict.split()) > making.MAX_WORDS else "", overlap)).strip(),
         notes="\n".join(_describe_map(one, 0) for one in shown),
         kind="models",
         proof=making.proof(proved[1], panel=proved[0]) if proved else None,
         view=seen_as(look),
         commands=[command.line(one.recipe) for one in shown],
-        question="Do they say the same?",
         sides=sides,
-        **making.made_by(shown),
+        made=making.made_by(shown),
     )
+
+
+def _agree(explanations: Sequence[Explanation]) -> str:
+    answers = {one.predictions[0].label if one.predictions else "" for one in explanations}
+    return "The models agree" if len(answers) == 1 else "The models do not agree"
 
 
 def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Proof | None = None) -> Scene:
@@ -127,19 +131,19 @@ def of_record(record: Record, image: Image, maps: Sequence[SavedMap], proof: Pro
     at = making.locate_map(record.index)
     looks = maps[record.index].looks if record.index < len(maps) else ""
     title, rest = record.title_and_rest
+    task, spec = task_of(record.task), catalog().get(record.model)
     method = METHODS[record.method].name if record.method in METHODS else record.method
     return making.scene(
         image,
         [making.saved_panel(record, maps)],
-        title=title,
+        title=making.answer_title(task, record.predictions, title),
         sentence=proof.sentence if proof else without_emphasis(looks or rest),
         notes="\n".join((record.note, *(one.text for one in record.findings))).strip(),
         proof=making.proof(proof, map=at) if proof else None,
         view=seen_as(record.view.settings, map=at),
         commands=[command.line(record.recipe)] if record.recipe else [],
-        question=task_of(record.task).question,
-        made=" · ".join(filter(None, (record.model, method))),
-        recipe=making.short_id(record.recipe.model_dump_json()) if record.recipe else "",
+        made=" · ".join(filter(None, (spec.name if spec else record.model, method))),
+        day=record.created.date().isoformat(),
     )
 
 
@@ -160,13 +164,10 @@ def of_clip(
     frames = [(words, clip.Clip(path).at(seconds)) for seconds, words in moments]
     strip = [rows.picture(Picture(frame.pixels, words), words) for words, frame in frames if frame is not None][:3]
     image = Picture(first.pixels, path.name)
-    drawn = making.scene(image, strip, title=title, sentence=sentence, notes=notes, kind="clip", made=made)
+    drawn = making.scene(
+        image, strip, title=making.statement(title), sentence=sentence, notes=notes, kind="clip", made=made
+    )
     return replace(drawn, clip=path.read_bytes())
-
-
-def verdict(explanation: Result, index: int = 0) -> str:
-    """Return what the model answered, in a sentence without what the map's colours mean."""
-    return shorten(describe(explanation, index=index).title, MAX_TITLE)
 
 
 def notes(explanation: Explanation, index: int) -> str:

@@ -25,21 +25,16 @@ _PAGES = Environment(
 )
 
 
-def fill(
-    template: str, style: str | Sequence[str], script: str | Sequence[str] = (), *, clips: bool = False, **values: Any
-) -> str:
+def fill(template: str, style: str | Sequence[str], script: str | Sequence[str] = (), **values: Any) -> str:
     """Return the page of a template; it gets `policy`, `style`, `script` (files, joined with what they import) and the
     values.
 
-    All names are paths inside the package, such as `batch/report.html`. `clips`: the page plays videos that its script
-    makes of its own data.
+    All names are paths inside the package, such as `batch/report.html`.
     """
     css = "\n".join(path.read_text("utf-8") for path in _paths(style))
     js = join(*_paths(script))
     allowed = f"; script-src '{_hash(js)}'" if js else ""
-    policy = (
-        f"default-src 'none'; img-src data:{'; media-src blob:' if clips else ''}; style-src '{_hash(css)}'{allowed}"
-    )
+    policy = f"default-src 'none'; img-src data:; style-src '{_hash(css)}'{allowed}"
     policy += "; base-uri 'none'; form-action 'none'"
     page = _PAGES.get_template(template).render(policy=Markup(policy), style=Markup(css), script=Markup(js), **values)
     return f"{page}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from screen import LIMIT, serious, still
 
 from sightglass.deck.html_file import deck_html
 from tests.unit.deck.deck_scenes import TITLE, deck
+from tests.waits import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,54 +29,20 @@ LONG = replace(
     sentence="A sentence of as many words as one may have, which nobody should write. " * 5,
     proof=replace(SCENES[1].proof, label="streetcar, tram, tramcar", sentence="A verdict that goes on and on. " * 25),
 )
+PAGES = 10
 SMALLEST = 0.022
 """Of the height of the screen: what is read from ten metres where the screen is two metres high."""
-LEGIBLE = 4.5
-# Every text that is shown: its size by the stage's height, its contrast, and whether it is cut off or off the stage.
+# Every text of the slide that is shown: its size by the slide's height, and whether it is cut off or off the slide.
 _TEXTS = """() => {
-    const stage = document.querySelector(".stage"), room = stage.getBoundingClientRect();
-    const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-    const rgba = colour => {
-        pixel.clearRect(0, 0, 1, 1);
-        pixel.fillStyle = colour;
-        pixel.fillRect(0, 0, 1, 1);
-        return [...pixel.getImageData(0, 0, 1, 1).data];
-    };
-    const light = ([r, g, b]) => {
-        const [x, y, z] = [r, g, b].map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-    };
-    const ground = node => {
-        for (; node; node = node.parentElement) {
-            const found = rgba(getComputedStyle(node).backgroundColor);
-            if (found[3] > 250) return found;
-        }
-        return [0, 0, 0, 255];
-    };
-    const found = [], walk = document.createTreeWalker(stage, NodeFilter.SHOW_TEXT);
-    while (walk.nextNode()) {
-        const node = walk.currentNode.parentElement, words = walk.currentNode.data.trim();
-        if (!words || !node.checkVisibility({ visibilityProperty: true, opacityProperty: true })) continue;
-        const style = getComputedStyle(node), svg = node.ownerSVGElement, box = node.getBoundingClientRect();
-        const scale = svg ? svg.getScreenCTM().a : 1, colour = rgba(svg ? style.fill : style.color);
-        const [a, b] = [light(colour), light(ground(node))].sort((x, y) => y - x);
-        const block = !svg && style.textOverflow !== "ellipsis" && style.display !== "inline";
-        // Letters reach a little beyond their line.
-        const reach = 2 + 0.15 * parseFloat(style.fontSize);
-        const cut = block && (node.scrollWidth > node.clientWidth + 1 || node.scrollHeight > node.clientHeight + reach);
-        const wide = box.left < room.left - 1 || box.right > room.right + 1;
-        const out = wide || box.top < room.top - 1 || box.bottom > room.bottom + 1;
-        const size = parseFloat(style.fontSize) * scale / room.height, contrast = (a + 0.05) / (b + 0.05);
-        found.push({ words, size, contrast, cut, out });
-    }
-    return found;
+    const slide = document.querySelector("section.present"), room = slide.getBoundingClientRect();
+    return [...slide.querySelectorAll(".words span, svg text")].map(node => {
+        const part = node.closest(".part").getBoundingClientRect(), box = node.getBoundingClientRect();
+        const scale = room.height / 900, size = parseFloat(getComputedStyle(node).fontSize) / 900;
+        const out = box.left < room.left - 1 || box.right > room.right + 1 || box.bottom > room.bottom + 1;
+        const cut = box.height > part.height + 4 * scale || box.width > part.width + 4 * scale;
+        return { words: node.textContent, size, cut, out };
+    });
 }"""
-# Not every Chromium has the codec.
-_PLAYS = """() => {
-    const video = document.querySelector("video");
-    return video.currentTime > 0 || !video.canPlayType('video/mp4; codecs="avc1.42E01E"');
-}"""
-_STILL = "() => !document.getAnimations().some(({ playState }) => playState === 'running')"
 
 
 @pytest.fixture(scope="module")
@@ -99,158 +67,110 @@ def page(context: BrowserContext, file: str) -> Iterator[Page]:
     page.set_default_timeout(LIMIT)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
-    asked = lambda asked: wrong.append(asked.url) if asked.url[:5] not in ("file:", "blob:") else None  # noqa: E731
+    asked = lambda asked: wrong.append(asked.url) if asked.url[:5] not in ("file:", "data:") else None  # noqa: E731
     page.on("request", asked)
     page.goto(file)
-    page.locator(".slide[data-ready]").wait_for()
+    page.locator("html[data-ready]").wait_for(state="attached")
     yield page
     assert wrong == []
 
 
-def press(page: Page, key: str, slide: int, step: str) -> None:
-    """Press a key, and wait until the stage shows that step of that slide, at rest."""
-    page.keyboard.press(key)
-    page.locator(f'.stage[data-slide="{slide}"][data-step="{step}"] .slide[data-ready]').wait_for()
-    if step == "proof":
-        page.locator(".slide[data-proof]").wait_for()
-    page.wait_for_function(_STILL)
+def at(page: Page) -> int:
+    number: int = page.evaluate("Reveal.getIndices().h")
+    return number
 
 
-def unreadable(page: Page) -> list[dict[str, Any]]:
-    texts = page.evaluate(_TEXTS)
-    assert texts
-    return [t for t in texts if t["size"] < SMALLEST or t["contrast"] < LEGIBLE or t["cut"] or t["out"]]
+def test_every_slide_is_read_from_ten_metres_at_any_size(page: Page) -> None:
+    for size in ((1280, 720), (1920, 1080), (390, 844)):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.keyboard.press("Home")
+        for number in range(PAGES):
+            texts: list[dict[str, Any]] = page.evaluate(_TEXTS)
+            assert at(page) == number and texts
+            assert [one for one in texts if one["size"] < SMALLEST or one["cut"] or one["out"]] == [], size
+            page.keyboard.press("PageDown")
+        assert at(page) == PAGES - 1
+    assert serious(page) == []
 
 
-OF_SLIDES = (
-    (1, "picture said looked proof"),
-    (2, "picture said looked"),
-    (3, "picture said looked proof"),
-    (4, "picture looked looked"),
-    (5, "clip"),
-    (6, "picture said looked proof"),
-)
-STEPS = [(slide, step) for slide, steps in OF_SLIDES for step in steps.split()]
-
-
-def test_every_step_of_every_kind_of_slide_is_read_from_ten_metres(page: Page) -> None:
-    page.set_viewport_size({"width": 1280, "height": 720})
-    page.emulate_media(reduced_motion="reduce")
-    # Laid out anew for this window.
-    unit = "parseFloat(document.querySelector('.stage').style.getPropertyValue('--v'))"
-    page.wait_for_function(f"() => Math.abs(90 * {unit} - innerHeight) < 1")
-    assert unreadable(page) == []
-    for at, (slide, step) in enumerate(STEPS):
-        press(page, "PageDown", slide, step)
-        # The bar is there while the pointer moves.
-        page.mouse.move(700 + at, 300)
-        assert unreadable(page) == [], (slide, step)
-        if step == "clip":
-            page.wait_for_function(_PLAYS)
-        if (slide, step) in ((1, "looked"), (1, "proof"), (4, "looked")):
-            assert serious(page) == []
-    page.keyboard.press("?")
-    page.locator(".help:visible").wait_for()
-    assert unreadable(page) == []
-
-
-def over(page: Page) -> str:
-    data: str = page.evaluate("() => document.querySelector('.over').toDataURL()")
-    return data
-
-
-def changed(page: Page, before: str) -> str:
-    page.wait_for_function("before => document.querySelector('.over').toDataURL() !== before", arg=before)
-    return over(page)
-
-
-def test_mode_opacity_threshold_colours_and_classes_work_offline(page: Page) -> None:
-    press(page, "PageDown", 1, "picture")
-    press(page, "2", 1, "looked")
-    second = over(page)
-    sync.expect(page.locator(".sentence")).to_have_text("The evidence for trolleybus is strongest at the top left.")
-    press(page, "1", 1, "looked")
-    now = changed(page, second)
-    sync.expect(page.locator(".sentence")).to_have_text("It looked mainly at the bus.")
-    for x, name, value in ((600, "alpha", "0.3"), (605, "threshold", "0.6")):
-        # Controls hide from a mouse that rests.
-        page.mouse.move(x, 400)
-        page.locator(f"input.{name}").fill(value)
-        now = changed(page, now)
-    sync.expect(page.locator(".weak")).to_have_text("From 0.60")
-    page.keyboard.press("c")
-    now = changed(page, now)
-    page.mouse.move(610, 400)
-    page.get_by_role("button", name="Contour").click()
-    changed(page, now)
-    # The picture, for as long as it is pressed.
-    heated = page.locator(".frame.heated")
-    page.locator(".frame").first.hover()
-    page.mouse.down()
-    sync.expect(heated).to_have_count(0)
-    page.mouse.up()
-    sync.expect(heated).to_have_count(1)
-    press(page, "p", 1, "proof")
-    veil = page.locator(".page:not([hidden]) .frame:not(.plain) canvas.veil")
-    sync.expect(veil).to_have_attribute("data-shown", "hidden 20")
-    page.keyboard.press("ArrowDown")
-    sync.expect(veil).to_have_attribute("data-shown", "hidden 25")
-    sync.expect(page.locator(".figure.map b")).to_have_text("13\u00a0%")
-    page.keyboard.press("k")
-    sync.expect(veil).to_have_attribute("data-shown", "kept 25")
-    # A slide is reached by its number, and the theme turned.
+def test_map_theme_number_and_black_screen_have_keys(page: Page) -> None:
+    page.keyboard.press("ArrowRight")
+    heat = "getComputedStyle(document.querySelector('.present .heat')).opacity"
+    assert page.evaluate(heat) == "1"
+    page.keyboard.press("m")
+    assert page.evaluate(heat) == "0"
+    page.keyboard.press("m")
+    page.mouse.move(600, 400)
+    page.get_by_label("Opacity of the heat map").fill("0.3")
+    assert page.evaluate(heat) == "0.3"
+    ground = "getComputedStyle(document.querySelector('section.present')).backgroundColor"
+    assert page.evaluate(ground) == "rgb(20, 20, 20)"
+    page.locator("body").focus()
+    page.get_by_role("button", name="Theme").click()
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+    page.keyboard.press("t")
+    assert page.evaluate(ground) == "rgb(20, 20, 20)"
+    page.keyboard.press(".")
+    page.locator(".reveal.paused").wait_for(state="attached")
+    page.keyboard.press(".")
     page.keyboard.press("g")
-    page.locator(".goto input:focus").wait_for()
     page.keyboard.type("4")
     page.keyboard.press("Enter")
-    page.locator('.stage[data-slide="3"]').wait_for()
-    page.keyboard.press("t")
-    ground = "getComputedStyle(document.querySelector('.slide')).backgroundColor"
-    page.wait_for_function(f"() => {ground} === 'rgb(255, 255, 255)'")
-    page.emulate_media(reduced_motion="reduce")
-    assert unreadable(page) == []
+    page.wait_for_function("() => Reveal.getIndices().h === 3")
+    page.keyboard.press("Shift+?")
+    page.get_by_text("Heat map on or off").wait_for()
 
 
 def test_notes_in_a_second_window_follow_the_stage_and_drive_it(page: Page, context: BrowserContext) -> None:
     with context.expect_page() as opened:
-        page.keyboard.press("n")
+        page.keyboard.press("s")
     notes = opened.value
-    sync.expect(notes.locator(".where")).to_have_text("Slide 1 of 7")
-    sync.expect(notes.locator("aside")).to_contain_text("EfficientNet-Lite0 says minibus")
+    sync.expect(notes.locator(".where")).to_have_text(f"Slide 1 of {PAGES}")
     notes.keyboard.press("PageDown")
-    page.locator('.stage[data-slide="1"]').wait_for()
-    sync.expect(notes.locator(".notes")).to_have_text("Cropped.")
-    sync.expect(notes.locator(".view .slide")).to_have_count(2)
-    assert notes.locator(".view").first.locator("canvas.base").first.evaluate("canvas => canvas.width") > 100
+    page.wait_for_function("() => Reveal.getIndices().h === 1")
+    sync.expect(notes.locator(".said")).to_contain_text("Cropped.")
+    sync.expect(notes.locator(".view section")).to_have_count(2)
+    assert notes.locator(".view img").first.evaluate("image => image.naturalWidth") > 100
     notes.get_by_label("Minutes").fill("20")
-    sync.expect(notes.locator(".left")).to_have_text(re.compile(r"(20:00|19:5\d) left"))
+    sync.expect(notes.locator(".rest")).to_have_text(re.compile(r"(20:00|19:5\d) left"))
 
 
-def test_a_view_of_the_dashboard_is_presented_on_the_whole_screen(visit: Callable[..., Page]) -> None:
+def test_a_page_is_printed_for_each_slide(page: Page) -> None:
+    data = page.pdf(prefer_css_page_size=True, print_background=True)
+    assert len(re.findall(rb"/Type /Page\b", data)) == PAGES
+
+
+def test_a_deck_of_eleven_opens_within_a_second(context: BrowserContext, file: str) -> None:
+    page = context.new_page()
+    page.goto(file)
+    started = time.perf_counter()
+    page.reload()
+    page.locator("html[data-ready]").wait_for(state="attached")
+    assert time.perf_counter() - started < patience(1)
+
+
+def test_a_view_of_the_dashboard_is_added_and_presented_on_the_whole_screen(visit: Callable[..., Page]) -> None:
     page = visit("/", reduced_motion="reduce")
     page.get_by_role("button", name="Add to deck").wait_for()
     page.keyboard.press("d")
-    stage = page.locator(".stage[data-slide]")
-    # On the page it is a preview of the whole slide.
-    sync.expect(stage).to_have_attribute("data-step", "looked")
-    page.get_by_role("button", name="Present on the full screen").click()
-    page.wait_for_function("() => document.fullscreenElement")
-    sync.expect(stage).to_have_attribute("data-step", "picture")
-    page.keyboard.press("PageDown")
-    page.keyboard.press(".")
-    page.locator(".stage .black:visible").wait_for()
-    page.keyboard.press("PageDown")
-    # The key is not Streamlit's, which would ask whether to clear its caches.
-    page.keyboard.press("c")
-    sync.expect(page.locator(".stage button.colours")).to_have_text("Magma")
-    page.evaluate("() => document.exitFullscreen()")
-    sync.expect(page.get_by_role("dialog")).to_have_count(1)
+    page.frame_locator("iframe").locator("section.present h2").wait_for()
     page.get_by_role("dialog").get_by_text("Name of the new deck").wait_for()
-    # Nobody is shut out of the deck's own page, either.
     page.get_by_role("button", name="Add the slide").click()
     page.get_by_role("link", name=re.compile("^Slide 1 of ")).click()
-    page.locator("li.row").wait_for()
+    page.get_by_role("button", name="Duplicate").wait_for()
     # Streamlit's own message has no name.
     sync.expect(page.get_by_test_id("stToast")).to_have_count(0)
     still(page)
     assert serious(page) == []
+    page.get_by_role("button", name="Present", exact=True).click()
+    page.get_by_role("button", name="Edit the slides").wait_for()
+    stage = page.frame_locator("iframe")
+    stage.locator("section.present h2").wait_for()
+    stage.locator("section.present h2").click()
+    page.keyboard.press("f")
+    page.wait_for_function("() => document.fullscreenElement")
+    box = page.locator("iframe").bounding_box()
+    assert box is not None and box["height"] == page.evaluate("innerHeight")
+    # The key is not Streamlit's, which would ask whether to clear its caches.
+    page.keyboard.press("c")
+    sync.expect(page.get_by_role("dialog")).to_have_count(0)

@@ -37,6 +37,7 @@ const bugs = {
 const inline = { "no-restricted-syntax": ["error", "ImportExpression", "MetaProperty[meta.name='import']"] };
 
 export default [
+  { ignores: ["sightglass/deck/vendor/**"] },
   js.configs.recommended,
   { linterOptions: { reportUnusedDisableDirectives: "error" }, rules: bugs },
   { files: ["{sightglass,pages}/**/*.js"], languageOptions: { globals: globals.browser }, rules: inline },

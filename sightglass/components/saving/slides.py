@@ -16,12 +16,15 @@ from sightglass.components.session import history_store, page, state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import SETTINGS, Look
-from sightglass.deck import html_file, rows, views
+from sightglass.deck import rows, views
 from sightglass.deck import scene as slide_scene
+from sightglass.deck.html_file import deck_html
+from sightglass.deck.layouts import THEMES
+from sightglass.deck.page import footer_of_settings
 from sightglass.explain.phrases import plural, without_emphasis
 
 if TYPE_CHECKING:
-    from sightglass.deck.items import ThemeName
+    from sightglass.deck.layouts import ThemeName
     from sightglass.deck.scene import Scene
     from sightglass.explain import Explanation
     from sightglass.explain.comparison.models import Comparison
@@ -30,25 +33,25 @@ if TYPE_CHECKING:
     from sightglass.explain.tasks.task import Change
 
 
-def stage(
-    packed: bytes, *, key: str, title: str = "", slide: int = 0, start: bool = False, theme: ThemeName = "dark"
-) -> int:
-    """Show a deck, 16:9 and as wide as its place, with a button that presents it on the whole screen.
+def slide_page(
+    scenes: Sequence[Scene], *, title: str = "", theme: ThemeName = "dark", start: int | None = None, number: int = 1
+) -> str:
+    """Return the page that `stage` shows: with this server's footer, from slide `start`, which then has the keys.
 
-    `packed`: `stage_payload` of its scenes. `slide`: the one to show; the player goes there when it changes,
-    and stays where it is when only the deck does. `start`: the click that led here opens the whole screen, where the
-    browser lets it. Returns the slide that was shown when the whole screen was last left,
-    or `slide`. Nothing else that a person does in it reruns the page.
+    `number`: of the first slide.
     """
-    result = declare("stage", html_file.PLAYER / "stage.js", styles=("sliders.css",))(
-        key=key,
-        data=html_file.player_data(packed, title=title, slide=slide, start=start, theme=theme),
-        on_slide_change=no_callback,
-    )
-    found = result.slide
-    return found if isinstance(found, int) else slide
+    footer = replace(footer_of_settings(), number=number)
+    return deck_html(scenes, title, THEMES[theme], footer, start=start).decode()
 
 
+def stage(shown: str, *, key: str) -> None:
+    """Draw a `slide_page`, 16:9 and as wide as its place."""
+    with st.container(key=f"slide-stage-{key}"):
+        st.iframe(shown, height=HEIGHT, alt="Slides")
+
+
+HEIGHT = 480
+"""Pixels of the stage before its width is known."""
 Draft = Callable[[Look], "Scene"]
 """Makes the scene of a view, with a title and a sentence to begin with, given the viewer's settings."""
 NEW = "new"
@@ -138,7 +141,7 @@ def _dialog(screen: str, draft: Draft, saved: Sequence[tuple[Explanation, int]])
     with right:
         shown = _fields(screen, scene, saved, number)
     with left:
-        stage(html_file.settings_payload([shown]), key=f"slide-stage-{number}")
+        stage(slide_page([shown]), key=str(number))
 
 
 def _fields(screen: str, scene: Scene, saved: Sequence[tuple[Explanation, int]], number: int) -> Scene:

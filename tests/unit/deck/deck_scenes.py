@@ -28,20 +28,16 @@ def picture(grey: int = 110) -> bytes:
     return to_jpeg(pixels)
 
 
-SEAL, SHORT = (
-    "✓ changes with the model: yes · ✗ matters: no · ? holds still: unclear",
-    "✓ model · ✗ answer · ? still",
-)
-"""As of a map that was sealed."""
+SEAL = "✓ changes with the model: yes · ✗ matters: no · ? holds still: unclear"
+"""As of a map whose checks ran."""
 
 
 def panel(name: str = "EfficientNet-Lite0", x: float = 0.5) -> Panel:
     answers = (("minibus", 0.72), ("trolleybus", 0.12), ("streetcar, tram, tramcar, trolley", 0.05), ("van", 0.004))
     seen = (0.1, 0.0, 0.9, 1.0)
-    other = "The evidence for trolleybus is strongest at the top left."
     maps = (
-        SceneMap("minibus", 0.72, spot(x, 0.5), None, seen, "", SEAL, SHORT),
-        SceneMap("trolleybus", 0.12, spot(0.2, 0.2), None, seen, other),
+        SceneMap("minibus", 0.72, spot(x, 0.5), None, seen, SEAL),
+        SceneMap("trolleybus", 0.12, spot(0.2, 0.2), None, seen),
     )
     return Panel(name, answers, maps)
 
@@ -94,6 +90,8 @@ def deck() -> list[Scene]:
             (panel(),),
             proof(),
             commands=("sightglass image bus.jpg",),
+            made="EfficientNet-Lite0 · GradCAM",
+            date="2026-11-25",
         ),
         Scene("picture", "Three things, one box at a time", "One bus, two persons.", "", shown, SIZE, (detector(),)),
         Scene("models", "Small, medium or large?", "All three say minibus.", "", shown, SIZE, models, proof()),

@@ -118,6 +118,8 @@ def test_a_deck_leaves_and_comes_back_as_one_file(history: History, tmp_path: Pa
     # A file of an earlier version names none; another name is a stranger's.
     assert archive.put(other.decks, zipped({"slides/001.scene": ONE}, theme="neon")).theme == "dark"
     history.decks.set_theme(deck.id, "light")
+    (first, *_) = history.decks.get(deck.id).slides
+    assert Image.open(history.decks.thumbnail(first)).pixels[2, -2].min() > 250
     assert archive.put(other.decks, archive.of(history.decks, history.decks.get(deck.id))).theme == "light"
     assert archive.file_name('../"Monday"') == f"{archive.file_name('Monday')}"
 

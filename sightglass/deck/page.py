@@ -1,0 +1,542 @@
+"""Lay out a scene: texts, pictures, bars and charts in the placeholders of its layout."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from datetime import date
+from io import BytesIO
+from typing import TYPE_CHECKING, Literal
+
+from PIL import Image as Pillow
+from PIL import ImageFont
+
+from sightglass.common.errors import Problem
+from sightglass.common.files import packing
+from sightglass.common.settings import settings
+from sightglass.deck.layouts import LAYOUTS, LINE, SMALLEST, Layout, Rect, arrange, share
+from sightglass.explain.phrases import NBSP, percent
+from sightglass.explain.rendering import color_tables
+from sightglass.explain.rendering.render import map_lut
+from sightglass.explain.rendering.style import lut
+from sightglass.export.proof.chart import Chart, ChartLine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sightglass.deck import Panel, Scene, SceneMap, SceneProof
+    from sightglass.deck.layouts import Colour
+
+Tone = Literal["ink", "soft", "tag"]
+BODY = (4.0, 3.6, 3.2, 2.9, SMALLEST)
+"""Sizes of a sentence, of which the largest that fits is taken."""
+LARGE = 0.6
+"""Of the page, what pictures fill at least, where their shape allows it."""
+BAR, ROW = 1.1, SMALLEST * LINE + 2.6
+"""Heights of a bar, and of an answer with its bar."""
+NARROW = 0.9
+"""Width of the letters by those that they are measured with: texts are set in Arial, and as narrow in a PDF."""
+_PAD = 0.7
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words on a page, of one size."""
+
+    name: str
+    """Of the placeholder: `title`, `text`, `answers`, `footer`; else of a box of its own."""
+    words: str
+    place: Rect
+    size: float
+    bold: bool = False
+    tone: Tone = "ink"
+    align: Literal["left", "right"] = "left"
+    anchor: Literal["top", "middle", "bottom"] = "top"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A filled rectangle, in a colour of the theme."""
+
+    place: Rect
+    colour: Literal["accent", "quiet", "track", "shade"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The picture of a panel. `map`: of the panel's maps the one that lies over it."""
+
+    panel: int
+    place: Rect
+    map: int | None = None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The colours of a map, from the left to the right end."""
+
+    place: Rect
+    colours: tuple[Colour, ...]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The proof: the score over the share that is hidden."""
+
+    place: Rect
+
+
+@dataclass(frozen=True)
+class Film:
+    """The clip."""
+
+    place: Rect
+
+
+@dataclass(frozen=True)
+class Logo:
+    """The owner's logo, PNG or JPEG."""
+
+    place: Rect
+    file: bytes
+
+
+Item = Text | Block | Picture | Strip | Curves | Film | Logo
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands on one page, in the order in which it is drawn, and what its speaker reads."""
+
+    layout: str
+    items: tuple[Item, ...]
+    notes: str = ""
+
+    def share(self) -> float:
+        """Return the share of the page, 0..1, that pictures, charts and clips fill."""
+        return share([one.place for one in self.items if isinstance(one, (Picture, Film, Curves))])
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What stands at the foot besides the model and the date."""
+
+    number: int = 1
+    text: str = ""
+    logo: bytes | None = None
+    """PNG or JPEG."""
+
+
+def footer_of_settings() -> Footer:
+    """Return the owner's text and logo: SIGHTGLASS_SLIDE_TEXT and SIGHTGLASS_SLIDE_LOGO."""
+    given = settings()
+    if given.slide_logo is None:
+        return Footer(text=given.slide_text)
+    try:
+        file = given.slide_logo.read_bytes()
+        Pillow.open(BytesIO(file)).verify()
+    except (OSError, ValueError, SyntaxError) as error:
+        raise Problem(f"SIGHTGLASS_SLIDE_LOGO is no picture: {given.slide_logo}.") from error
+    return Footer(text=given.slide_text, logo=file)
+
+
+# ---- letters
+
+
+@functools.cache
+def font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    """Return the letters that texts are measured with, at a size in pixels."""
+    return ImageFont.truetype(str(packing.font("DejaVuSans-Bold" if bold else "DejaVuSans")), size)
+
+
+@functools.lru_cache(8192)
+def width_of(words: str, *, bold: bool = False) -> float:
+    """Return the width of a line by its letters' size."""
+    return NARROW * float(font(100, bold).getlength(words)) / 100
+
+
+def break_lines(words: str, width: float, size: float, *, bold: bool = False) -> list[str]:
+    """Return words as lines of at most a width; a word that is longer than that has a line of its own."""
+    lines: list[str] = []
+    for paragraph in words.splitlines() or [""]:
+        line = ""
+        # A number and its percent sign stay together.
+        for word in paragraph.split(" "):
+            longer = f"{line} {word}" if line else word
+            if line and width_of(longer, bold=bold) * size > width:
+                lines.append(line)
+                line = word
+            else:
+                line = longer
+        lines.append(line)
+    return lines
+
+
+def lines(item: Text) -> Iterator[tuple[str, float, float]]:
+    """Yield the lines of a text with the place of each, left and top, in the letters that texts are measured with."""
+    broken = break_lines(item.words, item.place.width, item.size, bold=item.bold)
+    free = item.place.height - len(broken) * item.size * LINE
+    top = item.place.top + {"top": 0.0, "middle": free / 2, "bottom": free}[item.anchor]
+    for row, line in enumerate(broken):
+        rest = item.place.width - width_of(line, bold=item.bold) * item.size
+        yield line, item.place.left + (rest if item.align == "right" else 0.0), top + row * item.size * LINE
+
+
+def _fits(words: str, place: Rect, size: float, bold: bool) -> bool:
+    lines = break_lines(words, place.width, size, bold=bold)
+    widest = max(width_of(line, bold=bold) for line in lines) * size
+    return len(lines) * size * LINE <= place.height + 1e-6 and widest <= place.width + 1e-6
+
+
+def fit(words: str, place: Rect, sizes: Sequence[float] = BODY, *, bold: bool = False) -> tuple[str, float]:
+    """Return words and the largest of some sizes, large to small, at which they fit a place.
+
+    Where none is small enough, the sentences that fit are kept, else as many words as do.
+    """
+    for size in sizes:
+        if _fits(words, place, size, bold):
+            return words, size
+    smallest = sizes[-1]
+    ends = [i + 1 for i in range(len(words) - 1) if words[i : i + 2] == ". "]
+    for end in reversed(ends):
+        if _fits(words[:end], place, smallest, bold):
+            return fit(words[:end], place, sizes, bold=bold)
+    kept = words.split(" ")
+    while len(kept) > 1 and not _fits(f"{' '.join(kept)}…", place, smallest, bold):
+        kept.pop()
+    cut = f"{' '.join(kept).rstrip(' ,;:·')}…"
+    while len(cut) > 2 and not _fits(cut, place, smallest, bold):
+        cut = f"{cut[:-2].rstrip(' ,;:·')}…"
+    return cut, smallest
+
+
+# ---- pages
+
+
+def check(scenes: Sequence[Scene]) -> None:
+    """Raise Problem for a deck without slides, of which no file can be made."""
+    if not scenes:
+        raise Problem("There is nothing to present: the deck has no slides.")
+
+
+def numbered(scenes: Sequence[Scene], footer: Footer | None = None) -> Iterator[tuple[Scene, Page]]:
+    """Yield each page with its scene; a proof has the number of its slide."""
+    check(scenes)
+    footer = footer or Footer()
+    for number, scene in enumerate(scenes, footer.number):
+        for page in pages(scene, replace(footer, number=number)):
+            yield scene, page
+
+
+def pages(scene: Scene, footer: Footer | None = None) -> list[Page]:
+    """Return the page of a scene, and a second one for its proof."""
+    footer, notes = footer or Footer(), describe_making(scene)
+    if scene.clip is not None:
+        return [_clip(scene, footer, notes)]
+    if scene.picture is None and not any(panel.picture for panel in scene.panels):
+        return [_words(scene, footer)]
+    drawn = [_pictures(scene, footer, notes)]
+    if scene.proof is not None and scene.proof.panel < len(scene.panels):
+        drawn.append(_proof(scene, scene.proof, footer, notes))
+    return drawn
+
+
+def choose_map(scene: Scene, panel: int) -> int | None:
+    """Return the map that a panel shows: its own first one, or of another chosen answer that of the same name."""
+    view, maps = scene.view, scene.panels[panel].maps
+    if view.mode == "picture" or not maps:
+        return None
+    if panel == view.panel or not view.map:
+        return min(view.map, len(maps) - 1)
+    first = scene.panels[min(view.panel, len(scene.panels) - 1)].maps
+    label = first[min(view.map, len(first) - 1)].label if first else ""
+    return next((i for i, one in enumerate(maps) if one.label == label), 0)
+
+
+def describe_making(scene: Scene) -> str:
+    """Return a scene's notes, with its sentence, what made it and the commands that make it again."""
+    panels = [panel for panel in scene.panels if panel.answers or panel.maps]
+    if not panels:
+        return scene.notes
+    lines = [scene.notes, "", scene.sentence] if scene.sentence else [scene.notes]
+    for panel in panels[:1] if scene.kind == "classes" else panels:
+        answers = ", ".join(f"{label} {percent(score)}" for label, score in panel.answers[:3])
+        name = "Answers" if scene.kind == "classes" else panel.name
+        lines.append(f"{name}: {answers}." if answers else f"{name}.")
+        lines += [f"Checks of {one.label}: {one.seal}." for one in panel.maps if one.seal]
+    if scene.commands:
+        lines += ["Made again by:", *dict.fromkeys(scene.commands)]
+    return "\n".join(lines).strip()
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """One of the pictures of a page."""
+
+    panel: int
+    map: int | None
+    caption: str
+
+
+def _pictures(scene: Scene, footer: Footer, notes: str) -> Page:
+    tiles = _tiles(scene)
+    name, tiles, places = _choose(scene, tiles)
+    layout = LAYOUTS[name]
+    shown = [one for tile in tiles if (one := _map(scene, tile)) is not None]
+    panel = scene.panels[tiles[-1].panel] if scene.panels else None
+    answers = list(_answers(scene, layout, panel, tiles[-1].map if panel is not None else None))
+    if not answers and layout.answers is not None and layout.key is not None and layout.key.top == layout.answers.top:
+        layout = replace(layout, key=replace(layout.answers, width=layout.key.right - layout.answers.left))
+    parts = [
+        *_draw_tiles(tiles, places),
+        *_texts(scene.title, scene.sentence, layout),
+        *answers,
+        *_key(scene, layout, shown),
+        *_foot(scene, layout, footer),
+    ]
+    return Page(name, tuple(parts), notes)
+
+
+def _choose(scene: Scene, tiles: list[_Tile]) -> tuple[str, list[_Tile], tuple[Rect, ...]]:
+    """Return the first layout in which the pictures are large, else that in which they are largest.
+
+    Of one picture with a map, the picture without it may stand beside it.
+    """
+    several = "grid" if len(tiles) > 3 or scene.numbers else "two"
+    ways = [("one", tiles), (several, tiles)] if len(tiles) == 1 else [(several, tiles), ("one", tiles)]
+    if len(tiles) == 1 and tiles[0].map is not None:
+        pair = [replace(tiles[0], map=None), *tiles]
+        ways = [("one", tiles), ("one", pair), ("two", pair)]
+    arranged = [
+        (name, shown, arrange([_aspect(scene, tile.panel) for tile in shown], LAYOUTS[name].pictures))
+        for name, shown in ways
+    ]
+    large = (one for one in arranged if share(one[2]) >= LARGE)
+    return next(large, None) or max(arranged, key=lambda one: share(one[2]))
+
+
+def _tiles(scene: Scene) -> list[_Tile]:
+    if not scene.panels:
+        return [_Tile(0, None, "")]
+    if scene.kind in ("classes", "models", "story", "row") and len(scene.panels) > 1:
+        return [_Tile(i, choose_map(scene, i), _caption(scene, i)) for i in range(len(scene.panels))]
+    first = min(scene.view.panel, len(scene.panels) - 1)
+    return [_Tile(first, choose_map(scene, first), "")]
+
+
+def _aspect(scene: Scene, panel: int) -> float:
+    own = scene.panels[panel] if scene.panels else None
+    width, height = own.size if own is not None and own.picture is not None else scene.size
+    return max(width, 1) / max(height, 1)
+
+
+def _caption(scene: Scene, panel: int) -> str:
+    """Return what stands on one of several pictures: whose it is, and the answer that its map is of."""
+    own, at = scene.panels[panel], choose_map(scene, panel)
+    if scene.kind == "row" or own.picture is not None:
+        return own.name
+    if at is None:
+        label, score = own.answers[0] if own.answers else ("", None)
+    else:
+        label, score = own.maps[at].label, own.maps[at].score
+    answer = label if score is None else f"{label} {percent(score)}"
+    return answer if scene.kind == "classes" else f"{own.name}: {answer}" if answer else own.name
+
+
+def _map(scene: Scene, tile: _Tile) -> SceneMap | None:
+    return None if tile.map is None else scene.panels[tile.panel].maps[tile.map]
+
+
+def _draw_tiles(tiles: Sequence[_Tile], places: Sequence[Rect]) -> Iterator[Item]:
+    for tile, place in zip(tiles, places, strict=True):
+        yield Picture(tile.panel, place, tile.map)
+    for tile, place in zip(tiles, places, strict=True):
+        if tile.caption:
+            yield from _tag(tile.caption, place)
+
+
+def _tag(caption: str, picture: Rect) -> Iterator[Item]:
+    """Yield a name at the foot of a picture, of two lines at most."""
+    room = Rect(0, 0, picture.width - 2 * _PAD, 2 * SMALLEST * LINE)
+    words, size = fit(caption, room, (3.2, SMALLEST), bold=True)
+    lines = break_lines(words, room.width, size, bold=True)
+    wide = min(room.width, max(width_of(line, bold=True) for line in lines) * size + 0.2)
+    high = len(lines) * size * LINE
+    ground = Rect(picture.left, picture.bottom - high - _PAD, wide + 2 * _PAD, high + _PAD)
+    yield Block(ground, "shade")
+    place = Rect(ground.left + _PAD, ground.top + _PAD / 2, wide, high)
+    yield Text("Caption", words, place, size, bold=True, tone="tag")
+
+
+def _texts(title: str, sentence: str, layout: Layout) -> Iterator[Text]:
+    words, size = fit(title, layout.title, layout.letters, bold=True)
+    anchor: Literal["top", "middle", "bottom"] = "middle" if layout.title.width > 100 else "top"
+    if layout is LAYOUTS["title"]:
+        anchor = "bottom"
+    yield Text("title", words, layout.title, size, bold=True, anchor=anchor)
+    if sentence:
+        words, size = fit(sentence, layout.text)
+        yield Text("text", words, layout.text, size, tone="soft")
+
+
+def _answers(scene: Scene, layout: Layout, panel: Panel | None, chosen: int | None) -> Iterator[Item]:
+    """Yield figures, or answers as bars where there is room for them, else in a line."""
+    place = layout.answers
+    if place is None:
+        return
+    single = scene.kind not in ("classes", "models", "story", "row") or len(scene.panels) < 2
+    answers = scene.bars or (panel.answers if panel is not None and single else ())
+    facts = [f"{value} {name}" for value, name in scene.numbers]
+    if not facts and place.height >= 2 * ROW:
+        yield from _bars(answers, place, None if panel is None or chosen is None else panel.maps[chosen])
+        return
+    facts = (facts or [f"{label} {percent(score)}" for label, score in answers])[:4]
+    while len(facts) > 1 and not _fits(" · ".join(facts), place, SMALLEST, bold=True):
+        facts.pop()
+    if facts:
+        words, size = fit(" · ".join(facts), place, bold=True)
+        yield Text("answers", words, place, size, bold=True)
+
+
+def _bars(answers: Sequence[tuple[str, float]], place: Rect, explained: SceneMap | None) -> Iterator[Item]:
+    """Yield answers as bars; the one that the map explains is among them."""
+    own = [i for i, (label, _) in enumerate(answers) if explained is not None and label == explained.label]
+    # Of several boxes of a name, that with its score.
+    at = min(own, key=lambda i: abs(answers[i][1] - ((explained and explained.score) or 0)), default=None)
+    kept = list(range(min(len(answers), int(place.height / ROW))))
+    if at is not None and at not in kept:
+        kept[-1] = at
+    for row, i in enumerate(kept):
+        (label, score), bold = answers[i], i == at
+        top, high = place.top + row * ROW, SMALLEST * LINE
+        number = percent(score)
+        room = width_of(number, bold=bold) * SMALLEST + 0.4
+        words, _ = fit(label, Rect(0, 0, place.width - room - 0.6, high), (SMALLEST,), bold=bold)
+        yield Text("Answer", words, Rect(place.left, top, place.width - room - 0.5, high), SMALLEST, bold)
+        right = Rect(place.right - room, top, room, high)
+        yield Text("Score", number, right, SMALLEST, bold, align="right")
+        bar = Rect(place.left, top + high + 0.1, place.width, BAR)
+        yield Block(bar, "track")
+        if score > 0.001:
+            yield Block(replace(bar, width=bar.width * score), "accent" if bold else "quiet")
+
+
+def _key(scene: Scene, layout: Layout, shown: Sequence[SceneMap]) -> Iterator[Item]:
+    """Yield what the colours mean: of two signs where a picture has them drawn in, else of the heat map."""
+    view, place = scene.view, layout.key
+    colours: Sequence[Colour]
+    if place is None:
+        return
+    if len(scene.sides) == 2:
+        # As on the pages: what there is less of, or more of the second, is at the left.
+        colours, ends = (color_tables.SECOND_RGB, (225, 225, 225), color_tables.FIRST_RGB), scene.sides[::-1]
+    elif not shown or view.mode not in ("overlay", "map"):
+        return
+    elif all(one.signed for one in shown):
+        colours, ends = _stops(map_lut("signed", view.colormap)[1:]), shown[0].ends
+    else:
+        colours, ends = _stops(lut(view.colormap)), ("Weak", "Strong")
+    yield Strip(replace(place, height=1.6), tuple(colours))
+    half = Rect(place.left, place.top + 1.9, (place.width - 1) / 2, SMALLEST * LINE)
+    for words, left, align in ((ends[0], place.left, "left"), (ends[1], place.right - half.width, "right")):
+        cut, size = fit(words, half, (SMALLEST,))
+        yield Text("Key", cut, replace(half, left=left), size, tone="soft", align=align)  # type: ignore[arg-type]
+
+
+def _stops(table: object) -> list[Colour]:
+    rows = list(table)  # type: ignore[call-overload]
+    picked = [rows[round(i * (len(rows) - 1) / 8)] for i in range(9)]
+    return [(int(red), int(green), int(blue)) for red, green, blue in picked]
+
+
+def _foot(scene: Scene, layout: Layout, footer: Footer) -> Iterator[Item]:
+    """Yield the footer: model, date, the owner's text and the number; the owner's logo at its right."""
+    models = scene.made.partition(" · ")[0] or ", ".join(
+        dict.fromkeys(panel.name for panel in scene.panels if panel.answers or panel.maps)
+    )
+    place = layout.footer
+    if footer.logo is not None:
+        across, down = Pillow.open(BytesIO(footer.logo)).size
+        high = min(3.4, 20 * down / max(across, 1))
+        logo = Rect(place.right - high * across / max(down, 1), place.bottom - high, high * across / max(down, 1), high)
+        yield Logo(logo, footer.logo)
+        if place.width > 100:
+            place = replace(place, width=place.width - logo.width - 2)
+        else:
+            place = replace(place, height=place.height - high - 0.4)
+    rest = " · ".join(filter(None, (_day(scene.date), footer.text, str(footer.number)))).replace(" · ", f"{NBSP}· ")
+    line = SMALLEST * LINE
+    if place.width > 100:
+        words, _ = fit(models, replace(place, width=place.width - width_of(f" · {rest}") * SMALLEST), (SMALLEST,))
+        words = f"{words} · {rest}" if words else rest
+    else:
+        # The number is never cut off.
+        high = place.height - line * len(break_lines(rest, place.width, SMALLEST))
+        words = "\n".join(filter(None, (fit(models, replace(place, height=max(line, high)), (SMALLEST,))[0], rest)))
+    yield Text("footer", words, place, SMALLEST, tone="soft", anchor="bottom")
+
+
+def _day(text: str) -> str:
+    """Return an ISO date as words, `5 Nov 2026`; empty for none."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return ""
+    return f"{day.day} {day:%b %Y}".replace(" ", NBSP)
+
+
+def _words(scene: Scene, footer: Footer) -> Page:
+    """Lay out a slide without pictures: a title, or words in place of the pictures."""
+    if scene.kind == "words":
+        layout = LAYOUTS["title"]
+        parts = _texts(scene.title, scene.sentence, layout)
+        return Page("title", (*parts, *_foot(scene, layout, footer)), scene.notes)
+    layout = LAYOUTS["two"]
+    texts = [scene.sentence] if scene.kind != "columns" else list(scene.sentence.partition("\n\n")[::2])
+    room = Rect(12, 17, 136, 64)
+    wide = (room.width - 8 * (len(texts) - 1)) / len(texts)
+    places = [Rect(room.left + i * (wide + 8), room.top, wide, room.height) for i in range(len(texts))]
+    fitted = [fit(text.strip(), place, (5.6, 5.0, 4.4, *BODY)) for text, place in zip(texts, places, strict=True)]
+    size = min(size for _, size in fitted)
+    names = ("text", "answers")
+    columns = [
+        Text(names[i], words, place, size, tone="soft")
+        for i, ((words, _), place) in enumerate(zip(fitted, places, strict=True))
+        if words
+    ]
+    return Page("two", (*_texts(scene.title, "", layout), *columns, *_foot(scene, layout, footer)), scene.notes)
+
+
+def _clip(scene: Scene, footer: Footer, notes: str) -> Page:
+    """Lay out the player, and in words what is said at which time."""
+    layout = LAYOUTS["one"]
+    width, height = scene.size
+    (film,) = arrange([max(width, 1) / max(height, 1)], layout.pictures)
+    parts: list[Item] = [Film(film), *_texts(scene.title, scene.sentence, layout)]
+    moments = "\n".join(panel.name for panel in scene.panels if panel.picture is not None)
+    if moments and layout.answers is not None:
+        words, size = fit(moments, layout.answers, BODY[2:])
+        parts.append(Text("answers", words, layout.answers, size))
+    return Page("one", (*parts, *_foot(scene, layout, footer)), notes)
+
+
+def _proof(scene: Scene, proof: SceneProof, footer: Footer, notes: str) -> Page:
+    layout = LAYOUTS["chart"]
+    maps = scene.panels[proof.panel].maps
+    tile = _Tile(proof.panel, proof.map if maps else None, "")
+    (place,) = arrange([_aspect(scene, proof.panel)], layout.pictures)
+    assert layout.chart is not None
+    parts = (
+        Picture(tile.panel, place, tile.map),
+        Curves(layout.chart),
+        *_texts(scene.title, proof.sentence, layout),
+        *_foot(scene, layout, footer),
+    )
+    return Page("chart", parts, notes)
+
+
+def chart(proof: SceneProof) -> Chart:
+    """Return the chart of a slide: the answer as the hottest places are hidden, and beside it the strongest control."""
+    own = ChartLine("map", "Hottest places hidden", "", proof.hide, proof.keep)
+    control = ChartLine("random", proof.control, "", proof.control_hide, proof.control_keep)
+    return Chart("hidden", (own, control))
