@@ -18,10 +18,9 @@ EXPORT = re.compile(
 )
 NODE = shutil.which("node")
 JOINED = [path for room in ("sightglass", "pages") for path in sorted((ROOT / room).rglob("*.js"))]
-JOINED = [path for path in JOINED if path.parts[-3:-1] not in (("export", "report"), ("export", "proof"))]
-"""Modules of scripts, of components and of the player in a file."""
+JOINED = [path for path in JOINED if not {"export", "deck"} & set(path.relative_to(ROOT).parts)]
+"""Modules of components; files that are exported have scripts of their own."""
 ENTRIES = [path for path in JOINED if re.search("^export default", path.read_text("utf-8"), re.MULTILINE)]
-ENTRIES += [path for path in JOINED if path.name == "offline.js"]
 
 
 def misfit(*scripts: Path) -> str:

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,9 +14,11 @@ from PIL import Image as Pillow
 from torch import nn
 
 from sightglass.common.errors import ModelProblem
-from sightglass.deck.drawing import heat_layer
+from sightglass.deck.drawing import draw
+from sightglass.deck.layouts import Rect
 from sightglass.deck.making import panel, saved_panel
-from sightglass.deck.scene import SceneView
+from sightglass.deck.making import scene as slide_of
+from sightglass.deck.page import Picture
 from sightglass.explain import Explainer
 from sightglass.explain.findings.diagnosis import describe_map, diagnose, headline
 from sightglass.explain.maps.heatmap import heatmaps
@@ -176,10 +179,12 @@ def test_the_history_and_slides_keep_the_sign(pose: Explainer, bus: Path, tmp_pa
         assert shown.signed and shown.ends[0].startswith("lowers −") and shown.ends[1].endswith("°")
         values = (shown.values.astype(np.float32) - 128) / 127
         assert values.min() < 0 < values.max()
-    view = SceneView()
-    layer = heat_layer(shown, view, made.image.thumbnail(960))
-    assert (layer[..., 3] == 255).all() and layer.shape[:2] == shown.values.shape
-    red, blue = (layer[np.unravel_index(at, shown.values.shape)] for at in (values.argmax(), values.argmin()))
+    drawn = draw(
+        slide_of(made.image, [panel(made)], title="", sentence=""), Picture(0, Rect(0, 0, 96, 72), 0), scale=10
+    )
+    assert drawn.mapped is not None
+    small = cv2.resize(values, drawn.mapped.shape[1::-1], interpolation=cv2.INTER_AREA)
+    red, blue = (drawn.mapped[np.unravel_index(at, small.shape)] for at in (small.argmax(), small.argmin()))
     assert int(red[0]) > int(red[2]) and int(blue[2]) > int(blue[0])
 
 

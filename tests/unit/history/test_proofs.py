@@ -136,7 +136,6 @@ def test_a_record_and_its_files_have_the_seals_of_its_maps(
     assert read(tmp_path / "record.json") == recipe
     maps = views.of_record(record, bare.image, history.heatmaps(record)).panels[0].maps
     assert [one.seal for one in maps] == ["", sealed.line]
-    assert [one.seal_short for one in maps] == ["", "✓ model · ✗ answer · ? still"]
     line = "✓ changes with the model: yes · ✗ matters: no"
     for kept, has in ((record, True), (history.keep(bare), False)):
         assert main(["history", "show", kept.id, "--folder", str(history.folder)]) == 0
