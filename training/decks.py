@@ -44,7 +44,7 @@ MATCH = 0.5
 """IoU from which a box is on a thing."""
 SAME_PLACE = 0.5
 """Overlap of the hottest fifths from which two maps show the same place."""
-SIDE, QUALITY, MAPS = 640, 70, 2
+SIDE, QUALITY, MAPS = 960, 70, 2
 """Pixels of the longer side of a picture, its JPEG's quality, and maps of a panel: the decks are packaged."""
 
 
@@ -70,7 +70,7 @@ def _compress(picture: bytes | None) -> bytes | None:
 def _lies(steps: int) -> Iterator[Scene]:
     yield Scene(
         "words",
-        READY["lies"][0],
+        "When does a heat map lie?",
         "Five minutes, no mathematics: what the colours mean, and how to find out whether they are true.",
         "Say what you will show: one photograph, one test, one model that cheats.\nEvery number on these slides was "
         "measured by this program. Nothing was typed in.",
@@ -79,31 +79,30 @@ def _lies(steps: int) -> Iterator[Scene]:
     found = Explainer(CLASSIFIERS["small"])(image, top_k=2)
     first, second = (heatmap.target.label for heatmap in found.heatmaps)
     half, shows = found.statistics[0].half_heat_area, _find_shown(found)
-    then = "its map" if shows else "where it looked.\nBright means: this place speaks for the answer"
     yield _set_texts(
         views.of_map(found),
         _names_it(first, found.predictions[0].score, half, shows),
-        f"Build it up: first the picture, then what the model says, then {then}.\nThe dark edge was cut off before the "
-        "model saw the picture.",
+        "Press M to take the map away and to bring it back. Bright means: this place speaks for the answer.\nThe dark "
+        "edge was cut off before the model saw the picture.",
     )
     yield _set_texts(
         views.of_map(found, 1),
         _other_answer(first, second, found.overlap(0, 1), shows),
-        "The same picture and the same model; only the question changed. Press 1 and 2 to go back and forth.",
+        "The same picture and the same model; only the question changed. Go back and forth between the two slides.",
     )
     proof = found.prove(0, steps=steps)
     yield _set_texts(
         views.of_map(found),
         _test_of_a_map(_verdict(proof), proof.sentence),
         "A picture alone proves nothing. So hide the bright part and ask the model again; then hide as much elsewhere. "
-        "Press P to see it happen.\nA map that holds costs the model more than maps of other pictures do.",
+        "The next slide has the curve.\nA map that holds costs the model more than maps of other pictures do.",
     )
     method = "eigencam"
     flat = Explainer(CLASSIFIERS["small"])(image, targets=(first, second), method=method)
     yield _set_texts(
         views.of_map(flat),
         _same_for_all(METHODS[method].name, first, second, flat.overlap(0, 1)),
-        "Press 1 and 2: the question changes. Watch whether the picture does.",
+        "Another method, asked about both answers: its two maps are compared in the sentence.",
     )
     for step, note in NOTES.items():
         scene = slide_of(story_step(STORY, step, 0))
@@ -158,16 +157,16 @@ def _sizes(steps: int) -> Iterator[Scene]:
         "was measured.",
     )
     bus = _compare(CLASSIFIERS, PICTURE)
-    yield _of_models(bus, _agree(_answers(bus)), "Press L to go from small to medium to large.")
+    yield _of_models(bus, _agree(_answers(bus)), "The last picture is the difference of the first and the last map.")
     aligned = replace(bus, explanations=same_target(bus.explanations))
     pairs = [
-        (bus.names[a], bus.names[b], found.iou_top20)
-        for a, b in combinations(range(len(bus.names)), 2)
-        if (found := aligned.agreement(a, b)) is not None
+        found.iou_top20
+        for pair in combinations(range(len(bus.names)), 2)
+        if (found := aligned.agreement(*pair)) is not None
     ]
     label = next(one.heatmaps[0].target.label for one in aligned.explanations if one.heatmaps)
     note = "Now all three are asked about one and the same answer, so that their maps can be compared."
-    yield _of_models(aligned, _compare_places(label, pairs, _find_shown(*aligned.explanations)), note)
+    yield _of_models(aligned, _compare_places(label, pairs, aligned.overlaps), note)
     other = _compare(CLASSIFIERS, "china")
     note = "Another photograph. A larger model is not always surer, and being surer is not being right."
     yield _of_models(other, _agree(_answers(other)), note)
@@ -176,9 +175,9 @@ def _sizes(steps: int) -> Iterator[Scene]:
     yield _detectors()
     yield Scene(
         "words",
-        "Choose the smallest that is right for the right reason",
+        "Choose the smallest that is right for good reasons",
         "Try all three sizes on pictures of your own, look where they look, and prove it. Then look at the price.",
-        "Models, in the menu Compare, does this for two to four models at once.",
+        "Compare does this for two to four models at once.",
     )
 
 
@@ -208,7 +207,7 @@ def _make_proof_slide(comparison: Comparison, steps: int) -> Scene:
     proofs = [one.prove(0, steps=steps) for one in comparison.explanations]
     gains = [proof.difference("random") for proof in proofs]
     said = _judge_maps([(name, _verdict(one)) for name, one in zip(comparison.names, proofs, strict=True)])
-    scene = _of_models(comparison, said, "Press P: the bright part is hidden, and as much elsewhere.")
+    scene = _of_models(comparison, said, "The next slide has the curve of the map that holds best.")
     each = "\n".join(
         f"{name.capitalize()}: {proof.sentence}" for name, proof in zip(comparison.names, proofs, strict=True)
     )
@@ -237,7 +236,7 @@ def _detectors() -> Scene:
     for name, one in zip(comparison.names, comparison.explanations, strict=True):
         true = _true(one, [(thing.label, thing.box) for thing in truth])
         models.append((name, true, len(one.predictions) - true))
-    note = "A drawn scene, so what is in it is known. Press L for the next size, and 1 to 9 for the boxes."
+    note = "A drawn scene, so what is in it is known."
     return _of_models(comparison, _count_found(len(truth), models), note)
 
 
@@ -318,19 +317,15 @@ def _agree(answers: Sequence[tuple[str, str, float]]) -> tuple[str, str]:
         return "They do not say the same", sentence
     surest = max(answers, key=lambda one: one[2])[0]
     largest = answers[-1][0]
-    title = f"They agree, and the {surest} one is the surest"
-    return (title if surest == largest else f"{title}: not the {largest} one"), sentence
+    more = "" if surest == largest else f" More parameters do not make the {largest} one surer."
+    return f"They agree; the {surest} one is the surest", f"{sentence}{more}"
 
 
-def _compare_places(label: str, pairs: Sequence[tuple[str, str, float]], shows: str = "") -> tuple[str, str]:
-    """Title and sentence of several models' maps of one answer: (size, size, overlap of the hottest fifths).
-
-    `shows`: as in `_names_it`, of any of them.
-    """
-    one, other, least = min(pairs, key=lambda pair: pair[2])
-    where = "the same place" if least >= SAME_PLACE else "different places"
-    title = f"Their maps mark {where}" if shows else f"Asked about {label}, they look at {where}"
-    return title, f"All maps are for {label}. The {one} and the {other} model share least: {percent(least)} overlap."
+def _compare_places(label: str, overlaps: Sequence[float], sentence: str) -> tuple[str, str]:
+    """Title and sentence of several models' maps of one answer. `overlaps`: of each pair's hottest fifths, 0..1."""
+    alike = sum(overlap >= SAME_PLACE for overlap in overlaps)
+    where = "mark the same place" if alike == len(overlaps) else "do not all mark the same place"
+    return f"Asked about {label}, they {where if alike else 'mark different places'}", sentence
 
 
 def _count_found(truth: int, models: Sequence[tuple[str, int, int]]) -> tuple[str, str]:
@@ -342,7 +337,7 @@ def _count_found(truth: int, models: Sequence[tuple[str, int, int]]) -> tuple[st
     if len(best) == len(models):
         return "Find the things: all do as well", sentence
     if models[0][0] in best:
-        return f"Find the things: the {models[0][0]} one does as well as any", sentence
+        return f"The {models[0][0]} one finds as much as any", sentence
     return f"Find the things: {listing(best)} {'does' if len(best) == 1 else 'do'} best", sentence
 
 

@@ -80,11 +80,6 @@ class Seal:
         """The marks as one line, for files and slides."""
         return " · ".join(mark.words for mark in self.marks)
 
-    @property
-    def short(self) -> str:
-        """The marks where there is little room: `✓ model · ? answer · ✓ still`."""
-        return " · ".join(f"{SHAPES[mark.answer]} {mark.question}" for mark in self.marks)
-
     def summary(self) -> Json:
         """Return plain values, ready for JSON."""
         return {

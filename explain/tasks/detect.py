@@ -56,7 +56,6 @@ class Detect(Task):
     drawn = "detect"
     masks = 800
     truth = "boxes"
-    question = "What does the model find?"
     independent = ("which object, not which part of it", "shows which object, not which part of it or why")
     tools = frozenset({"against", "diagram", "threshold"})
     blind: ClassVar[Mapping[str, Any]] = {"method": "drise"}

@@ -129,8 +129,6 @@ class Task:
     """Whether its scores say how sure the model is."""
     truth: ClassVar[str] = "classes"
     """What labelled pictures state of it: `classes`, `boxes`, `areas`, `numbers`, or nothing."""
-    question: ClassVar[str] = "What does the model see?"
-    """What stands over a slide until its answer is shown."""
     ranked: ClassVar[bool] = True
     """Whether the best of its answers are explained where none is asked for."""
     scored: ClassVar[bool] = False

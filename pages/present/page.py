@@ -2,20 +2,99 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from sightglass.common.errors import Problem
+from sightglass.common.files import file_stem
+from sightglass.common.settings import MIB
+from sightglass.components.saving.slides import slide_page, stage
 from sightglass.components.session import history_store, page, state
-from sightglass.components.session.markdown import sentence
+from sightglass.components.session.markdown import escape, sentence
+from sightglass.components.views import charts
+from sightglass.deck import archive, making, rows
 from sightglass.deck.archive import READY
+from sightglass.deck.layouts import THEMES
+from sightglass.deck.scene import MAX_NAME, MAX_NOTES, MAX_SENTENCE, MAX_TITLE, Scene
+from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import plural
-from sightglass.pages.present import slides
+from sightglass.explain.picture.image import Image
 
 if TYPE_CHECKING:
-    from sightglass.deck.scene import Deck
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sightglass.deck.decks import Decks
+    from sightglass.deck.scene import Deck, Kind, Removed, Slide
+
+COLUMNS = 3
+MAX_PICTURES = 4
+"""Pictures side by side."""
+PLAY = "play"
+"""Of the address: the whole deck is shown, from that slide."""
+WORDS: dict[Kind, tuple[str, str, str, str]] = {
+    "words": ("Title", "A title", "What the next slides are about.", "A large title, to begin a part."),
+    "text": ("Text", "A headline", "Write here.", "A headline above a text. A new line begins a new point."),
+    "columns": (
+        "Two columns",
+        "A headline",
+        "The left column\n\nThe right column",
+        "A headline above two texts. An empty line begins the second.",
+    ),
+}
+"""Labels, titles and texts to begin with, and helps of the slides of words."""
+TEXTS = {
+    "title": ("Title", MAX_TITLE, "What the slide says, in at most nine words."),
+    "sentence": ("Sentence", MAX_SENTENCE, "What a room should take home; what does not fit is in the notes."),
+    "notes": ("Speaker's notes", MAX_NOTES, "For you alone, in the second window and in PowerPoint."),
+}
+"""Labels, most letters and helps of a slide's texts."""
+FILES = (
+    ("Web page, .html", "html", "One page that plays in any browser, from a disk, without a network."),
+    ("PowerPoint, .pptx", "pptx", "Text in placeholders, the picture and its map as two layers, your notes."),
+    ("PDF", "pdf", "For printing and sending: a page a slide."),
+)
+_stages: ByteCache[str] = ByteCache(64 * MIB, len)
+"""Decks and slides as they are shown."""
+
+
+@dataclass
+class Editing:
+    """Which slide is edited, what can be undone, and what has to be said after a callback."""
+
+    slide: str = ""
+    removed: Removed | None = None
+    problem: str = ""
+
+
+@contextmanager
+def _noting_problems() -> Iterator[None]:
+    """Keep a Problem of a callback, for the page to show it."""
+    try:
+        yield
+    except Problem as problem:
+        state.of(Editing).problem = str(problem)
+
+
+def _button(label: str, icon: str, key: str, act: Callable[[], object], help: str, **more: Any) -> None:
+    """Draw a button whose Problem the page shows."""
+
+    def do() -> None:
+        with _noting_problems():
+            act()
+
+    st.button(label, icon=f":material/{icon}:", key=f"deck-{key}", on_click=do, help=help, **more)
+
+
+def _decks() -> Decks:
+    return history_store.store().decks
+
+
+def _go(id: str) -> None:
+    st.query_params["deck"] = id
 
 
 @page.guard
@@ -27,40 +106,295 @@ def present() -> None:
             "it to a folder: **Add to deck** is then below every map."
         )
         return
-    store = history_store.store()
     try:
-        found = store.decks.all()
+        decks = _decks().all()
     except Problem as problem:
         st.markdown("## Decks cannot be used here")
         st.error(sentence(problem), icon=":material/error:")
         return
     chosen = st.query_params.get("deck")
-    deck = next((one for one in found if one.id == chosen), None)
-    if deck is not None:
-        slides.draw(deck)
+    if (deck := next((one for one in decks if one.id == chosen), None)) is not None:
+        _draw_deck(deck)
         return
     if chosen:
         st.query_params.pop("deck", None)
         st.info("That deck was deleted.", icon=":material/delete:")
-    _all(found)
+    _draw_all(decks)
 
 
-def _all(found: tuple[Deck, ...]) -> None:
-    own = sum(not deck.ready for deck in found)
+# ---- all decks
+
+
+def _draw_all(decks: tuple[Deck, ...]) -> None:
+    own = sum(not deck.ready for deck in decks)
     st.markdown(f"## {plural(own, 'deck')} of yours" if own else "## Show it to a room")
     if not own:
         st.markdown(
-            "A deck is a row of slides, each one of your views with its picture, answer, map and seal. Press **Add "
-            "to deck** below a map on any page, or begin with a ready one."
+            "A deck is a row of slides, each one of your views with its picture, answer and map. Press **Add to deck** "
+            "below a map on any page, or begin with a ready one."
         )
-    page.say_problem(state.of(slides.Talk))
+    page.say_problem(state.of(Editing))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        slides.new()
-        slides.draw_open_button()
-    cards = [partial(slides.card, deck) for deck in sorted(found, key=lambda deck: bool(deck.ready))]
-    there = {deck.ready for deck in found}
-    offers = [name for name in READY if name not in there]
-    slides.draw_cards([*cards, *(partial(slides.ready_card, name) for name in offers)])
+        help = "Make an empty deck; slides come from Add to deck on the other pages."
+        _button("New deck", "add", "new", lambda: _go(_decks().create("My deck").id), help)
+        help = f"Open a deck that somebody exported: one file that ends in {archive.SUFFIX}."
+        icon, key = ":material/folder_open:", "deck-file"
+        page.button_for_window("Open a file", _upload, icon=icon, key=key, help=help, title="Open a deck")
+    there = {deck.ready for deck in decks}
+    ordered = sorted(decks, key=lambda deck: bool(deck.ready))
+    cards = [partial(_card, deck) for deck in ordered]
+    cards += [partial(_ready_card, name) for name in READY if name not in there]
+    for start in range(0, len(cards), COLUMNS):
+        for column, card in zip(st.columns(COLUMNS), cards[start : start + COLUMNS], strict=False):
+            with column, st.container(border=True, gap="xsmall"):
+                card()
+
+
+def _upload() -> None:
+    given = st.file_uploader(
+        "A deck's file",
+        type=[archive.SUFFIX.removeprefix(".")],
+        key="deck-upload",
+        max_upload_size=archive.MAX_BYTES >> 20,
+        help="Its slides are added as a new deck. Nothing in it is run, and it needs no model.",
+    )
+    if given is None:
+        return
+    try:
+        _go(archive.put(_decks(), given.getvalue()).id)
+    except Problem as problem:
+        st.error(sentence(problem), icon=":material/error:")
+        return
+    st.rerun()
+
+
+def _card(deck: Deck) -> None:
+    """Draw a deck with the button that opens it."""
+    if picture := next(filter(None, map(_small, deck.slides[:3])), b""):
+        st.image(picture, width="stretch", alt=f"A slide of {deck.title}")
+    if deck.ready:
+        page.draw_example_badge()
+    st.markdown(f"**{escape(deck.title)}**")
+    made = "comes with Sightglass" if deck.ready else f"changed {history_store.when(deck.changed)}"
+    st.caption(f"{plural(len(deck.slides), 'slide')}, {made}")
+    help = "See its slides, present it, edit it and export it."
+    _button("Open", "slideshow", f"open-{deck.id}", partial(_go, deck.id), help)
+
+
+def _ready_card(name: str) -> None:
+    """Draw a packaged deck that nobody opened here yet, with the button that adds it to the decks."""
+    title, about = READY[name]
+    page.draw_example_badge()
+    st.markdown(f"**{title}**")
+    st.caption(about)
+    help = "Add it to your decks and open it: it can be presented, edited and exported."
+    _button("Open", "slideshow", f"open-{name}", lambda: _go(archive.put_ready(_decks(), name).id), help)
+
+
+def _small(slide: Slide) -> bytes:
+    """Return a slide's small picture; empty where it cannot be read."""
+    try:
+        return _decks().thumbnail(slide)
+    except Problem:
+        return b""
+
+
+# ---- one deck
+
+
+def _draw_deck(deck: Deck) -> None:
+    playing = bool(deck.shown) and PLAY in st.query_params
+    # In one row above the stage, so that all of it is seen.
+    with st.container(horizontal=playing, vertical_alignment="center", gap="small" if playing else None):
+        _button("All decks", "arrow_back", "back", _leave, "Back to all decks.", type="tertiary")
+        st.markdown(f"## {escape(deck.title)}", width="content" if playing else "stretch")
+        if playing:
+            help = "Back to the slides, to change and arrange them."
+            _button("Edit the slides", "edit", "edit", lambda: st.query_params.pop(PLAY, None), help)
+    page.say_problem(state.of(Editing))
+    if playing:
+        _play(deck)
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _draw_actions(deck)
+    _draw_undo(deck)
+    if not deck.slides:
+        _draw_empty()
+        return
+    chosen = next((one for one in deck.slides if one.id == state.of(Editing).slide), deck.slides[0])
+    strip, large = st.columns([1, 4], gap="medium")
+    with strip, st.container(height=640, border=False, gap="xsmall"):
+        _draw_strip(deck, chosen)
+    with large:
+        _draw_slide(deck, chosen)
+
+
+def _leave() -> None:
+    for name in ("deck", PLAY):
+        st.query_params.pop(name, None)
+    state.forget(Editing)
+
+
+def _play(deck: Deck) -> None:
+    """Draw the whole deck, from the slide that the address names."""
+    first = st.query_params.get(PLAY, "")
+    start = max(0, min(int(first) - 1 if first.isdecimal() else 0, len(deck.shown) - 1))
+
+    def make() -> str:
+        scenes = [_decks().scene(one) for one in deck.shown]
+        return slide_page(scenes, title=deck.title, theme=THEMES[deck.theme].name, start=start)
+
+    key = (str(history_store.store().folder), deck.id, deck.changed, start)
+    stage(_stages.get_or_make(key, make), key="play")
+
+
+def _draw_actions(deck: Deck) -> None:
+    """Draw what presents, exports, extends, renames and deletes the deck."""
+    if deck.shown:
+        ids = [slide.id for slide in deck.shown]
+        chosen = state.of(Editing).slide
+        start = str(ids.index(chosen) + 1 if chosen in ids else 1)
+        help = "Show the deck from this slide: F for the whole screen, S for your notes, ? for all keys."
+        _button("Present", "play_arrow", "play", lambda: st.query_params.update({PLAY: start}), help)
+        _draw_export(deck)
+    _draw_new_slides(deck)
+    light, title = f"deck-light-{deck.id}", f"deck-title-{deck.id}"
+
+    def change_theme() -> None:
+        with _noting_problems():
+            _decks().set_theme(deck.id, "light" if st.session_state[light] else "dark")
+
+    def rename() -> None:
+        with _noting_problems():
+            _decks().rename(deck.id, st.session_state[title])
+
+    help = "Dark letters on white, for a bright room and for paper; files and small pictures follow."
+    st.toggle("Light", deck.theme == "light", key=light, on_change=change_theme, help=help)
+    with st.popover("Rename", icon=":material/edit:", key="deck-rename", help="Give the deck another title."):
+        help = "Press Enter to save it."
+        st.text_input("Title of the deck", deck.title, key=title, max_chars=MAX_NAME, on_change=rename, help=help)
+    with st.popover("Delete", icon=":material/delete:", key="deck-delete", help="Delete this deck; asks first."):
+        st.markdown(f"Delete this deck with its {plural(len(deck.slides), 'slide')}? What is in History stays there.")
+        help = "There is no way back, unless you exported it."
+        _button("Delete the deck", "delete", "delete-yes", lambda: (_decks().delete(deck.id), _leave()), help)
+    st.caption(f"{plural(len(deck.slides), 'slide')}, changed {history_store.when(deck.changed)}", width="content")
+
+
+def _draw_export(deck: Deck) -> None:
+    """Draw the files of a deck, each made when its button is pressed."""
+    with st.popover("Export", icon=":material/download:", key="deck-export", help="Take the deck with you."):
+        make: Callable[[], bytes] = partial(archive.of, _decks(), deck)
+        help = "One file that Present opens on another machine, with everything that is drawn."
+        name, key = archive.file_name(deck.title), f"deck-file-{deck.id}"
+        charts.download(f"Deck, {archive.SUFFIX}", make, name, key=key, help=help)
+        for label, suffix, help in FILES:
+            name = f"{file_stem(deck.title)}.{suffix}"
+            make = partial(_decks().file, deck, f".{suffix}")
+            charts.download(label, make, name, key=f"deck-{suffix}-{deck.id}", help=help)
+
+
+def _draw_new_slides(deck: Deck) -> None:
+    """Draw the menu that adds a slide at the end."""
+    with st.popover("Add a slide", icon=":material/add:", key="deck-add", help="A slide of words or of your pictures."):
+        with st.container(horizontal=True):
+            for kind, (label, title, text, help) in WORDS.items():
+                _button(label, "add", f"add-{kind}", partial(_decks().add, deck.id, Scene(kind, title, text)), help)
+        given = st.file_uploader(
+            "Your pictures",
+            type=["png", "jpg", "jpeg", "webp"],
+            accept_multiple_files=True,
+            key=f"deck-pictures-{deck.id}-{len(deck.slides)}",
+            help=f"One picture fills the slide; two to {MAX_PICTURES} stand side by side.",
+        )
+        if given and st.button("Add the pictures", key="deck-add-pictures", help="Make one slide of them."):
+            try:
+                _decks().add(deck.id, _of_pictures([(one.name, one.getvalue()) for one in given]))
+            except Problem as problem:
+                st.error(sentence(problem), icon=":material/error:")
+                return
+            st.rerun()
+        st.caption("Slides of maps come from **Add to deck** on the other pages.")
+
+
+def _of_pictures(files: Sequence[tuple[str, bytes]]) -> Scene:
+    """Return a slide of a picture, or of several side by side; raise a Problem for a file that is none."""
+    images = [Image.open(data, name=name) for name, data in files[:MAX_PICTURES]]
+    if len(images) == 1:
+        return making.scene(images[0], (), title="", sentence="")
+    panels = [rows.picture(image, image.name) for image in images]
+    return making.scene(images[0], panels, title="Side by side", sentence="", kind="row")
+
+
+def _draw_undo(deck: Deck) -> None:
+    """Offer to bring back the slide that was deleted last."""
+    removed = state.of(Editing).removed
+    if removed is None or removed.deck != deck.id:
+        return
+
+    def undo() -> None:
+        state.of(Editing).removed = None
+        _decks().put_back(removed)
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f":material/delete: Slide {removed.place + 1} deleted.", width="content")
+        _button("Undo", "undo", "undo", undo, "Put the slide back at its place.")
+
+
+def _draw_empty() -> None:
+    st.markdown(
+        "No slides yet. Go to a page with a map and press **Add to deck** below it. The view becomes a slide, with a "
+        "title and a sentence that you can change here."
+    )
+    help = "Explain a picture there."
+    st.page_link(page.script("explore"), label="Go to Explore", icon=":material/visibility:", help=help)
+
+
+def _draw_strip(deck: Deck, chosen: Slide) -> None:
+    """Draw the slides small, each with the button that opens it."""
+    for number, slide in enumerate(deck.slides, 1):
+        if picture := _small(slide):
+            st.image(picture, width="stretch", alt=f"Slide {number}")
+        label = f"{number} · {slide.title or 'Without a title'}{' (hidden)' if slide.view.hidden else ''}"
+        look: dict[str, Any] = {"type": "primary" if slide.id == chosen.id else "tertiary", "width": "stretch"}
+        choose = partial(setattr, state.of(Editing), "slide", slide.id)
+        _button(escape(label), "slideshow", f"slide-{slide.id}", choose, "Show and edit this slide.", **look)
+
+
+def _draw_slide(deck: Deck, slide: Slide) -> None:
+    """Draw one slide large, with its texts and what can be done with it."""
+    decks, number, ids = _decks(), deck.slides.index(slide) + 1, [one.id for one in deck.slides]
+    texts = (slide.title, slide.sentence, slide.notes)
+    key = (str(history_store.store().folder), slide.id, deck.theme, number, *texts, slide.view)
+
+    def make() -> str:
+        return slide_page([decks.scene(slide)], theme=THEMES[deck.theme].name, number=number)
+
+    stage(_stages.get_or_make(key, make), key="edit")
+
+    def edit() -> None:
+        with _noting_problems():
+            decks.edit(slide.id, **{name: str(st.session_state.get(f"deck-{name}-{slide.id}") or "") for name in TEXTS})
+
+    for name, (label, most, help) in TEXTS.items():
+        field: Any = st.text_input if name == "title" else st.text_area
+        key_of_field = f"deck-{name}-{slide.id}"
+        field(label, getattr(slide, name), key=key_of_field, max_chars=most, on_change=edit, help=help)
+    with st.container(horizontal=True):
+        for label, icon, at in (("Earlier", "arrow_upward", number - 2), ("Later", "arrow_downward", number)):
+            order = [one for one in ids if one != slide.id]
+            order.insert(max(0, at), slide.id)
+            act, off = partial(decks.arrange, deck.id, order), not 0 <= at < len(ids)
+            _button(label, icon, f"do-{icon}", act, "Move the slide.", disabled=off)
+        _button("Duplicate", "content_copy", "do-copy", partial(decks.duplicate, slide.id), "Add a copy after it.")
+        view = replace(slide.view, hidden=not slide.view.hidden)
+        label, icon = ("Hide", "visibility_off") if view.hidden else ("Show again", "visibility")
+        help = "Whether the room and files have the slide."
+        _button(label, icon, "do-hide", partial(decks.edit, slide.id, view=view), help)
+
+        def remove() -> None:
+            state.of(Editing).removed = decks.remove(slide.id)
+
+        _button("Delete the slide", "delete", "do-delete", remove, "It can be put back.")
 
 
 present()

@@ -285,8 +285,11 @@ def _pictures(scene: Scene, footer: Footer, notes: str) -> Page:
     shown = [one for tile in tiles if (one := _map(scene, tile)) is not None]
     panel = scene.panels[tiles[-1].panel] if scene.panels else None
     answers = list(_answers(scene, layout, panel, tiles[-1].map if panel is not None else None))
-    if not answers and layout.answers is not None and layout.key is not None and layout.key.top == layout.answers.top:
-        layout = replace(layout, key=replace(layout.answers, width=layout.key.right - layout.answers.left))
+    if not answers and layout.answers is not None and layout.answers.top == layout.text.top:
+        # Their place goes to the sentence and to the key.
+        right = layout.answers.right - 8 if layout.key is not None else layout.answers.right
+        key = None if layout.key is None else replace(layout.key, left=right, width=layout.key.right - right)
+        layout = replace(layout, text=replace(layout.text, width=right - 3 - layout.text.left), key=key)
     parts = [
         *_draw_tiles(tiles, places),
         *_texts(scene.title, scene.sentence, layout),

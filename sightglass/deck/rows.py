@@ -203,7 +203,7 @@ def of_gallery(
     return making.scene(
         tiles[0].image,
         [_square_panel(tile) for tile in tiles[:GALLERY]],
-        title=making.statement(title),
+        title=making.statement(title, title.partition(";")[0]),
         sentence=sentence,
         notes=notes,
         kind="row",
@@ -256,7 +256,7 @@ def of_run(
     return of_gallery(
         f"{plural(len(frame), 'picture')}, {plural(frame['predicted'].nunique(), 'different answer')}"
         if found is None
-        else found.words,
+        else f"{found.right.percent} right of {plural(found.right.total, 'labelled picture')}",
         f"{said} {which}".strip(),
         _count(frame, found, spec),
         [_tile(row, open_picture(row["picture"]), spec) for row in shown[:GALLERY]],

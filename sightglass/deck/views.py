@@ -165,7 +165,13 @@ def of_clip(
     strip = [rows.picture(Picture(frame.pixels, words), words) for words, frame in frames if frame is not None][:3]
     image = Picture(first.pixels, path.name)
     drawn = making.scene(
-        image, strip, title=making.statement(title), sentence=sentence, notes=notes, kind="clip", made=made
+        image,
+        strip,
+        title=making.statement(title, title.partition(",")[0]),
+        sentence=sentence,
+        notes=notes,
+        kind="clip",
+        made=made,
     )
     return replace(drawn, clip=path.read_bytes())
 

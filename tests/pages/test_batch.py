@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -285,7 +286,9 @@ def test_selected_pictures_are_tagged_exported_and_become_a_slide(page, mixed, m
     press(app, "Add the slide")
     decks = History().decks
     scene = decks.scene(next(one for one in decks.all() if not one.ready).slides[-1])
-    assert scene.title.startswith("Right: ") and scene.sentence.endswith("Pictures chosen by hand.")
+    assert re.fullmatch(r"\d+\u00a0% right of \d+ labelled pictures?", scene.title) and scene.sentence.endswith(
+        "Pictures chosen by hand."
+    )
     assert len(scene.panels) == 2 and all(panel.maps and panel.name[0] in "✓✗" for panel in scene.panels)
     assert not History().search().records, "the slide alone is saved"
     app.button(key="batch-tag-remove").click().run()
