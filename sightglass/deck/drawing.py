@@ -15,7 +15,7 @@ from PIL import ImageDraw
 
 from sightglass.deck import page as slide_page
 from sightglass.deck.layouts import DARK, HEIGHT, SMALLEST, WIDTH
-from sightglass.deck.page import Block, Curves, Film, Logo, Picture, Strip, Text
+from sightglass.deck.page import Curves, Film, Picture, Sign, Text
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering.marks import box_mark, draw_marks
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.deck import Panel, Scene, SceneMap
-    from sightglass.deck.layouts import Colour, Rect, Theme
+    from sightglass.deck.layouts import Rect, Theme
 
 SHARP = 12.0
 """Pixels of a unit: a slide is 1920 x 1080."""
@@ -105,13 +105,6 @@ def _mark(pixels: NDArray[np.uint8], panel: Panel, one: SceneMap | None, scale: 
     return draw_marks(pixels, items, chosen=chosen, letters=round(SMALLEST * scale))
 
 
-def gradient(colours: tuple[Colour, ...]) -> NDArray[np.uint8]:
-    """Return a strip that runs through colours, uint8 (16, 256, 3)."""
-    at, stops = np.linspace(0, 1, 256), np.linspace(0, 1, len(colours))
-    channels = [np.interp(at, stops, [colour[i] for colour in colours]) for i in range(3)]
-    return np.repeat(np.rint(np.stack(channels, -1)).astype(np.uint8)[None], 16, 0)
-
-
 def poster(scene: Scene) -> bytes | None:
     """Return the picture of a clip's scene, else the clip's first frame as a JPEG; None where it cannot be decoded."""
     if scene.picture or scene.clip is None:
@@ -141,16 +134,12 @@ def thumbnail(scene: Scene, theme: Theme = DARK) -> bytes:
         match item:
             case Text():
                 _write(pen, item, theme)
-            case Block():
-                pen.rectangle(_edges(item.place), getattr(theme, item.colour))
             case Picture():
                 paste(Pillow.fromarray(draw(scene, item, theme, _SCALE).shown), item.place)
-            case Strip():
-                paste(Pillow.fromarray(gradient(item.colours)), item.place)
             case Film():
                 if (frame := poster(scene)) is not None:
                     paste(Pillow.open(BytesIO(frame)), item.place)
-            case Logo():
+            case Sign():
                 paste(Pillow.open(BytesIO(item.file)), item.place)
             case Curves():
                 raise AssertionError("a proof is not the first page")
@@ -163,6 +152,8 @@ def _edges(place: Rect) -> tuple[int, int, int, int]:
 
 
 def _write(pen: ImageDraw.ImageDraw, item: Text, theme: Theme) -> None:
+    if item.tone == "tag":
+        pen.rectangle(_edges(item.place), theme.shade)
     letters = slide_page.font(max(5, round(item.size * slide_page.NARROW * _SCALE)), item.bold)
     for line, left, top in slide_page.lines(item):
         pen.text((left * _SCALE, top * _SCALE), line, getattr(theme, item.tone), letters)

@@ -16,8 +16,8 @@ from markupsafe import Markup, escape
 
 from sightglass.deck import drawing
 from sightglass.deck.layouts import DARK, SMALLEST, THEMES, Rect, Theme
-from sightglass.deck.page import Curves, Film, Logo, Picture, Strip, chart, numbered
-from sightglass.explain.picture.image import to_jpeg, to_png
+from sightglass.deck.page import Curves, Film, Picture, Sign, chart, numbered
+from sightglass.explain.picture.image import to_jpeg
 from sightglass.export.offline_page import data_url
 from sightglass.export.proof.chart import ChartFrame, dashes
 
@@ -102,9 +102,7 @@ def _part(scene: Scene, item: Item, theme: Theme, pictures: dict[str, int]) -> d
         part["plain"] = number(to_jpeg(drawn.plain, drawing.QUALITY))
         part["mapped"] = None if drawn.mapped is None else number(to_jpeg(drawn.mapped, drawing.QUALITY))
         part["about"] = drawn.about
-    elif isinstance(item, Strip):
-        part["source"] = number(to_png(drawing.gradient(item.colours)), "png")
-    elif isinstance(item, Logo):
+    elif isinstance(item, Sign):
         part["source"] = number(item.file, "png" if item.file.startswith(b"\x89PNG") else "jpeg")
     elif isinstance(item, Film):
         assert scene.clip is not None

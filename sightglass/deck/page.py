@@ -8,6 +8,8 @@ from datetime import date
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
+import cv2
+import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageFont
 
@@ -16,6 +18,7 @@ from sightglass.common.files import packing
 from sightglass.common.settings import settings
 from sightglass.deck.layouts import LAYOUTS, LINE, SMALLEST, Layout, Rect, arrange, share
 from sightglass.explain.phrases import NBSP, percent
+from sightglass.explain.picture.image import to_png
 from sightglass.explain.rendering import color_tables
 from sightglass.explain.rendering.render import map_lut
 from sightglass.explain.rendering.style import lut
@@ -25,18 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sightglass.deck import Panel, Scene, SceneMap, SceneProof
-    from sightglass.deck.layouts import Colour
 
 Tone = Literal["ink", "soft", "tag"]
 BODY = (4.0, 3.6, 3.2, 2.9, SMALLEST)
 """Sizes of a sentence, of which the largest that fits is taken."""
 LARGE = 0.6
 """Of the page, what pictures fill at least, where their shape allows it."""
-BAR, ROW = 1.1, SMALLEST * LINE + 2.6
-"""Heights of a bar, and of an answer with its bar."""
 NARROW = 0.9
 """Width of the letters by those that they are measured with: texts are set in Arial, and as narrow in a PDF."""
-_PAD = 0.7
+PAD = 0.7
+"""Around the letters of a name on a picture."""
 
 
 @dataclass(frozen=True)
@@ -55,28 +56,12 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Block:
-    """A filled rectangle, in a colour of the theme."""
-
-    place: Rect
-    colour: Literal["accent", "quiet", "track", "shade"]
-
-
-@dataclass(frozen=True)
 class Picture:
     """The picture of a panel. `map`: of the panel's maps the one that lies over it."""
 
     panel: int
     place: Rect
     map: int | None = None
-
-
-@dataclass(frozen=True)
-class Strip:
-    """The colours of a map, from the left to the right end."""
-
-    place: Rect
-    colours: tuple[Colour, ...]
 
 
 @dataclass(frozen=True)
@@ -94,14 +79,16 @@ class Film:
 
 
 @dataclass(frozen=True)
-class Logo:
-    """The owner's logo, PNG or JPEG."""
+class Sign:
+    """A picture of its own: the colours of a map, or the owner's logo."""
 
+    name: str
     place: Rect
     file: bytes
+    """PNG or JPEG."""
 
 
-Item = Text | Block | Picture | Strip | Curves | Film | Logo
+Item = Text | Picture | Sign | Curves | Film
 
 
 @dataclass(frozen=True)
@@ -174,12 +161,15 @@ def break_lines(words: str, width: float, size: float, *, bold: bool = False) ->
 
 def lines(item: Text) -> Iterator[tuple[str, float, float]]:
     """Yield the lines of a text with the place of each, left and top, in the letters that texts are measured with."""
-    broken = break_lines(item.words, item.place.width, item.size, bold=item.bold)
+    left, width = item.place.left, item.place.width
+    if item.tone == "tag":
+        left, width = left + PAD, width - 2 * PAD
+    broken = break_lines(item.words, width, item.size, bold=item.bold)
     free = item.place.height - len(broken) * item.size * LINE
     top = item.place.top + {"top": 0.0, "middle": free / 2, "bottom": free}[item.anchor]
     for row, line in enumerate(broken):
-        rest = item.place.width - width_of(line, bold=item.bold) * item.size
-        yield line, item.place.left + (rest if item.align == "right" else 0.0), top + row * item.size * LINE
+        rest = width - width_of(line, bold=item.bold) * item.size
+        yield line, left + (rest if item.align == "right" else 0.0), top + row * item.size * LINE
 
 
 def _fits(words: str, place: Rect, size: float, bold: bool) -> bool:
@@ -284,7 +274,7 @@ def _pictures(scene: Scene, footer: Footer, notes: str) -> Page:
     layout = LAYOUTS[name]
     shown = [one for tile in tiles if (one := _map(scene, tile)) is not None]
     panel = scene.panels[tiles[-1].panel] if scene.panels else None
-    answers = list(_answers(scene, layout, panel, tiles[-1].map if panel is not None else None))
+    answers = list(_answers(scene, layout, panel))
     if not answers and layout.answers is not None and layout.answers.top == layout.text.top:
         # Their place goes to the sentence and to the key.
         right = layout.answers.right - 8 if layout.key is not None else layout.answers.right
@@ -355,20 +345,18 @@ def _draw_tiles(tiles: Sequence[_Tile], places: Sequence[Rect]) -> Iterator[Item
         yield Picture(tile.panel, place, tile.map)
     for tile, place in zip(tiles, places, strict=True):
         if tile.caption:
-            yield from _tag(tile.caption, place)
+            yield _tag(tile.caption, place)
 
 
-def _tag(caption: str, picture: Rect) -> Iterator[Item]:
-    """Yield a name at the foot of a picture, of two lines at most."""
-    room = Rect(0, 0, picture.width - 2 * _PAD, 2 * SMALLEST * LINE)
+def _tag(caption: str, picture: Rect) -> Text:
+    """Return a name at the foot of a picture, of two lines at most."""
+    room = Rect(0, 0, picture.width - 2 * PAD, 2 * SMALLEST * LINE)
     words, size = fit(caption, room, (3.2, SMALLEST), bold=True)
     lines = break_lines(words, room.width, size, bold=True)
-    wide = min(room.width, max(width_of(line, bold=True) for line in lines) * size + 0.2)
-    high = len(lines) * size * LINE
-    ground = Rect(picture.left, picture.bottom - high - _PAD, wide + 2 * _PAD, high + _PAD)
-    yield Block(ground, "shade")
-    place = Rect(ground.left + _PAD, ground.top + _PAD / 2, wide, high)
-    yield Text("Caption", words, place, size, bold=True, tone="tag")
+    wide = min(room.width, max(width_of(line, bold=True) for line in lines) * size + 0.2) + 2 * PAD
+    high = len(lines) * size * LINE + PAD
+    place = Rect(picture.left, picture.bottom - high, wide, high)
+    return Text("Caption", words, place, size, bold=True, tone="tag", anchor="middle")
 
 
 def _texts(title: str, sentence: str, layout: Layout) -> Iterator[Text]:
@@ -382,74 +370,45 @@ def _texts(title: str, sentence: str, layout: Layout) -> Iterator[Text]:
         yield Text("text", words, layout.text, size, tone="soft")
 
 
-def _answers(scene: Scene, layout: Layout, panel: Panel | None, chosen: int | None) -> Iterator[Item]:
-    """Yield figures, or answers as bars where there is room for them, else in a line."""
+def _answers(scene: Scene, layout: Layout, panel: Panel | None) -> Iterator[Text]:
+    """Yield figures or answers, below each other where there is room for them, else in a line: as many as fit."""
     place = layout.answers
-    if place is None:
-        return
     single = scene.kind not in ("classes", "models", "story", "row") or len(scene.panels) < 2
     answers = scene.bars or (panel.answers if panel is not None and single else ())
-    facts = [f"{value} {name}" for value, name in scene.numbers]
-    if not facts and place.height >= 2 * ROW:
-        yield from _bars(answers, place, None if panel is None or chosen is None else panel.maps[chosen])
+    facts = [f"{value} {name}" for value, name in scene.numbers] or [
+        f"{one} {percent(score)}" for one, score in answers
+    ]
+    if place is None or not facts:
         return
-    facts = (facts or [f"{label} {percent(score)}" for label, score in answers])[:4]
-    while len(facts) > 1 and not _fits(" · ".join(facts), place, SMALLEST, bold=True):
+    between = "\n" if place.height > place.width / 3 else " · "
+    facts = facts[:5]
+    while len(facts) > 1 and not _fits(between.join(facts), place, SMALLEST, bold=True):
         facts.pop()
-    if facts:
-        words, size = fit(" · ".join(facts), place, bold=True)
-        yield Text("answers", words, place, size, bold=True)
-
-
-def _bars(answers: Sequence[tuple[str, float]], place: Rect, explained: SceneMap | None) -> Iterator[Item]:
-    """Yield answers as bars; the one that the map explains is among them."""
-    own = [i for i, (label, _) in enumerate(answers) if explained is not None and label == explained.label]
-    # Of several boxes of a name, that with its score.
-    at = min(own, key=lambda i: abs(answers[i][1] - ((explained and explained.score) or 0)), default=None)
-    kept = list(range(min(len(answers), int(place.height / ROW))))
-    if at is not None and at not in kept:
-        kept[-1] = at
-    for row, i in enumerate(kept):
-        (label, score), bold = answers[i], i == at
-        top, high = place.top + row * ROW, SMALLEST * LINE
-        number = percent(score)
-        room = width_of(number, bold=bold) * SMALLEST + 0.4
-        words, _ = fit(label, Rect(0, 0, place.width - room - 0.6, high), (SMALLEST,), bold=bold)
-        yield Text("Answer", words, Rect(place.left, top, place.width - room - 0.5, high), SMALLEST, bold)
-        right = Rect(place.right - room, top, room, high)
-        yield Text("Score", number, right, SMALLEST, bold, align="right")
-        bar = Rect(place.left, top + high + 0.1, place.width, BAR)
-        yield Block(bar, "track")
-        if score > 0.001:
-            yield Block(replace(bar, width=bar.width * score), "accent" if bold else "quiet")
+    words, size = fit(between.join(facts), place, BODY[1:], bold=True)
+    yield Text("answers", words, place, size, bold=True)
 
 
 def _key(scene: Scene, layout: Layout, shown: Sequence[SceneMap]) -> Iterator[Item]:
     """Yield what the colours mean: of two signs where a picture has them drawn in, else of the heat map."""
     view, place = scene.view, layout.key
-    colours: Sequence[Colour]
     if place is None:
         return
     if len(scene.sides) == 2:
         # As on the pages: what there is less of, or more of the second, is at the left.
-        colours, ends = (color_tables.SECOND_RGB, (225, 225, 225), color_tables.FIRST_RGB), scene.sides[::-1]
+        colours = np.array([color_tables.SECOND_RGB, (225, 225, 225), color_tables.FIRST_RGB], np.uint8)
+        ends = scene.sides[1], scene.sides[0]
     elif not shown or view.mode not in ("overlay", "map"):
         return
     elif all(one.signed for one in shown):
-        colours, ends = _stops(map_lut("signed", view.colormap)[1:]), shown[0].ends
+        colours, ends = map_lut("signed", view.colormap)[1:], shown[0].ends
     else:
-        colours, ends = _stops(lut(view.colormap)), ("Weak", "Strong")
-    yield Strip(replace(place, height=1.6), tuple(colours))
+        colours, ends = lut(view.colormap), ("Weak", "Strong")
+    strip = cv2.resize(np.asarray(colours, np.uint8)[None], (256, 8), interpolation=cv2.INTER_LINEAR)
+    yield Sign("Key", replace(place, height=1.6), to_png(np.asarray(strip, np.uint8)))
     half = Rect(place.left, place.top + 1.9, (place.width - 1) / 2, SMALLEST * LINE)
-    for words, left, align in ((ends[0], place.left, "left"), (ends[1], place.right - half.width, "right")):
-        cut, size = fit(words, half, (SMALLEST,))
-        yield Text("Key", cut, replace(half, left=left), size, tone="soft", align=align)  # type: ignore[arg-type]
-
-
-def _stops(table: object) -> list[Colour]:
-    rows = list(table)  # type: ignore[call-overload]
-    picked = [rows[round(i * (len(rows) - 1) / 8)] for i in range(9)]
-    return [(int(red), int(green), int(blue)) for red, green, blue in picked]
+    left, right = (fit(end, half, (SMALLEST,))[0] for end in ends)
+    yield Text("Key", left, half, SMALLEST, tone="soft")
+    yield Text("Key", right, replace(half, left=place.right - half.width), SMALLEST, tone="soft", align="right")
 
 
 def _foot(scene: Scene, layout: Layout, footer: Footer) -> Iterator[Item]:
@@ -462,7 +421,7 @@ def _foot(scene: Scene, layout: Layout, footer: Footer) -> Iterator[Item]:
         across, down = Pillow.open(BytesIO(footer.logo)).size
         high = min(3.4, 20 * down / max(across, 1))
         logo = Rect(place.right - high * across / max(down, 1), place.bottom - high, high * across / max(down, 1), high)
-        yield Logo(logo, footer.logo)
+        yield Sign("Logo", logo, footer.logo)
         if place.width > 100:
             place = replace(place, width=place.width - logo.width - 2)
         else:

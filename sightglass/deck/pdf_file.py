@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from sightglass.common.files import packing
 from sightglass.deck import drawing
 from sightglass.deck.layouts import HEIGHT, LIGHT, SMALLEST, WIDTH, Rect, Theme
-from sightglass.deck.page import NARROW, Block, Curves, Film, Logo, Picture, Strip, Text, chart, lines, numbered
+from sightglass.deck.page import NARROW, Curves, Film, Picture, Sign, Text, chart, lines, numbered
 from sightglass.explain.phrases import shorten
 from sightglass.export.proof.chart import ChartFrame, Pen, draw_chart, draw_line
 
@@ -57,16 +57,14 @@ def _draw(pdf: FPDF, scene: Scene, page: Page, theme: Theme) -> None:
     for item in page.items:
         match item:
             case Text():
+                if item.tone == "tag":
+                    _fill(pdf, item.place, theme.shade)
                 _letters(pdf, item.size, getattr(theme, item.tone), bold=item.bold)
                 for line, left, top in lines(item):
                     pdf.text(left * _MM, (top + 0.93 * item.size) * _MM, line)
-            case Block():
-                _fill(pdf, item.place, getattr(theme, item.colour))
             case Picture():
                 _image(pdf, drawing.draw(scene, item, theme).shown, item.place)
-            case Strip():
-                _image(pdf, drawing.gradient(item.colours), item.place)
-            case Logo():
+            case Sign():
                 pdf.image(BytesIO(item.file), *_rect(item.place))
             case Film():
                 if (frame := drawing.poster(scene)) is not None:

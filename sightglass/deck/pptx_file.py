@@ -14,22 +14,21 @@ from pptx import Presentation
 from pptx.chart.data import XyChartData
 from pptx.dml.color import RGBColor
 from pptx.enum.chart import XL_CHART_TYPE, XL_LEGEND_POSITION
-from pptx.enum.shapes import MSO_SHAPE
 from pptx.enum.text import MSO_ANCHOR, PP_ALIGN
 from pptx.oxml import parse_xml
-from pptx.oxml.ns import nsdecls, qn
+from pptx.oxml.ns import nsdecls
 from pptx.util import Inches, Pt
 
 from sightglass.deck import drawing
 from sightglass.deck.layouts import DARK, HEIGHT, LAYOUTS, SMALLEST, WIDTH, Rect, Theme
-from sightglass.deck.page import BODY, Block, Curves, Film, Logo, Picture, Strip, Text, chart, numbered
-from sightglass.explain.picture.image import to_jpeg, to_png
+from sightglass.deck.page import BODY, PAD, Curves, Film, Picture, Sign, Text, chart, numbered
+from sightglass.explain.picture.image import to_jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.deck import Scene
-    from sightglass.deck.layouts import Colour, Layout
+    from sightglass.deck.layouts import Layout
     from sightglass.deck.page import Footer, Page
 
 FONT = "Arial"
@@ -120,15 +119,14 @@ def _slide(slide: Any, scene: Scene, page: Page, theme: Theme) -> None:
                 if item.place != getattr(LAYOUTS[page.layout], item.name, item.place):
                     shape.left, shape.top, shape.width, shape.height = _rect(item.place)
                 shape.name = item.name.capitalize()
+                if item.tone == "tag":
+                    shape.fill.solid()
+                    shape.fill.fore_color.rgb = RGBColor(*theme.shade)
                 _write(shape.text_frame, item, theme)
-            case Block():
-                _fill(shapes, item.place, getattr(theme, item.colour))
             case Picture():
                 _picture(shapes, scene, item, theme)
-            case Strip():
-                _add_picture(shapes, to_png(drawing.gradient(item.colours)), item.place, "Key", "Colours of the map")
-            case Logo():
-                _add_picture(shapes, item.file, item.place, "Logo", "Logo")
+            case Sign():
+                _add_picture(shapes, item.file, item.place, item.name, item.name)
             case Curves():
                 _chart(shapes, scene, item, theme)
             case Film():
@@ -142,22 +140,14 @@ def _slide(slide: Any, scene: Scene, page: Page, theme: Theme) -> None:
 def _write(frame: Any, item: Text, theme: Theme) -> None:
     frame.word_wrap = True
     frame.vertical_anchor = MSO_ANCHOR[item.anchor.upper()]
-    frame.margin_left = frame.margin_right = frame.margin_top = frame.margin_bottom = 0
+    frame.margin_left = frame.margin_right = _length(PAD if item.tone == "tag" else 0)
+    frame.margin_top = frame.margin_bottom = 0
     frame.text = item.words
     for paragraph in frame.paragraphs:
         paragraph.alignment = PP_ALIGN.RIGHT if item.align == "right" else PP_ALIGN.LEFT
         for run in paragraph.runs:
             run.font.size, run.font.bold, run.font.name = _letters(item.size), item.bold, FONT
             run.font.color.rgb = RGBColor(*getattr(theme, item.tone))
-
-
-def _fill(shapes: Any, place: Rect, colour: Colour) -> None:
-    shape = shapes.add_shape(MSO_SHAPE.RECTANGLE, *_rect(place))
-    # Without the theme's shadow and line.
-    shape._element.remove(shape._element.find(qn("p:style")))
-    shape.fill.solid()
-    shape.fill.fore_color.rgb = RGBColor(*colour)
-    shape.name = "Bar"
 
 
 def _add_picture(shapes: Any, file: bytes, place: Rect, name: str, about: str) -> None:

@@ -107,7 +107,7 @@ def test_no_text_lies_over_another_or_over_a_picture_or_is_smaller_than_16_point
         found = [item for item in page.items if isinstance(item, Text)]
         for i, text in enumerate(found):
             place = text.place
-            assert text.size >= SMALLEST and place.left >= 0 and place.right <= WIDTH + 1e-6
+            assert text.size >= SMALLEST and place.left >= -1e-6 and place.right <= WIDTH + 1e-6
             assert place.top >= 0 and place.bottom <= HEIGHT
             assert fit(text.words, place, (text.size,), bold=text.bold)[0] == text.words, text
             others = [one.place for one in found[i + 1 :]]
