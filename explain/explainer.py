@@ -299,20 +299,20 @@ class Explainer:
 
     def _several(self, requests: Iterable[tuple[Image, Options]], count: int, run: Run) -> list[Explanation]:
         """Explain pictures in their order, several in one pass where model and method can do that."""
-        made: list[Explanation] = []
+        explanations: list[Explanation] = []
         most = batched_pass.ON_CPU if self._device.type == "cpu" else batched_pass.ON_GPU
         for group in batched_pass.groups(requests, most):
             if run.cancel is not None and run.cancel.is_set():
                 raise Cancelled
             if run.progress is not None:
-                run.progress(len(made) / count, group[0][0].name)
+                run.progress(len(explanations) / count, group[0][0].name)
             options = group[0][1]
             together = len(group) > 1 and run.maps and takes_several(self.resident, options)
             work = functools.partial(self._in_one_pass, group)
             found = self.with_oom_fallback(work) if together else []
             alone = replace(run, progress=None)
-            made += found or [self._one(image, chosen, alone) for image, chosen in group]
-        return made
+            explanations += found or [self._one(image, chosen, alone) for image, chosen in group]
+        return explanations
 
     def _in_one_pass(
         self, group: Sequence[tuple[Image, Options]], resident: Resident, more: tuple[str, ...]

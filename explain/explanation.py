@@ -83,9 +83,9 @@ class Explanation(Result):
         """Explain the same targets by several methods, in their order; shared gradients are computed once."""
         methods = [find_method(name) for name in names]
         from_evidence.compute(
-            self.evidence, [one for one in methods if one.quick], [heatmap.target for heatmap in self.heatmaps]
+            self.evidence, [method for method in methods if method.quick], [heatmap.target for heatmap in self.heatmaps]
         )
-        return tuple(self.with_method(one.id) for one in methods)
+        return tuple(self.with_method(method.id) for method in methods)
 
     def with_targets(self, *targets: Wanted) -> Explanation:
         """Explain other targets by the same method; they are named as in `Options.targets`."""

@@ -63,7 +63,7 @@ def _from_fine_to_coarse(resident: Resident) -> tuple[str, ...]:
     Of a detector the first alone, in its backbone. None where all layers are coarser.
     """
     if task_of(resident.adapter).has_boxes:
-        paths = [one.path for one in stages(resident) if one.part == "backbone" and one.stride == STRIDE]
+        paths = [stage.path for stage in stages(resident) if stage.part == "backbone" and stage.stride == STRIDE]
         return tuple(paths[-1:])
     last = resident.known_layers[resident.default_layers[-1]]
     found: list[str] = []

@@ -136,7 +136,7 @@ class Result:
 
     def _map(self, index: int | str) -> Heatmap:
         if isinstance(index, str):
-            labels = [one.target.label for one in self.heatmaps]
+            labels = [heatmap.target.label for heatmap in self.heatmaps]
             if index not in labels:
                 raise ModelProblem(f"There is no map of {index}: {did_you_mean(index, labels, 'see heatmaps.')}")
             index = labels.index(index)

@@ -554,6 +554,6 @@ def choose_compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
         specs = [one for one in family if available(one) or one.id == specs[0].id]
     if not 2 <= len(specs) <= MAX_COMPARED:
         raise Problem(f"To compare takes two to {MAX_COMPARED} models, not {len(specs)}: name each by itself.")
-    sizes = [one.size for one in specs]
-    short = len({one.family for one in specs}) == 1 and all(sizes) and len(set(sizes)) == len(sizes)
-    return [one.id for one in specs], tuple(sizes if short else [one.id for one in specs])
+    sizes = [spec.size for spec in specs]
+    short = len({spec.family for spec in specs}) == 1 and all(sizes) and len(set(sizes)) == len(sizes)
+    return [spec.id for spec in specs], tuple(sizes if short else [spec.id for spec in specs])

@@ -69,8 +69,8 @@ def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
 
     Where that file has no such list, it is that of these weights.
     """
-    found = importlib.util.find_spec("torchvision")
-    places = (found.submodule_search_locations if found else None) or ()
+    spec = importlib.util.find_spec("torchvision")
+    places = (spec.submodule_search_locations if spec else None) or ()
     try:
         return tuple(runpy.run_path(str(Path(next(iter(places))) / "models/_meta.py"))[name])
     except (StopIteration, OSError, KeyError):
@@ -86,7 +86,7 @@ def own(spec: ModelSpec) -> tuple[str, ...]:
     that contains one of these (`class_to_idx`, `id2label`, `names`, ...). Raises ModelProblem, one sentence, for
     anything else.
     """
-    return given(tuple(one.name for one in spec.weights.outputs) or spec.weights.labels or (), spec.id)
+    return given(tuple(output.name for output in spec.weights.outputs) or spec.weights.labels or (), spec.id)
 
 
 def given(names: Any, model: str) -> tuple[str, ...]:

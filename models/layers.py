@@ -52,15 +52,15 @@ def stages_of(module: nn.Module, layers: Sequence[Layer], height: int) -> tuple[
     Each is a layer that is inside no other one, and reads the one before it.
     """
     paths = {layer.path for layer in layers}
-    found: list[ModelStage] = []
+    model_stages: list[ModelStage] = []
     for layer in layers:
         names = layer.path.split(".")
         if any(".".join(names[:count]) in paths for count in range(1, len(names))):
             continue
         kind = type(module.get_submodule(layer.path)).__name__
-        stride, inputs = height / layer.shape[1], tuple(stage.path for stage in found[-1:])
-        found.append(ModelStage(layer.path, kind, layer.shape, stride, inputs, _part_by_name(layer.path)))
-    return tuple(found)
+        stride, inputs = height / layer.shape[1], tuple(stage.path for stage in model_stages[-1:])
+        model_stages.append(ModelStage(layer.path, kind, layer.shape, stride, inputs, _part_by_name(layer.path)))
+    return tuple(model_stages)
 
 
 def _part_by_name(path: str) -> Literal["backbone", "neck", "head"]:

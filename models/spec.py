@@ -54,26 +54,26 @@ def kinds(table: type[Any]) -> dict[str, tuple[type, ...]]:
     """Return the classes of values that a file may give for each key; a `Table` stands for a table of its keys."""
     if table not in _KINDS:
         hints = get_type_hints(table)
-        _KINDS[table] = {one.name: one.metadata.get("in_files") or _kinds(hints[one.name]) for one in fields(table)}
+        _KINDS[table] = {field.name: field.metadata.get("in_files") or _kinds(hints[field.name]) for field in fields(table)}
     return _KINDS[table]
 
 
 def _kinds(hint: Any) -> tuple[type, ...]:
     origin = get_origin(hint)
     if origin is UnionType:
-        return tuple(kind for one in get_args(hint) if one is not NoneType for kind in _kinds(one))
+        return tuple(kind for get_arg in get_args(hint) if get_arg is not NoneType for kind in _kinds(get_arg))
     known = {tuple: (list,), Mapping: (dict,), float: (int, float)}
     return known.get(origin or hint, (hint,))
 
 
 def row_tables(table: type[Any]) -> dict[str, type[Table]]:
     """Return the class of the tables in the list under each key that has such a list."""
-    return {one.name: one.metadata["rows"] for one in fields(table) if "rows" in one.metadata}
+    return {field.name: field.metadata["rows"] for field in fields(table) if "rows" in field.metadata}
 
 
 def required(table: type[Any]) -> tuple[str, ...]:
     """Return the keys that a table cannot do without."""
-    return tuple(one.name for one in fields(table) if one.default is MISSING and one.default_factory is MISSING)
+    return tuple(field.name for field in fields(table) if field.default is MISSING and field.default_factory is MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class PreprocessingTable(Table):
 
     def stated(self) -> dict[str, Any]:
         """Return the keys that are stated, with the values that TOML has for them."""
-        found = ((one.name, getattr(self, one.name)) for one in fields(self))
+        found = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {key: list(value) if isinstance(value, tuple) else value for key, value in found if value is not None}
 
     def over(self, other: PreprocessingTable) -> PreprocessingTable:

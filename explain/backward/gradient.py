@@ -163,7 +163,7 @@ class Activation:
     def nbytes(self) -> int:
         """Bytes held besides the activations."""
         # Copied in one step: another thread may be adding.
-        return sum(one.nbytes for one in list(self._projections.values()))
+        return sum(projection.nbytes for projection in list(self._projections.values()))
 
     @cached_property
     def first_component(self) -> Tensor:

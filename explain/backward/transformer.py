@@ -202,7 +202,7 @@ class sparse(TorchFunctionMode):
 def _frozen(x: Tensor, *others: Tensor | None) -> bool:
     """Return whether rows may be skipped: only the input needs a gradient."""
     wanted = x.requires_grad and x.ndim >= 3 and torch.is_grad_enabled()
-    return wanted and not any(one is not None and one.requires_grad for one in others)
+    return wanted and not any(other is not None and other.requires_grad for other in others)
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

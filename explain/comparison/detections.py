@@ -57,7 +57,7 @@ def find_missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[M
     shown = {p.index for p in explanation.predictions}
     indices = dict.fromkeys(class_index(one, labels) for one in wanted)
     candidates = (explanation.missing(None, index) for index in indices if index not in shown)
-    return [one for one in candidates if one is not None]
+    return [candidate for candidate in candidates if candidate is not None]
 
 
 def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
@@ -141,7 +141,7 @@ def _itself(explanation: Explanation, wanted: Prediction) -> Missing | None:
 
 def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
     """Return the sides' maps on one scale, where 1 is the hottest of all; None where their grids differ."""
-    maps = [one.explanation.heatmaps[0] for one in sides]
+    maps = [side.explanation.heatmaps[0] for side in sides]
     shapes = {tuple(raw.shape for raw in heatmap.raw) for heatmap in maps}
     if len(shapes) != 1 or len({heatmap.geometry for heatmap in maps}) != 1:
         return None
@@ -192,8 +192,8 @@ def same_target(explanations: Sequence[Explanation], wanted: Prediction | None =
     best = first.predictions[0]
     boxes = best.box is not None
     return tuple(
-        _explain_same(one, best) if share_classes(one, first) or (boxes and one.task.has_boxes) else one
-        for one in explanations
+        _explain_same(explanation, best) if share_classes(explanation, first) or (boxes and explanation.task.has_boxes) else explanation
+        for explanation in explanations
     )
 
 

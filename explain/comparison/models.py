@@ -99,7 +99,7 @@ class Comparison:
 
     @cached_property
     def _agreements(self) -> tuple[tuple[Agreement, ...], ...]:
-        return agreement_matrix([np.abs(one) for one in self.maps])
+        return agreement_matrix([np.abs(heatmap) for heatmap in self.maps])
 
     def has_map(self, index: int) -> bool:
         """Return whether a model has a map that shows anything."""

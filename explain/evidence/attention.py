@@ -58,7 +58,7 @@ def weigh(evidence: Evidence, target: Target, *, wanted: Collection[str]) -> lis
     The queries that count are those of the last attention on which the target's gradient is not 0.
     """
     resident = evidence.resident
-    seen = {one.path: one for one in attentions(resident)}
+    seen = {attention.path: attention for attention in attentions(resident)}
     last = [*seen][-1]
     recorded: dict[str, Tensor] = {}
 
@@ -91,7 +91,7 @@ def follow(
 
     One forward pass for all targets, and one backward pass for each.
     """
-    seen = {one.path: one for one in attentions(evidence.resident)}
+    seen = {attention.path: attention for attention in attentions(evidence.resident)}
     for found in differentiate(evidence, targets, seen, progress=progress, cancel=cancel):
         last = [*found][-1]
         read = (found[last][1][0] != 0).any(-1).any(0)
@@ -141,7 +141,7 @@ def differentiate(
 
 def attentions(resident: Resident) -> tuple[Attended, ...]:
     """Return the modules whose attention is over the whole picture; raises ModelProblem where there are none."""
-    usable = tuple(one for one in resident.attentions if one.grid is not None)
+    usable = tuple(attention for attention in resident.attentions if attention.grid is not None)
     if not usable:
         windows = " over the whole picture" if resident.attentions else ""
         raise ModelProblem(f"{resident.adapter.spec.id} has no attention{windows}: choose a CAM, such as LayerCAM.")
@@ -150,7 +150,7 @@ def attentions(resident: Resident) -> tuple[Attended, ...]:
 
 def choose(evidence: Evidence) -> tuple[str, ...]:
     """Return the attention module of each layer: that of its own block, else the last one."""
-    paths = [one.path for one in attentions(evidence.resident)]
+    paths = [attention.path for attention in attentions(evidence.resident)]
     return tuple(dict.fromkeys(_nearest(layer, paths) for layer in evidence.layers))
 
 

@@ -126,7 +126,7 @@ class Evidence:
             )
         self.sides = tuple(sides)
         # For their grids alone: the two may have different numbers of channels.
-        means = ([one.mean(1, keepdim=True) for one in side.activations] for side in sides)
+        means = ([activation.mean(1, keepdim=True) for activation in side.activations] for side in sides)
         self.activations = [join_maps(*pair) for pair in zip(*means, strict=True)]
 
     @property
@@ -172,7 +172,7 @@ class Evidence:
     @cached_property
     def layered(self) -> list[Activation]:
         """The activations with the values that several maps share."""
-        return [Activation(one[0]) for one in self.activations]
+        return [Activation(activation[0]) for activation in self.activations]
 
     def _forward(self) -> tuple[dict[str, list[Tensor]], Any]:
         # A copy at each layer costs as much as a few convolutions: only where what follows writes into its input.
@@ -209,7 +209,7 @@ class Evidence:
             if not copied and "in-place" in str(error):
                 raise _Overwritten from error
             raise
-        if not copied and any([one._version for one in outs] != versions[path] for path, outs in recorded.items()):
+        if not copied and any([out._version for out in outs] != versions[path] for path, outs in recorded.items()):
             raise _Overwritten
         self.calls = {} if twice else calls
         return recorded, outputs
@@ -274,9 +274,9 @@ class Evidence:
             places = [scale, len(outputs.levels) + len(outputs.regressions) + scale]
             if target.part == "class":
                 # Differentiating takes as long as a fifth of a walk, and all it says is a 1.
-                one = torch.zeros_like(given.levels[0])
-                one[0, index] = 1
-                slopes: Sequence[Tensor | None] = [one if given.levels[0].requires_grad else None]
+                like = torch.zeros_like(given.levels[0])
+                like[0, index] = 1
+                slopes: Sequence[Tensor | None] = [like if given.levels[0].requires_grad else None]
             else:
                 slopes = self._slopes(given, replace(target, index=index, anchors=(0,)))
         else:
@@ -314,7 +314,7 @@ class Evidence:
         if self.sides:
             return sum(side.nbytes for side in self.sides)
         total = self.tensor.nbytes + sum(layer.nbytes for layer in self.layered)
-        total += sum(g.nbytes for one in gradients for g in one) + sum(raw.nbytes for one in raws for raw in one)
+        total += sum(g.nbytes for gradient in gradients for g in gradient) + sum(raw.nbytes for one in raws for raw in one)
         graph = max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.resident.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)

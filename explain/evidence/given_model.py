@@ -139,7 +139,7 @@ def targets_of_each(targets: Any, count: int) -> list[dict[str, Any]]:
         targets = [targets] * count
     if len(targets) != count:
         raise ModelProblem(f"There are {count} pictures and {len(targets)} targets: give one for each.")
-    return [{"targets": _list(one)} for one in targets]
+    return [{"targets": _list(target)} for target in targets]
 
 
 def _list(target: Any) -> Any:

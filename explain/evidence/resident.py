@@ -122,7 +122,7 @@ class Resident:
     @cached_property
     def attends_to_one_grid(self) -> bool:
         """Whether the attention of all layers can be multiplied: it is over one grid, the whole picture."""
-        usable = [one for one in self.attentions if one.grid is not None]
+        usable = [attention for attention in self.attentions if attention.grid is not None]
         if not usable or len(usable) < len(self.attentions):
             return False
         # The last may be read by other tokens than it reads (a text's), and leave out what stands before the patches.
@@ -143,7 +143,7 @@ class Resident:
         shape = tuple(tensor.shape)
         if shape not in self._windows:
             with self.lock:
-                paths = [one.path for one in self.attentions]
+                paths = [attention.path for attention in self.attentions]
                 self._windows[shape] = trace_windows(self.adapter.probe(), tensor, paths)
         return self._windows[shape]
 

@@ -63,8 +63,8 @@ def trace_windows(adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> tup
     windows = tuple(one for one in found if one is not None)
     if len(windows) < len(found) or set(tracer.found) != set(paths):
         return ()
-    sides = [one.grid for one in windows]
-    steps = [*pairwise(sides), *((one.grid, one.key_grid) for one in windows)]
+    sides = [window.grid for window in windows]
+    steps = [*pairwise(sides), *((window.grid, window.key_grid) for window in windows)]
     return () if any(b[0] > a[0] or b[1] > a[1] for a, b in steps) else windows
 
 
@@ -141,26 +141,26 @@ class _Tracer(TorchFunctionMode):
 
     def _note(self, tensors: tuple[Any, ...]) -> None:
         """Keep what can be a map of one picture."""
-        for one in tensors:
-            if not isinstance(one, torch.Tensor) or one.ndim not in (3, 4) or len(one) != 1:
+        for tensor in tensors:
+            if not isinstance(tensor, torch.Tensor) or tensor.ndim not in (3, 4) or len(tensor) != 1:
                 continue
-            layer = describe("", one, self._size, self._grids)
-            if one.ndim == 4:
+            layer = describe("", tensor, self._size, self._grids)
+            if tensor.ndim == 4:
                 # Either may be the channels' side: only the one it is has the rows that are looked for.
-                self._maps.append((one[0].flatten(1).T, (one.shape[2], one.shape[3])))
-                self._maps.append((one[0].flatten(0, 1), (one.shape[1], one.shape[2])))
+                self._maps.append((tensor[0].flatten(1).T, (tensor.shape[2], tensor.shape[3])))
+                self._maps.append((tensor[0].flatten(0, 1), (tensor.shape[1], tensor.shape[2])))
                 if layer is not None and layer.layout == "nchw":
                     self._grids.pop(layer.shape[1:], None)
                     self._grids[layer.shape[1:]] = None
             elif layer is not None and not layer.prefix:
-                self._maps.append((one[0], layer.shape[1:]))
+                self._maps.append((tensor[0], layer.shape[1:]))
 
     def _find_cells(self, read: Sequence[tuple[Tensor, bool]], windows: int, tokens: int) -> tuple[Tensor, Size] | None:
         """Return the cells (windows, tokens) of the first that was read with so many rows, and their grid."""
         for tensor, first in read:
             if (tensor.numel() // tensor.shape[1 if first else -1]) == windows * tokens:
-                for one in self._origins(tensor):
-                    rows = (one.movedim(1, -1) if first else one).flatten(0, -2)
+                for origin in self._origins(tensor):
+                    rows = (origin.movedim(1, -1) if first else origin).flatten(0, -2)
                     if (cells := self._match(rows)) is not None:
                         return cells[0].view(windows, tokens), cells[1]
                 return None

@@ -62,7 +62,7 @@ class OtherMap:
     """float32 (SIDE, SIDE) over the content of the model's input, or over the box."""
 
 
-_CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(4 * MIB, lambda maps: sum(one.values.nbytes for one in maps))
+_CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(4 * MIB, lambda maps: sum(heatmap.values.nbytes for heatmap in maps))
 _MAKING: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)
 
 

@@ -440,7 +440,7 @@ class _Work:
         again: float | None = None
         if side == "below":
             again = self._stage(resident, 0, "once more with the true weights").rank_correlation
-        filled = [one for one in ends if not one.empty]
+        filled = [end for end in ends if not end.empty]
         middle = filled[drawn.index(statistics.median_low(drawn))] if drawn else ends[0]
         # How alike the last stage's maps are to what knows nothing of the weights.
         maps, references = [one.map for one in filled or ends], _make_references(self._explanation, self._index)
@@ -466,7 +466,7 @@ def _stage(
     raw = METHODS[heatmap.method].run(evidence, [heatmap.target], Request(options.masks, options.head, None, cancel))
     values = coarse(np.nan_to_num(on_content(raw.maps, before.geometry, raw.layers, signed=heatmap.signed)))
     alike = compare(heatmap.coarse, values)
-    pairs = zip(heatmap.raw, (np.nan_to_num(one[0].float().cpu().numpy()) for one in raw.maps), strict=True)
+    pairs = zip(heatmap.raw, (np.nan_to_num(heatmap[0].float().cpu().numpy()) for heatmap in raw.maps), strict=True)
     signed = float(np.mean([rank_correlation(rescale(one), rescale(two)) for one, two in pairs]))
     inside = outlined_box(explanation, index)
     overlap = None if inside is None else iou(outline(heatmap.coarse) & inside, outline(values) & inside)

@@ -172,17 +172,17 @@ class Stability:
     @property
     def score_spread(self) -> float:
         """The standard deviation of the score over the unchanged and the changed pictures."""
-        return float(np.std([self.score, *(one.score for one in self.variants)]))
+        return float(np.std([self.score, *(variant.score for variant in self.variants)]))
 
     @property
     def flips(self) -> tuple[Kind, ...]:
         """The changes under which the answer is another one."""
-        return tuple(one.kind for one in self.variants if one.flips)
+        return tuple(variant.kind for variant in self.variants if variant.flips)
 
     @property
     def worst(self) -> Variant | None:
         """The change after which the map is least like the true one, among those that leave the answer if any do."""
-        there = [one for one in self.variants if one.rank_correlation is not None]
+        there = [variant for variant in self.variants if variant.rank_correlation is not None]
         kept = [one for one in there if not one.flips]
         return min(kept or there, key=lambda one: one.rank_correlation or 0.0, default=None)
 
@@ -204,7 +204,7 @@ class Stability:
     @property
     def sentence(self) -> str:
         """What changes and whether the map holds still, in measured numbers."""
-        scores = [one.score for one in self.variants]
+        scores = [variant.score for variant in self.variants]
         low, high = (describe_score(score, self.model, self.label) for score in (min(scores), max(scores)))
         names = [CHANGES[kind] for kind in self.flips]
         flips = names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
@@ -242,7 +242,7 @@ class Stability:
             "verdict": self.verdict,
             "chance": self.chance,
             "sentence": self.sentence,
-            "variants": [{name: getattr(one, name) for name in fields} for one in self.variants],
+            "variants": [{name: getattr(variant, name) for name in fields} for variant in self.variants],
         }
 
 
@@ -290,7 +290,7 @@ def stability(
             progress(number / len(changes), CHANGES[kind])
         variants.append(_variant(explanation, index, kind, first, cancel))
     chance = chance_level(heatmap, explanation.image.sha256)
-    maps = np.stack([heatmap.strength, *(one.map for one in variants if one.map is not None)])
+    maps = np.stack([heatmap.strength, *(variant.map for variant in variants if variant.map is not None)])
     # The scores are those of its box.
     label = explanation.evidence.resident.adapter.labels[heatmap.target.index or 0] if joint else heatmap.target.label
     return Stability(label, explanation.model, score, tuple(variants), maps.mean(0), maps.std(0), chance)

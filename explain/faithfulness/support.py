@@ -159,7 +159,7 @@ class Measure:
 
     def effect(self, name: str, values: Map, shares: Sequence[float], known: Effect | None = None) -> Effect:
         """Return the effect of a map (h, w) of that part at these shares, of which some may be known."""
-        (new,) = self._effects([(name, values)], [one for one in shares if known is None or one not in known.shares])
+        (new,) = self._effects([(name, values)], [share for share in shares if known is None or share not in known.shares])
         found = [(known if known is not None and share in known.shares else new).at(share) for share in shares]
         return Effect(name, tuple(shares), *zip(*found, strict=True))
 
@@ -178,9 +178,9 @@ class Measure:
     def _scores(self, shown: NDArray[np.bool_]) -> list[float]:
         """Return the answer's score, 0..1, of pictures of which only a part is shown (B, h, w)."""
         batches = torch.split(torch.from_numpy(shown).to(self._perturber.picture.device), BATCH_CPU)
-        parts = [self._perturber.predict_masked(one, self._fill).score for one in batches]
+        parts = [self._perturber.predict_masked(batch, self._fill).score for batch in batches]
         return self._in_range(torch.cat(parts).tolist())
 
     def _in_range(self, scores: list[float]) -> list[float]:
         """Bring a cosine to 0..1, where scores are."""
-        return [(1 + one) / 2 for one in scores] if self._cosine else scores
+        return [(1 + score) / 2 for score in scores] if self._cosine else scores

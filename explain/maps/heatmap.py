@@ -236,9 +236,9 @@ def smooth(maps: Tensor) -> Tensor:
 def _smooth_content(raw: Tensor, geometry: Geometry) -> NDArray[np.float32]:
     """Return maps (k, h, w) of single pixels as they are shown, where there is picture; 0 on a letterbox's bars."""
     y0, y1, x0, x1 = picture_cells(geometry, *raw.shape[-2:])
-    shown = torch.zeros_like(raw)
-    shown[:, y0:y1, x0:x1] = smooth(raw[:, y0:y1, x0:x1])
-    values: NDArray[np.float32] = shown.cpu().numpy()
+    like = torch.zeros_like(raw)
+    like[:, y0:y1, x0:x1] = smooth(raw[:, y0:y1, x0:x1])
+    values: NDArray[np.float32] = like.cpu().numpy()
     return values
 
 
@@ -358,8 +358,8 @@ def heatmaps(
 def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
     """Return maps of the same layers and geometry on another scale, from their raw maps."""
     first = maps[0]
-    raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(one.raw for one in maps), strict=True)]
-    targets = [one.target for one in maps]
+    raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(heatmap.raw for heatmap in maps), strict=True)]
+    targets = [heatmap.target for heatmap in maps]
     return heatmaps(
         raws,
         targets,

@@ -63,14 +63,14 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
             if request.progress is not None:
                 request.progress(min(number / len(seen), 0.99), f"LeGrad, layer {number + 1} of {len(seen)}")
             readings.append(one)
-        return [torch.stack([_map(adapter, one, target) for one in readings]).mean(0) for target in targets]
+        return [torch.stack([_map(adapter, reading, target) for reading in readings]).mean(0) for target in targets]
 
 
 def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> Iterator[_Reading]:
     """Yield what the head says of each block's output, in the order of execution; the adapter's blocks are lost."""
     layers = [one for one in seen if one.same]
     pooled = next((one for one in seen if not one.same), None)
-    blocks = [adapter.module.get_submodule(path) for path in find_blocks([one.path for one in layers])]
+    blocks = [adapter.module.get_submodule(path) for path in find_blocks([layer.path for layer in layers])]
     weights: dict[str, Tensor] = {}
     outputs: dict[nn.Module, Any] = {}
 
@@ -85,7 +85,7 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> 
     finally:
         for handle in handles:
             handle.remove()
-    own = [weights[one.path] for one in layers]
+    own = [weights[layer.path] for layer in layers]
     for block in blocks:
         # Each answers at once: what counts is what the last one hands to the head.
         _answer_at_once(block, outputs[block])
@@ -112,7 +112,7 @@ def find_blocks(paths: Sequence[str]) -> list[str]:
     if len(names) == 1:
         return [".".join(names[0][:-1])]
     shared = next(place for place, each in enumerate(zip(*names, strict=False)) if len(set(each)) > 1)
-    return [".".join(one[: shared + 1]) for one in names]
+    return [".".join(name[: shared + 1]) for name in names]
 
 
 def _map(adapter: Adapter, one: _Reading, target: Target) -> Tensor:
@@ -160,13 +160,13 @@ def join_windows(evidence: Evidence, method: Method, targets: Sequence[Target], 
         rollout = method.id == "rollout"
         # Rollout is the same for every class: it knows of none.
         asked = missing[:1] if rollout else missing
-        paths = {one.path for one in windows}
+        paths = {window.path for window in windows}
         found = differentiate(evidence, asked, paths, progress=request.progress, cancel=request.cancel)
         for number, recorded in enumerate(found):
             if rollout:
-                raw = follow_rollout(windows, [recorded[one.path][0].mean(1) for one in windows])
+                raw = follow_rollout(windows, [recorded[window.path][0].mean(1) for window in windows])
             else:
-                raw = follow_relevance(windows, [mix(*recorded[one.path]) for one in windows])
+                raw = follow_relevance(windows, [mix(*recorded[window.path]) for window in windows])
             evidence.raws |= {(method.id, target): [raw] for target in (missing if rollout else missing[number:][:1])}
     return RawMaps(evidence.stacked(method.id, targets), (EVERY,), WINDOW_NOTES)
 
@@ -226,16 +226,16 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     """Run Attention, Rollout, Chefer or LeGrad; the maps are held with the Evidence."""
     if method.id == "attention":
         maps, head = heads(evidence, targets[0]), request.head
-        (count,) = {len(one) for one in maps.values()} if head is not None else {0}
+        (count,) = {len(heatmap) for heatmap in maps.values()} if head is not None else {0}
         if head is not None and not 0 <= head < count:
             raise ModelProblem(f"There is no head {head}: this attention has {count}, which count from 0.")
-        rows = [one.mean(0) if head is None else one[head] for one in maps.values()]
+        rows = [heatmap.mean(0) if head is None else heatmap[head] for heatmap in maps.values()]
         return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (COMPUTED_OPENLY,))
     if evidence.resident.attentions and not evidence.resident.attends_to_one_grid:
         return join_windows(evidence, method, targets, request)
     missing = evidence.missing(method.id, targets)
     if missing and method.id == "rollout":
-        paths = [one.path for one in attentions(evidence.resident)]
+        paths = [attention.path for attention in attentions(evidence.resident)]
         raw = rollout(weigh(evidence, missing[0], wanted=paths))
         # The same for every class: it knows of none.
         evidence.raws |= {(method.id, target): [raw] for target in missing}
@@ -265,13 +265,13 @@ def rollout(modules: Sequence[Weighed]) -> Tensor:
     Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928.
     """
     mixed: Tensor | None = None
-    for one in modules:
-        mean = one.weights.mean(0)
-        if one.seen.same:
+    for module in modules:
+        mean = module.weights.mean(0)
+        if module.seen.same:
             half = (mean + torch.eye(len(mean), device=mean.device)) / 2
             mixed = half if mixed is None else half @ mixed
         else:
-            mixed = mean if mixed is None else mean @ _keys(mixed, modules[0], one)
+            mixed = mean if mixed is None else mean @ _keys(mixed, modules[0], module)
     return _read(modules, mixed)
 
 

@@ -277,7 +277,7 @@ class _Similarity:
         owner = [i for i, given in enumerate(anchors) for _ in given]
         owners, device = [targets[i] for i in owner], scores.device
         self._owner = torch.tensor(owner, device=device)
-        self._sizes = torch.tensor([len(given) for given in anchors], device=device)
+        self._sizes = torch.tensor([len(anchor) for anchor in anchors], device=device)
         self._boxes = boxes[flat]  # (m, 4)
         best = outputs.best[0, flat]
         given = torch.tensor([-1 if target.index is None else target.index for target in owners], device=device)
@@ -290,7 +290,7 @@ class _Similarity:
         self._product = torch.tensor([target.part == "all" for target in owners], device=device)[:, None]
         self._overlap = torch.tensor([target.part == "box" for target in owners], device=device)[:, None]
         # A box that was itself looked up below the floor is still to be found.
-        strongest = min(float(scores[:, list(given)].amax()) for given in anchors)
+        strongest = min(float(scores[:, list(anchor)].amax()) for anchor in anchors)
         self._floor = min(FLOOR, strongest / 2)
 
     def __call__(self, outputs: Detections) -> Tensor:

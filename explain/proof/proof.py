@@ -232,7 +232,7 @@ def rows(proof: Proof, *, every: bool = False) -> list[tuple[str, ...]]:
     asked for.
     """
     made: list[tuple[str, ...]] = [("this map", *_areas(proof, "map"), "", "")]
-    for name in (one for one in proof.controls if is_shown(one, every=every)):
+    for name in (control for control in proof.controls if is_shown(control, every=every)):
         found = proof.difference(name)
         # One map with one filling has no spread.
         interval = f"{found.low:+.2f} to {found.high:+.2f}" if found.high > found.low else "–"

@@ -97,7 +97,7 @@ class Support:
     @property
     def beaten(self) -> int:
         """How many of all these the map beats."""
-        return sum(self.own.beats(one) for one in self.controls)
+        return sum(self.own.beats(control) for control in self.controls)
 
     @property
     def controls(self) -> tuple[Effect, ...]:

@@ -353,19 +353,19 @@ class _Embedding:
 
     def vectors(self, pictures: Sequence[Identified]) -> _Set:
         kept, rows, hashes = [], [], []
-        for one in pictures:
+        for picture in pictures:
             if self._cancel is not None and self._cancel.is_set():
                 raise Cancelled
             if self._progress is not None:
                 self._progress(self._done / self._count, f"{self._done} of {self._count} pictures")
             self._done += 1
             try:
-                image = one.item.open()
+                image = picture.item.open()
                 rows.append(embedding(self._explainer, image, self._preprocessing))
             except ImageProblem as problem:
-                self.failed.append((one.item.key, str(problem)))
+                self.failed.append((picture.item.key, str(problem)))
                 continue
-            kept.append(one)
+            kept.append(picture)
             hashes.append(image.sha256)
         persons, cameras = [one.person for one in kept], [one.camera or "" for one in kept]
         return _Set(kept, np.array(rows, np.float32), np.array(hashes), np.array(persons), np.array(cameras))

@@ -88,7 +88,7 @@ def read_patches(
         grids = read_patches(Explainer("efficientnet-lite0"), ["bus.jpg", "zidane.jpg"])
         colour_patches(grids).colours[0].shape  # (7, 7, 3)
     """
-    images = [Image.open(one) for one in sources]
+    images = [Image.open(source) for source in sources]
     options = Options(layers=tuple(layers), preprocessing=preprocessing)
 
     def work(resident: Resident, _more: tuple[str, ...]) -> list[PatchGrid]:
@@ -106,10 +106,10 @@ def read_patches(
 
 def colour_patches(grids: Sequence[PatchGrid]) -> PatchColours:
     """Return the colours of all patches of these pictures; the background is grey."""
-    every = np.concatenate([one.vectors for one in grids]).astype(np.float64)
+    every = np.concatenate([grid.vectors for grid in grids]).astype(np.float64)
     every -= every.mean(0)
     along = every @ _components(every, 1)[0][0]
-    edges = np.concatenate([_on_edge(one.shape).ravel() for one in grids])
+    edges = np.concatenate([_on_edge(grid.shape).ravel() for grid in grids])
     # The sign of a component means nothing: what is in the middle of pictures is called the foreground.
     if 0 < edges.sum() < len(edges) and along[edges].mean() > along[~edges].mean():
         along = -along
@@ -123,7 +123,7 @@ def colour_patches(grids: Sequence[PatchGrid]) -> PatchColours:
     colours = np.full((len(every), COMPONENTS), 128, np.uint8)
     scaled = np.clip((projected - low) / np.maximum(high - low, 1e-12), 0, 1)
     colours[front, : scaled.shape[1]] = np.rint(scaled * 255).astype(np.uint8)
-    starts = np.cumsum([len(one.vectors) for one in grids])[:-1]
+    starts = np.cumsum([len(grid.vectors) for grid in grids])[:-1]
     return PatchColours(
         tuple(part.reshape(*one.shape, COMPONENTS) for part, one in zip(np.split(colours, starts), grids, strict=True)),
         tuple(part.reshape(one.shape) for part, one in zip(np.split(front, starts), grids, strict=True)),
@@ -138,8 +138,8 @@ def find_alike(grids: Sequence[PatchGrid], picture: int, cell: int) -> list[Alik
     """
     if not 0 <= picture < len(grids) or not 0 <= cell < len(grids[picture].vectors):
         raise ModelProblem(f"There is no patch {cell} in picture {picture}: both are counted from 0.")
-    mean = np.concatenate([one.vectors for one in grids]).mean(0)
-    centred = [one.vectors - mean for one in grids]
+    mean = np.concatenate([grid.vectors for grid in grids]).mean(0)
+    centred = [grid.vectors - mean for grid in grids]
     units = [one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12) for one in centred]
     chosen = units[picture][cell]
     found = []

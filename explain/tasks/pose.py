@@ -44,8 +44,8 @@ class Pose(Detect):
             return super().marks(result, prediction)
         adapter, joint = result.evidence.resident.adapter, result.options.joint
         chosen = None if joint is None else parse_joint(joint, adapter.joints)[0]
-        hidden = [one.visibility is not None and one.visibility < HIDDEN_JOINT for one in joints]
-        places = [(one.x, one.y) for one in joints]
+        hidden = [joint.visibility is not None and joint.visibility < HIDDEN_JOINT for joint in joints]
+        places = [(joint.x, joint.y) for joint in joints]
         return (
             *(
                 Mark("polyline", (places[start], places[end]))

@@ -105,8 +105,8 @@ class Regress(Task):
 
         return listing(
             [
-                f"{one.label} goes from {value(one.before, one.label)} to {value(one.after, one.label)}"
-                for one in changes
+                f"{change.label} goes from {value(change.before, change.label)} to {value(change.after, change.label)}"
+                for change in changes
             ]
         )
 

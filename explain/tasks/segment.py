@@ -101,7 +101,7 @@ class Segment(Task):
         return result.evidence.resident.adapter.labels[target.against]
 
     def list_answers(self, result: Result) -> list[str]:
-        return [f"{one.label}: {plain_text(self.text(one.score))}" for one in result.predictions]
+        return [f"{prediction.label}: {plain_text(self.text(prediction.score))}" for prediction in result.predictions]
 
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
         if any(result.task is not self for result in results):
@@ -111,7 +111,7 @@ class Segment(Task):
 
     def explains(self, result: Result, label: str) -> bool:
         # Where no pixel has the class there is nothing to explain.
-        return any(one.label == label for one in result.predictions)
+        return any(prediction.label == label for prediction in result.predictions)
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return list_classes(result, most)
@@ -205,7 +205,7 @@ def is_background(result: Result, index: int) -> bool:
 
 def list_classes(result: Result, most: int) -> str:
     """List the classes that any pixel has but for the background, the largest first: `star, gear and 2 more`."""
-    labels = [one.label for one in result.predictions if not is_background(result, one.index)]
+    labels = [prediction.label for prediction in result.predictions if not is_background(result, prediction.index)]
     more = [] if len(labels) <= most else [f"{len(labels) - most + 1} more"]
     return listing([*labels[: most - len(more)], *more]) if labels else "nothing but background"
 

@@ -584,7 +584,7 @@ class Task:
         adapter = before.evidence.resident.adapter
         old, new = before.class_scores, adapter.class_scores(outputs)[0].detach().tolist()
         mapped = ((heatmap.target.index, heatmap.target.label) for heatmap in before.heatmaps)
-        answered = ((one.index, one.label) for one in before.predictions)
+        answered = ((prediction.index, prediction.label) for prediction in before.predictions)
         classes = {index: label for index, label in (*answered, *mapped) if index is not None}
         return tuple(Change(label, old[index], new[index]) for index, label in classes.items())
 

@@ -253,7 +253,7 @@ def _tensors(answer: Any) -> list[Tensor]:
     if is_dataclass(answer):
         answer = [getattr(answer, field.name) for field in fields(answer)]
     parts = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, (list, tuple)) else ()
-    return [tensor for one in parts for tensor in _tensors(one)]
+    return [tensor for part in parts for tensor in _tensors(part)]
 
 
 class _FoldedConv(nn.Module):

@@ -132,15 +132,15 @@ class _Connections(urllib.request.HTTPRedirectHandler, urllib.request.HTTPSHandl
                     break
                 try:
                     # The address that was checked: a second look-up may have another answer.
-                    made = socket.create_connection((str(address), place[1]), timeout, source)
+                    connection = socket.create_connection((str(address), place[1]), timeout, source)
                 except OSError as error:
                     problem = error
                 else:
                     if self._socket is not None:
                         self._socket.close()
                     # TLS takes the socket itself over.
-                    self._socket = made.dup()
-                    return made
+                    self._socket = connection.dup()
+                    return connection
             raise problem
 
         def connection(host: str, **options: Any) -> Any:

@@ -281,8 +281,8 @@ class YoloxDetector(Detector):
         return ModelInput(torch.from_numpy(backwards).float().unsqueeze(0), geometry)
 
     def run(self, tensor: Tensor) -> Detections:
-        found: Detections = self.module(tensor)
-        return found
+        detections: Detections = self.module(tensor)
+        return detections
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         named = {

@@ -369,11 +369,11 @@ def _make_room(own: Path, wanted: int) -> int:
     for age in (ABANDONED, SOON_ABANDONED):
         known = tables()
         folders = [one for one in own.iterdir() if one.is_dir() and one.name != users.FOLDER] if own.is_dir() else []
-        for one in folders:
+        for folder in folders:
             with contextlib.suppress(OSError):
-                if one.name not in known and abs(time.time() - one.stat().st_mtime) > age:
-                    shutil.rmtree(one, ignore_errors=True)
-        count = sum(one.is_dir() for one in folders)
+                if folder.name not in known and abs(time.time() - folder.stat().st_mtime) > age:
+                    shutil.rmtree(folder, ignore_errors=True)
+        count = sum(folder.is_dir() for folder in folders)
         room = int(settings().own_models_mb * MB) - used()
         if count < MAX_MODELS and wanted <= room:
             break

@@ -137,10 +137,10 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
 def tables(path: Path) -> dict[str, Toml]:
     """Return the tables of a models.toml by their models' ids; none where it cannot be read."""
     try:
-        found: dict[str, Toml] = tomllib.loads(path.read_text("utf-8")).get("model", {})
+        tomls: dict[str, Toml] = tomllib.loads(path.read_text("utf-8")).get("model", {})
     except (OSError, ValueError):
         return {}
-    return found
+    return tomls
 
 
 def without_table(to: Path, id_: str) -> str:

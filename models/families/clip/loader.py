@@ -80,11 +80,11 @@ def towers(name: str, weights: Path, folder: Path | None) -> Towers:
 def _preprocessing(visual: nn.Module) -> Preprocessing:
     import open_clip
 
-    given = open_clip.get_model_preprocess_cfg(SimpleNamespace(visual=visual))
-    size = (given["size"],) * 2 if isinstance(given["size"], int) else tuple(given["size"])
-    mean, std = tuple(given.get("mean", MEAN)), tuple(given.get("std", STD))
-    crop = {"squash": "squash", "longest": "letterbox"}.get(given.get("resize_mode", ""), "centre")
-    return Preprocessing(size, min(size), mean, std, given.get("interpolation", "bicubic"), crop=crop)
+    model_preprocess_cfg = open_clip.get_model_preprocess_cfg(SimpleNamespace(visual=visual))
+    size = (model_preprocess_cfg["size"],) * 2 if isinstance(model_preprocess_cfg["size"], int) else tuple(model_preprocess_cfg["size"])
+    mean, std = tuple(model_preprocess_cfg.get("mean", MEAN)), tuple(model_preprocess_cfg.get("std", STD))
+    crop = {"squash": "squash", "longest": "letterbox"}.get(model_preprocess_cfg.get("resize_mode", ""), "centre")
+    return Preprocessing(size, min(size), mean, std, model_preprocess_cfg.get("interpolation", "bicubic"), crop=crop)
 
 
 def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:

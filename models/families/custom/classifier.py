@@ -270,7 +270,7 @@ def probe(
     trial = _Trial(module, channels, spec, numbers=task == "regress")
     size, why = _size(trial, stated.sides or flat)
     runs = [found for fill in FILLS if isinstance(found := trial.run(size, fill), _Found)]
-    answers = [found.answer for found in runs]
+    answers = [run.answer for run in runs]
     crop = "centre" if size[0] == size[1] else "squash"
     preprocessing = Preprocessing(size, min(size), MEAN, STD, crop=crop).changed(stated)
     if runs[0].maps:

@@ -64,7 +64,7 @@ def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:
         )
     if spec.measures:
         side = TASKS["regress"]
-        names = tuple(one.name for one in spec.weights.outputs)
+        names = tuple(output.name for output in spec.weights.outputs)
         return Classifier(
             spec, module, names, Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic"), sha256
         )

@@ -172,8 +172,8 @@ def segmenter() -> nn.Module:
     widths = CLASSIFIERS["seg"][0]
     body = _dilated("seg")
     layers = IntermediateLayerGetter(body, {"layer1": "low", "layer4": "high"})
-    made: nn.Module = LRASPP(layers, widths[1], widths[-1], len(CLASSES) + 1, inter_channels=64)
-    return made
+    module: nn.Module = LRASPP(layers, widths[1], widths[-1], len(CLASSES) + 1, inter_channels=64)
+    return module
 
 
 def regressor() -> nn.Module:
@@ -187,8 +187,8 @@ def regressor() -> nn.Module:
     more = (nn.Conv2d(width, width, 3, padding=2, dilation=2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
     body.layer4 = nn.Sequential(*body.layer4, *more)
     body.fc = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
-    made: nn.Module = body
-    return made
+    module: nn.Module = body
+    return module
 
 
 def _dilated(size: str) -> Any:

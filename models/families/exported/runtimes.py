@@ -230,10 +230,10 @@ class OpenVino(Runtime):
         beside = path.with_name("metadata.yaml")
         if beside.is_file():
             try:
-                found = packing.read_yaml(beside)
+                yaml = packing.read_yaml(beside)
             except (OSError, ValueError) as problem:
                 raise ModelProblem(f"{beside.name} cannot be read: {problem}.") from problem
-            self.metadata = found if isinstance(found, dict) else {}
+            self.metadata = yaml if isinstance(yaml, dict) else {}
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
         found = self._compiled(tensor.cpu().numpy())

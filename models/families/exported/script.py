@@ -189,7 +189,7 @@ class Body:
         if isinstance(value, torch.device):
             # Where it was exported; it has to be where the pictures are now.
             cpu = torch.device("cpu")
-            return lambda values: next((one.device for one in values.values() if isinstance(one, Tensor)), cpu)
+            return lambda values: next((value.device for value in values.values() if isinstance(value, Tensor)), cpu)
         return lambda values: value
 
     def _operator(self, node: Any, kind: str, takes: list[str]) -> Step:

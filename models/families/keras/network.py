@@ -99,14 +99,14 @@ class Net(nn.Module):
 
     def _part(self, layer: Any) -> nn.Module:
         if self._graph[0] is None:
-            found: nn.Module = layer
-            return found
+            module: nn.Module = layer
+            return module
         if getattr(layer, "_functional", None) or hasattr(layer, "_run_through_graph"):
             return Net(layer, inner=True)
         # The class is named like the layer's, for lists of the model's parts.
         kind = type(type(layer).__name__, (Face,), {})
-        made: nn.Module = kind(layer, not self._channels_come_first)
-        return made
+        module: nn.Module = kind(layer, not self._channels_come_first)
+        return module
 
     def forward(self, tensor: Any, *_: Any, **__: Any) -> Any:
         if self._inner:
@@ -122,8 +122,8 @@ class Net(nn.Module):
         graph = self._graph[0]
         if graph is None:
             return self._model[0](given, training=False)
-        found = graph._run_through_graph(graph._standardize_inputs(given), operation_fn=self._step)
-        return found[0] if isinstance(found, list | tuple) and len(found) == 1 else found
+        through_graph = graph._run_through_graph(graph._standardize_inputs(given), operation_fn=self._step)
+        return through_graph[0] if isinstance(through_graph, list | tuple) and len(through_graph) == 1 else through_graph
 
     def _step(self, operation: Any) -> Any:
         """Run a step of the graph by its module, which may have been replaced."""

@@ -98,7 +98,7 @@ class _PromptSG(PreparedAdapter):
         for at in range(0, len(pixels), batch):
             # Of a Pillow image too.
             arrays = [
-                np.asarray(one.convert("RGB") if hasattr(one, "convert") else one) for one in pixels[at : at + batch]
+                np.asarray(pixel.convert("RGB") if hasattr(pixel, "convert") else pixel) for pixel in pixels[at : at + batch]
             ]
             tensors = [self.prepare(array, preprocessing).tensor for array in arrays]
             found += [*self.attention_map(torch.cat(tensors)).float().cpu().numpy()]
@@ -179,9 +179,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
     one sentence each, with what would help.
     """
     path = locate(spec, progress=progress)
-    given = read_settings(spec, path)
-    tensors = rename_tensors(checkpoint.read(path), given.get("names", {}))
-    config, notes = read_config(tensors, given, path.name)
+    settings = read_settings(spec, path)
+    tensors = rename_tensors(checkpoint.read(path), settings.get("names", {}))
+    config, notes = read_config(tensors, settings, path.name)
     module = PromptSG(config)
     fill(module, tensors, path.name)
     mean, std = spec.preprocessing.mean or MEAN, spec.preprocessing.std or STD
@@ -194,7 +194,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
         adapter = PromptClassifier(spec, module, names, preprocessing, sha256)
     else:
         adapter = PromptEmbedder(spec, module, (), preprocessing, sha256)
-    adapter.notes = (*given.get("notes", ()), *notes)
+    adapter.notes = (*settings.get("notes", ()), *notes)
     if spec.weights.package == "sightglass.models.demo":
         # It knows drawn persons alone, so its scores are measured by such.
         adapter.controls = lambda: pictures("compared")[3:]

@@ -62,9 +62,9 @@ def _module(
 
     def read(path: Path) -> nn.Module:
         given = {"state_dict": checkpoint.read(path), "custom_load": False, **overlay}
-        made: nn.Module = timm.create_model(spec.arch, pretrained=True, pretrained_cfg_overlay=given, **options)
+        module: nn.Module = timm.create_model(spec.arch, pretrained=True, pretrained_cfg_overlay=given, **options)
         # timm keeps what it was given, and with it every tensor a second time.
-        made.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator, union-attr]
-        return made
+        module.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator, union-attr]
+        return module
 
     return checkpoint.module_of(spec, progress, lambda: timm.create_model(spec.arch, **options), read)

@@ -380,7 +380,7 @@ class TwoStage(TorchvisionDetector):
         images = self._images(tensor)
         features = self._features(tensor)
         proposals, _ = module.rpn(images, features)
-        proposed = [len(one) > 0 for one in proposals]
+        proposed = [len(proposal) > 0 for proposal in proposals]
         height, width = images.image_sizes[0]
         # Without proposals the whole picture is a candidate that can be explained, though it is never shown.
         whole = tensor.new_tensor([[0, 0, width, height]])
@@ -391,7 +391,7 @@ class TwoStage(TorchvisionDetector):
         columns = torch.tensor(self._columns, device=tensor.device)
         beside = torch.ones(logits.shape[1], dtype=torch.bool, device=tensor.device)
         beside[columns] = False
-        counts = [len(one) for one in proposals]
+        counts = [len(proposal) for proposal in proposals]
         made = []
         for rows, numbers, rois in zip(logits.split(counts), deltas.split(counts), proposals, strict=True):
             scores = rows.detach().softmax(1)[:, columns]  # (P, K)

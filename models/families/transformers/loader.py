@@ -120,10 +120,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
             f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
             "fine-tuned to classes."
         )
-    made = make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
-    if isinstance(made, TransformersInput) and not spec.preprocessing.stated():
-        made.processor = load_processor(folder, picture_settings(folder))
-    return made
+    adapter = make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
+    if isinstance(adapter, TransformersInput) and not spec.preprocessing.stated():
+        adapter.processor = load_processor(folder, picture_settings(folder))
+    return adapter
 
 
 def _detector(spec: ModelSpec, net: Any, folder: Path, sha256: str) -> TransformersDetector:

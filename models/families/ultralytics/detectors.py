@@ -162,8 +162,8 @@ class YoloDetector(NumberedLayers, Detector):
         return preprocessing == "squash"
 
     def run(self, tensor: Tensor) -> Detections:
-        found: Detections = self.module(tensor)
-        return found
+        detections: Detections = self.module(tensor)
+        return detections
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         from ultralytics.utils.nms import non_max_suppression
@@ -269,8 +269,8 @@ class RtDetr(QueryDetector, YoloDetector):
         return preprocessing == "trained"
 
     def read_queries(self, tensor: Tensor) -> QueryDetections:
-        found: Queries = self.module(tensor)
-        return found.detections(tensor.shape[2], tensor.shape[3])
+        queries: Queries = self.module(tensor)
+        return queries.detections(tensor.shape[2], tensor.shape[3])
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         pairs = outputs.scores[0].t().flatten()  # (N * K,)

@@ -90,7 +90,7 @@ def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], fou
         places = (rows[..., :2] * step + cells + shift) * strides
         return torch.cat((places, rows[..., 2:]), 3)
 
-    own = {one.name: getattr(found, one.name) for one in fields(found)}
+    own = {field.name: getattr(found, field.name) for field in fields(found)}
     return PoseDetections(**own, poses=tuple(poses), joints_of=joints_of)
 
 

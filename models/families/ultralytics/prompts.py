@@ -121,8 +121,8 @@ class OpenVocabulary(YoloDetector):
                 f"{self.spec.id} has no classes of its own: name what to look for with --words 'coat, bag'{box}."
             )
         name = "vpe" if self.takes_examples else "txt_feats"
-        found: Detections = self.module(tensor, **{name: self.embeddings.to(tensor)})
-        return found
+        detections: Detections = self.module(tensor, **{name: self.embeddings.to(tensor)})
+        return detections
 
 
 def _mask(box: Box, geometry: Any, height: int, width: int) -> Tensor:
