@@ -118,17 +118,22 @@ class Explainer:
         self._notes: tuple[str, ...] = ()
         self._object: given_model.GivenModel | None = None
         more = tuple(outputs), tuple(inputs)
-        said = given_model.GivenModel(model, preprocess, labels, name, task, output, unit, *more)
+        user_model = given_model.GivenModel(model, preprocess, labels, name, task, output, unit, *more)
         if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
-            self.model: ModelSpec = given_model.of_file(os.fspath(model), said, progress, arch)
+            self.model: ModelSpec = given_model.of_file(os.fspath(model), user_model, progress, arch)
         elif arch:
             raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):
-            if any(one is not None for one in (preprocess, labels, task, output, unit)) or name or outputs or inputs:
+            if (
+                any(option is not None for option in (preprocess, labels, task, output, unit))
+                or name
+                or outputs
+                or inputs
+            ):
                 raise ModelProblem(f"{model} has its own preprocessing, labels and task: state others in models.toml.")
             self.model = spec(model)
         else:
-            self._object = said
+            self._object = user_model
         self.resident: Resident = self._load(anywhere=device == "auto")
         if self._object is not None:
             self.model = self.resident.adapter.spec
@@ -249,7 +254,7 @@ class Explainer:
         if (sources := given_model.several(source)) is None:
             return self._one(*self._request(source, bgr, question, options), run)
         rows = given_model.targets_of_each(options.pop("targets", None), len(sources))
-        requests = (self._request(one, bgr, question, options | row) for one, row in zip(sources, rows, strict=True))
+        requests = (self._request(item, bgr, question, options | row) for item, row in zip(sources, rows, strict=True))
         return self._several(requests, len(sources), run)
 
     def _request(
@@ -275,7 +280,7 @@ class Explainer:
     def _one(self, image: Image, chosen: Options, run: Run) -> Explanation:
         def work(resident: Resident, more: tuple[str, ...]) -> Explanation:
             evidence, key, milliseconds = self.evidence(resident, image, chosen)
-            made = explain(
+            explanation = explain(
                 image,
                 evidence,
                 chosen,
@@ -288,14 +293,14 @@ class Explainer:
             )
             # Only now, because its gradients count towards the cache's bytes.
             EVIDENCE.put(key, evidence)
-            return made
+            return explanation
 
         begun = time.perf_counter()
-        made = self.with_oom_fallback(work)
-        about = {"model": self.model.id, "method": made.recipe.method, "device": str(self._device)}
+        result = self.with_oom_fallback(work)
+        about = {"model": self.model.id, "method": result.recipe.method, "device": str(self._device)}
         taken = round(1000 * (time.perf_counter() - begun), 1)
-        LOGGER.info("explained", extra={**about, "maps": len(made.heatmaps), "milliseconds": taken})
-        return made
+        LOGGER.info("explained", extra={**about, "maps": len(result.heatmaps), "milliseconds": taken})
+        return result
 
     def _several(self, requests: Iterable[tuple[Image, Options]], count: int, run: Run) -> list[Explanation]:
         """Explain pictures in their order, several in one pass where model and method can do that."""
@@ -309,9 +314,9 @@ class Explainer:
             options = group[0][1]
             together = len(group) > 1 and run.maps and takes_several(self.resident, options)
             work = functools.partial(self._in_one_pass, group)
-            found = self.with_oom_fallback(work) if together else []
+            batched = self.with_oom_fallback(work) if together else []
             alone = replace(run, progress=None)
-            explanations += found or [self._one(image, chosen, alone) for image, chosen in group]
+            explanations += batched or [self._one(image, chosen, alone) for image, chosen in group]
         return explanations
 
     def _in_one_pass(
@@ -323,11 +328,11 @@ class Explainer:
         layers = chosen_layers(resident, options.layers)
         resident.fastest_adapter(layers)
         start = time.perf_counter()
-        given = [self._prepare(resident, image, options) for image, _ in group]
-        if len({one.tensor.shape for one in given}) > 1:
+        inputs = [self._prepare(resident, image, options) for image, _ in group]
+        if len({model_input.tensor.shape for model_input in inputs}) > 1:
             return []
         prepared = time.perf_counter()
-        parts = batched_pass.run_pass(resident, given, layers)
+        parts = batched_pass.run_pass(resident, inputs, layers)
         done = time.perf_counter()
         spent = {"prepare": (prepared - start) * 1e3 / len(group), "model": (done - prepared) * 1e3 / len(group)}
         images, each = zip(*group, strict=True)
@@ -348,13 +353,13 @@ class Explainer:
 
         Takes what a call takes. Raises ModelProblem outside of a notebook.
         """
-        made = self(source, **options)
+        explanations = self(source, **options)
         shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
         if shell is None:
             raise ModelProblem("show is for notebooks: call the explainer, and save(folder) what it returns.")
         display = import_module("IPython.display").display
-        for one in made if isinstance(made, list) else [made]:
-            display(one)
+        for explanation in explanations if isinstance(explanations, list) else [explanations]:
+            display(explanation)
 
     @own_modes()
     def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
@@ -398,17 +403,17 @@ class Explainer:
         if options.examples and not adapter.takes_examples:
             raise ModelProblem(f"{self.model.id} is asked in words: only a YOLOE takes examples.")
         key = (options.vocabulary, options.examples, image.sha256 if image and options.examples else "")
-        if (found := resident.vocabularies.get(key)) is None:
+        if (with_words := resident.vocabularies.get(key)) is None:
             with resident.lock:
                 if image and options.examples:
                     boxes, names = zip(*options.examples, strict=True)
                     adapted = adapter.with_examples(image.pixels, boxes, names)
                 else:
                     adapted = adapter.with_classes(options.vocabulary)
-            found = resident.vocabularies[key] = resident.with_adapter(adapted)
+            with_words = resident.vocabularies[key] = resident.with_adapter(adapted)
             while len(resident.vocabularies) > MAX_VOCABULARIES:
                 resident.vocabularies.pop(next(iter(resident.vocabularies)), None)
-        return found
+        return with_words
 
     def evidence(
         self, resident: Resident, image: Image, options: Options
@@ -437,9 +442,9 @@ class Explainer:
         # Built once for a model, so it is not part of this picture's time.
         resident.fastest_adapter(layers)
         start = time.perf_counter()
-        given = self._prepare(resident, image, options)
+        model_input = self._prepare(resident, image, options)
         prepared = time.perf_counter()
-        evidence = Evidence(resident, given, layers)
+        evidence = Evidence(resident, model_input, layers)
         if resident.device.type == "cuda":
             torch.cuda.synchronize(resident.device)
         done = time.perf_counter()

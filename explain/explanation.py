@@ -122,14 +122,14 @@ class Explanation(Result):
         >>> Explainer()("bus.jpg").with_object((20, 230, 800, 760)).outside() < 0.5
         True
         """
-        masks = [boxes.mask_of(one, self.image.width, self.image.height) for one in where]
+        masks = [boxes.mask_of(place, self.image.width, self.image.height) for place in where]
         return replace(self, object_mask=np.logical_or.reduce(masks) if masks else None)
 
     def _again(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
-        made = explain(
+        explanation = explain(
             self.image, self.evidence, options, notes=self.notes, milliseconds={}, progress=progress, cancel=cancel
         )
-        return replace(made, object_mask=self.object_mask)
+        return replace(explanation, object_mask=self.object_mask)
 
     @own_modes()
     def by_head(self, index: int = 0, layer: int = 0, scale: Scale = "own") -> tuple[Heatmap, ...]:
@@ -152,9 +152,9 @@ class Explanation(Result):
         Takes the options of `explain.faithfulness.prove.prove`: steps, fillings, progress, cancel, partial. The proof
         is also put into `proofs`, so that reports and records made afterwards carry it.
         """
-        made = prove(self, index, **options)
-        self.proofs[self.heatmaps.index(self._map(index))] = made
-        return made
+        proof = prove(self, index, **options)
+        self.proofs[self.heatmaps.index(self._map(index))] = proof
+        return proof
 
     def seal(self, index: int | str = 0, **options: Any) -> Seal:
         """Test whether a map depends on the model, matters to the answer and holds still: about 60 passes.
@@ -184,8 +184,8 @@ class Explanation(Result):
 
     def _repr_html_(self) -> str:
         """Show the interactive report, as a notebook does with the last value of a cell."""
-        shown: str = above("html_report").frame([self])
-        return shown
+        html: str = above("html_report").frame([self])
+        return html
 
     def summary(self) -> Json:
         """Return predictions, statistics and findings as plain values, ready for JSON."""
@@ -224,12 +224,12 @@ def explain(
     heads = options.head is not None and method.family not in HEADED
     masks = options.masks is not None and method.family != "mask"
     both = options.evidence == "both" and not method.signed
-    said = (
+    ignored = (
         f"head={options.head}" if heads else "",
         f"masks={options.masks}" if masks else "",
         "evidence=both" if both else "",
     )
-    idle = tuple(f"{one} {NO_EFFECT}" for one in said if one)
+    idle = tuple(f"{option} {NO_EFFECT}" for option in ignored if option)
     notes = tuple(
         dict.fromkeys(
             (
@@ -246,7 +246,7 @@ def explain(
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         took = (time.perf_counter() - start) * 1e3
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": took}
-        shown = heatmaps(
+        scaled = heatmaps(
             raw.maps,
             targets,
             method=method.id,
@@ -256,11 +256,13 @@ def explain(
             signed=method.signed and (options.part == "signed" or options.evidence == "both"),
         )
         every_note = (*notes, *raw.notes)
-        made = Explanation(image, adapter.spec, predictions, shown, options, evidence, timings, every_note, finished)
+        explanation = Explanation(
+            image, adapter.spec, predictions, scaled, options, evidence, timings, every_note, finished
+        )
         if options.within == "picture":
-            return made
-        confined = tuple(boxes.confine(heatmap, made.own(i), options.within) for i, heatmap in enumerate(shown))
-        return replace(made, heatmaps=confined)
+            return explanation
+        confined = tuple(boxes.confine(heatmap, explanation.own(i), options.within) for i, heatmap in enumerate(scaled))
+        return replace(explanation, heatmaps=confined)
 
     if not targets:
         return assemble(RawMaps([], ()))
@@ -315,14 +317,21 @@ def explain_parts(
     """
     options = each[0]
     if find_method(options.method or parts[0].resident.adapter.spec.method).gradients:
-        wanted = [resolve(one, decode(part, one), part) for part, one in zip(parts, each, strict=True)]
-        for column in range(max(map(len, wanted))):
+        targets_by_part = [
+            resolve(part_options, decode(part, part_options), part)
+            for part, part_options in zip(parts, each, strict=True)
+        ]
+        for column in range(max(map(len, targets_by_part))):
             # Pictures may have different numbers of targets.
-            having = [(part, targets[column]) for part, targets in zip(parts, wanted, strict=True) if targets[column:]]
+            having = [
+                (part, targets[column])
+                for part, targets in zip(parts, targets_by_part, strict=True)
+                if targets[column:]
+            ]
             batched_pass.backward(*zip(*having, strict=True))
     return [
-        explain(image, part, one, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
-        for image, part, one in zip(images, parts, each, strict=True)
+        explain(image, part, part_options, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
+        for image, part, part_options in zip(images, parts, each, strict=True)
     ]
 
 

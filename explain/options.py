@@ -330,28 +330,30 @@ RECIPE_OPTIONS = tuple(name for name, option in OFFERED.items() if not option.re
 """The options that a recipe stores unchanged; the others it stores as they were resolved."""
 
 
-def _sequence(given: Any) -> tuple[Any, ...]:
+def _sequence(value: Any) -> tuple[Any, ...]:
     """Read one class or several, also of an array or a tensor; None is the predicted class."""
-    given = given.tolist() if hasattr(given, "tolist") else given
-    return () if given is None else (given,) if isinstance(given, Integral | str) else tuple(given)
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return () if value is None else (value,) if isinstance(value, Integral | str) else tuple(value)
 
 
-def _parse_vocabulary(given: Any) -> tuple[str, ...]:
+def _parse_vocabulary(value: Any) -> tuple[str, ...]:
     """Read `"cat, dog"` or a sequence of words."""
-    words = given.split(",") if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
+    words = value.split(",") if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
     if not all(isinstance(word, str) for word in words):
-        raise ModelProblem(f"vocabulary is {given!r}: give words, as a list or with commas between them.")
+        raise ModelProblem(f"vocabulary is {value!r}: give words, as a list or with commas between them.")
     return tuple(word.strip() for word in words if word.strip())
 
 
-def _parse_at(given: Any) -> tuple[float, ...]:
+def _parse_at(value: Any) -> tuple[float, ...]:
     """Read `"120, 80"`, a point (x, y), a rectangle xyxy whose corners may be in any order, or an area's corners."""
     try:
-        place = tuple(float(one) for one in (given.split(",") if isinstance(given, str) and given else given or ()))
+        place = tuple(
+            float(number) for number in (value.split(",") if isinstance(value, str) and value else value or ())
+        )
     except (TypeError, ValueError):
         place = (0.0,)
     if len(place) % 2 or not all(map(math.isfinite, place)):
-        raise ModelProblem(f"at is {given!r}: give a point x, y or a rectangle x, y, x, y in pixels of the picture.")
+        raise ModelProblem(f"at is {value!r}: give a point x, y or a rectangle x, y, x, y in pixels of the picture.")
     if len(place) > 2 * MAX_CORNERS:
         raise ModelProblem(f"at has {len(place) // 2} corners: give {MAX_CORNERS} at most.")
     if len(place) == 4:
@@ -370,12 +372,12 @@ def parse_other_place(against: int | str | None) -> tuple[float, ...] | None:
         return None
 
 
-def _layer_names(given: Any) -> tuple[str, ...]:
+def _layer_names(value: Any) -> tuple[str, ...]:
     """Read `16`, `"neck P3"`, or several of such names."""
-    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    names = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
     for name in names:
         if not isinstance(name, Integral | str) or not str(name).replace(",", " ").strip():
             raise ModelProblem(
-                f"layers is {given!r}: name a layer or a preset, or leave it out for the model's own choice."
+                f"layers is {value!r}: name a layer or a preset, or leave it out for the model's own choice."
             )
     return tuple(map(str, names))

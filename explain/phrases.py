@@ -147,8 +147,8 @@ def shorten(text: str, room: float, width: Callable[[str], float], *, middle: bo
     A number at its end, such as a score, stays whole: `Tomato___healthy 99 %` becomes `Tomat… 99 %`. `middle`: names of
     files often differ at their ends only, so the ellipsis is in the middle.
     """
-    found = _NUMBER.search(text)
-    name, number = (text, "") if found is None else (text[: found.start()], found[0])
+    match = _NUMBER.search(text)
+    name, number = (text, "") if match is None else (text[: match.start()], match[0])
     head, tail = (name[: (len(name) + 1) // 2], name[(len(name) + 1) // 2 :]) if middle else (name, "")
     while len(name) > 4 and width(name + number) > room:
         head, tail = (head, tail[1:]) if middle and len(tail) >= len(head) else (head[:-1], tail)

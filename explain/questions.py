@@ -66,16 +66,16 @@ def _from_fine_to_coarse(resident: Resident) -> tuple[str, ...]:
         paths = [stage.path for stage in stages(resident) if stage.part == "backbone" and stage.stride == STRIDE]
         return tuple(paths[-1:])
     last = resident.known_layers[resident.default_layers[-1]]
-    found: list[str] = []
+    finer: list[str] = []
     stride = STRIDE
     while stride < 0.9 * resident.probed[0] / last.shape[1]:
         if path := _outer(resident, stride):
-            found.append(path)
-        elif not found:
+            finer.append(path)
+        elif not finer:
             return ()
         stride *= 2
-    if found:
-        return (*found, *resident.default_layers)
+    if finer:
+        return (*finer, *resident.default_layers)
     path = _outer(resident, STRIDE)
     return (path,) if path else ()
 

@@ -30,13 +30,13 @@ Label = Annotated[str, Field(max_length=MAX_NAME), _ONE_LINE]
 @cache
 def versions() -> dict[str, str]:
     """Versions of what the numbers depend on, and of this project."""
-    found = {"sightglass": VERSION}
+    installed = {"sightglass": VERSION}
     for package in ("torch", "torchvision", "timm", "ultralytics", "grad-cam", "captum", "pillow", "numpy"):
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 class ProofSettings(BaseModel):

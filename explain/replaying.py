@@ -64,8 +64,10 @@ def replay_proof(
     """Repeat the proof of a recipe on the explanation that `replay` made of it; None for a recipe without one."""
     if recipe.prove is None:
         return None
-    given = recipe.prove
-    return explanation.prove(given.index, steps=given.steps, fillings=given.fillings, progress=progress)
+    proof_recipe = recipe.prove
+    return explanation.prove(
+        proof_recipe.index, steps=proof_recipe.steps, fillings=proof_recipe.fillings, progress=progress
+    )
 
 
 def replay_seals(
@@ -78,10 +80,10 @@ def replay_seals(
 
     A map that came out empty this time has none.
     """
-    wanted = dict.fromkeys(saved.index for saved in recipe.seals)
+    indices = dict.fromkeys(saved.index for saved in recipe.seals)
     return {
         index: explanation.seal(index, progress=progress)
-        for index in wanted
+        for index in indices
         if explanation._map(index).measured.state == "ok"
     }
 

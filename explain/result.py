@@ -191,10 +191,10 @@ class Result:
         target = self._map(index).target
         if self.options.per == "picture":
             return tuple(p for p in self.predictions if p.box is not None)
-        found = tuple(
+        predictions = tuple(
             p for p in self.predictions if p.box is not None and p.index == target.index and p.anchor in target.anchors
         )
-        return found or self._hidden(target)
+        return predictions or self._hidden(target)
 
     def _hidden(self, target: Target) -> tuple[Prediction, ...]:
         """Return the target's own candidate if it is not shown."""
@@ -206,18 +206,20 @@ class Result:
 
     def box_numbers(self, index: int = 0) -> BoxNumbers | None:
         """Return the shares of a map's heat in its own and in other boxes; None without a box, or without heat."""
-        own = self.own(index)
-        if not own or self.heatmaps[index].state != "ok":
+        predictions = self.own(index)
+        if not predictions or self.heatmaps[index].state != "ok":
             return None
-        mine = {(p.anchor, p.index) for p in own}
+        mine = {(p.anchor, p.index) for p in predictions}
         others = [p for p in self.predictions if (p.anchor, p.index) not in mine]
-        return boxes.numbers(self.heatmaps[index], own, others, self.statistics[index].entropy_normalised)
+        return boxes.numbers(self.heatmaps[index], predictions, others, self.statistics[index].entropy_normalised)
 
     def by_layer(self, index: int = 0) -> tuple[Heatmap, ...]:
         """Return a heatmap for each of a map's layers, on its own scale, from the raw maps."""
-        every = self._map(index)
-        each = (replace(every, layers=(path,), raw=(raw,)) for path, raw in zip(every.layers, every.raw, strict=True))
-        return tuple(rescale([one], "own")[0] for one in each)
+        heatmap = self._map(index)
+        each = (
+            replace(heatmap, layers=(path,), raw=(raw,)) for path, raw in zip(heatmap.layers, heatmap.raw, strict=True)
+        )
+        return tuple(rescale([layer_map], "own")[0] for layer_map in each)
 
     def missing(self, where: Box | tuple[float, float] | None, target: int | str | None = None) -> Missing | None:
         """Return the strongest candidate at a place, for any class or for one, and why it is not shown.
@@ -231,8 +233,8 @@ class Result:
         index = None if target is None else class_index(target, adapter.labels)
         if where is not None:
             where = boxes.parse_place(where, self.image.width, self.image.height)
-        found = adapter.candidate(evidence.outputs, evidence.geometry, where, index)
-        return None if found is None else self.candidate(*found)
+        candidate = adapter.candidate(evidence.outputs, evidence.geometry, where, index)
+        return None if candidate is None else self.candidate(*candidate)
 
     def candidate(self, anchor: int, target: int | str) -> Missing:
         """Return one raw candidate of a detector for one class, and why it is not shown."""

@@ -110,21 +110,25 @@ _KERNELS: MutableMapping[Tensor, dict[tuple[object, ...], Kernel | None]] = Weak
 """By weight tensor; freed together with it."""
 
 
-def kernel(weight: Tensor, wanted: slice, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Kernel | None:
+def kernel(
+    weight: Tensor, channels: slice, stride: Sequence[int], dilation: Sequence[int], groups: int
+) -> Kernel | None:
     """Return `Kernel.of` some input channels of a convolution, laid out once for all pictures."""
     state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
-    key = (state, wanted.start, wanted.stop, *stride, *dilation, groups)
+    key = (state, channels.start, channels.stop, *stride, *dilation, groups)
     cached = _KERNELS.get(weight, {})
     if key not in cached:
         # Kernels of weights that have changed are dropped.
-        current = {old: one for old, one in cached.items() if old[0] == state}
-        cached = _KERNELS[weight] = current | {key: Kernel.of(weight[:, wanted], stride, dilation, groups)}
+        current = {old: kernel for old, kernel in cached.items() if old[0] == state}
+        cached = _KERNELS[weight] = current | {key: Kernel.of(weight[:, channels], stride, dilation, groups)}
     return cached[key]
 
 
 def nbytes(weights: Iterable[Tensor]) -> int:
     """Return the bytes of all kernels laid out for these weights."""
-    return sum(one.weight.nbytes for weight in weights for one in _KERNELS.get(weight, {}).values() if one is not None)
+    return sum(
+        kernel.weight.nbytes for weight in weights for kernel in _KERNELS.get(weight, {}).values() if kernel is not None
+    )
 
 
 def _gather(gradient: Tensor, weight: Tensor) -> Tensor:
@@ -140,12 +144,12 @@ def _gather(gradient: Tensor, weight: Tensor) -> Tensor:
 
 def _spread(gradient: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
     """(h', w', C) from (h, w, K) and (K, kh, kw, C) in one product: each output is added to all inputs that it read."""
-    (height, width, channels), (tall, wide, wanted), (down, right) = gradient.shape, weight.shape[1:], stride
-    given = (gradient.reshape(-1, channels) @ weight.flatten(1)).view(height, width, tall, wide, wanted)
-    out = gradient.new_zeros((height - 1) * down + tall, (width - 1) * right + wide, wanted)
+    (height, width, channels), (tall, wide, inputs), (down, right) = gradient.shape, weight.shape[1:], stride
+    products = (gradient.reshape(-1, channels) @ weight.flatten(1)).view(height, width, tall, wide, inputs)
+    out = gradient.new_zeros((height - 1) * down + tall, (width - 1) * right + wide, inputs)
     for y in range(tall):
         for x in range(wide):
-            out[y : y + height * down : down, x : x + width * right : right].add_(given[:, :, y, x])
+            out[y : y + height * down : down, x : x + width * right : right].add_(products[:, :, y, x])
     return out
 
 
@@ -169,9 +173,9 @@ def _suits(gradient: Tensor) -> bool:
 @cache
 def _one_dnn() -> bool:
     """Return whether this build of PyTorch has oneDNN, and its convolution gives the right numbers."""
-    given, weight = torch.linspace(-2, 2, 18).reshape(1, 2, 3, 3), torch.linspace(-1, 1, 6).reshape(2, 3, 1, 1)
+    values, weight = torch.linspace(-2, 2, 18).reshape(1, 2, 3, 3), torch.linspace(-1, 1, 6).reshape(2, 3, 1, 1)
     try:
-        found = torch.mkldnn_convolution(given, weight.transpose(0, 1), None, [0, 0], [1, 1], [1, 1], 1)
+        result = torch.mkldnn_convolution(values, weight.transpose(0, 1), None, [0, 0], [1, 1], [1, 1], 1)
     except (RuntimeError, AttributeError):
         return False
-    return torch.allclose(found, torch.einsum("bkhw,kc->bchw", given, weight[:, :, 0, 0]), atol=1e-5)
+    return torch.allclose(result, torch.einsum("bkhw,kc->bchw", values, weight[:, :, 0, 0]), atol=1e-5)

@@ -74,11 +74,11 @@ def _search(rows: Tensor, shift: Tensor) -> Tensor | None:
     start = torch.linalg.vector_norm(rows, dim=0)
     if not bool(start.any()):
         return None
-    found = rows.new_empty(MAX_STEPS, len(start))
-    found[0] = start / start.norm()
-    vectors, away, small = found.numpy(), shift.numpy(), np.zeros((MAX_STEPS, MAX_STEPS))
+    basis = rows.new_empty(MAX_STEPS, len(start))
+    basis[0] = start / start.norm()
+    vectors, away, small = basis.numpy(), shift.numpy(), np.zeros((MAX_STEPS, MAX_STEPS))
     for step in range(MAX_STEPS - 1):
-        scores = (rows @ found[step]).numpy()
+        scores = (rows @ basis[step]).numpy()
         scores -= away @ vectors[step]
         next_one = (torch.from_numpy(scores) @ rows).numpy()
         # Not from the rows beforehand: where they are next to nothing, that costs digits.
@@ -120,21 +120,21 @@ def gradients(scalar: Tensor, recorded: Sequence[Tensor], *, anywhere: bool = Fa
     Raises ModelProblem for a model that has overwritten what its gradient needs; and where the scalar depends on none
     of the outputs, unless it may come from `anywhere`.
     """
-    found: Sequence[Tensor | None] = [None] * len(recorded)
+    slopes: Sequence[Tensor | None] = [None] * len(recorded)
     # A target that hangs on none of the layers has no graph at all.
     if scalar.requires_grad:
         try:
-            found = torch.autograd.grad(scalar, recorded, retain_graph=True, allow_unused=True)
+            slopes = torch.autograd.grad(scalar, recorded, retain_graph=True, allow_unused=True)
         except RuntimeError as error:
             if "inplace" not in str(error):
                 raise
             raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
-    if not anywhere and all(one is None for one in found):
+    if not anywhere and all(slope is None for slope in slopes):
         raise ModelProblem(
             "No gradient reaches this layer: the model detaches what follows it, or runs it without gradients or in a "
             "re-entrant checkpoint; choose a later layer, or a method that hides parts of the picture, such as RISE."
         )
-    return [torch.zeros_like(out) if one is None else one for one, out in zip(found, recorded, strict=True)]
+    return [torch.zeros_like(out) if slope is None else slope for slope, out in zip(slopes, recorded, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

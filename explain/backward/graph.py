@@ -179,8 +179,8 @@ class Graph:
         """Return a step's convolution; raises Opaque for a kind without a rule."""
         if step.node not in self._convolutions:
             at = step.inputs[0]
-            wanted = self.wanted.get(at, slice(None)) if at is not None else slice(None)
-            self._convolutions[step.node] = Convolution.of(step.node, wanted)
+            channels = self.wanted.get(at, slice(None)) if at is not None else slice(None)
+            self._convolutions[step.node] = Convolution.of(step.node, channels)
         return self._convolutions[step.node]
 
 

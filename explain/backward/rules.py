@@ -67,9 +67,9 @@ def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, by: str =
     def pull(walk: Walk, step: GraphStep) -> None:
         at = step.outputs[0]
         gradient = walk.gradients[at]
-        found = backward(gradient, walk.cut(getattr(step.node, by), at) if by else gradient, step.node)
+        result = backward(gradient, walk.cut(getattr(step.node, by), at) if by else gradient, step.node)
         top, _, left, _ = walk.windows[at]
-        walk.add(step.inputs[0], found, top, left, fresh=found is not gradient)
+        walk.add(step.inputs[0], result, top, left, fresh=result is not gradient)
 
     return _same_reach, pull
 
@@ -154,8 +154,8 @@ def _conv_pull(walk: Walk, step: GraphStep) -> None:
     # Laid out only where it is used.
     laid_out = conv.kernel if small or conv.stride == (1, 1) else None
     if laid_out is not None and (small or laid_out.convolves(padding)):
-        found = laid_out.gradient(gradient) if small else laid_out.convolved(gradient, padding)
-        walk.add(at, found, top, left, fresh=True)
+        result = laid_out.gradient(gradient) if small else laid_out.convolved(gradient, padding)
+        walk.add(at, result, top, left, fresh=True)
         return
     # Only its shape is read.
     like = gradient.new_empty(1).expand(1, walk.shapes[at][1], tall, wide)

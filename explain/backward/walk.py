@@ -138,9 +138,9 @@ def bounds(gradient: Gradient) -> Window | None:
     # One cell of a map needs no look, for which a GPU would have to synchronise.
     if gradient.values.shape[1:] == (1, 1) != gradient.shape:
         return top, top + 1, left, left + 1
-    found = (gradient.values.amax(0).ne(0) | gradient.values.amin(0).ne(0)).cpu().numpy()
-    rows = np.flatnonzero(found.any(1))
+    nonzero = (gradient.values.amax(0).ne(0) | gradient.values.amin(0).ne(0)).cpu().numpy()
+    rows = np.flatnonzero(nonzero.any(1))
     if not rows.size:
         return None
-    columns = np.flatnonzero(found.any(0))
+    columns = np.flatnonzero(nonzero.any(0))
     return top + int(rows[0]), top + int(rows[-1]) + 1, left + int(columns[0]), left + int(columns[-1]) + 1

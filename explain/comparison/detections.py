@@ -47,16 +47,16 @@ def kinds(predictions: Sequence[Prediction]) -> str:
 
 def find_filtered(explanation: Explanation) -> tuple[Prediction, ...]:
     """Return the boxes above the threshold that only the filter of classes hides, best first."""
-    shown = {p.index for p in explanation.predictions}
-    return tuple(p for p in explanation.every if p.index not in shown)
+    visible = {p.index for p in explanation.predictions}
+    return tuple(p for p in explanation.every if p.index not in visible)
 
 
 def find_missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[Missing]:
     """Return, for each wanted class without a box, its strongest candidate and why it is not shown."""
     labels = explanation.evidence.resident.adapter.labels
-    shown = {p.index for p in explanation.predictions}
-    indices = dict.fromkeys(class_index(one, labels) for one in wanted)
-    candidates = (explanation.missing(None, index) for index in indices if index not in shown)
+    visible = {p.index for p in explanation.predictions}
+    indices = dict.fromkeys(class_index(name, labels) for name in wanted)
+    candidates = (explanation.missing(None, index) for index in indices if index not in visible)
     return [candidate for candidate in candidates if candidate is not None]
 
 
@@ -65,8 +65,8 @@ def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
     options = explanation.options
     if options.confidence <= FLOOR:
         return ()
-    every = decode(explanation.evidence, replace(options, confidence=FLOOR))
-    return tuple(p for p in every if p.score <= options.confidence)
+    predictions = decode(explanation.evidence, replace(options, confidence=FLOOR))
+    return tuple(p for p in predictions if p.score <= options.confidence)
 
 
 def box_sentence(explanation: Explanation, index: int, name: str) -> str | None:
@@ -74,8 +74,8 @@ def box_sentence(explanation: Explanation, index: int, name: str) -> str | None:
     numbers = explanation.box_numbers(index)
     if numbers is None:
         return None
-    own = own_boxes(explanation.options.per, len(explanation.own(index)))
-    return f"Evidence for **{name}**: {listing(numbers.describe(own))}."
+    phrase = own_boxes(explanation.options.per, len(explanation.own(index)))
+    return f"Evidence for **{name}**: {listing(numbers.describe(phrase))}."
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +92,17 @@ class LayerMap:
 
 def strip(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
     """Return every layer's map of one target, in the order of the layers, with its share of heat in the boxes."""
-    own = explanation.own(index)
+    predictions = explanation.own(index)
 
     def inside(heatmap: Heatmap) -> float | None:
-        return boxes.numbers(heatmap, own, (), 0.0).inside if own and heatmap.state == "ok" else None
+        return boxes.numbers(heatmap, predictions, (), 0.0).inside if predictions and heatmap.state == "ok" else None
 
     apart = [explanation.at_layer(path) for path in explanation.evidence.paths]
-    maps = [one.heatmaps[index].measured for one in apart]
-    return tuple(LayerMap(one.layers[0], made, one, inside(one)) for made, one in zip(apart, maps, strict=True))
+    maps = [explained.heatmaps[index].measured for explained in apart]
+    return tuple(
+        LayerMap(heatmap.layers[0], explained, heatmap, inside(heatmap))
+        for explained, heatmap in zip(apart, maps, strict=True)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,27 +119,29 @@ class Side:
 
 def side(explanation: Explanation, wanted: Prediction) -> Side:
     """Find the object `wanted` in another model's explanation of the same picture; without a model pass."""
-    shown = explanation.predictions
-    own = None if wanted in shown else _itself(explanation, wanted)
-    place = shown.index(wanted) if wanted in shown else None if own else same_object(wanted, shown)
+    predictions = explanation.predictions
+    candidate = None if wanted in predictions else _itself(explanation, wanted)
+    place = (
+        predictions.index(wanted) if wanted in predictions else None if candidate else same_object(wanted, predictions)
+    )
     if place is not None:
-        return Side(explanation.with_options(per="detection", targets=(place,)), shown[place])
+        return Side(explanation.with_options(per="detection", targets=(place,)), predictions[place])
     assert wanted.box is not None
     known = wanted.label if wanted.label in explanation.evidence.resident.adapter.labels else None
-    missing = own or explanation.missing(wanted.box, known)
+    missing = candidate or explanation.missing(wanted.box, known)
     if missing is None:
         return Side(explanation, None)
     target = (missing.candidate.anchor, missing.candidate.index)
     return Side(explanation.with_options(per="detection", targets=(target,)), missing.candidate, missing)
 
 
-def _itself(explanation: Explanation, wanted: Prediction) -> Missing | None:
+def _itself(explanation: Explanation, prediction: Prediction) -> Missing | None:
     """Return `wanted` where it is a candidate of this explanation itself; None otherwise."""
     labels, count = explanation.evidence.resident.adapter.labels, explanation.evidence.outputs.count
-    if wanted.anchor is None or wanted.anchor >= count or wanted.index >= len(labels):
+    if prediction.anchor is None or prediction.anchor >= count or prediction.index >= len(labels):
         return None
-    known = explanation.candidate(wanted.anchor, wanted.index)
-    return known if known.candidate == wanted else None
+    known = explanation.candidate(prediction.anchor, prediction.index)
+    return known if known.candidate == prediction else None
 
 
 def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
@@ -173,8 +178,8 @@ def around(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 def largest(explanations: Sequence[Explanation]) -> Explanation | None:
     """Return the explanation by the model with most parameters among those that predict something."""
-    found = [explanation for explanation in explanations if explanation.predictions]
-    return max(found, key=lambda explanation: explanation.evidence.resident.parameters, default=None)
+    candidates = [explanation for explanation in explanations if explanation.predictions]
+    return max(candidates, key=lambda explanation: explanation.evidence.resident.parameters, default=None)
 
 
 def same_target(explanations: Sequence[Explanation], wanted: Prediction | None = None) -> tuple[Explanation, ...]:
@@ -192,21 +197,23 @@ def same_target(explanations: Sequence[Explanation], wanted: Prediction | None =
     best = first.predictions[0]
     boxes = best.box is not None
     return tuple(
-        _explain_same(explanation, best) if share_classes(explanation, first) or (boxes and explanation.task.has_boxes) else explanation
+        _explain_same(explanation, best)
+        if share_classes(explanation, first) or (boxes and explanation.task.has_boxes)
+        else explanation
         for explanation in explanations
     )
 
 
-def _explain_same(explanation: Explanation, wanted: Prediction) -> Explanation:
+def _explain_same(explanation: Explanation, prediction: Prediction) -> Explanation:
     if not explanation.task.names_classes:
         return explanation
-    if explanation.task.has_boxes and wanted.box is not None:
-        found = side(explanation, wanted)
-        return found.explanation if found.prediction is not None else replace(explanation, heatmaps=())
-    if wanted.label not in class_names(explanation):
+    if explanation.task.has_boxes and prediction.box is not None:
+        match = side(explanation, prediction)
+        return match.explanation if match.prediction is not None else replace(explanation, heatmaps=())
+    if prediction.label not in class_names(explanation):
         return replace(explanation, heatmaps=())
-    if explanation.heatmaps and explanation.heatmaps[0].target.label == wanted.label:
+    if explanation.heatmaps and explanation.heatmaps[0].target.label == prediction.label:
         return explanation
-    if not explanation.task.explains(explanation, wanted.label):
+    if not explanation.task.explains(explanation, prediction.label):
         return replace(explanation, heatmaps=())
-    return explanation.with_options(targets=(wanted.label,))
+    return explanation.with_options(targets=(prediction.label,))

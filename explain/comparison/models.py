@@ -112,20 +112,20 @@ class Comparison:
 
     def overlap(self, first: int, second: int) -> str:
         """Return the overlap of two maps' hottest fifths as text, a dash where there is none to measure."""
-        found = self.agreement(first, second)
-        return "–" if found is None else f"{found.iou_top20:.2f}"
+        agreement = self.agreement(first, second)
+        return "–" if agreement is None else f"{agreement.iou_top20:.2f}"
 
     @property
     def overlaps(self) -> str:
         """Return which maps highlight the same place, with the overlap of their hottest fifths; empty for no pair."""
         pairs = {
-            pair: found.iou_top20
+            pair: agreement.iou_top20
             for pair in combinations(range(len(self.names)), 2)
-            if (found := self.agreement(*pair)) is not None
+            if (agreement := self.agreement(*pair)) is not None
         }
-        nearest = {one: max(value for pair, value in pairs.items() if one in pair) for one in chain(*pairs)}
-        together = [one for one, value in nearest.items() if value >= SAME_PLACE]
-        apart = [one for one in nearest if one not in together]
+        nearest = {place: max(value for pair, value in pairs.items() if place in pair) for place in chain(*pairs)}
+        together = [place for place, value in nearest.items() if value >= SAME_PLACE]
+        apart = [place for place in nearest if place not in together]
         within = [value for pair, value in pairs.items() if not set(pair) & set(apart)]
         if not pairs:
             return ""
@@ -139,12 +139,12 @@ class Comparison:
         same = f"{self._list_maps(together)} highlight the same place ({least})"
         if not apart:
             return f"{same}."
-        most = percent(max(nearest[one] for one in apart))
+        most = percent(max(nearest[place] for place in apart))
         verb = "highlights another" if len(apart) == 1 else "highlight other places"
-        return f"{same}; {listing([self.names[one] for one in apart])} {verb} (at most {most})."
+        return f"{same}; {listing([self.names[place] for place in apart])} {verb} (at most {most})."
 
     def _list_maps(self, which: Sequence[int]) -> str:
-        return f"The maps of {listing([self.names[one] for one in which])}"
+        return f"The maps of {listing([self.names[place] for place in which])}"
 
     def best(self, index: int) -> Prediction | None:
         """Return a model's first prediction; None without one."""
@@ -194,7 +194,7 @@ class Comparison:
     def _unsure(self) -> str:
         """Say that no classifier is sure of its answer: `, neither with more than 13 %`; empty where one is."""
         best = [self.best(index) for index in range(len(self.names))]
-        scores = [one.score for one in best if one is not None and one.box is None]
+        scores = [prediction.score for prediction in best if prediction is not None and prediction.box is None]
         if len(scores) < len(best) or max(scores) >= UNSURE or not self._sure:
             return ""
         # Rounded up, as an upper bound.

@@ -92,12 +92,12 @@ def follow(
     One forward pass for all targets, and one backward pass for each.
     """
     seen = {attention.path: attention for attention in attentions(evidence.resident)}
-    for found in differentiate(evidence, targets, seen, progress=progress, cancel=cancel):
-        last = [*found][-1]
-        read = (found[last][1][0] != 0).any(-1).any(0)
+    for by_path in differentiate(evidence, targets, seen, progress=progress, cancel=cancel):
+        last = [*by_path][-1]
+        read = (by_path[last][1][0] != 0).any(-1).any(0)
         yield [
             (Weighed(seen[path], weights[0], _rows(seen[path], seen[last], read)), gradient[0])
-            for path, (weights, gradient) in found.items()
+            for path, (weights, gradient) in by_path.items()
         ]
 
 
@@ -130,12 +130,12 @@ def differentiate(
             if progress is not None:
                 progress(number / len(targets), f"Map {number + 1} of {len(targets)}")
             scalar = resident.adapter.scalar(outputs, target)
-            found: Sequence[Tensor | None] = [None] * len(recorded)
+            slopes: Sequence[Tensor | None] = [None] * len(recorded)
             if scalar.requires_grad:
-                found = torch.autograd.grad(scalar, [*recorded.values()], retain_graph=True, allow_unused=True)
+                slopes = torch.autograd.grad(scalar, [*recorded.values()], retain_graph=True, allow_unused=True)
             yield {
                 path: (weights.detach(), torch.zeros_like(weights) if gradient is None else gradient)
-                for (path, weights), gradient in zip(recorded.items(), found, strict=True)
+                for (path, weights), gradient in zip(recorded.items(), slopes, strict=True)
             }
 
 
@@ -165,12 +165,12 @@ def _nearest(layer: Layer, paths: Sequence[str]) -> str:
     return max(reversed(paths), key=count_shared)
 
 
-def _rows(one: Attended, last: Attended, read: Tensor | None) -> Tensor:
+def _rows(attended: Attended, last: Attended, read: Tensor | None) -> Tensor:
     """Return which queries of a module count, (queries,) bool; `read`: those of the last one, None if unknown."""
-    queries = torch.arange(one.queries)
-    if not one.same:
+    queries = torch.arange(attended.queries)
+    if not attended.same:
         # A query that pools the patches, or words.
-        return read.cpu() if one is last and read is not None and bool(read.any()) else queries >= 0
-    before = queries < one.prefix
-    before &= read.cpu() if last.same and read is not None and len(read) == one.queries else queries < 1
-    return before if bool(before.any()) else queries >= one.prefix
+        return read.cpu() if attended is last and read is not None and bool(read.any()) else queries >= 0
+    before = queries < attended.prefix
+    before &= read.cpu() if last.same and read is not None and len(read) == attended.queries else queries < 1
+    return before if bool(before.any()) else queries >= attended.prefix

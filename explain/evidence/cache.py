@@ -50,10 +50,10 @@ class ByteCache(Generic[Value]):
 
     def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """Return a value, made and added where it is not there; two threads may both make it."""
-        if (found := self.get(key)) is None:
-            found = make()
-            self.put(key, found)
-        return found
+        if (value := self.get(key)) is None:
+            value = make()
+            self.put(key, value)
+        return value
 
     def discard(self, unwanted: Callable[[Value], bool]) -> None:
         with self._lock:

@@ -71,12 +71,12 @@ class Evidence:
         )
         return (*repeated, *self.resident.adapter.remarks(self.outputs))
 
-    def __init__(self, resident: Resident, given: ModelInput, layers: tuple[Layer, ...]) -> None:
+    def __init__(self, resident: Resident, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
         """Run the model once on `given`. The resident's lock is held for as long as its hooks are on."""
         self.resident = resident
-        self.geometry: Geometry = given.geometry
+        self.geometry: Geometry = model_input.geometry
         self.layers = layers
-        self.tensor = resident.move_input(given.tensor)
+        self.tensor = resident.move_input(model_input.tensor)
         self._gradients: dict[Target, list[Gradient]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
         """Raw maps by (method, target): one (h, w) per layer."""
@@ -102,18 +102,18 @@ class Evidence:
     def _divide(self, recorded: dict[str, list[Tensor]]) -> None:
         """Give each of two pictures its own layers, in their order; raise ModelProblem where one has fewer."""
         (height, width), size = self.resident.probed, (self.tensor.shape[-2], self.tensor.shape[-1] // 2)
-        self.recorded = [one for layer in self.layers for one in recorded[layer.path]]
+        self.recorded = [output for layer in self.layers for output in recorded[layer.path]]
         self.activations = []
         self.mixed = next((layer.path for layer in self.layers if not layer.pictures), "")
         if self.mixed:
             return
         sides = [copy.copy(self), copy.copy(self)]
         for place, side in enumerate(sides):
-            own = [layer for layer in self.layers if place in layer.pictures]
-            side.recorded = [recorded[layer.path][layer.pictures.index(place)] for layer in own]
+            layers = [layer for layer in self.layers if place in layer.pictures]
+            side.recorded = [recorded[layer.path][layer.pictures.index(place)] for layer in layers]
             pairs = [
                 (fit_grid(layer, out, (height, width // 2), size), out)
-                for layer, out in zip(own, side.recorded, strict=True)
+                for layer, out in zip(layers, side.recorded, strict=True)
             ]
             side.layers = tuple(layer for layer, _ in pairs)
             side.activations = [as_map(out.detach(), layer) for layer, out in pairs]
@@ -143,23 +143,23 @@ class Evidence:
 
     def at(self, path: str) -> Evidence:
         """Return the evidence of one of the layers alone, from the same pass: nothing is computed again."""
-        place, one = self.paths.index(path), copy.copy(self)
+        place, evidence = self.paths.index(path), copy.copy(self)
         if self.sides:
-            one.sides = tuple(side.at(side.paths[place]) for side in self.sides)
-            one.layers = tuple(dict.fromkeys(side.layers[0] for side in one.sides))
-            one.recorded, one.activations = [s.recorded[0] for s in one.sides], [self.activations[place]]
-            one.raws = {}
-            return one
+            evidence.sides = tuple(side.at(side.paths[place]) for side in self.sides)
+            evidence.layers = tuple(dict.fromkeys(side.layers[0] for side in evidence.sides))
+            evidence.recorded, evidence.activations = [s.recorded[0] for s in evidence.sides], [self.activations[place]]
+            evidence.raws = {}
+            return evidence
         # A cached value of all layers.
-        one.__dict__.pop("layered", None)
-        one.layers = self.layers[place : place + 1]
-        one.recorded, one.activations = [self.recorded[place]], [self.activations[place]]
+        evidence.__dict__.pop("layered", None)
+        evidence.layers = self.layers[place : place + 1]
+        evidence.recorded, evidence.activations = [self.recorded[place]], [self.activations[place]]
         # Copied first, in one step: another thread may be adding.
-        one._gradients = {target: [each[place]] for target, each in dict(self._gradients).items()}
-        every = dict(self.raws).items()
-        one.raws = {key: [each[place]] for key, each in every if len(each) == len(self.layers)}
-        one._graph = None
-        return one
+        evidence._gradients = {target: [each[place]] for target, each in dict(self._gradients).items()}
+        raws = dict(self.raws).items()
+        evidence.raws = {key: [each[place]] for key, each in raws if len(each) == len(self.layers)}
+        evidence._graph = None
+        return evidence
 
     def missing(self, name: str, targets: Sequence[Target]) -> list[Target]:
         """Return the targets without raw maps of this name, each once."""
@@ -270,15 +270,15 @@ class Evidence:
         if target.part in IN_CELL and len(target.anchors) == 1:
             # A gradient from there is all zeros but for one cell, and to make and search them takes a tenth of a walk.
             index = int(outputs.best[0, target.anchors[0]]) if target.index is None else target.index
-            given, scale, top, left = outputs.cell(target.anchors[0])
+            detections, scale, top, left = outputs.cell(target.anchors[0])
             places = [scale, len(outputs.levels) + len(outputs.regressions) + scale]
             if target.part == "class":
                 # Differentiating takes as long as a fifth of a walk, and all it says is a 1.
-                like = torch.zeros_like(given.levels[0])
-                like[0, index] = 1
-                slopes: Sequence[Tensor | None] = [like if given.levels[0].requires_grad else None]
+                unit = torch.zeros_like(detections.levels[0])
+                unit[0, index] = 1
+                slopes: Sequence[Tensor | None] = [unit if detections.levels[0].requires_grad else None]
             else:
-                slopes = self._slopes(given, replace(target, index=index, anchors=(0,)))
+                slopes = self._slopes(detections, replace(target, index=index, anchors=(0,)))
         else:
             slopes = self._slopes(outputs, target)
         seeds: dict[int, Gradient] = {}
@@ -287,17 +287,17 @@ class Evidence:
                 height, width = outputs.leaves[place].shape[2:]
                 seeds[place] = Gradient.of(slope[0], top, left, (height, width))
         # What depends on no target layer leads nowhere.
-        wanted = [place for place, leaf in enumerate(outputs.leaves) if leaf.requires_grad]
-        return [seeds.get(place) for place in wanted] if seeds else None
+        differentiable = [place for place, leaf in enumerate(outputs.leaves) if leaf.requires_grad]
+        return [seeds.get(place) for place in differentiable] if seeds else None
 
-    def _slopes(self, given: Detections, target: Target) -> Sequence[Tensor | None]:
+    def _slopes(self, detections: Detections, target: Target) -> Sequence[Tensor | None]:
         """Return the gradient of a target's scalar at each leaf; None without a gradient."""
-        leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in given.leaves]
-        scalar = self.resident.adapter.scalar(given.with_leaves(leaves), target)
+        leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in detections.leaves]
+        scalar = self.resident.adapter.scalar(detections.with_leaves(leaves), target)
         if not scalar.requires_grad:
             return []
-        found = iter(torch.autograd.grad(scalar, [leaf for leaf in leaves if leaf.requires_grad], allow_unused=True))
-        return [next(found) if leaf.requires_grad else None for leaf in leaves]
+        slopes = iter(torch.autograd.grad(scalar, [leaf for leaf in leaves if leaf.requires_grad], allow_unused=True))
+        return [next(slopes) if leaf.requires_grad else None for leaf in leaves]
 
     def _backward(self, target: Target) -> list[Gradient]:
         scalar = self.resident.adapter.scalar(self.outputs, target)
@@ -314,7 +314,9 @@ class Evidence:
         if self.sides:
             return sum(side.nbytes for side in self.sides)
         total = self.tensor.nbytes + sum(layer.nbytes for layer in self.layered)
-        total += sum(g.nbytes for gradient in gradients for g in gradient) + sum(raw.nbytes for one in raws for raw in one)
+        total += sum(gradient.nbytes for parts in gradients for gradient in parts) + sum(
+            raw.nbytes for layers in raws for raw in layers
+        )
         graph = max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.resident.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
@@ -323,7 +325,7 @@ class Evidence:
 def join_maps(first: Tensor, second: Tensor) -> Tensor:
     """Return maps (..., h, w) of two pictures side by side; a coarser one is grown to the other's grid."""
     size = (max(first.shape[-2], second.shape[-2]), max(first.shape[-1], second.shape[-1]))
-    return torch.cat([_grow(one, size) for one in (first, second)], -1)
+    return torch.cat([_grow(heatmap, size) for heatmap in (first, second)], -1)
 
 
 def _grow(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -365,17 +367,21 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
     whole, adapter = parts[0].whole, parts[0].resident.adapter
     with whole.resident.lock, torch.enable_grad():
         total = torch.stack([adapter.scalar(p.outputs, t) for p, t in zip(parts, targets, strict=True)]).sum()
-        found = gradients(total, whole.recorded)
-    dense = [as_map(gradient.float(), layer) for gradient, layer in zip(found, whole.layers, strict=True)]
+        slopes = gradients(total, whole.recorded)
+    dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
     for part, target in zip(parts, targets, strict=True):
         mine = [gradient[part.place] for gradient in dense]
-        part._gradients[target] = [Gradient.of(one, 0, 0, (one.shape[1], one.shape[2])) for one in mine]
+        part._gradients[target] = [
+            Gradient.of(gradient, 0, 0, (gradient.shape[1], gradient.shape[2])) for gradient in mine
+        ]
 
 
 def run_pass(resident: Resident, given: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
     """Run the model once on several inputs (1, C, h, w) of one size, and return each one's part."""
-    whole = Evidence(resident, ModelInput(torch.cat([one.tensor for one in given]), given[0].geometry), layers)
-    return [PassPart(whole, place, one.geometry) for place, one in enumerate(given)]
+    whole = Evidence(
+        resident, ModelInput(torch.cat([model_input.tensor for model_input in given]), given[0].geometry), layers
+    )
+    return [PassPart(whole, place, model_input.geometry) for place, model_input in enumerate(given)]
 
 
 def groups(requests: Iterable[tuple[Image, Options]], most: int) -> Iterator[list[tuple[Image, Options]]]:
@@ -386,7 +392,7 @@ def groups(requests: Iterable[tuple[Image, Options]], most: int) -> Iterator[lis
     group: list[tuple[Image, Options]] = []
     for image, options in requests:
         other = bool(group) and replace(options, targets=()) != replace(group[0][1], targets=())
-        if other or len(group) == most or sum(one.pixels.nbytes for one, _ in group) > MAX_DECODED_BYTES:
+        if other or len(group) == most or sum(image.pixels.nbytes for image, _ in group) > MAX_DECODED_BYTES:
             yield group
             group = []
         group.append((image, options))

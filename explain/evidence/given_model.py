@@ -45,18 +45,18 @@ class GivenModel:
 
     def __post_init__(self) -> None:
         network = in_memory.network_of(self.model)
-        own = None
+        fingerprint = None
         if isinstance(network, torch.nn.Module):
             in_memory.check_initialised(network)
-            own = Fingerprint(network)
-        object.__setattr__(self, "fingerprint", own)
+            fingerprint = Fingerprint(network)
+        object.__setattr__(self, "fingerprint", fingerprint)
 
     @property
     def key(self) -> tuple[object, ...]:
         """What, besides its identity, makes it the same model: its state, labels and preprocessing."""
         state = 0 if self.fingerprint is None else self.fingerprint.value()
-        said = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs), str(self.inputs))
-        return id(self.model), id(self.preprocess), *said, state
+        options = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs), str(self.inputs))
+        return id(self.model), id(self.preprocess), *options, state
 
     def adapt(self) -> Adapter:
         return in_memory.adapt(
@@ -74,23 +74,23 @@ class GivenModel:
 
 def of_file(path: str, said: GivenModel, progress: Progress | None, arch: str = "") -> ModelSpec:
     """Return the row of a model's file, with what the caller says of it."""
-    found, name = catalog.of_file(path, of_download(path, progress), arch), said.name
+    spec, name = catalog.of_file(path, of_download(path, progress), arch), said.name
     if said.task is not None:
-        found = replace(found, task=check_task(said.task))
+        spec = replace(spec, task=check_task(said.task))
     if said.labels is not None:
-        found = found.with_weights(labels=given_labels(said.labels, name or found.id))
+        spec = spec.with_weights(labels=given_labels(said.labels, name or spec.id))
     if said.output is not None or said.unit is not None:
-        found = found.with_weights(output=said.output, unit=said.unit)
+        spec = spec.with_weights(output=said.output, unit=said.unit)
     if said.outputs:
-        found = replace(found.with_weights(outputs=read_outputs(said.outputs)), task="regress")
+        spec = replace(spec.with_weights(outputs=read_outputs(said.outputs)), task="regress")
     if said.inputs:
-        found = found.with_weights(inputs=read_inputs(said.inputs))
+        spec = spec.with_weights(inputs=read_inputs(said.inputs))
     if said.preprocess is not None:
         stated, transform = in_memory.stated_by(said.preprocess)
         if transform is not None:
             raise ModelProblem("For a file preprocess has to be readable: a Compose of torchvision, or a table.")
-        found = found.with_weights(preprocessing=stated)
-    return replace(found, id=name or found.id)
+        spec = spec.with_weights(preprocessing=stated)
+    return replace(spec, id=name or spec.id)
 
 
 def path_in(model: Any, layer: Any) -> str | None:
@@ -124,7 +124,7 @@ def join_pairs(source: Any, inputs: Sequence[str]) -> Any:
         if len(source) != len(inputs):
             raise ModelProblem(f"There are {len(source)} pictures: give two, {' and '.join(inputs)}.")
         return join_pictures(*map(Image.open, source))
-    return [join_pairs(one, inputs) for one in source] if isinstance(source, list) else source
+    return [join_pairs(item, inputs) for item in source] if isinstance(source, list) else source
 
 
 def targets_of_each(targets: Any, count: int) -> list[dict[str, Any]]:

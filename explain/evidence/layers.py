@@ -76,8 +76,8 @@ def layer_choices(resident: Resident, *, every: bool = False) -> LayerChoices:
     short, default = resident.layers, resident.default_layers
     presets = {name: tuple(paths) for name, paths in resident.adapter.presets(short).items()} if short else {}
     outer = {stage.path for stage in stages(resident)} | {*default, *chain(*presets.values())}
-    shown = tuple(layer for layer in short if every or layer.path in outer or layer.path.count(".") <= 1)
-    return LayerChoices(shown, default, presets)
+    visible = tuple(layer for layer in short if every or layer.path in outer or layer.path.count(".") <= 1)
+    return LayerChoices(visible, default, presets)
 
 
 def find(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
@@ -127,8 +127,8 @@ def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
             return _matching(name, adapter, known)
         first, *rest = (part.strip() for part in name.split("/"))
         prefix = first.rpartition(" ")[0]
-        found = [one(first), *(one(f"{prefix} {part}") or one(part) for part in rest)] if rest else []
-        return tuple(chain(*found)) if all(found) else ()
+        groups = [one(first), *(one(f"{prefix} {part}") or one(part) for part in rest)] if rest else []
+        return tuple(chain(*groups)) if all(groups) else ()
 
     def several(text: str) -> tuple[str, ...]:
         # The whole first: a preset's name has spaces of its own.
@@ -136,18 +136,18 @@ def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
             return whole
         if "," in text:
             return tuple(chain(*(several(part.strip()) for part in text.split(",") if part.strip())))
-        found: list[str] = []
+        chosen: list[str] = []
         words = text.split()
         while words:
             counts = range(len(words), 0, -1)
             read = next(((count, paths) for count in counts if (paths := one(" ".join(words[:count])))), None)
             if read is None:
                 # Where nothing of it is known it is no list, but one name that is spelt otherwise.
-                wrong = words[0] if found or any(map(one, words)) else text
+                wrong = words[0] if chosen or any(map(one, words)) else text
                 raise _refuse(resident, wrong, adapter.path_of(wrong), presets, resident.default_layers)
-            found += read[1]
+            chosen += read[1]
             words = words[read[0] :]
-        return tuple(found)
+        return tuple(chosen)
 
     return several(typed.strip())
 
@@ -158,12 +158,12 @@ def _matching(name: str, adapter: Adapter, known: Mapping[str, Layer]) -> tuple[
     first, *middle, last = map(re.escape, parts)
     # What a star takes is settled as soon as what follows it is found: to try all ways for many stars would take hours.
     pattern = re.compile(f"{first}{''.join(f'(?>[^.]*?{part})' for part in middle)}[^.]*{last}")
-    found = {path for path in known if pattern.fullmatch(path)}
-    if not found and len(parts) <= 3:
+    matches = {path for path in known if pattern.fullmatch(path)}
+    if not matches and len(parts) <= 3:
         # What another tool calls them can only be asked for name by name.
         stars = product(map(str, range(NUMBERED)), repeat=len(parts) - 1)
-        found = {adapter.alias("".join(chain(*zip_longest(parts, some, fillvalue="")))) for some in stars}
-    return tuple(path for path in known if path in found)
+        matches = {adapter.alias("".join(chain(*zip_longest(parts, some, fillvalue="")))) for some in stars}
+    return tuple(path for path in known if path in matches)
 
 
 def _refuse(
@@ -189,11 +189,11 @@ def _nearest(name: str, among: Collection[str]) -> list[str]:
         return re.sub(kind, "", near.lower()) == re.sub(kind, "", name.lower())
 
     letters, numbers = r"\d+", r"\D+"
-    found = nearest(name, among, n=10, cutoff=0.75)
-    if in_case := [near for near in found if near.lower() == name.lower()]:
+    candidates = nearest(name, among, n=10, cutoff=0.75)
+    if in_case := [near for near in candidates if near.lower() == name.lower()]:
         return in_case
     # Another number is another layer, and no slip of the pen.
-    return [near for near in found if same(numbers, near) and not same(letters, near)][:NEAR]
+    return [near for near in candidates if same(numbers, near) and not same(letters, near)][:NEAR]
 
 
 def _list(names: Sequence[str]) -> str:
@@ -214,12 +214,12 @@ def receptive_field(module: nn.Module, path: str) -> int | None:
     windows = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
     whole = (nn.MultiheadAttention, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
     field, jump = 1, 1
-    for one in _until(module, path):
-        if isinstance(one, whole) or "attention" in type(one).__name__.lower():
+    for layer in _until(module, path):
+        if isinstance(layer, whole) or "attention" in type(layer).__name__.lower():
             return None
-        if isinstance(one, windows):
-            kernel, stride = _most(one.kernel_size), _most(one.stride)
-            dilation = 1 if isinstance(one, nn.AvgPool2d) else _most(one.dilation)
+        if isinstance(layer, windows):
+            kernel, stride = _most(layer.kernel_size), _most(layer.stride)
+            dilation = 1 if isinstance(layer, nn.AvgPool2d) else _most(layer.dilation)
             field += (kernel - 1) * dilation * jump
             jump *= stride
     return field
@@ -228,12 +228,12 @@ def receptive_field(module: nn.Module, path: str) -> int | None:
 def _until(module: nn.Module, path: str) -> Iterator[nn.Module]:
     """Yield every module in the order of definition, up to the last one in `path`."""
     inside = False
-    for name, one in module.named_modules():
+    for name, submodule in module.named_modules():
         within = name == path or name.startswith(f"{path}.")
         if inside and not within:
             return
         inside = within
-        yield one
+        yield submodule
 
 
 def _most(sides: int | tuple[int, ...]) -> int:

@@ -70,9 +70,9 @@ def score_format(confidence: float) -> Callable[[float], str]:
     plain = finely if confidence < 0.01 else percent
 
     def text(score: float) -> str:
-        said = plain(score)
-        if score < confidence and said == plain(confidence) and confidence >= 0.01:
+        phrase = plain(score)
+        if score < confidence and phrase == plain(confidence) and confidence >= 0.01:
             return f"{math.floor(score * 1000) / 10:.1f}{NBSP}%"
-        return said
+        return phrase
 
     return text

@@ -87,9 +87,9 @@ class Resident:
     @property
     def nbytes(self) -> int:
         """Bytes of its weights, including copies that are laid out for speed."""
-        found: Twin | None = self.__dict__.get("folded")
+        folded: Twin | None = self.__dict__.get("folded")
         aside: tuple[nn.Module, PassLock] | None = self.__dict__.get("_aside")
-        copies = [*([found.module] if found else []), *(aside[:1] if aside else [])]
+        copies = [*([folded.module] if folded else []), *(aside[:1] if aside else [])]
         laid_out = sum(map(folding.nbytes, [self.adapter.module, *copies]))
         return self._loaded_bytes + laid_out + convolution.nbytes(self.adapter.module.parameters())
 
@@ -127,8 +127,10 @@ class Resident:
             return False
         # The last may be read by other tokens than it reads (a text's), and leave out what stands before the patches.
         through = usable if usable[-1].same else usable[:-1]
-        one_grid = len({one.grid for one in usable}) == 1 and len({one.prefix for one in through}) <= 1
-        return one_grid and all(one.same for one in through)
+        one_grid = (
+            len({attention.grid for attention in usable}) == 1 and len({attention.prefix for attention in through}) <= 1
+        )
+        return one_grid and all(attention.same for attention in through)
 
     @cached_property
     def joins_windows(self) -> bool:
@@ -177,9 +179,9 @@ class Resident:
         """Return the adapter to explain these layers with: the folded twin's, unless it lacks one of them."""
         if not folding.folds() or self.folded is None or any(layer.path in self.folded.missing for layer in layers):
             return self.adapter
-        own = copy.copy(self.adapter)
-        own.module = self.folded.module
-        return own
+        adapter = copy.copy(self.adapter)
+        adapter.module = self.folded.module
+        return adapter
 
     @cached_property
     def _aside(self) -> tuple[nn.Module, PassLock] | None:
@@ -203,9 +205,9 @@ class Resident:
         """
         if not folding.folds() or self._aside is None:
             return self.fastest_adapter(()), self.lock
-        own = copy.copy(self.adapter)
-        own.module, lock = self._aside
-        return own, lock
+        adapter = copy.copy(self.adapter)
+        adapter.module, lock = self._aside
+        return adapter, lock
 
     def with_adapter(self, adapter: Adapter) -> Resident:
         """Return a resident with the same module, lock and layers for an adapter that looks for other classes."""
@@ -328,16 +330,16 @@ def device(name: str = "auto") -> torch.device:
             return torch.device("cuda:0")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        found = torch.device(name)
+        torch_device = torch.device(name)
     except RuntimeError:
-        found = None
-    if found is None or found.type not in ("cpu", "cuda", "mps"):
+        torch_device = None
+    if torch_device is None or torch_device.type not in ("cpu", "cuda", "mps"):
         raise ModelProblem(f"{name} is not a device: use auto, cpu, cuda, cuda:N or mps.")
-    if found.type == "cuda":
+    if torch_device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (found.index or 0) >= count:
+        if (torch_device.index or 0) >= count:
             raise ModelProblem(f"{name} was asked for and this machine has {count} CUDA devices: use auto or cpu.")
-        return torch.device("cuda", found.index or 0)
-    if found.type == "mps" and not torch.backends.mps.is_available():
+        return torch.device("cuda", torch_device.index or 0)
+    if torch_device.type == "mps" and not torch.backends.mps.is_available():
         raise ModelProblem("mps was asked for and this machine has no Apple GPU: use auto or cpu.")
-    return found
+    return torch_device

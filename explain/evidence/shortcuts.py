@@ -51,30 +51,30 @@ def verify(resident: Resident) -> None:
         LOGGER.info("%s: its shortcuts could not be verified (%s)", adapter.spec.id, problem)
 
 
-def _verify(resident: Resident, given: ModelInput) -> None:
+def _verify(resident: Resident, model_input: ModelInput) -> None:
     adapter = resident.adapter
-    plain = _PlainPass(resident, given, 2 if adapter.splits_batches else 1)
+    plain = _PlainPass(resident, model_input, 2 if adapter.splits_batches else 1)
     resident.default_layers = _with_streams(resident, plain)
-    right = _agrees(resident, given, plain)
+    right = _agrees(resident, model_input, plain)
     if not right and adapter.splits_batches:
-        alone = _PlainPass(resident, given, 1)
+        alone = _PlainPass(resident, model_input, 1)
         adapter.splits_batches = _close(plain.truth, alone.truth)
-        plain, right = alone, _agrees(resident, given, alone)
+        plain, right = alone, _agrees(resident, model_input, alone)
     left_out = []
     for name, leave_out in _SHORTCUTS.items():
         if not right and leave_out(resident):
             left_out.append(name)
-            right = _agrees(resident, given, plain)
+            right = _agrees(resident, model_input, plain)
     if right and left_out:
         adapter.notes += (f"Computed without {' and '.join(left_out)}, which would change the map of this model.",)
-    elif not right and not _close(plain.truth, _PlainPass(resident, given, 1).truth):
+    elif not right and not _close(plain.truth, _PlainPass(resident, model_input, 1).truth):
         adapter.notes += ("Its answers differ from pass to pass, and so do its maps: random layers are active in it.",)
 
 
 class _PlainPass:
     """A pass of the module as it is, with PyTorch's graph from the input on."""
 
-    def __init__(self, resident: Resident, given: ModelInput, pictures: int) -> None:
+    def __init__(self, resident: Resident, model_input: ModelInput, pictures: int) -> None:
         adapter, module = resident.adapter, resident.adapter.module
         self.tensors: dict[str, Tensor] = {}
         """The last output of each layer, by path."""
@@ -88,7 +88,7 @@ class _PlainPass:
             module.get_submodule(path).register_forward_hook(lambda _m, _i, output, path=path: record(path, output))
             for path in (layer.path for layer in resident.layers)
         ]
-        self.input = resident.move_input(given.tensor).repeat(pictures, 1, 1, 1)
+        self.input = resident.move_input(model_input.tensor).repeat(pictures, 1, 1, 1)
         # The second picture is another one, so that it changes the first's answer where it can.
         self.input[1:] = self.input[1:].flip(-1) / 2
         self.input.requires_grad_()
@@ -100,8 +100,8 @@ class _PlainPass:
                 handle.remove()
         self.resident, self.answer = resident, _answer(adapter, self.outputs)
         self.target = _target(adapter, self.outputs)
-        wanted = self.answer[self.target.index] if self.target.index is not None else None
-        self.scalar = adapter.scalar(self.outputs, self.target) if wanted is None else wanted
+        answer = self.answer[self.target.index] if self.target.index is not None else None
+        self.scalar = adapter.scalar(self.outputs, self.target) if answer is None else answer
 
     @cached_property
     def truth(self) -> list[Tensor]:
@@ -119,9 +119,9 @@ def _map(slope: Tensor | None, output: Tensor, layer: Layer) -> Tensor:
     return as_map((torch.zeros_like(output) if slope is None else slope)[:1], layer)[0]
 
 
-def _agrees(resident: Resident, given: ModelInput, plain: _PlainPass) -> bool:
+def _agrees(resident: Resident, model_input: ModelInput, plain: _PlainPass) -> bool:
     """Return whether the shortcuts that are left give the plain pass's answer and gradients."""
-    evidence = Evidence(resident, given, find(resident, resident.default_layers))
+    evidence = Evidence(resident, model_input, find(resident, resident.default_layers))
     slopes = [each[0].dense() for each in evidence.gradients([plain.target])]
     return _close([_answer(resident.adapter, evidence.outputs), *slopes], plain.truth)
 

@@ -149,9 +149,9 @@ class _Observer:
         # A module that is called twice (one ReLU for all) has no single map of its own.
         calls = {path: max(1, len(self.branches.get(path, ()))) for path in known}
         short = tuple(known[path] for path in dict.fromkeys(self.short) if self.short.count(path) == calls.get(path))
-        if own := tuple(layer for layer in short if layer.pictures):
+        if branched := tuple(layer for layer in short if layer.pictures):
             # After these two pictures have met, a map is of neither.
-            short = own
+            short = branched
         return Survey(known, short, tuple(self.attentions.values()))
 
 
@@ -182,8 +182,8 @@ def describe(path: str, output: Tensor, size: Size, grids: Collection[Size] = ()
         if not _fits(b, c, size, aspect) and _fits(a, b, size, aspect):
             return Layer(path, (c, a, b), "nhwc") if a * b > 1 else None
         return Layer(path, (a, b, c)) if b * c > 1 and b <= size[0] and c <= size[1] else None
-    if len(shape) == 3 and shape[2] > 1 and (found := _tokens(shape[1], size, grids)) is not None:
-        prefix, grid = found
+    if len(shape) == 3 and shape[2] > 1 and (tokens := _tokens(shape[1], size, grids)) is not None:
+        prefix, grid = tokens
         return Layer(path, (shape[2], *grid), "tokens", prefix)
     return None
 

@@ -59,9 +59,9 @@ def trace_windows(adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> tup
             adapter.run(noise)
     finally:
         tracer.close()
-    found = [tracer.found.get(path) for path in paths]
-    windows = tuple(one for one in found if one is not None)
-    if len(windows) < len(found) or set(tracer.found) != set(paths):
+    candidates = [tracer.found.get(path) for path in paths]
+    windows = tuple(window for window in candidates if window is not None)
+    if len(windows) < len(candidates) or set(tracer.found) != set(paths):
         return ()
     sides = [window.grid for window in windows]
     steps = [*pairwise(sides), *((window.grid, window.key_grid) for window in windows)]
@@ -101,41 +101,43 @@ class _Tracer(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        given: dict[str, Any] = kwargs or {}
+        options: dict[str, Any] = kwargs or {}
         if func is F.linear or func is F.conv2d:
-            values = given["input"] if "input" in given else args[0]
-            weight = given["weight"] if "weight" in given else args[1]
+            values = options["input"] if "input" in options else args[0]
+            weight = options["weight"] if "weight" in options else args[1]
             if func is F.linear or weight.shape[-2:] == (1, 1):
                 self._read.append((values, func is F.conv2d))
-        return func(*args, **given)
+        return func(*args, **options)
 
     def record(self, path: str, weights: Tensor) -> Tensor:
         """Note where the tokens of one attention, (windows, heads, queries, keys), lie; return it unchanged."""
         windows, _, queries, keys = weights.shape
         read = self._read[self._entered.get(path, len(self._read)) :]
-        asks = self._find_cells(read, windows, queries)
-        given = asks if keys == queries else self._find_cells(read, windows, keys)
+        query_cells = self._find_cells(read, windows, queries)
+        key_cells = query_cells if keys == queries else self._find_cells(read, windows, keys)
         twice = path in self.found
-        self.found[path] = None if twice or asks is None or given is None else Windows(path, *asks, *given)
+        self.found[path] = (
+            None if twice or query_cells is None or key_cells is None else Windows(path, *query_cells, *key_cells)
+        )
         return weights
 
     def _enter(self, path: str) -> Callable[..., None]:
-        def entered(_: nn.Module, given: tuple[Any, ...]) -> None:
+        def entered(_: nn.Module, inputs: tuple[Any, ...]) -> None:
             if threading.get_ident() == self._caller:
                 self._entered[path] = len(self._read)
-                self._note(given)
+                self._note(inputs)
 
         return entered
 
-    def _leave(self, _: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+    def _leave(self, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if threading.get_ident() != self._caller:
             return
         outputs = output if isinstance(output, tuple) else (output,)
-        for one in outputs:
-            for other in given:
-                alike = isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and one.shape == other.shape
-                if alike and one is not other and one.ndim > 2:
-                    self._before[one] = other
+        for out in outputs:
+            for value in inputs:
+                alike = isinstance(out, torch.Tensor) and isinstance(value, torch.Tensor) and out.shape == value.shape
+                if alike and out is not value and out.ndim > 2:
+                    self._before[out] = value
                     break
         self._note(outputs)
 
@@ -174,15 +176,15 @@ class _Tracer(TorchFunctionMode):
 
     def _match(self, rows: Tensor) -> tuple[Tensor, Size] | None:
         """Return the cell of each of (rows, C), and their grid; None where a map has other cells than these."""
-        wanted = [row.tobytes() for row in rows.cpu().numpy()]
-        padding = bytes(len(wanted[0]))
-        first = rows[next((place for place, row in enumerate(wanted) if row != padding), 0)]
+        keys = [row.tobytes() for row in rows.cpu().numpy()]
+        padding = bytes(len(keys[0]))
+        first = rows[next((place for place, row in enumerate(keys) if row != padding), 0)]
         for cells, grid in reversed(self._maps):
             other = cells.shape[1] != rows.shape[1] or len(cells) > len(rows)
             if other or not bool((cells == first).all(1).any()):
                 continue
             known = {row.tobytes(): place for place, row in enumerate(cells.cpu().numpy())}
-            places = [known.get(row, -1 if row == padding else None) for row in wanted]
+            places = [known.get(row, -1 if row == padding else None) for row in keys]
             inside = [place for place in places if place is not None and place >= 0]
             if None not in places and len(inside) == len(set(inside)) == len(cells):
                 return torch.tensor(places), grid

@@ -71,9 +71,9 @@ def note(weights: str, method: str, layers: Sequence[str], test: Hashable, verdi
 
 def verdicts(weights: str, method: str, layers: Sequence[str]) -> list[Verdict]:
     """Return the current person's verdicts on maps of these weights by a method at these layers, the oldest first."""
-    wanted = [users.owner(), weights, method, tuple(layers)]
+    requested = [users.owner(), weights, method, tuple(layers)]
     with _lock:
-        return [found for (*key, _), found in _tests.items() if key == wanted]
+        return [verdict for (*key, _), verdict in _tests.items() if key == requested]
 
 
 def describe_verdicts(found: Sequence[Verdict]) -> str:
@@ -90,7 +90,7 @@ def describe_verdicts(found: Sequence[Verdict]) -> str:
         return ""
     if len(set(found)) == 1:
         return f"{VERDICTS[found[0]]} ({plural(len(found), 'map')} tested)"
-    yes = sum(mark_of(one) == "yes" for one in found)
+    yes = sum(mark_of(verdict) == "yes" for verdict in found)
     phrase = f"{VERDICTS['depends']} in {yes} of {plural(len(found), 'map')} tested"
     return f"{phrase}, {unclear} cannot be told" if (unclear := found.count("unclear")) else phrase
 

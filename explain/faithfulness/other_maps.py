@@ -62,7 +62,9 @@ class OtherMap:
     """float32 (SIDE, SIDE) over the content of the model's input, or over the box."""
 
 
-_CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(4 * MIB, lambda maps: sum(heatmap.values.nbytes for heatmap in maps))
+_CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(
+    4 * MIB, lambda maps: sum(heatmap.values.nbytes for heatmap in maps)
+)
 _MAKING: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)
 
 
@@ -79,24 +81,24 @@ def other_maps(explanation: Result, index: int, cancel: threading.Event | None =
         return _random(explanation, index)
     detects = explanation.task.has_boxes
     options = replace(options, per="detection") if detects else options
-    shown = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
-    key = (resident.adapter.weights_sha256, resident.adapter.spec.row, heatmap.method, evidence.paths, shown)
+    shared = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
+    key = (resident.adapter.weights_sha256, resident.adapter.spec.row, heatmap.method, evidence.paths, shared)
     with _MAKING[key]:
-        if (found := _CACHE.get(key)) is None:
-            found = tuple(_explain_bundled(explanation, heatmap.method, shown, cancel))
-            _CACHE.put(key, found)
-    others = tuple(one for one in found if one.source != explanation.image.sha256)
+        if (maps := _CACHE.get(key)) is None:
+            maps = tuple(_explain_bundled(explanation, heatmap.method, shared, cancel))
+            _CACHE.put(key, maps)
+    others = tuple(other for other in maps if other.source != explanation.image.sha256)
     return others or _random(explanation, index)
 
 
 def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     """Return random maps as smooth as one."""
     grid = controls.grid_of(explanation.heatmaps[index].measured)
-    found = []
+    maps = []
     for number in range(RANDOM):
         values = controls.random_map((SIDE, SIDE), grid, controls.seed_of(explanation.image.sha256, number))
-        found.append(OtherMap("", f"{RANDOM_NAME} {number + 1}", values))
-    return tuple(found)
+        maps.append(OtherMap("", f"{RANDOM_NAME} {number + 1}", values))
+    return tuple(maps)
 
 
 def _explain_bundled(
@@ -119,8 +121,8 @@ def _explain_bundled(
             continue
         for place, target in enumerate(targets):
             assert raw is not None
-            own = [layer[place : place + 1] for layer in raw.maps]
-            values = on_content(own, evidence.geometry, raw.layers)
+            layer_maps = [layer[place : place + 1] for layer in raw.maps]
+            values = on_content(layer_maps, evidence.geometry, raw.layers)
             if explanation.task.has_boxes:
                 box = predictions[place].box
                 assert box is not None

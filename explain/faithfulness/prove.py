@@ -68,14 +68,14 @@ def prove(
     empty or the same everywhere, a target that is no single answer, and an unknown filling; Cancelled within one batch
     of a stop.
     """
-    for one in fillings:
-        check(one)
+    for filling in fillings:
+        check(filling)
     if not 2 <= steps <= 100:
         raise ModelProblem(f"A proof takes 2 to 100 steps, and not {steps}.")
     if not fillings:
         raise ModelProblem("A proof takes one filling at least.")
-    shown = explanation._map(index)
-    heatmap, position = shown.measured, explanation.heatmaps.index(shown)
+    selected = explanation._map(index)
+    heatmap, position = selected.measured, explanation.heatmaps.index(selected)
     places = ranking(heatmap.strength) if heatmap.state == "ok" else None
     if places is None:
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
@@ -191,11 +191,11 @@ def _order(name: str, maps: Sequence[NDArray[np.float32]]) -> list[Order]:
 def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
     """Return where the object is, bool (h, w) over the content: in its boxes, else where the map is hottest."""
     heatmap, geometry = explanation.heatmaps[index].measured, explanation.evidence.geometry
-    found = np.zeros(heatmap.content.shape, bool)
+    mask = np.zeros(heatmap.content.shape, bool)
     for prediction in explanation.own(index):
         assert prediction.box is not None
-        found[box_on_content(geometry, prediction.box)] = True
-    return found if found.any() else controls.hottest_region(heatmap.strength)
+        mask[box_on_content(geometry, prediction.box)] = True
+    return mask if mask.any() else controls.hottest_region(heatmap.strength)
 
 
 def _next_best(explanation: Result, index: int) -> Target | None:

@@ -87,8 +87,8 @@ def stages(resident: Resident, tensor: Tensor) -> list[list[nn.Parameter]]:
     module = resident.adapter.module
     started: list[str] = []
     handles = [
-        one.register_forward_pre_hook(lambda _module, _inputs, path=path: started.append(path))
-        for path, one in module.named_modules()
+        submodule.register_forward_pre_hook(lambda _module, _inputs, path=path: started.append(path))
+        for path, submodule in module.named_modules()
     ]
     try:
         with torch.no_grad(), resident.lock:
@@ -99,14 +99,16 @@ def stages(resident: Resident, tensor: Tensor) -> list[list[nn.Parameter]]:
     place = {path: at for at, path in reversed([*enumerate(started)])}
     seen: set[int] = set()
     items: list[tuple[int, list[nn.Parameter]]] = []
-    for path, one in module.named_modules():
-        own = [each for each in one.parameters(recurse=False) if id(each) not in seen and each.is_floating_point()]
-        seen |= {id(each) for each in own}
-        if own:
+    for path, submodule in module.named_modules():
+        parameters = [
+            each for each in submodule.parameters(recurse=False) if id(each) not in seen and each.is_floating_point()
+        ]
+        seen |= {id(each) for each in parameters}
+        if parameters:
             around = path
             while around not in place and around:
                 around = around.rpartition(".")[0]
-            items.append((place.get(around, 0), own))
+            items.append((place.get(around, 0), parameters))
     items.sort(key=lambda item: -item[0])
     groups = np.array_split(np.arange(len(items)), STAGES)
     return [[each for at in group for each in items[at][1]] for group in groups]
@@ -253,8 +255,8 @@ class Scramble:
     def sentence(self) -> str:
         """The verdict with the numbers that it follows from."""
         if self.mostly_empty:
-            found = f"With random weights {self.empty} of {self.draws} maps are empty."
-            return f"{found} Whether this map depends on the model cannot be told."
+            reason = f"With random weights {self.empty} of {self.draws} maps are empty."
+            return f"{reason} Whether this map depends on the model cannot be told."
         if self.verdict == "unclear" and self.again is not None:
             return (
                 f"Made again with the same weights, the map has a rank correlation of only {signed(self.again)} with "
@@ -362,18 +364,18 @@ def draw_until_clear(
     `redraw`: `redrawn` of all groups by a seed. `measure`: None for an empty map, which is not counted. Returns what
     was measured in 3 to 8 draws, and the side of the threshold that the interval of the mean is on.
     """
-    found: list[float] = []
+    similarities: list[float] = []
     side: Side = "within"
     for draw in range(DRAWS[1]):
         for _ in redraw(controls.seed_of(weights_sha256, draw)):
             pass
         if (similarity := measure()) is not None:
-            found.append(similarity)
-        side = side_of(found, threshold)
+            similarities.append(similarity)
+        side = side_of(similarities, threshold)
         # Of three maps that are all empty the other five are too.
-        if draw + 1 >= DRAWS[0] and (side != "within" or not found):
+        if draw + 1 >= DRAWS[0] and (side != "within" or not similarities):
             break
-    return tuple(found), side
+    return tuple(similarities), side
 
 
 @own_modes()
@@ -386,20 +388,20 @@ def _test(
     whole: bool,
 ) -> Scramble:
     """Return a held test, or make what is missing of it; `whole`: with all stages."""
-    shown = explanation._map(index)
-    heatmap, resident = shown.measured, explanation.evidence.resident
+    selected = explanation._map(index)
+    heatmap, resident = selected.measured, explanation.evidence.resident
     if heatmap.state != "ok":
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to compare it with.")
     if not resident.gradients:
         raise ModelProblem(f"{explanation.model.id} only answers: its weights cannot be scrambled here.")
     key = explanation.map_key(index)
-    found = _CACHE.get(key)
-    if found is None or (whole and len(found.stages) < STAGES):
-        found = _Work(explanation, index, progress, cancel).run(found, whole)
-        _CACHE.put(key, found)
+    scramble = _CACHE.get(key)
+    if scramble is None or (whole and len(scramble.stages) < STAGES):
+        scramble = _Work(explanation, index, progress, cancel).run(scramble, whole)
+        _CACHE.put(key, scramble)
     # Somebody else may have tested the same map.
-    badge.note(resident.adapter.weights_sha256, heatmap.method, heatmap.layers, key, found.verdict)
-    return found
+    badge.note(resident.adapter.weights_sha256, heatmap.method, heatmap.layers, key, scramble.verdict)
+    return scramble
 
 
 class _Work:
@@ -443,7 +445,7 @@ class _Work:
         filled = [end for end in ends if not end.empty]
         middle = filled[drawn.index(statistics.median_low(drawn))] if drawn else ends[0]
         # How alike the last stage's maps are to what knows nothing of the weights.
-        maps, references = [one.map for one in filled or ends], _make_references(self._explanation, self._index)
+        maps, references = [end.map for end in filled or ends], _make_references(self._explanation, self._index)
         likenesses = {name: float(np.mean(rank_correlations(values, maps))) for name, values in references.items()}
         in_box = likenesses.pop("box", 0.0)
         keeps_box = None if outlined is None else in_box > chance
@@ -467,7 +469,7 @@ def _stage(
     values = coarse(np.nan_to_num(on_content(raw.maps, before.geometry, raw.layers, signed=heatmap.signed)))
     alike = compare(heatmap.coarse, values)
     pairs = zip(heatmap.raw, (np.nan_to_num(heatmap[0].float().cpu().numpy()) for heatmap in raw.maps), strict=True)
-    signed = float(np.mean([rank_correlation(rescale(one), rescale(two)) for one, two in pairs]))
+    signed = float(np.mean([rank_correlation(rescale(first), rescale(second)) for first, second in pairs]))
     inside = outlined_box(explanation, index)
     overlap = None if inside is None else iou(outline(heatmap.coarse) & inside, outline(values) & inside)
     return Stage(share, values, alike.rank_correlation, signed, alike.ssim, overlap)
@@ -475,10 +477,10 @@ def _stage(
 
 def outlined_box(explanation: Result, index: int | str) -> NDArray[np.bool_] | None:
     """Return the inside of a map's boxes on its `coarse` grid; None without boxes, or without an outline in them."""
-    shown = explanation._map(index)
-    if not explanation.own(position := explanation.heatmaps.index(shown)):
+    selected = explanation._map(index)
+    if not explanation.own(position := explanation.heatmaps.index(selected)):
         return None
-    values = shown.measured.coarse
+    values = selected.measured.coarse
     box = object_of(explanation, position).astype(np.float32)
     inside: NDArray[np.bool_] = cv2.resize(box, values.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
     return inside if (outline(values) & inside).any() else None
@@ -486,15 +488,15 @@ def outlined_box(explanation: Result, index: int | str) -> NDArray[np.bool_] | N
 
 def _make_references(explanation: Result, index: int | str) -> dict[Verdict, Map]:
     """Return maps that know nothing of the weights: the picture's edges, its middle, and the box."""
-    shown = explanation._map(index)
-    heatmap, evidence = shown.measured, explanation.evidence
+    selected = explanation._map(index)
+    heatmap, evidence = selected.measured, explanation.evidence
     left, top, right, bottom = evidence.geometry.content
     pixels = controls.pixels_of(evidence.tensor[:, :, top:bottom, left:right])
     known: dict[Verdict, Map] = {
         "edges": rescale(coarse(controls.edges(pixels))),
         "centre": rescale(coarse(controls.centre(heatmap.content.shape))),
     }
-    if explanation.own(position := explanation.heatmaps.index(shown)):
+    if explanation.own(position := explanation.heatmaps.index(selected)):
         box = object_of(explanation, position).astype(np.float32)
         known["box"] = rescale(coarse(cv2.GaussianBlur(box, (0, 0), max(controls.CELL * max(box.shape), 1.0))))
     return known

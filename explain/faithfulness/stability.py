@@ -94,7 +94,7 @@ def change(image: Image, geometry: Geometry, kind: Kind) -> Changed:
     pixels = image.pixels
     if geometry.columns > 1:
         both = [change(Image(half, image.name), geometry.one_column(), kind) for half in halve(pixels)]
-        return replace(both[0], pixels=join(*(one.pixels for one in both)), columns=geometry.columns)
+        return replace(both[0], pixels=join(*(changed.pixels for changed in both)), columns=geometry.columns)
     if kind in NOISE:
         # Finer noise would be averaged away as the picture is reduced.
         height, width = pixels.shape[:2]
@@ -182,9 +182,9 @@ class Stability:
     @property
     def worst(self) -> Variant | None:
         """The change after which the map is least like the true one, among those that leave the answer if any do."""
-        there = [variant for variant in self.variants if variant.rank_correlation is not None]
-        kept = [one for one in there if not one.flips]
-        return min(kept or there, key=lambda one: one.rank_correlation or 0.0, default=None)
+        measured = [variant for variant in self.variants if variant.rank_correlation is not None]
+        kept = [variant for variant in measured if not variant.flips]
+        return min(kept or measured, key=lambda variant: variant.rank_correlation or 0.0, default=None)
 
     @property
     def verdict(self) -> Mark:
@@ -197,9 +197,9 @@ class Stability:
         worst = self.worst
         if worst is None or worst.rank_correlation is None or worst.flips:
             return "cannot be told"
-        found = judge_stillness(worst.rank_correlation, self.chance)
+        stillness = judge_stillness(worst.rank_correlation, self.chance)
         hindered = {"yes": bool(self.flips), "no": task_of(self.model).measures}
-        return "cannot be told" if hindered.get(found) else found
+        return "cannot be told" if hindered.get(stillness) else stillness
 
     @property
     def sentence(self) -> str:
@@ -272,8 +272,8 @@ def stability(
     Eight passes, with the method's own cost. Raises ModelProblem for an empty map and for a picture that is not RGB;
     Cancelled between two changes.
     """
-    shown = explanation._map(index)
-    heatmap = shown.measured
+    selected = explanation._map(index)
+    heatmap = selected.measured
     if heatmap.state != "ok":
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to compare it with.")
     if explanation.image.planes is not None or explanation.options.preprocessing == READY:
@@ -298,13 +298,13 @@ def stability(
 
 def _variant(explanation: Result, index: int | str, kind: Kind, first: str, cancel: threading.Event | None) -> Variant:
     heatmap, before, options = explanation._map(index).measured, explanation.evidence, explanation.options
-    made, adapter = change(explanation.image, before.geometry, kind), before.resident.adapter
-    pixels = replace(explanation.image, pixels=made.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
+    changed, adapter = change(explanation.image, before.geometry, kind), before.resident.adapter
+    pixels = replace(explanation.image, pixels=changed.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
     evidence = Evidence(before.resident, adapter.prepare(pixels, options.preprocessing), before.layers)
-    score, answer, target = explanation.task.find_again(explanation, evidence, made, heatmap.target)
+    score, answer, target = explanation.task.find_again(explanation, evidence, changed, heatmap.target)
     if target is None:
         return Variant(kind, score, answer, True, None, None, None)
     raw = METHODS[heatmap.method].run(evidence, [target], Request(options.masks, options.head, None, cancel))
-    values = made.undone(on_content(raw.maps, before.geometry, raw.layers, signed=heatmap.signed))
+    values = changed.undone(on_content(raw.maps, before.geometry, raw.layers, signed=heatmap.signed))
     alike = compare(heatmap.coarse, coarse(values))
     return Variant(kind, score, answer, answer != first, values, alike.rank_correlation, alike.ssim)

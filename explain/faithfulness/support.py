@@ -67,8 +67,8 @@ def find_strongest(
 
     `perturber`: the map's own, if there is one.
     """
-    shown = explanation._map(index)
-    heatmap, position = shown.measured, explanation.heatmaps.index(shown)
+    selected = explanation._map(index)
+    heatmap, position = selected.measured, explanation.heatmaps.index(selected)
     if heatmap.state != "ok":
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
     evidence = explanation.evidence
@@ -77,19 +77,19 @@ def find_strongest(
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
     embeds = not explanation.task.names_classes
     measure = Measure(perturber or Perturber(evidence, score, cancel), heatmap.strength, box, cosine=embeds)
-    own = measure.effect("this map", measure.part, (SHOWN,) if quick else SHARES)
-    every = other_maps(explanation, position, cancel)
-    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(every))[:OTHERS]
-    named = ((every[at].name, measure.fit(every[at].values)) for at in order.tolist())
-    others, copies = measure.compare(own, named)
+    effect = measure.effect("this map", measure.part, (SHOWN,) if quick else SHARES)
+    candidates = other_maps(explanation, position, cancel)
+    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(candidates))[:OTHERS]
+    named = ((candidates[at].name, measure.fit(candidates[at].values)) for at in order.tolist())
+    others, copies = measure.compare(effect, named)
     share = SHOWN * measure.part.size / heatmap.strength.size
-    found = Support(heatmap.target.label, box is not None, measure.start, own, others, copies, share)
-    at = found.controls.index(found.strongest)
+    result = Support(heatmap.target.label, box is not None, measure.start, effect, others, copies, share)
+    at = result.controls.index(result.strongest)
     if at < len(others):
-        values = measure.fit(every[order[at]].values)
+        values = measure.fit(candidates[order[at]].values)
     else:
         values = [*_copies(measure.part, turned=box is not None)][at - len(others)][1]
-    return found, measure.place(values)
+    return result, measure.place(values)
 
 
 def _copies(values: Map, *, turned: bool) -> Iterator[tuple[str, Map]]:
@@ -159,25 +159,27 @@ class Measure:
 
     def effect(self, name: str, values: Map, shares: Sequence[float], known: Effect | None = None) -> Effect:
         """Return the effect of a map (h, w) of that part at these shares, of which some may be known."""
-        (new,) = self._effects([(name, values)], [share for share in shares if known is None or share not in known.shares])
-        found = [(known if known is not None and share in known.shares else new).at(share) for share in shares]
-        return Effect(name, tuple(shares), *zip(*found, strict=True))
+        (new,) = self._effects(
+            [(name, values)], [share for share in shares if known is None or share not in known.shares]
+        )
+        effects = [(known if known is not None and share in known.shares else new).at(share) for share in shares]
+        return Effect(name, tuple(shares), *zip(*effects, strict=True))
 
     def _effects(self, named: Sequence[tuple[str, Map]], shares: Sequence[float]) -> list[Effect]:
         """Return the effects of maps at the same shares; one that is the same everywhere hides nothing."""
-        shown = np.ones((len(named), 2, len(shares), *self._shape), bool)
+        visible = np.ones((len(named), 2, len(shares), *self._shape), bool)
         part = (slice(None), *(self._box or (slice(None), slice(None))))
-        for (_, values), (hidden, kept) in zip(named, shown, strict=True):
+        for (_, values), (hidden, kept) in zip(named, visible, strict=True):
             if (places := ranking(values)) is not None:
                 hidden[part] = [places >= share for share in shares]
                 kept[part] = [places < share for share in shares]
-        scores = iter(self._scores(shown.reshape(-1, *self._shape)))
+        scores = iter(self._scores(visible.reshape(-1, *self._shape)))
         each = [[tuple(itertools.islice(scores, len(shares))) for _ in range(2)] for _ in named]
         return [Effect(name, tuple(shares), *both) for (name, _), both in zip(named, each, strict=True)]
 
-    def _scores(self, shown: NDArray[np.bool_]) -> list[float]:
+    def _scores(self, visible: NDArray[np.bool_]) -> list[float]:
         """Return the answer's score, 0..1, of pictures of which only a part is shown (B, h, w)."""
-        batches = torch.split(torch.from_numpy(shown).to(self._perturber.picture.device), BATCH_CPU)
+        batches = torch.split(torch.from_numpy(visible).to(self._perturber.picture.device), BATCH_CPU)
         parts = [self._perturber.predict_masked(batch, self._fill).score for batch in batches]
         return self._in_range(torch.cat(parts).tolist())
 

@@ -79,8 +79,8 @@ def asks_at(resident: Resident, question: str, layers: Sequence[str]) -> bool:
     """Return whether a question is asked at these layers, of which alone its figures are; none: the model's default."""
     if question == "why" and not answers_why(resident):
         return False
-    own = settings(resident, question)["layers"]
-    return tuple(layers or resident.default_layers) == (own or resident.default_layers)
+    asked_layers = settings(resident, question)["layers"]
+    return tuple(layers or resident.default_layers) == (asked_layers or resident.default_layers)
 
 
 def describe_expected(explanation: Result, index: int) -> str:
@@ -102,8 +102,8 @@ def describe_independent(explanation: Result, index: int) -> str:
 
 def _find_answer(explanation: Result, index: int) -> SealMark | None:
     """Return the first mark of a map's seal where it says yes or no."""
-    made = explanation.known_seal(index) if explanation.heatmaps[index].state == "ok" else None
-    mark = None if made is None else made["model"]
+    marks = explanation.known_seal(index) if explanation.heatmaps[index].state == "ok" else None
+    mark = None if marks is None else marks["model"]
     return None if mark is None or mark.answer == "cannot be told" else mark
 
 

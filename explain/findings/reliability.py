@@ -89,8 +89,8 @@ def _load_published() -> dict[tuple[str, str, str], Reliability]:
     if not FILE.is_file():
         return {}
     rows: list[Json] = json.loads(FILE.read_text(encoding="utf-8"))["findings"]
-    made = [Reliability(**row | {"hit": tuple(row["hit"]), "auc": tuple(row["auc"])}) for row in rows]
-    return {(one.task, one.question, one.method): one for one in made}
+    figures = [Reliability(**row | {"hit": tuple(row["hit"]), "auc": tuple(row["auc"])}) for row in rows]
+    return {(figure.task, figure.question, figure.method): figure for figure in figures}
 
 
 Rule = Literal["unproved", "patch at the edge", "no one place"]

@@ -88,13 +88,13 @@ def parse_place(where: Any, width: int, height: int) -> Box:
     Raises ModelProblem, one sentence, for what is neither and for what is outside the picture.
     """
     try:
-        given = tuple(float(number) for number in where)
+        coordinates = tuple(float(number) for number in where)
     except (TypeError, ValueError):
-        given = ()
-    if len(given) not in (2, 4) or not all(map(math.isfinite, given)):
+        coordinates = ()
+    if len(coordinates) not in (2, 4) or not all(map(math.isfinite, coordinates)):
         raise ModelProblem(f"The place is {where!r}: give a point (x, y) or a rectangle (x0, y0, x1, y1), in pixels.")
-    x0, x1 = sorted((given[0], given[-2]))
-    y0, y1 = sorted((given[1], given[-1]))
+    x0, x1 = sorted((coordinates[0], coordinates[-2]))
+    y0, y1 = sorted((coordinates[1], coordinates[-1]))
     if x1 < 0 or y1 < 0 or x0 > width or y0 > height:
         raise ModelProblem(f"The place {where!r} is not in the picture: it is {width} px wide and {height} px high.")
     return x0, y0, x1, y1
@@ -108,15 +108,15 @@ def mask_of(where: Any, width: int, height: int) -> NDArray[np.bool_]:
     """
     if isinstance(where, str | os.PathLike) or hasattr(where, "convert"):
         where = Image.open(where).pixels.mean(2)
-    given = np.asarray(where)
-    if given.ndim < 2:
+    array = np.asarray(where)
+    if array.ndim < 2:
         x0, y0, x1, y1 = (round(edge) for edge in parse_place(where, width, height))
         mask = np.zeros((height, width), np.bool_)
         mask[max(0, y0) : y1, max(0, x0) : x1] = True
-    elif given.shape == (height, width):
-        mask = given.astype(np.float64) > given.max() / 2
+    elif array.shape == (height, width):
+        mask = array.astype(np.float64) > array.max() / 2
     else:
-        raise ModelProblem(f"The mask is {given.shape}: give one pixel for each of the picture, ({height}, {width}).")
+        raise ModelProblem(f"The mask is {array.shape}: give one pixel for each of the picture, ({height}, {width}).")
     if not mask.any():
         raise ModelProblem("The object has no pixel: give a mask that is bright where it is, or a rectangle.")
     return mask
@@ -193,7 +193,7 @@ def confine(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heat
     left, top, right, bottom = heatmap.geometry.content
     content, extent = heatmap.content, heatmap.geometry.extent
     out = np.zeros_like(content)
-    groups = [[one] for one in own] if within == "each" else [list(own)]
+    groups = [[box] for box in own] if within == "each" else [list(own)]
     for group in groups:
         # Whole cells of the model's input: half a pixel of a box's edge is no edge in the map.
         inside = coverage(content.shape, extent, group) >= 0.5
@@ -212,9 +212,9 @@ def confine(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heat
 
 def same_object(wanted: Prediction, among: Sequence[Prediction]) -> int | None:
     """Return the index of the box that is the same object: same label first, then most overlap; None without one."""
-    found = [
+    matches = [
         (prediction.label == wanted.label, overlap, place)
         for place, prediction in enumerate(among)
         if prediction.box and wanted.box and (overlap := intersection_over_union(prediction.box, wanted.box)) >= SAME
     ]
-    return max(found)[2] if found else None
+    return max(matches)[2] if matches else None

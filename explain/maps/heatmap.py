@@ -79,7 +79,9 @@ class Heatmap:
         """Show the map in colour with its scale, as a notebook does with the last value of a cell."""
         low = -1 if self.signed else 0
         bar = np.linspace(low, 1, 256, dtype=np.float32)[None].repeat(12, 0)
-        pictures = [base64.b64encode(to_png(heatmap_only(one, kind=self.kind))).decode() for one in (self.values, bar)]
+        pictures = [
+            base64.b64encode(to_png(heatmap_only(values, kind=self.kind))).decode() for values in (self.values, bar)
+        ]
         name, layers = escape(self.target.label), escape(", ".join(self.layers))
         what = "" if self.state == "ok" else f" It is empty: {self.state}."
         return (
@@ -135,8 +137,8 @@ class Heatmap:
         if not self.signed or self.state != "ok":
             return None
         content = self.measured.content
-        raises, every = np.maximum(content, 0).sum(dtype=np.float64), np.abs(content).sum(dtype=np.float64)
-        return float(raises / every) if every else None
+        raises, total = np.maximum(content, 0).sum(dtype=np.float64), np.abs(content).sum(dtype=np.float64)
+        return float(raises / total) if total else None
 
     @cached_property
     def coarse(self) -> NDArray[np.float32]:
@@ -186,14 +188,15 @@ def _scale(
     `signed`: nothing is clipped, and all is divided by the largest absolute value: -1..1, and 0 stays 0.
     """
     if geometry.columns > 1 and all(raw.shape[-1] % geometry.columns == 0 for raw in raws):
-        count, own, maps = geometry.columns, geometry.one_column(), len(raws[0])
+        count, single, maps = geometry.columns, geometry.one_column(), len(raws[0])
         # All maps of a group are scaled together: those of one target, or of all.
         groups = [slice(0, maps)] if scale == "shared" else [slice(i, i + 1) for i in range(maps)]
-        found = [
-            _scale([torch.cat(raw[g].chunk(count, -1)) for raw in raws], own, "shared", layers, signed) for g in groups
+        scaled_groups = [
+            _scale([torch.cat(raw[g].chunk(count, -1)) for raw in raws], single, "shared", layers, signed)
+            for g in groups
         ]
-        joined = torch.cat([torch.cat(scaled.chunk(count), -1) for scaled, _ in found])
-        return joined, tuple(torch.cat(ends) for ends in zip(*(ranges for _, ranges in found), strict=True))
+        joined = torch.cat([torch.cat(scaled.chunk(count), -1) for scaled, _ in scaled_groups])
+        return joined, tuple(torch.cat(ends) for ends in zip(*(ranges for _, ranges in scaled_groups), strict=True))
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.
@@ -281,10 +284,14 @@ def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.devi
     count, before = math.gcd(pixels, *(width for width, _ in rows)), 0
     size, cells, shares = pixels // count, [], []
     for width, offset in rows:
-        own = width // count
+        cells_per_strip = width // count
         # Of three strips the middle one, with a neighbour on either side. Beyond the ends every cell is as the last.
-        shares.append(_bilinear(3 * own, 3 * size, device, offset)[size : 2 * size, own - 1 : 2 * own + 1].T)
-        near = torch.arange(count)[:, None] * own + torch.arange(-1, own + 1)
+        shares.append(
+            _bilinear(3 * cells_per_strip, 3 * size, device, offset)[
+                size : 2 * size, cells_per_strip - 1 : 2 * cells_per_strip + 1
+            ].T
+        )
+        near = torch.arange(count)[:, None] * cells_per_strip + torch.arange(-1, cells_per_strip + 1)
         cells.append(near.clamp(0, width - 1) + before)
         before += width
     return torch.cat(cells, 1).flatten().to(device), torch.cat(shares).contiguous()
@@ -320,8 +327,8 @@ def heatmaps(
         return ()
     arrays = [raw.cpu().numpy() for raw in raws]
     seen = arrays if PIXELS not in layers else [_smooth_content(raw, geometry) for raw in raws]
-    shown = [np.abs(raw) for raw in seen] if signed else seen
-    states = [state_of([raw[i] for raw in shown], geometry) for i in range(len(targets))]
+    magnitudes = [np.abs(raw) for raw in seen] if signed else seen
+    states = [state_of([raw[i] for raw in magnitudes], geometry) for i in range(len(targets))]
     # A broken map must not set the scale that it shares with others.
     if "not a number" in states:
         broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)

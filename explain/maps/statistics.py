@@ -181,8 +181,8 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
     left, upper = overlaps(width, 0, 0.5 * width), overlaps(height, 0, 0.5 * height)
     # One product for all: [0][0] to [1][1] are the quarters, [2][2] is all but the border ring.
     parts = np.stack([upper, 1 - upper, inner_y]) @ heat @ np.stack([left, 1 - left, inner_x], axis=1) / (total or 1)
-    found, n_regions = _regions(values, heat, total)
-    boxes = [(x0 + a * step_x, y0 + b * step_y, x0 + c * step_x, y0 + d * step_y) for (a, b, c, d), _, _ in found]
+    regions, n_regions = _regions(values, heat, total)
+    boxes = [(x0 + a * step_x, y0 + b * step_y, x0 + c * step_x, y0 + d * step_y) for (a, b, c, d), _, _ in regions]
     bins = np.minimum((np.maximum(values, 0) * BINS).astype(np.uint8), BINS - 1)
     return Statistics(
         mean=float(values.mean(dtype=np.float64)),
@@ -198,7 +198,7 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
         centre=centre,
         spread=max(0.0, variance) ** 0.5 / float(np.hypot(x1 - x0, y1 - y0)),
         peak=((x0 + x1) / 2, (y0 + y1) / 2) if flat else (float(across[column]), float(down[row])),
-        regions=tuple(Region(box, share, peak) for box, (_, share, peak) in zip(boxes, found, strict=True)),
+        regions=tuple(Region(box, share, peak) for box, (_, share, peak) in zip(boxes, regions, strict=True)),
         n_regions=n_regions,
         border_share=max(0.0, 1 - float(parts[2, 2])) if total else 0.0,
         border_area=1 - (1 - 2 * RING) ** 2,
@@ -260,7 +260,9 @@ def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...
     """
     maps = [check(heatmap) for heatmap in maps]
     if len({heatmap.shape for heatmap in maps}) > 1:
-        raise ValueError(f"Maps to compare must have the same shape, got {', '.join(str(heatmap.shape) for heatmap in maps)}.")
+        raise ValueError(
+            f"Maps to compare must have the same shape, got {', '.join(str(heatmap.shape) for heatmap in maps)}."
+        )
     doubles = [heatmap.astype(np.float64) for heatmap in maps]
     blurred = [(_blur(double), _blur(double * double)) for double in doubles]
     ranks = [_ranks(heatmap) for heatmap in maps]
@@ -326,13 +328,13 @@ def _regions(
     hot = values > values.max() / 2
     count, labels, stats, _ = cv2.connectedComponentsWithStats(hot.view(np.uint8), connectivity=8)
     heats = np.bincount(labels[hot], weights=heat[hot], minlength=count)
-    found = []
+    regions = []
     for label in 1 + np.argsort(-heats[1:], kind="stable")[:10]:
         x, y, width, height = (int(number) for number in stats[label][:4])
         cut = np.s_[y : y + height, x : x + width]
         peak = float(values[cut][labels[cut] == label].max())
-        found.append(((x, y, x + width, y + height), float(heats[label]) / (total or 1), peak))
-    return found, count - 1
+        regions.append(((x, y, x + width, y + height), float(heats[label]) / (total or 1), peak))
+    return regions, count - 1
 
 
 def _middle(region: Region, extent: Extent) -> Point:

@@ -81,14 +81,14 @@ PAIRS = ("gradient", "eigen", "pixel", "mask")
 
 def method(name: str) -> Method:
     """Look a method up by id or by its paper's name, in any case; raises ModelProblem with a suggestion."""
-    wanted = name.lower().replace("-", "").replace("_", "").replace(" ", "")
+    spelling = name.lower().replace("-", "").replace("_", "").replace(" ", "")
     # torch-cam's and many scripts' spellings.
-    wanted = re.sub("(plusplus|pp)$", "++", wanted)
-    if wanted in METHODS:
-        return METHODS[wanted]
-    if wanted == "rise":
+    spelling = re.sub("(plusplus|pp)$", "++", spelling)
+    if spelling in METHODS:
+        return METHODS[spelling]
+    if spelling == "rise":
         return METHODS["drise"]
-    near = [METHODS[id].name for id in nearest(wanted, METHODS)]
+    near = [METHODS[id].name for id in nearest(spelling, METHODS)]
     hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(METHODS)}."
     raise ModelProblem(f"There is no method called {name}: {hint}")
 
@@ -138,7 +138,7 @@ def describe_setup(model: str, method: str, layers: Sequence[str], part: str = "
 
     `task`: the model's, where the method has another name on a detector.
     """
-    found = METHODS.get(method)
-    at = f" at {listing(list(layers))}" if layers and (found is None or found.at_layers) else ""
+    known = METHODS.get(method)
+    at = f" at {listing(list(layers))}" if layers and (known is None or known.at_layers) else ""
     asked = f" ({_QUESTIONS[part]})" if part in _QUESTIONS else ""
-    return f"{model}, {found.name_for(task) if found else method}{at}{asked}"
+    return f"{model}, {known.name_for(task) if known else method}{at}{asked}"

@@ -57,19 +57,19 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
     with torch.enable_grad(), exact(device):
         readings, adapter = [], copy_adapter(evidence.resident.adapter)
         seen = attentions(evidence.resident)
-        for number, one in enumerate(_read_blocks(adapter, evidence.tensor, seen)):
+        for number, reading in enumerate(_read_blocks(adapter, evidence.tensor, seen)):
             if request.cancel is not None and request.cancel.is_set():
                 raise Cancelled
             if request.progress is not None:
                 request.progress(min(number / len(seen), 0.99), f"LeGrad, layer {number + 1} of {len(seen)}")
-            readings.append(one)
+            readings.append(reading)
         return [torch.stack([_map(adapter, reading, target) for reading in readings]).mean(0) for target in targets]
 
 
 def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> Iterator[_Reading]:
     """Yield what the head says of each block's output, in the order of execution; the adapter's blocks are lost."""
-    layers = [one for one in seen if one.same]
-    pooled = next((one for one in seen if not one.same), None)
+    layers = [attended for attended in seen if attended.same]
+    pooled = next((attended for attended in seen if not attended.same), None)
     blocks = [adapter.module.get_submodule(path) for path in find_blocks([layer.path for layer in layers])]
     weights: dict[str, Tensor] = {}
     outputs: dict[nn.Module, Any] = {}
@@ -85,15 +85,19 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> 
     finally:
         for handle in handles:
             handle.remove()
-    own = [weights[layer.path] for layer in layers]
+    block_weights = [weights[layer.path] for layer in layers]
     for block in blocks:
         # Each answers at once: what counts is what the last one hands to the head.
         _answer_at_once(block, outputs[block])
-    for layer, block, values in zip(layers, blocks, own, strict=True):
+    for layer, block, values in zip(layers, blocks, block_weights, strict=True):
         _answer_at_once(blocks[-1], outputs[block])
         with adapter.record_attention(record):
-            found = adapter.run(tensor)
-        yield _Reading(found, values, layer) if pooled is None else _Reading(found, weights[pooled.path], pooled)
+            block_outputs = adapter.run(tensor)
+        yield (
+            _Reading(block_outputs, values, layer)
+            if pooled is None
+            else _Reading(block_outputs, weights[pooled.path], pooled)
+        )
 
 
 def _answer_at_once(block: nn.Module, output: Any) -> None:
@@ -115,14 +119,14 @@ def find_blocks(paths: Sequence[str]) -> list[str]:
     return [".".join(name[: shared + 1]) for name in names]
 
 
-def _map(adapter: Adapter, one: _Reading, target: Target) -> Tensor:
+def _map(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
     """Return one layer's map (h, w): the positive gradient's mean over heads and queries."""
-    scalar = adapter.scalar(one.outputs, target)
-    found = torch.autograd.grad(scalar, one.weights, retain_graph=True, allow_unused=True)[0]
-    gradient = torch.zeros_like(one.weights) if found is None else found
+    scalar = adapter.scalar(reading.outputs, target)
+    slope = torch.autograd.grad(scalar, reading.weights, retain_graph=True, allow_unused=True)[0]
+    gradient = torch.zeros_like(reading.weights) if slope is None else slope
     row = gradient[0].clamp_min(0).mean((0, 1))  # (keys,)
-    assert one.seen.grid is not None
-    return row[one.seen.prefix :].reshape(one.seen.grid)
+    assert reading.seen.grid is not None
+    return row[reading.seen.prefix :].reshape(reading.seen.grid)
 
 
 EVERY = "every attention"
@@ -161,8 +165,8 @@ def join_windows(evidence: Evidence, method: Method, targets: Sequence[Target], 
         # Rollout is the same for every class: it knows of none.
         asked = missing[:1] if rollout else missing
         paths = {window.path for window in windows}
-        found = differentiate(evidence, asked, paths, progress=request.progress, cancel=request.cancel)
-        for number, recorded in enumerate(found):
+        recordings = differentiate(evidence, asked, paths, progress=request.progress, cancel=request.cancel)
+        for number, recorded in enumerate(recordings):
             if rollout:
                 raw = follow_rollout(windows, [recorded[window.path][0].mean(1) for window in windows])
             else:
@@ -181,26 +185,26 @@ def follow_relevance(windows: Sequence[Windows], mixed: Sequence[Tensor]) -> Ten
     even, grid = _start(windows[-1], mixed[-1])
     # Apart from the equal shares: beside those it can be a rounding error.
     carried = torch.zeros_like(even)
-    for one, matrix in zip(reversed(windows), reversed(mixed), strict=True):
-        carried, even, grid = spread(carried, grid, one.grid), spread(even, grid, one.grid), one.grid
-        carried = carried + carry(carried + even, one, matrix)
+    for window, matrix in zip(reversed(windows), reversed(mixed), strict=True):
+        carried, even, grid = spread(carried, grid, window.grid), spread(even, grid, window.grid), window.grid
+        carried = carried + carry(carried + even, window, matrix)
     return carried.view(grid)
 
 
 def follow_rollout(windows: Sequence[Windows], mixed: Sequence[Tensor]) -> Tensor:
     """Return Rollout's map (h, w) on the first layer's grid; `mixed`: M_l of each layer."""
     row, grid = _start(windows[-1], mixed[-1])
-    for one, matrix in zip(reversed(windows), reversed(mixed), strict=True):
-        row, grid = spread(row, grid, one.grid), one.grid
-        row = (row + carry(row, one, matrix)) / 2
+    for window, matrix in zip(reversed(windows), reversed(mixed), strict=True):
+        row, grid = spread(row, grid, window.grid), window.grid
+        row = (row + carry(row, window, matrix)) / 2
     return row.view(grid)
 
 
 def carry(row: Tensor, one: Windows, matrix: Tensor) -> Tensor:
     """Return a row (cells,) times a layer's matrix, of which `matrix` (windows, queries, keys) are the windows."""
     queries, keys = one.queries.to(row.device), one.keys.to(row.device)
-    held = row[queries.clamp_min(0)] * (queries >= 0)
-    handed = (held[:, None] @ matrix)[:, 0]  # (windows, keys)
+    asked = row[queries.clamp_min(0)] * (queries >= 0)
+    handed = (asked[:, None] @ matrix)[:, 0]  # (windows, keys)
     carried = row.new_zeros(one.key_grid[0] * one.key_grid[1])
     carried.index_add_(0, keys.clamp_min(0).flatten(), (handed * (keys >= 0)).flatten())
     return spread(carried, one.key_grid, one.grid)
@@ -254,8 +258,8 @@ def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
     paths = choose(evidence)
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
-        for one in weigh(evidence, target, wanted=missing):
-            evidence.raws[keys[one.seen.path]] = [one.to_map(one.weights[:, one.rows].mean(1))]
+        for weighed in weigh(evidence, target, wanted=missing):
+            evidence.raws[keys[weighed.seen.path]] = [weighed.to_map(weighed.weights[:, weighed.rows].mean(1))]
     return {path: evidence.raws[key][0] for path, key in keys.items()}
 
 
@@ -282,19 +286,19 @@ def chefer(modules: Sequence[tuple[Weighed, Tensor]]) -> Tensor:
     https://arxiv.org/abs/2103.15679, equations 5, 6, 10.
     """
     relevance: Tensor | None = None
-    for one, gradient in modules:
-        mean = (gradient * one.weights).clamp_min(0).mean(0)
-        if one.seen.same:
+    for weighed, gradient in modules:
+        mean = (gradient * weighed.weights).clamp_min(0).mean(0)
+        if weighed.seen.same:
             before = torch.eye(len(mean), device=mean.device) if relevance is None else relevance
             relevance = before + mean @ before
         else:
-            relevance = mean if relevance is None else mean @ _keys(relevance, modules[0][0], one)
-    return _read([one for one, _ in modules], relevance)
+            relevance = mean if relevance is None else mean @ _keys(relevance, modules[0][0], weighed)
+    return _read([weighed for weighed, _ in modules], relevance)
 
 
-def _keys(matrix: Tensor, first: Weighed, one: Weighed) -> Tensor:
+def _keys(matrix: Tensor, first: Weighed, module: Weighed) -> Tensor:
     """Return a matrix's rows for the tokens that a module reads: it may leave out the first module's class token."""
-    return matrix[first.seen.prefix - one.seen.prefix :]
+    return matrix[first.seen.prefix - module.seen.prefix :]
 
 
 def _read(modules: Sequence[Weighed], matrix: Tensor | None) -> Tensor:

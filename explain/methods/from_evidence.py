@@ -104,13 +104,13 @@ def _compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Ta
     nothing = [Gradient.of(a[0, :, :1, :1]) for a in evidence.activations]
     with torch.no_grad():
         for target, by in missing.items():
-            made: dict[Method, list[Tensor]] = {method: [] for method in by}
+            maps_by_method: dict[Method, list[Tensor]] = {method: [] for method in by}
             for activation, gradient in zip(evidence.layered, gradients.get(target, nothing), strict=True):
                 # A copy, so that what is computed from it is freed with it.
-                given = replace(gradient)
-                for method, maps in made.items():
+                gradient_copy = replace(gradient)
+                for method, maps in maps_by_method.items():
                     both_ways = (target.both_ways or target.part == "signed") and method.signed and not method.linear
-                    found = method.compute(activation, given)
+                    heatmap = method.compute(activation, gradient_copy)
                     # A linear method's map of the negated score is its negated map already.
-                    maps.append(found - method.compute(activation, given.negated()) if both_ways else found)
-            evidence.raws |= {(method.id, target): maps for method, maps in made.items()}
+                    maps.append(heatmap - method.compute(activation, gradient_copy.negated()) if both_ways else heatmap)
+            evidence.raws |= {(method.id, target): maps for method, maps in maps_by_method.items()}

@@ -162,14 +162,14 @@ class Shadow:
     def __init__(self, adapter: Adapter) -> None:
         self.of = adapter.module
         """The module it is a copy of."""
-        own = copy_adapter(adapter)
-        self._logits = _Logits(own)
+        adapter_copy = copy_adapter(adapter)
+        self._logits = _Logits(adapter_copy)
         self._objects: dict[tuple[str, tuple[str, ...]], Any] = {}
         self.lock = threading.Lock()
         self._cancel: threading.Event | None = None
         self.broken = False
         """After a stop a layer may still be replaced."""
-        for module in own.module.modules():
+        for module in adapter_copy.module.modules():
             # Asked before every module, and not every pass: a batch through a large model takes seconds.
             module.register_forward_pre_hook(self._stop)
             # The library records what a later activation in place would overwrite.

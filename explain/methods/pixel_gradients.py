@@ -121,7 +121,7 @@ class _PixelRun:
                 try:
                     drawn = own_random_state(seed) if self._method.id in DRAWS else nullcontext()
                     with torch.enable_grad(), exact(device), drawn:
-                        found = self._attribute(scalars, size)
+                        attribution = self._attribute(scalars, size)
                     break
                 except torch.OutOfMemoryError:
                     if size == 1:
@@ -131,17 +131,19 @@ class _PixelRun:
             raws = self._evidence.raws
             if self._method.id == "integratedgradients":
                 with torch.no_grad():
-                    ends = [scalars(one).sum() for one in (self._evidence.tensor, make_baseline(self._evidence))]
-                raws[_SUMS, target] = [torch.stack((found.sum(), ends[0] - ends[1], found.abs().sum())).double().cpu()]
-            shown = found if self._method.signed else found.abs()
-            raws[self._method.id, target] = [shown[0].sum(0).detach().float()]
+                    ends = [scalars(tensor).sum() for tensor in (self._evidence.tensor, make_baseline(self._evidence))]
+                raws[_SUMS, target] = [
+                    torch.stack((attribution.sum(), ends[0] - ends[1], attribution.abs().sum())).double().cpu()
+                ]
+            shares = attribution if self._method.signed else attribution.abs()
+            raws[self._method.id, target] = [shares[0].sum(0).detach().float()]
 
     def _attribute(self, scalars: _Scalars, size: int) -> Tensor:
         """Return captum's attribution, (1, C, h, w)."""
         from captum.attr import GuidedBackprop, InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
         from captum.attr._core.gradient_shap import InputBaselineXGradient
 
-        given = self._evidence.tensor.detach().clone().requires_grad_()
+        tensor = self._evidence.tensor.detach().clone().requires_grad_()
         noise: dict[str, Any] = {
             "nt_type": "smoothgrad",
             "nt_samples": SAMPLES,
@@ -151,20 +153,22 @@ class _PixelRun:
         grey = make_baseline(self._evidence)
         match self._method.id:
             case "integratedgradients":
-                found = IntegratedGradients(scalars).attribute(given, grey, n_steps=STEPS, internal_batch_size=size)
+                attributed = IntegratedGradients(scalars).attribute(
+                    tensor, grey, n_steps=STEPS, internal_batch_size=size
+                )
             case "gradientshap":
                 # What captum's GradientShap is made of, which takes all samples in one pass.
                 tunnel = NoiseTunnel(InputBaselineXGradient(scalars))
-                found = tunnel.attribute(given, draw_baseline_from_distrib=True, baselines=grey, **noise)
+                attributed = tunnel.attribute(tensor, draw_baseline_from_distrib=True, baselines=grey, **noise)
             case "smoothgrad":
-                found = NoiseTunnel(Saliency(scalars)).attribute(given, **noise)
+                attributed = NoiseTunnel(Saliency(scalars)).attribute(tensor, **noise)
             case "inputxgradient":
-                found = InputXGradient(scalars).attribute(given)
+                attributed = InputXGradient(scalars).attribute(tensor)
             case _:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    found = GuidedBackprop(scalars).attribute(given)
-        attribution: Tensor = found.detach()
+                    attributed = GuidedBackprop(scalars).attribute(tensor)
+        attribution: Tensor = attributed.detach()
         return attribution
 
     def _batch(self, target: Target) -> int:
@@ -199,7 +203,7 @@ class _Scalars(nn.Module):
         adapter, target, report = self._asked
         report(len(pictures))
         outputs = adapter.run(pictures)
-        return torch.stack([adapter.scalar(one, target) for one in _split(adapter, outputs, len(pictures))])
+        return torch.stack([adapter.scalar(output, target) for output in _split(adapter, outputs, len(pictures))])
 
 
 def _split(adapter: Adapter, outputs: Any, count: int) -> list[Any]:
@@ -220,5 +224,5 @@ def _describe_sums(evidence: Evidence, targets: Sequence[Target]) -> str:
     shares = sorted(total / difference for total, difference, sizes in sums if abs(difference) > EQUAL * sizes)
     if not shares:
         return f"Both scores are nearly equal. It cannot be told what share the values are {COMPLETE}"
-    ends = list(dict.fromkeys(percent(one) for one in (shares[0], shares[-1])))
+    ends = list(dict.fromkeys(percent(end) for end in (shares[0], shares[-1])))
     return f"The values sum to {' to '.join(ends)} {COMPLETE}"

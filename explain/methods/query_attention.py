@@ -47,7 +47,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     if head is not None and not 0 <= head < attended.heads:
         raise ModelProblem(f"There is no head {head}: this attention has {attended.heads}, which count from 0.")
     by_head = [_read(attended, evidence, target) for target in targets]
-    maps = [one.mean(0) if head is None else one[head] for one in by_head]
+    maps = [heatmap.mean(0) if head is None else heatmap[head] for heatmap in by_head]
     return RawMaps([torch.stack(maps)], (attended.path,), (NOTE,))
 
 

@@ -196,8 +196,8 @@ class MasksOfTwo(PictureMasks):
     @classmethod
     def sample(cls, kind: type[Masks] | type[Windows], count: int, geometry: Geometry, seed: int = 0) -> MasksOfTwo:
         """Draw about `count` masks of a kind."""
-        in_turn, own = kind is Windows, geometry.one_column()
-        first, second = (kind.sample(max(count // 2, 1) if in_turn else count, own, seed + i) for i in (0, 1))
+        in_turn, half = kind is Windows, geometry.one_column()
+        first, second = (kind.sample(max(count // 2, 1) if in_turn else count, half, seed + i) for i in (0, 1))
         return cls((first, second), geometry, in_turn)
 
     def __len__(self) -> int:
@@ -213,14 +213,14 @@ class MasksOfTwo(PictureMasks):
         half, index = (right - left) / 2, torch.arange(start, stop)
         masks = []
         for place, (part, places) in enumerate(zip(self.parts, (across, across - half), strict=True)):
-            there = places[(places >= 0) & (places < half)]
+            inside = places[(places >= 0) & (places < half)]
             if not self.in_turn:
-                masks.append(part._at(start, stop, down, there, device))
+                masks.append(part._at(start, stop, down, inside, device))
                 continue
             first = start // 2
-            made = part._at(first, (stop + 1) // 2, down, there, device)[(index // 2 - first).to(device)]
-            made[(index % 2 != place).to(device)] = 1
-            masks.append(made)
+            values = part._at(first, (stop + 1) // 2, down, inside, device)[(index // 2 - first).to(device)]
+            values[(index % 2 != place).to(device)] = 1
+            masks.append(values)
         return torch.cat(masks, 2)
 
 
@@ -271,17 +271,17 @@ class _Similarity:
         scores, boxes = outputs.scores[0], outputs.boxes[0].detach().float()
         anchors = [target.anchors or (int(scores[target.index].argmax()),) for target in targets]
         count = scores.shape[1]
-        flat = [anchor for given in anchors for anchor in given]
+        flat = [anchor for group in anchors for anchor in group]
         if lost := [anchor for anchor in flat if not 0 <= anchor < count]:
             raise ModelProblem(f"This input has {count} candidates, and {lost[0]} is not among them.")
-        owner = [i for i, given in enumerate(anchors) for _ in given]
+        owner = [i for i, group in enumerate(anchors) for _ in group]
         owners, device = [targets[i] for i in owner], scores.device
         self._owner = torch.tensor(owner, device=device)
         self._sizes = torch.tensor([len(anchor) for anchor in anchors], device=device)
         self._boxes = boxes[flat]  # (m, 4)
         best = outputs.best[0, flat]
-        given = torch.tensor([-1 if target.index is None else target.index for target in owners], device=device)
-        self._classes = torch.where(given < 0, best, given)  # (m,)
+        classes = torch.tensor([-1 if target.index is None else target.index for target in owners], device=device)
+        self._classes = torch.where(classes < 0, best, classes)  # (m,)
         vectors = scores[:, flat].T  # (m, K)
         # For another class than the box's own, the similarity to that class counts.
         other = torch.zeros_like(vectors).scatter(1, self._classes[:, None], 1.0)
@@ -305,17 +305,17 @@ class _Similarity:
         """(k,) for one picture's n candidates: scores (K, n), boxes (n, 4)."""
         from torchvision.ops import box_iou
 
-        found = scores.new_zeros(len(self._boxes))
+        similarities = scores.new_zeros(len(self._boxes))
         if len(boxes):
             units = torch.nn.functional.normalize(scores, dim=0)
-            for start in range(0, len(found), ROWS):
+            for start in range(0, len(similarities), ROWS):
                 part = slice(start, start + ROWS)
                 overlap = box_iou(self._boxes[part], boxes)  # (m, n)
                 product = (self._vectors[part] @ units) * scores.amax(0)
                 worth = torch.where(self._product[part], product, scores[self._classes[part]])
                 worth = torch.where(self._overlap[part], 1.0, worth)
-                found[part] = (overlap * worth).amax(1)
-        return found.new_zeros(len(self._sizes)).index_add(0, self._owner, found) / self._sizes
+                similarities[part] = (overlap * worth).amax(1)
+        return similarities.new_zeros(len(self._sizes)).index_add(0, self._owner, similarities) / self._sizes
 
 
 WINDOWS = 196
@@ -375,17 +375,17 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
     left, top, right, bottom = evidence.geometry.content
     picture = evidence.tensor[..., top:bottom, left:right]
     # An adapter of a fixed batch splits what it is given: masked together, small pictures take half the time.
-    few, own = 4 if resident.device.type == "cpu" else 32, resident.adapter.batch or 1
-    size = -(-few // own) * own
+    few, fixed = 4 if resident.device.type == "cpu" else 32, resident.adapter.batch or 1
+    size = -(-few // fixed) * fixed
     done = 0
     while done < total:
         report(done)
         stop = min(done + size, total)
         try:
             with torch.no_grad():
-                shown = sums.masks.full(done, stop, picture.device)[:, None].to(picture.dtype)
+                masks = sums.masks.full(done, stop, picture.device)[:, None].to(picture.dtype)
                 hidden = evidence.tensor.repeat(stop - done, 1, 1, 1)
-                hidden[..., top:bottom, left:right] = grey + (picture - grey) * shown
+                hidden[..., top:bottom, left:right] = grey + (picture - grey) * masks
                 hidden = resident.move_input(hidden)
                 # Only for the pass, so that others get in between two of the hundreds.
                 with resident.lock:

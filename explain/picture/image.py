@@ -97,13 +97,13 @@ class Image:
             return self.planes
         if channels in (1, 3) and has in (1, 3, 4):
             return self.pixels
-        given = "is an RGB picture" if self.planes is None else f"has {plural(has, 'channel')}"
+        description = "is an RGB picture" if self.planes is None else f"has {plural(has, 'channel')}"
         if channels == 3:
             raise ImageProblem(
-                f"{self.name} {given}, and {model} takes RGB pictures: choose a model for {has} channels."
+                f"{self.name} {description}, and {model} takes RGB pictures: choose a model for {has} channels."
             )
         raise ImageProblem(
-            f"{self.name} {given}, and {model} takes {plural(channels, 'channel')}: give a .npy or a .tif "
+            f"{self.name} {description}, and {model} takes {plural(channels, 'channel')}: give a .npy or a .tif "
             f"with {channels}."
         )
 
@@ -161,8 +161,8 @@ class Image:
         if isinstance(source, (str, os.PathLike)) and (example := example_meant(os.fsdecode(source))) is not None:
             return load_bundled(example)
         torch = sys.modules.get("torch")
-        given = source if isinstance(source, (str, os.PathLike)) else None
-        title = _base_name(name or given or getattr(source, "filename", None) or getattr(source, "name", None))
+        file_path = source if isinstance(source, (str, os.PathLike)) else None
+        title = _base_name(name or file_path or getattr(source, "filename", None) or getattr(source, "name", None))
         file, planes = b"", None
         try:
             if isinstance(source, Pillow.Image):
@@ -248,8 +248,8 @@ def _encode(pixels: Pixels, kind: str, channels: tuple[int, ...], **options: int
     return out.getvalue()
 
 
-def _base_name(given: object) -> str:
-    text = os.fsdecode(given) if isinstance(given, (str, bytes, os.PathLike)) else ""
+def _base_name(value: object) -> str:
+    text = os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else ""
     text = re.split(r"[/\\]", text)[-1]
     # Category C: control characters, lone surrogates and marks that reverse the direction of text.
     text = "".join(c for c in text if not unicodedata.category(c).startswith("C")).strip()
@@ -270,8 +270,8 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
             if not path.exists():
                 raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
             if not path.is_file():
-                shown = _base_name(path.resolve()) if name == "picture" else name
-                raise ImageProblem(f"{shown} is a folder or a device, not a file; give the path of one picture.")
+                title = _base_name(path.resolve()) if name == "picture" else name
+                raise ImageProblem(f"{title} is a folder or a device, not a file; give the path of one picture.")
             size = path.stat().st_size
             data = path.read_bytes() if size <= max_bytes else b""
         elif hasattr(source, "read"):
@@ -319,7 +319,7 @@ def join_pictures(first: Image, second: Image) -> Image:
         both = join_pictures(Image.open("bus.jpg"), Image.open("zidane.jpg"))
         both.name, both.width  # ("bus.jpg + zidane.jpg", 1620)
     """
-    if twice := next((one for one in (first, second) if is_joined(one.pixels)), None):
+    if twice := next((picture for picture in (first, second) if is_joined(picture.pixels)), None):
         raise ImageProblem(f"{twice.name} is two pictures already: give single ones.")
     height, width = first.height, first.width
     if 2 * width * (height + STRIP) > MAX_PIXELS:

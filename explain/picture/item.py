@@ -90,14 +90,14 @@ def list_entries(name: str, source: bytes | Path) -> Iterator[tuple[str, str | N
 
 def distinct_names(keys: Sequence[str]) -> dict[str, str]:
     """Return the shortest end of each path that no other path has: `1.jpg`, or `cat/1.jpg` beside `dog/1.jpg`."""
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     left, depth = list(dict.fromkeys(keys)), 1
     while left:
         ends = {key: "/".join(key.split("/")[-depth:]) for key in left}
         counts = Counter(ends.values())
-        found |= {key: end for key, end in ends.items() if counts[end] == 1 or end == key}
-        left, depth = [key for key in left if key not in found], depth + 1
-    return {key: found[key] for key in keys}
+        names |= {key: end for key, end in ends.items() if counts[end] == 1 or end == key}
+        left, depth = [key for key in left if key not in names], depth + 1
+    return {key: names[key] for key in keys}
 
 
 def printable(name: str) -> str:

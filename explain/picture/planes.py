@@ -62,8 +62,8 @@ def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixe
         raise ImageProblem(f"{name} holds values that are not finite (NaN or infinity); replace them first.")
     planes.flags.writeable = False
     if channels == 1:
-        one, note = (planes[:, :, 0], "") if array.dtype == np.uint8 else grey(array[:, :, 0])
-        return np.repeat(one[:, :, None], 3, axis=2), planes, (note,) if note else ()
+        plane, note = (planes[:, :, 0], "") if array.dtype == np.uint8 else grey(array[:, :, 0])
+        return np.repeat(plane[:, :, None], 3, axis=2), planes, (note,) if note else ()
     seen = planes[:, :, :3] if channels > 2 else planes[:, :, :1]
     note = f"{channels} channels of {array.dtype}; the {'first three are' if channels > 2 else 'first is'} shown"
     pixels = np.empty((*array.shape[:2], 3), np.uint8)

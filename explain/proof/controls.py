@@ -59,7 +59,7 @@ def seed_of(sha256: str, number: int) -> int:
 
 def grid_of(computed: OnCells) -> tuple[int, int]:
     """Return the rows and columns of cells in the content that a map was computed on, the finest of its layers."""
-    rows, columns = max((one.shape for one in computed.raw), key=math.prod)
+    rows, columns = max((layer.shape for layer in computed.raw), key=math.prod)
     left, top, right, bottom = computed.geometry.content
     height, width = computed.geometry.input
     return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
@@ -73,15 +73,15 @@ def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:
 
 def blobs(inside: NDArray[np.bool_], grid: tuple[int, int], seed: int) -> Map:
     """Return a random map whose hottest places all lie inside a region, (h, w): its blobs first, then the rest."""
-    found = random_map(inside.shape, grid, seed)
-    return np.where(inside, found + 2, found).astype(np.float32)
+    values = random_map(inside.shape, grid, seed)
+    return np.where(inside, values + 2, values).astype(np.float32)
 
 
 def centre(shape: tuple[int, int]) -> Map:
     """Return a map (h, w) that is hottest in the middle of the picture and falls to its corners."""
     down, across = (np.abs((np.arange(side) + 0.5) / side - 0.5) for side in shape)
-    found: Map = -np.hypot(down[:, None], across[None, :]).astype(np.float32)
-    return found
+    values: Map = -np.hypot(down[:, None], across[None, :]).astype(np.float32)
+    return values
 
 
 def pixels_of(picture: Tensor) -> NDArray[np.float32]:
@@ -153,19 +153,19 @@ def outline_chance(heatmap: Heatmap, inside: NDArray[np.bool_], sha256: str) -> 
     step, shape = max(1, max(inside.shape) // (2 * SIDE)), heatmap.coarse.shape
     inside, true = inside[::step, ::step], outline(heatmap.coarse)[::step, ::step]
     chosen = true[inside]
-    found = []
+    overlaps = []
     for number in range(NULL):
         drawn = random_map(shape, grid_of(heatmap), seed_of(sha256, 2000 + number))[::step, ::step][inside]
-        found.append(iou(chosen, drawn > np.quantile(drawn, 1 - chosen.mean())))
-    return max(float(np.quantile(found, QUANTILE)), UNRELATED)
+        overlaps.append(iou(chosen, drawn > np.quantile(drawn, 1 - chosen.mean())))
+    return max(float(np.quantile(overlaps, QUANTILE)), UNRELATED)
 
 
 @lru_cache(maxsize=64)
 def _reached_by_chance(true: bytes, shape: tuple[int, int], grid: tuple[int, int], sha256: str) -> float:
     seeds = (seed_of(sha256, 1000 + number) for number in range(NULL))
     values = np.frombuffer(true, np.float32).reshape(shape)
-    found = rank_correlations(values, (random_map(shape, grid, seed) for seed in seeds))
-    return max(float(np.quantile(found, QUANTILE)), UNRELATED)
+    correlations = rank_correlations(values, (random_map(shape, grid, seed) for seed in seeds))
+    return max(float(np.quantile(correlations, QUANTILE)), UNRELATED)
 
 
 def _grow(cells: Map, shape: tuple[int, int]) -> Map:

@@ -68,8 +68,8 @@ class Trace:
         """Return the answers at fewer equal steps that are among these; raises ValueError for others."""
         if self.steps % steps:
             raise ValueError(f"{steps} steps are not among {self.steps}.")
-        every = slice(None, None, self.steps // steps)
-        return Trace(self.value[every], self.score[every], self.stays[every])
+        thinning = slice(None, None, self.steps // steps)
+        return Trace(self.value[thinning], self.score[thinning], self.stays[thinning])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,12 +132,12 @@ class Perturber:
         of a stop.
         """
         fill, ends = self._filling(filling)
-        every = steps if known is None else steps // known.steps
-        inner = [step for step in range(1, steps) if known is None or step % every]
+        stride = steps if known is None else steps // known.steps
+        inner = [step for step in range(1, steps) if known is None or step % stride]
         placed = [torch.from_numpy(order.places).to(self.picture.device) for order in orders]
-        wanted = [(places, step / steps, keeps) for places in placed for keeps in (False, True) for step in inner]
-        found: list[Curve] = []
-        answers = self._in_batches(wanted, fill)
+        hidings = [(places, step / steps, keeps) for places in placed for keeps in (False, True) for step in inner]
+        curves: list[Curve] = []
+        answers = self._in_batches(hidings, fill)
         earlier = (None, None) if known is None else (known.deletion, known.insertion)
         for order in orders:
             traces = []
@@ -145,9 +145,9 @@ class Perturber:
                 between = Answers(*map(torch.stack, zip(*itertools.islice(answers, len(inner)), strict=True)))
                 traces.append(_trace(ends, between, before, inner, steps, keeps=keeps))
             curve = Curve(order.name, order.number, filling, *traces)
-            found.append(curve)
+            curves.append(curve)
             done(curve)
-        return found
+        return curves
 
     @property
     def whole(self) -> float:
@@ -170,15 +170,15 @@ class Perturber:
         return self._fillings[filling]
 
     def _in_batches(
-        self, wanted: Sequence[tuple[Tensor, float, bool]], fill: Tensor | None
+        self, hidings: Sequence[tuple[Tensor, float, bool]], fill: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield (score, value, stays), each (), of pictures given by an order, a share, and whether that is kept."""
         at = 0
-        while at < len(wanted):
-            some = wanted[at : at + self._batch]
+        while at < len(hidings):
+            some = hidings[at : at + self._batch]
             try:
-                shown = torch.stack([places < share if keeps else places >= share for places, share, keeps in some])
-                answers = self.predict_masked(shown, fill)
+                visible = torch.stack([places < share if keeps else places >= share for places, share, keeps in some])
+                answers = self.predict_masked(visible, fill)
             except torch.OutOfMemoryError:
                 if self._batch == 1:
                     raise
@@ -188,12 +188,12 @@ class Perturber:
             at += len(answers.score)
             yield from zip(answers.score, answers.value, answers.stays, strict=True)
 
-    def predict_masked(self, shown: Tensor, fill: Tensor | None) -> Answers:
+    def predict_masked(self, visible: Tensor, fill: Tensor | None) -> Answers:
         """Return the answers to pictures of which only a part is shown, bool (B, h, w)."""
-        shown = shown[:, None]
+        visible = visible[:, None]
         if fill is None:
-            return self._run(impute(self.picture, shown))
-        return self._run(torch.where(shown, self.picture, fill))
+            return self._run(impute(self.picture, visible))
+        return self._run(torch.where(visible, self.picture, fill))
 
     def _run(self, pictures: Tensor) -> Answers:
         if self._cancel is not None and self._cancel.is_set():
@@ -219,10 +219,10 @@ def _trace(
 
     def join(name: str) -> NDArray[np.float64]:
         end = getattr(ends, name)
-        found = np.empty(steps + 1)
+        values = np.empty(steps + 1)
         if known is not None:
-            found[:: steps // known.steps] = getattr(known, name)
-        found[0], found[inner], found[-1] = end[first], getattr(between, name), end[last]
-        return found
+            values[:: steps // known.steps] = getattr(known, name)
+        values[0], values[inner], values[-1] = end[first], getattr(between, name), end[last]
+        return values
 
     return Trace(join("value"), join("score"), join("stays").astype(bool))

@@ -102,17 +102,17 @@ class Proof:
         replacement: with few of them the interval is only as good as that. Raises KeyError for a control that there is
         not.
         """
-        used = [one for one in ((filling,) if filling else self.fillings) if self.of(control, one)]
+        used = [candidate for candidate in ((filling,) if filling else self.fillings) if self.of(control, candidate)]
         if not used:
             raise KeyError(control)
         # While it is computed, the last filling has fewer.
-        seeds = min(len(self.of(control, one)) for one in used)
+        seeds = min(len(self.of(control, name)) for name in used)
         gains = [
             [
-                self.of("map", one)[0].thinned(curve.steps).advantage - curve.advantage
-                for curve in self.of(control, one)[:seeds]
+                self.of("map", name)[0].thinned(curve.steps).advantage - curve.advantage
+                for curve in self.of(control, name)[:seeds]
             ]
-            for one in used
+            for name in used
         ]
         generator = np.random.default_rng(0)
         table = np.array(gains)  # (fillings, seeds)
@@ -168,9 +168,9 @@ class Proof:
             "runner_up_ssim": None if self.similarity is None else self.similarity.ssim,
             "runner_up_rank_correlation": None if self.similarity is None else self.similarity.rank_correlation,
             "differences": {
-                name: {field: getattr(found, field) for field in ("mean", "low", "high")}
+                name: {field: getattr(difference, field) for field in ("mean", "low", "high")}
                 for name in self.controls
-                if (found := self.difference(name))
+                if (difference := self.difference(name))
             },
             "curves": [
                 {
@@ -187,9 +187,9 @@ class Proof:
         }
 
 
-def _first(found: NDArray[np.bool_]) -> float | None:
+def _first(holds: NDArray[np.bool_]) -> float | None:
     """Return the share at which something holds for the first time."""
-    return float(found.argmax() / (len(found) - 1)) if found.any() else None
+    return float(holds.argmax() / (len(holds) - 1)) if holds.any() else None
 
 
 SHOWN = frozenset(
@@ -219,10 +219,12 @@ def is_shown(name: str, *, every: bool = False) -> bool:
 
 def without_hidden(summary: Json) -> Json:
     """Return a proof's `summary` without the measures that are not shown: None each, and named under `left_out`."""
-    made = summary | {"differences": {name: one for name, one in summary["differences"].items() if is_shown(name)}}
+    shortened = summary | {
+        "differences": {name: difference for name, difference in summary["differences"].items() if is_shown(name)}
+    }
     hidden = [name for name in FIELDS if not is_shown(name)]
-    made |= dict.fromkeys(field for name in hidden for field in FIELDS[name])
-    return made | {"left_out": [*(name for name in summary["differences"] if not is_shown(name)), *hidden]}
+    shortened |= dict.fromkeys(field for name in hidden for field in FIELDS[name])
+    return shortened | {"left_out": [*(name for name in summary["differences"] if not is_shown(name)), *hidden]}
 
 
 def rows(proof: Proof, *, every: bool = False) -> list[tuple[str, ...]]:
@@ -231,13 +233,13 @@ def rows(proof: Proof, *, every: bool = False) -> list[tuple[str, ...]]:
     Controls whose difference does not agree with known causes (`SHOWN`) are left out unless `every` one is
     asked for.
     """
-    made: list[tuple[str, ...]] = [("this map", *_areas(proof, "map"), "", "")]
+    table: list[tuple[str, ...]] = [("this map", *_areas(proof, "map"), "", "")]
     for name in (control for control in proof.controls if is_shown(control, every=every)):
-        found = proof.difference(name)
+        difference = proof.difference(name)
         # One map with one filling has no spread.
-        interval = f"{found.low:+.2f} to {found.high:+.2f}" if found.high > found.low else "–"
-        made.append((CONTROLS[name], *_areas(proof, name), f"{found.mean:+.2f}", interval))
-    return made
+        interval = f"{difference.low:+.2f} to {difference.high:+.2f}" if difference.high > difference.low else "–"
+        table.append((CONTROLS[name], *_areas(proof, name), f"{difference.mean:+.2f}", interval))
+    return table
 
 
 def lines(proof: Proof, *, every: bool = False) -> list[str]:
@@ -245,8 +247,8 @@ def lines(proof: Proof, *, every: bool = False) -> list[str]:
 
     What does not agree with known causes (`SHOWN`) is left out unless `every` measure is asked for.
     """
-    found = {"sufficiency": _sufficiency(proof), "necessity": _necessity(proof), "similarity": similarity(proof)}
-    return [line for name, line in found.items() if line and is_shown(name, every=every)]
+    sentences = {"sufficiency": _sufficiency(proof), "necessity": _necessity(proof), "similarity": similarity(proof)}
+    return [line for name, line in sentences.items() if line and is_shown(name, every=every)]
 
 
 def _sufficiency(proof: Proof) -> str:

@@ -48,8 +48,8 @@ class Effect:
 
     def size(self, share: float | None = None) -> float:
         """Return how much more likely the answer is with the strongest kept than hidden, in log-odds; their mean."""
-        wanted = self.shares if share is None else (share,)
-        return float(np.mean([_odds(self.at(one)[1]) - _odds(self.at(one)[0]) for one in wanted]))
+        asked = self.shares if share is None else (share,)
+        return float(np.mean([_odds(self.at(step)[1]) - _odds(self.at(step)[0]) for step in asked]))
 
     def at(self, share: float) -> tuple[float, float]:
         """Return the scores with a share hidden, and with only that kept."""
@@ -106,7 +106,7 @@ class Support:
     @property
     def pictures(self) -> int:
         """How many pictures the model was asked about, besides those of which the other maps are."""
-        return sum(2 * len(one.shares) for one in (self.own, *self.controls))
+        return sum(2 * len(effect.shares) for effect in (self.own, *self.controls))
 
     @property
     def verdict(self) -> SupportVerdict:
@@ -138,23 +138,28 @@ class Support:
     @property
     def sentence(self) -> str:
         """The verdict, and what hiding does beside the strongest control."""
-        said = {
+        verdict = {
             "supported": "This map matters",
             "not supported": "This map shows no more than others do",
             "cannot be told": "Unclear",
         }[self.verdict]
-        (own, _), (best, _) = self.own.at(SHOWN), self.strongest.at(SHOWN)
+        (hidden, _), (best, _) = self.own.at(SHOWN), self.strongest.at(SHOWN)
         part = f"{percent(SHOWN)}{' of the box' if self.in_box else ''}"
         return (
-            f"{said}: hiding this map's top {part} leaves {percent(own)} of {percent(self.start)}; "
+            f"{verdict}: hiding this map's top {part} leaves {percent(hidden)} of {percent(self.start)}; "
             f"{self.strongest_name} leaves {percent(best)}."
         )
 
     def summary(self) -> Json:
         """Return plain values, ready for JSON."""
         effects = [
-            {"map": one.name, "shares": list(one.shares), "hidden": list(one.hidden), "kept": list(one.kept)}
-            for one in (self.own, *self.controls)
+            {
+                "map": effect.name,
+                "shares": list(effect.shares),
+                "hidden": list(effect.hidden),
+                "kept": list(effect.kept),
+            }
+            for effect in (self.own, *self.controls)
         ]
         return {
             "target": self.label,

@@ -149,14 +149,14 @@ def planes(
         if not 0 < level <= 1:
             continue
         for sign in (1, -1) if both_ways else (1,):
-            found, dashed = segments(sign * traced, level), sign < 0 and field.kind == "signed"
+            lines, dashed = segments(sign * traced, level), sign < 0 and field.kind == "signed"
             if dashed:
-                found = chain(found)
-            found[:, ::2] = x0 + (found[:, ::2] / columns) * (x1 - x0)
-            found[:, 1::2] = y0 + (found[:, 1::2] / rows) * (y1 - y0)
+                lines = chain(lines)
+            lines[:, ::2] = x0 + (lines[:, ::2] / columns) * (x1 - x0)
+            lines[:, 1::2] = y0 + (lines[:, 1::2] / rows) * (y1 - y0)
             if dashed:
-                found = dash(found, DASH * unit)
-            cover(drawn, found, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2))
+                lines = dash(lines, DASH * unit)
+            cover(drawn, lines, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2))
     return drawn
 
 

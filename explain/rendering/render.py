@@ -60,9 +60,9 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     if table is not None:
         grey = field.kind != "heat" and style.mode == "overlay" and style.alpha > 0
         for rows, levels in contours.levels(values, field, style, seen, (height, width)):
-            under, every = _grey(inside[rows]) if grey else inside[rows], cv2.merge([levels] * 3)
-            dimmed = cv2.multiply(under, cv2.LUT(every, table[0]), dtype=cv2.CV_32F)
-            inside[rows] = cv2.add(dimmed, cv2.LUT(every, table[1][:, None]), dtype=cv2.CV_8U)
+            under, channels = _grey(inside[rows]) if grey else inside[rows], cv2.merge([levels] * 3)
+            dimmed = cv2.multiply(under, cv2.LUT(channels, table[0]), dtype=cv2.CV_32F)
+            inside[rows] = cv2.add(dimmed, cv2.LUT(channels, table[1][:, None]), dtype=cv2.CV_8U)
     planes = contours.planes(values, field, style, (height, width), unit)
     if planes is not None:
         contours.stroke(inside, *(plane[y0:y1, x0:x1] for plane in planes))

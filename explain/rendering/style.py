@@ -42,12 +42,12 @@ class Colormap:
 def colormaps() -> tuple[Colormap, ...]:
     """Return every colormap, the perceptually uniform ones first."""
     others = sorted({name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")} - set(_UNIFORM))
-    found = []
+    maps = []
     for name in (*_UNIFORM, *others):
         table = _table(name).astype(int)
         cyclic = bool(abs(table[0] - table[-1]).max() < 8)
-        found.append(Colormap(name, name in _UNIFORM, name in _SAFE, _word(*table[-1] / 255), cyclic))
-    return tuple(found)
+        maps.append(Colormap(name, name in _UNIFORM, name in _SAFE, _word(*table[-1] / 255), cyclic))
+    return tuple(maps)
 
 
 def colormap_name(given: str | int) -> str:
@@ -174,11 +174,11 @@ class Style:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Style:
         """Return the style of a view's settings, by name; what is unknown or out of range counts for nothing."""
-        found = {}
+        values = {}
         for name in _NAMES & settings.keys():
             with suppress(TypeError, ValueError):
-                found[name] = _check(name, settings[name])
-        return cls(**found)
+                values[name] = _check(name, settings[name])
+        return cls(**values)
 
     @property
     def hot(self) -> str:

@@ -66,9 +66,9 @@ class Scheme:
         """Return a picture's person and camera; None where its name does not say who it is."""
         if self.pattern is None:
             return None if item.label is None else (item.label, None)
-        if (found := self.pattern.search(item.key)) is None or not found["person"]:
+        if (match := self.pattern.search(item.key)) is None or not match["person"]:
             return None
-        named = found.groupdict()
+        named = match.groupdict()
         person = str(int(named["person"])) if self.numbers else named["person"]
         return person, named.get("camera")
 
@@ -117,7 +117,7 @@ def guess(items: Sequence[Item]) -> Scheme:
     """
     for scheme in (SCHEMES["market1501"], Scheme(FOLDERS, None), SCHEMES["prefix"]):
         named = [scheme.identify(item) for item in items]
-        if len({one[0] for one in named if one is not None}) > 1 and None not in named:
+        if len({identity[0] for identity in named if identity is not None}) > 1 and None not in named:
             return scheme
     raise ModelProblem(
         "The file names do not say who is shown: give --names market1501, or an expression such as "
@@ -127,13 +127,13 @@ def guess(items: Sequence[Item]) -> Scheme:
 
 def identify(items: Sequence[Item], scheme: Scheme) -> tuple[list[Identified], list[str]]:
     """Return the pictures with their persons, and the keys of those whose names do not say who they are."""
-    found, unnamed = [], []
+    identified, unnamed = [], []
     for item in items:
         if (named := scheme.identify(item)) is None:
             unnamed.append(item.key)
         else:
-            found.append(Identified(item, *named))
-    return found, unnamed
+            identified.append(Identified(item, *named))
+    return identified, unnamed
 
 
 RANKS = (1, 5, 10)
@@ -221,17 +221,17 @@ class Evaluation:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What was left out, a sentence each."""
-        found = [f"People and cameras are read from names as {self.names}."]
+        sentences = [f"People and cameras are read from names as {self.names}."]
         if self.junk:
-            found.append(f"{plural(self.junk, 'junk picture')} (person -1) left out.")
+            sentences.append(f"{plural(self.junk, 'junk picture')} (person -1) left out.")
         if self.without_match:
-            found.append(
+            sentences.append(
                 f"{len(self.without_match)} of the queries do not count, as the gallery has no other picture of their "
                 f"person: {_first(self.without_match)}."
             )
         if self.unnamed:
-            found.append(f"{plural(len(self.unnamed), 'name')} did not fit {self.names}: {_first(self.unnamed)}.")
-        return (*found, *self.notes)
+            sentences.append(f"{plural(len(self.unnamed), 'name')} did not fit {self.names}: {_first(self.unnamed)}.")
+        return (*sentences, *self.notes)
 
     def summary(self) -> Json:
         """Return everything except single rankings, ready for JSON."""
@@ -282,21 +282,25 @@ def evaluate(
     """
     asked, searched = find(queries), find(gallery)
     scheme = parse(names) if names is not None else guess([*asked, *searched])
-    wanted, unnamed = identify(asked, scheme)
-    shown, more_unnamed = identify(searched, scheme)
-    junk = sum(one.person == scheme.junk for one in (*wanted, *shown)) if scheme.junk is not None else 0
-    wanted = [one for one in wanted if one.person not in (scheme.junk, scheme.nobody)]
-    shown = [one for one in shown if one.person != scheme.junk]
-    if not wanted or not shown:
-        which = "queries" if not wanted else "gallery"
+    query_pictures, unnamed = identify(asked, scheme)
+    gallery_pictures, more_unnamed = identify(searched, scheme)
+    junk = (
+        sum(picture.person == scheme.junk for picture in (*query_pictures, *gallery_pictures))
+        if scheme.junk is not None
+        else 0
+    )
+    query_pictures = [picture for picture in query_pictures if picture.person not in (scheme.junk, scheme.nobody)]
+    gallery_pictures = [picture for picture in gallery_pictures if picture.person != scheme.junk]
+    if not query_pictures or not gallery_pictures:
+        which = "queries" if not query_pictures else "gallery"
         raise ModelProblem(f"No name in the {which} fits {scheme.name}: give --names as '{EXAMPLE}'.")
-    work = _Embedding(explainer, preprocessing, len(wanted) + len(shown), progress, cancel)
-    own, theirs = work.vectors(wanted), work.vectors(shown)
-    if not own.kept or not theirs.kept:
+    work = _Embedding(explainer, preprocessing, len(query_pictures) + len(gallery_pictures), progress, cancel)
+    query_set, gallery_set = work.vectors(query_pictures), work.vectors(gallery_pictures)
+    if not query_set.kept or not gallery_set.kept:
         raise ImageProblem(f"No picture could be used: {work.failed[0][1]}")
     results, rankings, without = [], [], []
-    for i, query in enumerate(own.kept):
-        result = _search(query, own.vectors[i], own.sha256[i], theirs)
+    for i, query in enumerate(query_set.kept):
+        result = _search(query, query_set.vectors[i], query_set.sha256[i], gallery_set)
         if result is None:
             without.append(query.item.key)
         else:
@@ -304,7 +308,7 @@ def evaluate(
             rankings.append(result[1])
     if not results:
         raise ModelProblem("No query's person is in the gallery on another picture: check both folders and --names.")
-    if len(set(theirs.persons)) < 2:
+    if len(set(gallery_set.persons)) < 2:
         raise ModelProblem(
             "The whole gallery shows one person, so every answer is right: add pictures of other people, or check "
             "--names."
@@ -314,8 +318,8 @@ def evaluate(
         scheme.name,
         preprocessing,
         tuple(results),
-        len(theirs.kept),
-        cmc(rankings, min(MAX_RANK, len(theirs.kept))),
+        len(gallery_set.kept),
+        cmc(rankings, min(MAX_RANK, len(gallery_set.kept))),
         tuple(without),
         junk,
         (*unnamed, *more_unnamed),
@@ -367,7 +371,7 @@ class _Embedding:
                 continue
             kept.append(picture)
             hashes.append(image.sha256)
-        persons, cameras = [one.person for one in kept], [one.camera or "" for one in kept]
+        persons, cameras = [picture.person for picture in kept], [picture.camera or "" for picture in kept]
         return _Set(kept, np.array(rows, np.float32), np.array(hashes), np.array(persons), np.array(cameras))
 
 

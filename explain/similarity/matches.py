@@ -62,24 +62,27 @@ class Matches:
 
 def matches(query: Evidence, gallery: Evidence, carried: list[Tensor]) -> Matches:
     """Match two pictures at their first layer; `carried`: each cell's contribution to the score, (h, w) of each."""
-    (here, one, w), (there, other, v) = (_cells(query, carried[0]), _cells(gallery, carried[1]))
+    (query_edges, query_rows, w), (gallery_edges, gallery_rows, v) = (
+        _cells(query, carried[0]),
+        _cells(gallery, carried[1]),
+    )
     with torch.no_grad():
         # What all cells have in common does not tell which of them match.
-        mean = torch.cat([one, other]).mean(0)
-        first, second = F.normalize(one - mean, dim=1), F.normalize(other - mean, dim=1)
+        mean = torch.cat([query_rows, gallery_rows]).mean(0)
+        first, second = F.normalize(query_rows - mean, dim=1), F.normalize(gallery_rows - mean, dim=1)
         scores = np.nan_to_num((first @ second.T).cpu().numpy())
-    return Matches(here, there, scores, _pairs(scores, w, v, here, there))
+    return Matches(query_edges, gallery_edges, scores, _pairs(scores, w, v, query_edges, gallery_edges))
 
 
 def _pairs(
     scores: NDArray[np.float32], w: NDArray[np.float32], v: NDArray[np.float32], query: CellEdges, gallery: CellEdges
 ) -> tuple[Pair, ...]:
-    there, back = scores.argmax(1), scores.argmax(0)
-    found = [(i, int(j)) for i, j in enumerate(there) if back[j] == i and scores[i, j] > 0]
+    best, back = scores.argmax(1), scores.argmax(0)
+    pairs = [(i, int(j)) for i, j in enumerate(best) if back[j] == i and scores[i, j] > 0]
     # Two empty corners are similar and contribute nothing.
-    found.sort(key=lambda pair: -scores[pair] * float(np.sqrt(max(w[pair[0]], 0.0) * max(v[pair[1]], 0.0))))
+    pairs.sort(key=lambda pair: -scores[pair] * float(np.sqrt(max(w[pair[0]], 0.0) * max(v[pair[1]], 0.0))))
     columns = query.shape[1], gallery.shape[1]
-    return tuple(Pair(_locate(i, columns[0]), _locate(j, columns[1]), float(scores[i, j])) for i, j in found[:SHOWN])
+    return tuple(Pair(_locate(i, columns[0]), _locate(j, columns[1]), float(scores[i, j])) for i, j in pairs[:SHOWN])
 
 
 def _locate(cell: int, columns: int) -> tuple[int, int]:

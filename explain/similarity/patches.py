@@ -95,38 +95,40 @@ def read_patches(
         comparable(resident)
         if not resident.gradients:
             raise ModelProblem(f"{explainer.model.id} exposes no internals, and so no patches: choose another model.")
-        found = []
+        patch_grids = []
         for image in images:
             edges, rows, _ = read_cells(explainer.evidence(resident, image, options)[0], MAX_PATCHES)
-            found.append(PatchGrid(image, edges, rows.cpu().numpy()))
-        return found
+            patch_grids.append(PatchGrid(image, edges, rows.cpu().numpy()))
+        return patch_grids
 
     return explainer.with_oom_fallback(work)
 
 
 def colour_patches(grids: Sequence[PatchGrid]) -> PatchColours:
     """Return the colours of all patches of these pictures; the background is grey."""
-    every = np.concatenate([grid.vectors for grid in grids]).astype(np.float64)
-    every -= every.mean(0)
-    along = every @ _components(every, 1)[0][0]
+    vectors = np.concatenate([grid.vectors for grid in grids]).astype(np.float64)
+    vectors -= vectors.mean(0)
+    along = vectors @ _components(vectors, 1)[0][0]
     edges = np.concatenate([_on_edge(grid.shape).ravel() for grid in grids])
     # The sign of a component means nothing: what is in the middle of pictures is called the foreground.
     if 0 < edges.sum() < len(edges) and along[edges].mean() > along[~edges].mean():
         along = -along
     front = along > 0
     if front.sum() < FEWEST:
-        front = np.ones(len(every), bool)
-    chosen = every[front] - every[front].mean(0)
+        front = np.ones(len(vectors), bool)
+    chosen = vectors[front] - vectors[front].mean(0)
     weights, shares = _components(chosen, COMPONENTS)
     projected = chosen @ weights.T
     low, high = np.percentile(projected, ENDS, axis=0)
-    colours = np.full((len(every), COMPONENTS), 128, np.uint8)
+    colours = np.full((len(vectors), COMPONENTS), 128, np.uint8)
     scaled = np.clip((projected - low) / np.maximum(high - low, 1e-12), 0, 1)
     colours[front, : scaled.shape[1]] = np.rint(scaled * 255).astype(np.uint8)
     starts = np.cumsum([len(grid.vectors) for grid in grids])[:-1]
     return PatchColours(
-        tuple(part.reshape(*one.shape, COMPONENTS) for part, one in zip(np.split(colours, starts), grids, strict=True)),
-        tuple(part.reshape(one.shape) for part, one in zip(np.split(front, starts), grids, strict=True)),
+        tuple(
+            part.reshape(*grid.shape, COMPONENTS) for part, grid in zip(np.split(colours, starts), grids, strict=True)
+        ),
+        tuple(part.reshape(grid.shape) for part, grid in zip(np.split(front, starts), grids, strict=True)),
         shares,
     )
 
@@ -140,18 +142,20 @@ def find_alike(grids: Sequence[PatchGrid], picture: int, cell: int) -> list[Alik
         raise ModelProblem(f"There is no patch {cell} in picture {picture}: both are counted from 0.")
     mean = np.concatenate([grid.vectors for grid in grids]).mean(0)
     centred = [grid.vectors - mean for grid in grids]
-    units = [one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12) for one in centred]
+    units = [vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12) for vectors in centred]
     chosen = units[picture][cell]
-    found = []
-    for place, (one, unit) in enumerate(zip(grids, units, strict=True)):
+    likenesses = []
+    for place, (grid, unit) in enumerate(zip(grids, units, strict=True)):
         scores = unit @ chosen
         others = scores.copy()
         if place == picture and len(others) > 1:
             others[cell] = -np.inf
         best = int(others.argmax())
-        columns = one.shape[1]
-        found.append(AlikePatches(scores.reshape(one.shape), (best // columns, best % columns), float(scores[best])))
-    return found
+        columns = grid.shape[1]
+        likenesses.append(
+            AlikePatches(scores.reshape(grid.shape), (best // columns, best % columns), float(scores[best]))
+        )
+    return likenesses
 
 
 def _components(centred: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], tuple[float, ...]]:
@@ -164,9 +168,9 @@ def _components(centred: NDArray[np.float64], count: int) -> tuple[NDArray[np.fl
 
 
 def _on_edge(shape: tuple[int, int]) -> NDArray[np.bool_]:
-    found = np.ones(shape, bool)
-    found[1:-1, 1:-1] = False
-    return found
+    edge = np.ones(shape, bool)
+    edge[1:-1, 1:-1] = False
+    return edge
 
 
 SIDE = 640
@@ -212,9 +216,9 @@ def _place_cells(grid: PatchGrid) -> tuple[NDArray[np.float64], NDArray[np.intp]
         (grid.edges.down, grid.edges.across), small.shape, (grid.image.height, grid.image.width), strict=False
     ):
         at = (np.arange(pixels) + 0.5) * whole / pixels
-        found = np.searchsorted(edges, at, side="right") - 1
-        inside.append((found >= 0) & (found < len(edges) - 1))
-        places.append(np.clip(found, 0, len(edges) - 2))
+        cells = np.searchsorted(edges, at, side="right") - 1
+        inside.append((cells >= 0) & (cells < len(edges) - 1))
+        places.append(np.clip(cells, 0, len(edges) - 2))
     return small, places[0][:, None] * grid.shape[1] + places[1], inside[0][:, None] & inside[1]
 
 

@@ -94,11 +94,11 @@ class Context:
     @property
     def words(self) -> str:
         """The caution, if there is one, and the reference scores in one sentence."""
-        own = f"the query and its mirror image {self.mirrored:.2f}"
+        references = f"the query and its mirror image {self.mirrored:.2f}"
         if self.unrelated:
             low, high = self.unrelated[0], self.unrelated[-1]
-            own = f"unrelated {self.subject} score {low:.2f} to {high:.2f}, {own}"
-        return f"{self.caution} For comparison, {own}.".lstrip()
+            references = f"unrelated {self.subject} score {low:.2f} to {high:.2f}, {references}"
+        return f"{self.caution} For comparison, {references}.".lstrip()
 
     def verdict(self, score: float) -> str:
         """Return what a score means, as the end of a sentence."""
@@ -148,7 +148,7 @@ def rank(
         best = ranking.hits[0]  # best.name, best.score
     """
     image = Image.open(query)
-    own = embedding(explainer, image, preprocessing)
+    query_vector = embedding(explainer, image, preprocessing)
     items = find(gallery)
     hits, itself, failed, misfits = [], [], [], 0
     for number, item in enumerate(items):
@@ -165,7 +165,7 @@ def rank(
             failed.append((item.name, str(problem)))
             continue
         try:
-            hits.append(Hit(item, float(own @ embedding(explainer, other, preprocessing))))
+            hits.append(Hit(item, float(query_vector @ embedding(explainer, other, preprocessing))))
         except ImageProblem as problem:
             # It has other channels than the model takes.
             misfits += 1
@@ -231,11 +231,11 @@ def _photographs() -> tuple[Image, ...]:
 
 @cache
 def _persons() -> tuple[Image, ...]:
-    found = []
+    images = []
     for i, (name, (x0, y0, x1, y1)) in enumerate(PERSONS):
         if (path := photograph(name)) is not None:
-            found.append(Image.open(Image.open(path).pixels[y0:y1, x0:x1], name=f"person {i + 1}"))
-    return tuple(found)
+            images.append(Image.open(Image.open(path).pixels[y0:y1, x0:x1], name=f"person {i + 1}"))
+    return tuple(images)
 
 
 @cache

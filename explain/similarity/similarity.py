@@ -64,10 +64,10 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
         key = (image.sha256, adapter.weights_sha256, adapter.spec.row, preprocessing, str(resident.device))
         if (vector := VECTORS.get(key)) is None:
             taken = image.taken(adapter.channels, adapter.spec.id)
-            given = adapter.prepare(taken, preprocessing)
+            model_input = adapter.prepare(taken, preprocessing)
             with torch.no_grad():
                 with resident.lock:
-                    outputs = resident.fastest_adapter(()).run(resident.move_input(given.tensor))
+                    outputs = resident.fastest_adapter(()).run(resident.move_input(model_input.tensor))
                 raw = adapter.embedding(outputs)[0].float()
             vector = (raw / torch.linalg.vector_norm(raw)).cpu().numpy()
             VECTORS.put(key, vector)
@@ -227,7 +227,7 @@ def similarity(
         found = similarity(Explainer("efficientnet-lite0"), "bus.jpg", "zidane.jpg")
         found.score, found.query.signed.shape  # 0.26, (224, 224)
     """
-    one, other = Image.open(query), Image.open(gallery)
+    first_image, second_image = Image.open(query), Image.open(gallery)
     if of not in get_args(Of):
         raise ModelProblem(f"There is no map of {of!r}: give {' or '.join(get_args(Of))}.")
     chosen = find_method(method or DEFAULT)
@@ -242,18 +242,24 @@ def similarity(
             raise ModelProblem(
                 f"{explainer.model.id} exposes no internals: rank a gallery with it, or choose another model."
             )
-        found = [explainer.evidence(resident, image, options) for image in (one, other)]
-        for evidence, key, _ in found:
+        passes = [explainer.evidence(resident, image, options) for image in (first_image, second_image)]
+        for evidence, key, _ in passes:
             EVIDENCE.put(key, evidence)
-        evidences = [evidence for evidence, _, _ in found]
+        evidences = [evidence for evidence, _, _ in passes]
         vectors, score, state, raws, carried = _compare(evidences, chosen, of)
-        if state == "ok" and of == "cosine" and 1 - score < NOISE * (1 - mirrored_score(explainer, one, preprocessing)):
+        if (
+            state == "ok"
+            and of == "cosine"
+            and 1 - score < NOISE * (1 - mirrored_score(explainer, first_image, preprocessing))
+        ):
             state = "indistinct"
         layers = evidences[0].paths
         drawn = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)], layers)
         first, second = (
             ComparedImage(image, evidence.geometry, vector, tuple(raw), signed * (state == "ok"))
-            for image, evidence, vector, raw, signed in zip((one, other), evidences, vectors, raws, drawn, strict=True)
+            for image, evidence, vector, raw, signed in zip(
+                (first_image, second_image), evidences, vectors, raws, drawn, strict=True
+            )
         )
         return Similarity(
             explainer.model,
@@ -267,7 +273,7 @@ def similarity(
             state,
             matches(evidences[0], evidences[1], carried),
             resident.adapter.subject,
-            tuple(dict.fromkeys((*one.notes, *other.notes, *more, *resident.adapter.notes))),
+            tuple(dict.fromkeys((*first_image.notes, *second_image.notes, *more, *resident.adapter.notes))),
             resident.adapter.weights_sha256,
             str(resident.device),
             not options.layers,
@@ -289,7 +295,7 @@ def _compare(
         product = vectors[0] @ vectors[1] / (lengths[0].detach() * lengths[1].detach())
         recorded = [out for evidence in pair for out in evidence.recorded]
         scalars = {"cosine": cosine, "product": product}
-        found = {name: gradients(scalar, recorded) for name, scalar in scalars.items()}
+        slopes = {name: gradients(scalar, recorded) for name, scalar in scalars.items()}
     score = float(cosine.detach())
     with torch.no_grad():
         count = len(pair[0].layers)
@@ -297,13 +303,13 @@ def _compare(
             [
                 _subtract_against(method, activation[0], as_map(gradient, layer)[0])
                 for activation, gradient, layer in zip(
-                    evidence.activations, found[of][i * count : (i + 1) * count], evidence.layers, strict=True
+                    evidence.activations, slopes[of][i * count : (i + 1) * count], evidence.layers, strict=True
                 )
             ]
             for i, evidence in enumerate(pair)
         ]
         carried = [
-            (as_map(found["product"][i * count], evidence.layers[0])[0] * evidence.activations[0][0]).sum(0)
+            (as_map(slopes["product"][i * count], evidence.layers[0])[0] * evidence.activations[0][0]).sum(0)
             for i, evidence in enumerate(pair)
         ]
     raws = [[raw.float().cpu().numpy() for raw in side] for side in sides]
@@ -321,10 +327,10 @@ def _subtract_against(method: Method, activation: Tensor, gradient: Tensor) -> T
     """Return a method's map (h, w) of the evidence for, minus that of the evidence against."""
     compute, size = method.compute, (gradient.shape[1], gradient.shape[2])
     a = Activation(activation)
-    made = compute(a, Gradient.of(gradient.clone(), 0, 0, size))
+    heatmap = compute(a, Gradient.of(gradient.clone(), 0, 0, size))
     if method.linear:
-        return made
-    return made.clamp_min(0) - compute(a, Gradient.of(-gradient, 0, 0, size)).clamp_min(0)
+        return heatmap
+    return heatmap.clamp_min(0) - compute(a, Gradient.of(-gradient, 0, 0, size)).clamp_min(0)
 
 
 def scale(

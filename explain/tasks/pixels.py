@@ -25,7 +25,7 @@ def find_middle(at: tuple[float, ...], evidence: Evidence) -> tuple[float, float
     height, width = evidence.geometry.original
     if not all(0 <= x <= width for x in at[::2]) or not all(0 <= y <= height for y in at[1::2]):
         raise ModelProblem(
-            f"at is {', '.join(f'{one:g}' for one in at)}, and the picture is {width} by {height} pixels."
+            f"at is {', '.join(f'{coordinate:g}' for coordinate in at)}, and the picture is {width} by {height} pixels."
         )
     return sum(at[::2]) / len(at[::2]), sum(at[1::2]) / len(at[1::2])
 

@@ -233,11 +233,11 @@ def _find_regions(options: Options, predictions: Sequence[Prediction], evidence:
         x, y = adapter.find_pixel(outputs, evidence.geometry, *find_middle(options.at, evidence))
         here = int(classes[y, x])
         return [target(y * width + x, class_index(name, adapter.labels)) for name in names or (here,)]
-    wanted = {class_index(name, adapter.labels) for name in names}
+    classes_asked = {class_index(name, adapter.labels) for name in names}
     numbers, first, sizes = np.unique(outputs.regions, return_index=True, return_counts=True)
     regions = [(int(classes.flat[at]), int(at), int(size)) for _, at, size in zip(numbers, first, sizes, strict=True)]
     regions.sort(key=lambda region: (adapter.is_background(region[0]), -region[2]))
-    chosen = [region for region in regions if not wanted or region[0] in wanted][: options.top_k]
+    chosen = [region for region in regions if not classes_asked or region[0] in classes_asked][: options.top_k]
     return [target(at, index) for index, at, _ in chosen]
 
 
@@ -245,16 +245,16 @@ def _find_classes(options: Options, predictions: Sequence[Prediction], evidence:
     """Return the classes that the options name, in their rectangle; without names those that are found, best first."""
     adapter = _segmenter(evidence)
     outputs: Segmentation = evidence.outputs
-    wanted = [class_index(name, adapter.labels) for name in options.targets]
+    indices = [class_index(name, adapter.labels) for name in options.targets]
     if not options.at:
-        there = set(np.unique(outputs.classes).tolist())
-        if (lost := next((index for index in wanted if index not in there), None)) is not None:
+        present = set(np.unique(outputs.classes).tolist())
+        if (lost := next((index for index in indices if index not in present), None)) is not None:
             raise ModelProblem(
                 f"{adapter.spec.id} gives no pixel to {adapter.labels[lost]} here: name a place as well, or a class "
                 "that it finds."
             )
         answered = dict.fromkeys(prediction.index for prediction in predictions)
-        return [_area(index, outputs.classes == index, adapter) for index in wanted or [*answered][: options.top_k]]
+        return [_area(index, outputs.classes == index, adapter) for index in indices or [*answered][: options.top_k]]
     find_middle(options.at, evidence)
     inside = pixels_inside(options.at, evidence)
     counts = np.bincount(outputs.classes[inside])
@@ -262,7 +262,7 @@ def _find_classes(options: Options, predictions: Sequence[Prediction], evidence:
     # Of a class that is not there the whole rectangle is asked about: why not this?
     return [
         _area(index, mine if (mine := inside & (outputs.classes == index)).any() else inside, adapter)
-        for index in wanted or order[: options.top_k]
+        for index in indices or order[: options.top_k]
     ]
 
 

@@ -176,13 +176,13 @@ class Task:
         """Return what the model answers, best first; or `predictions` instead, such as those of one map."""
         return [
             Answer(
-                one.label,
-                self.text(one.score, result.model.unit_of(one.label)),
-                self.bar(one.score),
-                one.score,
-                self.marks(result, one),
+                prediction.label,
+                self.text(prediction.score, result.model.unit_of(prediction.label)),
+                self.bar(prediction.score),
+                prediction.score,
+                self.marks(result, prediction),
             )
-            for one in (result.predictions if predictions is None else predictions)
+            for prediction in (result.predictions if predictions is None else predictions)
         ]
 
     def marks(self, result: Result, prediction: Prediction) -> tuple[Mark, ...]:
@@ -228,8 +228,8 @@ class Task:
         if target.index is None:
             return None
         of_class = [p for p in result.predictions if p.index == target.index]
-        own = [p.score for p in of_class if p.anchor in target.anchors]
-        return max(own or (p.score for p in of_class), default=None)
+        scores = [p.score for p in of_class if p.anchor in target.anchors]
+        return max(scores or (p.score for p in of_class), default=None)
 
     def opened_on(self, options: Options) -> Literal["explore", "detect"]:
         """Return the page that opens a file or a record of these options."""
@@ -280,9 +280,9 @@ class Task:
             raise ModelProblem(f"{adapter.spec.id} gives no class to a pixel: leave {asked} to a segmentation network.")
 
     def _of_classes(self, options: Options, predictions: Sequence[Prediction], adapter: Adapter) -> list[Target]:
-        wanted = [class_index(target, adapter.labels) for target in options.targets]
+        indices = [class_index(target, adapter.labels) for target in options.targets]
         if not options.targets:
-            wanted = list(dict.fromkeys(prediction.index for prediction in predictions))[: options.top_k]
+            indices = list(dict.fromkeys(prediction.index for prediction in predictions))[: options.top_k]
         return [
             Target(
                 index,
@@ -290,7 +290,7 @@ class Task:
                 tuple(p.anchor for p in predictions if p.index == index and p.anchor is not None),
                 options.part,
             )
-            for index in wanted
+            for index in indices
         ]
 
     def listed(self, adapter: Adapter, options: Options) -> int:
@@ -358,10 +358,10 @@ class Task:
 
     def rival(self, result: Result, index: int) -> str | None:
         """Return the other class against which a contrast counts most; None where there is none."""
-        own = result.heatmaps[index].target.index
-        if not self.competes or own is None:
+        target_class = result.heatmaps[index].target.index
+        if not self.competes or target_class is None:
             return None
-        return next((p.label for p in result.predictions if p.index != own), None)
+        return next((p.label for p in result.predictions if p.index != target_class), None)
 
     def answer(self, result: Result) -> str:
         """Return the best answer with its score, as captions show it."""
@@ -447,8 +447,8 @@ class Task:
     def shown_score(self, result: Result, index: int) -> float | None:
         """Return the score of what a map is of; None where it is not among the predictions."""
         target = result.heatmaps[index].target.index
-        own = result.own(index) or [p for p in result.predictions if p.index == target]
-        return max((p.score for p in own), default=None)
+        predictions = result.own(index) or [p for p in result.predictions if p.index == target]
+        return max((p.score for p in predictions), default=None)
 
     # Tables and runs
 
@@ -458,12 +458,12 @@ class Task:
 
     def check_verb(self, verb: str, model: str) -> None:
         """Raise ModelProblem where a verb of the command line is of other models."""
-        wanted = {
+        refusals = {
             "detect": f"{self.gives} and draws no boxes: use {self.verb}, or a detector",
             "segment": f"gives no class to a pixel: use {self.verb}, or a segmentation network",
         }
-        if verb in wanted and verb != self.verb:
-            raise ModelProblem(f"{model} {wanted[verb]}.")
+        if verb in refusals and verb != self.verb:
+            raise ModelProblem(f"{model} {refusals[verb]}.")
 
     def check_proof(self, model: str) -> None:
         """Raise ModelProblem where the maps of a run cannot be proved."""
@@ -562,14 +562,14 @@ class Task:
 
         `start`: the subject of the sentence; `elsewhere`: the mean score with as much covered at other places.
         """
-        own, label = before.own(), before.heatmaps[0].target.label
+        boxes, label = before.own(), before.heatmaps[0].target.label
         unit = before.model.unit_of(label)
         old, new, other = (
             self.text(score, unit)
             for score in (self.score_after(before, before), self.score_after(before, after), elsewhere)
         )
-        if len(own) > 1:
-            label = f"the mean of {kinds(Counter(box.label for box in own).most_common(), KINDS)}"
+        if len(boxes) > 1:
+            label = f"the mean of {kinds(Counter(box.label for box in boxes).most_common(), KINDS)}"
         return f"{start} takes {label} from {old} to {new}; as much elsewhere leaves {other}."
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:

@@ -101,8 +101,8 @@ def parse(given: Any) -> Edit:
     marks: list[EditMark] = []
     count = 0
     listed = given.get("marks")
-    for one in listed[:MAX_MARKS] if isinstance(listed, list) else ():
-        mark = _mark(one)
+    for item in listed[:MAX_MARKS] if isinstance(listed, list) else ():
+        mark = _mark(item)
         if mark is None:
             continue
         count += len(mark.points)
@@ -113,10 +113,10 @@ def parse(given: Any) -> Edit:
     return Edit(tuple(marks), fill, given.get("keep") is True)
 
 
-def _mark(one: Any) -> EditMark | None:
-    if not isinstance(one, dict):
+def _mark(mark: Any) -> EditMark | None:
+    if not isinstance(mark, dict):
         return None
-    kind, flat = next((name for name in _POINTS if name == one.get("kind")), None), one.get("points")
+    kind, flat = next((name for name in _POINTS if name == mark.get("kind")), None), mark.get("points")
     if kind is None or not isinstance(flat, list) or not all(map(_number, flat)):
         return None
     pairs = tuple((_clamp(x, -1, 2), _clamp(y, -1, 2)) for x, y in zip(flat[::2], flat[1::2], strict=False))
@@ -124,7 +124,7 @@ def _mark(one: Any) -> EditMark | None:
     many = kind == "brush" or (kind == "area" and len(pairs) % 2 == 0)
     if len(pairs) < least or (not many and len(pairs) != least):
         return None
-    size: Any = one.get("size")
+    size: Any = mark.get("size")
     return EditMark(kind, pairs, _clamp(size, *SIZES)) if _number(size) else EditMark(kind, pairs)
 
 
@@ -223,8 +223,8 @@ def _filling(image: Image, pixels: NDArray[np.uint8], hidden: NDArray[np.bool_],
     if fill == "linear":
         import torch
 
-        small, shown = _reduce(pixels, ~hidden)
-        filled = filling.impute(_tensor(small), torch.from_numpy(shown)[None, None])
+        small, visible = _reduce(pixels, ~hidden)
+        filled = filling.impute(_tensor(small), torch.from_numpy(visible)[None, None])
         return _enlarge(_array(filled), image.width, image.height)
     if fill == "blur":
         return _enlarge(blur(image), image.width, image.height)
@@ -243,16 +243,16 @@ def blur(image: Image) -> NDArray[np.uint8]:
 
 
 def _reduce(
-    pixels: NDArray[np.uint8], shown: NDArray[np.bool_] | None
+    pixels: NDArray[np.uint8], visible: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return float32 (h, w, 3), each the mean of the shown pixels that it covers, and where any are shown, (h, w)."""
     height, width = pixels.shape[:2]
     scale = min(1.0, SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if shown is None:
+    if visible is None:
         small = cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_AREA)
         return small.reshape(size[1], size[0], 3), np.ones((size[1], size[0]), np.bool_)
-    known = shown.astype(np.float32)
+    known = visible.astype(np.float32)
     total = cv2.resize(pixels * known[:, :, None], size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
     share = cv2.resize(known, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0])
     return (total / np.maximum(share, 1e-6)[:, :, None]).astype(np.float32), share > 1e-6
