@@ -51,7 +51,7 @@ def table() -> str:
     for name, specs in catalog.families(packaged=True).items():
         first, *others = specs[0].source.split(" and ")
         family = f"[{name}]({first.removeprefix('docs/')})" + "".join(f", [also]({other})" for other in others)
-        ids = ", ".join(f"`{one}`" for one in fold([spec.id for spec in specs]))
+        ids = ", ".join(f"`{model_id}`" for model_id in fold([spec.id for spec in specs]))
         sizes = sorted({spec.megabytes for spec in specs if spec.megabytes is not None})
         download = "–".join(f"{size:g}" for size in sizes[:: max(len(sizes) - 1, 1)])
         licences.setdefault(specs[0].licence, []).append(f"| {family} | {ids} | {download} |\n")

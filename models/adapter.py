@@ -272,8 +272,8 @@ class Adapter:
         `preprocessing` is one of `preprocessings`.
         """
         assert self.preprocessing is not None
-        given = prepare(pixels, self.preprocessing, preprocessing)
-        return replace(given, geometry=replace(given.geometry, cell_offsets=self.cell_offsets))
+        model_input = prepare(pixels, self.preprocessing, preprocessing)
+        return replace(model_input, geometry=replace(model_input.geometry, cell_offsets=self.cell_offsets))
 
     def check_preprocessing(self, preprocessing: str) -> None:
         """Raise ModelProblem unless `preprocessing` is one of `preprocessings`."""

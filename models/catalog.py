@@ -81,13 +81,15 @@ def check_preprocessing(given: Mapping[str, Any]) -> None:
     plain = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in given.items()}
     for key in ("mean", "std", "size"):
         if isinstance(value := plain.get(key), (list, tuple)):
-            plain[key] = [float(one) if isinstance(one, int) and key != "size" else one for one in value]
+            plain[key] = [float(number) if isinstance(number, int) and key != "size" else number for number in value]
     check(Path("preprocess"), "it", plain, _PREPROCESSING)
 
 
 def _rises(value: Any) -> bool:
     """Return whether a value is two finite numbers, the first below the second."""
-    numbers = len(value) == 2 and all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in value)
+    numbers = len(value) == 2 and all(
+        isinstance(number, (int, float)) and not isinstance(number, bool) for number in value
+    )
     return numbers and float("-inf") < value[0] < value[1] < float("inf")
 
 
@@ -116,10 +118,10 @@ def check(
         if inner:
             check(path, f"{key} of {where}", value, kinds(inner), required(inner))
             for name, row in row_tables(inner).items():
-                for number, one in enumerate(value.get(name, ()), 1):
-                    if row is InputTable and isinstance(one, str):
+                for number, entry in enumerate(value.get(name, ()), 1):
+                    if row is InputTable and isinstance(entry, str):
                         continue
-                    check(path, f"{name} {number} of {where}", one, kinds(row), required(row))
+                    check(path, f"{name} {number} of {where}", entry, kinds(row), required(row))
         elif allowed is _OUTPUT and key == "range" and not _rises(value):
             raise ModelProblem(
                 f"{path.name}: range in {where} should be two numbers, the least and the largest, not {value}."
@@ -325,25 +327,25 @@ def _state() -> tuple[Any, ...]:
     named, paths = settings().models, _tables()
     # One that is named must exist.
     changed = [(path, path.stat().st_mtime_ns if os.path.isfile(path) else None) for path in paths]
-    own = tuple(one for one in changed if one[1] is not None or (named and one is changed[0]))
+    tables = tuple(table for table in changed if table[1] is not None or (named and table is changed[0]))
     patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED), "*_openvino_model/*.xml")
-    found = (file for folder in weights.folders() for kind in patterns for file in sorted(folder.glob(kind)))
+    files = (file for folder in weights.folders() for kind in patterns for file in sorted(folder.glob(kind)))
     # An XML file is a model only with its weights beside it.
-    needed = ((file, file.with_suffix(".bin")) if file.suffix == ".xml" else (file,) for file in found)
-    return own, tuple(files[0] for files in needed if all(map(os.path.isfile, files)))
+    needed = ((file, file.with_suffix(".bin")) if file.suffix == ".xml" else (file,) for file in files)
+    return tables, tuple(files[0] for files in needed if all(map(os.path.isfile, files)))
 
 
 @lru_cache(maxsize=32)
 def _merge(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str, str]]:
-    own, files = state
+    tables, files = state
     models = dict(_load_packaged())
     wrong: dict[str, str] = {}
-    for path, _ in own:
-        added, found = _read(path, models)
+    for path, _ in tables:
+        added, faults = _read(path, models)
         models |= added
         # A person's own table that is right takes the place of the operator's that is not.
         wrong = {id_: words for id_, words in wrong.items() if id_ not in added}
-        wrong |= found | ({"": " ".join(filter(None, (wrong.get(""), found[""])))} if "" in found else {})
+        wrong |= faults | ({"": " ".join(filter(None, (wrong.get(""), faults[""])))} if "" in faults else {})
     named = {Path(model.arch) for model in models.values()}
     for model in models.values():
         named |= set(map(Path, model.weights.sources))
@@ -387,10 +389,10 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
         name = str(table.get("name", number) if isinstance(table, dict) else number)
         try:
             check(path, f"[[family]] {name}", table, FAMILY, needed=("name", "loader", "sizes"))
-            found = {model.id: model for model in _family(table, path)}
-            if twice := sorted(found.keys() & models.keys()):
+            family = {model.id: model for model in _family(table, path)}
+            if twice := sorted(family.keys() & models.keys()):
                 raise ModelProblem(f"{path.name}: {twice[0]} stands in two families: rename one of them.")
-            models |= found
+            models |= family
         except ModelProblem as error:
             sizes = table.get("sizes") if isinstance(table, dict) else None
             ids = [id_ for id_ in sizes.values() if isinstance(id_, str)] if isinstance(sizes, dict) else []
@@ -436,13 +438,13 @@ def _family(table: Toml, path: Path) -> Iterator[ModelSpec]:
         names["file"] = table.get("files", {}).get(size, names["arch"])
         carried = re.search(r"-([0-9a-f]{8,64})\.\w+$", names["file"])
         names["hash"] = carried[1] if carried else ""
-        given = {key: _fill(value, names) for key, value in table.get("weights", {}).items()}
+        weights_table = {key: _fill(value, names) for key, value in table.get("weights", {}).items()}
         yield replace(
             _blank(model_id),
             family=table["name"],
             size=size,
             arch=names["arch"],
-            weights=_resolve_paths(WeightsTable.read(given), path),
+            weights=_resolve_paths(WeightsTable.read(weights_table), path),
             loader=current_name(table["loader"]),
             megabytes=table.get("megabytes", {}).get(size),
             **values(ModelSpec, {key: table[key] for key in SHARED if key in table and key not in _MADE}),
@@ -459,18 +461,18 @@ def _blank(model_id: str) -> ModelSpec:
     return ModelSpec(model_id, model_id, "", "", model_id, "classify", "not stated")
 
 
-def _resolve_paths(given: WeightsTable, path: Path) -> WeightsTable:
+def _resolve_paths(table: WeightsTable, path: Path) -> WeightsTable:
     """Resolve the paths in a table relative to its file."""
 
     def at(name: str) -> str:
         return str(path.parent / Path(name).expanduser())
 
     paths: Toml = {
-        key: at(name) for key in ("path", "labels", "config") if isinstance(name := getattr(given, key), str)
+        key: at(name) for key in ("path", "labels", "config") if isinstance(name := getattr(table, key), str)
     }
-    if ".py:" in (name := given.preprocessing.transforms or ""):
-        paths["preprocessing"] = replace(given.preprocessing, transforms=at(name))
-    return replace(given, **paths)
+    if ".py:" in (name := table.preprocessing.transforms or ""):
+        paths["preprocessing"] = replace(table.preprocessing, transforms=at(name))
+    return replace(table, **paths)
 
 
 def _timm(name: str) -> ModelSpec:
@@ -535,10 +537,16 @@ def detector(here: Collection[str] | None = None) -> str:
     Those that find few kinds of objects come after it, then those that know drawn scenes only. `here`: the ids of the
     models on this machine, where they are known already.
     """
-    every = (one for one in catalog().values() if one.task == "detect" and not one.untrained)
-    found = [one for one in every if (available(one) if here is None else one.id in here)]
+    detectors = (
+        candidate for candidate in catalog().values() if candidate.task == "detect" and not candidate.untrained
+    )
+    present = [candidate for candidate in detectors if (available(candidate) if here is None else candidate.id in here)]
     # Of equals the first.
-    best = min(found, key=lambda one: (bool(one.example), any(word in one.family for word in NARROW)), default=None)
+    best = min(
+        present,
+        key=lambda candidate: (bool(candidate.example), any(word in candidate.family for word in NARROW)),
+        default=None,
+    )
     return best.id if best else FIRST_DETECTOR
 
 
@@ -551,7 +559,7 @@ def choose_compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     specs = [spec(name) for name in dict.fromkeys(ids)]
     if len(specs) == 1:
         family = families().get(specs[0].family, [])
-        specs = [one for one in family if available(one) or one.id == specs[0].id]
+        specs = [sibling for sibling in family if available(sibling) or sibling.id == specs[0].id]
     if not 2 <= len(specs) <= MAX_COMPARED:
         raise Problem(f"To compare takes two to {MAX_COMPARED} models, not {len(specs)}: name each by itself.")
     sizes = [spec.size for spec in specs]

@@ -50,21 +50,21 @@ def strokes(given: Any) -> tuple[Stroke, ...]:
 
     All are shares of the side. Invalid strokes are left out, and all after `MAX_POINTS`.
     """
-    found: list[Stroke] = []
+    parsed: list[Stroke] = []
     count = 0
-    for one in given if isinstance(given, list) else ():
-        points = one.get("points") if isinstance(one, dict) else None
+    for item in given if isinstance(given, list) else ():
+        points = item.get("points") if isinstance(item, dict) else None
         if not isinstance(points, list) or len(points) < 2 or not all(map(_number, points)):
             continue
-        width = one.get("width", PEN)
+        width = item.get("width", PEN)
         count += len(points) // 2
         if count > MAX_POINTS:
             break
         pairs = zip(points[::2], points[1::2], strict=False)
         near = tuple((min(max(float(x), -1.0), 2.0), min(max(float(y), -1.0), 2.0)) for x, y in pairs)
         thick = min(max(float(width), 0.002), 0.5) if _number(width) else PEN
-        found.append(Stroke(near, thick, bool(one.get("erases"))))
-    return tuple(found)
+        parsed.append(Stroke(near, thick, bool(item.get("erases"))))
+    return tuple(parsed)
 
 
 def _number(value: Any) -> bool:

@@ -171,7 +171,7 @@ def intersection_over_union(a: Box, b: Box) -> float:
 def measure_pairs(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the `intersection_over_union` of boxes (..., 4) and others (..., 4), one by one: (...)."""
     both = measure_common(boxes, others)
-    areas = [(one[..., 2] - one[..., 0]) * (one[..., 3] - one[..., 1]) for one in (boxes, others)]
+    areas = [(corners[..., 2] - corners[..., 0]) * (corners[..., 3] - corners[..., 1]) for corners in (boxes, others)]
     return np.asarray(np.divide(both, areas[0] + areas[1] - both, out=np.zeros(both.shape), where=both > 0))
 
 

@@ -98,13 +98,13 @@ def given(names: Any, model: str) -> tuple[str, ...]:
     if isinstance(names, (str, PathLike)):
         path = Path(names)
         try:
-            found = read_file(path)
+            content = read_file(path)
         except (OSError, UnicodeDecodeError) as problem:
             raise ModelProblem(f"The labels of {model} cannot be read from {path}: is it a text file?") from problem
         except (ValueError, RecursionError) as problem:
             reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
             raise ModelProblem(f"The labels of {model} cannot be read from {path}: {reason}.") from problem
-        return tell_apart(_ordered(found, model, str(path)))
+        return tell_apart(_ordered(content, model, str(path)))
     if hasattr(names, "keys"):
         return tell_apart(_ordered(dict(names), model, f"The labels of {model}"))
     try:
@@ -116,11 +116,11 @@ def given(names: Any, model: str) -> tuple[str, ...]:
 def is_mapping(path: Path) -> bool:
     """Return whether a JSON file maps class indices to names, or names to indices."""
     try:
-        found = read_file(path) if path.suffix.lower() == ".json" else None
+        content = read_file(path) if path.suffix.lower() == ".json" else None
     except (OSError, ValueError, RecursionError):
         return False
     # A mapping is often below a name of its own.
-    tables = [found, *found.values()] if isinstance(found, dict) and len(found) <= 2 else [found]
+    tables = [content, *content.values()] if isinstance(content, dict) and len(content) <= 2 else [content]
     return any(
         isinstance(table, dict)
         and bool(table)
@@ -164,10 +164,10 @@ def may_name(file: Path, stem: str) -> bool:
     return fits and file.suffix.lower() in (".json", ".txt")
 
 
-def _ordered(found: Any, model: str, where: str) -> tuple[str, ...]:
+def _ordered(content: Any, model: str, where: str) -> tuple[str, ...]:
     """Return names by index; raise ModelProblem where they are none, or leave an index out."""
     try:
-        names = order(found)
+        names = order(content)
     except (ValueError, RecursionError) as problem:
         reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
         raise ModelProblem(f"The labels of {model} cannot be read: {reason}.") from problem
@@ -186,8 +186,8 @@ def order(given: Any) -> tuple[str, ...]:
     if not isinstance(given, dict) or not given:
         return ()
     for name in NAMED:
-        if name in given and (found := order(given[name])):
-            return found
+        if name in given and (names := order(given[name])):
+            return names
     by_key = all(_index(key) is not None and isinstance(value, str) for key, value in given.items())
     if not by_key and not all(_index(value) is not None for value in given.values()):
         return ()
@@ -257,11 +257,11 @@ def find_names(tables: Iterable[Mapping[Any, Any]], count: int) -> tuple[str, ..
     for table in tables:
         for name in NAMED:
             try:
-                found = order(table.get(name))
+                names = order(table.get(name))
             except ValueError:
                 continue
-            if len(found) == count:
-                return tell_apart(found)
+            if len(names) == count:
+                return tell_apart(names)
     return ()
 
 
@@ -287,11 +287,11 @@ def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> i
     lowered = [label.lower() for label in labels]
     if target.lower() in lowered:
         return lowered.index(target.lower())
-    wanted = target.lower()
+    lowered_target = target.lower()
     # `cat` is meant by `Egyptian cat`, and not by `crate`.
-    near = [label for label in lowered if wanted in label.split()]
-    near += nearest(wanted, lowered)
-    near += [label for label in lowered if wanted in label]
+    near = [label for label in lowered if lowered_target in label.split()]
+    near += nearest(lowered_target, lowered)
+    near += [label for label in lowered if lowered_target in label]
     others = f"it knows {', '.join(labels[:NAMES_SHOWN])}{' and others' * (len(labels) > NAMES_SHOWN)}."
     hint = f"did you mean {labels[lowered.index(near[0])]}?" if near else others
     raise ModelProblem(f"This model has no class called {target}: {hint}")
@@ -312,8 +312,11 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
     """
     spelled = _spell(classes)
     split = {name: words for name in dict.fromkeys(names) if (words := _split_words(name))}
-    found = {name: frozenset(one for one, all_ in spelled.items() if words in all_) for name, words in split.items()}
-    return {name: every for name, every in found.items() if every}
+    matches = {
+        name: frozenset(class_name for class_name, all_ in spelled.items() if words in all_)
+        for name, words in split.items()
+    }
+    return {name: classes_of_name for name, classes_of_name in matches.items() if classes_of_name}
 
 
 def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]:
@@ -323,15 +326,19 @@ def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]
     >>> suggest(["bus", "leaf"], ["school bus", "leaf beetle"])
     {'bus': 'school bus'}
     """
-    spelled, found = _spell(classes), {}
+    spelled, suggestions = _spell(classes), {}
     for name in dict.fromkeys(names):
-        wanted = _split_words(name)
-        if sum(map(len, wanted)) < SHORTEST or all(word.isdecimal() for word in wanted):
+        words_of_name = _split_words(name)
+        if sum(map(len, words_of_name)) < SHORTEST or all(word.isdecimal() for word in words_of_name):
             continue
-        ends = [one for one, every in spelled.items() if any(words[-len(wanted) :] == wanted for words in every)]
+        ends = [
+            class_name
+            for class_name, spellings in spelled.items()
+            if any(words[-len(words_of_name) :] == words_of_name for words in spellings)
+        ]
         if len(ends) == 1:
-            found[name] = ends[0]
-    return found
+            suggestions[name] = ends[0]
+    return suggestions
 
 
 def _spell(classes: Collection[str]) -> Mapping[str, list[tuple[str, ...]]]:

@@ -63,10 +63,10 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
     ModelProblem of one sentence; the traceback goes to the log.
     """
     try:
-        given = spec.preprocessing
-        if given.transforms is not None:
-            keys = above("families", ".custom.transforms").keys_of(given.transforms)
-            spec = spec.with_weights(preprocessing=replace(given, transforms=None).over(keys))
+        table = spec.preprocessing
+        if table.transforms is not None:
+            keys = above("families", ".custom.transforms").keys_of(table.transforms)
+            spec = spec.with_weights(preprocessing=replace(table, transforms=None).over(keys))
         adapter: Adapter = loader_module(spec.loader).load(spec, progress)
         return adapter
     except (Problem, Cancelled, MemoryError):

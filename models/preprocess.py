@@ -95,8 +95,8 @@ class Preprocessing:
         Where the number of channels changes, mean is 0 and std 1 unless they are stated. Raises ModelProblem where the
         keys contradict each other.
         """
-        given = stated.stated()
-        counts = {key: given[key] if key == "channels_in" else len(given[key]) for key in COUNTED if key in given}
+        values = stated.stated()
+        counts = {key: values[key] if key == "channels_in" else len(values[key]) for key in COUNTED if key in values}
         if len({*counts.values()}) > 1:
             sizes = ", ".join(
                 f"{key} {'is' if key == 'channels_in' else 'has'} {count}" for key, count in counts.items()
@@ -107,8 +107,8 @@ class Preprocessing:
         size = stated.sides or self.size
         if stated.sides and size[0] != size[1]:
             # Cut to its shape, most of a picture would be lost.
-            given.setdefault("crop", "squash")
-        plain: dict[str, Any] = {_NAMED.get(key, key): given[key] for key in _PLAIN if key in given}
+            values.setdefault("crop", "squash")
+        plain: dict[str, Any] = {_NAMED.get(key, key): values[key] for key in _PLAIN if key in values}
         return replace(
             self,
             size=size,

@@ -35,7 +35,7 @@ def _value(value: Any, allowed: tuple[type, ...], row: type[Table] | None = None
     if isinstance(value, Mapping) and issubclass(allowed[0], Table):
         return allowed[0].read(value)
     if row is not None:
-        return tuple(read_row(row, one) for one in value)
+        return tuple(read_row(row, item) for item in value)
     listed = hasattr(value, "__len__") and not isinstance(value, (str, Mapping, Table))
     return tuple(value) if listed else value
 
@@ -54,14 +54,16 @@ def kinds(table: type[Any]) -> dict[str, tuple[type, ...]]:
     """Return the classes of values that a file may give for each key; a `Table` stands for a table of its keys."""
     if table not in _KINDS:
         hints = get_type_hints(table)
-        _KINDS[table] = {field.name: field.metadata.get("in_files") or _kinds(hints[field.name]) for field in fields(table)}
+        _KINDS[table] = {
+            field.name: field.metadata.get("in_files") or _kinds(hints[field.name]) for field in fields(table)
+        }
     return _KINDS[table]
 
 
 def _kinds(hint: Any) -> tuple[type, ...]:
     origin = get_origin(hint)
     if origin is UnionType:
-        return tuple(kind for get_arg in get_args(hint) if get_arg is not NoneType for kind in _kinds(get_arg))
+        return tuple(kind for argument in get_args(hint) if argument is not NoneType for kind in _kinds(argument))
     known = {tuple: (list,), Mapping: (dict,), float: (int, float)}
     return known.get(origin or hint, (hint,))
 
@@ -113,8 +115,8 @@ class PreprocessingTable(Table):
 
     def stated(self) -> dict[str, Any]:
         """Return the keys that are stated, with the values that TOML has for them."""
-        found = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in found if value is not None}
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values if value is not None}
 
     def over(self, other: PreprocessingTable) -> PreprocessingTable:
         """Return the table completed by what another states."""
@@ -267,10 +269,10 @@ class ModelSpec:
         """
         listed = self.weights.outputs
         name = label.removesuffix(" (untrained)")
-        own = next((one for one in listed if one.name == name), None)
-        units = {one.unit for one in listed} if listed and own is None else set()
-        unit = own.unit if own else units.pop() if len(units) == 1 else None
-        return OutputTable(label, self.weights.unit if unit is None else unit, own.range if own else None)
+        output = next((candidate for candidate in listed if candidate.name == name), None)
+        units = {candidate.unit for candidate in listed} if listed and output is None else set()
+        unit = output.unit if output else units.pop() if len(units) == 1 else None
+        return OutputTable(label, self.weights.unit if unit is None else unit, output.range if output else None)
 
     def unit_of(self, label: str = "") -> str:
         """Return the unit of one of its numbers, by the number's name; empty where none is stated."""
@@ -280,8 +282,8 @@ class ModelSpec:
         """Return what it gives, after its name: ` with 5 classes`; empty where its answers have no names."""
         if self.task == "embed":
             return " that compares pictures"
-        one, several = ("output", "outputs") if self.measures else ("class", "classes")
-        return f" with {count} {one if count == 1 else several}" if count else ""
+        singular, plural = ("output", "outputs") if self.measures else ("class", "classes")
+        return f" with {count} {singular if count == 1 else plural}" if count else ""
 
     @property
     def segments(self) -> bool:

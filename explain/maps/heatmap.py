@@ -239,9 +239,9 @@ def smooth(maps: Tensor) -> Tensor:
 def _smooth_content(raw: Tensor, geometry: Geometry) -> NDArray[np.float32]:
     """Return maps (k, h, w) of single pixels as they are shown, where there is picture; 0 on a letterbox's bars."""
     y0, y1, x0, x1 = picture_cells(geometry, *raw.shape[-2:])
-    like = torch.zeros_like(raw)
-    like[:, y0:y1, x0:x1] = smooth(raw[:, y0:y1, x0:x1])
-    values: NDArray[np.float32] = like.cpu().numpy()
+    smoothed = torch.zeros_like(raw)
+    smoothed[:, y0:y1, x0:x1] = smooth(raw[:, y0:y1, x0:x1])
+    values: NDArray[np.float32] = smoothed.cpu().numpy()
     return values
 
 

@@ -97,8 +97,8 @@ class Embedder(PreparedAdapter):
 
 def length(vectors: Tensor) -> Tensor:
     """Return the length of the first of (B, D), shape (): its largest components count most."""
-    found: Tensor = torch.linalg.vector_norm(vectors[0])
-    return found
+    norm: Tensor = torch.linalg.vector_norm(vectors[0])
+    return norm
 
 
 def both(logit: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ class Classifier(PreparedAdapter):
         with last.register_forward_hook(lambda _module, inputs, output: seen.append((inputs[0], output))):
             logits = self._answer(tensor)
         # Another thread's pass through a shared module is seen too; only one of them returned these logits.
-        features = next((given for given, output in seen if output is logits and given.ndim == 2), None)
+        features = next((source for source, output in seen if output is logits and source.ndim == 2), None)
         return Logits(logits, features)
 
     def _answer(self, tensor: Tensor) -> Tensor:

@@ -77,14 +77,14 @@ class Detections:
 
     def with_leaves(self, leaves: Sequence[Tensor]) -> Detections:
         """Return the same candidates made of other tensors, in the order of `leaves`."""
-        given = iter(leaves)
+        remaining = iter(leaves)
         return replace(
             self,
-            levels=tuple(next(given) for _ in self.levels),
-            regressions=tuple(next(given) for _ in self.regressions),
-            objectness=tuple(next(given) for _ in self.objectness),
-            coefficients=tuple(next(given) for _ in self.coefficients),
-            prototypes=None if self.prototypes is None else next(given),
+            levels=tuple(next(remaining) for _ in self.levels),
+            regressions=tuple(next(remaining) for _ in self.regressions),
+            objectness=tuple(next(remaining) for _ in self.objectness),
+            coefficients=tuple(next(remaining) for _ in self.coefficients),
+            prototypes=None if self.prototypes is None else next(remaining),
         )
 
     @cached_property
@@ -130,7 +130,9 @@ class Detections:
                     self,
                     levels=(level[:1, :, y : y + 1, x : x + 1],),
                     regressions=(),
-                    objectness=tuple(one[:1, :, y : y + 1, x : x + 1] for one in self.objectness[scale : scale + 1]),
+                    objectness=tuple(
+                        logits[:1, :, y : y + 1, x : x + 1] for logits in self.objectness[scale : scale + 1]
+                    ),
                     coefficients=(),
                     prototypes=None,
                 )
@@ -140,19 +142,19 @@ class Detections:
 
     def at(self, maps: Sequence[Tensor], anchors: Sequence[int]) -> Tensor:
         """Return the rows (n, C) of some candidates of the first picture, without touching other scales."""
-        found: dict[int, Tensor] = {}
+        rows: dict[int, Tensor] = {}
         start = 0
         for level in maps:
             cells, width = level.shape[2] * level.shape[3], level.shape[3]
             here = [i for i, anchor in enumerate(anchors) if start <= anchor < start + cells]
             if here:
                 at = torch.tensor([anchors[i] - start for i in here], device=level.device)
-                found |= dict(zip(here, level[0][:, at // width, at % width].unbind(1), strict=True))
+                rows |= dict(zip(here, level[0][:, at // width, at % width].unbind(1), strict=True))
             start += cells
-        if len(found) < len(anchors):
-            lost = next(anchor for i, anchor in enumerate(anchors) if i not in found)
+        if len(rows) < len(anchors):
+            lost = next(anchor for i, anchor in enumerate(anchors) if i not in rows)
             raise ModelProblem(f"This input has {start} candidates, and {lost} is not among them.")
-        return torch.stack([found[i] for i in range(len(anchors))])
+        return torch.stack([rows[i] for i in range(len(anchors))])
 
 
 def _rows(maps: Sequence[Tensor]) -> Tensor:
@@ -199,8 +201,8 @@ class Detector(Adapter):
             classes = outputs.best[0, anchors]
         boxes, sure = outputs.boxes[0, anchors].detach().float(), scores[classes, anchors]
         group = classes if self.multi_class_nms else torch.zeros_like(classes)
-        shown = batched_nms(boxes, sure, group, iou)[:MAX_BOXES]
-        return anchors[shown], classes[shown]
+        kept = batched_nms(boxes, sure, group, iou)[:MAX_BOXES]
+        return anchors[kept], classes[kept]
 
     def predictions(
         self, outputs: Detections, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
@@ -234,7 +236,7 @@ class Detector(Adapter):
         the best product of score and overlap. None: the whole picture.
         """
         scores = outputs.scores[0].amax(0) if index is None else outputs.scores[0, index]
-        there, worth = torch.ones_like(scores, dtype=torch.bool), scores
+        eligible, worth = torch.ones_like(scores, dtype=torch.bool), scores
         if where is not None:
             (sy, sx), (oy, ox) = geometry.scale, geometry.offset
             x0, y0, x1, y1 = (where[0] * sx + ox, where[1] * sy + oy, where[2] * sx + ox, where[3] * sy + oy)
@@ -243,13 +245,13 @@ class Detector(Adapter):
                 from torchvision.ops import box_iou
 
                 overlap = box_iou(boxes, boxes.new_tensor([[x0, y0, x1, y1]]))[:, 0]
-                there, worth = overlap > 0.1, scores * overlap
+                eligible, worth = overlap > 0.1, scores * overlap
             else:
                 x, y = (x0 + x1) / 2, (y0 + y1) / 2
-                there = (boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])
-        if not bool(there.any()):
+                eligible = (boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])
+        if not bool(eligible.any()):
             return None
-        anchor = int(worth.masked_fill(~there, -1).argmax())
+        anchor = int(worth.masked_fill(~eligible, -1).argmax())
         return anchor, int(outputs.best[0, anchor]) if index is None else index
 
     def why(
@@ -260,8 +262,8 @@ class Detector(Adapter):
         confidence: float,
         iou: float,
     ) -> CandidateReason:
-        for place, shown in enumerate(predictions):
-            if (shown.anchor, shown.index) == (candidate.anchor, candidate.index):
+        for place, prediction in enumerate(predictions):
+            if (prediction.anchor, prediction.index) == (candidate.anchor, candidate.index):
                 return CandidateReason("shown", place, 1.0)
         if candidate.score <= confidence:
             return CandidateReason("below")
@@ -324,13 +326,13 @@ class Detector(Adapter):
     def _class(self, outputs: Detections, index: int | None, anchors: Sequence[int], *, contrast: bool) -> Tensor:
         rows = outputs.at(outputs.levels, anchors)  # (n, K)
         if index is None:
-            own = outputs.best[0, list(anchors)][:, None]
+            classes = outputs.best[0, list(anchors)][:, None]
         else:
-            own = torch.full((len(anchors), 1), index, device=rows.device)
-        logits = rows.gather(1, own).sum()
+            classes = torch.full((len(anchors), 1), index, device=rows.device)
+        logits = rows.gather(1, classes).sum()
         if not contrast or rows.shape[1] < 2:
             return logits
-        return logits - rows.scatter(1, own, float("-inf")).logsumexp(1).sum()
+        return logits - rows.scatter(1, classes, float("-inf")).logsumexp(1).sum()
 
 
 def _sides(outputs: Detections, anchors: Sequence[int], part: Part) -> Tensor:
@@ -357,6 +359,6 @@ def _mask(outputs: Detections, anchors: Sequence[int]) -> Tensor:
         x0, y0, x1, y1 = (round(edge) for edge in (box.detach() * ratio).tolist())
         inside = torch.zeros_like(logits, dtype=torch.bool)
         inside[max(y0, 0) : max(y1, y0 + 1, 1), max(x0, 0) : max(x1, x0 + 1, 1)] = True
-        shown = inside & (logits.detach() > 0)
-        total = total + logits[shown if bool(shown.any()) else inside].mean()
+        positive = inside & (logits.detach() > 0)
+        total = total + logits[positive if bool(positive.any()) else inside].mean()
     return total

@@ -125,8 +125,8 @@ def _fusible(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> bool:
     """Return whether oneDNN has one operation for both, and no gradient has to pass through it."""
     simple = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
     simple = simple and tensor.ndim == 4 and not torch.is_autocast_enabled("cpu")
-    wanted = tensor.requires_grad and torch.is_grad_enabled()
-    fits = tensor.device.type == "cpu" and tensor.dtype == torch.float32 and not wanted
+    differentiated = tensor.requires_grad and torch.is_grad_enabled()
+    fits = tensor.device.type == "cpu" and tensor.dtype == torch.float32 and not differentiated
     return simple and fits and type(act) in _ACTIVATIONS and folds() and _fused()
 
 
@@ -152,11 +152,11 @@ def _conv_and_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor, packed: Tenso
 @cache
 def _fused() -> bool:
     """Return whether this build of PyTorch has the fused operations, and they compute what their names say."""
-    conv, given = nn.Conv2d(2, 3, 3, padding=1), torch.linspace(-2, 2, 50).reshape(1, 2, 5, 5)
+    conv, values = nn.Conv2d(2, 3, 3, padding=1), torch.linspace(-2, 2, 50).reshape(1, 2, 5, 5)
     try:
         with torch.no_grad():
-            found = _conv_and_act(conv, nn.SiLU(), given, _pack(conv, given.shape), conv.bias)
-            return torch.allclose(found, nn.functional.silu(conv(given)), atol=1e-5)
+            result = _conv_and_act(conv, nn.SiLU(), values, _pack(conv, values.shape), conv.bias)
+            return torch.allclose(result, nn.functional.silu(conv(values)), atol=1e-5)
     except (RuntimeError, AttributeError, TypeError):
         return False
 
@@ -193,17 +193,17 @@ def _twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
     pairs = {conv: readers[0] for conv, readers in seen.readers.items() if _folds(module, seen, conv, readers)}
     if not pairs:
         return None
-    own = copy_adapter(adapter)
+    folded = copy_adapter(adapter)
     for conv, norm in pairs.items():
-        one, other = own.module.get_submodule(conv), own.module.get_submodule(norm)
-        own.module.set_submodule(conv, _FoldedConv(one, other))  # type: ignore[arg-type]
-        own.module.set_submodule(norm, _PassedThrough([name for name, _ in other.named_children()]))
-    again = _Recorded(own, tensor, seen.paths)
+        conv_module, norm_module = folded.module.get_submodule(conv), folded.module.get_submodule(norm)
+        folded.module.set_submodule(conv, _FoldedConv(conv_module, norm_module))  # type: ignore[arg-type]
+        folded.module.set_submodule(norm, _PassedThrough([name for name, _ in norm_module.named_children()]))
+    again = _Recorded(folded, tensor, seen.paths)
     if again.called != seen.called or not _close(again.answer, seen.answer):
         return None
     # What a norm drops it drops before its activation, which is in the convolution now.
     before = {f"{norm}.drop" for norm in pairs.values()}.intersection(seen.paths)
-    return Twin(own.module, frozenset(path for conv in pairs for path in seen.same[conv]) | before)
+    return Twin(folded.module, frozenset(path for conv in pairs for path in seen.same[conv]) | before)
 
 
 def _is_norm(module: nn.Module) -> bool:
@@ -220,17 +220,21 @@ def copy_module(module: nn.Module) -> nn.Module:
 
 def copy_adapter(adapter: Adapter) -> Adapter:
     """Return an adapter of a second set of modules over the same weights, whose hooks touch nobody else's pass."""
-    own = copy.copy(adapter)
-    own.module = copy_module(adapter.module)
-    return own
+    copied = copy.copy(adapter)
+    copied.module = copy_module(adapter.module)
+    return copied
 
 
 def _folds(module: nn.Module, seen: _Recorded, conv: str, readers: list[str]) -> bool:
     """Return whether a norm that only scales and shifts is the one reader of a convolution's output."""
-    made, norm = module.get_submodule(conv), module.get_submodule(readers[0])
+    conv_module, norm = module.get_submodule(conv), module.get_submodule(readers[0])
     # Weights that are computed in every pass cannot be folded.
-    bare = next(made.children(), None) is None and "weight" in made._parameters
-    bare &= type(made).__module__.partition(".")[0] in _LIBRARIES and not is_changed(made) and not is_changed(norm)
+    bare = next(conv_module.children(), None) is None and "weight" in conv_module._parameters
+    bare &= (
+        type(conv_module).__module__.partition(".")[0] in _LIBRARIES
+        and not is_changed(conv_module)
+        and not is_changed(norm)
+    )
     once = len(readers) == 1 and seen.called.count(conv) == seen.called.count(readers[0]) == 1
     parts = dict(norm.named_children())
     drop = isinstance(parts.pop("drop", nn.Identity()), (nn.Identity, nn.Dropout))
@@ -238,11 +242,11 @@ def _folds(module: nn.Module, seen: _Recorded, conv: str, readers: list[str]) ->
     return bare and once and known and drop and parts.keys() <= {"act"}
 
 
-def _close(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
+def _close(tensors: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
     """Return whether two answers are the same but for rounding."""
-    if [tensor.shape for tensor in found] != [tensor.shape for tensor in wanted]:
+    if [tensor.shape for tensor in tensors] != [tensor.shape for tensor in expected]:
         return False
-    pairs = [(a, b) for a, b in zip(found, wanted, strict=True) if b.is_floating_point() and b.numel()]
+    pairs = [(a, b) for a, b in zip(tensors, expected, strict=True) if b.is_floating_point() and b.numel()]
     return bool(pairs) and all(bool((a - b).abs().max() <= WITHIN * b.abs().max()) for a, b in pairs)
 
 
@@ -297,12 +301,12 @@ class _FoldedConv(nn.Module):
         layout = torch.channels_last if weight.is_contiguous(memory_format=torch.channels_last) else None
         scaled = (weight * scale[:, None, None, None]).contiguous(memory_format=layout or torch.contiguous_format)
         # Its own way of padding comes along with its class.
-        made = copy.copy(self.conv)
-        made._parameters = dict(self.conv._parameters)
-        made.weight = nn.Parameter(scaled, requires_grad=False)
+        folded = copy.copy(self.conv)
+        folded._parameters = dict(self.conv._parameters)
+        folded.weight = nn.Parameter(scaled, requires_grad=False)
         self._bias = shift if bias is None else shift + bias * scale
-        made.bias = nn.Parameter(self._bias, requires_grad=False)
-        return made
+        folded.bias = nn.Parameter(self._bias, requires_grad=False)
+        return folded
 
 
 class _PassedThrough(nn.Module):
@@ -343,12 +347,12 @@ class _Recorded:
             for handle in handles:
                 handle.remove()
 
-    def _before(self, path: str, module: nn.Module, given: tuple[Any, ...]) -> None:
+    def _before(self, path: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if threading.get_ident() != self._caller:
             return  # somebody else's pass through the same module
         self.called.append(path)
         inner = _is_norm(module) or next(module.children(), None) is None
-        if inner and given and (conv := self._maker(given[0])):
+        if inner and inputs and (conv := self._maker(inputs[0])):
             self.readers.setdefault(conv, []).append(path)
 
     def _after(self, path: str, module: nn.Module, _given: Any, out: Any) -> None:
@@ -362,6 +366,6 @@ class _Recorded:
 
     def _maker(self, tensor: Any) -> str:
         """Return the path of the convolution that returned this tensor, empty where none did."""
-        made, path = self._made.get(id(tensor), (None, ""))
+        reference, path = self._made.get(id(tensor), (None, ""))
         # An id is reused by later tensors.
-        return path if made is not None and made() is tensor else ""
+        return path if reference is not None and reference() is tensor else ""

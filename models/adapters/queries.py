@@ -59,12 +59,12 @@ class CrossAttention:
         rows = self.weights[:, query]  # (heads, keys)
         if not self.samples:
             return (rows.reshape(self.heads, *self.sizes[0]),)
-        found, start = [], 0
+        grids, start = [], 0
         for (height, width), places in zip(self.sizes, self.samples, strict=True):
             count = places.shape[2]
-            found.append(_splat(places[:, query], rows[:, start : start + count], height, width))
+            grids.append(_splat(places[:, query], rows[:, start : start + count], height, width))
             start += count
-        return tuple(found)
+        return tuple(grids)
 
     def maps(self, query: int) -> Tensor:
         """Return one map a head, (heads, h, w) on the finest level's grid: the sum of all levels.
@@ -86,8 +86,8 @@ def _splat(places: Tensor, weights: Tensor, height: int, width: int) -> Tensor:
         values = places.new_zeros(len(places), 1, height, width, requires_grad=True)
         read = F.grid_sample(values, places[:, None].detach(), align_corners=False)[:, 0, 0]  # (heads, P)
         # What a cell's value is multiplied by is the slope of the sum.
-        (found,) = torch.autograd.grad(read, values, weights.detach())
-    return found[:, 0]
+        (slope,) = torch.autograd.grad(read, values, weights.detach())
+    return slope[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +117,8 @@ def make_detections(
     """
     sides = boxes.new_tensor([size[1], size[0]])
 
-    def boxes_of(given: tuple[Tensor, ...]) -> Tensor:
-        centre, extent = given[0].flatten(2).transpose(1, 2).chunk(2, 2)
+    def boxes_of(tensors: tuple[Tensor, ...]) -> Tensor:
+        centre, extent = tensors[0].flatten(2).transpose(1, 2).chunk(2, 2)
         return torch.cat((centre - extent / 2, centre + extent / 2), 2) * sides.repeat(2)
 
     if proposals is None:
@@ -129,14 +129,14 @@ def make_detections(
         units = cells.amax(1)
     levels, regressions = (rows.transpose(1, 2)[..., None] for rows in (logits, boxes))
     beside = None if others is None else others.transpose(1, 2).detach().float()
-    found = QueryDetections((levels,), (regressions,), boxes_of, centres, units, others=beside)
+    detections = QueryDetections((levels,), (regressions,), boxes_of, centres, units, others=beside)
     if beside is None or not softmax:
-        return found
+        return detections
 
-    def scoring(given: Tensor, _objectness: Tensor | None) -> Tensor:
-        return torch.cat((given, beside), 1).softmax(1)[:, : given.shape[1]]
+    def scoring(class_logits: Tensor, _objectness: Tensor | None) -> Tensor:
+        return torch.cat((class_logits, beside), 1).softmax(1)[:, : class_logits.shape[1]]
 
-    return replace(found, scoring=scoring)
+    return replace(detections, scoring=scoring)
 
 
 class QueryDetector(Detector):
@@ -166,9 +166,9 @@ class QueryDetector(Detector):
         self, outputs: Detections, geometry: Geometry, where: Box | None, index: int | None = None
     ) -> tuple[int, int] | None:
         """Return the strongest query at a place, or else the nearest one not far from it, and its class."""
-        found = super().candidate(outputs, geometry, where, index)
-        if found is not None or where is None:
-            return found
+        strongest = super().candidate(outputs, geometry, where, index)
+        if strongest is not None or where is None:
+            return strongest
         (sy, sx), (oy, ox) = geometry.scale, geometry.offset
         boxes = outputs.boxes[0].detach().float()
         x, y = (where[0] + where[2]) / 2 * sx + ox, (where[1] + where[3]) / 2 * sy + oy

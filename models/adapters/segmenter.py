@@ -55,8 +55,8 @@ class Segmentation:
     @cached_property
     def classes(self) -> NDArray[np.int64]:
         """The class of each pixel of the first picture, (h, w)."""
-        found: NDArray[np.int64] = self.logits[0].detach().argmax(0).cpu().numpy()
-        return found
+        labels: NDArray[np.int64] = self.logits[0].detach().argmax(0).cpu().numpy()
+        return labels
 
     @cached_property
     def regions(self) -> NDArray[np.int32]:
@@ -66,13 +66,13 @@ class Segmentation:
         """
         import cv2
 
-        found, count = np.zeros(self.size, np.int32), 0
+        numbered, count = np.zeros(self.size, np.int32), 0
         for index in np.unique(self.classes):
             mine = self.classes == index
             more, labelled = cv2.connectedComponents(mine.view(np.uint8), connectivity=4)
-            found[mine] = labelled[mine] - 1 + count
+            numbered[mine] = labelled[mine] - 1 + count
             count += more - 1
-        return found
+        return numbered
 
 
 class Segmenter(PreparedAdapter):
@@ -97,9 +97,9 @@ class Segmenter(PreparedAdapter):
         size = (self._side(height * ratio), self._side(width * ratio))
         return prepare(pixels, replace(how, size=size, crop="squash"), "trained")
 
-    def _side(self, wanted: float) -> int:
+    def _side(self, side: float) -> int:
         # int() and not round(): as torchvision's Resize.
-        return max(int(wanted + 1e-6) if self.step == 1 else round(wanted / self.step) * self.step, self.step)
+        return max(int(side + 1e-6) if self.step == 1 else round(side / self.step) * self.step, self.step)
 
     def run(self, tensor: Tensor) -> Segmentation:
         return Segmentation(self._answer(tensor))
@@ -121,8 +121,10 @@ class Segmenter(PreparedAdapter):
                 "with one label for each class."
             )
         shares = (counts / counts.sum()).tolist()
-        found = [Prediction(self.labels[i], i, share) for i, share in enumerate(shares) if share]
-        return sorted(found, key=lambda one: (self.is_background(one.index), -one.score))[:top_k]
+        predictions = [Prediction(self.labels[i], i, share) for i, share in enumerate(shares) if share]
+        return sorted(predictions, key=lambda prediction: (self.is_background(prediction.index), -prediction.score))[
+            :top_k
+        ]
 
     def is_background(self, index: int) -> bool:
         """Return whether a class is that of what is nothing else."""
@@ -159,9 +161,9 @@ class Segmenter(PreparedAdapter):
 
     def covers(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.bool_]:
         """Return the pixels of the answer that hold any picture, bool (h, w); the rest are a letterbox's bars."""
-        found = np.zeros(outputs.size, bool)
-        found[self._content(outputs, geometry)] = True
-        return found
+        mask = np.zeros(outputs.size, bool)
+        mask[self._content(outputs, geometry)] = True
+        return mask
 
     def classes_at(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.int64]:
         """Return the class of each pixel of the original picture, (H, W); -1 where the model did not look."""
@@ -177,9 +179,9 @@ class Segmenter(PreparedAdapter):
         h, w = values.shape
         rows = (((np.arange(top, bottom) + 0.5) * sy + oy) * h / height).astype(int).clip(0, h - 1)
         columns = (((np.arange(left, right) + 0.5) * sx + ox) * w / width).astype(int).clip(0, w - 1)
-        found = np.full(geometry.original, outside, values.dtype)
-        found[top:bottom, left:right] = values[rows[:, None], columns]
-        return found
+        resampled = np.full(geometry.original, outside, values.dtype)
+        resampled[top:bottom, left:right] = values[rows[:, None], columns]
+        return resampled
 
     def pixels_of(self, outputs: Segmentation, target: Target) -> NDArray[np.bool_]:
         """Return the pixels that a target is about, bool (h, w) of the answer."""
@@ -192,9 +194,9 @@ class Segmenter(PreparedAdapter):
         y, x = divmod(place, outputs.size[1])
         if span == "region":
             return np.asarray(outputs.regions == outputs.regions[y, x])
-        one = np.zeros(outputs.size, bool)
-        one[y, x] = True
-        return one
+        mask = np.zeros(outputs.size, bool)
+        mask[y, x] = True
+        return mask
 
     def certainty(self, outputs: Any, target: Target, pixels: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor]:
         """Return what a model says of some pixels in B pictures, (B,) each.
@@ -268,8 +270,8 @@ class PixelNumbers(Segmenter):
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
         """Return the mean number of the whole picture."""
-        there = torch.from_numpy(self.covers(outputs, geometry)).to(outputs.logits.device)
-        return [Prediction(self.labels[0], 0, float(outputs.logits[0, 0].detach()[there].double().mean()))]
+        covered = torch.from_numpy(self.covers(outputs, geometry)).to(outputs.logits.device)
+        return [Prediction(self.labels[0], 0, float(outputs.logits[0, 0].detach()[covered].double().mean()))]
 
     def class_scores(self, outputs: Any) -> Tensor:
         return self.class_logits(outputs).float()
@@ -344,7 +346,7 @@ def name_peaks(spec: ModelSpec, count: int, found: Sequence[str] = ()) -> ModelS
     names = labels.own(spec) or tuple(found) or tuple(f"joint {place}" for place in range(count))
     if len(names) != count:
         return spec
-    every = tuple(
+    outputs = tuple(
         OutputTable(f"{name} {number}", None if number == "peak" else "px") for name in names for number in NUMBERS
     )
-    return spec.with_weights(labels=None, outputs=every)
+    return spec.with_weights(labels=None, outputs=outputs)

@@ -61,13 +61,13 @@ def task_of_names(names: Iterable[str], count: int | None, labels: Sequence[str]
 
         task_of_names(["fsanet_1x1_headpose"], 3)  # regress
     """
-    given = [{word.lower() for word in _PARTS.findall(label)} for label in labels]
-    if given and all(words and words <= _set(_QUANTITIES) for words in given):
+    label_words = [{word.lower() for word in _PARTS.findall(label)} for label in labels]
+    if label_words and all(words and words <= _set(_QUANTITIES) for words in label_words):
         return "regress"
     words = {word for name in names for word in _words(name)}
     if words & _set(_SEVERAL):
         return "multilabel"
-    if given:
+    if label_words:
         return None
     if words & _set(_POINTS) or (words & _set(_MEASURES) and count is not None and count <= FEW):
         return "regress"
@@ -88,9 +88,9 @@ def _words(name: str) -> list[str]:
 
 def check_task(task: str) -> Task:
     """Return a task that a caller named; raise ModelProblem unless a module can have it."""
-    for one in STATED:
-        if task == one:
-            return one
+    for stated in STATED:
+        if task == stated:
+            return stated
     hint = did_you_mean(task, STATED, f"use one of {', '.join(STATED)}.")
     raise ModelProblem(f"task is {task!r}: {hint}")
 

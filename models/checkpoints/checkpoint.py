@@ -92,24 +92,24 @@ def read(path: Path) -> dict[str, Tensor]:
 def open_(path: Path, key: str = "") -> Checkpoint:
     """Read a whole checkpoint; `key` chooses among several sets of tensors."""
     contents = _contents(path)
-    found = dict(_sets(contents, itertools.count()))
-    if not found:
+    sets = dict(_sets(contents, itertools.count()))
+    if not sets:
         raise WeightsProblem(f"{path} holds no state_dict: save the model's state_dict instead.")
-    if key and key not in found:
-        there = " or ".join(repr(name) for name in found if name)
-        raise WeightsProblem(f"{path} has no tensors under {key!r}{f': say {there}' if there else ''}.")
-    chosen = key or min(found, key=lambda name: _rank(name, found[name][0]))
-    tensors, whole = found[chosen]
+    if key and key not in sets:
+        choices = " or ".join(repr(name) for name in sets if name)
+        raise WeightsProblem(f"{path} has no tensors under {key!r}{f': say {choices}' if choices else ''}.")
+    chosen = key or min(sets, key=lambda name: _rank(name, sets[name][0]))
+    tensors, whole = sets[chosen]
     stated = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     # A tensor can repeat one number by a stride of 0.
     if stated > TIED * path.stat().st_size + 2**26:
         raise WeightsProblem(f"{path} states {stated >> 20:,} MB of tensors, far more than it holds: save it again.")
     # Averaged weights have as many tensors, a loss or a discriminator has fewer.
-    others = tuple(name for name in found if name != chosen and 2 * len(found[name][0]) > len(tensors))
+    others = tuple(name for name in sets if name != chosen and 2 * len(sets[name][0]) > len(tensors))
     extras = {
         name: value
         for name, value in (contents.items() if isinstance(contents, dict) else ())
-        if isinstance(name, str) and not isinstance(value, torch.Tensor) and name not in found
+        if isinstance(name, str) and not isinstance(value, torch.Tensor) and name not in sets
     }
     return Checkpoint(_bare(tensors), chosen, others, extras, whole)
 

@@ -36,7 +36,7 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/+", re.IGNORECASE)
 def is_address(source: object) -> bool:
     """Return whether something is named by an address of the web rather than by a path."""
     # A path made of an address has one slash less, and is refused with the same sentence.
-    return bool((found := _ADDRESS.match(str(source))) and found[1].lower() in ("http", "https", "ftp"))
+    return bool((match := _ADDRESS.match(str(source))) and match[1].lower() in ("http", "https", "ftp"))
 
 
 def fetch(address: str, max_bytes: int, progress: Progress | None = None) -> Path:
@@ -120,14 +120,14 @@ class _Connections(urllib.request.HTTPRedirectHandler, urllib.request.HTTPSHandl
 
     def _open(self, kind: Any, req: urllib.request.Request) -> Any:
         def connect(place: tuple[str, int], timeout: float, source: Any = None) -> socket.socket:
-            found = [entry[4][0] for entry in socket.getaddrinfo(*place, type=socket.SOCK_STREAM)]
-            private = any(is_private(str(address)) for address in found)
+            addresses = [entry[4][0] for entry in socket.getaddrinfo(*place, type=socket.SOCK_STREAM)]
+            private = any(is_private(str(address)) for address in addresses)
             if not self._first:
                 self._first, self._private = req.full_url, private
             elif private and not self._private:
                 raise _refuse(self._first)
             problem = OSError("no address")
-            for address in found:
+            for address in addresses:
                 if self._stopped:
                     break
                 try:
@@ -144,9 +144,9 @@ class _Connections(urllib.request.HTTPRedirectHandler, urllib.request.HTTPSHandl
             raise problem
 
         def connection(host: str, **options: Any) -> Any:
-            made = kind(host, **options)
-            made._create_connection = connect
-            return made
+            http_connection = kind(host, **options)
+            http_connection._create_connection = connect
+            return http_connection
 
         return self.do_open(connection, req)
 
@@ -201,10 +201,12 @@ def fetch_model(name: str, progress: Progress | None = None) -> list[Path]:
         return [fetch(name, most, progress)]
     from huggingface_hub import constants, hf_hub_url
 
-    found = _NAME.fullmatch(name)
-    assert found is not None
-    name = found[1]
-    listed = {str(one.get("rfilename")) for one in _ask(f"{constants.ENDPOINT}/api/models/{name}").get("siblings", ())}
+    match = _NAME.fullmatch(name)
+    assert match is not None
+    name = match[1]
+    listed = {
+        str(sibling.get("rfilename")) for sibling in _ask(f"{constants.ENDPOINT}/api/models/{name}").get("siblings", ())
+    }
     tensors = next((file for file in TENSORS if file in listed), None)
     if tensors is None or not listed & {*CONFIGURATION}:
         raise WeightsProblem(f"{name} on Hugging Face has no weights with a config.json: download the file you mean.")
@@ -222,8 +224,8 @@ def _ask(address: str) -> dict[str, Any]:
     try:
         request = urllib.request.Request(address, headers={"User-Agent": "sightglass"})
         with urllib.request.urlopen(request, timeout=weights.TIMEOUT_S) as answer:
-            found = json.loads(answer.read(2**22))
+            listing = json.loads(answer.read(2**22))
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "reason", None) or problem
         raise WeightsProblem(f"{name} was not found on Hugging Face ({reason}): check its name.") from problem
-    return found if isinstance(found, dict) else {}
+    return listing if isinstance(listing, dict) else {}

@@ -34,11 +34,11 @@ class StandIn(metaclass=_Frozen):
     named = ""
     """Dotted name of the class or function that it stands for."""
 
-    def __new__(cls, *given: object, **_: object) -> StandIn:
-        made = object.__new__(cls)
-        object.__setattr__(made, "called", given)
-        object.__setattr__(made, "parts", {})
-        return made
+    def __new__(cls, *args: object, **_: object) -> StandIn:
+        stand_in = object.__new__(cls)
+        object.__setattr__(stand_in, "called", args)
+        object.__setattr__(stand_in, "parts", {})
+        return stand_in
 
     called: tuple[object, ...]
     parts: dict[object, object]
@@ -92,8 +92,8 @@ def _find_type(module: str, name: str) -> Any:
         return {"dict": dict, "frozenset": frozenset, "list": list, "set": set, "tuple": tuple}[name]
     if (module, name) == ("collections", "OrderedDict"):
         return OrderedDict
-    if module == "torch" and isinstance(found := getattr(torch, name, None), torch.dtype):
-        return found
+    if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
+        return dtype
     # Not the functions themselves: a pickle could set attributes of them.
     functions: dict[tuple[str, str], Callable[..., Any]] = {
         ("torch", "Size"): lambda sides: torch.Size(sides),

@@ -88,10 +88,10 @@ def side(tensors: Tensors, wanted: Tensors) -> int | None:
 
 def new_stem(module: nn.Module, tensors: Tensors) -> None:
     """Replace a module's first convolution by the file's, where that takes another number of channels."""
-    found = next(((path, part) for path, part in module.named_modules() if isinstance(part, nn.Conv2d)), None)
-    if found is None or (weight := tensors.get(f"{found[0]}.weight")) is None or weight.ndim != 4:
+    first = next(((path, part) for path, part in module.named_modules() if isinstance(part, nn.Conv2d)), None)
+    if first is None or (weight := tensors.get(f"{first[0]}.weight")) is None or weight.ndim != 4:
         return
-    conv = found[1]
+    conv = first[1]
     if weight.shape[1] != conv.in_channels and conv.groups == 1 and weight.shape[2:] == conv.weight.shape[2:]:
         conv.in_channels = weight.shape[1]
         conv.weight = nn.Parameter(weight.clone())
@@ -102,15 +102,15 @@ def new_head(module: nn.Module, tensors: Tensors) -> str:
 
     It is empty where nothing was: the head is the library's, or one linear layer in a wrapper.
     """
-    wanted = module.state_dict()
+    state = module.state_dict()
     last = next((path for path, part in reversed([*module.named_modules()]) if isinstance(part, nn.Linear)), "")
     for depth in range(last.count(".") + 1, 0, -1):
         place = ".".join(last.split(".")[:depth])
-        own = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{place}.")}
-        theirs = {key for key in wanted if key.startswith(f"{place}.")}
-        differ = {key for key in {*tensors} ^ {*wanted} if not key.endswith(_COUNTER)}
-        if own and own.keys() != theirs and all(key.startswith(f"{place}.") for key in differ):
-            head, linear = _head({key.removeprefix(f"{place}."): tensor for key, tensor in own.items()})
+        head_tensors = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{place}.")}
+        theirs = {key for key in state if key.startswith(f"{place}.")}
+        differ = {key for key in {*tensors} ^ {*state} if not key.endswith(_COUNTER)}
+        if head_tensors and head_tensors.keys() != theirs and all(key.startswith(f"{place}.") for key in differ):
+            head, linear = _head({key.removeprefix(f"{place}."): tensor for key, tensor in head_tensors.items()})
             if head is None:
                 return ""
             above, _, name = place.rpartition(".")
@@ -170,11 +170,11 @@ def put(path: Path, tensors: Tensors, module: nn.Module, arch: str) -> tuple[str
 
     Raises WeightsProblem, one sentence: which tensor, both shapes, and what would help.
     """
-    wanted = module.state_dict()
-    if problem := misfit(tensors, wanted):
-        raise WeightsProblem(f"{path} does not fit {arch}: {problem}{_advice(tensors, wanted, arch)}.")
-    left = sorted({key.partition(".")[0] for key in tensors if key not in wanted})
-    module.load_state_dict({key: tensor for key, tensor in tensors.items() if key in wanted}, strict=False)
+    state = module.state_dict()
+    if problem := misfit(tensors, state):
+        raise WeightsProblem(f"{path} does not fit {arch}: {problem}{_advice(tensors, state, arch)}.")
+    left = sorted({key.partition(".")[0] for key in tensors if key not in state})
+    module.load_state_dict({key: tensor for key, tensor in tensors.items() if key in state}, strict=False)
     return (f"Of the file {', '.join(left[:3])} was left out: the model has no such part.",) if left else ()
 
 
@@ -209,25 +209,25 @@ def _size(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "one number"
 
 
-def _advice(tensors: Tensors, wanted: Tensors, arch: str) -> str:
+def _advice(tensors: Tensors, state: Tensors, arch: str) -> str:
     """Return the end of the sentence: what would help."""
-    found = architectures.exact(tensors)
-    if found and arch not in (name.rpartition("/")[2] for name in found):
-        return f'; these are the tensors of {short(found[0])}: say arch = "{short(found[0])}"'
-    shapes = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
-    have, want = classes(tensors), classes(wanted)
+    names = architectures.exact(tensors)
+    if names and arch not in (name.rpartition("/")[2] for name in names):
+        return f'; these are the tensors of {short(names[0])}: say arch = "{short(names[0])}"'
+    shapes = [key for key in state if key in tensors and tensors[key].shape != state[key].shape]
+    have, want = classes(tensors), classes(state)
     if have != want and all(key.rpartition(".")[0] == shapes[0].rpartition(".")[0] for key in shapes) and shapes:
         return f": it was trained for {have} classes and the model is made for {want}"
-    if deeper := _depths(tensors, wanted):
+    if deeper := _depths(tensors, state):
         return f": {deeper}, so other arguments were given in training (weights.args)"
-    if found := architectures.alike(tensors):
-        return f"; by their names they are of the family of {', '.join(map(short, found[:3]))}"
+    if names := architectures.alike(tensors):
+        return f"; by their names they are of the family of {', '.join(map(short, names[:3]))}"
     return "; give the arch, and its arguments, that it was trained with"
 
 
-def _depths(tensors: Tensors, wanted: Tensors) -> str:
+def _depths(tensors: Tensors, state: Tensors) -> str:
     """Tell where the two differ in depth: `layer1 has 5 parts in the file and 3 in the model`."""
-    counts = [{place: len(parts) for place, parts in _rows(keys).items()} for keys in (tensors, wanted)]
+    counts = [{place: len(parts) for place, parts in _rows(keys).items()} for keys in (tensors, state)]
     for place, count in counts[0].items():
         if place in counts[1] and counts[1][place] != count:
             return f"{place} has {count} parts in the file and {counts[1][place]} in the model"
@@ -235,13 +235,13 @@ def _depths(tensors: Tensors, wanted: Tensors) -> str:
 
 
 def _rows(keys: Tensors) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    indices: dict[str, set[str]] = {}
     for key in keys:
         parts = key.split(".")
         for i, part in enumerate(parts):
             if part.isdigit() and i:
-                found.setdefault(".".join(parts[:i]), set()).add(part)
-    return found
+                indices.setdefault(".".join(parts[:i]), set()).add(part)
+    return indices
 
 
 def short(name: str) -> str:

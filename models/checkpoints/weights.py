@@ -272,9 +272,9 @@ def _note(path: Path) -> Path:
 def _present(spec: ModelSpec) -> Iterator[Path]:
     weights = spec.weights
     if weights.package:
-        found = importlib.util.find_spec(weights.package)
-        if found is not None and found.origin and weights.file:
-            yield from _files([Path(found.origin).parent / weights.file])
+        package = importlib.util.find_spec(weights.package)
+        if package is not None and package.origin and weights.file:
+            yield from _files([Path(package.origin).parent / weights.file])
     if weights.path:
         path = Path(weights.path)
         # Transformers' models are folders.

@@ -106,10 +106,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
     Raises WeightsProblem where the file holds no YOLOX, ModelProblem where an untrained one of no known size is asked
     for.
     """
-    own = labels.own(spec)
+    class_names = labels.own(spec)
     if (seed := spec.weights.random) is not None:
-        module = build_untrained(spec.arch, seed, classes=len(own) or 80)
-        return YoloxDetector(spec, module, _labels(own, module.shape.classes), checkpoint.digest(module))
+        module = build_untrained(spec.arch, seed, classes=len(class_names) or 80)
+        return YoloxDetector(spec, module, _labels(class_names, module.shape.classes), checkpoint.digest(module))
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
     # The averaged weights that MMDetection keeps beside those it trains have been swapped in when it saved them.
@@ -124,7 +124,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
         raise WeightsProblem(f"{path} does not hold the tensors of a YOLOX, by Megvii's or MMDetection's names.") from (
             problem
         )
-    names = _labels(own, module.shape.classes)
+    names = _labels(class_names, module.shape.classes)
     return YoloxDetector(spec, module, names, sha256_of(path), of_mmdetection=of_mmdetection)
 
 
@@ -154,9 +154,9 @@ def _shape(tensors: dict[str, Tensor]) -> Shape:
     )
 
 
-def _labels(own: Sequence[str], count: int) -> tuple[str, ...]:
+def _labels(class_names: Sequence[str], count: int) -> tuple[str, ...]:
     """Return the operator's names, COCO's where there are 80 classes, or else the classes' numbers."""
-    names = own or (tuple(labels.coco().values()) if count == 80 else ())
+    names = class_names or (tuple(labels.coco().values()) if count == 80 else ())
     return tuple(names[index] if index < len(names) else str(index) for index in range(count))
 
 
@@ -178,7 +178,7 @@ class Yolox(nn.Module):
     def forward(self, tensor: Tensor) -> Detections:
         head: Any = self.head
         logits, regressions, objectness = [], [], []
-        for stem, cls_convs, cls_pred, reg_convs, reg_pred, obj_pred, given in zip(
+        for stem, cls_convs, cls_pred, reg_convs, reg_pred, obj_pred, feature in zip(
             head.stems,
             head.cls_convs,
             head.cls_preds,
@@ -188,15 +188,15 @@ class Yolox(nn.Module):
             self.backbone(tensor),
             strict=True,
         ):
-            shared = stem(given)
+            shared = stem(feature)
             logits.append(cls_pred(cls_convs(shared)))
             towards_box = reg_convs(shared)
             regressions.append(reg_pred(towards_box))
             objectness.append(obj_pred(towards_box))
         corners, strides = _grid(regressions)
 
-        def boxes(given: tuple[Tensor, ...]) -> Tensor:
-            rows = torch.cat([level.flatten(2) for level in given], 2).transpose(1, 2)  # (B, N, 4)
+        def boxes(levels: tuple[Tensor, ...]) -> Tensor:
+            rows = torch.cat([level.flatten(2) for level in levels], 2).transpose(1, 2)  # (B, N, 4)
             # Counted from the cell's own corner, not from its middle.
             middle, half = rows[..., :2] * strides + corners, rows[..., 2:].exp() * strides / 2
             return torch.cat((middle - half, middle + half), 2)
@@ -291,8 +291,8 @@ class YoloxDetector(Detector):
             **{f"neck {scale}": (path,) for scale, path in NECK.items()},
             "backbone P3": ("backbone.backbone.dark3",),
         }
-        there = {layer.path for layer in layers}
-        return {name: paths for name, paths in named.items() if there.issuperset(paths)} or super().presets(layers)
+        listed = {layer.path for layer in layers}
+        return {name: paths for name, paths in named.items() if listed.issuperset(paths)} or super().presets(layers)
 
     def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
         """Return the backbone's stages, the neck's steps with their inputs, and the head's towers."""
@@ -302,13 +302,13 @@ class YoloxDetector(Detector):
             shape, kind = shapes.get(path), type(self.module.get_submodule(path)).__name__
             return ModelStage(path, kind, shape, self._size / shape[1] if shape else None, inputs, part)
 
-        found = [stage(path, _BACKBONE[i - 1 : i] if i else (), "backbone") for i, path in enumerate(_BACKBONE)]
-        found += [stage(path, inputs, "neck") for path, inputs in _READ.items()]
+        steps = [stage(path, _BACKBONE[i - 1 : i] if i else (), "backbone") for i, path in enumerate(_BACKBONE)]
+        steps += [stage(path, inputs, "neck") for path, inputs in _READ.items()]
         for i, path in enumerate(NECK.values()):
             stem = f"head.stems.{i}"
-            found.append(stage(stem, (path,), "head"))
-            found += [stage(f"head.{tower}.{i}", (stem,), "head") for tower in ("cls_convs", "reg_convs")]
-        return tuple(found)
+            steps.append(stage(stem, (path,), "head"))
+            steps += [stage(f"head.{tower}.{i}", (stem,), "head") for tower in ("cls_convs", "reg_convs")]
+        return tuple(steps)
 
     def alias(self, name: str) -> str:
         """Accept MMDetection's names too (`neck.out_convs.0`), and a norm's, which its convolution replaces."""

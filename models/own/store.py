@@ -90,17 +90,19 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
     Raises ModelProblem for what no model has among its files, for damaged archives, and above the limits; nothing stays
     behind then.
     """
-    given = [(_name(name), data) for name, data in files]
-    own = folder()
-    room = _make_room(own, sum(data.stat().st_size if isinstance(data, Path) else len(data) for _, data in given))
-    stem = PurePosixPath(next((name for name, _ in given if _is_model(name)), given[0][0] if given else "model")).stem
-    into = _new_folder(own, stem)
+    received = [(_name(name), data) for name, data in files]
+    root = folder()
+    room = _make_room(root, sum(data.stat().st_size if isinstance(data, Path) else len(data) for _, data in received))
+    stem = PurePosixPath(
+        next((name for name, _ in received if _is_model(name)), received[0][0] if received else "model")
+    ).stem
+    into = _new_folder(root, stem)
     try:
-        for name, data in given:
+        for name, data in received:
             with data.open("rb") if isinstance(data, Path) else contextlib.nullcontext() as source:
                 left = _store(into, name, (data,) if source is None else _pieces(source), room)  # type: ignore[arg-type]
             room = room if name.endswith(".zip") else left
-        for name in [name for name, _ in given if name.endswith(".zip")]:
+        for name in [name for name, _ in received if name.endswith(".zip")]:
             room = isolated.run(name, 0, _unpack, into, name, room)
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
@@ -146,11 +148,11 @@ def find_model(into: Path) -> Path:
     """
     if (into / "config.json").is_file() or (into / "open_clip_config.json").is_file():
         return into
-    found = sorted(file for file in into.iterdir() if _is_model(file.name))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = " and ".join(file.name for file in found[:3])
+    candidates = sorted(file for file in into.iterdir() if _is_model(file.name))
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        names = " and ".join(file.name for file in candidates[:3])
         raise ModelProblem(f"{names} are different models: drop the files of one at a time.")
     if alone := sorted(file.name for file in into.glob("*.bin")):
         raise ModelProblem(f"{alone[0]} is one half: drop its .xml (OpenVINO) or config.json (Transformers) with it.")
@@ -171,21 +173,21 @@ def _isolated(into: Path, function: Callable[P, R], *args: P.args, **options: P.
 
 def _draft(into: Path, arch: str) -> TableDraft:
     model = find_model(into)
-    found = inspect_model(model, arch)
+    draft = inspect_model(model, arch)
     unknown = []
-    for one in found.unknown:
+    for question in draft.unknown:
         # None is answered by a file of the server's that is not among those that were received.
-        kept = (name for name in one.choices if ".py:" not in name or Path(name.rpartition(":")[0]).parent == into)
-        unknown.append(replace(one, choices=tuple(kept)))
-    found = replace(found, unknown=tuple(unknown))
-    asked = [unknown for unknown in found.unknown if unknown.key == "weights.labels"]
+        kept = (name for name in question.choices if ".py:" not in name or Path(name.rpartition(":")[0]).parent == into)
+        unknown.append(replace(question, choices=tuple(kept)))
+    draft = replace(draft, unknown=tuple(unknown))
+    asked = [unknown for unknown in draft.unknown if unknown.key == "weights.labels"]
     file = next(
         (file for file in sorted(into.iterdir()) if labels.may_name(file, model.stem) and _may_hold_names(file)), None
     )
     if not asked or file is None:
-        return found
-    table = {**found.table, "weights": {**found.table.get("weights", {}), "labels": str(file)}}
-    return replace(found, table=table, unknown=tuple(one for one in found.unknown if one not in asked))
+        return draft
+    table = {**draft.table, "weights": {**draft.table.get("weights", {}), "labels": str(file)}}
+    return replace(draft, table=table, unknown=tuple(question for question in draft.unknown if question not in asked))
 
 
 def _may_hold_names(file: Path) -> bool:
@@ -208,10 +210,12 @@ def keep_open(into: Path) -> None:
 
 def unanswered() -> Path | None:
     """Return received files of the current person with an open question, such as before a reload; the oldest first."""
-    own, known = folder(), tables()
-    found = [one for one in own.iterdir() if (one / OPEN).is_file()] if own.is_dir() else []
+    root, known = folder(), tables()
+    unfinished = [received for received in root.iterdir() if (received / OPEN).is_file()] if root.is_dir() else []
     return min(
-        (one for one in found if one.name not in known), key=lambda one: (one / OPEN).stat().st_mtime, default=None
+        (received for received in unfinished if received.name not in known),
+        key=lambda received: (received / OPEN).stat().st_mtime,
+        default=None,
     )
 
 
@@ -222,17 +226,17 @@ def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> st
     """
     if runs_code(found, answers) and (why := code_refusal()):
         raise ModelProblem(why)
-    made, open_ = adding.fill(found, answers)
+    filled, open_ = adding.fill(found, answers)
     if open_:
         raise ModelProblem(open_[0].question)
-    _check_labels(into, made)
+    _check_labels(into, filled)
     to, id_ = table(), into.name
-    made = table_file.relative(made, to.parent)
+    filled = table_file.relative(filled, to.parent)
     with without_paths():
-        spec = catalog.of_table(id_, made, to)
+        spec = catalog.of_table(id_, filled, to)
         if not runs_code(found, answers):
             _isolated(into, _try, spec)
-    adding.write(to, id_, made, force=True)
+    adding.write(to, id_, filled, force=True)
     (into / OPEN).unlink(missing_ok=True)
     return id_
 
@@ -242,12 +246,12 @@ def _try(spec: ModelSpec) -> None:
     load(spec)
 
 
-def _check_labels(into: Path, made: Toml) -> None:
+def _check_labels(into: Path, filled: Toml) -> None:
     """Make the file of class names in a table one of the received files.
 
     Raises ModelProblem for another file of the server, unless the person's files may run code here anyway.
     """
-    weights = made.get("weights", {})
+    weights = filled.get("weights", {})
     stated = weights.get("labels")
     if not isinstance(stated, str):
         return
@@ -261,14 +265,14 @@ def _check_labels(into: Path, made: Toml) -> None:
 
 def change(id_: str, values: Mapping[str, object]) -> None:
     """Change keys of an added model's table, by their dotted paths; None removes one."""
-    made = tables()[id_]
+    filled = tables()[id_]
     for key, value in values.items():
         *above, last = key.split(".")
-        place = made
+        place = filled
         for part in above:
             place = place.setdefault(part, {})
         place.pop(last, None) if value is None else place.__setitem__(last, value)
-    adding.write(table(), id_, made, force=True)
+    adding.write(table(), id_, filled, force=True)
 
 
 def restore(id_: str, before: Toml) -> None:
@@ -308,7 +312,7 @@ def tables() -> dict[str, Toml]:
     return table_file.tables(table())
 
 
-def _new_folder(own: Path, stem: str) -> Path:
+def _new_folder(root: Path, stem: str) -> Path:
     """Make a folder named by an id that no model has: in another one, questions may still be open."""
     first = adding.make_id(file_stem(stem, keep=".", otherwise="model", max_length=MAX_NAME))
     known = {*catalog.catalog(), users.FOLDER}
@@ -316,8 +320,8 @@ def _new_folder(own: Path, stem: str) -> Path:
         # Two uploads may want the same one.
         with contextlib.suppress(FileExistsError):
             if name not in known:
-                (own / name).mkdir(parents=True, mode=0o700)
-                return own / name
+                (root / name).mkdir(parents=True, mode=0o700)
+                return root / name
     raise ModelProblem(f"There are too many models called {first} here: remove some first.")
 
 
@@ -360,7 +364,7 @@ def _unpack(into: Path, name: str, room: int) -> int:
     return room
 
 
-def _make_room(own: Path, wanted: int) -> int:
+def _make_room(root: Path, needed: int) -> int:
     """Delete received files that nobody answered for, and return the bytes that the current person's may still take.
 
     They stay for an hour; for minutes where there are as many as may be, or no room. Raises ModelProblem where there
@@ -368,14 +372,18 @@ def _make_room(own: Path, wanted: int) -> int:
     """
     for age in (ABANDONED, SOON_ABANDONED):
         known = tables()
-        folders = [one for one in own.iterdir() if one.is_dir() and one.name != users.FOLDER] if own.is_dir() else []
+        folders = (
+            [received for received in root.iterdir() if received.is_dir() and received.name != users.FOLDER]
+            if root.is_dir()
+            else []
+        )
         for folder in folders:
             with contextlib.suppress(OSError):
                 if folder.name not in known and abs(time.time() - folder.stat().st_mtime) > age:
                     shutil.rmtree(folder, ignore_errors=True)
         count = sum(folder.is_dir() for folder in folders)
         room = int(settings().own_models_mb * MB) - used()
-        if count < MAX_MODELS and wanted <= room:
+        if count < MAX_MODELS and needed <= room:
             break
     if count >= MAX_MODELS:
         raise ModelProblem(f"You have {count} models here already, with those that are still asked about: remove one.")

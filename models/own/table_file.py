@@ -124,9 +124,9 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
             # Comments that stand between scattered parts of a table go with them.
             if not all(line in whole for line in before.splitlines() if line.lstrip().startswith("#")):
                 raise ValueError
-        wanted = tomllib.loads(before)
-        wanted["model"][id_] = tomllib.loads(text)["model"][id_]
-        replaced = tomllib.loads(whole) == wanted
+        expected = tomllib.loads(before)
+        expected["model"][id_] = tomllib.loads(text)["model"][id_]
+        replaced = tomllib.loads(whole) == expected
     except (ValueError, TOMLKitError):
         replaced = False
     if not replaced:
@@ -137,10 +137,10 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
 def tables(path: Path) -> dict[str, Toml]:
     """Return the tables of a models.toml by their models' ids; none where it cannot be read."""
     try:
-        tomls: dict[str, Toml] = tomllib.loads(path.read_text("utf-8")).get("model", {})
+        by_id: dict[str, Toml] = tomllib.loads(path.read_text("utf-8")).get("model", {})
     except (OSError, ValueError):
         return {}
-    return tomls
+    return by_id
 
 
 def without_table(to: Path, id_: str) -> str:
@@ -161,9 +161,9 @@ def _last(table: Table) -> Table:
 
 def _trailing(table: Table) -> list[Comment | Whitespace]:
     """Return the comments and blank lines at the end of a table: they belong to what follows it."""
-    found: list[Comment | Whitespace] = []
+    trailing: list[Comment | Whitespace] = []
     for _, item in reversed(_last(table).value.body):
         if not isinstance(item, (Comment, Whitespace)):
             break
-        found.insert(0, item)
-    return found
+        trailing.insert(0, item)
+    return trailing

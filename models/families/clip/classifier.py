@@ -78,10 +78,10 @@ class ImageTower(nn.Module):
             self.add_module(name, part)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        found: Any = pictures
+        output: Any = pictures
         for name, part in self.named_children():
-            found = part(pixel_values=found).pooler_output if name == "vision_model" else part(found)
-        features: Tensor = found
+            output = part(pixel_values=output).pooler_output if name == "vision_model" else part(output)
+        features: Tensor = output
         return features
 
 
@@ -122,14 +122,14 @@ class ClipClassifier(Classifier):
         self.rows: Tensor | None = None
         """(K, D): a vector for each phrase, then that of `NEUTRAL` where there is one phrase only."""
         if words:
-            given = TEMPLATE if spec.weights.template is None else spec.weights.template
-            found = (given,) if isinstance(given, str) else given
-            if not found or any(not isinstance(one, str) or one.count("{}") != 1 for one in found):
-                said = given if isinstance(given, str) else list(given)
+            template = TEMPLATE if spec.weights.template is None else spec.weights.template
+            templates = (template,) if isinstance(template, str) else template
+            if not templates or any(not isinstance(text, str) or text.count("{}") != 1 for text in templates):
+                printed = template if isinstance(template, str) else list(template)
                 raise ModelProblem(
-                    f"template of {spec.id} is {said!r}: write {{}} where the name goes, as in {TEMPLATE!r}."
+                    f"template of {spec.id} is {printed!r}: write {{}} where the name goes, as in {TEMPLATE!r}."
                 )
-            self._set_words(words, found)
+            self._set_words(words, templates)
 
     def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> ClipClassifier:
         """Return the same model comparing with these phrases, taken as they are.
@@ -198,8 +198,8 @@ class ClipClassifier(Classifier):
         if target.part not in self.parts or target.index is None:
             raise ModelProblem(f"{self.spec.id} is asked in words: explain a prompt, or its contrast to the others.")
         logits = self.class_logits(outputs)[0]
-        own: Tensor = logits[target.index]
+        logit: Tensor = logits[target.index]
         if target.part == "class":
-            return own
+            return logit
         others = torch.arange(len(logits), device=logits.device) != target.index
-        return own - logits[others].logsumexp(0)
+        return logit - logits[others].logsumexp(0)

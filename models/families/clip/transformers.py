@@ -74,13 +74,15 @@ def _reader(spec: ModelSpec, net: Any, folder: Path) -> Any:
     if any(os.path.isfile(folder / name) for name in ("tokenizer.json", "vocab.json", "spiece.model")):
         import transformers
 
-        own = from_folder(transformers.AutoTokenizer, folder)
+        tokenizer = from_folder(transformers.AutoTokenizer, folder)
         # SigLIP was trained with every phrase filled up, and without a mask.
         names = ("input_ids", "attention_mask") if clip else ("input_ids",)
 
         def tokens(phrases: Sequence[str]) -> dict[str, Tensor]:
-            given = own(list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-            return {name: given[name] for name in names if name in given}
+            encoded = tokenizer(
+                list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+            )
+            return {name: encoded[name] for name in names if name in encoded}
 
     elif config.vocab_size == CLIP_VOCABULARY:
         try:
@@ -101,8 +103,8 @@ def _reader(spec: ModelSpec, net: Any, folder: Path) -> Any:
         )
 
     def read(phrases: Sequence[str]) -> Tensor:
-        found = net.text_model(**tokens(phrases)).pooler_output
-        projected: Tensor = net.text_projection(found) if clip else found
+        pooled = net.text_model(**tokens(phrases)).pooler_output
+        projected: Tensor = net.text_projection(pooled) if clip else pooled
         return projected
 
     return read

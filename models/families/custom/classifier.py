@@ -104,8 +104,8 @@ class CustomClassifier(Classifier):
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer before pooling; of a transformer the last tokens that attention reads."""
         pooled = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d)
-        found = [layer for layer in layers if not isinstance(self.module.get_submodule(layer.path), pooled)]
-        return super().default_layers(found or layers)
+        candidates = [layer for layer in layers if not isinstance(self.module.get_submodule(layer.path), pooled)]
+        return super().default_layers(candidates or layers)
 
 
 def logits_of(answer: Tensor, kind: Kind) -> Tensor:
@@ -181,9 +181,9 @@ def make_adapter(
         return depth
     if seen.pixels:
         return CustomJoints(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
-    made = CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
-    made.kind = seen.kind
-    return made
+    classifier = CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
+    classifier.kind = seen.kind
+    return classifier
 
 
 def outputs_in(output: Any) -> dict[str | int, Tensor]:
@@ -197,15 +197,15 @@ def outputs_in(output: Any) -> dict[str | int, Tensor]:
         parts = list(zip(fields or range(len(output)), output, strict=True))
     else:
         return {0: output.logits} if isinstance(getattr(output, "logits", None), torch.Tensor) else {}
-    found: dict[str | int, Tensor] = {}
+    tensors: dict[str | int, Tensor] = {}
     for name, part in parts:
         if isinstance(part, torch.Tensor):
-            found[name] = part
+            tensors[name] = part
         elif isinstance(part, (list, tuple)):
             # Deeper ones are named by the first tensor's place alone: (logits, (features, ...)).
-            first = next((one for one in outputs_in(part).values()), None)
-            found |= {name: first} if first is not None else {}
-    return found
+            first = next((tensor for tensor in outputs_in(part).values()), None)
+            tensors |= {name: first} if first is not None else {}
+    return tensors
 
 
 def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
@@ -213,12 +213,14 @@ def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
 
     None where there is none, or several and nothing says which.
     """
-    found = outputs_in(output)
+    tensors = outputs_in(output)
     if chosen is not None:
-        return _row(found[chosen]) if chosen in found else None
-    if (usual := next((name for name in USUAL if name in found and _row(found[name]) is not None), None)) is not None:
-        return _row(found[usual])
-    rows = [row for tensor in found.values() if (row := _row(tensor)) is not None]
+        return _row(tensors[chosen]) if chosen in tensors else None
+    if (
+        usual := next((name for name in USUAL if name in tensors and _row(tensors[name]) is not None), None)
+    ) is not None:
+        return _row(tensors[usual])
+    rows = [row for tensor in tensors.values() if (row := _row(tensor)) is not None]
     return rows[0] if len(rows) == 1 else None
 
 
@@ -227,14 +229,14 @@ def map_in(output: Any, chosen: str | int | None = None, *, numbers: bool = Fals
 
     `numbers`: one may be without classes, (B, h, w), as a depth's.
     """
-    every = outputs_in(output)
+    tensors = outputs_in(output)
     if numbers:
-        every = {name: as_pixels(tensor) for name, tensor in every.items()}
-    found = {name: tensor for name, tensor in every.items() if is_map(tensor)}
+        tensors = {name: as_pixels(tensor) for name, tensor in tensors.items()}
+    maps = {name: tensor for name, tensor in tensors.items() if is_map(tensor)}
     if chosen is not None:
-        return found.get(chosen)
-    usual = next((name for name in USUAL if name in found), None)
-    return found[usual] if usual is not None else next(iter(found.values())) if len(found) == 1 else None
+        return maps.get(chosen)
+    usual = next((name for name in USUAL if name in maps), None)
+    return maps[usual] if usual is not None else next(iter(maps.values())) if len(maps) == 1 else None
 
 
 USUAL = ("logits", "out", "output", "pred")
@@ -269,7 +271,7 @@ def probe(
     stated = stated.for_channels(channels)
     trial = _Trial(module, channels, spec, numbers=task == "regress")
     size, why = _size(trial, stated.sides or flat)
-    runs = [found for fill in FILLS if isinstance(found := trial.run(size, fill), _Found)]
+    runs = [run for fill in FILLS if isinstance(run := trial.run(size, fill), _Found)]
     answers = [run.answer for run in runs]
     crop = "centre" if size[0] == size[1] else "squash"
     preprocessing = Preprocessing(size, min(size), MEAN, STD, crop=crop).changed(stated)
@@ -288,7 +290,7 @@ def probe(
     bare = task in ("classify", "multilabel") and _remove(trial, last)
     if bare:
         notes += ("Its logits are explained, before its last activation.",)
-        answers = [found.answer for fill in FILLS if isinstance(found := trial.run(size, fill), _Found)]
+        answers = [run.answer for fill in FILLS if isinstance(run := trial.run(size, fill), _Found)]
     kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bare)
     if kind == "sigmoids" and task == "classify":
         kind = "logits"
@@ -330,8 +332,8 @@ def _task_of(
 ) -> tuple[Task, tuple[str, ...]]:
     """Return the task that names and numbers suggest, with a note on what was assumed."""
     count = answers[0].shape[1]
-    own = spec.weights.labels
-    labels = own if isinstance(own, tuple) else ()
+    stated = spec.weights.labels
+    labels = stated if isinstance(stated, tuple) else ()
     names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
     if (task := task_of_names(names, count, labels)) is not None:
         return task, (f"It was taken for {ANSWERS[task]} by its name; task states another.",)
@@ -340,8 +342,8 @@ def _task_of(
         return "multilabel", (SEVERAL,)
     if isinstance(last, nn.Tanh) and not named:
         return "regress", (f"It was taken for {ANSWERS['regress']}, as it ends in a tanh; task states another.",)
-    every = torch.cat([*answers]).float()
-    if count >= LONG and not named and torch.allclose(every.norm(dim=1), torch.ones(len(every)), atol=1e-3):
+    vectors = torch.cat([*answers]).float()
+    if count >= LONG and not named and torch.allclose(vectors.norm(dim=1), torch.ones(len(vectors)), atol=1e-3):
         return "embed", (f"It was taken for {ANSWERS['embed']}, as its length is always 1; task states another.",)
     unclear = kind in ("logits", "logit") and count <= FEW and not (named or isinstance(last, nn.Softmax))
     return "classify", ((assumed(count),) if unclear else ())
@@ -368,17 +370,28 @@ def _check_inputs(module: nn.Module, spec: ModelSpec) -> None:
     if isinstance(first, nn.Conv3d):
         raise ModelProblem(f"{spec.id} takes volumes (Conv3d), and only flat pictures can be explained here.")
     try:
-        given = inspect.signature(module.forward).parameters.values()
+        parameters = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):
         return
-    by_name = next((one.name for one in given if one.kind is one.KEYWORD_ONLY and one.default is one.empty), None)
+    by_name = next(
+        (
+            parameter.name
+            for parameter in parameters
+            if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+        ),
+        None,
+    )
     if by_name is not None:
         raise ModelProblem(
             f"{spec.id} takes {by_name} by name alone: wrap it in a module whose forward takes the picture, and calls "
             "it so."
         )
     by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [one.name for one in given if one.default is one.empty and one.kind in by_place]
+    needed = [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty and parameter.kind in by_place
+    ]
     if len(needed) > 1:
         if len(needed) == 2:
             name = "inputs" if spec.in_memory else "weights.inputs"
@@ -399,9 +412,9 @@ def _taken(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tu
     """
     first = next((part for _, part in module.named_modules() if isinstance(part, (nn.Conv2d, nn.Linear))), None)
     counts = {"mean": len(stated.mean or ()), "std": len(stated.std or ()), "channels_in": stated.channels_in or 0}
-    said = next((count for count in counts.values() if count), None)
+    stated_count = next((count for count in counts.values() if count), None)
     if isinstance(first, nn.Linear):
-        for channels in (said,) if said else (3, 1):
+        for channels in (stated_count,) if stated_count else (3, 1):
             side = math.isqrt(first.in_features // channels)
             if side * side * channels == first.in_features:
                 return channels, (side, side)
@@ -453,15 +466,15 @@ class _Trial:
             return _Found(pixels[0].flatten(1).T, pixels.shape[2], maps=True)
         if answer is None or len(answer) != 1:
             raise ModelProblem(describe_output(self.spec, output))
-        heights = [one.shape[-2] for *_, one in calls if one.ndim == 4 and one.shape[-1] > 1]
+        heights = [recorded.shape[-2] for *_, recorded in calls if recorded.ndim == 4 and recorded.shape[-1] > 1]
         return _Found(answer, heights[-1] if heights else 0)
 
     def fits(self, size: tuple[int, int]) -> bool | None:
         """Return whether shapes of a size fit, which takes no computing; None where that cannot be told so."""
         try:
             with torch.no_grad():
-                given = torch.empty(1, self.channels, *size, device="meta")
-                torch.func.functional_call(self.module, self._shapes, (given,))
+                example = torch.empty(1, self.channels, *size, device="meta")
+                torch.func.functional_call(self.module, self._shapes, (example,))
         # It is somebody else's code, and need not run without numbers.
         except Exception as problem:
             return None if isinstance(problem, NotImplementedError) or "meta" in str(problem).lower() else False
@@ -475,11 +488,11 @@ class _Trial:
 
 def describe_output(spec: ModelSpec, output: Any) -> str:
     """Say what came out of a module that is no row of numbers, and what to do."""
-    found = outputs_in(output)
+    tensors = outputs_in(output)
     argument = "output" if spec.in_memory else "weights.output"
-    rows = {name: row for name, tensor in found.items() if (row := _row(tensor)) is not None}
-    if (chosen := spec.weights.output) is not None and chosen not in found:
-        return f"{spec.id} has no output {chosen!r}: it returns {', '.join(map(str, found)) or 'no tensor'}."
+    rows = {name: row for name, tensor in tensors.items() if (row := _row(tensor)) is not None}
+    if (chosen := spec.weights.output) is not None and chosen not in tensors:
+        return f"{spec.id} has no output {chosen!r}: it returns {', '.join(map(str, tensors)) or 'no tensor'}."
     if len(rows) > 1 and chosen is None:
         listed = ", ".join(f"{name} ({row.shape[1]})" for name, row in rows.items())
         first = next(iter(rows))
@@ -487,8 +500,8 @@ def describe_output(spec: ModelSpec, output: Any) -> str:
         return f"{spec.id} returns {len(rows)} outputs, {listed}: choose one with {argument}={example}."
     if isinstance(output, (list, tuple)) and output and isinstance(output[0], dict) and "boxes" in output[0]:
         return f"{spec.id} returns boxes: give a detector by its name in the catalogue, or as an ONNX file."
-    shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in found.values()) or type(output).__name__
-    if any(tensor.ndim == 4 for tensor in found.values()):
+    shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in tensors.values()) or type(output).__name__
+    if any(tensor.ndim == 4 for tensor in tensors.values()):
         return (
             f"{spec.id} returns maps ({shapes}), none with a class for each pixel: wrap it to return one number for "
             "each class."
@@ -502,11 +515,11 @@ def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int
     say = spec.where_stated("preprocessing.size")
     first = stated or (SIDES[0], SIDES[0])
     height, width = first
-    found = trial.run(first)
-    if isinstance(found, _Found):
+    result = trial.run(first)
+    if isinstance(result, _Found):
         if stated:
             return first, "the numbers"
-        shrunk = height // found.cells if found.cells else height
+        shrunk = height // result.cells if result.cells else height
         small = SMALL.get(shrunk)
         if small and isinstance(trial.run((small, small)), _Found):
             return (small, small), f"it shrinks a picture {shrunk} times only"
@@ -515,14 +528,16 @@ def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int
         if isinstance(trial.run(size), _Found):
             name = " x ".join(map(str, dict.fromkeys(size)))
             return size, f"of the usual sizes {name} is the first that it takes"
-    reason = next(iter(str(found).strip().splitlines()), "")[:160].rstrip(".")
+    reason = next(iter(str(result).strip().splitlines()), "")[:160].rstrip(".")
     if not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.IGNORECASE):
         raise ModelProblem(
             f"{spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): wrap it in a "
             "module that takes one."
-        ) from found
+        ) from result
     tried = f"{height} x {width}" if stated else "of a usual size"
-    raise ModelProblem(f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}.") from found
+    raise ModelProblem(
+        f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}."
+    ) from result
 
 
 @contextmanager
@@ -551,10 +566,14 @@ def _last_activation(trial: _Trial, size: tuple[int, int]) -> nn.Module | None:
     with torch.no_grad(), record(trial.module) as calls:
         answer = answer_in(trial.module(torch.zeros(1, trial.channels, *size)), trial.spec.weights.output)
     last = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Tanh)
-    every = [(part, output) for path, _, output in calls if path and isinstance(part := _part(trial, path), last)]
-    if not every or every[-1][1] is not answer or [part for part, _ in every].count(every[-1][0]) > 1:
+    activations = [(part, output) for path, _, output in calls if path and isinstance(part := _part(trial, path), last)]
+    if (
+        not activations
+        or activations[-1][1] is not answer
+        or [part for part, _ in activations].count(activations[-1][0]) > 1
+    ):
         return None
-    return every[-1][0]
+    return activations[-1][0]
 
 
 def _part(trial: _Trial, path: str) -> nn.Module:
@@ -573,11 +592,11 @@ def _remove(trial: _Trial, last: nn.Module | None) -> bool:
 
 def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
     """Classify outputs (1, classes) each; `bare`: of a module whose last activation was removed."""
-    every = torch.cat([*answers]).float()
-    between = not bare and bool(((every >= 0) & (every <= 1)).all())
-    if every.shape[1] == 1:
+    outputs = torch.cat([*answers]).float()
+    between = not bare and bool(((outputs >= 0) & (outputs <= 1)).all())
+    if outputs.shape[1] == 1:
         return "probability" if between else "logit"
     if not between:
         return "logits"
-    sums = every.sum(1)
+    sums = outputs.sum(1)
     return "probabilities" if torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else "sigmoids"

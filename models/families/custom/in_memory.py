@@ -93,9 +93,9 @@ def adapt(
         "yours",
     )
     stated, transform = stated_by(preprocess)
-    given = None if names is None else labels.given(names, spec.id)
+    class_names = None if names is None else labels.given(names, spec.id)
     spec = spec.with_weights(
-        labels=given,
+        labels=class_names,
         preprocessing=stated,
         output=output,
         unit=unit,
@@ -168,8 +168,8 @@ def private_copy(module: nn.Module) -> nn.Module:
 
 
 def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    own = tensor.detach().to("cpu", copy=True)
-    return nn.Parameter(own, requires_grad=False) if isinstance(tensor, nn.Parameter) else own
+    copied = tensor.detach().to("cpu", copy=True)
+    return nn.Parameter(copied, requires_grad=False) if isinstance(tensor, nn.Parameter) else copied
 
 
 def _module(
@@ -197,29 +197,29 @@ def _module(
     spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
     notes = seen.notes if transform is not None else seen.notes + _assume(spec, preprocessing, why)
     sha256 = checkpoint.digest(module)
-    made: InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | InMemoryDepth | InMemoryJoints
+    adapter: InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | InMemoryDepth | InMemoryJoints
     if seen.task == "segment":
         names, more = labels.for_classes(spec, seen.count, otherwise=labels.voc(), binary=seen.binary)
-        made = InMemorySegmenter(spec, seen.module, names, preprocessing, sha256, notes=notes + more)
-        made.kind, made.step = seen.kind, 1 if type(module).__module__.startswith(SEGMENTATION) else seen.step
+        adapter = InMemorySegmenter(spec, seen.module, names, preprocessing, sha256, notes=notes + more)
+        adapter.kind, adapter.step = seen.kind, 1 if type(module).__module__.startswith(SEGMENTATION) else seen.step
     elif seen.task == "embed":
-        made = InMemoryEmbedder(spec, seen.module, (), preprocessing, sha256, notes=notes)
+        adapter = InMemoryEmbedder(spec, seen.module, (), preprocessing, sha256, notes=notes)
     elif seen.depth:
         names, _ = labels.for_classes(spec, 1)
-        made = InMemoryDepth(spec, seen.module, names, preprocessing, sha256, notes=notes)
-        made.step = seen.step
+        adapter = InMemoryDepth(spec, seen.module, names, preprocessing, sha256, notes=notes)
+        adapter.step = seen.step
     else:
         spec, count = name_numbers(spec, seen)
         names, _ = labels.for_classes(spec, count, otherwise=labels.imagenet(), binary=seen.binary)
         kind = InMemoryJoints if seen.pixels else InMemoryClassifier
-        made = kind(spec, seen.module, names, preprocessing, sha256, notes=notes)
-        made.kind = seen.kind
+        adapter = kind(spec, seen.module, names, preprocessing, sha256, notes=notes)
+        adapter.kind = seen.kind
     if any("quantized" in type(part).__module__ for part in module.modules()):
-        made.gradients = False
-        made.notes += ("Its weights are quantised, which leaves no gradients: it is explained by hiding.",)
-    made.transform = transform
-    made.preprocessings = (*made.preprocessings, READY)
-    return made
+        adapter.gradients = False
+        adapter.notes += ("Its weights are quantised, which leaves no gradients: it is explained by hiding.",)
+    adapter.transform = transform
+    adapter.preprocessings = (*adapter.preprocessings, READY)
+    return adapter
 
 
 def _pair(

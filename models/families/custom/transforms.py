@@ -57,9 +57,9 @@ def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
     file, _, name = arch.rpartition(":")
     path = Path(file)
     make = load_name(path, name)
-    given = {**_count(make, args, classes), **args}
+    keywords = {**_count(make, args, classes), **args}
     try:
-        inspect.signature(make).bind(**given)
+        inspect.signature(make).bind(**keywords)
     except TypeError as problem:
         lacks = re.search(r"missing .*'(\w+)'", str(problem))
         raise ModelProblem(
@@ -69,7 +69,7 @@ def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
     except ValueError:
         pass
     try:
-        module = make(**given)
+        module = make(**keywords)
     # It is somebody else's code.
     except Exception as problem:
         raise ModelProblem(f"{path.name}:{name} raised {type(problem).__name__} ({_first(problem)}).") from problem
@@ -95,15 +95,15 @@ def load_name(path: Path, name: str) -> Callable[..., Any]:
             f"and :{name}."
         )
     module = _run(path)
-    if (found := getattr(module, name, None)) is not None and callable(found):
-        return found  # type: ignore[no-any-return]
-    there = [
+    if (member := getattr(module, name, None)) is not None and callable(member):
+        return member  # type: ignore[no-any-return]
+    classes_there = [
         key
         for key, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
     ]
     raise ModelProblem(
-        f"There is no {name} in {path.name}: it has {', '.join(there) or 'no class of torch.nn.Module'}."
+        f"There is no {name} in {path.name}: it has {', '.join(classes_there) or 'no class of torch.nn.Module'}."
     )
 
 
@@ -202,29 +202,29 @@ def preprocessing_of(transform: Any) -> Preprocessing:
 
     Raises ModelProblem, one sentence, for a step that is unknown or random, and where no size is given.
     """
-    found = _Steps()
+    steps = _Steps()
     for step in _flat(transform):
-        found.read(step)
-    if found.resize is None and found.crop is None:
+        steps.read(step)
+    if steps.resize is None and steps.crop is None:
         raise ModelProblem("The transform has no Resize and no CenterCrop, so the size of the input is unknown.")
-    if found.resize is None:
+    if steps.resize is None:
         raise ModelProblem("The transform crops without a Resize before it, which cannot be shown here: add a Resize.")
-    sides = _sides(found.resize)
-    size = found.crop or ((sides[0], sides[0]) if len(sides) == 1 else (sides[0], sides[1]))
-    crop = "centre" if len(sides) == 1 else "squash" if found.crop in (None, tuple(sides)) else "square"
+    sides = _sides(steps.resize)
+    size = steps.crop or ((sides[0], sides[0]) if len(sides) == 1 else (sides[0], sides[1]))
+    crop = "centre" if len(sides) == 1 else "squash" if steps.crop in (None, tuple(sides)) else "square"
     if crop == "square" and sides[0] != sides[1]:
         raise ModelProblem(
             f"The transform squeezes pictures to {sides[0]} × {sides[1]} and then crops, which cannot be shown "
             "here: resize to a square."
         )
-    channels = len(found.mean) if found.mean is not None and len(found.mean) > 1 else found.channels
+    channels = len(steps.mean) if steps.mean is not None and len(steps.mean) > 1 else steps.channels
     mean, std = (
-        (default,) * channels if given is None else given * channels if len(given) == 1 else given
-        for given, default in ((found.mean, 0.0), (found.std, 1.0))
+        (default,) * channels if numbers is None else numbers * channels if len(numbers) == 1 else numbers
+        for numbers, default in ((steps.mean, 0.0), (steps.std, 1.0))
     )
     short_side = sides[0] if len(sides) == 1 or crop == "square" else min(size)
-    interpolation = found.interpolation.removesuffix("-exact")
-    return Preprocessing(size, short_side, mean, std, interpolation, found.antialias, crop)
+    interpolation = steps.interpolation.removesuffix("-exact")
+    return Preprocessing(size, short_side, mean, std, interpolation, steps.antialias, crop)
 
 
 def keys_of(name: str) -> PreprocessingTable:
@@ -296,8 +296,8 @@ def _pair(size: Any) -> tuple[int, int]:
     return (sides[0], sides[-1])
 
 
-def _numbers(given: Any) -> tuple[float, ...]:
-    return tuple(float(number) for number in (given.tolist() if hasattr(given, "tolist") else given))
+def _numbers(values: Any) -> tuple[float, ...]:
+    return tuple(float(number) for number in (values.tolist() if hasattr(values, "tolist") else values))
 
 
 def prepare(transform: Callable[..., Any], pixels: NDArray[Any]) -> ModelInput:
@@ -321,13 +321,13 @@ def locate(transform: Callable[..., Any], pixels: NDArray[Any], tensor: Tensor) 
         return guess
     # First anywhere, then within what is seen of the picture.
     first = marks.locate([(y, x) for y in SPREAD for x in SPREAD], None)
-    found = first and marks.locate([(y, x) for y in WITHIN for x in WITHIN], first)
-    if found is None:
+    geometry = first and marks.locate([(y, x) for y in WITHIN for x in WITHIN], first)
+    if geometry is None:
         raise ModelProblem(
             "The transform flips, turns or warps pictures, or crops them to a small part: give one that only resizes, "
             "crops and pads."
         )
-    return found
+    return geometry
 
 
 CHECKED = ((0.3, 0.3), (0.7, 0.5), (0.5, 0.75))
@@ -390,7 +390,7 @@ class _Marks:
         half = max(1, round(MARK * min(ends[0] - starts[0], ends[1] - starts[1])))
         for place in places:
             centre = [round(starts[axis] + place[axis] * (ends[axis] - starts[axis])) for axis in (0, 1)]
-            top, left = (max(0, one - half) for one in centre)
+            top, left = (max(0, coordinate - half) for coordinate in centre)
             bottom, right = (min(self.size[axis], centre[axis] + half) for axis in (0, 1))
             yield ((top + bottom) / 2, (left + right) / 2), self._seen(top, bottom, left, right)
 
@@ -460,14 +460,14 @@ def apply(transform: Callable[..., Any], pixels: NDArray[Any]) -> Tensor:
     """Return float32 (C, h, w) of a picture; raise ModelProblem where the transform fails or returns something else."""
     picture = pixels.repeat(3, 2) if pixels.shape[2] == 1 else pixels
     try:
-        found = transform(Pillow.fromarray(picture) if picture.shape[2] in (3, 4) else picture)
+        output = transform(Pillow.fromarray(picture) if picture.shape[2] in (3, 4) else picture)
     # It is somebody else's code.
     except Exception as problem:
         raise ModelProblem(
             f"preprocess raised {type(problem).__name__} ({str(problem)[:160].rstrip('.')}): it is called with a "
             "Pillow image."
         ) from problem
-    tensor = torch.as_tensor(np.asarray(found) if not isinstance(found, torch.Tensor) else found)
+    tensor = torch.as_tensor(np.asarray(output) if not isinstance(output, torch.Tensor) else output)
     tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
     if tensor.ndim == 3 and tensor.shape[0] > MAX_CHANNELS >= tensor.shape[2]:
         # Keras and OpenCV have channels last.

@@ -48,8 +48,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
 @cache
 def card(name: str) -> Json:
     """Return a model's training record: data, network, metrics on held-out scenes; see docs/demo.md."""
-    found: Json = json.loads((nets.WEIGHTS / f"{name}.json").read_text("utf-8"))
-    return found
+    record: Json = json.loads((nets.WEIGHTS / f"{name}.json").read_text("utf-8"))
+    return record
 
 
 def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:

@@ -203,15 +203,17 @@ def _dilated(size: str) -> Any:
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut (https://arxiv.org/abs/1512.03385)."""
 
-    def __init__(self, given: int, channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(given, channels, 3, stride, 1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or given != channels:
-            self.shortcut = nn.Sequential(nn.Conv2d(given, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+        if stride > 1 or in_channels != channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(self.bn1(self.conv1(x)))
@@ -329,8 +331,8 @@ class TextTower(nn.Module):
         ends = (tokens == 0).int().argmax(1)
         beyond = torch.arange(LENGTH, device=tokens.device) > ends[:, None]
         x = self.layers(self.words(tokens) + self.places, src_key_padding_mask=beyond)
-        found: Tensor = self.projection(self.norm(x[torch.arange(len(x), device=x.device), ends]))
-        return found
+        vectors: Tensor = self.projection(self.norm(x[torch.arange(len(x), device=x.device), ends]))
+        return vectors
 
 
 class VisionTower(nn.Module):
@@ -353,8 +355,8 @@ class VisionTower(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(pictures)))))
-        found: Tensor = self.projection(self.norm(x.permute(0, 2, 3, 1)).mean((1, 2)))
-        return found
+        vectors: Tensor = self.projection(self.norm(x.permute(0, 2, 3, 1)).mean((1, 2)))
+        return vectors
 
 
 class DemoClip(nn.Module):

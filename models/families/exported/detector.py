@@ -220,13 +220,13 @@ def make_detector(
     if task not in (None, "detect", "segment", "pose"):
         raise ModelProblem(f"{runtime.path.name} is a model to {task}: only plain detectors and classifiers fit here.")
     try:
-        found, count = infer(outputs, size, len(names) or None, task is not None)
+        inferred, count = infer(outputs, size, len(names) or None, task is not None)
     except ModelProblem:
         if name is None:
             raise
-        found, count = name, 0
+        inferred, count = name, 0
     if name is None:
-        name = found
+        name = inferred
         notes.append(
             f"The layout of {runtime.path.name} was inferred from its shapes{' and metadata' if task else ''}: "
             f"{LAYOUTS[name].about}."
@@ -237,7 +237,7 @@ def make_detector(
         names = tuple(known.get(number, f"class {number}") for number in range(max(known) + 1))
         notes.append("No labels are given: these are taken for COCO's, as torchvision numbers them.")
     if not names:
-        if not count or name != found:
+        if not count or name != inferred:
             say = spec.where_stated("labels")
             raise ModelProblem(f"{runtime.path.name} does not say which classes it knows: name them in {say}.")
         names, more = labels.for_classes(spec, count)

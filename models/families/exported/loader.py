@@ -64,9 +64,9 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
     """
     path = locate(spec, progress=progress)
     runtime = open_file(path)
-    wanted = spec.weights.layout
-    if wanted is not None and wanted not in LAYOUTS:
-        raise ModelProblem(f"{wanted} is no layout of {spec.id}: use one of {', '.join(LAYOUTS)}.")
+    layout = spec.weights.layout
+    if layout is not None and layout not in LAYOUTS:
+        raise ModelProblem(f"{layout} is no layout of {spec.id}: use one of {', '.join(LAYOUTS)}.")
     notes: list[str] = []
     size = _size(spec, runtime, notes)
     outputs = _probe(runtime, size, taken(spec, runtime))
@@ -76,10 +76,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
     peaks = spec.measures and is_map(outputs[0])
     if peaks:
         spec = name_peaks(spec, outputs[0].shape[1], read_labels(runtime))
-    if wanted is None and ((outputs[0].ndim == 2 and len(outputs) == 1) or peaks):
+    if layout is None and ((outputs[0].ndim == 2 and len(outputs) == 1) or peaks):
         if spec.task == "detect":
             raise ModelProblem(f'{spec.id} answers with one row of numbers: say task = "classify" in its table.')
-        made: ExportedDetector | ExportedClassifier | ExportedEmbedder = make_classifier(
+        adapter: ExportedDetector | ExportedClassifier | ExportedEmbedder = make_classifier(
             spec, runtime, size, outputs[0], notes, sha256_of(path)
         )
         if spec.task == "classify" and outputs[0].shape[1] <= FEW and not (spec.weights.labels or read_labels(runtime)):
@@ -93,21 +93,21 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
             )
         if runtime.channels not in (3, None):
             raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")
-        made = make_detector(spec, runtime, size, outputs, notes, sha256_of(path))
-    made.notes = tuple(notes)
+        adapter = make_detector(spec, runtime, size, outputs, notes, sha256_of(path))
+    adapter.notes = tuple(notes)
     for note in notes:
         LOGGER.info("%s: %s", spec.id, note)
-    return made
+    return adapter
 
 
 def _size(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> tuple[int, int]:
     """Return (h, w): fixed by the file, else by the operator or its metadata, else a usual size."""
     known = plain(runtime.metadata.get("imgsz"))
-    given = spec.preprocessing.sides
+    stated = spec.preprocessing.sides
     if runtime.size is not None:
         return runtime.size
-    if given is not None:
-        return given
+    if stated is not None:
+        return stated
     if isinstance(known, int):
         return known, known
     if isinstance(known, list | tuple) and len(known) == 2:
@@ -153,8 +153,8 @@ def inspect(path: Path) -> TableDraft | None:
     """
     suffix = path.suffix.lower()
     if path.is_dir():
-        found = sorted(path.glob("*.xml"))
-        return inspect(found[0]) if len(found) == 1 and found[0].with_suffix(".bin").is_file() else None
+        graphs = sorted(path.glob("*.xml"))
+        return inspect(graphs[0]) if len(graphs) == 1 and graphs[0].with_suffix(".bin").is_file() else None
     if suffix in PROGRAM or (suffix in TORCHSCRIPT and _is_script(path)):
         return _draft_unopened(path, program=suffix in PROGRAM)
     if suffix in OPENVINO and not (other := path.with_suffix(".bin")).is_file():

@@ -67,10 +67,10 @@ class Runtime(nn.Module):
 
         Raises ModelProblem where the runtime refuses the tensor.
         """
-        given = tensor.half() if self.halved else tensor
-        given = given.permute(0, 2, 3, 1) if self.channels_last else given
+        inputs = tensor.half() if self.halved else tensor
+        inputs = inputs.permute(0, 2, 3, 1) if self.channels_last else inputs
         try:
-            found = self.answer(given.contiguous())
+            outputs = self.answer(inputs.contiguous())
         except (ModelProblem, torch.OutOfMemoryError):
             raise
         # Each runtime has errors of its own.
@@ -78,8 +78,8 @@ class Runtime(nn.Module):
             message = next(iter(str(reason).strip().splitlines()[-1:]), type(reason).__name__)[:200].rstrip(".")
             shape = " x ".join(map(str, tensor.shape))
             raise ModelProblem(f"{self.path.name} does not take an input of {shape} ({message}).") from reason
-        found = [out.to(tensor.device) for out in found]
-        return tuple(out.float() if out.is_floating_point() else out for out in found)
+        outputs = [out.to(tensor.device) for out in outputs]
+        return tuple(out.float() if out.is_floating_point() else out for out in outputs)
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
         raise NotImplementedError
@@ -141,11 +141,11 @@ class OnnxRuntime(Runtime):
         # Between two passes torch masks the pictures: threads of this runtime that wait by spinning take its cores. On
         # two of them 1000 masks of a network of three layers at 224 px took 63 s with spinning, and 5 s without.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        wanted = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
-        there = self._library.get_available_providers()
+        providers = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
+        available = self._library.get_available_providers()
         try:
             return self._library.InferenceSession(
-                str(self.path), options, providers=[name for name in wanted if name in there]
+                str(self.path), options, providers=[name for name in providers if name in available]
             )
         # The library's errors have no common base.
         except Exception as reason:
@@ -154,8 +154,8 @@ class OnnxRuntime(Runtime):
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
         if tensor.device.type != self._device:
             self._session = self._open(tensor.device.type)
-        found = self._session.run(None, {self._input: tensor.cpu().numpy()})
-        return [torch.from_numpy(out) for out in found]
+        outputs = self._session.run(None, {self._input: tensor.cpu().numpy()})
+        return [torch.from_numpy(out) for out in outputs]
 
 
 class TorchScript(Runtime):
@@ -236,9 +236,9 @@ class OpenVino(Runtime):
             self.metadata = yaml if isinstance(yaml, dict) else {}
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
-        found = self._compiled(tensor.cpu().numpy())
+        outputs = self._compiled(tensor.cpu().numpy())
         # Its arrays are the runtime's own memory, which the next pass writes over.
-        return [torch.from_numpy(found[out].copy()) for out in self._compiled.outputs]
+        return [torch.from_numpy(outputs[out].copy()) for out in self._compiled.outputs]
 
 
 # As functions, which can be recorded (models/adapters/attention.py).
@@ -260,12 +260,12 @@ class Program(Runtime):
         except Exception as reason:
             # Its reader raises nearly anything on a file of another version.
             raise ModelProblem(f"{path.name} cannot be read as a .pt2 file: {SAVE} of this torch.") from reason
-        given = [
+        inputs = [
             program.graph.find_nodes(op="placeholder", target=name) for name in program.graph_signature.user_inputs
         ]
-        shapes = [found[0].meta["val"] for found in given if found and isinstance(found[0].meta.get("val"), Tensor)]
-        if len(given) != 1 or len(shapes) != 1:
-            raise ModelProblem(f"{path.name} takes {len(given)} inputs: it should take pictures and nothing else.")
+        shapes = [nodes[0].meta["val"] for nodes in inputs if nodes and isinstance(nodes[0].meta.get("val"), Tensor)]
+        if len(inputs) != 1 or len(shapes) != 1:
+            raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")
         self._takes(
             [side if isinstance(side, int) else None for side in shapes[0].shape],
             str(shapes[0].dtype).removeprefix("torch."),

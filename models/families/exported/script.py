@@ -125,8 +125,8 @@ class Body:
         # Used while reading only: the file's own modules are not kept.
         del self._module, self._unit, self._functions
 
-    def __call__(self, module: Rebuilt, *given: Any) -> Any:
-        values: Values = dict(zip(self._inputs, (*given, *self._defaults[len(given) :]), strict=True))
+    def __call__(self, module: Rebuilt, *args: Any) -> Any:
+        values: Values = dict(zip(self._inputs, (*args, *self._defaults[len(args) :]), strict=True))
         values[_HERE] = module
         outputs = self._run(values)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
@@ -233,10 +233,10 @@ def _call_method(name: str, takes: list[str]) -> Step:
     hooked = name == "forward" or (name.startswith("forward") and name[7:].isdigit())
 
     def step(values: Values) -> Any:
-        module, given = values[takes[0]], tuple(values[at] for at in takes[1:])
+        module, args = values[takes[0]], tuple(values[at] for at in takes[1:])
         if not hooked or module is values[_HERE]:
-            return module.call(name, given)
-        return module(*given) if name == "forward" else nn.Module.__call__(_SecondCall(module, name), *given)
+            return module.call(name, args)
+        return module(*args) if name == "forward" else nn.Module.__call__(_SecondCall(module, name), *args)
 
     return step
 
@@ -289,9 +289,9 @@ def _set(values: Any, at: Any, value: Any) -> Any:
 
 
 def _tensor(data: Any, dtype: int | None, device: torch.device | None, _gradient: bool) -> Tensor:
-    made = torch.tensor(data, device=device)
+    tensor = torch.tensor(data, device=device)
     # The dtype is a number here, which only operators understand.
-    return made if dtype is None else torch.ops.aten.to.dtype(made, dtype)
+    return tensor if dtype is None else torch.ops.aten.to.dtype(tensor, dtype)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Tensor:

@@ -188,9 +188,9 @@ def _layers(node: Mapping[str, Any]) -> Iterator[Json]:
         if isinstance(layer, dict) and isinstance(layer.get("class_name"), str):
             yield from _layers(layer)
     # A wrapper, such as TimeDistributed, holds its one layer here.
-    one = inner.get("layer") if isinstance(inner, dict) else None
-    if isinstance(one, dict) and isinstance(one.get("class_name"), str):
-        yield from _layers(one)
+    wrapped = inner.get("layer") if isinstance(inner, dict) else None
+    if isinstance(wrapped, dict) and isinstance(wrapped.get("class_name"), str):
+        yield from _layers(wrapped)
 
 
 def _nodes(model: Json) -> Iterator[Json]:
@@ -279,12 +279,12 @@ def _taken(model: Mapping[str, Any], layers: list[Json], shape: Any) -> tuple[st
         if kind.startswith(_WEIGHED):
             break
     names = {_name(layer) for layer in _layers(model)}
-    for starts, telltale, found in _NETS:
+    for starts, telltale, scaling in _NETS:
         begins = tuple(starts.split())
         if (
             shape is not None
             and shape[2] == 3
             and (telltale in names or any(n.lower().startswith(begins) for n in names))
         ):
-            return found, f"it holds a net of keras.applications ({starts.split()[0]} or like it)"
+            return scaling, f"it holds a net of keras.applications ({starts.split()[0]} or like it)"
     return "unit", "nothing in the file says otherwise"

@@ -25,19 +25,19 @@ _importing = threading.Lock()
 def keras() -> Any:
     """Import Keras on torch, whatever the environment or the user's files say; the process's settings stay."""
     with _importing:
-        found: Any = sys.modules.get("keras") or _import_keras()
-    backend = found.config.backend() if hasattr(found, "config") else "TensorFlow"
+        module: Any = sys.modules.get("keras") or _import_keras()
+    backend = module.config.backend() if hasattr(module, "config") else "TensorFlow"
     if backend != "torch":
         raise ModelProblem(
             f"Keras already runs on {backend} in this process: start it with KERAS_BACKEND=torch in the environment."
         )
-    return found
+    return module
 
 
 def _import_keras() -> Any:
-    wanted = {"KERAS_BACKEND": "torch", "KERAS_HOME": str(cache() / "keras")}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    variables = {"KERAS_BACKEND": "torch", "KERAS_HOME": str(cache() / "keras")}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         return importlib.import_module("keras")
     except ImportError as reason:
@@ -61,13 +61,13 @@ class Face(nn.Module):
         self._layer, self._turned = [layer], turned
         self.weights = layer.torch_params
 
-    def forward(self, *given: Any, **more: Any) -> Any:
+    def forward(self, *args: Any, **more: Any) -> Any:
         layer = self._layer[0]
         if getattr(layer, "_call_has_training_arg", False):
             # Random layers are active by default where nothing around them says otherwise.
             more["training"] = False
-        found = layer(*given, **more)
-        return _channels_first(found) if self._turned else found
+        output = layer(*args, **more)
+        return _channels_first(output) if self._turned else output
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Face:
         return type(self)(self._layer[0], self._turned)
@@ -99,8 +99,8 @@ class Net(nn.Module):
 
     def _part(self, layer: Any) -> nn.Module:
         if self._graph[0] is None:
-            module: nn.Module = layer
-            return module
+            plain: nn.Module = layer
+            return plain
         if getattr(layer, "_functional", None) or hasattr(layer, "_run_through_graph"):
             return Net(layer, inner=True)
         # The class is named like the layer's, for lists of the model's parts.
@@ -110,20 +110,20 @@ class Net(nn.Module):
 
     def forward(self, tensor: Any, *_: Any, **__: Any) -> Any:
         if self._inner:
-            found = self._run(tensor)
-            return found if self._channels_come_first else _channels_first(found)
-        given = tensor if self._channels_come_first else tensor.permute(0, 2, 3, 1)
+            output = self._run(tensor)
+            return output if self._channels_come_first else _channels_first(output)
+        inputs = tensor if self._channels_come_first else tensor.permute(0, 2, 3, 1)
         # An input of (h, w) alone has no channel axis.
-        given = given[..., 0] if len(self._model[0].input_shape) == 3 else given
+        inputs = inputs[..., 0] if len(self._model[0].input_shape) == 3 else inputs
         with keras().device(str(tensor.device)):
-            return self._run(given).flatten(1)
+            return self._run(inputs).flatten(1)
 
-    def _run(self, given: Any) -> Any:
+    def _run(self, inputs: Any) -> Any:
         graph = self._graph[0]
         if graph is None:
-            return self._model[0](given, training=False)
-        through_graph = graph._run_through_graph(graph._standardize_inputs(given), operation_fn=self._step)
-        return through_graph[0] if isinstance(through_graph, list | tuple) and len(through_graph) == 1 else through_graph
+            return self._model[0](inputs, training=False)
+        outputs = graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=self._step)
+        return outputs[0] if isinstance(outputs, list | tuple) and len(outputs) == 1 else outputs
 
     def _step(self, operation: Any) -> Any:
         """Run a step of the graph by its module, which may have been replaced."""
@@ -133,9 +133,9 @@ class Net(nn.Module):
         if self._channels_come_first:
             return module
 
-        def step(*given: Any, **more: Any) -> Any:
-            found = module(*given, **more)
-            return found.permute(0, 2, 3, 1) if isinstance(found, Tensor) and found.ndim == 4 else found
+        def step(*args: Any, **more: Any) -> Any:
+            output = module(*args, **more)
+            return output.permute(0, 2, 3, 1) if isinstance(output, Tensor) and output.ndim == 4 else output
 
         return step
 
@@ -148,19 +148,19 @@ class Net(nn.Module):
         model = self._model[0]
         try:
             with keras().device(str(next(self.parameters()).device)):
-                made = keras().models.clone_model(model)
-                made.set_weights(model.get_weights())
+                clone = keras().models.clone_model(model)
+                clone.set_weights(model.get_weights())
         # Classes of the operator may not say how they are built.
         except Exception as problem:
             raise ModelProblem(
                 f"Keras cannot build this model again ({str(problem)[:160].rstrip('.')}): "
                 "this test is for other models."
             ) from problem
-        return Net(made, inner=self._inner)
+        return Net(clone, inner=self._inner)
 
 
-def _channels_first(found: Any) -> Any:
-    return found.permute(0, 3, 1, 2) if isinstance(found, Tensor) and found.ndim == 4 else found
+def _channels_first(output: Any) -> Any:
+    return output.permute(0, 3, 1, 2) if isinstance(output, Tensor) and output.ndim == 4 else output
 
 
 def _first(model: Any) -> bool:

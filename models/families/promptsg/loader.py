@@ -61,8 +61,10 @@ class _PromptSG(PreparedAdapter):
 
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
         """Hand the weights of `attentions()` alone to `record`."""
-        wanted = self.attentions()
-        return record_attention(self.module, lambda path, weights: record(path, weights) if path in wanted else weights)
+        attention_paths = self.attentions()
+        return record_attention(
+            self.module, lambda path, weights: record(path, weights) if path in attention_paths else weights
+        )
 
     @overload
     def attention_map(self, pixels: Tensor, preprocessing: str = ..., batch: int = ...) -> Tensor: ...
@@ -94,15 +96,16 @@ class _PromptSG(PreparedAdapter):
             return self.attention_map([pixels], preprocessing)[0]
         if batch < 1:
             raise ModelProblem(f"A batch has at least one picture, not {batch}.")
-        found: list[NDArray[np.float32]] = []
+        attention_maps: list[NDArray[np.float32]] = []
         for at in range(0, len(pixels), batch):
             # Of a Pillow image too.
             arrays = [
-                np.asarray(pixel.convert("RGB") if hasattr(pixel, "convert") else pixel) for pixel in pixels[at : at + batch]
+                np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture)
+                for picture in pixels[at : at + batch]
             ]
             tensors = [self.prepare(array, preprocessing).tensor for array in arrays]
-            found += [*self.attention_map(torch.cat(tensors)).float().cpu().numpy()]
-        return found
+            attention_maps += [*self.attention_map(torch.cat(tensors)).float().cpu().numpy()]
+        return attention_maps
 
     def forward_with_attention(self, x: Tensor) -> dict[str, Tensor]:
         """Return the outputs of a pass by name, and `attention` (B, h_patches, w_patches).
@@ -143,15 +146,15 @@ class _PromptSG(PreparedAdapter):
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         """Return the layer types with a map of their own, by the paths in the short list."""
         known = {layer.path for layer in layers}
-        found: dict[str, tuple[str, ...]] = {}
+        paths: dict[str, tuple[str, ...]] = {}
         for name in ("mim", "vit_last", "vit_proj"):
             path = self._types()[name]
             while path and path not in known:
                 # A module's last output is listed as its parent's.
                 path = path.rpartition(".")[0]
             if path:
-                found[name] = (path,)
-        return found
+                paths[name] = (path,)
+        return paths
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         return (self._types()["mim"],)
@@ -206,13 +209,13 @@ def inspect(path: Path) -> TableDraft | None:
     if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt", ".ckpt", ".th", ".bin"):
         return None
     try:
-        given = beside(path)
-        tensors = rename_tensors(checkpoint.read(path), given.get("names", {}))
+        config_file = beside(path)
+        tensors = rename_tensors(checkpoint.read(path), config_file.get("names", {}))
     except WeightsProblem:
         return None
     if not {"image_encoder.conv1.weight", "mim.cross_attention.in_proj_weight"} <= tensors.keys():
         return None
-    config, notes = read_config(tensors, given, path.name)
+    config, notes = read_config(tensors, config_file, path.name)
     table = {"task": "classify" if config.classes else "embed", "weights": {"path": str(path)}}
     unknown: tuple[Unknown, ...] = ()
     if config.classes:
@@ -237,13 +240,15 @@ _UNUSED = ("logit_scale", "input_resolution", "context_length", "vocab_size", "t
 
 def read_settings(spec: ModelSpec, path: Path) -> Json:
     """Read the configuration: the file in the table, else the .json beside the weights, else nothing."""
-    given = spec.weights.config
-    if given is None:
+    path_in_table = spec.weights.config
+    if path_in_table is None:
         return beside(path)
     try:
-        return _parse(Path(given))
+        return _parse(Path(path_in_table))
     except (OSError, ValueError) as problem:
-        raise ModelProblem(f"The configuration of {spec.id} cannot be read from {given}: is it JSON?") from problem
+        raise ModelProblem(
+            f"The configuration of {spec.id} cannot be read from {path_in_table}: is it JSON?"
+        ) from problem
 
 
 def beside(path: Path) -> Json:
@@ -255,35 +260,36 @@ def beside(path: Path) -> Json:
 
 
 def _parse(path: Path) -> Json:
-    found = json.loads(path.read_text("utf-8"))
-    while isinstance(found, dict) and isinstance(inner := found.get("net", found.get("config")), dict):
-        found = inner
-    if not isinstance(found, dict) or not isinstance(found.get("names", {}), dict):
+    table = json.loads(path.read_text("utf-8"))
+    while isinstance(table, dict) and isinstance(inner := table.get("net", table.get("config")), dict):
+        table = inner
+    if not isinstance(table, dict) or not isinstance(table.get("names", {}), dict):
         raise ValueError(f"{path} holds no table")
-    return found
+    return table
 
 
 def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
     """Rename tensors to `PromptSG`'s own names."""
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
         for theirs, ours in (*names.items(), *_CLIP.items()):
             if key.startswith(theirs):
                 key = ours + key.removeprefix(theirs)
                 break
-        found[key] = tensor
+        renamed[key] = tensor
     table = next(
-        (found[key] for key in ("token_embedding.weight", "text_encoder.token_embedding.weight") if key in found), None
+        (renamed[key] for key in ("token_embedding.weight", "text_encoder.token_embedding.weight") if key in renamed),
+        None,
     )
     for name, words in (("token_prefix", BEFORE), ("token_suffix", AFTER)):
         key = f"text_encoder.{name}"
-        if key in found:
+        if key in renamed:
             # CLIP-ReID keeps them as (1, n, width), the suffix with all that follows the end.
-            rows = found[key].flatten(0, -2)
-            found[key] = rows[: len(words)]
+            rows = renamed[key].flatten(0, -2)
+            renamed[key] = rows[: len(words)]
         elif table is not None and len(table) > max(TOKENS.values()):
-            found[key] = table[[TOKENS[word] for word in words]]
-    return {key: value for key, value in found.items() if not key.removeprefix("text_encoder.").startswith(_UNUSED)}
+            renamed[key] = table[[TOKENS[word] for word in words]]
+    return {key: value for key, value in renamed.items() if not key.removeprefix("text_encoder.").startswith(_UNUSED)}
 
 
 def read_config(tensors: Mapping[str, Tensor], given: Mapping[str, Any], name: str) -> tuple[Config, tuple[str, ...]]:
@@ -340,10 +346,10 @@ def read_config(tensors: Mapping[str, Tensor], given: Mapping[str, Any], name: s
     return Config(**values), notes
 
 
-def _cut(patches: int, patch: int, given: Mapping[str, Any], name: str) -> tuple[tuple[int, int], int]:
+def _cut(patches: int, patch: int, settings: Mapping[str, Any], name: str) -> tuple[tuple[int, int], int]:
     """Return the input's (h, w) and the stride that give this number of patches."""
-    sizes = (tuple(given["size"]),) if "size" in given else SIZES
-    strides = (given["stride"],) if "stride" in given else (patch, patch * 3 // 4, patch // 2)
+    sizes = (tuple(settings["size"]),) if "size" in settings else SIZES
+    strides = (settings["stride"],) if "stride" in settings else (patch, patch * 3 // 4, patch // 2)
     for stride in strides:
         for h, w in sizes:
             if ((h - patch) // stride + 1) * ((w - patch) // stride + 1) == patches:
@@ -356,9 +362,9 @@ def _cut(patches: int, patch: int, given: Mapping[str, Any], name: str) -> tuple
 
 def fill(module: PromptSG, tensors: Mapping[str, Tensor], name: str) -> None:
     """Load the tensors; raise WeightsProblem for the first that is missing or of another shape."""
-    wanted = module.state_dict()
+    state = module.state_dict()
     optional = () if module.config.prompt == "composed" else ("inversion.",)
-    for key, tensor in wanted.items():
+    for key, tensor in state.items():
         if key.endswith("num_batches_tracked") or key.startswith(optional) or not tensor.numel():
             continue
         if key not in tensors:
@@ -372,7 +378,7 @@ def fill(module: PromptSG, tensors: Mapping[str, Tensor], name: str) -> None:
                 f"configuration that of these weights?"
             )
     module.load_state_dict(
-        {key: tensors[key] for key in wanted if key in tensors and wanted[key].shape == tensors[key].shape},
+        {key: tensors[key] for key in state if key in tensors and state[key].shape == tensors[key].shape},
         strict=False,
     )
 

@@ -89,8 +89,8 @@ class Attention(nn.Module):
 
     def split(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Project (B, N, C) each to (B, heads, N, C / heads)."""
-        given = zip((query, key, value), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
-        rows = (functional.linear(x, w, b) for x, w, b in given)
+        projections = zip((query, key, value), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
+        rows = (functional.linear(x, w, b) for x, w, b in projections)
         q, k, v = (x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in rows)
         return q, k, v
 

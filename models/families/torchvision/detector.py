@@ -96,7 +96,9 @@ class TorchvisionDetector(Detector):
         outer = [-(-n // self._divisor) * self._divisor for n in (h, w)] if trained else [side, side]
         top, left = (0, 0) if trained else ((outer[0] - h) // 2, (outer[1] - w) // 2)
         tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float().div_(255)
-        mean, std = (torch.tensor(given).view(3, 1, 1) for given in (transform.image_mean, transform.image_std))
+        mean, std = (
+            torch.tensor(channel_values).view(3, 1, 1) for channel_values in (transform.image_mean, transform.image_std)
+        )
         # Normalised before it is resized, and not after: the same numbers as torchvision's to the last bit.
         resized = nn.functional.interpolate(tensor.sub_(mean).div_(std)[None], size=(h, w), mode="bilinear")
         canvas = resized.new_zeros(1, 3, *outer)
@@ -115,8 +117,8 @@ class TorchvisionDetector(Detector):
         return ImageList(tensor, [(sizes[0], sizes[1])] * len(tensor))
 
     def _features(self, tensor: Tensor) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = self.module.backbone(tensor)  # type: ignore[operator]
-        return found
+        features: dict[str, Tensor] = self.module.backbone(tensor)  # type: ignore[operator]
+        return features
 
     def _limits(self) -> tuple[int, int | None]:
         """Return the maximum number of boxes, and of candidates of a group in the suppression."""
@@ -160,11 +162,11 @@ class TorchvisionDetector(Detector):
                 # Of MobileNet's two maps of one size no proposal is ever read from the second.
                 neck.setdefault(known[path].shape[1:], path)
         body = self._body(known)
-        found = {"all neck outputs": tuple(neck.values()), "backbone end": tuple(body[-1:])}
+        paths_by_name = {"all neck outputs": tuple(neck.values()), "backbone end": tuple(body[-1:])}
         if self.has_neck:
-            found |= {f"neck {self._scale(known[path])}": (path,) for path in neck.values()}
-        found["backbone P3"] = tuple([path for path in body if self._scale(known[path]) == "P3"][-1:])
-        return {name: paths for name, paths in found.items() if paths} or super().presets(layers)
+            paths_by_name |= {f"neck {self._scale(known[path])}": (path,) for path in neck.values()}
+        paths_by_name["backbone P3"] = tuple([path for path in body if self._scale(known[path]) == "P3"][-1:])
+        return {name: paths for name, paths in paths_by_name.items() if paths} or super().presets(layers)
 
     def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
         """Return the backbone's steps and the neck's maps with their inputs; the head has no map of one scale."""
@@ -181,12 +183,12 @@ class TorchvisionDetector(Detector):
             read |= {path: (before,) for before, path in itertools.pairwise(coarsest)}
         else:
             read |= {path: (before,) for before, path in itertools.pairwise(neck)}
-        found = []
+        steps = []
         for path, inputs in read.items():
             shape, kind = known[path].shape, type(self.module.get_submodule(path)).__name__
             part: Literal["backbone", "neck"] = "neck" if ".fpn." in path else "backbone"
-            found.append(ModelStage(path, kind, shape, self._size / shape[1], inputs, part))
-        return tuple(found)
+            steps.append(ModelStage(path, kind, shape, self._size / shape[1], inputs, part))
+        return tuple(steps)
 
 
 def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
@@ -195,7 +197,7 @@ def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
     size = torch.bincount(group)
     if not len(size) or int(size.max()) <= most:
         return order
-    rows = [order[group[order] == one][:most] for one in size.nonzero()]
+    rows = [order[group[order] == group_index][:most] for group_index in size.nonzero()]
     through = torch.cat(rows)
     return through[sure[through].argsort(descending=True, stable=True)]
 
@@ -261,19 +263,19 @@ class _Dense(TorchvisionDetector):
         sizes = [x.shape[2] * x.shape[3] * count for x, count in zip(features, per_cell, strict=True)]
         anchors = torch.cat(
             [
-                one.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1)
-                for one, count in zip(grids.split(sizes), per_cell, strict=True)
+                level_anchors.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1)
+                for level_anchors, count in zip(grids.split(sizes), per_cell, strict=True)
             ]
         )
         groups = torch.cat([anchors.new_full((n,), i, dtype=torch.long) for i, n in enumerate(sizes)])
         height = tensor.shape[2]
         strides = torch.cat([anchors.new_full((n,), height / x.shape[2]) for x, n in zip(features, sizes, strict=True)])
 
-        def boxes(given: tuple[Tensor, ...]) -> Tensor:
-            rows = torch.cat([level.flatten(2) for level in given], 2).transpose(1, 2)  # (B, N, 4)
+        def boxes(deltas_of_levels: tuple[Tensor, ...]) -> Tensor:
+            rows = torch.cat([level.flatten(2) for level in deltas_of_levels], 2).transpose(1, 2)  # (B, N, 4)
             return torch.stack([self._decode(row, anchors) for row in rows])
 
-        found = TorchvisionDetections(
+        detections = TorchvisionDetections(
             tuple(levels),
             tuple(regressions),
             boxes,
@@ -284,7 +286,7 @@ class _Dense(TorchvisionDetector):
             groups=groups,
         )
         scoring = self._scoring(rest)
-        return dataclasses.replace(found, scoring=scoring) if scoring else found
+        return dataclasses.replace(detections, scoring=scoring) if scoring else detections
 
 
 class RetinaNetDetector(_Dense):
@@ -384,7 +386,9 @@ class TwoStage(TorchvisionDetector):
         height, width = images.image_sizes[0]
         # Without proposals the whole picture is a candidate that can be explained, though it is never shown.
         whole = tensor.new_tensor([[0, 0, width, height]])
-        proposals = [one.detach() if there else whole for one, there in zip(proposals, proposed, strict=True)]
+        proposals = [
+            proposal.detach() if has_any else whole for proposal, has_any in zip(proposals, proposed, strict=True)
+        ]
         heads = module.roi_heads
         pooled = heads.box_roi_pool(features, proposals, images.image_sizes)
         logits, deltas = heads.box_predictor(heads.box_head(pooled))
@@ -392,15 +396,15 @@ class TwoStage(TorchvisionDetector):
         beside = torch.ones(logits.shape[1], dtype=torch.bool, device=tensor.device)
         beside[columns] = False
         counts = [len(proposal) for proposal in proposals]
-        made = []
+        picked = []
         for rows, numbers, rois in zip(logits.split(counts), deltas.split(counts), proposals, strict=True):
             scores = rows.detach().softmax(1)[:, columns]  # (P, K)
-            wanted = scores > heads.score_thresh
-            wanted[torch.arange(len(rows), device=tensor.device), scores.argmax(1)] = True
-            made.append((rows, numbers.unflatten(1, (-1, 4)), rois, *wanted.nonzero(as_tuple=True)))
-        most = max(len(classes) for *_, classes in made)
+            above_threshold = scores > heads.score_thresh
+            above_threshold[torch.arange(len(rows), device=tensor.device), scores.argmax(1)] = True
+            picked.append((rows, numbers.unflatten(1, (-1, 4)), rois, *above_threshold.nonzero(as_tuple=True)))
+        most = max(len(classes) for *_, classes in picked)
         levels, regressions, choice, rest, regions = [], [], [], [], []
-        for rows, numbers, rois, at, classes in made:
+        for rows, numbers, rois, at, classes in picked:
             # A shorter list of another picture of the batch is padded with its first candidate.
             index = torch.arange(most, device=tensor.device)
             index = index.where(index < len(at), 0)
@@ -411,8 +415,8 @@ class TwoStage(TorchvisionDetector):
             choice.append(classes)
             regions.append(rois[at])
 
-        def boxes(given: tuple[Tensor, ...]) -> Tensor:
-            rows = given[0][..., 0].transpose(1, 2)  # (B, N, 4)
+        def boxes(deltas_of_levels: tuple[Tensor, ...]) -> Tensor:
+            rows = deltas_of_levels[0][..., 0].transpose(1, 2)  # (B, N, 4)
             return torch.stack([heads.box_coder.decode_single(*pair) for pair in zip(rows, regions, strict=True)])
 
         sides = (regions[0][:, 2:] - regions[0][:, :2]).clamp(min=1)

@@ -44,10 +44,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
     Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
     """
     default = default_weights(spec.arch)
-    own = labels.own(spec)
+    class_names = labels.own(spec)
     # Class 0 is the background; COCO's own numbers have gaps.
-    named = dict(enumerate(own, 1)) if own else labels.coco()
-    count = len(own) + 1 if own else len(default.meta["categories"])
+    named = dict(enumerate(class_names, 1)) if class_names else labels.coco()
+    count = len(class_names) + 1 if class_names else len(default.meta["categories"])
 
     def read(path: Path) -> nn.Module:
         module, tensors = build(spec.arch, classes=count), checkpoint.read(path)

@@ -27,9 +27,9 @@ class TorchvisionClassifier(Classifier):
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         if self.spec.arch.startswith("maxvit_"):
-            wanted = f"blocks.{len(self.module.blocks) - 1}"  # type: ignore[arg-type]
-            if wanted in [layer.path for layer in layers]:
-                return (wanted,)
+            last_block = f"blocks.{len(self.module.blocks) - 1}"  # type: ignore[arg-type]
+            if last_block in [layer.path for layer in layers]:
+                return (last_block,)
         return super().default_layers(layers)
 
 
@@ -57,8 +57,8 @@ def default_weights(
 
 def load_published(spec: ModelSpec, default: WeightsEnum) -> ModelSpec:
     """Return the row with the address of torchvision's own weights, where it names no others."""
-    given = spec.weights
-    if given.url or given.path or given.file or given.package or spec.untrained:
+    table = spec.weights
+    if table.url or table.path or table.file or table.package or spec.untrained:
         return spec
     return spec.with_weights(url=default.url)
 

@@ -35,16 +35,16 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
     Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
     """
     default = default_weights(spec.arch)
-    own = labels.own(spec)
-    count = len(own) or len(default.meta["categories"])
-    found: tuple[str, ...] = ()
+    class_names = labels.own(spec)
+    count = len(class_names) or len(default.meta["categories"])
+    labels_in_file: tuple[str, ...] = ()
 
     def read(path: Path) -> nn.Module:
-        nonlocal count, found
+        nonlocal count, labels_in_file
         saved = checkpoint.open_(path, spec.weights.key or "")
         tensors = {key: value for key, value in saved.tensors.items() if not key.startswith("aux_classifier.")}
         count = classes_of(tensors) or count
-        found = labels.find_names(saved.tables(), count)
+        labels_in_file = labels.find_names(saved.tables(), count)
         module = build(spec.arch, classes=count)
         load_tensors(module, path, f"{spec.arch} with {count} classes", tensors)
         return module
@@ -52,7 +52,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
     module, sha256 = checkpoint.module_of(
         load_published(spec, default), progress, lambda: build(spec.arch, classes=count), read
     )
-    names, notes = labels.for_classes(spec, count, found, labels.voc())
+    names, notes = labels.for_classes(spec, count, labels_in_file, labels.voc())
     return Segmenter(spec, module, names, preprocessing_of(default).changed(spec.preprocessing), sha256, notes=notes)
 
 

@@ -122,10 +122,10 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
 
 def weights_in(folder: Path, names: Sequence[str] = FILES) -> Path:
     """Return the weights file of a folder, the first of `names`; raise WeightsProblem where there is none."""
-    found = next((folder / name for name in names if os.path.isfile(folder / name)), None)
-    if found is None:
+    path = next((folder / name for name in names if os.path.isfile(folder / name)), None)
+    if path is None:
         raise WeightsProblem(f"{folder} holds no weights: put {names[0]} beside its configuration.")
-    return found
+    return path
 
 
 def picture_settings(folder: Path) -> Json:
@@ -139,9 +139,9 @@ def read(path: Path) -> Json:
     if not os.path.isfile(path):
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
         raise WeightsProblem(
             f"{path} is not readable JSON ({describe_error(problem)}): fetch the file again."
         ) from problem
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

@@ -130,8 +130,8 @@ def _detector(spec: ModelSpec, net: Any, folder: Path, sha256: str) -> Transform
     if spec.task != "detect":
         raise ModelProblem(f'{folder.name} draws boxes: give it task = "detect".')
     processor, notes = read_processor(folder, net.config)
-    found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
-    names, _ = labels.for_classes(spec, net.config.num_labels, found)
+    labels_in_config = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
+    names, _ = labels.for_classes(spec, net.config.num_labels, labels_in_config)
     return TransformersDetector(spec, net, names, sha256, processor=processor, notes=notes)
 
 
@@ -155,8 +155,8 @@ def make_adapter(
     adapter: Adapted
     if segments(arch):
         row = spec.as_segmentation()
-        found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
-        names, more = labels.for_classes(row, net.config.num_labels, found)
+        labels_in_config = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
+        names, more = labels.for_classes(row, net.config.num_labels, labels_in_config)
         kind = QuerySegmenter if arch in BY_QUERIES else TransformersSegmenter
         adapter = kind(row, net, names, preprocessing, sha256, notes=notes + more)
     elif estimates_depth(arch):
@@ -164,9 +164,9 @@ def make_adapter(
         names, _ = labels.for_classes(row, 1, ("depth",))
         adapter = TransformersDepth(row, net, names, preprocessing, sha256, notes=notes)
     elif _classifies(arch):
-        found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
+        labels_in_config = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
         row = replace(spec, task=_task(spec, net.config))
-        names, _ = labels.for_classes(row, net.config.num_labels, found)
+        names, _ = labels.for_classes(row, net.config.num_labels, labels_in_config)
         adapter = TransformersClassifier(row, net, names, preprocessing, sha256, notes=notes)
     else:
         adapter = TransformersEmbedder(replace(spec, task="embed"), net, (), preprocessing, sha256, notes=notes)
@@ -197,11 +197,11 @@ def folder_of(spec: ModelSpec) -> Path:
         check_folder(folder)
         return folder
     name = spec.weights.hub or spec.arch
-    found = fetch(name, "*.json", "model*.safetensors")
-    if not any((found / file).is_file() for file in FILES):
-        found = fetch(name, "*.json", FILES[-1])
-    check_folder(found)
-    return found
+    downloaded = fetch(name, "*.json", "model*.safetensors")
+    if not any((downloaded / file).is_file() for file in FILES):
+        downloaded = fetch(name, "*.json", FILES[-1])
+    check_folder(downloaded)
+    return downloaded
 
 
 def fetch(name: str, *patterns: str) -> Path:
@@ -308,8 +308,8 @@ def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
 def _class(arch: str) -> Any:
     import transformers
 
-    found = getattr(transformers, arch, None) if arch.isidentifier() else None
-    return found if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel) else None
+    member = getattr(transformers, arch, None) if arch.isidentifier() else None
+    return member if isinstance(member, type) and issubclass(member, transformers.PreTrainedModel) else None
 
 
 def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] = ()) -> tuple[Any, frozenset[str]]:
@@ -325,7 +325,7 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        net, found = from_folder(
+        net, info = from_folder(
             kind,
             folder,
             output_loading_info=True,
@@ -341,13 +341,13 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
         logging.set_verbosity(verbosity)
         if shows_progress:
             logging.enable_progress_bar()
-    if mismatched := sorted(found.get("mismatched_keys", ())):
-        key, stored, wanted = mismatched[0]
+    if mismatched := sorted(info.get("mismatched_keys", ())):
+        key, stored, expected = mismatched[0]
         raise WeightsProblem(
-            f"{path} does not fit its config.json: {key} is {tuple(stored)}, not {tuple(wanted)}; put the config.json "
-            "of the same model beside it."
+            f"{path} does not fit its config.json: {key} is {tuple(stored)}, not {tuple(expected)}; put the "
+            "config.json of the same model beside it."
         )
-    missing = frozenset(str(key) for key in found.get("missing_keys", ()))
+    missing = frozenset(str(key) for key in info.get("missing_keys", ()))
     if lost := sorted(key for key in missing if not key.startswith(optional)):
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise WeightsProblem(f"{path} lacks {lost[0]}{more}: it is of another model than config.json beside it says.")

@@ -54,10 +54,10 @@ class TransformersInput(Segmenter):
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         if self.processor is None or preprocessing != "trained":
             return super().prepare(pixels, preprocessing)
-        made = self.processor(images=Pillow.fromarray(pixels), return_tensors="pt")
-        tensor: Tensor = made["pixel_values"].float()
+        inputs = self.processor(images=Pillow.fromarray(pixels), return_tensors="pt")
+        tensor: Tensor = inputs["pixel_values"].float()
         (height, width), (h, w) = pixels.shape[:2], tensor.shape[2:]
-        mask = made.get("pixel_mask")
+        mask = inputs.get("pixel_mask")
         high, wide = (h, w) if mask is None else (int(mask[0].any(1).sum()), int(mask[0].any(0).sum()))
         return ModelInput(tensor, Geometry((height, width), (h, w), (high / height, wide / width), (0.0, 0.0)))
 

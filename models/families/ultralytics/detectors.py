@@ -68,28 +68,28 @@ class NumberedLayers:
         known = {layer.path: layer for layer in layers}
         inputs = [path for path in self._inputs(len(self.module.model) - 1) if path in known]
         backbone = [path for index in range(self._backbone) if (path := f"model.{index}") in known]
-        found = {"all neck outputs": tuple(inputs)}
+        paths_by_name = {"all neck outputs": tuple(inputs)}
         if backbone:
-            found["backbone end"] = (backbone[-1],)
-        found |= {f"neck {self._scale(known[path])}": (path,) for path in inputs}
+            paths_by_name["backbone end"] = (backbone[-1],)
+        paths_by_name |= {f"neck {self._scale(known[path])}": (path,) for path in inputs}
         third = [path for path in backbone if self._scale(known[path]) == "P3"]
         if third:
-            found["backbone P3"] = (third[-1],)
+            paths_by_name["backbone P3"] = (third[-1],)
         scripts = tuple(f"model.{index}" for index in CAM_SCRIPTS)
         if set(scripts) <= set(known):
-            found[f"Ultralytics' {' '.join(map(str, CAM_SCRIPTS))}"] = scripts
-        return {name: paths for name, paths in found.items() if paths} or {"last map": (layers[-1].path,)}
+            paths_by_name[f"Ultralytics' {' '.join(map(str, CAM_SCRIPTS))}"] = scripts
+        return {name: paths for name, paths in paths_by_name.items() if paths} or {"last map": (layers[-1].path,)}
 
     def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
         """Return the numbered steps in order."""
         known = {layer.path: layer for layer in layers}
-        found = []
+        steps = []
         for index, step in enumerate(self.module.model):
             layer = known.get(f"model.{index}")
             shape, stride = (layer.shape, self._size / layer.shape[1]) if layer else (None, None)
             path, kind, inputs = f"model.{index}", type(step).__name__, self._inputs(index)
-            found.append(ModelStage(path, kind, shape, stride, inputs, self._part(index)))
-        return tuple(found)
+            steps.append(ModelStage(path, kind, shape, stride, inputs, self._part(index)))
+        return tuple(steps)
 
     def alias(self, name: str) -> str:
         """Return `model.10` for `10`, `model[10]`, `model.model.10` or a negative index; else the name itself."""
@@ -110,8 +110,8 @@ class NumberedLayers:
         return "backbone" if index < self._backbone else "neck"
 
     def _inputs(self, index: int) -> tuple[str, ...]:
-        given = self.module.model[index].f
-        sources = [given] if isinstance(given, int) else given
+        origin = self.module.model[index].f
+        sources = [origin] if isinstance(origin, int) else origin
         # A negative number counts back from the step itself; before the first there is the picture.
         at = [index + source if source < 0 else source for source in sources]
         return tuple(f"model.{source}" for source in at if source >= 0)
@@ -172,9 +172,9 @@ class YoloDetector(NumberedLayers, Detector):
         if not self.nms:
             return _strongest_pairs(scores[0], self._head if self.multi_class_nms else None, confidence)
         # The library's suppression reads many single numbers, each of which would make a GPU wait.
-        found = torch.cat(self._rows(outputs, scores), 1).cpu()
+        candidates = torch.cat(self._rows(outputs, scores), 1).cpu()
         (rows,), (anchors,) = non_max_suppression(
-            found,
+            candidates,
             confidence,
             iou,
             agnostic=not self.multi_class_nms,
@@ -204,8 +204,8 @@ class TurnedDetector(YoloDetector):
     def overlap(self, a: Prediction, b: Prediction) -> float:
         from ultralytics.utils.metrics import batch_probiou
 
-        one, other = (_xywhr(torch.tensor([prediction.corners])) for prediction in (a, b))
-        return float(batch_probiou(one, other))
+        first, second = (_xywhr(torch.tensor([prediction.corners])) for prediction in (a, b))
+        return float(batch_probiou(first, second))
 
 
 class PoseDetector(YoloDetector):
@@ -215,8 +215,8 @@ class PoseDetector(YoloDetector):
         super().__init__(spec, module, labels, weights_sha256)
         count, numbers = self._head.kpt_shape
         self.sees_visibility = numbers == 3
-        own = getattr(module, "kpt_names", None)
-        named = next(iter(own.values()), None) if isinstance(own, dict) else own
+        names = getattr(module, "kpt_names", None)
+        named = next(iter(names.values()), None) if isinstance(names, dict) else names
         if isinstance(named, (list, tuple)) and len(named) == count:
             self.joints = tuple(legible(str(name)).replace("_", " ") for name in named)
         else:
@@ -226,9 +226,12 @@ class PoseDetector(YoloDetector):
     def predictions(
         self, outputs: Detections, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
     ) -> list[Prediction]:
-        found = super().predictions(outputs, geometry, anchors, classes)
+        predictions = super().predictions(outputs, geometry, anchors, classes)
         rows = outputs.joints[0, list(anchors)].detach().float()  # type: ignore[attr-defined]
-        return [replace(one, joints=self._joints(row, geometry)) for one, row in zip(found, rows, strict=True)]
+        return [
+            replace(prediction, joints=self._joints(row, geometry))
+            for prediction, row in zip(predictions, rows, strict=True)
+        ]
 
     def _joints(self, row: Tensor, geometry: Geometry) -> tuple[Joint, ...]:
         """Return a candidate's joints, from (K, D)."""
@@ -275,9 +278,9 @@ class RtDetr(QueryDetector, YoloDetector):
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         pairs = outputs.scores[0].t().flatten()  # (N * K,)
         best = pairs.topk(min(MAX_BOXES, len(pairs)))
-        shown = best.indices[best.values > confidence]
+        sure = best.indices[best.values > confidence]
         count = outputs.scores.shape[1]
-        return shown // count, shown % count
+        return sure // count, sure % count
 
 
 def _strongest_pairs(scores: Tensor, head: Any, confidence: float) -> tuple[Tensor, Tensor]:
@@ -285,11 +288,11 @@ def _strongest_pairs(scores: Tensor, head: Any, confidence: float) -> tuple[Tens
     if head is None:
         values, classes = scores.max(0)
         best = values.topk(min(MAX_BOXES, len(values)))
-        shown = best.indices[best.values > confidence]
-        return shown, classes[shown]
+        sure = best.indices[best.values > confidence]
+        return sure, classes[sure]
     best, classes, anchors = head.get_topk_index(scores.t()[None], MAX_BOXES)
-    shown = best[0, :, 0] > confidence
-    return anchors[0, shown].flatten(), classes[0, shown].flatten().long()
+    sure = best[0, :, 0] > confidence
+    return anchors[0, sure].flatten(), classes[0, sure].flatten().long()
 
 
 def _xywhr(corners: Tensor) -> Tensor:

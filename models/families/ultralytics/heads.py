@@ -84,14 +84,14 @@ def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], fou
     strides = found.units[:, None, None]
     cells = found.centres[:, None] / strides
 
-    def joints_of(given: tuple[Tensor, ...]) -> Tensor:
-        rows = torch.cat([level.flatten(2) for level in given], 2).transpose(1, 2)
+    def joints_of(levels: tuple[Tensor, ...]) -> Tensor:
+        rows = torch.cat([level.flatten(2) for level in levels], 2).transpose(1, 2)
         rows = rows.reshape(*rows.shape[:2], count, numbers)
         places = (rows[..., :2] * step + cells + shift) * strides
         return torch.cat((places, rows[..., 2:]), 3)
 
-    own = {field.name: getattr(found, field.name) for field in fields(found)}
-    return PoseDetections(**own, poses=tuple(poses), joints_of=joints_of)
+    values = {field.name: getattr(found, field.name) for field in fields(found)}
+    return PoseDetections(**values, poses=tuple(poses), joints_of=joints_of)
 
 
 Decode = tuple["Callable[[tuple[Tensor, ...]], Tensor]", "Callable[[tuple[Tensor, ...]], Tensor] | None"]
@@ -123,8 +123,8 @@ def grid(head: Any, feats: Sequence[Tensor], text: Tensor | None = None) -> Dete
         regressions = [torch.cat(both, 1) for both in zip(regressions, angles, strict=True)]
     coefficients = [tower(x) for tower, x in zip(branch.get("mask_head", ()), maps, strict=False)]
     centres, strides = _cells(head, maps)
-    found = _detections(head, maps, (logits, regressions, coefficients), (centres, strides))
-    return add_joints(head, branch, maps, found) if "pose_head" in branch else found
+    detections = _detections(head, maps, (logits, regressions, coefficients), (centres, strides))
+    return add_joints(head, branch, maps, detections) if "pose_head" in branch else detections
 
 
 def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:
@@ -135,10 +135,10 @@ def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:
     """
     maps = list(feats[: head.nl])
     box_head, class_head = (head.one2one_cv2, head.one2one_cv3) if head.end2end else (head.cv2, head.cv3)
-    found = head.one2one_lrpc if head.end2end and hasattr(head, "one2one_lrpc") else head.lrpc
+    filters = head.one2one_lrpc if head.end2end and hasattr(head, "one2one_lrpc") else head.lrpc
     mask_head = getattr(head, "one2one_cv5" if head.end2end else "cv5", None)
     logits, regressions, coefficients, through = [], [], [], []
-    for i, (x, last) in enumerate(zip(maps, found, strict=True)):
+    for i, (x, last) in enumerate(zip(maps, filters, strict=True)):
         looks = class_head[i](x)
         if last.enabled:
             passed = last.pf(looks)[:, 0].flatten(1).sigmoid() > getattr(head, "conf", 0.001)  # (B, N)
@@ -194,25 +194,25 @@ def _decoding(head: Any, centres: Tensor, strides: Tensor) -> Decode:
     from ultralytics.utils.ops import xywhr2xyxyxyxy
     from ultralytics.utils.tal import dist2bbox, dist2rbox
 
-    def distances(given: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def distances(levels: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Return (B, N, 4) in cells, and the rest (B, N, R)."""
-        rows = torch.cat([level.flatten(2) for level in given], 2)
+        rows = torch.cat([level.flatten(2) for level in levels], 2)
         width = 4 * head.reg_max
         return head.dfl(rows[:, :width]).transpose(1, 2), rows[:, width:].transpose(1, 2)
 
-    def upright(given: tuple[Tensor, ...]) -> Tensor:
-        boxes: Tensor = dist2bbox(distances(given)[0], centres, xywh=False) * strides
+    def upright(levels: tuple[Tensor, ...]) -> Tensor:
+        boxes: Tensor = dist2bbox(distances(levels)[0], centres, xywh=False) * strides
         return boxes
 
-    def corners(given: tuple[Tensor, ...]) -> Tensor:
-        sides, raw = distances(given)
+    def corners(levels: tuple[Tensor, ...]) -> Tensor:
+        sides, raw = distances(levels)
         angle = raw if isinstance(head, OBB26) else (raw.sigmoid() - 0.25) * torch.pi
-        found: Tensor = xywhr2xyxyxyxy(torch.cat((dist2rbox(sides, angle, centres) * strides, angle), 2))
-        return found
+        points: Tensor = xywhr2xyxyxyxy(torch.cat((dist2rbox(sides, angle, centres) * strides, angle), 2))
+        return points
 
-    def hull(given: tuple[Tensor, ...]) -> Tensor:
-        found = corners(given)  # (B, N, 4, 2)
-        return torch.cat((found.amin(2), found.amax(2)), 2)
+    def hull(levels: tuple[Tensor, ...]) -> Tensor:
+        points = corners(levels)  # (B, N, 4, 2)
+        return torch.cat((points.amin(2), points.amax(2)), 2)
 
     return (hull, corners) if isinstance(head, OBB) else (upright, None)
 
@@ -224,8 +224,8 @@ def _prototypes(head: Any, maps: list[Tensor]) -> tuple[Tensor | None, float | N
     proto = getattr(head, "proto", None)
     if proto is None:
         return None, None
-    made: Tensor = proto(maps if isinstance(proto, Proto26) else maps[0])
-    return made, float(head.stride[0]) * maps[0].shape[3] / made.shape[3]
+    prototypes: Tensor = proto(maps if isinstance(proto, Proto26) else maps[0])
+    return prototypes, float(head.stride[0]) * maps[0].shape[3] / prototypes.shape[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +256,11 @@ def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> Queries
     best = scores.topk(min(head.num_queries, scores.shape[1]), 1).indices  # (B, Q)
     chosen = looks.gather(1, best[..., None].expand(-1, -1, looks.shape[2]))
     start = torch.logit(anchors).masked_fill(~valid, float("inf"))[best]
-    given = chosen
+    decoder_queries = chosen
     if head.learnt_init_query:
-        given = head.tgt_embed.weight[: best.shape[1]].expand(len(best), -1, -1)
+        decoder_queries = head.tgt_embed.weight[: best.shape[1]].expand(len(best), -1, -1)
     boxes, logits = head.decoder(
-        given,
+        decoder_queries,
         head.enc_bbox_head(chosen) + start,
         tokens,
         shapes,

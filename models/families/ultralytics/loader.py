@@ -78,8 +78,8 @@ class YoloSegmenter(NumberedLayers, Segmenter):
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         """Return choices of target layers; the neck's finest map, which the head reads, comes first."""
-        found = super().presets(layers)
-        return {name: paths for name, paths in found.items() if name != "all neck outputs"} or found
+        choices = super().presets(layers)
+        return {name: paths for name, paths in choices.items() if name != "all neck outputs"} or choices
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the end of the backbone."""
@@ -177,9 +177,9 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
             part.forward = MethodType(_fused_forward, part)
     if task == "classify":
         names = _labels(spec, fused, head.linear.out_features)
-        made = YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
-        made._size = made.preprocessing.size[0]
-        return made
+        classifier = YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
+        classifier._size = classifier.preprocessing.size[0]
+        return classifier
     if task == "segment":
         return YoloSegmenter(spec.as_segmentation(), fused, _labels(spec, fused, max(head.nc, 2)), weights_sha256)
     if isinstance(head, RTDETRDecoder):
@@ -208,8 +208,8 @@ def _classes(module: Any) -> int:
 
 
 def _labels(spec: ModelSpec, module: Any, count: int) -> tuple[str, ...]:
-    given = labels.own(spec) or module.names
-    names = given if isinstance(given, dict) else dict(enumerate(given))
+    names_by_index = labels.own(spec) or module.names
+    names = names_by_index if isinstance(names_by_index, dict) else dict(enumerate(names_by_index))
     return tuple(str(names.get(index, index)) for index in range(count))
 
 

@@ -55,8 +55,8 @@ class OpenVocabulary(YoloDetector):
 
         super().__init__(spec, module, labels, weights_sha256)
         self.takes_examples = isinstance(self._head, YOLOEDetect)
-        own = getattr(module, "pe" if self.takes_examples else "txt_feats", None)
-        self.embeddings = None if own is None else own.detach().cpu().float().clone()
+        embeddings = getattr(module, "pe" if self.takes_examples else "txt_feats", None)
+        self.embeddings = None if embeddings is None else embeddings.detach().cpu().float().clone()
         self._given_sha256 = weights_sha256
         if self.embeddings is None:
             self.labels = ()
@@ -86,15 +86,15 @@ class OpenVocabulary(YoloDetector):
             return super().with_examples(pixels, boxes_xyxy, labels)
         if not boxes_xyxy or len(boxes_xyxy) != len(labels):
             raise ModelProblem("Draw a box or more around what to look for, each with a name.")
-        given = self.prepare(pixels, self.preprocessings[0])
+        model_input = self.prepare(pixels, self.preprocessings[0])
         words = tuple(dict.fromkeys(name.strip() for name in labels))
-        height, width = (side // 8 for side in given.tensor.shape[2:])
+        height, width = (side // 8 for side in model_input.tensor.shape[2:])
         masks = torch.zeros(1, len(words), height, width)
         for box, name in zip(boxes_xyxy, labels, strict=True):
-            masks[0, words.index(name.strip())] += _mask(box, given.geometry, height, width)
+            masks[0, words.index(name.strip())] += _mask(box, model_input.geometry, height, width)
         place = next(self.module.parameters())
         with torch.no_grad():
-            rows = self.module(given.tensor.to(place), vpe=masks.clamp_(max=1).to(place), return_vpe=True)
+            rows = self.module(model_input.tensor.to(place), vpe=masks.clamp_(max=1).to(place), return_vpe=True)
         return self._with(words, rows)
 
     def _with(self, words: tuple[str, ...], rows: Tensor) -> OpenVocabulary:
