@@ -124,12 +124,7 @@ class Explainer:
         elif arch:
             raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):
-            if (
-                any(option is not None for option in (preprocess, labels, task, output, unit))
-                or name
-                or outputs
-                or inputs
-            ):
+            if any(arg is not None for arg in (preprocess, labels, task, output, unit)) or name or outputs or inputs:
                 raise ModelProblem(f"{model} has its own preprocessing, labels and task: state others in models.toml.")
             self.model = spec(model)
         else:

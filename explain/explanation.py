@@ -255,14 +255,12 @@ def explain(
             scale=options.scale,
             signed=method.signed and (options.part == "signed" or options.evidence == "both"),
         )
-        every_note = (*notes, *raw.notes)
-        explanation = Explanation(
-            image, adapter.spec, predictions, scaled, options, evidence, timings, every_note, finished
-        )
+        all_notes = (*notes, *raw.notes)
+        result = Explanation(image, adapter.spec, predictions, scaled, options, evidence, timings, all_notes, finished)
         if options.within == "picture":
-            return explanation
-        confined = tuple(boxes.confine(heatmap, explanation.own(i), options.within) for i, heatmap in enumerate(scaled))
-        return replace(explanation, heatmaps=confined)
+            return result
+        confined = tuple(boxes.confine(heatmap, result.own(i), options.within) for i, heatmap in enumerate(scaled))
+        return replace(result, heatmaps=confined)
 
     if not targets:
         return assemble(RawMaps([], ()))
@@ -317,21 +315,14 @@ def explain_parts(
     """
     options = each[0]
     if find_method(options.method or parts[0].resident.adapter.spec.method).gradients:
-        targets_by_part = [
-            resolve(part_options, decode(part, part_options), part)
-            for part, part_options in zip(parts, each, strict=True)
-        ]
-        for column in range(max(map(len, targets_by_part))):
+        resolved = [resolve(opt, decode(part, opt), part) for part, opt in zip(parts, each, strict=True)]
+        for column in range(max(map(len, resolved))):
             # Pictures may have different numbers of targets.
-            having = [
-                (part, targets[column])
-                for part, targets in zip(parts, targets_by_part, strict=True)
-                if targets[column:]
-            ]
+            having = [(part, group[column]) for part, group in zip(parts, resolved, strict=True) if group[column:]]
             batched_pass.backward(*zip(*having, strict=True))
     return [
-        explain(image, part, part_options, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
-        for image, part, part_options in zip(images, parts, each, strict=True)
+        explain(image, part, opt, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
+        for image, part, opt in zip(images, parts, each, strict=True)
     ]
 
 

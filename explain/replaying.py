@@ -64,10 +64,8 @@ def replay_proof(
     """Repeat the proof of a recipe on the explanation that `replay` made of it; None for a recipe without one."""
     if recipe.prove is None:
         return None
-    proof_recipe = recipe.prove
-    return explanation.prove(
-        proof_recipe.index, steps=proof_recipe.steps, fillings=proof_recipe.fillings, progress=progress
-    )
+    saved = recipe.prove
+    return explanation.prove(saved.index, steps=saved.steps, fillings=saved.fillings, progress=progress)
 
 
 def replay_seals(

@@ -215,10 +215,8 @@ class Result:
 
     def by_layer(self, index: int = 0) -> tuple[Heatmap, ...]:
         """Return a heatmap for each of a map's layers, on its own scale, from the raw maps."""
-        heatmap = self._map(index)
-        each = (
-            replace(heatmap, layers=(path,), raw=(raw,)) for path, raw in zip(heatmap.layers, heatmap.raw, strict=True)
-        )
+        whole = self._map(index)
+        each = (replace(whole, layers=(path,), raw=(raw,)) for path, raw in zip(whole.layers, whole.raw, strict=True))
         return tuple(rescale([layer_map], "own")[0] for layer_map in each)
 
     def missing(self, where: Box | tuple[float, float] | None, target: int | str | None = None) -> Missing | None:

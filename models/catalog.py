@@ -87,9 +87,7 @@ def check_preprocessing(given: Mapping[str, Any]) -> None:
 
 def _rises(value: Any) -> bool:
     """Return whether a value is two finite numbers, the first below the second."""
-    numbers = len(value) == 2 and all(
-        isinstance(number, (int, float)) and not isinstance(number, bool) for number in value
-    )
+    numbers = len(value) == 2 and all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in value)
     return numbers and float("-inf") < value[0] < value[1] < float("inf")
 
 
@@ -537,16 +535,10 @@ def detector(here: Collection[str] | None = None) -> str:
     Those that find few kinds of objects come after it, then those that know drawn scenes only. `here`: the ids of the
     models on this machine, where they are known already.
     """
-    detectors = (
-        candidate for candidate in catalog().values() if candidate.task == "detect" and not candidate.untrained
-    )
-    present = [candidate for candidate in detectors if (available(candidate) if here is None else candidate.id in here)]
+    rows = (row for row in catalog().values() if row.task == "detect" and not row.untrained)
+    local = [row for row in rows if (available(row) if here is None else row.id in here)]
     # Of equals the first.
-    best = min(
-        present,
-        key=lambda candidate: (bool(candidate.example), any(word in candidate.family for word in NARROW)),
-        default=None,
-    )
+    best = min(local, key=lambda row: (bool(row.example), any(word in row.family for word in NARROW)), default=None)
     return best.id if best else FIRST_DETECTOR
 
 

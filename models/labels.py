@@ -312,11 +312,8 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
     """
     spelled = _spell(classes)
     split = {name: words for name in dict.fromkeys(names) if (words := _split_words(name))}
-    matches = {
-        name: frozenset(class_name for class_name, all_ in spelled.items() if words in all_)
-        for name, words in split.items()
-    }
-    return {name: classes_of_name for name, classes_of_name in matches.items() if classes_of_name}
+    meant = {name: frozenset(kind for kind, all_ in spelled.items() if words in all_) for name, words in split.items()}
+    return {name: kinds for name, kinds in meant.items() if kinds}
 
 
 def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]:
@@ -328,14 +325,10 @@ def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]
     """
     spelled, suggestions = _spell(classes), {}
     for name in dict.fromkeys(names):
-        words_of_name = _split_words(name)
-        if sum(map(len, words_of_name)) < SHORTEST or all(word.isdecimal() for word in words_of_name):
+        tail = _split_words(name)
+        if sum(map(len, tail)) < SHORTEST or all(word.isdecimal() for word in tail):
             continue
-        ends = [
-            class_name
-            for class_name, spellings in spelled.items()
-            if any(words[-len(words_of_name) :] == words_of_name for words in spellings)
-        ]
+        ends = [kind for kind, spellings in spelled.items() if any(words[-len(tail) :] == tail for words in spellings)]
         if len(ends) == 1:
             suggestions[name] = ends[0]
     return suggestions

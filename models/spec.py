@@ -54,9 +54,7 @@ def kinds(table: type[Any]) -> dict[str, tuple[type, ...]]:
     """Return the classes of values that a file may give for each key; a `Table` stands for a table of its keys."""
     if table not in _KINDS:
         hints = get_type_hints(table)
-        _KINDS[table] = {
-            field.name: field.metadata.get("in_files") or _kinds(hints[field.name]) for field in fields(table)
-        }
+        _KINDS[table] = {f.name: f.metadata.get("in_files") or _kinds(hints[f.name]) for f in fields(table)}
     return _KINDS[table]
 
 

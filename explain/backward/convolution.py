@@ -110,25 +110,21 @@ _KERNELS: MutableMapping[Tensor, dict[tuple[object, ...], Kernel | None]] = Weak
 """By weight tensor; freed together with it."""
 
 
-def kernel(
-    weight: Tensor, channels: slice, stride: Sequence[int], dilation: Sequence[int], groups: int
-) -> Kernel | None:
+def kernel(weight: Tensor, inputs: slice, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Kernel | None:
     """Return `Kernel.of` some input channels of a convolution, laid out once for all pictures."""
     state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
-    key = (state, channels.start, channels.stop, *stride, *dilation, groups)
+    key = (state, inputs.start, inputs.stop, *stride, *dilation, groups)
     cached = _KERNELS.get(weight, {})
     if key not in cached:
         # Kernels of weights that have changed are dropped.
-        current = {old: kernel for old, kernel in cached.items() if old[0] == state}
-        cached = _KERNELS[weight] = current | {key: Kernel.of(weight[:, channels], stride, dilation, groups)}
+        current = {old: laid_out for old, laid_out in cached.items() if old[0] == state}
+        cached = _KERNELS[weight] = current | {key: Kernel.of(weight[:, inputs], stride, dilation, groups)}
     return cached[key]
 
 
 def nbytes(weights: Iterable[Tensor]) -> int:
     """Return the bytes of all kernels laid out for these weights."""
-    return sum(
-        kernel.weight.nbytes for weight in weights for kernel in _KERNELS.get(weight, {}).values() if kernel is not None
-    )
+    return sum(k.weight.nbytes for weight in weights for k in _KERNELS.get(weight, {}).values() if k is not None)
 
 
 def _gather(gradient: Tensor, weight: Tensor) -> Tensor:

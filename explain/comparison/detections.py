@@ -98,11 +98,8 @@ def strip(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
         return boxes.numbers(heatmap, predictions, (), 0.0).inside if predictions and heatmap.state == "ok" else None
 
     apart = [explanation.at_layer(path) for path in explanation.evidence.paths]
-    maps = [explained.heatmaps[index].measured for explained in apart]
-    return tuple(
-        LayerMap(heatmap.layers[0], explained, heatmap, inside(heatmap))
-        for explained, heatmap in zip(apart, maps, strict=True)
-    )
+    maps = [part.heatmaps[index].measured for part in apart]
+    return tuple(LayerMap(m.layers[0], part, m, inside(m)) for part, m in zip(apart, maps, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,16 +116,14 @@ class Side:
 
 def side(explanation: Explanation, wanted: Prediction) -> Side:
     """Find the object `wanted` in another model's explanation of the same picture; without a model pass."""
-    predictions = explanation.predictions
-    candidate = None if wanted in predictions else _itself(explanation, wanted)
-    place = (
-        predictions.index(wanted) if wanted in predictions else None if candidate else same_object(wanted, predictions)
-    )
+    listed = explanation.predictions
+    itself = None if wanted in listed else _itself(explanation, wanted)
+    place = listed.index(wanted) if wanted in listed else None if itself else same_object(wanted, listed)
     if place is not None:
-        return Side(explanation.with_options(per="detection", targets=(place,)), predictions[place])
+        return Side(explanation.with_options(per="detection", targets=(place,)), listed[place])
     assert wanted.box is not None
     known = wanted.label if wanted.label in explanation.evidence.resident.adapter.labels else None
-    missing = candidate or explanation.missing(wanted.box, known)
+    missing = itself or explanation.missing(wanted.box, known)
     if missing is None:
         return Side(explanation, None)
     target = (missing.candidate.anchor, missing.candidate.index)
@@ -197,10 +192,8 @@ def same_target(explanations: Sequence[Explanation], wanted: Prediction | None =
     best = first.predictions[0]
     boxes = best.box is not None
     return tuple(
-        _explain_same(explanation, best)
-        if share_classes(explanation, first) or (boxes and explanation.task.has_boxes)
-        else explanation
-        for explanation in explanations
+        _explain_same(peer, best) if share_classes(peer, first) or (boxes and peer.task.has_boxes) else peer
+        for peer in explanations
     )
 
 

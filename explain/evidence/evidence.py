@@ -314,9 +314,7 @@ class Evidence:
         if self.sides:
             return sum(side.nbytes for side in self.sides)
         total = self.tensor.nbytes + sum(layer.nbytes for layer in self.layered)
-        total += sum(gradient.nbytes for parts in gradients for gradient in parts) + sum(
-            raw.nbytes for layers in raws for raw in layers
-        )
+        total += sum(g.nbytes for maps in gradients for g in maps) + sum(raw.nbytes for maps in raws for raw in maps)
         graph = max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.resident.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
@@ -371,17 +369,13 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
     dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
     for part, target in zip(parts, targets, strict=True):
         mine = [gradient[part.place] for gradient in dense]
-        part._gradients[target] = [
-            Gradient.of(gradient, 0, 0, (gradient.shape[1], gradient.shape[2])) for gradient in mine
-        ]
+        part._gradients[target] = [Gradient.of(g, 0, 0, (g.shape[1], g.shape[2])) for g in mine]
 
 
 def run_pass(resident: Resident, given: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
     """Run the model once on several inputs (1, C, h, w) of one size, and return each one's part."""
-    whole = Evidence(
-        resident, ModelInput(torch.cat([model_input.tensor for model_input in given]), given[0].geometry), layers
-    )
-    return [PassPart(whole, place, model_input.geometry) for place, model_input in enumerate(given)]
+    whole = Evidence(resident, ModelInput(torch.cat([item.tensor for item in given]), given[0].geometry), layers)
+    return [PassPart(whole, place, item.geometry) for place, item in enumerate(given)]
 
 
 def groups(requests: Iterable[tuple[Image, Options]], most: int) -> Iterator[list[tuple[Image, Options]]]:

@@ -122,15 +122,13 @@ class Resident:
     @cached_property
     def attends_to_one_grid(self) -> bool:
         """Whether the attention of all layers can be multiplied: it is over one grid, the whole picture."""
-        usable = [attention for attention in self.attentions if attention.grid is not None]
+        usable = [block for block in self.attentions if block.grid is not None]
         if not usable or len(usable) < len(self.attentions):
             return False
         # The last may be read by other tokens than it reads (a text's), and leave out what stands before the patches.
         through = usable if usable[-1].same else usable[:-1]
-        one_grid = (
-            len({attention.grid for attention in usable}) == 1 and len({attention.prefix for attention in through}) <= 1
-        )
-        return one_grid and all(attention.same for attention in through)
+        one_grid = len({block.grid for block in usable}) == 1 and len({block.prefix for block in through}) <= 1
+        return one_grid and all(block.same for block in through)
 
     @cached_property
     def joins_windows(self) -> bool:

@@ -113,12 +113,10 @@ class _Tracer(TorchFunctionMode):
         """Note where the tokens of one attention, (windows, heads, queries, keys), lie; return it unchanged."""
         windows, _, queries, keys = weights.shape
         read = self._read[self._entered.get(path, len(self._read)) :]
-        query_cells = self._find_cells(read, windows, queries)
-        key_cells = query_cells if keys == queries else self._find_cells(read, windows, keys)
+        q_cells = self._find_cells(read, windows, queries)
+        k_cells = q_cells if keys == queries else self._find_cells(read, windows, keys)
         twice = path in self.found
-        self.found[path] = (
-            None if twice or query_cells is None or key_cells is None else Windows(path, *query_cells, *key_cells)
-        )
+        self.found[path] = None if twice or q_cells is None or k_cells is None else Windows(path, *q_cells, *k_cells)
         return weights
 
     def _enter(self, path: str) -> Callable[..., None]:

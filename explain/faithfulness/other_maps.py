@@ -62,9 +62,7 @@ class OtherMap:
     """float32 (SIDE, SIDE) over the content of the model's input, or over the box."""
 
 
-_CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(
-    4 * MIB, lambda maps: sum(heatmap.values.nbytes for heatmap in maps)
-)
+_CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(4 * MIB, lambda maps: sum(m.values.nbytes for m in maps))
 _MAKING: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)
 
 

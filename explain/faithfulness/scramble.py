@@ -87,8 +87,8 @@ def stages(resident: Resident, tensor: Tensor) -> list[list[nn.Parameter]]:
     module = resident.adapter.module
     started: list[str] = []
     handles = [
-        submodule.register_forward_pre_hook(lambda _module, _inputs, path=path: started.append(path))
-        for path, submodule in module.named_modules()
+        part.register_forward_pre_hook(lambda _module, _inputs, path=path: started.append(path))
+        for path, part in module.named_modules()
     ]
     try:
         with torch.no_grad(), resident.lock:
@@ -99,16 +99,14 @@ def stages(resident: Resident, tensor: Tensor) -> list[list[nn.Parameter]]:
     place = {path: at for at, path in reversed([*enumerate(started)])}
     seen: set[int] = set()
     items: list[tuple[int, list[nn.Parameter]]] = []
-    for path, submodule in module.named_modules():
-        parameters = [
-            each for each in submodule.parameters(recurse=False) if id(each) not in seen and each.is_floating_point()
-        ]
-        seen |= {id(each) for each in parameters}
-        if parameters:
+    for path, part in module.named_modules():
+        params = [each for each in part.parameters(recurse=False) if id(each) not in seen and each.is_floating_point()]
+        seen |= {id(each) for each in params}
+        if params:
             around = path
             while around not in place and around:
                 around = around.rpartition(".")[0]
-            items.append((place.get(around, 0), parameters))
+            items.append((place.get(around, 0), params))
     items.sort(key=lambda item: -item[0])
     groups = np.array_split(np.arange(len(items)), STAGES)
     return [[each for at in group for each in items[at][1]] for group in groups]

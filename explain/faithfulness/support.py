@@ -159,9 +159,7 @@ class Measure:
 
     def effect(self, name: str, values: Map, shares: Sequence[float], known: Effect | None = None) -> Effect:
         """Return the effect of a map (h, w) of that part at these shares, of which some may be known."""
-        (new,) = self._effects(
-            [(name, values)], [share for share in shares if known is None or share not in known.shares]
-        )
+        (new,) = self._effects([(name, values)], [s for s in shares if known is None or s not in known.shares])
         effects = [(known if known is not None and share in known.shares else new).at(share) for share in shares]
         return Effect(name, tuple(shares), *zip(*effects, strict=True))
 

@@ -280,9 +280,7 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     elif usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
         text = f"{_of_method(method.name, measured.sentence)} {METHODS[usual.method].name} has {percent(usual.hit[0])}."
         findings.append(Finding("measured", "caution", text))
-    findings += [
-        finding for finding in (_early(explanation, index), find_independent(explanation, index)) if finding is not None
-    ]
+    findings += [f for f in (_early(explanation, index), find_independent(explanation, index)) if f is not None]
     height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])
     if height * width <= 400:
         text = f"The map was computed on {height} by {width} cells: its smooth edges are interpolated, not measured."

@@ -149,8 +149,6 @@ def _scores(resident: Resident, images: Sequence[Image], preprocessing: Preproce
     rows = []
     with torch.no_grad(), resident.lock:
         for image in images:
-            model_input = prepare(image.pixels, preprocessing, "trained")
-            rows.append(
-                adapter.class_logits(adapter.run(resident.move_input(model_input.tensor)))[0].double().softmax(0)
-            )
+            inputs = prepare(image.pixels, preprocessing, "trained")
+            rows.append(adapter.class_logits(adapter.run(resident.move_input(inputs.tensor)))[0].double().softmax(0))
     return torch.stack(rows)

@@ -79,9 +79,7 @@ class Heatmap:
         """Show the map in colour with its scale, as a notebook does with the last value of a cell."""
         low = -1 if self.signed else 0
         bar = np.linspace(low, 1, 256, dtype=np.float32)[None].repeat(12, 0)
-        pictures = [
-            base64.b64encode(to_png(heatmap_only(values, kind=self.kind))).decode() for values in (self.values, bar)
-        ]
+        pictures = [base64.b64encode(to_png(heatmap_only(m, kind=self.kind))).decode() for m in (self.values, bar)]
         name, layers = escape(self.target.label), escape(", ".join(self.layers))
         what = "" if self.state == "ok" else f" It is empty: {self.state}."
         return (
@@ -188,15 +186,14 @@ def _scale(
     `signed`: nothing is clipped, and all is divided by the largest absolute value: -1..1, and 0 stays 0.
     """
     if geometry.columns > 1 and all(raw.shape[-1] % geometry.columns == 0 for raw in raws):
-        count, single, maps = geometry.columns, geometry.one_column(), len(raws[0])
+        count, col, maps = geometry.columns, geometry.one_column(), len(raws[0])
         # All maps of a group are scaled together: those of one target, or of all.
         groups = [slice(0, maps)] if scale == "shared" else [slice(i, i + 1) for i in range(maps)]
-        scaled_groups = [
-            _scale([torch.cat(raw[g].chunk(count, -1)) for raw in raws], single, "shared", layers, signed)
-            for g in groups
+        joined_parts = [
+            _scale([torch.cat(raw[g].chunk(count, -1)) for raw in raws], col, "shared", layers, signed) for g in groups
         ]
-        joined = torch.cat([torch.cat(scaled.chunk(count), -1) for scaled, _ in scaled_groups])
-        return joined, tuple(torch.cat(ends) for ends in zip(*(ranges for _, ranges in scaled_groups), strict=True))
+        joined = torch.cat([torch.cat(scaled.chunk(count), -1) for scaled, _ in joined_parts])
+        return joined, tuple(torch.cat(ends) for ends in zip(*(ranges for _, ranges in joined_parts), strict=True))
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.
@@ -284,14 +281,10 @@ def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.devi
     count, before = math.gcd(pixels, *(width for width, _ in rows)), 0
     size, cells, shares = pixels // count, [], []
     for width, offset in rows:
-        cells_per_strip = width // count
+        n = width // count
         # Of three strips the middle one, with a neighbour on either side. Beyond the ends every cell is as the last.
-        shares.append(
-            _bilinear(3 * cells_per_strip, 3 * size, device, offset)[
-                size : 2 * size, cells_per_strip - 1 : 2 * cells_per_strip + 1
-            ].T
-        )
-        near = torch.arange(count)[:, None] * cells_per_strip + torch.arange(-1, cells_per_strip + 1)
+        shares.append(_bilinear(3 * n, 3 * size, device, offset)[size : 2 * size, n - 1 : 2 * n + 1].T)
+        near = torch.arange(count)[:, None] * n + torch.arange(-1, n + 1)
         cells.append(near.clamp(0, width - 1) + before)
         before += width
     return torch.cat(cells, 1).flatten().to(device), torch.cat(shares).contiguous()

@@ -258,15 +258,13 @@ def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...
     nothing, so it has 0 with any other and 1 with another flat one. iou_top20: of `hottest_mask(map, 0.2)`; where
     that is empty for both it is 1.
     """
-    maps = [check(heatmap) for heatmap in maps]
-    if len({heatmap.shape for heatmap in maps}) > 1:
-        raise ValueError(
-            f"Maps to compare must have the same shape, got {', '.join(str(heatmap.shape) for heatmap in maps)}."
-        )
-    doubles = [heatmap.astype(np.float64) for heatmap in maps]
-    blurred = [(_blur(double), _blur(double * double)) for double in doubles]
-    ranks = [_ranks(heatmap) for heatmap in maps]
-    masks = [hottest_mask(heatmap, 0.2) for heatmap in maps]
+    maps = [check(m) for m in maps]
+    if len({m.shape for m in maps}) > 1:
+        raise ValueError(f"Maps to compare must have the same shape, got {', '.join(str(m.shape) for m in maps)}.")
+    doubles = [m.astype(np.float64) for m in maps]
+    blurred = [(_blur(m), _blur(m * m)) for m in doubles]
+    ranks = [_ranks(m) for m in maps]
+    masks = [hottest_mask(m, 0.2) for m in maps]
     table = [[Agreement(1.0, 1.0, 1.0)] * len(maps) for _ in maps]
     for i in range(len(maps)):
         for j in range(i):

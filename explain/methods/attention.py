@@ -70,7 +70,7 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> 
     """Yield what the head says of each block's output, in the order of execution; the adapter's blocks are lost."""
     layers = [attended for attended in seen if attended.same]
     pooled = next((attended for attended in seen if not attended.same), None)
-    blocks = [adapter.module.get_submodule(path) for path in find_blocks([layer.path for layer in layers])]
+    blocks = [adapter.module.get_submodule(path) for path in find_blocks([attended.path for attended in layers])]
     weights: dict[str, Tensor] = {}
     outputs: dict[nn.Module, Any] = {}
 
@@ -85,19 +85,15 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> 
     finally:
         for handle in handles:
             handle.remove()
-    block_weights = [weights[layer.path] for layer in layers]
+    block_weights = [weights[attended.path] for attended in layers]
     for block in blocks:
         # Each answers at once: what counts is what the last one hands to the head.
         _answer_at_once(block, outputs[block])
     for layer, block, values in zip(layers, blocks, block_weights, strict=True):
         _answer_at_once(blocks[-1], outputs[block])
         with adapter.record_attention(record):
-            block_outputs = adapter.run(tensor)
-        yield (
-            _Reading(block_outputs, values, layer)
-            if pooled is None
-            else _Reading(block_outputs, weights[pooled.path], pooled)
-        )
+            answer = adapter.run(tensor)
+        yield _Reading(answer, values, layer) if pooled is None else _Reading(answer, weights[pooled.path], pooled)
 
 
 def _answer_at_once(block: nn.Module, output: Any) -> None:

@@ -121,7 +121,7 @@ class _PixelRun:
                 try:
                     drawn = own_random_state(seed) if self._method.id in DRAWS else nullcontext()
                     with torch.enable_grad(), exact(device), drawn:
-                        attribution = self._attribute(scalars, size)
+                        attr = self._attribute(scalars, size)
                     break
                 except torch.OutOfMemoryError:
                     if size == 1:
@@ -132,10 +132,8 @@ class _PixelRun:
             if self._method.id == "integratedgradients":
                 with torch.no_grad():
                     ends = [scalars(tensor).sum() for tensor in (self._evidence.tensor, make_baseline(self._evidence))]
-                raws[_SUMS, target] = [
-                    torch.stack((attribution.sum(), ends[0] - ends[1], attribution.abs().sum())).double().cpu()
-                ]
-            shares = attribution if self._method.signed else attribution.abs()
+                raws[_SUMS, target] = [torch.stack((attr.sum(), ends[0] - ends[1], attr.abs().sum())).double().cpu()]
+            shares = attr if self._method.signed else attr.abs()
             raws[self._method.id, target] = [shares[0].sum(0).detach().float()]
 
     def _attribute(self, scalars: _Scalars, size: int) -> Tensor:
@@ -143,7 +141,7 @@ class _PixelRun:
         from captum.attr import GuidedBackprop, InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
         from captum.attr._core.gradient_shap import InputBaselineXGradient
 
-        tensor = self._evidence.tensor.detach().clone().requires_grad_()
+        inputs = self._evidence.tensor.detach().clone().requires_grad_()
         noise: dict[str, Any] = {
             "nt_type": "smoothgrad",
             "nt_samples": SAMPLES,
@@ -153,22 +151,20 @@ class _PixelRun:
         grey = make_baseline(self._evidence)
         match self._method.id:
             case "integratedgradients":
-                attributed = IntegratedGradients(scalars).attribute(
-                    tensor, grey, n_steps=STEPS, internal_batch_size=size
-                )
+                attr = IntegratedGradients(scalars).attribute(inputs, grey, n_steps=STEPS, internal_batch_size=size)
             case "gradientshap":
                 # What captum's GradientShap is made of, which takes all samples in one pass.
                 tunnel = NoiseTunnel(InputBaselineXGradient(scalars))
-                attributed = tunnel.attribute(tensor, draw_baseline_from_distrib=True, baselines=grey, **noise)
+                attr = tunnel.attribute(inputs, draw_baseline_from_distrib=True, baselines=grey, **noise)
             case "smoothgrad":
-                attributed = NoiseTunnel(Saliency(scalars)).attribute(tensor, **noise)
+                attr = NoiseTunnel(Saliency(scalars)).attribute(inputs, **noise)
             case "inputxgradient":
-                attributed = InputXGradient(scalars).attribute(tensor)
+                attr = InputXGradient(scalars).attribute(inputs)
             case _:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    attributed = GuidedBackprop(scalars).attribute(tensor)
-        attribution: Tensor = attributed.detach()
+                    attr = GuidedBackprop(scalars).attribute(inputs)
+        attribution: Tensor = attr.detach()
         return attribution
 
     def _batch(self, target: Target) -> int:

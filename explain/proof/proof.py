@@ -219,12 +219,10 @@ def is_shown(name: str, *, every: bool = False) -> bool:
 
 def without_hidden(summary: Json) -> Json:
     """Return a proof's `summary` without the measures that are not shown: None each, and named under `left_out`."""
-    shortened = summary | {
-        "differences": {name: difference for name, difference in summary["differences"].items() if is_shown(name)}
-    }
+    kept = summary | {"differences": {name: diff for name, diff in summary["differences"].items() if is_shown(name)}}
     hidden = [name for name in FIELDS if not is_shown(name)]
-    shortened |= dict.fromkeys(field for name in hidden for field in FIELDS[name])
-    return shortened | {"left_out": [*(name for name in summary["differences"] if not is_shown(name)), *hidden]}
+    kept |= dict.fromkeys(field for name in hidden for field in FIELDS[name])
+    return kept | {"left_out": [*(name for name in summary["differences"] if not is_shown(name)), *hidden]}
 
 
 def rows(proof: Proof, *, every: bool = False) -> list[tuple[str, ...]]:

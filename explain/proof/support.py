@@ -153,13 +153,8 @@ class Support:
     def summary(self) -> Json:
         """Return plain values, ready for JSON."""
         effects = [
-            {
-                "map": effect.name,
-                "shares": list(effect.shares),
-                "hidden": list(effect.hidden),
-                "kept": list(effect.kept),
-            }
-            for effect in (self.own, *self.controls)
+            {"map": e.name, "shares": list(e.shares), "hidden": list(e.hidden), "kept": list(e.kept)}
+            for e in (self.own, *self.controls)
         ]
         return {
             "target": self.label,

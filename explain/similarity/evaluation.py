@@ -282,25 +282,21 @@ def evaluate(
     """
     asked, searched = find(queries), find(gallery)
     scheme = parse(names) if names is not None else guess([*asked, *searched])
-    query_pictures, unnamed = identify(asked, scheme)
-    gallery_pictures, more_unnamed = identify(searched, scheme)
-    junk = (
-        sum(picture.person == scheme.junk for picture in (*query_pictures, *gallery_pictures))
-        if scheme.junk is not None
-        else 0
-    )
-    query_pictures = [picture for picture in query_pictures if picture.person not in (scheme.junk, scheme.nobody)]
-    gallery_pictures = [picture for picture in gallery_pictures if picture.person != scheme.junk]
-    if not query_pictures or not gallery_pictures:
-        which = "queries" if not query_pictures else "gallery"
+    probes, unnamed = identify(asked, scheme)
+    refs, more_unnamed = identify(searched, scheme)
+    junk = sum(picture.person == scheme.junk for picture in (*probes, *refs)) if scheme.junk is not None else 0
+    probes = [picture for picture in probes if picture.person not in (scheme.junk, scheme.nobody)]
+    refs = [picture for picture in refs if picture.person != scheme.junk]
+    if not probes or not refs:
+        which = "queries" if not probes else "gallery"
         raise ModelProblem(f"No name in the {which} fits {scheme.name}: give --names as '{EXAMPLE}'.")
-    work = _Embedding(explainer, preprocessing, len(query_pictures) + len(gallery_pictures), progress, cancel)
-    query_set, gallery_set = work.vectors(query_pictures), work.vectors(gallery_pictures)
-    if not query_set.kept or not gallery_set.kept:
+    work = _Embedding(explainer, preprocessing, len(probes) + len(refs), progress, cancel)
+    probe_set, ref_set = work.vectors(probes), work.vectors(refs)
+    if not probe_set.kept or not ref_set.kept:
         raise ImageProblem(f"No picture could be used: {work.failed[0][1]}")
     results, rankings, without = [], [], []
-    for i, query in enumerate(query_set.kept):
-        result = _search(query, query_set.vectors[i], query_set.sha256[i], gallery_set)
+    for i, query in enumerate(probe_set.kept):
+        result = _search(query, probe_set.vectors[i], probe_set.sha256[i], ref_set)
         if result is None:
             without.append(query.item.key)
         else:
@@ -308,7 +304,7 @@ def evaluate(
             rankings.append(result[1])
     if not results:
         raise ModelProblem("No query's person is in the gallery on another picture: check both folders and --names.")
-    if len(set(gallery_set.persons)) < 2:
+    if len(set(ref_set.persons)) < 2:
         raise ModelProblem(
             "The whole gallery shows one person, so every answer is right: add pictures of other people, or check "
             "--names."
@@ -318,8 +314,8 @@ def evaluate(
         scheme.name,
         preprocessing,
         tuple(results),
-        len(gallery_set.kept),
-        cmc(rankings, min(MAX_RANK, len(gallery_set.kept))),
+        len(ref_set.kept),
+        cmc(rankings, min(MAX_RANK, len(ref_set.kept))),
         tuple(without),
         junk,
         (*unnamed, *more_unnamed),

@@ -62,14 +62,11 @@ class Matches:
 
 def matches(query: Evidence, gallery: Evidence, carried: list[Tensor]) -> Matches:
     """Match two pictures at their first layer; `carried`: each cell's contribution to the score, (h, w) of each."""
-    (query_edges, query_rows, w), (gallery_edges, gallery_rows, v) = (
-        _cells(query, carried[0]),
-        _cells(gallery, carried[1]),
-    )
+    (query_edges, a, w), (gallery_edges, b, v) = (_cells(query, carried[0]), _cells(gallery, carried[1]))
     with torch.no_grad():
         # What all cells have in common does not tell which of them match.
-        mean = torch.cat([query_rows, gallery_rows]).mean(0)
-        first, second = F.normalize(query_rows - mean, dim=1), F.normalize(gallery_rows - mean, dim=1)
+        mean = torch.cat([a, b]).mean(0)
+        first, second = F.normalize(a - mean, dim=1), F.normalize(b - mean, dim=1)
         scores = np.nan_to_num((first @ second.T).cpu().numpy())
     return Matches(query_edges, gallery_edges, scores, _pairs(scores, w, v, query_edges, gallery_edges))
 

@@ -106,10 +106,10 @@ def read_patches(
 
 def colour_patches(grids: Sequence[PatchGrid]) -> PatchColours:
     """Return the colours of all patches of these pictures; the background is grey."""
-    vectors = np.concatenate([grid.vectors for grid in grids]).astype(np.float64)
+    vectors = np.concatenate([g.vectors for g in grids]).astype(np.float64)
     vectors -= vectors.mean(0)
     along = vectors @ _components(vectors, 1)[0][0]
-    edges = np.concatenate([_on_edge(grid.shape).ravel() for grid in grids])
+    edges = np.concatenate([_on_edge(g.shape).ravel() for g in grids])
     # The sign of a component means nothing: what is in the middle of pictures is called the foreground.
     if 0 < edges.sum() < len(edges) and along[edges].mean() > along[~edges].mean():
         along = -along
@@ -123,12 +123,10 @@ def colour_patches(grids: Sequence[PatchGrid]) -> PatchColours:
     colours = np.full((len(vectors), COMPONENTS), 128, np.uint8)
     scaled = np.clip((projected - low) / np.maximum(high - low, 1e-12), 0, 1)
     colours[front, : scaled.shape[1]] = np.rint(scaled * 255).astype(np.uint8)
-    starts = np.cumsum([len(grid.vectors) for grid in grids])[:-1]
+    starts = np.cumsum([len(g.vectors) for g in grids])[:-1]
     return PatchColours(
-        tuple(
-            part.reshape(*grid.shape, COMPONENTS) for part, grid in zip(np.split(colours, starts), grids, strict=True)
-        ),
-        tuple(part.reshape(grid.shape) for part, grid in zip(np.split(front, starts), grids, strict=True)),
+        tuple(part.reshape(*g.shape, COMPONENTS) for part, g in zip(np.split(colours, starts), grids, strict=True)),
+        tuple(part.reshape(g.shape) for part, g in zip(np.split(front, starts), grids, strict=True)),
         shares,
     )
 
@@ -142,9 +140,9 @@ def find_alike(grids: Sequence[PatchGrid], picture: int, cell: int) -> list[Alik
         raise ModelProblem(f"There is no patch {cell} in picture {picture}: both are counted from 0.")
     mean = np.concatenate([grid.vectors for grid in grids]).mean(0)
     centred = [grid.vectors - mean for grid in grids]
-    units = [vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12) for vectors in centred]
+    units = [grid / np.maximum(np.linalg.norm(grid, axis=1, keepdims=True), 1e-12) for grid in centred]
     chosen = units[picture][cell]
-    likenesses = []
+    alike = []
     for place, (grid, unit) in enumerate(zip(grids, units, strict=True)):
         scores = unit @ chosen
         others = scores.copy()
@@ -152,10 +150,8 @@ def find_alike(grids: Sequence[PatchGrid], picture: int, cell: int) -> list[Alik
             others[cell] = -np.inf
         best = int(others.argmax())
         columns = grid.shape[1]
-        likenesses.append(
-            AlikePatches(scores.reshape(grid.shape), (best // columns, best % columns), float(scores[best]))
-        )
-    return likenesses
+        alike.append(AlikePatches(scores.reshape(grid.shape), (best // columns, best % columns), float(scores[best])))
+    return alike
 
 
 def _components(centred: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], tuple[float, ...]]:

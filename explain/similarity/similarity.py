@@ -227,7 +227,7 @@ def similarity(
         found = similarity(Explainer("efficientnet-lite0"), "bus.jpg", "zidane.jpg")
         found.score, found.query.signed.shape  # 0.26, (224, 224)
     """
-    first_image, second_image = Image.open(query), Image.open(gallery)
+    a, b = Image.open(query), Image.open(gallery)
     if of not in get_args(Of):
         raise ModelProblem(f"There is no map of {of!r}: give {' or '.join(get_args(Of))}.")
     chosen = find_method(method or DEFAULT)
@@ -242,24 +242,18 @@ def similarity(
             raise ModelProblem(
                 f"{explainer.model.id} exposes no internals: rank a gallery with it, or choose another model."
             )
-        passes = [explainer.evidence(resident, image, options) for image in (first_image, second_image)]
+        passes = [explainer.evidence(resident, image, options) for image in (a, b)]
         for evidence, key, _ in passes:
             EVIDENCE.put(key, evidence)
         evidences = [evidence for evidence, _, _ in passes]
         vectors, score, state, raws, carried = _compare(evidences, chosen, of)
-        if (
-            state == "ok"
-            and of == "cosine"
-            and 1 - score < NOISE * (1 - mirrored_score(explainer, first_image, preprocessing))
-        ):
+        if state == "ok" and of == "cosine" and 1 - score < NOISE * (1 - mirrored_score(explainer, a, preprocessing)):
             state = "indistinct"
         layers = evidences[0].paths
         drawn = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)], layers)
         first, second = (
             ComparedImage(image, evidence.geometry, vector, tuple(raw), signed * (state == "ok"))
-            for image, evidence, vector, raw, signed in zip(
-                (first_image, second_image), evidences, vectors, raws, drawn, strict=True
-            )
+            for image, evidence, vector, raw, signed in zip((a, b), evidences, vectors, raws, drawn, strict=True)
         )
         return Similarity(
             explainer.model,
@@ -273,7 +267,7 @@ def similarity(
             state,
             matches(evidences[0], evidences[1], carried),
             resident.adapter.subject,
-            tuple(dict.fromkeys((*first_image.notes, *second_image.notes, *more, *resident.adapter.notes))),
+            tuple(dict.fromkeys((*a.notes, *b.notes, *more, *resident.adapter.notes))),
             resident.adapter.weights_sha256,
             str(resident.device),
             not options.layers,

@@ -307,13 +307,10 @@ def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
     import torch
 
     # As torchvision's box_iou, whose import takes seconds: longer than the first curve may.
-    corners, candidate_corners = boxes[:, None], candidates.detach().float()
-    shared = (
-        torch.minimum(corners[..., 2:], candidate_corners[:, 2:])
-        - torch.maximum(corners[..., :2], candidate_corners[:, :2])
-    ).clamp(min=0)
+    a, b = boxes[:, None], candidates.detach().float()
+    shared = (torch.minimum(a[..., 2:], b[:, 2:]) - torch.maximum(a[..., :2], b[:, :2])).clamp(min=0)
     both = shared.prod(-1)
-    return both / (_area(corners) + _area(candidate_corners) - both) >= SAME
+    return both / (_area(a) + _area(b) - both) >= SAME
 
 
 def _area(boxes: Tensor) -> Tensor:

@@ -127,10 +127,8 @@ class _Open(TorchFunctionMode):
 
         # PyTorch's own function with another attention in it; unchanged it would call this mode again, without end.
         around = {**F.multi_head_attention_forward.__globals__, "has_torch_function": lambda _: False}
-        original = F.multi_head_attention_forward
-        opened = FunctionType(
-            original.__code__, around | {"scaled_dot_product_attention": attend}, argdefs=original.__defaults__
-        )
+        fn = F.multi_head_attention_forward
+        opened = FunctionType(fn.__code__, around | {"scaled_dot_product_attention": attend}, argdefs=fn.__defaults__)
         needs_weights, averaged = keywords.get("need_weights", True), keywords.get("average_attn_weights", True)
         output, _ = opened(*args, **{**keywords, "need_weights": False})
         if not needs_weights:

@@ -130,9 +130,7 @@ class Detections:
                     self,
                     levels=(level[:1, :, y : y + 1, x : x + 1],),
                     regressions=(),
-                    objectness=tuple(
-                        logits[:1, :, y : y + 1, x : x + 1] for logits in self.objectness[scale : scale + 1]
-                    ),
+                    objectness=tuple(part[:1, :, y : y + 1, x : x + 1] for part in self.objectness[scale : scale + 1]),
                     coefficients=(),
                     prototypes=None,
                 )

@@ -227,14 +227,10 @@ def copy_adapter(adapter: Adapter) -> Adapter:
 
 def _folds(module: nn.Module, seen: _Recorded, conv: str, readers: list[str]) -> bool:
     """Return whether a norm that only scales and shifts is the one reader of a convolution's output."""
-    conv_module, norm = module.get_submodule(conv), module.get_submodule(readers[0])
+    layer, norm = module.get_submodule(conv), module.get_submodule(readers[0])
     # Weights that are computed in every pass cannot be folded.
-    bare = next(conv_module.children(), None) is None and "weight" in conv_module._parameters
-    bare &= (
-        type(conv_module).__module__.partition(".")[0] in _LIBRARIES
-        and not is_changed(conv_module)
-        and not is_changed(norm)
-    )
+    bare = next(layer.children(), None) is None and "weight" in layer._parameters
+    bare &= type(layer).__module__.partition(".")[0] in _LIBRARIES and not is_changed(layer) and not is_changed(norm)
     once = len(readers) == 1 and seen.called.count(conv) == seen.called.count(readers[0]) == 1
     parts = dict(norm.named_children())
     drop = isinstance(parts.pop("drop", nn.Identity()), (nn.Identity, nn.Dropout))

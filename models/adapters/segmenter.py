@@ -122,9 +122,7 @@ class Segmenter(PreparedAdapter):
             )
         shares = (counts / counts.sum()).tolist()
         predictions = [Prediction(self.labels[i], i, share) for i, share in enumerate(shares) if share]
-        return sorted(predictions, key=lambda prediction: (self.is_background(prediction.index), -prediction.score))[
-            :top_k
-        ]
+        return sorted(predictions, key=lambda p: (self.is_background(p.index), -p.score))[:top_k]
 
     def is_background(self, index: int) -> bool:
         """Return whether a class is that of what is nothing else."""

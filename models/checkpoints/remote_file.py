@@ -204,9 +204,8 @@ def fetch_model(name: str, progress: Progress | None = None) -> list[Path]:
     match = _NAME.fullmatch(name)
     assert match is not None
     name = match[1]
-    listed = {
-        str(sibling.get("rfilename")) for sibling in _ask(f"{constants.ENDPOINT}/api/models/{name}").get("siblings", ())
-    }
+    listing = _ask(f"{constants.ENDPOINT}/api/models/{name}")
+    listed = {str(file.get("rfilename")) for file in listing.get("siblings", ())}
     tensors = next((file for file in TENSORS if file in listed), None)
     if tensors is None or not listed & {*CONFIGURATION}:
         raise WeightsProblem(f"{name} on Hugging Face has no weights with a config.json: download the file you mean.")

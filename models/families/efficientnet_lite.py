@@ -132,14 +132,12 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
         module = EfficientNetLite(wider, deeper, side)
     state = module.state_dict()
     # Some are transposed in the file, which would change the order of summation in a product.
-    contiguous = [tensor.contiguous() for tensor in tensors.values()]
-    fitted = {name: _fit(tensor, state[name].shape) for name, tensor in zip(state, contiguous, strict=False)}
-    if len(contiguous) != len(state) or any(fitted[name].shape != state[name].shape for name in state):
+    stored = [tensor.contiguous() for tensor in tensors.values()]
+    fitted = {name: _fit(tensor, state[name].shape) for name, tensor in zip(state, stored, strict=False)}
+    if len(stored) != len(state) or any(fitted[name].shape != state[name].shape for name in state):
         raise WeightsProblem(f"{path.name} does not hold the tensors of {spec.arch}: install its package again.")
     module.load_state_dict(fitted, assign=True)
     preprocessing = Preprocessing((side, side), short, (0.5,) * 3, (0.5,) * 3, "bicubic")
     classifier = Classifier(spec, module, imagenet(), preprocessing, sha256_of(path))
-    classifier.padding = sum(tensor.numel() for tensor in fitted.values()) - sum(
-        tensor.numel() for tensor in contiguous
-    )
+    classifier.padding = sum(tensor.numel() for tensor in fitted.values()) - sum(tensor.numel() for tensor in stored)
     return classifier

@@ -39,18 +39,11 @@ class Conv(nn.Module):
     """Convolution, norm and, unless it is `linear`, ReLU."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int = 1,
-        *,
-        stride: int = 1,
-        linear: bool = False,
-        instance: bool = False,
+        self, c_in: int, c_out: int, kernel: int = 1, *, stride: int = 1, linear: bool = False, instance: bool = False
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
-        self.bn: nn.Module = nn.InstanceNorm2d(out_channels, affine=True) if instance else nn.BatchNorm2d(out_channels)
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
+        self.bn: nn.Module = nn.InstanceNorm2d(c_out, affine=True) if instance else nn.BatchNorm2d(c_out)
         self.linear = linear
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,18 +80,18 @@ class ChannelGate(nn.Module):
 class Block(nn.Module):
     """Omni-scale block: four streams with receptive fields from 3x3 to 9x9, mixed by the gate."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, instance: bool = False) -> None:
+    def __init__(self, c_in: int, c_out: int, *, instance: bool = False) -> None:
         super().__init__()
-        middle = out_channels // 4
-        self.conv1 = Conv(in_channels, middle)
+        middle = c_out // 4
+        self.conv1 = Conv(c_in, middle)
         self.conv2a = Light(middle)
         self.conv2b = nn.Sequential(*(Light(middle) for _ in range(2)))
         self.conv2c = nn.Sequential(*(Light(middle) for _ in range(3)))
         self.conv2d = nn.Sequential(*(Light(middle) for _ in range(4)))
         self.gate = ChannelGate(middle)
-        self.conv3 = Conv(middle, out_channels, linear=True)
-        self.downsample = Conv(in_channels, out_channels, linear=True) if in_channels != out_channels else None
-        self.IN = nn.InstanceNorm2d(out_channels, affine=True) if instance else None
+        self.conv3 = Conv(middle, c_out, linear=True)
+        self.downsample = Conv(c_in, c_out, linear=True) if c_in != c_out else None
+        self.IN = nn.InstanceNorm2d(c_out, affine=True) if instance else None
 
     def forward(self, x: Tensor) -> Tensor:
         narrow = self.conv1(x)
@@ -128,13 +121,10 @@ class OSNet(nn.Module):
         return embedding
 
 
-def _stage(in_channels: int, out_channels: int, *, halved: bool, instance: bool = False) -> nn.Sequential:
-    blocks: list[nn.Module] = [
-        Block(in_channels, out_channels, instance=instance),
-        Block(out_channels, out_channels, instance=instance),
-    ]
+def _stage(c_in: int, c_out: int, *, halved: bool, instance: bool = False) -> nn.Sequential:
+    blocks: list[nn.Module] = [Block(c_in, c_out, instance=instance), Block(c_out, c_out, instance=instance)]
     if halved:
-        blocks.append(nn.Sequential(Conv(out_channels, out_channels), nn.AvgPool2d(2)))
+        blocks.append(nn.Sequential(Conv(c_out, c_out), nn.AvgPool2d(2)))
     return nn.Sequential(*blocks)
 
 

@@ -90,19 +90,17 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
     Raises ModelProblem for what no model has among its files, for damaged archives, and above the limits; nothing stays
     behind then.
     """
-    received = [(_name(name), data) for name, data in files]
+    items = [(_name(name), data) for name, data in files]
     root = folder()
-    room = _make_room(root, sum(data.stat().st_size if isinstance(data, Path) else len(data) for _, data in received))
-    stem = PurePosixPath(
-        next((name for name, _ in received if _is_model(name)), received[0][0] if received else "model")
-    ).stem
+    room = _make_room(root, sum(data.stat().st_size if isinstance(data, Path) else len(data) for _, data in items))
+    stem = PurePosixPath(next((name for name, _ in items if _is_model(name)), items[0][0] if items else "model")).stem
     into = _new_folder(root, stem)
     try:
-        for name, data in received:
+        for name, data in items:
             with data.open("rb") if isinstance(data, Path) else contextlib.nullcontext() as source:
                 left = _store(into, name, (data,) if source is None else _pieces(source), room)  # type: ignore[arg-type]
             room = room if name.endswith(".zip") else left
-        for name in [name for name, _ in received if name.endswith(".zip")]:
+        for name in [name for name, _ in items if name.endswith(".zip")]:
             room = isolated.run(name, 0, _unpack, into, name, room)
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
@@ -211,12 +209,8 @@ def keep_open(into: Path) -> None:
 def unanswered() -> Path | None:
     """Return received files of the current person with an open question, such as before a reload; the oldest first."""
     root, known = folder(), tables()
-    unfinished = [received for received in root.iterdir() if (received / OPEN).is_file()] if root.is_dir() else []
-    return min(
-        (received for received in unfinished if received.name not in known),
-        key=lambda received: (received / OPEN).stat().st_mtime,
-        default=None,
-    )
+    unfinished = [p for p in root.iterdir() if (p / OPEN).is_file()] if root.is_dir() else []
+    return min((p for p in unfinished if p.name not in known), key=lambda p: (p / OPEN).stat().st_mtime, default=None)
 
 
 def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> str:
@@ -372,16 +366,12 @@ def _make_room(root: Path, needed: int) -> int:
     """
     for age in (ABANDONED, SOON_ABANDONED):
         known = tables()
-        folders = (
-            [received for received in root.iterdir() if received.is_dir() and received.name != users.FOLDER]
-            if root.is_dir()
-            else []
-        )
-        for folder in folders:
+        folders = [p for p in root.iterdir() if p.is_dir() and p.name != users.FOLDER] if root.is_dir() else []
+        for p in folders:
             with contextlib.suppress(OSError):
-                if folder.name not in known and abs(time.time() - folder.stat().st_mtime) > age:
-                    shutil.rmtree(folder, ignore_errors=True)
-        count = sum(folder.is_dir() for folder in folders)
+                if p.name not in known and abs(time.time() - p.stat().st_mtime) > age:
+                    shutil.rmtree(p, ignore_errors=True)
+        count = sum(p.is_dir() for p in folders)
         room = int(settings().own_models_mb * MB) - used()
         if count < MAX_MODELS and needed <= room:
             break

@@ -74,15 +74,13 @@ def _reader(spec: ModelSpec, net: Any, folder: Path) -> Any:
     if any(os.path.isfile(folder / name) for name in ("tokenizer.json", "vocab.json", "spiece.model")):
         import transformers
 
-        tokenizer = from_folder(transformers.AutoTokenizer, folder)
+        encode = from_folder(transformers.AutoTokenizer, folder)
         # SigLIP was trained with every phrase filled up, and without a mask.
         names = ("input_ids", "attention_mask") if clip else ("input_ids",)
 
         def tokens(phrases: Sequence[str]) -> dict[str, Tensor]:
-            encoded = tokenizer(
-                list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-            )
-            return {name: encoded[name] for name in names if name in encoded}
+            batch = encode(list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+            return {name: batch[name] for name in names if name in batch}
 
     elif config.vocab_size == CLIP_VOCABULARY:
         try:

@@ -213,14 +213,12 @@ def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
 
     None where there is none, or several and nothing says which.
     """
-    tensors = outputs_in(output)
+    parts = outputs_in(output)
     if chosen is not None:
-        return _row(tensors[chosen]) if chosen in tensors else None
-    if (
-        usual := next((name for name in USUAL if name in tensors and _row(tensors[name]) is not None), None)
-    ) is not None:
-        return _row(tensors[usual])
-    rows = [row for tensor in tensors.values() if (row := _row(tensor)) is not None]
+        return _row(parts[chosen]) if chosen in parts else None
+    if (usual := next((name for name in USUAL if name in parts and _row(parts[name]) is not None), None)) is not None:
+        return _row(parts[usual])
+    rows = [row for tensor in parts.values() if (row := _row(tensor)) is not None]
     return rows[0] if len(rows) == 1 else None
 
 
@@ -370,28 +368,17 @@ def _check_inputs(module: nn.Module, spec: ModelSpec) -> None:
     if isinstance(first, nn.Conv3d):
         raise ModelProblem(f"{spec.id} takes volumes (Conv3d), and only flat pictures can be explained here.")
     try:
-        parameters = inspect.signature(module.forward).parameters.values()
+        params = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):
         return
-    by_name = next(
-        (
-            parameter.name
-            for parameter in parameters
-            if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
-        ),
-        None,
-    )
+    by_name = next((p.name for p in params if p.kind is p.KEYWORD_ONLY and p.default is p.empty), None)
     if by_name is not None:
         raise ModelProblem(
             f"{spec.id} takes {by_name} by name alone: wrap it in a module whose forward takes the picture, and calls "
             "it so."
         )
     by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [
-        parameter.name
-        for parameter in parameters
-        if parameter.default is parameter.empty and parameter.kind in by_place
-    ]
+    needed = [p.name for p in params if p.default is p.empty and p.kind in by_place]
     if len(needed) > 1:
         if len(needed) == 2:
             name = "inputs" if spec.in_memory else "weights.inputs"
@@ -515,11 +502,11 @@ def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int
     say = spec.where_stated("preprocessing.size")
     first = stated or (SIDES[0], SIDES[0])
     height, width = first
-    result = trial.run(first)
-    if isinstance(result, _Found):
+    reply = trial.run(first)
+    if isinstance(reply, _Found):
         if stated:
             return first, "the numbers"
-        shrunk = height // result.cells if result.cells else height
+        shrunk = height // reply.cells if reply.cells else height
         small = SMALL.get(shrunk)
         if small and isinstance(trial.run((small, small)), _Found):
             return (small, small), f"it shrinks a picture {shrunk} times only"
@@ -528,16 +515,14 @@ def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int
         if isinstance(trial.run(size), _Found):
             name = " x ".join(map(str, dict.fromkeys(size)))
             return size, f"of the usual sizes {name} is the first that it takes"
-    reason = next(iter(str(result).strip().splitlines()), "")[:160].rstrip(".")
+    reason = next(iter(str(reply).strip().splitlines()), "")[:160].rstrip(".")
     if not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.IGNORECASE):
         raise ModelProblem(
             f"{spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): wrap it in a "
             "module that takes one."
-        ) from result
+        ) from reply
     tried = f"{height} x {width}" if stated else "of a usual size"
-    raise ModelProblem(
-        f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}."
-    ) from result
+    raise ModelProblem(f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}.") from reply
 
 
 @contextmanager
@@ -566,14 +551,10 @@ def _last_activation(trial: _Trial, size: tuple[int, int]) -> nn.Module | None:
     with torch.no_grad(), record(trial.module) as calls:
         answer = answer_in(trial.module(torch.zeros(1, trial.channels, *size)), trial.spec.weights.output)
     last = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Tanh)
-    activations = [(part, output) for path, _, output in calls if path and isinstance(part := _part(trial, path), last)]
-    if (
-        not activations
-        or activations[-1][1] is not answer
-        or [part for part, _ in activations].count(activations[-1][0]) > 1
-    ):
+    acts = [(part, output) for path, _, output in calls if path and isinstance(part := _part(trial, path), last)]
+    if not acts or acts[-1][1] is not answer or [part for part, _ in acts].count(acts[-1][0]) > 1:
         return None
-    return activations[-1][0]
+    return acts[-1][0]
 
 
 def _part(trial: _Trial, path: str) -> nn.Module:

@@ -115,13 +115,11 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
 
 def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
     """Return the architecture or a question about it, and notes on what was inferred."""
-    fitting = next(
-        (names_found for tensors in _strip_prefixes(saved) if (names_found := architectures.exact(tensors))), ()
-    )
+    fitting = next((exact for tensors in _strip_prefixes(saved) if (exact := architectures.exact(tensors))), ())
     # Programs of training note the architecture under many names.
     keys = ("arch", "architecture", "model_name", "model", "backbone", "name")
     noted = (table.get(key) for table in saved.tables() for key in keys)
-    hints = [*(noted_name.lower() for noted_name in noted if isinstance(noted_name, str)), path.stem.lower()]
+    hints = [*(exact.lower() for exact in noted if isinstance(exact, str)), path.stem.lower()]
     if fitting:
         ranked = sorted(fitting, key=lambda name: _unlikeliness(hints, name))
         names = [state_dicts.short(name) for name in ranked]

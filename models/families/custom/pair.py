@@ -121,14 +121,8 @@ class PairClassifier(CustomClassifier):
         if not self.branches:
             return super().default_layers(layers)
         apart = [[layer for layer in layers if place in layer.pictures] for place in (0, 1)]
-        return tuple(
-            dict.fromkeys(
-                path
-                for layers_of_side in apart
-                if layers_of_side
-                for path in CustomClassifier.default_layers(self, layers_of_side)
-            )
-        )
+        paths = [CustomClassifier.default_layers(self, half) for half in apart if half]
+        return tuple(dict.fromkeys(path for half in paths for path in half))
 
 
 class _Doubled(nn.Module):

@@ -106,10 +106,8 @@ class KerasClassifier(Classifier):
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer that makes a map: a pooling after it only makes that smaller."""
         kinds = [type(self.module.get_submodule(layer.path)).__name__ for layer in layers]
-        making = [
-            layer for layer, kind in zip(layers, kinds, strict=True) if not any(word in kind for word in _PASSING)
-        ]
-        return ((making or layers)[-1].path,)
+        maps = [layer for layer, kind in zip(layers, kinds, strict=True) if not any(word in kind for word in _PASSING)]
+        return ((maps or layers)[-1].path,)
 
 
 def load(

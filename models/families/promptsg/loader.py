@@ -61,10 +61,8 @@ class _PromptSG(PreparedAdapter):
 
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
         """Hand the weights of `attentions()` alone to `record`."""
-        attention_paths = self.attentions()
-        return record_attention(
-            self.module, lambda path, weights: record(path, weights) if path in attention_paths else weights
-        )
+        paths = self.attentions()
+        return record_attention(self.module, lambda path, weights: record(path, weights) if path in paths else weights)
 
     @overload
     def attention_map(self, pixels: Tensor, preprocessing: str = ..., batch: int = ...) -> Tensor: ...
@@ -100,8 +98,7 @@ class _PromptSG(PreparedAdapter):
         for at in range(0, len(pixels), batch):
             # Of a Pillow image too.
             arrays = [
-                np.asarray(picture.convert("RGB") if hasattr(picture, "convert") else picture)
-                for picture in pixels[at : at + batch]
+                np.asarray(img.convert("RGB") if hasattr(img, "convert") else img) for img in pixels[at : at + batch]
             ]
             tensors = [self.prepare(array, preprocessing).tensor for array in arrays]
             attention_maps += [*self.attention_map(torch.cat(tensors)).float().cpu().numpy()]
@@ -240,15 +237,13 @@ _UNUSED = ("logit_scale", "input_resolution", "context_length", "vocab_size", "t
 
 def read_settings(spec: ModelSpec, path: Path) -> Json:
     """Read the configuration: the file in the table, else the .json beside the weights, else nothing."""
-    path_in_table = spec.weights.config
-    if path_in_table is None:
+    config = spec.weights.config
+    if config is None:
         return beside(path)
     try:
-        return _parse(Path(path_in_table))
+        return _parse(Path(config))
     except (OSError, ValueError) as problem:
-        raise ModelProblem(
-            f"The configuration of {spec.id} cannot be read from {path_in_table}: is it JSON?"
-        ) from problem
+        raise ModelProblem(f"The configuration of {spec.id} cannot be read from {config}: is it JSON?") from problem
 
 
 def beside(path: Path) -> Json:
@@ -270,26 +265,25 @@ def _parse(path: Path) -> Json:
 
 def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
     """Rename tensors to `PromptSG`'s own names."""
-    renamed: dict[str, Tensor] = {}
+    named: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
         for theirs, ours in (*names.items(), *_CLIP.items()):
             if key.startswith(theirs):
                 key = ours + key.removeprefix(theirs)
                 break
-        renamed[key] = tensor
+        named[key] = tensor
     table = next(
-        (renamed[key] for key in ("token_embedding.weight", "text_encoder.token_embedding.weight") if key in renamed),
-        None,
+        (named[key] for key in ("token_embedding.weight", "text_encoder.token_embedding.weight") if key in named), None
     )
     for name, words in (("token_prefix", BEFORE), ("token_suffix", AFTER)):
         key = f"text_encoder.{name}"
-        if key in renamed:
+        if key in named:
             # CLIP-ReID keeps them as (1, n, width), the suffix with all that follows the end.
-            rows = renamed[key].flatten(0, -2)
-            renamed[key] = rows[: len(words)]
+            rows = named[key].flatten(0, -2)
+            named[key] = rows[: len(words)]
         elif table is not None and len(table) > max(TOKENS.values()):
-            renamed[key] = table[[TOKENS[word] for word in words]]
-    return {key: value for key, value in renamed.items() if not key.removeprefix("text_encoder.").startswith(_UNUSED)}
+            named[key] = table[[TOKENS[word] for word in words]]
+    return {key: value for key, value in named.items() if not key.removeprefix("text_encoder.").startswith(_UNUSED)}
 
 
 def read_config(tensors: Mapping[str, Tensor], given: Mapping[str, Any], name: str) -> tuple[Config, tuple[str, ...]]:

@@ -61,10 +61,8 @@ def _module(
         spec = spec.with_weights(hub=config.hf_hub_id)
 
     def read(path: Path) -> nn.Module:
-        overlay_with_weights = {"state_dict": checkpoint.read(path), "custom_load": False, **overlay}
-        module: nn.Module = timm.create_model(
-            spec.arch, pretrained=True, pretrained_cfg_overlay=overlay_with_weights, **options
-        )
+        merged = {"state_dict": checkpoint.read(path), "custom_load": False, **overlay}
+        module: nn.Module = timm.create_model(spec.arch, pretrained=True, pretrained_cfg_overlay=merged, **options)
         # timm keeps what it was given, and with it every tensor a second time.
         module.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator, union-attr]
         return module

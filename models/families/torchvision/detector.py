@@ -96,9 +96,7 @@ class TorchvisionDetector(Detector):
         outer = [-(-n // self._divisor) * self._divisor for n in (h, w)] if trained else [side, side]
         top, left = (0, 0) if trained else ((outer[0] - h) // 2, (outer[1] - w) // 2)
         tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float().div_(255)
-        mean, std = (
-            torch.tensor(channel_values).view(3, 1, 1) for channel_values in (transform.image_mean, transform.image_std)
-        )
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (transform.image_mean, transform.image_std))
         # Normalised before it is resized, and not after: the same numbers as torchvision's to the last bit.
         resized = nn.functional.interpolate(tensor.sub_(mean).div_(std)[None], size=(h, w), mode="bilinear")
         canvas = resized.new_zeros(1, 3, *outer)
@@ -382,26 +380,24 @@ class TwoStage(TorchvisionDetector):
         images = self._images(tensor)
         features = self._features(tensor)
         proposals, _ = module.rpn(images, features)
-        proposed = [len(proposal) > 0 for proposal in proposals]
+        proposed = [len(part) > 0 for part in proposals]
         height, width = images.image_sizes[0]
         # Without proposals the whole picture is a candidate that can be explained, though it is never shown.
         whole = tensor.new_tensor([[0, 0, width, height]])
-        proposals = [
-            proposal.detach() if has_any else whole for proposal, has_any in zip(proposals, proposed, strict=True)
-        ]
+        proposals = [part.detach() if real else whole for part, real in zip(proposals, proposed, strict=True)]
         heads = module.roi_heads
         pooled = heads.box_roi_pool(features, proposals, images.image_sizes)
         logits, deltas = heads.box_predictor(heads.box_head(pooled))
         columns = torch.tensor(self._columns, device=tensor.device)
         beside = torch.ones(logits.shape[1], dtype=torch.bool, device=tensor.device)
         beside[columns] = False
-        counts = [len(proposal) for proposal in proposals]
+        counts = [len(part) for part in proposals]
         picked = []
         for rows, numbers, rois in zip(logits.split(counts), deltas.split(counts), proposals, strict=True):
             scores = rows.detach().softmax(1)[:, columns]  # (P, K)
-            above_threshold = scores > heads.score_thresh
-            above_threshold[torch.arange(len(rows), device=tensor.device), scores.argmax(1)] = True
-            picked.append((rows, numbers.unflatten(1, (-1, 4)), rois, *above_threshold.nonzero(as_tuple=True)))
+            above = scores > heads.score_thresh
+            above[torch.arange(len(rows), device=tensor.device), scores.argmax(1)] = True
+            picked.append((rows, numbers.unflatten(1, (-1, 4)), rois, *above.nonzero(as_tuple=True)))
         most = max(len(classes) for *_, classes in picked)
         levels, regressions, choice, rest, regions = [], [], [], [], []
         for rows, numbers, rois, at, classes in picked:
@@ -415,8 +411,8 @@ class TwoStage(TorchvisionDetector):
             choice.append(classes)
             regions.append(rois[at])
 
-        def boxes(deltas_of_levels: tuple[Tensor, ...]) -> Tensor:
-            rows = deltas_of_levels[0][..., 0].transpose(1, 2)  # (B, N, 4)
+        def boxes(tensors: tuple[Tensor, ...]) -> Tensor:
+            rows = tensors[0][..., 0].transpose(1, 2)  # (B, N, 4)
             return torch.stack([heads.box_coder.decode_single(*pair) for pair in zip(rows, regions, strict=True)])
 
         sides = (regions[0][:, 2:] - regions[0][:, :2]).clamp(min=1)

@@ -228,10 +228,7 @@ class PoseDetector(YoloDetector):
     ) -> list[Prediction]:
         predictions = super().predictions(outputs, geometry, anchors, classes)
         rows = outputs.joints[0, list(anchors)].detach().float()  # type: ignore[attr-defined]
-        return [
-            replace(prediction, joints=self._joints(row, geometry))
-            for prediction, row in zip(predictions, rows, strict=True)
-        ]
+        return [replace(p, joints=self._joints(row, geometry)) for p, row in zip(predictions, rows, strict=True)]
 
     def _joints(self, row: Tensor, geometry: Geometry) -> tuple[Joint, ...]:
         """Return a candidate's joints, from (K, D)."""
