@@ -93,7 +93,7 @@ class Explainer:
         residency: Residency = RESIDENCY,
         progress: Progress | None = None,
     ) -> None:
-        """Load a model of the catalogue by its id, a file or folder by its path, or take a model that is in memory.
+        """Load a model by id or path, or adapt an object.
 
         The last is a module of PyTorch (of torchvision, timm or your own, scripted too), a `YOLO` of Ultralytics, or a
         model of Transformers or Keras; it keeps its mode, device, hooks and gradients. For such a model `preprocess`
@@ -228,8 +228,10 @@ class Explainer:
         bgr: bool = False,
         **options: Any,
     ) -> Explanation | list[Explanation]:
-        """Explain one picture: a path, bytes, PIL image, array (H, W, 3) RGB, tensor (3, H, W), alone or as a batch of
-        one, or Image.
+        """Explain one picture, or each of a list.
+
+        A picture is a path, bytes, PIL image, array (H, W, 3) RGB, tensor (3, H, W), alone or as a batch of one, or
+        Image.
 
         A model with `inputs` takes a tuple of two pictures as one; the explanation's picture is both, side by side.
 
@@ -298,7 +300,7 @@ class Explainer:
         return result
 
     def _several(self, requests: Iterable[tuple[Image, Options]], count: int, run: Run) -> list[Explanation]:
-        """Explain pictures in their order, several in one pass where model and method can do that."""
+        """Explain pictures in order, in batched passes if possible."""
         explanations: list[Explanation] = []
         most = batched_pass.ON_CPU if self._device.type == "cpu" else batched_pass.ON_GPU
         for group in batched_pass.groups(requests, most):

@@ -72,7 +72,7 @@ class Explanation(Result):
     def with_method(
         self, name: str, *, progress: Progress | None = None, cancel: threading.Event | None = None
     ) -> Explanation:
-        """Explain the same targets by another method, named by its id or its paper; only slow ones run the model.
+        """Explain the same targets by another method, by id or paper name.
 
         Raises ModelProblem for an unknown method, and for one that cannot explain this model.
         """
@@ -92,12 +92,11 @@ class Explanation(Result):
         return self._again(replace(self.options, targets=targets), None, None)
 
     def with_options(self, **changed: Any) -> Explanation:
-        """Explain again with other options that need no model pass: per, part, ratio, classes, within, confidence, iou,
-        targets, top_k."""
+        """Explain again with other options that need no model pass."""
         return self._again(replace(self.options, **changed), None, None)
 
     def at_layer(self, path: str) -> Explanation:
-        """Explain the same targets at one of this explanation's layers alone; only slow methods run the model.
+        """Explain the same targets at one of this explanation's layers.
 
         >>> from sightglass import Explainer
         >>> both = Explainer()("bus.jpg", layers=("blocks.4", "blocks.6"), top_k=1)
@@ -309,7 +308,7 @@ def explain_parts(
     notes: tuple[str, ...] = (),
     milliseconds: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Explanation]:
-    """Return an Explanation of each part by its own options, which differ in nothing but their targets.
+    """Return an Explanation of each part by its own options.
 
     `notes` are of all of them; `milliseconds` those of one.
     """

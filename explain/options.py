@@ -345,7 +345,7 @@ def _parse_vocabulary(value: Any) -> tuple[str, ...]:
 
 
 def _parse_at(value: Any) -> tuple[float, ...]:
-    """Read `"120, 80"`, a point (x, y), a rectangle xyxy whose corners may be in any order, or an area's corners."""
+    """Parse a point, a rectangle xyxy, or an area's corners."""
     try:
         place = tuple(float(part) for part in (value.split(",") if isinstance(value, str) and value else value or ()))
     except (TypeError, ValueError):

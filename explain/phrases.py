@@ -16,7 +16,7 @@ _NUMBER = re.compile(r",?\s(?:<\s)?[\d.]+(?:\s%)?$")
 
 
 def percent(share: float) -> str:
-    """Format a share: 0.716 is `72 %`, with a non-breaking space; what is above 0 and below 0.01 is `< 1 %`."""
+    """Format a share: 0.716 is `72 %`, and 0.004 `< 1 %`."""
     if 0 < share < 0.01:
         return f"<{NBSP}1{NBSP}%"
     return f"{share * 100:.0f}{NBSP}%"
@@ -29,7 +29,7 @@ def quantity(value: float, unit: str = "") -> str:
 
 
 def describe_range(model: ModelSpec, label: str) -> str:
-    """Return the range of one of a model's numbers, `−60° to 60°`; empty where none is stated."""
+    """Return the range of a number, `−60° to 60°`; empty if none is stated."""
     output = model.output_of(label)
     return "" if output.range is None else " to ".join(quantity(end, output.unit or "") for end in output.range)
 
@@ -105,7 +105,7 @@ def listing(words: list[str]) -> str:
 
 
 def kinds(counted: Iterable[tuple[str, int]], limit: int) -> str:
-    """List kinds with their numbers: `1 bus and 4 people`; from `limit` + 2 kinds on, `2 cats and 3 other kinds`."""
+    """List kinds with counts: `1 bus and 4 people`; at most `limit` + 1."""
     groups = [plural(number, label) for label, number in counted]
     more = len(groups) - limit
     return listing(groups if more <= 1 else [*groups[:limit], f"{more} other kinds"])
@@ -127,7 +127,7 @@ def plural_noun(noun: str) -> str:
 
 
 def own_boxes(per: str, count: int) -> str:
-    """Return what the boxes of a map, which is of a `per` of `Options`, are called: `its own box`."""
+    """Return the phrase for a map's boxes, such as `its own box`."""
     return "the boxes" if per == "picture" else "its own box" if count == 1 else "its own boxes"
 
 

@@ -94,7 +94,7 @@ def _finite_or_none(value: float | None) -> float | None:
 
 
 class Recipe(BaseModel):
-    """The settings of an explanation; the same recipe gives the same map, bit for bit on one CPU machine."""
+    """The settings of an explanation, reproducible bit for bit on a CPU."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

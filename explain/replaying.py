@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
-    """Repeat the explanation of a recipe, given as a Recipe or as its file: the same map, bit for bit on one machine.
+    """Repeat the explanation of a Recipe or its file.
 
     `source` is the picture, or a tuple of the two that a model took.
 
@@ -61,7 +61,7 @@ def replay_proof(
     *,
     progress: Progress | None = None,
 ) -> Proof | None:
-    """Repeat the proof of a recipe on the explanation that `replay` made of it; None for a recipe without one."""
+    """Repeat a recipe's proof on its replayed explanation; None without one."""
     if recipe.prove is None:
         return None
     saved = recipe.prove

@@ -91,7 +91,7 @@ class Result:
 
     @cached_property
     def shared(self) -> tuple[Heatmap, ...]:
-        """The same maps on one scale, where 1 is the hottest place in any of them; from the raw maps."""
+        """The maps on one shared scale, from the raw maps."""
         return self.heatmaps if len(self.heatmaps) < 2 else rescale(self.heatmaps, "shared")
 
     @property
@@ -187,7 +187,7 @@ class Result:
         return iou(*(self._map(i).measured.hottest for i in (first, second)))
 
     def own(self, index: int = 0) -> tuple[Prediction, ...]:
-        """Return the boxes that a map explains: its detection, all of its class, or all that are shown."""
+        """Return the boxes of a map: its detection, class, or all shown."""
         target = self._map(index).target
         if self.options.per == "picture":
             return tuple(p for p in self.predictions if p.box is not None)
@@ -263,7 +263,7 @@ class Result:
 
     @cached_property
     def segmentation(self) -> NDArray[np.int64] | None:
-        """The class of each pixel, (H, W), by its index in the model's labels; -1 where the model did not look.
+        """The class index of each pixel, (H, W); -1 outside the model's crop.
 
         None of a model that gives pixels no class.
         """
@@ -271,15 +271,15 @@ class Result:
 
     @cached_property
     def depth(self) -> NDArray[np.float32] | None:
-        """The number of each pixel, (H, W), of a network that gives pixels one; NaN where the model did not look."""
+        """The number of each pixel, (H, W); NaN outside the model's crop."""
         return self.task.numbers_at(self.evidence)
 
     def area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
-        """Return the pixels that a map explains, bool (H, W); None of a model that gives pixels nothing."""
+        """Return the explained pixels, bool (H, W); None for other tasks."""
         return self.task.pixels_at(self.evidence, self._map(index).target)
 
     def other_area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
-        """Return the pixels that a place is weighed against, bool (H, W); None of maps that name no other place."""
+        """Return the comparison pixels of a depth map, bool (H, W), or None."""
         target = self._map(index).target
         if not isinstance(target, PlaceTarget) or not target.than:
             return None

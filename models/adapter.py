@@ -158,7 +158,7 @@ class AreaTarget(Target):
 
 @dataclass(frozen=True, slots=True)
 class PlaceTarget(AreaTarget):
-    """The mean number of some pixels, such as their depth, or by how much it is above that of other pixels."""
+    """The mean number of some pixels, or its excess over other pixels."""
 
     than: bytes = field(default=b"", repr=False)
     """The pixels that it is weighed against, packed as `packed`; empty: against none."""
@@ -175,7 +175,7 @@ class PlaceTarget(AreaTarget):
 
 
 class Adapter:
-    """Base class of a loaded model: all that the engine may ask of it, and what holds unless a family says otherwise.
+    """Base class of a loaded model, with defaults for every family.
 
     A family implements `prepare`, `run`, `decode`, `class_logits` and `scalar`, or inherits them from `Classifier`,
     `Detector` or `Embedder`, and sets the attributes below in which its models differ. The engine asks nothing that is
@@ -285,7 +285,7 @@ class Adapter:
         return self.prepare(np.full((64, 64, self.channels), value, np.uint8), self.preprocessings[0]).tensor
 
     def run(self, tensor: Tensor) -> Any:
-        """Run one forward pass of (B, C, h, w). A detector returns `Detections`, another family what suits it."""
+        """Run one forward pass of (B, C, h, w); a detector returns `Detections`."""
         raise NotImplementedError
 
     def decode(
@@ -325,14 +325,14 @@ class Adapter:
         raise NotImplementedError
 
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
-        """Hand the weights of each attention in `run` to `record` and use what it returns, while the context lasts.
+        """Pass each attention's weights through `record` while the context lasts.
 
         A family that leaves this out has no attention maps.
         """
         return nullcontext()
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Choose target layers where the catalogue names none: the last map, or what the last attention reads.
+        """Choose the default target layers: the last map, or the last attention's input.
 
         After that a token no longer stands for its own place alone, and where one token is the answer (CLS) no other
         gets a gradient. benchmarks/results/2026-11-20-transformers.md has the figures.
@@ -352,7 +352,7 @@ class Adapter:
         return stages_of(self.module, layers, self.flat_input().shape[-2])
 
     def alias(self, name: str) -> str:
-        """Return the dotted path that a layer's name in another tool stands for, or the name itself."""
+        """Translate a layer's name in another tool to its dotted path."""
         return name
 
     def path_of(self, name: str) -> str:
@@ -370,7 +370,7 @@ class Adapter:
         return self.alias(path)
 
     def _child(self, path: str, index: int) -> str | None:
-        """Return the name of a part of the module at a path, by its position; None where there is none."""
+        """Return the name of a submodule by its position, or None."""
         for meant in (path, self.alias(path)):
             try:
                 return [name for name, _ in self.module.get_submodule(meant).named_children()][index]
@@ -379,7 +379,7 @@ class Adapter:
         return None
 
     def probe(self) -> Adapter:
-        """Return an adapter that can be run to find the layers: itself, or one with a meaningless vocabulary."""
+        """Return a runnable adapter for probing, if need be with placeholder words."""
         return self
 
     def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> Self:
@@ -390,7 +390,7 @@ class Adapter:
         raise ModelProblem(f"{self.spec.id} knows a fixed list of classes: choose a CLIP, YOLOE or YOLO-World.")
 
     def with_examples(self, pixels: NDArray[np.uint8], boxes_xyxy: Sequence[Box], labels: Sequence[str]) -> Self:
-        """Return the same model looking for what boxes (xyxy in pixels of `pixels`, uint8 (H, W, 3) RGB) hold.
+        """Return the model with a vocabulary of example boxes.
 
         Raises ModelProblem where the model takes no examples, or a box is empty.
         """

@@ -59,7 +59,7 @@ MODEL = {**SHARED, **{key: _ROW[key] for key in ("family", "size", "arch", "mega
 
 
 def read_outputs(given: Any) -> tuple[OutputTable, ...]:
-    """Return the rows of an `outputs` in Python; raise ModelProblem for one that is unknown or of the wrong kind."""
+    """Parse `outputs` given in Python; raise ModelProblem for an invalid row."""
     for number, row in enumerate(given, 1):
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dict(row).items()}
         check(Path("outputs"), f"number {number}", plain, _OUTPUT, required(OutputTable))
@@ -160,7 +160,7 @@ def catalog() -> Mapping[str, ModelSpec]:
 
 
 def faults() -> Mapping[str, str]:
-    """Return a sentence for each faulty table of a `models.toml`, the operator's or one's own, by its models' ids.
+    """Return a sentence for each faulty `models.toml` table, by model id.
 
     What is wrong with the whole file, or with a family whose models are not known, is under "".
     """
@@ -173,7 +173,7 @@ def problem() -> str | None:
 
 
 def spec(model_id: str) -> ModelSpec:
-    """Return the row of one model, also of any `timm/<name>`; raise ModelProblem where there is none."""
+    """Return a model's row, also for `timm/<name>`; raise ModelProblem for unknown ids."""
     models, wrong = _merge(_state())
     if model_id in models:
         return models[model_id]
@@ -207,7 +207,7 @@ def everybodys(model: ModelSpec) -> bool:
 
 
 def whose(model: ModelSpec) -> str:
-    """Return what tells the current person's own model from others' of its id; empty for one that everybody sees."""
+    """Return the owner of a person's own model; empty for shared ones."""
     return "" if everybodys(model) else users.owner()
 
 
@@ -266,7 +266,7 @@ def of_file(path: str | Path, progress: Progress | None = None, arch: str = "") 
 
 
 def of_table(id_: str, table: Toml, path: Path) -> ModelSpec:
-    """Return the row of a table that stands in the file `path`, or beside it; raise ModelProblem for a wrong one."""
+    """Return the row of a table in or beside the file `path`."""
     return _model(id_, table, path, None)
 
 
@@ -303,8 +303,9 @@ def available(model: ModelSpec) -> bool:
 
 
 def _tables() -> list[Path]:
-    """Return where additions to the catalogue stand: the operator's file, in a folder beside it a person's own, and
-    what that person added in the dashboard.
+    """Return the paths of additions to the catalogue.
+
+    The operator's file, the current person's own, and the table of models added in the dashboard.
 
     None of them need exist.
     """
@@ -315,7 +316,7 @@ def _tables() -> list[Path]:
 
 
 def of_people() -> Path:
-    """Return the folder that has one with tables and files for each person; it need not exist."""
+    """Return the root folder of people's own tables and files."""
     path, *_ = _tables()
     return (path.parent / users.FOLDER).resolve()
 
@@ -489,7 +490,7 @@ def _timm(name: str) -> ModelSpec:
 
 
 def _pickle_in(file: Path) -> bytes | None:
-    """Return the pickle in a checkpoint, to look for names in it: it is never run. None where there is none."""
+    """Return a checkpoint's pickle without running it; None without one."""
     try:
         with zipfile.ZipFile(file) as archive:
             name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))

@@ -41,7 +41,7 @@ class Geometry:
     """Pictures that are side by side in it, each with its own half of every layer's grid."""
 
     def one_column(self) -> Geometry:
-        """Return the way of one of several pictures that are side by side: they are as large as each other."""
+        """Return the geometry of one of several pictures side by side."""
         (rows, columns), (height, width) = self.original, self.input
         original, inner = (rows, columns // self.columns), (height, width // self.columns)
         return replace(self, original=original, input=inner, columns=1)
@@ -176,7 +176,7 @@ def measure_pairs(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> ND
 
 
 def measure_common(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the area that boxes (..., 4) and others (..., 4) have in common, one by one: (...)."""
+    """Return the intersection area of boxes (..., 4) and others, elementwise."""
     x0, y0, x1, y1 = (
         limit(boxes[..., i], others[..., i]) for i, limit in enumerate((np.maximum,) * 2 + (np.minimum,) * 2)
     )

@@ -22,7 +22,7 @@ Toml = dict[str, Any]
 
 
 def inspect_received(path: Path, arch: str = "") -> TableDraft:
-    """Return the draft of a file that may be anybody's, made in a child process with limits of time and memory."""
+    """Draft an untrusted file's table in a child process with limits."""
     return isolated.run(path.name, path.stat().st_size, inspect_model, path, arch)
 
 

@@ -90,7 +90,7 @@ def own(spec: ModelSpec) -> tuple[str, ...]:
 
 
 def given(names: Any, model: str) -> tuple[str, ...]:
-    """Return names of classes that a caller gave: a list, {index: name}, {name: index}, or the path of a file of them.
+    """Parse a caller's class names: list, mapping, or path of a file.
 
     Of several classes of one name all but the first have their number in it. Raises ModelProblem, one sentence, with
     the model's name.
@@ -140,7 +140,7 @@ def tell_apart(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def read_file(path: Path) -> Any:
-    """Return what a file of class names holds, for `order`: of JSON and YAML the value, of text a list of its lines.
+    """Read class names from a JSON, YAML or text file, for `order`.
 
     Raises OSError, ValueError with the reason, RecursionError.
     """
@@ -177,7 +177,7 @@ def _ordered(content: Any, model: str, where: str) -> tuple[str, ...]:
 
 
 def order(given: Any) -> tuple[str, ...]:
-    """Return names by index from a list, a mapping in either direction, or a table that contains one; else none.
+    """Return names by index from a list, mapping, or nested table.
 
     Raises ValueError where a mapping leaves out an index or has one twice.
     """
@@ -203,7 +203,7 @@ def order(given: Any) -> tuple[str, ...]:
 
 
 def binary_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the two classes of a model that answers with one number: the given names, or no and yes."""
+    """Return a one-number model's two classes, by default no and yes."""
     if len(names) == 1:
         return f"not {names[0]}", names[0]
     return tuple(names) or ("no", "yes")
@@ -242,7 +242,7 @@ def for_classes(
 
 
 def vocabulary(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the words that a model is to look for; raise ModelProblem where there are none, or one is given twice."""
+    """Parse the words of a vocabulary; raise ModelProblem for none or duplicates."""
     words = tuple(legible(stripped) if (stripped := name.strip()) else "" for name in names)
     if not words or "" in words:
         raise ModelProblem("Say what to look for: one word or phrase or more, none of them empty.")
@@ -275,7 +275,7 @@ def _index(value: Any) -> int | None:
 
 
 def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> int:
-    """Return the index of a class given by index or label; raise ModelProblem with a suggestion where there is none."""
+    """Return a class's index; raise ModelProblem with a suggestion if unknown."""
     if not labels:
         raise ModelProblem("This model has no classes to choose from: compare pictures with it (similarity).")
     if isinstance(target, Integral):
@@ -302,7 +302,7 @@ SHORTEST = 3
 
 
 def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozenset[str]]:
-    """Return the classes that each name means; a name that matches none is left out.
+    """Match each name to its classes; unmatched names are left out.
 
     Case, separators and a plural do not count. A name is a class or one of its synonyms (`tench, Tinca tinca`); a part
     of a class's name is not enough: `leaf` is no leaf beetle.
@@ -317,8 +317,7 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
 
 
 def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]:
-    """Return the only class whose name ends in each name, as a question to a person; names with none or several are
-    left out.
+    """Suggest the only class whose name ends in each name.
 
     >>> suggest(["bus", "leaf"], ["school bus", "leaf beetle"])
     {'bus': 'school bus'}

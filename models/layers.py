@@ -47,7 +47,7 @@ class ModelStage:
 
 
 def stages_of(module: nn.Module, layers: Sequence[Layer], height: int) -> tuple[ModelStage, ...]:
-    """Return the stages of a model whose layers are listed in the order of execution, for an input of that height.
+    """Return the stages of a model with layers in execution order.
 
     Each is a layer that is inside no other one, and reads the one before it.
     """

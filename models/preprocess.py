@@ -284,7 +284,7 @@ _DARK, _LIGHT = 48, 207
 
 
 def join(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return two pictures of one size, uint8 (H, W, 3) each, as one of (H + STRIP, 2 W, 3)."""
+    """Join two pictures, uint8 (H, W, 3), to (H + STRIP, 2 W, 3)."""
     width = first.shape[1]
     strip = np.zeros((STRIP, 2 * width, 3), np.uint8)
     strip[:, width:] = 255

@@ -15,7 +15,7 @@ HiResCAM finds the cause most often (benchmarks/results/2026-11-24-truth-segment
 
 
 class Table:
-    """A table of models.toml as a dataclass: a field for each key, None where the key is left out."""
+    """A table of models.toml as a dataclass; missing keys are None."""
 
     __slots__ = ()
 
@@ -41,7 +41,7 @@ def _value(value: Any, allowed: tuple[type, ...], row: type[Table] | None = None
 
 
 def read_row(row: type[Table], given: Any) -> Any:
-    """Return a row of a list of tables; text is the name of an input of which nothing else is stated."""
+    """Return a row from a table, or from an input's name."""
     if isinstance(given, str) and row is InputTable:
         return InputTable(given)
     return row.read(given) if isinstance(given, Mapping) else given
@@ -51,7 +51,7 @@ _KINDS: dict[type, dict[str, tuple[type, ...]]] = {}
 
 
 def kinds(table: type[Any]) -> dict[str, tuple[type, ...]]:
-    """Return the classes of values that a file may give for each key; a `Table` stands for a table of its keys."""
+    """Return each key's value types; a `Table` stands for its keys."""
     if table not in _KINDS:
         hints = get_type_hints(table)
         _KINDS[table] = {f.name: f.metadata.get("in_files") or _kinds(hints[f.name]) for f in fields(table)}
@@ -140,7 +140,7 @@ class OutputTable(Table):
 
 @dataclass(frozen=True, slots=True)
 class InputTable(Table):
-    """A row of `weights.inputs`: one of two pictures that a network takes; only its name where nothing differs."""
+    """A row of `weights.inputs`: one of a network's two pictures."""
 
     name: str
     mean: tuple[float, ...] | None = None
@@ -151,7 +151,7 @@ class InputTable(Table):
 
 @dataclass(frozen=True, slots=True)
 class WeightsTable(Table):
-    """`weights`: where a model's file is, and what the file does not say; empty where the loader knows itself."""
+    """`weights`: a model's file, and the facts missing from that file."""
 
     package: str | None = None
     """Name of an installed package that has `file`."""
@@ -194,7 +194,7 @@ class WeightsTable(Table):
 
 @dataclass(frozen=True, slots=True)
 class WhyTable(Table):
-    """`why`: what answers "why this class and not another" where it is not the rule."""
+    """`why`: exceptions to the default settings of "why this class?"."""
 
     method: str = "layercam"
     target_layers: tuple[str, ...] = ()
@@ -242,7 +242,7 @@ class ModelSpec:
 
     @property
     def row(self) -> int:
-        """What tells this row from others of its id and its weights, as another person's table may have one."""
+        """The identity of this row among others with its id and weights."""
         return hash(repr(self))
 
     @property
@@ -252,7 +252,7 @@ class ModelSpec:
 
     @property
     def in_memory(self) -> bool:
-        """Whether it is an object of the caller's, with no file and no id that another process would know."""
+        """Whether it is the caller's object, without file or shared id."""
         return self.loader == "custom.in_memory"
 
     @property
@@ -273,11 +273,11 @@ class ModelSpec:
         return OutputTable(label, self.weights.unit if unit is None else unit, output.range if output else None)
 
     def unit_of(self, label: str = "") -> str:
-        """Return the unit of one of its numbers, by the number's name; empty where none is stated."""
+        """Return a number's unit by its name; empty if not stated."""
         return self.output_of(label).unit or ""
 
     def describe_outputs(self, count: int) -> str:
-        """Return what it gives, after its name: ` with 5 classes`; empty where its answers have no names."""
+        """Return the answer's description, such as ` with 5 classes`; empty without names."""
         if self.task == "embed":
             return " that compares pictures"
         singular, plural = ("output", "outputs") if self.measures else ("class", "classes")
@@ -289,7 +289,7 @@ class ModelSpec:
         return self.task == "segment"
 
     def as_segmentation(self) -> ModelSpec:
-        """Return the row of a network that gives each pixel a class, with the method for that where none is stated."""
+        """Return the row as a segmentation model's, with the task's default method."""
         return replace(self, task="segment", method=AREA_METHOD if self.method == METHOD else self.method)
 
     @property

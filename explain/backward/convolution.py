@@ -34,7 +34,7 @@ MAX_GATHERED = 49
 
 
 def pointwise_gradient(gradient: Tensor, weight: Tensor, *, whole: bool) -> Tensor:
-    """Return (1, C, h, w) from a (1, K, h, w) and weights (K, C, 1, 1); `whole`: of a whole map, not of a window.
+    """Return (1, C, h, w) from (1, K, h, w) and weights (K, C, 1, 1).
 
     The algorithm depends on sizes alone, so that the bits depend on nothing else.
     """
@@ -128,7 +128,7 @@ def nbytes(weights: Iterable[Tensor]) -> int:
 
 
 def _gather(gradient: Tensor, weight: Tensor) -> Tensor:
-    """(h', w', C) from (h, w, K) and (C, kh, kw, K) in one product: each input gathers from the outputs around it."""
+    """Gather (h, w, K) by (C, kh, kw, K) to (h', w', C) in one product."""
     (height, width, channels), (tall, wide) = gradient.shape, weight.shape[1:3]
     out = height + tall - 1, width + wide - 1
     padded = F.pad(gradient, (0, 0, wide - 1, wide - 1, tall - 1, tall - 1)).contiguous()
@@ -139,7 +139,7 @@ def _gather(gradient: Tensor, weight: Tensor) -> Tensor:
 
 
 def _spread(gradient: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
-    """(h', w', C) from (h, w, K) and (K, kh, kw, C) in one product: each output is added to all inputs that it read."""
+    """Scatter (h, w, K) by (K, kh, kw, C) to (h', w', C) in one product."""
     (height, width, channels), (tall, wide, inputs), (down, right) = gradient.shape, weight.shape[1:], stride
     products = (gradient.reshape(-1, channels) @ weight.flatten(1)).view(height, width, tall, wide, inputs)
     out = gradient.new_zeros((height - 1) * down + tall, (width - 1) * right + wide, inputs)

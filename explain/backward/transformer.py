@@ -33,7 +33,7 @@ _MADE = "_made_of"
 
 
 def _rows(gradient: Tensor) -> Tensor | None:
-    """Return which rows (..., C) are not 0, as indices into (rows, C); None where they are too many for it to pay."""
+    """Return the indices of nonzero rows (..., C); None if there are too many."""
     if (known := getattr(gradient, _KNOWN, None)) is not None:
         return known  # type: ignore[no-any-return]
     # Faster than `any`, and a row with a NaN counts as not 0.
@@ -131,8 +131,11 @@ class _Attention(Function):
 def _attend(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
-    """Return which queries have a gradient (None: too many to select); their query and gradient (B, heads, n, D), their
-    attention weights, and the gradient of those before the softmax, both (B, heads, n, N)."""
+    """Return the attended queries, their gradient, attention weights and logit gradients.
+
+    First the indices of queries with a gradient (None: too many to select); queries and gradient are (B, heads, n, D),
+    weights and logit gradients (B, heads, n, N).
+    """
     # Over all pictures and heads.
     rows = gradient.detach().abs().amax(-1).flatten(0, -2).amax(0).nonzero()[:, 0]
     kept = rows if len(rows) <= FEW * query.shape[-2] else None
@@ -171,8 +174,10 @@ class _Projected(Function):
 
 
 def _projection(part: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Return the x (B, N, C) that a query, key or value (B, heads, N, D) is a projection of, and the weights
-    (heads, D, C); None where it is not a view of one."""
+    """Return the input and weights of a projected query, key or value.
+
+    That is x (B, N, C) and (heads, D, C) for a view (B, heads, N, D) of a projection; None for other tensors.
+    """
     base = part._base
     if base is None or (source := getattr(base, _MADE, None)) is None or part.ndim != 4 or base.ndim != 3:
         return None

@@ -70,7 +70,7 @@ def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
 
 
 def box_sentence(explanation: Explanation, index: int, name: str) -> str | None:
-    """Return where one map's evidence is, by boxes, as one sentence; None without a box, or without any."""
+    """Describe one map's evidence by boxes; None without any."""
     numbers = explanation.box_numbers(index)
     if numbers is None:
         return None
@@ -140,7 +140,7 @@ def _itself(explanation: Explanation, prediction: Prediction) -> Missing | None:
 
 
 def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
-    """Return the sides' maps on one scale, where 1 is the hottest of all; None where their grids differ."""
+    """Return the sides' maps on one shared scale; None for different grids."""
     maps = [side.explanation.heatmaps[0] for side in sides]
     shapes = {tuple(raw.shape for raw in heatmap.raw) for heatmap in maps}
     if len(shapes) != 1 or len({heatmap.geometry for heatmap in maps}) != 1:
@@ -152,7 +152,7 @@ def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
 
 
 def common(first: Side, second: Side) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int, int, int]]:
-    """Return both maps on one grid over the part that both models saw, and that part in original pixels."""
+    """Return both maps on one grid, and their common area in original pixels."""
     pair = Comparison((first.explanation, second.explanation), ("", ""), ())
     return (*pair.maps, pair.common)  # type: ignore[return-value]
 

@@ -88,7 +88,9 @@ class Comparison:
 
     @cached_property
     def maps(self) -> tuple[NDArray[np.float32], ...]:
-        """Each model's first map over `common`, float32 (h, w) on one grid of at most 320 cells a side; 0 if none.
+        """Each model's first map over `common`, float32; 0 for missing maps.
+
+        All are (h, w) on one grid of at most 320 cells a side.
 
         A signed map keeps its signs; what is compared is where its evidence is, whatever its sign.
         """
@@ -107,7 +109,7 @@ class Comparison:
         return bool(heatmaps) and heatmaps[0].state == "ok"
 
     def agreement(self, first: int, second: int) -> Agreement | None:
-        """Return how similar two models' maps are, computed once for all pairs; None where one of them has none."""
+        """Return the similarity of two models' maps, cached; None without both."""
         return self._agreements[first][second] if self.has_map(first) and self.has_map(second) else None
 
     def overlap(self, first: int, second: int) -> str:
@@ -152,7 +154,7 @@ class Comparison:
 
     @property
     def label(self) -> str:
-        """The class that all maps are of; empty where they are of several, or of none."""
+        """The common class of all maps; empty if they differ."""
         labels = {e.heatmaps[0].target.label for e in self.explanations if e.heatmaps and e.task.names_classes}
         return labels.pop() if len(labels) == 1 else ""
 
@@ -162,7 +164,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """One sentence made of the answers and of how sure each is; of speed only where the measurements are apart."""
+        """Summarise the answers, their certainty, and clear differences in speed."""
         for task in dict.fromkeys(explanation.task for explanation in self.explanations):
             if (verdict := task.verdict(self.names, self.explanations)) is not None:
                 return verdict
@@ -192,7 +194,7 @@ class Comparison:
 
     @property
     def _unsure(self) -> str:
-        """Say that no classifier is sure of its answer: `, neither with more than 13 %`; empty where one is."""
+        """Return a phrase for unsure classifiers, `, neither with more than 13 %`; else empty."""
         best = [self.best(index) for index in range(len(self.names))]
         scores = [prediction.score for prediction in best if prediction is not None and prediction.box is None]
         if len(scores) < len(best) or max(scores) >= UNSURE or not self._sure:
@@ -203,7 +205,7 @@ class Comparison:
 
     @property
     def mixed(self) -> str | None:
-        """One sentence where the maps are not of one class: then they are no measure of how far the models agree."""
+        """One sentence if the maps are of different classes; else empty."""
         labels = dict.fromkeys(e.heatmaps[0].target.label for e in self.explanations if e.heatmaps)
         if len(labels) < 2:
             return None
@@ -227,7 +229,7 @@ class Comparison:
 
 
 def class_names(explanation: Explanation) -> frozenset[str]:
-    """Return the names of all classes, or numbers, of the model of an explanation; none where it compares pictures."""
+    """Return a model's class or number names; none for embedders."""
     return frozenset(explanation.evidence.resident.adapter.labels)
 
 
@@ -242,5 +244,5 @@ def _says(names: Sequence[str], answer: str) -> str:
 
 
 def score_of_map(explanation: Explanation, index: int = 0) -> float | None:
-    """Return the score, 0..1, of what a map is of, also where it is not among the best; None where there is none."""
+    """Return the score of a map's target, 0..1; None without one."""
     return explanation.task.score(explanation, index) if index < len(explanation.heatmaps) else None

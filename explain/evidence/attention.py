@@ -140,7 +140,7 @@ def differentiate(
 
 
 def attentions(resident: Resident) -> tuple[Attended, ...]:
-    """Return the modules whose attention is over the whole picture; raises ModelProblem where there are none."""
+    """Return the attention modules over the whole picture; raise ModelProblem without any."""
     usable = tuple(attention for attention in resident.attentions if attention.grid is not None)
     if not usable:
         windows = " over the whole picture" if resident.attentions else ""
@@ -149,7 +149,7 @@ def attentions(resident: Resident) -> tuple[Attended, ...]:
 
 
 def choose(evidence: Evidence) -> tuple[str, ...]:
-    """Return the attention module of each layer: that of its own block, else the last one."""
+    """Return each layer's attention module: its own block's, else the last."""
     paths = [attention.path for attention in attentions(evidence.resident)]
     return tuple(dict.fromkeys(_nearest(layer, paths) for layer in evidence.layers))
 

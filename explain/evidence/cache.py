@@ -40,7 +40,7 @@ class ByteCache(Generic[Value]):
             return self._values.get(key)
 
     def put(self, key: Hashable, value: Value) -> None:
-        """Add a value and drop the least recently used; the newest stays even where it alone exceeds the limit."""
+        """Add a value and evict the least recently used, never the newest."""
         limit = self.limit
         with self._lock:
             self._values[key] = value

@@ -100,7 +100,7 @@ class Evidence:
         """One (1, C, h, w) per layer."""
 
     def _divide(self, recorded: dict[str, list[Tensor]]) -> None:
-        """Give each of two pictures its own layers, in their order; raise ModelProblem where one has fewer."""
+        """Assign the layers to the two pictures; raise ModelProblem if uneven."""
         (height, width), size = self.resident.probed, (self.tensor.shape[-2], self.tensor.shape[-1] // 2)
         self.recorded = [output for layer in self.layers for output in recorded[layer.path]]
         self.activations = []
@@ -142,7 +142,7 @@ class Evidence:
         return tuple("/".join(dict.fromkeys(pair)) for pair in zip(*(s.own_paths for s in self.sides), strict=True))
 
     def at(self, path: str) -> Evidence:
-        """Return the evidence of one of the layers alone, from the same pass: nothing is computed again."""
+        """Return the evidence of one layer from the same pass."""
         place, evidence = self.paths.index(path), copy.copy(self)
         if self.sides:
             evidence.sides = tuple(side.at(side.paths[place]) for side in self.sides)
@@ -264,7 +264,7 @@ class Evidence:
                 return None
 
     def _seeds(self, target: Target) -> list[Gradient | None] | None:
-        """Return a target's gradient at each of the network's outputs; None where it has none at all."""
+        """Return a target's gradient at each network output, or None."""
         outputs: Detections = self.outputs
         top, left, places = 0, 0, list(range(len(outputs.leaves)))
         if target.part in IN_CELL and len(target.anchors) == 1:
@@ -321,7 +321,7 @@ class Evidence:
 
 
 def join_maps(first: Tensor, second: Tensor) -> Tensor:
-    """Return maps (..., h, w) of two pictures side by side; a coarser one is grown to the other's grid."""
+    """Join maps (..., h, w) side by side, on the finer grid."""
     size = (max(first.shape[-2], second.shape[-2]), max(first.shape[-1], second.shape[-1]))
     return torch.cat([_grow(heatmap, size) for heatmap in (first, second)], -1)
 
@@ -373,13 +373,13 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
 
 
 def run_pass(resident: Resident, given: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
-    """Run the model once on several inputs (1, C, h, w) of one size, and return each one's part."""
+    """Run the model once on several inputs (1, C, h, w) of one size."""
     whole = Evidence(resident, ModelInput(torch.cat([item.tensor for item in given]), given[0].geometry), layers)
     return [PassPart(whole, place, item.geometry) for place, item in enumerate(given)]
 
 
 def groups(requests: Iterable[tuple[Image, Options]], most: int) -> Iterator[list[tuple[Image, Options]]]:
-    """Yield consecutive requests that one pass may serve: at most `most`, and no more decoded bytes than a pass takes.
+    """Group consecutive requests for one pass, up to `most` and a byte limit.
 
     Their options differ in nothing but the targets. Requests are read one ahead at most.
     """

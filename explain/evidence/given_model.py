@@ -116,7 +116,7 @@ def several(source: Any) -> list[Any] | None:
 
 
 def join_pairs(source: Any, inputs: Sequence[str]) -> Any:
-    """Return what a model of two pictures is given with each tuple of two pictures joined to one.
+    """Join each tuple of two pictures into one picture.
 
     Raises ModelProblem for a tuple of another length.
     """
@@ -128,7 +128,7 @@ def join_pairs(source: Any, inputs: Sequence[str]) -> Any:
 
 
 def targets_of_each(targets: Any, count: int) -> list[dict[str, Any]]:
-    """Return the option `targets` of each picture: from one class for all, or one class or list of classes for each.
+    """Split the option `targets` into one value per picture.
 
     Raises ModelProblem where these are not as many as the pictures.
     """

@@ -39,7 +39,7 @@ def as_map(output: Tensor, layer: Layer) -> Tensor:
 
 
 def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[int, int]) -> Layer:
-    """Return a layer of tokens with its grid (h, w) on an input of `size`, where it was found on one of `probed`.
+    """Return a token layer with its grid for an input of `size`.
 
     Raises ModelProblem where its tokens are no grid there.
     """
@@ -153,7 +153,7 @@ def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
 
 
 def _matching(name: str, adapter: Adapter, known: Mapping[str, Layer]) -> tuple[str, ...]:
-    """Return the layers that match a name with stars, in the order of execution; a star does not match a dot."""
+    """Return the layers matching a name with stars, in execution order."""
     parts = name.split("*")
     first, *middle, last = map(re.escape, parts)
     # What a star takes is settled as soon as what follows it is found: to try all ways for many stars would take hours.
@@ -183,7 +183,7 @@ def _refuse(
 
 
 def _nearest(name: str, among: Collection[str]) -> list[str]:
-    """Return at most NEAR of these that were probably meant; none where none is near."""
+    """Return at most NEAR probable matches of a misspelt name."""
 
     def same(kind: str, near: str) -> bool:
         return re.sub(kind, "", near.lower()) == re.sub(kind, "", name.lower())
@@ -201,7 +201,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 def receptive_field(module: nn.Module, path: str) -> int | None:
-    """Return the side in pixels of the model's input that a cell of the layer at `path` sees at most; None: all of it.
+    """Return a layer's receptive field in input pixels; None: unlimited.
 
     All convolutions and poolings defined up to and in the layer count as if each followed the one before. With branches
     that is too much, never too little (Araujo et al. 2019, doi:10.23915/distill.00021).

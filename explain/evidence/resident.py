@@ -65,7 +65,7 @@ class Resident:
 
     @property
     def origin(self) -> Resident:
-        """The resident whose module this one shares; itself unless it looks for other classes."""
+        """The resident of the shared module; itself unless it has other classes."""
         # No reference cycle: a model's memory is freed with its last user.
         return self._origin or self
 
@@ -208,7 +208,7 @@ class Resident:
         return adapter, lock
 
     def with_adapter(self, adapter: Adapter) -> Resident:
-        """Return a resident with the same module, lock and layers for an adapter that looks for other classes."""
+        """Return a resident of the same module for an adapter with other classes."""
         _ = self._survey, self.folded  # found once for both
         other = self.copy()
         other.adapter = adapter
@@ -234,7 +234,7 @@ class Resident:
 
 
 def _unchanged(loaded: Any, now: tuple[ModelSpec, dict[str, int]]) -> bool:
-    """Return whether a model is still what its table and its files say; what was deleted since stays in use."""
+    """Return whether a model's table and files are unchanged."""
     before: dict[str, int] = loaded[1]
     return bool(loaded[0] == now[0]) and all(before.get(name) == time for name, time in now[1].items())
 
@@ -271,7 +271,7 @@ class Residency:
     def of_object(
         self, source: object, key: tuple[object, ...], device: torch.device, make: Callable[[], Adapter]
     ) -> Resident:
-        """Return the resident of a model object, adapting it by `make` if nobody uses it yet with the same `key`.
+        """Return the resident of a model object, adapted by `make` if new.
 
         `source` holds the objects whose ids are in the key.
         """

@@ -37,7 +37,7 @@ MAX_STREAMS = 4
 
 
 def verify(resident: Resident) -> None:
-    """Leave out the shortcuts that are wrong for a model, and note it; it takes two passes where all are right."""
+    """Disable and note the shortcuts with wrong results for a model."""
     adapter = resident.adapter
     if not (adapter.gradients and adapter.has_row) or adapter.inputs or adapter.takes_words:
         return

@@ -59,7 +59,7 @@ class Survey:
 
 
 def survey(adapter: Adapter, tensor: Tensor) -> Survey:
-    """Run (1, 3, h, w) once and list the layers that can be explained and the modules that attend.
+    """Run (1, 3, h, w) once; list explainable layers and attention modules.
 
     The short list is in the order of execution and names a tensor once, by the outermost module that returns it
     (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
@@ -169,7 +169,7 @@ def disable_inplace(module: nn.Module) -> Iterator[None]:
 
 
 def describe(path: str, output: Tensor, size: Size, grids: Collection[Size] = ()) -> Layer | None:
-    """Return how an output can be read as a map on an input of `size` (h, w); None where it cannot.
+    """Return an output's layout as a map on an input (h, w), or None.
 
     `grids` are those that convolutions were seen to make, the latest last: patches are one of them as a rule.
     """
@@ -193,7 +193,7 @@ def _fits(height: int, width: int, size: Size, aspect: float) -> bool:
 
 
 def _tokens(count: int, size: Size, grids: Collection[Size]) -> tuple[int, Size] | None:
-    """Split `count` tokens into those before the grid's and an (h, w) grid; None where that is impossible."""
+    """Split `count` tokens into a prefix and an (h, w) grid, or None."""
     for grid in reversed([*grids]):
         if 0 <= (prefix := count - grid[0] * grid[1]) <= MAX_PREFIX and grid[0] * grid[1] > MAX_PREFIX:
             return prefix, grid

@@ -69,7 +69,7 @@ def trace_windows(adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> tup
 
 
 class _Tracer(TorchFunctionMode):
-    """Follows one thread's pass: its maps, what its linear layers read, and which rows came from which."""
+    """Record one thread's maps, linear inputs, and origins of rows."""
 
     def __init__(self, module: nn.Module, size: Size) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class _Tracer(TorchFunctionMode):
             tensor = self._before.get(tensor)  # type: ignore[no-untyped-call]
 
     def _match(self, rows: Tensor) -> tuple[Tensor, Size] | None:
-        """Return the cell of each of (rows, C), and their grid; None where a map has other cells than these."""
+        """Return the grid cell of each of (rows, C), and the grid, or None."""
         keys = [row.tobytes() for row in rows.cpu().numpy()]
         padding = bytes(len(keys[0]))
         first = rows[next((place for place, row in enumerate(keys) if row != padding), 0)]

@@ -59,7 +59,7 @@ def mark_of(verdict: Verdict) -> Mark:
 
 
 def note(weights: str, method: str, layers: Sequence[str], test: Hashable, verdict: Verdict) -> None:
-    """Remember the verdict on one map for the current person; `test` is equal only for the same map, which counts once.
+    """Record one map's verdict for the current person; equal `test`s count once.
 
     `weights`: the SHA-256 of the model's. `layers`: the paths of those that the map was taken at.
     """
@@ -77,7 +77,7 @@ def verdicts(weights: str, method: str, layers: Sequence[str]) -> list[Verdict]:
 
 
 def describe_verdicts(found: Sequence[Verdict]) -> str:
-    """Return the verdicts as one phrase, with the number of maps that they are of; empty for none.
+    """Return the verdicts and the number of maps as one phrase.
 
     >>> describe_verdicts(["depends"])
     'depends on the model (1 map tested)'

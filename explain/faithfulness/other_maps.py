@@ -67,7 +67,7 @@ _MAKING: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)
 
 
 def other_maps(explanation: Result, index: int, cancel: threading.Event | None = None) -> tuple[OtherMap, ...]:
-    """Return the maps of other pictures that one map is tested against, by the same method and layers.
+    """Return maps of other pictures by the same method and layers.
 
     Each is of the model's own answer there. Of bundled photographs and parts of them, or of drawn scenes for a model
     that knows nothing else: the same ones everywhere, so that a test gives the same result again. Where the method
@@ -137,7 +137,7 @@ def _small(values: Map) -> Map:
 
 
 def _pictures(spec: ModelSpec) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
-    """Yield pictures of the kind that a model knows: name, SHA-256 of the one that it is a part of, and pixels."""
+    """Yield pictures for a model: name, source SHA-256, and pixels."""
     if spec.example:
         yield from _scenes(spec)
         return

@@ -189,7 +189,7 @@ def _order(name: str, maps: Sequence[NDArray[np.float32]]) -> list[Order]:
 
 
 def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
-    """Return where the object is, bool (h, w) over the content: in its boxes, else where the map is hottest."""
+    """Return the object's mask over the content: boxes, else the hottest area."""
     heatmap, geometry = explanation.heatmaps[index].measured, explanation.evidence.geometry
     mask = np.zeros(heatmap.content.shape, bool)
     for prediction in explanation.own(index):
@@ -199,7 +199,7 @@ def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
 
 
 def _next_best(explanation: Result, index: int) -> Target | None:
-    """Return the target of the next best class, of a box for the same candidate; None where its map is slow."""
+    """Return the runner-up class's target; None for a slow map."""
     heatmap, evidence = explanation.heatmaps[index].measured, explanation.evidence
     method, target, adapter = METHODS[heatmap.method], heatmap.target, evidence.resident.adapter
     if not (method.quick and method.per_class) or target.index is None or len(adapter.labels) < 2:

@@ -55,7 +55,7 @@ STAGES = 6
 
 
 def copy_resident(resident: Resident) -> Resident:
-    """Return a resident with a copy of the model, freed with it; it never gets the faster twin, whose weights stay.
+    """Return a resident with a copied model, without a folded copy.
 
     Raises ModelProblem where the copy shares weights with the model in use.
     """
@@ -169,7 +169,7 @@ class Stage:
 
     @property
     def empty(self) -> bool:
-        """Whether there is no evidence for the target in it: such a map is like no other, and tells nothing."""
+        """Whether the map has no evidence for the target."""
         return not self.map.any()
 
     @property

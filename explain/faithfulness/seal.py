@@ -72,7 +72,7 @@ def run_tests(
     progress: Progress | None = None,
     partial: Callable[[Seal], None] | None = None,
 ) -> Seal:
-    """Return the seal of what these tests answer, in their order; what raises a Problem "cannot be told"."""
+    """Return the seal of these tests' answers; a Problem "cannot be told"."""
     result = Seal(label, ())
     for question, test in tests.items():
         if progress is not None:
@@ -124,7 +124,7 @@ def _model(explanation: Result, index: int | str, cancel: threading.Event | None
 
 
 def _share_inside(explanation: Result, index: int, values: NDArray[np.float32]) -> float | None:
-    """Return the share of a map (h, w) over the content that is in the target's boxes; None without boxes or heat."""
+    """Return a map's share of heat in the target's boxes, or None."""
     if not explanation.own(index) or not values.any():
         return None
     mask = object_of(explanation, index).astype(np.float32)

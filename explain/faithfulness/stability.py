@@ -181,7 +181,7 @@ class Stability:
 
     @property
     def worst(self) -> Variant | None:
-        """The change after which the map is least like the true one, among those that leave the answer if any do."""
+        """The change with the least similar map, preferably with the answer kept."""
         measured = [variant for variant in self.variants if variant.rank_correlation is not None]
         kept = [variant for variant in measured if not variant.flips]
         return min(kept or measured, key=lambda variant: variant.rank_correlation or 0.0, default=None)
@@ -267,7 +267,7 @@ def stability(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Stability:
-    """Make the map of the same target by the same method and layers again for eight slightly changed pictures.
+    """Recompute one map for eight slightly changed pictures.
 
     Eight passes, with the method's own cost. Raises ModelProblem for an empty map and for a picture that is not RGB;
     Cancelled between two changes.

@@ -45,7 +45,7 @@ def support(
     quick: bool = False,
     cancel: threading.Event | None = None,
 ) -> Support:
-    """Compare the effect of hiding and keeping what a map shows with that of other maps.
+    """Compare the effect of a map's hottest pixels with other maps'.
 
     `OTHERS` maps that the model drew of other pictures, or fewer where these are enough to tell, then copies of this
     one. Two passes for each, eight where it is close, and once for each model and method those that draw the others.
@@ -93,7 +93,7 @@ def find_strongest(
 
 
 def _copies(values: Map, *, turned: bool) -> Iterator[tuple[str, Map]]:
-    """Yield a map mirrored and moved, which a map that is wrong in these ways must not beat, and the middle.
+    """Yield mirrored and moved copies of a map, and a centred one.
 
     `turned`: upside down instead of moved, as in a box, whose object fills it.
     """
@@ -122,7 +122,7 @@ class Measure:
         (self.start,) = self._in_range([perturber.whole])
 
     def compare(self, own: Effect, named: Iterable[tuple[str, Map]]) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
-        """Return the effects of other maps of that part and of the map's copies: as many as it takes to tell."""
+        """Return the effects of other maps and copies, until the verdict is clear."""
         others: list[Effect] = []
         for effect in self.against(own, named):
             others.append(effect)
@@ -142,7 +142,7 @@ class Measure:
         return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR))
 
     def place(self, values: Map) -> Map:
-        """Return a map of that part over the whole content, whose other places are the weakest."""
+        """Place a part's map in the whole content, weakest elsewhere."""
         if self._box is None:
             return values
         placed = np.full(self._shape, values.min() - 1, np.float32)
@@ -158,13 +158,13 @@ class Measure:
                 yield self.effect(name, values, own.shares, first) if near and own.shares != first.shares else first
 
     def effect(self, name: str, values: Map, shares: Sequence[float], known: Effect | None = None) -> Effect:
-        """Return the effect of a map (h, w) of that part at these shares, of which some may be known."""
+        """Return the effect of a map (h, w) at these shares, reusing `known`."""
         (new,) = self._effects([(name, values)], [s for s in shares if known is None or s not in known.shares])
         effects = [(known if known is not None and share in known.shares else new).at(share) for share in shares]
         return Effect(name, tuple(shares), *zip(*effects, strict=True))
 
     def _effects(self, named: Sequence[tuple[str, Map]], shares: Sequence[float]) -> list[Effect]:
-        """Return the effects of maps at the same shares; one that is the same everywhere hides nothing."""
+        """Return the effects of maps at the same shares; constant maps hide nothing."""
         visible = np.ones((len(named), 2, len(shares), *self._shape), bool)
         part = (slice(None), *(self._box or (slice(None), slice(None))))
         for (_, values), (hidden, kept) in zip(named, visible, strict=True):

@@ -56,7 +56,7 @@ def describe(explanation: Result, hot: str = "", index: int = 0, *, half: bool =
 
 
 def _hottest(explanation: Result, hot: str, index: int, *, named: bool) -> str:
-    """Say what the hottest colour means on this map; `named`: with the label where it is not obvious."""
+    """Describe the hottest colour; `named`: with the label if not obvious."""
     if not explanation.heatmaps:
         return ""
     method = METHODS[explanation.heatmaps[index].method]
@@ -173,7 +173,7 @@ def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
 
 
 def describe_outside(explanation: Result, index: int = 0) -> str:
-    """Say how much of a map's evidence lies outside of the object, or of what it explains; empty where unknown."""
+    """Return a sentence on evidence outside the object; empty if unknown."""
     mask, share = explanation.object_mask, None
     if mask is not None:
         share = explanation.outside(index)
@@ -330,7 +330,7 @@ def _twin(explanation: Result, index: int) -> str | None:
 
 
 def _same_signs(explanation: Result, first: int, second: int) -> bool:
-    """Return whether two maps go the same way; what raises one number may lower another at the same places."""
+    """Return whether two maps correlate with their signs; True if unsigned."""
     first_map, second_map = (explanation.heatmaps[index].measured for index in (first, second))
     if not (first_map.signed and second_map.signed):
         return True

@@ -107,8 +107,7 @@ class Reading:
 
 
 def readings(resident: Resident, image: Image, most: int = 4) -> tuple[Reading, ...]:
-    """Return how a picture is answered with the model's preprocessing, and with others that it may have been trained
-    with, those that change the answer most first; `most` in all.
+    """Return the answers under up to `most` preprocessings, the model's own first.
 
     Runs the model once for each of about nine ways. Empty where the preprocessing is not known, or has no three
     channels.

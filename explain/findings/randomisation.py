@@ -55,7 +55,7 @@ def family_of(task: str, resident: Resident) -> Family:
 
 
 def describe_method(family: Family, question: str, method: str) -> str:
-    """Say how many maps of a method depend on the model, before any is tested; empty where it was not measured.
+    """Return the share of a method's model-dependent maps; empty if not measured.
 
     >>> describe_method("detector", "where", "gradcam")
     'In 22 of 26 tests its map depended on the model.'
@@ -76,7 +76,7 @@ def is_independent(family: Family, question: str, method: str) -> bool:
 
 
 def asks_at(resident: Resident, question: str, layers: Sequence[str]) -> bool:
-    """Return whether a question is asked at these layers, of which alone its figures are; none: the model's default."""
+    """Return whether the question's figures are of these layers; none: the default."""
     if question == "why" and not answers_why(resident):
         return False
     asked_layers = settings(resident, question)["layers"]
@@ -89,7 +89,7 @@ def describe_expected(explanation: Result, index: int) -> str:
 
 
 def describe_independent(explanation: Result, index: int) -> str:
-    """Return what is known of a map that does not depend on the model: by its own test, else by its method's.
+    """Describe a model-independent map, by its own test or its method's.
 
     Empty for a map that depends on it, as far as is known.
     """
@@ -108,7 +108,7 @@ def _find_answer(explanation: Result, index: int) -> SealMark | None:
 
 
 def _find_measured(explanation: Result, index: int) -> Randomisation | None:
-    """Return the figures of a method that draws nearly the same map whatever the model has learnt."""
+    """Return the figures of a method with nearly model-independent maps."""
     key = _key_of(explanation, index)
     return _load_published()[key] if key is not None and is_independent(*key) else None
 
@@ -127,7 +127,7 @@ def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
 
 
 def find_independent(explanation: Result, index: int) -> Finding | None:
-    """Find a map by a method that draws nearly the same map whatever the model has learnt."""
+    """Find a map by a method with nearly model-independent maps."""
     if (mark := _find_answer(explanation, index)) is not None:
         return Finding("independent", "serious", mark.sentence) if mark.answer == "no" else None
     if (measured := _find_measured(explanation, index)) is None:

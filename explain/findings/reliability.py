@@ -106,7 +106,7 @@ KEPT, BACK = 0.3, 0.3
 
 
 def of_proof(task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
-    """Return what a proof says against a model of that task, beside its sentence; each names the proof.
+    """Return a proof's findings against a model of that task.
 
     `statistics`: of the map.
     """
@@ -131,7 +131,7 @@ def describe_doubt(proof: Proof) -> Finding | None:
 
 
 def _patch(statistics: Statistics, proof: Proof) -> Finding | None:
-    """Find a small patch at the edge of the picture that is enough, and needed: a stamp, a tag, a logo."""
+    """Find a small, sufficient and necessary patch at the picture's edge."""
     kept, hidden = proof.sufficiency, proof.necessity
     if not kept or hidden is None or max(kept, hidden) > LITTLE:
         return None

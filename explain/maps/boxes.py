@@ -73,7 +73,7 @@ class BoxNumbers:
         return f"{sum(list(self.printed.values())[:2])}{NBSP}%"
 
     def describe(self, own: str) -> list[str]:
-        """Return where the heat is: `64 % in its own box only`, ...; `own` is what `phrases.own_boxes` calls them."""
+        """Return the shares of heat by boxes: `64 % in its own box only`, ..."""
         parts = self.printed
         mine, both, *rest = parts.values()
         others = both or rest[0]
@@ -132,7 +132,7 @@ def box_on_content(geometry: Geometry, box: Box) -> tuple[slice, slice]:
 
 
 def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -> NDArray[np.float32]:
-    """Return the share 0..1 of each cell of an (h, w) grid over `extent` (xyxy, pixels) that is in any box."""
+    """Return the share of each grid cell covered by any box."""
     out = np.zeros(shape, np.float32)
     (height, width), (left, top, right, bottom) = shape, extent
     sx, sy = width / (right - left), height / (bottom - top)
@@ -211,7 +211,7 @@ def confine(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heat
 
 
 def same_object(wanted: Prediction, among: Sequence[Prediction]) -> int | None:
-    """Return the index of the box that is the same object: same label first, then most overlap; None without one."""
+    """Return the index of the same object's box, or None."""
     matches = [
         (prediction.label == wanted.label, overlap, place)
         for place, prediction in enumerate(among)

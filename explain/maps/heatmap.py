@@ -42,7 +42,7 @@ EPSILON = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
-    """The map of one target, scaled to 0..1 or, where it is `signed`, to -1..1, with its raw values.
+    """The scaled map of one target, with its raw values.
 
     >>> from sightglass import Explainer
     >>> heatmap = Explainer()("bus.jpg", top_k=1).heatmaps[0]
@@ -128,7 +128,7 @@ class Heatmap:
 
     @property
     def raising(self) -> float | None:
-        """The share of a signed map's evidence that raises its number, 0..1; None for other maps, and without evidence.
+        """The share of evidence raising the number, 0..1; None for unsigned maps.
 
         The rest lowers it.
         """
@@ -167,7 +167,7 @@ def scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequ
 def on_content(
     raws: Sequence[Tensor], geometry: Geometry, layers: Sequence[str], *, signed: bool = False
 ) -> NDArray[np.float32]:
-    """Return the first of `scale` raw maps over the part of the input that is picture, float32 (h, w) in 0..1.
+    """Return the first of several raw maps over the content, float32 in 0..1.
 
     `signed`: as `Heatmap.strength` of a signed map.
     """
@@ -234,7 +234,7 @@ def smooth(maps: Tensor) -> Tensor:
 
 
 def _smooth_content(raw: Tensor, geometry: Geometry) -> NDArray[np.float32]:
-    """Return maps (k, h, w) of single pixels as they are shown, where there is picture; 0 on a letterbox's bars."""
+    """Smooth maps (k, h, w) of single pixels; letterbox bars are 0."""
     y0, y1, x0, x1 = picture_cells(geometry, *raw.shape[-2:])
     smoothed = torch.zeros_like(raw)
     smoothed[:, y0:y1, x0:x1] = smooth(raw[:, y0:y1, x0:x1])
@@ -244,7 +244,7 @@ def _smooth_content(raw: Tensor, geometry: Geometry) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=16)
 def _gaussian(pixels: int, sigma: float, device: torch.device) -> Tensor:
-    """Return the (pixels, pixels) matrix that blurs a row; at its ends the shares of what is there sum to 1 as well."""
+    """Return the (pixels, pixels) blur matrix of a row, normalised at the ends."""
     at = torch.arange(pixels, dtype=torch.float32)
     shares = (-((at[:, None] - at) ** 2) / (2 * sigma * sigma)).exp()
     return (shares / shares.sum(1, keepdim=True)).to(device)
@@ -291,7 +291,7 @@ def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.devi
 
 
 def _range(maps: Tensor, scale: Scale, signed: bool) -> tuple[Tensor, Tensor]:
-    """Return minimum and maximum of each of k maps, or of all of them, as (k, 1, 1) or (1, 1, 1).
+    """Return the range of each of k maps, (k, 1, 1), or a shared one.
 
     Of signed maps 0 and the largest absolute value.
     """
@@ -312,7 +312,9 @@ def heatmaps(
     scale: Scale,
     signed: bool = False,
 ) -> tuple[Heatmap, ...]:
-    """Return raw maps, one (k, h, w) per layer, as k heatmaps; flat and broken ones get a `state` and are empty.
+    """Scale raw maps, (k, h, w) per layer, to k heatmaps.
+
+    Flat and broken maps are empty and have a `state`.
 
     `signed`: they keep their signs (`Heatmap.signed`).
     """
@@ -372,7 +374,7 @@ def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
 
 
 def state_of(raws: Sequence[NDArray[np.float32]], geometry: Geometry) -> State:
-    """Return whether the raw maps of a target, one (h, w) per layer, show anything where there is picture."""
+    """Return whether a target's raw maps, (h, w) per layer, have evidence."""
     raws = [raw[y0:y1, x0:x1] for raw in raws for y0, y1, x0, x1 in [picture_cells(geometry, *raw.shape)]]
     if not all(np.isfinite(raw).all() for raw in raws):
         return "not a number"
@@ -389,7 +391,7 @@ CELLS = 32
 
 
 def cells(heatmap: Heatmap, moved: tuple[float, float] = (0, 0)) -> NDArray[np.uint8]:
-    """Return a map of the whole picture on `CELLS` x `CELLS` cells, 0 to 255; 0 outside of what the model saw.
+    """Return a map on `CELLS` x `CELLS` cells, 0 to 255; 0 outside the content.
 
     `moved`: by how many of its pixels, across and down, the picture was moved before; its map is moved back.
     """
@@ -399,8 +401,7 @@ def cells(heatmap: Heatmap, moved: tuple[float, float] = (0, 0)) -> NDArray[np.u
 def fit_map(
     heatmap: Heatmap, size: tuple[int, int], moved: tuple[float, float] = (0, 0)
 ) -> tuple[NDArray[np.float32], tuple[int, int, int, int]]:
-    """Return a map at another size (h, w) of its picture: float32 (h, w) in 0..1, of a signed one
-    in -1..1, and the area that the model saw.
+    """Resize a map (h, w) to its picture; return it with the seen area.
 
     Equals `Geometry.to_original` to a thirty-second of a cell, in a hundredth of the time.
     """

@@ -208,7 +208,7 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
 
 
 def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) -> str:
-    """Return where the heat is, in words that end a sentence: "in the middle of the picture", "at the left edge".
+    """Describe the place of the heat: "in the middle of the picture", ...
 
     `seen`: the part of the picture that the map covers, in original pixels, of a picture of `size` (width, height).
     The place, in the whole picture, is that of the strongest region, not of the centre of mass, which can lie between
@@ -240,7 +240,7 @@ def compare(a: Values, b: Values) -> Agreement:
 
 
 def rank_correlation(a: Values, b: Values) -> float:
-    """Return the rank correlation of two maps on the same grid alone: a tenth of the time of `compare`."""
+    """Return the rank correlation of two maps, faster than `compare`."""
     return rank_correlations(a, [b])[0]
 
 
@@ -295,7 +295,7 @@ def _checked_heat(values: Values, heat: npt.NDArray[np.floating] | None) -> Valu
 
 
 def _inequality(heat: Values) -> tuple[int, float]:
-    """How many of the hottest cells hold half of the heat, and Gini's coefficient; of heat that is not 0 everywhere.
+    """Return the size of the hottest half of heat, and Gini's coefficient.
 
     Counted in `_STEPS` of equal ratio, 512 for each halving, in a quarter of the time that sorting takes. Gini's is
     right to some millionths then, and to 0.0002 where all values are within a hundredth of each other.

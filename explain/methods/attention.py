@@ -44,7 +44,7 @@ class _Reading:
 
 
 def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> list[Tensor]:
-    """Return LeGrad's map (h, w) of each target: one pass, and one of the head alone for each block.
+    """Return LeGrad's map (h, w) of each target.
 
     Each block's output Z_l is read by the model's own head in place of the last block's, which gives the target's
     scalar s_l. With the block's attention A_l (heads, queries, keys) the map is a row over the keys, the mean over
@@ -67,7 +67,7 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
 
 
 def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> Iterator[_Reading]:
-    """Yield what the head says of each block's output, in the order of execution; the adapter's blocks are lost."""
+    """Yield the head's outputs for each block; the adapter's blocks are replaced."""
     layers = [attended for attended in seen if attended.same]
     pooled = next((attended for attended in seen if not attended.same), None)
     blocks = [adapter.module.get_submodule(path) for path in find_blocks([attended.path for attended in layers])]
@@ -102,7 +102,7 @@ def _answer_at_once(block: nn.Module, output: Any) -> None:
 
 
 def find_blocks(paths: Sequence[str]) -> list[str]:
-    """Return the path of the block around each attention module: up to the first name in which they differ.
+    """Return the path of the block around each attention module.
 
     >>> from sightglass.explain.methods.attention import find_blocks
     >>> find_blocks(["blocks.0.attn", "blocks.1.attn"])
@@ -250,7 +250,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
-    """Return the weights of each head of the layers' attention: (heads, h, w) by path, the same for every class."""
+    """Return each head's weights (heads, h, w) of the layers' attention, by path."""
     paths = choose(evidence)
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:

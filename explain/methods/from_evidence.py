@@ -71,7 +71,7 @@ def _compute_sides(evidence: Evidence, methods: Sequence[Method], targets: Seque
 
 
 def add_evenly(maps: Tensor, geometry: Geometry) -> Tensor:
-    """Return the sum (h, w) of signed maps (k, h, w), each first scaled to the mean of their peaks in the picture.
+    """Add up signed maps (k, h, w), each scaled to their mean peak.
 
     A map without a positive value has no peak, and is left out where another has one.
     """
@@ -85,7 +85,7 @@ def add_evenly(maps: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _boxes(target: Target) -> list[Target]:
-    """Return a target for each box of a class; the target itself where it is one box, or no class, or a crowd."""
+    """Split a class's target into one target per box."""
     if target.index is None or not 1 < len(target.anchors) <= MAX_WINDOWED:
         return [target]
     return [replace(target, anchors=(anchor,)) for anchor in target.anchors]

@@ -55,8 +55,7 @@ FAREWELL = 5.0
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Run a method of the library on a second set of modules over the model's weights; the maps are held with the
-    Evidence. Raises Cancelled within one module of a stop."""
+    """Run a library method on copied modules; cache the maps."""
     _check(evidence, method)
     # To import the library takes seconds the first time.
     thread = _reading()
@@ -157,7 +156,7 @@ class _Logits(nn.Module):
 
 
 class Shadow:
-    """A second set of modules over the same weights, and the library's objects on it; runs one method at a time."""
+    """Copied modules over the same weights, and the library's objects on them."""
 
     def __init__(self, adapter: Adapter) -> None:
         self.of = adapter.module
@@ -188,7 +187,7 @@ class Shadow:
         tick: Callable[[], None],
         cancel: threading.Event | None,
     ) -> list[NDArray[np.float32]] | None:
-        """Return one target's raw maps, an (h, w) per layer (FullGrad: one for all); None while broken or busy."""
+        """Return one target's raw maps, (h, w) per layer; None while broken."""
         if not self.lock.acquire(blocking=False):
             return None
         try:

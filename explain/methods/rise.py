@@ -134,14 +134,14 @@ class Masks(PictureMasks):
 
 
 def _hats(at: Tensor, shifts: Tensor, nodes: int) -> Tensor:
-    """(b, p, nodes): what each node adds to places `at` (p,), 0..1 along a side that `nodes - 2` cells cover."""
+    """Return (b, p, nodes): each node's share at places `at` (p,) of a side."""
     places = at * (nodes - 2) + shifts[:, None]  # (b, p)
     return (1 - (places[:, :, None] - torch.arange(nodes, device=at.device)).abs()).clamp_min(0)
 
 
 @dataclass(frozen=True, eq=False)
 class Windows(PictureMasks):
-    """Square windows that overlap by half, one per mask; in random order, so that unfinished maps cover the picture."""
+    """Square half-overlapping windows, one per mask, in random order."""
 
     rows: int
     columns: int
@@ -184,7 +184,7 @@ def _near(at: Tensor, window: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class MasksOfTwo(PictureMasks):
-    """Masks of two pictures side by side, none of which reaches from one into the other.
+    """Masks for two pictures side by side; none spans both.
 
     Random ones hide in both at once; windows hide in one at a time, in turn.
     """
@@ -234,7 +234,7 @@ PARTS = ("class", "box", "all")
 
 
 def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
-    """Return the function that scores these targets; raises ModelProblem for one that masks cannot explain."""
+    """Return the score function of these targets; raise ModelProblem if unsupported."""
     adapter, task = evidence.resident.adapter, task_of(evidence.resident.adapter)
     detects = isinstance(evidence.outputs, Detections)
     for target in targets:
@@ -325,7 +325,7 @@ SECONDS = 1.0
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
-    """Run D-RISE, or Occlusion, whose masks hide one window each; all targets share the masked pictures.
+    """Run D-RISE or Occlusion; all targets share the masked pictures.
 
     The masks are the same for the same seed; by default `budget` many. Raises Cancelled within one batch of a stop,
     ModelProblem for a target that masks cannot explain.
@@ -403,7 +403,7 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
 
 
 def find_grey(evidence: Evidence) -> Tensor:
-    """Return what hidden pixels are set to, (1, C, 1, 1), or (1, 1, 1, 1) of 0; of two pictures (1, C, h, w)."""
+    """Return the fill of hidden pixels, (1, C, 1, 1), or zeros if normalised."""
     # The adapter itself prepares the grey of a letterbox's bars, whatever range its pixels have.
     blank = evidence.resident.adapter.flat_input(GREY)
     if evidence.resident.adapter.inputs:
@@ -456,7 +456,7 @@ class _Sums:
 
 
 def _fit_maps(maps: Tensor, geometry: Geometry) -> Tensor:
-    """Return maps (k, h, w) over the whole input as float32, set to 0 on cells that hold nothing but bars."""
+    """Resize maps (k, h, w) to the whole input; cells of bars are 0."""
     left, top, right, bottom = geometry.content
     (height, width), (h, w) = geometry.input, maps.shape[1:]
     inside = slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))

@@ -57,7 +57,7 @@ def items(path: Path) -> Iterator[Item]:
 
 
 def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: int, most_bytes: int) -> list[Path]:
-    """Unpack the files of a .zip whose names end with one of `suffixes` below a folder, and return their paths.
+    """Unpack a .zip's files with these `suffixes`; return their paths.
 
     Raises Problem for what is no archive, more than `most` files or `most_bytes` unpacked, a path that leads out of the
     archive, a link, or two files of one name; then nothing of it is to be used.

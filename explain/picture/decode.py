@@ -69,7 +69,7 @@ DECODING = MemoryGate(AT_ONCE)
 
 
 def strips(height: int, width: int) -> Iterator[slice]:
-    """Yield the rows of a picture in parts of about STRIP pixels: what is computed of a part at a time stays small."""
+    """Yield slices of rows with about STRIP pixels each, to bound memory."""
     rows = max(1, STRIP // max(1, width))
     for top in range(0, height, rows):
         yield slice(top, min(top + rows, height))
@@ -265,7 +265,7 @@ def significant_bits(highest: float) -> int:
 
 
 def channels_last(tensor: Any, torch: Any) -> NDArray[Any]:
-    """Return a tensor (1 or 3, H, W), alone or as a batch of one, as an array (H, W, 1 or 3)."""
+    """Return a tensor (1 or 3, H, W), or a batch of one, channels last."""
     tensor = tensor.detach().cpu()
     if tensor.is_floating_point():
         # numpy has no bfloat16.

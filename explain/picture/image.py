@@ -191,7 +191,7 @@ class Image:
 
     @staticmethod
     def of_tensor(tensor: Any) -> Image:
-        """Take a float tensor (C, h, w) or (1, C, h, w) that is ready for a model; it is shown stretched."""
+        """Wrap a preprocessed float tensor (C, h, w), shown with stretched contrast."""
         array = tensor.detach().cpu().float().numpy()
         array = array[0] if array.ndim == 4 and len(array) == 1 else array
         if array.ndim != 3 or array.shape[0] > MAX_CHANNELS:
@@ -226,7 +226,7 @@ def to_png(pixels: Pixels) -> bytes:
 
 
 def to_lossless(pixels: Pixels) -> tuple[bytes, str]:
-    """Encode uint8 (H, W, 3) without loss, and return its format: webp, or png where a side is too long for WebP."""
+    """Encode uint8 (H, W, 3) losslessly; return the bytes and format."""
     if max(pixels.shape[:2]) > MAX_WEBP:
         return to_png(pixels), "png"
     out = BytesIO()
@@ -305,13 +305,13 @@ def _read_stream(stream: Any, max_bytes: int) -> bytes:
 
 
 def split_name(name: str) -> tuple[str, str] | None:
-    """Return the two names in `A + B`; None for one name, and where there is a file of the whole name."""
+    """Split a name `A + B` into both; None for any other name."""
     two = name.split(AND)
     return (two[0], two[1]) if len(two) == 2 and all(two) and not os.path.exists(name) else None
 
 
 def join_pictures(first: Image, second: Image) -> Image:
-    """Return two pictures as one that a model of two pictures takes, with a strip below that marks the halves.
+    """Join two pictures, with a marker strip below, for a two-picture model.
 
     The second is brought to the first's size, which its notes say. Raises ImageProblem where either is joined already,
     or both together are too large.

@@ -72,7 +72,7 @@ def _has_recipe(data: bytes | Path | Image) -> bool:
 
 
 def list_entries(name: str, source: bytes | Path) -> Iterator[tuple[str, str | None]]:
-    """Yield the path and the label of each line of a list; raise ModelProblem if it is too large or not a text file."""
+    """Yield the path and label of each line; raise ModelProblem for invalid lists."""
     try:
         if isinstance(source, Path):
             with source.open("rb") as file:
@@ -89,7 +89,7 @@ def list_entries(name: str, source: bytes | Path) -> Iterator[tuple[str, str | N
 
 
 def distinct_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the shortest end of each path that no other path has: `1.jpg`, or `cat/1.jpg` beside `dog/1.jpg`."""
+    """Return the shortest unique end of each path, such as `cat/1.jpg`."""
     names: dict[str, str] = {}
     left, depth = list(dict.fromkeys(keys)), 1
     while left:

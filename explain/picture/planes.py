@@ -35,7 +35,7 @@ def many(array: NDArray[Any]) -> bool:
 
 
 def from_file(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
-    """Return the array (H, W, C) of a .npy or a TIFF; None for a TIFF that is an ordinary picture."""
+    """Return the array (H, W, C) of a .npy or TIFF; None for pictures."""
     if data.startswith(NPY):
         return _arrange(_npy(data, name, max_pixels), name)
     try:
@@ -48,7 +48,7 @@ def from_file(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
 
 
 def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
-    """Return an array (H, W, C) as uint8 RGB to show, as numbers for a model (None where RGB is all), and notes."""
+    """Return an array (H, W, C) as RGB, numbers (or None), and notes."""
     check_size(array.shape[1], array.shape[0], name, max_pixels)
     channels = array.shape[2]
     if array.dtype == np.bool_ or (array.dtype == np.uint8 and channels in (1, 3)):
@@ -86,7 +86,7 @@ def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixe
 
 
 def _most(dtype: Any, max_pixels: int) -> int:
-    """Return how many numbers a file may hold: in 4 bytes a pixel, which all but bytes and uint16 take as float32."""
+    """Return the maximum count of numbers in a file, at 4 bytes each."""
     kept: int = dtype.itemsize if dtype.name in ("uint8", "uint16", "bool") else max(4, dtype.itemsize)
     return min(3 * max_pixels, 4 * max_pixels // kept)
 

@@ -58,7 +58,7 @@ def seed_of(sha256: str, number: int) -> int:
 
 
 def grid_of(computed: OnCells) -> tuple[int, int]:
-    """Return the rows and columns of cells in the content that a map was computed on, the finest of its layers."""
+    """Return the (rows, columns) of a map's finest layer over the content."""
     rows, columns = max((layer.shape for layer in computed.raw), key=math.prod)
     left, top, right, bottom = computed.geometry.content
     height, width = computed.geometry.input
@@ -107,7 +107,7 @@ def hottest_region(values: Map) -> NDArray[np.bool_]:
 
 
 def ranking(values: Map) -> Map | None:
-    """Return the share of pixels that are hotter than each one, float32 (h, w) in 0..1; None for a constant map.
+    """Return each pixel's share of hotter pixels, or None for constant maps.
 
     `values`: finite, (h, w). Pixels as cold as the coldest have no order of their own, and there are many where a map
     is clipped at 0: those nearest to a hotter one come first, so that what is hidden stays in one piece. Scattered

@@ -74,7 +74,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """What happens to the answer as pixels are hidden in the order of one map, and as nothing else is kept."""
+    """The answer as pixels are hidden, or kept, in one map's order."""
 
     name: str
     number: int
@@ -162,7 +162,7 @@ class Perturber:
         return self._fills[filling]
 
     def _filling(self, filling: Filling) -> tuple[Tensor | None, Answers]:
-        """Return what hidden pixels are set to, and the answers to the whole picture and to one that is all hidden."""
+        """Return the fill, and the answers to the whole and hidden picture."""
         if filling not in self._fillings:
             fill = self.fill(filling)
             whole = torch.ones(self.picture.shape[-2:], dtype=torch.bool, device=self.picture.device)
@@ -172,7 +172,7 @@ class Perturber:
     def _in_batches(
         self, hidings: Sequence[tuple[Tensor, float, bool]], fill: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield (score, value, stays), each (), of pictures given by an order, a share, and whether that is kept."""
+        """Yield (score, value, stays), each (), for (order, share, keeps)."""
         at = 0
         while at < len(hidings):
             some = hidings[at : at + self._batch]

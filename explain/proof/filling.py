@@ -45,7 +45,7 @@ def blur(picture: Tensor) -> Tensor:
 
 @own_modes()
 def make_fill(picture: Tensor, filling: Filling) -> Tensor | None:
-    """Return what every hidden pixel of a picture (1, C, h, w) is set to, the same shape; None for `linear`."""
+    """Return the fill of hidden pixels, of the picture's shape; None for `linear`."""
     if filling == "linear":
         return None
     return blur(picture) if filling == "blur" else picture.mean((2, 3), keepdim=True).expand_as(picture)

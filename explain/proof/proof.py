@@ -124,7 +124,7 @@ class Proof:
 
     @cached_property
     def sufficiency(self) -> float | None:
-        """The smallest hottest share that alone keeps 90 % of the value; None where nothing does, or none is left."""
+        """The smallest hottest share keeping 90 % of the value, or None."""
         trace = self.map.insertion
         if trace.value[-1] <= 0:
             return None
@@ -132,7 +132,7 @@ class Proof:
 
     @cached_property
     def necessity(self) -> float | None:
-        """The smallest hottest share whose hiding flips the answer; None where nothing does, or it was another one."""
+        """The smallest hottest share flipping the answer if hidden, or None."""
         stays = self.map.deletion.stays
         return _first(~stays) if stays[0] else None
 
@@ -265,7 +265,7 @@ def _necessity(proof: Proof) -> str:
 
 
 def similarity(proof: Proof) -> str:
-    """Return how far the map is that of the next best class, in a sentence; empty where that has none."""
+    """Return a sentence on the likeness to the runner-up's map; else empty."""
     if proof.similarity is None:
         return ""
     return (

@@ -68,7 +68,7 @@ def _odds(score: float) -> float:
 
 
 def settle(own: Effect, others: Sequence[Effect]) -> SupportVerdict | None:
-    """Return the verdict once no further map of another picture can change it; None where the map may be supported."""
+    """Return the verdict once later maps cannot change it, else None."""
     won = sum(map(own.beats, others))
     lost = len(others) - won
     if lost > OTHERS // 2:
@@ -110,8 +110,7 @@ class Support:
 
     @property
     def verdict(self) -> SupportVerdict:
-        """Supported where at most `ALLOWED` maps of other pictures and no copy do as well; not supported where most of
-        the former do."""
+        """The verdict by the number of beaten control maps."""
         if (settled := settle(self.own, self.others)) is not None:
             return settled
         complete = len(self.others) == OTHERS and self.copies

@@ -93,8 +93,7 @@ def difference_spotlight(alpha: float, first: int) -> Table:
 
 
 def signed_colours(ground: int) -> Floats:
-    """Return the colour of each level of a signed map, float64 (256, 3): from a neutral ground to what raises or lowers
-    most."""
+    """Return the 256 colours of a signed map, float64 (256, 3)."""
     arms = SIGNED["dark" if ground < 128 else "light"]
     at = np.linspace(0, 1, len(arms["raises"]))
     raises, lowers = (
@@ -105,7 +104,7 @@ def signed_colours(ground: int) -> Floats:
 
 
 def signed_overlay(alpha: float, threshold: float, ground: int, *, even: bool) -> Table:
-    """Blend over a grey picture what raises and what lowers, clear at 0; `even`: soon as opaque as anywhere.
+    """Blend a signed map over a grey picture, clear at 0.
 
     What is blended by its strength has the end's colour: the grey picture below it is the neutral middle.
     """

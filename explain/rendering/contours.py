@@ -202,8 +202,7 @@ def segments(field: npt.NDArray[np.float32], level: float) -> Segments:
 
 
 def chain(segments: Segments) -> Segments:
-    """Return segments (n, 4) in the order and the direction in which they follow each other, as `chained` in
-    `contour.js` does; those of no length are left out.
+    """Chain segments (n, 4) end to end, as `chained` in `contour.js`.
 
     Open lines come first, and each line begins at its end, or its point, that is first from the left and from above.
     """
@@ -231,7 +230,7 @@ def chain(segments: Segments) -> Segments:
 
 
 def dash(segments: Segments, length: float) -> Segments:
-    """Cut lines of segments (n, 4) that follow each other into dashes, with gaps as long, from each line's start on."""
+    """Cut chained segments (n, 4) into dashes and equal gaps."""
     if not len(segments):
         return segments
     sizes = np.hypot(segments[:, 2] - segments[:, 0], segments[:, 3] - segments[:, 1])

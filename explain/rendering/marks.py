@@ -91,7 +91,7 @@ def draw_marks(
     chosen: int | None = None,
     colors: Sequence[Color] = (),
 ) -> Pixels:
-    """Draw items of marks and a label, white over a dark halo; the chosen one bolder, with a white label, on top.
+    """Draw marks and labels, white over dark; the chosen one on top.
 
     `colors`: instead of white, one for each item, RGB; a bar of it is at the left of its label.
 
@@ -169,7 +169,7 @@ def hatch_of(index: int) -> str:
 
 
 def _find_places(area: NDArray[np.bool_], name: str) -> list[tuple[tuple[int, int], str]]:
-    """Return the name of each larger region of a class with the point (x, y) in it that is farthest from its edges."""
+    """Return the name and the innermost point of each larger region."""
     count, numbers, statistics, _ = cv2.connectedComponentsWithStats(area.astype(np.uint8), connectivity=4)
     places = []
     for number in range(1, count):
@@ -195,7 +195,7 @@ def _hatching(kind: str, shape: tuple[int, ...], step: int) -> NDArray[np.uint8]
 
 
 def _paths(mark: Mark) -> list[NDArray[np.int32]]:
-    """Return what a mark's lines go through, int32 (n, 2) each; of a dashed one its dashes."""
+    """Return a mark's polylines, int32 (n, 2) each; dashes for dashed marks."""
     if mark.kind == "polyline" and not all(map(_is_near, mark.points)):
         return []
     points = np.rint(np.array(mark.points, np.float64)).astype(np.int32)
@@ -216,7 +216,7 @@ def _is_near(point: tuple[float, float]) -> bool:
 
 
 def add_names(pixels: Pixels, names: Iterable[tuple[tuple[int, int], str]]) -> Pixels:
-    """Return the picture with names, white on dark, each at its point (x, y), or beside it where others are."""
+    """Return the picture with white names on dark, without overlaps."""
     out = picture(pixels).copy()
     size = max(11, round(max(out.shape) / 42))
     taken: list[Place] = []

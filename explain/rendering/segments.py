@@ -41,7 +41,7 @@ def draw_segments(
 
 
 def ends_of(numbers: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the least and the largest of numbers (H, W), NaN left out; 0 and 0 where there is none."""
+    """Return the range of numbers (H, W) without NaN; 0, 0 if empty."""
     known = numbers[np.isfinite(numbers)]
     return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
 

@@ -50,8 +50,10 @@ class Identified:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """How names tell persons: a pattern with the named groups `person` and `camera`, searched in the path below the
-    source; None: the folder's name, or the label in a list."""
+    """A naming scheme: a pattern with the groups `person` and `camera`.
+
+    It is searched in the path below the source; None: the folder's name, or the label in a list.
+    """
 
     name: str
     pattern: re.Pattern[str] | None
@@ -126,7 +128,7 @@ def guess(items: Sequence[Item]) -> Scheme:
 
 
 def identify(items: Sequence[Item], scheme: Scheme) -> tuple[list[Identified], list[str]]:
-    """Return the pictures with their persons, and the keys of those whose names do not say who they are."""
+    """Return the pictures with their persons, and the keys of unnamed ones."""
     identified, unnamed = [], []
     for item in items:
         if (named := scheme.identify(item)) is None:
@@ -374,7 +376,7 @@ class _Embedding:
 def _search(
     query: Identified, vector: NDArray[np.float32], sha256: str, gallery: _Set
 ) -> tuple[QueryResult, NDArray[np.bool_]] | None:
-    """Return what a query found, and for each picture of its ranking whether it is right; None without a right one."""
+    """Return a query's result and the correctness of its ranking, or None."""
     scores, same = gallery.vectors @ vector, gallery.persons == query.person
     left_out = gallery.sha256 == sha256
     if query.camera is not None:

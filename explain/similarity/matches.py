@@ -24,7 +24,7 @@ SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two cells, one of each picture, each of which is the best match of the other."""
+    """Two mutually best matching cells, one of each picture."""
 
     query: tuple[int, int]
     """Row and column."""
@@ -50,7 +50,7 @@ class CellEdges:
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """The similarity of each cell of one picture to each cell of the other."""
+    """The similarity of each query cell to each gallery cell."""
 
     query: CellEdges
     gallery: CellEdges

@@ -132,7 +132,9 @@ def colour_patches(grids: Sequence[PatchGrid]) -> PatchColours:
 
 
 def find_alike(grids: Sequence[PatchGrid], picture: int, cell: int) -> list[AlikePatches]:
-    """Return, for each picture, how much its patches are like one of them: that of `picture`, counted row by row.
+    """Return each patch's similarity to one patch, for every picture.
+
+    The patch is number `cell` of `picture`, counted row by row.
 
     Raises ModelProblem where there is no such patch.
     """

@@ -123,8 +123,10 @@ class Context:
 
     @property
     def chance(self) -> float:
-        """Score that must be exceeded to be significant: two standard deviations above the mean of the (few) unrelated
-        pairs, and above all of them."""
+        """The score of significance against unrelated pairs.
+
+        It is two standard deviations above the mean of the (few) unrelated pairs, and above all of them.
+        """
         return max(float(np.mean(self.unrelated) + 2 * np.std(self.unrelated)), self.unrelated[-1])
 
 
@@ -213,7 +215,7 @@ def _caution(subject: str, *images: Image | None) -> str:
 
 
 def controls(adapter: Adapter) -> tuple[Image, ...]:
-    """Return pictures of different things, of the kind that the model was made for; none where none is installed.
+    """Return reference pictures of the model's domain, if installed.
 
     An adapter may bring its own: `controls()` returns uint8 (H, W, 3) each.
     """

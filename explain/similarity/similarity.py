@@ -77,7 +77,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
 
 
 def mirrored_score(explainer: Explainer, image: Image, preprocessing: str = "trained") -> float:
-    """Return the cosine of a picture and its mirror image: what a change that means nothing costs."""
+    """Return the cosine of a picture and its mirror image."""
     # An Image needs contiguous arrays.
     planes = None if image.planes is None else image.planes[:, ::-1].copy()
     mirror = Image(image.pixels[:, ::-1].copy(), image.name, planes=planes)
@@ -196,7 +196,7 @@ class Similarity:
 
 
 def describe_places(side: ComparedImage) -> tuple[str, str]:
-    """Say where a picture has what makes the two similar and what makes them differ, as ends of sentences."""
+    """Describe the places of likeness and difference, as ends of sentences."""
 
     def one(statistics: Statistics) -> str:
         if not statistics.regions:
@@ -330,7 +330,7 @@ def _subtract_against(method: Method, activation: Tensor, gradient: Tensor) -> T
 def scale(
     sides: Sequence[tuple[Sequence[NDArray[np.float32]], Geometry]], layers: Sequence[str]
 ) -> list[NDArray[np.float32]]:
-    """Merge each picture's raw signed maps, one per layer, into one, float32 (h, w) in -1..1, without letterbox bars.
+    """Merge each picture's raw signed maps into one, float32 in -1..1.
 
     All pictures share one scale: a layer's maps are divided by their largest absolute value in any of them and resized
     bilinearly; the sums are divided likewise. What is faint in one picture beside the other stays faint.

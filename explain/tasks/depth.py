@@ -36,7 +36,7 @@ class Depth(Regress):
     compares_places = True
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-        """Return the place whose number the options ask about, less that of another place; else the whole picture."""
+        """Return the target of the options' place, or the whole picture."""
         adapter = _adapter(evidence)
         check_joint(options, adapter)
         if options.per not in ("class", "pixel") or (options.per == "pixel" and not options.at):

@@ -198,7 +198,7 @@ class Detect(Task):
         return match(before.predictions, after.predictions)
 
     def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:
-        """Return what became of each box of before; one that is not found any more has no score after."""
+        """Return the changes of the boxes; vanished ones have no later score."""
         adapter, options = before.evidence.resident.adapter, before.options
         after = adapter.decode(
             outputs, before.evidence.geometry, top_k=options.top_k, confidence=options.confidence, iou=options.iou
@@ -239,7 +239,7 @@ class Detect(Task):
 
 
 def _largest(changes: Sequence[Change]) -> list[str]:
-    """Say which of the boxes that stayed has changed most, if that is worth saying."""
+    """Describe the largest change among the boxes that stayed, if notable."""
     most = max(changes, key=lambda change: abs(change.points or 0), default=None)
     if most is None or abs(most.points or 0) < WORTH_SAYING:
         return []

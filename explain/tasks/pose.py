@@ -98,7 +98,7 @@ class Pose(Detect):
 
 
 def read_joint(result: Result, index: int) -> tuple[Joint, float | None] | None:
-    """Return the joint that a map is of, and its number: pixels of the picture, or a share; None of other maps."""
+    """Return the joint of a map and its number; None for other maps."""
     target = result.heatmaps[index].target
     if not isinstance(target, JointTarget):
         return None

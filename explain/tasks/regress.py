@@ -95,7 +95,7 @@ class Regress(Task):
         raise ModelProblem(f"{model} gives numbers: a proof needs a class that can become less likely.")
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
-        """Return what an edit changed of each number, in the order of the model's outputs: numbers have no best."""
+        """Return an edit's changes of each number, in the outputs' order."""
         order = list(before.evidence.resident.adapter.labels)
         return tuple(sorted(super().changes(before, after), key=lambda change: order.index(change.label)))
 

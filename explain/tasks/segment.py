@@ -242,7 +242,7 @@ def _find_regions(options: Options, predictions: Sequence[Prediction], evidence:
 
 
 def _find_classes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:
-    """Return the classes that the options name, in their rectangle; without names those that are found, best first."""
+    """Return the options' classes in their rectangle, else those found."""
     adapter = _segmenter(evidence)
     outputs: Segmentation = evidence.outputs
     indices = [class_index(name, adapter.labels) for name in options.targets]

@@ -66,7 +66,7 @@ class Change:
 
     @property
     def points(self) -> int | None:
-        """The change in whole percentage points, between the scores as they are shown; None where one is not there."""
+        """The change of the printed scores in whole percentage points."""
         if self.before is None or self.after is None:
             return None
         return round(self.after * 100) - round(self.before * 100)
@@ -312,7 +312,7 @@ class Task:
         return tuple(p for p in cached[1] if not only or p.index in only)
 
     def resolve(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-        """Return `targets`, whose maps keep what speaks against them where the options ask for it."""
+        """Return `targets`, signed if the options ask for it."""
         targets = self.targets(options, predictions, evidence)
         return [replace(target, both_ways=True) for target in targets] if options.evidence == "both" else targets
 
@@ -357,7 +357,7 @@ class Task:
         )
 
     def rival(self, result: Result, index: int) -> str | None:
-        """Return the other class against which a contrast counts most; None where there is none."""
+        """Return the strongest rival class of a contrast; None without one."""
         target_class = result.heatmaps[index].target.index
         if not self.competes or target_class is None:
             return None
@@ -369,7 +369,7 @@ class Task:
         return f"{best.label} {self.text(best.score, result.model.unit_of(best.label))}" if best else self.no_answer
 
     def list_answers(self, result: Result) -> list[str]:
-        """Return a line for each answer where a list of them is the answer: `star: 12 % of the picture`."""
+        """Return a line per answer, such as `star: 12 % of the picture`."""
         return []
 
     def answer_name(self, result: Result, most: int) -> str | None:
@@ -380,7 +380,7 @@ class Task:
         return result.predictions[0].label if result.predictions else None
 
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
-        """Compare the answers of several models, one of which is of this task; None: as those of any models."""
+        """Compare several models' answers; None: no task-specific comparison."""
         return None
 
     def explains(self, result: Result, label: str) -> bool:
@@ -396,25 +396,25 @@ class Task:
         return ""
 
     def scattered(self, result: Result, index: int) -> str:
-        """Say that a map's evidence is scattered; empty where it is not, or where that says nothing."""
+        """Return a sentence on scattered evidence; else empty."""
         return ""
 
     def number(self, result: Result, index: int) -> str:
-        """Return the number that a map is of, `312 px`; empty where it is not of a single place."""
+        """Return a map's number, `312 px`; empty without a single place."""
         return ""
 
     def describe_outside(self, result: Result, index: int) -> str:
-        """Say how much of a map's evidence lies outside of what it explains; empty where that says nothing."""
+        """Return a sentence on evidence outside the explained area; empty if meaningless."""
         return ""
 
     # Pixels
 
     def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:
-        """Return the class of each pixel of the picture, (H, W); None where pixels have none."""
+        """Return the class of each pixel, (H, W); None for other tasks."""
         return None
 
     def numbers_at(self, evidence: Evidence) -> NDArray[np.float32] | None:
-        """Return the number of each pixel of the picture, (H, W); None where pixels have none."""
+        """Return the number of each pixel, (H, W); None for other tasks."""
         return None
 
     def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
@@ -495,7 +495,7 @@ class Task:
     # Frames
 
     def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
-        """Return the score of a class, also of one that is not among the best; None where it cannot be explained."""
+        """Return the score of any class; None if it cannot be explained."""
         if (score := next((p.score for p in predictions if p.index == index), None)) is None:
             score = float(evidence.resident.adapter.class_scores(evidence.outputs)[0, index].detach())
         return score
@@ -509,14 +509,14 @@ class Task:
         return score >= UNSURE
 
     def describe_turn(self, before: str, label: str, score: float) -> str:
-        """Say that the answer of a clip changes; `before`: the one that was sure, empty without."""
+        """Describe a changed answer in a clip; `before`: the last sure class."""
         if not self.is_sure(score):
             return f"unsure: at best {label}, {percent(score)}"
         change = f"{before} becomes {label}" if before else f"sure again: {label}"
         return f"{change}, {percent(score)} sure"
 
     def score(self, result: Result, index: int) -> float | None:
-        """Return the score of what a map is of, also where it is not among the best; None where there is none."""
+        """Return the score of a map's target; None without one."""
         target = result.heatmaps[index].target.index
         scores = [p.score for p in result.predictions if p.index == target]
         if not scores:
@@ -554,7 +554,7 @@ class Task:
         return next((p.score for p in all_answers(after) if p.index == index), 0.0)
 
     def describe_answer(self, before: Result, after: Result) -> str:
-        """Return the sentence on another answer after an edit; empty where it is the same, or there are several."""
+        """Return the sentence on a changed answer after an edit; else empty."""
         return ""
 
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
@@ -577,7 +577,7 @@ class Task:
         return union(all_answers(before), all_answers(after))
 
     def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:
-        """Return what hiding a part changes of each class that was answered or has a map, best first.
+        """Return the effect of hiding a part on each class, best first.
 
         `outputs`: the model's, of the picture with the part hidden.
         """
@@ -645,7 +645,7 @@ class Task:
         return ""
 
     def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
-        """Return the options of a recipe that ask about one answer, or about the picture where `index` is None."""
+        """Return a recipe's options for one answer, or for the picture."""
         return {"targets": () if index is None else (index,)}
 
 
@@ -659,7 +659,7 @@ def all_answers(result: Result) -> list[Prediction]:
 
 
 def check_joint(options: Options, adapter: Adapter) -> None:
-    """Raise ModelProblem where the options ask for a joint of a network that finds none."""
+    """Raise ModelProblem if the options name a joint without a pose model."""
     if options.joint is not None and not adapter.joints:
         raise ModelProblem(f"{adapter.spec.id} finds no joints: leave joint to a pose network such as yolo11n-pose.")
 
@@ -682,7 +682,7 @@ def describe_signs(heatmap: Heatmap, label: str, raises: str = "raises", lowers:
 
 
 def describe_direction(result: Result, index: int = 0) -> str:
-    """Return what the evidence of a map does to its number: raises, lowers, or either of them in a signed map."""
+    """Return the map's effect on its number: raises, lowers, or both."""
     if result.heatmaps and result.heatmaps[index].signed:
         return "raises or lowers"
     return "lowers" if result.options.part == "lowers" else "raises"

@@ -87,7 +87,7 @@ class DiscHider:
 
     @own_modes()
     def changes(self, disc: Disc) -> tuple[Change, ...]:
-        """Return what hiding a disc changes: every class that was answered or has a map, or every box.
+        """Return the effect of hiding a disc on classes or boxes.
 
         Boxes are those of before, best first; one that is not found any more has no score after.
         """

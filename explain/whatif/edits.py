@@ -168,7 +168,7 @@ def _note(edit: Edit, share: float) -> str:
 
 
 def _apply_marks(image: Image, edit: Edit) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return a copy of the pixels with moved patches, and the masks of what is painted over and of what was moved."""
+    """Return an edited copy, and the painted and moved masks."""
     height, width = image.height, image.width
     pixels = image.pixels.copy()
     painted, pasted = np.zeros((height, width), np.uint8), np.zeros((height, width), np.bool_)
@@ -238,14 +238,14 @@ def mean_colour(image: Image) -> NDArray[np.uint8]:
 
 
 def blur(image: Image) -> NDArray[np.uint8]:
-    """Return what a picture is replaced by where it is blurred, small: uint8 (h, w, 3), no side above `SIDE`."""
+    """Return a small blurred copy: uint8 (h, w, 3), sides up to `SIDE`."""
     return _blurs.get_or_make(image.sha256, lambda: _array(filling.blur(_tensor(_reduce(image.pixels, None)[0]))))
 
 
 def _reduce(
     pixels: NDArray[np.uint8], visible: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return float32 (h, w, 3), each the mean of the shown pixels that it covers, and where any are shown, (h, w)."""
+    """Reduce visible pixels to means (h, w, 3), and mask cells without any."""
     height, width = pixels.shape[:2]
     scale = min(1.0, SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

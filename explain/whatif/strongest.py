@@ -31,7 +31,7 @@ MOST = 2_000
 
 
 def strongest_tenth(explanation: Explanation) -> EditMark | None:
-    """Return the mark that covers the strongest tenth of the first map; None where there is no map, or an empty one.
+    """Return a mark over the strongest tenth of the first map, or None.
 
     Edit((strongest_tenth(explanation),), fill="grey")
     """
@@ -40,7 +40,7 @@ def strongest_tenth(explanation: Explanation) -> EditMark | None:
 
 
 def elsewhere(explanation: Explanation) -> list[EditMark]:
-    """Return `DRAWS` marks of the same area at random places of what the model saw, the same ones each time.
+    """Return `DRAWS` reproducible marks of equal area at random places.
 
     The area of `strongest_tenth` is moved as it is; what leaves at one edge comes in at the other.
     """
@@ -98,7 +98,7 @@ def score_of_map(before: Explanation, after: Explanation) -> float:
 
 
 def covered_sentence(before: Explanation, after: Explanation, share: float, others: Sequence[float]) -> tuple[str, str]:
-    """Say what covering the strongest tenth changes and what covering as much elsewhere does; and another answer.
+    """Compare covering the strongest tenth with covering as much elsewhere.
 
     `share`: of the picture that is covered, 0..1; `others`: the scores of `elsewhere`.
     """

@@ -168,7 +168,7 @@ class Classifier(PreparedAdapter):
         return Logits(logits, features)
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        """Return the logits alone, two where the module returns one; override it where the module returns more."""
+        """Return the logits; override it for modules with further outputs."""
         logits: Tensor = self.module(tensor)
         return both(logits) if logits.ndim == 2 and logits.shape[1] == 1 and not self.spec.measures else logits
 

@@ -30,7 +30,7 @@ SIDES: tuple[Part, ...] = ("left", "top", "right", "bottom")
 
 
 def sigmoid_scores(logits: Tensor, objectness: Tensor | None) -> Tensor:
-    """Return (B, K, N) in 0..1 from class logits (B, K, N) and, where there are any, objectness logits (B, 1, N)."""
+    """Return (B, K, N) in 0..1 from class and any objectness logits."""
     scores = logits.sigmoid()
     return scores if objectness is None else scores * objectness.sigmoid()
 
@@ -117,7 +117,7 @@ class Detections:
         return sum(level.shape[2] * level.shape[3] for level in self.levels)
 
     def cell(self, anchor: int) -> tuple[Detections, int, int, int]:
-        """Return one candidate of the first picture as candidate 0 of maps of one cell, and its scale, row and column.
+        """Return one candidate as maps of one cell, with scale, row and column.
 
         It has the parts that are read from that cell (`IN_CELL`), and neither box nor mask nor score.
         """

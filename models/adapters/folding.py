@@ -219,7 +219,7 @@ def copy_module(module: nn.Module) -> nn.Module:
 
 
 def copy_adapter(adapter: Adapter) -> Adapter:
-    """Return an adapter of a second set of modules over the same weights, whose hooks touch nobody else's pass."""
+    """Return an adapter of copied modules over the same weights."""
     copied = copy.copy(adapter)
     copied.module = copy_module(adapter.module)
     return copied
@@ -320,7 +320,7 @@ class _PassedThrough(nn.Module):
 
 
 class _Recorded:
-    """Record of one pass: the modules in the order of their calls, and the readers of each convolution's output."""
+    """Record of one pass: module calls in order, and convolutions' readers."""
 
     def __init__(self, adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> None:
         self.paths = paths

@@ -51,7 +51,7 @@ class CrossAttention:
         return self.weights.shape[0]
 
     def levels(self, query: int) -> tuple[Tensor, ...]:
-        """Return the weight of each cell of each level, (heads, h, w): what its value is multiplied by.
+        """Return the weight of each cell of each level, (heads, h, w).
 
         A sampled place lies between four cells, among which its weight is divided as bilinear sampling divides it; what
         lies outside of the map has no value.
@@ -92,7 +92,7 @@ def _splat(places: Tensor, weights: Tensor, height: int, width: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class QueryDetections(Detections):
-    """The queries of a batch: one scale of Q rows and one column, and what they read."""
+    """A batch's queries: one scale of Q rows, one column, and their attention."""
 
     attended: CrossAttention | None = None
     """The cross-attention of the last decoder layer; None where it was not recorded."""
@@ -140,7 +140,7 @@ def make_detections(
 
 
 class QueryDetector(Detector):
-    """A module from float32 (B, 3, h, w) to queries, each with a box that suppresses no other.
+    """A module from (B, 3, h, w) to queries without non-maximum suppression.
 
     Families implement `read_queries` and say where the last decoder layer attends.
     """
@@ -234,7 +234,7 @@ class _Recorder:
         self._sizes.append((values.shape[2], values.shape[3]))
 
     def attention(self, path: str) -> CrossAttention | None:
-        """Return what was recorded; None where there was nothing, or nothing that has a place."""
+        """Return the recorded attention, or None."""
         weights = self._weights
         if weights is None or weights.ndim != 3:
             return None

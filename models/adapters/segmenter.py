@@ -60,7 +60,7 @@ class Segmentation:
 
     @cached_property
     def regions(self) -> NDArray[np.int32]:
-        """Number of the connected region of one class that each pixel is in, (h, w); across corners they do not meet.
+        """The connected region of each pixel, (h, w), 4-connected within its class.
 
         They are numbered from 0, class by class.
         """
@@ -135,7 +135,7 @@ class Segmenter(PreparedAdapter):
         return slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))
 
     def find_pixel(self, outputs: Segmentation, geometry: Geometry, x: float, y: float) -> tuple[int, int]:
-        """Return (x, y) of the answer's pixel at a point of the picture; the nearest where the model did not look."""
+        """Return the answer's nearest pixel (x, y) to a point of the picture."""
         (h, w), (height, width) = outputs.size, geometry.input
         (sy, sx), (oy, ox) = geometry.scale, geometry.offset
         rows, columns = self._content(outputs, geometry)
@@ -152,7 +152,7 @@ class Segmenter(PreparedAdapter):
     def place_corners(
         self, outputs: Segmentation, geometry: Geometry, corners: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return points (n, 2) of the picture, as (x, y), on the grid of the answer, whose pixels have side 1."""
+        """Map points (x, y) of the picture to the answer's grid."""
         (h, w), (height, width) = outputs.size, geometry.input
         (sy, sx), (oy, ox) = geometry.scale, geometry.offset
         return (corners * (sx, sy) + (ox, oy)) * (w / width, h / height)
@@ -164,7 +164,7 @@ class Segmenter(PreparedAdapter):
         return mask
 
     def classes_at(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.int64]:
-        """Return the class of each pixel of the original picture, (H, W); -1 where the model did not look."""
+        """Return the class of each original pixel, (H, W); -1 if unseen."""
         return self._on_picture(outputs.classes, geometry, -1)
 
     def pixels_at(self, outputs: Segmentation, geometry: Geometry, target: Target) -> NDArray[np.bool_]:
@@ -188,7 +188,7 @@ class Segmenter(PreparedAdapter):
         return np.asarray(outputs.classes == target.index)
 
     def around(self, outputs: Segmentation, place: int, span: Span) -> NDArray[np.bool_]:
-        """Return one pixel, y * w + x, or the connected region of one class around it, bool (h, w)."""
+        """Return a pixel, y * w + x, or its connected region, bool (h, w)."""
         y, x = divmod(place, outputs.size[1])
         if span == "region":
             return np.asarray(outputs.regions == outputs.regions[y, x])
@@ -218,7 +218,7 @@ class Segmenter(PreparedAdapter):
         return mean
 
     def class_scores(self, outputs: Any) -> Tensor:
-        """Return (B, classes): the share of the picture that each class has, by its probability in each pixel."""
+        """Return (B, classes): each class's mean probability over the picture."""
         shares: Tensor = outputs.logits.float().softmax(1).mean((2, 3))
         return shares
 
@@ -280,7 +280,7 @@ class PixelNumbers(Segmenter):
         return np.ones(outputs.size, bool)
 
     def numbers_at(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.float32]:
-        """Return the number of each pixel of the original picture, (H, W); NaN where the model did not look."""
+        """Return the number of each original pixel, (H, W); NaN if unseen."""
         numbers = outputs.logits[0, 0].detach().float().cpu().numpy()
         return self._on_picture(numbers, geometry, np.nan)
 
@@ -322,7 +322,7 @@ Gaussian a cell one deviation away then counts less than a ten-thousandth of the
 
 
 def read_peaks(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return (B, 3 K) from heat maps (B, K, h, w): of each its peak's x and y, by a sharp softmax, and its height.
+    """Return (B, 3 K) from heat maps (B, K, h, w): peak x, y and height.
 
     `size`: (h, w) of the input, in whose pixels x and y are. Differentiable.
     """
@@ -337,7 +337,7 @@ def read_peaks(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def name_peaks(spec: ModelSpec, count: int, found: Sequence[str] = ()) -> ModelSpec:
-    """Return the row with a name and a unit for each number of `count` heat maps, by the names of the joints.
+    """Return the row with names and units for `count` heat maps.
 
     `found`: names in the file. Names of all numbers, three a map, stay as they are.
     """

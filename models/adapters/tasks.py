@@ -55,7 +55,7 @@ _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def task_of_names(names: Iterable[str], count: int | None, labels: Sequence[str] = ()) -> Task | None:
-    """Return the task that names suggest: of a file, a class or an output, and of the `count` numbers of its answer.
+    """Guess a task from names of files, classes or outputs, and `count`.
 
     None where they say nothing.
 

@@ -48,7 +48,7 @@ def exact(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 
 def alike(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Return those whose tensors have the same names but for numbers: most likely another size of the family."""
+    """Return architectures with the same tensor names but for numbers."""
     return _index()[1].get(_kind(tensors), ())
 
 

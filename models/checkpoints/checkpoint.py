@@ -145,7 +145,7 @@ def _contents(path: Path) -> Any:
 
 
 def _describe_pickle(path: Path) -> str | None:
-    """Return a sentence where a file is a pickle that torch.save did not write; None for any other file.
+    """Return a sentence for a foreign pickle; None for other files.
 
     Its operations are read, and none is carried out.
     """
@@ -202,7 +202,7 @@ def _check_kind(path: Path, start: bytes) -> None:
 
 
 def archive_names(path: Path) -> tuple[str, ...]:
-    """Return the names in an archive of torch, below its one folder; empty for a file that torch cannot read.
+    """Return the names in a torch archive; empty for unreadable files.
 
     They are listed by the reader with which torch opens the file: another may see other entries. Raises WeightsProblem
     where two names are equal without case.

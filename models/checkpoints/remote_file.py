@@ -156,7 +156,7 @@ _EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9
 
 
 def is_private(text: str) -> bool:
-    """Return whether an address is of this machine or a closed network, also where one of IPv4 is written in IPv6.
+    """Return whether an address belongs to a private network, mapped IPv4 included.
 
     >>> [is_private(text) for text in ("127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "fec0::1", "2001:4860::1")]
     [True, True, True, True, False]
@@ -179,8 +179,7 @@ MORE = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "v
 
 
 def check_name(name: str) -> None:
-    """Raise WeightsProblem, one sentence, for what is neither an https address nor a name on Hugging Face, where
-    downloads are off, and on servers that fetch nothing for their visitors."""
+    """Raise WeightsProblem for a name this server does not download."""
     if not is_address(name) and not _NAME.fullmatch(name):
         raise WeightsProblem(f"{name[:80]} is no address: give one with https://, or owner/name on Hugging Face.")
     if weights.offline():

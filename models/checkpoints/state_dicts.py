@@ -56,7 +56,7 @@ def _beginnings(key: str) -> list[str]:
 
 
 def classes(tensors: Tensors, module: nn.Module | None = None) -> int | None:
-    """Return the number of classes by the last layer: of a module its last one, of a file by name and position."""
+    """Return the number of classes by a module's or file's last layer."""
     if module is not None:
         kinds = (nn.Linear, nn.Conv2d)
         last = next((path for path, part in reversed([*module.named_modules()]) if isinstance(part, kinds)), "")
@@ -87,7 +87,7 @@ def side(tensors: Tensors, wanted: Tensors) -> int | None:
 
 
 def new_stem(module: nn.Module, tensors: Tensors) -> None:
-    """Replace a module's first convolution by the file's, where that takes another number of channels."""
+    """Adapt a module's first convolution to the file's number of channels."""
     first = next(((path, part) for path, part in module.named_modules() if isinstance(part, nn.Conv2d)), None)
     if first is None or (weight := tensors.get(f"{first[0]}.weight")) is None or weight.ndim != 4:
         return

@@ -257,7 +257,7 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
 
 
 def _fetch(url: str, to: Path, *, sha256: str | None, progress: Progress | None) -> Path:
-    """Download; where no hash is published remember the first one, so that a later change is noticed."""
+    """Download a file; without a published hash, pin the first one."""
     path = download(url, to, sha256=sha256, progress=progress)
     note = _note(path)
     if sha256 is None and not note.exists():

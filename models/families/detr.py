@@ -164,7 +164,7 @@ class TransformersDetector(SectionedDetector):
 
 
 def read_processor(folder: Path, config: Any) -> tuple[Any, tuple[str, ...]]:
-    """Return the image processor of a folder, and a note where it says nothing and the class's own values are taken.
+    """Return a folder's image processor, and a note if defaults are used.
 
     Raises ModelProblem where Transformers has none that knows boxes.
     """
@@ -291,7 +291,7 @@ class LibreDetector(SectionedDetector):
         return torch.tensor(queries, dtype=torch.long), torch.tensor(classes, dtype=torch.long)
 
     def _divide(self, count: int) -> tuple[list[int], list[int]]:
-        """Return which of the head's outputs the classes are, in their order, and which are no class here.
+        """Return the head's columns by class, and those of no class.
 
         A head for COCO has a column for each of its numbers, also for those never used.
         """

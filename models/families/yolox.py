@@ -207,7 +207,7 @@ class Yolox(nn.Module):
 
 
 def _grid(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the upper left corner (N, 2) xy of each cell and its side (N, 1), both in pixels of the input."""
+    """Return each cell's upper left corner (N, 2) and side (N, 1) in pixels."""
     corners, strides = [], []
     for level, stride in zip(maps, STRIDES, strict=True):
         height, width = level.shape[2:]

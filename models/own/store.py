@@ -131,7 +131,7 @@ def _store(into: Path, name: str, pieces: Iterable[bytes | memoryview], room: in
 
 @contextlib.contextmanager
 def without_paths() -> Iterator[None]:
-    """Name the files of the store in a problem as they were dropped, and not by where they lie on the server."""
+    """Hide the store's paths in a problem."""
     try:
         yield
     except Problem as problem:
@@ -140,7 +140,7 @@ def without_paths() -> Iterator[None]:
 
 
 def find_model(into: Path) -> Path:
-    """Return which of the received files is the model: a file, or the folder itself for one of Transformers.
+    """Return the model among the received files, or their folder.
 
     Raises ModelProblem where none is, or several are.
     """
@@ -236,7 +236,7 @@ def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> st
 
 
 def _try(spec: ModelSpec) -> None:
-    """Load a model as this server will: sizes that its files state are made within the limits of a child process."""
+    """Load a model in a child process with resource limits."""
     load(spec)
 
 
@@ -307,7 +307,7 @@ def tables() -> dict[str, Toml]:
 
 
 def _new_folder(root: Path, stem: str) -> Path:
-    """Make a folder named by an id that no model has: in another one, questions may still be open."""
+    """Create a folder with an unused model id as its name."""
     first = adding.make_id(file_stem(stem, keep=".", otherwise="model", max_length=MAX_NAME))
     known = {*catalog.catalog(), users.FOLDER}
     for name in (first, *(f"{first}-{number}" for number in range(2, 1000))):
@@ -337,7 +337,7 @@ def _is_model(name: str) -> bool:
 
 
 def _unpack(into: Path, name: str, room: int) -> int:
-    """Replace an archive by the files in it, of a folder by their names alone; return what is left of `room`."""
+    """Replace an archive by its files; return the bytes left."""
     try:
         with zipfile.ZipFile(into / name) as archive:
             for info in archive.infolist():
@@ -359,7 +359,7 @@ def _unpack(into: Path, name: str, room: int) -> int:
 
 
 def _make_room(root: Path, needed: int) -> int:
-    """Delete received files that nobody answered for, and return the bytes that the current person's may still take.
+    """Delete abandoned files; return the bytes left to the current person.
 
     They stay for an hour; for minutes where there are as many as may be, or no room. Raises ModelProblem where there
     are too many models all the same.

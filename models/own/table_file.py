@@ -43,7 +43,7 @@ def relative(table: Toml, folder: Path) -> Toml:
 
 
 def text_of(id_: str, table: Toml) -> str:
-    """Return the table as TOML: its dicts as tables of their own one level down, and inline below that."""
+    """Return the table as TOML, with nested dicts inline from two levels down."""
     models = tomlkit.table(is_super_table=True)
     models.append(id_, _table(table))
     return tomlkit.document().append("model", models).as_string()
@@ -79,7 +79,7 @@ def _item(value: Any) -> Item:
 
 @contextmanager
 def file_lock(to: Path) -> Iterator[None]:
-    """Keep other processes that take this lock from writing `to`; raise ModelProblem if one holds it for too long."""
+    """Lock a file against other processes; raise ModelProblem after a timeout."""
     lock = FileLock(to.with_name(f".{to.name}.lock"), timeout=SECONDS)
     try:
         with lock:
@@ -144,7 +144,7 @@ def tables(path: Path) -> dict[str, Toml]:
 
 
 def without_table(to: Path, id_: str) -> str:
-    """Return the text of the file without a model's table; raise ModelProblem where it cannot be read or has none."""
+    """Return the file's text without a model's table."""
     try:
         document = tomlkit.parse(to.read_text("utf-8"))
         del document["model"][id_]

@@ -68,7 +68,7 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
 
 
 def _reader(spec: ModelSpec, net: Any, folder: Path) -> Any:
-    """Return a function from phrases to (K, D) with the folder's tokenizer, or with CLIP's where it has none."""
+    """Return the encoder of phrases to (K, D), with the folder's tokenizer."""
     config, clip = net.config.text_config, net.config.model_type == "clip"
     length = int(config.max_position_embeddings)
     if any(os.path.isfile(folder / name) for name in ("tokenizer.json", "vocab.json", "spiece.model")):

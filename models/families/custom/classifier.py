@@ -158,7 +158,7 @@ class CustomEmbedder(Embedder):
 
 
 def name_numbers(spec: ModelSpec, seen: Probed) -> tuple[ModelSpec, int]:
-    """Return the row with names for what is read from heat maps, and how many numbers there are; else as they are."""
+    """Return the row with names for its heat maps' numbers, and their count."""
     if not seen.pixels or seen.depth:
         return spec, seen.count
     return name_peaks(spec, seen.count), len(NUMBERS) * seen.count
@@ -209,7 +209,7 @@ def outputs_in(output: Any) -> dict[str | int, Tensor]:
 
 
 def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
-    """Return the (B, n) in a module's output: the `chosen` one, the only one, or the one called `logits` or the like.
+    """Return the (B, n) output: the `chosen`, only, or usual one.
 
     None where there is none, or several and nothing says which.
     """
@@ -223,7 +223,7 @@ def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
 
 
 def map_in(output: Any, chosen: str | int | None = None, *, numbers: bool = False) -> Tensor | None:
-    """Return the (B, classes, h, w) in a module's output: the `chosen` one, the only one, or one of a usual name.
+    """Return the (B, classes, h, w) output: the `chosen`, only, or usual one.
 
     `numbers`: one may be without classes, (B, h, w), as a depth's.
     """
@@ -436,9 +436,7 @@ class _Trial:
         self.module, self.channels, self.spec, self.numbers = module, channels, spec, numbers
 
     def run(self, size: tuple[int, int], fill: float = 0.0) -> _Found | Exception:
-        """Return what comes out, or the exception; raises ModelProblem where that is no row of numbers, and no map of
-        classes.
-        """
+        """Return the output or the exception of one run."""
         try:
             with torch.no_grad(), record(self.module) as calls:
                 output = self.module(torch.full((1, self.channels, *size), fill))
@@ -457,7 +455,7 @@ class _Trial:
         return _Found(answer, heights[-1] if heights else 0)
 
     def fits(self, size: tuple[int, int]) -> bool | None:
-        """Return whether shapes of a size fit, which takes no computing; None where that cannot be told so."""
+        """Return whether a size fits, by shapes alone; None if undecided."""
         try:
             with torch.no_grad():
                 example = torch.empty(1, self.channels, *size, device="meta")
@@ -474,7 +472,7 @@ class _Trial:
 
 
 def describe_output(spec: ModelSpec, output: Any) -> str:
-    """Say what came out of a module that is no row of numbers, and what to do."""
+    """Describe an unsupported output and the remedy."""
     tensors = outputs_in(output)
     argument = "output" if spec.in_memory else "weights.output"
     rows = {name: row for name, tensor in tensors.items() if (row := _row(tensor)) is not None}
@@ -541,7 +539,7 @@ def record(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
 
 
 def _fitting(trial: _Trial) -> list[tuple[int, int]]:
-    """Return the usual sizes worth computing: those whose shapes fit, or small ones where that cannot be told."""
+    """Return the usual input sizes with fitting shapes, or else small ones."""
     fits = {size: trial.fits(size) for size in (*((side, side) for side in SIDES[1:]), *UPRIGHT)}
     return [size for size, fit in fits.items() if fit or (fit is None and max(size) <= SMALLISH)]
 

@@ -351,7 +351,7 @@ def _scripted(spec: ModelSpec, model: torch.jit.ScriptModule) -> Adapter:
 
 @contextmanager
 def _without_file(path: Path, spec: ModelSpec) -> Iterator[None]:
-    """Name the model in a problem, and not the file that it is passed on in, which nobody has seen."""
+    """Replace a temporary file's name by the model's in a problem."""
     try:
         yield
     except Problem as problem:

@@ -91,7 +91,7 @@ class PairClassifier(CustomClassifier):
         return call(self.module, first[:, : before.channels], second[:, : after.channels], together=self.together)
 
     def _find_branches(self) -> dict[str, tuple[int, ...]]:
-        """Return which picture each call of a module depends on, by path; without modules that see both."""
+        """Return the picture of each call of a module, by path."""
         seen: list[dict[str, list[bool]]] = [{}, {}]
 
         def see(path: str, calls: dict[str, list[bool]], _module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -117,7 +117,7 @@ class PairClassifier(CustomClassifier):
         return branches
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer of each picture, which is the same one where both go through the same modules."""
+        """Return the last layer of each picture, once if both share it."""
         if not self.branches:
             return super().default_layers(layers)
         apart = [[layer for layer in layers if place in layer.pictures] for place in (0, 1)]
@@ -126,7 +126,7 @@ class PairClassifier(CustomClassifier):
 
 
 class _Doubled(nn.Module):
-    """Give a module of two pictures the same one twice, so that it can be probed as others are."""
+    """Wrap a two-picture module so that one picture probes it."""
 
     def __init__(self, net: nn.Module, channels: Sequence[int]) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class _Doubled(nn.Module):
 
 
 def call(module: nn.Module, first: Tensor, second: Tensor, *, together: bool) -> Any:
-    """Return what a module makes of two pictures, given as one tuple where it takes them `together`."""
+    """Call a module on two pictures, as one tuple if `together`."""
     return module((first, second)) if together else module(first, second)
 
 

@@ -360,7 +360,7 @@ class _Marks:
         return True
 
     def locate(self, places: Sequence[tuple[float, float]], within: Geometry | None) -> Geometry | None:
-        """Return the geometry that puts marks where they come out; None where none does."""
+        """Return the geometry that fits the marks' positions, or None."""
         pairs = [(centre, seen) for centre, seen in self._pairs(places, within) if seen is not None]
         if len(pairs) < 3:
             return None
@@ -380,7 +380,7 @@ class _Marks:
     def _pairs(
         self, places: Sequence[tuple[float, float]], within: Geometry | None
     ) -> Iterator[tuple[tuple[float, float], tuple[float, float] | None]]:
-        """Yield the centre (y, x) of each mark on the picture, and of what it changes in the output."""
+        """Yield the centre (y, x) of each mark, before and after the transform."""
         starts, ends = [0.0, 0.0], list(map(float, self.size))
         for axis in (0, 1):
             if within is not None:
@@ -395,7 +395,7 @@ class _Marks:
             yield ((top + bottom) / 2, (left + right) / 2), self._seen(top, bottom, left, right)
 
     def _seen(self, top: int, bottom: int, left: int, right: int) -> tuple[float, float] | None:
-        """Return the centre (y, x) in the output of a mark on these rows and columns; None where it is not seen."""
+        """Return the centre (y, x) of a mark in the output, or None."""
         marked = self.pixels.copy()
         part = marked[top:bottom, left:right].astype(np.int64)
         if not part.size:
@@ -422,7 +422,7 @@ class _Marks:
 
 @lru_cache(maxsize=16)
 def _by_ramps(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry | None:
-    """Find where a transform puts a picture of (H, W) by what becomes of a ramp along each side; None: not so."""
+    """Infer a transform's geometry from a ramp along each side, or None."""
     try:
         black, white = (apply(transform, np.full((*size, 3), tone, np.uint8)).double() for tone in (0, 255))
     except ModelProblem:

@@ -192,7 +192,7 @@ def regressor() -> nn.Module:
 
 
 def _dilated(size: str) -> Any:
-    """Return a classifier whose later layers see further: a rod is longer than what they would else see."""
+    """Return a classifier with dilated later layers, for long objects."""
     body: Any = classifier(size)
     for part in (*body.layer3.modules(), *body.layer4.modules()):
         if isinstance(part, nn.Conv2d) and part.kernel_size == (3, 3):
@@ -334,9 +334,7 @@ class TextTower(nn.Module):
 
 
 class VisionTower(nn.Module):
-    """The residual net of the classifiers beside it, and the mean over its places: float32 (B, 3, h, w), normalised, to
-    (B, JOINT). CLIP's own convolutional towers pool by attention; a mean is learnt in less time.
-    """
+    """A residual image tower: normalised (B, 3, h, w) to (B, JOINT)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -73,7 +73,7 @@ def make_classifier(
 
 
 def place_of(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor]) -> int:
-    """Return the place of the output that is explained: the one that the table names, else the first.
+    """Return the index of the explained output, by default the first.
 
     Raises ModelProblem where it names none, and where several of `outputs` are rows of numbers and it is silent.
     """

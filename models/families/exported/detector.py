@@ -145,7 +145,7 @@ LAYOUTS = {
 
 
 def grid(count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
-    """Return centres (N, 2) xy and strides (N,) of N cells, scale by scale, in pixels of the input; None for another N.
+    """Return centres (N, 2) and strides (N,) of N cells, in pixels, or None.
 
     Heads have one candidate for each cell, or three as YOLOv5's, on three or four scales.
     """
@@ -177,7 +177,7 @@ def triple(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor] | None:
 
 
 def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, ultralytics: bool) -> tuple[str, int]:
-    """Return the name of the layout and the number of classes for one pass's outputs; 0 where they do not say.
+    """Infer the layout and the number of classes from outputs' shapes.
 
     `named`: how many classes the file or the operator names; `ultralytics`: whether its metadata is Ultralytics' own.
     Raises ModelProblem, with the shapes, where they are none of those known.

@@ -168,7 +168,7 @@ def load(
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """Draft the table of a Keras file from its configuration; None for other files, a Problem for one with code."""
+    """Draft a Keras file's table; a Problem for files with code."""
     if not path.is_file() or path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
         return None
     facts = files.facts(path)
@@ -210,7 +210,7 @@ def _takes(facts: Facts) -> str:
 
 
 def _one_output(spec: ModelSpec, model: Any, path: Path) -> Any:
-    """Return the model with the output that the table chooses; raise WeightsProblem where it chooses none of them."""
+    """Return the model with the chosen output; raise WeightsProblem if unknown."""
     names = list(model.output_names)
     chosen = spec.weights.output
     place = names.index(chosen) if chosen in names else chosen if isinstance(chosen, int) else None

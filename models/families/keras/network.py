@@ -140,7 +140,7 @@ class Net(nn.Module):
         return step
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Net:
-        """Make other modules over the same weights; Keras itself would write the model to a file and read it again."""
+        """Copy the modules over the same weights, without saving the model."""
         return Net(self._model[0], inner=self._inner)
 
     def apart(self) -> Net:

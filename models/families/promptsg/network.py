@@ -95,7 +95,7 @@ class Attention(nn.Module):
         return q, k, v
 
     def read(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return what each row reads of the others, (B, N, C). `mask` (N, N), bool: True where a row may look."""
+        """Return the attention output (B, N, C); `mask` (N, N): True is visible."""
         read = functional.scaled_dot_product_attention(*self.split(x, x, x), attn_mask=mask)
         return read.transpose(1, 2).flatten(2)
 
@@ -105,7 +105,7 @@ class Attention(nn.Module):
 
 
 class TextAttention(Attention):
-    """The same on (N, B, C), text first, as CLIP has it: so nothing in it is taken for a place in the picture."""
+    """The same attention on (N, B, C), as in CLIP's text encoder."""
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         out: Tensor = self.out_proj(self.read(x.transpose(0, 1), mask).transpose(0, 1))

@@ -201,7 +201,7 @@ def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
 
 
 class _Dense(TorchvisionDetector):
-    """A head with an output for each anchor of each cell of each map: a scale here is one anchor shape of one map."""
+    """A dense head; each anchor shape of each map is a scale here."""
 
     def __init__(self, spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> None:
         super().__init__(spec, module, named, weights_sha256)
@@ -214,11 +214,11 @@ class _Dense(TorchvisionDetector):
         return column in self._columns
 
     def _classes_in_all(self) -> int:
-        """Return the number of columns of the class head for one anchor, also of those that are no class."""
+        """Return the number of class-head columns per anchor, non-classes included."""
         return int(self.module.head.classification_head.num_classes)  # type: ignore[union-attr, arg-type]
 
     def _split(self, out: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Split (B, A * columns, h, w) into, for each of A anchors, (B, K, h, w) and the columns that are no class."""
+        """Split (B, A * columns, h, w) by anchor into classes (B, K, h, w) and others."""
         anchors = out.shape[1] // self._width
         pieces = iter(torch.split(out, [size for size, _ in self._runs] * anchors, 1))
         for _ in range(anchors):
@@ -238,7 +238,7 @@ class _Dense(TorchvisionDetector):
         return out
 
     def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor] | None:
-        """Return the scoring function; `rest` are the columns that are no class, (B, c, h, w), one entry a scale."""
+        """Return the scoring function; `rest`: non-class columns (B, c, h, w) per scale."""
         return None
 
     def run(self, tensor: Tensor) -> TorchvisionDetections:

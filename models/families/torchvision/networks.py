@@ -77,7 +77,7 @@ def preprocessing_of(weights: WeightsEnum) -> Preprocessing:
 
 
 def modern(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename DenseNet's tensors, whose files predate the rule that a module's name has no dot: `norm.1` is `norm1`."""
+    """Rename DenseNet's old tensors: `norm.1` is `norm1`."""
     for name in list(tensors):
         renamed = re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
         if renamed != name:

@@ -70,7 +70,7 @@ def default_weights(arch: str) -> WeightsEnum:
 
 
 def arch_of(tensors: Mapping[str, Tensor]) -> str:
-    """Return the architecture whose tensors these are, by their names; empty where it is none of torchvision's."""
+    """Return torchvision's architecture by its tensors' names, or an empty string."""
     if not any(key.startswith("backbone.") for key in tensors):
         return ""
     if "classifier.low_classifier.weight" in tensors:

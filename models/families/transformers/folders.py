@@ -41,7 +41,7 @@ _LIBRARY_NAME = re.compile(r"(hf[-_]hub:)?[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
-    """Return what a class of Transformers makes of a folder, without a download, the folder's code or other files."""
+    """Load a folder by a Transformers class, without downloads or remote code."""
     check_folder(folder)
     with without_hub(folder):
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
@@ -59,7 +59,7 @@ class _Offline:
 
 @contextlib.contextmanager
 def without_hub(folder: Path) -> Iterator[None]:
-    """Keep libraries from asking the hub for what a folder names; raise WeightsProblem where they would have to."""
+    """Block hub requests for a folder's files; raise WeightsProblem instead."""
     from huggingface_hub import constants, errors
 
     if not isinstance(constants.HF_HUB_OFFLINE, _Offline):

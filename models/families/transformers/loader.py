@@ -187,7 +187,7 @@ def _task(spec: ModelSpec, config: Any) -> str:
 
 
 def folder_of(spec: ModelSpec) -> Path:
-    """Return the folder that a table names, or the hub's copy; raise WeightsProblem where there is none."""
+    """Return a table's folder, or the hub's copy; raise WeightsProblem if missing."""
     if spec.weights.path:
         path = Path(spec.weights.path)
         # Somebody names the file in a folder that has all the rest.

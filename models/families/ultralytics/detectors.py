@@ -57,7 +57,7 @@ def fit_letterbox(
 
 
 class NumberedLayers:
-    """Mixin for a model that is one `Sequential` of numbered steps, each of which names its inputs."""
+    """Mixin for a model made of one `Sequential` of numbered steps."""
 
     module: Any
     _size: int
@@ -239,7 +239,7 @@ class PoseDetector(YoloDetector):
         )
 
     def scalar(self, outputs: Detections, target: Target) -> Tensor:
-        """Return a joint's x or y in pixels of the input, or its visibility's logit, shape (); or what a box has.
+        """Return a joint's x, y or visibility logit, or the box's scalar.
 
         Of several candidates the sum; for `lowers` with the other sign.
         """

@@ -112,7 +112,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | 
 
 
 def _one_to_many(module: Any) -> Any:
-    """Select the one-to-many branch, whose boxes `predict` shows after NMS, where the model has both."""
+    """Select the one-to-many branch of an end-to-end head."""
     if getattr(module.model[-1], "cv2", None) is not None:
         module.end2end = False
     return module
@@ -132,7 +132,7 @@ def build_untrained(arch: str, seed: int) -> Any:
 
 
 def import_quietly() -> None:
-    """Import Ultralytics so that it looks up no host, installs nothing, and leaves other libraries as they were."""
+    """Import Ultralytics without network access, installs, or side effects."""
     if "ultralytics" in sys.modules:
         return
     os.environ |= {"YOLO_CONFIG_DIR": str(cache() / "ultralytics"), "YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0"}

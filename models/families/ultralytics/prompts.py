@@ -77,7 +77,7 @@ class OpenVocabulary(YoloDetector):
     def with_examples(
         self, pixels: NDArray[np.uint8], boxes_xyxy: Sequence[Box], labels: Sequence[str]
     ) -> OpenVocabulary:
-        """Return the same model looking for what boxes (xyxy in pixels of `pixels`, uint8 (H, W, 3) RGB) hold.
+        """Return the model with a vocabulary of example boxes.
 
         Boxes with the same label are one thing. Needs no text encoder. Raises ModelProblem where there are no boxes,
         one is empty or lies outside the picture, or the model takes words only.
@@ -108,7 +108,7 @@ class OpenVocabulary(YoloDetector):
         return other
 
     def probe(self) -> OpenVocabulary:
-        """Return an adapter that can be run to find the layers: itself, or one with a meaningless vocabulary."""
+        """Return a runnable adapter for probing, if need be with placeholder words."""
         if self.embeddings is not None:
             return self
         width = self._head.embed if self.takes_examples else 512
@@ -126,7 +126,7 @@ class OpenVocabulary(YoloDetector):
 
 
 def _mask(box: Box, geometry: Any, height: int, width: int) -> Tensor:
-    """Return the cells (height, width) of 8 pixels of the input that a box of the original covers, one at least."""
+    """Return the 8-pixel cells (height, width) covered by an original's box."""
     x0, y0, x1, y1 = box
     rows, columns = geometry.original
     if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < columns and y0 < rows):
@@ -142,7 +142,7 @@ def _mask(box: Box, geometry: Any, height: int, width: int) -> Tensor:
 
 
 def text_embeddings(encoder: str, words: tuple[str, ...], progress: Progress | None = None) -> Tensor:
-    """Embed words as (1, K, D) by one of `ENCODERS`; raise ModelProblem, with what to install, where it is missing."""
+    """Embed words as (1, K, D) by one of `ENCODERS`."""
     spec = ModelSpec(encoder, "", "", "", "", "", "", weights=ENCODERS[encoder])
     try:
         path = str(locate(spec, progress=progress))
