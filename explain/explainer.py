@@ -137,7 +137,7 @@ class Explainer:
         if self._layers:
             # A name that the model lacks is wrong from here on, not from the first picture on.
             chosen_layers(self.resident, Options.parse({"layers": self._layers}).layers)
-        # A model that was unloaded to make room must not live on in a cache.
+        # An evicted model must not survive in a cache.
         residents = residency.residents()
         EVIDENCE.discard(lambda evidence: evidence.resident.origin not in residents)
 
@@ -148,7 +148,7 @@ class Explainer:
         except Exception as error:
             if not lacks_memory(error):
                 raise
-        self._make_room()
+        self._free_memory()
         try:
             return self._get(self._device)
         except torch.OutOfMemoryError as error:
@@ -374,21 +374,21 @@ class Explainer:
             if not lacks_memory(error):
                 raise
             on_gpu = isinstance(error, torch.OutOfMemoryError)
-        # Room is made once; a second failure means that this picture does not fit at all.
-        self._make_room(keep=self.resident)
+        # Memory is freed once; after a second failure the picture does not fit.
+        self._free_memory(keep=self.resident)
         try:
             return work(self.resident, (LET_GO,) if on_gpu else self._notes)
         except torch.OutOfMemoryError:
-            self._make_room()
+            self._free_memory()
         resident = self._get(torch.device("cpu"))
         return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
 
-    def _make_room(self, keep: Resident | None = None) -> None:
+    def _free_memory(self, keep: Resident | None = None) -> None:
         cache.clear_all()
         self._residency.free(keep)
 
     def with_vocabulary(self, resident: Resident, options: Options, image: Image | None) -> Resident:
-        """Return the model set to look for the vocabulary or the examples; unchanged where neither is given.
+        """Return the model with the options' vocabulary or examples, if any.
 
         `image` is the picture that the examples are boxes in; None where there is no picture yet.
         """

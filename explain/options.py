@@ -25,9 +25,9 @@ Wanted = int | str | tuple[int, int]
 MAX_MASKS = 100_000
 """Far more than make a map better: they take 60 MB beside the passes."""
 MAX_CORNERS = 200
-"""Of an area of a segmentation, so that an address, a recipe and a command have room for it."""
+"""Of an area of a segmentation, so that it fits an address, a recipe and a command."""
 MAX_WORDS = 100
-"""Of a vocabulary over HTTP and of a camera: a model reads them one by one before it looks."""
+"""Of a vocabulary over HTTP and of a camera: a model reads them one by one before it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Option:
     """How an option is offered: as a flag of the command line, in the API's schema, in recipes and in the docs."""
 
     flag: str
-    """Its names, of which printed commands use the first, and what stands for its value: `--top-k -k N`."""
+    """Its names, the first for printed commands, and its value's placeholder: `--top-k -k N`."""
     verbs: str
     """Those of the command line that have it."""
     help: str

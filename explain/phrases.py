@@ -141,8 +141,8 @@ def without_emphasis(text: str) -> str:
     return text.replace("**", "").strip()
 
 
-def shorten(text: str, room: float, width: Callable[[str], float], *, middle: bool = False) -> str:
-    """Shorten a text with an ellipsis until its `width` fits the room, to no less than four letters.
+def shorten(text: str, limit: float, width: Callable[[str], float], *, middle: bool = False) -> str:
+    """Shorten a text with an ellipsis until its `width` is at most `limit`, to no less than four letters.
 
     A number at its end, such as a score, stays whole: `Tomato___healthy 99 %` becomes `Tomat… 99 %`. `middle`: names of
     files often differ at their ends only, so the ellipsis is in the middle.
@@ -150,7 +150,7 @@ def shorten(text: str, room: float, width: Callable[[str], float], *, middle: bo
     match = _NUMBER.search(text)
     name, number = (text, "") if match is None else (text[: match.start()], match[0])
     head, tail = (name[: (len(name) + 1) // 2], name[(len(name) + 1) // 2 :]) if middle else (name, "")
-    while len(name) > 4 and width(name + number) > room:
+    while len(name) > 4 and width(name + number) > limit:
         head, tail = (head, tail[1:]) if middle and len(tail) >= len(head) else (head[:-1], tail)
         name = f"{head}…{tail}"
     return name + number

@@ -71,7 +71,7 @@ class Prediction:
     anchor: int | None = None
     """Which raw candidate of a detector this box came from."""
     corners: tuple[tuple[float, float], ...] | None = None
-    """Of a turned box: its four corners (x, y) in original pixels; `box` is the upright rectangle around them."""
+    """Of a rotated box: its four corners (x, y) in original pixels; `box` is the upright rectangle around them."""
     joints: tuple[Joint, ...] = ()
     """Of a pose, in the order of the adapter's `joints`."""
 
@@ -204,7 +204,7 @@ class Adapter:
     preprocessing: Preprocessing | None = None
     """Input size, mean and std, where a picture is prepared by these alone."""
     cell_offsets: tuple[CellOffset, ...] = ()
-    """Layers whose cells were measured to look beside where an even grid puts them; `prepare` gives them on."""
+    """Measured cell offsets of layers off an even grid; `prepare` passes them on."""
     padding: int = 0
     """Number of weights that are zeros added to a kernel, and no trained parameters."""
     extra_bytes: int = 0
@@ -231,7 +231,7 @@ class Adapter:
     takes_words: bool = False
     """Whether its classes are words that the user gives (`with_classes`)."""
     takes_examples: bool = False
-    """Whether boxes drawn around examples can say what to look for (`with_examples`)."""
+    """Whether example boxes can define the vocabulary (`with_examples`)."""
     subject: str = ""
     """What all its pictures show (`persons`), so that it is compared on pictures of that kind; empty: anything."""
     placeless: tuple[str, ...] = ()
@@ -244,7 +244,7 @@ class Adapter:
     def __init__(self, spec: ModelSpec, module: nn.Module, labels: Sequence[str], weights_sha256: str) -> None:
         self.spec = spec
         for path, _ in module.named_modules():
-            # Layers are found by their names, and these stand in every file: they cannot be made legible like labels.
+            # Layers are found by their names, and every file has these: they cannot be made legible like labels.
             if (name := path.strip(" ")) and legible(name, len(name)) != name:
                 raise ModelProblem(
                     f"{spec.id} has a layer with control characters in its name, {name[:60]!a}: rename it."
@@ -383,7 +383,7 @@ class Adapter:
         return self
 
     def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> Self:
-        """Return the same model looking for these words; the module is shared.
+        """Return the model with a vocabulary of these words; the module is shared.
 
         Raises ModelProblem where the model has a fixed list of classes, or cannot read the words.
         """

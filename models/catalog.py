@@ -148,7 +148,7 @@ EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
 SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
 """Of files that hold a model."""
 _MADE = ("loader", "arch", "weights")
-"""Keys of SHARED that are not taken as they stand."""
+"""Keys of SHARED with a conversion."""
 
 
 def catalog() -> Mapping[str, ModelSpec]:
@@ -232,7 +232,7 @@ def _listed_file(name: str) -> ModelSpec | None:
 def model_file(path: str | Path, progress: Progress | None = None) -> Path:
     """Return the absolute path of a model's file or folder; one named by an https address is fetched into the cache.
 
-    A relative path that is not in the working folder is looked for in the folders of SIGHTGLASS_WEIGHTS.
+    A relative path outside the working folder is searched in the folders of SIGHTGLASS_WEIGHTS.
     """
     if remote_file.is_address(path):
         return remote_file.fetch(str(path), remote_file.MAX_MODEL_BYTES, progress)
@@ -390,7 +390,7 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
             check(path, f"[[family]] {name}", table, FAMILY, needed=("name", "loader", "sizes"))
             family = {model.id: model for model in _family(table, path)}
             if twice := sorted(family.keys() & models.keys()):
-                raise ModelProblem(f"{path.name}: {twice[0]} stands in two families: rename one of them.")
+                raise ModelProblem(f"{path.name}: {twice[0]} is in two families: rename one of them.")
             models |= family
         except ModelProblem as error:
             sizes = table.get("sizes") if isinstance(table, dict) else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 """xyxy, in pixels of the original picture unless stated otherwise."""
 CellOffset = tuple[str, float, float]
-"""Path of a layer, and by how many of its cells down and across they look beside where an even grid puts them."""
+"""Path of a layer, and its cells' offset down and across from an even grid, in cells."""
 
 
 @dataclass(frozen=True, slots=True)

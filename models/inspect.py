@@ -73,7 +73,7 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
             loader = loader_module(name)
         except ModuleNotFoundError as missing:
             raise ModelProblem(
-                f"{path.name} cannot be looked at without {missing.name}, which is not installed."
+                f"{path.name} cannot be inspected without {missing.name}, which is not installed."
             ) from missing
         try:
             draft: TableDraft | None = loader.inspect(path, arch) if name == "custom" else loader.inspect(path)

@@ -51,7 +51,7 @@ def loader_exists(loader: str) -> bool:
 
 
 def loader_module(loader: str) -> Any:
-    """Import the module whose `load` (and, where it can, `inspect`) a loader's name stands for."""
+    """Import the module of a loader's name, with `load` and maybe `inspect`."""
     folder = FAMILIES.joinpath(*loader.split("."))
     return above("families", f".{loader}{'.loader' if folder.is_dir() else ''}")
 

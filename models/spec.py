@@ -219,7 +219,7 @@ class ModelSpec:
     licence: str
     weights: WeightsTable = WeightsTable()
     target_layers: tuple[str, ...] = ()
-    """Empty: found by looking (the last layer with a spatial output)."""
+    """Empty: the last layer with a spatial output."""
     method: str = METHOD
     why: WhyTable = WhyTable()
     channels_last: bool = False

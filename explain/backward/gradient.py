@@ -161,7 +161,7 @@ class Activation:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held besides the activations."""
+        """Bytes besides the activations."""
         # Copied in one step: another thread may be adding.
         return sum(projection.nbytes for projection in list(self._projections.values()))
 

@@ -135,7 +135,7 @@ def add_moved(out: Tensor, part: Tensor, down: int, right: int) -> None:
 def bounds(gradient: Gradient) -> Window | None:
     """Return the smallest window that holds all nonzero values; None where all are 0."""
     top, left = gradient.top, gradient.left
-    # One cell of a map needs no look, for which a GPU would have to synchronise.
+    # A single cell needs no search, which would synchronise a GPU.
     if gradient.values.shape[1:] == (1, 1) != gradient.shape:
         return top, top + 1, left, left + 1
     nonzero = (gradient.values.amax(0).ne(0) | gradient.values.amin(0).ne(0)).cpu().numpy()

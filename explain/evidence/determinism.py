@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _STATE = threading.Lock()
 _RANDOM = threading.Lock()
-"""Held while numbers are drawn from the process's own generators with a seed."""
+"""Guards draws from the process's own generators with a seed."""
 _inside = 0
 _undo: list[Callable[[], None]] = []
 

@@ -72,7 +72,7 @@ class Evidence:
         return (*repeated, *self.resident.adapter.remarks(self.outputs))
 
     def __init__(self, resident: Resident, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
-        """Run the model once on `given`. The resident's lock is held for as long as its hooks are on."""
+        """Run the model once on `given`. It keeps the resident's lock while hooks are on."""
         self.resident = resident
         self.geometry: Geometry = model_input.geometry
         self.layers = layers

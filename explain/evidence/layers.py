@@ -192,7 +192,7 @@ def _nearest(name: str, among: Collection[str]) -> list[str]:
     candidates = nearest(name, among, n=10, cutoff=0.75)
     if in_case := [near for near in candidates if near.lower() == name.lower()]:
         return in_case
-    # Another number is another layer, and no slip of the pen.
+    # Another number is another layer, not a typing error.
     return [near for near in candidates if same(numbers, near) and not same(letters, near)][:NEAR]
 
 

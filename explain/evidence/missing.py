@@ -65,7 +65,7 @@ class Missing:
 def score_format(confidence: float) -> Callable[[float], str]:
     """Return the formatter for scores beside this threshold.
 
-    Below 1 %, `< 1 %` would say nothing; and a score that is just below the threshold must not look equal to it.
+    Below 1 %, `< 1 %` would say nothing; and a score just below the threshold must not read like it.
     """
     plain = finely if confidence < 0.01 else percent
 

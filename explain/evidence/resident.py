@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.survey import Attended
     from sightglass.explain.evidence.windows import Windows
     from sightglass.models.adapter import Adapter
-    from sightglass.models.adapters.folding import Twin
+    from sightglass.models.adapters.folding import FoldedCopy
     from sightglass.models.layers import Layer
     from sightglass.models.spec import ModelSpec
 
@@ -48,7 +48,7 @@ class Resident:
         self.lock = PassLock(device, own_random=adapter.spec.in_memory)
         self._origin: Resident | None = None
         self.vocabularies: dict[object, Resident] = {}
-        """The latest residents that share its module and look for other classes, by vocabulary and examples."""
+        """The latest residents of its module with other classes, by vocabulary and examples."""
         self.source: object = None
         """The table and the files it was loaded from; where they have changed it is loaded again."""
         self.verified = False
@@ -87,7 +87,7 @@ class Resident:
     @property
     def nbytes(self) -> int:
         """Bytes of its weights, including copies that are laid out for speed."""
-        folded: Twin | None = self.__dict__.get("folded")
+        folded: FoldedCopy | None = self.__dict__.get("folded")
         aside: tuple[nn.Module, PassLock] | None = self.__dict__.get("_aside")
         copies = [*([folded.module] if folded else []), *(aside[:1] if aside else [])]
         laid_out = sum(map(folding.nbytes, [self.adapter.module, *copies]))
@@ -125,7 +125,7 @@ class Resident:
         usable = [block for block in self.attentions if block.grid is not None]
         if not usable or len(usable) < len(self.attentions):
             return False
-        # The last may be read by other tokens than it reads (a text's), and leave out what stands before the patches.
+        # The last may be read by other tokens than it reads (a text's), and leave out the prefix.
         through = usable if usable[-1].same else usable[:-1]
         one_grid = len({block.grid for block in usable}) == 1 and len({block.prefix for block in through}) <= 1
         return one_grid and all(block.same for block in through)
@@ -168,13 +168,13 @@ class Resident:
         return adapter, self.move_input(adapter.flat_input())
 
     @cached_property
-    def folded(self) -> Twin | None:
+    def folded(self) -> FoldedCopy | None:
         """Its module with batch norms folded into convolutions; None where nothing folds."""
         with self.lock:
-            return folding.twin(*self._blank())
+            return folding.fold_copy(*self._blank())
 
     def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
-        """Return the adapter to explain these layers with: the folded twin's, unless it lacks one of them."""
+        """Return the adapter to explain these layers with: the folded copy's, unless it lacks one."""
         if not folding.folds() or self.folded is None or any(layer.path in self.folded.missing for layer in layers):
             return self.adapter
         adapter = copy.copy(self.adapter)
@@ -187,7 +187,7 @@ class Resident:
             return None
         module = self.fastest_adapter(()).module
         try:
-            # Hooks are on a module only while its lock is held, and must not be copied.
+            # A module has hooks only within its lock, and they must not be copied.
             with self.lock:
                 return folding.copy_module(module), PassLock(self.device)
         except Exception:

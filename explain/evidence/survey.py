@@ -73,7 +73,7 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
             handles.append(module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output)))
     opened = adapter.record_attention(observer.attend)
     try:
-        # An activation in place returns what it was given: norm and ReLU would look like one layer.
+        # An activation in place returns what it was given: norm and ReLU would be one layer.
         with torch.no_grad(), disable_inplace(adapter.module), opened:
             outputs = adapter.run(tensor)
     finally:
@@ -125,7 +125,7 @@ class _Observer:
         prefix, grid = (_tokens(keys, self.size, self.grids) if pictures == 1 else None) or (0, None)
         if path not in self.attentions:
             self.attentions[path] = Attended(path, heads, queries, grid, prefix, queries == keys)
-            # What its own parts return (queries, keys) is no layer to look at it by.
+            # Its parts' outputs (queries, keys) are no maps of it.
             read = next((name for name in reversed(self.short) if not name.startswith(f"{path}.")), "")
             if read and (grid or pictures > 1) and self.known[read].layout != "nchw":
                 self.read_by[read] = path

@@ -146,7 +146,7 @@ class _Tracer(TorchFunctionMode):
                 continue
             layer = describe("", tensor, self._size, self._grids)
             if tensor.ndim == 4:
-                # Either may be the channels' side: only the one it is has the rows that are looked for.
+                # Either side may be the channels; only the right one has these rows.
                 self._maps.append((tensor[0].flatten(1).T, (tensor.shape[2], tensor.shape[3])))
                 self._maps.append((tensor[0].flatten(0, 1), (tensor.shape[1], tensor.shape[2])))
                 if layer is not None and layer.layout == "nchw":

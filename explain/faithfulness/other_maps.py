@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Map = NDArray[np.float32]
 
 SIDE = 64
-"""Cells of a side that a map is held at."""
+"""Cells along each side of a stored map."""
 PART = 0.6
 """Of a photograph's sides, of the parts that are explained besides the whole."""
 CORNERS = ((0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.4, 0.4), (0.2, 0.2), (0.2, 0.0))

@@ -82,7 +82,7 @@ def stages(resident: Resident, tensor: Tensor) -> list[list[nn.Parameter]]:
 
     A module's own parameters are one item, and groups have equally many items. Modules are in the order in which they
     begin: what a model holds itself, such as a position embedding, counts as its beginning. A module that is never
-    called, because another reads its weights, stands beside the one around it.
+    called, because another reads its weights, counts as the one around it.
     """
     module = resident.adapter.module
     started: list[str] = []
@@ -120,7 +120,7 @@ def moments_of(groups: list[list[nn.Parameter]]) -> list[list[Moments]]:
 
 
 def redrawn(groups: list[list[nn.Parameter]], seed: int, moments: list[list[Moments]] | None = None) -> Iterator[int]:
-    """Redraw the groups' parameters in turn, each from a normal of its own mean and deviation; yield after each.
+    """Redraw the groups' parameters one by one from normals of their moments; yield after each.
 
     `moments`: those of the true weights, `moments_of(groups)` from before the first draw. Without them a second draw
     would take those of the first, and small parameters would drift from draw to draw.
@@ -311,7 +311,7 @@ def scramble(
     """Redraw the weights in six stages, the last layers first, and make the same map at each.
 
     On a copy of the model, so others are not disturbed; up to 14 passes, with the method's own cost: five for the
-    stages and those of `final`, whose verdict it has. Held for the same weights, picture, method, layers and target.
+    stages and those of `final`, whose verdict it has. Cached for the same weights, picture, method, layers and target.
     Raises ModelProblem for an empty map and a model without weights here; Cancelled between two passes.
     """
     return _test(explanation, index, progress, cancel, whole=True)
@@ -326,7 +326,7 @@ def final(
     """Return the verdict of `scramble` without the stages on the way: `stages` has the last one alone.
 
     Sets of weights are drawn until the interval of the mean rank correlation is clear of the threshold, 3 to 8 times.
-    Where it is below, the map is made once more with the true weights: one that is another then tells nothing. Held,
+    Where it is below, the map is made once more with the true weights: one that is another then tells nothing. Cached,
     and used by `scramble`. Raises as that does.
 
     >>> from sightglass import Explainer
@@ -385,7 +385,7 @@ def _test(
     *,
     whole: bool,
 ) -> Scramble:
-    """Return a held test, or make what is missing of it; `whole`: with all stages."""
+    """Return a cached test, completed if need be; `whole`: with all stages."""
     selected = explanation._map(index)
     heatmap, resident = selected.measured, explanation.evidence.resident
     if heatmap.state != "ok":

@@ -45,7 +45,7 @@ def seal(
     """Test one map in three ways, each in its shortest form.
 
     About 60 passes; `partial` is called after each test. A test that this model, method or picture does not allow
-    "cannot be told". Held for the same map. Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
+    "cannot be told". Cached for the same map. Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
 
     >>> from sightglass import Explainer
     >>> seal(Explainer()("bus.jpg", top_k=1))["model"].answer

@@ -88,19 +88,19 @@ def find_strongest(
     if at < len(others):
         values = measure.fit(candidates[order[at]].values)
     else:
-        values = [*_copies(measure.part, turned=box is not None)][at - len(others)][1]
+        values = [*_copies(measure.part, flipped=box is not None)][at - len(others)][1]
     return result, measure.place(values)
 
 
-def _copies(values: Map, *, turned: bool) -> Iterator[tuple[str, Map]]:
+def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
     """Yield mirrored and moved copies of a map, and a centred one.
 
-    `turned`: upside down instead of moved, as in a box, whose object fills it.
+    `flipped`: upside down instead of moved, as in a box, whose object fills it.
     """
     height, width = values.shape
     yield "the middle", controls.centre((height, width))
     yield "this map mirrored", np.ascontiguousarray(values[:, ::-1])
-    if turned:
+    if flipped:
         yield "this map upside down", np.ascontiguousarray(values[::-1])
         return
     for where, (down, right) in {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0)}.items():
@@ -130,7 +130,7 @@ class Measure:
                 break
         copies: list[Effect] = []
         if len(others) == OTHERS and settle(own, others) is None:
-            for effect in self.against(own, _copies(self.part, turned=self._box is not None)):
+            for effect in self.against(own, _copies(self.part, flipped=self._box is not None)):
                 copies.append(effect)
                 if not own.beats(effect):
                     break

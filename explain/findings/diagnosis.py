@@ -78,7 +78,7 @@ def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> s
 
 
 def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str, str, str]:
-    """Return the sentence on a map's place: what stands before its label, the label, and the rest."""
+    """Return the parts of the sentence on a map's place: start, label, rest."""
     heatmap = explanation.heatmaps[index]
     if heatmap.state != "ok":
         return "", "", _empty(explanation, index)
@@ -244,8 +244,8 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     if not method.per_class:
         text = f"{method.name} shows what stands out to the model, not the evidence for {label}."
         findings.append(Finding("not per class", "caution", text))
-    elif (twin := _twin(explanation, index)) is not None:
-        text = f"The map for {label} is nearly identical to the one for {twin}: it does not show what sets them apart."
+    elif (alike := _find_alike(explanation, index)) is not None:
+        text = f"The map for {label} is nearly identical to the one for {alike}: it does not show what sets them apart."
         findings.append(Finding("alike", "caution", text))
     # Why a class and not another is read at fine layers too, where an even scatter is the rule.
     times = SCATTERED if explanation.options.part == "contrast" else BORDER
@@ -291,7 +291,7 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
 def _early(explanation: Result, index: int) -> Finding | None:
     """Find a map whose layers all come so early that a cell sees only a few pixels."""
     heatmap, resident = explanation.heatmaps[index], explanation.evidence.resident
-    # A method that hides parts of the picture looks at no layer.
+    # A method with masks reads no layer.
     if not METHODS[heatmap.method].at_layers or set(heatmap.layers) <= set(resident.default_layers):
         return None
     layers = heatmap.layers
@@ -314,7 +314,7 @@ def _of_method(name: str, sentence: str) -> str:
     return f"{name}. {sentence}"
 
 
-def _twin(explanation: Result, index: int) -> str | None:
+def _find_alike(explanation: Result, index: int) -> str | None:
     """Return the label of another class whose map is nearly the same."""
     for other, heatmap in enumerate(explanation.heatmaps):
         if other != index and heatmap.state == "ok":

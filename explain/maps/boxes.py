@@ -141,8 +141,8 @@ def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -
             points = [((x - left) * sx, (y - top) * sy) for x, y in prediction.corners]
             # OpenCV takes pixel centres, in sixteenths here.
             fixed = np.round((np.array(points) - 0.5) * 16).astype(np.int32)
-            turned = cv2.fillConvexPoly(np.zeros(shape, np.uint8), fixed, 255, cv2.LINE_AA, 4)
-            out = np.maximum(out, turned.astype(np.float32) / 255)
+            rotated = cv2.fillConvexPoly(np.zeros(shape, np.uint8), fixed, 255, cv2.LINE_AA, 4)
+            out = np.maximum(out, rotated.astype(np.float32) / 255)
         elif prediction.box is not None:
             x0, y0, x1, y1 = prediction.box
             columns = overlaps(width, (x0 - left) * sx, (x1 - left) * sx).astype(np.float32)

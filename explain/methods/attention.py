@@ -133,7 +133,7 @@ WINDOW_NOTES = (COMPUTED_OPENLY, EVENLY, UNMEASURED)
 
 
 def join_windows(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Run Rollout or Chefer on a model that attends within windows or at several scales; held with the Evidence.
+    """Run Rollout or Chefer on a model that attends within windows or at several scales; cached in the Evidence.
 
     Notation: a layer l attends within windows of its grid (h, w); W_l are its weights, (windows, heads, queries, keys),
     and G_l the gradient of the target's scalar with respect to them. The matrices over all cells that Chefer and
@@ -223,7 +223,7 @@ def _start(last: Windows, matrix: Tensor) -> tuple[Tensor, Size]:
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Run Attention, Rollout, Chefer or LeGrad; the maps are held with the Evidence."""
+    """Run Attention, Rollout, Chefer or LeGrad; the maps are cached in the Evidence."""
     if method.id == "attention":
         maps, head = heads(evidence, targets[0]), request.head
         (count,) = {len(heatmap) for heatmap in maps.values()} if head is not None else {0}

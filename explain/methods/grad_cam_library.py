@@ -49,7 +49,7 @@ LOGGER = logging.getLogger(__name__)
 BATCH = 16
 """The library's own batch size: masked pictures in one pass."""
 LOOK = 0.1
-"""Seconds between two looks at whether the library is read, or the method was stopped meanwhile."""
+"""Seconds between two checks for the library's import, or a stop."""
 FAREWELL = 5.0
 """Seconds that the end of the process waits for a library that is being read."""
 
@@ -97,7 +97,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 @contextmanager
 def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
-    """Turn the library's failures (no second derivative of fused attention, channels last) into one sentence."""
+    """Translate the library's failures (second derivatives, channels last) into one sentence."""
     try:
         yield
     except (torch.OutOfMemoryError, Problem):

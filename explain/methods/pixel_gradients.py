@@ -68,7 +68,7 @@ DRAWS = ("smoothgrad", "gradientshap")
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
-    """Run one of captum's methods on the model's input; the maps are held with the Evidence.
+    """Run one of captum's methods on the model's input; the maps are cached in the Evidence.
 
     Raises Cancelled within one pass of a stop, ModelProblem where the model has no ReLU that could be guided.
     """
@@ -112,7 +112,7 @@ class _PixelRun:
             raise ModelProblem(f"{self._adapter.spec.id} has no ReLU that guided backprop could guide: use SmoothGrad.")
 
     def fill(self, targets: Sequence[Target], seed: int) -> None:
-        """Compute the maps of some targets, and hold them with the Evidence."""
+        """Compute the maps of some targets, cached in the Evidence."""
         device = self._evidence.resident.device
         for target in targets:
             scalars = _Scalars(self._adapter, target, self._report)
@@ -168,7 +168,7 @@ class _PixelRun:
         return attribution
 
     def _batch(self, target: Target) -> int:
-        """Return how many pictures a pass takes, where each one's scalar can be told apart."""
+        """Return the number of pictures per pass, if their scalars are separable."""
         outputs = self._evidence.outputs
         apart = self._adapter.splits_batches or (
             isinstance(outputs, Detections) and outputs.choice is None and target.part in IN_CELL

@@ -186,7 +186,7 @@ def _near(at: Tensor, window: Tensor) -> Tensor:
 class MasksOfTwo(PictureMasks):
     """Masks for two pictures side by side; none spans both.
 
-    Random ones hide in both at once; windows hide in one at a time, in turn.
+    Random ones hide in both at once; windows hide in one at a time, alternating.
     """
 
     parts: tuple[PictureMasks, PictureMasks]
@@ -289,7 +289,7 @@ class _Similarity:
         self._vectors = torch.nn.functional.normalize(vectors, dim=1)
         self._product = torch.tensor([target.part == "all" for target in owners], device=device)[:, None]
         self._overlap = torch.tensor([target.part == "box" for target in owners], device=device)[:, None]
-        # A box that was itself looked up below the floor is still to be found.
+        # A box below the floor must still be found.
         strongest = min(float(scores[:, list(anchor)].amax()) for anchor in anchors)
         self._floor = min(FLOOR, strongest / 2)
 
@@ -411,7 +411,7 @@ def find_grey(evidence: Evidence) -> Tensor:
         return blank.to(evidence.tensor)
     grey = blank[0, :, blank.shape[2] // 2, blank.shape[3] // 2]
     if len(grey) not in (1, 3):
-        # What is no colour has no grey: what stands in for it is the mean that the model was trained with.
+        # What is no colour has no grey: the model's training mean replaces it.
         grey = torch.zeros_like(grey)
     return grey.to(evidence.tensor).view(1, -1, 1, 1)
 

@@ -40,9 +40,9 @@ STRIP = 4_000_000
 class MemoryGate:
     """Admit work up to `limit` units at the same time; larger work is admitted alone.
 
-    >>> turns = MemoryGate(10)
-    >>> with turns.take(25):
-    ...     turns.used
+    >>> gate = MemoryGate(10)
+    >>> with gate.take(25):
+    ...     gate.used
     25
     """
 
@@ -197,7 +197,7 @@ def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tu
 
 def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
     # Pillow rotates a TIFF while loading and does not say so.
-    turned = _orientation(image) if image.format == "TIFF" else 1
+    before = _orientation(image) if image.format == "TIFF" else 1
     notes = ["16-bit reduced to 8 bits"] if ";16" in str(getattr(image, "tile", "")) else []
     image.load()
     if image.mode == "F" or image.mode.startswith("I"):
@@ -214,7 +214,7 @@ def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
     if transparent:
         notes.append(ON_WHITE)
     left = _orientation(image)
-    if turned in _UPRIGHT or left in _UPRIGHT:
+    if before in _UPRIGHT or left in _UPRIGHT:
         notes.append("rotated as its EXIF orientation says")
     return copy(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
 

@@ -155,7 +155,7 @@ class Image:
             try:
                 return Image.open(path, name=name, max_bytes=max_bytes, max_pixels=max_pixels)
             except ImageProblem:
-                # What turns out to be none does not stay in the cache.
+                # A file that is no picture leaves the cache.
                 path.unlink(missing_ok=True)
                 raise
         if isinstance(source, (str, os.PathLike)) and (example := example_meant(os.fsdecode(source))) is not None:
@@ -204,7 +204,7 @@ class Image:
 def example_meant(path: str) -> str | None:
     """Return the example that a path names (`bus.jpg`, `scene-3.png`); None for any file that is there.
 
-    Only bare names stand for examples: in a path, a file was meant that is missing.
+    Only bare names are examples; a path names a missing file.
     """
     if os.path.basename(path) != path or os.path.exists(path):
         return None

@@ -29,7 +29,7 @@ QUANTILE = 0.95
 SEEDS = 3
 """Random maps, and maps of random blobs, whose curves are averaged."""
 REGION = 0.3
-"""The hottest share of a map that stands for the object where there is no box: blobs are drawn inside of it."""
+"""The hottest share of a map, used as the object's area for blobs without a box."""
 CELL = 0.02
 """Standard deviation of the smoothing of edges, by the picture's longer side."""
 NULL = 200

@@ -82,7 +82,7 @@ class Seal:
 
     @property
     def short(self) -> str:
-        """The marks where there is little room: `✓ model · ? answer · ✓ still`."""
+        """The marks in short form: `✓ model · ? answer · ✓ still`."""
         return " · ".join(f"{SHAPES[mark.answer]} {mark.question}" for mark in self.marks)
 
     def summary(self) -> Json:

@@ -95,7 +95,7 @@ def draw_marks(
 
     `colors`: instead of white, one for each item, RGB; a bar of it is at the left of its label.
 
-    A label is above its box where there is room, and covers no other label while there is a free place. An area has its
+    A label is above its box if it fits, and avoids other labels. An area has its
     name in each of its larger regions.
     """
     out = picture(pixels).copy()

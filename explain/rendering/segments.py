@@ -55,7 +55,7 @@ def draw_numbers(
 ) -> Pixels:
     """Draw numbers (H, W) from dark, the least, to bright, the largest, uint8 (H, W, 3) RGB; NaN is grey.
 
-    `scale`: what stands at both ends of the scale that is drawn at the bottom. `chosen` and `other`: pixels with a
+    `scale`: the labels at both ends of the scale at the bottom. `chosen` and `other`: pixels with a
     bold and with a thin white outline, bool (H, W).
     """
     low, high = ends_of(numbers)

@@ -184,7 +184,7 @@ class Evaluation:
 
     model: ModelSpec
     names: str
-    """The scheme that told persons and cameras from the names of files."""
+    """The naming scheme of persons and cameras."""
     preprocessing: str
     queries: tuple[QueryResult, ...]
     gallery: int

@@ -57,7 +57,7 @@ class PatchGrid:
 
 @dataclass(frozen=True, eq=False)
 class PatchColours:
-    """The colours of the patches of several pictures, which stand for the same in all of them."""
+    """The colours of several pictures' patches, comparable between them."""
 
     colours: tuple[NDArray[np.uint8], ...]
     """Of each picture, uint8 (rows, columns, 3)."""

@@ -50,7 +50,7 @@ class Regress(Task):
         return f" (what {describe_direction(result)} it)"
 
     def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
-        # A record keeps no unit: a number stands in the label.
+        # A record keeps no unit; its label is a number.
         return self.name_map(result, index), None
 
     def saved_score(self, result: Result, index: int) -> float | None:

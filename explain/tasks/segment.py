@@ -172,7 +172,7 @@ class Segment(Task):
     def is_sure(self, score: float) -> bool:
         return True
 
-    def describe_turn(self, before: str, label: str, score: float) -> str:
+    def describe_switch(self, before: str, label: str, score: float) -> str:
         return f"{label} is now the largest: {self.text(score)}"
 
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:

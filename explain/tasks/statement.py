@@ -16,7 +16,7 @@ class Statement:
     meaning: str = ""
     """What the map's colours mean: `Yellow shows the evidence for it.`"""
     lead: str = ""
-    """What the label stands after: `The evidence for`; empty where nothing is said of a place."""
+    """The text before the label: `The evidence for`; empty without a place."""
     subject: str = ""
     """The label of what the map is of."""
     place: str = ""

@@ -130,7 +130,7 @@ class Task:
     truth: ClassVar[str] = "classes"
     """What labelled pictures state of it: `classes`, `boxes`, `areas`, `numbers`, or nothing."""
     question: ClassVar[str] = "What does the model see?"
-    """What stands over a slide until its answer is shown."""
+    """A slide's heading before its answer."""
     ranked: ClassVar[bool] = True
     """Whether the best of its answers are explained where none is asked for."""
     scored: ClassVar[bool] = False
@@ -508,7 +508,7 @@ class Task:
         """Return whether the best answer of a frame is one."""
         return score >= UNSURE
 
-    def describe_turn(self, before: str, label: str, score: float) -> str:
+    def describe_switch(self, before: str, label: str, score: float) -> str:
         """Describe a changed answer in a clip; `before`: the last sure class."""
         if not self.is_sure(score):
             return f"unsure: at best {label}, {percent(score)}"

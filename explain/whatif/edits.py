@@ -33,7 +33,7 @@ FILLS: dict[Fill, str] = {
     "mean": "the picture's mean colour",
     "linear": "colours from around it",
 }
-"""What may stand in place of hidden pixels, in words."""
+"""The fills of hidden pixels, in words."""
 GREY = 128
 SIDE = 160
 """Longer side, in pixels, at which blur and in-fill are computed: both are smooth, and full size takes 20 times as
@@ -219,7 +219,7 @@ def _brush(mask: NDArray[np.uint8], mark: EditMark) -> None:
 
 
 def _filling(image: Image, pixels: NDArray[np.uint8], hidden: NDArray[np.bool_], fill: Fill) -> NDArray[np.uint8]:
-    """Return uint8 (H, W, 3): what stands in place of each hidden pixel."""
+    """Return the fill of each hidden pixel, uint8 (H, W, 3)."""
     if fill == "linear":
         import torch
 

@@ -49,7 +49,7 @@ def record_attention(module: nn.Module, record: Record) -> Iterator[None]:
 
     handles = []
     for path, part in module.named_modules():
-        # A softmax that is a module stands for the module around it; in an exported file only its name says so.
+        # A softmax module counts as the module around it; exported files show that by its name alone.
         if path and not isinstance(part, torch.nn.Softmax) and path.rpartition(".")[2] != "softmax":
             handles.append(part.register_forward_pre_hook(enter(path)))
             handles.append(part.register_forward_hook(leave, always_call=True))

@@ -65,9 +65,9 @@ class Detections:
     scoring: Callable[[Tensor, Tensor | None], Tensor] = sigmoid_scores
     """From class logits (B, K, N) and objectness (B, 1, N) to the score that the model shows."""
     choice: Tensor | None = None
-    """(B, N) long: the one class that a candidate stands for, where its box is that class's own."""
+    """(B, N) long: the single class of a candidate with a class-specific box."""
     corners_of: Callable[[tuple[Tensor, ...]], Tensor] | None = None
-    """From `regressions` to (B, N, 4, 2) xy corners in pixels of the input, of models with turned boxes."""
+    """From `regressions` to (B, N, 4, 2) xy corners in pixels of the input, of models with rotated boxes."""
 
     @property
     def leaves(self) -> tuple[Tensor, ...]:

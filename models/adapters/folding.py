@@ -1,8 +1,8 @@
-"""Fold batch norms into convolutions for a faster twin.
+"""Fold batch norms into convolutions for a faster copy.
 
 In eval mode a batch norm only scales and shifts the output of a convolution, which other weights of that convolution do
-as well. So the twin gives the same maps up to float32's rounding, in 0.4 to 0.95 of the time on a CPU. The outputs of
-convolutions before their norms do not exist in it: for those layers there is the model itself.
+as well. So the folded copy gives the same maps up to float32's rounding, in 0.4 to 0.95 of the time on a CPU. It lacks
+the outputs of convolutions before their norms: those layers are explained in the model itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 WITHIN = 1e-4
-"""Largest difference of the twin's answer from the model's, relative to the largest number in it."""
+"""Largest difference of the folded copy's answer from the model's, relative to the largest number in it."""
 SHAPES = 2
 """Input shapes for which a convolution's packed weights are cached: those of one picture and of a batch, say."""
 _unfolded = 0
@@ -162,7 +162,7 @@ def _fused() -> bool:
 
 
 @dataclass(frozen=True)
-class Twin:
+class FoldedCopy:
     """A module with the same answers as another one, computed faster."""
 
     module: nn.Module
@@ -171,23 +171,23 @@ class Twin:
     """Paths of modules whose outputs it does not compute."""
 
 
-def twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
-    """Return the twin of an adapter's module, or None where nothing folds.
+def fold_copy(adapter: Adapter, tensor: Tensor) -> FoldedCopy | None:
+    """Return the folded copy of an adapter's module, or None.
 
-    `tensor` is an input (1, C, h, w): it is passed through both, and there is no twin where the modules are called in
+    `tensor` is an input (1, C, h, w): it is passed through both, and there is no copy if the modules are called in
     another order, or the answer differs.
     """
     if not any(_is_norm(part) for _, part in adapter.module.named_modules()):
         return None
     try:
-        return _twin(adapter, tensor)
+        return _fold_copy(adapter, tensor)
     except Exception:
         # It only saves time: everything works without it.
-        LOGGER.info("a %s has no faster twin", type(adapter.module).__name__, exc_info=True)
+        LOGGER.info("a %s has no folded copy", type(adapter.module).__name__, exc_info=True)
         return None
 
 
-def _twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
+def _fold_copy(adapter: Adapter, tensor: Tensor) -> FoldedCopy | None:
     module = adapter.module
     seen = _Recorded(adapter, tensor, [path for path, _ in module.named_modules() if path])
     pairs = {conv: readers[0] for conv, readers in seen.readers.items() if _folds(module, seen, conv, readers)}
@@ -203,7 +203,7 @@ def _twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
         return None
     # What a norm drops it drops before its activation, which is in the convolution now.
     before = {f"{norm}.drop" for norm in pairs.values()}.intersection(seen.paths)
-    return Twin(folded.module, frozenset(path for conv in pairs for path in seen.same[conv]) | before)
+    return FoldedCopy(folded.module, frozenset(path for conv in pairs for path in seen.same[conv]) | before)
 
 
 def _is_norm(module: nn.Module) -> bool:

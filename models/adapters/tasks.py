@@ -1,6 +1,6 @@
 """Tell classification, multi-label, regression, embedding and segmentation apart.
 
-What the numbers themselves show (a sum of 1, a range) is looked at where a module runs:
+What the numbers themselves show (a sum of 1, a range) is read by the code of modules:
 `models/families/custom/classifier.py`.
 """
 

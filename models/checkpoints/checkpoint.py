@@ -50,7 +50,7 @@ WRAPPERS = (
 _OTHERS = ("optim", "sched", "scaler", "callbacks", "loops", "amp", "rng", "_hooks")
 _DEPTH = 6
 MAX_PICKLE = 16 * 2**20
-"""Bytes of a pickle that are looked through for what it is."""
+"""Bytes of a pickle searched for its kind."""
 MAX_TABLES = 100_000
 """Visits to tables and modules of a file: some that share each other are reached in billions of ways."""
 TIED = 4

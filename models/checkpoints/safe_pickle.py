@@ -32,7 +32,7 @@ class StandIn(metaclass=_Frozen):
     """An object of a class that was not imported: `parts` is its state, `called` are its arguments."""
 
     named = ""
-    """Dotted name of the class or function that it stands for."""
+    """Dotted name of the replaced class or function."""
 
     def __new__(cls, *args: object, **_: object) -> StandIn:
         stand_in = object.__new__(cls)

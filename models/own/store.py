@@ -92,16 +92,16 @@ def receive(files: Iterable[tuple[str, Data]]) -> Path:
     """
     items = [(_name(name), data) for name, data in files]
     root = folder()
-    room = _make_room(root, sum(data.stat().st_size if isinstance(data, Path) else len(data) for _, data in items))
+    budget = _free_space(root, sum(data.stat().st_size if isinstance(data, Path) else len(data) for _, data in items))
     stem = PurePosixPath(next((name for name, _ in items if _is_model(name)), items[0][0] if items else "model")).stem
     into = _new_folder(root, stem)
     try:
         for name, data in items:
             with data.open("rb") if isinstance(data, Path) else contextlib.nullcontext() as source:
-                left = _store(into, name, (data,) if source is None else _pieces(source), room)  # type: ignore[arg-type]
-            room = room if name.endswith(".zip") else left
+                left = _store(into, name, (data,) if source is None else _pieces(source), budget)  # type: ignore[arg-type]
+            budget = budget if name.endswith(".zip") else left
         for name in [name for name, _ in items if name.endswith(".zip")]:
-            room = isolated.run(name, 0, _unpack, into, name, room)
+            budget = isolated.run(name, 0, _unpack, into, name, budget)
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
         raise
@@ -112,8 +112,8 @@ def _pieces(source: IO[bytes]) -> Iterator[bytes]:
     return iter(lambda: source.read(MB), b"")
 
 
-def _store(into: Path, name: str, pieces: Iterable[bytes | memoryview], room: int) -> int:
-    """Write one of a model's files, and return how many bytes are left of `room`."""
+def _store(into: Path, name: str, pieces: Iterable[bytes | memoryview], budget: int) -> int:
+    """Write one of a model's files, and return the rest of `budget`."""
     names = {file.name.casefold() for file in into.iterdir() if not file.name.endswith(".zip")}
     if name.casefold() in names:
         raise ModelProblem(f"There are two files called {name} there: drop those of one model only.")
@@ -121,12 +121,12 @@ def _store(into: Path, name: str, pieces: Iterable[bytes | memoryview], room: in
         raise ModelProblem(f"A model has at most {MAX_FILES} files: drop those of one model only.")
     with (into / name).open("wb") as file:
         for piece in pieces:
-            room -= len(piece)
-            if room < 0:
+            budget -= len(piece)
+            if budget < 0:
                 most = settings().own_models_mb
                 raise ModelProblem(f"Your models may take {most:,.0f} MB together: remove one, or drop a smaller file.")
             file.write(piece)
-    return room
+    return budget
 
 
 @contextlib.contextmanager
@@ -336,7 +336,7 @@ def _is_model(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def _unpack(into: Path, name: str, room: int) -> int:
+def _unpack(into: Path, name: str, budget: int) -> int:
     """Replace an archive by its files; return the bytes left."""
     try:
         with zipfile.ZipFile(into / name) as archive:
@@ -348,20 +348,20 @@ def _unpack(into: Path, name: str, room: int) -> int:
                 if info.file_size > max(UNPACKED, RATIO * info.compress_size):
                     raise ModelProblem(f"{name} unpacks to far more than any weights do: drop its files one by one.")
                 with archive.open(info) as file:
-                    room = _store(into, _name(info.filename), _pieces(file), room)
+                    budget = _store(into, _name(info.filename), _pieces(file), budget)
     except (Problem, MemoryError):
         raise
     # A hostile stream can fail in any way.
     except Exception as error:
         raise ModelProblem(f"{name} is damaged or no .zip archive: pack it again.") from error
     (into / name).unlink()
-    return room
+    return budget
 
 
-def _make_room(root: Path, needed: int) -> int:
+def _free_space(root: Path, needed: int) -> int:
     """Delete abandoned files; return the bytes left to the current person.
 
-    They stay for an hour; for minutes where there are as many as may be, or no room. Raises ModelProblem where there
+    They stay for an hour; for minutes if there are too many, or no space. Raises ModelProblem where there
     are too many models all the same.
     """
     for age in (ABANDONED, SOON_ABANDONED):
@@ -372,12 +372,12 @@ def _make_room(root: Path, needed: int) -> int:
                 if p.name not in known and abs(time.time() - p.stat().st_mtime) > age:
                     shutil.rmtree(p, ignore_errors=True)
         count = sum(p.is_dir() for p in folders)
-        room = int(settings().own_models_mb * MB) - used()
-        if count < MAX_MODELS and needed <= room:
+        budget = int(settings().own_models_mb * MB) - used()
+        if count < MAX_MODELS and needed <= budget:
             break
     if count >= MAX_MODELS:
         raise ModelProblem(f"You have {count} models here already, with those that are still asked about: remove one.")
-    return room
+    return budget
 
 
 def describe_model(adapter: Adapter) -> str:

@@ -86,7 +86,7 @@ def file_lock(to: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                # Removed while it is held, so that it does not stay in the user's folder: whoever waits sees that and
+                # Removed before the unlock, so that it does not stay in the user's folder: whoever waits sees that and
                 # makes a new one. Windows does not remove a file that is open.
                 with contextlib.suppress(OSError):
                     os.unlink(lock.lock_file)
@@ -121,7 +121,7 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
         else:
             del models[id_]
             whole = f"{document.as_string().rstrip()}\n\n{text}"
-            # Comments that stand between scattered parts of a table go with them.
+            # Comments between scattered parts of a table are lost with them.
             if not all(line in whole for line in before.splitlines() if line.lstrip().startswith("#")):
                 raise ValueError
         expected = tomllib.loads(before)

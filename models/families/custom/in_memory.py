@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 SEGMENTATION = "torchvision.models.segmentation."
 """Beginning of the modules of torchvision's segmentation networks."""
 NOISE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
-"""A picture that has something of everything that a preprocessing may look for."""
+"""A picture with enough variety for any preprocessing."""
 READY = "ready"
 """The preprocessing of a tensor (C, h, w) that needs none."""
 
@@ -247,7 +247,7 @@ class _OwnInput(PreparedAdapter):
     def flat_input(self, value: int = 128) -> torch.Tensor:
         if self.transform is None:
             return super().flat_input(value)
-        # Where it puts a picture of one tone cannot be told, and need not.
+        # A picture of one tone has no measurable place, and needs none.
         flat = np.full((64, 64, 3), value, np.uint8)
         try:
             return transforms.apply(self.transform, flat)[None]

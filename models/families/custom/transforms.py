@@ -426,7 +426,7 @@ def _by_ramps(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry 
     try:
         black, white = (apply(transform, np.full((*size, 3), tone, np.uint8)).double() for tone in (0, 255))
     except ModelProblem:
-        # It may look for something in a picture.
+        # It may depend on the picture's content.
         return None
     if black.shape != white.shape:
         return None

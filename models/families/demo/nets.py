@@ -154,7 +154,7 @@ def _layout(widths: Sequence[int], blocks: int) -> dict[str, Any]:
 def classifier(size: str) -> nn.Module:
     """Return a residual net with stride 8: float32 (B, 3, h, w), normalised by MEAN and STD, to logits (B, classes).
 
-    Both cheats and their honest twin are one network. The stride is that of a map which can still show a mark of 14 px.
+    Both cheats and their honest counterpart are one network. With this stride a map still shows a mark of 14 px.
     """
     kind = "cheat" if size in ("honest", "texture") else size
     return ResidualNet(*CLASSIFIERS[kind], classes=len(CLASSES))

@@ -44,7 +44,7 @@ class Runtime(nn.Module):
         self.path = path
         self.nbytes = path.stat().st_size
         self.metadata: Mapping[str, Any] = {}
-        """The exporter's notes, as they stand in the file."""
+        """The exporter's notes, unchanged."""
         self.size: tuple[int, int] | None = None
         """(h, w) of the input where the file fixes it."""
         self.batch: int | None = None

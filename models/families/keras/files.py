@@ -194,7 +194,7 @@ def _layers(node: Mapping[str, Any]) -> Iterator[Json]:
 
 
 def _nodes(model: Json) -> Iterator[Json]:
-    """Yield every object in a configuration, as a layer may stand under any key of another."""
+    """Yield every object in a configuration; any key may hold a layer."""
     # How it was compiled is not read: nothing is trained here.
     waiting: list[Any] = [model]
     while waiting:

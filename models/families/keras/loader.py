@@ -145,7 +145,7 @@ def load(
     # As `keras.utils.image_dataset_from_directory` does; `load_img` squeezes too, by the nearest pixel.
     preprocessing = Preprocessing(size, min(size), mean, std, antialias=False, crop="squash").changed(rest)
     if final == "sigmoid" and (facts.classes or 0) > 1 and spec.task == "classify":
-        # Each class by itself: several may be there at once. Two are told apart as one number is.
+        # Independent classes may occur together; two classes are read like one number.
         spec = spec if facts.classes == 2 else replace(spec, task="multilabel")
     adapter = KerasClassifier(spec, net, preprocessing, sha256_of(path))
     adapter.final = final
@@ -296,7 +296,7 @@ def _complete_by_a_run(adapter: KerasClassifier, path: Path, notes: list[str], *
     notes += more
     adapter.paper = _paper_of(adapter, notes)
     if adapter.paper is not None:
-        # It also accepts what was drawn with the other pen.
+        # It also accepts drawings in inverted colours.
         adapter.preprocessings = (*adapter.preprocessings, "negative")
 
 

@@ -50,15 +50,15 @@ def _import_keras() -> Any:
                 os.environ[name] = value
 
 
-class Face(nn.Module):
+class KerasLayerModule(nn.Module):
     """A layer of Keras as a module of torch, whose output has its channels first.
 
     It can be hooked, copied and replaced without touching Keras's own layer, which is shared.
     """
 
-    def __init__(self, layer: Any, turned: bool) -> None:
+    def __init__(self, layer: Any, to_channels_first: bool) -> None:
         super().__init__()
-        self._layer, self._turned = [layer], turned
+        self._layer, self._to_channels_first = [layer], to_channels_first
         self.weights = layer.torch_params
 
     def forward(self, *args: Any, **more: Any) -> Any:
@@ -67,16 +67,16 @@ class Face(nn.Module):
             # Random layers are active by default where nothing around them says otherwise.
             more["training"] = False
         output = layer(*args, **more)
-        return _channels_first(output) if self._turned else output
+        return _channels_first(output) if self._to_channels_first else output
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Face:
-        return type(self)(self._layer[0], self._turned)
+    def __deepcopy__(self, memo: dict[int, Any]) -> KerasLayerModule:
+        return type(self)(self._layer[0], self._to_channels_first)
 
 
 class Net(nn.Module):
     """A model of Keras whose layers are submodules, by their names, from float32 (B, C, h, w) to (B, n).
 
-    A nested model is a `Net` in turn: `backbone.conv2d_2`.
+    A nested model is a `Net` too: `backbone.conv2d_2`.
     """
 
     def __init__(self, model: Any, *, inner: bool = False) -> None:
@@ -104,7 +104,7 @@ class Net(nn.Module):
         if getattr(layer, "_functional", None) or hasattr(layer, "_run_through_graph"):
             return Net(layer, inner=True)
         # The class is named like the layer's, for lists of the model's parts.
-        kind = type(type(layer).__name__, (Face,), {})
+        kind = type(type(layer).__name__, (KerasLayerModule,), {})
         module: nn.Module = kind(layer, not self._channels_come_first)
         return module
 

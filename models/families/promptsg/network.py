@@ -202,7 +202,7 @@ class InversionNetwork(nn.Module):
 class TextEncoder(nn.Module):
     """CLIP's text transformer on "A photo of a X person.", X given; the end token's place is the sentence.
 
-    The sentence's own tokens are held, not the table they come from.
+    The sentence's own tokens are kept, not their table.
     """
 
     def __init__(self, config: Config) -> None:

@@ -48,7 +48,7 @@ def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
 
 
 class _Offline:
-    """Stand for the constant by which Hugging Face's library is offline: here also within `no_downloads`."""
+    """Replacement of Hugging Face's offline constant, also true within `no_downloads`."""
 
     def __init__(self, always: object) -> None:
         self._always = always

@@ -192,14 +192,14 @@ class YoloDetector(NumberedLayers, Detector):
         return xyxy2xywh(outputs.boxes[:1].detach().float()).transpose(1, 2), scores
 
 
-class TurnedDetector(YoloDetector):
+class RotatedDetector(YoloDetector):
     """An OBB model: `box` of a prediction is the upright rectangle around its corners."""
 
     def _rows(self, outputs: Detections, scores: Tensor) -> tuple[Tensor, ...]:
         assert outputs.corners_of is not None
         corners = outputs.corners_of(tuple(level[:1] for level in outputs.regressions)).detach().float()
-        turned = _xywhr(corners).transpose(1, 2)  # (1, 5, N)
-        return turned[:, :4], scores, turned[:, 4:]
+        rotated = _xywhr(corners).transpose(1, 2)  # (1, 5, N)
+        return rotated[:, :4], scores, rotated[:, 4:]
 
     def overlap(self, a: Prediction, b: Prediction) -> float:
         from ultralytics.utils.metrics import batch_probiou

@@ -139,14 +139,14 @@ def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:
     mask_head = getattr(head, "one2one_cv5" if head.end2end else "cv5", None)
     logits, regressions, coefficients, through = [], [], [], []
     for i, (x, last) in enumerate(zip(maps, filters, strict=True)):
-        looks = class_head[i](x)
+        features = class_head[i](x)
         if last.enabled:
-            passed = last.pf(looks)[:, 0].flatten(1).sigmoid() > getattr(head, "conf", 0.001)  # (B, N)
+            passed = last.pf(features)[:, 0].flatten(1).sigmoid() > getattr(head, "conf", 0.001)  # (B, N)
             chosen = passed.any(0)
-            rows = last.vocab(looks.flatten(2).transpose(1, 2)[:, chosen])  # (B, n, K)
+            rows = last.vocab(features.flatten(2).transpose(1, 2)[:, chosen])  # (B, n, K)
             level = rows.masked_fill(~passed[:, chosen, None], float("-inf")).transpose(1, 2)
         else:
-            level = last.vocab(looks).flatten(2)
+            level = last.vocab(features).flatten(2)
             chosen = torch.ones(level.shape[2], dtype=torch.bool, device=level.device)
         logits.append(level[..., None])
         regressions.append(last.loc(box_head[i](x)).flatten(2)[..., chosen, None])
@@ -251,10 +251,10 @@ def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> Queries
     sizes = torch.cat([tokens.new_full((h * w, 1), 0.05 * 2.0**i) for i, (h, w) in enumerate(shapes)])
     anchors = torch.cat((cells[:, :2], sizes, sizes), 1)
     valid = ((anchors > 0.01) & (anchors < 0.99)).all(1, keepdim=True)
-    looks = head.enc_output(valid * tokens)  # (B, N, C)
-    scores = head.enc_score_head(looks).amax(2)
+    features = head.enc_output(valid * tokens)  # (B, N, C)
+    scores = head.enc_score_head(features).amax(2)
     best = scores.topk(min(head.num_queries, scores.shape[1]), 1).indices  # (B, Q)
-    chosen = looks.gather(1, best[..., None].expand(-1, -1, looks.shape[2]))
+    chosen = features.gather(1, best[..., None].expand(-1, -1, features.shape[2]))
     start = torch.logit(anchors).masked_fill(~valid, float("inf"))[best]
     decoder_queries = chosen
     if head.learnt_init_query:

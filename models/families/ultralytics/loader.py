@@ -27,8 +27,8 @@ from sightglass.models.families.custom import transforms
 from sightglass.models.families.ultralytics.detectors import (
     NumberedLayers,
     PoseDetector,
+    RotatedDetector,
     RtDetr,
-    TurnedDetector,
     YoloDetector,
     fit_letterbox,
 )
@@ -185,7 +185,7 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
     if isinstance(head, RTDETRDecoder):
         kind: type[YoloDetector] = RtDetr
     elif isinstance(head, OBB):
-        kind = TurnedDetector
+        kind = RotatedDetector
     elif isinstance(head, Pose):
         kind = PoseDetector
     else:

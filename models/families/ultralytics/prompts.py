@@ -62,7 +62,7 @@ class OpenVocabulary(YoloDetector):
             self.labels = ()
 
     def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> OpenVocabulary:
-        """Return the same model looking for these words; `progress` is called during the text encoder's download.
+        """Return the model with these words; `progress` is called during the text encoder's download.
 
         Raises ModelProblem where there are no words, a word is there twice, or the text encoder is not to be had.
         """
@@ -136,7 +136,7 @@ def _mask(box: Box, geometry: Any, height: int, width: int) -> Tensor:
     across, down = torch.arange(width), torch.arange(height)
     covered: Tensor = ((across >= left) & (across < right))[None] & ((down >= top) & (down < bottom))[:, None]
     if not bool(covered.any()):
-        # In the library a box thinner than a cell covers none, which stands for the whole picture.
+        # In the library a box thinner than a cell covers none, which means the whole picture.
         covered[min(int((top + bottom) / 2), height - 1), min(int((left + right) / 2), width - 1)] = True
     return covered.float()
 
