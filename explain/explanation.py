@@ -290,13 +290,13 @@ def takes_several(resident: Resident, options: Options) -> bool:
 def explain_together(
     resident: Resident,
     images: Sequence[Image],
-    given: Sequence[ModelInput],
+    inputs: Sequence[ModelInput],
     layers: tuple[Layer, ...],
     options: Options,
     maps: int,
 ) -> list[Explanation]:
     """Return an Explanation of each picture, of the given targets or else of its `maps` best classes."""
-    parts = batched_pass.run_pass(resident, given, layers)
+    parts = batched_pass.run_pass(resident, inputs, layers)
     return explain_parts(parts, images, [_with_best(options, decode(part, options), maps) for part in parts])
 
 

@@ -58,27 +58,27 @@ FAMILY = {**SHARED, "name": (str,), "sizes": (dict,), "files": (dict,), "megabyt
 MODEL = {**SHARED, **{key: _ROW[key] for key in ("family", "size", "arch", "megabytes")}}
 
 
-def read_outputs(given: Any) -> tuple[OutputTable, ...]:
+def read_outputs(rows: Any) -> tuple[OutputTable, ...]:
     """Parse `outputs` given in Python; raise ModelProblem for an invalid row."""
-    for number, row in enumerate(given, 1):
+    for number, row in enumerate(rows, 1):
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dict(row).items()}
         check(Path("outputs"), f"number {number}", plain, _OUTPUT, required(OutputTable))
-    return tuple(OutputTable.read(row) for row in given)
+    return tuple(OutputTable.read(row) for row in rows)
 
 
-def read_inputs(given: Any) -> tuple[InputTable, ...]:
+def read_inputs(rows: Any) -> tuple[InputTable, ...]:
     """Return the rows of an `inputs` in Python, names or tables; raise ModelProblem for one of the wrong kind."""
-    for number, row in enumerate(given, 1):
+    for number, row in enumerate(rows, 1):
         if not isinstance(row, (str, InputTable)):
             plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dict(row).items()}
             check(Path("inputs"), f"number {number}", plain, kinds(InputTable), required(InputTable))
-    return tuple(read_row(InputTable, row) for row in given)
+    return tuple(read_row(InputTable, row) for row in rows)
 
 
-def check_preprocessing(given: Mapping[str, Any]) -> None:
+def check_preprocessing(table: Mapping[str, Any]) -> None:
     """Raise ModelProblem naming the first key of a `preprocess` in Python that is unknown or of the wrong kind."""
     # Where a file has one number or a list, Python may give (h, w), a tuple or an array as well.
-    plain = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in given.items()}
+    plain = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in table.items()}
     for key in ("mean", "std", "size"):
         if isinstance(value := plain.get(key), (list, tuple)):
             plain[key] = [float(number) if isinstance(number, int) and key != "size" else number for number in value]

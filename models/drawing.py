@@ -45,14 +45,14 @@ class Stroke:
     erases: bool = False
 
 
-def strokes(given: Any) -> tuple[Stroke, ...]:
+def strokes(data: Any) -> tuple[Stroke, ...]:
     """Parse strokes as a browser sends them, `{"points": [x, y, x, y, ...], "width": w, "erases": false}`.
 
     All are shares of the side. Invalid strokes are left out, and all after `MAX_POINTS`.
     """
     parsed: list[Stroke] = []
     count = 0
-    for item in given if isinstance(given, list) else ():
+    for item in data if isinstance(data, list) else ():
         points = item.get("points") if isinstance(item, dict) else None
         if not isinstance(points, list) or len(points) < 2 or not all(map(_number, points)):
             continue

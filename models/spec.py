@@ -20,15 +20,15 @@ class Table:
     __slots__ = ()
 
     @classmethod
-    def read(cls, given: Mapping[str, Any]) -> Self:
+    def read(cls, entries: Mapping[str, Any]) -> Self:
         """Return the table of these keys; others are left out."""
-        return cls(**values(cls, given))
+        return cls(**values(cls, entries))
 
 
-def values(table: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def values(table: type[Any], entries: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a table from a file's keys: lists become tuples, inner tables their own class."""
     known, rows = kinds(table), row_tables(table)
-    return {key: _value(value, known[key], rows.get(key)) for key, value in given.items() if key in known}
+    return {key: _value(value, known[key], rows.get(key)) for key, value in entries.items() if key in known}
 
 
 def _value(value: Any, allowed: tuple[type, ...], row: type[Table] | None = None) -> Any:
@@ -40,11 +40,11 @@ def _value(value: Any, allowed: tuple[type, ...], row: type[Table] | None = None
     return tuple(value) if listed else value
 
 
-def read_row(row: type[Table], given: Any) -> Any:
+def read_row(row: type[Table], entry: Any) -> Any:
     """Return a row from a table, or from an input's name."""
-    if isinstance(given, str) and row is InputTable:
-        return InputTable(given)
-    return row.read(given) if isinstance(given, Mapping) else given
+    if isinstance(entry, str) and row is InputTable:
+        return InputTable(entry)
+    return row.read(entry) if isinstance(entry, Mapping) else entry
 
 
 _KINDS: dict[type, dict[str, tuple[type, ...]]] = {}

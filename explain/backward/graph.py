@@ -49,13 +49,13 @@ class Convolution:
     groups: int
 
     @classmethod
-    def of(cls, node: Any, wanted: slice) -> Convolution:
+    def of(cls, node: Any, channels: slice) -> Convolution:
         """Read a node; raises Opaque for a transposed convolution and other dimensions."""
         whole: Tensor = node._saved_weight
         if node._saved_transposed or whole.ndim != 4:
             raise Opaque("no plain convolution")
         stride, padding, dilation = map(tuple, (node._saved_stride, node._saved_padding, node._saved_dilation))
-        return cls(whole, wanted, stride, padding, dilation, node._saved_groups)
+        return cls(whole, channels, stride, padding, dilation, node._saved_groups)
 
     @cached_property
     def weight(self) -> Tensor:

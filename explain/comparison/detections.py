@@ -131,7 +131,7 @@ def side(explanation: Explanation, wanted: Prediction) -> Side:
 
 
 def _itself(explanation: Explanation, prediction: Prediction) -> Missing | None:
-    """Return `wanted` where it is a candidate of this explanation itself; None otherwise."""
+    """Return `prediction` where it is a candidate of this explanation itself; None otherwise."""
     labels, count = explanation.evidence.resident.adapter.labels, explanation.evidence.outputs.count
     if prediction.anchor is None or prediction.anchor >= count or prediction.index >= len(labels):
         return None

@@ -72,7 +72,7 @@ class Evidence:
         return (*repeated, *self.resident.adapter.remarks(self.outputs))
 
     def __init__(self, resident: Resident, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
-        """Run the model once on `given`. It keeps the resident's lock while hooks are on."""
+        """Run the model once on `model_input`. It keeps the resident's lock while hooks are on."""
         self.resident = resident
         self.geometry: Geometry = model_input.geometry
         self.layers = layers
@@ -372,10 +372,10 @@ def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
         part._gradients[target] = [Gradient.of(g, 0, 0, (g.shape[1], g.shape[2])) for g in mine]
 
 
-def run_pass(resident: Resident, given: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
+def run_pass(resident: Resident, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
     """Run the model once on several inputs (1, C, h, w) of one size."""
-    whole = Evidence(resident, ModelInput(torch.cat([item.tensor for item in given]), given[0].geometry), layers)
-    return [PassPart(whole, place, item.geometry) for place, item in enumerate(given)]
+    whole = Evidence(resident, ModelInput(torch.cat([item.tensor for item in inputs]), inputs[0].geometry), layers)
+    return [PassPart(whole, place, item.geometry) for place, item in enumerate(inputs)]
 
 
 def groups(requests: Iterable[tuple[Image, Options]], most: int) -> Iterator[list[tuple[Image, Options]]]:

@@ -153,10 +153,10 @@ def red_first(source: Any) -> NDArray[Any]:
     return source[..., ::-1]
 
 
-def is_ready(source: Any, adapter: Adapter, given: GivenModel | None) -> bool:
+def is_ready(source: Any, adapter: Adapter, model: GivenModel | None) -> bool:
     """Return whether a picture is a tensor that goes into the model as it is."""
-    if given is None or READY not in adapter.preprocessings:
+    if model is None or READY not in adapter.preprocessings:
         return False
     if not isinstance(source, torch.Tensor) or not source.is_floating_point():
         return False
-    return given.preprocess is None or bool(source.min() < 0 or source.max() > 1)
+    return model.preprocess is None or bool(source.min() < 0 or source.max() > 1)

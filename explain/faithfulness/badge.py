@@ -76,7 +76,7 @@ def verdicts(weights: str, method: str, layers: Sequence[str]) -> list[Verdict]:
         return [verdict for (*key, _), verdict in _tests.items() if key == requested]
 
 
-def describe_verdicts(found: Sequence[Verdict]) -> str:
+def describe_verdicts(verdicts: Sequence[Verdict]) -> str:
     """Return the verdicts and the number of maps as one phrase.
 
     >>> describe_verdicts(["depends"])
@@ -86,13 +86,13 @@ def describe_verdicts(found: Sequence[Verdict]) -> str:
     >>> describe_verdicts(["depends", "unclear", "edges"])
     'depends on the model in 1 of 3 maps tested, 1 cannot be told'
     """
-    if not found:
+    if not verdicts:
         return ""
-    if len(set(found)) == 1:
-        return f"{VERDICTS[found[0]]} ({plural(len(found), 'map')} tested)"
-    yes = sum(mark_of(verdict) == "yes" for verdict in found)
-    phrase = f"{VERDICTS['depends']} in {yes} of {plural(len(found), 'map')} tested"
-    return f"{phrase}, {unclear} cannot be told" if (unclear := found.count("unclear")) else phrase
+    if len(set(verdicts)) == 1:
+        return f"{VERDICTS[verdicts[0]]} ({plural(len(verdicts), 'map')} tested)"
+    yes = sum(mark_of(verdict) == "yes" for verdict in verdicts)
+    phrase = f"{VERDICTS['depends']} in {yes} of {plural(len(verdicts), 'map')} tested"
+    return f"{phrase}, {unclear} cannot be told" if (unclear := verdicts.count("unclear")) else phrase
 
 
 words = describe_verdicts

@@ -111,12 +111,12 @@ class _Work:
         self._made: list[Curve] = []
         self._total = 1
 
-    def run(self, own: Order, fillings: Sequence[Filling]) -> Proof:
+    def run(self, order: Order, fillings: Sequence[Filling]) -> Proof:
         """Return the proof of a map by its order."""
         first, *others = fillings
         rough: Curve | None = None
         if self._steps > PREVIEW and not self._steps % PREVIEW:
-            (rough,) = self._perturber.curves([own], first, PREVIEW)
+            (rough,) = self._perturber.curves([order], first, PREVIEW)
             self._partial(self._proof([rough]))
         inside, best = object_of(self._explanation, self._index), _next_best(self._explanation, self._index)
         names = ["random", "centre", "edges"]
@@ -126,14 +126,14 @@ class _Work:
             names.append("runner-up")
         repeated = 1 + controls.SEEDS * sum(name in REPEATED for name in names)
         self._total = repeated * len(fillings) + sum(name not in REPEATED for name in names) + 1
-        self._perturber.curves([own], first, self._steps, self._add_curve, rough)
+        self._perturber.curves([order], first, self._steps, self._add_curve, rough)
         self._support, strongest = find_strongest(
             self._explanation, self._index, perturber=self._perturber, cancel=self._cancel
         )
         self._partial(self._proof(self._made))
         orders = _order("strongest", [strongest])
         self._perturber.curves(orders, first, self._among(FEWER[self._detects]["strongest"]), self._add_curve)
-        again = [own]
+        again = [order]
         for name in names:
             orders = self._runner_up_orders(best) if best and name == "runner-up" else self._orders(name, inside)
             self._perturber.curves(orders, first, self._among(FEWER[self._detects].get(name)), self._add_curve)

@@ -143,7 +143,7 @@ STUDENT = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 7: 1.943, 8: 1.895}
 """The 95 % quantile of Student's t by the number of draws, for an interval of 90 % to both sides."""
 SAME = 0.9
 """The least rank correlation of a map with itself, made twice: of 154 maps of eight kinds the lowest was 0.9999999."""
-_CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda one: one.nbytes)
+_CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda scramble: scramble.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +241,7 @@ class Scramble:
             return "unclear"
         if side == "below":
             return "box" if self.keeps_box else "depends"
-        most = max(self.known, key=lambda one: self.known[one])
+        most = max(self.known, key=lambda name: self.known[name])
         return most if self.known[most] > self.threshold else "survives"
 
     @property

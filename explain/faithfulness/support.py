@@ -149,13 +149,15 @@ class Measure:
         placed[self._box] = values
         return placed
 
-    def against(self, own: Effect, named: Iterable[tuple[str, Map]]) -> Iterator[Effect]:
+    def against(self, effect: Effect, named: Iterable[tuple[str, Map]]) -> Iterator[Effect]:
         """Yield the effect of each map at as many shares as it takes to compare it."""
         maps = iter(named)
         while some := list(itertools.islice(maps, BATCH_CPU // 2)):
             for (name, values), first in zip(some, self._effects(some, (SHOWN,)), strict=True):
-                near = abs(own.size(SHOWN) - first.size(SHOWN)) < CLEAR
-                yield self.effect(name, values, own.shares, first) if near and own.shares != first.shares else first
+                near = abs(effect.size(SHOWN) - first.size(SHOWN)) < CLEAR
+                yield (
+                    self.effect(name, values, effect.shares, first) if near and effect.shares != first.shares else first
+                )
 
     def effect(self, name: str, values: Map, shares: Sequence[float], known: Effect | None = None) -> Effect:
         """Return the effect of a map (h, w) at these shares, reusing `known`."""

@@ -24,6 +24,6 @@ class Finding:
     text: str
 
 
-def most_serious_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
+def most_serious_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return findings by their level; those of one level stay in order."""
-    return tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level)))
+    return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))

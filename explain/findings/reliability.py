@@ -116,9 +116,9 @@ def of_proof(task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
     return [finding for finding in rules if finding is not None]
 
 
-def add_proof(found: Iterable[Finding], task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
+def add_proof(findings: Iterable[Finding], task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
     """Return a map's findings with those of its proof, instead of an earlier proof's."""
-    others = [finding for finding in found if finding.kind not in get_args(Rule)]
+    others = [finding for finding in findings if finding.kind not in get_args(Rule)]
     return [*others, *filter(None, [describe_doubt(proof)]), *of_proof(task, statistics, proof)]
 
 

@@ -72,12 +72,12 @@ class BoxNumbers:
         """Return `inside` as a percentage that fits the printed shares."""
         return f"{sum(list(self.printed.values())[:2])}{NBSP}%"
 
-    def describe(self, own: str) -> list[str]:
+    def describe(self, phrase: str) -> list[str]:
         """Return the shares of heat by boxes: `64 % in its own box only`, ..."""
         parts = self.printed
         mine, both, *rest = parts.values()
         others = both or rest[0]
-        named = [(mine, f"in {own}{' only' if others else ''}"), (both, "shared with other boxes")]
+        named = [(mine, f"in {phrase}{' only' if others else ''}"), (both, "shared with other boxes")]
         named += [(rest[0], "in other boxes only"), (rest[1], "outside all boxes" if others else "outside")]
         return [f"{share}{NBSP}% {where}" for i, (share, where) in enumerate(named) if share or not i]
 
@@ -131,12 +131,12 @@ def box_on_content(geometry: Geometry, box: Box) -> tuple[slice, slice]:
     return rows, slice(max(round(x0 * sx + ox) - left, 0), max(round(x1 * sx + ox) - left, 0))
 
 
-def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -> NDArray[np.float32]:
+def coverage(shape: tuple[int, int], extent: Box, predictions: Sequence[Prediction]) -> NDArray[np.float32]:
     """Return the share of each grid cell covered by any box."""
     out = np.zeros(shape, np.float32)
     (height, width), (left, top, right, bottom) = shape, extent
     sx, sy = width / (right - left), height / (bottom - top)
-    for prediction in shown:
+    for prediction in predictions:
         if prediction.corners is not None:
             points = [((x - left) * sx, (y - top) * sy) for x, y in prediction.corners]
             # OpenCV takes pixel centres, in sixteenths here.
@@ -151,20 +151,20 @@ def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -
     return out
 
 
-def on_border(heatmap: Heatmap, own: Sequence[Prediction]) -> float:
+def on_border(heatmap: Heatmap, boxes: Sequence[Prediction]) -> float:
     """Return the share of the heat, 0..1, on the outer border (`statistics.RING`) and outside of a map's own boxes."""
     values = heatmap.measured.coarse
     height, width = values.shape
     rows, columns = (overlaps(side, RING * side, side - RING * side).astype(np.float32) for side in (height, width))
-    left = (1 - np.outer(rows, columns)) * (1 - coverage(values.shape, heatmap.geometry.extent, own))
+    left = (1 - np.outer(rows, columns)) * (1 - coverage(values.shape, heatmap.geometry.extent, boxes))
     return float((values * left).sum(dtype=np.float64)) / (float(values.sum(dtype=np.float64)) or 1.0)
 
 
-def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Prediction], entropy: float) -> BoxNumbers:
+def numbers(heatmap: Heatmap, boxes: Sequence[Prediction], others: Sequence[Prediction], entropy: float) -> BoxNumbers:
     """Compute the numbers of one map; `entropy` is its statistics' `entropy_normalised`."""
     values, extent = heatmap.measured.coarse, heatmap.geometry.extent
     total = float(values.sum(dtype=np.float64)) or 1.0
-    mine = coverage(values.shape, extent, own)
+    mine = coverage(values.shape, extent, boxes)
     theirs = coverage(values.shape, extent, others)
     area = float(mine.mean())
 
@@ -186,14 +186,14 @@ def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Predic
     )
 
 
-def confine(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heatmap:
+def confine(heatmap: Heatmap, boxes: Sequence[Prediction], within: Within) -> Heatmap:
     """Return the map confined to its boxes as `Within` says; only for display: `raw` and all numbers stay."""
-    if within == "picture" or not own or heatmap.state != "ok":
+    if within == "picture" or not boxes or heatmap.state != "ok":
         return heatmap
     left, top, right, bottom = heatmap.geometry.content
     content, extent = heatmap.content, heatmap.geometry.extent
     out = np.zeros_like(content)
-    groups = [[box] for box in own] if within == "each" else [list(own)]
+    groups = [[box] for box in boxes] if within == "each" else [list(boxes)]
     for group in groups:
         # Whole cells of the model's input: half a pixel of a box's edge is no edge in the map.
         inside = coverage(content.shape, extent, group) >= 0.5

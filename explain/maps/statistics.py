@@ -244,9 +244,9 @@ def rank_correlation(a: Values, b: Values) -> float:
     return rank_correlations(a, [b])[0]
 
 
-def rank_correlations(one: Values, others: Iterable[Values]) -> list[float]:
+def rank_correlations(values: Values, others: Iterable[Values]) -> list[float]:
     """Return the rank correlation of a map with each of others on the same grid."""
-    ranks = _ranks(check(one))
+    ranks = _ranks(check(values))
     return [_correlation(ranks, _ranks(check(other))) for other in others]
 
 

@@ -196,14 +196,14 @@ def follow_rollout(windows: Sequence[Windows], mixed: Sequence[Tensor]) -> Tenso
     return row.view(grid)
 
 
-def carry(row: Tensor, one: Windows, matrix: Tensor) -> Tensor:
+def carry(row: Tensor, windows: Windows, matrix: Tensor) -> Tensor:
     """Return a row (cells,) times a layer's matrix, of which `matrix` (windows, queries, keys) are the windows."""
-    queries, keys = one.queries.to(row.device), one.keys.to(row.device)
+    queries, keys = windows.queries.to(row.device), windows.keys.to(row.device)
     asked = row[queries.clamp_min(0)] * (queries >= 0)
     handed = (asked[:, None] @ matrix)[:, 0]  # (windows, keys)
-    carried = row.new_zeros(one.key_grid[0] * one.key_grid[1])
+    carried = row.new_zeros(windows.key_grid[0] * windows.key_grid[1])
     carried.index_add_(0, keys.clamp_min(0).flatten(), (handed * (keys >= 0)).flatten())
-    return spread(carried, one.key_grid, one.grid)
+    return spread(carried, windows.key_grid, windows.grid)
 
 
 def spread(row: Tensor, grid: Size, finer: Size) -> Tensor:

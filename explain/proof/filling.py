@@ -52,17 +52,17 @@ def make_fill(picture: Tensor, filling: Filling) -> Tensor | None:
 
 
 @own_modes()
-def impute(picture: Tensor, shown: Tensor) -> Tensor:
+def impute(picture: Tensor, visible: Tensor) -> Tensor:
     """Return a picture (1, C, h, w) with each hidden pixel interpolated from its neighbours: (b, C, h, w).
 
-    `shown`: (b, 1, h, w) bool. A hidden pixel is the mean of its neighbours, 1/6 for each of the four beside it and
+    `visible`: (b, 1, h, w) bool. A hidden pixel is the mean of its neighbours, 1/6 for each of the four beside it and
     1/12 for each diagonal one, hidden ones included: the linear equations of ROAD (Rong et al. 2022,
     https://arxiv.org/abs/2202.00449), solved from coarse to fine. Where nothing is shown, it is the mean colour.
     """
-    known = shown.to(picture.dtype)
-    if not bool(shown.flatten(1).any(1).all()):
+    known = visible.to(picture.dtype)
+    if not bool(visible.flatten(1).any(1).all()):
         mean = picture.mean((2, 3), keepdim=True)
-        rest = shown.flatten(1).any(1).view(-1, 1, 1, 1)
+        rest = visible.flatten(1).any(1).view(-1, 1, 1, 1)
         known = torch.where(rest, known, torch.ones_like(known))
         picture = torch.where(rest, picture, mean)
     out = _solve(_pyramid(picture * known, known), known)

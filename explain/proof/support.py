@@ -67,9 +67,9 @@ def _odds(score: float) -> float:
     return math.log(score / (1 - score))
 
 
-def settle(own: Effect, others: Sequence[Effect]) -> SupportVerdict | None:
+def settle(effect: Effect, others: Sequence[Effect]) -> SupportVerdict | None:
     """Return the verdict once later maps cannot change it, else None."""
-    won = sum(map(own.beats, others))
+    won = sum(map(effect.beats, others))
     lost = len(others) - won
     if lost > OTHERS // 2:
         return "not supported"

@@ -30,11 +30,11 @@ def changes(before: Explanation, after: Explanation) -> tuple[Change, ...]:
     return before.task.changes(before, after)
 
 
-def sentence(before: Explanation, found: Sequence[Change], edit: Edit) -> str:
+def sentence(before: Explanation, changes: Sequence[Change], edit: Edit) -> str:
     """Say what an edit changed, in numbers that were measured."""
     if not (edit.paints or edit.moves):
         return before.task.invite(before)
-    return f"{_condition(edit)}, {before.task.describe_changes(before.model, found)}."
+    return f"{_condition(edit)}, {before.task.describe_changes(before.model, changes)}."
 
 
 def _condition(edit: Edit) -> str:

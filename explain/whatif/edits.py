@@ -91,16 +91,16 @@ class Edited:
     hidden: NDArray[np.bool_]
 
 
-def parse(given: Any) -> Edit:
+def parse(data: Any) -> Edit:
     """Read an edit as a browser sends it: `{"marks": [{"kind", "points": [x, y, …], "size"}], "fill", "keep"}`.
 
     Marks that are none are left out, and all after `MAX_MARKS` or `MAX_POINTS`.
     """
-    if not isinstance(given, dict):
+    if not isinstance(data, dict):
         return Edit()
     marks: list[EditMark] = []
     count = 0
-    listed = given.get("marks")
+    listed = data.get("marks")
     for item in listed[:MAX_MARKS] if isinstance(listed, list) else ():
         mark = _mark(item)
         if mark is None:
@@ -109,8 +109,8 @@ def parse(given: Any) -> Edit:
         if count > MAX_POINTS:
             break
         marks.append(mark)
-    fill: Fill = next((name for name in FILLS if name == given.get("fill")), "blur")
-    return Edit(tuple(marks), fill, given.get("keep") is True)
+    fill: Fill = next((name for name in FILLS if name == data.get("fill")), "blur")
+    return Edit(tuple(marks), fill, data.get("keep") is True)
 
 
 def _mark(mark: Any) -> EditMark | None:

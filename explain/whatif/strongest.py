@@ -51,7 +51,7 @@ def elsewhere(explanation: Explanation) -> list[EditMark]:
     for seed in range(DRAWS):
         moves = np.random.default_rng(seed).integers(mask.shape, size=(TRIES, 2))
         moved = [np.roll(mask, tuple(move), (0, 1)) for move in moves]
-        marks.append(_area(explanation, min(moved, key=lambda one: np.count_nonzero(one & mask))))
+        marks.append(_area(explanation, min(moved, key=lambda moved_mask: np.count_nonzero(moved_mask & mask))))
     return marks
 
 

@@ -23,12 +23,12 @@ _COUNTER = "num_batches_tracked"
 """Of every BatchNorm; unused here, and missing in old files."""
 
 
-def rename(tensors: Tensors, wanted: Tensors) -> dict[str, Tensor]:
+def rename(tensors: Tensors, state: Tensors) -> dict[str, Tensor]:
     """Return the tensors by a module's names: without the prefix of a trainer or wrapper, or with one added.
 
     Where a prefix is removed, tensors with another one (a loss, a second network) are left out.
     """
-    names = set(wanted)
+    names = set(state)
 
     def fits(beginning: str) -> int:
         cut = len(beginning)
@@ -72,10 +72,10 @@ def _is_last(tensor: Tensor) -> bool:
     return tensor.ndim == 2 or (tensor.ndim == 4 and tensor.shape[2:] == (1, 1))
 
 
-def side(tensors: Tensors, wanted: Tensors) -> int | None:
-    """Return the side of a square input by the number of a transformer's positions; None where they are as `wanted`."""
+def side(tensors: Tensors, state: Tensors) -> int | None:
+    """Return the side of a square input by the number of a transformer's positions; None where they are as in `state`."""
     for key, patches in (("pos_embed", "patch_embed.proj.weight"), ("encoder.pos_embedding", "conv_proj.weight")):
-        if key in tensors and key in wanted and tensors[key].shape != wanted[key].shape and patches in tensors:
+        if key in tensors and key in state and tensors[key].shape != state[key].shape and patches in tensors:
             places = tensors[key].shape[-2]
             grids = (
                 math.isqrt(places - prefix)
@@ -178,15 +178,15 @@ def put(path: Path, tensors: Tensors, module: nn.Module, arch: str) -> tuple[str
     return (f"Of the file {', '.join(left[:3])} was left out: the model has no such part.",) if left else ()
 
 
-def misfit(tensors: Tensors, wanted: Tensors) -> str:
+def misfit(tensors: Tensors, state: Tensors) -> str:
     """Describe the most telling misfit; empty where all tensors fit."""
-    shapes = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
-    missing = [key for key in wanted if key not in tensors and not key.endswith(_COUNTER)]
-    parts = {key.partition(".")[0] for key in wanted}
+    shapes = [key for key in state if key in tensors and tensors[key].shape != state[key].shape]
+    missing = [key for key in state if key not in tensors and not key.endswith(_COUNTER)]
+    parts = {key.partition(".")[0] for key in state}
     left = [
-        key for key in tensors if key not in wanted and key.partition(".")[0] in parts and not key.endswith(_COUNTER)
+        key for key in tensors if key not in state and key.partition(".")[0] in parts and not key.endswith(_COUNTER)
     ]
-    if len(missing) == len([key for key in wanted if not key.endswith(_COUNTER)]):
+    if len(missing) == len([key for key in state if not key.endswith(_COUNTER)]):
         return (
             f"none of its tensors has a name that the model knows (it has {next(iter(tensors))}, and not {missing[0]})"
         )
@@ -197,7 +197,7 @@ def misfit(tensors: Tensors, wanted: Tensors) -> str:
     if shapes:
         key = shapes[0]
         more = f" (and {len(shapes) - 1} more)" if len(shapes) > 1 else ""
-        return f"{key} is {_size(tensors[key])} in the file and {_size(wanted[key])} in the model{more}"
+        return f"{key} is {_size(tensors[key])} in the file and {_size(state[key])} in the model{more}"
     return ""
 
 

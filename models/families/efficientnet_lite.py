@@ -35,14 +35,14 @@ SIZES = {
 """Factors of width and depth, the input's side, and a picture's short side before the crop."""
 
 
-def conv(given: int, made: int, kernel: int, *, halves: int = 0, groups: int = 1) -> nn.Conv2d:
+def conv(c_in: int, c_out: int, kernel: int, *, halves: int = 0, groups: int = 1) -> nn.Conv2d:
     """Return a convolution without bias, padded as TensorFlow does; `halves`: the side of the map that it halves, or 0.
 
     TensorFlow pads odd pixels at the right and the bottom. A kernel with an extra row and column of zeros before its
     own covers the same pixels, and no map has to be copied into a larger one.
     """
     more = 1 if halves and halves % 2 == 0 else 0
-    return nn.Conv2d(given, made, kernel + more, 2 if halves else 1, kernel // 2, groups=groups, bias=False)
+    return nn.Conv2d(c_in, c_out, kernel + more, 2 if halves else 1, kernel // 2, groups=groups, bias=False)
 
 
 class Norm(nn.BatchNorm2d):

@@ -195,10 +195,10 @@ def _may_hold_names(file: Path) -> bool:
         return True
 
 
-def runs_code(found: TableDraft, answers: Mapping[str, object]) -> bool:
+def runs_code(draft: TableDraft, answers: Mapping[str, object]) -> bool:
     """Return whether loading a model runs code that its files bring: a network's own, TorchScript, Ultralytics."""
-    arch = str(answers.get("arch") or found.arch)
-    return ".py" in arch or any(unknown.key == TRUST for unknown in found.unknown)
+    arch = str(answers.get("arch") or draft.arch)
+    return ".py" in arch or any(unknown.key == TRUST for unknown in draft.unknown)
 
 
 def keep_open(into: Path) -> None:
@@ -213,14 +213,14 @@ def unanswered() -> Path | None:
     return min((p for p in unfinished if p.name not in known), key=lambda p: (p / OPEN).stat().st_mtime, default=None)
 
 
-def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> str:
+def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> str:
     """Write the table of received files into the person's models.toml, and return the model's id.
 
     Raises ModelProblem with the first question that is open, and for code that may not run here.
     """
-    if runs_code(found, answers) and (why := code_refusal()):
+    if runs_code(draft, answers) and (why := code_refusal()):
         raise ModelProblem(why)
-    filled, open_ = adding.fill(found, answers)
+    filled, open_ = adding.fill(draft, answers)
     if open_:
         raise ModelProblem(open_[0].question)
     _check_labels(into, filled)
@@ -228,7 +228,7 @@ def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> st
     filled = table_file.relative(filled, to.parent)
     with without_paths():
         spec = catalog.of_table(id_, filled, to)
-        if not runs_code(found, answers):
+        if not runs_code(draft, answers):
             _isolated(into, _try, spec)
     adding.write(to, id_, filled, force=True)
     (into / OPEN).unlink(missing_ok=True)

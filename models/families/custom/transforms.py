@@ -236,18 +236,18 @@ def keys_of(name: str) -> PreprocessingTable:
     return keys(_own(name) if is_own(name) else _of_weights(name))
 
 
-def keys(found: Preprocessing) -> PreprocessingTable:
+def keys(preprocessing: Preprocessing) -> PreprocessingTable:
     """Return a preprocessing as the keys of `weights.preprocessing`."""
     return PreprocessingTable(
-        size=found.size[0] if found.size[0] == found.size[1] else found.size,
-        short_side=found.short_side,
-        mean=found.mean,
-        std=found.std,
-        channels=found.channels_order,
-        range=found.highest,
-        interpolation=found.interpolation,
-        antialias=found.antialias,
-        crop=found.crop,
+        size=preprocessing.size[0] if preprocessing.size[0] == preprocessing.size[1] else preprocessing.size,
+        short_side=preprocessing.short_side,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        channels=preprocessing.channels_order,
+        range=preprocessing.highest,
+        interpolation=preprocessing.interpolation,
+        antialias=preprocessing.antialias,
+        crop=preprocessing.crop,
     )
 
 

@@ -347,14 +347,14 @@ def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int], place: str) -> t
     return canvas, geometry
 
 
-def detections(found: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:
+def detections(candidates: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:
     """Join the candidates of several passes into one batch, padded with candidates that score 0.
 
     `size`: (h, w) of the input where candidates may be cells of a grid; None where they are not.
     """
-    count = max(part.boxes.shape[1] for part in found)
-    boxes = torch.cat([_fill(part.boxes.transpose(1, 2), count) for part in found])  # (B, 4, N)
-    classes = torch.cat([_fill(part.classes, count) for part in found])
+    count = max(part.boxes.shape[1] for part in candidates)
+    boxes = torch.cat([_fill(part.boxes.transpose(1, 2), count) for part in candidates])  # (B, 4, N)
+    classes = torch.cat([_fill(part.classes, count) for part in candidates])
     cells = None if size is None else grid(count, size)
     if cells is None:
         # Boxes without cells have their own centres; any point within a box selects it.
@@ -363,12 +363,12 @@ def detections(found: Sequence[Candidates], size: tuple[int, int] | None) -> Det
         units = torch.maximum(first[2] - first[0], first[3] - first[1]).clamp_min(1) / 3
     else:
         centres, units = (part.to(boxes) for part in cells)
-    objectness = [_fill(part.objectness, count) for part in found if part.objectness is not None]
-    chosen = [_fill(part.choice[:, None], count)[:, 0] for part in found if part.choice is not None]
+    objectness = [_fill(part.objectness, count) for part in candidates if part.objectness is not None]
+    chosen = [_fill(part.choice[:, None], count)[:, 0] for part in candidates if part.choice is not None]
     return Detections(
         levels=(torch.logit(classes.float(), SURE)[..., None],),
         regressions=(boxes[..., None],),
-        boxes_of=lambda given: given[0][..., 0].transpose(1, 2),
+        boxes_of=lambda tensors: tensors[0][..., 0].transpose(1, 2),
         centres=centres,
         units=units,
         objectness=(torch.logit(torch.cat(objectness).float(), SURE)[..., None],) if objectness else (),

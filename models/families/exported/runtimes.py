@@ -298,9 +298,9 @@ class Program(Runtime):
         return module
 
 
-def follow(module: nn.Module, given: tuple[Any, ...]) -> None:
+def follow(module: nn.Module, args: tuple[Any, ...]) -> None:
     """Move what a module's graphs put on the device of their export to the picture's device (a forward pre-hook)."""
-    device = given[0].device
+    device = args[0].device
     if module.__dict__.get("follows") != device:
         for node in _nodes(module):
             if "device" in node.kwargs:

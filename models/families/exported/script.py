@@ -75,12 +75,12 @@ class Rebuilt(nn.Module):
             defaults = [argument.default_value for argument in method.schema.arguments]
             self._methods[name] = Body(self, method.graph, unit, functions, defaults)
 
-    def forward(self, *given: Any) -> Any:
-        return self.call("forward", given)
+    def forward(self, *args: Any) -> Any:
+        return self.call("forward", args)
 
-    def call(self, method: str, given: tuple[Any, ...]) -> Any:
+    def call(self, method: str, args: tuple[Any, ...]) -> Any:
         """Call one of its methods, without hooks."""
-        return self._methods[method](self, self, *given)
+        return self._methods[method](self, self, *args)
 
     def attribute(self, name: str) -> Any:
         return self._plain[name] if name in self._plain else getattr(self, name)
@@ -108,8 +108,8 @@ class Operator(nn.Module):
         super().__init__()
         self.function = function
 
-    def forward(self, *given: Any, **more: Any) -> Any:
-        return self.function(*given, **more)
+    def forward(self, *args: Any, **more: Any) -> Any:
+        return self.function(*args, **more)
 
 
 class Body:
@@ -250,8 +250,8 @@ class _SecondCall(nn.Module):
         self._given = [module]
         self._name = name
 
-    def forward(self, *given: Any) -> Any:
-        return self._given[0].call(self._name, given)
+    def forward(self, *args: Any) -> Any:
+        return self._given[0].call(self._name, args)
 
 
 def _loop(takes: list[str], inputs: list[str], run: Callable[[Values], list[Any]]) -> Step:
@@ -325,8 +325,8 @@ PLAIN: dict[str, Callable[..., Any]] = {
     "prim::is_cuda": lambda value: value.is_cuda,
     "prim::min": min,
     "prim::max": max,
-    "aten::__is__": lambda one, other: one is other,
-    "aten::__isnot__": lambda one, other: one is not other,
+    "aten::__is__": lambda a, b: a is b,
+    "aten::__isnot__": lambda a, b: a is not b,
     "aten::__getitem__": operator.getitem,
     "aten::__contains__": operator.contains,
     "aten::slice": lambda values, start=None, stop=None, step=1: values[start:stop:step],

@@ -286,17 +286,19 @@ def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> d
     return {key: value for key, value in named.items() if not key.removeprefix("text_encoder.").startswith(_UNUSED)}
 
 
-def read_config(tensors: Mapping[str, Tensor], given: Mapping[str, Any], name: str) -> tuple[Config, tuple[str, ...]]:
-    """Return the configuration by the tensors' shapes, changed by `given`, and notes on what no shape says."""
+def read_config(
+    tensors: Mapping[str, Tensor], settings: Mapping[str, Any], name: str
+) -> tuple[Config, tuple[str, ...]]:
+    """Return the configuration by the tensors' shapes, changed by `settings`, and notes on what no shape says."""
     known = {field.name for field in fields(Config)}
-    if wrong := given.keys() - known - {"names", "notes"}:
+    if wrong := settings.keys() - known - {"names", "notes"}:
         raise ModelProblem(
             f"The configuration of {name} has an unknown key {sorted(wrong)[0]}: it may have "
             f"{', '.join(sorted(known))}, names, notes."
         )
-    for key in known & given.keys():
-        if type(given[key]) is not {"size": list, "prompt": str, "guidance": str}.get(key, int):
-            raise ModelProblem(f"{key} in the configuration of {name} is of the wrong kind ({given[key]!r}).")
+    for key in known & settings.keys():
+        if type(settings[key]) is not {"size": list, "prompt": str, "guidance": str}.get(key, int):
+            raise ModelProblem(f"{key} in the configuration of {name} is of the wrong kind ({settings[key]!r}).")
 
     def side(key: str, axis: int) -> int:
         if key not in tensors:
@@ -326,16 +328,16 @@ def read_config(tensors: Mapping[str, Tensor], given: Mapping[str, Any], name: s
         "prompt": "composed" if "inversion.fc1.weight" in tensors else "simplified",
     }
     size, stride = _cut(
-        side("image_encoder.positional_embedding", 0) - 1, given.get("patch", read["patch"]), given, name
+        side("image_encoder.positional_embedding", 0) - 1, settings.get("patch", read["patch"]), settings, name
     )
     read |= {"size": size, "stride": stride}
     notes: tuple[str, ...] = ()
-    unsaid = [key for key in ("size", "heads", "mim_heads", "guidance") if key not in given]
+    unsaid = [key for key in ("size", "heads", "mim_heads", "guidance") if key not in settings]
     if unsaid:
         notes = (
             f"Inferred from shapes, or as CLIP has it: {', '.join(unsaid)}. A .json beside the weights can say it.",
         )
-    values = read | {key: value for key, value in given.items() if key in known}
+    values = read | {key: value for key, value in settings.items() if key in known}
     values["size"] = tuple(values["size"])
     return Config(**values), notes
 

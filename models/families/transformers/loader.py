@@ -354,11 +354,11 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
     return net, missing
 
 
-def sides(given: Any) -> tuple[int, int]:
+def sides(size: Any) -> tuple[int, int]:
     """Return (h, w) of a size in a configuration of Transformers."""
-    if isinstance(given, dict):
-        if "shortest_edge" in given:
-            return (int(given["shortest_edge"]),) * 2
-        return int(given["height"]), int(given["width"])
-    high, wide = given if isinstance(given, (list, tuple)) else (given, given)
+    if isinstance(size, dict):
+        if "shortest_edge" in size:
+            return (int(size["shortest_edge"]),) * 2
+        return int(size["height"]), int(size["width"])
+    high, wide = size if isinstance(size, (list, tuple)) else (size, size)
     return int(high), int(wide)

@@ -72,7 +72,7 @@ class PoseDetections(Detections):
         return self.joints_of(self.poses)
 
 
-def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], found: Detections) -> PoseDetections:
+def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], detections: Detections) -> PoseDetections:
     """Return a pose head's candidates with their joints; `maps`: what the head reads, one per scale."""
     from ultralytics.nn.modules.head import Pose26
 
@@ -81,8 +81,8 @@ def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], fou
         poses = [last(x) for last, x in zip(branch["kpts_head"], poses, strict=True)]
     count, numbers = head.kpt_shape
     step, shift = (1.0, 0.0) if isinstance(head, Pose26) else (2.0, -0.5)
-    strides = found.units[:, None, None]
-    cells = found.centres[:, None] / strides
+    strides = detections.units[:, None, None]
+    cells = detections.centres[:, None] / strides
 
     def joints_of(levels: tuple[Tensor, ...]) -> Tensor:
         rows = torch.cat([level.flatten(2) for level in levels], 2).transpose(1, 2)
@@ -90,7 +90,7 @@ def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], fou
         places = (rows[..., :2] * step + cells + shift) * strides
         return torch.cat((places, rows[..., 2:]), 3)
 
-    values = {field.name: getattr(found, field.name) for field in fields(found)}
+    values = {field.name: getattr(detections, field.name) for field in fields(detections)}
     return PoseDetections(**values, poses=tuple(poses), joints_of=joints_of)
 
 
