@@ -177,7 +177,7 @@ class Explainer:
         return resident
 
     def _paths(self, layers: Any) -> Any:
-        """Return layers with the path in place of each module, and of each position from the end."""
+        """Replace modules and positions by the paths of their layers."""
         if isinstance(layers, (list, tuple)):
             return tuple(self._path(layer) for layer in layers)
         return self._path(layers)
@@ -202,7 +202,7 @@ class Explainer:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers that can be explained, in the order of execution, each with its (C, h, w)."""
+        """The explainable layers in execution order, with their (C, h, w)."""
         return self.resident.layers
 
     @property
@@ -319,7 +319,7 @@ class Explainer:
     def _in_one_pass(
         self, group: Sequence[tuple[Image, Options]], resident: Resident, more: tuple[str, ...]
     ) -> list[Explanation]:
-        """Explain pictures by one pass; return nothing where the model takes them at different sizes."""
+        """Explain pictures by one pass; return nothing for different input sizes."""
         options = group[0][1]
         resident = self.with_vocabulary(resident, options, group[0][0])
         layers = chosen_layers(resident, options.layers)

@@ -57,7 +57,7 @@ class Option:
     """Whether a recipe stores what it came to, instead of what was given."""
 
     def allows(self, value: Any) -> bool:
-        """Return whether a number is one, and within the bounds; True for an option that is no number."""
+        """Return whether a value is within the option's bounds."""
         if self.least is None or value is self.default:
             return True
         is_number: bool = isinstance(value, Integral if self.kind is int else Real)
@@ -361,7 +361,7 @@ def _parse_at(value: Any) -> tuple[float, ...]:
 
 
 def parse_other_place(against: int | str | None) -> tuple[float, ...] | None:
-    """Return the place that `against` names, a point or a rectangle; None where it is a class."""
+    """Return the place in `against`, or None for a class."""
     if not isinstance(against, str) or "," not in against:
         return None
     try:

@@ -40,7 +40,7 @@ def describe_share(share: float) -> str:
 
 
 def whole_percents(shares: Sequence[float]) -> list[int]:
-    """Round shares of a whole, 0..1, to whole percents that sum as the shares do: by the largest remainders."""
+    """Round shares of a whole to percents with the right sum."""
     exact = [max(0.0, share) * 100 for share in shares]
     rounded = [int(value) for value in exact]
     for _ in range(round(sum(exact)) - sum(rounded)):
@@ -82,7 +82,7 @@ def download(megabytes: float | None) -> str:
 
 
 def signed(value: float, form: str = ".2f") -> str:
-    """Format a number that may be negative, with a true minus: `−0.46`; `form` as in an f-string, `+.2f` for both."""
+    """Format a number with a true minus: `−0.46`; `form` as in an f-string."""
     text = f"{value:{form}}"
     return text.replace("-", "\N{MINUS SIGN}") if float(text.replace(",", "")) else text.replace("-", "")
 

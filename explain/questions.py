@@ -81,7 +81,7 @@ def _from_fine_to_coarse(resident: Resident) -> tuple[str, ...]:
 
 
 def _outer(resident: Resident, stride: int) -> str:
-    """Return the last of the outermost layers with cells of so many pixels; empty where there is none."""
+    """Return the last outermost layer with this cell size, or an empty string."""
     # Of an input of 260 pixels there are 33 such cells.
     near = [
         layer.path for layer in resident.layers if abs(resident.probed[0] / layer.shape[1] / stride - 1) < 0.5 / STRIDE

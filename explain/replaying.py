@@ -74,7 +74,7 @@ def replay_seals(
     *,
     progress: Progress | None = None,
 ) -> dict[int, Seal]:
-    """Seal the same maps again, on the explanation that `replay` made of a recipe; by the maps' indices.
+    """Seal a recipe's maps again on its replayed explanation, by map index.
 
     A map that came out empty this time has none.
     """

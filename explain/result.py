@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """Predictions and heatmaps of one picture, with everything that is computed from them alone."""
+    """Predictions and heatmaps of one picture, with derived results."""
 
     image: Image
     model: ModelSpec
@@ -155,7 +155,7 @@ class Result:
     def overlay(
         self, index: int | str = 0, *, colormap: str = FILE_STYLE.colormap, alpha: float = FILE_STYLE.alpha
     ) -> NDArray[np.uint8]:
-        """Draw one heatmap over the picture, uint8 (H, W, 3) RGB: (1 - alpha) * picture + alpha * colour.
+        """Draw one heatmap over the picture, uint8 (H, W, 3) RGB.
 
         `index` counts the maps, or is the label of one. The part that the model did not see is never coloured; it is
         faded unless `alpha` is 0. A signed map has colours of its own, over the picture in grey, and lines at half of
@@ -205,7 +205,7 @@ class Result:
         return tuple(adapter.predictions(self.evidence.outputs, self.evidence.geometry, target.anchors, classes))
 
     def box_numbers(self, index: int = 0) -> BoxNumbers | None:
-        """Return the shares of a map's heat in its own and in other boxes; None without a box, or without heat."""
+        """Return a map's shares of heat in own and other boxes, or None."""
         predictions = self.own(index)
         if not predictions or self.heatmaps[index].state != "ok":
             return None

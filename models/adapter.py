@@ -118,7 +118,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class JointTarget(Target):
-    """One number of a joint of a detection; `part` is `signed`, or `lowers` for what lowers it alone."""
+    """One number of a joint; `part` is `signed`, or `lowers`."""
 
     joint: int = 0
     """Its place in the adapter's `joints`."""
@@ -169,7 +169,7 @@ class PlaceTarget(AreaTarget):
         return replace(self, packed=self.than, than=b"").pixels
 
     def moved(self, move: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> Self:
-        """Return the target of pixels, and of those that it is weighed against, that a function moves."""
+        """Return the target with its pixels moved by a function."""
         than = np.packbits(move(self.other)).tobytes() if self.than else b""
         return replace(self.with_pixels(move(self.pixels)), than=than)
 
@@ -262,7 +262,7 @@ class Adapter:
 
     @property
     def resizing(self) -> str:
-        """How pictures of its training were resized, `256 → 224, bilinear`; empty where that is not known."""
+        """The resizing of its training, `256 → 224, bilinear`; empty if unknown."""
         return str(self.preprocessing) if self.preprocessing else ""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
@@ -420,7 +420,7 @@ class Adapter:
 
 
 def to_eval(module: nn.Module) -> nn.Module:
-    """Put a module into eval mode unless it is: layers may merge or convert weights each time `eval` is called."""
+    """Put a module into eval mode, unless it is in it already."""
     return module.eval() if any(part.training for part in module.modules()) else module
 
 

@@ -76,7 +76,7 @@ def read_inputs(rows: Any) -> tuple[InputTable, ...]:
 
 
 def check_preprocessing(table: Mapping[str, Any]) -> None:
-    """Raise ModelProblem naming the first key of a `preprocess` in Python that is unknown or of the wrong kind."""
+    """Raise ModelProblem for an invalid key of a `preprocess` in Python."""
     # Where a file has one number or a list, Python may give (h, w), a tuple or an array as well.
     plain = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in table.items()}
     for key in ("mean", "std", "size"):
@@ -230,7 +230,7 @@ def _listed_file(name: str) -> ModelSpec | None:
 
 
 def model_file(path: str | Path, progress: Progress | None = None) -> Path:
-    """Return the absolute path of a model's file or folder; one named by an https address is fetched into the cache.
+    """Return the absolute path of a model's file; addresses are fetched.
 
     A relative path outside the working folder is searched in the folders of SIGHTGLASS_WEIGHTS.
     """
@@ -531,7 +531,7 @@ NARROW = (" pose", " turned boxes", "YOLOE (")
 
 
 def detector(here: Collection[str] | None = None) -> str:
-    """Return the best detector whose weights are on this machine: the catalogue's first that knows photographs.
+    """Return the best detector with weights on this machine.
 
     Those that find few kinds of objects come after it, then those that know drawn scenes only. `here`: the ids of the
     models on this machine, where they are known already.

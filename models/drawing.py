@@ -131,7 +131,7 @@ def doodles() -> tuple[tuple[Stroke, ...], ...]:
 
 
 def paper_of(answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> tuple[Paper, bool]:
-    """Return the colours in which a model tells simple drawings apart best, and whether that was clear.
+    """Return the best colours for a model's drawings, and their certainty.
 
     `answer` gives one picture's probabilities (classes,). The measure is the mutual information of drawing and class:
     in the wrong colours a model gives the same answer to all.

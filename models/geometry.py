@@ -64,7 +64,7 @@ class Geometry:
 
     @property
     def extent(self) -> Box:
-        """xyxy in original pixels, not rounded, of what `content` covers: where a map of the content belongs."""
+        """The area of `content`, unrounded xyxy in original pixels."""
         left, top, right, bottom = self.content
         (sy, sx), (oy, ox) = self.scale, self.offset
         return (left - ox) / sx, (top - oy) / sy, (right - ox) / sx, (bottom - oy) / sy
@@ -115,7 +115,7 @@ class Geometry:
         return out
 
     def _interpolation(self, axis: int, cells: int, first: int, last: int) -> NDArray[np.float32]:
-        """The (last - first, cells) matrix that reads a row of cells at the centres of the original's pixels."""
+        """Return the (last - first, cells) matrix from cells to original pixels."""
         centres = (np.arange(first, last) + 0.5) * self.scale[axis] + self.offset[axis]
         at = np.clip(centres * cells / self.input[axis] - 0.5, 0, cells - 1)
         low = np.minimum(at.astype(np.intp), cells - 1)
@@ -159,7 +159,7 @@ def fill_polygon(corners: NDArray[np.float64], size: tuple[int, int]) -> NDArray
 
 
 def intersection_over_union(a: Box, b: Box) -> float:
-    """Return the overlap (IoU) of two xyxy boxes, 0..1: the area of their intersection by that of their union."""
+    """Return the overlap (IoU) of two xyxy boxes, 0..1."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
         return 0.0

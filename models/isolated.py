@@ -66,7 +66,7 @@ def run(name: str, nbytes: int, function: Callable[P, R], *args: P.args, **optio
 
 
 def warm_up() -> None:
-    """Start the process that forks, so that the first file does not wait for its imports."""
+    """Start the forking process, so that its imports are done in advance."""
     if FORKS:
         with _LOCK:
             _server()
@@ -109,7 +109,7 @@ def _run_started(job: bytes) -> bytes:
 
 
 def fork_calls() -> None:
-    """Fork a child for each socket that comes over standard input; end with the parent, or when idle."""
+    """Fork a child per socket from standard input, until the parent ends."""
     _preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=os.dup(0)) as control, contextlib.suppress(TimeoutError):

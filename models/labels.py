@@ -46,7 +46,7 @@ NAMES_SHOWN = 3
 
 @cache
 def imagenet() -> tuple[str, ...]:
-    """Return the 1000 ImageNet classes, one short name each; "crane" and "maillot" occur twice, as in ImageNet."""
+    """Return the 1000 ImageNet classes, one short name each."""
     return _of_torchvision("_IMAGENET_CATEGORIES", "ResNet18_Weights.IMAGENET1K_V1")
 
 
@@ -155,7 +155,7 @@ def read_file(path: Path) -> Any:
 
 
 def may_name(file: Path, stem: str) -> bool:
-    """Return whether a file's name says that it may hold names of classes for the model of this stem."""
+    """Return whether a file may name the classes of this model."""
     if not file.is_file():
         return False
     if file.suffix.lower() in packing.SUFFIXES:

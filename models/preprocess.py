@@ -164,7 +164,7 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
 
 
 def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple[NDArray[Any], Geometry]:
-    """Return the (h, w, C) pixels that the model sees, and where they are in the picture."""
+    """Return the model's view of a picture, (h, w, C), and its geometry."""
     height, width = pixels.shape[:2]
     h, w = preprocessing.size
     way = preprocessing.crop if way == "trained" else way

@@ -67,7 +67,7 @@ def _kinds(hint: Any) -> tuple[type, ...]:
 
 
 def row_tables(table: type[Any]) -> dict[str, type[Table]]:
-    """Return the class of the tables in the list under each key that has such a list."""
+    """Return the table class of each key with a list of tables."""
     return {field.name: field.metadata["rows"] for field in fields(table) if "rows" in field.metadata}
 
 
@@ -247,7 +247,7 @@ class ModelSpec:
 
     @property
     def first_part(self) -> Literal["class", "contrast"]:
-        """What is explained where no part is named: of words the contrast, because all of them light up alike."""
+        """The default part: for words their contrast, as all light up alike."""
         return "contrast" if self.loader == "clip" else "class"
 
     @property
@@ -261,7 +261,7 @@ class ModelSpec:
         return self.task == "regress"
 
     def output_of(self, label: str = "") -> OutputTable:
-        """Return what is known of one of its numbers, by the number's name: its unit and range.
+        """Return the unit and range of a number by its name.
 
         Without a name, or of one that is not listed: the unit that all have.
         """
@@ -307,7 +307,7 @@ class ModelSpec:
         return replace(self, weights=replace(self.weights, **changed))
 
     def where_stated(self, key: str) -> str:
-        """Return what states `labels`, `preprocessing` or a key of it: a key of a table, or an argument in Python."""
+        """Return the source of a setting: a table's key or Python argument."""
         if not self.in_memory:
             return f"weights.{key}"
         first, _, inner = key.partition(".")

@@ -83,7 +83,7 @@ class Kernel:
         return F.conv2d(gradient, self.weight.permute(0, 3, 1, 2), None, 1, around)
 
     def gradient(self, gradient: Tensor) -> Tensor:
-        """Return (1, C, h', w') of all inputs that a window's outputs (1, K, h, w) read, including padding."""
+        """Return the inputs' gradient (1, C, h', w') of a window, padding included."""
         rows = gradient[0].permute(1, 2, 0)
         if self.weight.ndim == 3:
             out = _each_channel(rows, self.weight)

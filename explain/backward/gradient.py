@@ -38,7 +38,9 @@ _CUDA_LOCK = threading.Lock()
 
 
 def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
-    """Return the first principal component scores of (C, h', w') over `places` places, of which all others are 0.
+    """Return the first principal component's scores of (C, h', w').
+
+    All other of the `places` places are 0.
 
     They are (h', w'), and the score () of the places that are 0. Many times faster than a singular value decomposition.
     The sign, which is arbitrary, is set so that the map rises where the channels' mean rises.
@@ -115,7 +117,7 @@ def _decompose(rows: Tensor) -> Tensor:
 
 
 def gradients(scalar: Tensor, recorded: Sequence[Tensor], *, anywhere: bool = False) -> list[Tensor]:
-    """Return the gradient of a scalar at each recorded output, 0 where it does not depend on it; the graph stays.
+    """Return a scalar's gradient at each recorded output; the graph stays.
 
     Raises ModelProblem for a model that has overwritten what its gradient needs; and where the scalar depends on none
     of the outputs, unless it may come from `anywhere`.

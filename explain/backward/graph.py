@@ -143,7 +143,7 @@ class Graph:
         return steps
 
     def _narrow(self) -> None:
-        """Skip the part of a concatenation that needs no gradient, where only convolutions read the result."""
+        """Skip a concatenation's gradient-free part before convolutions."""
         readers: dict[Place, list[GraphStep]] = {}
         for step in self.steps:
             for at in step.inputs:

@@ -91,7 +91,7 @@ class LayerMap:
 
 
 def strip(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
-    """Return every layer's map of one target, in the order of the layers, with its share of heat in the boxes."""
+    """Return one target's map at each layer, with its boxes' share."""
     predictions = explanation.own(index)
 
     def inside(heatmap: Heatmap) -> float | None:
@@ -158,7 +158,7 @@ def common(first: Side, second: Side) -> tuple[NDArray[np.float32], NDArray[np.f
 
 
 def around(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return xyxy in whole pixels of the crop of a picture, (width, height), that shows a box and its surroundings."""
+    """Return a crop around a box, xyxy in whole pixels."""
     width, height = size
     x0, y0, x1, y1 = box
     margin = 0.6 * max(x1 - x0, y1 - y0, 32.0)

@@ -113,13 +113,13 @@ class Comparison:
         return self._agreements[first][second] if self.has_map(first) and self.has_map(second) else None
 
     def overlap(self, first: int, second: int) -> str:
-        """Return the overlap of two maps' hottest fifths as text, a dash where there is none to measure."""
+        """Return the overlap of two maps' hottest fifths, or a dash."""
         agreement = self.agreement(first, second)
         return "–" if agreement is None else f"{agreement.iou_top20:.2f}"
 
     @property
     def overlaps(self) -> str:
-        """Return which maps highlight the same place, with the overlap of their hottest fifths; empty for no pair."""
+        """Return the pairs of similar maps with their overlap; else empty."""
         pairs = {
             pair: agreement.iou_top20
             for pair in combinations(range(len(self.names)), 2)
@@ -215,7 +215,7 @@ class Comparison:
 
     @cached_property
     def shares_none(self) -> bool:
-        """Whether no two models have a class of the same name: no one class can be explained in both."""
+        """Whether no two models share a class name."""
         named = [explanation for explanation in self.explanations if class_names(explanation)]
         return len(named) > 1 and not any(share_classes(*pair) for pair in combinations(named, 2))
 

@@ -53,7 +53,7 @@ class Weighed:
 
 
 def weigh(evidence: Evidence, target: Target, *, wanted: Collection[str]) -> list[Weighed]:
-    """Return the weights of some modules, from one pass in which attention is computed step by step.
+    """Return some modules' weights from one pass with explicit attention.
 
     The queries that count are those of the last attention on which the target's gradient is not 0.
     """
@@ -166,7 +166,10 @@ def _nearest(layer: Layer, paths: Sequence[str]) -> str:
 
 
 def _rows(attended: Attended, last: Attended, read: Tensor | None) -> Tensor:
-    """Return which queries of a module count, (queries,) bool; `read`: those of the last one, None if unknown."""
+    """Return the counted queries of a module, (queries,) bool.
+
+    `read`: those of the last module, None if unknown.
+    """
     queries = torch.arange(attended.queries)
     if not attended.same:
         # A query that pools the patches, or words.

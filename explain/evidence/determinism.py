@@ -31,7 +31,7 @@ _undo: list[Callable[[], None]] = []
 
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
-    """Set cuDNN's switches, which are process-wide, while any thread is inside; the last one out restores them.
+    """Set cuDNN's process-wide switches while any thread is inside.
 
     Does nothing where `device` is no CUDA device.
     """
@@ -117,7 +117,7 @@ def own_random_state(seed: int | None = None) -> Iterator[None]:
 
 
 class PassLock:
-    """A re-entrant lock for the passes of a model, which are in the project's `own_modes`, and `exact` on a GPU.
+    """A re-entrant lock for a model's passes, with deterministic settings.
 
     Taking it raises Cancelled where the work of this thread was stopped. `own_random`: the model may draw numbers from
     the process's generators, whose states are given back.

@@ -136,7 +136,7 @@ class Evidence:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The dotted paths of the layers; of two pictures `first/second` where each has a layer of its own."""
+        """The dotted paths of the layers, `first/second` for two pictures."""
         if not self.sides:
             return self.own_paths
         return tuple("/".join(dict.fromkeys(pair)) for pair in zip(*(s.own_paths for s in self.sides), strict=True))
@@ -236,7 +236,7 @@ class Evidence:
                 handle.remove()
 
     def gradients(self, targets: Sequence[Target]) -> list[list[Gradient]]:
-        """Return, for each layer, the gradient of each target's scalar; only the tail of the model runs, backward."""
+        """Return the gradient of each target's scalar, by layer."""
         missing = [target for target in dict.fromkeys(targets) if target not in self._gradients]
         if missing:
             with self.resident.lock, torch.enable_grad():
@@ -361,7 +361,7 @@ class PassPart(Evidence):
 
 
 def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
-    """Compute the gradients of one target for each part of a pass by one vector-Jacobian product."""
+    """Compute one target's gradients for each part of a pass, by one product."""
     whole, adapter = parts[0].whole, parts[0].resident.adapter
     with whole.resident.lock, torch.enable_grad():
         total = torch.stack([adapter.scalar(p.outputs, t) for p, t in zip(parts, targets, strict=True)]).sum()

@@ -94,7 +94,7 @@ def of_file(path: str, said: GivenModel, progress: Progress | None, arch: str = 
 
 
 def path_in(model: Any, layer: Any) -> str | None:
-    """Return the path of a part of a model, by identity; of Keras the names of the layers around it and its own."""
+    """Return a part's path in a model by identity; Keras layers by name."""
     if hasattr(model, "_flatten_layers"):
         for part in getattr(model, "layers", ()):
             if part is layer:
@@ -147,7 +147,7 @@ def _list(target: Any) -> Any:
 
 
 def red_first(source: Any) -> NDArray[Any]:
-    """Return an array with blue first, (H, W, 3), with red first; raise ModelProblem for what is no array."""
+    """Convert an array (H, W, 3) from BGR to RGB."""
     if not isinstance(source, np.ndarray):
         raise ModelProblem("bgr is for arrays: files and Pillow images say themselves how their colours are ordered.")
     return source[..., ::-1]

@@ -88,7 +88,7 @@ def find(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
 
 
 def balance(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """Return layers with as many of each picture, the latest, where a model takes two; else all."""
+    """Return equally many of the latest layers of each picture, or all."""
     extra = [sum(place in layer.pictures for layer in layers) for place in (0, 1)]
     extra = [count - min(extra) for count in extra]
     kept = []
@@ -169,7 +169,7 @@ def _matching(name: str, adapter: Adapter, known: Mapping[str, Layer]) -> tuple[
 def _refuse(
     resident: Resident, name: str, path: str, presets: Collection[str] = (), default: Collection[str] = ()
 ) -> ModelProblem:
-    """Return the error for a `path`, typed as `name`, without a map; it says where there is one."""
+    """Return the error for a `path` without a map, with a suggestion."""
     choose = f"choose {', '.join(default)}" if default else "choose another layer"
     choose += f", or one of its presets: {', '.join(presets)}" if presets else ""
     if path in dict(resident.adapter.module.named_modules()):

@@ -204,7 +204,7 @@ def _tokens(count: int, size: Size, grids: Collection[Size]) -> tuple[int, Size]
 
 
 def _grid(tokens: int, size: Size) -> Size | None:
-    """Return (h, w) of `tokens` patches over an input of `size`, both sides cut by the same whole patch size."""
+    """Return the (h, w) of `tokens` square patches over an input."""
     patch = math.isqrt(size[0] * size[1] // tokens) if tokens >= LEAST_TOKENS else 0
     if patch < 2 or size[0] // patch * (size[1] // patch) != tokens:
         return None

@@ -47,7 +47,7 @@ class Windows:
 
 
 def trace_windows(adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> tuple[Windows, ...]:
-    """Return the windows of each of the model's attention modules in the order of execution, from one pass.
+    """Return the attention modules' windows in execution order, from one pass.
 
     `tensor`: any (1, C, h, w) of the size and device asked for. Empty where one of them, or their order from fine to
     coarse, is not what relevance can be followed through.

@@ -308,7 +308,7 @@ def scramble(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Scramble:
-    """Redraw the weights in six stages, the last layers first, and make the same map at each.
+    """Redraw the weights in six stages, and recompute the map at each.
 
     On a copy of the model, so others are not disturbed; up to 14 passes, with the method's own cost: five for the
     stages and those of `final`, whose verdict it has. Cached for the same weights, picture, method, layers and target.
@@ -323,7 +323,7 @@ def final(
     *,
     cancel: threading.Event | None = None,
 ) -> Scramble:
-    """Return the verdict of `scramble` without the stages on the way: `stages` has the last one alone.
+    """Return the verdict of `scramble` from the last stage alone.
 
     Sets of weights are drawn until the interval of the mean rank correlation is clear of the threshold, 3 to 8 times.
     Where it is below, the map is made once more with the true weights: one that is another then tells nothing. Cached,
@@ -413,7 +413,7 @@ class _Work:
         self._done, self._most = 0, 1
 
     def run(self, known: Scramble | None, whole: bool) -> Scramble:
-        """Return the test with all stages or the last one alone; `known` has the draws of the last stage."""
+        """Run all stages or the last one; `known` has the last stage's draws."""
         explanation, heatmap = self._explanation, self._explanation._map(self._index).measured
         self._most = (STAGES - 1) * whole + (DRAWS[1] + 1) * (known is None)
         resident, other = explanation.evidence.resident, copy_resident(explanation.evidence.resident)

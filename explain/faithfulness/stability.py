@@ -72,7 +72,7 @@ class Changed:
     """Pictures side by side, each of which was changed by itself."""
 
     def undone(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a map (h, w) over the content of the model's input with every place back where it was."""
+        """Return a map (h, w) with the change of place undone."""
         if self.columns > 1:
             alone = replace(self, columns=1)
             return np.concatenate([alone.undone(part) for part in np.split(values, self.columns, 1)], 1)

@@ -70,7 +70,7 @@ def _hottest(explanation: Result, hot: str, index: int, *, named: bool) -> str:
 
 
 def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> str:
-    """Describe where one map's evidence is: `The evidence for minibus is strongest in the middle of the ...`.
+    """Describe the place of one map's evidence.
 
     `half`: with the share of the picture that half of it is on, which a page may show as a number of its own.
     """
@@ -185,7 +185,7 @@ def describe_outside(explanation: Result, index: int = 0) -> str:
 
 
 def _find_directions(explanation: Result, index: int) -> list[Finding]:
-    """Find which way a number's map shows, and how much of a signed one's evidence goes either way."""
+    """Find the direction of a number's map, and its signed shares."""
     heatmap, part = explanation.heatmaps[index], explanation.options.part
     if heatmap.signed:
         what = "number" if explanation.measures else "score"
@@ -202,7 +202,7 @@ def _find_directions(explanation: Result, index: int) -> list[Finding]:
 
 
 def _other_subject(explanation: Result) -> Finding | None:
-    """Find a picture that is not an upright crop, given to a model trained on upright crops of persons."""
+    """Find a picture unlike an upright crop, for a model of persons."""
     subject = explanation.evidence.resident.adapter.subject
     height, width = explanation.image.pixels.shape[:2]
     if subject != "persons" or height >= 1.5 * width:
@@ -212,7 +212,7 @@ def _other_subject(explanation: Result) -> Finding | None:
 
 
 def _other_paper(explanation: Result) -> Finding | None:
-    """Find a picture that is no drawing, or has light and dark swapped, given to a model trained on drawings."""
+    """Find a picture unlike drawings, or inverted, for a drawing model."""
     paper = explanation.evidence.resident.adapter.paper
     if paper is None:
         return None
@@ -289,7 +289,7 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
 
 
 def _early(explanation: Result, index: int) -> Finding | None:
-    """Find a map whose layers all come so early that a cell sees only a few pixels."""
+    """Find a map from early layers alone, with small receptive fields."""
     heatmap, resident = explanation.heatmaps[index], explanation.evidence.resident
     # A method with masks reads no layer.
     if not METHODS[heatmap.method].at_layers or set(heatmap.layers) <= set(resident.default_layers):

@@ -70,7 +70,7 @@ def describe_method(family: Family, question: str, method: str) -> str:
 
 
 def is_independent(family: Family, question: str, method: str) -> bool:
-    """Return whether a method was found to draw nearly the same map whatever the model has learnt."""
+    """Return whether a method was measured as nearly independent of the model."""
     measured = _load_published().get((family, question, method))
     return measured is not None and measured.no >= MOST * measured.maps
 
@@ -84,7 +84,7 @@ def asks_at(resident: Resident, question: str, layers: Sequence[str]) -> bool:
 
 
 def describe_expected(explanation: Result, index: int) -> str:
-    """Return `describe_method` for the method of a map and the question that it answers; empty at other layers."""
+    """Return `describe_method` for a map's method and question, at measured layers."""
     return "" if (key := _key_of(explanation, index)) is None else describe_method(*key)
 
 

@@ -146,7 +146,7 @@ def _patch(statistics: Statistics, proof: Proof) -> Finding | None:
 
 
 def _nowhere(proof: Proof) -> Finding | None:
-    """Find an answer that stays without its hottest places and does not come back with them alone."""
+    """Find an answer independent of its hottest places."""
     steps = proof.map.steps
     hidden, kept = math.ceil(HIDDEN * steps), math.floor(KEPT * steps)
     if not kept or not proof.map.deletion.stays[hidden] or proof.start <= 0:

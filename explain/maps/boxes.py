@@ -123,7 +123,7 @@ def mask_of(where: Any, width: int, height: int) -> NDArray[np.bool_]:
 
 
 def box_on_content(geometry: Geometry, box: Box) -> tuple[slice, slice]:
-    """Return the rows and columns of the content of a model's input that a box (xyxy, original pixels) covers."""
+    """Return a box's rows and columns in the input's content."""
     left, top, _, _ = geometry.content
     x0, y0, x1, y1 = box
     (sy, sx), (oy, ox) = geometry.scale, geometry.offset

@@ -101,7 +101,7 @@ class Heatmap:
         return values
 
     def grown(self) -> NDArray[np.float32]:
-        """Return `values`, made anew: of a picture of 12 megapixels they take 48 MB, which the property would keep."""
+        """Recompute `values` without caching their 48 MB per 12 megapixels."""
         values = self.geometry.to_original(self.at_input)
         return np.clip(values, -1 if self.signed else 0, 1, out=values)
 
@@ -181,7 +181,9 @@ def on_content(
 def _scale(
     raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str], signed: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return `scale`, the last layer's low and high before growing and the mean's after: each (k or 1, 1, 1).
+    """Return the scaled maps and the ranges before and after upsampling.
+
+    Those are the last layer's low and high before, and the mean's after: each (k or 1, 1, 1).
 
     `signed`: nothing is clipped, and all is divided by the largest absolute value: -1..1, and 0 stays 0.
     """
@@ -260,7 +262,7 @@ def grow(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _bilinear(cells: int, pixels: int, device: torch.device, offset: float = 0.0) -> Tensor:
-    """Return the (pixels, cells) matrix that grows a row of cells as bilinear `F.interpolate` does, 3 times as fast.
+    """Return the bilinear (pixels, cells) matrix of a row.
 
     `offset`: so many cells further down, or to the right.
     """

@@ -251,7 +251,7 @@ def rank_correlations(values: Values, others: Iterable[Values]) -> list[float]:
 
 
 def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...]:
-    """Return the agreement of each map with each, [row][column], symmetric with 1, 1, 1 on the diagonal.
+    """Return the pairwise agreement of maps, [row][column].
 
     ssim: Wang et al. 2004, Gaussian window 11 x 11, sigma 1.5, range 1; the outer 5 cells, where the window is cut,
     are left out if any cell remains. rank_correlation: Spearman's, ties share their mean rank; a flat map ranks

@@ -133,7 +133,7 @@ WINDOW_NOTES = (COMPUTED_OPENLY, EVENLY, UNMEASURED)
 
 
 def join_windows(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Run Rollout or Chefer on a model that attends within windows or at several scales; cached in the Evidence.
+    """Run Rollout or Chefer on windowed or multi-scale attention.
 
     Notation: a layer l attends within windows of its grid (h, w); W_l are its weights, (windows, heads, queries, keys),
     and G_l the gradient of the target's scalar with respect to them. The matrices over all cells that Chefer and
@@ -276,7 +276,9 @@ def rollout(modules: Sequence[Weighed]) -> Tensor:
 
 
 def chefer(modules: Sequence[tuple[Weighed, Tensor]]) -> Tensor:
-    """Return Chefer's map (h, w): R <- R + mean over heads of relu(gradient * W) R, layer by layer, from R = I.
+    """Return Chefer's map (h, w).
+
+    Layer by layer from R = I: R <- R + mean over heads of relu(gradient * W) R.
 
     Where queries are other tokens than the keys: R <- the mean times R. Chefer et al. 2021,
     https://arxiv.org/abs/2103.15679, equations 5, 6, 10.
@@ -293,7 +295,7 @@ def chefer(modules: Sequence[tuple[Weighed, Tensor]]) -> Tensor:
 
 
 def _keys(matrix: Tensor, first: Weighed, module: Weighed) -> Tensor:
-    """Return a matrix's rows for the tokens that a module reads: it may leave out the first module's class token."""
+    """Return a matrix's rows for a module's tokens, without a prefix."""
     return matrix[first.seen.prefix - module.seen.prefix :]
 
 

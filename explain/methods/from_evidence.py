@@ -29,7 +29,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> list[Tensor]:
-    """Return a quick method's maps: one (k, h, w) per layer, signed, on the model's device; cached in the Evidence."""
+    """Return a quick method's signed maps, one (k, h, w) per layer."""
     compute(evidence, [method], targets)
     return evidence.stacked(method.id, targets)
 

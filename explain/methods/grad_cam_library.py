@@ -129,7 +129,7 @@ def _passes(evidence: Evidence, method: Method) -> int:
 
 
 def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
-    """Return ShapleyCAM's map (h, w) where only linear layers follow: its second-order term is 0 and the library fails.
+    """Return ShapleyCAM's map (h, w) for linear tails, without the library.
 
     None where the gradient depends on the activations.
     """
@@ -281,7 +281,7 @@ def _score(
 
 
 def _wire(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) -> Any:
-    """Compute AblationCAM's weights, also at a layer of Ultralytics, which stores where its input comes from."""
+    """Compute AblationCAM's weights, also at Ultralytics' layers."""
     for name in ("f", "i"):
         if hasattr(layer, name):
             setattr(cam.ablation_layer, name, getattr(layer, name))
@@ -290,7 +290,7 @@ def _wire(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) 
 
 @functools.cache
 def _reading() -> threading.Thread:
-    """Return the thread that imports the library: an import cannot be stopped half-way, but need not be waited for."""
+    """Return the thread with the library's import."""
 
     def read() -> None:
         # Whoever needs it imports it again, and meets the error.

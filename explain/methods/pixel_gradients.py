@@ -188,7 +188,7 @@ class _PixelRun:
 
 
 class _Scalars(nn.Module):
-    """A module from pictures (B, C, h, w) to the scalar of one target in each, (B,)."""
+    """A module from pictures (B, C, h, w) to one target's scalars (B,)."""
 
     def __init__(self, adapter: Adapter, target: Target, report: Callable[[int], None]) -> None:
         super().__init__()
@@ -215,7 +215,7 @@ _SUMS = "integratedgradients/sums"
 
 
 def _describe_sums(evidence: Evidence, targets: Sequence[Target]) -> str:
-    """Say what share of the score's difference the attributions sum to, of several targets from the least to most."""
+    """Describe the share of the score's difference in the attributions."""
     sums = [evidence.raws[_SUMS, target][0].tolist() for target in dict.fromkeys(targets)]
     shares = sorted(total / difference for total, difference, sizes in sums if abs(difference) > EQUAL * sizes)
     if not shares:

@@ -88,7 +88,7 @@ class PictureMasks(ABC):
         return self._at(start, stop, torch.arange(bottom - top) + 0.5, torch.arange(right - left) + 0.5, device)
 
     def coarse(self, start: int, stop: int) -> Tensor:
-        """Return the same masks (b, h, w) at the centres of `cells`; cells of the bars read as the picture's edge."""
+        """Return the masks (b, h, w) at the centres of `cells`."""
         left, top, right, bottom = self.geometry.content
         (height, width), (h, w) = self.geometry.input, self.cells
         down = ((torch.arange(h) + 0.5) * height / h - top).clamp(0, bottom - top)
@@ -369,7 +369,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Callable[[int], None]) -> Iterator[int]:
-    """Add every mask's scores to `sums` and yield, after each batch, how many are done; batches halve on a full GPU."""
+    """Add all masks' scores to `sums`, yielding progress after each batch."""
     resident, total, grey = evidence.resident, len(sums.masks), find_grey(evidence)
     adapter = resident.fastest_adapter(())
     left, top, right, bottom = evidence.geometry.content
@@ -417,7 +417,7 @@ def find_grey(evidence: Evidence) -> Tensor:
 
 
 def budget(task: str, method: str = "drise") -> int:
-    """How many masks a picture gets where nobody says how many; raises Problem for a wrong `SIGHTGLASS_MASKS`."""
+    """Return the number of masks; raise Problem for a wrong `SIGHTGLASS_MASKS`."""
     if method == "occlusion":
         return WINDOWS
     return settings().masks or task_of(task).masks

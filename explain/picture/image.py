@@ -88,7 +88,9 @@ class Image:
         return digest.hexdigest()
 
     def taken(self, channels: int, model: str) -> Pixels | Planes:
-        """Return the array (H, W, C) for a model with that many channels: `pixels` for RGB and grey, else `planes`.
+        """Return the array (H, W, C) for a model with these channels.
+
+        That is `pixels` for RGB and grey, else `planes`.
 
         Raises ImageProblem for a picture with another number of channels.
         """
@@ -202,7 +204,7 @@ class Image:
 
 
 def example_meant(path: str) -> str | None:
-    """Return the example that a path names (`bus.jpg`, `scene-3.png`); None for any file that is there.
+    """Return the example named by a path (`bus.jpg`), or None.
 
     Only bare names are examples; a path names a missing file.
     """

@@ -69,7 +69,10 @@ def item(url: str, label: str | None) -> Item:
 
 
 def items(url: str, skip: str = "") -> Iterator[Item]:
-    """Yield every picture at an address (a folder, a pattern with `*`, a list, or one picture), except below `skip`."""
+    """Yield every picture at an address, except below `skip`.
+
+    That is a folder, a pattern with `*`, a list, or one picture.
+    """
     system, path = filesystem(url)
     ends = PurePosixPath(path).suffix.lower()
     try:

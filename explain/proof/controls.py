@@ -66,19 +66,19 @@ def grid_of(computed: OnCells) -> tuple[int, int]:
 
 
 def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:
-    """Return random values (h, w) as smooth as a map that was computed on `grid` (rows, columns) of cells."""
+    """Return random values (h, w), smooth like a map on `grid` cells."""
     cells = np.random.default_rng(seed).random(grid, np.float32)
     return _grow(cells, shape)
 
 
 def blobs(inside: NDArray[np.bool_], grid: tuple[int, int], seed: int) -> Map:
-    """Return a random map whose hottest places all lie inside a region, (h, w): its blobs first, then the rest."""
+    """Return a random map, hottest in blobs inside a region, (h, w)."""
     values = random_map(inside.shape, grid, seed)
     return np.where(inside, values + 2, values).astype(np.float32)
 
 
 def centre(shape: tuple[int, int]) -> Map:
-    """Return a map (h, w) that is hottest in the middle of the picture and falls to its corners."""
+    """Return a map (h, w) falling from the middle to the corners."""
     down, across = (np.abs((np.arange(side) + 0.5) / side - 0.5) for side in shape)
     values: Map = -np.hypot(down[:, None], across[None, :]).astype(np.float32)
     return values
@@ -90,7 +90,7 @@ def pixels_of(picture: Tensor) -> NDArray[np.float32]:
 
 
 def edges(pixels: NDArray[np.float32]) -> Map:
-    """Return how strong the edges of a picture (h, w, C) are, by Sobel's filter and smoothed as a map is, (h, w)."""
+    """Return the smoothed Sobel edges of a picture (h, w, C)."""
     strength = np.zeros(pixels.shape[:2], np.float32)
     for channel in np.moveaxis(pixels, 2, 0):
         channel = np.ascontiguousarray(channel)

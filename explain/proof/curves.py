@@ -95,7 +95,7 @@ class Curve:
 
     @property
     def advantage(self) -> float:
-        """Insertion's area minus deletion's: high for a map that hides, and keeps, what the answer hangs on."""
+        """Insertion's area minus deletion's; high for a map of the important pixels."""
         return self.insertion.area - self.deletion.area
 
     def thinned(self, steps: int) -> Curve:
@@ -214,7 +214,7 @@ class Perturber:
 def _trace(
     ends: Answers, between: Answers, known: Trace | None, inner: Sequence[int], steps: int, *, keeps: bool
 ) -> Trace:
-    """Return `steps` steps: those `between` at `inner`, the others `known`, from all to nothing or the other way."""
+    """Merge the answers `between` at `inner` with `known` into one trace."""
     first, last = (1, 0) if keeps else (0, 1)
 
     def join(name: str) -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ NOISE = 0.01
 
 @own_modes()
 def blur(picture: Tensor) -> Tensor:
-    """Return a picture (1, C, h, w) without its details: a Gaussian blur that repeats the pixels of the border."""
+    """Blur a picture (1, C, h, w) heavily, with repeated borders."""
     sigma = max(SIGMA * max(picture.shape[-2:]), 1.0)
     reach = math.ceil(3 * sigma)
     at = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)

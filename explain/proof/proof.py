@@ -38,7 +38,7 @@ UNTESTED = "Its verdict is not there: the curves alone do not say whether the ma
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much better a map is than a control: its mean over seeds and fillings, and the ends of its 95 % interval."""
+    """A map's mean advantage over a control, with its 95 % interval."""
 
     mean: float
     low: float
@@ -76,7 +76,7 @@ class Proof:
 
     @property
     def pictures(self) -> int:
-        """How many pictures the model was asked about: the ends of all curves of a filling are the same two."""
+        """The number of pictures answered by the model."""
         tested = 0 if self.support is None else self.support.pictures
         return tested + 2 * len(self.fillings) + sum(2 * (curve.steps - 1) for curve in self.curves)
 
@@ -213,12 +213,12 @@ COLUMNS = ("map", "hidden", "kept", "this map is better by", "95 % interval")
 
 
 def is_shown(name: str, *, every: bool = False) -> bool:
-    """Return whether a measure is shown: one that agrees with known causes, or `every` one."""
+    """Return whether a measure is displayed: a validated one, or `every`."""
     return every or name in SHOWN
 
 
 def without_hidden(summary: Json) -> Json:
-    """Return a proof's `summary` without the measures that are not shown: None each, and named under `left_out`."""
+    """Return a proof's `summary` with hidden measures as None, under `left_out`."""
     kept = summary | {"differences": {name: diff for name, diff in summary["differences"].items() if is_shown(name)}}
     hidden = [name for name in FIELDS if not is_shown(name)]
     kept |= dict.fromkeys(field for name in hidden for field in FIELDS[name])

@@ -57,7 +57,7 @@ class SealMark:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What three quick tests say of one map, in the order of `QUESTIONS`; fewer while the others are still to come."""
+    """The answers of up to three quick tests of one map."""
 
     label: str
     marks: tuple[SealMark, ...]

@@ -57,7 +57,7 @@ class Effect:
         return self.hidden[place], self.kept[place]
 
     def beats(self, other: Effect) -> bool:
-        """Return whether this effect is larger: at `SHOWN` where that is clear, else over all shares."""
+        """Return whether this effect is larger, at `SHOWN` or over all shares."""
         first = self.size(SHOWN) - other.size(SHOWN)
         return first > 0 if abs(first) >= CLEAR else self.size() > other.size()
 

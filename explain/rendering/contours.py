@@ -126,7 +126,7 @@ _AT_ONCE = 2**17  # pixels per block, so that it stays in the processor's cache
 def planes(
     samples: Samples, field: Field, style: Style, shape: tuple[int, int], unit: float
 ) -> tuple[Plane, Plane] | None:
-    """Return the coverage of each pixel by the halo and by the line, twice uint8 (H, W); None without lines.
+    """Return each pixel's coverage by halo and line, uint8 (H, W), or None.
 
     `unit`: pixels of the picture per pixel of the screen. Lines around what lowers, in a signed map, are dashed.
     """
@@ -260,7 +260,7 @@ def coverage(segments: Segments, shape: tuple[int, int], half: float) -> Plane:
 
 
 def cover(planes: Sequence[Plane], segments: Segments, halves: Sequence[float]) -> None:
-    """Draw segments into contiguous planes of one shape, each with its own half width, by the maximum."""
+    """Draw segments into planes by their half widths, by maximum."""
     height, width = planes[0].shape
     reach = max(halves) + 0.5
     pieces = _pieces(segments, max(8.0, reach))

@@ -233,7 +233,7 @@ def _grey(pixels: Pixels) -> Pixels:
 
 
 def line_width(shape: tuple[int, ...]) -> int:
-    """Return the width of a line in pixels: about 1.25 on a screen that shows the picture 500 pixels long."""
+    """Return a line's width in pixels, about 1.25 on the screen."""
     return max(1, round(max(shape[:2]) / 400))
 
 

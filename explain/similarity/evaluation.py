@@ -65,7 +65,7 @@ class Scheme:
     """Whether persons are numbers, so that 2 and 0002 are one."""
 
     def identify(self, item: Item) -> tuple[str, str | None] | None:
-        """Return a picture's person and camera; None where its name does not say who it is."""
+        """Return a picture's person and camera by its name, or None."""
         if self.pattern is None:
             return None if item.label is None else (item.label, None)
         if (match := self.pattern.search(item.key)) is None or not match["person"]:
@@ -113,7 +113,7 @@ def parse(names: str) -> Scheme:
 
 
 def guess(items: Sequence[Item]) -> Scheme:
-    """Return the scheme that fits every picture: Market-1501's names, a folder per person, or the person before a `_`.
+    """Guess the naming scheme: Market-1501's, folders, or prefixes before `_`.
 
     Raises ModelProblem where none does, or all pictures would show one person.
     """
@@ -339,7 +339,7 @@ class _Set:
 
 
 class _Embedding:
-    """Embed pictures one after another; those that cannot be used are listed in `failed`."""
+    """Embed pictures one after another; `failed` lists the unusable ones."""
 
     def __init__(
         self,

@@ -61,7 +61,10 @@ class Matches:
 
 
 def matches(query: Evidence, gallery: Evidence, carried: list[Tensor]) -> Matches:
-    """Match two pictures at their first layer; `carried`: each cell's contribution to the score, (h, w) of each."""
+    """Match two pictures' cells at their first layer.
+
+    `carried`: each cell's contribution to the score, (h, w) of each.
+    """
     (query_edges, a, w), (gallery_edges, b, v) = (_cells(query, carried[0]), _cells(gallery, carried[1]))
     with torch.no_grad():
         # What all cells have in common does not tell which of them match.

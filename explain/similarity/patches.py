@@ -81,7 +81,7 @@ class AlikePatches:
 def read_patches(
     explainer: Explainer, sources: Sequence[Any], *, layers: Sequence[str] = (), preprocessing: str = "trained"
 ) -> list[PatchGrid]:
-    """Return the patches of pictures at a layer, by default the model's own; one pass for each picture.
+    """Return the patches of pictures at a layer, by default the model's.
 
     Pictures are anything that `Image.open` takes. Raises ModelProblem for a model without embeddings or layers.
 

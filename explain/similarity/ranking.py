@@ -206,7 +206,7 @@ def context(
 
 
 def _caution(subject: str, *images: Image | None) -> str:
-    """Return why a model of persons says little of these pictures; empty where they may be upright crops of persons."""
+    """Return a caution for a persons' model on unsuitable pictures; else empty."""
     odd = [image.name for image in images if image is not None and image.height < UPRIGHT * image.width]
     if subject != "persons" or not odd:
         return ""

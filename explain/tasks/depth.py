@@ -83,7 +83,7 @@ class Depth(Regress):
         return quantity(number, result.model.unit_of(result.heatmaps[index].target.label))
 
     def describe_place(self, result: Result, index: int) -> str:
-        """Say the number of the place that a map is of, as a sentence; empty of the whole picture."""
+        """Describe the number at a map's place; empty for the whole picture."""
         if (number := self.read_place(result, index)) is None:
             return ""
         label = result.heatmaps[index].target.label

@@ -144,7 +144,7 @@ class Detect(Task):
     def find_again(
         self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
     ) -> tuple[float, str, Target | None]:
-        """Return the mean score of the same boxes, the class of the first one, and their candidates."""
+        """Return the boxes' mean score, the first one's class, and their candidates."""
         import torch
 
         index, outputs, labels = check_score(target), evidence.outputs, evidence.resident.adapter.labels
@@ -274,7 +274,7 @@ def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Ev
 
 
 def match(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Change, ...]:
-    """Return the boxes of two pictures, each with its match: of its class, by the largest IoU, `SAME` at least."""
+    """Match the boxes of two pictures by class and IoU."""
     pairs = sorted(
         (
             (intersection_over_union(box.box, candidate.box), -i, -j)
@@ -303,7 +303,7 @@ def boxes_of(outputs: Detections, target: Target) -> Tensor:
 
 
 def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
-    """Return which candidates (N, 4) of a changed picture are at the place of boxes (m, 4), bool (m, N)."""
+    """Return the candidates (N, 4) matching boxes (m, 4), bool (m, N)."""
     import torch
 
     # As torchvision's box_iou, whose import takes seconds: longer than the first curve may.
@@ -318,7 +318,7 @@ def _area(boxes: Tensor) -> Tensor:
 
 
 class _BoxScorer:
-    """Score the chosen boxes, the mean over them: of each the best candidate of its class at its place, else 0."""
+    """Score the chosen boxes by their best matching candidates."""
 
     def __init__(self, outputs: Detections, target: Target, confidence: float) -> None:
         assert target.index is not None
@@ -333,7 +333,7 @@ class _BoxScorer:
         return Answers(score, value, score > self._confidence)
 
     def _one(self, scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return score and value, shape () each, of one picture's candidates: scores (K, N), boxes (N, 4)."""
+        """Return score and value of one picture: scores (K, N), boxes (N, 4)."""
         import torch
 
         class_scores = scores[self._index]

@@ -176,7 +176,7 @@ class Segment(Task):
         return f"{label} is now the largest: {self.text(score)}"
 
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
-        """Say which class takes more or less of the picture than before, of those that changed most."""
+        """Describe the largest changes of classes' areas."""
         most = max(changes, key=lambda change: abs((change.after or 0.0) - (change.before or 0.0)))
         old, new = percent(most.before or 0.0), percent(most.after or 0.0)
         if old == new:
@@ -199,12 +199,12 @@ def _segmenter(evidence: Evidence) -> Segmenter:
 
 
 def is_background(result: Result, index: int) -> bool:
-    """Return whether a class of a segmentation is that of what is nothing else."""
+    """Return whether a class of a segmentation is its background."""
     return _segmenter(result.evidence).is_background(index)
 
 
 def list_classes(result: Result, most: int) -> str:
-    """List the classes that any pixel has but for the background, the largest first: `star, gear and 2 more`."""
+    """List a picture's classes without background: `star, gear and 2 more`."""
     labels = [prediction.label for prediction in result.predictions if not is_background(result, prediction.index)]
     more = [] if len(labels) <= most else [f"{len(labels) - most + 1} more"]
     return listing([*labels[: most - len(more)], *more]) if labels else "nothing but background"

@@ -58,7 +58,7 @@ Scorer = Callable[[Any], Answers]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A class's score, or a box's, before and after an edit, 0..1; None where the box is not there."""
+    """A class's or box's score before and after an edit, 0..1, or None."""
 
     label: str
     before: float | None
@@ -221,7 +221,7 @@ class Task:
         return target.label, max((p.score for p in result.predictions if p.index == target.index), default=None)
 
     def saved_score(self, result: Result, index: int) -> float | None:
-        """Return the score that a record is found by; None where scores are none."""
+        """Return the score of a record for searching, or None."""
         if not result.heatmaps:
             return max((prediction.score for prediction in result.predictions), default=None)
         target = result.heatmaps[index].target
@@ -422,7 +422,7 @@ class Task:
         return None
 
     def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
-        """Return the pixels whose class a map explains, bool (H, W); None where pixels have no class."""
+        """Return the pixels of a map's class, bool (H, W), or None."""
         return None
 
     # Scores of a target on changed pictures
@@ -445,7 +445,7 @@ class Task:
         return of_class
 
     def shown_score(self, result: Result, index: int) -> float | None:
-        """Return the score of what a map is of; None where it is not among the predictions."""
+        """Return the score of a map's target, or None if not predicted."""
         target = result.heatmaps[index].target.index
         predictions = result.own(index) or [p for p in result.predictions if p.index == target]
         return max((p.score for p in predictions), default=None)
@@ -595,7 +595,7 @@ class Task:
         return f"{best.label[:1].upper()}{best.label[1:]}, {words}. Paint over something to see what changes."
 
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
-        """Say what an edit changed, as the rest of a sentence that begins with the edit."""
+        """Describe an edit's changes, as the rest of a sentence."""
         first = max(changes, key=lambda change: change.before or 0.0)
         best = max(changes, key=lambda change: change.after or 0.0)
         old, new = percent(first.before or 0.0), percent(first.after or 0.0)

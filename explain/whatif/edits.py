@@ -66,7 +66,7 @@ class EditMark:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """All marks in their order; what brush and rectangles cover is replaced by `fill`, or with `keep` all else."""
+    """Marks in order; the covered part, or with `keep` the rest, is filled."""
 
     marks: tuple[EditMark, ...] = ()
     fill: Fill = "blur"

@@ -56,7 +56,7 @@ def elsewhere(explanation: Explanation) -> list[EditMark]:
 
 
 def _mask(explanation: Explanation) -> NDArray[np.bool_] | None:
-    """Return the strongest tenth of the first map on a grid over what the model saw, bool (h, w)."""
+    """Return the strongest tenth of the first map's seen area, bool (h, w)."""
     heatmap = explanation.heatmaps[0].measured if explanation.heatmaps else None
     if heatmap is None or heatmap.state != "ok":
         return None
@@ -93,7 +93,7 @@ def _area(explanation: Explanation, mask: NDArray[np.bool_]) -> EditMark:
 
 @own_modes()
 def score_of_map(before: Explanation, after: Explanation) -> float:
-    """Return how sure the model is, after an edit, of what the first map of `before` is of; see `Task.score_after`."""
+    """Return the score of the first map's target after an edit."""
     return before.task.score_after(before, after)
 
 

@@ -196,7 +196,7 @@ class Classifier(PreparedAdapter):
         return logits
 
     def embedding(self, outputs: Any) -> Tensor:
-        """Return the input of the last linear layer, (B, D), or the logits where there is no such layer."""
+        """Return the last linear layer's input (B, D), or the logits."""
         vectors: Tensor = outputs.logits if outputs.features is None else outputs.features
         return vectors
 

@@ -53,7 +53,7 @@ _LIBRARIES = ("sightglass", "timm", "torch", "torchvision", "ultralytics")
 
 
 def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
-    """Compute `act(conv(tensor))`, in one operation where that is possible: on a CPU, without gradients.
+    """Compute `act(conv(tensor))`, fused on a CPU without gradients.
 
     A module with hooks is called as usual. The weights are frozen.
     """
@@ -361,7 +361,7 @@ class _Recorded:
             self.same.setdefault(conv, []).append(path)
 
     def _maker(self, tensor: Any) -> str:
-        """Return the path of the convolution that returned this tensor, empty where none did."""
+        """Return the path of a tensor's convolution, or an empty string."""
         reference, path = self._made.get(id(tensor), (None, ""))
         # An id is reused by later tensors.
         return path if reference is not None and reference() is tensor else ""

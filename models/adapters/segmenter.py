@@ -76,7 +76,7 @@ class Segmentation:
 
 
 class Segmenter(PreparedAdapter):
-    """A module from float32 (B, 3, h, w) to logits of each pixel (B, classes, h', w'), as an `Adapter`.
+    """A module from (B, 3, h, w) to pixel logits (B, classes, h', w').
 
     As torchvision prepares pictures for its segmentation networks, the whole picture is resized to a short side, unless
     the preprocessing says otherwise.
@@ -113,7 +113,7 @@ class Segmenter(PreparedAdapter):
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
-        """Return the classes that any pixel of the picture has, by their share of it; a background comes last."""
+        """Return the picture's classes by share; a background comes last."""
         counts = np.bincount(outputs.classes[self._content(outputs, geometry)].ravel(), minlength=1)
         if len(counts) > len(self.labels):
             raise ModelProblem(
@@ -158,7 +158,7 @@ class Segmenter(PreparedAdapter):
         return (corners * (sx, sy) + (ox, oy)) * (w / width, h / height)
 
     def covers(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.bool_]:
-        """Return the pixels of the answer that hold any picture, bool (h, w); the rest are a letterbox's bars."""
+        """Return the answer's pixels with picture content, bool (h, w)."""
         mask = np.zeros(outputs.size, bool)
         mask[self._content(outputs, geometry)] = True
         return mask
@@ -252,7 +252,7 @@ def is_map(tensor: Any) -> bool:
 
 
 class PixelNumbers(Segmenter):
-    """A module from float32 (B, 3, h, w) to a number of each pixel (B, 1, h', w'), as an `Adapter`.
+    """A module from (B, 3, h, w) to pixel numbers (B, 1, h', w').
 
     Its outputs are a `Segmentation` whose logits are the numbers themselves.
     """
@@ -300,7 +300,7 @@ class PixelNumbers(Segmenter):
         return -number if target.part == "lowers" else number
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer of the backbone, or the last, that is no map of the number itself."""
+        """Return the backbone's last layer, or the last multi-channel map."""
         return super().default_layers([layer for layer in layers if layer.shape[0] > 1] or layers)
 
 

@@ -96,7 +96,7 @@ def check_task(task: str) -> Task:
 
 
 def ask_task(count: int | None, *, detects: bool = False) -> Unknown:
-    """Return the question of what a row of `count` numbers means, which neither names nor numbers settle."""
+    """Return the question about an ambiguous row of `count` numbers."""
     row = "its number" if count == 1 else "its numbers" if count is None else f"its {count} numbers"
     choices = (*ROWS, "detect") if detects else ROWS
     text = (

@@ -233,7 +233,7 @@ def check_names(path: Path, names: Iterable[str]) -> None:
 def _sets(
     value: Any, visits: Iterator[int], name: str = "", depth: int = 0
 ) -> Iterator[tuple[str, tuple[dict[str, Tensor], str]]]:
-    """Yield every state_dict in a file by its dotted key, with the class's name where it was a whole module."""
+    """Yield every state_dict by its dotted key, with any module's class."""
     parts = value.parts if isinstance(value, StandIn) else value
     if depth > _DEPTH or not isinstance(parts, dict):
         return

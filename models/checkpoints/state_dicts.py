@@ -73,7 +73,7 @@ def _is_last(tensor: Tensor) -> bool:
 
 
 def side(tensors: Tensors, state: Tensors) -> int | None:
-    """Return the side of a square input by the number of a transformer's positions; None where they are as in `state`."""
+    """Return a square input's side by its position embeddings, or None if unchanged."""
     for key, patches in (("pos_embed", "patch_embed.proj.weight"), ("encoder.pos_embedding", "conv_proj.weight")):
         if key in tensors and key in state and tensors[key].shape != state[key].shape and patches in tensors:
             places = tensors[key].shape[-2]
@@ -120,7 +120,7 @@ def new_head(module: nn.Module, tensors: Tensors) -> str:
 
 
 def _head(tensors: Tensors) -> tuple[nn.Module | None, int]:
-    """Build the last layers from their tensors, without those that have none (Dropout), and count the linear ones."""
+    """Build the last layers from their tensors; count the linear ones."""
     groups: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         place, _, name = key.rpartition(".")
@@ -226,7 +226,7 @@ def _advice(tensors: Tensors, state: Tensors, arch: str) -> str:
 
 
 def _depths(tensors: Tensors, state: Tensors) -> str:
-    """Tell where the two differ in depth: `layer1 has 5 parts in the file and 3 in the model`."""
+    """Describe a difference in depth: `layer1 has 5 parts in the file and 3 in the model`."""
     counts = [{place: len(parts) for place, parts in _rows(keys).items()} for keys in (tensors, state)]
     for place, count in counts[0].items():
         if place in counts[1] and counts[1][place] != count:

@@ -75,7 +75,7 @@ def pictures(name: str) -> list[NDArray[np.uint8]]:
 
 
 def example_source(name: str) -> tuple[Path | NDArray[np.uint8], str]:
-    """Return what `Image.open` takes of an example, a file or uint8 (H, W, 3) RGB, and its file name.
+    """Return an example's source for `Image.open`, and its file name.
 
     The package that a photograph comes with is not imported. Raises ImageProblem where it is not installed.
     """

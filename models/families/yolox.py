@@ -129,14 +129,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
 
 
 def build_untrained(arch: str, seed: int, *, classes: int = 80) -> Yolox:
-    """Build a size of YOLOX (`yolox_nano` to `yolox_x`) without trained weights, the same for the same seed."""
+    """Build an untrained YOLOX of a size, reproducible by its seed."""
     if arch not in _SIZES:
         raise ModelProblem(f"There is no YOLOX called {arch}: choose one of {', '.join(_SIZES)}.")
     return checkpoint.build_seeded(lambda: Yolox(Shape(*_SIZES[arch], classes)), seed)
 
 
 def megvii_name(name: str) -> str:
-    """Return Megvii's name of a module or a tensor that MMDetection calls `name`; its own names are not changed."""
+    """Translate a tensor's name from MMDetection to Megvii."""
     for theirs, ours in _RENAMED:
         name = re.sub(theirs, ours, name)
     return name

@@ -47,7 +47,7 @@ def parse_value(text: str) -> Any:
 
 
 def fill(draft: TableDraft, answers: Mapping[str, Any]) -> tuple[Toml, tuple[Unknown, ...]]:
-    """Return a draft's table with the answers, or else its likely values, and the questions that are still open.
+    """Fill a draft's table with answers or defaults; return open questions too.
 
     With one open the model cannot be loaded. The first is whether to trust a file that runs code, unless `TRUST` is
     answered with yes.
@@ -109,7 +109,7 @@ def line_of(output: OutputTable) -> str:
 
 
 def read_lines(lines: Sequence[str]) -> list[Toml]:
-    """Return `weights.outputs` from lines of name, unit, least and largest value, of which all but the name may lack.
+    """Parse `weights.outputs` from lines of name, unit and range.
 
     Raises ModelProblem for a line that is not understood.
     """

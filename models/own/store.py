@@ -46,7 +46,7 @@ Data = bytes | memoryview | Path
 
 
 def refusal() -> str:
-    """Return why the current person cannot add a model, in one sentence; empty if nothing is against it."""
+    """Return the reason against adding a model; empty if there is none."""
     if not is_on():
         return "Adding models is off on this server: its operator can set SIGHTGLASS_OWN_MODELS."
     return ""

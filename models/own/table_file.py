@@ -135,7 +135,7 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
 
 
 def tables(path: Path) -> dict[str, Toml]:
-    """Return the tables of a models.toml by their models' ids; none where it cannot be read."""
+    """Return the tables of a models.toml by model id."""
     try:
         by_id: dict[str, Toml] = tomllib.loads(path.read_text("utf-8")).get("model", {})
     except (OSError, ValueError):
@@ -154,7 +154,7 @@ def without_table(to: Path, id_: str) -> str:
 
 
 def _last(table: Table) -> Table:
-    """Return the table whose lines end this one: itself, or the last of its tables."""
+    """Return the last of a table's nested tables, or itself."""
     inner = [item for item in table.values() if isinstance(item, type(table))]
     return _last(inner[-1]) if inner else table
 

@@ -185,7 +185,7 @@ class ClipClassifier(Classifier):
         return self._best(self.class_scores(outputs)[0, : len(self.labels)].detach(), top_k)
 
     def class_logits(self, outputs: Any) -> Tensor:
-        """Return (B, K); for a single prompt (B, 2), with the logit of `NEUTRAL`, so that a softmax means something."""
+        """Return (B, K), or (B, 2) for a single prompt and `NEUTRAL`."""
         logits: Tensor = outputs.logits
         return logits if outputs.rival is None else torch.cat([logits, outputs.rival], 1)
 

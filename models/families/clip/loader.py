@@ -88,7 +88,7 @@ def _preprocessing(visual: nn.Module) -> Preprocessing:
 
 
 def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
-    """Load tensors; raise WeightsProblem with the first that is missing, too many or of another shape."""
+    """Load tensors; raise WeightsProblem for the first mismatch."""
     shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     for key, shape in shapes.items():
         if key in tensors and tuple(tensors[key].shape) != shape:

@@ -109,7 +109,7 @@ class CustomClassifier(Classifier):
 
 
 def logits_of(answer: Tensor, kind: Kind) -> Tensor:
-    """Return a module's answer (B, n, ...) as logits of its classes: two for one number of yes or no."""
+    """Return class logits from an answer (B, n, ...); two for a single number."""
     if kind == "numbers":
         return answer
     if kind == "probabilities":
@@ -301,7 +301,7 @@ def probe(
 def _of_pixels(
     trial: _Trial, answers: Sequence[Tensor], preprocessing: Preprocessing, why: str, task: Task | None
 ) -> Probed:
-    """Return the findings about a segmentation network; raise ModelProblem where another task was stated for it."""
+    """Return a segmentation network's facts; raise ModelProblem for other stated tasks."""
     spec, (height, width) = trial.spec, preprocessing.size
     count, step = answers[0].shape[1], math.gcd(height, width, STEP)
     if isinstance(trial.run((height, width + step)), Exception):
@@ -525,7 +525,7 @@ def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int
 
 @contextmanager
 def record(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
-    """Record path, inputs and output of the module's and its parts' calls that return one tensor."""
+    """Record path, inputs and output of calls with one tensor as output."""
     calls: list[tuple[str, Any, Tensor]] = []
 
     def record(path: str, _part: nn.Module, inputs: Any, output: Any) -> None:
@@ -545,7 +545,7 @@ def _fitting(trial: _Trial) -> list[tuple[int, int]]:
 
 
 def _last_activation(trial: _Trial, size: tuple[int, int]) -> nn.Module | None:
-    """Return the activation module whose output is the module's answer; None where it is something else."""
+    """Return the module's final activation module, or None."""
     with torch.no_grad(), record(trial.module) as calls:
         answer = answer_in(trial.module(torch.zeros(1, trial.channels, *size)), trial.spec.weights.output)
     last = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Tanh)

@@ -146,7 +146,7 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
 
 
 def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
-    """Yield the tensors as they are, and without each prefix that many of their names share."""
+    """Yield the tensors, also without each common prefix."""
     yield saved.tensors
     for beginning in state_dicts.common(saved.tensors):
         yield {key[len(beginning) :]: value for key, value in saved.tensors.items() if key.startswith(beginning)}

@@ -106,7 +106,7 @@ def of_library(
 
 
 def _modern(library: str, name: str, tensors: dict[str, Any], blank: nn.Module) -> dict[str, Any]:
-    """Rename a file's tensors to today's names, where the library knows that its older files have others."""
+    """Rename a file's outdated tensor names by its library's rules."""
     if library == "torchvision":
         return torchvision_networks.modern({**tensors})
     import timm
@@ -168,7 +168,7 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | Custom
 
 
 def _preprocessing(saved: Checkpoint, stated: PreprocessingTable) -> PreprocessingTable:
-    """Return the preprocessing that the table states, completed by what the checkpoint itself says."""
+    """Complete the table's preprocessing by the checkpoint's own."""
     preprocessing: dict[str, Any] = {}
     for table in saved.tables():
         for name in ("img_size", "image_size", "input_size", "imgsz", "size"):

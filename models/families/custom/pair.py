@@ -152,7 +152,7 @@ def takes_tuple(module: nn.Module) -> bool:
 def probe_pair(
     module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None, *, named: bool = False
 ) -> tuple[Probed, tuple[Preprocessing, Preprocessing]]:
-    """Find out what a module of two pictures returns, and how each is prepared; `probe` says the rest.
+    """Probe a module of two pictures, as `probe` does for one.
 
     Raises ModelProblem, one sentence, where it does not fit.
     """

@@ -88,7 +88,7 @@ def _count(make: Callable[..., Any], args: Mapping[str, Any], classes: int | Non
 
 
 def load_name(path: Path, name: str) -> Callable[..., Any]:
-    """Return a class, function or callable of a Python file by its name; raise ModelProblem where it is not there."""
+    """Return a callable of a Python file; raise ModelProblem if missing."""
     if not path.is_file():
         raise ModelProblem(
             f"There is no file {path}: give its path from the current folder, or in models.toml from where that is, "
@@ -301,7 +301,7 @@ def _numbers(values: Any) -> tuple[float, ...]:
 
 
 def prepare(transform: Callable[..., Any], pixels: NDArray[Any]) -> ModelInput:
-    """Return what a function makes of a picture, uint8 (H, W, C), and where it puts it."""
+    """Run a function on a picture, uint8 (H, W, C); return it with geometry."""
     tensor = apply(transform, pixels)
     if not torch.equal(tensor, apply(transform, pixels)):
         raise ModelProblem("The transform is random: give the one that is used to evaluate the model.")

@@ -62,7 +62,7 @@ def build(name: str) -> nn.Module:
 
 
 def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
-    """Return a demo model with its weights as float32, in eval mode; raise WeightsProblem where they do not fit."""
+    """Return a trained demo model in eval mode; raise WeightsProblem on misfit."""
     script = {"demo-seg": "segmentation", "demo-regress": "regression", "demo-detr": "detr"}.get(name, f"train {name}")
     return fill(build(name), folder / f"{name}.safetensors", script)
 

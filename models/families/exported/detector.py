@@ -99,7 +99,7 @@ def _torchvision(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -
 
 
 def _choose(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Candidates:
-    """Return candidates with one class each; without any, one that scores 0."""
+    """Return one-class candidates, or a single one with score 0."""
     if scores.shape[1] == 0:
         boxes, scores = boxes.new_zeros(len(boxes), 1, 4), scores.new_zeros(len(scores), 1)
         classes = classes.new_zeros(len(classes), 1)

@@ -58,7 +58,7 @@ _SIDE = Unknown(
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector | ExportedClassifier | ExportedEmbedder:
-    """Open a file in its runtime; raise ModelProblem, one sentence, where its outputs fit no layout.
+    """Open a file in its runtime; raise ModelProblem for unknown outputs.
 
     TorchScript can run code: like Ultralytics' checkpoints it is opened only in places that the operator named.
     """
@@ -147,7 +147,7 @@ def _check_input(runtime: Runtime, size: tuple[int, int], channels: int) -> None
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """Draft the table of an exported file; None for another kind. Raises ModelProblem where it cannot be opened.
+    """Draft an exported file's table; None for other files.
 
     Files that can run code when they are opened are only recognised.
     """

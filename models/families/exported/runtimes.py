@@ -92,7 +92,7 @@ class Runtime(nn.Module):
         raise ModelProblem(f"the inside of {self.kind} files is not read here")
 
     def _takes(self, shape: Sequence[Any], dtype: str) -> None:
-        """Take over the input that the file declares; entries of `shape` that are no number are free."""
+        """Store the declared input; non-numbers in `shape` are free."""
         if len(shape) != 4:
             raise ModelProblem(f"{self.path.name} takes an input of {len(shape)} dimensions: it should take pictures.")
         sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
@@ -299,7 +299,7 @@ class Program(Runtime):
 
 
 def follow(module: nn.Module, args: tuple[Any, ...]) -> None:
-    """Move what a module's graphs put on the device of their export to the picture's device (a forward pre-hook)."""
+    """Move a module's constants to the picture's device, as a forward pre-hook."""
     device = args[0].device
     if module.__dict__.get("follows") != device:
         for node in _nodes(module):
@@ -326,7 +326,7 @@ def _trains(node: Any) -> bool:
 
 
 def _keep(node: Any) -> None:
-    """Replace an in-place operator whose input has no other reader by its plain one.
+    """Replace a needless in-place operator by its plain one.
 
     Else a layer's output would be overwritten by the activation after it.
     """
@@ -367,7 +367,7 @@ def plain(value: Any) -> Any:
 
 
 def taken(spec: ModelSpec, runtime: Runtime) -> int:
-    """Return the channels of a file's input, by the file or the table, else 3; raise ModelProblem where they differ."""
+    """Return a file's input channels, by default 3; raise ModelProblem on conflict."""
     mean = spec.preprocessing.mean
     stated = spec.preprocessing.channels_in or (len(mean) if mean else None)
     if stated is not None and runtime.channels not in (stated, None):
@@ -388,7 +388,10 @@ def read_labels(runtime: Runtime) -> tuple[str, ...]:
 
 
 def tensors(answer: Any) -> Iterator[Tensor]:
-    """Yield every tensor in tuples, lists and dicts, in order; a dict's boxes, labels and scores in that order."""
+    """Yield every tensor in tuples, lists and dicts, in order.
+
+    Of a dict boxes, labels and scores come in that order.
+    """
     if isinstance(answer, Tensor):
         yield answer
     elif isinstance(answer, dict):

@@ -86,7 +86,7 @@ class Rebuilt(nn.Module):
         return self._plain[name] if name in self._plain else getattr(self, name)
 
     def constant(self, value: Tensor) -> str:
-        """Store a tensor of a graph as a buffer, so that it moves with the module; return its name."""
+        """Store a graph's tensor as a buffer; return its name."""
         name = f"_constant_{len(self._buffers)}"
         self.register_buffer(name, value, persistent=False)
         return name

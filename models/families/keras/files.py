@@ -156,7 +156,7 @@ def _check_links(path: Path, stored: Any) -> None:
 
 
 def facts(path: Path) -> Facts:
-    """Read the facts in a file; raise WeightsProblem where it has code of its own, or cannot be rebuilt here."""
+    """Read a file's facts; raise WeightsProblem for custom code."""
     model = config(path)
     layers = [layer for layer in _layers(model) if layer["class_name"] not in ("Functional", "Sequential", "Model")]
     for layer in _nodes(model):

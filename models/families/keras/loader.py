@@ -104,7 +104,7 @@ class KerasClassifier(Classifier):
         return Logits(logits, seen[0] if seen and seen[0].ndim == 2 else None)
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer that makes a map: a pooling after it only makes that smaller."""
+        """Return the last layer with a map, before any pooling."""
         kinds = [type(self.module.get_submodule(layer.path)).__name__ for layer in layers]
         maps = [layer for layer, kind in zip(layers, kinds, strict=True) if not any(word in kind for word in _PASSING)]
         return ((maps or layers)[-1].path,)
@@ -301,7 +301,7 @@ def _complete_by_a_run(adapter: KerasClassifier, path: Path, notes: list[str], *
 
 
 def _paper_of(adapter: KerasClassifier, notes: list[str]) -> Paper | None:
-    """Return the colours of the drawings a model expects, by its table or by its answers; None for other models."""
+    """Return the colours of a drawing model's input; None for other models."""
     paper_stated = adapter.spec.weights.sketch
     if paper_stated is not None:
         if paper_stated not in PAPERS:

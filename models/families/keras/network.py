@@ -74,7 +74,7 @@ class KerasLayerModule(nn.Module):
 
 
 class Net(nn.Module):
-    """A model of Keras whose layers are submodules, by their names, from float32 (B, C, h, w) to (B, n).
+    """A Keras model with its layers as submodules, (B, C, h, w) to (B, n).
 
     A nested model is a `Net` too: `backbone.conv2d_2`.
     """

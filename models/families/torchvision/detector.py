@@ -298,7 +298,7 @@ class RetinaNetDetector(_Dense):
 
 
 class FcosDetector(_Dense):
-    """FCOS: the root of two sigmoids, its class's and how central the cell is, which is the objectness here."""
+    """FCOS, with centredness as objectness."""
 
     parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
 
@@ -354,7 +354,7 @@ class SsdDetector(_Dense):
         return [path for path in paths if path.startswith("backbone.features.")]
 
     def _body(self, known: Mapping[str, Layer]) -> list[str]:
-        """Leave out the maps that were added for large objects; for VGG the first of those is its own."""
+        """Leave out the extra maps for large objects, except VGG's first."""
         return [path for path in self._neck()[:2] if path in known]
 
 

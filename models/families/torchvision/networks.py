@@ -44,7 +44,7 @@ def build(arch: str, *, classes: int = 1000) -> nn.Module:
 def default_weights(
     arch: str, module: Any = None, kind: str = "classifier", beginnings: str | tuple[str, ...] = ""
 ) -> WeightsEnum:
-    """Return torchvision's own choice among an architecture's weights; raise ModelProblem where it has no such one."""
+    """Return an architecture's default weights; raise ModelProblem if unknown."""
     import torchvision
 
     known = torchvision.models.list_models(module=module or torchvision.models)
@@ -86,7 +86,7 @@ def modern(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def without_aux(arch: str, module: nn.Module) -> None:
-    """Remove the heads of GoogLeNet and Inception that only training uses, and which their files may lack."""
+    """Remove GoogLeNet's and Inception's auxiliary heads for training."""
     if arch not in ("googlenet", "inception_v3"):
         return
     vars(module)["aux_logits"] = False

@@ -84,7 +84,7 @@ def arch_of(tensors: Mapping[str, Tensor]) -> str:
 
 
 def classes_of(tensors: Mapping[str, Tensor]) -> int:
-    """Return the number of classes of a state dict, by its last convolution; 0 where it has none."""
+    """Return a state dict's number of classes by its last convolution."""
     last = next(
         (tensors[key] for key in ("classifier.4.weight", "classifier.low_classifier.weight") if key in tensors), None
     )

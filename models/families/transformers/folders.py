@@ -135,7 +135,7 @@ def picture_settings(folder: Path) -> Json:
 
 
 def read(path: Path) -> Json:
-    """Read a JSON object, empty where there is no such file; raise WeightsProblem where it is broken."""
+    """Read a JSON object, empty without a file; raise WeightsProblem if broken."""
     if not os.path.isfile(path):
         return {}
     try:

@@ -92,8 +92,10 @@ Adapted = (
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
-    """Build the model on the CPU from `weights.path` (a folder) or `weights.hub`; `{random = seed}`: untrained, from
-    the configuration alone."""
+    """Build the model on the CPU from `weights.path` or `weights.hub`.
+
+    `{random = seed}`: untrained, from the configuration alone.
+    """
     folder = folder_of(spec)
     config = _config(folder)
     arch = _architecture(folder, config)
@@ -179,7 +181,7 @@ def make_adapter(
 
 
 def _task(spec: ModelSpec, config: Any) -> str:
-    """Return what a classifier's numbers mean: as stated, else as the configuration says that it was trained."""
+    """Return a classifier's task, as stated or by its configuration."""
     if spec.task in ("multilabel", "regress"):
         return spec.task
     trained = {"multi_label_classification": "multilabel", "regression": "regress"}

@@ -78,7 +78,7 @@ class QuerySegmenter(TransformersSegmenter):
     """A network of queries, each with a mask and a class: Mask2Former, MaskFormer."""
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        """Return the logarithm of each class's score in each pixel, as softmax takes it: (B, classes, h, w).
+        """Return the log score of each class per pixel, (B, classes, h, w).
 
         The score is the sum over queries of mask and class probability, without the class of no object.
         """
@@ -97,7 +97,7 @@ class TransformersDepth(TransformersInput, PixelNumbers):
 
 
 def load_processor(folder: Path, settings: Mapping[str, Any]) -> Any:
-    """Return the image processor of a folder, or None where it cuts a part out or no file states it.
+    """Return a folder's image processor, or None if unsuitable.
 
     `settings`: what the folder's file says. Raises WeightsProblem where Transformers cannot read them.
     """

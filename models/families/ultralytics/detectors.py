@@ -209,7 +209,7 @@ class RotatedDetector(YoloDetector):
 
 
 class PoseDetector(YoloDetector):
-    """A detector whose candidates have joints: x and y, and with three numbers a joint how visible it is."""
+    """A detector with joints: x, y and maybe visibility."""
 
     def __init__(self, spec: ModelSpec, module: Any, labels: Sequence[str], weights_sha256: str) -> None:
         super().__init__(spec, module, labels, weights_sha256)
@@ -254,7 +254,7 @@ class PoseDetector(YoloDetector):
 
 
 class RtDetr(QueryDetector, YoloDetector):
-    """RT-DETR, also within a YOLO: queries that are shown as they come, on a picture squeezed to a square."""
+    """RT-DETR, also within a YOLO, on pictures squeezed to a square."""
 
     preprocessings = ("trained", "letterbox")
     parts = ("class", "contrast", "box", *SIDES, "all")

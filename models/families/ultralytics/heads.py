@@ -73,7 +73,7 @@ class PoseDetections(Detections):
 
 
 def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], detections: Detections) -> PoseDetections:
-    """Return a pose head's candidates with their joints; `maps`: what the head reads, one per scale."""
+    """Return a pose head's candidates with their joints; `maps`: the head's inputs."""
     from ultralytics.nn.modules.head import Pose26
 
     poses = [tower(x) for tower, x in zip(branch["pose_head"], maps, strict=True)]
@@ -98,7 +98,7 @@ Decode = tuple["Callable[[tuple[Tensor, ...]], Tensor]", "Callable[[tuple[Tensor
 
 
 def reader(head: Any) -> MethodType | None:
-    """Return the forward of a head, which returns `Detections`, or `Queries` of RT-DETR; None for any other head."""
+    """Return a head's forward to `Detections` or `Queries`; None if unknown."""
     from ultralytics.nn.modules.head import Detect, RTDETRDecoder
 
     if isinstance(head, RTDETRDecoder):
@@ -218,7 +218,7 @@ def _decoding(head: Any, centres: Tensor, strides: Tensor) -> Decode:
 
 
 def _prototypes(head: Any, maps: list[Tensor]) -> tuple[Tensor | None, float | None]:
-    """Return (B, M, H, W) of a head with masks, and the pixels of the input in one of its cells."""
+    """Return mask prototypes (B, M, H, W), and input pixels per cell."""
     from ultralytics.nn.modules.block import Proto26
 
     proto = getattr(head, "proto", None)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class YoloSegmenter(NumberedLayers, Segmenter):
-    """A module from float32 (B, 3, h, w), 0..1, to logits of each pixel at an eighth of its side."""
+    """A module from (B, 3, h, w) to pixel logits at 1/8 scale."""
 
     preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash")
 
@@ -119,7 +119,7 @@ def _one_to_many(module: Any) -> Any:
 
 
 def build_untrained(arch: str, seed: int) -> Any:
-    """Build the architecture of a checkpoint's name or of Ultralytics' own `.yaml`, the same for the same seed."""
+    """Build an untrained architecture, reproducible by its seed."""
     import_quietly()
     from ultralytics import RTDETR, YOLO
 
