@@ -58,9 +58,9 @@ def answers_why(resident: Resident) -> bool:
 
 
 def _from_fine_to_coarse(resident: Resident) -> tuple[str, ...]:
-    """Return the last outer layer with cells of `STRIDE` pixels, of twice as many, and so on to the default's.
+    """Return the last outer layers of stride `STRIDE`, twice that, up to the default's.
 
-    Of a detector the first alone, in its backbone. None where all layers are coarser.
+    For a detector only the first, in its backbone. Empty if all layers are coarser.
     """
     if task_of(resident.adapter).has_boxes:
         paths = [stage.path for stage in stages(resident) if stage.part == "backbone" and stage.stride == STRIDE]

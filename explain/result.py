@@ -157,9 +157,9 @@ class Result:
     ) -> NDArray[np.uint8]:
         """Draw one heatmap over the picture, uint8 (H, W, 3) RGB.
 
-        `index` counts the maps, or is the label of one. The part that the model did not see is never coloured; it is
-        faded unless `alpha` is 0. A signed map has colours of its own, over the picture in grey, and lines at half of
-        its scale, dashed around what lowers. Raises ModelProblem where there is no such map.
+        `index`: a map's number or label. The unseen part is not coloured, but faded unless `alpha` is 0. Signed maps
+        have their own colours over grey, and lines at half their scale, dashed for what lowers. Raises ModelProblem for an
+        unknown map.
         """
         heatmap = self._map(index)
         if heatmap.signed:
@@ -222,8 +222,7 @@ class Result:
     def missing(self, where: Box | tuple[float, float] | None, target: int | str | None = None) -> Missing | None:
         """Return the strongest candidate at a place, for any class or for one, and why it is not shown.
 
-        `where`: xyxy in original pixels, or a point (x, y); None: the whole picture. Returns None where there is no
-        candidate, and for a model that is no detector.
+        `where`: xyxy in original pixels, a point (x, y), or None: the whole picture. None without a candidate.
         """
         adapter, evidence = self.evidence.resident.adapter, self.evidence
         if not self.task.has_boxes:

@@ -1,9 +1,8 @@
 """Compute a convolution's input gradient within a window.
 
-A window's size depends on where the detection is, and oneDNN compiles a convolution for every new size: 0.2 to 0.6 ms
-each, several times what the work itself takes. A window's gradient is therefore computed by matrix products, which need
-no compiling; a whole map's, whose size is the same for every box, by oneDNN: as a convolution of the gradient with the
-flipped kernel, which takes 0.5 to 0.9 of the time of oneDNN's own backward pass.
+A window's size depends on the detection's place, and oneDNN compiles a convolution for every new size in 0.2 to 0.6
+ms, several times the work itself. A window's gradient is therefore computed by matrix products, and a whole map's by
+oneDNN, as a convolution with the flipped kernel in 0.5 to 0.9 of the time of oneDNN's own backward pass.
 """
 
 from __future__ import annotations
@@ -97,8 +96,7 @@ class Kernel:
 def _without_base(tensor: Tensor) -> Tensor:
     """Return the same memory without a reference to the tensor it is a view of.
 
-    Weights in channels-last order are laid out as wanted already: their view in `_KERNELS` would keep them alive, and
-    so itself, for ever.
+    A view of channels-last weights in `_KERNELS` would otherwise keep them, and itself, alive.
     """
     if tensor._base is None:
         return tensor

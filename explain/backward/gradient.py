@@ -40,10 +40,8 @@ _CUDA_LOCK = threading.Lock()
 def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
     """Return the first principal component's scores of (C, h', w').
 
-    All other of the `places` places are 0.
-
-    They are (h', w'), and the score () of the places that are 0. Many times faster than a singular value decomposition.
-    The sign, which is arbitrary, is set so that the map rises where the channels' mean rises.
+    All other of the `places` places are 0. Returns (h', w'), and the score () of those places, many times faster than
+    an SVD. The arbitrary sign is set by the correlation with the channels' mean.
     """
     channels, height, width = x.shape
     rows = x.permute(1, 2, 0).reshape(-1, channels).float()  # (n, C)

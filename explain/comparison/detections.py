@@ -180,9 +180,8 @@ def largest(explanations: Sequence[Explanation]) -> Explanation | None:
 def same_target(explanations: Sequence[Explanation], wanted: Prediction | None = None) -> tuple[Explanation, ...]:
     """Return explanations of one prediction: `wanted`, else the first one of the largest model.
 
-    A class is explained in every model that knows its name, a box in every detector as the object at its place. A model
-    without that class or object has no map. Where no class is `wanted`, a model that shares none with the largest keeps
-    the map of its own first answer. Unchanged where no model predicts anything.
+    Classes are matched by name, and boxes by place; a model without the class or object has no map. Without `wanted`, a
+    model with other classes than the largest keeps its own map. Unchanged without any prediction.
     """
     if wanted is not None:
         return tuple(_explain_same(explanation, wanted) for explanation in explanations)

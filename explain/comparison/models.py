@@ -90,9 +90,7 @@ class Comparison:
     def maps(self) -> tuple[NDArray[np.float32], ...]:
         """Each model's first map over `common`, float32; 0 for missing maps.
 
-        All are (h, w) on one grid of at most 320 cells a side.
-
-        A signed map keeps its signs; what is compared is where its evidence is, whatever its sign.
+        All are (h, w) on one grid of up to 320 cells a side. Signs stay, but only places are compared.
         """
         left, top, right, bottom = self.common
         empty = np.zeros((bottom - top, right - left), np.float32)

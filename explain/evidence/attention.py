@@ -1,12 +1,10 @@
 """Record attention weights and their gradients in one pass.
 
-Inside `Adapter.record_attention(record)` attention is computed step by step, and `record(path, weights)` is called for
-each module that attends, in the order of execution, with (B, heads, queries, keys) after the softmax, in the graph.
-What `record` returns takes the weights' place, so that it can cut the graph there.
-`sightglass.models.adapters.attention.record_attention(module, record)` does that for any torch module.
-The attention modules are found in the same pass as the layers (`Resident.attentions`). Keys must be the picture's
-tokens: those before the grid (CLS, registers) first, then the patches row by row; an adapter omits modules with other
-keys (words of a text). Queries may be the same tokens or others: a single query that pools the patches, or words.
+Inside `Adapter.record_attention(record)` attention is explicit: `record(path, weights)` is called for each attention
+module in execution order, with (B, heads, queries, keys) after the softmax, and its result replaces the weights.
+`sightglass.models.adapters.attention.record_attention(module, record)` does that for any torch module. The pass of the
+layers lists the attention modules too (`Resident.attentions`). Keys must be the picture's tokens: CLS and registers,
+then the patches by row. Queries may be the same tokens, a pooling query, or words.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ def _set(on: Any, name: str, *, value: Any) -> Callable[[], None]:
 def own_modes() -> Iterator[None]:
     """Switch off what the calling thread has on: autocast, inference mode, another default device.
 
-    A caller's `with torch.autocast(...)` is around his own work, and a map must not depend on it. Raises ModelProblem
-    where the process's default type is not float32, which no thread can change for itself alone.
+    A map must not depend on a caller's `torch.autocast`. Raises ModelProblem if the process's default type is not
+    float32, which a thread cannot change for itself.
     """
     if (kind := torch.get_default_dtype()) is not torch.float32:
         raise ModelProblem(

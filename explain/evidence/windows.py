@@ -1,10 +1,9 @@
-"""Find which cells of the picture each window of attention holds.
+"""Trace the cells of each attention window.
 
-Swin, MaxViT, MobileViT and relatives cut a map into windows, or patches into sets, before they attend. A picture of
-noise is sent through once: no two cells of a map are then alike, so that the rows an attention reads are found, number
-for number, among the cells of the map they were cut from. Between the two, a module that returns as many rows as it was
-given leaves each where it was (norms, linear layers, blocks). Rows of zeros are padding. A model is followed only where
-every attention holds each cell of its map exactly once; anything else is refused rather than guessed.
+Swin, MaxViT, MobileViT and relatives cut a map into windows, or patches into sets, before attention. In a pass of a
+noise picture all cells differ, so that an attention's input rows can be matched to the cells of an earlier map. Modules
+with as many output rows as input rows (norms, linear layers, blocks) keep their order; rows of zeros are padding. A
+model is supported if each attention has every cell of its map exactly once.
 """
 
 from __future__ import annotations
@@ -49,8 +48,8 @@ class Windows:
 def trace_windows(adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> tuple[Windows, ...]:
     """Return the attention modules' windows in execution order, from one pass.
 
-    `tensor`: any (1, C, h, w) of the size and device asked for. Empty where one of them, or their order from fine to
-    coarse, is not what relevance can be followed through.
+    `tensor`: any (1, C, h, w) of the right size and device. Empty for unsupported windows, or an order other than from
+    fine to coarse.
     """
     noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0)).to(tensor.device)
     tracer = _Tracer(adapter.module, (tensor.shape[-2], tensor.shape[-1]))

@@ -69,9 +69,8 @@ _MAKING: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)
 def other_maps(explanation: Result, index: int, cancel: threading.Event | None = None) -> tuple[OtherMap, ...]:
     """Return maps of other pictures by the same method and layers.
 
-    Each is of the model's own answer there. Of bundled photographs and parts of them, or of drawn scenes for a model
-    that knows nothing else: the same ones everywhere, so that a test gives the same result again. Where the method
-    takes many passes, or the model has no layers, they are random maps as smooth as this one. Raises Cancelled.
+    They explain the model's answers on bundled photographs and crops, or on drawn scenes for a demo model, always the
+    same ones. Slow methods and models without layers get random maps of equal smoothness. Raises Cancelled.
     """
     heatmap, evidence, options = explanation.heatmaps[index].measured, explanation.evidence, explanation.options
     resident = evidence.resident

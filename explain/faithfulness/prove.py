@@ -62,11 +62,10 @@ def prove(
 ) -> Proof:
     """Hide and keep the hottest shares of one map and of its controls, and follow the answer.
 
-    `steps` of equal shares for the map; controls and further fillings have fewer of them (`FEWER`, `AGAIN`).
-    `fillings` are what hidden pixels are set to (`FILLINGS`), the first is the main one. `partial` is called
-    with what is there: a few steps of the map alone, and then after each curve. Raises ModelProblem for a map that is
-    empty or the same everywhere, a target that is no single answer, and an unknown filling; Cancelled within one batch
-    of a stop.
+    `steps`: equal shares for the map; controls and further fillings have fewer (`FEWER`, `AGAIN`). `fillings`: values
+    of hidden pixels (`FILLINGS`), the main one first. `partial` is called after the first steps and each curve. Raises
+    ModelProblem for a constant map, a target without a single answer, and an unknown filling; Cancelled within one
+    batch of a stop.
     """
     for filling in fillings:
         check(filling)

@@ -80,9 +80,8 @@ def _places(module: nn.Module) -> set[int]:
 def stages(resident: Resident, tensor: Tensor) -> list[list[nn.Parameter]]:
     """Return the parameters in `STAGES` groups, the last executed first, from one pass of `tensor` (1, C, h, w).
 
-    A module's own parameters are one item, and groups have equally many items. Modules are in the order in which they
-    begin: what a model holds itself, such as a position embedding, counts as its beginning. A module that is never
-    called, because another reads its weights, counts as the one around it.
+    A module's own parameters are one item, and groups have equally many items, in the order of the modules' starts.
+    An uncalled module, whose weights another reads, counts as its parent.
     """
     module = resident.adapter.module
     started: list[str] = []
@@ -230,11 +229,10 @@ class Scramble:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the scrambled model's map is no more like the true one than unrelated maps are.
+        """Whether the scrambled model's map is as different as unrelated maps.
 
-        If it is more like it, it is named by what its last map resembles most, beyond chance. `unclear` where the
-        interval holds the threshold, where the map is not the same when it is made again, and where most maps of random
-        weights are empty.
+        If not, the verdict is the last map's closest reference. `unclear`: the interval includes the threshold, the map
+        is not reproducible, or most maps of random weights are empty.
         """
         side = "within" if self.mostly_empty else side_of(self.final, self.threshold)
         if side == "within" or (side == "below" and self.again is not None and self.again < SAME):
@@ -325,9 +323,8 @@ def final(
 ) -> Scramble:
     """Return the verdict of `scramble` from the last stage alone.
 
-    Sets of weights are drawn until the interval of the mean rank correlation is clear of the threshold, 3 to 8 times.
-    Where it is below, the map is made once more with the true weights: one that is another then tells nothing. Cached,
-    and used by `scramble`. Raises as that does.
+    Weights are drawn 3 to 8 times, until the mean rank correlation's interval is clear of the threshold. Below it, the
+    map is recomputed with the true weights as a check. Cached, and used by `scramble`; raises the same errors.
 
     >>> from sightglass import Explainer
     >>> final(Explainer()("bus.jpg", top_k=1)).mark
@@ -357,10 +354,10 @@ def side_of(draws: Sequence[float], threshold: float) -> Side:
 def draw_until_clear(
     redraw: Callable[[int], Iterator[int]], weights_sha256: str, threshold: float, measure: Callable[[], float | None]
 ) -> tuple[tuple[float, ...], Side]:
-    """Redraw all weights and measure a map's similarity to the true one, as often as it takes.
+    """Redraw all weights 3 to 8 times, and measure a map's similarity.
 
-    `redraw`: `redrawn` of all groups by a seed. `measure`: None for an empty map, which is not counted. Returns what
-    was measured in 3 to 8 draws, and the side of the threshold that the interval of the mean is on.
+    `redraw`: `redrawn` of all groups by a seed. `measure`: None for an empty map. Returns the similarities, and their
+    interval's side of the threshold.
     """
     similarities: list[float] = []
     side: Side = "within"

@@ -1,8 +1,7 @@
 """Test whether a map matters to the answer (permutation test).
 
-By chance a map of another picture does as well as this one. Each map's strongest shares are hidden,
-and alone kept, as in Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421; `python -m benchmarks verdict` says
-how often each verdict is given to right and to wrong maps.
+The null hypothesis: maps of other pictures do as well. Each map's strongest shares are hidden, and alone kept, as in
+Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. `python -m benchmarks verdict` measures the error rates.
 """
 
 from __future__ import annotations
@@ -47,10 +46,9 @@ def support(
 ) -> Support:
     """Compare the effect of a map's hottest pixels with other maps'.
 
-    `OTHERS` maps that the model drew of other pictures, or fewer where these are enough to tell, then copies of this
-    one. Two passes for each, eight where it is close, and once for each model and method those that draw the others.
-    `quick`: never more than two, so the share `SHOWN` alone decides. Raises ModelProblem for an empty map and a target
-    that is no single answer; Cancelled within one batch of a stop.
+    These are up to `OTHERS` maps of other pictures, and copies of this map. Each takes two passes, or eight if close;
+    `quick`: always two, at the share `SHOWN`. Raises ModelProblem for an empty map and a target without a single
+    answer; Cancelled within one batch of a stop.
     """
     return find_strongest(explanation, index, quick=quick, cancel=cancel)[0]
 

@@ -210,9 +210,8 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
 def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) -> str:
     """Describe the place of the heat: "in the middle of the picture", ...
 
-    `seen`: the part of the picture that the map covers, in original pixels, of a picture of `size` (width, height).
-    The place, in the whole picture, is that of the strongest region, not of the centre of mass, which can lie between
-    two hot places on a cold one.
+    `seen`: the map's area in original pixels, of a picture of `size` (width, height). The place is the strongest
+    region's, as the centre of mass can be cold.
     """
     if not statistics.regions:
         return "nowhere in the picture"
@@ -253,10 +252,9 @@ def rank_correlations(values: Values, others: Iterable[Values]) -> list[float]:
 def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...]:
     """Return the pairwise agreement of maps, [row][column].
 
-    ssim: Wang et al. 2004, Gaussian window 11 x 11, sigma 1.5, range 1; the outer 5 cells, where the window is cut,
-    are left out if any cell remains. rank_correlation: Spearman's, ties share their mean rank; a flat map ranks
-    nothing, so it has 0 with any other and 1 with another flat one. iou_top20: of `hottest_mask(map, 0.2)`; where
-    that is empty for both it is 1.
+    ssim: Wang et al. 2004, Gaussian window 11 x 11, sigma 1.5, range 1, without the outer 5 cells if others remain.
+    rank_correlation: Spearman's with mean ranks for ties; a flat map has 1 with flat maps, else 0. iou_top20: of
+    `hottest_mask(map, 0.2)`, 1 if both are empty.
     """
     maps = [check(m) for m in maps]
     if len({m.shape for m in maps}) > 1:

@@ -136,19 +136,16 @@ def join_windows(evidence: Evidence, method: Method, targets: Sequence[Target], 
     """Run Rollout or Chefer on windowed or multi-scale attention.
 
     Notation: a layer l attends within windows of its grid (h, w); W_l are its weights, (windows, heads, queries, keys),
-    and G_l the gradient of the target's scalar with respect to them. The matrices over all cells that Chefer and
-    Rollout multiply are 0 outside of windows, so a row over the cells is carried through each window by itself, from
-    the last layer's grid, where every cell has the same, to the first one's:
+    and G_l the gradient of the target's scalar with respect to them. Chefer's and Rollout's
+    matrices are 0 outside of windows, so a row over the cells is multiplied window by window, from equal values on the
+    last layer's grid to the first one's:
 
     - Chefer: r <- r + r A_l, with A_l = mean over heads of relu(G_l * W_l); equations 5 and 6, read row by row.
     - Rollout: r <- (r + r M_l) / 2, with M_l = mean over heads of W_l.
 
-    Neither paper has windows or merging. Here a cell of a coarser grid hands what it has to the cells of the finer one
-    below it in equal parts, so that the sum stays (a Swin's merging: its 2x2 parents). What convolutions mix is not
-    followed, and what is carried to padding is lost. Chefer's map is what attention carried, r without the equal shares
-    that the cells began with; a ViT's class token has none either.
-
-    Raises ModelProblem where its windows cannot be followed, and for LeGrad.
+    Neither paper has windows or merging. Here a coarser cell is divided equally among its finer cells (in a Swin 2x2),
+    which preserves the sum. Mixing by convolutions is ignored, and padding's share is lost. Chefer's map excludes the
+    equal initial shares. Raises ModelProblem for untraceable windows, and for LeGrad.
     """
     windows = () if method.id == "legrad" else evidence.resident.find_windows(evidence.tensor)
     if not windows:

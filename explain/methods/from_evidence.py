@@ -35,10 +35,10 @@ def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> l
 
 
 def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
-    """Compute and hold the maps of several methods; the gradients that they share are computed once.
+    """Compute and cache the maps of several methods, with shared gradients.
 
-    A class of several boxes gets the sum of its boxes' maps, all with the same peak. The map of their summed scores
-    would show little but the box that the layers react to most: one of the four persons of bus.jpg.
+    A class of several boxes gets the sum of its boxes' maps, scaled to one peak. The map of the summed scores would
+    show mostly the dominant box: one of the four persons of bus.jpg.
     """
     if evidence.resident.adapter.inputs and (evidence.sides or evidence.mixed):
         _compute_sides(evidence, methods, targets)

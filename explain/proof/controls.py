@@ -109,9 +109,8 @@ def hottest_region(values: Map) -> NDArray[np.bool_]:
 def ranking(values: Map) -> Map | None:
     """Return each pixel's share of hotter pixels, or None for constant maps.
 
-    `values`: finite, (h, w). Pixels as cold as the coldest have no order of their own, and there are many where a map
-    is clipped at 0: those nearest to a hotter one come first, so that what is hidden stays in one piece. Scattered
-    pixels would cost a model more than a region of their size, whatever the map.
+    `values`: finite, (h, w). The coldest pixels, many in a clipped map, are ordered by their distance to hotter ones,
+    which keeps the hidden region in one piece: scattered pixels disturb a model more than a region of their size.
     """
     lowest = values.min()
     above = values > lowest
@@ -127,8 +126,7 @@ def ranking(values: Map) -> Map | None:
 def chance_level(heatmap: Heatmap, sha256: str) -> float:
     """Return the rank correlation with a map that unrelated maps stay below.
 
-    It is the 95 % quantile over random maps as smooth as the map, `UNRELATED` at least. The same every time for a
-    picture of that SHA-256.
+    It is the 95 % quantile over equally smooth random maps, seeded by the picture's SHA-256; at least `UNRELATED`.
     """
     values, grid = heatmap.coarse, grid_of(heatmap)
     # Twice as fine as the map: what is finer repeats its neighbours.

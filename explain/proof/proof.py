@@ -98,9 +98,8 @@ class Proof:
     def difference(self, control: str, filling: Filling | None = None) -> Difference:
         """Return the map's advantage over a control's; over all fillings unless one is named.
 
-        Each is taken at the steps that the control has. Seeds of the control and fillings are drawn again with
-        replacement: with few of them the interval is only as good as that. Raises KeyError for a control that there is
-        not.
+        It is computed at the control's steps, with a bootstrap over seeds and fillings. Raises KeyError for an unknown
+        control.
         """
         used = [candidate for candidate in ((filling,) if filling else self.fillings) if self.of(control, candidate)]
         if not used:

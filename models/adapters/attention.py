@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def record_attention(module: nn.Module, record: Record) -> Iterator[None]:
     """Pass the weights of each attention inside `module` through `record`, while the context lasts.
 
-    The path is that of the innermost module that attends, relative to `module`. A window of Swin counts as one more
-    picture: weights are (B * windows, heads, queries, keys) then.
+    The path is the innermost attention module's, relative to `module`. Swin's windows count as pictures: weights are
+    then (B * windows, heads, queries, keys).
     """
     here, caller = [""], threading.get_ident()
 

@@ -37,11 +37,10 @@ def sigmoid_scores(logits: Tensor, objectness: Tensor | None) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Every raw candidate of a batch, N of them with K classes each, before any is thrown away.
+    """All N raw candidates of a batch, with K classes each.
 
-    Tensors stay as the head's towers return them, a map per scale, so that a gradient starts from one cell of one map.
-    A model whose candidates are no grid has one scale of N rows and one column. Candidates are numbered scale by scale,
-    row by row.
+    Tensors are the outputs of the head's towers, one map per scale, so that a gradient starts in one cell. Candidates
+    without a grid have one scale of N rows and one column. Numbers count by scale, then by row.
     """
 
     levels: tuple[Tensor, ...]
@@ -230,8 +229,8 @@ class Detector(Adapter):
     ) -> tuple[int, int] | None:
         """Return the strongest candidate at a place, and its class; None where there is none.
 
-        `where` is xyxy in original pixels. A point, which has no size: the best score among boxes over it. A rectangle:
-        the best product of score and overlap. None: the whole picture.
+        `where` is xyxy in original pixels, or None. For a point the best score over it counts, for a rectangle the best
+        product of score and overlap.
         """
         scores = outputs.scores[0].amax(0) if index is None else outputs.scores[0, index]
         eligible, worth = torch.ones_like(scores, dtype=torch.bool), scores

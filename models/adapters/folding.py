@@ -1,8 +1,8 @@
 """Fold batch norms into convolutions for a faster copy.
 
-In eval mode a batch norm only scales and shifts the output of a convolution, which other weights of that convolution do
-as well. So the folded copy gives the same maps up to float32's rounding, in 0.4 to 0.95 of the time on a CPU. It lacks
-the outputs of convolutions before their norms: those layers are explained in the model itself.
+In eval mode a batch norm only scales and shifts a convolution's output, as other weights would. The folded copy gives
+the same maps up to float32's rounding, in 0.4 to 0.95 of the time on a CPU. It lacks the outputs of convolutions before
+their norms: those layers are explained in the model itself.
 """
 
 from __future__ import annotations

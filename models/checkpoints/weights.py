@@ -67,10 +67,9 @@ def download(
 ) -> Path:
     """Download `url` to the file `to`: whole and checked, or not at all.
 
-    `sha256` is the full hash or its beginning. `opener` opens a request, by default urllib's, which follows redirects;
-    `max_bytes` is the most that the file may have; `stop` breaks the opener's connection off, called by another thread
-    once it is too slow. Threads that want the same file share one download. Raises
-    WeightsProblem, or what `progress` raises; either way nothing of the file stays behind.
+    `sha256`: the full hash or its beginning. `opener` opens a request, by default urllib's with redirects; `max_bytes`
+    limits the file; `stop` closes a slow connection from another thread. Threads share one download of a file. Raises
+    WeightsProblem, or the exception of `progress`, without leaving a partial file.
     """
     with _LOCK:
         flight = _FLIGHTS.setdefault(to, _Flight())

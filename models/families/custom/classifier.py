@@ -211,7 +211,7 @@ def outputs_in(output: Any) -> dict[str | int, Tensor]:
 def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
     """Return the (B, n) output: the `chosen`, only, or usual one.
 
-    None where there is none, or several and nothing says which.
+    None without such an output, or with several.
     """
     parts = outputs_in(output)
     if chosen is not None:
@@ -259,9 +259,8 @@ def probe(
 ) -> Probed:
     """Find out what a module takes and returns; `stated` is the known part of its preprocessing.
 
-    `task` is what its caller states; None: inferred, `named` telling that its classes have names. `channels`: where
-    they are known. Raises ModelProblem,
-    one sentence, where it takes no picture of a usual size, or returns no row of numbers.
+    `task` is the caller's; None: inferred, `named` if its classes have names. `channels`: if known. Raises ModelProblem
+    if it takes no picture of a usual size, or returns no row of numbers.
     """
     module = to_eval(module)
     _check_inputs(module, spec)

@@ -49,8 +49,7 @@ __all__ = ["inspect", "load", "of_library"]
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder | Segmenter:
     """Open the checkpoint on the CPU, wherever it was saved.
 
-    Raises WeightsProblem where the file is damaged or does not fit, ModelProblem where the architecture, its code or
-    the labels are wrong: one sentence each, with the tensor and the shapes, and what would help.
+    Raises WeightsProblem for a damaged or unfitting file, ModelProblem for a wrong architecture, code or labels.
     """
     if transforms.is_own(spec.arch):
         return _of_class(spec, progress)

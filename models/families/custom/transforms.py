@@ -309,11 +309,10 @@ def prepare(transform: Callable[..., Any], pixels: NDArray[Any]) -> ModelInput:
 
 
 def locate(transform: Callable[..., Any], pixels: NDArray[Any], tensor: Tensor) -> Geometry:
-    """Find where a transform puts a picture, from where it puts small marks on it.
+    """Measure a transform's geometry by small marks on the picture.
 
-    What becomes of ramps tells as much in fewer calls, unless a transform crops by content or adapts to its picture:
-    it is tried first, and three marks verify it. Raises ModelProblem for one that does more to places than scale,
-    shift, crop and pad.
+    Ramps need fewer calls, unless a transform depends on content: they are tried first, and verified by three marks.
+    Raises ModelProblem for a transform that does more than scale, shift, crop and pad.
     """
     guess = _by_ramps(transform, (pixels.shape[0], pixels.shape[1]))
     marks = _Marks(transform, pixels, tensor)

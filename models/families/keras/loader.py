@@ -115,8 +115,8 @@ def load(
 ) -> KerasClassifier:
     """Build the model on the CPU without running code of its file; raise WeightsProblem for a file with code.
 
-    `transform`: from a Pillow image to the model's input, of a caller who has one. `arch` may name a Python file of the
-    operator's own, which registers the layers that are not Keras's.
+    `transform`: the caller's function from a Pillow image to the input, if any. `arch` may name the operator's Python
+    file with custom layers.
     """
     path = locate(spec, progress=progress)
     facts = files.facts(path)

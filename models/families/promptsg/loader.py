@@ -175,8 +175,7 @@ class PromptEmbedder(_PromptSG, Embedder):
 def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier | PromptEmbedder:
     """Build the model on the CPU.
 
-    Raises WeightsProblem where a tensor is missing or of another shape, ModelProblem where the configuration is wrong:
-    one sentence each, with what would help.
+    Raises WeightsProblem for a missing or misshapen tensor, ModelProblem for a wrong configuration.
     """
     path = locate(spec, progress=progress)
     settings = read_settings(spec, path)

@@ -363,11 +363,10 @@ CELLS = 7
 
 
 class TwoStage(TorchvisionDetector):
-    """Faster R-CNN: a candidate is a proposal and one class, whose own box it has.
+    """Faster R-CNN: a candidate is a proposal with one class and its box.
 
-    There is one for each class of a proposal whose score is above torchvision's own threshold (0.05), and one for its
-    best. A candidate's centre is its proposal's, and its unit one of the seven cells to a side that the proposal is
-    pooled to: the root of its area over seven. Proposals are out of the graph, as in torchvision.
+    Classes are the best one and those above torchvision's threshold (0.05). A candidate's centre is its proposal's, and
+    its unit a pooled cell: the root of the area over seven. Proposals are detached, as in torchvision.
     """
 
     small = 1e-2

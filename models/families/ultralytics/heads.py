@@ -130,8 +130,7 @@ def grid(head: Any, feats: Sequence[Tensor], text: Tensor | None = None) -> Dete
 def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:
     """Run a YOLOE with a built-in vocabulary of thousands: a candidate per cell that passes its filter.
 
-    Each scale has n rows and one column. In a batch a cell counts that passes for any picture, with the logit -inf
-    where it does not pass for its own, as in the library.
+    Each scale has n rows and one column. In a batch cells pass for any picture; for the others their logit is -inf.
     """
     maps = list(feats[: head.nl])
     box_head, class_head = (head.one2one_cv2, head.one2one_cv3) if head.end2end else (head.cv2, head.cv3)
