@@ -158,8 +158,8 @@ class Result:
         """Draw one heatmap over the picture, uint8 (H, W, 3) RGB.
 
         `index`: a map's number or label. The unseen part is not coloured, but faded unless `alpha` is 0. Signed maps
-        have their own colours over grey, and lines at half their scale, dashed for what lowers. Raises ModelProblem for an
-        unknown map.
+        have their own colours over grey, and lines at half their scale, dashed for what lowers. Raises ModelProblem for
+        an unknown map.
         """
         heatmap = self._map(index)
         if heatmap.signed:
