@@ -135,7 +135,7 @@ class Explainer:
             self._forget_with_self()
         self._layers = self._paths(layers)
         if self._layers:
-            # A name that the model lacks is wrong from here on, not from the first picture on.
+            # Unknown names raise here, not at the first picture.
             chosen_layers(self.resident, Options.parse({"layers": self._layers}).layers)
         # An evicted model must not survive in a cache.
         residents = residency.residents()

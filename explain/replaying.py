@@ -38,7 +38,7 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
             raise ModelProblem(
                 f"{recipe} is not a recipe: give the recipe.json that an explanation was saved with."
             ) from error
-    # Opening some files runs what they hold, and the recipe may be a stranger's.
+    # Opening some files runs their code, and recipes may come from strangers.
     if catalog.is_file(recipe.model):
         raise ModelProblem(
             f"The recipe's model is a file, {recipe.model}: if you trust it, add it to your models with `sightglass "

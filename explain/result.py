@@ -130,7 +130,7 @@ class Result:
         return (
             *(adapter.weights_sha256, self.image.sha256, heatmap.method, heatmap.layers, self.evidence.paths),
             *(heatmap.target, options.preprocessing, options.masks, options.head, options.vocabulary, options.examples),
-            # A map that was put into an explanation from elsewhere is another one.
+            # Maps added to an explanation later have no identity of their own.
             *(adapter.spec.row, zlib.crc32(heatmap.coarse.tobytes())),
         )
 

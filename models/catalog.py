@@ -177,7 +177,7 @@ def spec(model_id: str) -> ModelSpec:
     models, wrong = _merge(_state())
     if model_id in models:
         return models[model_id]
-    # A name that differs by dashes, dots or capitals alone is that model.
+    # Dashes, dots and case do not distinguish models.
     alike = [known for known in models if _letters(known) == _letters(model_id)]
     if len(alike) == 1:
         return models[alike[0]]
@@ -188,7 +188,7 @@ def spec(model_id: str) -> ModelSpec:
         return _timm(name)
     if model_id in wrong:
         raise ModelProblem(wrong[model_id])
-    # It may be one of those that could not be read.
+    # It may be in an unreadable table.
     if "" in wrong:
         raise ModelProblem(f"There is no model {model_id!r}, and {wrong['']}")
     hint = did_you_mean(model_id, models, f"there are {len(models)}, for example {next(iter(models))}.", n=3)
@@ -324,7 +324,7 @@ def of_people() -> Path:
 def _state() -> tuple[Any, ...]:
     """Return what the catalogue depends on: the files of tables, and the files in the operator's folders."""
     named, paths = settings().models, _tables()
-    # One that is named must exist.
+    # A file named by the operator must exist.
     changed = [(path, path.stat().st_mtime_ns if os.path.isfile(path) else None) for path in paths]
     tables = tuple(table for table in changed if table[1] is not None or (named and table is changed[0]))
     patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED), "*_openvino_model/*.xml")
@@ -342,7 +342,7 @@ def _merge(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str
     for path, _ in tables:
         added, faults = _read(path, models)
         models |= added
-        # A person's own table that is right takes the place of the operator's that is not.
+        # A valid table of a person replaces the operator's faulty one.
         wrong = {id_: words for id_, words in wrong.items() if id_ not in added}
         wrong |= faults | ({"": " ".join(filter(None, (wrong.get(""), faults[""])))} if "" in faults else {})
     named = {Path(model.arch) for model in models.values()}
@@ -414,13 +414,13 @@ def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> 
     row = values(ModelSpec, table)
     if "weights" in table:
         row["weights"] = _resolve_paths(row["weights"], path)
-        # Said of the file that is no longer meant.
+        # These facts are of the previous file.
         row.setdefault("megabytes", None)
     if "weights" in row and row["weights"].outputs:
         row.setdefault("task", "regress")
     if "loader" in row:
         row["loader"] = current_name(row["loader"])
-    # It may have no layers and gradients, without which most methods do not work.
+    # It may lack layers and gradients, which most methods need.
     if row.get("loader") == "exported" and row.get("task", "classify") == "detect":
         row.setdefault("method", "drise")
     if ".py:" in row.get("arch", ""):
@@ -503,13 +503,13 @@ def _pickle_in(file: Path) -> bytes | None:
 def _classifies(file: Path) -> bool:
     """Return whether a checkpoint of Ultralytics holds a classifier."""
     pickle = _pickle_in(file)
-    # Without names in it, by Ultralytics' own naming; what the file really holds, its loader sees.
+    # Without names, Ultralytics' file naming decides; the loader checks the content.
     return file.stem.endswith("-cls") if pickle is None else b"\nClassify\n" in pickle
 
 
 def _own_file(file: Path) -> ModelSpec:
     exported = file.suffix in EXPORTED
-    # What torch.export saves is a classifier as a rule: detectors have no layout in it that is known here.
+    # A torch.export file is assumed to be a classifier: no detector's layout in it is known.
     classifies = file.stem.endswith("-cls") or file.suffix == ".pt2" if exported else _classifies(file)
     return replace(
         _blank(file.name if exported else file.stem),

@@ -75,7 +75,7 @@ class Geometry:
             low, high, size = -offset / scale, (self.input[axis] - offset) / scale, self.original[axis]
         else:
             low, high, size = offset, scale * self.original[axis] + offset, self.input[axis]
-        # A sliver narrower than a pixel (a 1-px-wide picture) still is one pixel, never none.
+        # A part narrower than a pixel (a 1-px-wide picture) is one pixel.
         first = min(max(round(low), 0), size - 1)
         return first, max(min(round(high), size), first + 1)
 

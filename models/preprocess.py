@@ -231,7 +231,7 @@ def _resize(
     def small(plane: NDArray[Any]) -> NDArray[Any]:
         if high * wide <= MAX_RESIZED * (y1 - y0) * (x1 - x0):
             return np.asarray(Pillow.fromarray(plane).resize((wide, high), how))[y0:y1, x0:x1]
-        # Pillow's box is float32, so that some bytes round the other way; a picture 1 px wide stays small.
+        # Pillow's float32 box rounds some bytes differently; a 1-px-wide picture stays small.
         box = (x0 / scale[1], y0 / scale[0], min(x1 / scale[1], width), min(y1 / scale[0], height))
         return np.asarray(Pillow.fromarray(plane).resize((x1 - x0, y1 - y0), how, box=box))
 

@@ -51,7 +51,7 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
         total = rows.sum(0)
     count = len(rows)
     mean = total / places  # (C,)
-    # Centred over all places, those that are 0 among them: the square root of I - 11'/places, times the rows.
+    # Centred over all places, zeros included: the square root of I - 11'/places, times the rows.
     shift = (1 - max(0.0, 1 - count / places) ** 0.5) / count * total
     large = rows.device.type == "cpu" and min(rows.shape) > FEW
     vector = _search(rows, shift) if large else None
@@ -81,10 +81,10 @@ def _search(rows: Tensor, shift: Tensor) -> Tensor | None:
         scores = (rows @ basis[step]).numpy()
         scores -= away @ vectors[step]
         next_one = (torch.from_numpy(scores) @ rows).numpy()
-        # Not from the rows beforehand: where they are next to nothing, that costs digits.
+        # Subtracting before the product would lose digits of small rows.
         next_one -= scores.sum() * away
         known = vectors[: step + 1]
-        # Twice, or rounding brings back what was taken out.
+        # Twice, as rounding reintroduces removed components.
         for _ in range(2):
             shares = known @ next_one
             next_one -= shares @ known
@@ -121,7 +121,7 @@ def gradients(scalar: Tensor, recorded: Sequence[Tensor], *, anywhere: bool = Fa
     of the outputs, unless it may come from `anywhere`.
     """
     slopes: Sequence[Tensor | None] = [None] * len(recorded)
-    # A target that hangs on none of the layers has no graph at all.
+    # A target independent of all layers has no graph.
     if scalar.requires_grad:
         try:
             slopes = torch.autograd.grad(scalar, recorded, retain_graph=True, allow_unused=True)

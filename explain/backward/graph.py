@@ -132,7 +132,7 @@ class Graph:
         steps = []
         for node in reversed(order):
             if (name := node.name()).endswith("AccumulateGrad"):
-                # It may be of a layer's earlier call, which is no source.
+                # An earlier call of the layer is no source.
                 self.shapes.setdefault((node, 0), tuple(node.variable.shape))
                 continue
             results = node._input_metadata

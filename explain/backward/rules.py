@@ -151,7 +151,7 @@ def _conv_pull(walk: Walk, step: GraphStep) -> None:
         top, bottom, left, right = conv.spread(window)
         tall, wide, padding = bottom - top, right - left, (0, 0)
         small = gradient.shape[2] * gradient.shape[3] * conv.weight.numel() < LARGE
-    # Laid out only where it is used.
+    # Lazily laid out.
     laid_out = conv.kernel if small or conv.stride == (1, 1) else None
     if laid_out is not None and (small or laid_out.convolves(padding)):
         result = laid_out.gradient(gradient) if small else laid_out.convolved(gradient, padding)

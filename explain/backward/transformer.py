@@ -44,7 +44,7 @@ def _rows(gradient: Tensor) -> Tensor | None:
 def _spread(part: Tensor, rows: Tensor, like: Sequence[int]) -> Tensor:
     """Return (..., C) with the given rows (n, C), and zeros elsewhere."""
     whole = part.new_zeros(math.prod(like[:-1]), like[-1]).index_copy_(0, rows, part).view(like)
-    # The next operation that gets this tensor need not search it again.
+    # Saves the next operation the search.
     setattr(whole, _KNOWN, rows)
     return whole
 

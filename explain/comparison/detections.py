@@ -41,7 +41,7 @@ def describe_boxes(explanation: Explanation) -> str:
 
 def kinds(predictions: Sequence[Prediction]) -> str:
     """Return `1 bus and 4 people`."""
-    # A counter keeps the order in which it met them: the surest kind first, as the boxes are listed.
+    # A counter keeps insertion order: the surest kind first, as in the list of boxes.
     return phrases.kinds(Counter(p.label for p in predictions).items(), KINDS)
 
 

@@ -61,7 +61,7 @@ def _set_switches() -> Iterator[Callable[[], None]]:
     try:
         yield _set(cudnn, "allow_tf32", value=False)
     except RuntimeError:
-        # Where somebody has used PyTorch's newer switch, the older one cannot be read.
+        # PyTorch's older switch is unreadable once its newer one was used.
         yield _set(cudnn.conv, "fp32_precision", value="ieee")
 
 

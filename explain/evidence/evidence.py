@@ -175,7 +175,7 @@ class Evidence:
         return [Activation(activation[0]) for activation in self.activations]
 
     def _forward(self) -> tuple[dict[str, list[Tensor]], Any]:
-        # A copy at each layer costs as much as a few convolutions: only where what follows writes into its input.
+        # Only if a later step writes in place: a copy at each layer costs as much as a few convolutions.
         if not self.resident.mutates:
             try:
                 return self._run_pass(copied=False)
@@ -195,7 +195,7 @@ class Evidence:
                 walked.enter_context(sparse())
             leaf = output if output.requires_grad else output.detach().requires_grad_()
             calls[path] = calls.get(path, 0) + 1
-            # Of several calls the last counts, but where each is about a picture of its own.
+            # The last call counts, unless each call has its own picture.
             before = (recorded.get(path, []), versions.get(path, [])) if path in twice else ([], [])
             recorded[path], versions[path] = [*before[0], leaf], [*before[1], leaf._version]
             return leaf.clone() if copied else leaf

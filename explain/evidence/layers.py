@@ -142,7 +142,7 @@ def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
             counts = range(len(words), 0, -1)
             read = next(((count, paths) for count in counts if (paths := one(" ".join(words[:count])))), None)
             if read is None:
-                # Where nothing of it is known it is no list, but one name that is spelt otherwise.
+                # An unknown text is one misspelt name, not a list.
                 wrong = words[0] if chosen or any(map(one, words)) else text
                 raise _refuse(resident, wrong, adapter.path_of(wrong), presets, resident.default_layers)
             chosen += read[1]
@@ -156,7 +156,7 @@ def _matching(name: str, adapter: Adapter, known: Mapping[str, Layer]) -> tuple[
     """Return the layers matching a name with stars, in execution order."""
     parts = name.split("*")
     first, *middle, last = map(re.escape, parts)
-    # What a star takes is settled as soon as what follows it is found: to try all ways for many stars would take hours.
+    # Atomic groups: backtracking over many stars would take hours.
     pattern = re.compile(f"{first}{''.join(f'(?>[^.]*?{part})' for part in middle)}[^.]*{last}")
     matches = {path for path in known if pattern.fullmatch(path)}
     if not matches and len(parts) <= 3:
@@ -177,7 +177,7 @@ def _refuse(
         return ModelProblem(f"The output of {meant} is not a map: {choose}.")
     near = _nearest(name, [*presets, *resident.known_layers])
     listed = f"the nearest {'is' if len(near) == 1 else 'are'} {_list(near)}" if near else choose
-    # What is in memory has no id that the command line could be given.
+    # Models in memory have no id for the command line.
     where = "`layers` of the Explainer" if resident.adapter.spec.in_memory else "`models layers`"
     return LayerProblem(f"There is no layer {name} in this model: {listed}", where)
 

@@ -191,7 +191,7 @@ class Resident:
             with self.lock:
                 return folding.copy_module(module), PassLock(self.device)
         except Exception:
-            # Not everything that a model may hold can be copied: its passes then wait for each other, as others do.
+            # Some modules cannot be copied; their passes wait for each other.
             LOGGER.warning("a %s could not be copied", type(module).__name__, exc_info=True)
             return None
 

@@ -47,7 +47,7 @@ def verify(resident: Resident) -> None:
         with own_random_state(seed=0):
             _verify(resident, adapter.prepare(noise, adapter.preprocessings[0]))
     except (Problem, RuntimeError) as problem:
-        # What is wrong with the model is said where a picture is explained.
+        # Errors of the model are reported when a picture is explained.
         LOGGER.info("%s: its shortcuts could not be verified (%s)", adapter.spec.id, problem)
 
 
@@ -89,7 +89,7 @@ class _PlainPass:
             for path in (layer.path for layer in resident.layers)
         ]
         self.input = resident.move_input(model_input.tensor).repeat(pictures, 1, 1, 1)
-        # The second picture is another one, so that it changes the first's answer where it can.
+        # A different second picture, to reveal mixing between pictures.
         self.input[1:] = self.input[1:].flip(-1) / 2
         self.input.requires_grad_()
         try:

@@ -73,7 +73,7 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
             handles.append(module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output)))
     opened = adapter.record_attention(observer.attend)
     try:
-        # An activation in place returns what it was given: norm and ReLU would be one layer.
+        # In-place activations return their input, so that norm and ReLU would be one layer.
         with torch.no_grad(), disable_inplace(adapter.module), opened:
             outputs = adapter.run(tensor)
     finally:
@@ -146,7 +146,7 @@ class _Observer:
         # Inside of attention four sides are heads and tokens as a rule.
         dropped = {path for path in inner if known[path].shape[1:] not in whole}
         known = {path: layer for path, layer in known.items() if path not in dropped}
-        # A module that is called twice (one ReLU for all) has no single map of its own.
+        # A module with two calls (one ReLU for all) has no single map.
         calls = {path: max(1, len(self.branches.get(path, ()))) for path in known}
         short = tuple(known[path] for path in dict.fromkeys(self.short) if self.short.count(path) == calls.get(path))
         if branched := tuple(layer for layer in short if layer.pictures):
@@ -178,7 +178,7 @@ def describe(path: str, output: Tensor, size: Size, grids: Collection[Size] = ()
         return None  # the windows of one picture
     if len(shape) == 4:
         _, a, b, c = shape
-        # Channels come last where the last two sides cannot be the picture's and the first two can (Swin).
+        # Channels come last if only the first two sides fit the picture's (Swin).
         if not _fits(b, c, size, aspect) and _fits(a, b, size, aspect):
             return Layer(path, (c, a, b), "nhwc") if a * b > 1 else None
         return Layer(path, (a, b, c)) if b * c > 1 and b <= size[0] and c <= size[1] else None

@@ -114,7 +114,7 @@ def _explain_bundled(
             targets = resolve(options, predictions, evidence)
             raw = METHODS[method].run(evidence, targets) if targets else None
         except Problem:
-            # A picture that this model cannot take has no map to compare with.
+            # Pictures of the wrong kind have no map.
             continue
         for place, target in enumerate(targets):
             assert raw is not None

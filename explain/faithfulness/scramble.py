@@ -367,7 +367,7 @@ def draw_until_clear(
         if (similarity := measure()) is not None:
             similarities.append(similarity)
         side = side_of(similarities, threshold)
-        # Of three maps that are all empty the other five are too.
+        # After three empty maps further draws are empty too.
         if draw + 1 >= DRAWS[0] and (side != "within" or not similarities):
             break
     return tuple(similarities), side
@@ -439,7 +439,7 @@ class _Work:
             again = self._stage(resident, 0, "once more with the true weights").rank_correlation
         filled = [end for end in ends if not end.empty]
         middle = filled[drawn.index(statistics.median_low(drawn))] if drawn else ends[0]
-        # How alike the last stage's maps are to what knows nothing of the weights.
+        # Similarity of the last stage's maps to model-independent references.
         maps, references = [end.map for end in filled or ends], _make_references(self._explanation, self._index)
         likenesses = {name: float(np.mean(rank_correlations(values, maps))) for name, values in references.items()}
         in_box = likenesses.pop("box", 0.0)

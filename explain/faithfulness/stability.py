@@ -78,7 +78,7 @@ class Changed:
             return np.concatenate([alone.undone(part) for part in np.split(values, self.columns, 1)], 1)
         if self.mirrored:
             return np.ascontiguousarray(values[:, ::-1])
-        # One pixel of a picture that is a line may be all that the model saw.
+        # A one-pixel-wide picture may have a single seen pixel.
         down, right = (min(by, side - 1) for by, side in zip(self.shift, values.shape, strict=True))
         moved = np.roll(values, (-down, -right), (0, 1))
         # What was pushed out of the picture is as its neighbour.
@@ -280,7 +280,7 @@ def stability(
         raise ModelProblem("Small changes are those of RGB pictures, and this one is an array of numbers.")
     score, first, _ = explanation.task.find_again(explanation, explanation.evidence, None, heatmap.target)
     variants = []
-    # In a mirror left and right are other joints, and what raises an x lowers it.
+    # A mirror swaps left and right joints, and the sign of x.
     joint = isinstance(heatmap.target, JointTarget)
     changes = [kind for kind in CHANGES if not (joint and kind == "mirror")]
     for number, kind in enumerate(changes):

@@ -217,7 +217,7 @@ def _other_paper(explanation: Result) -> Finding | None:
     if paper is None:
         return None
     pixels = explanation.image.thumbnail(64)
-    # Most of the paper is empty, whatever the light it was photographed in.
+    # Paper is mostly empty, in any light.
     tones = np.histogram(pixels.mean(-1), bins=256, range=(0, 256))[0]
     if np.convolve(tones, np.ones(65), "same").max() < PAPER * tones.sum():
         text = "This model was trained on drawings, and this does not look like one: its answer means nothing."
@@ -247,9 +247,9 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     elif (alike := _find_alike(explanation, index)) is not None:
         text = f"The map for {label} is nearly identical to the one for {alike}: it does not show what sets them apart."
         findings.append(Finding("alike", "caution", text))
-    # Why a class and not another is read at fine layers too, where an even scatter is the rule.
+    # Contrast maps also come from fine layers, where an even scatter is normal.
     times = SCATTERED if explanation.options.part == "contrast" else BORDER
-    # As printed: what reads the same is no more.
+    # Rounded as printed, so that equal numbers count as equal.
     share, much = round(statistics.border_share, 2), round(min(times * statistics.border_area, 0.9), 2)
     boxes = explanation.own(index) if share > much else ()
     if boxes:
@@ -318,7 +318,7 @@ def _find_alike(explanation: Result, index: int) -> str | None:
     """Return the label of another class whose map is nearly the same."""
     for other, heatmap in enumerate(explanation.heatmaps):
         if other != index and heatmap.state == "ok":
-            # The cheap test first: two maps that differ usually differ in it.
+            # The cheap test first: it rejects most pairs.
             alike = explanation.overlap(index, other) > ALIKE
             if (
                 alike

@@ -125,7 +125,7 @@ def readings(resident: Resident, image: Image, most: int = 4) -> tuple[Reading, 
     answers = []
     for row in (0, *ranked[: most - 1]):
         way = (now, *others.values())[row]
-        # Numbers have no best: the same one shows what a way changes.
+        # Numbers have no best class; the first one shows the effect.
         best = 0 if task_of(resident.adapter).measures else int(scores[row].argmax())
         pixels = np.clip(fit_picture(image.pixels, way, "trained")[0], 0, 255).astype(np.uint8)
         words = f"as it is now, resized by {now.interpolation}" if row == 0 else tuple(others)[row - 1]

@@ -215,7 +215,7 @@ def _scale(
     rows = [_bilinear(h, height, raws[0].device, down) for h, _, (down, _) in units]
     cells, shares = _strips(tuple((w, across) for _, w, (_, across) in units), width, raws[0].device)
     mean = raws[0].new_empty(len(raws[0]), height, width, dtype=torch.float32)
-    # Each map by itself: neither its memory nor its bits grow with the company it is in.
+    # Map by map: neither memory nor rounding depends on the number of maps.
     for i, out in enumerate(mean):
         grown = torch.cat([by @ unit[i] for by, unit in zip(rows, units.values(), strict=True)], 1)
         torch.mm(grown.index_select(1, cells).view(-1, len(shares)), shares, out=out.view(-1, shares.shape[1]))
@@ -297,7 +297,7 @@ def _range(maps: Tensor, scale: Scale, signed: bool) -> tuple[Tensor, Tensor]:
 
     Of signed maps 0 and the largest absolute value.
     """
-    # Not laid flat, which copies all where bars are cut off; aminmax over dimensions takes fourteen times as long.
+    # Not flattened, which copies views without bars; aminmax over dimensions takes 14 times as long.
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
     if signed:
         low, high = torch.zeros_like(low), torch.maximum(-low, high)
@@ -326,7 +326,7 @@ def heatmaps(
     seen = arrays if PIXELS not in layers else [_smooth_content(raw, geometry) for raw in raws]
     magnitudes = [np.abs(raw) for raw in seen] if signed else seen
     states = [state_of([raw[i] for raw in magnitudes], geometry) for i in range(len(targets))]
-    # A broken map must not set the scale that it shares with others.
+    # Broken maps must not affect a shared scale.
     if "not a number" in states:
         broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
         raws = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]

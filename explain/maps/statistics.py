@@ -219,7 +219,7 @@ def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) 
     if statistics.flat or statistics.half_heat_area >= 0.4:
         return f"spread over the whole {'crop' if (x1 - x0) * (y1 - y0) < 0.99 * size[0] * size[1] else 'picture'}"
     extent = (0.0, 0.0, float(size[0]), float(size[1]))
-    # What goes round most of what was seen need not be hot in its middle.
+    # A region around most of the seen part may be cold in its middle.
     left, top, right, bottom = statistics.regions[0].box
     if right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0):
         return _locate(*_within(statistics.peak, extent))
@@ -299,7 +299,7 @@ def _inequality(heat: Values) -> tuple[int, float]:
     right to some millionths then, and to 0.0002 where all values are within a hundredth of each other.
     """
     heat = heat / heat.max()
-    # The bits of positive floats rise with them: what is left of the shift is the exponent and 9 digits after it.
+    # Bits of positive floats are ordered; the shift leaves the exponent and 9 digits.
     steps = (np.maximum(heat.ravel().view(np.int32), _LEAST) - _LEAST) >> 14
     counts = np.bincount(steps, minlength=_STEPS)[::-1]
     sums = np.bincount(steps, weights=heat.ravel(), minlength=_STEPS)[::-1]

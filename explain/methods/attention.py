@@ -87,7 +87,7 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> 
             handle.remove()
     block_weights = [weights[attended.path] for attended in layers]
     for block in blocks:
-        # Each answers at once: what counts is what the last one hands to the head.
+        # Replaced by its output: only the last block's output reaches the head.
         _answer_at_once(block, outputs[block])
     for layer, block, values in zip(layers, blocks, block_weights, strict=True):
         _answer_at_once(blocks[-1], outputs[block])
@@ -155,7 +155,7 @@ def join_windows(evidence: Evidence, method: Method, targets: Sequence[Target], 
         )
     if missing := evidence.missing(method.id, targets):
         rollout = method.id == "rollout"
-        # Rollout is the same for every class: it knows of none.
+        # Rollout is independent of the class.
         asked = missing[:1] if rollout else missing
         paths = {window.path for window in windows}
         recordings = differentiate(evidence, asked, paths, progress=request.progress, cancel=request.cancel)
@@ -234,7 +234,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     if missing and method.id == "rollout":
         paths = [attention.path for attention in attentions(evidence.resident)]
         raw = rollout(weigh(evidence, missing[0], wanted=paths))
-        # The same for every class: it knows of none.
+        # Rollout is independent of the class.
         evidence.raws |= {(method.id, target): [raw] for target in missing}
     elif missing and method.id == "legrad":
         for target, raw in zip(missing, legrad(evidence, missing, request), strict=True):

@@ -100,13 +100,13 @@ def _compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Ta
     needed = [target for target, by in missing.items() if any(method.gradients for method in by)]
     layers = evidence.gradients(needed) if needed else []
     gradients = dict(zip(needed, zip(*layers, strict=True), strict=True))
-    # A method without gradients still gets one for each target, which it never reads.
+    # Methods without gradients get an unused placeholder.
     nothing = [Gradient.of(a[0, :, :1, :1]) for a in evidence.activations]
     with torch.no_grad():
         for target, by in missing.items():
             maps_by_method: dict[Method, list[Tensor]] = {method: [] for method in by}
             for activation, gradient in zip(evidence.layered, gradients.get(target, nothing), strict=True):
-                # A copy, so that what is computed from it is freed with it.
+                # A copy, so that its cached values are freed with it.
                 gradient_copy = replace(gradient)
                 for method, maps in maps_by_method.items():
                     both_ways = (target.both_ways or target.part == "signed") and method.signed and not method.linear

@@ -171,7 +171,7 @@ class Shadow:
         for module in adapter_copy.module.modules():
             # Asked before every module, and not every pass: a batch through a large model takes seconds.
             module.register_forward_pre_hook(self._stop)
-            # The library records what a later activation in place would overwrite.
+            # The library records outputs, which in-place activations would overwrite.
             if getattr(module, "inplace", None) is True:
                 module.inplace = False  # type: ignore[assignment]
 
@@ -220,7 +220,7 @@ class Shadow:
             if method.id == "scorecam":
                 base.get_cam_weights = functools.partial(_score, base)
             if method.id == "ablationcam":
-                # The library's default is one object for the whole process, and cuts tokens where it means channels.
+                # The library's default is a process-wide object, and slices tokens instead of channels.
                 base.ablation_layer = AblationLayer() if reshape is None else AblationLayerVit()
                 base.get_cam_weights = functools.partial(_wire, base, base.get_cam_weights)
             self._objects[key] = cam
@@ -232,7 +232,7 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     base = getattr(cam, "base_cam", cam)
-    # The object stays; its hooks are on only now, so that they record nothing for the other methods.
+    # Hooks only while in use, so that they record nothing for other methods.
     hooks = base.activations_and_grads = type(base.activations_and_grads)(
         base.model, base.target_layers, base.reshape_transform, base.detach
     )
@@ -249,10 +249,10 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
         {"targets": None, "target_idx": target.index} if finer else {"targets": [ClassifierOutputTarget(target.index)]}
     )
     try:
-        # The library differentiates with respect to the picture where the weights are frozen.
+        # With frozen weights the library differentiates with respect to the picture.
         final = cam(tensor.detach().clone().requires_grad_(), **aim)
     finally:
-        # Dropped here: it would detach them in place, which a view of another tensor forbids.
+        # Dropped here, as the library would detach it in place, which views forbid.
         hooks.activations, hooks.gradients = [], []
         hooks.release()
         base.outputs = None

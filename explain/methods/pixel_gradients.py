@@ -105,7 +105,7 @@ class _PixelRun:
         for module in self._adapter.module.modules():
             module.register_forward_pre_hook(self._stop)
             relus += isinstance(module, nn.ReLU)
-            # A gradient cannot pass what is overwritten later.
+            # In-place operations would break the gradient.
             if getattr(module, "inplace", None) is True:
                 module.inplace = False  # type: ignore[assignment]
         if method.id == "guidedbackprop" and not relus:
@@ -153,7 +153,7 @@ class _PixelRun:
             case "integratedgradients":
                 attr = IntegratedGradients(scalars).attribute(inputs, grey, n_steps=STEPS, internal_batch_size=size)
             case "gradientshap":
-                # What captum's GradientShap is made of, which takes all samples in one pass.
+                # The parts of captum's GradientShap, which takes all samples in one pass.
                 tunnel = NoiseTunnel(InputBaselineXGradient(scalars))
                 attr = tunnel.attribute(inputs, draw_baseline_from_distrib=True, baselines=grey, **noise)
             case "smoothgrad":

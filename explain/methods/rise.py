@@ -238,7 +238,7 @@ def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
     adapter, task = evidence.resident.adapter, task_of(evidence.resident.adapter)
     detects = isinstance(evidence.outputs, Detections)
     for target in targets:
-        # A share of all classes is a contrast to the others by itself.
+        # A softmax score is already a contrast to the other classes.
         answers = ("class", "contrast") if task.competes else adapter.parts
         if target.part not in (PARTS if detects else answers):
             can = ", ".join(PARTS) if detects else f"its {plural_noun(task.noun)}"
@@ -283,7 +283,7 @@ class _Similarity:
         classes = torch.tensor([-1 if target.index is None else target.index for target in owners], device=device)
         self._classes = torch.where(classes < 0, best, classes)  # (m,)
         vectors = scores[:, flat].T  # (m, K)
-        # For another class than the box's own, the similarity to that class counts.
+        # For a class other than the box's own, the similarity to that class.
         other = torch.zeros_like(vectors).scatter(1, self._classes[:, None], 1.0)
         vectors = torch.where((self._classes == best)[:, None], vectors, other)
         self._vectors = torch.nn.functional.normalize(vectors, dim=1)
@@ -374,7 +374,7 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
     adapter = resident.fastest_adapter(())
     left, top, right, bottom = evidence.geometry.content
     picture = evidence.tensor[..., top:bottom, left:right]
-    # An adapter of a fixed batch splits what it is given: masked together, small pictures take half the time.
+    # Fixed batches are split anyway: masked together, small pictures take half the time.
     few, fixed = 4 if resident.device.type == "cpu" else 32, resident.adapter.batch or 1
     size = -(-few // fixed) * fixed
     done = 0
@@ -387,7 +387,7 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
                 hidden = evidence.tensor.repeat(stop - done, 1, 1, 1)
                 hidden[..., top:bottom, left:right] = grey + (picture - grey) * masks
                 hidden = resident.move_input(hidden)
-                # Only for the pass, so that others get in between two of the hundreds.
+                # Only for the pass, so that other passes run between two of hundreds.
                 with resident.lock:
                     outputs = adapter.run(hidden)
                 scores = score(outputs).cpu()
@@ -404,7 +404,7 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
 
 def find_grey(evidence: Evidence) -> Tensor:
     """Return the fill of hidden pixels, (1, C, 1, 1), or zeros if normalised."""
-    # The adapter itself prepares the grey of a letterbox's bars, whatever range its pixels have.
+    # The adapter prepares the grey of letterbox bars, in any range of pixels.
     blank = evidence.resident.adapter.flat_input(GREY)
     if evidence.resident.adapter.inputs:
         # Each of the two has a mean of its own.
@@ -450,7 +450,7 @@ class _Sums:
         maps = self._weighted / self._weights.clamp_min(1e-9)
         if self._before is None:
             maps -= (self._scores / max(self._count, 1))[:, None, None]
-        # A place that no mask has shown (Occlusion: hidden) yet is not known to matter.
+        # Places not yet shown (Occlusion: hidden) have unknown importance.
         maps *= self._weights > 1e-9
         return maps
 

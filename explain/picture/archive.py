@@ -111,7 +111,7 @@ def _list_files(path: Path, suffixes: tuple[str, ...], most_bytes: int) -> tuple
     if sum(info.file_size for info in infos) > most_bytes:
         size = f"{most_bytes >> 30} GB" if most_bytes >= 2**30 else f"{most_bytes >> 20} MB"
         raise ModelProblem(f"{path.name} unpacks to more than {size}: give several archives.")
-    # Files that share their bytes make a small archive unpack to a huge one without a suspicious ratio.
+    # Overlapping files unpack a small archive to a huge one at a normal ratio.
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:
@@ -135,7 +135,7 @@ def _unpack(archive: Archive, info: zipfile.ZipInfo, most_bytes: int = MAX_BYTES
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise ImageProblem(f"{name} is damaged inside its archive: pack it again.") from error
     except Exception as error:
-        # zlib.error, and whatever else a hostile stream causes.
+        # zlib.error, and any other error of a hostile stream.
         raise ImageProblem(f"{name} cannot be unpacked: pack it again.") from error
 
 

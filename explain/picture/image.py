@@ -294,7 +294,7 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
 
 
 def _read_stream(stream: Any, max_bytes: int) -> bytes:
-    # An upload that was read before is at its end.
+    # A stream read before is at its end.
     if hasattr(stream, "seekable") and stream.seekable():
         stream.seek(0)
     data = bytearray()

@@ -43,7 +43,7 @@ def from_file(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
     except (ImageProblem, MemoryError):
         raise
     except Exception:
-        # The ordinary decoder may read it, or says what is wrong.
+        # The ordinary decoder reads it, or reports the error.
         return None
 
 
@@ -134,7 +134,7 @@ def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
 def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
     from tifffile import TiffFile
 
-    # It would log what is raised as a sentence here.
+    # It would log errors reported here as sentences.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with TiffFile(BytesIO(data)) as file:
         # Counted no further than needed: a crafted file may claim millions.

@@ -129,7 +129,7 @@ def chance_level(heatmap: Heatmap, sha256: str) -> float:
     It is the 95 % quantile over equally smooth random maps, seeded by the picture's SHA-256; at least `UNRELATED`.
     """
     values, grid = heatmap.coarse, grid_of(heatmap)
-    # Twice as fine as the map: what is finer repeats its neighbours.
+    # Twice as fine as the map; finer cells repeat their neighbours.
     fine = [min(2 * cells, side) for cells, side in zip(grid, values.shape, strict=True)]
     scale = min(1.0, SIDE / max(fine))
     rows, columns = (max(1, round(side * scale)) for side in fine)

@@ -204,7 +204,7 @@ class Perturber:
             tensor = evidence.tensor.repeat(len(pictures), 1, 1, 1)
             tensor[self._place] = pictures
         tensor = evidence.resident.move_input(tensor)
-        # Only for the pass, so that others get in between two of the hundreds.
+        # Only for the pass, so that other passes run between two of hundreds.
         with torch.no_grad(), self._lock:
             outputs = self._adapter.run(tensor)
         with torch.no_grad():

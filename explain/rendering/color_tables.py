@@ -51,7 +51,7 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
     elif mode == "overlay":
         table = overlay(lut(style.colormap), opacity(alpha, weighted=not style.even, threshold=threshold))
     elif mode == "map":
-        # Below the threshold a flat ground that is in no colormap.
+        # Below the threshold a flat ground outside of any colormap.
         table = _table(np.zeros(256), np.where(_LEVELS[:, None] < first, ground, lut(style.colormap)))
     else:
         table = spotlight(alpha, first)

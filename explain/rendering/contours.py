@@ -162,7 +162,7 @@ def planes(
 
 def stroke(out: Plane, halo: Plane, line: Plane) -> None:
     """Draw the covered pixels into uint8 (H, W, 3): the dark halo first, the white line over it."""
-    # Lines cover few pixels: their places are found in a tenth of the time that a mask over all takes.
+    # Lines cover few pixels: indices take a tenth of a full mask's time.
     if (points := cv2.findNonZero(halo)) is None:
         return
     # OpenCV 4 returns (n, 1, 2), OpenCV 5 (n, 2).
@@ -264,7 +264,7 @@ def cover(planes: Sequence[Plane], segments: Segments, halves: Sequence[float]) 
     height, width = planes[0].shape
     reach = max(halves) + 0.5
     pieces = _pieces(segments, max(8.0, reach))
-    # Boxes of the pixels whose centres can be within reach, (n, 2) of x, y, both ends included.
+    # Boxes of the pixels within reach, (n, 2) of x, y, both ends included.
     low = np.ceil(np.minimum(pieces[:, :2], pieces[:, 2:]) - reach - 0.5)
     high = np.floor(np.maximum(pieces[:, :2], pieces[:, 2:]) + reach - 0.5)
     near = ((low <= high) & (high >= 0) & (low < (width, height))).all(axis=1)

@@ -67,7 +67,7 @@ def matches(query: Evidence, gallery: Evidence, carried: list[Tensor]) -> Matche
     """
     (query_edges, a, w), (gallery_edges, b, v) = (_cells(query, carried[0]), _cells(gallery, carried[1]))
     with torch.no_grad():
-        # What all cells have in common does not tell which of them match.
+        # The common mean does not distinguish cells.
         mean = torch.cat([a, b]).mean(0)
         first, second = F.normalize(a - mean, dim=1), F.normalize(b - mean, dim=1)
         scores = np.nan_to_num((first @ second.T).cpu().numpy())

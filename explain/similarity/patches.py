@@ -110,7 +110,7 @@ def colour_patches(grids: Sequence[PatchGrid]) -> PatchColours:
     vectors -= vectors.mean(0)
     along = vectors @ _components(vectors, 1)[0][0]
     edges = np.concatenate([_on_edge(g.shape).ravel() for g in grids])
-    # The sign of a component means nothing: what is in the middle of pictures is called the foreground.
+    # A component's sign is arbitrary: the middle of pictures is the foreground.
     if 0 < edges.sum() < len(edges) and along[edges].mean() > along[~edges].mean():
         along = -along
     front = along > 0
@@ -225,7 +225,7 @@ def _frame(out: NDArray[np.float64], mask: NDArray[np.bool_], ink: int) -> None:
     if not (len(rows) and len(columns)):
         return
     y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    # A dark line and a light one, so that it is seen on any picture.
+    # Dark and light lines are visible on any picture.
     for inset, value in ((0, 255 - ink), (2, ink)):
         part = out[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
         if min(part.shape[:2]) > 4:

@@ -52,7 +52,7 @@ class Classify(Task):
     def scattered(self, result: Result, index: int) -> str:
         """Return a sentence on evidence over much of the picture; else empty."""
         spread = result.statistics[index].half_heat_area
-        # Why a class and not another is read at fine layers too, where an even scatter is the rule.
+        # Contrast maps also come from fine layers, where an even scatter is normal.
         if result.options.part == "contrast" or spread < EVEN:
             return ""
         return (

@@ -306,7 +306,7 @@ def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
     """Return the candidates (N, 4) matching boxes (m, 4), bool (m, N)."""
     import torch
 
-    # As torchvision's box_iou, whose import takes seconds: longer than the first curve may.
+    # As torchvision's box_iou, whose import alone takes seconds.
     a, b = boxes[:, None], candidates.detach().float()
     shared = (torch.minimum(a[..., 2:], b[:, 2:]) - torch.maximum(a[..., :2], b[:, :2])).clamp(min=0)
     both = shared.prod(-1)

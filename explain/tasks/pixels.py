@@ -40,7 +40,7 @@ def pixels_inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_
         corners = adapter.place_corners(outputs, evidence.geometry, np.reshape(at, (-1, 2)))
         inside = fill_polygon(corners, outputs.size) & adapter.covers(outputs, evidence.geometry)
     if not inside.any():
-        # A point, a rectangle, or an area that holds the middle of no pixel.
+        # A point, a rectangle, or an area without a pixel's centre.
         (x0, y0), (x1, y1) = places[0], places[-1] if len(places) == 2 else places[0]
         inside[y0 : y1 + 1, x0 : x1 + 1] = True
     return inside

@@ -78,7 +78,7 @@ class Segment(Task):
 
     def listed(self, adapter: Adapter, options: Options) -> int:
         super().listed(adapter, options)
-        # All classes that are found are few, and what a page lists must not depend on how many maps it asks for.
+        # All found classes, as a list must not depend on the number of maps.
         return len(adapter.labels)
 
     def next_scores(self, evidence: Evidence, target: Target) -> Tensor | None:
@@ -110,7 +110,7 @@ class Segment(Task):
         return "; ".join(f"{name} finds {what}" for name, what in zip(names, classes, strict=True)) + "."
 
     def explains(self, result: Result, label: str) -> bool:
-        # Where no pixel has the class there is nothing to explain.
+        # Without pixels of the class there is nothing to explain.
         return any(prediction.label == label for prediction in result.predictions)
 
     def answer_name(self, result: Result, most: int) -> str | None:
@@ -259,7 +259,7 @@ def _find_classes(options: Options, predictions: Sequence[Prediction], evidence:
     inside = pixels_inside(options.at, evidence)
     counts = np.bincount(outputs.classes[inside])
     order = sorted(np.flatnonzero(counts).tolist(), key=lambda index: (adapter.is_background(index), -counts[index]))
-    # Of a class that is not there the whole rectangle is asked about: why not this?
+    # For an absent class the whole rectangle is explained: why not this?
     return [
         _area(index, mine if (mine := inside & (outputs.classes == index)).any() else inside, adapter)
         for index in indices or order[: options.top_k]

@@ -304,7 +304,7 @@ class Task:
         adapter = evidence.resident.adapter
         listed = self.listed(adapter, options)
         settings: dict[str, Any] = {"top_k": listed, "confidence": options.confidence, "iou": options.iou}
-        # Suppression takes longer than a map, and another method or target changes nothing about it.
+        # Suppression takes longer than a map, and does not depend on method or target.
         if (cached := evidence.decoded) is None or cached[0] != settings:
             predictions = tuple(adapter.decode(evidence.outputs, evidence.geometry, **settings))
             evidence.decoded = cached = settings, predictions

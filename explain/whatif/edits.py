@@ -148,7 +148,7 @@ def edited(image: Image, edit: Edit) -> Edited:
             f"{image.name} is not an RGB picture, and only those can be painted over: choose another picture."
         )
     pixels, painted, pasted = _apply_marks(image, edit)
-    # With nothing to keep, all would be hidden before the first stroke.
+    # With `keep` and no marks everything would be hidden.
     hidden = ~(painted | pasted) if edit.keep and (painted.any() or pasted.any()) else painted
     if not (hidden.any() or pasted.any()):
         return Edited(image, np.zeros_like(hidden))
@@ -156,7 +156,7 @@ def edited(image: Image, edit: Edit) -> Edited:
         cv2.copyTo(_filling(image, pixels, hidden, edit.fill), hidden.view(np.uint8), pixels)
     name = re.sub(r"(\.\w{1,5})?$", "-edited.png", image.name, count=1)
     changed = Image(pixels, name, (*image.notes, _note(edit, float(hidden.mean()))))
-    # What was painted may be of that colour already.
+    # The fill may equal the original pixels.
     return Edited(image if changed.sha256 == image.sha256 else changed, hidden)
 
 
@@ -233,7 +233,7 @@ def _filling(image: Image, pixels: NDArray[np.uint8], hidden: NDArray[np.bool_],
 
 def mean_colour(image: Image) -> NDArray[np.uint8]:
     """Return the mean of all pixels, uint8 (3,)."""
-    # A twentieth of the time that numpy takes.
+    # 20 times as fast as numpy.
     return np.rint(cv2.mean(image.pixels)[:3]).astype(np.uint8)
 
 

@@ -139,7 +139,7 @@ class Classifier(PreparedAdapter):
     ) -> None:
         super().__init__(spec, module, labels, preprocessing, weights_sha256, notes=notes)
         if spec.task in ("multilabel", "regress"):
-            # Neither classes that may be there at once nor numbers have others to be weighed against.
+            # Independent classes and numbers have no rivals.
             self.parts = ("signed", "class", "lowers") if spec.measures else ("class",)
         self.starts_at_row = self._ends_linearly()
         """Whether the gradient of a class may begin at its row of the last layer's weights."""

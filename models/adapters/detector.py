@@ -278,7 +278,7 @@ class Detector(Adapter):
             if p.index == candidate.index or not self.multi_class_nms
         ]
         overlap, place = max(rivals, default=(0.0, 0))
-        # Boxes clipped to the picture overlap a little differently from the boxes that were suppressed.
+        # Clipped boxes overlap a little differently from the suppressed ones.
         return CandidateReason("suppressed", place, overlap) if overlap > 0.9 * iou else CandidateReason("beyond")
 
     def overlap(self, a: Prediction, b: Prediction) -> float:

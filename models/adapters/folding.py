@@ -201,13 +201,13 @@ def _fold_copy(adapter: Adapter, tensor: Tensor) -> FoldedCopy | None:
     again = _Recorded(folded, tensor, seen.paths)
     if again.called != seen.called or not _close(again.answer, seen.answer):
         return None
-    # What a norm drops it drops before its activation, which is in the convolution now.
+    # A norm's drop comes before its activation, which is in the convolution now.
     before = {f"{norm}.drop" for norm in pairs.values()}.intersection(seen.paths)
     return FoldedCopy(folded.module, frozenset(path for conv in pairs for path in seen.same[conv]) | before)
 
 
 def _is_norm(module: nn.Module) -> bool:
-    # By name where importing the library takes half a second.
+    # By name, as importing the library takes half a second.
     library = type(module).__module__.partition(".")[0]
     return type(module) is nn.BatchNorm2d or (library, type(module).__name__) in _NORMS
 
@@ -228,7 +228,7 @@ def copy_adapter(adapter: Adapter) -> Adapter:
 def _folds(module: nn.Module, seen: _Recorded, conv: str, readers: list[str]) -> bool:
     """Return whether a norm that only scales and shifts is the one reader of a convolution's output."""
     layer, norm = module.get_submodule(conv), module.get_submodule(readers[0])
-    # Weights that are computed in every pass cannot be folded.
+    # Weights recomputed in every pass cannot be folded.
     bare = next(layer.children(), None) is None and "weight" in layer._parameters
     bare &= type(layer).__module__.partition(".")[0] in _LIBRARIES and not is_changed(layer) and not is_changed(norm)
     once = len(readers) == 1 and seen.called.count(conv) == seen.called.count(readers[0]) == 1
@@ -287,7 +287,7 @@ class _FoldedConv(nn.Module):
         out: Tensor = self.act(self._dense[1](tensor))
         return out
 
-    # What is made while somebody infers could not be kept for a gradient later.
+    # Inference tensors could not be reused for a gradient later.
     @torch.inference_mode(mode=False)
     @torch.no_grad()
     def _fold(self) -> nn.Conv2d:
@@ -355,7 +355,7 @@ class _Recorded:
         if not isinstance(out, Tensor) or threading.get_ident() != self._caller:
             return
         if isinstance(module, nn.Conv2d):
-            # Weakly: all that a large model's convolutions return is more than fits.
+            # Weak references: all outputs of a large model would not fit.
             self._made[id(out)] = weakref.ref(out), path
         if conv := self._maker(out):
             self.same.setdefault(conv, []).append(path)

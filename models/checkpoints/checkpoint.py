@@ -162,7 +162,7 @@ def _describe_pickle(path: Path) -> str | None:
                 called.append(".".join(texts[-2:]))
             elif isinstance(value, str):
                 texts.append(value)
-    # What is no pickle can fail in any way, and one that is longer at its end.
+    # Other files than pickles can fail in any way.
     except Exception:
         if len(start) < MAX_PICKLE or not called:
             return None

@@ -131,14 +131,14 @@ class _Connections(urllib.request.HTTPRedirectHandler, urllib.request.HTTPSHandl
                 if self._stopped:
                     break
                 try:
-                    # The address that was checked: a second look-up may have another answer.
+                    # The checked address, as a second look-up may differ.
                     connection = socket.create_connection((str(address), place[1]), timeout, source)
                 except OSError as error:
                     problem = error
                 else:
                     if self._socket is not None:
                         self._socket.close()
-                    # TLS takes the socket itself over.
+                    # TLS replaces the socket.
                     self._socket = connection.dup()
                     return connection
             raise problem
@@ -184,7 +184,7 @@ def check_name(name: str) -> None:
         raise WeightsProblem(f"{name[:80]} is no address: give one with https://, or owner/name on Hugging Face.")
     if weights.offline():
         raise WeightsProblem(f"{name[:80]} is not fetched: {weights.FORBIDDEN}. Drop its file instead.")
-    # A server may reach what its visitors cannot.
+    # A server may reach hosts hidden from its visitors.
     if not access.may_fetch():
         raise WeightsProblem("This server fetches no addresses (SIGHTGLASS_FETCH): download the file and drop it.")
 

@@ -79,7 +79,7 @@ class Unpickler(pickle.Unpickler):
         return _Frozen(name, (StandIn,), {"named": f"{module}.{name}", "__module__": __name__})
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Torch's reader compares source code that old files carry, and may write a file.
+        # Torch's reader compares source code in old files, and may write a file.
         def load(saved: Any) -> Any:
             return saved[1] if saved[0] in ("module", b"module") else value(saved)
 

@@ -156,7 +156,7 @@ def _stream(
                 )
     except Problem:
         raise
-    # A redirect may lead to what is no address.
+    # A redirect may lead to an invalid address.
     except (OSError, ValueError, http.client.HTTPException) as problem:
         LOGGER.info("download of %s failed", url, exc_info=True)
         if is_late():

@@ -133,7 +133,7 @@ class TransformersDetector(SectionedDetector):
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         self.check_preprocessing(preprocessing)
-        # Bars are for pictures of several sizes in one batch; torch takes no array that may not be written to.
+        # Bars are for mixed sizes in one batch; torch refuses read-only arrays.
         inputs = self.processor(
             images=pixels.copy(), input_data_format="channels_last", do_pad=False, return_tensors="pt"
         )
@@ -153,7 +153,7 @@ class TransformersDetector(SectionedDetector):
         logits = outputs.logits[:1].detach().float()
         if outputs.others is not None:
             logits = torch.cat((logits, outputs.others[:1]), 1)
-        # The library gives boxes and does not say of which query: here each box's place is its query's number.
+        # Each box carries its query's number, which the library's answer lacks.
         numbers = torch.arange(outputs.count, device=logits.device, dtype=torch.float32)[None, :, None]
         answer = SimpleNamespace(
             logits=logits.transpose(1, 2).contiguous(), pred_boxes=numbers * numbers.new_tensor([1, 0, 0, 0])
@@ -206,7 +206,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> LibreDetector:
 
     Raises ModelProblem for an architecture that the library has not, WeightsProblem where the file does not fit it.
     """
-    # Some of the library's networks print what they are made of.
+    # Some of the library's networks print their parts.
     with contextlib.redirect_stdout(io.StringIO()):
         return _load(spec, progress)
 
@@ -227,7 +227,7 @@ def _load(spec: ModelSpec, progress: Progress | None) -> LibreDetector:
         whole = kind(tensors, size=size, nb_classes=count, device="cpu")
     except (KeyError, RuntimeError, TypeError, ValueError) as problem:
         raise WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.") from problem
-    # The library leaves what a file lacks at random, and says so in a log.
+    # The library only logs missing tensors, and leaves them random.
     if any(name not in tensors and name.partition(".")[2] not in tensors for name, _ in whole.model.named_parameters()):
         raise WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.")
     return LibreDetector(spec, whole, names, sha256_of(path))
@@ -296,7 +296,7 @@ class LibreDetector(SectionedDetector):
         A head for COCO has a column for each of its numbers, also for those never used.
         """
         if count not in self._columns:
-            # A query for each column, sure of it alone: the library says which class it shows.
+            # One confident query per column: the library's answer gives its class.
             choices = zip(*self._choose(torch.full((count, count), -20.0).fill_diagonal_(20.0), 0.5), strict=True)
             by_class = {index: column for column, index in choices}
             columns = [by_class[index] for index in range(len(self.labels))]
@@ -305,7 +305,7 @@ class LibreDetector(SectionedDetector):
 
     def _choose(self, logits: Tensor, confidence: float) -> tuple[list[int], list[int]]:
         """Return the queries and classes of the boxes that the library shows of logits (Q, columns), best first."""
-        # It gives boxes and does not say of which query: here each box's place is its query's number.
+        # Each box carries its query's number, which the library's answer lacks.
         numbers = torch.arange(len(logits), dtype=torch.float32)[None, :, None]
         answer = {"pred_logits": logits[None].cpu(), "pred_boxes": numbers * torch.tensor([1.0, 0.0, 0.0, 0.0])}
         boxes_shown = self._whole._postprocess(answer, confidence, 1.0, (1, 1), max_det=MAX_BOXES)

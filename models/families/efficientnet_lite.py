@@ -129,11 +129,11 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
     wider, deeper, side, short = SIZES[spec.arch]
-    # Without memory until the weights are put in: nothing is made at random only to be thrown away.
+    # On the meta device, to skip the random initialisation.
     with torch.device("meta"):
         module = EfficientNetLite(wider, deeper, side)
     state = module.state_dict()
-    # Some are transposed in the file, which would change the order of summation in a product.
+    # The file transposes some, which would change the order of summation.
     stored = [tensor.contiguous() for tensor in tensors.values()]
     fitted = {name: _fit(tensor, state[name].shape) for name, tensor in zip(state, stored, strict=False)}
     if len(stored) != len(state) or any(fitted[name].shape != state[name].shape for name in state):

@@ -56,7 +56,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> LibreSegmenter:
     spec = spec.as_segmentation()
     kind, size = find_kind(spec.arch, FAMILIES, "segmentation of libreyolo")
     names = labels.own(spec)
-    # Some of the library's networks print what they are made of.
+    # Some of the library's networks print their parts.
     with contextlib.redirect_stdout(io.StringIO()):
         if (seed := spec.weights.random) is not None:
             count = {"nb_classes": len(names)} if names else {}
@@ -76,7 +76,7 @@ def _fill(kind: Any, size: str, tensors: Any, spec: ModelSpec, path: Any) -> Any
         whole = kind(tensors, size=size, nb_classes=count, device="cpu")
     except (KeyError, RuntimeError, TypeError, ValueError) as problem:
         raise refused from problem
-    # The library leaves what a file lacks at random, and says so in a log.
+    # The library only logs missing tensors, and leaves them random.
     names = [name for name, _ in whole.model.named_parameters() if not name.startswith(LOSSES)]
     if whole.size != size or any(name not in tensors for name in names):
         raise refused
@@ -92,7 +92,7 @@ class LibreSegmenter(Segmenter):
         """`whole`: the library's model; its network is from then on the adapter's own."""
         names = names_given or tuple(str(whole.names.get(index, index)) for index in range(whole.nb_classes))
         height, width = self._size = _sides(whole.input_size)
-        # Which nothing but a description reads: the library prepares.
+        # Only for descriptions, as the library prepares pictures.
         how = Preprocessing((height, width), min(height, width), (0.0,) * 3, (1.0,) * 3, antialias=False, crop="squash")
         super().__init__(spec, whole.model, names, how, weights_sha256)
         self._whole = whole

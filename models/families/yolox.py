@@ -112,7 +112,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
         return YoloxDetector(spec, module, _labels(class_names, module.shape.classes), checkpoint.digest(module))
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
-    # The averaged weights that MMDetection keeps beside those it trains have been swapped in when it saved them.
+    # MMDetection has swapped in the averaged weights on saving.
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("ema_")}
     of_mmdetection = any(name.startswith("bbox_head.") for name in tensors)
     if of_mmdetection:

@@ -173,7 +173,7 @@ def _draft(into: Path, arch: str) -> TableDraft:
     draft = inspect_model(model, arch)
     unknown = []
     for question in draft.unknown:
-        # None is answered by a file of the server's that is not among those that were received.
+        # Answers must not name other files of the server.
         kept = (name for name in question.choices if ".py:" not in name or Path(name.rpartition(":")[0]).parent == into)
         unknown.append(replace(question, choices=tuple(kept)))
     draft = replace(draft, unknown=tuple(unknown))

@@ -60,7 +60,7 @@ class Towers:
         """Return (K, D) float32 on the CPU, each of length 1; a phrase is read once."""
         missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._known]
         if missing:
-            # A normal tensor also under inference mode, which gradients would not survive.
+            # A normal tensor even under inference mode, as gradients need one.
             with torch.inference_mode(False), torch.no_grad():
                 rows = F.normalize(self.read(missing).float().cpu(), dim=1)
             if not bool(rows.isfinite().all()):

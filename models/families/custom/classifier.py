@@ -282,7 +282,7 @@ def probe(
     if task is None:
         task, notes = _task_of(spec, answers, last, named=named)
     elif task == "classify" and not spec.in_memory and _several(answers, last):
-        # A table that leaves the task out says classify.
+        # Without a task in the table it is classify.
         task, notes = "multilabel", (SEVERAL,)
     bare = task in ("classify", "multilabel") and _remove(trial, last)
     if bare:
@@ -308,7 +308,7 @@ def _of_pixels(
         preprocessing = replace(preprocessing, crop="squash")
     if task == "regress":
         return Probed(trial.module, task, count, "numbers", preprocessing, why, (), step, pixels=True)
-    # A table that leaves the task out says classify.
+    # Without a task in the table it is classify.
     if task not in (None, "segment") and (spec.in_memory or task != "classify"):
         raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
     notes: tuple[str, ...] = (
@@ -408,7 +408,7 @@ def _taken(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tu
     for key, count in counts.items():
         if count in (0, channels):
             continue
-        # A network may make its channels itself, out of one.
+        # A network may derive its channels from one.
         if isinstance(_Trial(module, count, spec).run(stated.sides or (SIDES[0], SIDES[0])), Exception):
             has = f"is {count}" if key == "channels_in" else f"has {count} number{'s' * (count != 1)}"
             raise ModelProblem(f"{key} {has}, and {spec.id} takes {channels} channels: give one number a channel.")
@@ -439,7 +439,7 @@ class _Trial:
         try:
             with torch.no_grad(), record(self.module) as calls:
                 output = self.module(torch.full((1, self.channels, *size), fill))
-        # It is somebody else's code.
+        # The caller's code may raise anything.
         except Exception as problem:
             return problem
         answer = answer_in(output, self.spec.weights.output)
@@ -459,7 +459,7 @@ class _Trial:
             with torch.no_grad():
                 example = torch.empty(1, self.channels, *size, device="meta")
                 torch.func.functional_call(self.module, self._shapes, (example,))
-        # It is somebody else's code, and need not run without numbers.
+        # The caller's code may raise anything, also for lack of numbers.
         except Exception as problem:
             return None if isinstance(problem, NotImplementedError) or "meta" in str(problem).lower() else False
         return True

@@ -150,7 +150,7 @@ def check_initialised(module: nn.Module) -> None:
 def private_copy(module: nn.Module) -> nn.Module:
     """Return a copy on the CPU, in eval mode and float32, that shares no tensor with the module."""
     tensors = (*module.parameters(), *module.buffers())
-    # Old hooks of weight norms, and pruning, keep what they computed.
+    # Old hooks of weight norms, and pruning, keep computed tensors.
     computed = [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
     memo: dict[int, Any] = {id(tensor): _copied(tensor) for tensor in (*tensors, *computed)}
     try:

@@ -118,7 +118,7 @@ def _modern(library: str, name: str, tensors: dict[str, Any], blank: nn.Module) 
     try:
         filtered = entry.checkpoint_filter_fn({**tensors}, architectures.build(library, name, blank=False))
         return filtered if isinstance(filtered, dict) else tensors
-    # There is none, or it expects another file.
+    # It is missing, or expects another file.
     except Exception:
         return tensors
 

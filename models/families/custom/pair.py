@@ -100,7 +100,7 @@ class PairClassifier(CustomClassifier):
 
         for place, calls in enumerate(seen):
             halves = list(self.flat_input().chunk(2, 3))
-            # A copy: what writes into its input may not write into a leaf.
+            # A copy, as in-place operations may not write into a leaf.
             halves[place] = halves[place].clone().requires_grad_().clone()
             with ExitStack() as hooks, torch.enable_grad():
                 for path, module in self.module.named_modules():
@@ -110,7 +110,7 @@ class PairClassifier(CustomClassifier):
         branches: dict[str, tuple[int, ...]] = {}
         for path, of_first in seen[0].items():
             pairs = list(zip(of_first, seen[1].get(path, ()), strict=False))
-            # Called twice for one picture, it has no single map of that.
+            # A module with two calls per picture has no single map.
             sides = tuple(int(second) for first, second in pairs if first != second)
             if len(sides) == len(pairs) == len({*sides}):
                 branches[path] = sides

@@ -70,7 +70,7 @@ def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
         pass
     try:
         module = make(**keywords)
-    # It is somebody else's code.
+    # The caller's code may raise anything.
     except Exception as problem:
         raise ModelProblem(f"{path.name}:{name} raised {type(problem).__name__} ({_first(problem)}).") from problem
     if not isinstance(module, nn.Module):
@@ -257,7 +257,7 @@ def _own(name: str) -> Preprocessing:
     if inspect.isroutine(transform):
         try:
             transform = transform()
-        # It is somebody else's code.
+        # The caller's code may raise anything.
         except Exception as problem:
             raise ModelProblem(
                 f"{name} raised {type(problem).__name__} ({problem}): let it need no argument."
@@ -318,7 +318,7 @@ def locate(transform: Callable[..., Any], pixels: NDArray[Any], tensor: Tensor) 
     marks = _Marks(transform, pixels, tensor)
     if guess is not None and marks.fit(guess, CHECKED):
         return guess
-    # First anywhere, then within what is seen of the picture.
+    # First anywhere, then within the seen part.
     first = marks.locate([(y, x) for y in SPREAD for x in SPREAD], None)
     geometry = first and marks.locate([(y, x) for y in WITHIN for x in WITHIN], first)
     if geometry is None:
@@ -460,7 +460,7 @@ def apply(transform: Callable[..., Any], pixels: NDArray[Any]) -> Tensor:
     picture = pixels.repeat(3, 2) if pixels.shape[2] == 1 else pixels
     try:
         output = transform(Pillow.fromarray(picture) if picture.shape[2] in (3, 4) else picture)
-    # It is somebody else's code.
+    # The caller's code may raise anything.
     except Exception as problem:
         raise ModelProblem(
             f"preprocess raised {type(problem).__name__} ({str(problem)[:160].rstrip('.')}): it is called with a "

@@ -64,7 +64,7 @@ def make_classifier(
         adapter._last = None if probable else last
     adapter.batch, adapter.place = runtime.batch, place
     if inside is None:
-        # A share of all classes is a contrast to the others by itself.
+        # A softmax score is already a contrast to the other classes.
         adapter.gradients, adapter.extra_bytes = False, runtime.nbytes
         adapter.parts = tuple(part for part in adapter.parts if part != "contrast")
     else:
@@ -117,7 +117,7 @@ def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], not
             )
         elif table.short_side is None and table.crop in (None, "centre", "square"):
             notes.append(f"The short side was taken to be {short_side} pixels: weights.preprocessing states another.")
-    # Its size is the file's, and says nothing of what was cut off before.
+    # The size is the file's; any crop before it is unknown.
     return replace(trained.changed(replace(table, size=None, channels_in=channels)), size=size)
 
 

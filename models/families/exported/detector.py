@@ -232,7 +232,7 @@ def make_detector(
             f"{LAYOUTS[name].about}."
         )
     if not names and name == "torchvision":
-        # The numbers that torchvision's own weights answer with, the gaps among them.
+        # The numbers of torchvision's own weights, with gaps.
         known = labels.coco()
         names = tuple(known.get(number, f"class {number}") for number in range(max(known) + 1))
         notes.append("No labels are given: these are taken for COCO's, as torchvision numbers them.")

@@ -128,7 +128,7 @@ def _probe(runtime: Runtime, size: tuple[int, int], channels: int) -> tuple[Tens
         raise ModelProblem(f"{runtime.path.name} answers with no tensor at all.")
     try:
         both = runtime(noise)
-        # A batch of one that was traced as a constant may give one answer, or a wrong one.
+        # A traced constant batch of one may give one answer, or a wrong one.
         same = len(both[0]) == 2 * len(outputs[0]) and torch.allclose(both[0][:1], outputs[0], atol=1e-2, rtol=1e-3)
     except ModelProblem:
         same = False
@@ -174,7 +174,7 @@ def _draft_unopened(path: Path, *, program: bool) -> TableDraft:
     if program and not archive_names(path):
         raise ModelProblem(f"{path.name} is not what torch.export saves: {SAVE}.")
     kind = "a file of torch.export" if program else "TorchScript"
-    # A program states the size of its input, which is read once the file is trusted.
+    # A program states its input size, readable only in a trusted file.
     side = replace(_SIDE, default="") if program else _SIDE
     unknown = (
         Unknown(

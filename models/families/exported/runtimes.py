@@ -188,7 +188,7 @@ class TorchScript(Runtime):
         return module.eval() if hasattr(module, "training") else module
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
-        # Opened anew: what was traced as a constant does not move with the module.
+        # Reopened, as traced constants do not move with the module.
         if tensor.device != self._device:
             self._module = self._open(tensor.device)
         with torch.no_grad():
@@ -217,7 +217,7 @@ class OpenVino(Runtime):
         try:
             core = openvino.Core()
             model = core.read_model(path)
-            # Half precision is the default where the processor has it, and the boxes would be others.
+            # Half precision, the default on some processors, would change the boxes.
             precise = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
             self._compiled = core.compile_model(model, "CPU", precise)
         # Every fault of the library is a RuntimeError of its own kind.
@@ -237,7 +237,7 @@ class OpenVino(Runtime):
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
         outputs = self._compiled(tensor.cpu().numpy())
-        # Its arrays are the runtime's own memory, which the next pass writes over.
+        # The arrays are the runtime's memory, overwritten by the next pass.
         return [torch.from_numpy(outputs[out].copy()) for out in self._compiled.outputs]
 
 
@@ -279,7 +279,7 @@ class Program(Runtime):
             _keep(node)
             node.target = OPEN.get(str(node.target), node.target)
         module.register_forward_pre_hook(follow)
-        # In a list, so that it is no child module: it moves to another device only when it is used.
+        # In a list, to hide it from `children`: it moves between devices on use.
         self._modules_again = [module]
         self._device = torch.device("cpu")
 
@@ -306,7 +306,7 @@ def follow(module: nn.Module, args: tuple[Any, ...]) -> None:
             if "device" in node.kwargs:
                 node.kwargs = {**node.kwargs, "device": device}
         for part in module.modules():
-            # Its constants are no buffers, and stay behind where the module goes.
+            # Its constants are no buffers, and do not move with the module.
             constants = {name: value for name, value in vars(part).items() if isinstance(value, Tensor)}
             vars(part).update({name: value.to(device) for name, value in constants.items()})
         module.__dict__["follows"] = device

@@ -187,7 +187,7 @@ class Body:
             name = self._module.constant(value)
             return lambda values: getattr(values[_HERE], name)
         if isinstance(value, torch.device):
-            # Where it was exported; it has to be where the pictures are now.
+            # The export's device is replaced by the pictures'.
             cpu = torch.device("cpu")
             return lambda values: next((value.device for value in values.values() if isinstance(value, Tensor)), cpu)
         return lambda values: value

@@ -310,7 +310,7 @@ def _paper_of(adapter: KerasClassifier, notes: list[str]) -> Paper | None:
     if adapter.channels != 1 or max(adapter.preprocessing.size) > 128 or not names_drawings(adapter.labels):
         return None
     if adapter.spec.preprocessing.antialias is None:
-        # Such models learn from bitmaps of their own size: a thin line that is only sampled falls to pieces.
+        # Such models learn from small bitmaps: undersampled thin lines break up.
         adapter.preprocessing = replace(adapter.preprocessing, antialias=True)
 
     def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -64,7 +64,7 @@ class KerasLayerModule(nn.Module):
     def forward(self, *args: Any, **more: Any) -> Any:
         layer = self._layer[0]
         if getattr(layer, "_call_has_training_arg", False):
-            # Random layers are active by default where nothing around them says otherwise.
+            # Keras activates random layers by default.
             more["training"] = False
         output = layer(*args, **more)
         return _channels_first(output) if self._to_channels_first else output
@@ -89,7 +89,7 @@ class Net(nn.Module):
         self._names: dict[int, str] = {}
         for layer in model.layers:
             name = layer.name.replace(".", "_")
-            # A layer may be called what a module of torch has an attribute of: type, half, forward.
+            # A layer's name may collide with an attribute of torch's modules: type, half, forward.
             name += "_" if hasattr(self, name) else ""
             self._names[id(layer)] = name
             self.add_module(name, self._part(layer))
@@ -173,7 +173,7 @@ def open_model(path: Path) -> Any:
     """Open the model in a file; raise WeightsProblem, one sentence, where Keras cannot rebuild it."""
     library = keras()
     try:
-        # On the CPU from the start: what Keras moves is no longer a parameter.
+        # On the CPU from the start, as Keras moves parameters by replacing them.
         with library.device("cpu"):
             model = library.saving.load_model(str(path), compile=False, safe_mode=True)
             if not model.built or not getattr(model, "inputs", None):

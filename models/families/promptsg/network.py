@@ -221,7 +221,7 @@ class TextEncoder(nn.Module):
         words = [before, after] if pseudo is None else [before, pseudo.unsqueeze(0), after]
         x = torch.cat(words)
         x = x + self.positional_embedding[: len(x), None]
-        # Causal: so the end token never sees what CLIP fills the rest of its places with, and that is left out here.
+        # Causal: the end token never sees CLIP's padding, which is left out here.
         seen = torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).tril()
         x = self.ln_final(self.transformer(x, seen))
         sentence: Tensor = x[-1] @ self.text_projection

@@ -63,7 +63,7 @@ def _module(
     def read(path: Path) -> nn.Module:
         merged = {"state_dict": checkpoint.read(path), "custom_load": False, **overlay}
         module: nn.Module = timm.create_model(spec.arch, pretrained=True, pretrained_cfg_overlay=merged, **options)
-        # timm keeps what it was given, and with it every tensor a second time.
+        # timm keeps its config, and with it every tensor twice.
         module.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator, union-attr]
         return module
 

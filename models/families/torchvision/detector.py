@@ -66,7 +66,7 @@ class TorchvisionDetector(Detector):
         if self._fixed:
             self.preprocessings = ("trained", "letterbox")
         self._divisor = int(transform.size_divisible)
-        # The input size of a square picture, with which layers are found.
+        # The input size for finding layers.
         self._size = -(-min(transform.min_size[-1], transform.max_size) // self._divisor) * self._divisor
 
     @property
@@ -381,7 +381,7 @@ class TwoStage(TorchvisionDetector):
         proposals, _ = module.rpn(images, features)
         proposed = [len(part) > 0 for part in proposals]
         height, width = images.image_sizes[0]
-        # Without proposals the whole picture is a candidate that can be explained, though it is never shown.
+        # Without proposals the whole picture is an explainable, but hidden, candidate.
         whole = tensor.new_tensor([[0, 0, width, height]])
         proposals = [part.detach() if real else whole for part, real in zip(proposals, proposed, strict=True)]
         heads = module.roi_heads

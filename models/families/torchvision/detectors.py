@@ -51,7 +51,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
 
     def read(path: Path) -> nn.Module:
         module, tensors = build(spec.arch, classes=count), checkpoint.read(path)
-        # A frozen norm counts no batches; torch fills that in for the ordinary norm here.
+        # Frozen norms count no batches; torch fills that in here.
         frozen = not any(name.endswith(".num_batches_tracked") for name in tensors)
         load_tensors(module, path, f"{spec.arch} with {count - 1} classes and the background", tensors)
         if frozen and spec.arch in ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn"):

@@ -112,7 +112,7 @@ class NumberedLayers:
     def _inputs(self, index: int) -> tuple[str, ...]:
         origin = self.module.model[index].f
         sources = [origin] if isinstance(origin, int) else origin
-        # A negative number counts back from the step itself; before the first there is the picture.
+        # Negative numbers count back from the step; below 0 is the picture.
         at = [index + source if source < 0 else source for source in sources]
         return tuple(f"model.{source}" for source in at if source >= 0)
 
@@ -140,7 +140,7 @@ class YoloDetector(NumberedLayers, Detector):
         if getattr(self._head, "proto", None) is not None:
             self.parts = ("class", "contrast", "box", *SIDES, "mask", "all")
         self.nms = not getattr(self._head, "end2end", False)
-        # The strongest pairs of a candidate and a class are shown where nothing is suppressed.
+        # Without suppression the strongest pairs of candidate and class are shown.
         self.multi_label = not self.nms
         # As `predict` of a YOLOE does: words of an open vocabulary often mean the same thing.
         self.multi_class_nms = not isinstance(self._head, YOLOEDetect)
@@ -171,7 +171,7 @@ class YoloDetector(NumberedLayers, Detector):
         scores = outputs.scores[:1]  # (1, K, N)
         if not self.nms:
             return _strongest_pairs(scores[0], self._head if self.multi_class_nms else None, confidence)
-        # The library's suppression reads many single numbers, each of which would make a GPU wait.
+        # On a CPU: the library's suppression reads many single numbers, each a GPU synchronisation.
         candidates = torch.cat(self._rows(outputs, scores), 1).cpu()
         (rows,), (anchors,) = non_max_suppression(
             candidates,

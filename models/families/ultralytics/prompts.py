@@ -100,7 +100,7 @@ class OpenVocabulary(YoloDetector):
     def _with(self, words: tuple[str, ...], rows: Tensor) -> OpenVocabulary:
         other = copy.copy(self)
         other.labels = words
-        # A prompt may come from under inference mode, which its gradients would not survive.
+        # A prompt made in inference mode would not allow gradients.
         other.embeddings = rows.detach().cpu().float().clone()
         sha256 = hashlib.sha256("\0".join((self._given_sha256, *words)).encode())
         sha256.update(other.embeddings.numpy().tobytes())
