@@ -142,7 +142,7 @@ class Explainer:
         EVIDENCE.discard(lambda evidence: evidence.resident.origin not in residents)
 
     def _load(self, *, anywhere: bool) -> Resident:
-        """Load the model, unloading others where the device is full; `anywhere`: on the CPU if it stays full."""
+        """Load the model, evicting others; `anywhere`: on the CPU if necessary."""
         try:
             return self._get(self._device)
         except Exception as error:
@@ -336,7 +336,7 @@ class Explainer:
         return explain_parts(parts, images, each, notes=more, milliseconds=spent)
 
     def _prepare(self, resident: Resident, image: Image, options: Options) -> ModelInput:
-        """Return the model's input for a picture; raise ModelProblem for a preprocessing that it does not have."""
+        """Return a picture's input; raise ModelProblem for an unknown preprocessing."""
         adapter = resident.adapter
         if options.preprocessing not in adapter.preprocessings:
             raise ModelProblem(
@@ -360,7 +360,7 @@ class Explainer:
 
     @own_modes()
     def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
-        """Return `work(resident, notes)`, also where memory is full: after unloading other models, then on the CPU.
+        """Return `work(resident, notes)`, freeing memory or using the CPU if needed.
 
         `notes` are sentences that say which of these was needed. A model in memory that was changed is adapted again.
         """
@@ -415,7 +415,7 @@ class Explainer:
     def evidence(
         self, resident: Resident, image: Image, options: Options
     ) -> tuple[Evidence, tuple[object, ...], dict[str, float]]:
-        """Return the Evidence of a picture, cached or from one pass, its key in `EVIDENCE`, and the milliseconds spent.
+        """Return a picture's cached or new Evidence, its key, and the milliseconds.
 
         `resident` is the one that `with_oom_fallback` passes.
         """
@@ -431,7 +431,7 @@ class Explainer:
         return evidence, key, milliseconds
 
     def fresh_evidence(self, resident: Resident, image: Image, options: Options) -> tuple[Evidence, dict[str, float]]:
-        """Return the Evidence of one pass over a picture, and the milliseconds spent; nothing is cached.
+        """Return uncached Evidence of one pass, and the milliseconds.
 
         `resident` is one that `with_vocabulary` returned.
         """

@@ -66,7 +66,7 @@ class Explanation(Result):
 
     @property
     def diagnosis(self) -> tuple[Finding, ...]:
-        """The limitations of the first map, in plain words, most serious first; also those that its proof shows."""
+        """The limitations of the first map, most serious first, proof included."""
         return diagnose(self)
 
     def with_method(
@@ -108,11 +108,11 @@ class Explanation(Result):
         return replace(self, evidence=self.evidence.at(path))._again(replace(self.options, layers=(path,)), None, None)
 
     def with_scale(self, scale: Scale) -> Explanation:
-        """Return the same maps, each on its `own` scale or all on one (`shared`)."""
+        """Return the maps on each one's `own` scale, or one (`shared`)."""
         return self._again(replace(self.options, scale=scale), None, None)
 
     def with_object(self, *where: Any) -> Explanation:
-        """Say where the object is: `diagnosis` then says how much of the evidence lies outside of it.
+        """Set the object's area, for `diagnosis` of evidence outside of it.
 
         `where`: rectangles (x0, y0, x1, y1) in pixels of the picture, or masks (H, W) and files of masks, bright where
         the object is. Raises ModelProblem for anything else.
@@ -132,7 +132,9 @@ class Explanation(Result):
 
     @own_modes()
     def by_head(self, index: int = 0, layer: int = 0, scale: Scale = "own") -> tuple[Heatmap, ...]:
-        """Return a heatmap for each head of one attention layer; `layer` counts among this explanation's layers.
+        """Return one attention layer's heatmap per head.
+
+        `layer`: its number among this explanation's layers.
 
         The same for every class; of a method of queries, the box's own. Runs the model once where no map of that
         attention was made yet.

@@ -32,7 +32,7 @@ MAX_WORDS = 100
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How an option is offered: as a flag of the command line, in the API's schema, in recipes and in the docs."""
+    """An option's presentation: CLI flag, API schema, recipes and docs."""
 
     flag: str
     """Its names, the first for printed commands, and its value's placeholder: `--top-k -k N`."""
@@ -65,7 +65,7 @@ class Option:
 
 
 def _option(default: Any, flag: str, verbs: str, help: str, unset: str = "", **more: Any) -> Any:
-    """Return a field of `Options` with its `Option`; `unset` is what holds without it, by default the default."""
+    """Return a field of `Options` with its `Option`; `unset`: the effective default."""
     if (unset := unset or str(default or "")) and "[" not in help:
         more = {"description": f"{help}; null: {unset}."} | more
         help += f" [{unset}]."

@@ -75,7 +75,7 @@ def megabytes(nbytes: int) -> str:
 
 
 def download(megabytes: float | None) -> str:
-    """Say how large a download is: `about 5.3 MB`, `about 1,430 MB`; empty where it is not known."""
+    """Describe a download's size: `about 5.3 MB`; empty if unknown."""
     if megabytes is None:
         return ""
     return f"about {megabytes:,.{0 if megabytes >= 9.95 else 1}f}{NBSP}MB"
@@ -117,7 +117,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def plural_noun(noun: str) -> str:
-    """Return the plural: `buses`, `people`; of what is one already, itself: `scissors`, `ball-dots`."""
+    """Return the plural: `buses`, `people`, `scissors`, `ball-dots`."""
     if re.search(r"[^aeious]s$|\bskis$", noun):
         return noun
     if re.search(r"\bperson$", noun):

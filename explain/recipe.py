@@ -40,7 +40,7 @@ def versions() -> dict[str, str]:
 
 
 class ProofSettings(BaseModel):
-    """How a map was proved: what `Explanation.prove` needs beside the explanation to make the same curves again."""
+    """The settings of a proof, for `Explanation.prove`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

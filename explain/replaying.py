@@ -87,5 +87,5 @@ def replay_seals(
 
 
 def is_same_seal(saved: SavedSeal, again: Seal | None) -> bool:
-    """Return whether a seal that was made again is the saved one, bit for bit."""
+    """Return whether a repeated seal equals the saved one."""
     return again is not None and SavedSeal.of(saved.index, again) == saved

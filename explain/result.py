@@ -85,7 +85,7 @@ class Result:
 
     @cached_property
     def class_scores(self) -> list[float]:
-        """The score of each class, or each number, in the order of the model's labels."""
+        """The score of each class or number, in the labels' order."""
         scores: list[float] = self.evidence.resident.adapter.class_scores(self.evidence.outputs)[0].detach().tolist()
         return scores
 
@@ -220,7 +220,7 @@ class Result:
         return tuple(rescale([layer_map], "own")[0] for layer_map in each)
 
     def missing(self, where: Box | tuple[float, float] | None, target: int | str | None = None) -> Missing | None:
-        """Return the strongest candidate at a place, for any class or for one, and why it is not shown.
+        """Return the strongest candidate at a place, and the reason it is hidden.
 
         `where`: xyxy in original pixels, a point (x, y), or None: the whole picture. None without a candidate.
         """
@@ -234,7 +234,7 @@ class Result:
         return None if candidate is None else self.candidate(*candidate)
 
     def candidate(self, anchor: int, target: int | str) -> Missing:
-        """Return one raw candidate of a detector for one class, and why it is not shown."""
+        """Return a raw candidate for a class, and the reason it is hidden."""
         adapter, evidence, options = self.evidence.resident.adapter, self.evidence, self.options
         if not self.task.has_boxes:
             raise ModelProblem(f"{self.model.id} draws no boxes: it has no candidates.")
@@ -285,7 +285,7 @@ class Result:
         return self.task.pixels_at(self.evidence, target.with_pixels(target.other))
 
     def outside(self, index: int | str = 0) -> float | None:
-        """Return the share 0..1 of a map's evidence outside of `object_mask`, or of the pixels that it explains.
+        """Return the share of evidence outside of the object or area.
 
         None of a model that gives pixels no class and without `object_mask`, and where there is no evidence.
         """
@@ -295,7 +295,7 @@ class Result:
         return 1 - self.inside(area, self.heatmaps.index(self._map(index)))
 
     def inside(self, mask: NDArray[np.bool_], index: int = 0) -> float:
-        """Return the share 0..1 of a map's heat in a mask, bool (H, W) on the picture's own grid; 0 without heat.
+        """Return a mask's share of a map's heat, 0..1.
 
         Raises ValueError for a mask of another shape.
         """

@@ -397,13 +397,13 @@ class Adapter:
         raise ModelProblem(f"{self.spec.id} is asked in words: only a YOLOE takes examples.")
 
     def strongest(self, outputs: Any, ratio: float) -> tuple[int, ...]:
-        """Return the share `ratio` of all candidates, one at least, whose best score is highest, best first."""
+        """Return the best `ratio` of all candidates, at least one, in order."""
         raise NotImplementedError
 
     def candidate(
         self, outputs: Any, geometry: Geometry, where: Box | None, index: int | None = None
     ) -> tuple[int, int] | None:
-        """Return the strongest candidate at a place, and its class; None where there is none."""
+        """Return the strongest candidate at a place and its class, or None."""
         raise NotImplementedError
 
     def predictions(

@@ -67,7 +67,7 @@ def read_outputs(rows: Any) -> tuple[OutputTable, ...]:
 
 
 def read_inputs(rows: Any) -> tuple[InputTable, ...]:
-    """Return the rows of an `inputs` in Python, names or tables; raise ModelProblem for one of the wrong kind."""
+    """Parse `inputs` given in Python; raise ModelProblem for an invalid row."""
     for number, row in enumerate(rows, 1):
         if not isinstance(row, (str, InputTable)):
             plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dict(row).items()}
@@ -94,7 +94,7 @@ def _rises(value: Any) -> bool:
 def check(
     path: Path, where: str, table: Any, allowed: Mapping[str, tuple[type, ...]], needed: tuple[str, ...] = ()
 ) -> None:
-    """Raise ModelProblem naming the table and the key that is unknown, missing or of the wrong kind."""
+    """Raise ModelProblem for the first invalid key of a table."""
     if not isinstance(table, dict):
         raise ModelProblem(f"{path.name}: {where} should be a table.")
     for key, value in table.items():
@@ -168,7 +168,7 @@ def faults() -> Mapping[str, str]:
 
 
 def problem() -> str | None:
-    """Return all of `faults` in one line, or None where nothing is wrong."""
+    """Return all `faults` in one line, or None."""
     return " ".join(dict.fromkeys(faults().values())) or None
 
 
@@ -223,7 +223,7 @@ def is_file(model: str) -> bool:
 
 
 def _listed_file(name: str) -> ModelSpec | None:
-    """Return the model whose weights have this file name, such as `yolo11n.pt`; None for a path with folders."""
+    """Return the model with weights of this file name; None for paths."""
     if Path(name).suffix not in SUFFIXES or Path(name).name != name:
         return None
     return next((model for model in catalog().values() if name in weights.file_names(model)), None)
@@ -243,7 +243,7 @@ def model_file(path: str | Path, progress: Progress | None = None) -> Path:
 
 
 def of_file(path: str | Path, progress: Progress | None = None, arch: str = "") -> ModelSpec:
-    """Return a row for a file or folder that no table names, as `models add` would draft it.
+    """Draft a row for a file or folder outside of any table.
 
     `arch`: the network of a checkpoint, `net.py:Net` or a name of torchvision or timm. `progress`: of a download, where
     the file is named by an https address. Raises ModelProblem if the file lacks information, WeightsProblem if it is no
@@ -271,7 +271,7 @@ def of_table(id_: str, table: Toml, path: Path) -> ModelSpec:
 
 
 def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
-    """Return the models of each family in the catalogue's order; `packaged` leaves out what an operator added."""
+    """Return each family's models in order; `packaged`: without additions."""
     grouped: dict[str, list[ModelSpec]] = {}
     if not packaged:
         log_faults()
@@ -322,7 +322,7 @@ def of_people() -> Path:
 
 
 def _state() -> tuple[Any, ...]:
-    """Return what the catalogue depends on: the files of tables, and the files in the operator's folders."""
+    """Return the catalogue's dependencies: tables, and model files."""
     named, paths = settings().models, _tables()
     # A file named by the operator must exist.
     changed = [(path, path.stat().st_mtime_ns if os.path.isfile(path) else None) for path in paths]

@@ -93,7 +93,7 @@ def draw(drawn: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[np.
 
 
 def names_drawings(labels: Sequence[str]) -> bool:
-    """Return whether a model's classes are what people draw: digits, letters, or classes of drawing data sets."""
+    """Return whether classes are drawable: digits, letters, or drawing data sets'."""
     words = [label.strip().lower().replace("_", " ") for label in labels]
     if len(words) > 1 and all(len(word) == 1 and word.isalnum() for word in words):
         return True

@@ -47,18 +47,18 @@ class Geometry:
         return replace(self, original=original, input=inner, columns=1)
 
     def cell_offset(self, path: str) -> tuple[float, float]:
-        """Return by how many cells, down and across, a layer's map is drawn beside an even grid; at most a half."""
+        """Return a layer's offset from an even grid in cells, up to half."""
         return next(((down, across) for name, down, across in self.cell_offsets if name == path), (0.0, 0.0))
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
-        """xyxy in whole original pixels of the part that the model saw; the rest was cropped away."""
+        """The seen part without the crop, xyxy in whole original pixels."""
         (top, bottom), (left, right) = (self._span(axis, inverse=True) for axis in (0, 1))
         return left, top, right, bottom
 
     @property
     def content(self) -> tuple[int, int, int, int]:
-        """xyxy in whole input pixels of the part that is picture; the rest is the letterbox's bars."""
+        """The content without bars, xyxy in whole input pixels."""
         (top, bottom), (left, right) = (self._span(axis, inverse=False) for axis in (0, 1))
         return left, top, right, bottom
 
@@ -137,7 +137,7 @@ class ModelInput:
 
 
 def picture_cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, int]:
-    """Return the first and last row, first and last column of a layer's grid that hold any picture."""
+    """Return the first and last row and column of cells with content."""
     (height, width), (left, top, right, bottom) = geometry.input, geometry.content
     return top * h // height, -(-bottom * h // height), left * w // width, -(-right * w // width)
 
@@ -169,7 +169,7 @@ def intersection_over_union(a: Box, b: Box) -> float:
 
 
 def measure_pairs(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the `intersection_over_union` of boxes (..., 4) and others (..., 4), one by one: (...)."""
+    """Return elementwise `intersection_over_union` of boxes (..., 4) and others."""
     both = measure_common(boxes, others)
     areas = [(corners[..., 2] - corners[..., 0]) * (corners[..., 3] - corners[..., 1]) for corners in (boxes, others)]
     return np.asarray(np.divide(both, areas[0] + areas[1] - both, out=np.zeros(both.shape), where=both > 0))

@@ -61,7 +61,7 @@ class TableDraft:
 
 
 def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
-    """Return the draft of the first loader that recognises a file or folder; `arch` is the operator's word.
+    """Return the draft of the first matching loader; `arch`: the operator's.
 
     Raises WeightsProblem, one sentence, where there is nothing, or nothing that any loader recognises.
     """

@@ -58,7 +58,7 @@ def voc() -> tuple[str, ...]:
 
 @cache
 def coco() -> Mapping[int, str]:
-    """Return COCO's 80 classes by their numbers there: 1 to 90, of which ten were never used."""
+    """Return COCO's 80 classes by number, 1 to 90 with gaps."""
     names = _of_torchvision("_COCO_CATEGORIES", "FCOS_ResNet50_FPN_Weights.COCO_V1")
     named = {number: name for number, name in enumerate(names) if name not in ("__background__", "N/A")}
     return MappingProxyType(named)
@@ -165,7 +165,7 @@ def may_name(file: Path, stem: str) -> bool:
 
 
 def _ordered(content: Any, model: str, where: str) -> tuple[str, ...]:
-    """Return names by index; raise ModelProblem where they are none, or leave an index out."""
+    """Return names by index; raise ModelProblem for gaps or none."""
     try:
         names = order(content)
     except (ValueError, RecursionError) as problem:

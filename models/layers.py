@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A module by dotted path whose output is, or can be read as, a (C, h, w) map."""
+    """A module by dotted path, with a (C, h, w) map as output."""
 
     path: str
     shape: tuple[int, int, int]
@@ -64,7 +64,7 @@ def stages_of(module: nn.Module, layers: Sequence[Layer], height: int) -> tuple[
 
 
 def _part_by_name(path: str) -> Literal["backbone", "neck", "head"]:
-    """Guess a layer's part from its path; a family whose paths say nothing overrides `Adapter.stages`."""
+    """Guess a layer's part from its path; `Adapter.stages` may override it."""
     words = path.lower()
     if any(word in words for word in ("neck", "fpn")):
         return "neck"

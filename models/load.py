@@ -37,7 +37,7 @@ FORMER_NAMES = {
 
 
 def current_name(loader: str) -> str:
-    """Return the present name of a loader that may be given by a former one."""
+    """Translate a loader's former name to the current one."""
     return FORMER_NAMES.get(loader, loader)
 
 

@@ -112,7 +112,7 @@ class PreprocessingTable(Table):
         return None not in (self.size, self.mean, self.std)
 
     def stated(self) -> dict[str, Any]:
-        """Return the keys that are stated, with the values that TOML has for them."""
+        """Return the stated keys with TOML's values."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values if value is not None}
 
@@ -121,7 +121,7 @@ class PreprocessingTable(Table):
         return PreprocessingTable.read(other.stated() | self.stated())
 
     def for_channels(self, count: int, usual: int = 3) -> PreprocessingTable:
-        """Return the table for pictures of so many channels, stated where they are not the usual ones."""
+        """Return the table for this number of channels."""
         if count == usual or (self.channels_in, self.mean, self.std) != (None, None, None):
             return self
         return replace(self, channels_in=count)

@@ -74,7 +74,7 @@ class Kernel:
         return self.stride == (1, 1) and padding[0] < self.size[0] and padding[1] < self.size[1]
 
     def convolved(self, gradient: Tensor, padding: Sequence[int]) -> Tensor:
-        """Return (1, C, h', w') of the inputs without `padding`, from a (1, K, h, w), by one convolution."""
+        """Return the inputs' gradient (1, C, h', w') without `padding`, by one convolution."""
         around = (self.size[0] - 1 - padding[0], self.size[1] - 1 - padding[1])
         if self.weight.ndim == 3:
             depthwise = self.weight.flip(0, 1).permute(2, 0, 1)[:, None]

@@ -66,7 +66,7 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
 
 
 def _search(rows: Tensor, shift: Tensor) -> Tensor | None:
-    """Return the first right singular vector (C,) of rows - shift, (n, C), by Lanczos' method; None if it is slow.
+    """Return the first right singular vector of rows - shift, or None.
 
     Starts at the channels' lengths, and so comes to the same bits every time. Beside the two products with all rows
     a step is of few numbers, where NumPy is done before PyTorch has started.
@@ -201,7 +201,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Gradient:
-    """One target's gradient at one layer: (C, h', w') from row `top` and column `left` on, 0 elsewhere."""
+    """One target's gradient at one layer: a window, 0 elsewhere."""
 
     terms: tuple[Term, ...]
     """The terms it is the sum of; at least one."""

@@ -99,7 +99,7 @@ def locate_gradient(tensor: Tensor) -> Place:
 
 
 class Graph:
-    """PyTorch's graph between what a network returned and the layers whose gradients are wanted."""
+    """PyTorch's graph between a network's output and the target layers."""
 
     def __init__(self, ends: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
         """`ends` and `sources` are (1, C, h, w)."""

@@ -62,7 +62,7 @@ def _same_reach(walk: Walk, step: GraphStep) -> None:
 
 
 def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, by: str = "") -> Any:
-    """Make the rule of `backward(gradient, tensor, node)`; `by`: the attribute of the node that saved the tensor."""
+    """Make the rule of `backward(gradient, tensor, node)`; `by`: the tensor's attribute."""
 
     def pull(walk: Walk, step: GraphStep) -> None:
         at = step.outputs[0]

@@ -50,7 +50,7 @@ def _spread(part: Tensor, rows: Tensor, like: Sequence[int]) -> Tensor:
 
 
 def _by_rows(back: Callable[..., Tensor], gradient: Tensor, *others: Tensor) -> Tensor:
-    """Return `back(gradient, *others)`, all (..., C), computed only for the rows where the gradient is not 0."""
+    """Return `back(gradient, *others)`, computed only for nonzero rows."""
     if (rows := _rows(gradient)) is None:
         return back(gradient, *others)
     part = back(*(tensor.flatten(0, -2)[rows] for tensor in (gradient, *others)))

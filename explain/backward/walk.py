@@ -93,7 +93,7 @@ class Walk:
             add_moved(out if channels is None else out[:, channels], part, top - y0, left - x0)
 
     def multiply(self, at: Place | None, term: Term) -> None:
-        """Add the gradient before a 1x1 convolution; where the place is `late`, as a product to compute later."""
+        """Add the gradient before a 1x1 convolution, lazily at `late` places."""
         if at is None or at not in self.windows:
             return
         assert term.weight is not None
@@ -133,7 +133,7 @@ def add_moved(out: Tensor, part: Tensor, down: int, right: int) -> None:
 
 
 def bounds(gradient: Gradient) -> Window | None:
-    """Return the smallest window that holds all nonzero values; None where all are 0."""
+    """Return the smallest window of nonzero values, or None."""
     top, left = gradient.top, gradient.left
     # A single cell needs no search, which would synchronise a GPU.
     if gradient.values.shape[1:] == (1, 1) != gradient.shape:

@@ -115,7 +115,7 @@ class Side:
 
 
 def side(explanation: Explanation, wanted: Prediction) -> Side:
-    """Find the object `wanted` in another model's explanation of the same picture; without a model pass."""
+    """Find the object `wanted` in another model's explanation, without a pass."""
     listed = explanation.predictions
     itself = None if wanted in listed else _itself(explanation, wanted)
     place = listed.index(wanted) if wanted in listed else None if itself else same_object(wanted, listed)

@@ -157,7 +157,7 @@ class Comparison:
         return labels.pop() if len(labels) == 1 else ""
 
     def score(self, index: int) -> float | None:
-        """Return a model's score, 0..1, of what its map is of, however weak; None without such a map."""
+        """Return a model's score of its map's target, or None."""
         return score_of_map(self.explanations[index])
 
     @property

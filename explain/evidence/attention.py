@@ -85,7 +85,7 @@ def follow(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Iterator[list[tuple[Weighed, Tensor]]]:
-    """Yield, for each target, every module's weights and the gradient of the target's scalar with respect to them.
+    """Yield each target's weights and gradients of every module.
 
     One forward pass for all targets, and one backward pass for each.
     """
@@ -164,10 +164,7 @@ def _nearest(layer: Layer, paths: Sequence[str]) -> str:
 
 
 def _rows(attended: Attended, last: Attended, read: Tensor | None) -> Tensor:
-    """Return the counted queries of a module, (queries,) bool.
-
-    `read`: those of the last module, None if unknown.
-    """
+    """Return a module's counted queries, (queries,) bool; `read`: the last module's."""
     queries = torch.arange(attended.queries)
     if not attended.same:
         # A query that pools the patches, or words.

@@ -16,7 +16,7 @@ _CACHES: WeakSet[ByteCache[Any]] = WeakSet()
 
 
 class ByteCache(Generic[Value]):
-    """Holds values up to `limit` bytes; `size` is called again for all of them whenever one is added."""
+    """A cache of up to `limit` bytes, with sizes updated on each addition."""
 
     def __init__(
         self, limit: int | Callable[[], int], size: Callable[[Value], int], *, disposable: bool = True
@@ -49,7 +49,7 @@ class ByteCache(Generic[Value]):
                 self._values.popitem(last=False)
 
     def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Return a value, made and added where it is not there; two threads may both make it."""
+        """Return a value, made and added if missing, maybe twice by threads."""
         if (value := self.get(key)) is None:
             value = make()
             self.put(key, value)

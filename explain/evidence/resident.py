@@ -136,7 +136,7 @@ class Resident:
         return bool(self.attentions) and bool(self.find_windows(self._blank()[1]))
 
     def find_windows(self, tensor: Tensor) -> tuple[Windows, ...]:
-        """Return where the windows of all attention modules lie on an input like `tensor`, (1, C, h, w).
+        """Return all attention modules' windows on an input like `tensor`.
 
         In the order of execution; empty where one of them is not followed.
         """
@@ -253,7 +253,7 @@ class Residency:
 
     @own_modes()
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
-        """Return the model on that device, loading it if necessary; concurrent callers wait for one load."""
+        """Return the model on that device, loaded once for concurrent callers."""
         key, named = (spec.id, str(device)), (spec.weights.path, spec.arch.rpartition(":")[0])
         files = [name for name in named if isinstance(name, str) and os.path.isfile(name)]
         source = spec, {name: os.stat(name).st_mtime_ns for name in files}

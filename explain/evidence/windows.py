@@ -109,7 +109,7 @@ class _Tracer(TorchFunctionMode):
         return func(*args, **options)
 
     def record(self, path: str, weights: Tensor) -> Tensor:
-        """Note where the tokens of one attention, (windows, heads, queries, keys), lie; return it unchanged."""
+        """Record the tokens of one attention's windows; return it unchanged."""
         windows, _, queries, keys = weights.shape
         read = self._read[self._entered.get(path, len(self._read)) :]
         q_cells = self._find_cells(read, windows, queries)
@@ -155,7 +155,7 @@ class _Tracer(TorchFunctionMode):
                 self._maps.append((tensor[0], layer.shape[1:]))
 
     def _find_cells(self, read: Sequence[tuple[Tensor, bool]], windows: int, tokens: int) -> tuple[Tensor, Size] | None:
-        """Return the cells (windows, tokens) of the first that was read with so many rows, and their grid."""
+        """Return the cells (windows, tokens) of the first matching read, and grid."""
         for tensor, first in read:
             if (tensor.numel() // tensor.shape[1 if first else -1]) == windows * tokens:
                 for origin in self._origins(tensor):

@@ -88,7 +88,7 @@ def prove(
 
 
 class _Work:
-    """One proof in the making: the map's own curve first, and each control made just before it is followed."""
+    """A running proof: the map's curve first, then each control's."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class _Work:
         return self._proof(self._made)
 
     def _among(self, fewer: int | None) -> int:
-        """Return how many steps a curve has that needs only so many: all, unless these are among them."""
+        """Return `fewer` steps if all steps include these, else all."""
         return fewer if fewer is not None and not self._steps % fewer else self._steps
 
     def _proof(self, curves: Sequence[Curve]) -> Proof:

@@ -78,7 +78,7 @@ def _places(module: nn.Module) -> set[int]:
 
 
 def stages(resident: Resident, tensor: Tensor) -> list[list[nn.Parameter]]:
-    """Return the parameters in `STAGES` groups, the last executed first, from one pass of `tensor` (1, C, h, w).
+    """Return the parameters in `STAGES` groups, the last executed first.
 
     A module's own parameters are one item, and groups have equally many items, in the order of the modules' starts.
     An uncalled module, whose weights another reads, counts as its parent.
@@ -209,7 +209,7 @@ class Scramble:
         return 2 * self.empty > self.draws
 
     def describe_draws(self) -> str:
-        """Return what came of all draws: `7 random models: 2 empty maps, the others −0.46 to 0.51.`"""
+        """Describe all draws: `7 random models: 2 empty maps, the others −0.46 to 0.51.`"""
         empty = f"{plural(self.empty, 'empty map')}{', the others ' if self.final else ''}" if self.empty else ""
         ends = " to ".join(map(self._shown, (min(self.final), max(self.final)))) if self.final else ""
         return f"{self.draws} random models: {empty}{ends}."
@@ -482,7 +482,7 @@ def outlined_box(explanation: Result, index: int | str) -> NDArray[np.bool_] | N
 
 
 def _make_references(explanation: Result, index: int | str) -> dict[Verdict, Map]:
-    """Return maps that know nothing of the weights: the picture's edges, its middle, and the box."""
+    """Return model-independent maps: edges, centre, and box."""
     selected = explanation._map(index)
     heatmap, evidence = selected.measured, explanation.evidence
     left, top, right, bottom = evidence.geometry.content

@@ -176,7 +176,7 @@ class Measure:
         return [Effect(name, tuple(shares), *both) for (name, _), both in zip(named, each, strict=True)]
 
     def _scores(self, visible: NDArray[np.bool_]) -> list[float]:
-        """Return the answer's score, 0..1, of pictures of which only a part is shown (B, h, w)."""
+        """Return the scores, 0..1, of pictures with visible parts (B, h, w)."""
         batches = torch.split(torch.from_numpy(visible).to(self._perturber.picture.device), BATCH_CPU)
         parts = [self._perturber.predict_masked(batch, self._fill).score for batch in batches]
         return self._in_range(torch.cat(parts).tolist())

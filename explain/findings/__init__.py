@@ -17,7 +17,7 @@ LEVELS = ("serious", "caution", "note")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A limitation of a map. `serious`: the map means nothing; `caution`: read it with care; `note`: good to know."""
+    """A limitation of a map: `serious` (meaningless), `caution`, or `note`."""
 
     kind: str
     level: Literal["serious", "caution", "note"]

@@ -48,7 +48,7 @@ def headline(explanation: Result, hot: str, index: int = 0) -> str:
 
 
 def describe(explanation: Result, hot: str = "", index: int = 0, *, half: bool = True) -> Statement:
-    """Return what is said of the picture and its map at `index`, without the limitations; arguments as below."""
+    """Describe the picture and its map at `index`, without limitations."""
     title, named = explanation.task.says(explanation, index)
     meaning = "" if named is None else _hottest(explanation, hot, index, named=named)
     place = _describe_place(explanation, index, half=half) if explanation.heatmaps else ("", "", "")
@@ -148,7 +148,7 @@ def unseen(explanation: Result) -> float:
 
 
 def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
-    """Return the limitations of the map at `index`, most serious first; a proof that it has is heard."""
+    """Return a map's limitations, most serious first, with its proof's."""
     findings = [Finding("note", "note", note) for note in explanation.notes]
     if explanation.heatmaps and (explanation.measures or explanation.heatmaps[index].signed):
         findings += _find_directions(explanation, index)

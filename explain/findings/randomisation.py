@@ -114,7 +114,7 @@ def _find_measured(explanation: Result, index: int) -> Randomisation | None:
 
 
 def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
-    """Return the family, question and method of a map's published figures; None at other layers and of own models."""
+    """Return the key of a map's published figures, or None."""
     resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
     question = question_of(explanation.options.part)
     # The gradients of pixels are at no layer.

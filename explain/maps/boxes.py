@@ -63,7 +63,7 @@ class BoxNumbers:
 
     @property
     def printed(self) -> dict[str, int]:
-        """Return the four shares as whole percents that sum to 100, by what people read."""
+        """Return the four shares as whole percents with the sum 100."""
         shares = (self.own_only, self.shared, self.elsewhere, self.outside)
         return dict(zip(WHERE, whole_percents(shares), strict=True))
 
@@ -83,7 +83,7 @@ class BoxNumbers:
 
 
 def parse_place(where: Any, width: int, height: int) -> Box:
-    """Return a point (x, y) or a rectangle in a picture of this size as xyxy, its upper left corner first.
+    """Return a point or rectangle as xyxy, upper left corner first.
 
     Raises ModelProblem, one sentence, for what is neither and for what is outside the picture.
     """

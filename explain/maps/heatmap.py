@@ -360,7 +360,7 @@ def heatmaps(
 
 
 def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
-    """Return maps of the same layers and geometry on another scale, from their raw maps."""
+    """Rescale maps from their raw values."""
     first = maps[0]
     raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(heatmap.raw for heatmap in maps), strict=True)]
     targets = [heatmap.target for heatmap in maps]

@@ -47,7 +47,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The numbers of one map; MEANING explains each. Shares are 0..1, positions are in original pixels.
+    """The numbers of one map; MEANING explains each.
 
     >>> from sightglass import Explainer
     >>> Explainer()("bus.jpg", top_k=1).statistics[0].flat
@@ -133,7 +133,7 @@ def format_value(name: str, value: Any) -> str:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two maps are: each number is 1 for identical maps and about 0 for unrelated ones."""
+    """The similarity of two maps: 1 if identical, about 0 if unrelated."""
 
     ssim: float
     rank_correlation: float
@@ -244,7 +244,7 @@ def rank_correlation(a: Values, b: Values) -> float:
 
 
 def rank_correlations(values: Values, others: Iterable[Values]) -> list[float]:
-    """Return the rank correlation of a map with each of others on the same grid."""
+    """Return a map's rank correlation with each of others."""
     ranks = _ranks(check(values))
     return [_correlation(ranks, _ranks(check(other))) for other in others]
 
@@ -272,13 +272,13 @@ def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...
 
 
 def rescale(values: Values) -> Values:
-    """Bring signed values to 0..1: their ranks stay, and what is the same everywhere is 0."""
+    """Rescale signed values to 0..1, monotonically; constants become 0."""
     low, high = float(values.min()), float(values.max())
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
 def iou(a: Mask, b: Mask) -> float:
-    """Return intersection over union of two masks of one shape, 0..1; 1 where both are empty."""
+    """Return two masks' intersection over union, 0..1; 1 if both are empty."""
     union = np.count_nonzero(a | b)
     return float(np.count_nonzero(a & b) / union) if union else 1.0
 

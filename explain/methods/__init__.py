@@ -134,7 +134,7 @@ _QUESTIONS = {
 
 
 def describe_setup(model: str, method: str, layers: Sequence[str], part: str = "", task: str = "detect") -> str:
-    """Return `demo-cls-m, GradCAM at layer4 (Where is it?)`; methods that only use a model's outputs have no layers.
+    """Describe a setup: `demo-cls-m, GradCAM at layer4 (Where is it?)`.
 
     `task`: the model's, where the method has another name on a detector.
     """

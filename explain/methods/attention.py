@@ -194,7 +194,7 @@ def follow_rollout(windows: Sequence[Windows], mixed: Sequence[Tensor]) -> Tenso
 
 
 def carry(row: Tensor, windows: Windows, matrix: Tensor) -> Tensor:
-    """Return a row (cells,) times a layer's matrix, of which `matrix` (windows, queries, keys) are the windows."""
+    """Multiply a row (cells,) by a layer's windows (windows, queries, keys)."""
     queries, keys = windows.queries.to(row.device), windows.keys.to(row.device)
     asked = row[queries.clamp_min(0)] * (queries >= 0)
     handed = (asked[:, None] @ matrix)[:, 0]  # (windows, keys)
@@ -204,7 +204,7 @@ def carry(row: Tensor, windows: Windows, matrix: Tensor) -> Tensor:
 
 
 def spread(row: Tensor, grid: Size, finer: Size) -> Tensor:
-    """Return a row over a finer grid: each cell's share is split evenly among the cells below it."""
+    """Return a row over a finer grid, split evenly."""
     if grid == finer:
         return row
     ups = [torch.arange(many, device=row.device) * few // many for few, many in zip(grid, finer, strict=True)]
@@ -214,7 +214,7 @@ def spread(row: Tensor, grid: Size, finer: Size) -> Tensor:
 
 
 def _start(last: Windows, matrix: Tensor) -> tuple[Tensor, Size]:
-    """Return the row that a mean over the last grid reads, and that grid."""
+    """Return the equal initial row over the last grid, and that grid."""
     cells = last.grid[0] * last.grid[1]
     return matrix.new_full((cells,), 1 / cells), last.grid
 

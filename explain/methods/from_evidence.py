@@ -55,7 +55,7 @@ def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Tar
 
 
 def _compute_sides(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
-    """Compute the maps of two pictures, each from its own activations and gradients, and hold them side by side."""
+    """Compute two pictures' maps from their own gradients, joined side by side."""
     if evidence.mixed:
         first, second = evidence.resident.adapter.inputs
         raise ModelProblem(

@@ -121,7 +121,7 @@ def _check(evidence: Evidence, method: Method) -> None:
 
 
 def _passes(evidence: Evidence, method: Method) -> int:
-    """Return the forward passes for one target; AblationCAM also needs the original score for each layer."""
+    """Return the number of forward passes for one target."""
     if method.passes != "channels":
         return 1
     extra = method.id == "ablationcam"

@@ -39,7 +39,7 @@ NOTE = "This map shows what the box's query read in its last layer, which need n
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Return the targets' maps: the mean of all heads, or one head. The model is not run again.
+    """Return the targets' maps, of all heads or one, without a pass.
 
     Raises ModelProblem for a model whose boxes are no queries, and for a head that it has not.
     """
@@ -52,7 +52,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
-    """Return the weights of each head of a target's queries: (heads, h, w) by the path of the attention."""
+    """Return each head's weights for a target's queries, (heads, h, w) by path."""
     attended = _attended(evidence)
     return {attended.path: _read(attended, evidence, target)}
 

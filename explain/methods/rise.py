@@ -178,7 +178,7 @@ class Windows(PictureMasks):
 
 
 def _near(at: Tensor, window: Tensor) -> Tensor:
-    """Return (b, p) bool: whether the places `at` (p,), in steps, lie in the windows, two steps wide each."""
+    """Return the places `at` (p,) within the windows, (b, p) bool."""
     return (at[None] - (window[:, None] + 0.5)).abs() < 1
 
 

@@ -46,7 +46,7 @@ def _open(path: Path, _size: int, _changed: int) -> Archive:
 
 
 def items(path: Path) -> Iterator[Item]:
-    """Yield the pictures of a .zip, each unpacked into memory when it is opened and never into a file.
+    """Yield a .zip's pictures, unpacked into memory on opening.
 
     Raises ModelProblem if the file is not an archive, is encrypted, or would unpack to too much.
     """
@@ -83,7 +83,7 @@ def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: i
 
 
 def _find_place(archive: str, info: zipfile.ZipInfo) -> PurePosixPath:
-    """Return where a file belongs below the folder that its archive is unpacked into."""
+    """Return a file's path below its archive's target folder."""
     name = info.filename.replace("\\", "/")
     parts = name.split("/")
     if stat.S_ISLNK(info.external_attr >> 16):

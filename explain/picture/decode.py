@@ -38,7 +38,7 @@ STRIP = 4_000_000
 
 
 class MemoryGate:
-    """Admit work up to `limit` units at the same time; larger work is admitted alone.
+    """Admit work of up to `limit` units at once; larger work alone.
 
     >>> gate = MemoryGate(10)
     >>> with gate.take(25):

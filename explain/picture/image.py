@@ -88,9 +88,7 @@ class Image:
         return digest.hexdigest()
 
     def taken(self, channels: int, model: str) -> Pixels | Planes:
-        """Return the array (H, W, C) for a model with these channels.
-
-        That is `pixels` for RGB and grey, else `planes`.
+        """Return `pixels` or `planes`, (H, W, C), by a model's channels.
 
         Raises ImageProblem for a picture with another number of channels.
         """

@@ -46,7 +46,7 @@ class Item:
         return PurePosixPath(self.key).name
 
     def open(self) -> Image:
-        """Decode the picture; raise ImageProblem if that fails or if Sightglass itself drew the picture."""
+        """Decode the picture; raise ImageProblem for failures and own renderings."""
         data = self.read()
         if _has_recipe(data):
             raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")

@@ -114,7 +114,7 @@ def _npy(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
 
 
 def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return (H, W), (H, W, C), (C, H, W) or a batch of one as (H, W, C)."""
+    """Rearrange any layout of an array, or batch of one, as (H, W, C)."""
     while array.ndim > 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim == 2:

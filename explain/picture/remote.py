@@ -69,10 +69,7 @@ def item(url: str, label: str | None) -> Item:
 
 
 def items(url: str, skip: str = "") -> Iterator[Item]:
-    """Yield every picture at an address, except below `skip`.
-
-    That is a folder, a pattern with `*`, a list, or one picture.
-    """
+    """Yield the pictures at a folder's, pattern's, list's or picture's address, except below `skip`."""
     system, path = filesystem(url)
     ends = PurePosixPath(path).suffix.lower()
     try:

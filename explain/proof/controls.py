@@ -53,7 +53,7 @@ class OnCells(Protocol):
 
 
 def seed_of(sha256: str, number: int) -> int:
-    """Return the seed of a picture's control map of that number: the same in every process."""
+    """Return a control map's reproducible seed by picture and number."""
     return zlib.crc32(f"{sha256}/{number}".encode())
 
 
@@ -138,7 +138,7 @@ def chance_level(heatmap: Heatmap, sha256: str) -> float:
 
 
 def outline(values: Map) -> NDArray[np.bool_]:
-    """Return what a map's line at half of the scale surrounds; nothing of an empty map."""
+    """Return the area above half of the scale, empty for an empty map."""
     return np.asarray(values > values.max() / 2)
 
 

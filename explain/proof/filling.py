@@ -53,7 +53,7 @@ def make_fill(picture: Tensor, filling: Filling) -> Tensor | None:
 
 @own_modes()
 def impute(picture: Tensor, visible: Tensor) -> Tensor:
-    """Return a picture (1, C, h, w) with each hidden pixel interpolated from its neighbours: (b, C, h, w).
+    """Interpolate each hidden pixel of (1, C, h, w) from its neighbours: (b, C, h, w).
 
     `visible`: (b, 1, h, w) bool. A hidden pixel is the mean of its neighbours, 1/6 for each of the four beside it and
     1/12 for each diagonal one, hidden ones included: the linear equations of ROAD (Rong et al. 2022,
@@ -72,7 +72,7 @@ def impute(picture: Tensor, visible: Tensor) -> Tensor:
 
 
 def _pyramid(total: Tensor, known: Tensor) -> Tensor:
-    """Return (b, C, h, w) in which holes are filled from coarser levels; `total`: the picture times `known`."""
+    """Fill holes of (b, C, h, w) from coarser levels; `total`: picture times `known`."""
     height, width = known.shape[-2:]
     filled = total / known.clamp_min(1e-6)
     if min(height, width) <= 1 or bool((known > 0).all()):
@@ -107,7 +107,7 @@ def _solve(start: Tensor, known: Tensor) -> Tensor:
 
 
 def _neighbours(values: Tensor) -> Tensor:
-    """Return the weighted sum of each pixel's neighbours, of which there are fewer at the border."""
+    """Return each pixel's weighted sum of its neighbours."""
     kernel = values.new_tensor([[1 / 12, 1 / 6, 1 / 12], [1 / 6, 0, 1 / 6], [1 / 12, 1 / 6, 1 / 12]])
     channels = values.shape[1]
     return F.conv2d(values, kernel.expand(channels, 1, 3, 3), padding=1, groups=channels)

@@ -136,7 +136,7 @@ class Proof:
         return _first(~stays) if stays[0] else None
 
     def at(self, share: float, name: str = "map") -> tuple[float, float]:
-        """Return the score with the hottest share hidden, and with only that kept; of a control the mean.
+        """Return the scores with the hottest share hidden, and kept alone.
 
         At the nearest of its steps.
         """
@@ -225,7 +225,7 @@ def without_hidden(summary: Json) -> Json:
 
 
 def rows(proof: Proof, *, every: bool = False) -> list[tuple[str, ...]]:
-    """Return a row of `COLUMNS` for the map and for each control, areas of the proof's first filling.
+    """Return a row of `COLUMNS` for the map and each control.
 
     Controls whose difference does not agree with known causes (`SHOWN`) are left out unless `every` one is
     asked for.

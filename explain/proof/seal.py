@@ -71,7 +71,7 @@ class Seal:
 
     @property
     def shows(self) -> str:
-        """What a map shows that is nearly the same with random weights; empty for others."""
+        """The map's model-independent content, if any; else empty."""
         mark = self["model"]
         return "" if mark is None else mark.shows
 

@@ -37,7 +37,7 @@ LEAST = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What the answer's score becomes with the strongest shares of one map hidden, and with only them kept."""
+    """The answer's score with a map's strongest shares hidden, and kept."""
 
     name: str
     """`this map`, or the control's."""
@@ -105,7 +105,7 @@ class Support:
 
     @property
     def pictures(self) -> int:
-        """How many pictures the model was asked about, besides those of which the other maps are."""
+        """The number of pictures answered, without those of other maps."""
         return sum(2 * len(effect.shares) for effect in (self.own, *self.controls))
 
     @property

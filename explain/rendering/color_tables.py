@@ -60,7 +60,7 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
 
 
 def opacity(alpha: float, *, weighted: bool = False, threshold: float = 0.0) -> Values:
-    """Return the opacity of each level, float32 (256,): alpha, or alpha * v**1.5 if weighted; 0 below the threshold."""
+    """Return each level's opacity, float32 (256,), weighted or constant."""
     check_fraction(alpha, "alpha")
     check_fraction(threshold, "threshold")
     table = alpha * (_LEVELS / 255) ** 1.5 if weighted else np.full(256, alpha)

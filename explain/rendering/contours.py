@@ -50,7 +50,7 @@ def over_extent(samples: Samples, field: Field, shape: tuple[int, int]) -> Float
 
 
 def _level(values: Floats, kind: Kind, style: Style) -> Pixels:
-    """Quantise 0..65535 to 0..255 or, for what has a sign, to 1..255 around 128; overwrites the values."""
+    """Quantise 0..65535 to 0..255, or signed to 1..255, in place."""
     # What has a sign is 0 in the middle.
     offset = style.offset if kind == "heat" else (1 - style.gain) / 2
     if kind != "difference" and (style.gain, offset) != (1, 0):
@@ -78,7 +78,7 @@ def axis(count: int, start: float, stop: float, low: float, high: float, size: i
 
 
 def nearest(count: int, start: float, stop: float, low: float, high: float, size: int) -> npt.NDArray[np.intp]:
-    """As `axis`, but return the one sample that contains each target's centre: (count,)."""
+    """As `axis`, but return the sample around each target's centre: (count,)."""
     return np.clip(np.floor(_along(count, start, stop, low, high, size)), 0, size - 1).astype(np.intp)
 
 
@@ -253,7 +253,7 @@ def dash(segments: Segments, length: float) -> Segments:
 
 
 def coverage(segments: Segments, shape: tuple[int, int], half: float) -> Plane:
-    """Return the coverage of each pixel by lines 2 * `half` wide with round ends, uint8 (H, W)."""
+    """Return the coverage of round-ended lines, 2 * `half` wide, uint8 (H, W)."""
     plane = np.zeros(shape, np.uint8)
     cover([plane], segments, [half])
     return plane
@@ -288,7 +288,7 @@ def cover(planes: Sequence[Plane], segments: Segments, halves: Sequence[float]) 
 
 
 def _distance(px: Floats, py: Floats, dx: Floats, dy: Floats) -> Floats:
-    """Return the distances (n, h, w) of points (n, w) x (n, h), relative to a segment's start, to the segments."""
+    """Return points' (n, h, w) distances to segments, from relative coordinates."""
     long = dx * dx + dy * dy
     long[long == 0] = 1
     along = (py * dy / long)[:, :, None] + (px * dx / long)[:, None, :]

@@ -127,7 +127,7 @@ def draw_marks(
 
 
 def draw_lines(out: Pixels, marks: Sequence[Mark], line: int, halo: int, color: Color = WHITE) -> None:
-    """Draw the lines of marks in place, `line` pixels wide, over dark ones that are `halo` pixels wider."""
+    """Draw marks' lines in place, `line` pixels wide over wider dark ones."""
     for ink, thick in ((HALO, line + halo), (color, line)):
         for mark in marks:
             smooth = mark.kind == "polyline" or mark.hollow
@@ -144,7 +144,7 @@ def _draw_points(out: Pixels, marks: Sequence[Mark], line: int) -> None:
 
 
 def _draw_area(out: Pixels, mark: Mark, line: int) -> None:
-    """Draw an area in place: in its colour and hatching with its edge, or a bold white edge alone."""
+    """Draw an area in place: colour, hatching and edge, or a white edge."""
     assert mark.mask is not None
     area, edge, halo, color = mark.mask.astype(np.uint8), 2 * line, line, WHITE
     if mark.fill is not None:
@@ -249,7 +249,7 @@ def _add_label(
 
 
 def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], taken: Sequence[Place]) -> Place:
-    """Place a label (width, height) where it covers no other, as `freePlace` in `components/viewer/marks.js` does.
+    """Place a label without overlap, as `freePlace` in `components/viewer/marks.js`.
 
     `box` in whole pixels of a picture of this `size`: above the box, in its corners, or below it; else above it anyway.
     """
@@ -274,7 +274,7 @@ def _font(size: int) -> Any:
 
 
 def write(image: Pixels, text: str, middle: tuple[int, int], size: int, colour: Color = INK) -> None:
-    """Draw a line of text in place; `middle`: its left end, at half of its height. What is outside is cut off."""
+    """Draw text in place, clipped; `middle`: its left end at half height."""
     x, y = middle
     top, high = max(0, y - size), 2 * size
     part = image[top : y - size + high, max(0, x) :]

@@ -137,7 +137,7 @@ def heatmap_only(
 
 
 def map_lut(kind: Kind, colormap: str, *, dark: bool = False) -> Pixels:
-    """Return the colours of a map alone, uint8 (256, 3) RGB: the colormap's, or a signed map's own.
+    """Return a map's colours, uint8 (256, 3) RGB, by colormap or sign.
 
     Of these 1 is what lowers most, 128 is 0, and 255 what raises most.
     """
@@ -164,7 +164,7 @@ def hottest_mask(values: Values, fraction: float) -> Mask:
 
 
 def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
-    """Subtract two maps, each divided by its sum over the seen part, and scale the largest difference to 1.
+    """Subtract maps as shares of their sums, scaled to a maximum of 1.
 
     Returns float32 (H, W) in -1..1, positive where a has the larger share, 0 outside `seen` and where both are equal.
     A map without heat has a share of 0 everywhere; of a signed map the strength counts, whatever its sign.
@@ -220,7 +220,7 @@ def _fade(out: Pixels, source: Pixels, seen: Box | None, unseen: Unseen) -> Pixe
 
 
 def fade(pixels: Pixels, unseen: Literal["light", "dark"]) -> Pixels:
-    """Return pixels as what the model did not see: grey, and close to the page behind the picture."""
+    """Fade unseen pixels: grey, and close to the background."""
     return _u8(cv2.convertScaleAbs(_grey(pixels), alpha=0.34, beta=0.66 * _GROUND[unseen]))
 
 

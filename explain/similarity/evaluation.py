@@ -395,7 +395,7 @@ def _search(
 
 
 def order(scores: NDArray[np.floating], left_out: Bools) -> NDArray[np.intp]:
-    """Return the gallery's indices (n,), most similar first, without those that are left out; both arrays are (G,).
+    """Return the gallery's indices by similarity, without those left out.
 
     Equal scores keep the gallery's order.
     """

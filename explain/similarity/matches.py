@@ -61,10 +61,7 @@ class Matches:
 
 
 def matches(query: Evidence, gallery: Evidence, carried: list[Tensor]) -> Matches:
-    """Match two pictures' cells at their first layer.
-
-    `carried`: each cell's contribution to the score, (h, w) of each.
-    """
+    """Match two pictures' cells; `carried`: each cell's contribution, (h, w)."""
     (query_edges, a, w), (gallery_edges, b, v) = (_cells(query, carried[0]), _cells(gallery, carried[1]))
     with torch.no_grad():
         # The common mean does not distinguish cells.
@@ -97,7 +94,7 @@ def _cells(evidence: Evidence, carried: Tensor) -> tuple[CellEdges, Tensor, NDAr
 
 
 def read_cells(evidence: Evidence, most: int = MAX_CELLS) -> tuple[CellEdges, Tensor, tuple[slice, slice]]:
-    """Return the cells of the first layer that have any picture, and their activations, float32 (n, C).
+    """Return the first layer's cells with content, and activations, float32 (n, C).
 
     Also which rows and columns of all cells these are. Of more than `most` a side, neighbours are averaged.
     """
@@ -117,7 +114,7 @@ def _pool(values: Tensor, most: int) -> Tensor:
 
 
 def _edges(geometry: Geometry, path: str, axis: int, cells: int) -> tuple[int, int, NDArray[np.float32]]:
-    """Return the first cell with any picture, the one after the last, and the edges between in original pixels."""
+    """Return the first and end cell with content, and the edges in pixels."""
     size, original = geometry.input[axis], geometry.original[axis]
     places = np.arange(cells + 1) + geometry.cell_offset(path)[axis]
     edges = (places * size / cells - geometry.offset[axis]) / geometry.scale[axis]

@@ -190,7 +190,7 @@ def draw_colours(grid: PatchGrid, colours: NDArray[np.uint8], foreground: NDArra
 
 
 def draw_alike(grid: PatchGrid, alike: AlikePatches, chosen: int | None = None) -> Pixels:
-    """Return the picture under the cosines of its patches, uint8 (h, w, 3): 0 and below is clear, 1 is the hottest.
+    """Draw the patches' cosines over the picture, uint8 (h, w, 3).
 
     `chosen`: the patch that all are compared with, where it is in this picture; it and the best one have a frame.
     """

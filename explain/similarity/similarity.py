@@ -279,7 +279,7 @@ def similarity(
 def _compare(
     pair: Sequence[Evidence], method: Method, of: Of
 ) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]], list[Tensor]]:
-    """Return the unit vectors, their cosine, the maps' state, the raw maps, and how much each cell contributes."""
+    """Return vectors, cosine, state, raw maps, and cells' contributions."""
     resident = pair[0].resident
     with resident.lock, torch.enable_grad():
         vectors = [resident.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]

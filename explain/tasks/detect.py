@@ -296,7 +296,7 @@ def match(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Ch
 
 
 def boxes_of(outputs: Detections, target: Target) -> Tensor:
-    """Return the boxes of a target's candidates, (m, 4) xyxy in the input; without any, its class's strongest one."""
+    """Return a target's boxes, (m, 4) xyxy, or its class's strongest box."""
     assert target.index is not None
     anchors = target.anchors or (int(outputs.scores[0, target.index].argmax()),)
     return outputs.boxes[0, list(anchors)].detach().float()

@@ -21,7 +21,7 @@ Area = TypeVar("Area", bound=AreaTarget)
 
 
 def find_middle(at: tuple[float, ...], evidence: Evidence) -> tuple[float, float]:
-    """Return a point, or the middle of a rectangle; raise ModelProblem where it is outside of the picture."""
+    """Return a point or a rectangle's middle; raise ModelProblem outside the picture."""
     height, width = evidence.geometry.original
     if not all(0 <= x <= width for x in at[::2]) or not all(0 <= y <= height for y in at[1::2]):
         raise ModelProblem(
@@ -31,7 +31,7 @@ def find_middle(at: tuple[float, ...], evidence: Evidence) -> tuple[float, float
 
 
 def pixels_inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_]:
-    """Return the pixels of the answer in a rectangle or an area, bool (h, w): one at least."""
+    """Return the answer's pixels in an area, bool (h, w), at least one."""
     adapter: Segmenter = evidence.resident.adapter  # type: ignore[assignment]
     outputs: Segmentation = evidence.outputs
     places = [adapter.find_pixel(outputs, evidence.geometry, x, y) for x, y in zip(at[::2], at[1::2], strict=True)]

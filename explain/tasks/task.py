@@ -173,7 +173,7 @@ class Task:
     # Answers
 
     def answers(self, result: Result, predictions: Sequence[Prediction] | None = None) -> list[Answer]:
-        """Return what the model answers, best first; or `predictions` instead, such as those of one map."""
+        """Return the answers, best first, by default of all `predictions`."""
         return [
             Answer(
                 prediction.label,
@@ -190,7 +190,7 @@ class Task:
         return (Mark("polygon", prediction.outline),) if prediction.box else ()
 
     def text(self, score: float, unit: str = "") -> str:
-        """Format what a model gives for an answer: a share in percent, or a number with its unit."""
+        """Format an answer's share in percent, or its number with unit."""
         return percent(score)
 
     def bar(self, score: float) -> float | None:
@@ -294,7 +294,7 @@ class Task:
         ]
 
     def listed(self, adapter: Adapter, options: Options) -> int:
-        """Return how many answers are decoded; raise ModelProblem for a filter of classes that it has not."""
+        """Return the number of decoded answers; raise ModelProblem for wrong filters."""
         if options.classes:
             raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")
         return options.top_k
@@ -321,7 +321,7 @@ class Task:
         return ()
 
     def next_scores(self, evidence: Evidence, target: Target) -> Tensor | None:
-        """Return the scores of all classes at a target, (classes,); None where it has no single place."""
+        """Return all classes' scores at a target, (classes,), or None."""
         scores: Tensor = evidence.resident.adapter.class_logits(evidence.outputs)[0].detach().clone()
         return scores
 
@@ -339,7 +339,7 @@ class Task:
         return f"{name} says {best.label} ({percent(best.score)}).", other
 
     def meaning(self, result: Result, hot: str, index: int, *, named: bool) -> str:
-        """Say what the colours of a map of one answer mean; `named`: with its label."""
+        """Describe the colours of one answer's map; `named`: with its label."""
         heatmap = result.heatmaps[index]
         label = heatmap.target.label
         if result.measures:
@@ -373,7 +373,7 @@ class Task:
         return []
 
     def answer_name(self, result: Result, most: int) -> str | None:
-        """Return the answer without its score, as models are compared by it; None where nothing was found.
+        """Return the answer without its score, for comparing models, or None.
 
         `most`: kinds of things that are named.
         """
@@ -487,7 +487,7 @@ class Task:
         return index
 
     def pick(self, model: str, predictions: Sequence[Prediction], number: int) -> int:
-        """Return the target of the answer of a number, from 1; raise ModelProblem where there are fewer."""
+        """Return the target of an answer by number, from 1."""
         if number > len(predictions):
             raise ModelProblem(f"There is no answer {number}: {model} gives {len(predictions)} here{self.more}.")
         return predictions[number - 1].index
@@ -672,7 +672,7 @@ def check_score(target: Target) -> int:
 
 
 def describe_signs(heatmap: Heatmap, label: str, raises: str = "raises", lowers: str = "lowers") -> str:
-    """Say what the colours of a signed map mean, of those that are in it."""
+    """Describe the colours in a signed map."""
     raising = 0.5 if heatmap.raising is None else heatmap.raising
     if round(raising, 2) == 1:
         return f"Red {raises} {label}."

@@ -1,4 +1,4 @@
-"""Describe what an edit, or a disc that hides a place, changes in the answer."""
+"""Describe an edit's, or a hiding disc's, changes of the answer."""
 
 from __future__ import annotations
 

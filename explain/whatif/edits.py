@@ -85,7 +85,7 @@ class Edit:
 
 @dataclass(frozen=True, eq=False)
 class Edited:
-    """The picture after an edit, and which of its pixels were replaced by the filling, bool (H, W)."""
+    """An edited picture, and the mask of its filled pixels, bool (H, W)."""
 
     image: Image
     hidden: NDArray[np.bool_]
@@ -137,7 +137,7 @@ def _clamp(value: float, low: float, high: float) -> float:
 
 
 def edited(image: Image, edit: Edit) -> Edited:
-    """Return a picture after an edit; the same pixels for the same picture and edit.
+    """Return a picture after an edit, reproducibly.
 
     The picture itself comes back where nothing changes. Raises ImageProblem for a picture that is not RGB.
 
@@ -195,7 +195,7 @@ def _apply_marks(image: Image, edit: Edit) -> tuple[NDArray[np.uint8], NDArray[n
 
 
 def rectangle(points: Sequence[tuple[float, float]], width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the pixels between the first two points, x0, y0, x1, y1 with the ends outside; one at least."""
+    """Return the pixels between two corners, at least one."""
     (xa, ya), (xb, yb) = points[:2]
     x0, x1 = _span(xa, xb, width)
     y0, y1 = _span(ya, yb, height)

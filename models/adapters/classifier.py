@@ -122,7 +122,7 @@ class Logits:
 
 
 class Classifier(PreparedAdapter):
-    """A module from float32 (B, C, h, w) to logits (B, classes), or to the numbers of a regression, as an `Adapter`."""
+    """A module from (B, C, h, w) to logits (B, classes), or numbers."""
 
     parts: tuple[Part, ...] = ("class", "contrast")
     splits_batches = True

@@ -227,7 +227,7 @@ class Detector(Adapter):
     def candidate(
         self, outputs: Detections, geometry: Geometry, where: Box | None, index: int | None = None
     ) -> tuple[int, int] | None:
-        """Return the strongest candidate at a place, and its class; None where there is none.
+        """Return the strongest candidate at a place and its class, or None.
 
         `where` is xyxy in original pixels, or None. For a point the best score over it counts, for a rectangle the best
         product of score and overlap.

@@ -67,7 +67,7 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
 
 @contextmanager
 def unfold() -> Iterator[None]:
-    """Run models as they were built, in all threads, while the context lasts: for comparison with other libraries."""
+    """Run all models unfolded while the context lasts, in all threads."""
     global _unfolded
     _unfolded += 1
     try:
@@ -99,7 +99,7 @@ class _Packed:
         self.nbytes = 0
 
     def weight(self, tensor: Tensor, state: object, dense: Callable[[], nn.Conv2d]) -> Tensor:
-        """Return the weights of `dense` for this input, packed again where its shape or `state` is new."""
+        """Return `dense`'s packed weights, repacked for a new shape or `state`."""
         key = (tensor.shape, torch.get_num_threads(), state)
         if (packed := self._held.get(key)) is None:
             conv = dense()
@@ -151,7 +151,7 @@ def _conv_and_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor, packed: Tenso
 
 @cache
 def _fused() -> bool:
-    """Return whether this build of PyTorch has the fused operations, and they compute what their names say."""
+    """Return whether PyTorch's fused operations exist and are correct."""
     conv, values = nn.Conv2d(2, 3, 3, padding=1), torch.linspace(-2, 2, 50).reshape(1, 2, 5, 5)
     try:
         with torch.no_grad():
@@ -226,7 +226,7 @@ def copy_adapter(adapter: Adapter) -> Adapter:
 
 
 def _folds(module: nn.Module, seen: _Recorded, conv: str, readers: list[str]) -> bool:
-    """Return whether a norm that only scales and shifts is the one reader of a convolution's output."""
+    """Return whether a foldable norm is a convolution's only reader."""
     layer, norm = module.get_submodule(conv), module.get_submodule(readers[0])
     # Weights recomputed in every pass cannot be folded.
     bare = next(layer.children(), None) is None and "weight" in layer._parameters
@@ -257,7 +257,7 @@ def _tensors(answer: Any) -> list[Tensor]:
 
 
 class _FoldedConv(nn.Module):
-    """Replacement of a convolution: it, the norm that followed it, and that norm's activation."""
+    """Replacement of a convolution, its norm, and the norm's activation."""
 
     def __init__(self, conv: nn.Conv2d, norm: Any) -> None:
         super().__init__()
@@ -306,7 +306,7 @@ class _FoldedConv(nn.Module):
 
 
 class _PassedThrough(nn.Module):
-    """Replacement of a norm that was folded away; its parts stay by their names, and do nothing."""
+    """Replacement of a folded norm, with its named parts as identities."""
 
     def __init__(self, parts: Sequence[str]) -> None:
         super().__init__()

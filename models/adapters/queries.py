@@ -67,7 +67,7 @@ class CrossAttention:
         return tuple(grids)
 
     def maps(self, query: int) -> Tensor:
-        """Return one map a head, (heads, h, w) on the finest level's grid: the sum of all levels.
+        """Return one map per head, (heads, h, w), summed over levels.
 
         A coarser level's cell covers several of the finest, among which its weight is divided evenly.
         """
@@ -165,7 +165,7 @@ class QueryDetector(Detector):
     def candidate(
         self, outputs: Detections, geometry: Geometry, where: Box | None, index: int | None = None
     ) -> tuple[int, int] | None:
-        """Return the strongest query at a place, or else the nearest one not far from it, and its class."""
+        """Return the strongest or nearest query at a place, and its class."""
         strongest = super().candidate(outputs, geometry, where, index)
         if strongest is not None or where is None:
             return strongest
@@ -182,7 +182,7 @@ class QueryDetector(Detector):
 
 @contextmanager
 def record_queries(module: nn.Module, path: str, memory: str = "") -> Iterator[_Recorder]:
-    """Record what the queries of one cross-attention read, while the context lasts; the module is not changed.
+    """Record a cross-attention's queries while the context lasts.
 
     Other threads' passes through it are not recorded.
     """

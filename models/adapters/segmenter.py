@@ -129,7 +129,7 @@ class Segmenter(PreparedAdapter):
         return self.labels[index].removesuffix(" (untrained)") in BACKGROUND
 
     def _content(self, outputs: Segmentation, geometry: Geometry) -> tuple[slice, slice]:
-        """Return the rows and columns of the answer that hold any picture; the rest are a letterbox's bars."""
+        """Return the answer's rows and columns with picture content."""
         left, top, right, bottom = geometry.content
         (h, w), (height, width) = outputs.size, geometry.input
         return slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))
@@ -240,7 +240,7 @@ class Segmenter(PreparedAdapter):
         return (logits[target.index][mask] - logits[others][:, mask].logsumexp(0)).sum()
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer of the backbone, or the last, that is no map of the classes themselves."""
+        """Return the backbone's last layer, or the last before the class map."""
         features = [layer for layer in layers if layer.shape[0] != len(self.labels)]
         body = [layer for layer in features if layer.path.startswith(BODY)]
         return super().default_layers(body or features or layers)
@@ -310,7 +310,7 @@ def _mean(numbers: Tensor, pixels: NDArray[np.bool_]) -> Tensor:
 
 
 def as_pixels(tensor: Tensor) -> Tensor:
-    """Return (B, 1, h, w) of numbers that come without channels, (B, h, w); others as they are."""
+    """Add the channel axis to pixel numbers (B, h, w)."""
     return tensor[:, None] if tensor.ndim == 3 else tensor
 
 

@@ -74,7 +74,7 @@ class Checkpoint:
     """The dotted name of the class, where the file was made of a whole module and not of its state_dict."""
 
     def tables(self) -> Iterator[Mapping[Any, Any]]:
-        """Yield the extras, and each table one level below: arguments of the training, labels, hyperparameters."""
+        """Yield the extras and the tables one level below."""
         yield self.extras
         inner = (value.parts if isinstance(value, StandIn) else value for value in self.extras.values())
         yield from (value for value in inner if isinstance(value, dict))
@@ -291,7 +291,7 @@ def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def build_seeded(build: Callable[[], M], seed: int) -> M:
-    """Build an untrained module, the same for the same seed, without disturbing the caller's random numbers."""
+    """Build an untrained module by a seed, with the caller's RNG restored."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()
@@ -300,7 +300,7 @@ def build_seeded(build: Callable[[], M], seed: int) -> M:
 def module_of(
     spec: ModelSpec, progress: Progress | None, build: Callable[[], M], load: Callable[[Path], M]
 ) -> tuple[M, str]:
-    """Return the module of a table and its sha256: built at random by the table's seed, or loaded from its file."""
+    """Return a table's module and sha256, by seed or from a file."""
     if (seed := spec.weights.random) is not None:
         module = build_seeded(build, seed)
         return module, digest(module)

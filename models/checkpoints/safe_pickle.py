@@ -29,7 +29,7 @@ class _Frozen(type):
 
 
 class StandIn(metaclass=_Frozen):
-    """An object of a class that was not imported: `parts` is its state, `called` are its arguments."""
+    """An object of an unimported class: `parts` is its state, `called` its arguments."""
 
     named = ""
     """Dotted name of the replaced class or function."""

@@ -24,7 +24,7 @@ _COUNTER = "num_batches_tracked"
 
 
 def rename(tensors: Tensors, state: Tensors) -> dict[str, Tensor]:
-    """Return the tensors by a module's names: without the prefix of a trainer or wrapper, or with one added.
+    """Rename tensors to a module's names, by removing or adding a prefix.
 
     Where a prefix is removed, tensors with another one (a loss, a second network) are left out.
     """
@@ -98,7 +98,7 @@ def new_stem(module: nn.Module, tensors: Tensors) -> None:
 
 
 def new_head(module: nn.Module, tensors: Tensors) -> str:
-    """Replace a module's last layers by those of the file; return a sentence on what was assumed.
+    """Replace a module's last layers by the file's; describe any assumption.
 
     It is empty where nothing was: the head is the library's, or one linear layer in a wrapper.
     """

@@ -168,7 +168,7 @@ def _stream(
 
 @contextlib.contextmanager
 def _stop_when(is_late: Callable[[], bool], stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` once `is_late`: the timeout of a socket is that of each byte, also of headers."""
+    """Call `stop` once `is_late`, as a socket's timeout is per byte."""
     ended = threading.Event()
 
     def poll() -> None:
@@ -290,7 +290,7 @@ def _files(paths: list[Path]) -> Iterator[Path]:
 
 
 def _in_hub(name: str) -> Iterator[Path]:
-    """Yield snapshots in the Hugging Face cache; a name without a tag matches all of that model's."""
+    """Yield Hugging Face snapshots of a model; without a tag, of all tags."""
     home = Path(os.environ.get("HF_HOME") or _caches() / "huggingface").expanduser()
     root = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
     folder = "models--" + name.replace("/", "--")

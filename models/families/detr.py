@@ -234,7 +234,7 @@ def _load(spec: ModelSpec, progress: Progress | None) -> LibreDetector:
 
 
 def find_kind(arch: str, families: Mapping[str, str], called: str) -> tuple[Any, str]:
-    """Return libreyolo's class of an architecture, and its size; raise ModelProblem where it is none of `families`."""
+    """Return libreyolo's class and size; raise ModelProblem outside of `families`."""
     family, _, size = arch.partition("-")
     if family not in families:
         known = f"say one of {', '.join(families)}, a hyphen and its size."
@@ -304,7 +304,7 @@ class LibreDetector(SectionedDetector):
         return self._columns[count]
 
     def _choose(self, logits: Tensor, confidence: float) -> tuple[list[int], list[int]]:
-        """Return the queries and classes of the boxes that the library shows of logits (Q, columns), best first."""
+        """Return the library's queries and classes for logits (Q, columns)."""
         # Each box carries its query's number, which the library's answer lacks.
         numbers = torch.arange(len(logits), dtype=torch.float32)[None, :, None]
         answer = {"pred_logits": logits[None].cpu(), "pred_boxes": numbers * torch.tensor([1.0, 0.0, 0.0, 0.0])}

@@ -118,14 +118,14 @@ class EfficientNetLite(nn.Module):
 
 
 def _fit(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """Pad a kernel with the zeros that `conv` expects; return other tensors as they are."""
+    """Pad a kernel as `conv` expects; return other tensors unchanged."""
     if tensor.ndim == len(shape) == 4 and shape[2] - tensor.shape[2] == 1:
         return F.pad(tensor, (1, 0, 1, 0))
     return tensor
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
-    """Build the model on the CPU; raises WeightsProblem where the package is not installed or does not fit."""
+    """Build the model on the CPU; raise WeightsProblem without a fitting package."""
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
     wider, deeper, side, short = SIZES[spec.arch]

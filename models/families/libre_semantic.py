@@ -69,7 +69,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> LibreSegmenter:
 
 
 def _fill(kind: Any, size: str, tensors: Any, spec: ModelSpec, path: Any) -> Any:
-    """Return the library's model with the tensors of a file; raise WeightsProblem where they are not its own."""
+    """Return the library's model with a file's tensors; raise WeightsProblem on misfit."""
     refused = WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.")
     try:
         count = kind.detect_nb_classes(tensors)

@@ -129,7 +129,7 @@ def _stage(c_in: int, c_out: int, *, halved: bool, instance: bool = False) -> nn
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
-    """Build the model on the CPU; raises WeightsProblem where its file is not there or does not fit."""
+    """Build the model on the CPU; raise WeightsProblem for an unfitting file."""
     if spec.arch not in WIDTHS:
         raise ModelProblem(f"There is no OSNet called {spec.arch}: use one of {', '.join(WIDTHS)}.")
 

@@ -101,7 +101,7 @@ _RENAMED = (
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
-    """Open a checkpoint on the CPU, whichever of the two wrote it; its size and its classes are read off its tensors.
+    """Open a Megvii or MMDetection checkpoint on the CPU, by its tensors.
 
     Raises WeightsProblem where the file holds no YOLOX, ModelProblem where an untrained one of no known size is asked
     for.
@@ -143,7 +143,7 @@ def megvii_name(name: str) -> str:
 
 
 def _shape(tensors: dict[str, Tensor]) -> Shape:
-    """Return the dimensions of a state dict with Megvii's names; raise KeyError where it is not a YOLOX."""
+    """Return a YOLOX state dict's dimensions; raise KeyError for others."""
     stage = "backbone.backbone.dark2"
     blocks = {name.split(".")[5] for name in tensors if name.startswith(f"{stage}.1.m.")}
     return Shape(

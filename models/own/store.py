@@ -53,7 +53,7 @@ def refusal() -> str:
 
 
 def code_refusal() -> str:
-    """Return why the current person's files may not run code here, in one sentence; empty if they may."""
+    """Return the reason against running a person's code; else empty."""
     if access.may_run_code():
         return ""
     return "This file runs code when it is opened, which this server does not allow (SIGHTGLASS_MODEL_CODE)."
@@ -85,7 +85,7 @@ def list_own() -> tuple[ModelSpec, ...]:
 
 
 def receive(files: Iterable[tuple[str, Data]]) -> Path:
-    """Write what a person gave into a new folder, archives unpacked, and return that folder.
+    """Write received files into a new folder, archives unpacked; return it.
 
     Raises ModelProblem for foreign files, damaged archives, and above the limits, without leaving files.
     """
@@ -319,7 +319,7 @@ def _new_folder(root: Path, stem: str) -> Path:
 
 
 def _name(name: str) -> str:
-    """Return the name under which a file is kept: the last part of its path, without anything unusual."""
+    """Return a file's safe name: the last part of its path."""
     path = PurePosixPath(name.replace("\\", "/"))
     suffix = path.suffix.lower()
     if suffix not in (*SUFFIXES, *BESIDE, ".zip"):

@@ -160,7 +160,7 @@ def _last(table: Table) -> Table:
 
 
 def _trailing(table: Table) -> list[Comment | Whitespace]:
-    """Return the comments and blank lines at the end of a table: they belong to what follows it."""
+    """Return a table's trailing comments and blank lines."""
     trailing: list[Comment | Whitespace] = []
     for _, item in reversed(_last(table).value.body):
         if not isinstance(item, (Comment, Whitespace)):

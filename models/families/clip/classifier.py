@@ -166,7 +166,7 @@ class ClipClassifier(Classifier):
         self.weights_sha256 = sha256.hexdigest()
 
     def run(self, tensor: Tensor) -> PhraseLogits:
-        """Compare pictures (B, 3, h, w) with the words; without words there is the picture's own vector alone."""
+        """Compare pictures (B, 3, h, w) with any words."""
         features: Tensor = self.module(tensor)
         if self.rows is None:
             return PhraseLogits(features.new_zeros(len(features), 0), features)

@@ -167,7 +167,7 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
 
 
 def _folder(spec: ModelSpec) -> Path | None:
-    """Return the folder that the table names, or a repository of the hub; None for a single file."""
+    """Return a table's folder or hub repository; None for a single file."""
     if path := spec.weights.path:
         if os.path.isdir(path):
             return Path(path)

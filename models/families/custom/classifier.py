@@ -242,7 +242,7 @@ USUAL = ("logits", "out", "output", "pred")
 
 
 def _row(tensor: Tensor) -> Tensor | None:
-    """Return an answer as (B, n); None where it is no row of numbers for a picture."""
+    """Return an answer as a row (B, n), or None."""
     if tensor.ndim == 4 and tensor.shape[2:] == (1, 1):
         tensor = tensor.flatten(1)
     return tensor[:, None] if tensor.ndim == 1 else tensor if tensor.ndim == 2 else None
@@ -327,7 +327,7 @@ STEP = 32
 def _task_of(
     spec: ModelSpec, answers: Sequence[Tensor], last: nn.Module | None, *, named: bool
 ) -> tuple[Task, tuple[str, ...]]:
-    """Return the task that names and numbers suggest, with a note on what was assumed."""
+    """Guess the task by names and numbers, with a note."""
     count = answers[0].shape[1]
     stated = spec.weights.labels
     labels = stated if isinstance(stated, tuple) else ()
@@ -392,7 +392,7 @@ def _check_inputs(module: nn.Module, spec: ModelSpec) -> None:
 
 
 def _taken(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tuple[int, tuple[int, int] | None]:
-    """Return the number of channels, and the size where the first layer reads all pixels at once.
+    """Return the number of channels, and a fully connected input's size.
 
     Raises ModelProblem where the preprocessing is for other channels than the module takes.
     """

@@ -148,7 +148,7 @@ def check_initialised(module: nn.Module) -> None:
 
 
 def private_copy(module: nn.Module) -> nn.Module:
-    """Return a copy on the CPU, in eval mode and float32, that shares no tensor with the module."""
+    """Return an independent copy on the CPU, in eval mode and float32."""
     tensors = (*module.parameters(), *module.buffers())
     # Old hooks of weight norms, and pruning, keep computed tensors.
     computed = [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
@@ -273,15 +273,15 @@ class InMemoryClassifier(_OwnInput, CustomClassifier):
 
 
 class InMemorySegmenter(_OwnInput, CustomSegmenter):
-    """A module as it is given, whose answer is a class for each pixel."""
+    """A caller's module with a class per pixel."""
 
 
 class InMemoryDepth(_OwnInput, CustomDepth):
-    """A module as it is given, whose answer is a number for each pixel."""
+    """A caller's module with a number per pixel."""
 
 
 class InMemoryJoints(_OwnInput, CustomJoints):
-    """A module as it is given, whose answer is a heat map for each joint."""
+    """A caller's module with one heat map per joint."""
 
 
 class InMemoryEmbedder(_OwnInput, CustomEmbedder):

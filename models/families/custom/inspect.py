@@ -71,7 +71,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
 
 
 def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
-    """Draft the table of a detector's or an embedder's checkpoint, which have loaders of their own; else None."""
+    """Draft the table of a detector's or embedder's checkpoint, else None."""
     if saved.whole.startswith("ultralytics."):
         kind = saved.whole.rpartition(".")[2]
         task = {"ClassificationModel": "classify", "SemanticSegmentationModel": "segment"}.get(kind, "detect")
@@ -206,7 +206,7 @@ def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
 
 
 def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[tuple[Path, str]]:
-    """Yield classes in Python files beside the checkpoint that have all its parts, by their text alone.
+    """Yield matching classes in Python files beside the checkpoint, unexecuted.
 
     Classes with the name of a module that was saved whole come first.
     """

@@ -126,7 +126,7 @@ def _modern(library: str, name: str, tensors: dict[str, Any], blank: nn.Module) 
 def _adapter(
     library: str, spec: ModelSpec, module: nn.Module, names: Sequence[str], known: PreprocessingTable, sha256: str
 ) -> Classifier:
-    """Wrap a module in the library's own adapter, with its own preprocessing but for what is `known`."""
+    """Wrap a module in the library's adapter, with its preprocessing or `known`."""
     if library == "torchvision":
         default = torchvision_networks.default_weights(spec.arch)
         preprocessing = torchvision_networks.preprocessing_of(default).changed(known)

@@ -50,7 +50,7 @@ def is_own(arch: str) -> bool:
 
 
 def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
-    """Call the class, or function, with `args`, and with the number of classes where it takes one.
+    """Call a class or function with `args`, and any number of classes.
 
     Raises ModelProblem, one sentence, where the file or the name is not there, or its code raises.
     """
@@ -456,7 +456,7 @@ def _by_ramps(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry 
 
 
 def apply(transform: Callable[..., Any], pixels: NDArray[Any]) -> Tensor:
-    """Return float32 (C, h, w) of a picture; raise ModelProblem where the transform fails or returns something else."""
+    """Apply a transform, to float32 (C, h, w); raise ModelProblem on failure."""
     picture = pixels.repeat(3, 2) if pixels.shape[2] == 1 else pixels
     try:
         output = transform(Pillow.fromarray(picture) if picture.shape[2] in (3, 4) else picture)

@@ -38,7 +38,7 @@ ONLY_DRAWN = "Trained on drawn scenes only: its answers about photographs mean n
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
-    """Build the model on the CPU; raises WeightsProblem where its file is not there or does not fit."""
+    """Build the model on the CPU; raise WeightsProblem for an unfitting file."""
     path = locate(spec, progress=progress)
     adapter = _adapt(spec, nets.trained(spec.arch, path.parent), sha256_of(path))
     adapter.notes = (NOTES.get(spec.arch, ONLY_DRAWN),)

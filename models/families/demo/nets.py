@@ -68,7 +68,7 @@ def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
 
 
 def fill(net: N, path: Path, script: str) -> N:
-    """Load a file's weights as float32, in eval mode; raise WeightsProblem with the script that makes the file."""
+    """Load weights in eval mode; raise WeightsProblem naming the training script."""
     if not path.is_file():
         raise WeightsProblem(f"{path} is not there: run python -m training.{script}.")
     try:
@@ -356,7 +356,7 @@ class VisionTower(nn.Module):
 
 
 class DemoClip(nn.Module):
-    """Both towers. `forward` returns logits (B, K), above 0 where a phrase is judged true of a picture."""
+    """Both towers; `forward` returns logits (B, K) of phrases."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -33,7 +33,7 @@ NEAR = 1e-3
 def make_classifier(
     spec: ModelSpec, runtime: Runtime, size: tuple[int, int], answer: Tensor, notes: list[str], sha256: str
 ) -> ExportedClassifier | ExportedEmbedder:
-    """Adapt a file that answers (B, n), or heat maps of joints; append assumptions and capabilities to `notes`."""
+    """Adapt a file with row or joint heat map answers; extend `notes`."""
     preprocessing = _preprocessing(spec, runtime, size, notes)
     place = place_of(spec, runtime, ())
     binary = answer.shape[1] == 1 and not spec.measures

@@ -348,7 +348,7 @@ def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int], place: str) -> t
 
 
 def detections(candidates: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:
-    """Join the candidates of several passes into one batch, padded with candidates that score 0.
+    """Join several passes' candidates into one padded batch.
 
     `size`: (h, w) of the input where candidates may be cells of a grid; None where they are not.
     """

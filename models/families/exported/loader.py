@@ -137,7 +137,7 @@ def _probe(runtime: Runtime, size: tuple[int, int], channels: int) -> tuple[Tens
 
 
 def _check_input(runtime: Runtime, size: tuple[int, int], channels: int) -> None:
-    """Raise ModelProblem where one input of the stated batch and size is too large to be made."""
+    """Raise ModelProblem for an input too large to allocate."""
     count = runtime.batch or 1
     if math.prod((count, channels, *size)) > MAX_NUMBERS or min(size) < 1:
         raise ModelProblem(
@@ -170,7 +170,7 @@ def _is_script(path: Path) -> bool:
 
 
 def _draft_unopened(path: Path, *, program: bool) -> TableDraft:
-    """Draft the table of a file that can run code when it is opened; `program`: of torch.export."""
+    """Draft an unopened file's table; `program`: of torch.export."""
     if program and not archive_names(path):
         raise ModelProblem(f"{path.name} is not what torch.export saves: {SAVE}.")
     kind = "a file of torch.export" if program else "TorchScript"

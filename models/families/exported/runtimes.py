@@ -159,7 +159,7 @@ class OnnxRuntime(Runtime):
 
 
 class TorchScript(Runtime):
-    """A traced or scripted module. Opening one can run its code: only files in the operator's places are opened."""
+    """A TorchScript module, opened only from trusted places as it may run code."""
 
     kind = "TorchScript"
 
@@ -344,7 +344,7 @@ def _keep(node: Any) -> None:
 
 
 def open_file(path: Path) -> Runtime:
-    """Open a file in the runtime for its extension; raise ModelProblem where there is none."""
+    """Open a file in its extension's runtime; raise ModelProblem without one."""
     kinds: dict[tuple[str, ...], type[Runtime]] = {
         ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript, OPENVINO: OpenVino, PROGRAM: Program
     }  # fmt: skip
@@ -357,7 +357,7 @@ def open_file(path: Path) -> Runtime:
 
 
 def plain(value: Any) -> Any:
-    """Parse a value of a file's metadata, which ONNX stores as the text of a Python literal."""
+    """Parse a metadata value; ONNX stores Python literals as text."""
     if not isinstance(value, str):
         return value
     try:
@@ -388,10 +388,7 @@ def read_labels(runtime: Runtime) -> tuple[str, ...]:
 
 
 def tensors(answer: Any) -> Iterator[Tensor]:
-    """Yield every tensor in tuples, lists and dicts, in order.
-
-    Of a dict boxes, labels and scores come in that order.
-    """
+    """Yield nested tensors in order; of a dict boxes, labels, scores first."""
     if isinstance(answer, Tensor):
         yield answer
     elif isinstance(answer, dict):

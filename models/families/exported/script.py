@@ -31,7 +31,7 @@ WRITES = tuple(f"{name}_" for name in _ACTIVATIONS.split())
 
 
 def rebuild(path: Path) -> nn.Module:
-    """Rebuild the modules of a file on the CPU; raise ModelProblem where it has an unknown operation.
+    """Rebuild a file's modules on the CPU; raise ModelProblem if impossible.
 
     An operation in a branch that is rarely taken may still fail later.
     """
@@ -113,7 +113,7 @@ class Operator(nn.Module):
 
 
 class Body:
-    """The steps of one method or function, each a Python function of the values so far."""
+    """The steps of one function, each a Python function of its values."""
 
     def __init__(
         self, module: Rebuilt, graph: Any, unit: Any, functions: dict[str, Body], defaults: list[Any] | None = None

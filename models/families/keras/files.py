@@ -81,7 +81,7 @@ class Facts:
 
 
 def config(path: Path) -> Json:
-    """Read a model's configuration; raise WeightsProblem, one sentence, where the file holds none."""
+    """Read a model's configuration; raise WeightsProblem without one."""
     with path.open("rb") as file:
         start = file.read(8)
     if start[:4] == _ZIP and path.suffix.lower() == ".keras":
@@ -230,7 +230,7 @@ def _inner(layer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _input(model: Mapping[str, Any], layers: list[Json]) -> tuple[Any, bool]:
-    """Return (h, w, c), None where the first input is not a picture, and whether channels come first."""
+    """Return the input's (h, w, c) or None, and whether channels lead."""
     shape: Any = None
     for layer in layers:
         inner = _inner(layer)

@@ -144,7 +144,7 @@ class Net(nn.Module):
         return Net(self._model[0], inner=self._inner)
 
     def apart(self) -> Net:
-        """Return the same model with weights of its own; raises ModelProblem where Keras cannot build it again."""
+        """Return the model with independent weights; raise ModelProblem if impossible."""
         model = self._model[0]
         try:
             with keras().device(str(next(self.parameters()).device)):
@@ -170,7 +170,7 @@ def _first(model: Any) -> bool:
 
 
 def open_model(path: Path) -> Any:
-    """Open the model in a file; raise WeightsProblem, one sentence, where Keras cannot rebuild it."""
+    """Open a file's model; raise WeightsProblem if Keras cannot rebuild it."""
     library = keras()
     try:
         # On the CPU from the start, as Keras moves parameters by replacing them.

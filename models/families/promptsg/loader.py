@@ -80,7 +80,7 @@ class _PromptSG(PreparedAdapter):
         preprocessing: str = "trained",
         batch: int = BATCH,
     ) -> Tensor | NDArray[np.float32] | list[NDArray[np.float32]]:
-        """Return how much the sentence "A photo of a X person" attends to each patch, without a gradient.
+        """Return the attention of "A photo of a X person" to each patch.
 
         `pixels`: one picture, uint8 (H, W, 3) RGB, or a list of pictures of any sizes, of which `batch` go through the
         model at once. Returns float32 (h_patches, w_patches), the mean of all heads, which sums to 1; of a list a list.
@@ -285,19 +285,17 @@ def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> d
     return {key: value for key, value in named.items() if not key.removeprefix("text_encoder.").startswith(_UNUSED)}
 
 
-def read_config(
-    tensors: Mapping[str, Tensor], settings: Mapping[str, Any], name: str
-) -> tuple[Config, tuple[str, ...]]:
-    """Return the configuration by the tensors' shapes, changed by `settings`, and notes on what no shape says."""
+def read_config(tensors: Mapping[str, Tensor], stated: Mapping[str, Any], name: str) -> tuple[Config, tuple[str, ...]]:
+    """Return the configuration by shapes and `stated`, and notes."""
     known = {field.name for field in fields(Config)}
-    if wrong := settings.keys() - known - {"names", "notes"}:
+    if wrong := stated.keys() - known - {"names", "notes"}:
         raise ModelProblem(
             f"The configuration of {name} has an unknown key {sorted(wrong)[0]}: it may have "
             f"{', '.join(sorted(known))}, names, notes."
         )
-    for key in known & settings.keys():
-        if type(settings[key]) is not {"size": list, "prompt": str, "guidance": str}.get(key, int):
-            raise ModelProblem(f"{key} in the configuration of {name} is of the wrong kind ({settings[key]!r}).")
+    for key in known & stated.keys():
+        if type(stated[key]) is not {"size": list, "prompt": str, "guidance": str}.get(key, int):
+            raise ModelProblem(f"{key} in the configuration of {name} is of the wrong kind ({stated[key]!r}).")
 
     def side(key: str, axis: int) -> int:
         if key not in tensors:
@@ -327,16 +325,16 @@ def read_config(
         "prompt": "composed" if "inversion.fc1.weight" in tensors else "simplified",
     }
     size, stride = _cut(
-        side("image_encoder.positional_embedding", 0) - 1, settings.get("patch", read["patch"]), settings, name
+        side("image_encoder.positional_embedding", 0) - 1, stated.get("patch", read["patch"]), stated, name
     )
     read |= {"size": size, "stride": stride}
     notes: tuple[str, ...] = ()
-    unsaid = [key for key in ("size", "heads", "mim_heads", "guidance") if key not in settings]
+    unsaid = [key for key in ("size", "heads", "mim_heads", "guidance") if key not in stated]
     if unsaid:
         notes = (
             f"Inferred from shapes, or as CLIP has it: {', '.join(unsaid)}. A .json beside the weights can say it.",
         )
-    values = read | {key: value for key, value in settings.items() if key in known}
+    values = read | {key: value for key, value in stated.items() if key in known}
     values["size"] = tuple(values["size"])
     return Config(**values), notes
 
@@ -356,7 +354,7 @@ def _cut(patches: int, patch: int, settings: Mapping[str, Any], name: str) -> tu
 
 
 def fill(module: PromptSG, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Load the tensors; raise WeightsProblem for the first that is missing or of another shape."""
+    """Load the tensors; raise WeightsProblem for the first mismatch."""
     state = module.state_dict()
     optional = () if module.config.prompt == "composed" else ("inversion.",)
     for key, tensor in state.items():

@@ -167,7 +167,7 @@ class TorchvisionDetector(Detector):
         return {name: paths for name, paths in paths_by_name.items() if paths} or super().presets(layers)
 
     def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
-        """Return the backbone's steps and the neck's maps with their inputs; the head has no map of one scale."""
+        """Return the backbone's steps and the neck's maps, with their inputs."""
         known = {layer.path: layer for layer in layers}
         body, neck = self._body(known), [path for path in self._neck() if path in known]
         read: dict[str, tuple[str, ...]] = {path: tuple(body[max(i - 1, 0) : i]) for i, path in enumerate(body)}

@@ -121,7 +121,7 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def weights_in(folder: Path, names: Sequence[str] = FILES) -> Path:
-    """Return the weights file of a folder, the first of `names`; raise WeightsProblem where there is none."""
+    """Return a folder's first weights file of `names`; raise WeightsProblem without any."""
     path = next((folder / name for name in names if os.path.isfile(folder / name)), None)
     if path is None:
         raise WeightsProblem(f"{folder} holds no weights: put {names[0]} beside its configuration.")

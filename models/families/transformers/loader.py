@@ -207,7 +207,7 @@ def folder_of(spec: ModelSpec) -> Path:
 
 
 def fetch(name: str, *patterns: str) -> Path:
-    """Return the folder of a hub's repository, downloaded once; raise WeightsProblem where that fails."""
+    """Return a hub repository's folder, downloaded once; raise WeightsProblem on failure."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -294,7 +294,7 @@ def _config(folder: Path) -> Json:
 
 
 def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
-    """Return the class of Transformers in a folder's configuration; raise ModelProblem where there is none."""
+    """Return a configuration's Transformers class; raise ModelProblem without one."""
     stated = config.get("architectures")
     arch = str(stated[0]) if isinstance(stated, list) and stated else ""
     if not arch or _class(arch) is None:

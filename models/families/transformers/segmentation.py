@@ -62,7 +62,7 @@ class TransformersInput(Segmenter):
         return ModelInput(tensor, Geometry((height, width), (h, w), (high / height, wide / width), (0.0, 0.0)))
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer of the body; of a network with other names the last map before the classes."""
+        """Return the body's last layer, or the last map before the classes."""
         return super().default_layers([layer for layer in layers if layer.path.startswith(BODY)] or layers)
 
 

@@ -128,7 +128,7 @@ def grid(head: Any, feats: Sequence[Tensor], text: Tensor | None = None) -> Dete
 
 
 def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:
-    """Run a YOLOE with a built-in vocabulary of thousands: a candidate per cell that passes its filter.
+    """Run a YOLOE with a built-in vocabulary, on cells passing its filter.
 
     Each scale has n rows and one column. In a batch cells pass for any picture; for the others their logit is -inf.
     """
@@ -271,7 +271,7 @@ def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> Queries
 
 
 def _proposals(height: int, width: int, like: Tensor) -> Tensor:
-    """Return (h * w, 4), centre and size of each cell of a grid, as shares of it."""
+    """Return (h * w, 4): centre and size of each cell, as shares."""
     ys, xs = (torch.arange(count).to(like) + 0.5 for count in (height, width))
     grid_y, grid_x = torch.meshgrid(ys / height, xs / width, indexing="ij")
     size = torch.tensor([1 / width, 1 / height]).to(like).expand(height * width, 2)

@@ -214,7 +214,7 @@ def _labels(spec: ModelSpec, module: Any, count: int) -> tuple[str, ...]:
 
 
 def _preprocessing(module: Any) -> Preprocessing:
-    """Return the checkpoint's own preprocessing, or Ultralytics' default where it has no usable one."""
+    """Return the checkpoint's preprocessing, or Ultralytics' default."""
     from ultralytics.data.augment import classify_transforms
 
     steps = getattr(getattr(module, "transforms", None), "transforms", [])
