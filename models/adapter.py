@@ -334,8 +334,7 @@ class Adapter:
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Choose the default target layers: the last map, or the last attention's input.
 
-        After that a token no longer stands for its own place alone, and where one token is the answer (CLS) no other
-        gets a gradient. benchmarks/results/2026-11-20-transformers.md has the figures.
+        After that a token mixes other places, and with a CLS token as the answer no other token gets a gradient. benchmarks/results/2026-11-20-transformers.md has the figures.
         """
         read = [layer for layer in layers if layer.read_by]
         return ((read or layers)[-1].path,)

@@ -544,7 +544,7 @@ def detector(here: Collection[str] | None = None) -> str:
 
 
 def choose_compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the models to compare and their short names; a single model stands for all present sizes of its family.
+    """Return the models to compare and their short names; a single model means all present sizes of its family.
 
     Short names are the sizes where these tell the models apart. Raises Problem for an unknown model, and for fewer than
     two or more than `MAX_COMPARED`.

@@ -21,7 +21,7 @@ SIDE = 448
 STROKE_WIDTH = 1 / 16
 """Width of a stroke as a share of the side: that of Quick, Draw! at 28 px."""
 MAX_POINTS = 60_000
-"""Maximum number of points of one drawing: an hour with a pen."""
+"""Maximum number of points of one drawing, about an hour's work."""
 _SHIFT = 4
 _FINE = 1344
 # Classes of the usual data sets of drawings: one of them among a model's classes is a hint, not a proof.

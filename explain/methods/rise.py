@@ -191,17 +191,17 @@ class MasksOfTwo(PictureMasks):
 
     parts: tuple[PictureMasks, PictureMasks]
     geometry: Geometry
-    in_turn: bool
+    alternating: bool
 
     @classmethod
     def sample(cls, kind: type[Masks] | type[Windows], count: int, geometry: Geometry, seed: int = 0) -> MasksOfTwo:
         """Draw about `count` masks of a kind."""
-        in_turn, half = kind is Windows, geometry.one_column()
-        first, second = (kind.sample(max(count // 2, 1) if in_turn else count, half, seed + i) for i in (0, 1))
-        return cls((first, second), geometry, in_turn)
+        alternating, half = kind is Windows, geometry.one_column()
+        first, second = (kind.sample(max(count // 2, 1) if alternating else count, half, seed + i) for i in (0, 1))
+        return cls((first, second), geometry, alternating)
 
     def __len__(self) -> int:
-        return len(self.parts[0]) * (2 if self.in_turn else 1)
+        return len(self.parts[0]) * (2 if self.alternating else 1)
 
     @property
     def resolution(self) -> tuple[int, int]:
@@ -214,7 +214,7 @@ class MasksOfTwo(PictureMasks):
         masks = []
         for place, (part, places) in enumerate(zip(self.parts, (across, across - half), strict=True)):
             inside = places[(places >= 0) & (places < half)]
-            if not self.in_turn:
+            if not self.alternating:
                 masks.append(part._at(start, stop, down, inside, device))
                 continue
             first = start // 2

@@ -31,7 +31,7 @@ _SAFE = {*_UNIFORM, "bone", "deepgreen", "pink", "summer"}
 class Colormap:
     """A table of 256 colours.
 
-    `hot` names the last one; in a `cyclic` table cold and hot look the same.
+    `hot` names the last one; in a `cyclic` table cold and hot are the same.
     """
 
     name: str

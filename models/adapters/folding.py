@@ -95,18 +95,18 @@ class _Packed:
     """
 
     def __init__(self) -> None:
-        self._held: dict[object, Tensor] = {}
+        self._by_state: dict[object, Tensor] = {}
         self.nbytes = 0
 
     def weight(self, tensor: Tensor, state: object, dense: Callable[[], nn.Conv2d]) -> Tensor:
         """Return `dense`'s packed weights, repacked for a new shape or `state`."""
         key = (tensor.shape, torch.get_num_threads(), state)
-        if (packed := self._held.get(key)) is None:
+        if (packed := self._by_state.get(key)) is None:
             conv = dense()
-            packed = self._held[key] = _pack(conv, tensor.shape)
-            for old in [*self._held][:-SHAPES]:
-                self._held.pop(old, None)
-            self.nbytes = len(self._held) * conv.weight.nbytes
+            packed = self._by_state[key] = _pack(conv, tensor.shape)
+            for old in [*self._by_state][:-SHAPES]:
+                self._by_state.pop(old, None)
+            self.nbytes = len(self._by_state) * conv.weight.nbytes
         return packed
 
 

@@ -59,7 +59,7 @@ SETS = MappingProxyType({"detect": 28, "classify": 28, "captioned": 28, "persons
 """Files of several pictures below each other, and how many.
 
 The first four are of one kind of model each. `references` are four classes. `compared` are to be compared with
-`person`: the same person twice, the twin, and four others.
+`person`: the same person twice, a near-identical one, and four others.
 """
 
 

@@ -84,7 +84,7 @@ class Probed:
 
 
 class CustomClassifier(Classifier):
-    """Find logits in whatever the module returns, and turn probabilities back into them."""
+    """Extract logits from a module's answer, also from probabilities."""
 
     kind: Kind = "logits"
 

@@ -138,7 +138,7 @@ def import_quietly() -> None:
     os.environ |= {"YOLO_CONFIG_DIR": str(cache() / "ultralytics"), "YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0"}
     os.environ.setdefault("YOLO_VERBOSE", "0")
     # Its import would leave later libraries and child processes one thread, switch off OpenCV's, and make Pillow
-    # look for a package to install wherever it meets a file that is no picture.
+    # search for a package to install at any file that is no picture.
     threads, opener, saver = cv2.getNumThreads(), Image.open, torch.save
     chosen = "OMP_NUM_THREADS" in os.environ
     from ultralytics import settings
