@@ -334,7 +334,8 @@ class Adapter:
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Choose the default target layers: the last map, or the last attention's input.
 
-        After that a token mixes other places, and with a CLS token as the answer no other token gets a gradient. benchmarks/results/2026-11-20-transformers.md has the figures.
+        Later tokens mix places, and with a CLS token as the answer no other gets a gradient
+        (benchmarks/results/2026-11-20-transformers.md).
         """
         read = [layer for layer in layers if layer.read_by]
         return ((read or layers)[-1].path,)
