@@ -65,7 +65,7 @@ OWN_FAMILIES = ("custom", "exported", "keras")
 
 
 class Explainer:
-    """A model that explains pictures; it stays loaded until other models need its memory.
+    """A model for explanations, loaded until its memory is needed.
 
     >>> from sightglass import Explainer
     >>> Explainer("efficientnet-lite0")("bus.jpg", top_k=1)
@@ -264,7 +264,7 @@ class Explainer:
         return Image.open(given_model.red_first(source) if bgr else source), self.options(options, question)
 
     def options(self, given: Mapping[str, Any], question: Question | None = None) -> Options:
-        """Return the checked options of a call with these; raises ModelProblem naming the first wrong one."""
+        """Return checked options; raise ModelProblem for the first invalid one."""
         # The adapter's first part is its default: of prompts their contrast.
         first: Mapping[str, Any] = {"part": self.resident.adapter.parts[0]}
         if question is not None:

@@ -284,7 +284,7 @@ def method_of(resident: Resident, options: Options) -> Method:
 
 
 def takes_several(resident: Resident, options: Options) -> bool:
-    """Whether a model and a method can take several pictures in one pass: a classifier's quick methods."""
+    """Whether a model and method support batched passes: classifiers' quick methods."""
     chosen = find_method(options.method or resident.adapter.spec.method)
     return resident.adapter.splits_batches and resident.gradients and chosen.quick
 
@@ -297,7 +297,7 @@ def explain_together(
     options: Options,
     maps: int,
 ) -> list[Explanation]:
-    """Return an Explanation of each picture, of the given targets or else of its `maps` best classes."""
+    """Return an Explanation of each picture, of targets or best classes."""
     parts = batched_pass.run_pass(resident, inputs, layers)
     return explain_parts(parts, images, [_with_best(options, decode(part, options), maps) for part in parts])
 

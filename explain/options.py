@@ -331,7 +331,7 @@ RECIPE_OPTIONS = tuple(name for name, option in OFFERED.items() if not option.re
 
 
 def _sequence(value: Any) -> tuple[Any, ...]:
-    """Read one class or several, also of an array or a tensor; None is the predicted class."""
+    """Read one class or several; None is the predicted class."""
     value = value.tolist() if hasattr(value, "tolist") else value
     return () if value is None else (value,) if isinstance(value, Integral | str) else tuple(value)
 

@@ -50,7 +50,7 @@ def whole_percents(shares: Sequence[float]) -> list[int]:
 
 
 def finely(share: float) -> str:
-    """Format a share below 1 % with one digit: 0.00123 is `0.1 %`; others as `percent` does."""
+    """Format a share, below 1 % with a digit: 0.00123 is `0.1 %`."""
     return f"{share * 100:.1g}{NBSP}%" if 0 < share < 0.01 else percent(share)
 
 
@@ -142,7 +142,7 @@ def without_emphasis(text: str) -> str:
 
 
 def shorten(text: str, limit: float, width: Callable[[str], float], *, middle: bool = False) -> str:
-    """Shorten a text with an ellipsis until its `width` is at most `limit`, to no less than four letters.
+    """Shorten a text with an ellipsis to a `width` of at most `limit`.
 
     A number at its end, such as a score, stays whole: `Tomato___healthy 99 %` becomes `Tomat… 99 %`. `middle`: names of
     files often differ at their ends only, so the ellipsis is in the middle.

@@ -214,7 +214,7 @@ class Result:
         return boxes.numbers(self.heatmaps[index], predictions, others, self.statistics[index].entropy_normalised)
 
     def by_layer(self, index: int = 0) -> tuple[Heatmap, ...]:
-        """Return a heatmap for each of a map's layers, on its own scale, from the raw maps."""
+        """Return one map's heatmap for each layer, scaled on its own."""
         whole = self._map(index)
         each = (replace(whole, layers=(path,), raw=(raw,)) for path, raw in zip(whole.layers, whole.raw, strict=True))
         return tuple(rescale([layer_map], "own")[0] for layer_map in each)

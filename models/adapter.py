@@ -101,7 +101,7 @@ class CandidateReason:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is explained: a class, by its index in the model's labels; of a detector some of its raw candidates.
+    """An explained class by index, or some raw candidates of a detector.
 
     `anchors` are the candidates: of one detection, of all boxes of a class, or the strongest of the whole picture;
     empty means the class's strongest one.
@@ -281,7 +281,7 @@ class Adapter:
             raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
 
     def flat_input(self, value: int = 128) -> Tensor:
-        """Return the input (1, C, h, w) made of a picture of one tone, 0 to 255."""
+        """Return the input (1, C, h, w) of a uniform picture."""
         return self.prepare(np.full((64, 64, self.channels), value, np.uint8), self.preprocessings[0]).tensor
 
     def run(self, tensor: Tensor) -> Any:
@@ -291,19 +291,19 @@ class Adapter:
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
-        """Return the predictions of one picture, best first: a classifier's `top_k` classes, or a detector's boxes."""
+        """Return one picture's predictions, best first."""
         raise NotImplementedError
 
     def class_logits(self, outputs: Any) -> Tensor:
-        """Return (B, classes) before softmax or sigmoid; of a detector the strongest candidate's of each class."""
+        """Return (B, classes) before softmax; of a detector the strongest candidates'."""
         raise NotImplementedError
 
     def answer_row(self, outputs: Any) -> Tensor:
-        """Return (B, n), the row of numbers that is differentiated: logits, or a vector to compare."""
+        """Return (B, n), the differentiable logits or vector."""
         return self.class_logits(outputs)
 
     def class_scores(self, outputs: Any) -> Tensor:
-        """Return (B, classes) as predictions show them: the softmax of the logits, unless the task or a family differs.
+        """Return (B, classes) as predicted, by default the logits' softmax.
 
         Of several classes at once each has its own sigmoid; numbers of a regression stay as they are.
         """
@@ -317,7 +317,7 @@ class Adapter:
         return ()
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
-        """Return the number, shape (), that a target's gradient starts from (first picture of the batch)."""
+        """Return the first picture's scalar for a target's gradient, shape ()."""
         raise NotImplementedError
 
     def embedding(self, outputs: Any) -> Tensor:

@@ -152,7 +152,7 @@ _MADE = ("loader", "arch", "weights")
 
 
 def catalog() -> Mapping[str, ModelSpec]:
-    """Return every model that the current person may use, by its id, in the catalogue's order.
+    """Return every model available to the person, by id.
 
     Faulty tables are left out (`faults`).
     """
@@ -212,7 +212,7 @@ def whose(model: ModelSpec) -> str:
 
 
 def is_file(model: str) -> bool:
-    """Return whether a model is named by the path of a file or folder, and not by its id."""
+    """Return whether a model is a path, not an id."""
     if model in catalog():
         return False
     if remote_file.is_address(model):
@@ -429,7 +429,7 @@ def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> 
 
 
 def _family(table: Toml, path: Path) -> Iterator[ModelSpec]:
-    """Yield one ModelSpec for each size, with the `{...}` of its strings filled in."""
+    """Yield one ModelSpec per size, with filled-in `{...}`."""
     for size, model_id in table["sizes"].items():
         names = {"id": model_id, "name": model_id.rpartition("/")[2]}
         arch = table.get("arch", "{id}")
@@ -544,10 +544,10 @@ def detector(here: Collection[str] | None = None) -> str:
 
 
 def choose_compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the models to compare and their short names; a single model means all present sizes of its family.
+    """Return the models to compare, and their short names.
 
-    Short names are the sizes where these tell the models apart. Raises Problem for an unknown model, and for fewer than
-    two or more than `MAX_COMPARED`.
+    A single model means all present sizes of its family. Short names are distinct sizes, if possible. Raises Problem
+    for an unknown model, and for fewer than two or more than `MAX_COMPARED`.
     """
     specs = [spec(name) for name in dict.fromkeys(ids)]
     if len(specs) == 1:

@@ -103,7 +103,7 @@ class Geometry:
         return out
 
     def to_original(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Grow an (h, w) map that covers the whole input to the picture's own grid.
+        """Upsample an (h, w) map of the whole input to the picture.
 
         Returns float32 (H, W), bilinear; 0 where the model did not see (`seen` says where that is).
         """
@@ -143,7 +143,7 @@ def picture_cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, in
 
 
 def fill_polygon(corners: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the pixels whose middle lies inside a polygon, bool (h, w), by the even-odd rule.
+    """Return the pixels within a polygon, bool (h, w), by even-odd rule.
 
     `corners`: (n, 2) as (x, y), in pixels of a grid of `size` (h, w).
     """

@@ -65,7 +65,7 @@ def coco() -> Mapping[int, str]:
 
 
 def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
-    """Read a list from torchvision's file of names alone: the package would import torch's whole compiler.
+    """Read a list from torchvision's file, without importing the package.
 
     Where that file has no such list, it is that of these weights.
     """
@@ -80,7 +80,7 @@ def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
 
 
 def own(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the operator's names (`weights.outputs`, or `weights.labels`: a list, or a file of them), or none.
+    """Return the operator's names of outputs or labels, or none.
 
     The file is text with a name on each line, or JSON or YAML: a list, `{"name": 0}`, `{"0": "name"}`, or an object
     that contains one of these (`class_to_idx`, `id2label`, `names`, ...). Raises ModelProblem, one sentence, for
@@ -212,7 +212,7 @@ def binary_names(names: Sequence[str]) -> tuple[str, ...]:
 def for_classes(
     spec: ModelSpec, count: int, found: Sequence[str] = (), otherwise: Sequence[str] = (), *, binary: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of a model's classes, and a note where they have only numbers.
+    """Return a model's class names, and a note for bare numbers.
 
     They are the operator's, else `found` in the file, else `otherwise` where that has as many. `binary`: the model
     answers with one number. Raises ModelProblem where the names are more or fewer than the classes.

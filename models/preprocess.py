@@ -52,7 +52,7 @@ MAX_CHANNELS = 16
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Preprocessing of a model's training: (h, w) of the input, the short side before the crop, mean and std."""
+    """Preprocessing of a model's training."""
 
     size: tuple[int, int]
     short_side: int
@@ -137,7 +137,7 @@ _NAMED = {"channels": "channels_order", "range": "highest"}
 
 
 def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> ModelInput:
-    """Turn (H, W, C) into float32 (1, C, h, w), normalised; `way` is one of `CLASSIFIER_WAYS`.
+    """Convert (H, W, C) to normalised (1, C, h, w) by a `CLASSIFIER_WAYS`.
 
     `pixels` is uint8 RGB, which becomes grey for a model of one channel, or an array with the model's number of
     channels: uint8, uint16 or float32.
@@ -300,7 +300,7 @@ def is_joined(pixels: NDArray[Any]) -> bool:
 
 
 def split(pixels: NDArray[Any], model: str, inputs: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the two pictures (H, W, 3) of a joined one; raise ImageProblem for a single picture."""
+    """Split a joined picture into two; raise ImageProblem for a single one."""
     if not is_joined(pixels):
         both = " and ".join(inputs)
         raise ImageProblem(f"{model} takes two pictures, {both}: give both, as `sightglass image A B` or on Explore.")

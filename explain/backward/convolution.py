@@ -56,7 +56,7 @@ class Kernel:
 
     @classmethod
     def of(cls, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Kernel | None:
-        """Lay out (K, C / groups, kh, kw); None for a convolution that PyTorch computes better."""
+        """Lay out (K, C / groups, kh, kw), or None if PyTorch is better."""
         height, width = weight.shape[2:]
         if weight.device.type != "cpu" or set(dilation) != {1} or height * width > MAX_GATHERED:
             return None

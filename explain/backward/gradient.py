@@ -99,7 +99,7 @@ def _search(rows: Tensor, shift: Tensor) -> Tensor | None:
 
 
 def _decompose(rows: Tensor) -> Tensor:
-    """Return the first right singular vector (C,) of (n, C), from the first eigenvector of the smaller Gram matrix."""
+    """Return the first right singular vector (C,) by the smaller Gram matrix."""
     count, channels = rows.shape
     gram = rows.T @ rows if channels <= count else rows @ rows.T
     # It squares the condition number, so its own vectors want more digits than its rows; MPS has no more.

@@ -29,7 +29,7 @@ aten = torch.ops.aten
 
 
 def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
-    """Return one Gradient per source; `seeds` are the target's gradients at the graph's ends. Raises Opaque."""
+    """Return one Gradient per source from `seeds`; raises Opaque."""
     ends = {end: seed for end, seed in zip(graph.ends, seeds, strict=True) if seed is not None}
     walk = Walk(graph)
     for at, seed in ends.items():

@@ -146,7 +146,7 @@ def _attend(
 
 
 class _Projected(Function):
-    """Attention among linear projections of one x, whose gradient is computed for x directly.
+    """Attention among projections of one x, with a direct gradient for x.
 
     With n queries the gradients of keys and values have rank n in each head: the gradient of a whole projection is a
     product of two thin matrices.

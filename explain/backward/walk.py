@@ -41,7 +41,7 @@ class Walk:
         return Gradient(tuple(terms), (height, width))
 
     def reach(self, at: Place | None, window: Window | None) -> None:
-        """Extend a place's window by one in which its gradient will not be 0."""
+        """Extend a place's window by one with nonzero gradient."""
         if at is None or window is None:
             return
         height, width = self.shapes[at][2:]
@@ -104,7 +104,7 @@ class Walk:
             self.add(at, term.computed(whole=whole)[None], term.top, term.left, fresh=True)
 
     def _buffer(self, at: Place) -> Tensor:
-        """Return the gradient at a place as a buffer that can be added to in place."""
+        """Return a place's gradient as a writable buffer."""
         if at not in self.gradients:
             y0, y1, x0, x1 = self.windows[at]
             # Channels last in memory, which convolutions on a CPU prefer.

@@ -52,7 +52,7 @@ def find_filtered(explanation: Explanation) -> tuple[Prediction, ...]:
 
 
 def find_missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[Missing]:
-    """Return, for each wanted class without a box, its strongest candidate and why it is not shown."""
+    """Return the strongest candidate of each wanted class without a box."""
     labels = explanation.evidence.resident.adapter.labels
     visible = {p.index for p in explanation.predictions}
     indices = dict.fromkeys(class_index(name, labels) for name in wanted)
@@ -178,7 +178,7 @@ def largest(explanations: Sequence[Explanation]) -> Explanation | None:
 
 
 def same_target(explanations: Sequence[Explanation], wanted: Prediction | None = None) -> tuple[Explanation, ...]:
-    """Return explanations of one prediction: `wanted`, else the first one of the largest model.
+    """Return explanations of one prediction: `wanted`, or the largest model's first.
 
     Classes are matched by name, and boxes by place; a model without the class or object has no map. Without `wanted`, a
     model with other classes than the largest keeps its own map. Unchanged without any prediction.

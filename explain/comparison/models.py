@@ -48,7 +48,7 @@ class Timing:
     slowest: float
 
     def apart(self, other: Timing) -> bool:
-        """Return whether the two ranges are disjoint, so that one model is clearly faster."""
+        """Return whether two ranges of times are disjoint."""
         return self.slowest < other.fastest or other.slowest < self.fastest
 
 
@@ -80,7 +80,7 @@ class Comparison:
 
     @cached_property
     def common(self) -> tuple[int, int, int, int]:
-        """xyxy in original pixels of the part that every model saw; maps are compared only there."""
+        """The common part of all models' views, xyxy in original pixels."""
         seen = np.array([e.evidence.geometry.seen for e in self.explanations])
         left, top = seen[:, :2].max(0)
         right, bottom = seen[:, 2:].min(0)
@@ -219,7 +219,7 @@ class Comparison:
 
     @property
     def fastest(self) -> str | None:
-        """The name of the fastest model, where its range of times touches no other's."""
+        """The name of the clearly fastest model, or None."""
         order = sorted(range(len(self.timings)), key=lambda i: self.timings[i].median)
         if len(order) < 2 or not self.timings[order[0]].apart(self.timings[order[1]]):
             return None

@@ -107,7 +107,7 @@ def differentiate(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Yield, for each target, some modules' weights and the gradient of the target's scalar there, by path.
+    """Yield each target's weights and gradient of some modules, by path.
 
     Both are (B, heads, queries, keys), in the order of execution.
     """

@@ -74,7 +74,7 @@ def _set(on: Any, name: str, *, value: Any) -> Callable[[], None]:
 
 @contextmanager
 def own_modes() -> Iterator[None]:
-    """Switch off what the calling thread has on: autocast, inference mode, another default device.
+    """Suspend the thread's autocast, inference mode, and default device.
 
     A map must not depend on a caller's `torch.autocast`. Raises ModelProblem if the process's default type is not
     float32, which a thread cannot change for itself.

@@ -52,7 +52,7 @@ class _Overwritten(Exception):
 
 
 class Evidence:
-    """Activations at some layers of one pass and, per target, their gradients; all on the model's device."""
+    """Some layers' activations in one pass, and their gradients per target."""
 
     sides: tuple[Evidence, ...] = ()
     """Of two pictures each one's own evidence, from the same pass; empty of one picture."""
@@ -248,7 +248,7 @@ class Evidence:
         return [[self._gradients[target][i] for target in targets] for i in range(len(self.layers))]
 
     def _cut_windows(self, target: Target) -> list[Gradient] | None:
-        """Return the gradients of a few detections, in windows; None where PyTorch has to compute them."""
+        """Return some detections' gradients in windows, or None."""
         small = self.resident.adapter.detects and len(target.anchors) <= MAX_WINDOWED
         if not small or any(layer.layout != "nchw" for layer in self.layers):
             return None

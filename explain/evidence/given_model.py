@@ -110,7 +110,7 @@ def path_in(model: Any, layer: Any) -> str | None:
 
 
 def several(source: Any) -> list[Any] | None:
-    """Return the pictures of a list, a tuple or any other sequence; None for a single picture."""
+    """Return a sequence's pictures, or None for a single picture."""
     alone = not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview))
     return None if alone else list(source)
 

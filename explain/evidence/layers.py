@@ -54,7 +54,7 @@ def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[
 
 
 def stages(resident: Resident) -> tuple[ModelStage, ...]:
-    """Return the model's top-level stages that have maps; none of a model without layers."""
+    """Return the model's top-level stages with maps."""
     layers = resident.layers
     paths = {layer.path for layer in layers}
     return tuple(stage for stage in resident.adapter.stages(layers) if stage.path in paths) if layers else ()
@@ -62,7 +62,7 @@ def stages(resident: Resident) -> tuple[ModelStage, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LayerChoices:
-    """The layers that are offered by name; empty for a model without layers (some exported files)."""
+    """The layers offered by name; empty for models without layers."""
 
     layers: tuple[Layer, ...]
     """In the order of execution."""
@@ -101,7 +101,7 @@ def balance(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
 
 
 def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ...]:
-    """Return layers by any names that `find_paths` accepts, each once; by default the model's."""
+    """Return layers by any names of `find_paths`, by default the model's."""
     if names and not resident.gradients:
         raise ModelProblem(f"No layer of {resident.adapter.spec.id} can be seen: leave layers out.")
     paths = tuple(dict.fromkeys(path for name in names for path in find_paths(resident, name)))

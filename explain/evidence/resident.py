@@ -40,7 +40,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 class Resident:
-    """A loaded model on its device, with the lock that every forward and backward pass holds."""
+    """A loaded model on its device, with the lock of its passes."""
 
     def __init__(self, adapter: Adapter, device: torch.device) -> None:
         self.adapter = adapter
@@ -101,7 +101,7 @@ class Resident:
 
     @property
     def known_layers(self) -> dict[str, Layer]:
-        """All layers that can be explained, by path; none of a model without gradients."""
+        """All explainable layers by path; none without gradients."""
         return self._survey.known
 
     @property
@@ -121,7 +121,7 @@ class Resident:
 
     @cached_property
     def attends_to_one_grid(self) -> bool:
-        """Whether the attention of all layers can be multiplied: it is over one grid, the whole picture."""
+        """Whether all attention is over one grid, the whole picture."""
         usable = [block for block in self.attentions if block.grid is not None]
         if not usable or len(usable) < len(self.attentions):
             return False
@@ -196,7 +196,7 @@ class Resident:
             return None
 
     def aside(self) -> tuple[Adapter, PassLock]:
-        """Return an adapter for passes without hooks or gradients, and the lock to hold for each.
+        """Return an adapter and lock for passes without hooks or gradients.
 
         On a CPU it has parts and a lock of its own, over the same weights: whoever asks for a map neither waits for
         hundreds of passes of lower priority, nor finds the layouts of weights for his input dropped.
@@ -322,7 +322,7 @@ RESIDENCY = Residency()
 
 
 def device(name: str = "auto") -> torch.device:
-    """Return the device called `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; raises ModelProblem where it is missing."""
+    """Return a device by name; raise ModelProblem if it is missing."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda:0")

@@ -161,7 +161,7 @@ _SHORTCUTS = {"folded batch norms": _leave_folding_out, "one row of the last lay
 
 
 def _with_streams(resident: Resident, plain: _PlainPass) -> tuple[str, ...]:
-    """Return the default layers, and the last layer of each part of the network beside them.
+    """Return the default layers, and the last layer of each branch.
 
     An ensemble, or a network of two streams, has parts that no single layer sees.
     """
@@ -192,7 +192,7 @@ def _with_streams(resident: Resident, plain: _PlainPass) -> tuple[str, ...]:
 
 
 def _reached(starts: Iterable[Any], stops: set[Any]) -> set[Any]:
-    """Return the nodes of a graph that lead to some nodes, without the ways through others."""
+    """Return a graph's nodes on the way to some nodes."""
     seen: set[Any] = set()
     waiting = list(starts)
     while waiting:

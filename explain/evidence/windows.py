@@ -34,7 +34,7 @@ KEPT = 32
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Where the tokens of one attention module lie, on an input of one size."""
+    """The token places of one attention module, for one input size."""
 
     path: str
     queries: Tensor
@@ -166,7 +166,7 @@ class _Tracer(TorchFunctionMode):
         return None
 
     def _origins(self, tensor: Tensor | None) -> Iterator[Tensor]:
-        """Yield a tensor, and those that modules made it from row by row, the latest first."""
+        """Yield a tensor and its row-wise origins, the latest first."""
         while tensor is not None:
             yield tensor
             tensor = self._before.get(tensor)  # type: ignore[no-untyped-call]

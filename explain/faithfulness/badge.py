@@ -70,7 +70,7 @@ def note(weights: str, method: str, layers: Sequence[str], test: Hashable, verdi
 
 
 def verdicts(weights: str, method: str, layers: Sequence[str]) -> list[Verdict]:
-    """Return the current person's verdicts on maps of these weights by a method at these layers, the oldest first."""
+    """Return the person's verdicts on these weights, method and layers."""
     requested = [users.owner(), weights, method, tuple(layers)]
     with _lock:
         return [verdict for (*key, _), verdict in _tests.items() if key == requested]

@@ -60,7 +60,7 @@ def prove(
     cancel: threading.Event | None = None,
     partial: Callable[[Proof], None] | None = None,
 ) -> Proof:
-    """Hide and keep the hottest shares of one map and of its controls, and follow the answer.
+    """Measure the answer with the hottest shares hidden, and kept.
 
     `steps`: equal shares for the map; controls and further fillings have fewer (`FEWER`, `AGAIN`). `fillings`: values
     of hidden pixels (`FILLINGS`), the main one first. `partial` is called after the first steps and each curve. Raises
@@ -157,7 +157,7 @@ class _Work:
         self._partial(self._proof(self._made))
 
     def _orders(self, name: str, inside: NDArray[np.bool_]) -> list[Order]:
-        """Return a control's orders over the content of the model's input; none for a picture without edges."""
+        """Return a control's orders over the content; none without edges."""
         explanation, heatmap = self._explanation, self._explanation.heatmaps[self._index]
         shape, grid = inside.shape, controls.grid_of(heatmap)
         start = controls.SEEDS * (name == "blobs")

@@ -119,7 +119,7 @@ def moments_of(groups: list[list[nn.Parameter]]) -> list[list[Moments]]:
 
 
 def redrawn(groups: list[list[nn.Parameter]], seed: int, moments: list[list[Moments]] | None = None) -> Iterator[int]:
-    """Redraw the groups' parameters one by one from normals of their moments; yield after each.
+    """Redraw each group's parameters from its moments; yield after each.
 
     `moments`: those of the true weights, `moments_of(groups)` from before the first draw. Without them a second draw
     would take those of the first, and small parameters would drift from draw to draw.
@@ -219,7 +219,7 @@ class Scramble:
 
     @property
     def similarity(self) -> float:
-        """The similarity to the true map once every weight is redrawn, the mean over the draws; 0 without any."""
+        """The mean similarity to the true map over the draws; 0 without any."""
         return float(np.mean(self.final)) if self.final else 0.0
 
     @property
@@ -471,7 +471,7 @@ def _stage(
 
 
 def outlined_box(explanation: Result, index: int | str) -> NDArray[np.bool_] | None:
-    """Return the inside of a map's boxes on its `coarse` grid; None without boxes, or without an outline in them."""
+    """Return the boxes' inside on the `coarse` grid; None without an outline."""
     selected = explanation._map(index)
     if not explanation.own(position := explanation.heatmaps.index(selected)):
         return None

@@ -94,7 +94,7 @@ def seal_maps(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> tuple[Seal | None, ...]:
-    """Seal the first maps of an explanation, `most` of them or all; None for an empty map. Raises Cancelled.
+    """Seal the first `most` maps; None for an empty map; raises Cancelled.
 
     >>> from sightglass import Explainer
     >>> [one.label for one in seal_maps(Explainer()("bus.jpg", top_k=2))]

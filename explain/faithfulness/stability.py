@@ -247,7 +247,7 @@ class Stability:
 
 
 def judge_stillness(least: float, chance: float) -> Mark:
-    """Return whether a map holds still whose rank correlation after every change is `least` or more.
+    """Return the stability verdict for the `least` rank correlation.
 
     `chance`: what unrelated maps stay below, `controls.chance_level`.
 

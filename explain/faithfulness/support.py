@@ -107,7 +107,7 @@ def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
 
 
 class Measure:
-    """Measures the effect of maps on one answer, over the picture or inside the target's box."""
+    """Measures maps' effects on one answer, in the picture or box."""
 
     def __init__(
         self, perturber: Perturber, values: Map, box: tuple[slice, slice] | None = None, *, cosine: bool = False
@@ -148,7 +148,7 @@ class Measure:
         return placed
 
     def against(self, effect: Effect, named: Iterable[tuple[str, Map]]) -> Iterator[Effect]:
-        """Yield the effect of each map at as many shares as it takes to compare it."""
+        """Yield each map's effect at as many shares as necessary."""
         maps = iter(named)
         while some := list(itertools.islice(maps, BATCH_CPU // 2)):
             for (name, values), first in zip(some, self._effects(some, (SHOWN,)), strict=True):

@@ -105,7 +105,7 @@ def _shares(raising: float, what: str = "number") -> str:
 
 
 def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None) -> str:
-    """Say whether several classes' maps highlight the same place, by the overlap of their hottest fifths.
+    """Describe the agreement of several classes' maps.
 
     `pair`: the indices of two maps, to compare these alone.
     """
@@ -142,7 +142,7 @@ def _compare(explanation: Result, first: int, second: int, overlap: float) -> st
 
 
 def unseen(explanation: Result) -> float:
-    """Return the share of the picture that was cropped away before the model saw it, 0..1."""
+    """Return the picture's share cropped away, 0..1."""
     left, top, right, bottom = explanation.evidence.geometry.seen
     return 1 - (right - left) * (bottom - top) / (explanation.image.width * explanation.image.height)
 

@@ -43,7 +43,7 @@ class Randomisation:
 
 
 def question_of(part: str) -> str:
-    """Return the question that a map of a part of the model's answer is counted under."""
+    """Return the question of a map by its part."""
     return "why" if part == "contrast" else "where"
 
 

@@ -75,12 +75,12 @@ BASELINES = {
 
 
 def subject_of(task: str, *, queries: bool) -> str:
-    """Return what a model's methods are listed under as a task; `queries`: its boxes are queries."""
+    """Return the listing key of a model's methods; `queries`: boxes are queries."""
     return "query" if queries else task
 
 
 def reliability(task: str, question: str, method: str) -> Reliability | None:
-    """Return the measured reliability of a method, by its id; None where it was not measured."""
+    """Return a method's measured reliability, or None."""
     return _load_published().get((task, question, method))
 
 

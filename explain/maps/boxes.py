@@ -34,7 +34,7 @@ SAME = 0.5
 
 @dataclass(frozen=True)
 class BoxNumbers:
-    """How a map relates to boxes. `own_only`, `shared`, `elsewhere` and `outside`, each 0..1, sum to 1.
+    """A map's relation to boxes, in four shares with the sum 1.
 
     >>> from sightglass import Explainer
     >>> numbers = Explainer("yolo11n")("bus.jpg", per="detection").box_numbers(3)
@@ -152,7 +152,7 @@ def coverage(shape: tuple[int, int], extent: Box, predictions: Sequence[Predicti
 
 
 def on_border(heatmap: Heatmap, boxes: Sequence[Prediction]) -> float:
-    """Return the share of the heat, 0..1, on the outer border (`statistics.RING`) and outside of a map's own boxes."""
+    """Return the heat's share on the outer border, outside of boxes."""
     values = heatmap.measured.coarse
     height, width = values.shape
     rows, columns = (overlaps(side, RING * side, side - RING * side).astype(np.float32) for side in (height, width))

@@ -76,7 +76,7 @@ class Heatmap:
     """Whether it keeps its sign: positive values raise what is explained, negative ones lower it."""
 
     def _repr_html_(self) -> str:
-        """Show the map in colour with its scale, as a notebook does with the last value of a cell."""
+        """Show the map in colour with its scale in a notebook."""
         low = -1 if self.signed else 0
         bar = np.linspace(low, 1, 256, dtype=np.float32)[None].repeat(12, 0)
         pictures = [base64.b64encode(to_png(heatmap_only(m, kind=self.kind))).decode() for m in (self.values, bar)]
@@ -95,7 +95,7 @@ class Heatmap:
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
-        """float32 (H, W) in 0..1, or -1..1 of a signed map, on the original picture's own grid; 0 outside `seen`."""
+        """The map on the original's grid, float32 (H, W); 0 outside `seen`."""
         values = self.grown()
         values.flags.writeable = False
         return values
@@ -112,7 +112,7 @@ class Heatmap:
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
-        """xyxy in original pixels of the part that the model saw; the rest was cropped away."""
+        """The seen part without the crop, xyxy in original pixels."""
         return self.geometry.seen
 
     @property
@@ -155,7 +155,7 @@ class Heatmap:
 
 
 def scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str] = ()) -> Tensor:
-    """Clip, scale, grow to the model's input and average raw maps, as pytorch-grad-cam does; (k, h, w) in 0..1.
+    """Clip, scale, upsample and average raw maps, as pytorch-grad-cam does.
 
     Each layer's map is clipped at 0 and brought to 0..1, grown bilinearly, averaged over layers, and brought to 0..1
     again. Bars of a letterbox are no picture: they are cut off before any minimum or maximum is taken. With `shared`
@@ -229,7 +229,7 @@ def _scale(
 
 
 def smooth(maps: Tensor) -> Tensor:
-    """Return maps (k, h, w) of single pixels blurred by `BLUR` of their longer side, a mean of neighbours."""
+    """Blur maps (k, h, w) of single pixels by `BLUR`."""
     sigma = max(1.0, BLUR * max(maps.shape[-2:]))
     down, across = (_gaussian(side, sigma, maps.device) for side in maps.shape[-2:])
     return down @ maps @ across.T
@@ -253,7 +253,7 @@ def _gaussian(pixels: int, sigma: float, device: torch.device) -> Tensor:
 
 
 def grow(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
-    """Return maps (k, h, w) of the layer at `path` grown bilinearly to the model's input, (k, height, width)."""
+    """Upsample maps (k, h, w) of a layer to (k, height, width)."""
     (h, w), (height, width), (down, across) = raw.shape[-2:], geometry.input, geometry.cell_offset(path)
     if not (down or across):
         return F.interpolate(raw[None], (height, width), mode="bilinear", align_corners=False)[0]

@@ -38,7 +38,7 @@ _STEPS = ((_ONE - _LEAST) >> 14) + 1
 
 @dataclass(frozen=True)
 class Region:
-    """A connected area above half of the maximum: its box (xyxy), its share of all heat and its highest value."""
+    """A connected area above half of the maximum: box, share and peak."""
 
     box: Extent
     share_of_heat: float
@@ -313,14 +313,14 @@ def _inequality(heat: Values) -> tuple[int, float]:
 
 
 def overlaps(cells: int, start: float, end: float) -> Floats:
-    """Return how much of each cell i..i+1 is between two places, in cells: exact on any grid."""
+    """Return each cell's overlap with an interval, in cells."""
     return np.diff(np.clip(np.arange(cells + 1), start, end))
 
 
 def _regions(
     values: Values, heat: Values, total: float
 ) -> tuple[list[tuple[tuple[int, int, int, int], float, float]], int]:
-    """Boxes in cells with share of heat and peak, most heat first, and how many there are in all."""
+    """Return boxes, shares and peaks of regions, and their total number."""
     hot = values > values.max() / 2
     count, labels, stats, _ = cv2.connectedComponentsWithStats(hot.view(np.uint8), connectivity=8)
     heats = np.bincount(labels[hot], weights=heat[hot], minlength=count)

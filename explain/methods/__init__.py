@@ -80,7 +80,7 @@ PAIRS = ("gradient", "eigen", "pixel", "mask")
 
 
 def method(name: str) -> Method:
-    """Look a method up by id or by its paper's name, in any case; raises ModelProblem with a suggestion."""
+    """Return a method by id or paper name; raise ModelProblem with suggestions."""
     spelling = name.lower().replace("-", "").replace("_", "").replace(" ", "")
     # torch-cam's and many scripts' spellings.
     spelling = re.sub("(plusplus|pp)$", "++", spelling)

@@ -142,7 +142,7 @@ def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
 
 
 class _Logits(nn.Module):
-    """A module from a picture to one row of class logits, as the library expects it."""
+    """A module from a picture to class logits, for the library."""
 
     def __init__(self, adapter: Adapter) -> None:
         super().__init__()
@@ -264,7 +264,7 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
 def _score(
     cam: Any, tensor: Tensor, layer: nn.Module, targets: Sequence[Any], activations: NDArray[np.float32], grads: None
 ) -> NDArray[np.float32]:
-    """Compute ScoreCAM's weights (1, C) as the library does, masking one batch of pictures at a time.
+    """Compute ScoreCAM's weights (1, C) in batches of masks.
 
     The library first masks the picture by all C channels at once: a gigabyte, and seconds without a chance to stop.
     """

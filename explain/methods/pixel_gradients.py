@@ -68,7 +68,7 @@ DRAWS = ("smoothgrad", "gradientshap")
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
-    """Run one of captum's methods on the model's input; the maps are cached in the Evidence.
+    """Run one of captum's methods on the input, with cached maps.
 
     Raises Cancelled within one pass of a stop, ModelProblem where the model has no ReLU that could be guided.
     """
@@ -82,7 +82,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def make_baseline(evidence: Evidence) -> Tensor:
-    """Return the input (1, C, h, w) of a grey picture, as masks hide with: the baseline of attributions."""
+    """Return a grey picture's input (1, C, h, w), the baseline."""
     return find_grey(evidence).expand_as(evidence.tensor).contiguous()
 
 

@@ -72,7 +72,7 @@ class PictureMasks(ABC):
 
     @abstractmethod
     def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
-        """Return masks start..stop, (b, h, w), at the places `down` (h,) and `across` (w,) in pixels of the picture."""
+        """Return masks start..stop, (b, h, w), at `down` (h,) and `across` (w,)."""
 
     @property
     def cells(self) -> tuple[int, int]:
@@ -83,7 +83,7 @@ class PictureMasks(ABC):
         return min(max(fine[0], 1), height), min(max(fine[1], 1), width)
 
     def full(self, start: int, stop: int, device: torch.device) -> Tensor:
-        """Return masks start..stop, (b, h, w), over the pixels of the input that are picture (`Geometry.content`)."""
+        """Return masks start..stop, (b, h, w), over the input's content."""
         left, top, right, bottom = self.geometry.content
         return self._at(start, stop, torch.arange(bottom - top) + 0.5, torch.arange(right - left) + 0.5, device)
 
@@ -151,7 +151,7 @@ class Windows(PictureMasks):
 
     @classmethod
     def sample(cls, count: int, geometry: Geometry, seed: int = 0) -> Windows:
-        """Lay out about `count` windows: at least one, and none smaller than two pixels."""
+        """Lay out about `count` windows of at least two pixels."""
         left, top, right, bottom = geometry.content
         height, width = bottom - top, right - left
         a_pixel = math.sqrt(count / (height * width))
@@ -260,7 +260,7 @@ def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
 
 
 class _Similarity:
-    """How much of each target a detector still finds in a masked picture, 0..1; D-RISE's equation 2.
+    """The similarity of a masked picture's detections to targets, D-RISE's equation 2.
 
     A target is one or several boxes; its score is the mean over them of the best match among all candidates, before
     suppression. A match is, for `all`, IoU * cosine of the class probabilities * score, as in the paper; for `class`

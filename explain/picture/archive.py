@@ -96,7 +96,7 @@ def _find_place(archive: str, info: zipfile.ZipInfo) -> PurePosixPath:
 
 
 def _list_files(path: Path, suffixes: tuple[str, ...], most_bytes: int) -> tuple[Archive, list[zipfile.ZipInfo]]:
-    """Open an archive and return its files with these suffixes, sorted; raise ModelProblem for a hostile one."""
+    """Return an archive's files by suffix; raise ModelProblem if hostile."""
     try:
         with path.open("rb") as file:
             listed = directory_bytes(file)

@@ -121,7 +121,7 @@ def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
 
 
 def kind_of(data: bytes, name: str) -> str:
-    """Return the format of a file by its content; raise ImageProblem where it is not readable."""
+    """Return a file's format by content; raise ImageProblem if unreadable."""
     head = data[:1024]
     if head[4:8] == b"ftyp" and not head[8:12].startswith((b"iso", b"mp4", b"qt", b"M4", b"3gp", b"jp2", b"jxl")):
         # The brand mif1 alone may be either, so the compatible brands decide.
@@ -260,7 +260,7 @@ def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
 
 
 def significant_bits(highest: float) -> int:
-    """Return how many of 16 bits the values of a picture use: cameras and scanners store 12 as they are."""
+    """Return the number of bits in use, of 16: scanners store 12."""
     return 16 if highest >= 1 << 12 else 12 if highest >= 1 << 8 else 8
 
 

@@ -212,7 +212,7 @@ def example_meant(path: str) -> str | None:
 
 
 def load_bundled(name: str) -> Image:
-    """Open a bundled picture by its name in `EXAMPLES` (`bus`, `scene 3`), whatever files there are.
+    """Open a bundled picture by its name in `EXAMPLES`.
 
     Raises ImageProblem where the package that a photograph comes with is not installed.
     """

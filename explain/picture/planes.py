@@ -28,7 +28,7 @@ KINDS = (NPY, b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
 def many(array: NDArray[Any]) -> bool:
-    """Whether an array is (H, W, C) with 2 or 5 to 16 channels, so not an ordinary picture."""
+    """Whether an array is (H, W, C) with 2 or 5 to 16 channels."""
     few = array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[2] <= MAX_CHANNELS
     # With fewer rows than channels its axes are probably in another order.
     return few and array.shape[0] > array.shape[2]

@@ -45,7 +45,7 @@ def local_path(text: str) -> Path | None:
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """Return fsspec's file system for an address and the path in it; raise ModelProblem if it cannot be reached."""
+    """Return an address's file system and path; raise ModelProblem if unreachable."""
     if "::" in url:
         raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
     try:

@@ -85,7 +85,7 @@ def centre(shape: tuple[int, int]) -> Map:
 
 
 def pixels_of(picture: Tensor) -> NDArray[np.float32]:
-    """Return a picture (1, C, h, w) of the model's input as `edges` takes it, float32 (h, w, C)."""
+    """Return an input (1, C, h, w) for `edges`, float32 (h, w, C)."""
     return np.ascontiguousarray(picture[0].float().cpu().permute(1, 2, 0).numpy())
 
 
@@ -101,7 +101,7 @@ def edges(pixels: NDArray[np.float32]) -> Map:
 
 
 def hottest_region(values: Map) -> NDArray[np.bool_]:
-    """Return the hottest `REGION` of a map (h, w), where its object is thought to be."""
+    """Return the hottest `REGION` of a map (h, w), the presumed object."""
     threshold = min(float(np.quantile(values, 1 - REGION)), float(values.max()) * 0.999)
     return np.asarray(values > threshold)
 
@@ -143,7 +143,7 @@ def outline(values: Map) -> NDArray[np.bool_]:
 
 
 def outline_chance(heatmap: Heatmap, inside: NDArray[np.bool_], sha256: str) -> float:
-    """Return the overlap (IoU) with a map's outline, inside its boxes, that unrelated outlines stay below.
+    """Return the overlap (IoU) exceeded by few unrelated outlines.
 
     It is the 95 % quantile over outlines as large of random maps as smooth, `UNRELATED` at least.
     `inside`: bool, on the grid of `coarse`.

@@ -126,7 +126,7 @@ class Perturber:
         done: Callable[[Curve], None] = lambda _: None,
         known: Curve | None = None,
     ) -> list[Curve]:
-        """Return the curve of each order, calling `done` as soon as one is whole.
+        """Return each order's curve, calling `done` after each.
 
         `known`: the curve of the one order in fewer steps, which are not run again. Raises Cancelled within one batch
         of a stop.
@@ -189,7 +189,7 @@ class Perturber:
             yield from zip(answers.score, answers.value, answers.stays, strict=True)
 
     def predict_masked(self, visible: Tensor, fill: Tensor | None) -> Answers:
-        """Return the answers to pictures of which only a part is shown, bool (B, h, w)."""
+        """Return the answers to partly visible pictures, bool (B, h, w)."""
         visible = visible[:, None]
         if fill is None:
             return self._run(impute(self.picture, visible))

@@ -89,7 +89,7 @@ def _pyramid(total: Tensor, known: Tensor) -> Tensor:
 
 
 def _solve(start: Tensor, known: Tensor) -> Tensor:
-    """Return hidden pixels after `ROUNDS` of conjugate gradients on ROAD's equations, each times its weights' sum."""
+    """Solve ROAD's equations by `ROUNDS` of conjugate gradients."""
     weight, hidden = _neighbours(torch.ones_like(start[:1])), (known <= 0).to(start)
 
     def product(values: Tensor) -> Tensor:

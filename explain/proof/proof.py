@@ -81,7 +81,7 @@ class Proof:
         return tested + 2 * len(self.fillings) + sum(2 * (curve.steps - 1) for curve in self.curves)
 
     def of(self, name: str = "map", filling: Filling | None = None) -> tuple[Curve, ...]:
-        """Return the curves of the map, or of a control, for one filling (the first by default)."""
+        """Return the map's or a control's curves for one filling."""
         filling = filling or self.fillings[0]
         return tuple(curve for curve in self.curves if (curve.name, curve.filling) == (name, filling))
 

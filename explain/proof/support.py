@@ -128,7 +128,7 @@ class Support:
 
     @property
     def strongest_name(self) -> str:
-        """What the strongest control is called, whatever picture it is of: `another picture's map`."""
+        """The strongest control's generic name: `another picture's map`."""
         name = self.strongest.name
         if self.strongest in self.copies:
             return name

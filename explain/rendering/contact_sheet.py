@@ -22,7 +22,7 @@ WIDEST = 8
 
 
 def add_heading(pixels: Pixels, text: str) -> Pixels:
-    """Return the picture with a line of text in its upper left corner, white on dark, within the width."""
+    """Write a heading into the upper left corner, white on dark."""
     out = picture(pixels).copy()
     size = max(12, round(max(out.shape) / 36))
     pad, tall = size // 3, round(1.5 * size)

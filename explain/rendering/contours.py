@@ -25,7 +25,7 @@ Samples = npt.NDArray[np.uint16]
 def levels(
     samples: Samples, field: Field, style: Style, seen: Box, shape: tuple[int, int]
 ) -> Iterator[tuple[slice, Pixels]]:
-    """Yield the levels of the visible part of a picture (H, W) in bands: its rows, and uint8 (rows, columns)."""
+    """Yield the visible levels in bands: rows, and uint8 (rows, columns)."""
     x0, y0, x1, y1 = seen
     left, top, right, bottom = field.extent
     across, down = (shape[1], 0, shape[1], left, right), (shape[0], 0, shape[0], top, bottom)
@@ -88,7 +88,7 @@ def _along(count: int, start: float, stop: float, low: float, high: float, size:
 
 
 def bilinear(samples: Samples, across: Floats, down: Floats) -> Floats:
-    """Interpolate the samples at each pair of targets of two axes: float64 (targets down, targets across)."""
+    """Interpolate samples bilinearly: float64 (targets down, targets across)."""
     needed, rows = np.unique(down[:2].astype(np.intp), return_inverse=True)
     left, right = across[:2].astype(np.intp)
     taken = samples[needed]
@@ -303,7 +303,7 @@ def _distance(px: Floats, py: Floats, dx: Floats, dy: Floats) -> Floats:
 
 
 def _pieces(segments: Segments, longest: float) -> Segments:
-    """Split segments to a bounded length: the box around a long one would be mostly empty."""
+    """Split segments to a bounded length, for small bounding boxes."""
     start, step = segments[:, :2], segments[:, 2:] - segments[:, :2]
     counts = np.maximum(np.ceil(np.hypot(step[:, 0], step[:, 1]) / longest), 1).astype(np.intp)
     of = np.repeat(np.arange(len(counts)), counts)

@@ -98,7 +98,7 @@ def overlay(
     seen: Box | None = None,
     unseen: Unseen = "light",
 ) -> Pixels:
-    """Blend the map over the picture: pixels * (1 - a) + colour * a, with `color_tables.opacity` for a.
+    """Blend the map over the picture by `color_tables.opacity`.
 
     Where a is 0 the result is exactly the picture's pixel, where a is 1 exactly the colormap's colour.
     """
@@ -181,7 +181,7 @@ def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
 
 
 def check(values: Values, pixels: Pixels | None = None, *, low: float = 0) -> Values:
-    """Return the values as contiguous float32; raise ValueError for wrong values or a picture of another size."""
+    """Return valid values as contiguous float32; raise ValueError for others."""
     array = np.ascontiguousarray(values, dtype=np.float32)
     if array.ndim != 2 or not array.size:
         raise ValueError(f"A map must have the shape (H, W), got {array.shape}.")

@@ -53,7 +53,7 @@ def draw_numbers(
     chosen: NDArray[np.bool_] | None = None,
     other: NDArray[np.bool_] | None = None,
 ) -> Pixels:
-    """Draw numbers (H, W) from dark, the least, to bright, the largest, uint8 (H, W, 3) RGB; NaN is grey.
+    """Draw numbers (H, W) from dark to bright, uint8 RGB; NaN is grey.
 
     `scale`: the labels at both ends of the scale at the bottom. `chosen` and `other`: pixels with a
     bold and with a thin white outline, bool (H, W).

@@ -209,7 +209,7 @@ class Evaluation:
         return float(self.cmc[min(k, len(self.cmc)) - 1])
 
     def worst(self, count: int) -> tuple[QueryResult, ...]:
-        """Return the queries with the lowest average precision, the worst first; never one without a mistake."""
+        """Return the queries with the lowest average precision, worst first."""
         ordered = sorted(self.queries, key=lambda query: (query.average_precision, -query.first.rank))
         return tuple(query for query in ordered if query.average_precision < 1)[:count]
 
@@ -404,7 +404,7 @@ def order(scores: NDArray[np.floating], left_out: Bools) -> NDArray[np.intp]:
 
 
 def average_precision(right: Bools) -> float:
-    """Return the mean precision at each right picture of a ranking (n,), 0..1; NaN without any.
+    """Return a ranking's average precision, 0..1, or NaN.
 
     AP = 1/R sum_k P(k) right(k), with P(k) the share of right ones among the first k.
 

@@ -179,7 +179,7 @@ _UNSEEN = 0.3
 
 
 def draw_colours(grid: PatchGrid, colours: NDArray[np.uint8], foreground: NDArray[np.bool_]) -> Pixels:
-    """Return the picture with its patches in colours, uint8 (h, w, 3); the background is the picture in grey.
+    """Return the picture with coloured patches, uint8 (h, w, 3).
 
     `colours` and `foreground` are those of `PatchColours` for this picture.
     """
@@ -207,7 +207,7 @@ def draw_alike(grid: PatchGrid, alike: AlikePatches, chosen: int | None = None) 
 
 
 def _place_cells(grid: PatchGrid) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.bool_]]:
-    """Return the small picture, the patch of each of its pixels, and whether the model saw it."""
+    """Return the thumbnail, its pixels' patches, and their visibility."""
     small = grid.image.thumbnail(SIDE).astype(np.float64)
     places, inside = [], []
     for edges, pixels, whole in zip(

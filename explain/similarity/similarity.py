@@ -132,7 +132,7 @@ class ComparedImage:
         return describe(np.clip(signed, 0, 1), self.seen), describe(np.clip(-signed, 0, 1), self.seen)
 
     def share(self, mask: NDArray[np.bool_]) -> float:
-        """Return the share of the positive part within a mask, bool (H, W) at the picture's size; 0 without any."""
+        """Return the positive part's share within a mask, bool (H, W)."""
         if mask.shape != (self.image.height, self.image.width):
             raise ValueError(f"A mask must have the picture's shape, got {mask.shape}.")
         heat = np.clip(self.geometry.to_original(self.padded), 0, None)
@@ -318,7 +318,7 @@ def _compare(
 
 
 def _subtract_against(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
-    """Return a method's map (h, w) of the evidence for, minus that of the evidence against."""
+    """Return a method's evidence for minus evidence against, (h, w)."""
     compute, size = method.compute, (gradient.shape[1], gradient.shape[2])
     a = Activation(activation)
     heatmap = compute(a, Gradient.of(gradient.clone(), 0, 0, size))

@@ -71,7 +71,7 @@ class Depth(Regress):
         return f"{words}.", True
 
     def read_place(self, result: Result, index: int) -> float | None:
-        """Return the number of a map's place, or its difference to another's; None of the whole picture."""
+        """Return the number at a map's place, or a difference, or None."""
         if not result.options.at:
             return None
         adapter = _adapter(result.evidence)

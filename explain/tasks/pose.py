@@ -110,7 +110,7 @@ def read_joint(result: Result, index: int) -> tuple[Joint, float | None] | None:
 
 
 def parse_joint(text: str, names: Sequence[str]) -> tuple[int, Axis]:
-    """Return a joint's place among `names` and its number, of `left wrist x` or `9 x`; raise ModelProblem for others.
+    """Parse `left wrist x` or `9 x`; raise ModelProblem for others.
 
     >>> parse_joint("nose visibility", ["nose", "left eye"])
     (0, 'visibility')

@@ -124,7 +124,7 @@ class Regress(Task):
 
 
 def _describe_answers(name: str, result: Result) -> str:
-    """Return the answers of one model where some give numbers: `headpose gives yaw −12.4°`."""
+    """Describe answers with numbers: `headpose gives yaw −12.4°`."""
     if not result.predictions:
         return f"{name} finds nothing"
     answers = [

@@ -35,7 +35,7 @@ NAMED = 3
 
 
 class Segment(Task):
-    """A class for each pixel; the score of a class is its share of the picture."""
+    """Segmentation: a class per pixel; scores are shares of the picture."""
 
     id = "segment"
     title = "Segment"

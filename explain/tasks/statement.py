@@ -9,7 +9,7 @@ from sightglass.explain.phrases import NBSP
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Sentences about a picture and a map, with the label that they are about kept apart."""
+    """Sentences about a picture and a map, with the label apart."""
 
     title: str = ""
     """What the model answers: `EfficientNet-Lite0 says minibus (87 %).`"""

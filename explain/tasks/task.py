@@ -212,7 +212,7 @@ class Task:
         return "score"
 
     def describe_part(self, result: Result) -> str:
-        """Return which part of an answer its maps are of, as the end of a caption."""
+        """Return the explained part of an answer, as a caption's end."""
         return PARTS.get(result.options.part, f", its {result.options.part}")
 
     def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
@@ -317,7 +317,7 @@ class Task:
         return [replace(target, both_ways=True) for target in targets] if options.evidence == "both" else targets
 
     def unshown(self, options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
-        """Return a note on each target that has a map but is no answer."""
+        """Return notes on targets with a map but without an answer."""
         return ()
 
     def next_scores(self, evidence: Evidence, target: Target) -> Tensor | None:
@@ -328,7 +328,7 @@ class Task:
     # Sentences
 
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
-        """Return the sentence on the answer, and whether a sentence on the map has to name the map's label.
+        """Return the answer's sentence, and whether the map's needs its label.
 
         None: nothing is to be said of the map.
         """
@@ -351,7 +351,7 @@ class Task:
         return f"{hot.capitalize()} shows the evidence for {label if named else 'it'}."
 
     def contrast(self, result: Result, hot: str, index: int) -> str:
-        """Say what the colours of a map of one answer against the others mean."""
+        """Describe the colours of a contrast map."""
         return (
             f"{hot.capitalize()} shows the evidence for {result.heatmaps[index].target.label} over the other classes."
         )
@@ -418,7 +418,7 @@ class Task:
         return None
 
     def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
-        """Return a target's pixels of the picture, bool (H, W); None where pixels have no answer."""
+        """Return a target's pixels in the picture, bool (H, W), or None."""
         return None
 
     def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
@@ -475,7 +475,7 @@ class Task:
             raise ModelProblem(f"{model} draws no boxes, so {names} would have no effect: leave {them} out.")
 
     def expect_maps(self, targets: int, answers: int) -> int:
-        """Return how many maps there will be, as far as it is known before the model runs; else 0."""
+        """Return the expected number of maps before the pass; 0 if unknown."""
         return targets or answers
 
     def single(self) -> dict[str, Any]:
@@ -528,7 +528,7 @@ class Task:
     def find_again(
         self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
     ) -> tuple[float, str, Target | None]:
-        """Return a target's score in a changed picture, the answer there, and the target there; None if it is gone."""
+        """Return score, answer and any target in a changed picture."""
         adapter, index = evidence.resident.adapter, check_score(target)
         score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])
         return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target
@@ -546,7 +546,7 @@ class Task:
         return f"{label} scores {low} to {high}; the answer stays."
 
     def score_after(self, before: Result, after: Result) -> float:
-        """Return the score, after an edit, of what the first map of `before` is of, 0..1.
+        """Return the score of the first map's target after an edit, 0..1.
 
         Of boxes the mean, where a box that vanished counts with the candidate at its place.
         """
@@ -573,7 +573,7 @@ class Task:
         return f"{start} takes {label} from {old} to {new}; as much elsewhere leaves {other}."
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
-        """Return what an edit changed of the best classes of both pictures, by their score before."""
+        """Return an edit's changes of the best classes, by their earlier score."""
         return union(all_answers(before), all_answers(after))
 
     def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:

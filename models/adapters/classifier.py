@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class PreparedAdapter(Adapter):
-    """Prepare pictures by size, mean and std, and give one vector a picture; attention can be recorded."""
+    """Base for prepared pictures with one vector each, and recordable attention."""
 
     preprocessings: tuple[str, ...] = CLASSIFIER_WAYS
     preprocessing: Preprocessing
@@ -102,7 +102,7 @@ def length(vectors: Tensor) -> Tensor:
 
 
 def both(logit: Tensor) -> Tensor:
-    """Return (B, 2) logits, no and yes, for (B, 1): their difference is the logit, so softmax is its sigmoid."""
+    """Return (B, 2) logits, no and yes, for (B, 1)."""
     return torch.cat((-logit / 2, logit / 2), 1)
 
 
@@ -116,7 +116,7 @@ class Logits:
     """(B, F), the last layer's input, where the logits are that layer's output as it is; else None."""
 
     def part(self, place: int) -> Self:
-        """Return the outputs of the picture at `place` alone: (1, ...) of each tensor."""
+        """Return one picture's outputs, (1, ...) of each tensor."""
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: t[place : place + 1] for name, t in tensors.items() if t is not None})
 

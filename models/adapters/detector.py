@@ -138,7 +138,7 @@ class Detections:
         raise ModelProblem(f"This input has {start} candidates, and {anchor} is not among them.")
 
     def at(self, maps: Sequence[Tensor], anchors: Sequence[int]) -> Tensor:
-        """Return the rows (n, C) of some candidates of the first picture, without touching other scales."""
+        """Return the rows (n, C) of candidates, without touching other scales."""
         rows: dict[int, Tensor] = {}
         start = 0
         for level in maps:
@@ -187,7 +187,7 @@ class Detector(Adapter):
         return self.predictions(outputs, geometry, anchors.tolist(), classes.tolist())
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
-        """Return candidates and classes, long (n,) each, of the boxes shown for the first picture, best first."""
+        """Return the first picture's shown candidates and classes, best first."""
         from torchvision.ops import batched_nms
 
         scores = outputs.scores[0]  # (K, N)

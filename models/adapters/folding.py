@@ -122,7 +122,7 @@ def _state(*weights: Tensor | None) -> tuple[tuple[int, int], ...]:
 
 
 def _fusible(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> bool:
-    """Return whether oneDNN has one operation for both, and no gradient has to pass through it."""
+    """Return whether oneDNN can fuse both, without a gradient."""
     simple = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
     simple = simple and tensor.ndim == 4 and not torch.is_autocast_enabled("cpu")
     differentiated = tensor.requires_grad and torch.is_grad_enabled()

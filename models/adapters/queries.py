@@ -34,7 +34,7 @@ NEAR = 0.1
 
 @dataclass(frozen=True, slots=True)
 class CrossAttention:
-    """What one decoder layer's queries read of the first picture of a batch; out of the graph."""
+    """One decoder layer's attention for the first picture, detached."""
 
     path: str
     """The module that attends."""

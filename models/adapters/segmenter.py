@@ -105,7 +105,7 @@ class Segmenter(PreparedAdapter):
         return Segmentation(self._answer(tensor))
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        """Return the logits of each pixel; override it where the module returns them otherwise."""
+        """Return each pixel's logits; override it for other outputs."""
         output = self.module(tensor)
         logits: Tensor = output["out"] if hasattr(output, "keys") else output
         return logits
@@ -143,7 +143,7 @@ class Segmenter(PreparedAdapter):
         return min(max(across, columns.start), columns.stop - 1), min(max(down, rows.start), rows.stop - 1)
 
     def find_point(self, outputs: Segmentation, geometry: Geometry, place: int) -> tuple[float, float]:
-        """Return the point (x, y) of the picture in the middle of the answer's pixel y * w + x."""
+        """Return the picture's point (x, y) at the answer's pixel y * w + x."""
         (h, w), (height, width) = outputs.size, geometry.input
         (sy, sx), (oy, ox) = geometry.scale, geometry.offset
         y, x = divmod(place, w)
@@ -285,7 +285,7 @@ class PixelNumbers(Segmenter):
         return self._on_picture(numbers, geometry, np.nan)
 
     def number(self, outputs: Segmentation, target: Target) -> Tensor:
-        """Return the mean number of a target's pixels, less the mean of those it is weighed against; shape ()."""
+        """Return a target's mean number, less any reference's mean; shape ()."""
         numbers: Tensor = outputs.logits[0, 0]
         mean = _mean(numbers, self.pixels_of(outputs, target))
         if isinstance(target, PlaceTarget) and target.than:

@@ -72,7 +72,7 @@ def library_of(arch: str) -> tuple[str, str]:
 
 
 def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.Module:
-    """Build an architecture without trained weights; `blank`: without memory for them, where the library allows it."""
+    """Build an untrained architecture; `blank`: without memory, if possible."""
     import torch
 
     if library == "torchvision":

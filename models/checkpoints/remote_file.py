@@ -93,7 +93,7 @@ def _refuse(address: str) -> WeightsProblem:
 
 
 class _Connections(urllib.request.HTTPRedirectHandler, urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
-    """Look a host up once, and follow redirects only to https, and from a public address only to public ones."""
+    """Resolve hosts once, and restrict redirects to https and public addresses."""
 
     _first, _private = "", False
     _stopped = False
@@ -190,9 +190,10 @@ def check_name(name: str) -> None:
 
 
 def fetch_model(name: str, progress: Progress | None = None) -> list[Path]:
-    """Return the files of a model, from the cache or downloaded to it; `progress` is called with (bytes done, total).
+    """Return a model's files from the cache or a download.
 
-    Raises WeightsProblem as `check_name` does, and where there is no such model or the line fails.
+    `progress` is called with (bytes done, total). Raises WeightsProblem as `check_name` does, and for an unknown model
+    or a lost connection.
     """
     check_name(name)
     most = int(min(MAX_MODEL_BYTES, settings().own_models_mb * 1e6))

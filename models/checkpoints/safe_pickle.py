@@ -87,7 +87,7 @@ class Unpickler(pickle.Unpickler):
 
 
 def _find_type(module: str, name: str) -> Any:
-    """Return the type or function behind a name that tensors and plain values need, or None."""
+    """Return an allowed type or function by name, or None."""
     if module in ("builtins", "__builtin__") and name in ("dict", "frozenset", "list", "set", "tuple"):
         return {"dict": dict, "frozenset": frozenset, "list": list, "set": set, "tuple": tuple}[name]
     if (module, name) == ("collections", "OrderedDict"):

@@ -45,7 +45,7 @@ _SHA256: dict[tuple[str, int, int], str] = {}
 
 
 def sha256_of(path: Path) -> str:
-    """Return the file's sha256 in hex; computed once for each path, size and time of change."""
+    """Return a file's sha256 in hex, cached by path, size and time."""
     stat = path.stat()
     key = (str(path), stat.st_mtime_ns, stat.st_size)
     known = _SHA256.get(key)

@@ -155,7 +155,7 @@ def _shape(tensors: dict[str, Tensor]) -> Shape:
 
 
 def _labels(class_names: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return the operator's names, COCO's where there are 80 classes, or else the classes' numbers."""
+    """Return the operator's names, COCO's for 80 classes, or numbers."""
     names = class_names or (tuple(labels.coco().values()) if count == 80 else ())
     return tuple(names[index] if index < len(names) else str(index) for index in range(count))
 
@@ -219,7 +219,7 @@ def _grid(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 class _Block(nn.Module):
-    """A convolution with its norm folded in, and an activation that is not in place."""
+    """A convolution with folded norm and out-of-place activation."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -266,7 +266,7 @@ class YoloxDetector(Detector):
         return f"long side → {self._size}, with bars, bilinear, no antialias"
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        """uint8 (H, W, 3) to a square; `trained` puts the picture into its upper left corner, `letterbox` amid it."""
+        """Fit uint8 (H, W, 3) into a square, in the corner or centred."""
         self.check_preprocessing(preprocessing)
         (height, width), size = pixels.shape[:2], self._size
         ratio = min(size / height, size / width)

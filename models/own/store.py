@@ -195,7 +195,7 @@ def _may_hold_names(file: Path) -> bool:
 
 
 def runs_code(draft: TableDraft, answers: Mapping[str, object]) -> bool:
-    """Return whether loading a model runs code that its files bring: a network's own, TorchScript, Ultralytics."""
+    """Return whether loading a model runs its files' code."""
     arch = str(answers.get("arch") or draft.arch)
     return ".py" in arch or any(unknown.key == TRUST for unknown in draft.unknown)
 
@@ -206,7 +206,7 @@ def keep_open(into: Path) -> None:
 
 
 def unanswered() -> Path | None:
-    """Return received files of the current person with an open question, such as before a reload; the oldest first."""
+    """Return the oldest received files of the person with open questions."""
     root, known = folder(), tables()
     unfinished = [p for p in root.iterdir() if (p / OPEN).is_file()] if root.is_dir() else []
     return min((p for p in unfinished if p.name not in known), key=lambda p: (p / OPEN).stat().st_mtime, default=None)

@@ -57,7 +57,7 @@ class Towers:
     _known: dict[str, Tensor] = field(default_factory=dict)
 
     def vectors(self, phrases: Sequence[str]) -> Tensor:
-        """Return (K, D) float32 on the CPU, each of length 1; a phrase is read once."""
+        """Return cached unit vectors of phrases, (K, D) float32 on the CPU."""
         missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._known]
         if missing:
             # A normal tensor even under inference mode, as gradients need one.
@@ -109,7 +109,7 @@ class PhraseLogits(Logits):
 
 
 class ClipClassifier(Classifier):
-    """A model asked in words, as an `Adapter`; `labels` are the words, none until `with_classes` gives some."""
+    """An adapter of a model asked in words, its `labels`."""
 
     takes_words = True
     parts: tuple[Part, ...] = ("contrast", "class")

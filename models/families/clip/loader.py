@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def towers(name: str, weights: Path, folder: Path | None) -> Towers:
-    """Build an architecture by its name, or by the configuration in its folder, with the tensors of a file."""
+    """Build an architecture by name or configuration, with a file's tensors."""
     import open_clip
 
     if folder is None and open_clip.get_model_config(name) is None:
@@ -181,7 +181,7 @@ def _folder(spec: ModelSpec) -> Path | None:
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """Draft the table of a folder, by its configuration, or of a file of OpenCLIP's or OpenAI's, by its tensors."""
+    """Draft a folder's or a CLIP file's table."""
     folder = path if path.is_dir() else path.parent
     question = "Which classes should it know without being asked? A list, or a file of names."
     names = Unknown("weights.labels", question, needed=False)

@@ -39,7 +39,7 @@ def kind_of(folder: Path) -> str:
 
 
 def towers(spec: ModelSpec, folder: Path) -> Towers:
-    """Read a folder as `save_pretrained` writes it; no code in it is run, and no pickle but of plain tensors."""
+    """Read a `save_pretrained` folder, without code and with plain pickles only."""
     import transformers
 
     kind = kind_of(folder)

@@ -187,7 +187,7 @@ def make_adapter(
 
 
 def outputs_in(output: Any) -> dict[str | int, Tensor]:
-    """Return the tensors in a module's output by name or place; one tensor is called 0."""
+    """Return a module output's tensors by name or place; a single one is 0."""
     if isinstance(output, torch.Tensor):
         return {0: output}
     if hasattr(output, "items"):
@@ -257,7 +257,7 @@ def probe(
     named: bool = False,
     channels: int | None = None,
 ) -> Probed:
-    """Find out what a module takes and returns; `stated` is the known part of its preprocessing.
+    """Probe a module's input and output; `stated`: its known preprocessing.
 
     `task` is the caller's; None: inferred, `named` if its classes have names. `channels`: if known. Raises ModelProblem
     if it takes no picture of a usual size, or returns no row of numbers.
@@ -569,7 +569,7 @@ def _remove(trial: _Trial, last: nn.Module | None) -> bool:
 
 
 def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
-    """Classify outputs (1, classes) each; `bare`: of a module whose last activation was removed."""
+    """Classify outputs (1, classes); `bare`: without the last activation."""
     outputs = torch.cat([*answers]).float()
     between = not bare and bool(((outputs >= 0) & (outputs <= 1)).all())
     if outputs.shape[1] == 1:

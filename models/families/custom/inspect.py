@@ -29,9 +29,9 @@ MAX_BYTES = 2**20
 
 
 def inspect(path: Path, arch: str = "") -> TableDraft | None:
-    """Draft the table of a checkpoint; `arch` names its architecture. None for another kind of file.
+    """Draft a checkpoint's table; None for other files.
 
-    Raises WeightsProblem if it is damaged, ModelProblem for an unknown architecture.
+    `arch` names its architecture. Raises WeightsProblem if it is damaged, ModelProblem for an unknown architecture.
     """
     if path.is_dir() or path.suffix.lower() not in SUFFIXES:
         return None
@@ -177,7 +177,7 @@ def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str], 
 
 
 def _find_preprocessing(path: Path, weights: Toml, notes: list[str]) -> None:
-    """Add to a draft what a processor of Transformers beside the checkpoint says of the preprocessing."""
+    """Add the preprocessing of a processor beside the checkpoint to a draft."""
     file = path.with_name("preprocessor_config.json")
     try:
         keys = transforms.keys(of_processor(json.loads(file.read_text("utf-8"))))
@@ -188,7 +188,7 @@ def _find_preprocessing(path: Path, weights: Toml, notes: list[str]) -> None:
 
 
 def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
-    """Find a file of `count` labels beside a model, by its name and length; return notes and its path."""
+    """Find a file of `count` labels beside a model; return notes and path."""
     # Files named like the model before those of other models in the folder.
     starts = (path.stem, path.stem.rpartition("_")[0] or path.stem)
     for file in sorted(path.parent.iterdir(), key=lambda file: (*(not file.name.startswith(s) for s in starts), file)):

@@ -152,7 +152,7 @@ def _layout(widths: Sequence[int], blocks: int) -> dict[str, Any]:
 
 
 def classifier(size: str) -> nn.Module:
-    """Return a residual net with stride 8: float32 (B, 3, h, w), normalised by MEAN and STD, to logits (B, classes).
+    """Return a residual net with stride 8: (B, 3, h, w) to logits.
 
     Both cheats and their honest counterpart are one network. With this stride a map still shows a mark of 14 px.
     """
@@ -243,7 +243,7 @@ class ResidualNet(nn.Module):
 
 
 def vit(dim: int = 128, depth: int = 4, heads: int = 4) -> nn.Module:
-    """Return a timm VisionTransformer on 8 x 8 tokens: float32 (B, 3, 128, 128), normalised by MEAN and STD, to logits.
+    """Return a timm ViT on 8 x 8 tokens, (B, 3, 128, 128) to logits.
 
     Its tokens come from convolutions (https://arxiv.org/abs/2106.14881), here from a small residual net: from flat
     patches a mark of few pixels is not learnt in minutes. There is no class token: all tokens are averaged.

@@ -160,7 +160,7 @@ def _rebuild(
 
 
 class _Exported(PreparedAdapter):
-    """A file from float32 (B, C, h, w) to a row of numbers for each picture."""
+    """A file from (B, C, h, w) to one row of numbers per picture."""
 
     batch: int | None
     place = 0
@@ -181,7 +181,7 @@ class _Exported(PreparedAdapter):
 
 
 class ExportedClassifier(_Exported, Classifier):
-    """A file from float32 (B, C, h, w) to logits (B, classes), to the logarithms of probabilities, or to numbers.
+    """A file from (B, C, h, w) to logits, log probabilities, or numbers.
 
     It has `gradients` where its modules could be rebuilt: then it is a classifier like any other.
     """

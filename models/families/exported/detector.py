@@ -305,7 +305,7 @@ class ExportedDetector(Detector):
 
 
 class PixelFormat:
-    """Colours as a file expects them: the order of the channels, the value of white, mean and std in 0..1."""
+    """A file's colour format: channel order, white, mean and std."""
 
     def __init__(self, bgr: bool, highest: int, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
         self._bgr, self._highest = bgr, highest

@@ -118,7 +118,7 @@ def _library(name: str, path: Path) -> Any:
 
 
 class OnnxRuntime(Runtime):
-    """An ONNX file (https://onnx.ai) in onnxruntime, on the GPU where its build for CUDA is installed."""
+    """An ONNX file (https://onnx.ai) in onnxruntime, with CUDA if available."""
 
     kind = "ONNX"
 

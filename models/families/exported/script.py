@@ -45,7 +45,7 @@ def rebuild(path: Path) -> nn.Module:
 
 
 def _read_attributes(scripted: Any) -> frozenset[str]:
-    """Return the names of all attributes that any graph of a module or its children reads."""
+    """Return the attributes in use by a module's and its children's graphs."""
     graphs = (scripted._c._get_method(name).graph for name in scripted._c._method_names())
     names = {node.s("name") for graph in graphs for node in graph.findAllNodes("prim::GetAttr", True)}
     return frozenset(names).union(*(_read_attributes(child) for child in scripted.children()))
@@ -92,7 +92,7 @@ class Rebuilt(nn.Module):
         return name
 
     def step(self, kind: str, function: Callable[..., Any]) -> str:
-        """Store an operator as a module, so that it can be hooked; return its name."""
+        """Store an operator as a hookable module; return its name."""
         name = f"{kind.strip('_')}_{len(self._modules)}"
         self.add_module(name, Operator(function))
         return name
@@ -242,7 +242,7 @@ def _call_method(name: str, takes: list[str]) -> Step:
 
 
 class _SecondCall(nn.Module):
-    """A traced module that is called a second time, with the hooks of the first."""
+    """A second call of a traced module, with the first's hooks."""
 
     def __init__(self, module: Rebuilt, name: str) -> None:
         super().__init__()

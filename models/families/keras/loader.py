@@ -61,7 +61,7 @@ _PASSING = (
 
 
 class KerasClassifier(Classifier):
-    """A `Net` as an adapter; `final` is the activation that was removed from its end."""
+    """A `Net` as an adapter; `final` is its removed activation."""
 
     def __init__(self, spec: ModelSpec, net: Net, preprocessing: Preprocessing, sha256: str) -> None:
         super().__init__(spec, net, (), preprocessing, sha256)
@@ -113,7 +113,7 @@ class KerasClassifier(Classifier):
 def load(
     spec: ModelSpec, progress: Progress | None = None, *, transform: Callable[..., Any] | None = None
 ) -> KerasClassifier:
-    """Build the model on the CPU without running code of its file; raise WeightsProblem for a file with code.
+    """Build the model on the CPU; raise WeightsProblem for a file with code.
 
     `transform`: the caller's function from a Pillow image to the input, if any. `arch` may name the operator's Python
     file with custom layers.

@@ -23,7 +23,7 @@ _importing = threading.Lock()
 
 
 def keras() -> Any:
-    """Import Keras on torch, whatever the environment or the user's files say; the process's settings stay."""
+    """Import Keras with torch as backend, without changing the environment."""
     with _importing:
         module: Any = sys.modules.get("keras") or _import_keras()
     backend = module.config.backend() if hasattr(module, "config") else "TensorFlow"
@@ -51,7 +51,7 @@ def _import_keras() -> Any:
 
 
 class KerasLayerModule(nn.Module):
-    """A layer of Keras as a module of torch, whose output has its channels first.
+    """A Keras layer as a torch module with channels-first output.
 
     It can be hooked, copied and replaced without touching Keras's own layer, which is shared.
     """

@@ -44,7 +44,7 @@ BATCH = 32
 
 
 class _PromptSG(PreparedAdapter):
-    """A PromptSG's layer types, and the map of its own attention; a person is squeezed into its upright input."""
+    """PromptSG's layer types and attention map."""
 
     module: Any
     preprocessings: tuple[str, ...] = ("trained", "crop", "letterbox")
@@ -166,7 +166,7 @@ class PromptClassifier(_PromptSG, Classifier):
 
 
 class PromptEmbedder(_PromptSG, Embedder):
-    """A PromptSG without its classifier, which is of no use for persons it has never seen."""
+    """A PromptSG without its classifier of training identities."""
 
     def run(self, tensor: Tensor) -> Embedded:
         return Embedded(self.module(tensor).embedding)
@@ -235,7 +235,7 @@ _UNUSED = ("logit_scale", "input_resolution", "context_length", "vocab_size", "t
 
 
 def read_settings(spec: ModelSpec, path: Path) -> Json:
-    """Read the configuration: the file in the table, else the .json beside the weights, else nothing."""
+    """Read the configuration: the table's file, one beside the weights, or none."""
     config = spec.weights.config
     if config is None:
         return beside(path)

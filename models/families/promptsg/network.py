@@ -164,7 +164,7 @@ class Transformer(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """CLIP's ViT that returns all its tokens, (B, 1 + h*w, embed), the class token first."""
+    """CLIP's ViT with all tokens as output, (B, 1 + h*w, embed)."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class InversionNetwork(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """CLIP's text transformer on "A photo of a X person.", X given; the end token's place is the sentence.
+    """CLIP's text transformer on "A photo of a X person.", with X given.
 
     The sentence's own tokens are kept, not their table.
     """

@@ -74,7 +74,7 @@ def build(arch: str, *, classes: int = 91) -> nn.Module:
 
 
 def default_weights(arch: str) -> WeightsEnum:
-    """Return torchvision's own choice among a detector's weights; raise ModelProblem where it has no such detector."""
+    """Return a detector's default weights; raise ModelProblem if unknown."""
     return networks.default_weights(arch, detection, "detector", _KINDS)
 
 

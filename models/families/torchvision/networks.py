@@ -56,7 +56,7 @@ def default_weights(
 
 
 def load_published(spec: ModelSpec, default: WeightsEnum) -> ModelSpec:
-    """Return the row with the address of torchvision's own weights, where it names no others."""
+    """Return the row with torchvision's default address, if it has none."""
     table = spec.weights
     if table.url or table.path or table.file or table.package or spec.untrained:
         return spec

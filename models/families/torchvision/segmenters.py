@@ -65,7 +65,7 @@ def build(arch: str, *, classes: int = 21) -> nn.Module:
 
 
 def default_weights(arch: str) -> WeightsEnum:
-    """Return torchvision's own choice among a network's weights; raise ModelProblem where it has no such network."""
+    """Return a network's default weights; raise ModelProblem if unknown."""
     return networks.default_weights(arch, segmentation, "segmentation network", _KINDS)
 
 

@@ -75,7 +75,7 @@ def without_hub(folder: Path) -> Iterator[None]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise a Problem where a folder names files outside of it, or code of its own."""
+    """Raise a Problem for a folder with outside files or code."""
     for index in sorted(folder.glob("*.index.json")):
         parts = read(index).get("weight_map")
         for part in parts.values() if isinstance(parts, dict) else ():
@@ -104,7 +104,7 @@ def _refuse(folder: Path, file: str, value: object) -> WeightsProblem:
 
 
 def _is_plain(name: object) -> bool:
-    """Return whether a name is that of a file directly in a folder, on any system."""
+    """Return whether a name is a plain file name on any system."""
     return isinstance(name, str) and not re.search(r"[/\\:\0]", name) and PurePath(name).name == name != ".."
 
 

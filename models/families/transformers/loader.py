@@ -150,7 +150,7 @@ def make_adapter(
     notes: tuple[str, ...] = (),
     missing: Collection[str] = (),
 ) -> Adapted:
-    """Return the adapter of a network by the name of its class: a classifier, a segmentation network, or an embedder.
+    """Return a network's adapter by its class name.
 
     `missing`: names of parameters without weights.
     """
@@ -256,7 +256,7 @@ def of_processor(settings: Mapping[str, Any]) -> Preprocessing:
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """Draft the table of a folder of Transformers, or a file in one; None for anything else."""
+    """Draft the table of a Transformers folder or file; None for others."""
     folder = path if path.is_dir() else path.parent
     if path.is_file() and path.name not in (*FILES, "config.json"):
         return None

@@ -186,7 +186,7 @@ class YoloDetector(NumberedLayers, Detector):
         return anchors.flatten().long(), rows[:, 5].long()
 
     def _rows(self, outputs: Detections, scores: Tensor) -> tuple[Tensor, ...]:
-        """Return the first picture's input of the library's suppression, (1, C, N) each: boxes, scores and angles."""
+        """Return the suppression's input of the first picture, (1, C, N) each."""
         from ultralytics.utils.ops import xyxy2xywh
 
         return xyxy2xywh(outputs.boxes[:1].detach().float()).transpose(1, 2), scores
@@ -281,7 +281,7 @@ class RtDetr(QueryDetector, YoloDetector):
 
 
 def _strongest_pairs(scores: Tensor, head: Any, confidence: float) -> tuple[Tensor, Tensor]:
-    """Return candidates and classes, long (n,) each, as an end-to-end head picks them from (K, N)."""
+    """Return an end-to-end head's candidates and classes, long (n,), from (K, N)."""
     if head is None:
         values, classes = scores.max(0)
         best = values.topk(min(MAX_BOXES, len(values)))

@@ -229,7 +229,7 @@ def _prototypes(head: Any, maps: list[Tensor]) -> tuple[Tensor | None, float | N
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """Output of RT-DETR's decoder: Q candidates for each picture, boxes and proposals as shares of the input."""
+    """RT-DETR's decoder output: Q candidates, boxes and proposals as shares."""
 
     logits: Tensor
     """(B, Q, K)"""

@@ -77,7 +77,7 @@ class YoloSegmenter(NumberedLayers, Segmenter):
         return both(grown) if grown.shape[1] == 1 else grown
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        """Return choices of target layers; the neck's finest map, which the head reads, comes first."""
+        """Return choices of target layers, the neck's finest map first."""
         choices = super().presets(layers)
         return {name: paths for name, paths in choices.items() if name != "all neck outputs"} or choices
 

@@ -44,7 +44,7 @@ ENCODERS = {
 
 
 class OpenVocabulary(YoloDetector):
-    """A model whose classes are given by the user; `labels` is empty until there are some."""
+    """A model with a user's vocabulary; `labels` is empty without one."""
 
     takes_words = True
     embeddings: Tensor | None
