@@ -42,10 +42,9 @@ NATIVE = {
     """,
 )
 def list_settings(json: cli.Json = False) -> int:
-    """List the environment variables that Sightglass reads, each with its value, default and meaning.
+    """List the environment variables that Sightglass reads: value, default and meaning.
 
-    Below them is the memory for models and evidence. Tokens are masked. The exit code is 1 if a
-    variable is malformed or unknown.
+    Tokens are masked. The exit code is 1 if a variable is malformed or unknown.
     """
     console, malformed = Console(json), environment.find_malformed()
     rows: list[Json] = []
@@ -90,7 +89,7 @@ def examples(
     force: Annotated[bool, cli.option("--force", "Replace files of these names.", cli.OUT)] = False,
     json: cli.Json = False,
 ) -> int:
-    """Copy the pictures that come with Sightglass into a folder, and list them.
+    """Copy the packaged pictures into a folder, and list them.
 
     Every verb takes their names without this, too, as in `image bus.jpg`. A file that is there already stays unless
     --force is given.

@@ -44,46 +44,16 @@ SHEETS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimilarityOptions(cli.LoadOptions):
-    gallery: str | None = cli.field(
-        "--gallery -g FOLDER", "Many pictures instead of B: a folder, a pattern, a path list or a .zip."
-    )
-    top: int = cli.field(
-        "--top N",
-        "With --gallery: the number of most similar pictures with maps, or of worst queries that are listed.",
-        show_default=True,
-        default=5,
-    )
-    names: str | None = cli.field(
-        "--names SCHEME",
-        "With folders of queries and of a gallery: how names tell person and camera. market1501, msmt17, folders "
-        "(one per person), prefix (the person before _), or a pattern with the groups person and camera \\[what fits].",
-    )
-    patches: bool = cli.field(
-        "--patches", "Also draw the patches of two pictures in colours: those of one colour are alike.", default=False
-    )
-    visualize: bool = cli.field(
-        "--visualize",
-        "With --gallery: a sheet of each query and its --top matches, with scores and maps, in visualized/.",
-        default=False,
-    )
-    num_visualize: int | None = cli.field(
-        "--num-visualize N", f"With --gallery: the number of queries that get a sheet \\[{SHEETS}].", min=1
-    )
-    model: cli.Model = "efficientnet-lite0"
-    of: str = cli.field(
-        "--of cosine|product",
-        "What makes the two similar and what makes them differ, or what adds up to the score.",
-        cli.MAP,
-        show_default=True,
-        default="cosine",
-    )
-    method: str | None = cli.field(
-        "--method NAME",
-        f"{', '.join(SIMILARITY)}, or all, for two pictures; or {ATTENTION}, of each picture by itself \\[hirescam].",
-        cli.MAP,
-    )
-    out: cli.Out = None
+class SimilarityOptions(cli.ModelOptions):
+    gallery: str | None = cli.field("--gallery -g FOLDER", "Instead of B: a folder, pattern, list or .zip.")
+    top: int = cli.field("--top N", "Most similar pictures with maps, or worst queries [5].", default=5)
+    names: str | None = cli.field("--names SCHEME", "market1501, msmt17, folders, prefix or a pattern [what fits].")
+    of: str = cli.field("--of cosine|product", "What a map adds up to [cosine].", cli.MAP, default="cosine")
+    method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY[:2])}, ..., all or {ATTENTION}.", cli.MAP)
+    patches: bool = cli.field("--patches", "Also draw alike patches in one colour.", cli.OUT, default=False)
+    visualize: bool = cli.field("--visualize", "Also a sheet of each query and its matches.", cli.OUT, default=False)
+    num_visualize: int | None = cli.field("--num-visualize N", f"Queries with a sheet [{SHEETS}].", cli.OUT, min=1)
+    out: Path | None = cli.field(*cli.FOLDER)
     json: cli.Json = False
 
 
@@ -91,14 +61,9 @@ class SimilarityOptions(cli.LoadOptions):
     cli.app,
     "similarity",
     """
-    sightglass similarity bus.jpg other.jpg
+    sightglass similarity bus.jpg other.jpg --method all --patches
     sightglass similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
-    sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --model osnet_x0_25_msmt17
-    sightglass similarity query/ --gallery gallery/ --visualize --num-visualize 5 --method attention --model demo-reid
-    sightglass similarity a.jpg b.jpg --of product --method gradcam --target-layers blocks.4
-    sightglass similarity a.jpg b.jpg --method all
-    sightglass similarity a.jpg b.jpg --patches
-    sightglass similarity a.jpg b.jpg --json | jq .score
+    sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --visualize
     """,
 )
 def similarity(
@@ -108,15 +73,11 @@ def similarity(
     asked: cli.EngineOptions,
     options: SimilarityOptions,
 ) -> int:
-    """Show how similar two pictures are to a model, and which regions of each make them so.
+    """Show how similar two pictures are to a model, and which regions make them so.
 
-    Any classifier will do (its last features are compared), or a model trained to compare.
-
-    For two pictures the folder gets similarity.jpg with both maps, pairs.jpg with the places that match best, maps.npz
-    and similarity.json. For a gallery: ranking.csv, and top1_..., top2_... with the maps of the most similar.
-
-    A folder of queries and a --gallery are evaluated by the protocol of Market-1501: mAP, rank-1, -5 and -10, in
-    report.json and queries.csv. Both may be the same folder. --visualize adds sheets of queries with their matches.
+    Any model will do (its last features are compared). For two pictures the folder gets similarity.jpg, pairs.jpg,
+    maps.npz and similarity.json; for a --gallery ranking.csv and the maps of the most similar; for a folder of queries
+    and a --gallery mAP and rank-1, -5 and -10 by the protocol of Market-1501, in report.json and queries.csv.
     """
     gallery = options.gallery
     if len(pictures) != (1 if gallery else 2):

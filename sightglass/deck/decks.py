@@ -87,7 +87,7 @@ class Decks:
             ids = " or ".join(one.id for one in found)
             raise Problem(f"{len(found)} decks are called {named}: give the id of one, {ids}.")
         if not found:
-            hint = did_you_mean(named, (one.title for one in every), "`deck list` names those that there are.")
+            hint = did_you_mean(named, (one.title for one in every), "`History().decks.all()` has all.")
             raise Problem(f"There is no such deck, {named}: {hint}")
         return found[0]
 

@@ -49,14 +49,12 @@ RANDOM = "random numbers"
 
 @dataclass(frozen=True, kw_only=True)
 class AddOptions:
-    name: str | None = cli.field("--name ID", "Id of the model \\[the file's name].")
+    name: str | None = cli.field("--name ID", "Id of the model [the file's name].")
     arch: str | None = cli.field("--arch NAME", "A name of torchvision or timm, or your_file.py:ClassName.")
     labels: str | None = cli.field("--labels FILE", "File with the names of its classes: .json or text.")
-    task: str | None = cli.field("--task NAME", f"What its numbers mean: {', '.join(ROWS)} \\[found out, or asked].")
-    set_: list[str] | None = cli.field(
-        "--set KEY=VALUE", "Set a key of the table, such as weights.preprocessing.size=64."
-    )
-    image: str | None = cli.field("--image PICTURE", "Picture to try it on \\[a packaged photograph].")
+    task: str | None = cli.field("--task NAME", f"{', '.join(ROWS)} [found out, or asked].")
+    set_: list[str] | None = cli.field("--set KEY=VALUE", "Set a key, as in weights.preprocessing.size=64.")
+    image: str | None = cli.field("--image PICTURE", "Picture to try it on [a packaged photograph].")
     trust: bool = cli.field("--trust", "Open the file even if that runs code in it.", default=False)
     yes: bool = cli.field("--yes -y", "Ask nothing: take the likely answers.", default=False)
     force: bool = cli.field("--force", "Overwrite a model of the same name.", default=False)
