@@ -199,7 +199,9 @@ def settings() -> Settings:
 def _read(environment: tuple[tuple[str, str], ...]) -> Settings:
     # A blank variable is one that is not set.
     texts = {name: text.strip() for name, text in environment if text.strip()}
-    values = {field: texts[variable(field)] for field in Settings.model_fields if variable(field) in texts}
+    values: dict[str, Any] = {
+        field: texts[variable(field)] for field in Settings.model_fields if variable(field) in texts
+    }
     try:
         return Settings(**values)
     except ValidationError as error:

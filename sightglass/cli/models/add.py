@@ -187,7 +187,7 @@ def _try(console: Console, id_: str, image: str | None) -> Json:
     if not (prompted or adapter.inputs):
         others = [one for path in packaged if (one := Image.open(path)).sha256 != picture.sha256]
         checks = (preprocessing_check.suspect, preprocessing_check.resizing)
-        findings = [one for check in checks if (one := check(explainer.resident, [picture, *others])) is not None]
+        findings = [said for check in checks if (said := check(explainer.resident, [picture, *others])) is not None]
     console.say(*(f"{finding.level}: {finding.text}" for finding in findings))
     return {
         "picture": picture.name,

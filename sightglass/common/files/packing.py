@@ -88,7 +88,7 @@ SUFFIXES = (".yaml", ".yml")
 MAX_BYTES = 2**20
 
 
-class _Loader(yaml.BaseLoader):
+class _Loader(yaml.BaseLoader):  # type: ignore[misc]  # yaml has no types
     """Makes no objects, and refuses references: a few lines of them can stand for billions."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
