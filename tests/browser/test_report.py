@@ -86,7 +86,7 @@ def test_a_report_works_from_a_disk_and_tells_values_and_how_it_was_made(opened:
     first, other = (made.heatmaps[index].target.label for index in (0, 1))
     page.locator(".answers label").filter(has_text=other).click()
     until_near(page, wanted[2])
-    sync.expect(page.locator("h2:visible")).to_contain_text(other)
+    sync.expect(page.locator(".sections:visible")).to_contain_text(f"evidence for {other}")
 
     page.locator("fieldset label").filter(has_text="Picture").click()
     until_near(page, made.image.pixels)
