@@ -163,10 +163,10 @@ def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: 
 def _check_flags(verb: str, what: str, asked: cli.EngineOptions, options: ExplainOptions) -> None:
     """Raise ModelProblem for a flag of `explain` that is of other models."""
     flags = [OFFERED[name].flag for name in asked if name in OFFERED and not OFFERED[name].is_for(verb)]
-    for one in fields(options):
-        verbs = one.metadata.get("verbs")
-        if verbs and verb not in verbs and getattr(options, one.name) != one.default:
-            flags.append(one.metadata["flag"])
+    for option in fields(options):
+        verbs = option.metadata.get("verbs")
+        if verbs and verb not in verbs and getattr(options, option.name) != option.default:
+            flags.append(option.metadata["flag"])
     if flags:
         raise ModelProblem(f"{what}: leave {flags[0].split()[0]} out.")
 
@@ -176,10 +176,10 @@ def _explain_picture(series: Series, asked: cli.EngineOptions, formats: tuple[st
     options, style = series.options, series.style
     if by_all := asked.get("method") == cli.ALL and verb == "image":
         del asked["method"]
-    given = cli.with_classes(asked, series.explainer)
+    chosen = cli.with_classes(asked, series.explainer)
     if options.candidate:
         places = tuple(cli.read_candidate(text, series.explainer.labels) for text in options.candidate)
-        given = {"per": "region", **given, "targets": places}
+        chosen = {"per": "region", **chosen, "targets": places}
     objects = [_parse_object(text) for text in options.objects or ()]
 
     def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
@@ -187,15 +187,15 @@ def _explain_picture(series: Series, asked: cli.EngineOptions, formats: tuple[st
         common.report(series.console, explanation, style)
         series.console.say(*explanation.task.list_answers(explanation))
         summary = result_folder.summary(explanation, style)
-        made = chain(
+        files = chain(
             result_folder.of_segmentation(explanation) if verb == "segment" else (),
             result_folder.of_picture(explanation, style, npy=options.npy),
             result_folder.of_methods(explanation, style) if by_all and explanation.heatmaps else (),
             common.extra_files(explanation, formats, style),
         )
-        return summary, result_folder.with_summary(made, summary)
+        return summary, result_folder.with_summary(files, summary)
 
-    return series.run(given, write)
+    return series.run(chosen, write)
 
 
 def _detect(
@@ -218,7 +218,7 @@ def _detect(
     candidates = [cli.read_candidate(text, labels) for text in options.candidate or ()]
     # For single detections a number would mean a box, so classes are named.
     classes: tuple[int | str, ...] = tuple(labels[index] for index in wanted) if per == "detection" else wanted
-    given = {"classes": tuple(cli.read_class(name, labels) for name in kept), "targets": (*classes, *candidates)}
+    chosen = {"classes": tuple(cli.read_class(name, labels) for name in kept), "targets": (*classes, *candidates)}
 
     def find_missing(explanation: Explanation) -> list[Missing]:
         """Return the strongest candidate at each place, or that of each class without a box."""
@@ -229,8 +229,8 @@ def _detect(
             if not all(0 <= x <= width for x in (x0, x1)) or not all(0 <= y <= height for y in (y0, y1)):
                 size = f"{explanation.image.name} is {width} by {height} pixels"
                 raise Problem(f"--missing is {text}, and {size}: give a place in the picture.")
-        found = [explanation.missing(box, index) for _, box in places for index in wanted or (None,)]
-        return [one for one in found if one is not None]
+        candidates_there = (explanation.missing(box, index) for _, box in places for index in wanted or (None,))
+        return [missing for missing in candidates_there if missing is not None]
 
     def find_targets(explanation: Explanation) -> dict[str, Any]:
         shown = len(explanation.predictions)
@@ -242,7 +242,7 @@ def _detect(
             *(() if places else classes),
             *(number - 1 for number in boxes),
             *candidates,
-            *((one.candidate.anchor, one.candidate.index) for one in nearest),
+            *((missing.candidate.anchor, missing.candidate.index) for missing in nearest),
         )
         # No target at all would mean the best boxes.
         return {"targets": targets, "maps": bool(targets)}
@@ -250,33 +250,33 @@ def _detect(
     def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
         common.report(console, explanation, style)
         without = len(explanation.predictions) - len(explanation.heatmaps)
-        if per == "detection" and without > 0 and not (boxes or places or any(given.values())):
+        if per == "detection" and without > 0 and not (boxes or places or any(chosen.values())):
             console.say(f"{phrases.plural(without, 'more box')} without a map: --top-k N makes N maps.")
-        missing = [(one, one.words) for one in find_missing(explanation)]
-        raw = [(one, one.describe(named=True)) for one in (explanation.candidate(*pair) for pair in candidates)]
-        for one, words in missing:
-            name = shlex.quote(f"{one.candidate.anchor},{one.candidate.label}")
+        missing = [(box, box.words) for box in find_missing(explanation)]
+        raw = [(box, box.describe(named=True)) for box in (explanation.candidate(*pair) for pair in candidates)]
+        for box, words in missing:
+            name = shlex.quote(f"{box.candidate.anchor},{box.candidate.label}")
             hint = "" if places else f" Its map: --candidate {name}"
             console.say(f"{phrases.plain_text(words)}{hint}")
-        for one, words in raw:
-            console.say(f"Candidate {one.candidate.anchor}: {phrases.plain_text(words)}")
+        for box, words in raw:
+            console.say(f"Candidate {box.candidate.anchor}: {phrases.plain_text(words)}")
         if places and not missing:
             console.say("There is not even a weak candidate at that place: try another place, or a rectangle.")
         summary = result_folder.summary(explanation, style)
-        summary["missing"] = [_summarise(*one) for one in missing]
-        summary["candidates"] = [_summarise(*one) for one in raw]
-        made = chain(
+        summary["missing"] = [_summarise(*pair) for pair in missing]
+        summary["candidates"] = [_summarise(*pair) for pair in raw]
+        files = chain(
             result_folder.of_boxes(explanation, style, everything=options.save_all, boxes=not options.no_boxes),
             common.extra_files(explanation, formats, style),
         )
-        return summary, result_folder.with_summary(made, summary)
+        return summary, result_folder.with_summary(files, summary)
 
-    return series.run(asked | given, write, find_targets if boxes or places else None)
+    return series.run(asked | chosen, write, find_targets if boxes or places else None)
 
 
-def _summarise(one: Missing, words: str) -> Json:
-    shown = {name: getattr(one.candidate, name) for name in ("anchor", "index", "label", "score", "box")}
-    return {"words": phrases.plain_text(words), **shown, "why": one.reason.kind}
+def _summarise(missing: Missing, words: str) -> Json:
+    about = {name: getattr(missing.candidate, name) for name in ("anchor", "index", "label", "score", "box")}
+    return {"words": phrases.plain_text(words), **about, "why": missing.reason.kind}
 
 
 def _parse_place(text: str) -> tuple[str, Box]:
@@ -308,7 +308,7 @@ class Series:
     options: ExplainOptions
     style: Style
 
-    def run(self, given: dict[str, Any], write: Write, find_targets: FindTargets | None = None) -> int:
+    def run(self, chosen: dict[str, Any], write: Write, find_targets: FindTargets | None = None) -> int:
         """Explain every picture into its folder and return the exit code; a picture that fails is reported and skipped.
 
         `find_targets` is for targets that depend on the predictions.
@@ -332,9 +332,9 @@ class Series:
                     bar(share + part / len(pictures), f"{picture}: {words}")
 
                 try:
-                    explanation = self._explain(picture, given, find_targets, update)
-                    summary, made = write(explanation)
-                    names = result_folder.write(folder, made)
+                    explanation = self._explain(picture, chosen, find_targets, update)
+                    summary, files = write(explanation)
+                    names = result_folder.write(folder, files)
                 except (ImageProblem, MemoryError) as error:
                     sentence = str(error) or f"{picture} does not fit in memory; give a smaller picture."
                     self.console.warn(sentence)
@@ -351,18 +351,18 @@ class Series:
         return 1 if failed else 0
 
     def _explain(
-        self, picture: str, given: dict[str, Any], find_targets: FindTargets | None, progress: Progress
+        self, picture: str, chosen: dict[str, Any], find_targets: FindTargets | None, progress: Progress
     ) -> Explanation:
-        image, found = common.open_picture(picture, self.console), None
+        image, predicted = common.open_picture(picture, self.console), None
         if find_targets is not None:
-            found = self.explainer(image, maps=False, **given)
-            given = given | find_targets(found)
+            predicted = self.explainer(image, maps=False, **chosen)
+            chosen = chosen | find_targets(predicted)
         parts = 2 if self.options.seal else 1
-        explanation = self.explainer(image, progress=lambda share, words: progress(share / parts, words), **given)
+        explanation = self.explainer(image, progress=lambda share, words: progress(share / parts, words), **chosen)
         if self.options.seal:
             seal.seal_maps(explanation, progress=lambda share, words: progress((1 + share) / 2, words))
-        if found is not None:
-            took = found.milliseconds | {"maps": explanation.milliseconds["maps"]}
+        if predicted is not None:
+            took = predicted.milliseconds | {"maps": explanation.milliseconds["maps"]}
             explanation = replace(explanation, milliseconds=took)
         return explanation
 
@@ -372,13 +372,13 @@ class Series:
         for i, analysis in enumerate(analyses):
             self.console.say(f"{explanation.image.name}, {explanation.model.id}: {analysis['headline']}")
             self.console.say(*common.describe_seal(explanation.known_seal(i)))
-        made = chain.from_iterable(
+        files = chain.from_iterable(
             result_folder.of_class(explanation, i, analysis, self.style) for i, analysis in enumerate(analyses)
         )
-        return {"picture": explanation.image.name, "classes": analyses, "recipe": explanation.recipe}, made
+        return {"picture": explanation.image.name, "classes": analyses, "recipe": explanation.recipe}, files
 
 
 def _name_folder(picture: str) -> str:
     """Return the name of a picture without its folders; of two both, as `before_and_after.png`."""
-    first, *second = (one.replace("\\", "/").rsplit("/", 1)[-1] for one in split_name(picture) or (picture,))
+    first, *second = (path.replace("\\", "/").rsplit("/", 1)[-1] for path in split_name(picture) or (picture,))
     return f"{first.rsplit('.', 1)[0]}_and_{second[0]}" if second else first

@@ -188,30 +188,30 @@ def _own_flags(options: Any, verb: str) -> list[tuple[str, Any, Any]]:
 
 def _engine_flags(verb: str) -> list[tuple[str, Any, Any]]:
     """Return the parameters of a verb for options of the engine: name, type and default."""
-    found: list[tuple[str, Any, Any]] = []
+    flags: list[tuple[str, Any, Any]] = []
     for name, about in {"question": QUESTION, **OFFERED}.items():
         if about.is_for(verb):
             kind: Any = list[str] if about.kind is tuple else about.kind
             typed = option(about.flag, about.help, about.panel, hidden=about.rare)
-            found.append((name, Annotated[kind | None, typed], None))
-    return found
+            flags.append((name, Annotated[kind | None, typed], None))
+    return flags
 
 
-def _read_options(**given: Any) -> EngineOptions:
+def _read_options(**values: Any) -> EngineOptions:
     """Return options as an Explainer takes them; raise Problem for one that it would refuse by another name."""
-    found = EngineOptions({name: value for name, value in given.items() if value not in (None, [])})
-    for name in found.keys() & {"layers", "vocabulary"}:
-        found[name] = tuple(word.strip() for text in found[name] for word in text.split(",") if word.strip())
-    if found.get("method", ALL) != ALL:
-        found["method"] = find_method(found["method"]).id
-    if "examples" in found:
-        found["examples"] = tuple(map(_read_example, found["examples"]))
-    for name in found.keys() & {"confidence", "iou"}:
-        if not OFFERED[name].allows(found[name]):
-            raise Problem(f"{OFFERED[name].flag.split()[0]} is {found[name]:g}: {OFFERED[name].wrong}.")
-    if not 0 < (share := found.get("ratio", 1)) <= 1:
+    options = EngineOptions({name: value for name, value in values.items() if value not in (None, [])})
+    for name in options.keys() & {"layers", "vocabulary"}:
+        options[name] = tuple(word.strip() for text in options[name] for word in text.split(",") if word.strip())
+    if options.get("method", ALL) != ALL:
+        options["method"] = find_method(options["method"]).id
+    if "examples" in options:
+        options["examples"] = tuple(map(_read_example, options["examples"]))
+    for name in options.keys() & {"confidence", "iou"}:
+        if not OFFERED[name].allows(options[name]):
+            raise Problem(f"{OFFERED[name].flag.split()[0]} is {options[name]:g}: {OFFERED[name].wrong}.")
+    if not 0 < (share := options.get("ratio", 1)) <= 1:
         raise Problem(f"--ratio is {share:g}: give a share of the candidates that is over 0 and at most 1.")
-    return found
+    return options
 
 
 def _read_example(text: str) -> tuple[tuple[float, ...], str]:
