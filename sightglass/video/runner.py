@@ -13,10 +13,10 @@ import json
 import shutil
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from sightglass.video.results import CLIP, CSV, JSON, Moment, Summary, find_mome
 from sightglass.video.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from sightglass.common.work.progress import Progress
     from sightglass.explain.picture.decode import Pixels
@@ -48,9 +48,10 @@ if TYPE_CHECKING:
     FrameTrails = dict[int, tuple[Point, ...]]
     FrameOver = tuple[Frame, Sighting, bool, FrameTrails]
 
-T = TypeVar("T")
 PART = 64
 """Frames that the model saw in one part: about what is lost by a kill."""
+READ_AHEAD = 2
+"""Parts that the model may be ahead of drawing."""
 WORK, ROWS = "work", "rows.jsonl"
 """Folder of the parts, which is removed at the end, and the file of the timeline's rows in it."""
 LOOKING, DRAWING = 0.75, 0.97
@@ -135,10 +136,8 @@ class _Run:
         self.resumed = bool(journal.done)
         self._shares = [0.0, 0.0]
         """How far each stage is."""
-        self._news = threading.Condition()
-        """Notified when the first stage has written a part, or ended."""
         self._failed = False
-        """Whether a stage has failed, so that the other one has nothing to wait for."""
+        """Whether drawing has failed, so that the model need not go on."""
 
     def whole(self, *, fresh: bool) -> Summary:
         """Do what is left of it."""
@@ -156,13 +155,13 @@ class _Run:
         for draft in self.work.rglob(".*.part"):
             draft.unlink()
         try:
-            looked, skipped, (frames, note) = self._stages()
+            frames, note = self._draw()
         except Cancelled:
             done = self._entry(f"seen/{self._count() - 1}")
             looked = 0 if done is None else done["looked"]
             took = time.monotonic() - self.started
             return Summary(self.folder, 0, looked, 0, took, self.resumed, cancelled=True)
-        return self._finish(frames, looked, skipped, note)
+        return self._finish(frames, note)
 
     def _entry(self, key: str) -> Json | None:
         """Return what the journal says of a part or a stage; None where it is not done."""
@@ -183,34 +182,12 @@ class _Run:
         else:
             yield from map(self._part, range(self._count()))
 
-    def _stages(self) -> tuple[int, int, tuple[int, str]]:
-        """Run both stages, the second in a thread that follows the first; return what they return."""
-        with ThreadPoolExecutor(1, "drawing") as pool:
-            drawing = pool.submit(self._guard, self._draw)
-            try:
-                looked, skipped = self._guard(self._look)
-            except Cancelled:
-                # Where the other stage failed, its failure is the reason.
-                drawing.result()
-                raise
-            return looked, skipped, drawing.result()
-
-    def _guard(self, stage: Callable[[], T]) -> T:
-        try:
-            return stage()
-        except BaseException:
-            self._failed = True
-            raise
-        finally:
-            with self._news:
-                self._news.notify_all()
-
     def _check(self) -> None:
         if self._failed or (self._cancel is not None and self._cancel.is_set()):
             raise Cancelled
 
     def _report(self, stage: int, seconds: float, words: str) -> None:
-        """Report how far a stage is; the second one keeps quiet while the first is at work."""
+        """Report how far a stage is; drawing keeps quiet while the model is at work."""
         end = self.settings.end or self.clip.about.seconds
         done = (seconds - self.settings.start) / max(end - self.settings.start, 1e-9) if end else 0.0
         self._shares[stage] = max(self._shares[stage], min(1.0, max(0.0, done)))
@@ -223,19 +200,20 @@ class _Run:
         frames = clip.frames(chosen.start, chosen.end, after=after, every=every)
         return ahead(frames, depth(about.width * about.height * 3))
 
-    def _look(self) -> tuple[int, int]:
-        """Run the model over the frames that it has not seen; return how many it has, and how many are broken."""
-        number = self._count()
-        if (ended := self._entry("looked")) is not None:
+    def _look(self) -> Iterator[list[Sighting]]:
+        """Yield what the model saw in each part: those of an earlier run, then new ones, which it writes."""
+        number, looked, after = self._count(), 0, None
+        for part in self._saved():
+            self.looking.replay(part)
+            yield part
+        if self._entry("looked") is not None:
             self._shares[0] = 1.0
-            return ended["looked"], ended["skipped"]
-        looked, after = 0, None
+            return
         if number:
             before = self._entry(f"seen/{number - 1}")
             assert before is not None
             looked, after = before["looked"], (before["last"][0], before["last"][1])
             self.clip.skipped, self.clip.irregular = before["skipped"], before["irregular"]
-            self.looking.replay(parts.read(map(self._part, range(number))))
         frames = self._frames(self.clip, after, self.settings.every)
         total = self.clip.about.frames
         with contextlib.closing(frames):
@@ -244,19 +222,23 @@ class _Run:
                 looked += len(chunk)
                 entry: Json = {"key": f"seen/{number}", "stamp": "", "last": [chunk[-1].number, chunk[-1].pts]}
                 entry |= {"looked": looked, "skipped": self.clip.skipped, "irregular": self.clip.irregular}
-                self._add(entry)
+                self.journal.add([entry])
+                # As a resumed run reads it.
+                yield parts.load(self._part(number))
                 number += 1
         if not looked:
             raise ImageProblem(f"{self.clip.name} has no frame in that range; choose another range.")
         done = {"key": "looked", "stamp": "", "looked": looked, "skipped": self.clip.skipped}
         self._shares[0] = 1.0
-        self._add(done | {"cut_off": self.clip.cut_off, "layers": self.looking.paths})
-        return looked, self.clip.skipped
+        self.journal.add([done | {"cut_off": self.clip.cut_off, "layers": self.looking.paths}])
 
-    def _add(self, entry: Json) -> None:
-        self.journal.add([entry])
-        with self._news:
-            self._news.notify_all()
+    def _saved(self) -> Iterator[list[Sighting]]:
+        """Yield the parts that are written."""
+        return map(parts.load, map(self._part, range(self._count())))
+
+    def _smooth(self, looked: Iterable[list[Sighting]]) -> Iterator[Sighting]:
+        """Yield the records of parts, smoothed over time."""
+        return parts.smooth_maps(itertools.chain.from_iterable(looked), self.settings.smooth)
 
     def _looked_at(self, frames: Iterator[Frame], looked: int, total: int) -> list[Sighting]:
         """Return the records of the next part; fewer at the end of the clip."""
@@ -272,10 +254,41 @@ class _Run:
 
     def _draw(self) -> tuple[int, str]:
         """Draw and encode the frames; return how many there are, and a note on the sound."""
-        # Its own reading of the file: the other stage is elsewhere in it.
+        # Its own reading of the file: the model is elsewhere in it.
         clip, chosen, count = copy.copy(self.clip), self.settings, 0
         about = clip.about
-        self._wait(0)
+        begins = about.begins * about.time_base
+        within = (
+            begins + Fraction(chosen.start) if chosen.start else None,
+            None if chosen.end is None else begins + Fraction(chosen.end),
+        )
+        frames, looked = self._frames(clip, None), ahead(self._look(), READ_AHEAD)
+        with (
+            single_threaded(processor_cores(), "draw") as pool,
+            contextlib.closing(frames),
+            contextlib.closing(looked),
+            (self.work / ROWS).open("w", encoding="utf-8") as file,
+        ):
+
+            def drawn() -> Iterator[tuple[int, Pixels]]:
+                nonlocal count
+                painter, records = self._painter(looked)
+                for frame, pixels, rows in in_order(self._pair(frames, records), partial(_paint, painter), pool, 4):
+                    file.writelines(json.dumps(jsonable(row)) + "\n" for row in rows)
+                    count += 1
+                    yield frame.pts, pixels
+
+            into, sound = self.folder / CLIP, chosen.sound
+            try:
+                note = write.encode(into, drawn(), about.time_base, about.rate, clip, within, sound=sound)
+            except BaseException:
+                self._failed = True
+                raise
+        return count, note
+
+    def _painter(self, looked: Iterator[list[Sighting]]) -> tuple[draw.Painter, Iterator[Sighting]]:
+        """Return what draws the frames, and the smoothed records of all parts."""
+        first, about, chosen = next(looked), self.clip.about, self.settings
         painter = draw.Painter(
             self.looking.geometry(np.zeros((about.height, about.width, 3), np.uint8)),
             write.fit_size(about.width, about.height, chosen.side),
@@ -285,47 +298,13 @@ class _Run:
             signed=self.looking.signed,
             task=self.looking.task,
         )
-        if chosen.scale == "clip":
-            # Which no frame knows before the last one was seen.
-            painter.levels = draw.levels(self._records(), painter.geometry, signed=painter.signed)
-        begins = about.begins * about.time_base
-        within = (
-            begins + Fraction(chosen.start) if chosen.start else None,
-            None if chosen.end is None else begins + Fraction(chosen.end),
-        )
-        frames = self._frames(clip, None)
-        with (
-            single_threaded(processor_cores(), "draw") as pool,
-            contextlib.closing(frames),
-            (self.work / ROWS).open("w", encoding="utf-8") as file,
-        ):
-
-            def drawn() -> Iterator[tuple[int, Pixels]]:
-                nonlocal count
-                pairs = self._pair(frames, self._records())
-                for frame, pixels, rows in in_order(pairs, lambda pair: _paint(painter, *pair), pool, 4):
-                    file.writelines(json.dumps(jsonable(row)) + "\n" for row in rows)
-                    count += 1
-                    yield frame.pts, pixels
-
-            into, sound = self.folder / CLIP, chosen.sound
-            note = write.encode(into, drawn(), about.time_base, about.rate, clip, within, sound=sound)
-        return count, note
-
-    def _wait(self, number: int) -> bool:
-        """Wait until a part is seen, and return True; False where there are fewer."""
-        with self._news:
-            while f"seen/{number}" not in self.journal.done:
-                self._check()
-                if "looked" in self.journal.done:
-                    return False
-                self._news.wait(0.5)
-        return True
-
-    def _records(self) -> Iterator[Sighting]:
-        """Yield the smoothed records, as they come."""
-        numbers = itertools.takewhile(self._wait, itertools.count())
-        return parts.smooth_maps(parts.read(map(self._part, numbers)), self.settings.smooth)
+        if chosen.scale != "clip":
+            return painter, self._smooth(itertools.chain([first], looked))
+        # Which no frame knows before the last one was seen.
+        for _ in looked:
+            pass
+        painter.levels = draw.levels(self._smooth(self._saved()), painter.geometry, signed=painter.signed)
+        return painter, self._smooth(self._saved())
 
     def _pair(self, frames: Iterator[Frame], records: Iterator[Sighting]) -> Iterator[FrameOver]:
         """Yield each frame with what is drawn over it, whether the model saw it, and where its objects came from."""
@@ -344,14 +323,15 @@ class _Run:
             self._report(1, frame.seconds, f"Drawing frame {frame.number + 1:,}")
             yield frame, over, now.number == frame.number, trails.find(over.seconds, over.shown)
 
-    def _finish(self, frames: int, looked: int, skipped: int, note: str) -> Summary:
+    def _finish(self, frames: int, note: str) -> Summary:
         """Write the timeline."""
         if self._progress is not None:
             self._progress(DRAWING, "Writing the timeline")
         about, ended = self.clip.about, self._entry("looked") or {}
+        looked, skipped = ended["looked"], ended["skipped"]
         notes = [note] if note else []
         if self.looking.signed:
-            raws = (raw for record in self._records() for one in record.shown for raw in one.raws or ())
+            raws = (raw for record in self._smooth(self._saved()) for one in record.shown for raw in one.raws or ())
             lowers = any((raw < 0).any() for raw in raws)
             notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * lowers}.")
         if ended.get("cut_off"):
@@ -379,10 +359,9 @@ class _Run:
         return Summary(self.folder, *numbers, took, self.resumed, moments=found, notes=tuple(entry["notes"]))
 
 
-def _paint(
-    painter: draw.Painter, frame: Frame, record: Sighting, measured: bool, trails: FrameTrails
-) -> tuple[Frame, Pixels, list[Row]]:
+def _paint(painter: draw.Painter, over: FrameOver) -> tuple[Frame, Pixels, list[Row]]:
     """Return a frame with its maps drawn over it, and its rows of the timeline if the model saw it."""
+    frame, record, measured, trails = over
     maps = painter.maps(record)
     pixels = painter.paint(frame.pixels, record, maps, trails)
     rows: list[Row] = []

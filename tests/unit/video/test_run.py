@@ -162,7 +162,7 @@ def _killed_at(patch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> 
     [
         (MODEL, runner.parts, "save", 2),
         (DETECTOR, runner.parts, "save", 2),
-        (DETECTOR, runner.write, "encode", 0),
+        (DETECTOR, runner, "_paint", 1),
         (MODEL, runner, "write_timeline", 0),
     ],
 )
