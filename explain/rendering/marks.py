@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from sightglass.common.files import packing
+from sightglass.explain.rendering.mark import Mark as Mark
 from sightglass.explain.rendering.render import HALO, WHITE, line_width, picture
 from sightglass.explain.rendering.style import Pixels
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.common.files import Json
 
 Place = tuple[int, int, int, int]
 Color = tuple[int, int, int]
@@ -46,34 +45,6 @@ TINTED, HATCHED = 0.45, 0.9
 """Opacity of a class's colour, and of the lines of its hatching."""
 SMALLEST = 0.002
 """Share of the picture below which a region is drawn without its name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A shape over a picture, in its pixels."""
-
-    kind: Literal["polygon", "polyline", "point", "mask"]
-    points: tuple[tuple[float, float], ...] = ()
-    """(x, y); none of a mask."""
-    mask: NDArray[np.bool_] | None = None
-    """(H, W), of a mask alone."""
-    fill: int | None = None
-    """The class whose colour and hatching a mask has; without one its edge alone is drawn."""
-    hollow: bool = False
-    """A dashed line, or a ring in place of a dot."""
-    chosen: bool = False
-    """Whether a point has a second ring around it."""
-
-    def to_json(self) -> Json:
-        """Return what the browser draws; a mask stays here."""
-        points = [[float(x), float(y)] for x, y in self.points]
-        flags = {name: True for name in ("hollow", "chosen") if getattr(self, name)}
-        return {"kind": self.kind, "points": points, **flags}
-
-    def moved(self, right: float, down: float, scale: tuple[float, float] = (1, 1)) -> Mark:
-        """Return the mark moved by pixels of the picture, then scaled across and down."""
-        across, along = scale
-        return replace(self, points=tuple(((x + right) * across, (y + down) * along) for x, y in self.points))
 
 
 def box_mark(xyxy: Sequence[float], *, dashed: bool = False) -> Mark:

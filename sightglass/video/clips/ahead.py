@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -30,12 +31,12 @@ def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
 
     The thread ends with this iterator, also where that is closed early.
     """
-    source, end = iter(items), object()
+    source, end, read = iter(items), object(), copy_context().run
     pool = ThreadPoolExecutor(1, "frames")
     try:
-        pending = deque(pool.submit(next, source, end) for _ in range(count))
+        pending = deque(pool.submit(read, next, source, end) for _ in range(count))
         while (item := pending.popleft().result()) is not end:
-            pending.append(pool.submit(next, source, end))
+            pending.append(pool.submit(read, next, source, end))
             yield item  # type: ignore[misc]
     finally:
         pool.shutdown(cancel_futures=True)
