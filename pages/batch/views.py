@@ -335,7 +335,7 @@ def draw_fit(job: BatchJob) -> bool:
     st.markdown(f"{escape(found.headline)}.")
     if found.unknown:
         names = escape(", ".join(found.unknown[:4]))
-        st.caption(f"No class of the model: {names}. {task_of(found.task).unknown_labels}")
+        st.caption(f"No class of the model: {names}. Not counted.")
     if found.problems:
         label = f"{plural(len(found.problems), 'picture')} without a mask that can be used"
         with st.expander(label, icon=":material/warning:"):

@@ -126,9 +126,8 @@ def _load(folder: Path) -> tuple[ErrorReport, int]:
     pictures = report.evaluation.pictures
     objects = sum(len(one.found) + len(one.truths) for one in pictures)
     maps = sum(values.nbytes for one in pictures for values in one.maps.values())
-    with stored.pause_collector():
-        # An answer or a labelled object takes about 600 bytes.
-        return report, maps + 600 * objects + int(report.units.memory_usage(deep=True).sum())
+    # An answer or a labelled object takes about 600 bytes.
+    return report, maps + 600 * objects + int(report.units.memory_usage(deep=True).sum())
 
 
 def _find_items(name: str, folder: Path) -> Mapping[str, Item]:

@@ -125,7 +125,7 @@ def _draw_card(job: ScoreJob, found: Scorecard, title: DeltaGenerator) -> None:
             if unknown := row.evaluation.unknown:
                 more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
                 named = escape(", ".join(unknown[:5]))
-                st.caption(f":material/warning: {row.model} has no class for {named}{more}: these count as missed.")
+                st.caption(f":material/warning: {row.model} has no class for {named}{more}: not counted.")
     with right:
         st.markdown(
             "### Time and quality",
@@ -189,8 +189,7 @@ def _draw_pareto(card: Scorecard) -> None:
         yaxis={"title": f"points of {rows[0].measure}"},
     )
     told = "; ".join(
-        f"{row.model} {files.points(row.score.value)} ({files.describe_range(row.score)}) "
-        f"at {milliseconds(row.speed.p50)}"
+        f"{row.model} {row.score.points} ({row.score.range}) at {milliseconds(row.speed.p50)}"
         for row in rows
         if row.speed
     )

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from PIL import Image as Pillow
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import jsonable, packing
-from sightglass.evaluation import average_precision, box_matching
 from sightglass.evaluation.kinds import ErrorGroup, kind_of
 from sightglass.explain.phrases import percent
 from sightglass.explain.rendering import render
@@ -37,7 +37,7 @@ MEANINGS: Mapping[str, str] = {
     "predicted": "The class by the model; none of an object without any box.",
     "score": "Of the answer; none of an object without any box.",
     "found": "Which of the picture's answers it is about, from 0; -1 for none.",
-    "type": "right, or a type of error (`box_matching.MEANINGS`).",
+    "type": "right, or a type of error (`boxes.MEANINGS`).",
     "wrong": "Whether it is not right.",
     "rank": "Of a picture: the place of its class among the best five, from 1; else 0.",
     "size": "Square root of the box's area, in pixels; none of a picture.",
@@ -55,18 +55,15 @@ def tabulate(evaluation: Evaluation) -> pd.DataFrame:
     """
     import pandas as pd
 
-    columns = kind_of(evaluation.task).list_units(evaluation)
-    pictures = [evaluation.pictures[i] for i in columns["picture"]]
-    if not pictures:
-        # A table without rows would have no types, and a mask of no type chooses columns.
-        return pd.DataFrame([], columns=list(MEANINGS)).astype({"wrong": bool})
-    answers = [one.found[i] if i >= 0 else None for one, i in zip(pictures, columns["found"], strict=True)]
-    columns |= {
-        "picture": [one.key for one in pictures],
-        "predicted": [None if one is None else one.label for one in answers],
-        "score": [math.nan if one is None else one.score for one in answers],
-    }
-    return pd.DataFrame({name: columns[name] for name in MEANINGS})
+    rows = []
+    for picture, units in zip(evaluation.pictures, kind_of(evaluation.task).list_units(evaluation), strict=True):
+        for unit in units:
+            answer = picture.found[unit["found"]] if unit["found"] >= 0 else None
+            about = {"picture": picture.key, "wrong": unit["type"] != "right"}
+            about |= {"predicted": answer and answer.label, "score": answer.score if answer else math.nan}
+            rows.append(about | unit)
+    # A table without rows has no types, and a mask of no type chooses columns.
+    return pd.DataFrame(rows, columns=list(MEANINGS)).astype({"wrong": bool})
 
 
 def list_rows(units: pd.DataFrame) -> list[Columns]:
@@ -140,7 +137,7 @@ class ErrorReport:
 
     def __init__(self, evaluation: Evaluation) -> None:
         self.evaluation, self._kind = evaluation, kind_of(evaluation.task)
-        self._pictures = {one.key: i for i, one in enumerate(evaluation.pictures)}
+        self._places = {picture.key: place for place, picture in enumerate(evaluation.pictures)}
 
     @cached_property
     def units(self) -> pd.DataFrame:
@@ -156,7 +153,7 @@ class ErrorReport:
 
             demo-s misses 31 of 100 stars; 21 of them are smaller than 32 pixels
         """
-        return self._kind.describe_errors(self.evaluation.name or self.evaluation.model, self.units)
+        return self._kind.describe_errors(self.evaluation.called, self.units)
 
     @property
     def counts(self) -> str:
@@ -190,20 +187,18 @@ class ErrorReport:
 
     def find_unit(self, row: Mapping[str, Any]) -> ErrorUnit:
         """Return the unit of a row of the table; raise Problem for a row of another evaluation."""
-        picture = self.evaluation.pictures[self._pictures[row["picture"]]]
-        kind, index, place = row["kind"], int(row["index"]), int(row["found"])
-        id = f"{picture.key}#{kind}-{index}"
+        place, kind, index, found = self._places[row["picture"]], row["kind"], int(row["index"]), int(row["found"])
+        picture = self.evaluation.pictures[place]
         try:
-            answer = picture.found[place] if place >= 0 else None
+            answer = picture.found[found] if found >= 0 else None
             if kind == "picture":
-                truth = picture.truths[0] if len(picture.truths) == 1 else None
+                index = 0 if len(picture.truths) == 1 else -1
             elif kind == "box":
-                truth = self._find_truth(picture, place)
-            else:
-                truth = picture.truths[index]
+                index = next((one.truth for one in self.evaluation.matches[place] if one.box == found), -1)
+            truth = picture.truths[index] if index >= 0 else None
         except IndexError:
             raise Problem("These errors belong to another run: open it again.") from None
-        return ErrorUnit(picture, id, row["type"], truth, answer)
+        return ErrorUnit(picture, f"{picture.key}#{kind}-{row['index']}", row["type"], truth, answer)
 
     def to_json(self, *, most: int) -> Json:
         """Return what is said of the errors, and at most so many of them, as plain values; nan is None."""
@@ -218,13 +213,6 @@ class ErrorReport:
         )
         return told
 
-    def _find_truth(self, picture: EvaluatedPicture, place: int) -> TrueBox | None:
-        """Return the labelled object that a box is about."""
-        columns = average_precision.gather([picture.truths], [picture.found])
-        matches = box_matching.match_columns(columns, self.evaluation.threshold)
-        rows = matches.truth[matches.boxes.place == place]
-        return picture.truths[int(matches.labels.place[rows[0]])] if len(rows) and rows[0] >= 0 else None
-
     @cached_property
     def _labels(self) -> pd.Series[Any]:
         """The class that each error is about."""
@@ -237,6 +225,8 @@ LEAST = 96
 """Pixels of the picture that are shown at least, of the shorter side."""
 TRUTH, ANSWER, HALO = (255, 255, 255), (255, 176, 59), (20, 20, 20)
 """Colours of the label's box, which is drawn through, and of the answer's, which is dashed."""
+DASH = 7
+"""Pixels of a dash, and of the gap after it."""
 
 
 def frame_boxes(boxes: list[Box], picture: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -264,65 +254,28 @@ def draw_tile(
 
     `pixels`: the whole picture, uint8 (H, W, 3), of any size. `mapped`: with its map, if it has one.
     """
-    size = unit.picture.size
-    answer = unit.answer.box if unit.answer is not None else None
-    boxes = [one for one in (unit.truth.box if unit.truth else None, answer) if one is not None]
-    part = frame_boxes(boxes, size, shape)
-    x0, y0, x1, y1 = part
+    wide, high = unit.picture.size
+    labelled, answered = (one.box if one else None for one in (unit.truth, unit.answer))
+    x0, y0, x1, y1 = frame_boxes([box for box in (labelled, answered) if box is not None], (wide, high), shape)
     scale = min(shape[0] / (x1 - x0), shape[1] / (y1 - y0))
-    out = (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale)))
-    across, down = pixels.shape[1] / size[0], pixels.shape[0] / size[1]
-    cut = pixels[
-        math.floor(y0 * down) : max(math.floor(y0 * down) + 1, math.ceil(y1 * down)),
-        math.floor(x0 * across) : max(math.floor(x0 * across) + 1, math.ceil(x1 * across)),
-    ]
-    way = cv2.INTER_AREA if cut.shape[1] > out[0] else cv2.INTER_LINEAR
-    drawn = np.ascontiguousarray(cv2.resize(cut, out, interpolation=way), np.uint8)
+    size = (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale)))
+
+    def cut(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        rows, columns = values.shape[:2]
+        part = (x0 / wide * columns, y0 / high * rows, x1 / wide * columns, y1 / high * rows)
+        return np.array(Pillow.fromarray(values).resize(size, Pillow.Resampling.BILINEAR, box=part))
+
+    drawn = cut(pixels)
     if mapped and (values := unit.map) is not None:
-        drawn = render.overlay(drawn, _cut_map(values, part, size, out), weighted=True)
-    for box, colour, dashed in ((unit.truth.box if unit.truth else None, TRUTH, False), (answer, ANSWER, True)):
-        if box is not None:
-            corners = [((x - x0) * scale, (y - y0) * scale) for x, y in (box[:2], box[2:])]
-            _draw_box(drawn, corners, colour, dashed=dashed)
+        drawn = render.overlay(drawn, np.asarray(cut(values), np.float32) / np.float32(255), weighted=True)
+    gaps = np.add.outer(np.arange(size[1]), np.arange(size[0])) // DASH % 2 == 1
+    for box, colour, dashed in ((labelled, TRUTH, False), (answered, ANSWER, True)):
+        if box is None:
+            continue
+        corners = np.rint((np.reshape(box, (2, 2)) - (x0, y0)) * scale).clip(1, np.subtract(size, 2)).astype(int)
+        # A dark line around its own.
+        for ink, thick in ((HALO, 4), (colour, 2)):
+            line = np.zeros(size[::-1], np.uint8)
+            cv2.rectangle(line, corners[0].tolist(), corners[1].tolist(), (1,), thick)
+            drawn[(line > 0) & ~gaps if dashed else line > 0] = ink
     return drawn
-
-
-def _cut_map(
-    values: NDArray[np.uint8], part: tuple[int, int, int, int], picture: tuple[int, int], out: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Return the part of a map over the whole picture at the tile's size, float32 (h, w) in 0..1."""
-    rows, columns = values.shape
-    x0, y0, x1, y1 = part
-    across, down = (x1 - x0) / out[0] / picture[0] * columns, (y1 - y0) / out[1] / picture[1] * rows
-    # Of the middles of pixels and of cells.
-    matrix = np.array(
-        [[across, 0, x0 / picture[0] * columns + across / 2 - 0.5], [0, down, y0 / picture[1] * rows + down / 2 - 0.5]],
-        np.float64,
-    )
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    grown = cv2.warpAffine(values.astype(np.float32) / 255, matrix, out, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(np.clip(grown, 0, 1), np.float32)
-
-
-def _draw_box(
-    pixels: NDArray[np.uint8], corners: list[tuple[float, float]], colour: tuple[int, int, int], *, dashed: bool
-) -> None:
-    """Draw a box of two corners on a tile, in place, with a dark line around its own."""
-    height, width = pixels.shape[:2]
-    (a, b), (c, d) = ((min(max(1, round(x)), width - 2), min(max(1, round(y)), height - 2)) for x, y in corners)
-    sides = (((a, b), (c, b)), ((c, b), (c, d)), ((c, d), (a, d)), ((a, d), (a, b)))
-    for ink, thick in ((HALO, 4), (colour, 2)):
-        for start, end in sides:
-            for one, other in _cut_line(start, end) if dashed else [(start, end)]:
-                cv2.line(pixels, one, other, ink, thick, cv2.LINE_AA)
-
-
-def _cut_line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the dashes of a line."""
-    length = math.dist(start, end)
-    count = max(1, round(length / 14))
-
-    def at(share: float) -> tuple[int, int]:
-        return round(start[0] + share * (end[0] - start[0])), round(start[1] + share * (end[1] - start[1]))
-
-    return [(at(i / count), at((i + 0.5) / count)) for i in range(count)]

@@ -41,13 +41,12 @@ def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches)
     return folder_labels.list_labels(counts, classes, None, corrections)
 
 
-def describe_unmatched(names: Sequence[FolderLabel], corrections: Matches, task: str) -> str:
-    """Return which labels mean no class of the model, and what becomes of them; empty where each means one.
+def describe_unmatched(names: Sequence[FolderLabel], corrections: Matches) -> str:
+    """Return which labels do not count because they mean no class of the model; empty where each means one.
 
     `names`: of `list_names`. `corrections`: a label that a person said not to count is none of them.
     """
-    left = [one for one in names if not one.classes and one.folder not in corrections]
-    return folder_labels.describe_left_out(left, kind_of(task).unmatched or folder_labels.NOT_COUNTED)
+    return folder_labels.describe_left_out([one for one in names if one.folder not in corrections])
 
 
 def label_by_folders(folders: Mapping[str, str], classes: Sequence[str], corrections: Matches) -> RunLabels | None:

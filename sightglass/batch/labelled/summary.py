@@ -31,7 +31,7 @@ FILE = "evaluation.json"
 CSV = "evaluation.csv"
 """Beside the table: one row a labelled object, a wrong box or a classified picture (`errors.MEANINGS`); of a
 segmentation one a class."""
-VERSION = 4
+VERSION = 5
 """Of the file: what was summed up by another version is summed up anew."""
 LISTED = 8
 """Classes that are printed."""
@@ -59,7 +59,7 @@ class EvaluationSummary:
     errors: tuple[ErrorGroup, ...] = ()
     """By type; none of a classifier."""
     unknown: tuple[str, ...] = ()
-    """Labels for which the model has no class: their objects count as missed, their pixels not at all."""
+    """Labels for which the model has no class: they are not counted."""
     problems: tuple[tuple[str, str], ...] = ()
     """(picture, why) where a mask is missing or cannot be used."""
 
@@ -97,15 +97,21 @@ class EvaluationSummary:
 
 def summarise(report: ErrorReport) -> EvaluationSummary:
     """Return how well answers fit labels; AP ranks all boxes, all else counts those from the threshold on."""
-    evaluation = report.evaluation
-    with stored.pause_collector():
-        return EvaluationSummary(
-            model=evaluation.model,
-            task=evaluation.task,
-            threshold=evaluation.threshold,
-            unknown=evaluation.unknown,
-            **{"objects": 0} | kind_of(evaluation.task).sum_up(report),
-        )
+    evaluation, kind = report.evaluation, kind_of(report.evaluation.task)
+    metrics = kind.measure_fit(evaluation)
+    return EvaluationSummary(
+        evaluation.model,
+        evaluation.task,
+        len(evaluation.pictures),
+        evaluation.objects if kind.lists_errors else 0,
+        int(kind.find_right(evaluation).sum()),
+        evaluation.threshold,
+        metrics.scores,
+        metrics.by_class,
+        metrics.by_size,
+        tuple(report.types) if kind.lists_errors else (),
+        evaluation.unknown,
+    )
 
 
 def _sum_up_pixels(found: MaskedPictures) -> EvaluationSummary:

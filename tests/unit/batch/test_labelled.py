@@ -15,7 +15,7 @@ from sightglass.batch.labelled import summary
 from sightglass.batch.labelled.evaluate import evaluate_folders
 from sightglass.common.errors import Problem
 from sightglass.evaluation import errors, ground_truth, stored
-from sightglass.evaluation.box_matching import RIGHT
+from sightglass.evaluation.boxes import RIGHT
 from sightglass.evaluation.stored import LEAST_CONFIDENCE
 from sightglass.explain import Explainer
 from sightglass.explain.explainer import EVIDENCE
@@ -115,8 +115,8 @@ def test_the_table_has_each_object_and_each_wrong_box_once(found: Evaluation) ->
     assert list(frame.columns) == list(errors.MEANINGS)
     objects, boxes = (frame[frame["kind"] == kind] for kind in ("object", "box"))
     assert len(objects) == sum(len(one.truths) for one in found.pictures)
-    kinds = found.matches.kind
-    assert len(boxes) == (kinds != RIGHT).sum() and (objects["type"] == "right").sum() == (kinds == RIGHT).sum()
+    right = [one.type == RIGHT for every in found.matches for one in every]
+    assert len(boxes) == len(right) - sum(right) and (objects["type"] == "right").sum() == sum(right)
     assert not frame[frame["type"] == "right"]["wrong"].any() and frame[frame["type"] != "right"]["wrong"].all()
     row = objects[objects["type"] == "right"].iloc[0]
     picture = next(one for one in found.pictures if one.key == row["picture"])
