@@ -93,10 +93,9 @@ class _ClassMatches:
             precision[:, :-1] = true / (totals[:, hits] + np.spacing(1))
             precision = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
             recall = true / objects[with_objects, None]
-            for row, draw in enumerate(with_objects):
-                # After the last right box there is no recall, and no precision.
-                places = np.searchsorted(recall[row], RECALLS)
-                averages[draw, threshold] = precision[row, places].sum() / len(RECALLS)
+            # After the last right box there is no recall, and no precision.
+            places = np.array([row.searchsorted(RECALLS) for row in recall], np.int64).reshape(-1, len(RECALLS))
+            averages[with_objects, threshold] = np.take_along_axis(precision, places, 1).sum(1) / len(RECALLS)
         return averages
 
 
@@ -200,6 +199,7 @@ def _assign(
     It takes the free label that it overlaps most, one that counts before one that does not; a crowd is always free.
     """
     free = np.ones((len(AREAS), len(THRESHOLDS), len(crowd)), bool)
+    areas = np.arange(len(AREAS))[:, None]
     for box in np.flatnonzero(overlaps.max(1) >= _LEAST[0]):
         possible = free & (overlaps[box] >= _LEAST[:, None])
         counting = possible & ~ignored[:, None]
@@ -208,7 +208,7 @@ def _assign(
         label = len(crowd) - 1 - rank[..., ::-1].argmax(-1)
         hit = possible.any(-1)
         right[..., box] = hit
-        counted[..., box] = np.where(hit, ~np.take_along_axis(ignored, label, 1), counted[..., box])
+        counted[..., box] = np.where(hit, ~ignored[areas, label], counted[..., box])
         area, threshold = np.nonzero(hit & ~crowd[label])
         free[area, threshold, label[area, threshold]] = False
 

@@ -69,9 +69,9 @@ def estimate_share(count: int, total: int) -> Estimate:
 
 def redraw(pictures: int, seed: int) -> NDArray[np.int32]:
     """Return how often each picture counts in each redrawn set, (draws, pictures)."""
-    # Of none there is no class that would use them.
-    many = max(pictures, 1)
-    return np.random.default_rng(seed).multinomial(many, np.full(many, 1 / many), DRAWS).astype(np.int32)
+    if not pictures:
+        return np.zeros((DRAWS, 0), np.int32)
+    return np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), DRAWS).astype(np.int32)
 
 
 def average_classes(values: NDArray[np.float64]) -> Any:
