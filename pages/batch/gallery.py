@@ -13,7 +13,7 @@ from sightglass.components.saving import slides
 from sightglass.components.session import state, url_state
 from sightglass.deck import rows as deck_rows
 from sightglass.explain.phrases import plural
-from sightglass.pages.batch import folders, views
+from sightglass.pages.batch import views
 from sightglass.pages.batch.job import Batch, frame_of_job
 from sightglass.pages.batch.tiles import actions, tiles
 
@@ -120,8 +120,7 @@ def draw(job: BatchJob) -> None:
     if pages > 1:
         page = int(st.pagination(pages, key=f"batch-page-{order}-{shown}-{predicted}-{text}-{tag}"))
     rows = chosen.iloc[PAGE * (page - 1) : PAGE * page]
-    counted = f"{many:,} of {plural(len(found), 'picture')}; {PAGE * (page - 1) + 1} to {min(PAGE * page, many)}."
-    st.caption(" ".join(filter(None, (counted, folders.describe_left_out(job)))))
+    st.caption(f"{many:,} of {plural(len(found), 'picture')}; {PAGE * (page - 1) + 1} to {min(PAGE * page, many)}.")
     batch = state.of(Batch)
     batch.shown, batch.sorted_by = list(rows["picture"]), ORDERS[order] if order != "source" else ""
     actions(job, batch.shown)

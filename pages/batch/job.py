@@ -333,9 +333,9 @@ def reopen(run: EarlierRun, facts: RunFacts) -> BatchJob:
         folder = run.folder.parent / second.folder
         plans.append(replace(plans[0], model=second.model, options=second.options, folder=folder))
     if run.left:
-        return BatchJob(_find_source(facts), tuple(plans))
+        return BatchJob(find_source(facts), tuple(plans))
     try:
-        source = _find_source(facts)
+        source = find_source(facts)
     except Problem:
         # The results are there all the same.
         source = Source((), facts.name, origin.source[0], origin)
@@ -357,7 +357,7 @@ def _make_plan(folder: Path, facts: RunFacts) -> RunPlan:
     return RunPlan(facts.model, options, folder, prove, seal, more=how)
 
 
-def _find_source(facts: RunFacts) -> Source:
+def find_source(facts: RunFacts) -> Source:
     """Return the pictures of a run; raise Problem where they cannot be read."""
     found = _locate(facts)
     path, root = found[0]

@@ -95,7 +95,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
     with left:
         try:
             source = pictures.choose()
-            pictures.choose_labels(choices.model)
+            pictures.choose_labels(task_of(choices.model))
         except Problem as problem:
             st.error(sentence(problem), icon=":material/error:")
     with right:
@@ -289,6 +289,8 @@ def _draw_result(job: BatchJob) -> None:
         st.error(sentence(problem), icon=":material/error:")
     if not views.draw_fit(job):
         views.line(job)
+    if words := folders.describe_left_out(job):
+        st.caption(words)
     folders.draw(job)
     lens = url_state.widget(
         st.segmented_control,

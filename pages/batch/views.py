@@ -22,7 +22,6 @@ from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.tasks import task_of
 from sightglass.export.table import csv
-from sightglass.pages.batch import folders
 from sightglass.pages.batch.job import find_odd, frame_of_job, read_frame, table_key
 from sightglass.pages.batch.tiles import actions, describe_group, draw_groups, tiles
 
@@ -217,10 +216,9 @@ def draw(job: BatchJob) -> None:
         if scores.areas:
             st.info("There are no masks: give them as labels, and each class has its IoU.", icon=":material/sell:")
             return
-        st.info(
-            folders.describe_left_out(job) or "There are no labels: put the pictures into folders named after classes.",
-            icon=":material/folder:",
-        )
+        counted = "No label means a class of this model: say below the headline what each counts as."
+        without = "There are no labels: put the pictures into folders named after classes."
+        st.info(counted if found["labelled"].notna().any() else without, icon=":material/folder:")
         return
     matrix = accuracy.confusions_of_frame(found)
     if not matrix.errors:
@@ -234,7 +232,7 @@ def draw(job: BatchJob) -> None:
     )
     rows = [dict(zip(accuracy.HEAD, row, strict=True)) for row in accuracy.rows(every)]
     tables.table(rows, right=accuracy.HEAD[1:], height=min(420, ROW * (len(rows) + 1) + 2))
-    st.caption(" ".join(filter(None, ("The lowest recall first.", folders.describe_left_out(job)))))
+    st.caption("The lowest recall first.")
 
 
 def _draw_classes(evaluated: EvaluationSummary) -> None:
@@ -333,9 +331,6 @@ def draw_fit(job: BatchJob) -> bool:
     if found is None:
         return False
     st.markdown(f"{escape(found.headline)}.")
-    if found.unknown:
-        names = escape(", ".join(found.unknown[:4]))
-        st.caption(f"No class of the model: {names}. Not counted.")
     if found.problems:
         label = f"{plural(len(found.problems), 'picture')} without a mask that can be used"
         with st.expander(label, icon=":material/warning:"):

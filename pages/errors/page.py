@@ -78,7 +78,7 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
         names = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")
         st.caption(f":material/help: This model has no class for these labels: {escape(names)}.")
     page.say_problem(state.of(ErrorsView))
-    gallery.ask_for_pictures(run)
+    gallery.say_missing(run)
     if report.errors.empty:
         st.success("There is no error in these pictures.", icon=":material/check:")
         return
@@ -152,7 +152,7 @@ def make_slide(run: LabelledRun, _look: Look) -> Scene:
             continue
         pictures.append(GalleryTile(Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key), unit.words))
     if not pictures:
-        raise Problem("None of the pictures can be opened: say on the page where they are.")
+        raise Problem("None of the pictures can be opened: put them back where they were.")
     numbers = [
         (f"{one.count:,}", one.name.lower()) for one in sorted(report.types, key=lambda one: -one.count) if one.count
     ]

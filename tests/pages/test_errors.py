@@ -79,19 +79,20 @@ def test_a_run_is_shown_by_type_and_class_which_a_link_restores(page, report: Er
     assert opened(app) == ids(report)
 
 
-def test_a_picture_opens_once_it_is_known_where_the_pictures_are(page, report: ErrorReport, finished: Path) -> None:
+def test_a_picture_opens_where_the_run_found_it(
+    page, report: ErrorReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = page(SCREEN)
     key = f"errors-open-{ids(report)[0]}"
-    assert app.button(key=key).disabled
-    app.text_input(key="errors-folder").set_value("/elsewhere").run()
-    assert len(app.error) == 1 and app.button(key=key).disabled
-    app.text_input(key="errors-folder").set_value(str(finished / "scenes" / "pictures")).run()
     unit = report.find_unit(report.errors.iloc[0].to_dict())
     app.button(key=key).click().run()
     assert not app.error
     recipe = session(app, Reopened).recipe
     assert recipe.model == MODEL and recipe.picture_name == Path(unit.picture.key).name
     assert recipe.targets == ((unit.answer.anchor, unit.answer.index),)
+    monkeypatch.setenv("SIGHTGLASS_FOLDERS", "")
+    app = page(SCREEN)
+    assert app.button(key=key).disabled and "The operator has to name" in texts(app)
 
 
 def test_a_damaged_evaluation_is_a_sentence_and_the_example_can_be_chosen(
