@@ -36,10 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import pandas as pd
     from numpy.typing import NDArray
 
-    from sightglass.evaluation.errors import ErrorUnit
+    from sightglass.evaluation.kinds import ErrorUnit
     from sightglass.evaluation.stored import Evaluation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.item import Item
@@ -127,7 +126,7 @@ def _load(folder: Path) -> tuple[ErrorReport, int]:
     objects = sum(len(one.found) + len(one.truths) for one in pictures)
     maps = sum(values.nbytes for one in pictures for values in one.maps.values())
     # An answer or a labelled object takes about 600 bytes.
-    return report, maps + 600 * objects + int(report.units.memory_usage(deep=True).sum())
+    return report, maps + 600 * objects + 200 * len(report.units)
 
 
 def _find_items(name: str, folder: Path) -> tuple[Mapping[str, Item], str]:
@@ -166,20 +165,20 @@ _tiles: ByteCache[bytes] = ByteCache(4 * MIB, len)
 """Tiles by run, error, and whether with the map; empty of a picture that cannot be opened."""
 
 
-def draw(run: LabelledRun, rows: pd.DataFrame, words: str, which: str) -> None:
-    """Draw errors, rows of the run's table, a page at a time under `words`; `which`: identifies the choice."""
+def draw(run: LabelledRun, errors: Sequence[ErrorUnit], words: str, which: str) -> None:
+    """Draw errors a page at a time under `words`; `which`: identifies the choice."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         help = "White: what is labelled. Dashed: what the model answered. Yellow is where it looked for that."
         st.markdown(words, width="content", help=help)
         mapped = _choose_maps(run)
-    pages = -(-len(rows) // PAGE)
+    pages = -(-len(errors) // PAGE)
     # Its place is below the tiles, which depend on it.
     above, below = st.container(horizontal=True, gap="small"), st.container()
     number = 1
     if pages > 1:
         with below:
             number = int(st.pagination(pages, key=f"errors-page-{which}"))
-    units = [run.report.find_unit(row) for row in rows.iloc[PAGE * (number - 1) : PAGE * number].to_dict("records")]
+    units = errors[PAGE * (number - 1) : PAGE * number]
     pictures = make_tiles(run, units, mapped=mapped)
     with above:
         for unit, picture in zip(units, pictures, strict=True):

@@ -79,14 +79,14 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
         st.caption(f":material/help: This model has no class for these labels: {escape(names)}.")
     page.say_problem(state.of(ErrorsView))
     gallery.say_missing(run)
-    if report.errors.empty:
+    if not report.errors:
         st.success("There is no error in these pictures.", icon=":material/check:")
         return
     kind, label = _choose(run)
     rows = report.select(kind, label)
     group = next((one for one in report.types if one.id == kind), None)
     words = f"{len(rows):,}: {group.meaning}." if group else f"{plural(len(rows), 'error')}: {run.task.error_order}."
-    if rows.empty:
+    if not rows:
         st.caption(f":material/check: There is no error of this kind about {escape(label)}.")
         return
     gallery.draw(run, rows, words, f"{kind}-{label}")
@@ -115,7 +115,7 @@ def _choose(run: LabelledRun) -> tuple[str, str]:
 
 def _draw_actions(run: LabelledRun) -> None:
     """Draw *Add to deck*, and the menu of downloads."""
-    if run.items and not run.report.errors.empty:
+    if run.items and run.report.errors:
         slides.button("errors", partial(make_slide, run))
     with st.popover("Download", icon=":material/download:", help="Every labelled object and every wrong box, as data."):
         about = run.task.error_rows
@@ -144,8 +144,7 @@ def make_slide(run: LabelledRun, _look: Look) -> Scene:
     report = run.report
     rows = report.select(str(url_state.memory(TYPE) or ALL), str(url_state.memory(CLASS) or ""))
     pictures = []
-    for row in rows.head(deck_rows.GALLERY).to_dict("records"):
-        unit = report.find_unit(row)
+    for unit in rows[: deck_rows.GALLERY]:
         try:
             pixels = run.open(unit.picture.key).pixels
         except Problem:

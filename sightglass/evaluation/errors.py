@@ -4,83 +4,48 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 
-from sightglass.common.errors import Problem
 from sightglass.common.files import jsonable, packing
-from sightglass.evaluation.kinds import ErrorGroup, kind_of
-from sightglass.explain.phrases import percent
+from sightglass.evaluation.kinds import ErrorGroup, ErrorUnit, kind_of
 from sightglass.explain.rendering import render
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import NDArray
 
     from sightglass.common.files import Json
-    from sightglass.evaluation.ground_truth import TrueBox
-    from sightglass.evaluation.stored import EvaluatedPicture, Evaluation
-    from sightglass.models.adapter import Prediction
+    from sightglass.evaluation.stored import Evaluation
     from sightglass.models.geometry import Box
 
-MEANINGS: Mapping[str, str] = {
-    "picture": "Its path below the source.",
-    "index": "Of an object among the labels of its picture, of a box among the answers; 0 of a picture.",
-    "kind": "object: a labelled one; box: a wrong one; picture: a classified one.",
-    "label": "The class by the labels; of a box that of the object it is about, or none.",
-    "predicted": "The class by the model; none of an object without any box.",
-    "score": "Of the answer; none of an object without any box.",
-    "found": "Which of the picture's answers it is about, from 0; -1 for none.",
-    "type": "right, or a type of error (`boxes.MEANINGS`).",
-    "wrong": "Whether it is not right.",
-    "rank": "Of a picture: the place of its class among the best five, from 1; else 0.",
-    "size": "Square root of the box's area, in pixels; none of a picture.",
-}
-"""The columns, and what they say."""
-Columns = dict[str, Any]
+COLUMNS = ("index", "kind", "label", "predicted", "score", "found", "type", "wrong", "rank", "size")
+"""Of a table of errors, after `picture`: as `ErrorUnit` has them."""
 
 
-def tabulate(evaluation: Evaluation) -> pd.DataFrame:
-    """Return the units of an evaluation under `MEANINGS`.
+def list_rows(units: Iterable[ErrorUnit]) -> list[Json]:
+    """Return a row of plain values for each unit.
 
-    Of a detector one row for each labelled object that is no crowd, and one for each wrong box, at its threshold: an
-    object with a box of the wrong class is in both. Of a classifier one for each picture. Numbers that there are not
-    are nan, texts None.
+    Of a detector there is one for each labelled object that is no crowd, and one for each wrong box, at its threshold:
+    an object with a box of the wrong class is in both. Of a classifier one for each picture.
     """
-    import pandas as pd
-
-    rows = []
-    for picture, units in zip(evaluation.pictures, kind_of(evaluation.task).list_units(evaluation), strict=True):
-        for unit in units:
-            answer = picture.found[unit["found"]] if unit["found"] >= 0 else None
-            about = {"picture": picture.key, "wrong": unit["type"] != "right"}
-            about |= {"predicted": answer and answer.label, "score": answer.score if answer else math.nan}
-            rows.append(about | unit)
-    # A table without rows has no types, and a mask of no type chooses columns.
-    return pd.DataFrame(rows, columns=list(MEANINGS)).astype({"wrong": bool})
+    return [{"picture": unit.picture.key} | {name: getattr(unit, name) for name in COLUMNS} for unit in units]
 
 
-def list_rows(units: pd.DataFrame) -> list[Columns]:
-    """Return the rows of such a table as plain values; nan is None."""
-    table = units.astype(object)
-    rows: list[Columns] = table.where(table.notna(), None).to_dict("records")
-    return rows
-
-
-def write_csv(rows: Sequence[Columns]) -> bytes:
+def write_csv(rows: Sequence[Json]) -> bytes:
     """Return rows with the same keys as CSV; empty without rows."""
     file = io.StringIO(newline="")
     packing.write(file, [*rows[0]] if rows else [], rows)
     return file.getvalue().encode()
 
 
-def write_parquet(rows: Sequence[Columns]) -> bytes:
+def write_parquet(rows: Sequence[Json]) -> bytes:
     """Return rows with the same keys as a Parquet file."""
     import pyarrow as pa  # type: ignore[import-untyped]
     from pyarrow import parquet
@@ -93,56 +58,16 @@ def write_parquet(rows: Sequence[Columns]) -> bytes:
 ALL = "all"
 
 
-@dataclass(frozen=True, eq=False)
-class ErrorUnit:
-    """A labelled object, a wrong box, or a classified picture: a row of `tabulate` with what it is about."""
-
-    picture: EvaluatedPicture
-    id: str
-    """Unique in its evaluation, the same in every session."""
-    type: str
-    """`right`, or a type of error."""
-    truth: TrueBox | None
-    """The labelled object; None of a box that is on none, and of a picture without boxes."""
-    answer: Prediction | None
-    """The box or the class that was answered; None of an object without any box."""
-
-    @property
-    def map(self) -> NDArray[np.uint8] | None:
-        """Where the model looked for its answer, (32, 32), 0 to 255; None without a map."""
-        maps = self.picture.maps
-        return next((values for i, values in maps.items() if self.picture.found[i] is self.answer), None)
-
-    @property
-    def label(self) -> str | None:
-        """The class by the labels; None of a box where nothing is labelled."""
-        return self.truth.label if self.truth is not None else self.picture.truth
-
-    @property
-    def words(self) -> str:
-        """What is wrong, in a few words: `star called gear, 95 %`."""
-        label, answer = self.label, self.answer
-        if answer is None:
-            return f"{label or 'nothing'}, not found"
-        score = percent(answer.score)
-        if label is None:
-            return f"{answer.label} {score}, nothing labelled"
-        if answer.label != label:
-            return f"{label} called {answer.label}, {score}"
-        return f"second {label}, {score}" if self.type == "extra" else f"{label} {score}, fits badly"
-
-
 class ErrorReport:
     """Everything that is said of a model's errors; each part is computed when it is first asked for."""
 
     def __init__(self, evaluation: Evaluation) -> None:
         self.evaluation, self._kind = evaluation, kind_of(evaluation.task)
-        self._places = {picture.key: place for place, picture in enumerate(evaluation.pictures)}
 
     @cached_property
-    def units(self) -> pd.DataFrame:
-        """One row a labelled object, a wrong box, or a classified picture (`tabulate`)."""
-        return tabulate(self.evaluation)
+    def units(self) -> list[ErrorUnit]:
+        """Labelled objects and wrong boxes, or classified pictures."""
+        return [*self._kind.list_units(self.evaluation)]
 
     @cached_property
     def headline(self) -> str:
@@ -161,7 +86,7 @@ class ErrorReport:
         return self._kind.count_errors(self.evaluation, self.units)
 
     @cached_property
-    def errors(self) -> pd.DataFrame:
+    def errors(self) -> list[ErrorUnit]:
         """The units that are errors; of an object and a box on it the box.
 
         Surest wrong answers first; then objects without a box, the largest first.
@@ -175,30 +100,16 @@ class ErrorReport:
 
     @cached_property
     def labels(self) -> list[str]:
-        """The classes that errors are about: by the labels, or of a box on nothing by the model."""
-        return sorted(set(self._labels.dropna()))
+        """The classes that errors are about."""
+        return sorted({unit.about for unit in self.errors})
 
-    def select(self, kind: str = ALL, label: str = "") -> pd.DataFrame:
-        """Return the errors of a type, or all; `label`: of one class alone."""
-        errors = self.errors
-        if kind != ALL:
-            errors = errors[self._kind.name_groups(errors) == kind]
-        return errors[self._labels[errors.index] == label] if label else errors
-
-    def find_unit(self, row: Mapping[str, Any]) -> ErrorUnit:
-        """Return the unit of a row of the table; raise Problem for a row of another evaluation."""
-        place, kind, index, found = self._places[row["picture"]], row["kind"], int(row["index"]), int(row["found"])
-        picture = self.evaluation.pictures[place]
-        try:
-            answer = picture.found[found] if found >= 0 else None
-            if kind == "picture":
-                index = 0 if len(picture.truths) == 1 else -1
-            elif kind == "box":
-                index = next((one.truth for one in self.evaluation.matches[place] if one.box == found), -1)
-            truth = picture.truths[index] if index >= 0 else None
-        except IndexError:
-            raise Problem("These errors belong to another run: open it again.") from None
-        return ErrorUnit(picture, f"{picture.key}#{kind}-{row['index']}", row["type"], truth, answer)
+    def select(self, kind: str = ALL, label: str = "") -> list[ErrorUnit]:
+        """Return the errors of a type, or all; `label`: about one class alone."""
+        return [
+            unit
+            for unit, group in zip(self.errors, self._kind.name_groups(self.errors), strict=True)
+            if kind in (ALL, group) and label in ("", unit.about)
+        ]
 
     def to_json(self, *, most: int) -> Json:
         """Return what is said of the errors, and at most so many of them, as plain values; nan is None."""
@@ -208,15 +119,10 @@ class ErrorReport:
                 "counts": self.counts,
                 "types": [asdict(one) for one in self.types],
                 "total": len(self.errors),
-                "errors": list_rows(self.errors.head(most)),
+                "errors": list_rows(self.errors[:most]),
             }
         )
         return told
-
-    @cached_property
-    def _labels(self) -> pd.Series[Any]:
-        """The class that each error is about."""
-        return self.errors["label"].fillna(self.errors["predicted"])
 
 
 ROOM = 1.8

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from sightglass.evaluation.boxes import Threshold
@@ -79,6 +78,87 @@ class ErrorGroup:
     meaning: str
     """A phrase without a full stop."""
     count: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ErrorUnit:
+    """A labelled object, a wrong box, or a classified picture."""
+
+    picture: EvaluatedPicture
+    kind: str
+    """object, box, or picture."""
+    index: int
+    """Of an object among the labels of its picture, of a box among the answers; 0 of a picture."""
+    type: str
+    """`right`, or a type of error (`boxes.MEANINGS`)."""
+    found: int
+    """Which of the picture's answers it is about, from 0; -1 for none."""
+    truth: TrueBox | None
+    """The labelled object; None of a box that is on none, and of a picture without boxes."""
+    rank: int = 0
+    """Of a picture: the place of its class among the best five, from 1; else 0."""
+
+    @property
+    def id(self) -> str:
+        """Unique in its evaluation, the same in every session."""
+        return f"{self.picture.key}#{self.kind}-{self.index}"
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it is not right."""
+        return self.type != "right"
+
+    @property
+    def answer(self) -> Prediction | None:
+        """The box or the class that was answered; None of an object without any box."""
+        return self.picture.found[self.found] if self.found >= 0 else None
+
+    @property
+    def label(self) -> str | None:
+        """The class by the labels; None of a box where nothing is labelled."""
+        return self.picture.truth if self.kind == "picture" else self.truth.label if self.truth else None
+
+    @property
+    def predicted(self) -> str | None:
+        """The class by the model; None of an object without any box."""
+        return self.answer.label if self.answer else None
+
+    @property
+    def score(self) -> float | None:
+        """Of the answer."""
+        return self.answer.score if self.answer else None
+
+    @property
+    def about(self) -> str:
+        """The class that an error is about: by its label, else by the model."""
+        return self.label or self.predicted or ""
+
+    @property
+    def size(self) -> float | None:
+        """Square root of the area of the object, or of the wrong box, in pixels; None of a picture."""
+        shown = self.truth if self.kind == "object" else self.answer
+        box = None if shown is None else shown.box
+        if self.kind == "picture" or box is None:
+            return None
+        return math.sqrt(max(0.0, (box[2] - box[0]) * (box[3] - box[1])))
+
+    @property
+    def map(self) -> NDArray[np.uint8] | None:
+        """Where the model looked for its answer, (32, 32), 0 to 255; None without a map."""
+        return self.picture.maps.get(self.found)
+
+    @property
+    def words(self) -> str:
+        """What is wrong, in a few words: `star called gear, 95 %`."""
+        label, answer = self.label, self.answer
+        if answer is None:
+            return f"{label or 'nothing'}, not found"
+        score = percent(answer.score)
+        if label is None:
+            return f"{answer.label} {score}, nothing labelled"
+        if answer.label != label:
+            return f"{label} called {answer.label}, {score}"
+        return f"second {label}, {score}" if self.type == "extra" else f"{label} {score}, fits badly"
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,52 +280,50 @@ class Classes:
 
     # Errors
 
-    def list_units(self, evaluation: Evaluation) -> Iterator[list[dict[str, Any]]]:
-        """Yield the units of each picture, rows of the table of errors."""
-        for one in evaluation.pictures:
-            labels = [answer.label for answer in one.found]
-            rank = labels.index(one.truth) + 1 if one.truth in labels else 0
-            unit = {"kind": "picture", "index": 0, "label": one.truth, "found": 0 if labels else -1, "rank": rank}
-            yield [unit | {"type": "right" if rank == 1 else "class", "size": math.nan}]
+    def list_units(self, evaluation: Evaluation) -> Iterator[ErrorUnit]:
+        """Yield all that is right or wrong, picture by picture."""
+        for picture in evaluation.pictures:
+            labels = [answer.label for answer in picture.found]
+            rank = labels.index(picture.truth) + 1 if picture.truth in labels else 0
+            truth = picture.truths[0] if len(picture.truths) == 1 else None
+            yield ErrorUnit(picture, "picture", 0, "right" if rank == 1 else "class", 0 if labels else -1, truth, rank)
 
-    def describe_errors(self, name: str, units: pd.DataFrame) -> str:
+    def describe_errors(self, name: str, units: Sequence[ErrorUnit]) -> str:
         """Say where a model goes wrong, without a full stop."""
-        wrong = units[units["wrong"]]
-        if wrong.empty:
+        wrong = [unit for unit in units if unit.wrong]
+        if not wrong:
             return f"{name} is right on all {plural(len(units), 'picture')}"
-        pairs = wrong.groupby(["label", "predicted"]).size().sort_values(ascending=False, kind="stable")
+        pairs = Counter((unit.label, unit.predicted) for unit in wrong if unit.label and unit.predicted)
         every = f"wrong on {len(wrong):,} of {plural(len(units), 'picture')}"
-        if not len(pairs) or pairs.iloc[0] == 1:
+        (truth, answer), most = max(sorted(pairs.items()), key=lambda one: one[1], default=(("", ""), 0))
+        if most < 2:
             return f"{name} is {every}"
-        truth, answer = pairs.index[0]
-        of = _count(int((units["label"] == truth).sum()), str(truth))
-        return f"{name} calls {int(pairs.iloc[0]):,} of {of} {answer}; it is {every}"
+        of = _count(sum(unit.label == truth for unit in units), truth)
+        return f"{name} calls {most:,} of {of} {answer}; it is {every}"
 
-    def count_errors(self, evaluation: Evaluation, units: pd.DataFrame) -> str:
+    def count_errors(self, evaluation: Evaluation, units: Sequence[ErrorUnit]) -> str:
         """Return the counts behind that sentence."""
         pictures = plural(len(evaluation.pictures), "labelled picture")
-        return f"{int((~units['wrong']).sum()):,} of {pictures} right."
+        return f"{sum(not unit.wrong for unit in units):,} of {pictures} right."
 
-    def find_errors(self, units: pd.DataFrame) -> pd.DataFrame:
+    def find_errors(self, units: Sequence[ErrorUnit]) -> list[ErrorUnit]:
         """Return the units that are errors, the surest first."""
-        return units[units["wrong"]].sort_values("score", ascending=False, kind="stable")
+        return sorted((unit for unit in units if unit.wrong), key=_rank_error)
 
-    def name_groups(self, errors: pd.DataFrame) -> pd.Series[Any]:
+    def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
         """Return the id of each error's group."""
-        names: pd.Series[Any] = errors["label"].fillna("nothing") + _BETWEEN + errors["predicted"].fillna("nothing")
-        often = names.value_counts(sort=True).index[:MISTAKES]
-        return names.where(names.isin(often), OTHER)
+        names = [f"{unit.label or 'nothing'}{_BETWEEN}{unit.predicted or 'nothing'}" for unit in errors]
+        often = {name for name, _ in Counter(names).most_common(MISTAKES)}
+        return [name if name in often else OTHER for name in names]
 
-    def list_groups(self, errors: pd.DataFrame) -> list[ErrorGroup]:
+    def list_groups(self, errors: Sequence[ErrorUnit]) -> list[ErrorGroup]:
         """Return the groups of errors, each with its count."""
-        counts = self.name_groups(errors).value_counts()
-        groups = []
-        for name, count in counts.items():
-            if name != OTHER:
-                truth, answer = str(name).split(_BETWEEN)
-                meaning = f"pictures labelled {truth} and called {answer}"
-                groups.append(ErrorGroup(str(name), str(name), meaning, int(count)))
-        rest = int(counts.get(OTHER, 0))
+        counts = Counter(self.name_groups(errors))
+        rest = counts.pop(OTHER, 0)
+        groups = [
+            ErrorGroup(name, name, "pictures labelled {} and called {}".format(*name.split(_BETWEEN)), count)
+            for name, count in counts.most_common()
+        ]
         return groups + ([ErrorGroup(OTHER, "Other pairs", "all other pairs of classes", rest)] if rest else [])
 
     # Scores
@@ -355,66 +433,61 @@ class Boxes(Classes):
         if (row := outcome.get(self.outcome)) and labels.find(key) is not None:
             yield row | {"maps": base64.b64decode(row["maps"])}
 
-    def list_units(self, evaluation: Evaluation) -> Iterator[list[dict[str, Any]]]:
+    def list_units(self, evaluation: Evaluation) -> Iterator[ErrorUnit]:
         for picture, matches in zip(evaluation.pictures, evaluation.matches, strict=True):
-            units = []
             for index, truth in enumerate(picture.truths):
-                if truth.crowd:
-                    continue
                 # Of several boxes on one object that with another class says most, but for a right one.
                 about = [one for one in matches if one.truth == index and one.type in TOLD]
                 best = min(about, key=lambda one: (TOLD.index(one.type), one.box), default=None)
                 kind, found = (best.type, best.box) if best is not None else ("missed", -1)
-                units.append(_describe_unit("object", index, truth.label, kind, found, truth.box))
-            for wrong in matches:
-                if wrong.type != RIGHT:
-                    label = picture.truths[wrong.truth].label if wrong.truth >= 0 else None
-                    box = picture.found[wrong.box].box
-                    units.append(_describe_unit("box", wrong.box, label, wrong.type, wrong.box, box))
-            yield units
+                if not truth.crowd:
+                    yield ErrorUnit(picture, "object", index, kind, found, truth)
+            for one in matches:
+                if one.type != RIGHT:
+                    on = picture.truths[one.truth] if one.truth >= 0 else None
+                    yield ErrorUnit(picture, "box", one.box, one.type, one.box, on)
 
-    def describe_errors(self, name: str, units: pd.DataFrame) -> str:
-        objects = units[units["kind"] == "object"]
-        if objects.empty:
+    def describe_errors(self, name: str, units: Sequence[ErrorUnit]) -> str:
+        objects = [unit for unit in units if unit.kind == "object"]
+        missed = Counter(unit.about for unit in objects if unit.wrong)
+        if not objects:
             return f"{name} has nothing to find: no object is labelled"
-        missed = objects[objects["wrong"]]
-        if missed.empty:
-            boxes = int((units["kind"] == "box").sum())
+        if not missed:
+            boxes = len(units) - len(objects)
             wrong = (
                 f"{boxes:,} of its boxes {'is' if boxes == 1 else 'are'} wrong"
                 if boxes
                 else "none of its boxes is wrong"
             )
             return f"{name} finds all {plural(len(objects), 'object')}; {wrong}"
-        label = missed["label"].value_counts().sort_index().idxmax()
-        of_label = objects[objects["label"] == label]
-        missed, right = of_label[of_label["wrong"]], of_label[~of_label["wrong"]]
-        start = f"{name} misses {len(missed):,} of {_count(len(of_label), str(label))}"
-        small, share = int((missed["size"] < SMALL).sum()), float((right["size"] < SMALL).mean() if len(right) else 0)
-        if 2 * small < len(missed) or small / len(missed) < OFTEN * share:
+        label, most = max(sorted(missed.items()), key=lambda one: one[1])
+        of_label = [unit for unit in objects if unit.about == label]
+        start = f"{name} misses {most:,} of {_count(len(of_label), label)}"
+        small = Counter(unit.wrong for unit in of_label if (unit.size or 0) < SMALL)
+        share = small[False] / max(1, len(of_label) - most)
+        if 2 * small[True] < most or small[True] / most < OFTEN * share:
             return start
-        count = "all" if small == len(missed) > 1 else f"{small:,}"
-        return f"{start}; {count} of them {'is' if small == 1 else 'are'} smaller than {SMALL} pixels"
+        count = "all" if small[True] == most > 1 else f"{small[True]:,}"
+        return f"{start}; {count} of them {'is' if small[True] == 1 else 'are'} smaller than {SMALL} pixels"
 
-    def count_errors(self, evaluation: Evaluation, units: pd.DataFrame) -> str:
+    def count_errors(self, evaluation: Evaluation, units: Sequence[ErrorUnit]) -> str:
         pictures = plural(len(evaluation.pictures), "labelled picture")
-        objects, boxes = units[units["kind"] == "object"], int((units["kind"] == "box").sum())
-        missed = f"{int(objects['wrong'].sum()):,} of {len(objects):,} labelled objects have no right box"
-        threshold = percent(evaluation.threshold)
+        objects = [unit for unit in units if unit.kind == "object"]
+        missed = f"{sum(unit.wrong for unit in objects):,} of {len(objects):,} labelled objects have no right box"
+        threshold, boxes = percent(evaluation.threshold), len(units) - len(objects)
         return f"{missed} at a threshold of {threshold}, and {boxes:,} boxes are wrong, on {pictures}."
 
-    def find_errors(self, units: pd.DataFrame) -> pd.DataFrame:
+    def find_errors(self, units: Sequence[ErrorUnit]) -> list[ErrorUnit]:
         """Return wrong boxes, the surest first; then objects without a box, the largest first."""
-        units = units[(units["kind"] == "box") | (units["type"] == "missed")]
-        return units.sort_values(["score", "size"], ascending=False, kind="stable", na_position="last")
+        return sorted((unit for unit in units if unit.kind == "box" or unit.type == "missed"), key=_rank_error)
 
-    def name_groups(self, errors: pd.DataFrame) -> pd.Series[Any]:
-        return errors["type"]
+    def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
+        return [unit.type for unit in errors]
 
-    def list_groups(self, errors: pd.DataFrame) -> list[ErrorGroup]:
-        counts = errors["type"].value_counts()
+    def list_groups(self, errors: Sequence[ErrorUnit]) -> list[ErrorGroup]:
+        counts = Counter(self.name_groups(errors))
         return [
-            ErrorGroup(type_, TYPE_NAMES[type_], meaning, int(counts.get(type_, 0)))
+            ErrorGroup(type_, TYPE_NAMES[type_], meaning, counts[type_])
             for type_, meaning in true_boxes.MEANINGS.items()
         ]
 
@@ -591,12 +664,8 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _describe_unit(
-    kind: str, index: int, label: str | None, type_: str, found: int, box: Sequence[float] | None
-) -> dict[str, Any]:
-    x0, y0, x1, y1 = box or (0.0,) * 4
-    size = math.sqrt(max(0.0, (x1 - x0) * (y1 - y0)))
-    return {"kind": kind, "index": index, "label": label, "type": type_, "found": found, "rank": 0, "size": size}
+def _rank_error(unit: ErrorUnit) -> tuple[float, float]:
+    return math.inf if unit.score is None else -unit.score, -(unit.size or 0.0)
 
 
 def _count(number: int, label: str) -> str:

@@ -36,7 +36,7 @@ def test_a_run_with_labels_says_how_right_it_is_and_what_a_lower_threshold_would
     assert set(kept["evaluation"]["errors"]) == set(boxes.MEANINGS)
     with Path("run", summary.CSV).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == list(errors.MEANINGS) and len(rows) == len(errors.tabulate(evaluation))
+    assert list(rows[0]) == ["picture", *errors.COLUMNS] and len(rows) == len(errors.ErrorReport(evaluation).units)
     wrong = call(*HOW, "--match", "Sterne=star")
     assert wrong.code == 2 and "No label is called Sterne: the labels are" in wrong.err
 
