@@ -8,7 +8,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from sightglass.batch.labelled import pixels
 from sightglass.common import users
@@ -21,8 +24,6 @@ from sightglass.evaluation.kinds import KINDS, ErrorGroup, kind_of
 from sightglass.export.table import csv as write_csv
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sightglass.batch.labelled.pixels import MaskedPictures
     from sightglass.common.files import Json
 
@@ -95,6 +96,9 @@ class EvaluationSummary:
         return {"headline": self.headline, **jsonable(asdict(self) | told)}
 
 
+_ADAPTER = TypeAdapter(EvaluationSummary)
+
+
 def summarise(report: ErrorReport) -> EvaluationSummary:
     """Return how well answers fit labels; AP ranks all boxes, all else counts those from the threshold on."""
     evaluation, kind = report.evaluation, kind_of(report.evaluation.task)
@@ -160,7 +164,7 @@ def find_kept(folder: Path) -> EvaluationSummary | None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads((folder / FILE).read_bytes())
         if kept["of"] == _stamp(folder):
-            return _from_json(kept["summary"])
+            return _ADAPTER.validate_python(_from_json(kept["summary"]))
     return None
 
 
@@ -173,27 +177,10 @@ def _stamp(folder: Path) -> list[int]:
     return [VERSION, about.st_size, about.st_mtime_ns]
 
 
-def _from_json(found: Json) -> EvaluationSummary:
-    def estimates(name: str) -> dict[str, Estimate]:
-        return {
-            key: Estimate(*(_number(one[part]) for part in ("value", "low", "high")))
-            for key, one in found[name].items()
-        }
-
-    return EvaluationSummary(
-        **found
-        | {
-            "scores": estimates("scores"),
-            "by_class": estimates("by_class"),
-            "by_size": {key: _number(one) for key, one in found["by_size"].items()},
-            "errors": tuple(ErrorGroup(**one) for one in found["errors"]),
-            "unknown": tuple(found["unknown"]),
-            "problems": tuple((picture, why) for picture, why in found["problems"]),
-        }
-    )
-
-
-def _number(value: float | None) -> float:
+def _from_json(value: Any) -> Any:
+    """Return plain values with nan where JSON has no number."""
+    if isinstance(value, dict):
+        return {name: _from_json(one) for name, one in value.items()}
     return math.nan if value is None else value
 
 

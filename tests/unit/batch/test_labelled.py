@@ -12,7 +12,7 @@ import pytest
 from sightglass.batch import journal, run
 from sightglass.batch import labels as folder_labels
 from sightglass.batch.labelled import summary
-from sightglass.batch.labelled.evaluate import evaluate_folders
+from sightglass.batch.labelled.labels import evaluate_folders
 from sightglass.common.errors import Problem
 from sightglass.evaluation import errors, ground_truth, stored
 from sightglass.evaluation.boxes import RIGHT
