@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import streamlit as st
 
-from sightglass.batch import accuracy, analysis, journal, report, seals
+from sightglass.batch import accuracy, analysis, report, seals
 from sightglass.batch.labelled import pixels, summary
 from sightglass.batch.labelled.labels import FILE
 from sightglass.batch.table import CSV, PARQUET, read_scores
@@ -18,12 +18,11 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.views import charts, tables
 from sightglass.evaluation import stored
 from sightglass.explain.maps import statistics
-from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.tasks import task_of
 from sightglass.export.table import csv
-from sightglass.pages.batch.job import find_odd, frame_of_job, read_frame, table_key
-from sightglass.pages.batch.tiles import actions, describe_group, draw_groups, tiles
+from sightglass.pages.batch.gallery import actions, describe_group, draw_groups, tiles
+from sightglass.pages.batch.job import find_odd, frame_of_job, table_key
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,21 +40,6 @@ COLUMNS = (
     *("advantage", "over_random", "verdict", *seals.COLUMNS),
     *("half_heat_area", "border_share", "entropy_normalised", "gini", "n_regions", "proof", "state", "notes"),
 )
-
-
-def describe_run(job: BatchJob) -> str:
-    """Describe the run, `demo-cls-l, GradCAM at layer4 (Where is it?)`, with what came of proving its maps; with two
-    models both."""
-    first, second, changed = table_key(job)
-    return "; compared with ".join(_describe(folder, changed) for folder in (first, second) if folder)
-
-
-def _describe(folder: str, changed: int) -> str:
-    # The journal names what the choices left to the model.
-    recipe = journal.settings_of(Path(folder))["recipe"]
-    made = describe_setup(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
-    proved = seals.describe_proofs(read_frame(folder, None, changed))
-    return f"{made}: {proved}" if proved else made
 
 
 def classes(job: BatchJob) -> None:
@@ -161,7 +145,7 @@ def downloads(job: BatchJob) -> None:
                 help="The first model's table, with the second model's predictions and the disagreement of their maps.",
             )
         every = "Every number of every picture, one row per map."
-        for folder in map(Path, filter(None, (first, second))):
+        for folder in filter(None, (first, second)):
             if len(job.plans) > 1:
                 st.caption(next(plan.model for plan in job.plans if plan.folder == folder))
             archive = f"{folder.name}.zip"
