@@ -238,7 +238,7 @@ def _draw_classes(evaluated: EvaluationSummary) -> None:
         return
     st.markdown("### Classes", help="Average precision (AP) of each class with labels, with its 95 % interval.")
     tables.table([dict(zip(head, one, strict=True)) for one in every], right=head[1:], height=height)
-    st.caption("The lowest first. Page Errors shows what is wrong.")
+    st.caption("The lowest first.")
 
 
 def _draw_confusions(job: BatchJob, found: Any, matrix: ConfusionMatrix) -> None:
@@ -310,7 +310,7 @@ def _find_worst(matrix: ConfusionMatrix) -> tuple[int, int]:
 
 
 def draw_fit(job: BatchJob) -> bool:
-    """Draw how well a run fits its labels, with its errors; return False for a run without labels."""
+    """Draw how well a run fits its labels; return False for a run without labels."""
     found = load(job)
     if found is None:
         return False
@@ -319,14 +319,8 @@ def draw_fit(job: BatchJob) -> bool:
         label = f"{plural(len(found.problems), 'picture')} without a mask that can be used"
         with st.expander(label, icon=":material/warning:"):
             tables.table([{"picture": name, "why": why} for name, why in found.problems[:1000]])
-    if not task_of(found.task).has_boxes:
-        return True
-    st.caption(f"{escape(found.found)}.")
-    with st.expander("Errors by type", icon=":material/rule:"):
-        tables.table(
-            [dict(zip(("error", "count", "meaning"), one, strict=True)) for one in found.list_errors()],
-            right=("count",),
-        )
+    if found.found:
+        st.caption(f"{escape(found.found)}. Page Errors shows what is wrong.")
     return True
 
 

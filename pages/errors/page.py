@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import report as batch_report
 from sightglass.common.errors import Problem
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state, url_state
@@ -127,15 +126,6 @@ def _draw_actions(run: LabelledRun) -> None:
         ):
             file = f"errors.{suffix}"
             charts.download(f"Table, .{suffix}", make, file, type="tertiary", key=f"errors-get-{file}", help=about)
-        if not run.example:
-            charts.download(
-                "Report of the run, .html",
-                lambda: batch_report.html(run.folder).encode(),
-                "report.html",
-                type="tertiary",
-                key="errors-get-report",
-                help="One page of the run: the least sure and wrong predictions, and the maps unlike all others.",
-            )
     slides.draw_added_link("errors")
 
 

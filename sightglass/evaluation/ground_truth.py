@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
@@ -97,26 +97,31 @@ class GroundTruth:
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
         """Return the boxes of a picture by its path, or by its file's name where only one has it; None of no such."""
-        place = self._find_place("pictures", key)
-        return None if place is None else self.pictures[place]
+        boxes: tuple[TrueBox, ...] | None = self._find("pictures", key)
+        return boxes
 
     def find_class(self, key: str) -> str | None:
         """Return the class of a whole picture in the same way: of boxes the label that all have; None of no such."""
-        if (place := self._find_place("named", key)) is not None:
-            return self.named[place]
         labels = {one.label for one in self.find(key) or ()}
-        return labels.pop() if len(labels) == 1 else None
+        return self._find("named", key) or (labels.pop() if len(labels) == 1 else None)
 
     def find_mask(self, key: str) -> bytes | None:
         """Return the mask of a picture in the same way; None of no such."""
-        place = self._find_place("masks", key)
-        return None if place is None else self.masks[place]
+        mask: bytes | None = self._find("masks", key)
+        return mask
 
     @cached_property
-    def _places(self) -> Mapping[str, Mapping[str, str]]:
-        return {kind: _list_places(getattr(self, kind)) for kind in ("pictures", "named", "masks")}
+    def _places(self) -> Mapping[str, Mapping[str, Any]]:
+        """What each picture has, by its path, and by its file's name where only one has it."""
+        places = {}
+        for kind in ("pictures", "named", "masks"):
+            values: Mapping[str, Any] = getattr(self, kind)
+            names = Counter(PurePosixPath(key).name for key in values)
+            unique = {name: one for key, one in values.items() if names[name := PurePosixPath(key).name] == 1}
+            places[kind] = unique | dict(values)
+        return places
 
-    def _find_place(self, kind: str, key: str) -> str | None:
+    def _find(self, kind: str, key: str) -> Any:
         path, places = PurePosixPath(key), self._places[kind]
         # A YOLO file has its picture's name with another ending.
         names = (key, path.with_suffix("").as_posix(), path.name, path.stem)
@@ -147,13 +152,6 @@ class RunLabels:
         """Return the classes that are right for a whole picture; none without a label that counts."""
         label = self.truth.find_class(key)
         return () if label is None else self.named.get(label, ())
-
-
-def _list_places(keys: Collection[str]) -> Mapping[str, str]:
-    """Return the picture of each path, and of each name that only one has."""
-    names = Counter(PurePosixPath(key).name for key in keys)
-    unique = {name: key for key in keys if names[name := PurePosixPath(key).name] == 1}
-    return unique | {key: key for key in keys}
 
 
 _Row = tuple[str, str, int, "Callable[[], TrueBox | str | None]"]
