@@ -29,6 +29,7 @@ from sightglass.components.session import state
 from sightglass.components.session.history_store import exact
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.components.session.markdown import escape, sentence
+from sightglass.evaluation import stored
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import plural
@@ -383,21 +384,12 @@ def find_source(facts: RunFacts) -> Source:
     return Source(tuple(items), facts.name, str(path), facts.origin)
 
 
-def find_finished(file: str = PARQUET) -> list[Path]:
-    """Return the folders of finished batch runs, of this session and of this person's earlier ones; newest first.
+def list_labelled() -> dict[str, Path]:
+    """Return the folders of runs with labels by name, of this session and of this person, the newest first.
 
-    `file`: what is in each of them.
+    Those of a segmentation are left out: no picture or box of theirs is right or wrong.
     """
-    found: dict[Path, float] = {}
     job = state.of(Batch).job
-    places = [plan.folder for plan in job.plans] if job is not None and job.finished() else []
-    base = users.folder(settings().batches)
-    # The folder is missing until the first run.
-    with contextlib.suppress(OSError):
-        places += [path for path in base.iterdir() if path.is_dir()]
-    for place in places:
-        try:
-            found[place] = (place / file).stat().st_mtime
-        except OSError:
-            continue
-    return sorted(found, key=lambda place: -found[place])[:40]
+    folders = [plan.folder for plan in job.plans] if job is not None and job.finished() else []
+    folders += [run.folder for run in labelled_summary.list_runs()]
+    return {folder.name: folder for folder in folders if (folder / stored.FILE).is_file()}

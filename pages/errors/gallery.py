@@ -14,8 +14,7 @@ import streamlit as st
 from PIL import Image as Pillow
 
 from sightglass import examples
-from sightglass.batch import earlier, journal, output
-from sightglass.batch.table import PARQUET
+from sightglass.batch import earlier, journal, output, table
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.settings import MIB
@@ -30,7 +29,7 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
-from sightglass.pages.batch.job import Batch, find_finished, find_source
+from sightglass.pages.batch.job import Batch, find_source, list_labelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,7 +88,7 @@ class LabelledRun:
 
 def choose() -> str:
     """Draw the choice of a run, if there are any; return its name, or `EXAMPLE`."""
-    runs = {path.name: path for path in find_finished(stored.FILE)}
+    runs = list_labelled()
     if not runs:
         return EXAMPLE
     return url_state.widget(
@@ -107,11 +106,8 @@ def choose() -> str:
 
 def open_run(name: str) -> LabelledRun:
     """Return a run by its name; raise Problem where its evaluation cannot be read."""
-    if name == EXAMPLE:
-        folder = examples.find(examples.BOXES) / "run"
-    elif (found := next((path for path in find_finished(stored.FILE) if path.name == name), None)) is not None:
-        folder = found
-    else:
+    folder = {**list_labelled(), EXAMPLE: examples.find(examples.BOXES) / "run"}.get(name)
+    if folder is None:
         raise Problem(f"The run {name} is not there any more: choose another.")
     # Loading says that it is not there.
     stamp = (str(folder), state.modified(folder / stored.FILE))
@@ -260,14 +256,13 @@ def _draw_tile(run: LabelledRun, unit: ErrorUnit, picture: bytes) -> None:
 
 def _find_files(run: LabelledRun) -> dict[str, str]:
     """Return the file of each picture under its map, below the run's folder."""
-    from pyarrow import parquet  # type: ignore[import-untyped]
 
     def read() -> dict[str, str]:
         try:
-            table = parquet.read_table(run.folder / PARQUET, columns=["picture", "file"])
-        except (OSError, ValueError, KeyError):
+            frame = table.read(run.folder)
+        except (OSError, ValueError):
             return {}
-        return dict(zip(*(table.column(name).to_pylist() for name in ("picture", "file")), strict=True))
+        return dict(zip(frame["picture"], frame["file"], strict=True))
 
     return state.latest("errors-files", run.stamp, read)
 

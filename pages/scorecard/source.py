@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass import examples
-from sightglass.common import users
-from sightglass.common.settings import settings
 from sightglass.components.choices import gallery_picker, model_picker
 from sightglass.components.session import url_state
 from sightglass.components.session.jobs.background import Status, Task
@@ -22,6 +20,7 @@ from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.pages.batch import source as pictures
+from sightglass.pages.batch.job import list_labelled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,8 +133,7 @@ def choose() -> ScorePlan | None:
 
 def _choose_runs() -> ScorePlan | None:
     """Draw the choice of stored runs."""
-    base = users.folder(settings().batches)
-    every = {path.name: path for path in run.find_runs(base)}
+    every = list_labelled()
     if gallery_picker.folders():
         named = gallery_picker.ask(
             "Folder of runs",

@@ -82,15 +82,15 @@ class _ClassMatches:
         averages = np.where(objects[:, None] > 0, np.zeros(len(THRESHOLDS)), np.nan)
         with_objects = np.flatnonzero(objects)
         per_box = weights[with_objects][:, self.picture]
-        totals, of = per_box, np.zeros(0, bool)
+        totals = np.cumsum(per_box, 1, np.int32)
         for threshold, (right, counted) in enumerate(zip(self.right[area], self.counted[area], strict=True)):
-            if not np.array_equal(of, counted):
-                totals, of = np.cumsum(per_box * counted, 1, np.int32), counted
             # Precision is highest at a right box: between two it falls.
-            hits = np.flatnonzero(right & counted)
+            hits, skipped = np.flatnonzero(right & counted), np.flatnonzero(~counted)
+            before = np.cumsum(np.pad(per_box[:, skipped], ((0, 0), (1, 0))), 1, np.int32)
+            shown = totals[:, hits] - before[:, np.searchsorted(skipped, hits)]
             true = np.cumsum(per_box[:, hits], 1, np.int32)
             precision = np.zeros((len(with_objects), len(hits) + 1))
-            precision[:, :-1] = true / (totals[:, hits] + np.spacing(1))
+            precision[:, :-1] = true / (shown + np.spacing(1))
             precision = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
             recall = true / objects[with_objects, None]
             # After the last right box there is no recall, and no precision.
