@@ -62,16 +62,8 @@ ONLY = {
     "unproved": "Maps not to trust",
     "unsealed": "Maps that fail a test",
 }
-NEEDED = {
-    "iou": "mean_iou",
-    "error": "error",
-    "apart": "disagreement",
-    "random": "over_random",
-    "unproved": "verdict",
-    "seal": "seal",
-    "unsealed": "seal",
-}
-"""The column without which an order, or a filter, is not offered."""
+NEEDED = {"apart": "disagreement", "unproved": "verdict", "unsealed": "seal"}
+"""The column without which a filter is not offered."""
 
 
 def draw(job: BatchJob) -> None:
@@ -151,9 +143,8 @@ def _list_orders(job: BatchJob, found: Frame) -> dict[str, str]:
         *(() if scores.sure else ("unsure", "sure", "close")),
         *(() if scores.numbers else ("smallest", "largest")),
     )
-    return {
-        name: label for name, label in ORDERS.items() if NEEDED.get(name, "picture") in found and name not in left_out
-    }
+    there = {name for name, (column, _) in analysis.ORDERS.items() if column in found}
+    return {name: label for name, label in ORDERS.items() if name in there and name not in left_out}
 
 
 def _choose_tag(job: BatchJob) -> str | None:
@@ -323,17 +314,17 @@ def _make_slide(job: BatchJob, row: Json) -> tuple[Scene, Sequence[str]]:
 
 WIDE = 168
 NUMBERS = {
-    "border": ("border_share", "{share} at the edges"),
-    "apart": ("disagreement", "other model says {other_predicted}; the maps share {common}"),
-    "close": ("margin", "margin {share}"),
-    "scattered": ("half_heat_area", "half of the evidence on {share}"),
-    "pointed": ("half_heat_area", "half of the evidence on {share}"),
-    "random": ("over_random", "{signed} beside random places"),
-    "seal": ("seal", "{seal:.0f} of 3 tests passed"),
-    "iou": ("mean_iou", "mean IoU {share}"),
-    "odd": ("oddness", "{oddness:.1f} × the median distance"),
+    "border": "{share} at the edges",
+    "apart": "other model says {other_predicted}; the maps share {common}",
+    "close": "margin {share}",
+    "scattered": "half of the evidence on {share}",
+    "pointed": "half of the evidence on {share}",
+    "random": "{signed} beside random places",
+    "seal": "{seal:.0f} of 3 tests passed",
+    "iou": "mean IoU {share}",
+    "odd": "{oddness:.1f} × the median distance",
 }
-"""The column that pictures are sorted by, and what is written of it."""
+"""What is written of the column that pictures are sorted by."""
 JUDGED: dict[object, tuple[str, str]] = {
     False: (":green[:material/check:] ", ", right"),
     True: (":orange[:material/close:] ", ", wrong"),
@@ -394,12 +385,12 @@ def _tile(job: BatchJob, row: Json, name: str, where: str, order: str, scores: t
 
 def _more(row: Json, order: str) -> str:
     """Return the number that a picture is sorted by, its label if the answer differs, and its tags."""
-    column, number = NUMBERS.get(order, ("", ""))
     parts = []
-    if (value := row.get(column)) is not None and value == value:
+    value = row.get(analysis.ORDERS[order][0]) if order in NUMBERS else None
+    if value is not None and value == value:
         # How much of their hottest fifths two maps share.
         common = "nothing" if value >= 0.995 else percent(1 - value)
-        parts.append(number.format(**row, share=percent(value), signed=signed(value, "+.2f"), common=common))
+        parts.append(NUMBERS[order].format(**row, share=percent(value), signed=signed(value, "+.2f"), common=common))
     if row.get("wrong"):
         parts.append(f"label: {escape(row['labelled'])}")
     if isinstance(row.get("tags"), str):
