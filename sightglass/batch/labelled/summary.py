@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from sightglass.batch.labelled import pixels
 from sightglass.common import users
+from sightglass.common.errors import Problem
 from sightglass.common.files import jsonable, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import masks, stored
@@ -24,7 +25,6 @@ from sightglass.evaluation.kinds import KINDS, ErrorGroup, kind_of
 from sightglass.export.table import csv as write_csv
 
 if TYPE_CHECKING:
-    from sightglass.batch.labelled.pixels import MaskedPictures
     from sightglass.common.files import Json
 
 
@@ -118,20 +118,30 @@ def summarise(report: ErrorReport) -> EvaluationSummary:
     )
 
 
-def _sum_up_pixels(found: MaskedPictures) -> EvaluationSummary:
-    scores = masks.measure(found.pairs)
-    return EvaluationSummary(
-        found.model,
-        KINDS["areas"].task,
-        sum(map(bool, found.pairs)),
-        scores.pixels,
-        scores.right,
-        0.0,
-        {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.accuracy},
-        {found.classes[index]: one for index, one in scores.by_class.items()},
-        unknown=found.unknown,
-        problems=found.problems,
-    )
+def _sum_up_pixels(folder: Path) -> EvaluationSummary:
+    """Return how well a run's segmentations fit their masks; raise Problem where they cannot be read."""
+    from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
+
+    try:
+        table = parquet.read_table(folder / pixels.FILE)
+        about, rows = json.loads(table.schema.metadata[masks.ABOUT]), table.to_pylist()
+        good = [row for row in rows if row["problem"] is None]
+        pairs = [[*zip(*(row[name] for name in masks.PAIR), strict=True)] for row in good]
+        scores = masks.measure(pairs)
+        return EvaluationSummary(
+            about["model"],
+            KINDS["areas"].task,
+            sum(map(bool, pairs)),
+            scores.pixels,
+            scores.right,
+            0.0,
+            {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.accuracy},
+            {about["classes"][index]: one for index, one in scores.by_class.items()},
+            unknown=tuple(about["unknown"]),
+            problems=tuple((row["picture"], row["problem"]) for row in rows if row["problem"] is not None),
+        )
+    except (OSError, ValueError, KeyError, TypeError, IndexError, ArrowException) as problem:
+        raise Problem(f"There are no masks in {folder.name}: run it with --labels and a folder of masks.") from problem
 
 
 def load(folder: Path) -> EvaluationSummary:
@@ -143,7 +153,7 @@ def load(folder: Path) -> EvaluationSummary:
         return kept
     stamp = _stamp(folder)
     if (folder / pixels.FILE).is_file():
-        made = _sum_up_pixels(pixels.read(folder))
+        made = _sum_up_pixels(folder)
         units = [
             dict(zip(("class", "iou", "low", "high"), (name, *astuple(one)), strict=True))
             for name, one in made.by_class.items()
