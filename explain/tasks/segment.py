@@ -53,7 +53,6 @@ class Segment(Task):
     spans = ("region", "pixel")
     heading = "Share of the picture"
     frame_note = "Percents are shares of the frame, and not how sure it is."
-    unknown_labels = "Their pixels are not counted."
 
     def text(self, score: float, unit: str = "") -> str:
         return f"{percent(score)} of the picture"

@@ -163,8 +163,6 @@ class Task:
     no_answer: ClassVar[str] = "nothing found"
     frame_note: ClassVar[str] = ""
     """What has to be said of the scores of a camera's frames."""
-    unknown_labels: ClassVar[str] = "Such objects count as missed."
-    """What becomes of labels that are no class of the model."""
     error_order: ClassVar[str] = "the surest first"
     """In which order the errors of a run are listed."""
     error_rows: ClassVar[str] = "One row a picture: label, answer and score."
