@@ -68,7 +68,7 @@ def copy_resident(resident: Resident) -> Resident:
             f"This test redraws the weights of a copy, and {adapter.spec.id} cannot be copied: choose another model."
         )
     other = Resident(adapter, resident.device)
-    vars(other)["_twin"] = None
+    vars(other)["folded"] = None
     return other
 
 

@@ -164,7 +164,7 @@ def test_every_answer_is_checked_and_what_cannot_be_folded_is_left(caplog: pytes
     assert not caplog.records
 
 
-def test_the_engine_explains_with_the_twin_and_gets_the_same(bus: Path) -> None:
+def test_the_engine_explains_with_the_folded_copy_and_gets_the_same(bus: Path) -> None:
     explainer = Explainer("efficientnet-lite0", device="cpu")
     resident = explainer.resident
     names = ("blocks.2", "blocks.4.0.bn2", "bn2")
@@ -172,7 +172,7 @@ def test_the_engine_explains_with_the_twin_and_gets_the_same(bus: Path) -> None:
     assert resident.fastest_adapter(layers) is not resident.adapter
     quick = explainer(bus, layers=names, targets=("minibus", "goldfish"))
     plain = resident.with_adapter(resident.adapter)
-    plain.__dict__["_twin"] = None
+    plain.__dict__["folded"] = None
     slow = Evidence(plain, resident.adapter.prepare(quick.image.pixels, "trained"), layers)
     targets = [heatmap.target for heatmap in quick.heatmaps]
     for ours, theirs in zip(quick.evidence.activations, slow.activations, strict=True):
