@@ -73,9 +73,8 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
         st.caption(escape(report.counts), width="content")
         if run.example:
             _lead_to_batch()
-    if unknown := run.evaluation.unknown:
-        names = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")
-        st.caption(f":material/help: This model has no class for these labels: {escape(names)}.")
+    if words := run.evaluation.left_out:
+        st.caption(f":material/help: {escape(words)}")
     page.say_problem(state.of(ErrorsView))
     gallery.say_missing(run)
     if not report.errors:

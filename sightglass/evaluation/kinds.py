@@ -8,7 +8,7 @@ import json
 import math
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.evaluation import boxes as true_boxes
 from sightglass.evaluation import ground_truth, masks, stored
 from sightglass.evaluation.boxes import RIGHT, find_threshold
-from sightglass.evaluation.intervals import estimate_share, redraw
+from sightglass.evaluation.intervals import Metrics, estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture
 from sightglass.explain.maps.heatmap import CELLS, cells
 from sightglass.explain.phrases import percent, plural, plural_noun
@@ -159,19 +159,6 @@ class ErrorUnit:
         if answer.label != label:
             return f"{label} called {answer.label}, {score}"
         return f"second {label}, {score}" if self.type == "extra" else f"{label} {score}, fits badly"
-
-
-@dataclass(frozen=True, eq=False)
-class Metrics:
-    """How well a model's answers fit the labels."""
-
-    scores: Mapping[str, Estimate]
-    """Under `NAMES`: first the number that models are compared by."""
-    drawn: NDArray[np.float64] = field(repr=False)
-    """(DRAWS,): that number on redrawn sets of pictures, which are the same for every model."""
-    by_class: Mapping[str, Estimate] = field(repr=False)
-    by_size: Mapping[str, float] = field(default_factory=dict, repr=False)
-    """AP of small, medium and large objects; nan of none."""
 
 
 class Classes:
@@ -492,9 +479,9 @@ class Boxes(Classes):
         ]
 
     def measure_fit(self, evaluation: Evaluation) -> Metrics:
-        pictures = evaluation.pictures
-        scores = true_boxes.measure([one.truths for one in pictures], [one.found for one in pictures])
-        return Metrics({"ap": scores.ap, "ap50": scores.ap50}, scores.drawn, scores.by_class, scores.by_size)
+        return true_boxes.measure(
+            [picture.truths for picture in evaluation.pictures], [picture.found for picture in evaluation.pictures]
+        )
 
     def find_threshold(self, evaluation: Evaluation) -> Threshold | None:
         return find_threshold(evaluation.match(), evaluation.objects)

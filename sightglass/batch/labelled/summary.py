@@ -127,16 +127,16 @@ def _sum_up_pixels(folder: Path) -> EvaluationSummary:
         about, rows = json.loads(table.schema.metadata[masks.ABOUT]), table.to_pylist()
         good = [row for row in rows if row["problem"] is None]
         pairs = [[*zip(*(row[name] for name in masks.PAIR), strict=True)] for row in good]
-        scores = masks.measure(pairs)
+        metrics = masks.measure(pairs)
         return EvaluationSummary(
             about["model"],
             KINDS["areas"].task,
             sum(map(bool, pairs)),
-            scores.pixels,
-            scores.right,
+            sum(count for picture in pairs for *_, count in picture),
+            sum(count for picture in pairs for truth, answer, count in picture if truth == answer),
             0.0,
-            {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.accuracy},
-            {about["classes"][index]: one for index, one in scores.by_class.items()},
+            metrics.scores,
+            {about["classes"][int(index)]: one for index, one in metrics.by_class.items()},
             unknown=tuple(about["unknown"]),
             problems=tuple((row["picture"], row["problem"]) for row in rows if row["problem"] is not None),
         )

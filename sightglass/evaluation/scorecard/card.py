@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.evaluation.boxes import Threshold
-    from sightglass.evaluation.kinds import Classes, Metrics
+    from sightglass.evaluation.intervals import Metrics
+    from sightglass.evaluation.kinds import Classes
     from sightglass.evaluation.stored import Evaluation
 
 ENOUGH = 50
