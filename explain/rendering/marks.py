@@ -12,9 +12,9 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from sightglass.common.files import packing
-from sightglass.explain.rendering.mark import Mark as Mark
 from sightglass.explain.rendering.render import HALO, WHITE, line_width, picture
 from sightglass.explain.rendering.style import Pixels
+from sightglass.explain.tasks.mark import Mark as Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.phrases import percent, quantity
-from sightglass.explain.rendering.mark import Mark
 from sightglass.explain.tasks.detect import Detect, find_boxes
+from sightglass.explain.tasks.mark import Mark
 from sightglass.explain.tasks.task import describe_direction
 from sightglass.models.adapter import Axis, JointTarget
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import kinds, percent
-from sightglass.explain.rendering.mark import Mark
+from sightglass.explain.tasks.mark import Mark
 from sightglass.models.adapter import Target
 from sightglass.models.labels import class_index
 

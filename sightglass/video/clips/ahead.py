@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -31,13 +31,17 @@ def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
 
     The thread ends with this iterator, also where that is closed early.
     """
-    source, end, read = iter(items), object(), copy_context().run
+    source, end, context = iter(items), object(), copy_context()
+
+    def read() -> Any:
+        return context.run(next, source, end)
+
     pool = ThreadPoolExecutor(1, "frames")
     try:
-        pending = deque(pool.submit(read, next, source, end) for _ in range(count))
+        pending = deque(pool.submit(read) for _ in range(count))
         while (item := pending.popleft().result()) is not end:
-            pending.append(pool.submit(read, next, source, end))
-            yield item  # type: ignore[misc]
+            pending.append(pool.submit(read))
+            yield item
     finally:
         pool.shutdown(cancel_futures=True)
 
