@@ -25,17 +25,17 @@ Wanted = int | str | tuple[int, int]
 MAX_MASKS = 100_000
 """Far more than make a map better: they take 60 MB beside the passes."""
 MAX_CORNERS = 200
-"""Of an area of a segmentation, so that an address, a recipe and a command have room for it."""
+"""Of an area of a segmentation, so that it fits an address, a recipe and a command."""
 MAX_WORDS = 100
-"""Of a vocabulary over HTTP and of a camera: a model reads them one by one before it looks."""
+"""Of a vocabulary over HTTP and of a camera: a model reads them one by one before it answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How an option is offered: as a flag of the command line, in the API's schema, in recipes and in the docs."""
+    """An option's presentation: CLI flag, API schema, recipes and docs."""
 
     flag: str
-    """Its names, of which printed commands use the first, and what stands for its value: `--top-k -k N`."""
+    """Its names, the first for printed commands, and its value's placeholder: `--top-k -k N`."""
     verbs: str
     """Those of the command line that have it."""
     help: str
@@ -64,7 +64,7 @@ class Option:
         return verb in verbs or (verb == "explain" and not EXPLAINING.isdisjoint(verbs))
 
     def allows(self, value: Any) -> bool:
-        """Return whether a number is one, and within the bounds; True for an option that is no number."""
+        """Return whether a value is within the option's bounds."""
         if self.least is None or value is self.default:
             return True
         is_number: bool = isinstance(value, Integral if self.kind is int else Real)
@@ -72,7 +72,7 @@ class Option:
 
 
 def _option(default: Any, flag: str, verbs: str, help: str, unset: str = "", **more: Any) -> Any:
-    """Return a field of `Options` with its `Option`; `unset` is what holds without it, by default the default."""
+    """Return a field of `Options` with its `Option`; `unset`: the effective default."""
     if (unset := unset or str(default or "")) and "[" not in help:
         more = {"description": f"{help}; null: {unset}."} | more
         help += f" [{unset}]."
@@ -353,28 +353,28 @@ RECIPE_OPTIONS = tuple(name for name, option in OFFERED.items() if not option.re
 """The options that a recipe stores unchanged; the others it stores as they were resolved."""
 
 
-def _sequence(given: Any) -> tuple[Any, ...]:
-    """Read one class or several, also of an array or a tensor; None is the predicted class."""
-    given = given.tolist() if hasattr(given, "tolist") else given
-    return () if given is None else (given,) if isinstance(given, Integral | str) else tuple(given)
+def _sequence(value: Any) -> tuple[Any, ...]:
+    """Read one class or several; None is the predicted class."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return () if value is None else (value,) if isinstance(value, Integral | str) else tuple(value)
 
 
-def _parse_vocabulary(given: Any) -> tuple[str, ...]:
+def _parse_vocabulary(value: Any) -> tuple[str, ...]:
     """Read `"cat, dog"` or a sequence of words."""
-    words = given.split(",") if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
+    words = value.split(",") if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
     if not all(isinstance(word, str) for word in words):
-        raise ModelProblem(f"vocabulary is {given!r}: give words, as a list or with commas between them.")
+        raise ModelProblem(f"vocabulary is {value!r}: give words, as a list or with commas between them.")
     return tuple(word.strip() for word in words if word.strip())
 
 
-def _parse_at(given: Any) -> tuple[float, ...]:
-    """Read `"120, 80"`, a point (x, y), a rectangle xyxy whose corners may be in any order, or an area's corners."""
+def _parse_at(value: Any) -> tuple[float, ...]:
+    """Parse a point, a rectangle xyxy, or an area's corners."""
     try:
-        place = tuple(float(one) for one in (given.split(",") if isinstance(given, str) and given else given or ()))
+        place = tuple(float(part) for part in (value.split(",") if isinstance(value, str) and value else value or ()))
     except (TypeError, ValueError):
         place = (0.0,)
     if len(place) % 2 or not all(map(math.isfinite, place)):
-        raise ModelProblem(f"at is {given!r}: give a point x, y or a rectangle x, y, x, y in pixels of the picture.")
+        raise ModelProblem(f"at is {value!r}: give a point x, y or a rectangle x, y, x, y in pixels of the picture.")
     if len(place) > 2 * MAX_CORNERS:
         raise ModelProblem(f"at has {len(place) // 2} corners: give {MAX_CORNERS} at most.")
     if len(place) == 4:
@@ -384,7 +384,7 @@ def _parse_at(given: Any) -> tuple[float, ...]:
 
 
 def parse_other_place(against: int | str | None) -> tuple[float, ...] | None:
-    """Return the place that `against` names, a point or a rectangle; None where it is a class."""
+    """Return the place in `against`, or None for a class."""
     if not isinstance(against, str) or "," not in against:
         return None
     try:
@@ -393,12 +393,12 @@ def parse_other_place(against: int | str | None) -> tuple[float, ...] | None:
         return None
 
 
-def _layer_names(given: Any) -> tuple[str, ...]:
+def _layer_names(value: Any) -> tuple[str, ...]:
     """Read `16`, `"neck P3"`, or several of such names."""
-    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    names = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
     for name in names:
         if not isinstance(name, Integral | str) or not str(name).replace(",", " ").strip():
             raise ModelProblem(
-                f"layers is {given!r}: name a layer or a preset, or leave it out for the model's own choice."
+                f"layers is {value!r}: name a layer or a preset, or leave it out for the model's own choice."
             )
     return tuple(map(str, names))

@@ -274,7 +274,7 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         return _say_right(console, folder)
     found = labelled_summary.load(folder)
     names = labelled.list_names(truth, table.classes(folder), labels.corrections(folder))
-    if words := labelled.describe_unmatched(names, labels.corrections(folder), found.task):
+    if words := labelled.describe_unmatched(names, labels.corrections(folder)):
         console.say(f"{words} Say what they are with --match LABEL=CLASS.")
     for problem in truth.problems[:PROBLEMS]:
         console.warn(problem.words)

@@ -278,4 +278,4 @@ def _print(console: Console, card: Scorecard) -> None:
         console.table(shown, [[row[name] for name in shown] for row in rows], right=shown[1:])
     for row in card.rows:
         if unknown := row.evaluation.unknown:
-            console.say(f"{row.model} has no class for {', '.join(unknown[:LISTED])}: these count as missed.")
+            console.say(f"{row.model} has no class for {', '.join(unknown[:LISTED])}: not counted.")

@@ -133,7 +133,7 @@ class Finder:
         if now[0] - seconds >= LASTING:
             before, self.answer, self.waiting = self.answer, answer, None
             yield Moment(
-                seconds, frame, "answer", plain_text(self.task.describe_turn(before, label, score)), label=answer
+                seconds, frame, "answer", plain_text(self.task.describe_switch(before, label, score)), label=answer
             )
 
     def _find_moves(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
