@@ -9,7 +9,6 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from sightglass.evaluation.ground_truth import (
     read_coco_tables,
     unpack,
 )
-from sightglass.evaluation.intervals import Estimate, average_classes, estimate, redraw
+from sightglass.evaluation.intervals import Estimate, Metrics, average_classes, estimate, redraw
 from sightglass.models import labels as class_names
 
 if TYPE_CHECKING:
@@ -73,29 +72,24 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
     masks: dict[str, bytes] = {}
     problems: list[LabelProblem] = []
     total = 0
-    for file in sorted(one for one in files if one.suffix.lower() == ".png"):
-        key = _find_key(file, folder)
-        try:
-            masks[key] = file.read_bytes()
-        except OSError:
-            problems.append(LabelProblem(file.name, 0, "it cannot be read"))
-            continue
-        if (total := total + len(masks[key])) > MAX_BYTES:
-            raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
-    for file in sorted(one for one in files if one.suffix.lower() in LOSSY):
-        if _find_key(file, folder) not in masks:
+    # Those that can be used first: a picture beside its mask is no problem.
+    for file in sorted(files, key=lambda one: (one.suffix.lower() != ".png", one)):
+        key, kind = file.with_suffix("").relative_to(folder).as_posix().removesuffix("_mask"), file.suffix.lower()
+        if kind == ".png":
+            try:
+                masks[key] = file.read_bytes()
+            except OSError:
+                problems.append(LabelProblem(file.name, 0, "it cannot be read"))
+            if (total := total + len(masks.get(key, b""))) > MAX_BYTES:
+                raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
+        elif kind in LOSSY and key not in masks:
             problems.append(LabelProblem(file.name, 0, "only a PNG keeps class indices as they are"))
     if not masks:
         raise Problem(f"There are no masks in {folder.name}: {WANTED}.")
-    return GroundTruth({}, tuple(problems), masks=masks, mask_labels=_read_names(folder, files))
+    return GroundTruth({}, tuple(problems), masks=masks, mask_labels=_read_names(files))
 
 
-def _find_key(file: Path, folder: Path) -> str:
-    """Return the name of the picture that a mask is of, without its ending."""
-    return file.with_suffix("").relative_to(folder).as_posix().removesuffix("_mask")
-
-
-def _read_names(folder: Path, files: Sequence[Path]) -> tuple[str, ...]:
+def _read_names(files: Sequence[Path]) -> tuple[str, ...]:
     """Return the names of the indices, where a file beside the masks has them."""
     for file in sorted(one for one in files if one.name in DATA):
         try:
@@ -241,21 +235,6 @@ ABOUT = b"sightglass_masks"
 """Key of what holds for all pictures in the metadata of a file of pairs."""
 
 
-@dataclass(frozen=True)
-class PixelScores:
-    """How well segmentations fit their masks."""
-
-    mean_iou: Estimate
-    """Over the classes that any mask or any answer has."""
-    accuracy: Estimate
-    """Share of the counted pixels whose class is right."""
-    by_class: Mapping[int, Estimate] = field(repr=False)
-    """IoU by the index of a class."""
-    pixels: int
-    """That were counted."""
-    right: int
-
-
 def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pair]:
     """Return how many pixels have each pair of classes; those with a negative class on either side are not counted."""
     counted = (truth >= 0) & (answer >= 0)
@@ -279,32 +258,33 @@ def score_picture(pairs: Sequence[Pair]) -> tuple[float, float]:
     return float((right / union).mean()), float(right.sum() / total)
 
 
-def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> PixelScores:
-    """Return IoU and accuracy over all pictures, with intervals from redrawn sets of pictures (basic bootstrap)."""
+def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
+    """Return IoU and accuracy over all pictures, with intervals from redrawn sets of pictures (basic bootstrap).
+
+    Its classes are those that any mask or any answer has, by their indices.
+    """
     # A picture without a counted pixel says nothing, and drawn again it would widen the intervals.
     pictures = [pairs for pairs in pictures if pairs]
     classes = sorted({one for pairs in pictures for pair in pairs for one in pair[:2]})
     right, union = _count_classes(pictures, classes)
     total = np.array([sum(count for *_, count in pairs) for pairs in pictures], np.float64)
-    draws = redraw(len(pictures), seed) if pictures else np.zeros((1, 0), np.int32)
+    draws = redraw(len(pictures), seed)
     with np.errstate(invalid="ignore"):
         exact = right.sum(0) / union.sum(0)
         drawn = (draws @ right) / (draws @ union)
         drawn_accuracy = (draws @ right.sum(1)) / (draws @ total)
         accuracy = right.sum() / total.sum()
-    several = (union > 0).sum(0) > 1
 
-    def tell(value: float, drawn: NDArray[np.float64], *, enough: bool) -> Estimate:
+    def tell(value: float, drawn: NDArray[np.float64], pictures: int) -> Estimate:
         # One picture drawn again and again is always the same: how sure it is cannot be told.
-        return estimate(value, drawn if enough else drawn[:0], least=0.0)
+        return estimate(value, drawn if pictures > 1 else drawn[:0], least=0.0)
 
-    enough = len(pictures) > 1
-    return PixelScores(
-        mean_iou=tell(exact.mean() if classes else float("nan"), average_classes(drawn.T), enough=enough),
-        accuracy=tell(float(accuracy), drawn_accuracy, enough=enough),
-        by_class={index: tell(exact[i], drawn[:, i], enough=bool(several[i])) for i, index in enumerate(classes)},
-        pixels=int(total.sum()),
-        right=int(right.sum()),
+    having, drawn_mean = (union > 0).sum(0), average_classes(drawn.T)
+    mean = tell(exact.mean() if classes else float("nan"), drawn_mean, len(pictures))
+    return Metrics(
+        {"mean_iou": mean, "pixel_accuracy": tell(float(accuracy), drawn_accuracy, len(pictures))},
+        drawn_mean,
+        {str(index): tell(exact[i], drawn[:, i], having[i]) for i, index in enumerate(classes)},
     )
 
 

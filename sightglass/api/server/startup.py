@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from sightglass.common import access, environment, logs
+from sightglass.common import access, logs
+from sightglass.common import settings as environment
 from sightglass.common.errors import ModelProblem, SettingProblem
 from sightglass.common.legible import one_line
 from sightglass.common.settings import settings
