@@ -324,8 +324,8 @@ def _agree(answers: Sequence[tuple[str, str, float]]) -> tuple[str, str]:
 def _compare_places(label: str, overlaps: Sequence[float], sentence: str) -> tuple[str, str]:
     """Title and sentence of several models' maps of one answer. `overlaps`: of each pair's hottest fifths, 0..1."""
     alike = sum(overlap >= SAME_PLACE for overlap in overlaps)
-    where = "mark the same place" if alike == len(overlaps) else "do not all mark the same place"
-    return f"Asked about {label}, they {where if alike else 'mark different places'}", sentence
+    where = "they mark the same place" if alike == len(overlaps) else "not all mark one place"
+    return f"Asked about {label}, {where if alike else 'they mark different places'}", sentence
 
 
 def _count_found(truth: int, models: Sequence[tuple[str, int, int]]) -> tuple[str, str]:

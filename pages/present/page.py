@@ -276,8 +276,13 @@ def _draw_actions(deck: Deck) -> None:
     with st.popover("Delete", icon=":material/delete:", key="deck-delete", help="Delete this deck; asks first."):
         st.markdown(f"Delete this deck with its {plural(len(deck.slides), 'slide')}? What is in History stays there.")
         help = "There is no way back, unless you exported it."
-        _button("Delete the deck", "delete", "delete-yes", lambda: (_decks().delete(deck.id), _leave()), help)
+        _button("Delete the deck", "delete", "delete-yes", partial(_delete, deck.id), help)
     st.caption(f"{plural(len(deck.slides), 'slide')}, changed {history_store.when(deck.changed)}", width="content")
+
+
+def _delete(id: str) -> None:
+    _decks().delete(id)
+    _leave()
 
 
 def _draw_export(deck: Deck) -> None:
@@ -373,7 +378,8 @@ def _draw_slide(deck: Deck, slide: Slide) -> None:
 
     def edit() -> None:
         with _noting_problems():
-            decks.edit(slide.id, **{name: str(st.session_state.get(f"deck-{name}-{slide.id}") or "") for name in TEXTS})
+            title, words, notes = (str(st.session_state.get(f"deck-{name}-{slide.id}") or "") for name in TEXTS)
+            decks.edit(slide.id, title=title, sentence=words, notes=notes)
 
     for name, (label, most, help) in TEXTS.items():
         field: Any = st.text_input if name == "title" else st.text_area

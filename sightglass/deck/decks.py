@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 GONE = "There is no such deck: it was deleted, or never made here."
 NO_SLIDE = "There is no such slide: it was deleted."
-FILE_KINDS = (".html", ".pptx", ".pdf")
 MAX_DECKS = 500
 MAX_BYTES = 250_000_000
 """Of the slides of a deck, clips above all: it is presented, and leaves, in one piece."""
@@ -230,7 +229,7 @@ class Decks:
         return replace(scene, title=slide.title, sentence=slide.sentence, notes=slide.notes, view=slide.view)
 
     def file(self, deck: Deck, kind: str) -> bytes:
-        """Return a deck as a file for others; `kind` is one of FILE_KINDS, KeyError for another.
+        """Return a deck as a file for others; `kind` is .html, .pptx or .pdf, KeyError for another.
 
         Raises Problem for a deck without slides.
         """
