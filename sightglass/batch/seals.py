@@ -53,19 +53,19 @@ def make(explanation: Explanation, cancel: threading.Event | None = None) -> tup
 
 def columns(seals: Iterable[Seal | None]) -> list[Row]:
     """Return the columns of each map; None each for an empty map."""
-    found: list[Row] = []
-    for made in seals:
-        if made is None:
-            found.append(dict.fromkeys(COLUMNS))
+    rows: list[Row] = []
+    for checks in seals:
+        if checks is None:
+            rows.append(dict.fromkeys(COLUMNS))
             continue
-        marks = {f"seal_{mark.question}": mark.answer for mark in made.marks}
-        found.append({"seal": sum(answer == "yes" for answer in marks.values()), **marks})
-    return found
+        marks = {f"seal_{mark.question}": mark.answer for mark in checks.marks}
+        rows.append({"seal": sum(answer == "yes" for answer in marks.values()), **marks})
+    return rows
 
 
 def lacking(outcomes: Iterable[Outcome]) -> set[str]:
     """Return the keys of pictures that were explained by a run that sealed no map."""
-    return {one["key"] for one in outcomes if any("seal" not in row for row in one.get("rows", ()))}
+    return {outcome["key"] for outcome in outcomes if any("seal" not in row for row in outcome.get("rows", ()))}
 
 
 def add_up(frame: pd.DataFrame) -> tuple[int, int] | None:

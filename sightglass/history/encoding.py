@@ -63,8 +63,8 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
         (length,) = struct.unpack_from("<I", data, len(MAGIC))
         start = len(MAGIC) + 4
         listed = [
-            (str(one["name"]), str(one["kind"]), tuple(map(int, one["shape"])))
-            for one in json.loads(data[start : start + length])
+            (str(load["name"]), str(load["kind"]), tuple(map(int, load["shape"])))
+            for load in json.loads(data[start : start + length])
         ]
         sizes = [math.prod(shape) * _bits(kind).itemsize for _, kind, shape in listed]
         if any(len(shape) not in (2, 3) or min(shape) < 1 for _, _, shape in listed) or sum(sizes) > MAX_BYTES:
@@ -157,8 +157,8 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
 
 def encode_seals(explanation: Explanation) -> tuple[Seal | None, ...]:
     """Return the seal of each map, None for one without; empty where no map was sealed."""
-    found = list_seals(explanation)
-    return tuple(found) if any(found) else ()
+    seals = list_seals(explanation)
+    return tuple(seals) if any(seals) else ()
 
 
 def picture(image: Image) -> Blob:

@@ -66,7 +66,9 @@ def decode(data: bytes) -> Proof:
         tested = None if plain.get("support") is None else _support(plain["support"])
         start = float(plain["start"])
         proof = Proof(**texts, curves=curves, fillings=fillings, start=start, similarity=similarity, support=tested)
-        if {curve.filling for curve in curves} != set(fillings) or not all(proof.of("map", one) for one in fillings):
+        if {curve.filling for curve in curves} != set(fillings) or not all(
+            proof.of("map", filling) for filling in fillings
+        ):
             raise ValueError("its own curves are missing")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Problem("The proof of this record is damaged: its content has changed.") from error

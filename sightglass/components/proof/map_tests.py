@@ -222,16 +222,16 @@ def draw_stability(explanation: Explanation, index: int) -> None:
 
 
 def _changes(found: Stability, model: ModelSpec) -> None:
-    named = any(one.answer or one.flips for one in found.variants)
+    named = any(variant.answer or variant.flips for variant in found.variants)
     rows = [
         {
-            "Change": words.capitalize() if (words := stability.CHANGES[one.kind]).islower() else words,
-            **dict([task_of(model).column(one.score, model.unit_of(found.label))]),
-            "Answer": one.answer or None,
-            "Answer changes": ("yes" if one.flips else "no") if named else None,
-            "Same map": one.rank_correlation,
+            "Change": words.capitalize() if (words := stability.CHANGES[variant.kind]).islower() else words,
+            **dict([task_of(model).column(variant.score, model.unit_of(found.label))]),
+            "Answer": variant.answer or None,
+            "Answer changes": ("yes" if variant.flips else "no") if named else None,
+            "Same map": variant.rank_correlation,
         }
-        for one in found.variants
+        for variant in found.variants
     ]
     tables.table(
         pd.DataFrame(rows).dropna(axis="columns", how="all"),

@@ -106,7 +106,9 @@ def draw(maps: Sequence[Candidate]) -> None:
 
     A click on a mark opens its test in the page's panel.
     """
-    tested = [one for one in maps if one[1].finished and one[1].heatmaps[one[2]].measured.state == "ok"]
+    tested = [
+        heatmap for heatmap in maps if heatmap[1].finished and heatmap[1].heatmaps[heatmap[2]].measured.state == "ok"
+    ]
     if tested and settings().seal:
         said = [_shows(explanation.known_seal(index)) for _, explanation, index in tested]
         _draw(tested, [name for name, *_ in maps], said)
@@ -145,7 +147,7 @@ def _must_redraw(seals: Sequence[Seal | None], said: Sequence[bool]) -> bool:
     Not before all three marks are there: only then does the rest of the page know them. The first map has the headline;
     for the others the page is drawn again once, not for each.
     """
-    whole = [made is not None and made.whole for made in seals]
+    whole = [seal is not None and seal.whole for seal in seals]
     news = [done and _shows(made) and not known for done, made, known in zip(whole, seals, said, strict=True)]
     return news[0] or (any(news) and all(whole))
 

@@ -181,7 +181,7 @@ def _save(entries: Sequence[_Entry], screen: str, view: str) -> None:
     saved = state.of(Saved)
     pressed = saved.pressed[screen] = Pressed(view)
     try:
-        there = [one.existing() for one in entries]
+        there = [entry.existing() for entry in entries]
         pressed.again = all(there)
         saved.ids[view] = tuple(found or one.keep() for found, one in zip(there, entries, strict=True))
     except Problem as problem:
@@ -285,8 +285,8 @@ def _save_note(ids: Sequence[str], place: str) -> None:
     if given is None or given.id != ids[0] or notes.get(place, widgets.NoteStatus()).step == given.step:
         return
     try:
-        for one in ids:
-            store().annotate(one, note=given.text)
+        for id_ in ids:
+            store().annotate(id_, note=given.text)
         notes[place] = widgets.NoteStatus(given.step)
     except Problem as problem:
         notes[place] = widgets.NoteStatus(given.step, str(problem))
@@ -294,8 +294,8 @@ def _save_note(ids: Sequence[str], place: str) -> None:
 
 def _annotate(ids: Sequence[str], key: str) -> None:
     try:
-        for one in ids:
-            store().annotate(one, tags=st.session_state[f"{key}-tags"])
+        for id_ in ids:
+            store().annotate(id_, tags=st.session_state[f"{key}-tags"])
     except Problem as problem:
         state.of(Saved).problems[key] = str(problem)
 

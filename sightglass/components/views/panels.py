@@ -262,7 +262,7 @@ def attention_heads(explanation: Explanation, index: int = 0) -> None:
             )
             for heatmap in heads
         ]
-        shown = [Pane(maps=(one,)) for one in maps]
+        shown = [Pane(maps=(heatmap,)) for heatmap in maps]
         show(explanation.image, shown, key="viewer-heads", height=268, columns=min(len(shown), 4))
         instead = "a CAM" if reads else "Chefer or a CAM"
         st.caption(

@@ -154,7 +154,7 @@ ABOUT = (
 
 def describe_settings(proof: Proof) -> str:
     """Say how the proof was made: what hidden pixels become, and in how many steps."""
-    first, *rest = (FILLINGS[one] for one in proof.fillings)
+    first, *rest = (FILLINGS[filling] for filling in proof.fillings)
     also = f"; computed again with {listing(rest)}" if rest else ""
     return f"Hidden pixels become {first}{also}. {plural(proof.map.steps, 'step')}, drawn for the first filling."
 
