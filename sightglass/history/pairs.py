@@ -222,7 +222,7 @@ def compare(one: Record, other: Record, maps: Sequence[SavedMap], other_maps: Se
 
 
 def _shows_else(record: Record) -> bool:
-    seal = record.seal_of(record.index)
+    seal = record.checks_of(record.index)
     return seal is not None and bool(seal.shows)
 
 

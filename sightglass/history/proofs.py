@@ -103,7 +103,7 @@ def _curve(plain: Json) -> Curve:
 def files(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof]) -> Iterator[tuple[str, bytes]]:
     """Yield `proof.png` and `proof.json` of the record's own map, with the recipe that makes it again; files of other
     maps begin with their names."""
-    sealed = record.sealed_recipe
+    sealed = record.checked_recipe
     assert sealed is not None
     for index, proof in proofs.items():
         item = maps[index]

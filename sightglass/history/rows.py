@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
+    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.proof.proof import Proof
-    from sightglass.explain.proof.seal import Seal
     from sightglass.history.encoding import EncodedRecord
     from sightglass.history.store import Store
 
@@ -99,7 +99,7 @@ def add_proofs(
     id: str,
     said: Sequence[SavedProof],
     proofs: Mapping[int, Proof],
-    seals: Sequence[Seal | None] = (),
+    seals: Sequence[Checks | None] = (),
 ) -> None:
     """Name the proofs of a record, whose files are in their places, within `Store.writing`, instead of earlier ones of
     the same maps; their files go with the record, and its findings hear the one of its own map. `seals` of its maps

@@ -20,8 +20,8 @@ from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.proof import FILLINGS
+from sightglass.explain.proof.checks import QUESTIONS
 from sightglass.explain.proof.proof import COLUMNS, rows, similarity
-from sightglass.explain.proof.seal import QUESTIONS
 from sightglass.explain.proof.support import SHOWN
 from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof.chart import lines

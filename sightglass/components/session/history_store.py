@@ -18,7 +18,7 @@ from sightglass.components.session import page, state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import plural
-from sightglass.export.embedded_recipe import list_seals
+from sightglass.export.embedded_recipe import list_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -213,8 +213,8 @@ def _existing(explanation: Explanation, index: int) -> str | None:
     """Return the record of this view, whoever saved it, if it has its proofs and seals."""
     if (there := store().find(explanation, index)) is None:
         return None
-    sealed = [i for i, seal in enumerate(list_seals(explanation)) if seal is not None]
-    whole = all(there.proof_of(i) for i in explanation.proofs) and all(there.seal_of(i) for i in sealed)
+    sealed = [i for i, seal in enumerate(list_checks(explanation)) if seal is not None]
+    whole = all(there.proof_of(i) for i in explanation.proofs) and all(there.checks_of(i) for i in sealed)
     return there.id if whole else None
 
 

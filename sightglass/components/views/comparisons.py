@@ -93,7 +93,7 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     name, within = _of(item, request.per, len(own))
     maps, drawn_maps = strip(explanation), []
     # What a map shows that is known not to depend on the model; empty for others.
-    seals = {heatmap.path: heatmap.explanation.known_seal(0) for heatmap in maps}
+    seals = {heatmap.path: heatmap.explanation.known_checks(0) for heatmap in maps}
     shows = {path: "" if made is None else made.shows for path, made in seals.items()}
     ends = dict(zip([heatmap.path for heatmap in maps], tails([heatmap.path for heatmap in maps]), strict=True))
     titles = [f"{capital(drawn[heatmap.path].part)} {ends[heatmap.path]}" for heatmap in maps]
