@@ -222,7 +222,7 @@ def _choose_card(found: Scorecard) -> Scorecard:
 def _choose_pair(card: Scorecard) -> Verdict:
     """Draw the choice of the model that may take the other's place, and return its verdict."""
     assert card.verdict is not None
-    by_name = {one.first.model: one for one in card.verdicts}
+    by_name = {verdict.first.model: verdict for verdict in card.verdicts}
     name = url_state.widget(
         st.selectbox,
         "Can I ship",

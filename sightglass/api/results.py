@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
-from sightglass.explain.proof.seal import Question
+from sightglass.explain.proof.checks import CheckId as Question
 from sightglass.explain.proof.support import Mark
 from sightglass.explain.recipe import Recipe
 from sightglass.models.spec import Task
@@ -185,7 +185,7 @@ class Mapped(Pixels):
     )
 
 
-class SealMark(Answer):
+class Check(Answer):
     """The answer of one quick test of a map."""
 
     question: Question = Field(
@@ -209,13 +209,13 @@ class SealMark(Answer):
     )
 
 
-class Seal(Answer):
+class Checks(Answer):
     """What three quick tests say of one map."""
 
     model_config = ConfigDict(json_schema_extra={"example": SEAL})
 
     target: str = Field(description="The label of what the map explains.")
-    marks: list[SealMark] = Field(description="One for each question.")
+    marks: list[Check] = Field(description="One for each question.")
 
 
 class _Summary(Answer):
@@ -229,7 +229,7 @@ class _Summary(Answer):
     milliseconds: dict[str, Number]
     notes: list[str]
     recipe: Recipe
-    seals: list[Seal | None] | None = Field(
+    seals: list[Checks | None] | None = Field(
         default=None,
         description="One per map, null for one that was not tested: an empty one, and in a comparison all but the "
         "first. null unless the request asks for `seal`.",
@@ -281,7 +281,7 @@ class Analysed(Answer):
     recipe: Recipe
     command: str
     heatmap: Mapped
-    seal: Seal | None = Field(
+    seal: Checks | None = Field(
         default=None, description="Of its map; null for an empty one, and unless the request asks for `seal`."
     )
 

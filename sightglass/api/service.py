@@ -21,7 +21,7 @@ from sightglass.common.files import Json, npy_bytes, to_json
 from sightglass.common.work.progress import explanation_slot
 from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
-from sightglass.explain.faithfulness.seal import seal_maps
+from sightglass.explain.faithfulness.checks import check_maps
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS, method
 from sightglass.explain.methods.method import HEADED
@@ -34,7 +34,7 @@ from sightglass.explain.questions import settings
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks import task_of
 from sightglass.export import embedded_recipe, result_folder
-from sightglass.export.embedded_recipe import sealed_recipe
+from sightglass.export.embedded_recipe import checked_recipe
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
 from sightglass.models.checkpoints import weights
 
@@ -216,7 +216,7 @@ def explain_picture(
         return explainer(image, cancel=cancel, question=question, **given)
 
 
-def make_seals(
+def make_checks(
     explanation: Explanation,
     request: Explaining | CompareRequest,
     cancel: threading.Event | None,
@@ -228,7 +228,7 @@ def make_seals(
     """
     if not request.seal:
         return None
-    made = seal_maps(explanation, most, cancel=cancel)
+    made = check_maps(explanation, most, cancel=cancel)
     found = [None if seal is None else finite(seal.summary()) for seal in made]
     return found + [None] * (len(explanation.heatmaps) - len(found))
 
@@ -269,7 +269,7 @@ def full_answer(
     """Return everything about an explanation, as `results.Explained` or `results.Detected`."""
     style = style_of(request)
     # The headline and the limitations follow from them.
-    seals = make_seals(explanation, request, cancel)
+    seals = make_checks(explanation, request, cancel)
     answer = plain(result_folder.summary(explanation, style))
     every = range(len(explanation.heatmaps))
     answer["heatmaps"] = [map_answer(explanation, i, request, style, cancel) for i in every]
@@ -295,7 +295,7 @@ def class_answer(
 ) -> Json:
     """Return what speaks for each class, as `results.Classes`."""
     style = style_of(request)
-    seals = make_seals(explanation, request, cancel) or [None] * len(explanation.heatmaps)
+    seals = make_checks(explanation, request, cancel) or [None] * len(explanation.heatmaps)
     found = [
         plain(result_folder.class_analysis(explanation, i))
         | {"heatmap": map_answer(explanation, i, request, style, cancel), "seal": seal}
@@ -307,7 +307,7 @@ def class_answer(
         "width": image.width,
         "height": image.height,
         "classes": found,
-        "recipe": plain(sealed_recipe(explanation)),
+        "recipe": plain(checked_recipe(explanation)),
         "milliseconds": finite(explanation.milliseconds),
         "notes": explanation.notes,
         "saved": save_unsure(explanation, request.save_below, settings),
@@ -318,7 +318,7 @@ def comparison_answer(
     comparison: Comparison, request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None
 ) -> Json:
     """Return the models' predictions and how far their maps agree, as `results.Comparison`."""
-    seals = [make_seals(explanation, request, cancel, 1) for explanation in comparison.explanations]
+    seals = [make_checks(explanation, request, cancel, 1) for explanation in comparison.explanations]
     style, answer = style_of(request), plain(result_folder.comparison(comparison))
     for model, explanation, sealed in zip(answer["models"], comparison.explanations, seals, strict=True):
         model["seals"] = sealed
@@ -405,7 +405,7 @@ def overlay_png(explanation: Explanation, index: int, style: Style, single: Expl
     """Return the picture under one map as a PNG with its recipe; `single`: a copy with that map, if there is one."""
     drawn = (single or _single_map(explanation, index)).overlay(0, colormap=style.colormap, alpha=style.alpha)
     view = embedded_recipe.view_of(explanation, index, colormap=style.colormap, alpha=style.alpha)
-    return embedded_recipe.write(to_png(drawn), sealed_recipe(explanation), view)
+    return embedded_recipe.write(to_png(drawn), checked_recipe(explanation), view)
 
 
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:

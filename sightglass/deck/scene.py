@@ -34,7 +34,7 @@ MAX_SIDE, PICTURE_SIDE = 960, 1920
 """Maximum cells of a map's longer side, and pixels of a picture's."""
 MAX_SCENES, MAX_PANELS, MAX_MAPS, MAX_BOXES, MAX_BARS = 200, 8, 9, 100, 6
 """Maximum number of scenes of a deck, of panels and of bars of a scene, and of maps and boxes of a panel."""
-MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_SEAL, MAX_MADE = 120, 400, 4_000, 160, 240
+MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_CHECKS, MAX_MADE = 120, 400, 4_000, 160, 240
 """Maximum number of letters."""
 UNREADABLE = "These slides cannot be read: they are damaged, or of a newer version."
 
@@ -42,7 +42,9 @@ Kind = Literal["picture", "models", "classes", "story", "row", "clip", "words", 
 """The last three have no pictures: a title, a text, two columns of it."""
 Fraction = tuple[Share, Share, Share, Share]
 """xyxy in shares of the picture, 0..1: left, top, right, bottom."""
-SealLine = Annotated[str, Field(max_length=MAX_SEAL), AfterValidator(lambda text: text and legible(text, MAX_SEAL))]
+ChecksLine = Annotated[
+    str, Field(max_length=MAX_CHECKS), AfterValidator(lambda text: text and legible(text, MAX_CHECKS))
+]
 Index = Annotated[int, Field(ge=0, le=100_000)]
 Scores = Annotated[tuple[Share, ...], Field(min_length=2)]
 
@@ -63,8 +65,8 @@ class SceneMap:
     """The detector's box that the map explains; None if there is none, or several."""
     seen: Fraction | None = None
     """The part of the picture that the model saw; None: all of it."""
-    seal: SealLine = ""
-    """`Seal.line` of a map that was sealed: `✓ changes with the model: yes · …`."""
+    seal: ChecksLine = ""
+    """`Checks.line` of a map whose checks ran: `✓ changes with the model: yes · …`."""
     signed: bool = False
     """It has a sign: what raises the number, and what lowers it."""
     ends: tuple[Legible, Legible] = ("", "")

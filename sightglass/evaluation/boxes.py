@@ -224,7 +224,7 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
         return [BoxMatch(i, "extra", -1, boxes[i].score) for i in shown]
     corners, of_labels = (np.array([one.box for one in some]) for some in ([boxes[i] for i in shown], truths))
     names, label_names = (np.array([one.label for one in some]) for some in ([boxes[i] for i in shown], truths))
-    same, crowd = names[:, None] == label_names, np.array([one.crowd for one in truths])
+    same, crowd = names[:, None] == label_names, np.array([truth.crowd for truth in truths])
     overlaps = measure_pairs(corners[:, None], of_labels)
     of_class = np.where(same & ~crowd, overlaps, -1.0)
     of_others = np.where(~same & ~crowd, overlaps, -1.0)

@@ -319,9 +319,9 @@ class Classes:
         """Return how well the answers fit the labels."""
         pictures = evaluation.pictures
         right = self.find_right(evaluation)
-        top5 = sum(one.truth in [answer.label for answer in one.found[:TOP]] for one in pictures)
+        top5 = sum(picture.truth in [answer.label for answer in picture.found[:TOP]] for picture in pictures)
         counts = Counter(one.truth for one, good in zip(pictures, right, strict=True) if good)
-        of = Counter(str(one.truth) for one in pictures)
+        of = Counter(str(picture.truth) for picture in pictures)
         return Metrics(
             {"accuracy": estimate_share(int(right.sum()), len(right)), "top5": estimate_share(top5, len(right))},
             redraw(len(right), 0) @ right / max(len(right), 1),
@@ -334,7 +334,9 @@ class Classes:
 
     def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
         """Return which labelled objects have a right box, or which pictures are answered right."""
-        return np.array([one.truth in [answer.label for answer in one.found[:1]] for one in evaluation.pictures], bool)
+        return np.array(
+            [picture.truth in [answer.label for answer in picture.found[:1]] for picture in evaluation.pictures], bool
+        )
 
     def describe_units(self, units: int, pictures: int) -> str:
         """Say how much is judged, without a full stop."""
@@ -374,7 +376,7 @@ class Boxes(Classes):
         return [None] * len(keys)
 
     def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
-        return [(one.label, one.box) for one in picture.truths if not one.crowd]
+        return [(truth.label, truth.box) for truth in picture.truths if not truth.crowd]
 
     def threshold(self, confidence: float) -> float:
         return confidence
@@ -388,7 +390,7 @@ class Boxes(Classes):
     def digest(self, labels: RunLabels, key: str) -> str | None:
         if (boxes := labels.find(key)) is None:
             return None
-        return _digest(json.dumps([(one.label, one.box, one.crowd, one.relative) for one in boxes]).encode())
+        return _digest(json.dumps([(box.label, box.box, box.crowd, box.relative) for box in boxes]).encode())
 
     def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
         size = explanation.image.width, explanation.image.height
@@ -424,15 +426,15 @@ class Boxes(Classes):
         for picture, matches in zip(evaluation.pictures, evaluation.matches, strict=True):
             for index, truth in enumerate(picture.truths):
                 # Of several boxes on one object that with another class says most, but for a right one.
-                about = [one for one in matches if one.truth == index and one.type in TOLD]
+                about = [match for match in matches if match.truth == index and match.type in TOLD]
                 best = min(about, key=lambda one: (TOLD.index(one.type), one.box), default=None)
                 kind, found = (best.type, best.box) if best is not None else ("missed", -1)
                 if not truth.crowd:
                     yield ErrorUnit(picture, "object", index, kind, found, truth)
-            for one in matches:
-                if one.type != RIGHT:
-                    on = picture.truths[one.truth] if one.truth >= 0 else None
-                    yield ErrorUnit(picture, "box", one.box, one.type, one.box, on)
+            for match in matches:
+                if match.type != RIGHT:
+                    on = picture.truths[match.truth] if match.truth >= 0 else None
+                    yield ErrorUnit(picture, "box", match.box, match.type, match.box, on)
 
     def describe_errors(self, name: str, units: Sequence[ErrorUnit]) -> str:
         objects = [unit for unit in units if unit.kind == "object"]
@@ -488,7 +490,7 @@ class Boxes(Classes):
 
     def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
         every = evaluation.matches if threshold is None else evaluation.match(threshold.score)
-        right = [{one.truth for one in matches if one.type == RIGHT} for matches in every]
+        right = [{match.truth for match in matches if match.type == RIGHT} for matches in every]
         return np.array(
             [
                 index in found

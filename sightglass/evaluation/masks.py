@@ -61,7 +61,7 @@ def read(path: Path | str) -> GroundTruth:
     check_file(path, "masks", WANTED)
     if path.suffix.lower() == ".zip":
         with unpack(path, "masks", (".png", *PACKED)) as (folder, files):
-            single = [one for one in files if one.suffix.lower() == ".json"]
+            single = [file for file in files if file.suffix.lower() == ".json"]
             return _read_coco(single[0]) if len(single) == 1 else _read_folder(folder, files)
     if path.suffix.lower() == ".json":
         return _read_coco(path)
@@ -91,7 +91,7 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
 
 def _read_names(files: Sequence[Path]) -> tuple[str, ...]:
     """Return the names of the indices, where a file beside the masks has them."""
-    for file in sorted(one for one in files if one.name in DATA):
+    for file in sorted(file for file in files if file.name in DATA):
         try:
             if found := class_names.order(class_names.read_file(file)):
                 return tuple(found)
@@ -131,7 +131,7 @@ def decode(
     `indices`: the model's class of each label. `otherwise`: the class where no COCO shape is. Raises ValueError.
     """
     if data.startswith(b"\x89PNG"):
-        return _decode_png(data, size, [indices.get(one, VOID) for one in labels] if labels else range(count))
+        return _decode_png(data, size, [indices.get(label, VOID) for label in labels] if labels else range(count))
     return _draw_shapes(json.loads(data), size, indices, otherwise)
 
 

@@ -28,7 +28,7 @@ from sightglass.explain.rendering.style import FILE_STYLE, Style
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background
 from sightglass.export import command, detection_images, embedded_recipe, table
-from sightglass.export.embedded_recipe import list_seals, sealed_recipe
+from sightglass.export.embedded_recipe import checked_recipe, list_checks
 from sightglass.export.figure import figure
 from sightglass.export.proof import files as proof_files
 
@@ -137,7 +137,7 @@ def label_stem(label: str) -> str:
 
 def summary(explanation: Result, style: Style) -> Json:
     """Return everything about an explanation except pixels, ready for `to_json`."""
-    recipe = sealed_recipe(explanation)
+    recipe = checked_recipe(explanation)
     described = {"headline": plain_text(describe(explanation, style.hot).headline), **facts(explanation)}
     return described | {"recipe": recipe, "command": command.line(recipe)}
 
@@ -166,7 +166,7 @@ def facts(explanation: Result) -> Json:
             for i, h in enumerate(explanation.heatmaps)
         ],
         "statistics": [asdict(s) for s in explanation.statistics],
-        "seals": [None if seal is None else seal.summary() for seal in list_seals(explanation)],
+        "seals": [None if seal is None else seal.summary() for seal in list_checks(explanation)],
         "diagnosis": [finding.text for finding in diagnose(explanation)],
         "milliseconds": explanation.milliseconds,
         "notes": explanation.notes,
@@ -203,7 +203,7 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
             shown = explanation.heatmaps[i]
             heatmap = render.heatmap_only(shown.values, style.colormap, kind=shown.kind)
             view = embedded_recipe.view_of(explanation, i)
-            yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), sealed_recipe(explanation), view)
+            yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), checked_recipe(explanation), view)
         if npy:
             yield f"{name}.npy", npy_bytes(explanation.heatmaps[i].values)
     if len(explanation.heatmaps) > 1:
@@ -216,7 +216,7 @@ def of_segmentation(explanation: Result) -> Iterator[File]:
     classes, labels = explanation.segmentation, explanation.evidence.resident.adapter.labels
     if classes is None:
         return
-    plain = [one.index for one in explanation.predictions if is_background(explanation, one.index)]
+    plain = [prediction.index for prediction in explanation.predictions if is_background(explanation, prediction.index)]
     yield "segmentation.png", to_png(draw_segments(explanation.image.pixels, classes, labels, plain=plain))
     yield "classes.png", classes_png(classes)
 
@@ -267,7 +267,7 @@ def _numbers(explanation: Result) -> Iterator[File]:
         begin = f"{stem(explanation, index)}_" if number else ""
         for name, data in proof_files.files(explanation, index, proof):
             yield f"{begin}{name}", data
-    yield RECIPE, sealed_recipe(explanation).model_dump_json(indent=1).encode()
+    yield RECIPE, checked_recipe(explanation).model_dump_json(indent=1).encode()
 
 
 def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:
@@ -292,7 +292,10 @@ def named_arrays(
 def of_methods(explanation: Explanation, style: Style) -> Iterator[File]:
     """Yield a sheet with the first map by each quick method."""
     names = [method.id for method in list_methods(explanation.evidence.resident) if method.quick]
-    panels = [one.overlay(0, colormap=style.colormap, alpha=style.alpha) for one in explanation.with_methods(*names)]
+    panels = [
+        with_method.overlay(0, colormap=style.colormap, alpha=style.alpha)
+        for with_method in explanation.with_methods(*names)
+    ]
     captions = [METHODS[name].name_for(explanation.model.task) for name in names]
     sheet = contact_sheet.grid(
         [explanation.image.pixels, *panels],
@@ -338,7 +341,7 @@ def class_analysis(explanation: Explanation, index: int) -> Json:
     agreement = None
     if best != target.index and METHODS[heatmap.method].quick:
         agreement = asdict(explanation.with_targets(target.index, best).agreement(0, 1))
-    seal, recipe = explanation.known_seal(index), sealed_recipe(explanation)
+    seal, recipe = explanation.known_checks(index), checked_recipe(explanation)
     score = describe_score(scores[target.index], explanation.model, target.label)
     place = explanation.task.describe_rank(target.label, score, rank, len(scores))
     return {
@@ -407,7 +410,7 @@ def comparison(compared: Comparison) -> Json:
         "fastest": compared.fastest,
         "common": compared.common,
         "models": [
-            {"name": name, "timing": timing, **explanation.summary(), "recipe": sealed_recipe(explanation)}
+            {"name": name, "timing": timing, **explanation.summary(), "recipe": checked_recipe(explanation)}
             for name, timing, explanation in zip(compared.names, compared.timings, compared.explanations, strict=True)
         ],
         "agreement": [[compared.agreement(a, b) for b in count] for a in count],

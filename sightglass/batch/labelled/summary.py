@@ -88,11 +88,14 @@ class EvaluationSummary:
 
     def list_errors(self) -> list[tuple[str, str, str]]:
         """Return the types of errors, each with its count and its meaning."""
-        return [(one.name, f"{one.count:,}", one.meaning) for one in self.errors]
+        return [(error.name, f"{error.count:,}", error.meaning) for error in self.errors]
 
     def to_json(self) -> Json:
         """Return it as plain values, None where there is no number, with its headline."""
-        told = {"errors": {one.id: one.count for one in self.errors}, "problems": [list(one) for one in self.problems]}
+        told = {
+            "errors": {error.id: error.count for error in self.errors},
+            "problems": [list(problem) for problem in self.problems],
+        }
         return {"headline": self.headline, **jsonable(asdict(self) | told)}
 
 
@@ -228,4 +231,4 @@ def list_runs() -> list[EvaluatedRun]:
 
 def find_run(id: str) -> EvaluatedRun | None:
     """Return a run of the current person by its id; None where there is no such."""
-    return next((one for one in list_runs() if one.id == id), None)
+    return next((run for run in list_runs() if run.id == id), None)
