@@ -122,7 +122,12 @@
   document.addEventListener("focusin", wake);
   setInterval(tick, 1000);
   Reveal.on("slidechanged", showNotes);
-  for (const image of document.querySelectorAll("img")) image.src = pictures[Number(image.dataset.at)];
+  /** @param {Element|undefined} within */
+  const load = (within) => {
+    for (const image of within?.querySelectorAll("img") ?? []) image.src = pictures[Number(image.dataset.at)];
+  };
+
+  load(slides.children[Number(slides.dataset.start)]);
   void Reveal.initialize({
     width: 1600, height: 900, margin: 0, maxScale: 5, minScale: 0.05, center: false, controls: false, progress: true,
     hash: false, history: false, transition: "none", backgroundTransition: "none", scrollActivationWidth: null, slideNumber: false,
@@ -135,5 +140,6 @@
     Reveal.slide(Number(slides.dataset.start));
     if (slides.dataset.start) window.focus();
     root.dataset.ready = "yes";
+    setTimeout(() => load(slides));
   });
 }
