@@ -175,8 +175,8 @@ class _PictureRequest(_Request):
 
 
 class _ModelRequest(_PictureRequest):
-    draws_boxes: ClassVar[bool] = False
-    """Whether the model has to be a detector."""
+    verb: ClassVar[Literal["", "detect", "segment"]] = ""
+    """What the model has to do, where not every model can be named."""
 
     model: ModelId = None
     part: Part | None = _option("part")
@@ -218,10 +218,16 @@ class ExplainRequest(_TargetRequest):
         return None if self.other is None else (self.other, self.other_name)
 
 
+class SegmentRequest(ExplainRequest):
+    """Explain which class a segmentation network gives each pixel, and what speaks for a class, a region or a pixel."""
+
+    verb = "segment"
+
+
 class DetectRequest(_TargetRequest):
     """Explain what a detector finds in a picture, and where it looked for each box."""
 
-    draws_boxes = True
+    verb = "detect"
 
     per: Per | None = _option("per", description="What each map explains; null: a box.")
     joint: Words | None = _option("joint")

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import base64
-import json
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from sightglass import history
-from sightglass.api.problems import ApiProblem, finite
-from sightglass.api.schemas import FORMAT_BYTES, MAX_ANSWER_MB, OVERLAY_BYTES
-from sightglass.api.server import metrics
+from sightglass.api import metrics
+from sightglass.api.problems import ApiProblem
+from sightglass.api.schemas import (
+    FORMAT_BYTES,
+    MAX_ANSWER_MB,
+    OVERLAY_BYTES,
+    ApiRules,
+    ClassRequest,
+    CompareRequest,
+    DetectRequest,
+    ExplainRequest,
+    ProveRequest,
+    SimilarityRequest,
+)
 from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem, Problem, TooLarge
-from sightglass.common.files import Json, npy_bytes, to_json
+from sightglass.common.files import Json, npy_bytes
 from sightglass.common.work.progress import explanation_slot
 from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
@@ -30,34 +41,44 @@ from sightglass.explain.phrases import plain_text, plural
 from sightglass.explain.picture.decode import DECODING, kind_of, strips
 from sightglass.explain.picture.image import Image, join_pictures, to_png
 from sightglass.explain.picture.planes import KINDS
+from sightglass.explain.proof.proof import without_hidden
 from sightglass.explain.questions import settings
 from sightglass.explain.rendering.style import Style
+from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
-from sightglass.export import embedded_recipe, result_folder
+from sightglass.export import embedded_recipe, result_folder, results, similarity_files
 from sightglass.export.embedded_recipe import sealed_recipe
+from sightglass.export.proof import files as proof_files
+from sightglass.export.results import (
+    ClassAnswer,
+    ClassesAnswer,
+    ComparisonAnswer,
+    DetectionAnswer,
+    ExplanationAnswer,
+    MapAnswer,
+    ProofAnswer,
+    SealResult,
+    SideAnswer,
+    SimilarityAnswer,
+    seal_result,
+)
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from sightglass.api.schemas import (
-        ApiRules,
-        ClassRequest,
-        CompareRequest,
-        DetectRequest,
-        ExplainRequest,
-        SimilarityRequest,
-    )
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.questions import Question
+    from sightglass.explain.similarity.similarity import ComparedImage
     from sightglass.models.spec import ModelSpec
 
-    Explaining = ExplainRequest | DetectRequest | ClassRequest
-    Request = Explaining | CompareRequest | SimilarityRequest
+Explaining = ExplainRequest | DetectRequest | ClassRequest
+Request = Explaining | CompareRequest | SimilarityRequest
 
 
 def raise_if_cancelled(cancel: threading.Event | None) -> None:
@@ -87,8 +108,8 @@ def check_size(image: Image, maps: int, request: Request, fewer: str = "") -> No
 
 
 def check_single(image: Image, kind: str) -> None:
-    """Raise ApiProblem, 413, if one map exceeds the limit of an answer, sent alone as this media type."""
-    _check_bytes(image, 1, OVERLAY_BYTES if kind == "image/png" else FORMAT_BYTES["npy"], [])
+    """Raise ApiProblem, 413, if one map exceeds the limit of an answer, sent alone in this format."""
+    _check_bytes(image, 1, OVERLAY_BYTES if kind == "png" else FORMAT_BYTES["npy"], [])
 
 
 def check_compared(image: Image, maps: int, request: CompareRequest) -> None:
@@ -128,6 +149,13 @@ def check_options(request: Explaining, explainer: Explainer) -> None:
 
 
 LOGGER = logging.getLogger(__name__)
+SEGMENTER = "demo-seg"
+"""The model of /api/segment for requests that name none."""
+OTHER_MODELS = {
+    "detect": "draws no boxes: ask /api/explain, or name a detector.",
+    "segment": "gives no class to a pixel: ask /api/explain, or name a segmentation network.",
+}
+"""What a model that is named for another route cannot do."""
 FEWER = "ask for fewer maps (top_k, targets, classes)"
 
 
@@ -174,22 +202,22 @@ def open_picture(data: bytes, name: str | None, settings: ApiRules) -> Image:
 
 
 def explain(
-    request: Explaining, settings: ApiRules, cancel: threading.Event | None = None, *, single: str = ""
+    request: Explaining, settings: ApiRules, cancel: threading.Event | None = None, *, kind: str = "json"
 ) -> Explanation:
-    """Explain the picture of a request; `cancel` stops it. `single`: the media type of the one map that is
-    sent, and nothing else.
+    """Explain the picture of a request; `cancel` stops it. `kind`: the format of the answer.
 
     Raises Problem, one sentence; ApiProblem, 413, if its maps would exceed the limit of an answer.
     """
+    single = kind in ("png", "npy")
     with weights.no_downloads():
-        given = request.engine_options()
+        options = request.engine_options()
         style_of(request)  # raises before any work
         if single and request.seal:
-            raise ModelProblem("A map alone carries no seal: leave seal out, or accept application/json.")
+            raise ModelProblem("A map alone carries no seal: leave seal out, or ask for format=json.")
         image = open_picture(request.image, request.name, settings)
-        name = request.model or (detector() if request.draws_boxes else settings.model)
-        if request.draws_boxes and not task_of(local_model(name)).has_boxes:
-            raise ModelProblem(f"{name} draws no boxes: ask /api/explain, or name a detector.")
+        name = request.model or {"detect": detector(), "segment": SEGMENTER}.get(request.verb, settings.model)
+        if request.verb not in ("", task_of(local_model(name)).verb):
+            raise ModelProblem(f"{name} {OTHER_MODELS[request.verb]}")
         explainer = load_explainer(name, settings)
         check_options(request, explainer)
         if (second := request.second) is not None:
@@ -197,14 +225,14 @@ def explain(
                 raise ModelProblem(f"{name} takes one picture: leave other out.")
             image = join_pictures(image, open_picture(*second, settings))
         if single:
-            check_single(image, single)
+            check_single(image, kind)
         else:
             check_size(image, expected_maps(request, explainer), request, FEWER)
-        made = explain_picture(explainer, image, request.question, given, cancel)
+        explanation = explain_picture(explainer, image, request.question, options, cancel)
     if not single:
-        check_size(image, len(made.heatmaps), request, FEWER)
-    count(made)
-    return made
+        check_size(image, len(explanation.heatmaps), request, FEWER)
+    count(explanation)
+    return explanation
 
 
 def explain_picture(
@@ -221,16 +249,15 @@ def make_seals(
     request: Explaining | CompareRequest,
     cancel: threading.Event | None,
     most: int | None = None,
-) -> list[Json | None] | None:
+) -> list[SealResult | None] | None:
     """Return the seals of the first maps, `most` of them or all; None for a map without one, and where none is asked.
 
     Raises Cancelled.
     """
     if not request.seal:
         return None
-    made = seal_maps(explanation, most, cancel=cancel)
-    found = [None if seal is None else finite(seal.summary()) for seal in made]
-    return found + [None] * (len(explanation.heatmaps) - len(found))
+    made = [seal_result(seal) for seal in seal_maps(explanation, most, cancel=cancel)]
+    return made + [None] * (len(explanation.heatmaps) - len(made))
 
 
 def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None) -> Comparison:
@@ -260,73 +287,81 @@ def style_of(request: Explaining | CompareRequest) -> Style:
     return Style.parse(request.colormap, request.alpha, even=True)
 
 
-def full_answer(
+def explanation_answer(
+    explanation: Explanation, request: ExplainRequest, settings: ApiRules, cancel: threading.Event | None = None
+) -> ExplanationAnswer:
+    """Return everything about an explanation."""
+    return ExplanationAnswer(**_fields(explanation, request, settings, cancel))
+
+
+def _fields(
     explanation: Explanation,
     request: ExplainRequest | DetectRequest,
     settings: ApiRules,
-    cancel: threading.Event | None = None,
+    cancel: threading.Event | None,
 ) -> Json:
-    """Return everything about an explanation, as `results.Explained` or `results.Detected`."""
     style = style_of(request)
     # The headline and the limitations follow from them.
     seals = make_seals(explanation, request, cancel)
-    answer = plain(result_folder.summary(explanation, style))
-    every = range(len(explanation.heatmaps))
-    answer["heatmaps"] = [map_answer(explanation, i, request, style, cancel) for i in every]
-    if explanation.segmentation is not None:
-        answer["segmentation"] = base64_text(result_folder.classes_png(explanation.segmentation))
-    answer |= {"width": explanation.image.width, "height": explanation.image.height, "seals": seals}
-    return answer | {"saved": save_unsure(explanation, request.save_below, settings)}
-
-
-def box_answer(
-    explanation: Explanation, request: DetectRequest, settings: ApiRules, cancel: threading.Event | None = None
-) -> Json:
-    """Return the same with the classes that were asked for and not found, as `results.Detected`."""
-    answer = full_answer(explanation, request, settings, cancel)
-    # For single detections a number means a box.
-    single = explanation.options.per == "detection"
-    wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
-    return answer | {"missing": [plain_text(one.words) for one in find_missed(explanation, wanted)]}
-
-
-def class_answer(
-    explanation: Explanation, request: ClassRequest, settings: ApiRules, cancel: threading.Event | None = None
-) -> Json:
-    """Return what speaks for each class, as `results.Classes`."""
-    style = style_of(request)
-    seals = make_seals(explanation, request, cancel) or [None] * len(explanation.heatmaps)
-    found = [
-        plain(result_folder.class_analysis(explanation, i))
-        | {"heatmap": map_answer(explanation, i, request, style, cancel), "seal": seal}
-        for i, seal in enumerate(seals)
-    ]
-    image = explanation.image
-    return {
-        "picture": image.name,
-        "width": image.width,
-        "height": image.height,
-        "classes": found,
-        "recipe": plain(sealed_recipe(explanation)),
-        "milliseconds": finite(explanation.milliseconds),
-        "notes": explanation.notes,
+    classes = explanation.segmentation
+    return results.explained_fields(explanation, style) | {
+        "heatmaps": [map_answer(explanation, i, request, style, cancel) for i in range(len(explanation.heatmaps))],
+        "segmentation": None if classes is None else base64_text(result_folder.classes_png(classes)),
+        "seals": seals,
         "saved": save_unsure(explanation, request.save_below, settings),
     }
 
 
+def detection_answer(
+    explanation: Explanation, request: DetectRequest, settings: ApiRules, cancel: threading.Event | None = None
+) -> DetectionAnswer:
+    """Return the same with the classes that were asked for and not found."""
+    # For single detections a number means a box.
+    single = explanation.options.per == "detection"
+    wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
+    missing = [plain_text(one.words) for one in find_missed(explanation, wanted)]
+    return DetectionAnswer(**_fields(explanation, request, settings, cancel), missing=missing)
+
+
+def class_answer(
+    explanation: Explanation, request: ClassRequest, settings: ApiRules, cancel: threading.Event | None = None
+) -> ClassesAnswer:
+    """Return what speaks for each class."""
+    style = style_of(request)
+    seals = make_seals(explanation, request, cancel) or [None] * len(explanation.heatmaps)
+    classes = [
+        ClassAnswer(
+            **results.class_fields(explanation, i)
+            | {"heatmap": map_answer(explanation, i, request, style, cancel), "seal": seal}
+        )
+        for i, seal in enumerate(seals)
+    ]
+    image = explanation.image
+    return ClassesAnswer(
+        picture=image.name,
+        width=image.width,
+        height=image.height,
+        classes=classes,
+        recipe=sealed_recipe(explanation),
+        milliseconds=explanation.milliseconds,
+        notes=explanation.notes,
+        saved=save_unsure(explanation, request.save_below, settings),
+    )
+
+
 def comparison_answer(
     comparison: Comparison, request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None
-) -> Json:
-    """Return the models' predictions and how far their maps agree, as `results.Comparison`."""
+) -> ComparisonAnswer:
+    """Return the models' predictions and how far their maps agree."""
     seals = [make_seals(explanation, request, cancel, 1) for explanation in comparison.explanations]
-    style, answer = style_of(request), plain(result_folder.comparison(comparison))
-    for model, explanation, sealed in zip(answer["models"], comparison.explanations, seals, strict=True):
+    style, fields = style_of(request), results.comparison_fields(comparison)
+    for model, explanation, sealed in zip(fields["models"], comparison.explanations, seals, strict=True):
         model["seals"] = sealed
         model["heatmaps"] = [
             map_answer(explanation, i, request, style, cancel, pixels=i == 0) for i in range(len(explanation.heatmaps))
         ]
         model["saved"] = save_unsure(explanation, request.save_below, settings)
-    return answer
+    return ComparisonAnswer(**fields)
 
 
 def map_answer(
@@ -337,34 +372,20 @@ def map_answer(
     cancel: threading.Event | None = None,
     *,
     pixels: bool = True,
-) -> Json:
-    """Return one map, as `results.Mapped`; raise Cancelled."""
+) -> MapAnswer:
+    """Return one map; raise Cancelled."""
     raise_if_cancelled(cancel)
-    one = explanation.heatmaps[index]
-    answer = {
-        "label": one.target.label,
-        "method": one.method,
-        "layers": one.layers,
-        "state": one.state,
-        "raw": one.raw_range,
-        "scale": one.scale,
-        "ends": one.ends,
-        "signed": one.signed,
-        "raising": one.raising,
-        "outside": explanation.outside(index),
-        "seen": one.seen,
-    }
+    fields = results.map_fields(explanation, index)
     if pixels:
+        signed: bool = fields["signed"]
         with reserve_pixels(explanation.image):
             single = _single_map(explanation, index)
-            values = single.heatmaps[0].values
-            answer |= encode(values, request.maps, signed=one.signed) if request.maps != "none" else {}
-            del values
+            if request.maps != "none":
+                fields |= encode(single.heatmaps[0].values, request.maps, signed=signed)
             raise_if_cancelled(cancel)
-            drawn = overlay_png(explanation, index, style, single) if request.overlay else None
-            del single
-        answer |= {"overlay": base64_text(drawn)} if drawn is not None else {}
-    return finite(answer)  # type: ignore[no-any-return]
+            if request.overlay:
+                fields["overlay"] = base64_text(overlay_png(explanation, index, style, single))
+    return MapAnswer(**fields)
 
 
 def reserve_pixels(image: Image) -> AbstractContextManager[None]:
@@ -409,13 +430,29 @@ def overlay_png(explanation: Explanation, index: int, style: Style, single: Expl
 
 
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:
-    """Return the first map: its overlay as `image/png`, or its values. Raises ApiProblem if there is none."""
+    """Return the first map: its overlay as `png`, or its values as `npy`. Raises ApiProblem if there is none."""
     if not explanation.heatmaps:
         raise ApiProblem(422, "map", plain_text(headline(explanation, "bright")))
     with reserve_pixels(explanation.image):
-        if kind == "image/png":
+        if kind == "png":
             return overlay_png(explanation, 0, style_of(request))
         return npy(_single_map(explanation, 0).heatmaps[0].values)
+
+
+def folder_files(explanation: Explanation, request: Explaining) -> Iterator[tuple[str, bytes]]:
+    """Yield the files that the command line writes into the folder of a picture."""
+    style = style_of(request)
+    if isinstance(request, ClassRequest):
+        for i in range(len(explanation.heatmaps)):
+            yield from result_folder.of_class(explanation, i, result_folder.class_analysis(explanation, i), style)
+        return
+    boxes = isinstance(request, DetectRequest)
+    files = (
+        result_folder.of_boxes(explanation, style, everything=True)
+        if boxes
+        else chain(result_folder.of_segmentation(explanation), result_folder.of_picture(explanation, style, npy=True))
+    )
+    yield from result_folder.with_summary(files, result_folder.summary(explanation, style))
 
 
 def save_unsure(explanation: Explanation, requested: float | None, settings: ApiRules) -> str | None:
@@ -435,12 +472,54 @@ def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def plain(value: Any) -> Json:
-    """Return a value as plain JSON values, with None for numbers that are not finite."""
-    made: Json = json.loads(to_json(value))
-    return made
-
-
 def count(explanation: Explanation) -> None:
     """Count an explanation in the metrics."""
     metrics.count_explained(explanation.model, explanation.recipe.method)
+
+
+def compare_pictures(
+    request: SimilarityRequest, settings: ApiRules, cancel: threading.Event, kind: str = "json"
+) -> SimilarityAnswer:
+    """Return how similar two pictures are."""
+    options = request.engine_options()
+    with weights.no_downloads():
+        query = open_picture(request.image, request.name, settings)
+        gallery = open_picture(request.other, request.other_name, settings)
+        check_size(max(query, gallery, key=lambda image: image.pixels.size), 2, request)
+        explainer = load_explainer(request.model or settings.model, settings)
+        with explanation_slot(cancel):
+            made = similarity.similarity(explainer, query, gallery, of=request.of, **options)
+        raise_if_cancelled(cancel)
+        context = ranking.context(explainer, query, made.preprocessing, other=gallery) if request.context else None
+    sides = [_side(side, request, cancel) for side in made.sides]
+    return SimilarityAnswer(**similarity_files.fields(made, context), sides=sides)
+
+
+def _side(side: ComparedImage, request: SimilarityRequest, cancel: threading.Event | None) -> SideAnswer:
+    raise_if_cancelled(cancel)
+    with reserve_pixels(side.image):
+        drawn = base64_text(to_png(similarity_files.overlay(side))) if request.overlay else None
+        raise_if_cancelled(cancel)
+        values = side.geometry.to_original(side.padded) if request.maps != "none" else side.padded
+        pixels = encode(values, request.maps, signed=True)
+    alike, apart = side.statistics
+    return SideAnswer(**pixels, overlay=drawn, seen=side.seen, alike=alike, apart=apart)
+
+
+def prove_map(request: ProveRequest, settings: ApiRules, cancel: threading.Event, kind: str = "json") -> ProofAnswer:
+    """Return the curves of a map and its controls; raise Cancelled within a batch of a stop."""
+    with weights.no_downloads():
+        options = request.engine_options()
+        image = open_picture(request.image, request.name, settings)
+        explainer = load_explainer(request.model or settings.model, settings)
+        task = task_of(explainer.model)
+        if request.confidence is not None:
+            task.check_idle(explainer.model.id, "confidence")
+        raise_if_cancelled(cancel)
+        explanation = explainer(image, cancel=cancel, question=request.question, **options | task.single())
+        proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"), cancel=cancel)
+    count(explanation)
+    fields = proof_files.fields(explanation, 0, proof)
+    if not request.all_measures:
+        fields = without_hidden(fields)
+    return ProofAnswer(**fields, notes=explanation.notes)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sightglass.api import service
-from sightglass.api.endpoints.explain import prove_map
 from sightglass.api.schemas import ApiRules, ExplainRequest, ProveRequest
 from sightglass.common.errors import Cancelled
 from sightglass.explain import Explainer
@@ -88,7 +87,7 @@ def test_it_stops_within_a_batch(scene: Path, monkeypatch: pytest.MonkeyPatch, r
     monkeypatch.setattr(Classifier, "run", counted)
     with pytest.raises(Cancelled):
         if route == "prove":
-            prove_map(ProveRequest(image=scene.read_bytes(), model=MODEL), ApiRules(), cancel)
+            service.prove_map(ProveRequest(image=scene.read_bytes(), model=MODEL), ApiRules(), cancel)
         else:
-            service.full_answer(made, request, ApiRules(), cancel)
+            service.explanation_answer(made, request, ApiRules(), cancel)
     assert len(passes) == 3
