@@ -24,8 +24,6 @@ from sightglass.common.style import OPACITY
 from sightglass.export.results import PlainResult, class_fields
 
 if TYPE_CHECKING:
-    import threading
-
     from sightglass.api.schemas import ApiRules
     from sightglass.explain.explanation import Explanation
 
@@ -122,14 +120,14 @@ def view_heatmap(
     raise ApiProblem(404, "path", "There is no such heat map: POST /generate_heatmap makes one and answers its path.")
 
 
-def predict(request: LegacyRequest, rules: ApiRules, cancel: threading.Event, kind: str = "json") -> LegacyAnswer:
+def predict(request: LegacyRequest, rules: ApiRules) -> LegacyAnswer:
     """Return the best class and its map; raise Problem."""
-    return _answer(*_explain_best(request, rules, cancel))
+    return _answer(*_explain_best(request, rules))
 
 
-def generate(request: LegacyRequest, rules: ApiRules, cancel: threading.Event, kind: str = "json") -> HeatmapAnswer:
+def generate(request: LegacyRequest, rules: ApiRules) -> HeatmapAnswer:
     """Write the overlay of the best class or box to the folder of heat maps; raise Problem."""
-    explanation, full = _explain_best(request, rules, cancel)
+    explanation, full = _explain_best(request, rules)
     # Raises ApiProblem if there is no map.
     overlay = service.first_map(explanation, "png", full)
     folder = users.folder(settings().heatmaps)
@@ -140,21 +138,19 @@ def generate(request: LegacyRequest, rules: ApiRules, cancel: threading.Event, k
     return HeatmapAnswer(path=name, url=f"/view_heatmap?path={name}")
 
 
-def _explain_best(
-    request: LegacyRequest, rules: ApiRules, cancel: threading.Event
-) -> tuple[Explanation, ExplainRequest]:
+def _explain_best(request: LegacyRequest, rules: ApiRules) -> tuple[Explanation, ExplainRequest]:
     fields = {"image": request.image, "model": request.model, "top_k": 1}
     full = ExplainRequest.model_validate(fields | STYLE)
-    return service.explain(full, rules, cancel), full
+    return service.explain(full, rules), full
 
 
-def analyze(request: LegacyClassRequest, rules: ApiRules, cancel: threading.Event, kind: str = "json") -> LegacyAnswer:
+def analyze(request: LegacyClassRequest, rules: ApiRules) -> LegacyAnswer:
     """Return a class of the caller's choice and its map; raise Problem."""
     if request.wanted is None:
-        return predict(request, rules, cancel)
+        return predict(request, rules)
     fields = {"image": request.image, "model": request.model, "classes": (request.wanted,)}
     full = ClassRequest.model_validate(fields | STYLE)
-    return _answer(service.explain(full, rules, cancel), full)
+    return _answer(service.explain(full, rules), full)
 
 
 def _answer(explanation: Explanation, request: ExplainRequest | ClassRequest) -> LegacyAnswer:

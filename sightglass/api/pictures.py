@@ -24,7 +24,6 @@ from sightglass.export import results
 from sightglass.export.result_folder import zip_files
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
 
     from pydantic import BaseModel
@@ -40,10 +39,10 @@ router = APIRouter(tags=["pictures"])
 def _explain(write: Callable[..., BaseModel]) -> Callable[..., bytes]:
     """Return the work of a request for an explanation; `write` makes its answer in JSON."""
 
-    def work(request: Explaining, settings: ApiRules, cancel: threading.Event, kind: str) -> bytes:
-        explanation = service.explain(request, settings, cancel, kind=kind)
+    def work(request: Explaining, settings: ApiRules, kind: str) -> bytes:
+        explanation = service.explain(request, settings, kind)
         if kind == "json":
-            return to_bytes(write(explanation, request, settings, cancel))
+            return to_bytes(write(explanation, request, settings))
         if kind == "zip":
             with service.reserve_pixels(explanation.image):
                 content = zip_files(service.folder_files(explanation, request))
@@ -61,13 +60,11 @@ def to_bytes(result: BaseModel) -> bytes:
 
 def write_json(make: Callable[..., BaseModel]) -> Callable[..., bytes]:
     """Return the work of a request that is answered with the JSON of what `make` returns."""
-    return lambda *given: to_bytes(make(*given))
+    return lambda request, settings, kind: to_bytes(make(request, settings))
 
 
-def _compare(
-    request: CompareRequest, settings: ApiRules, cancel: threading.Event, kind: str
-) -> results.ComparisonAnswer:
-    return service.comparison_answer(service.compare(request, settings, cancel), request, settings, cancel)
+def _compare(request: CompareRequest, settings: ApiRules) -> BaseModel:
+    return service.comparison_answer(service.compare(request, settings), request, settings)
 
 
 @router.post("/api/explain", **describe_route(ExplainRequest, results.ExplanationAnswer, OFFERS))

@@ -110,7 +110,7 @@ async def get_scorecard(
 async def _answer(request: Request, format: str, work: Callable[[str], bytes]) -> Response:
     """Return what `work` makes of the format that is asked for."""
     kind = choose_format(request, format, OFFERS)
-    content, headers = await run_queued(request, lambda cancel: work(kind))
+    content, headers = await run_queued(request, lambda _: work(kind))
     return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
 
 

@@ -66,17 +66,16 @@ class ApiRules:
     def from_environment(**given: Any) -> ApiRules:
         """Return the settings of the environment, overridden by `given` values that are not None; raise Problem."""
         found = settings()
-        given = {name: value for name, value in given.items() if value is not None}
-        # A variable that is overridden is not read, so that a malformed one does no harm.
-        if "max_bytes" not in given:
-            given["max_bytes"] = int(found.api_mb * MIB)
-        if "waiting" not in given:
-            given["waiting"] = found.api_queue
-        if "save_below" not in given:
-            given["save_below"] = found.save_below
-        for name in {"timeout", "workers", "model", "device"} - given.keys():
-            given[name] = getattr(found, f"api_{name}")
-        return ApiRules(**given)
+        values: Json = {
+            "max_bytes": int(found.api_mb * MIB),
+            "timeout": found.api_timeout,
+            "workers": found.api_workers,
+            "waiting": found.api_queue,
+            "save_below": found.save_below,
+            "model": found.api_model,
+            "device": found.api_device,
+        }
+        return ApiRules(**values | {name: value for name, value in given.items() if value is not None})
 
 
 def decode_picture(given: Any) -> bytes:

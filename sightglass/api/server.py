@@ -158,7 +158,7 @@ async def list_layers(
 ) -> Layers:
     """List the layers of a model at which a map can be taken; the model is loaded for that."""
 
-    def work(cancel: threading.Event) -> Layers:
+    def work(_: threading.Event) -> Layers:
         with weights.no_downloads():
             explainer = service.load_explainer(model, request.app.state.settings)
             choices = layer_choices(explainer.resident, every=every)

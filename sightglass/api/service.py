@@ -27,9 +27,9 @@ from sightglass.api.schemas import (
     ProveRequest,
     SimilarityRequest,
 )
-from sightglass.common.errors import Cancelled, ImageProblem, ModelProblem, Problem, TooLarge
+from sightglass.common.errors import ImageProblem, ModelProblem, Problem, TooLarge
 from sightglass.common.files import Json, npy_bytes
-from sightglass.common.work.progress import explanation_slot
+from sightglass.common.work.progress import check, explanation_slot
 from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
 from sightglass.explain.faithfulness.seal import seal_maps
@@ -66,7 +66,6 @@ from sightglass.models.catalog import available, catalog, choose_compared, detec
 from sightglass.models.checkpoints import weights
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
@@ -79,11 +78,6 @@ if TYPE_CHECKING:
 
 Explaining = ExplainRequest | DetectRequest | ClassRequest
 Request = Explaining | CompareRequest | SimilarityRequest
-
-
-def raise_if_cancelled(cancel: threading.Event | None) -> None:
-    if cancel is not None and cancel.is_set():
-        raise Cancelled
 
 
 def expected_maps(request: Explaining, explainer: Explainer) -> int:
@@ -105,18 +99,6 @@ def check_size(image: Image, maps: int, request: Request, fewer: str = "") -> No
         advice.append("leave overlay out")
     bytes_each = FORMAT_BYTES[request.maps] + OVERLAY_BYTES * request.overlay
     _check_bytes(image, maps, bytes_each, advice)
-
-
-def check_single(image: Image, kind: str) -> None:
-    """Raise ApiProblem, 413, if one map exceeds the limit of an answer, sent alone in this format."""
-    _check_bytes(image, 1, OVERLAY_BYTES if kind == "png" else FORMAT_BYTES["npy"], [])
-
-
-def check_compared(image: Image, maps: int, request: CompareRequest) -> None:
-    """Raise ApiProblem, 413, if `maps` maps of as many models are more than one answer compares or holds."""
-    # Even if no map is sent, they are compared at the size of the picture.
-    _check_bytes(image, maps, FORMAT_BYTES["png"], ["compare fewer models"])
-    check_size(image, maps, request, "compare fewer models")
 
 
 def _check_bytes(image: Image, maps: int, bytes_each: int, advice: list[str]) -> None:
@@ -156,7 +138,7 @@ OTHER_MODELS = {
     "segment": "gives no class to a pixel: ask /api/explain, or name a segmentation network.",
 }
 """What a model that is named for another route cannot do."""
-FEWER = "ask for fewer maps (top_k, targets, classes)"
+FEWER, FEWER_MODELS = "ask for fewer maps (top_k, targets, classes)", "compare fewer models"
 
 
 def local_model(name: str) -> ModelSpec:
@@ -201,10 +183,8 @@ def open_picture(data: bytes, name: str | None, settings: ApiRules) -> Image:
     raise ApiProblem(422, "image", words)
 
 
-def explain(
-    request: Explaining, settings: ApiRules, cancel: threading.Event | None = None, *, kind: str = "json"
-) -> Explanation:
-    """Explain the picture of a request; `cancel` stops it. `kind`: the format of the answer.
+def explain(request: Explaining, settings: ApiRules, kind: str = "json") -> Explanation:
+    """Explain the picture of a request. `kind`: the format of the answer.
 
     Raises Problem, one sentence; ApiProblem, 413, if its maps would exceed the limit of an answer.
     """
@@ -225,10 +205,10 @@ def explain(
                 raise ModelProblem(f"{name} takes one picture: leave other out.")
             image = join_pictures(image, open_picture(*second, settings))
         if single:
-            check_single(image, kind)
+            _check_bytes(image, 1, OVERLAY_BYTES if kind == "png" else FORMAT_BYTES["npy"], [])
         else:
             check_size(image, expected_maps(request, explainer), request, FEWER)
-        explanation = explain_picture(explainer, image, request.question, options, cancel)
+        explanation = explain_picture(explainer, image, request.question, options)
     if not single:
         check_size(image, len(explanation.heatmaps), request, FEWER)
     count(explanation)
@@ -236,34 +216,28 @@ def explain(
 
 
 def explain_picture(
-    explainer: Explainer, image: Image, question: Question | None, given: dict[str, Any], cancel: threading.Event | None
+    explainer: Explainer, image: Image, question: Question | None, options: dict[str, Any]
 ) -> Explanation:
-    """Explain a picture, within the limit shared with the dashboard's sessions; raise Cancelled."""
-    chosen = explainer.options(given, question).method or explainer.model.method
-    with explanation_slot(cancel) if method(chosen).quick else nullcontext():
-        return explainer(image, cancel=cancel, question=question, **given)
+    """Explain a picture, within the limit shared with the dashboard's sessions."""
+    chosen = explainer.options(options, question).method or explainer.model.method
+    with explanation_slot() if method(chosen).quick else nullcontext():
+        return explainer(image, question=question, **options)
 
 
 def make_seals(
-    explanation: Explanation,
-    request: Explaining | CompareRequest,
-    cancel: threading.Event | None,
-    most: int | None = None,
+    explanation: Explanation, request: Explaining | CompareRequest, most: int | None = None
 ) -> list[SealResult | None] | None:
-    """Return the seals of the first maps, `most` of them or all; None for a map without one, and where none is asked.
-
-    Raises Cancelled.
-    """
+    """Return the seals of the first `most` maps, or of all; None for a map without one, and where none is asked."""
     if not request.seal:
         return None
-    made = [seal_result(seal) for seal in seal_maps(explanation, most, cancel=cancel)]
+    made = [seal_result(seal) for seal in seal_maps(explanation, most)]
     return made + [None] * (len(explanation.heatmaps) - len(made))
 
 
-def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None) -> Comparison:
+def compare(request: CompareRequest, settings: ApiRules) -> Comparison:
     """Explain one picture with several models, as `sightglass compare` does."""
     with weights.no_downloads():
-        given = request.engine_options()
+        options = request.engine_options()
         style_of(request)  # raises before any work
         for name in request.models:
             local_model(name)
@@ -271,12 +245,14 @@ def compare(request: CompareRequest, settings: ApiRules, cancel: threading.Event
         if request.confidence is not None and not any(task_of(local_model(name)).has_boxes for name in ids):
             raise ModelProblem("None of these models draws boxes, so confidence would have no effect: leave it out.")
         image = open_picture(request.image, request.name, settings)
-        check_compared(image, len(ids), request)
+        # Even if no map is sent, they are compared at the size of the picture.
+        _check_bytes(image, len(ids), FORMAT_BYTES["png"], [FEWER_MODELS])
+        check_size(image, len(ids), request, FEWER_MODELS)
         made, timings = [], []
         for name in ids:
-            raise_if_cancelled(cancel)
+            check()
             explainer = load_explainer(name, settings)
-            made.append(explain_picture(explainer, image, request.question, given, cancel))
+            made.append(explain_picture(explainer, image, request.question, options))
             timings.append(measure(made[-1].evidence))
             count(made[-1])
         explanations = tuple(made) if request.targets or request.each_own else same_target(made)
@@ -287,52 +263,41 @@ def style_of(request: Explaining | CompareRequest) -> Style:
     return Style.parse(request.colormap, request.alpha, even=True)
 
 
-def explanation_answer(
-    explanation: Explanation, request: ExplainRequest, settings: ApiRules, cancel: threading.Event | None = None
-) -> ExplanationAnswer:
+def explanation_answer(explanation: Explanation, request: ExplainRequest, settings: ApiRules) -> ExplanationAnswer:
     """Return everything about an explanation."""
-    return ExplanationAnswer(**_fields(explanation, request, settings, cancel))
+    return ExplanationAnswer(**_fields(explanation, request, settings))
 
 
-def _fields(
-    explanation: Explanation,
-    request: ExplainRequest | DetectRequest,
-    settings: ApiRules,
-    cancel: threading.Event | None,
-) -> Json:
+def _fields(explanation: Explanation, request: ExplainRequest | DetectRequest, settings: ApiRules) -> Json:
     style = style_of(request)
     # The headline and the limitations follow from them.
-    seals = make_seals(explanation, request, cancel)
+    seals = make_seals(explanation, request)
     classes = explanation.segmentation
     return results.explained_fields(explanation, style) | {
-        "heatmaps": [map_answer(explanation, i, request, style, cancel) for i in range(len(explanation.heatmaps))],
+        "heatmaps": [map_answer(explanation, i, request, style) for i in range(len(explanation.heatmaps))],
         "segmentation": None if classes is None else base64_text(result_folder.classes_png(classes)),
         "seals": seals,
         "saved": save_unsure(explanation, request.save_below, settings),
     }
 
 
-def detection_answer(
-    explanation: Explanation, request: DetectRequest, settings: ApiRules, cancel: threading.Event | None = None
-) -> DetectionAnswer:
+def detection_answer(explanation: Explanation, request: DetectRequest, settings: ApiRules) -> DetectionAnswer:
     """Return the same with the classes that were asked for and not found."""
     # For single detections a number means a box.
     single = explanation.options.per == "detection"
     wanted = [one for one in request.targets if isinstance(one, str) or (isinstance(one, int) and not single)]
     missing = [plain_text(one.words) for one in find_missed(explanation, wanted)]
-    return DetectionAnswer(**_fields(explanation, request, settings, cancel), missing=missing)
+    return DetectionAnswer(**_fields(explanation, request, settings), missing=missing)
 
 
-def class_answer(
-    explanation: Explanation, request: ClassRequest, settings: ApiRules, cancel: threading.Event | None = None
-) -> ClassesAnswer:
+def class_answer(explanation: Explanation, request: ClassRequest, settings: ApiRules) -> ClassesAnswer:
     """Return what speaks for each class."""
     style = style_of(request)
-    seals = make_seals(explanation, request, cancel) or [None] * len(explanation.heatmaps)
+    seals = make_seals(explanation, request) or [None] * len(explanation.heatmaps)
     classes = [
         ClassAnswer(
             **results.class_fields(explanation, i)
-            | {"heatmap": map_answer(explanation, i, request, style, cancel), "seal": seal}
+            | {"heatmap": map_answer(explanation, i, request, style), "seal": seal}
         )
         for i, seal in enumerate(seals)
     ]
@@ -349,16 +314,14 @@ def class_answer(
     )
 
 
-def comparison_answer(
-    comparison: Comparison, request: CompareRequest, settings: ApiRules, cancel: threading.Event | None = None
-) -> ComparisonAnswer:
+def comparison_answer(comparison: Comparison, request: CompareRequest, settings: ApiRules) -> ComparisonAnswer:
     """Return the models' predictions and how far their maps agree."""
-    seals = [make_seals(explanation, request, cancel, 1) for explanation in comparison.explanations]
+    seals = [make_seals(explanation, request, 1) for explanation in comparison.explanations]
     style, fields = style_of(request), results.comparison_fields(comparison)
     for model, explanation, sealed in zip(fields["models"], comparison.explanations, seals, strict=True):
         model["seals"] = sealed
         model["heatmaps"] = [
-            map_answer(explanation, i, request, style, cancel, pixels=i == 0) for i in range(len(explanation.heatmaps))
+            map_answer(explanation, i, request, style, pixels=i == 0) for i in range(len(explanation.heatmaps))
         ]
         model["saved"] = save_unsure(explanation, request.save_below, settings)
     return ComparisonAnswer(**fields)
@@ -369,12 +332,11 @@ def map_answer(
     index: int,
     request: Explaining | CompareRequest,
     style: Style,
-    cancel: threading.Event | None = None,
     *,
     pixels: bool = True,
 ) -> MapAnswer:
     """Return one map; raise Cancelled."""
-    raise_if_cancelled(cancel)
+    check()
     fields = results.map_fields(explanation, index)
     if pixels:
         signed: bool = fields["signed"]
@@ -382,7 +344,7 @@ def map_answer(
             single = _single_map(explanation, index)
             if request.maps != "none":
                 fields |= encode(single.heatmaps[0].values, request.maps, signed=signed)
-            raise_if_cancelled(cancel)
+            check()
             if request.overlay:
                 fields["overlay"] = base64_text(overlay_png(explanation, index, style, single))
     return MapAnswer(**fields)
@@ -477,9 +439,7 @@ def count(explanation: Explanation) -> None:
     metrics.count_explained(explanation.model, explanation.recipe.method)
 
 
-def compare_pictures(
-    request: SimilarityRequest, settings: ApiRules, cancel: threading.Event, kind: str = "json"
-) -> SimilarityAnswer:
+def compare_pictures(request: SimilarityRequest, settings: ApiRules) -> SimilarityAnswer:
     """Return how similar two pictures are."""
     options = request.engine_options()
     with weights.no_downloads():
@@ -487,26 +447,26 @@ def compare_pictures(
         gallery = open_picture(request.other, request.other_name, settings)
         check_size(max(query, gallery, key=lambda image: image.pixels.size), 2, request)
         explainer = load_explainer(request.model or settings.model, settings)
-        with explanation_slot(cancel):
+        with explanation_slot():
             made = similarity.similarity(explainer, query, gallery, of=request.of, **options)
-        raise_if_cancelled(cancel)
+        check()
         context = ranking.context(explainer, query, made.preprocessing, other=gallery) if request.context else None
-    sides = [_side(side, request, cancel) for side in made.sides]
+    sides = [_side(side, request) for side in made.sides]
     return SimilarityAnswer(**similarity_files.fields(made, context), sides=sides)
 
 
-def _side(side: ComparedImage, request: SimilarityRequest, cancel: threading.Event | None) -> SideAnswer:
-    raise_if_cancelled(cancel)
+def _side(side: ComparedImage, request: SimilarityRequest) -> SideAnswer:
+    check()
     with reserve_pixels(side.image):
         drawn = base64_text(to_png(similarity_files.overlay(side))) if request.overlay else None
-        raise_if_cancelled(cancel)
+        check()
         values = side.geometry.to_original(side.padded) if request.maps != "none" else side.padded
         pixels = encode(values, request.maps, signed=True)
     alike, apart = side.statistics
     return SideAnswer(**pixels, overlay=drawn, seen=side.seen, alike=alike, apart=apart)
 
 
-def prove_map(request: ProveRequest, settings: ApiRules, cancel: threading.Event, kind: str = "json") -> ProofAnswer:
+def prove_map(request: ProveRequest, settings: ApiRules) -> ProofAnswer:
     """Return the curves of a map and its controls; raise Cancelled within a batch of a stop."""
     with weights.no_downloads():
         options = request.engine_options()
@@ -515,9 +475,9 @@ def prove_map(request: ProveRequest, settings: ApiRules, cancel: threading.Event
         task = task_of(explainer.model)
         if request.confidence is not None:
             task.check_idle(explainer.model.id, "confidence")
-        raise_if_cancelled(cancel)
-        explanation = explainer(image, cancel=cancel, question=request.question, **options | task.single())
-        proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"), cancel=cancel)
+        check()
+        explanation = explainer(image, question=request.question, **options | task.single())
+        proof = explanation.prove(steps=request.steps, fillings=request.fillings or ("blur", "mean"))
     count(explanation)
     fields = proof_files.fields(explanation, 0, proof)
     if not request.all_measures:

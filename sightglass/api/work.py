@@ -234,13 +234,13 @@ async def run_queued(request: Request, work: Callable[[threading.Event], T]) -> 
 async def answer(
     request: Request,
     schema: type[RequestT],
-    work: Callable[[RequestT, ApiRules, threading.Event, str], bytes],
+    work: Callable[[RequestT, ApiRules, str], bytes],
     format: str = "json",
     offers: tuple[str, ...] = ("json",),
 ) -> Response:
     """Read the body as `schema`, run `work` in the queue, and send its bytes.
 
-    The arguments of `work` are the request, the settings, an event that cancels it, and the format.
+    The arguments of `work` are the request, the settings and the format; it is stopped as by `progress.stopped_by`.
     """
     settings: ApiRules = request.app.state.settings
     kind = choose_format(request, format, offers)
@@ -252,7 +252,7 @@ async def answer(
         except ApiProblem as problem:
             await body.drain(problem)
             raise
-        content, headers = await run_queued(request, lambda cancel: work(parse(body, schema), settings, cancel, kind))
+        content, headers = await run_queued(request, lambda _: work(parse(body, schema), settings, kind))
         return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
 
 

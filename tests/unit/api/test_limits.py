@@ -22,6 +22,7 @@ from sightglass.api.schemas import (
     SimilarityRequest,
 )
 from sightglass.common.errors import Cancelled, TooLarge
+from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
 from sightglass.models.geometry import Geometry
@@ -110,15 +111,15 @@ def test_who_no_longer_waits_is_drawn_no_more_maps(bus: Path, monkeypatch: pytes
         return real(*given, **named)
 
     monkeypatch.setattr(service, "encode", encoded)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled), stopped_by(cancel):
         if kind == "explain":
             asked = ExplainRequest(image=data, top_k=2, overlay=True)
-            service.explanation_answer(service.explain(asked, settings), asked, settings, cancel)
+            service.explanation_answer(service.explain(asked, settings), asked, settings)
         elif kind == "compare":
             many = CompareRequest(image=data, models=(MODEL, "demo-cls-m"))
-            service.comparison_answer(service.compare(many, settings), many, settings, cancel)
+            service.comparison_answer(service.compare(many, settings), many, settings)
         else:
-            service.compare_pictures(SimilarityRequest(image=data, other=data, context=False), settings, cancel)
+            service.compare_pictures(SimilarityRequest(image=data, other=data, context=False), settings)
     assert len(drawn) == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,11 +19,11 @@ from sightglass.api.problems import ApiProblem
 from sightglass.api.schemas import ApiRules, SimilarityRequest
 from sightglass.api.work import FIELD_BYTES, answer
 from sightglass.common import access
+from sightglass.common.work import progress
 from sightglass.models import catalog
 from tests import loops
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import AsyncIterator, Iterable
 
     from starlette.types import Message
@@ -41,12 +42,13 @@ def app() -> FastAPI:
     """The API with two routes more, which answer how long the text of the body is."""
     made = create(ApiRules(max_bytes=1000, timeout=1.0))
 
-    def measure(request: Anything, rules: ApiRules, cancel: threading.Event, kind: str) -> bytes:
+    def measure(request: Anything, rules: ApiRules, kind: str) -> bytes:
         return str(len(request.text)).encode()
 
-    def wait(request: Anything, rules: ApiRules, cancel: threading.Event, kind: str) -> bytes:
-        assert cancel.wait(20)
-        return b""
+    def wait(request: Anything, rules: ApiRules, kind: str) -> bytes:
+        while True:
+            time.sleep(0.01)
+            progress.check()
 
     @made.post("/api/measured")
     async def measured(request: Request) -> Response:
