@@ -113,7 +113,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Class = Index | Words
 Target = Index | Words | tuple[Index, Index]
 # Layers can be numbered, and a form's digits arrive as numbers.
-Labels = tuple[Annotated[Words, BeforeValidator(lambda name: str(name) if type(name) is int else name)], ...]
+Label = Annotated[
+    Words,
+    BeforeValidator(lambda name: str(name) if type(name) is int else name),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1, "maxLength": 200}, {"type": "integer"}]}),
+]
+Labels = tuple[Label, ...]
 Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
 
 
