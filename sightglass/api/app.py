@@ -117,9 +117,6 @@ class Api(FastAPI):
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             problem = problems.ProblemDocument.model_json_schema()
             schemas |= body_schemas(self.state.settings.max_bytes) | {"Problem": problem}
-            # What a request refers to is listed once, too.
-            for schema in tuple(schemas.values()):
-                schemas |= schema.pop("$defs", {})
             document["components"]["securitySchemes"] = _SECURITY
             document["security"] = [*([] if access.in_use().asks else [{}]), *({name: []} for name in _SECURITY)]
             for path, operations in document["paths"].items():

@@ -191,11 +191,6 @@ class _ModelRequest(_PictureRequest):
     head: int | None = _option("head", le=1000)
     save_below: SaveBelow = None
 
-    @property
-    def second(self) -> tuple[bytes, str | None] | None:
-        """The second picture with its name."""
-        return None
-
 
 class _TargetRequest(_ModelRequest):
     targets: tuple[Target, ...] = _option("targets", max_length=MAX_MAPS)
@@ -216,10 +211,6 @@ class ExplainRequest(_TargetRequest):
     at: tuple[Finite, ...] = _option("at", default=(), max_length=2 * MAX_CORNERS)
     against: Class | None = _option("against")
     alpha: Alpha = OPACITY["even"]
-
-    @property
-    def second(self) -> tuple[bytes, str | None] | None:
-        return None if self.other is None else (self.other, self.other_name)
 
 
 class SegmentRequest(ExplainRequest):

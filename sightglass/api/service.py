@@ -131,8 +131,8 @@ def check_options(request: Explaining, explainer: Explainer) -> None:
 
 
 LOGGER = logging.getLogger(__name__)
-SEGMENTER = "demo-seg"
-"""The model of /api/segment for requests that name none."""
+DEFAULTS = {"segment": "demo-seg"}
+"""The models of routes for requests that name none."""
 OTHER_MODELS = {
     "detect": "draws no boxes: ask /api/explain, or name a detector.",
     "segment": "gives no class to a pixel: ask /api/explain, or name a segmentation network.",
@@ -195,15 +195,16 @@ def explain(request: Explaining, settings: ApiRules, kind: str = "json") -> Expl
         if single and request.seal:
             raise ModelProblem("A map alone carries no seal: leave seal out, or ask for format=json.")
         image = open_picture(request.image, request.name, settings)
-        name = request.model or {"detect": detector(), "segment": SEGMENTER}.get(request.verb, settings.model)
+        # The first detector that is here takes a while to find.
+        name = request.model or (detector() if request.verb == "detect" else DEFAULTS.get(request.verb, settings.model))
         if request.verb not in ("", task_of(local_model(name)).verb):
             raise ModelProblem(f"{name} {OTHER_MODELS[request.verb]}")
         explainer = load_explainer(name, settings)
         check_options(request, explainer)
-        if (second := request.second) is not None:
+        if isinstance(request, ExplainRequest) and request.other is not None:
             if not explainer.resident.adapter.inputs:
                 raise ModelProblem(f"{name} takes one picture: leave other out.")
-            image = join_pictures(image, open_picture(*second, settings))
+            image = join_pictures(image, open_picture(request.other, request.other_name, settings))
         if single:
             _check_bytes(image, 1, OVERLAY_BYTES if kind == "png" else FORMAT_BYTES["npy"], [])
         else:
