@@ -20,13 +20,14 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence, shorten
 from sightglass.components.session.pictures import image_source
 from sightglass.components.views import comparisons, exports
-from sightglass.components.widgets import Row, rows
+from sightglass.components.widgets import rows
 from sightglass.explain import methods
 from sightglass.explain.evidence import cache
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.picture import image
 from sightglass.explain.similarity import patches, ranking
 from sightglass.explain.similarity import similarity as pair_similarity
+from sightglass.explain.tasks.task import Answer
 from sightglass.export import similarity_files
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _preprocessing(choices: Choices) -> dict[str, Any]:
 def _list(ranking: Ranking) -> int:
     st.markdown("### Most similar first")
     shown = ranking.hits[:LISTED]
-    listed = [Row(hit.name, max(0.0, hit.score), f"{hit.score:.2f}") for hit in shown]
+    listed = [Answer(hit.name, f"{hit.score:.2f}", max(0.0, hit.score)) for hit in shown]
     key = f"hits-{hash(tuple(hit.item.stamp for hit in shown)) & 0xFFFFFFFF:x}-{ranking.query.sha256[:8]}"
     chosen = rows(listed, key=key)
     if len(ranking.hits) > LISTED:

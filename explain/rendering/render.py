@@ -9,7 +9,7 @@ Pixels are uint8 (H, W, 3) RGB; values are float32 (H, W) in 0..1, or -1..1 with
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -30,21 +30,12 @@ from sightglass.explain.rendering.style import (
     lut,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from sightglass.models.adapter import Joint
-
 Mask = npt.NDArray[np.bool_]
 
 HALO = (contours.DARK,) * 3
 GROUNDS = {"light": 228, "dark": 48}
 """Grey of a map alone where nothing is shown, in the two themes."""
 WHITE = (255, 255, 255)
-HIDDEN_JOINT = 0.5
-"""Visibility below which a joint is drawn hollow, and no line to it."""
-_FAR = 1 << 14
-"""Pixels beyond which OpenCV's coordinates could overflow: an untrained network puts joints anywhere."""
 _GROUND = {"light": 255, "dark": 20}  # the page behind the picture, towards which the unseen part fades
 
 
@@ -239,29 +230,6 @@ def _paint(levels: Pixels, colours: Pixels) -> Pixels:
 
 def _grey(pixels: Pixels) -> Pixels:
     return _u8(cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB))
-
-
-def is_hidden(joint: Joint) -> bool:
-    """Return whether a joint is probably not visible."""
-    return joint.visibility is not None and joint.visibility < HIDDEN_JOINT
-
-
-def draw_joints(pixels: Pixels, joints: Sequence[Joint], limbs: Iterable[tuple[int, int]]) -> Pixels:
-    """Draw one body, white over a dark halo; `limbs`: pairs of joints, by their places, with a line between them."""
-    out = picture(pixels).copy()
-    line = line_width(out.shape)
-    there = [math.isfinite(one.x + one.y) and max(abs(one.x), abs(one.y)) < _FAR for one in joints]
-    places = [(round(one.x), round(one.y)) if ok else (0, 0) for one, ok in zip(joints, there, strict=True)]
-    shown = [ok and not is_hidden(one) for one, ok in zip(joints, there, strict=True)]
-    for colour, more in ((HALO, 2), (WHITE, 0)):
-        for a, b in limbs:
-            if shown[a] and shown[b]:
-                cv2.line(out, places[a], places[b], colour, line + more, cv2.LINE_AA)
-    for place, ok, seen in zip(places, there, shown, strict=True):
-        if ok:
-            cv2.circle(out, place, 2 * line + 2, HALO, cv2.FILLED if seen else 3, cv2.LINE_AA)
-            cv2.circle(out, place, 2 * line, WHITE, cv2.FILLED if seen else 1, cv2.LINE_AA)
-    return out
 
 
 def line_width(shape: tuple[int, ...]) -> int:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from sightglass.explain.rendering.contact_sheet import add_names
-from sightglass.explain.rendering.render import HALO, line_width, picture
+from sightglass.explain.rendering.marks import Mark, add_names, draw_marks
+from sightglass.explain.rendering.render import HALO, line_width
 from sightglass.explain.rendering.style import lut
 
 if TYPE_CHECKING:
@@ -18,34 +18,8 @@ if TYPE_CHECKING:
 
     from sightglass.explain.rendering.style import Pixels
 
-COLORS = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-)
-"""Okabe and Ito's, which the colour-blind tell apart too (https://jfly.uni-koeln.de/color/)."""
-HATCHES = ("diagonal", "other diagonal", "level", "upright", "dotted")
-"""Of each class the next one, so that no two of 35 have colour and hatching in common."""
-TINTED, HATCHED = 0.45, 0.9
-"""Opacity of a class's colour, and of the lines of its hatching."""
-SMALLEST = 0.002
-"""Share of the picture below which a region is drawn without its name."""
 COLORMAP = "viridis"
 """Its lightness rises all the way, so that it reads without colours too."""
-
-
-def color_of(index: int) -> tuple[int, int, int]:
-    """Return the colour of a class, RGB."""
-    return COLORS[index % len(COLORS)]
-
-
-def hatch_of(index: int) -> str:
-    """Return the hatching of a class, one of `HATCHES`."""
-    return HATCHES[index % len(HATCHES)]
 
 
 def draw_segments(
@@ -61,49 +35,9 @@ def draw_segments(
     `classes`: (H, W), by index in `labels`, -1 for none. `plain`: classes that are left as they are, such as a
     background. `chosen`: pixels with a bold white outline, bool (H, W).
     """
-    out = picture(pixels).copy()
-    line = line_width(out.shape)
-    shown = [int(index) for index in np.unique(classes) if index >= 0 and index not in plain]
-    names: list[tuple[tuple[int, int], str]] = []
-    for index in shown:
-        mask = (classes == index).astype(np.uint8)
-        tint = TINTED * mask + (HATCHED - TINTED) * (mask & _hatching(hatch_of(index), mask.shape, 3 * line))
-        out[:] = np.round(out * (1 - tint[..., None]) + np.array(color_of(index)) * tint[..., None])
-        contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(out, contours, -1, HALO, line + 1)
-        cv2.drawContours(out, contours, -1, color_of(index), max(1, line // 2))
-        names += _find_places(mask, labels[index])
-    if chosen is not None:
-        contours, _ = cv2.findContours(chosen.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(out, contours, -1, HALO, 3 * line)
-        cv2.drawContours(out, contours, -1, (255, 255, 255), 2 * line)
-    return add_names(out, names)
-
-
-def _find_places(mask: NDArray[np.uint8], name: str) -> list[tuple[tuple[int, int], str]]:
-    """Return the name of each larger region of a class with the point (x, y) in it that is farthest from its edges."""
-    count, numbers, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    found = []
-    for number in range(1, count):
-        if statistics[number, cv2.CC_STAT_AREA] < SMALLEST * mask.size:
-            continue
-        inside = np.pad((numbers == number).astype(np.uint8), 1)
-        y, x = divmod(int(cv2.distanceTransform(inside, cv2.DIST_L2, 3).argmax()), inside.shape[1])
-        found.append(((x - 1, y - 1), name))
-    return found
-
-
-def _hatching(kind: str, shape: tuple[int, ...], step: int) -> NDArray[np.uint8]:
-    """Return lines or dots, 1 in 4 of `step` pixels, uint8 (H, W) of 0 and 1."""
-    y, x = np.mgrid[: shape[0], : shape[1]] // max(1, step // 3)
-    lines = {
-        "diagonal": (x + y) % 4 == 0,
-        "other diagonal": (x - y) % 4 == 0,
-        "level": y % 4 == 0,
-        "upright": x % 4 == 0,
-        "dotted": (x % 4 == 0) & (y % 4 == 0),
-    }
-    return np.asarray(lines[kind], np.uint8)
+    indices = [int(index) for index in np.unique(classes) if index >= 0 and index not in plain]
+    items = [((Mark("mask", mask=classes == index, fill=index),), labels[index]) for index in indices]
+    return draw_marks(pixels, items if chosen is None else [*items, ((Mark("mask", mask=chosen),), "")])
 
 
 def ends_of(numbers: NDArray[np.float32]) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.phrases import percent, quantity
+from sightglass.explain.rendering.marks import Mark
 from sightglass.explain.tasks.detect import Detect, find_boxes
 from sightglass.explain.tasks.task import describe_direction
 from sightglass.models.adapter import Axis, JointTarget
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Joint, Prediction, Target
     from sightglass.models.spec import ModelSpec
 
+HIDDEN_JOINT = 0.5
+"""Visibility below which a joint is drawn hollow, and no line to it."""
+
 
 class Pose(Detect):
     """Boxes of bodies; a map is of a box, or of a number of a joint in it."""
@@ -32,6 +36,28 @@ class Pose(Detect):
         if result.options.joint is None:
             return super().describe_part(result)
         return f" (what {describe_direction(result)} it)"
+
+    def marks(self, result: Result, prediction: Prediction) -> tuple[Mark, ...]:
+        """Return the box, lines between joints, and joints: hollow ones are probably hidden, and have no line."""
+        joints = prediction.joints
+        if not joints:
+            return super().marks(result, prediction)
+        adapter, joint = result.evidence.resident.adapter, result.options.joint
+        chosen = None if joint is None else parse_joint(joint, adapter.joints)[0]
+        hidden = [one.visibility is not None and one.visibility < HIDDEN_JOINT for one in joints]
+        places = [(one.x, one.y) for one in joints]
+        return (
+            *(
+                Mark("polyline", (places[start], places[end]))
+                for start, end in adapter.limbs
+                if not (hidden[start] or hidden[end])
+            ),
+            *(
+                Mark("point", (place,), hollow=hidden[number], chosen=number == chosen)
+                for number, place in enumerate(places)
+            ),
+            *super().marks(result, prediction),
+        )
 
     def facts(self, prediction: Prediction, model: ModelSpec) -> dict[str, Any]:
         return {"joints": [asdict(joint) for joint in prediction.joints]} if prediction.joints else {}

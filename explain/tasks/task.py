@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import kinds, percent
+from sightglass.explain.rendering.marks import Mark
 from sightglass.models.adapter import Target
 from sightglass.models.labels import class_index
 
@@ -72,14 +73,23 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a list of answers."""
+class Answer:
+    """One answer of a model, as lists, captions and pictures show it."""
 
     label: str
-    share: float | None
-    """Length of its bar, 0..1; None where it has none."""
     text: str
-    """The number beside the label."""
+    """Its score in words: `62 %`, `12 % of the picture`, `−12.4°`."""
+    bar: float | None
+    """Length of its bar, 0..1; None where it has none."""
+    value: float | None = None
+    """Its score."""
+    marks: tuple[Mark, ...] = ()
+    """Where it is in the picture."""
+
+    @property
+    def line(self) -> str:
+        """The label with its score: `minibus 62 %`."""
+        return f"{self.label} {self.text}"
 
 
 class Task:
@@ -160,7 +170,24 @@ class Task:
     error_rows: ClassVar[str] = "One row a picture: label, answer and score."
     """What the rows of a table of errors are."""
 
-    # Scores
+    # Answers
+
+    def answers(self, result: Result, predictions: Sequence[Prediction] | None = None) -> list[Answer]:
+        """Return what the model answers, best first; or `predictions` instead, such as those of one map."""
+        return [
+            Answer(
+                one.label,
+                self.text(one.score, result.model.unit_of(one.label)),
+                self.bar(one.score),
+                one.score,
+                self.marks(result, one),
+            )
+            for one in (result.predictions if predictions is None else predictions)
+        ]
+
+    def marks(self, result: Result, prediction: Prediction) -> tuple[Mark, ...]:
+        """Return where an answer is in the picture."""
+        return (Mark("polygon", prediction.outline),) if prediction.box else ()
 
     def text(self, score: float, unit: str = "") -> str:
         """Format what a model gives for an answer: a share in percent, or a number with its unit."""
@@ -578,10 +605,10 @@ class Task:
 
     # Pages
 
-    def row(self, label: str, scores: Sequence[float], unit: str = "") -> Row:
+    def row(self, label: str, scores: Sequence[float], unit: str = "") -> Answer:
         """Return the row of a label with its scores, best first; without any a dash."""
         best = max(scores, default=0.0)
-        return Row(self.row_label(label, len(scores)), self.bar(best), self.text(best, unit) if scores else "–")
+        return Answer(self.row_label(label, len(scores)), self.text(best, unit) if scores else "–", self.bar(best))
 
     def row_label(self, label: str, count: int) -> str:
         """Return what a list calls a label that was found `count` times."""

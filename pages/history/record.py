@@ -19,14 +19,15 @@ from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.components.viewer import Box, Map, Pane, View, ViewerOptions, ViewerScene, send_texts, viewer
 from sightglass.components.views import charts, panels, tables
-from sightglass.components.widgets import Row, rows
+from sightglass.components.widgets import rows
 from sightglass.deck import rows as slide_rows
 from sightglass.deck import views
 from sightglass.explain.methods import describe_setup
-from sightglass.explain.phrases import NBSP, megabytes, plural
+from sightglass.explain.phrases import NBSP, megabytes, percent, plural
+from sightglass.explain.rendering.marks import Mark
 from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.task import Answer
 from sightglass.export import command
-from sightglass.export.caption import with_score
 from sightglass.pages.history.files import AnnotatedRecord, archive, files, mark, marking, pair
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def show(record: Record) -> None:
     with right:
         if maps:
             st.markdown("### Predictions")
-            items = [Row(item.label, item.score or 0.0, tell_score(record, item.score)) for item in maps]
+            items = [Answer(item.label, tell_score(record, item.score), item.score or 0.0) for item in maps]
             index = rows(items, key=f"history-rows-{record.id}", chosen=index)
             st.markdown("### What the map says")
             numbers(maps[index])
@@ -163,7 +164,7 @@ def panel_map(
 
 def boxes(maps: Sequence[SavedMap], index: int) -> tuple[Box, ...]:
     return tuple(
-        Box(p.box, with_score(p), place, place == index)
+        Box(p.box, f"{p.label} {percent(p.score)}", place, place == index, marks=(Mark("polygon", p.outline),))
         for place, item in enumerate(maps)
         for p in item.boxes
         if p.box is not None

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 
 from sightglass.api import legacy, live, metrics, pictures, problems, runs, server
 from sightglass.api.schemas import ApiRules
@@ -96,12 +96,15 @@ class RequestLog:
                 LOGGER.info("answered", extra=about | {"milliseconds": round(1000 * seconds, 1)})
 
 
-async def refuse_unknown_parameters(request: HTTPConnection) -> None:
+async def refuse_unknown_parameters(request: Request) -> None:
     """Raise ApiProblem, 422, for a parameter in the address that the route does not have."""
-    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    route: APIRoute = request.scope["route"]
+    if not route.include_in_schema or route.path == "/api/metrics":
+        return
+    known = [field.alias for field in route.dependant.query_params]
     unknown = [{"type": "extra_forbidden", "loc": (name,), "msg": ""} for name in request.query_params]
     if wrong := [error for error in unknown if error["loc"][0] not in known]:
-        if request.scope.get("method") == "POST":
+        if request.method == "POST":
             words = "Fields belong in the body, not in the address: send them with the picture."
             raise problems.ApiProblem(422, "fields", words)
         raise problems.from_validation(wrong, known or ("none",))
@@ -144,14 +147,14 @@ def create(rules: ApiRules | None = None) -> Api:
         description=ABOUT,
         openapi_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(refuse_unknown_parameters)],
         responses=problems.RESPONSES,
         generate_unique_id_function=_name,
         middleware=list_middleware(),
         exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, Problem), problems.respond),
     )
-    for module in (pictures, server, runs, legacy, live):
-        app.include_router(module.router)
+    for module in (pictures, server, runs, legacy):
+        app.include_router(module.router, dependencies=[Depends(refuse_unknown_parameters)])
+    app.include_router(live.router)
     app.state.settings = rules
     app.state.queue = WorkQueue(rules.workers, rules.waiting)
     app.state.readiness = server.Readiness(rules)

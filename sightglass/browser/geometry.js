@@ -140,10 +140,11 @@ export function contains([x0, y0, x1, y1], x, y) {
 /**
  * Return the smallest box around a point: larger ones around it can be clicked elsewhere. A dashed one stands for what is not
  * shown, may be as large as the picture, and is never clicked.
- * @template {{xyxy: Rect, dashed?: boolean}} Box @param {Box[]} boxes @param {number} x @param {number} y
+ * @template {{xyxy: Rect, marks?: {kind: string, hollow?: boolean}[]}} Box @param {Box[]} boxes @param {number} x @param {number} y
  */
 export function smallestBox(boxes, x, y) {
   const area = (/** @type {{xyxy: Rect}} */ { xyxy: [x0, y0, x1, y1] }) => (x1 - x0) * (y1 - y0);
-  const hit = boxes.filter(({ xyxy, dashed }) => !dashed && contains(xyxy, x, y)).sort((a, b) => area(a) - area(b));
+  const dashed = (/** @type {Box} */ { marks = [] }) => marks.some(({ kind, hollow }) => kind === "polygon" && hollow);
+  const hit = boxes.filter((box) => !dashed(box) && contains(box.xyxy, x, y)).sort((a, b) => area(a) - area(b));
   return hit[0] ?? null;
 }

@@ -15,22 +15,21 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import own_boxes, percent
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Kind, Pixels, Style
-from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.task import describe_signs
 from sightglass.models.preprocess import WAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
     from sightglass.explain.recipe import Recipe
+    from sightglass.explain.rendering.marks import Mark
     from sightglass.explain.result import Result
-    from sightglass.models.adapter import Prediction
+    from sightglass.explain.tasks.task import Answer
     from sightglass.models.geometry import Geometry
-    from sightglass.models.spec import ModelSpec
 
 
 STATES = {
@@ -62,30 +61,25 @@ def title(explanation: Result, index: int) -> str:
     return explanation.task.name_map(explanation, index)
 
 
-def with_score(prediction: Prediction, model: ModelSpec | None = None) -> str:
-    """Return a prediction with its score, `minibus 62 %`, or of a `model` that measures its number, `yaw −12.4°`."""
-    score = percent(prediction.score) if model is None else describe_score(prediction.score, model, prediction.label)
-    return f"{prediction.label} {score}"
-
-
 def place_labels(
-    boxes: Sequence[Prediction], corner: tuple[float, float], scale: float, high: float, width: Callable[[str], float]
-) -> Iterator[tuple[Prediction, str, float, float]]:
-    """Yield each box with its words and where they begin on a page, none over another.
+    answers: Iterable[Answer], corner: tuple[float, float], scale: float, high: float, width: Callable[[str], float]
+) -> Iterator[tuple[Mark, str, float, float]]:
+    """Yield the mark of each box with its words and where they begin on a page, none over another.
 
     `corner`, `scale`: where the picture is on it; `high`, `width`: of a line of words.
     """
     taken: list[tuple[float, float, float]] = []
-    for prediction in boxes:
-        if prediction.box is None:
-            continue
-        words, (x0, y0) = with_score(prediction), prediction.box[:2]
-        left, top = corner[0] + max(0.0, x0 * scale), corner[1] + max(0.0, y0 * scale)
-        right = left + width(words)
-        while any(left < b and a < right and abs(top - y) < high for a, b, y in taken):
-            top += high
-        taken.append((left, right, top))
-        yield prediction, words, left, top
+    for answer in answers:
+        for mark in answer.marks:
+            if mark.kind != "polygon":
+                continue
+            x0, y0 = np.min(mark.points, 0).tolist()
+            left, top = corner[0] + max(0.0, x0 * scale), corner[1] + max(0.0, y0 * scale)
+            right = left + width(answer.line)
+            while any(left < b and a < right and abs(top - y) < high for a, b, y in taken):
+                top += high
+            taken.append((left, right, top))
+            yield mark, answer.line, left, top
 
 
 def number(value: float) -> str:

@@ -9,11 +9,10 @@ import numpy as np
 from sightglass.common.files import file_stem
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import to_jpeg
-from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
-from sightglass.explain.rendering.render import draw_joints, paint
+from sightglass.explain.rendering.marks import draw_marks
+from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Kind, Style
 from sightglass.export import embedded_recipe
-from sightglass.export.caption import with_score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -76,9 +75,5 @@ def _under(explanation: Result, values: NDArray[np.float32], style: Style, kind:
 def _draw_boxes(
     explanation: Result, pixels: NDArray[np.uint8], found: Sequence[Prediction], chosen: int | None = None
 ) -> NDArray[np.uint8]:
-    limbs = explanation.evidence.resident.adapter.limbs
-    for prediction in found:
-        if prediction.joints:
-            pixels = draw_joints(pixels, prediction.joints, limbs)
-    items = [(p.box, plain_text(with_score(p))) for p in found if p.box]
-    return draw_boxes(pixels, items, chosen=chosen) if items else pixels
+    answers = explanation.task.answers(explanation, found)
+    return draw_marks(pixels, [(answer.marks, plain_text(answer.line)) for answer in answers], chosen=chosen)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.rendering.style import Pixels
     from sightglass.explain.result import Result
+    from sightglass.explain.tasks.task import Answer
     from sightglass.models.adapter import Prediction
 
 Format = Literal["png", "jpg", "svg", "pdf"]
@@ -137,6 +138,7 @@ def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap
     heatmap, first = explanation.heatmaps[index], (page - room) / 2
     own = explanation.own(index)
     boxes: list[Sequence[Prediction]] = [explanation.every or own, (), own] if named else [(), (), ()]
+    answers = [explanation.task.answers(explanation, predictions) for predictions in boxes]
     heads = [
         explanation.image.name,
         f"{METHODS[heatmap.method].name_for(explanation.model.task)}: {heatmap.target.label}",
@@ -145,7 +147,7 @@ def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap
     if heatmap.state != "ok":
         heads[1] += f" (empty: {caption.STATES[heatmap.state]})"
     size = explanation.image.width, explanation.image.height
-    for i, (pixels, head, shown) in enumerate(zip(pictures, heads, boxes, strict=True)):
+    for i, (pixels, head, listed) in enumerate(zip(pictures, heads, answers, strict=True)):
         left = first + (0 if stacked else i * (wide + _GAP))
         panel = axes(left, _MARGIN + _HEAD + (i * (_HEAD + high) if stacked else 0), wide, high)
         # In the original's pixels, whatever the panel was reduced to.
@@ -153,7 +155,7 @@ def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap
         panel.set(xlim=(0, size[0]), ylim=(size[1], 0), xticks=[], yticks=[])
         panel.spines[:].set(linewidth=0.5, color="#8a8a8a")
         panel.set_title(_cut(head, wide), fontsize=_TEXT, loc="left", pad=4)
-        _boxes(panel, shown, size[0] / wide, chosen=bool(own) and i == 2)
+        _boxes(panel, listed, size[0] / wide, chosen=bool(own) and i == 2)
     top = _MARGIN + down * (_HEAD + high) + 0.12
     start = first + (0 if stacked else wide + _GAP)
     _colour_bar(axes(start, top, room - (start - first), 0.12), explanation, index, colormap)
@@ -164,18 +166,18 @@ def _draw_page(explanation: Result, index: int, pictures: list[Pixels], colormap
     return made
 
 
-def _boxes(panel: Axes, shown: Sequence[Prediction], inch: float, *, chosen: bool) -> None:
+def _boxes(panel: Axes, answers: Sequence[Answer], inch: float, *, chosen: bool) -> None:
     """Draw outlines and names, none over another; `inch`: pixels of the picture per inch."""
     from matplotlib.patches import Polygon
 
     colour, ground = ("#141414", "white") if chosen else ("white", "#141414")
     line = 1.4 if chosen else 0.9
     about: Json = {"facecolor": ground, "edgecolor": "none", "pad": 1.2}
-    labels = caption.place_labels(shown, (0, 0), 1, 0.12 * inch, lambda text: 0.056 * inch * len(text))
-    for prediction, text, left, top in labels:
+    labels = caption.place_labels(answers, (0, 0), 1, 0.12 * inch, lambda text: 0.056 * inch * len(text))
+    for mark, text, left, top in labels:
         for edge, width in (("#141414", line + 1.2), ("white", line)):
-            panel.add_patch(Polygon(prediction.outline, fill=False, edgecolor=edge, linewidth=width, joinstyle="miter"))
-        if len(shown) <= MAX_NAMED:
+            panel.add_patch(Polygon(mark.points, fill=False, edgecolor=edge, linewidth=width, joinstyle="miter"))
+        if len(answers) <= MAX_NAMED:
             panel.text(left, top, text, fontsize=6, va="top", color=colour, bbox=about, clip_on=True, zorder=5)
 
 
@@ -195,10 +197,10 @@ def _colour_bar(bar: Axes, explanation: Result, index: int, colormap: str) -> No
 
 
 def _answers(made: Figure, explanation: Result, left: float, top: float, wide: float) -> None:
-    best = explanation.predictions[:3]
+    best = explanation.task.answers(explanation, explanation.predictions[:3])
     more = len(explanation.predictions) - len(best)
     rest = f", and {more} more" if more and explanation.task.has_boxes else ""
-    lines = [_cut(caption.with_score(p, explanation.model), wide, rest if p is best[-1] else "") for p in best]
+    lines = [_cut(answer.line, wide, rest if answer is best[-1] else "") for answer in best]
     text = "\n".join(lines) or "nothing found"
     made.text(left, top, text, fontsize=_SMALL, va="top", linespacing=1.25)
 

@@ -11,6 +11,7 @@ from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import listing, plain_text
 from sightglass.explain.picture.image import to_jpeg
 from sightglass.explain.rendering import color_tables, contact_sheet, contours
+from sightglass.explain.rendering.marks import box_mark, draw_marks
 from sightglass.explain.rendering.render import line_width, paint
 from sightglass.explain.rendering.style import Field, Style, Unseen
 from sightglass.explain.similarity.similarity import describe_places
@@ -102,8 +103,9 @@ def of_similarity(found: Similarity, context: Context | None, attended: Panels |
         grids = (found.matches.query, found.matches.gallery)
         places = [[getattr(pair, name) for pair in found.matches.pairs[:PAIRS]] for name in ("query", "gallery")]
         numbered = [
-            contact_sheet.boxes(
-                side.image.pixels, [(rectangle(grid, at, side.image), str(i + 1)) for i, at in enumerate(cells)]
+            draw_marks(
+                side.image.pixels,
+                [((box_mark(rectangle(grid, at, side.image)),), str(i + 1)) for i, at in enumerate(cells)],
             )
             for side, grid, cells in zip(found.sides, grids, places, strict=True)
         ]

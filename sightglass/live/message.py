@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common.errors import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -159,11 +161,15 @@ def _answer(answer: FrameAnswer) -> Json:
     said = [
         {"label": one.label, "index": one.index, "score": round(one.score, 4)}
         | ({} if one.box is None else {"box": [round(edge, 1) for edge in one.box], "anchor": one.anchor})
-        | ({} if one.corners is None else {"corners": [[round(x, 1), round(y, 1)] for x, y in one.corners]})
+        | ({} if one.box is None else {"marks": [{"kind": "polygon", "points": _round(one.outline)}]})
         for one in answer.predictions
     ]
     found = None if answer.map is None else _map(answer.map)
     return {"size": [width, height], "answers": said, "map": found, "place": answer.place, "lost": answer.lost}
+
+
+def _round(points: Iterable[tuple[float, float]]) -> list[list[float]]:
+    return [[round(x, 1), round(y, 1)] for x, y in points]
 
 
 def _map(made: RawMap) -> Json:

@@ -16,6 +16,7 @@ from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.maps.statistics import Statistics, describe
 from sightglass.explain.phrases import percent, plain_text
 from sightglass.explain.rendering import color_tables, contact_sheet, contours, render
+from sightglass.explain.rendering.marks import Mark, box_mark, draw_lines, draw_marks
 from sightglass.explain.rendering.style import Style
 from sightglass.explain.tasks.task import Task
 from sightglass.export import caption
@@ -258,12 +259,11 @@ class Painter:
         # Thinner than the boxes, and thick enough for a clip to keep its colour.
         width = 2 * line
         for track, points in trails.items():
-            way = np.rint([self._scale(point) for point in points]).astype(np.int32)
+            way = [(float(x), float(y)) for x, y in map(self._scale, points)]
             # A single place is no way.
             if len(way) < 2:
                 continue
-            for color, wide in ((render.HALO, width + 2 * line), (rgb_of(track), width)):
-                cv2.polylines(drawn, [way], False, color, wide, cv2.LINE_AA)
+            draw_lines(drawn, [Mark("polyline", tuple(way))], width, 2 * line, rgb_of(track))
         return drawn
 
     def _label(self, pixels: Pixels, record: Sighting) -> Pixels:
@@ -272,8 +272,8 @@ class Painter:
             tracks = [one.track for one in boxed]
             # The same colour as its curve: without tracks there is none.
             colors = [rgb_of(track) for track in tracks if track is not None]
-            items = [(self._scale(one.box or ()), _label(one)) for one in boxed]
-            return contact_sheet.boxes(pixels, items, colors=colors if len(colors) == len(items) else ())
+            items = [((box_mark(self._scale(one.box or ())),), _label(one)) for one in boxed]
+            return draw_marks(pixels, items, colors=colors if len(colors) == len(items) else ())
         if not record.answer:
             return pixels
         (one,) = record.shown

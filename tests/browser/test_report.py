@@ -11,12 +11,9 @@ from PIL import Image as Pillow
 from screen import CANVAS, LIMIT, drawn, settled, until
 
 from sightglass.explain import Explainer
-from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof.controls import ranking
 from sightglass.explain.rendering.render import overlay
 from sightglass.export import embedded_recipe
-from sightglass.export.proof import chart as proof_view
 from sightglass.export.report import html as html_report
 
 if TYPE_CHECKING:
@@ -83,13 +80,13 @@ def test_a_report_works_from_a_disk_and_tells_values_and_how_it_was_made(opened:
     until_near(page, wanted[0])
     page.locator("select[name=colormap]").select_option("viridis")
     page.locator("input[name=alpha]").fill("0.4")
-    sync.expect(page.locator(".controls output")).to_have_text("40 %")
+    sync.expect(page.locator(".controls output").first).to_have_text("40 %")
     until_near(page, wanted[1])
 
     first, other = (made.heatmaps[index].target.label for index in (0, 1))
     page.locator(".answers label").filter(has_text=other).click()
     until_near(page, wanted[2])
-    page.get_by_text(f"All numbers of the map for {other}").wait_for()
+    sync.expect(page.locator(".sections:visible")).to_contain_text(f"evidence for {other}")
 
     page.locator("fieldset label").filter(has_text="Picture").click()
     until_near(page, made.image.pixels)
@@ -109,25 +106,18 @@ def test_a_report_works_from_a_disk_and_tells_values_and_how_it_was_made(opened:
     assert page.locator("b", has_text="picture").count() == 0 and page.get_by_text(NAME).count() > 0
 
 
-def test_a_report_hides_and_keeps_what_the_proof_did(opened: Page, made: Explanation) -> None:
-    page, proof, picture = opened, made.proofs[0], made.image.pixels.astype(int)
-    root = page.locator(".proof")
-    root.scroll_into_view_if_needed()
-    sync.expect(root.locator(".verdict")).to_have_text(proof.sentence)
-    root.locator("input[type=range]").fill("2")
-    sync.expect(root.locator(".tools output")).to_have_text(percent(0.5))
-    cold = Pillow.fromarray(proof_view.levels(ranking(made.heatmaps[0].content)) >= 100).resize(picture.shape[1::-1])
-    for way, score in zip(("hidden", "kept"), proof.at(0.5), strict=True):
-        canvas = f".proof figure[data-way={way}] canvas"
-        sync.expect(page.locator(canvas)).to_have_attribute("data-shown", f"{way} 50 mean")
-        seen = np.asarray(cold) == (way == "hidden")
-        mean = picture.mean((0, 1))
-        assert np.abs(shown(page, canvas) - np.where(seen[..., None], picture, mean)).mean() < 3 * NEAR
-        assert np.abs(shown(page, canvas) - np.where(seen[..., None], mean, picture)).mean() > 12 * NEAR
-        sync.expect(root.locator(f'tr[data-name="map"] td[data-way={way}]')).to_have_text(percent(score))
+def test_a_report_has_a_threshold_and_the_curves_of_the_proof(opened: Page, made: Explanation) -> None:
+    page, proof = opened, made.proofs[0]
+    page.locator("input[name=threshold]").fill("0.5")
+    shares = made.heatmaps[0].values
+    expected = np.where(shares[..., None] < 0.5, made.image.pixels, over(made, 0, "inferno", 0.9)).astype(int)
+    until_near(page, expected)
+    curves = page.locator(".sections img").first
+    assert curves.get_attribute("alt") == proof.sentence
+    assert curves.evaluate("image => image.naturalWidth") > 100
     # Of another map nothing was proved.
     page.locator(".answers label").filter(has_text=made.heatmaps[1].target.label).click()
-    sync.expect(root).to_be_hidden()
+    sync.expect(curves).to_be_hidden()
 
 
 def test_what_the_browser_draws_carries_its_recipe_and_its_view(visit) -> None:

@@ -18,7 +18,7 @@ test("inside nested boxes the smallest is meant", () => {
 });
 
 test("a place in a dashed box is a place beside every box, or in the box that is shown there", () => {
-  const boxes = [{ xyxy: [0, 0, 8, 8], index: 0 }, { xyxy: [2, 2, 20, 20], index: 1, dashed: true }];
+  const boxes = [{ xyxy: [0, 0, 8, 8], index: 0 }, { xyxy: [2, 2, 20, 20], index: 1, marks: [{ kind: "polygon", hollow: true }] }];
   assert.equal(g.smallestBox(boxes, 10, 10), null);
   assert.equal(g.smallestBox(boxes, 3, 3).index, 0);
   assert.equal(g.smallestBox([boxes[0], { ...boxes[1], xyxy: [2, 2, 4, 4] }], 3, 3).index, 0);

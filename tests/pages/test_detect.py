@@ -108,7 +108,7 @@ def test_a_place_that_is_asked_about_shows_what_is_missing_there(page, result):
     missing = result.missing((20, 210, 20, 210))
     assert missing is not None and missing.words in texts(app)
     view = shown(app)
-    assert view.head["boxes"][-1]["dashed"]
+    assert view.head["boxes"][-1]["marks"][0]["hollow"]
     np.testing.assert_allclose(view.head["boxes"][-1]["xyxy"], missing.candidate.box, atol=1e-3)
     wanted = result.with_targets((missing.candidate.anchor, missing.candidate.index)).heatmaps[0]
     np.testing.assert_allclose(view.maps[-1], wanted.content, atol=1e-3)
@@ -230,12 +230,13 @@ def test_a_joint_can_be_chosen_and_its_body_is_drawn(page, pose):
     app = page("detect", model=pose, example="scene 1")
     made = Explainer(pose)(load_bundled("scene 1"), per="detection", joint="left wrist x", top_k=12)
     first = made.predictions[0]
-    body = shown(app).head["boxes"][0]["body"]
-    np.testing.assert_allclose(body["points"][9], [first.joints[9].x, first.joints[9].y], atol=1e-3)
-    assert body["chosen"] is None
+    joints = [mark for mark in shown(app).head["boxes"][0]["marks"] if mark["kind"] == "point"]
+    np.testing.assert_allclose(joints[9]["points"][0], [first.joints[9].x, first.joints[9].y], atol=1e-3)
+    assert not any("chosen" in joint for joint in joints)
     app.selectbox(key="joint").select("left wrist").run()
     assert not app.error
-    assert shown(app).head["boxes"][0]["body"]["chosen"] == 9
+    joints = [mark for mark in shown(app).head["boxes"][0]["marks"] if mark["kind"] == "point"]
+    assert [number for number, joint in enumerate(joints) if "chosen" in joint] == [9]
     first_map = shown(app).head["panels"][0]["maps"][0]
     assert first_map["kind"] == "signed" and first_map["note"] == f"left wrist x {made.task.number(made, 0)}"
     assert app.query_params["joint"] == "left wrist"

@@ -88,7 +88,7 @@ def _row(label: str, changes: Sequence[Change], explanation: Explanation) -> Jso
     return {
         "name": label,
         "label": before.label,
-        "share": after.share,
+        "share": after.bar,
         "text": f"{before.text} → {after.text}",
         "boxes": task.describe_left(sum(one.after is not None for one in changes), len(changes)),
     }

@@ -14,7 +14,7 @@ const FIRST_RETRY = 500;
 const LONGEST_RETRY = 8_000;
 
 /**
- * @typedef {{label: string, index: number, score: number, box?: number[], corners?: number[][]}} Said
+ * @typedef {{label: string, index: number, score: number, box?: number[], marks?: import("../viewer/marks.js").Mark[]}} Said
  * @typedef {import("./screen.js").RawHead & {label: string, score: number, state: string, extent: number[], seen: number[]}} Mapped
  * @typedef {{n: number, problem: string, dropped: number, ms: Record<string, number>, size: number[], answers: Said[],
  *   map: Mapped|null, place: number|null, lost: boolean}} AnswerHead

@@ -3,7 +3,7 @@
 import { contextOf, resize } from "../../browser/canvas.js";
 import { createMap, Layer } from "../../browser/draw.js";
 import { smallestBox } from "../../browser/geometry.js";
-import { outlineBoxes } from "../viewer/outline.js";
+import { outlineBoxes } from "../viewer/marks.js";
 
 /** As in heatmap.py. */
 const EPSILON = 1e-7;
@@ -120,9 +120,9 @@ export function mapOf({ head: { map }, blobs }) {
 
 /** Return what each box of an answer is called and which one the map is of. @param {Answer} answer */
 export function outlined({ head: { answers, place } }) {
-  return answers.flatMap(({ box, corners, label, score }, index) => {
+  return answers.flatMap(({ box, marks, label, score }, index) => {
     const tag = `${label} ${percent(score)}`;
-    return box ? [{ xyxy: box, corners, index, tag, chosen: index === place }] : [];
+    return box ? [{ xyxy: box, marks: marks ?? [], index, tag, chosen: index === place }] : [];
   });
 }
 

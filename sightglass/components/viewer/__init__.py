@@ -27,7 +27,6 @@ from sightglass.components.viewer.payload import (
     Box,
     Map,
     Pane,
-    Skeleton,
     ViewerOptions,
     ViewerScene,
     jpeg,
@@ -37,8 +36,8 @@ from sightglass.components.viewer.payload import (
     scaling,
 )
 from sightglass.explain.picture.image import Image, to_jpeg, to_png
-from sightglass.explain.rendering.contact_sheet import boxes as draw_boxes
 from sightglass.explain.rendering.contact_sheet import grid
+from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.export import embedded_recipe
@@ -167,8 +166,8 @@ def _file(scene: ViewerScene, given: Mapping[str, Any]) -> bytes:
     images, titles = [image for image, _ in drawn], [item.title for _, item in drawn]
     first = drawn[0][1]
     if settings.get("layout") == "beside":
-        every = [(box.xyxy, box.label) for box in scene.boxes] if settings.get("boxes") else []
-        images = [draw_boxes(scene.pixels, every) if every else scene.pixels, *images]
+        every = scene.boxes if settings.get("boxes") else ()
+        images = [draw_marks(scene.pixels, [box.item for box in every]), *images]
         titles = ["Picture", *titles]
     if len(images) == 1:
         image = images[0]
@@ -195,7 +194,7 @@ def _panel(scene: ViewerScene, panel: Pane, given: Mapping[str, Any]) -> tuple[N
     own = panel.boxes if panel.boxes is not None else [b for b in scene.boxes if not beside or b.index == choice]
     if settings.get("boxes") and own:
         chosen = next((i for i, box in enumerate(own) if panel.boxes is None and box.index == choice), None)
-        image = draw_boxes(image, [(box.xyxy, box.label) for box in own], chosen=chosen)
+        image = draw_marks(image, [box.item for box in own], chosen=chosen)
     return image, item
 
 
@@ -245,7 +244,6 @@ __all__ = [
     "Map",
     "MarkedRegion",
     "Pane",
-    "Skeleton",
     "View",
     "ViewerOptions",
     "ViewerScene",

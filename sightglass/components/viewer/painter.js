@@ -4,7 +4,7 @@ import { hiddenContext, resize } from "../../browser/canvas.js";
 import { blobOf, download } from "../../browser/component.js";
 import { Layer } from "../../browser/draw.js";
 import { COARSEST, GAP, paced } from "../../browser/geometry.js";
-import { boxesShown, outlineBoxes, outlineCells, outlineDisc, outlineRegion } from "./outline.js";
+import { boxesShown, outlineBoxes, outlineCells, outlineDisc, outlineRegion } from "./marks.js";
 
 /** @typedef {CanvasRenderingContext2D} Context */
 

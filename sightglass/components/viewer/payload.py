@@ -15,6 +15,7 @@ from sightglass.common.settings import MIB
 from sightglass.components.declare import packed_by_content
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import pixels as size_words
+from sightglass.explain.rendering.marks import box_mark
 from sightglass.explain.rendering.render import samples
 from sightglass.explain.rendering.style import Kind, tables
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.recipe import Recipe
+    from sightglass.explain.rendering.marks import Mark
     from sightglass.export.embedded_recipe import Look as RecipeView
 
 Rect = tuple[float, float, float, float]
@@ -40,7 +42,7 @@ class Box:
 
     `chosen` counts only where no panel holds several maps: else the choice is the browser's, and not in the payload.
     `tag`: shown at the box while it is not chosen, instead of its place in the list; once it is chosen, its label alone
-    is shown. `corners`: of a rotated box, drawn instead of the upright rectangle around them.
+    is shown. `marks`: what is drawn; without any the rectangle.
     """
 
     xyxy: Rect
@@ -48,22 +50,12 @@ class Box:
     index: int = 0
     chosen: bool = False
     tag: str | None = None
-    dashed: bool = False
-    corners: tuple[tuple[float, float], ...] | None = None
-    skeleton: Skeleton | None = None
+    marks: tuple[Mark, ...] = ()
 
-
-@dataclass(frozen=True)
-class Skeleton:
-    """The joints of a body over the picture: dots, hollow where the joint is probably hidden, and lines between."""
-
-    points: tuple[tuple[float, float], ...]
-    """(x, y) in original pixels."""
-    limbs: tuple[tuple[int, int], ...] = ()
-    hidden: frozenset[int] = frozenset()
-    """Places of the joints that are probably not visible: no line goes to them."""
-    chosen: int | None = None
-    """The joint that the map is of."""
+    @property
+    def item(self) -> tuple[tuple[Mark, ...], str]:
+        """What `draw_marks` draws of it."""
+        return self.marks or (box_mark(self.xyxy),), self.label
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,18 +256,7 @@ def _pack_box(box: Box) -> Json:
     out: Json = {"xyxy": [float(edge) for edge in box.xyxy], "label": box.label, "index": box.index}
     if box.tag is not None:
         out["tag"] = box.tag
-    if box.dashed:
-        out["dashed"] = True
-    if box.corners is not None:
-        out["corners"] = [[float(x), float(y)] for x, y in box.corners]
-    if (body := box.skeleton) is not None:
-        seen = [pair for pair in body.limbs if not body.hidden & {*pair}]
-        out["body"] = {
-            "points": [[float(x), float(y)] for x, y in body.points],
-            "limbs": [[*pair] for pair in seen],
-            "hidden": sorted(body.hidden),
-            "chosen": body.chosen,
-        }
+    out["marks"] = [mark.to_json() for mark in box.item[0]]
     return out
 
 

@@ -8,12 +8,12 @@ import { defaults } from "./settings.js";
 
 /**
  * @typedef {import("../../browser/draw.js").HeatMap} HeatMap
- * @typedef {{title: string, note: string, maps: HeatMap[], boxes: import("./outline.js").Box[]|null}} Listed  boxes: its own; null: the
+ * @typedef {{title: string, note: string, maps: HeatMap[], boxes: import("./marks.js").Box[]|null}} Listed  boxes: its own; null: the
  *   viewer's
  * @typedef {Listed & {element: HTMLElement, canvas: HTMLCanvasElement, base: CanvasRenderingContext2D,
  *   lines: CanvasRenderingContext2D, layer: import("../../browser/draw.js").Layer, width: number, height: number, density: number,
  *   fine: number, quick: number, flying: number, dirty: boolean, outlined: string,
- *   labels: import("./outline.js").Label[],
+ *   labels: import("./marks.js").Label[],
  *   parts: {key: string, steps: ReturnType<import("../../browser/draw.js").Layer["prepare"]>,
  *     made: import("../../browser/picture.js").Part|null}|null}} Panel  width, height: CSS pixels;
  *   fine, quick, flying: canvas pixels in one of them, at rest, while a control moves and while the picture does;
@@ -112,7 +112,7 @@ export function arrange(holder, panels, head, full) {
  * @typedef {import("../../browser/geometry.js").Rect} Rect
  * @typedef {Omit<Listed, "maps"> & {maps: import("../../browser/draw.js").MapHead[]}} PanelHead
  * @typedef {{id: string, picture: string, size: number[], panels: PanelHead[], plain: Listed, grids: number[][],
- *   boxes: import("./outline.js").Box[], range: number[]|null, reach: number|null, choice: number|null, height: number,
+ *   boxes: import("./marks.js").Box[], range: number[]|null, reach: number|null, choice: number|null, height: number,
  *   columns: number|null, line: string, beside: boolean, marks: boolean, asks: boolean, hides: boolean, files: boolean, private: boolean,
  *   dimmed: boolean,
  *   initial: Record<string, string>|null, colormaps: import("./controls.js").Colormap[]}} Head  as Python packs it
@@ -145,7 +145,7 @@ export class Store {
   point = null;
   /** Whether the plain picture covers the maps just now. */
   plain = false;
-  /** A part of the picture that is hidden, in original pixels. @type {import("./outline.js").Disc|null} */
+  /** A part of the picture that is hidden, in original pixels. @type {import("./marks.js").Disc|null} */
   disc = null;
   dark = false;
   font = "sans-serif";

@@ -47,7 +47,7 @@ def every_box(explanation: Explanation, listed: list[ListedBox]) -> None:
     for i in range(len(explanation.heatmaps)):
         whole = explanation.options.per == "picture"
         title, note = ("The whole picture", "") if whole else (listed[i].title, percent(listed[i].score))
-        boxes = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(i) if p.box is not None)
+        boxes = panels.own_boxes(explanation, i)
         shown.append(Pane(maps=(panels.heat(explanation, i, title=title, note=note),), boxes=boxes))
     if not shown:
         panels.show(explanation.image, [panels.plain(explanation.image)], key="viewer-sheet")
@@ -89,7 +89,7 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     target = {"detection": (item.pair,), "class": (item.label,), "picture": ()}[request.per]
     explanation = explain_job.explain(chosen, explainer, targets=target, **request.options)
     assert explanation is not None
-    own = tuple(Box(p.box, "", corners=p.corners) for p in explanation.own(0) if p.box is not None)
+    own = panels.own_boxes(explanation, 0)
     name, within = _of(item, request.per, len(own))
     maps, drawn_maps = strip(explanation), []
     # What a map shows that is known not to depend on the model; empty for others.
@@ -270,7 +270,10 @@ def _panel(one: Side, name: str, index: int, shared: tuple[Heatmap, ...] | None)
     if shared is not None:
         heat = replace(heat, values=shared[index].content, raw=shared[index].ends, shared=None)
     missed = note.startswith("misses")
-    boxes = (Box(found.box, label, corners=found.corners, dashed=missed),) if found.box is not None else ()
+    marks = one.explanation.task.marks(one.explanation, found)
+    if missed:
+        marks = tuple(replace(mark, hollow=True) for mark in marks)
+    boxes = (Box(found.box, label, marks=marks),) if found.box is not None else ()
     return Pane(maps=(heat,), boxes=boxes)
 
 

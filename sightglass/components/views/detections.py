@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
 import streamlit as st
 
 from sightglass.components.session import state, url_state
 from sightglass.components.session.jobs import explain_job
-from sightglass.components.viewer import Box, Skeleton
+from sightglass.components.viewer import Box
 from sightglass.components.views import panels, tables
 from sightglass.components.views.charts import NOTHING, metric, without_training
-from sightglass.components.widgets import Row, rows
+from sightglass.components.widgets import rows
 from sightglass.explain.phrases import NBSP, percent
-from sightglass.explain.rendering.render import is_hidden
-from sightglass.explain.tasks.pose import parse_joint
+from sightglass.explain.tasks.task import Answer
 from sightglass.models.adapter import Axis, JointTarget
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from sightglass.components.session.state import Choices
     from sightglass.components.viewer import Map
     from sightglass.explain import Explainer, Explanation
+    from sightglass.explain.rendering.marks import Mark
     from sightglass.models.adapter import Joint, Prediction
 
 
@@ -64,17 +64,6 @@ def choose_joint(explainer: Explainer, *, masks: bool) -> dict[str, Any]:
         help="x grows to the right, y downwards. Visibility is how sure the model is that the joint can be seen.",
     )
     return {"joint": f"{joint} {axis}", "part": "signed", "per": "detection"}
-
-
-def skeleton(explanation: Explanation, prediction: Prediction) -> Skeleton | None:
-    """Return the body of a detection for the viewer; None without joints."""
-    if not prediction.joints:
-        return None
-    adapter, wanted = explanation.evidence.resident.adapter, explanation.options.joint
-    hidden = {i for i, one in enumerate(prediction.joints) if is_hidden(one)}
-    chosen = None if wanted is None else parse_joint(wanted, adapter.joints)[0]
-    points = tuple((one.x, one.y) for one in prediction.joints)
-    return Skeleton(points, adapter.limbs, frozenset(hidden), chosen)
 
 
 def joint_table(explanation: Explanation, prediction: Prediction) -> None:
@@ -283,7 +272,7 @@ def listing(explanation: Explanation, listed: list[ListedBox], chosen: int) -> i
     # A choice that the page made itself is another list, which starts there.
     generation = state.of(state.ChosenBox).generation
     key = f"boxes-{generation}-{explanation.image.sha256[:12]}-{explanation.model.id}-{digest}"
-    return rows([Row(item.title, item.score, percent(item.score)) for item in listed], key=key, chosen=chosen)
+    return rows([Answer(item.title, percent(item.score), item.score) for item in listed], key=key, chosen=chosen)
 
 
 def marks(explanation: Explanation, listed: list[ListedBox], tags: str, chosen: int | None = None) -> tuple[Box, ...]:
@@ -297,13 +286,19 @@ def marks(explanation: Explanation, listed: list[ListedBox], tags: str, chosen: 
             i,
             i == chosen,
             tag=_tag(item, tags),
-            dashed=item.number == "?",
-            corners=item.prediction.corners,
-            skeleton=skeleton(explanation, item.prediction),
+            marks=_marks(explanation, item),
         )
         for i, item in enumerate(listed)
         if item.prediction.box is not None
     )
+
+
+def _marks(explanation: Explanation, item: ListedBox) -> tuple[Mark, ...]:
+    """Return what is drawn of a box; a candidate that is not shown has a dashed one."""
+    drawn = explanation.task.marks(explanation, item.prediction)
+    if item.number != "?":
+        return drawn
+    return tuple(replace(mark, hollow=True) if mark.kind == "polygon" else mark for mark in drawn)
 
 
 def _tag(item: ListedBox, tags: str) -> str:

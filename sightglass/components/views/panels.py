@@ -118,10 +118,16 @@ def boxes(explanation: Explanation, index: int | None = None) -> tuple[Box, ...]
     """Return a detector's boxes, each with the index of its class's map; those of the map at `index` are marked."""
     places = [heatmap.target.index for heatmap in explanation.heatmaps]
     return tuple(
-        Box(p.box, f"{p.label} {percent(p.score)}", places.index(p.index), places.index(p.index) == index)
-        for p in explanation.predictions
+        Box(p.box, answer.line, places.index(p.index), places.index(p.index) == index, marks=answer.marks)
+        for p, answer in zip(explanation.predictions, explanation.task.answers(explanation), strict=True)
         if p.box is not None and p.index in places
     )
+
+
+def own_boxes(explanation: Explanation, index: int) -> tuple[Box, ...]:
+    """Return the boxes that a map explains, without labels."""
+    marks = explanation.task.marks
+    return tuple(Box(p.box, "", marks=marks(explanation, p)) for p in explanation.own(index) if p.box is not None)
 
 
 def boxes_of(explanation: Explanation, index: int) -> tuple[Box, ...]:
@@ -145,8 +151,7 @@ def cut(image: Image, panels: Sequence[Pane], part: tuple[int, int, int, int]) -
         return replace(item, extent=move(item.extent), seen=seen)  # type: ignore[arg-type]
 
     def shift_box(box: Box) -> Box:
-        corners = None if box.corners is None else tuple((x - x0, y - y0) for x, y in box.corners)
-        return replace(box, xyxy=move(box.xyxy), corners=corners)
+        return replace(box, xyxy=move(box.xyxy), marks=tuple(mark.moved(-x0, -y0) for mark in box.marks))
 
     return inside, [
         replace(

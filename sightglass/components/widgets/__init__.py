@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from sightglass.components.declare import declare, no_callback
-from sightglass.explain.tasks.task import Row
+from sightglass.explain.tasks.task import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ def headline(text: str, *, key: str, hot: str = "Yellow") -> None:
     _headline(key=key, data={"text": text, "hot": hot})
 
 
-def rows(items: Sequence[Row], *, key: str, chosen: int = 0) -> int:
+def rows(items: Sequence[Answer], *, key: str, chosen: int = 0) -> int:
     """Show the list and return the index of the chosen row.
 
     `chosen` is the initial choice; from then on `st.session_state[key]["chosen"]` counts, which a page may set.
@@ -50,7 +50,9 @@ def rows(items: Sequence[Row], *, key: str, chosen: int = 0) -> int:
         raise ValueError("A list of answers needs at least one row.")
     current = st.session_state.get(key, {}).get("chosen")
     index = _within(chosen if current is None else current, items)
-    listed = [asdict(item) | {"share": item.share and min(1.0, max(0.0, item.share))} for item in items]
+    listed = [
+        {"label": item.label, "text": item.text, "share": item.bar and min(1.0, max(0.0, item.bar))} for item in items
+    ]
     data = {"name": key, "rows": listed, "chosen": index}
     # Known before the browser has drawn it: what is below a list that replaces another one does not jump.
     height = min(ROW * len(items) - GAP, MOST)
@@ -58,7 +60,7 @@ def rows(items: Sequence[Row], *, key: str, chosen: int = 0) -> int:
     return index if result.chosen is None else _within(result.chosen, items)
 
 
-def _within(index: int, items: Sequence[Row]) -> int:
+def _within(index: int, items: Sequence[Answer]) -> int:
     return min(max(0, int(index)), len(items) - 1)
 
 

@@ -12,6 +12,7 @@ const signed = data.signed && { opacity: data.signed.opacity, ...Object.fromEntr
 ])) };
 const settings = () => ({
   alpha: Number(form.alpha.value), lut: luts[form.colormap.value], mode: form.mode.value, boxes: form.boxes?.checked,
+  threshold: Number(form.threshold.value),
 });
 
 async function decoded(url) {
@@ -38,7 +39,7 @@ function mount(section, view) {
 
   async function draw() {
     if (!visible) return;
-    const own = ++latest, index = chosen(), { alpha, lut: chosenLut, mode, boxes } = settings(), map = view.maps[index];
+    const own = ++latest, index = chosen(), { alpha, lut: chosenLut, mode, boxes, threshold } = settings(), map = view.maps[index];
     picture ??= pixels(view.picture, view.size);
     faded ??= view.faded ? pixels(view.faded, view.size) : picture;
     if (map && !levels.has(index)) levels.set(index, pixels(map.levels, view.size));
@@ -50,7 +51,8 @@ function mount(section, view) {
     out.data.set(over ? under : source);
     for (let y = y0; y < bottom; y++) {
       for (let x = x0; x < x1; x++) {
-        const p = 4 * (y * width + x), v = level[p], a = mode === "map" ? 1 : alpha * opacity[v];
+        const p = 4 * (y * width + x), v = level[p], strength = map.signed ? Math.abs(v - 128) / 127 : v / 255;
+        const a = strength < threshold ? 0 : mode === "map" ? 1 : alpha * opacity[v];
         const g = grey && 0.299 * under[p] + 0.587 * under[p + 1] + 0.114 * under[p + 2];
         for (let c = 0; c < 3; c++) out.data[p + c] = (grey ? g : under[p + c]) * (1 - a) + lut[3 * v + c] * a;
       }
@@ -98,7 +100,9 @@ function mount(section, view) {
 
 const redraws = [...document.querySelectorAll("section.view")].map((section, i) => mount(section, data.views[i]));
 const all = () => {
-  $("output", form).textContent = `${Math.round(100 * form.alpha.value)} %`;
+  for (const input of [form.alpha, form.threshold]) {
+    input.parentElement.querySelector("output").textContent = `${Math.round(100 * input.value)} %`;
+  }
   form.alpha.disabled = form.mode.value !== "overlay";
   for (const redraw of redraws) redraw();
 };

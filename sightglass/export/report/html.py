@@ -15,21 +15,22 @@ from markupsafe import Markup, escape
 from sightglass.common.errors import Problem
 from sightglass.explain.findings.diagnosis import describe
 from sightglass.explain.maps.statistics import coarse
-from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import pixels, plural
+from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.rendering import color_tables, contours
 from sightglass.explain.rendering.render import GROUNDS, samples
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style, colormaps, lut
 from sightglass.explain.tasks import describe_score
-from sightglass.export import caption, command, offline_page, table
+from sightglass.export import caption, offline_page
 from sightglass.export.offline_page import base64_text, data_url
 from sightglass.export.proof import files as proof_files
+from sightglass.export.view import map_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
+    from sightglass.explain.proof.proof import Proof
     from sightglass.explain.result import Result
     from sightglass.models.adapter import Prediction
 
@@ -42,9 +43,9 @@ FRAME_HEIGHT = 760
 def html(explanations: Sequence[Result], *, title: str | None = None, index: int = 0) -> str:
     """Return a page with one section per explanation, which opens on its map at `index`, or on its first.
 
-    Each shows the picture under the selected map with opacity and colormap to choose, the value under the pointer, the
-    predictions, the limitations and numbers of the map, the recipe and the command that reproduces it. A map that was
-    proved (`Explanation.prove`) has its proof too: sentence, curves, numbers, and the picture under a slider. Raises a
+    Each shows the picture under the selected map with opacity, threshold and colormap to choose, the value under the
+    pointer, the predictions, the limitations and numbers of the map, the recipe and the command that reproduces it. A
+    map that was proved (`Explanation.prove`) has its proof too: sentence, curves and numbers. Raises a
     Problem for no explanation.
 
         result = Explainer("efficientnet-lite0")("bus.jpg", top_k=3)
@@ -60,11 +61,10 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
     }
     if any(heatmap.signed for explanation in explanations for heatmap in explanation.heatmaps):
         data["signed"] = _signed_tables()
-    proved = any(explanation.proofs for explanation in explanations)
     return offline_page.fill(
         "export/report/html.html",
-        ["export/report/page.css", "export/report/html.css", *(["export/proof/report.css"] if proved else [])],
-        ["export/report/html.js", *(["export/proof/report.js"] if proved else [])],
+        ["export/report/page.css", "export/report/html.css"],
+        "export/report/html.js",
         title=title or _title(one, index),
         # "<" would let the data end the element that holds it.
         data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
@@ -123,14 +123,14 @@ def _pictures(explanation: Result) -> Json:
         values = samples(field.values, field.kind)
         for rows, part in contours.levels(values, field, VIEWER_STYLE, seen, (height, width)):
             inside[rows] = part
-        proof = {"proof": proof_files.data(explanation, len(maps))} if len(maps) in explanation.proofs else {}
-        shown = {
-            "levels": data_url(to_png(levels), "png"),
-            "ends": heatmap.ends,
-            "title": heatmap.target.label,
-            **({"signed": True} if heatmap.signed else {}),
-        }
-        maps.append(shown | proof)
+        maps.append(
+            {
+                "levels": data_url(to_png(levels), "png"),
+                "ends": heatmap.ends,
+                "title": heatmap.target.label,
+                "signed": heatmap.signed,
+            }
+        )
     faded = None
     if seen != (0, 0, width, height):
         faded = caption.overlay(explanation.heatmaps[0], image, MAX_SIDE, Style(alpha=0.0))
@@ -147,7 +147,7 @@ def _pictures(explanation: Result) -> Json:
 def _view(explanation: Result, index: int) -> Json:
     """Return what the template says of one explanation."""
     first = index if 0 <= index < len(explanation.heatmaps) else 0
-    image, recipe = explanation.image, proof_files.recipe(explanation, first)
+    image = explanation.image
     width, height = caption.fit(image.width, image.height, MAX_SIDE)
     scale = width / image.width
     return {
@@ -160,24 +160,12 @@ def _view(explanation: Result, index: int) -> Json:
         "first": first,
         "boxes": _boxes(explanation, scale),
         "others": [(p.label, describe_score(p.score, explanation.model, p.label)) for p in _without_map(explanation)],
-        "facts": [
-            ("Picture", f"{image.name}, {pixels(image.width, image.height)}"),
-            ("Model", recipe.model),
-            ("Method", f"{METHODS[recipe.method].name_for(explanation.model.task)}, {METHODS[recipe.method].paper}"),
-            ("Layers", ", ".join(recipe.layers) or "none"),
-            ("Made with", caption.describe_versions(explanation)),
-        ],
         "notes": explanation.notes,
-        "call": command.line(recipe).split(" "),
-        "replay": command.replay(recipe),
-        "recipe": caption.listing(recipe),
     }
 
 
 def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
     heatmap, score = explanation.heatmaps[index], explanation.task.shown_score(explanation, index)
-    said = describe(explanation, "The hottest colour", index)
-    seal = explanation.known_seal(index)
     ends, meaning = caption.bar(heatmap, explanation.model.unit_of(heatmap.target.label))
     low, high = (caption.number(end) for end in heatmap.raw_range)
     return {
@@ -185,20 +173,20 @@ def _map(explanation: Result, index: int, size: tuple[int, int]) -> Json:
         "label": heatmap.target.label,
         "score": score,
         "percent": describe_score(score, explanation.model, heatmap.target.label) if score is not None else "",
-        "headline": said.headline,
-        "seal": [] if seal is None else [(mark.answer, mark.words, mark.sentence) for mark in seal.marks],
+        "view": map_view(explanation, index),
+        "chart": _chart(explanation.proofs[index]) if index in explanation.proofs else "",
         "ends": ends,
         "meaning": meaning[0].upper() + meaning[1:],
         "low": low,
         "high": high,
         "lines": _half_lines(explanation, index, size),
         "about_line": caption.describe_line(heatmap).capitalize(),
-        "where": said.slide(),
-        "inside": caption.inside_boxes(explanation, index),
-        "limitations": caption.caveats(explanation, index),
-        "numbers": table.list_numbers(explanation.statistics[index]),
-        "proof": proof_files.view(explanation.proofs[index]) if index in explanation.proofs else None,
     }
+
+
+def _chart(proof: Proof) -> str:
+    """Return the curves of a proof as the address of a picture."""
+    return data_url(proof_files.figure(proof, "svg"), "svg+xml")
 
 
 def _without_map(explanation: Result) -> list[Prediction]:
@@ -247,14 +235,15 @@ def _boxes(explanation: Result, scale: float) -> list[dict[str, str]]:
         for p in explanation.own(i):
             every.setdefault((p.index, p.anchor), p)
             owners.setdefault((p.index, p.anchor), []).append(str(i))
+    answers = explanation.task.answers(explanation, list(every.values()))
     return [
         {
             "maps": " ".join(owners.get(key, [])),
             "points": " ".join(f"{x * scale:.1f},{y * scale:.1f}" for x, y in p.outline),
             "x": f"{max(0.0, p.box[0]) * scale + 4:.1f}",
             "y": f"{max(0.0, p.box[1]) * scale + 15:.1f}",
-            "text": caption.with_score(p),
+            "text": answer.line,
         }
-        for key, p in every.items()
+        for (key, p), answer in zip(every.items(), answers, strict=True)
         if p.box is not None
     ]

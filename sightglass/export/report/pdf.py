@@ -10,22 +10,21 @@ from fpdf.enums import WrapMode
 from PIL import Image as Pillow
 
 from sightglass.common.files import packing
-from sightglass.explain.findings.diagnosis import describe
-from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import pixels, shorten
-from sightglass.explain.proof.proof import lines
+from sightglass.explain.phrases import plain_text, shorten
+from sightglass.explain.rendering.marks import draw_marks
 from sightglass.explain.rendering.render import map_lut
 from sightglass.explain.rendering.style import VIEWER_STYLE, Style
-from sightglass.export import caption, command, table
-from sightglass.export.proof import files as proof_files
+from sightglass.export import caption
+from sightglass.export.proof.files import figure
+from sightglass.export.view import map_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.proof.proof import Proof
     from sightglass.explain.rendering.style import Pixels
+    from sightglass.export.view import Section
     from sightglass.models.adapter import Prediction
 
 MAX_SIDE = 1000
@@ -46,44 +45,17 @@ def pdf(explanation: Explanation, index: int = 0, *, colormap: str = VIEWER_STYL
         result = Explainer("efficientnet-lite0")("bus.jpg")
         Path("bus.pdf").write_bytes(pdf(result))
     """
-    heatmap = caption.check(explanation, index)
-    page = _document(explanation, index)
-    said = describe(explanation, "The hottest colour", index)
-    _text(page, said.headline, 15, bold=True)
-    image, method = explanation.image, METHODS[heatmap.method]
-    name = method.name_for(explanation.model.task)
-    about = f"{image.name}, {pixels(image.width, image.height)}, by {explanation.model.id}, {name}"
-    seal = explanation.known_seal(index)
-    _text(page, about, 9, colour=_SOFT, after=3 if seal is None else 1)
-    if seal is not None:
-        _text(page, f"Seal: {seal.line}", 9, colour=_SOFT, after=3)
+    caption.check(explanation, index)
+    page, view = _document(explanation, index), map_view(explanation, index)
+    _text(page, view.title, 15, bold=True)
+    _text(page, view.about, 9, colour=_SOFT, after=1 if view.checks else 3)
+    if view.checks:
+        _text(page, " · ".join(words for _, words, _ in view.checks), 9, colour=_SOFT, after=3)
     _pictures(page, explanation, index, colormap)
     _bar(page, explanation, index, colormap)
     _others(page, explanation, index, colormap)
-    _head(page, "What the map shows")
-    _text(page, said.slide(), 9.5)
-    if inside := caption.inside_boxes(explanation, index):
-        _text(page, inside, 9.5)
-    if seal is not None:
-        for mark in seal.marks:
-            _text(page, f"{mark.words}. {mark.sentence}", 9.5, after=0.6)
-    if (proof := explanation.proofs.get(index)) is not None:
-        _proof(page, proof)
-    _head(page, "Limitations")
-    for line in (*caption.caveats(explanation, index), *explanation.notes):
-        _text(page, line, 9.5, after=0.6)
-    _head(page, "How to reproduce it")
-    _text(page, caption.caption(explanation, index), 9.5, after=1.5)
-    recipe = proof_files.recipe(explanation, index)
-    _code(page, command.line(recipe), 8.5)
-    if again := command.replay(recipe):
-        words = "Or save the recipe below as recipe.json and replay it, which checks the picture and the weights:"
-        _text(page, words, 9.5)
-        _code(page, again, 8.5)
-    _head(page, "All numbers")
-    _numbers(page, explanation, index)
-    _head(page, "Recipe")
-    _code(page, caption.listing(recipe), 7.5)
+    for section in view.sections:
+        _section(page, section)
     return bytes(page.output())
 
 
@@ -101,6 +73,22 @@ def _document(explanation: Explanation, index: int) -> FPDF:
     return page
 
 
+def _section(page: FPDF, section: Section) -> None:
+    if page.will_page_break(20):
+        page.add_page()
+    page.ln(2.5)
+    _text(page, section.title, 11, bold=True)
+    for line in section.lines:
+        _text(page, line, 9.5)
+    if section.chart is not None:
+        page.image(BytesIO(figure(section.chart)), w=_WIDTH)
+        page.ln(2)
+    if section.rows:
+        _table(page, section)
+    for code in section.code:
+        _code(page, code)
+
+
 def _text(
     page: FPDF, text: str, size: float, *, bold: bool = False, colour: tuple[int, int, int] = _INK, after: float = 1
 ) -> None:
@@ -112,14 +100,7 @@ def _text(
     page.ln(after)
 
 
-def _head(page: FPDF, text: str) -> None:
-    if page.will_page_break(20):
-        page.add_page()
-    page.ln(2.5)
-    _text(page, text, 11, bold=True)
-
-
-def _code(page: FPDF, text: str, size: float) -> None:
+def _code(page: FPDF, text: str, size: float = 8) -> None:
     page.set_font("mono", "", size)
     page.set_text_color(*_INK)
     page.set_fill_color(245, 245, 245)
@@ -138,15 +119,21 @@ def _pictures(page: FPDF, explanation: Explanation, index: int, colormap: str) -
     stacked = ratio > 2.4
     wide = min(_WIDTH if stacked else (_WIDTH - _GAP) / 2, _TALL * ratio)
     high, top = wide / ratio, page.get_y()
-    own = explanation.own(index)
-    overlay = caption.overlay(explanation.heatmaps[index], explanation.image, MAX_SIDE, Style(colormap=colormap))
+    own, style = explanation.own(index), Style(colormap=colormap)
+    overlay = caption.overlay(explanation.heatmaps[index], explanation.image, MAX_SIDE, style)
     both = (caption.reduce(explanation.image.pixels, MAX_SIDE), explanation.predictions or own), (overlay, own)
     for i, (drawn, boxes) in enumerate(both):
         left = _EDGE if stacked else _EDGE + (_WIDTH - 2 * wide - _GAP) / 2 + i * (wide + _GAP)
-        down = top + (i * (high + 2) if stacked else 0)
-        _image(page, drawn, left, down, wide, high)
-        _boxes(page, explanation, boxes, (left, down, wide, high))
+        _image(page, _marked(explanation, drawn, boxes), left, top + (i * (high + 2) if stacked else 0), wide, high)
     page.set_y(top + high + (high + 2 if stacked else 0) + 3)
+
+
+def _marked(explanation: Explanation, drawn: Pixels, predictions: Sequence[Prediction]) -> Pixels:
+    """Return a scaled picture with the marks of answers."""
+    scale = drawn.shape[1] / explanation.image.width
+    answers = explanation.task.answers(explanation, predictions)
+    items = [([mark.moved(0, 0, (scale, scale)) for mark in one.marks], plain_text(one.line)) for one in answers]
+    return draw_marks(drawn, items)
 
 
 def _image(page: FPDF, drawn: Pixels, left: float, top: float, wide: float, high: float) -> None:
@@ -156,45 +143,16 @@ def _image(page: FPDF, drawn: Pixels, left: float, top: float, wide: float, high
     page.image(out, left, top, wide, high)
 
 
-def _boxes(
-    page: FPDF, explanation: Explanation, boxes: Sequence[Prediction], frame: tuple[float, float, float, float]
-) -> None:
-    left, top, wide, high = frame
-    scale = wide / explanation.image.width
-    # A box may reach over the picture's edge.
-    with page.local_context(), page.rect_clip(left, top, wide, high):
-        page.set_font("sans", "", 6)
-
-        def room(words: str) -> float:
-            return float(page.get_string_width(words)) + 1.6
-
-        for prediction, text, x, y in caption.place_labels(boxes, (left, top), scale, 2.8, room):
-            points = [(left + x * scale, top + y * scale) for x, y in prediction.outline]
-            for grey, width in ((20, 0.75), (255, 0.35)):
-                page.set_draw_color(grey)
-                page.set_line_width(width)
-                page.polygon(points, style="D")
-            page.set_fill_color(20)
-            page.rect(x, y, room(text), 2.8, style="F")
-            page.set_text_color(255)
-            page.text(x + 0.8, y + 2.1, text)
-
-
 def _bar(page: FPDF, explanation: Explanation, index: int, colormap: str) -> None:
     heatmap = explanation.heatmaps[index]
     ends, meaning = caption.bar(heatmap, explanation.model.unit_of(heatmap.target.label))
-    top = page.get_y()
-    out = BytesIO()
-    Pillow.fromarray(map_lut(heatmap.kind, colormap)[None]).save(out, "PNG")
-    out.seek(0)
-    page.image(out, _EDGE, top, _WIDTH, 3)
+    page.image(Pillow.fromarray(map_lut(heatmap.kind, colormap)[None]), _EDGE, top := page.get_y(), _WIDTH, 3)
     page.set_y(top + 3.4)
     page.set_font("sans", "", 8)
     page.set_text_color(*_INK)
-    for text, align in zip((*ends, ""), ("L", "C", "R", ""), strict=True):
-        if text:
-            page.set_x(_EDGE)
-            page.cell(_WIDTH, 4, text, align=align)
+    for text, align in zip(ends, "LCR", strict=True):
+        page.set_x(_EDGE)
+        page.cell(_WIDTH, 4, text, align=align)
     page.ln(4)
     page.set_text_color(*_SOFT)
     page.cell(_WIDTH, 4, f"{meaning}; {caption.describe_line(heatmap)}", align="C", new_x="LMARGIN", new_y="NEXT")
@@ -223,33 +181,22 @@ def _others(page: FPDF, explanation: Explanation, index: int, colormap: str) -> 
     page.set_xy(_EDGE, top + high + 6)
 
 
-def _proof(page: FPDF, proof: Proof) -> None:
-    """Write what a proof found: its sentences, both charts as vectors, and a row of numbers for each curve."""
-    _head(page, "Is this map true?")
-    for line in (proof.sentence, *lines(proof)):
-        _text(page, line, 9.5, after=0.6)
-    _text(page, proof_files.describe_settings(proof), 8, colour=_SOFT)
-    proof_files.charts(page, proof)
-    proof_files.numbers(page, proof)
-    _text(page, proof_files.ABOUT, 8, colour=_SOFT)
-
-
-def _numbers(page: FPDF, explanation: Explanation, index: int) -> None:
+def _table(page: FPDF, section: Section) -> None:
     page.set_font("sans", "", 8)
     page.set_text_color(*_INK)
     page.set_draw_color(220)
     page.set_fill_color(255)
     page.set_line_width(0.2)
     with page.table(
-        col_widths=(32, 32, 116),
+        col_widths=(54, *[21] * (len(section.head) - 1)) if section.head else (32, 32, 116),
         borders_layout="HORIZONTAL_LINES",
         line_height=3.8,
         padding=(0.4, 2, 0.4, 0),
         text_align="LEFT",
         first_row_as_headings=False,
-    ) as rows:
-        for name, value, meaning in table.list_numbers(explanation.statistics[index]):
-            row = rows.row()
-            row.cell(name)
-            row.cell(value, align="RIGHT")
-            row.cell(meaning)
+    ) as table:
+        for values in (section.head, *section.rows) if section.head else section.rows:
+            row = table.row()
+            for value in values:
+                row.cell(value)
+    page.ln(1.5)

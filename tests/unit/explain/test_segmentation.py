@@ -19,7 +19,7 @@ from sightglass.components.views import exports
 from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.comparison.models import Comparison
 from sightglass.explain.findings.diagnosis import headline
-from sightglass.explain.rendering.segments import hatch_of
+from sightglass.explain.rendering.marks import hatch_of
 from sightglass.history.unsure import best_score
 from sightglass.models.adapter import AreaTarget, Prediction
 from sightglass.models.adapters.folding import unfold

@@ -58,7 +58,7 @@ def test_a_figure_in_svg_has_words_as_text_and_boxes_as_paths(boxes: Explanation
     for part in (
         "bus.png",
         "HiResCAM: ball-dots",
-        caption.with_score(boxes.predictions[0]),
+        boxes.task.answers(boxes)[0].line,
         "sightglass 0.1.0",
         boxes.heatmaps[0].layers[0],
     ):
@@ -122,7 +122,7 @@ def test_of_a_model_in_memory_files_give_the_call_in_python_and_no_command_that_
     np.testing.assert_array_equal(again.heatmaps[0].content, first.heatmaps[0].content)
     assert again.recipe == first.recipe
     page = html.unescape(re.sub(r"<[^>]+>", "", html_report.html([first])))
-    assert call in page and "In Python" in page and "sightglass image" not in page
+    assert call in page and "Make it again in Python" in page and "sightglass image" not in page
     assert pdf_report.pdf(first).startswith(b"%PDF")
 
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
-import json
 import re
-import zlib
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from sightglass.explain import Explainer, Explanation
@@ -20,7 +15,6 @@ from sightglass.export import embedded_recipe
 from sightglass.export.proof import files as proof_files
 from sightglass.export.proof.chart import LINE, dashes
 from sightglass.export.report import html as html_report
-from sightglass.export.report import pdf as pdf_report
 from tests.rooms import ROOT
 
 if TYPE_CHECKING:
@@ -58,45 +52,11 @@ def test_a_page_has_the_proof_in_words_curves_and_numbers(made: Explanation, pro
     words = text(page)
     assert proof.sentence in words
     for curve in ("map", *proof.controls):
-        hidden, kept = proof.at(0.2, curve)
+        hidden, kept = proof.at(0.4, curve)
         assert percent(hidden) in words and percent(kept) in words
     found = proof.difference("random")
     assert f"{found.mean:+.2f}" in words and f"{found.low:+.2f} to {found.high:+.2f}" in words
-    # Told apart by dashes, not by colour alone.
-    dashes = dict(
-        re.findall(r'data-name="([\w-]+)" data-filling="blur"\s+d="[^"]+"[^>]*?stroke-dasharray="([^"]+)"', page)
-    )
-    assert set(dashes) == set(proof.controls) and len(set(dashes.values())) == len(dashes)
-    assert 'aria-label="Proof of the map of' in page and page.count('class="proof"') == 1
-
-
-def test_the_slider_of_a_page_is_sent_what_the_engine_measured(made: Explanation, proof: Proof) -> None:
-    page = html_report.html([made])
-    found = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
-    assert found is not None
-    first, second = json.loads(found[1])["views"][0]["maps"]
-    assert "proof" not in first
-    sent = {(line["name"], line["filling"]): line for line in second["proof"]["lines"]}
-    assert np.allclose(sent["map", "blur"]["hidden"], proof.map.deletion.score, atol=1e-4)
-    mean = np.mean([curve.insertion.score for curve in proof.of("random", "mean")], axis=0)
-    assert np.allclose(sent["random", "mean"]["kept"], mean, atol=1e-4)
-    assert second["proof"]["steps"] == 5
-    # The browser may run this script and no other.
-    script = re.search(r'<script type="module">(.*?)</script>', page, re.DOTALL)
-    assert script is not None
-    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in page
-
-
-def dashes_of(page: bytes) -> set[bytes]:
-    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", page, re.DOTALL)
-    found = set()
-    for data in streams:
-        try:
-            found |= set(re.findall(rb"\[[\d. ]+\] [\d.]+ d\b", zlib.decompress(data)))
-        except zlib.error:
-            continue
-    return found
+    assert page.count("data:image/svg+xml") == 1
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
@@ -114,18 +74,14 @@ def test_curves_as_a_figure_are_vectors_and_make_the_proof_again(made: Explanati
         assert b"/Type3" not in data
 
 
-def test_the_dashes_of_a_control_are_those_of_the_screen_everywhere(made: Explanation, proof: Proof) -> None:
+def test_the_dashes_of_a_control_are_those_of_the_screen(made: Explanation, proof: Proof) -> None:
     screen = (ROOT / "sightglass/browser/curves.js").read_text("utf-8")
-    page, svg = html_report.html([made]), proof_files.curves(made, 1, proof, "svg").decode()
-    paper = dashes_of(pdf_report.pdf(made, 1))
-    in_figure = [numbers(one) for one in re.findall(r"stroke-dasharray: ([\d., ]+)", svg)]
-    in_report = [numbers(one.split(b"]")[0].decode()) for one in paper]
+    svg = proof_files.curves(made, 1, proof, "svg").decode()
+    drawn = [numbers(one) for one in re.findall(r"stroke-dasharray: ([\d., ]+)", svg)]
     for name in proof.controls:
         found = re.search(rf'"{name}": "([\d ]+)"', screen)
         assert found is not None and dashes(name, LINE) == numbers(found[1])
-        assert f'stroke-dasharray="{found[1]}"' in page
-        assert pytest.approx(dashes(name, 1.1), abs=0.01) in in_figure
-        assert pytest.approx(dashes(name, 0.35), abs=0.01) in in_report
+        assert pytest.approx(dashes(name, 1.1), abs=0.01) in drawn
 
 
 def numbers(listed: str) -> list[float]:

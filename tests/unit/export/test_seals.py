@@ -85,7 +85,7 @@ def test_a_recipe_without_a_seal_is_one_that_earlier_versions_read(made: Explana
 
 def test_a_report_has_a_line_of_marks_with_their_sentences(made: Explanation) -> None:
     page = html_report.html([made], index=1)
-    (line,) = re.findall(r'<p class="seal[^>]*>.*?</p>', page)
+    (line,) = re.findall(r'<p class="checks[^>]*>.*?</p>', page)
     assert 'data-map="1"' in line
     assert "hidden" not in line
     spans = re.findall(r'<span data-answer="([^"]*)" title="([^"]*)">([^<]*)</span>', line)
@@ -95,7 +95,7 @@ def test_a_report_has_a_line_of_marks_with_their_sentences(made: Explanation) ->
     assert "<b>unrelated" not in page
     assert "✗ matters: no" in html_report.frame([made])
     forget()
-    assert 'class="seal' not in html_report.html([made], index=1)
+    assert 'class="checks' not in html_report.html([made], index=1)
 
 
 def test_a_printed_report_has_it(made: Explanation, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_a_printed_report_has_it(made: Explanation, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(pdf_report, "_text", note)
     pdf_report.pdf(made, 0)
-    assert "Seal" not in "".join(written)
+    assert LINE not in written
     pdf_report.pdf(made, 1)
-    assert f"Seal: {LINE}" in written
+    assert LINE in written
     assert f"✓ changes with the model: yes. {SENTENCE}" in written

@@ -17,6 +17,7 @@ from sightglass.common.errors import Problem
 from sightglass.common.style import CHOICES, DEFAULTS
 from sightglass.explain.rendering import contact_sheet, contours, render
 from sightglass.explain.rendering import style as colormaps
+from sightglass.explain.rendering.marks import box_mark, draw_marks, place_label
 from sightglass.explain.rendering.render import paint
 from sightglass.explain.rendering.style import FILE_STYLE, VIEWER_STYLE, Field, Mode, Style
 
@@ -272,14 +273,14 @@ def test_no_line_where_there_is_nothing_to_outline(pixels):
 
 def test_boxes_are_white_on_dark_and_the_chosen_one_is_on_top():
     grey = np.full((200, 200, 3), 100, np.uint8)
-    out = contact_sheet.boxes(grey, [((20, 60, 150, 150), "1"), ((20, 60, 150, 150), "2")], chosen=0)
+    out = draw_marks(grey, [((box_mark((20, 60, 150, 150)),), label) for label in "12"], chosen=0)
     assert out[100, 20].min() > 200
     assert out[100, 22].max() < 60
     assert np.array_equal(out[100, 60:120], grey[100, 60:120])
     assert out[57, 23].min() > 200  # the chosen label is white and has the first place, though the other was given last
     assert np.array_equal(grey, np.full_like(grey, 100))
     with pytest.raises(ValueError, match="four finite numbers"):
-        contact_sheet.boxes(grey, [((0, 0, math.nan, 4), "")])
+        box_mark((0, 0, math.nan, 4))
 
 
 def test_a_grid_has_equal_cells_and_scales_nothing_that_fits():
@@ -294,13 +295,13 @@ def test_a_grid_has_equal_cells_and_scales_nothing_that_fits():
 
 def test_a_label_covers_neither_what_is_in_its_box_nor_another_label():
     grey = np.full((300, 300, 3), 100, np.uint8)
-    out = contact_sheet.boxes(grey, [((60, 100, 150, 250), "person 84 %")], chosen=0)
+    out = draw_marks(grey, [((box_mark((60, 100, 150, 250)),), "person 84 %")], chosen=0)
     assert np.array_equal(out[110:240, 70:140], grey[110:240, 70:140])
     assert out[86:96, 62:140].min(2).max() > 200
-    first = contact_sheet.place_label((60, 100, 150, 250), (80, 18), (300, 300), [])
+    first = place_label((60, 100, 150, 250), (80, 18), (300, 300), [])
     assert first == (60, 82, 140, 100)
-    assert contact_sheet.place_label((60, 100, 150, 250), (80, 18), (300, 300), [first]) == (60, 100, 140, 118)
-    assert contact_sheet.place_label((-30, -30, 10, 5), (40, 20), (300, 300), []) == (0, 0, 40, 20)
+    assert place_label((60, 100, 150, 250), (80, 18), (300, 300), [first]) == (60, 100, 140, 118)
+    assert place_label((-30, -30, 10, 5), (40, 20), (300, 300), []) == (0, 0, 40, 20)
 
 
 NAN = np.full((48, 64), np.nan, np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,11 @@ import torch
 from sightglass.api.schemas import DetectRequest
 from sightglass.explain.evidence.resident import RESIDENCY, Resident
 from sightglass.explain.explainer import Explainer
-from sightglass.explain.rendering.render import draw_joints
-from sightglass.explain.tasks.pose import read_joint
+from sightglass.explain.rendering.marks import draw_marks
+from sightglass.explain.tasks.pose import Pose, read_joint
 from sightglass.export import table
 from sightglass.export.results import PredictionResult
-from sightglass.models.adapter import Joint, JointTarget
+from sightglass.models.adapter import Joint, JointTarget, Prediction
 from sightglass.models.families.ultralytics.loader import adapt
 from tests.built import build, built, spec_of
 
@@ -80,10 +81,18 @@ def test_a_map_of_a_joint_says_what_raises_and_what_lowers_it(explainer: Explain
 
 
 def test_hidden_joints_are_hollow_and_no_line_goes_to_them() -> None:
-    black = np.zeros((60, 90, 3), np.uint8)
-    seen = [Joint("a", 20, 30, 0.9), Joint("b", 70, 30, 0.9)]
-    line, gap = draw_joints(black, seen, [(0, 1)]), draw_joints(black, [seen[0], Joint("b", 70, 30, 0.1)], [(0, 1)])
+    adapter, black = SimpleNamespace(limbs=[(0, 1)], joints=("a", "b")), np.zeros((60, 90, 3), np.uint8)
+    result: Any = SimpleNamespace(
+        evidence=SimpleNamespace(resident=SimpleNamespace(adapter=adapter)), options=SimpleNamespace(joint=None)
+    )
+
+    def draw(*joints: Joint) -> NDArray[np.uint8]:
+        marks = Pose().marks(result, Prediction("person", 0, 0.9, joints=joints))
+        return draw_marks(black, [(marks, "")])
+
+    left = Joint("a", 20, 30, 0.9)
+    line, gap = draw(left, Joint("b", 70, 30, 0.9)), draw(left, Joint("b", 70, 30, 0.1))
     assert line[30, 45].max() > 200 and gap[30, 45].max() == 0
     assert line[30, 70].max() > 200 and gap[30, 70].max() == 0
     # A joint far outside, as an untrained network may have, is left out.
-    assert draw_joints(black, [Joint("a", 1e30, 0.0)], []).max() == 0
+    assert draw(Joint("a", 1e30, 0.0), Joint("b", -1e30, 0.0)).max() == 0

@@ -5,9 +5,10 @@ import { placer } from "../../browser/geometry.js";
 
 /**
  * @typedef {import("../../browser/geometry.js").Rect} Rect
- * @typedef {{points: number[][], limbs: number[][], hidden: number[], chosen: number|null}} Body
- * @typedef {{xyxy: Rect, label: string, index: number, tag?: string, dashed?: boolean, corners?: number[][], body?: Body}} Box
- *   tag: shown instead of its number; corners: of a rotated box, instead of its upright rectangle; body: its joints
+ * @typedef {{kind: string, points: number[][], hollow?: boolean, chosen?: boolean}} Mark
+ *   kind: polygon, polyline or point; hollow: dashed, of a point a ring; chosen: a point with a ring around it
+ * @typedef {{xyxy: Rect, label: string, index: number, tag?: string, marks: Mark[]}} Box
+ *   tag: shown instead of its number
  * @typedef {Omit<Box, "label"> & {chosen: boolean, tag: string}} Outlined
  * @typedef {{x: number, y: number, radius: number, blurred: {bitmap: ImageBitmap, rect: number[]}|null}} Disc
  * @typedef {{index: number, place: Rect}} Label  of which box, and where in CSS pixels
@@ -22,16 +23,7 @@ const TAG = 20;
  */
 export function outlineBoxes(context, width, height, rect, boxes, font) {
   const { X, Y } = placer(rect, width, height), last = [...boxes].sort((a, b) => Number(a.chosen) - Number(b.chosen));
-  for (const { xyxy: [x0, y0, x1, y1], chosen, dashed, corners, body } of last) {
-    const path = new Path2D();
-    for (const [x, y] of corners ?? [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) path.lineTo(X(x), Y(y));
-    path.closePath();
-    context.setLineDash(dashed ? [7, 5] : []);
-    haloed(context, path, chosen ? 2.25 : 1.25);
-    context.setLineDash([]);
-    if (body) outlineBody(context, X, Y, body, chosen);
-  }
-  context.setLineDash([]);
+  for (const { chosen, marks } of last) drawMarks(context, X, Y, marks, chosen);
   context.font = `600 13px ${font}`;
   context.textBaseline = "middle";
   /** @type {Label[]} */
@@ -52,31 +44,36 @@ export function outlineBoxes(context, width, height, rect, boxes, font) {
 }
 
 /**
- * Draw the joints of a body and the lines between them; a joint that is probably hidden is hollow, the one that the map
- * is of has a ring around it.
+ * Draw marks, white over a dark halo, as `explain/rendering/marks.py` does; those of the chosen box bolder.
  * @param {CanvasRenderingContext2D} context @param {(x: number) => number} X @param {(y: number) => number} Y
- * @param {Body} body @param {boolean} chosen
+ * @param {Mark[]} marks @param {boolean} chosen
  */
-function outlineBody(context, X, Y, { points, limbs, hidden, chosen: joint }, chosen) {
-  const lines = new Path2D(), dots = new Path2D(), hollow = new Path2D(), ring = new Path2D();
-  for (const [a, b] of limbs) {
-    lines.moveTo(X(points[a][0]), Y(points[a][1]));
-    lines.lineTo(X(points[b][0]), Y(points[b][1]));
+function drawMarks(context, X, Y, marks, chosen) {
+  const lines = new Path2D(), dots = new Path2D(), hollow = new Path2D(), rings = new Path2D();
+  const circle = (/** @type {Path2D} */ path, /** @type {number[]} */ [x, y], /** @type {number} */ radius) => {
+    path.moveTo(X(x) + radius, Y(y));
+    path.arc(X(x), Y(y), radius, 0, 2 * Math.PI);
+  };
+  for (const { kind, points, hollow: open, chosen: ringed } of marks) {
+    if (kind === "point") for (const point of points) {
+      circle(open ? hollow : dots, point, 2.5);
+      if (ringed && chosen) circle(rings, point, 8);
+    } else if (kind === "polyline") points.forEach(([x, y], i) => (i ? lines.lineTo(X(x), Y(y)) : lines.moveTo(X(x), Y(y))));
+    else {
+      const path = new Path2D();
+      for (const [x, y] of points) path.lineTo(X(x), Y(y));
+      path.closePath();
+      context.setLineDash(open ? [7, 5] : []);
+      haloed(context, path, chosen ? 2.25 : 1.25);
+      context.setLineDash([]);
+    }
   }
   haloed(context, lines, chosen ? 2 : 1.25);
-  points.forEach(([x, y], i) => {
-    const path = hidden.includes(i) ? hollow : dots;
-    path.moveTo(X(x) + 2.5, Y(y));
-    path.arc(X(x), Y(y), 2.5, 0, 2 * Math.PI);
-    if (i !== joint || !chosen) return;
-    ring.moveTo(X(x) + 8, Y(y));
-    ring.arc(X(x), Y(y), 8, 0, 2 * Math.PI);
-  });
   haloed(context, hollow, 1);
   haloed(context, dots, 1);
   context.fillStyle = "#fff";
   context.fill(dots);
-  haloed(context, ring, 2);
+  haloed(context, rings, 2);
 }
 
 /**
@@ -87,13 +84,13 @@ function outlineBody(context, X, Y, { points, limbs, hidden, chosen: joint }, ch
 export function boxesShown(panel, panels, boxes, choice) {
   if (panel.boxes) return panel.boxes.map(({ label, ...box }) => ({ ...box, chosen: false, tag: label }));
   const beside = panels.some(({ maps }) => !maps.length), single = new Set(boxes.map(({ index }) => index)).size === boxes.length;
-  return boxes.flatMap(({ xyxy, label, index, tag, dashed, corners, body }) => {
+  return boxes.flatMap(({ xyxy, label, index, tag, marks }) => {
     const chosen = index === choice;
     if (panel.maps.length && beside && !chosen) return [];
     // Numbers name single boxes; where a class has several, they would all be called the same.
     const number = single && boxes.length > 1 ? String(index + 1) : "";
     const whole = tag === undefined ? [number, label].filter(Boolean).join("  ") : label;
-    return [{ xyxy, index, dashed, corners, body, chosen, tag: chosen ? whole : tag || number || whole }];
+    return [{ xyxy, index, marks, chosen, tag: chosen ? whole : tag || number || whole }];
   });
 }
 

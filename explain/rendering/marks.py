@@ -1,0 +1,291 @@
+"""Draw marks over a picture: boxes, joints, lines and areas, each with its label."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from sightglass.common.files import packing
+from sightglass.explain.rendering.render import HALO, WHITE, line_width, picture
+from sightglass.explain.rendering.style import Pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from sightglass.common.files import Json
+
+Place = tuple[int, int, int, int]
+Color = tuple[int, int, int]
+INK: Color = (28, 28, 28)
+DASH = 14
+"""Pixels of a dash with the gap after it."""
+_FAR = 1 << 14
+"""Coordinate beyond which OpenCV draws no smooth line or circle."""
+COLORS: tuple[Color, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+"""Okabe and Ito's, which the colour-blind tell apart too (https://jfly.uni-koeln.de/color/)."""
+HATCHES = ("diagonal", "other diagonal", "level", "upright", "dotted")
+"""Of each class the next one, so that no two of 35 have colour and hatching in common."""
+TINTED, HATCHED = 0.45, 0.9
+"""Opacity of a class's colour, and of the lines of its hatching."""
+SMALLEST = 0.002
+"""Share of the picture below which a region is drawn without its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A shape over a picture, in its pixels."""
+
+    kind: Literal["polygon", "polyline", "point", "mask"]
+    points: tuple[tuple[float, float], ...] = ()
+    """(x, y); none of a mask."""
+    mask: NDArray[np.bool_] | None = None
+    """(H, W), of a mask alone."""
+    fill: int | None = None
+    """The class whose colour and hatching a mask has; without one its edge alone is drawn."""
+    hollow: bool = False
+    """A dashed line, or a ring in place of a dot."""
+    chosen: bool = False
+    """Whether a point has a second ring around it."""
+
+    def to_json(self) -> Json:
+        """Return what the browser draws; a mask stays here."""
+        points = [[float(x), float(y)] for x, y in self.points]
+        flags = {name: True for name in ("hollow", "chosen") if getattr(self, name)}
+        return {"kind": self.kind, "points": points, **flags}
+
+    def moved(self, right: float, down: float, scale: tuple[float, float] = (1, 1)) -> Mark:
+        """Return the mark moved by pixels of the picture, then scaled across and down."""
+        across, along = scale
+        return replace(self, points=tuple(((x + right) * across, (y + down) * along) for x, y in self.points))
+
+
+def box_mark(xyxy: Sequence[float], *, dashed: bool = False) -> Mark:
+    """Return a mark of an upright box, xyxy in pixels; raise ValueError unless it is four finite numbers."""
+    if len(xyxy) != 4 or not np.isfinite(xyxy).all():
+        raise ValueError(f"A box must be four finite numbers x0, y0, x1, y1, got {xyxy}.")
+    x0, y0, x1, y1 = (float(edge) for edge in xyxy)
+    return Mark("polygon", ((x0, y0), (x1, y0), (x1, y1), (x0, y1)), hollow=dashed)
+
+
+def draw_marks(
+    pixels: Pixels,
+    items: Iterable[tuple[Sequence[Mark], str]],
+    *,
+    chosen: int | None = None,
+    colors: Sequence[Color] = (),
+) -> Pixels:
+    """Draw items of marks and a label, white over a dark halo; the chosen one bolder, with a white label, on top.
+
+    `colors`: instead of white, one for each item, RGB; a bar of it is at the left of its label.
+
+    A label is above its box where there is room, and covers no other label while there is a free place. An area has its
+    name in each of its larger regions.
+    """
+    out = picture(pixels).copy()
+    line, size = line_width(out.shape), max(12, round(max(out.shape) / 42))
+    listed = [(number, tuple(marks), label) for number, (marks, label) in enumerate(items)]
+    names: list[tuple[tuple[int, int], str]] = []
+    for _, marks, label in listed:
+        for mark in marks:
+            if mark.mask is not None:
+                _draw_area(out, mark, line)
+                names += _find_places(mark.mask, label) if label else []
+        draw_lines(out, [mark for mark in marks if mark.kind == "polyline"], line, 2)
+        _draw_points(out, [mark for mark in marks if mark.kind == "point"], line)
+    last = sorted(listed, key=lambda item: item[0] == chosen)
+    for number, marks, _ in last:
+        # A clip keeps less of colours than of brightness: a thin line would be grey.
+        thick = 3 * line if colors else round(line * 1.8) if number == chosen else line
+        color = colors[number] if colors else WHITE
+        draw_lines(out, [mark for mark in marks if mark.kind == "polygon"], thick, 2 * max(1, round(line / 2)), color)
+    taken: list[Place] = []
+    # The chosen label is placed first. Labels do not cover each other, so the order of drawing does not matter.
+    for number, marks, label in reversed(last):
+        corners = np.array([point for mark in marks if mark.kind == "polygon" for point in mark.points])
+        if label and len(corners):
+            box = (*corners.min(0).round().astype(int).tolist(), *corners.max(0).round().astype(int).tolist())
+            color_bar = colors[number] if colors else None
+            taken.append(_add_label(out, label, box, size, taken, chosen=number == chosen, color=color_bar))
+    return add_names(out, names) if names else out
+
+
+def draw_lines(out: Pixels, marks: Sequence[Mark], line: int, halo: int, color: Color = WHITE) -> None:
+    """Draw the lines of marks in place, `line` pixels wide, over dark ones that are `halo` pixels wider."""
+    for ink, thick in ((HALO, line + halo), (color, line)):
+        for mark in marks:
+            smooth = mark.kind == "polyline" or mark.hollow
+            closed = mark.kind != "polyline" and not mark.hollow
+            cv2.polylines(out, _paths(mark), closed, ink, thick, cv2.LINE_AA if smooth else cv2.LINE_8)
+
+
+def _draw_points(out: Pixels, marks: Sequence[Mark], line: int) -> None:
+    for mark in marks:
+        for x, y in filter(_is_near, mark.points):
+            for ink, more in ((HALO, 2), (WHITE, 0)):
+                thick = (3 if more else 1) if mark.hollow else cv2.FILLED
+                cv2.circle(out, (round(x), round(y)), 2 * line + more, ink, thick, cv2.LINE_AA)
+
+
+def _draw_area(out: Pixels, mark: Mark, line: int) -> None:
+    """Draw an area in place: in its colour and hatching with its edge, or a bold white edge alone."""
+    assert mark.mask is not None
+    area, edge, halo, color = mark.mask.astype(np.uint8), 2 * line, line, WHITE
+    if mark.fill is not None:
+        color = color_of(mark.fill)
+        tint = TINTED * area + (HATCHED - TINTED) * (area & _hatching(hatch_of(mark.fill), area.shape, 3 * line))
+        out[:] = np.round(out * (1 - tint[..., None]) + np.array(color) * tint[..., None])
+        edge = max(1, line // 2)
+        halo = line + 1 - edge
+    outlines, _ = cv2.findContours(area, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(out, outlines, -1, HALO, edge + halo)
+    cv2.drawContours(out, outlines, -1, color, edge)
+
+
+def color_of(index: int) -> Color:
+    """Return the colour of a class, RGB."""
+    return COLORS[index % len(COLORS)]
+
+
+def hatch_of(index: int) -> str:
+    """Return the hatching of a class, one of `HATCHES`."""
+    return HATCHES[index % len(HATCHES)]
+
+
+def _find_places(area: NDArray[np.bool_], name: str) -> list[tuple[tuple[int, int], str]]:
+    """Return the name of each larger region of a class with the point (x, y) in it that is farthest from its edges."""
+    count, numbers, statistics, _ = cv2.connectedComponentsWithStats(area.astype(np.uint8), connectivity=4)
+    places = []
+    for number in range(1, count):
+        if statistics[number, cv2.CC_STAT_AREA] < SMALLEST * area.size:
+            continue
+        inside = np.pad((numbers == number).astype(np.uint8), 1)
+        y, x = divmod(int(cv2.distanceTransform(inside, cv2.DIST_L2, 3).argmax()), inside.shape[1])
+        places.append(((x - 1, y - 1), name))
+    return places
+
+
+def _hatching(kind: str, shape: tuple[int, ...], step: int) -> NDArray[np.uint8]:
+    """Return lines or dots, 1 in 4 of `step` pixels, uint8 (H, W) of 0 and 1."""
+    y, x = np.mgrid[: shape[0], : shape[1]] // max(1, step // 3)
+    lines = {
+        "diagonal": (x + y) % 4 == 0,
+        "other diagonal": (x - y) % 4 == 0,
+        "level": y % 4 == 0,
+        "upright": x % 4 == 0,
+        "dotted": (x % 4 == 0) & (y % 4 == 0),
+    }
+    return np.asarray(lines[kind], np.uint8)
+
+
+def _paths(mark: Mark) -> list[NDArray[np.int32]]:
+    """Return what a mark's lines go through, int32 (n, 2) each; of a dashed one its dashes."""
+    if mark.kind == "polyline" and not all(map(_is_near, mark.points)):
+        return []
+    points = np.rint(np.array(mark.points, np.float64)).astype(np.int32)
+    if not mark.hollow:
+        return [points]
+    sides = zip(points, np.roll(points, -1, 0), strict=True)
+    return [dash for start, end in sides for dash in _dashes(start, end)]
+
+
+def _dashes(start: NDArray[np.int32], end: NDArray[np.int32]) -> list[NDArray[np.int32]]:
+    count = max(1, round(float(np.linalg.norm(end - start)) / DASH))
+    shares = (np.arange(count)[:, None] + (0, 0.5)) / count
+    return list(np.rint(start + shares[..., None] * (end - start)).astype(np.int32))
+
+
+def _is_near(point: tuple[float, float]) -> bool:
+    return math.isfinite(sum(point)) and max(map(abs, point)) < _FAR
+
+
+def add_names(pixels: Pixels, names: Iterable[tuple[tuple[int, int], str]]) -> Pixels:
+    """Return the picture with names, white on dark, each at its point (x, y), or beside it where others are."""
+    out = picture(pixels).copy()
+    size = max(11, round(max(out.shape) / 42))
+    taken: list[Place] = []
+    for (x, y), name in names:
+        half, tall = (math.ceil(text_width(name, size)) + 2 * (size // 3)) // 2, round(1.5 * size)
+        box = (x - half, y + tall // 2, x + half, y + tall)
+        taken.append(_add_label(out, name, box, size, taken))
+    return out
+
+
+def _add_label(
+    out: Pixels,
+    text: str,
+    box: Place,
+    size: int,
+    taken: Sequence[Place],
+    *,
+    chosen: bool = False,
+    color: Color | None = None,
+) -> Place:
+    """Draw a label at a box in place, and return where it is."""
+    pad, tall = size // 3, round(1.5 * size)
+    wide = math.ceil(text_width(text, size)) + 2 * pad
+    place = place_label(box, (wide, tall), (out.shape[1], out.shape[0]), taken)
+    cv2.rectangle(out, place[:2], (place[2] - 1, place[3] - 1), WHITE if chosen else HALO, cv2.FILLED)
+    if color is not None:
+        cv2.rectangle(out, place[:2], (place[0] + max(1, pad // 2), place[3] - 1), color, cv2.FILLED)
+    write(out, text, (place[0] + pad, (place[1] + place[3]) // 2), size, INK if chosen else WHITE)
+    return place
+
+
+def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], taken: Sequence[Place]) -> Place:
+    """Place a label (width, height) where it covers no other, as `freePlace` in `components/viewer/marks.js` does.
+
+    `box` in whole pixels of a picture of this `size`: above the box, in its corners, or below it; else above it anyway.
+    """
+    (left, top, right, bottom), (wide, tall) = box, label
+
+    def inside(x: int, y: int) -> Place:
+        x0, y0 = min(max(0, x), max(0, size[0] - wide)), min(max(0, y), max(0, size[1] - tall))
+        return x0, y0, x0 + wide, y0 + tall
+
+    def is_free(at: Place) -> bool:
+        return all(at[0] >= t[2] or at[2] <= t[0] or at[1] >= t[3] or at[3] <= t[1] for t in taken)
+
+    above, within, under = top - tall, bottom - tall, bottom
+    corners = [(left, above), (left, top), (right - wide, above), (right - wide, top)]
+    places = [inside(*at) for at in [*corners, (left, under), (left, within), (right - wide, within)]]
+    return next(filter(is_free, places), places[0])
+
+
+@functools.lru_cache(maxsize=16)
+def _font(size: int) -> Any:
+    return ImageFont.truetype(str(packing.font()), size)
+
+
+def write(image: Pixels, text: str, middle: tuple[int, int], size: int, colour: Color = INK) -> None:
+    """Draw a line of text in place; `middle`: its left end, at half of its height. What is outside is cut off."""
+    x, y = middle
+    top, high = max(0, y - size), 2 * size
+    part = image[top : y - size + high, max(0, x) :]
+    if not part.size:
+        return
+    mask = Pillow.new("L", (part.shape[1], part.shape[0]))
+    ImageDraw.Draw(mask).text((min(0, x), y - top), text, font=_font(size), fill=255, anchor="lm")
+    cover = np.asarray(mask, np.float32)[..., None] / 255
+    part[:] = np.round(part * (1 - cover) + np.array(colour, np.float32) * cover).astype(np.uint8)
+
+
+def text_width(text: str, size: int) -> float:
+    """Return the width of a line of text in pixels."""
+    return float(_font(size).getlength(text))
