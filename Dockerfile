@@ -42,7 +42,7 @@ ENV PATH=/opt/venv/bin:$PATH
 # Compiled here: nothing is written later.
 RUN python -m compileall -q /app
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DATA=/data MODELS=/models PORT=8501
-# As the start script sets it: a `python -m sightglass history list` in a running container reads the server's own.
+# As the start script sets it: a `python -m sightglass batch` in a running container writes to the server's own history.
 ENV XDG_DATA_HOME=/data
 VOLUME ["/data", "/models"]
 EXPOSE 8501

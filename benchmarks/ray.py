@@ -110,8 +110,8 @@ class Idle:
     def __init__(self, *_: Any) -> None:
         pass
 
-    def __call__(self, given: Row) -> dict[str, list[Any]]:
-        return {"number": [int(given["number"][0])], "answer": [b'{"entries": []}']}
+    def process(self, items: Sequence[Item]) -> list[Any]:
+        return []
 
 
 class Handing(ray_engine.RayEngine):

@@ -65,7 +65,7 @@ OWN_FAMILIES = ("custom", "exported", "keras")
 
 
 class Explainer:
-    """A model that explains pictures; it stays loaded until other models need its memory.
+    """A model for explanations, loaded until its memory is needed.
 
     >>> from sightglass import Explainer
     >>> Explainer("efficientnet-lite0")("bus.jpg", top_k=1)
@@ -93,7 +93,7 @@ class Explainer:
         residency: Residency = RESIDENCY,
         progress: Progress | None = None,
     ) -> None:
-        """Load a model of the catalogue by its id, a file or folder by its path, or take a model that is in memory.
+        """Load a model by id or path, or adapt an object.
 
         The last is a module of PyTorch (of torchvision, timm or your own, scripted too), a `YOLO` of Ultralytics, or a
         model of Transformers or Keras; it keeps its mode, device, hooks and gradients. For such a model `preprocess`
@@ -118,37 +118,37 @@ class Explainer:
         self._notes: tuple[str, ...] = ()
         self._object: given_model.GivenModel | None = None
         more = tuple(outputs), tuple(inputs)
-        said = given_model.GivenModel(model, preprocess, labels, name, task, output, unit, *more)
+        user_model = given_model.GivenModel(model, preprocess, labels, name, task, output, unit, *more)
         if isinstance(model, os.PathLike) or (isinstance(model, str) and is_file(model)):
-            self.model: ModelSpec = given_model.of_file(os.fspath(model), said, progress, arch)
+            self.model: ModelSpec = given_model.of_file(os.fspath(model), user_model, progress, arch)
         elif arch:
             raise ModelProblem(f"arch names the network of a checkpoint: give the path of its file, not {model!r:.60}.")
         elif isinstance(model, str):
-            if any(one is not None for one in (preprocess, labels, task, output, unit)) or name or outputs or inputs:
+            if any(arg is not None for arg in (preprocess, labels, task, output, unit)) or name or outputs or inputs:
                 raise ModelProblem(f"{model} has its own preprocessing, labels and task: state others in models.toml.")
             self.model = spec(model)
         else:
-            self._object = said
+            self._object = user_model
         self.resident: Resident = self._load(anywhere=device == "auto")
         if self._object is not None:
             self.model = self.resident.adapter.spec
             self._forget_with_self()
         self._layers = self._paths(layers)
         if self._layers:
-            # A name that the model lacks is wrong from here on, not from the first picture on.
+            # Unknown names raise here, not at the first picture.
             chosen_layers(self.resident, Options.parse({"layers": self._layers}).layers)
-        # A model that was unloaded to make room must not live on in a cache.
+        # An evicted model must not survive in a cache.
         residents = residency.residents()
         EVIDENCE.discard(lambda evidence: evidence.resident.origin not in residents)
 
     def _load(self, *, anywhere: bool) -> Resident:
-        """Load the model, unloading others where the device is full; `anywhere`: on the CPU if it stays full."""
+        """Load the model, evicting others; `anywhere`: on the CPU if necessary."""
         try:
             return self._get(self._device)
         except Exception as error:
             if not lacks_memory(error):
                 raise
-        self._make_room()
+        self._free_memory()
         try:
             return self._get(self._device)
         except torch.OutOfMemoryError as error:
@@ -177,7 +177,7 @@ class Explainer:
         return resident
 
     def _paths(self, layers: Any) -> Any:
-        """Return layers with the path in place of each module, and of each position from the end."""
+        """Replace modules and positions by the paths of their layers."""
         if isinstance(layers, (list, tuple)):
             return tuple(self._path(layer) for layer in layers)
         return self._path(layers)
@@ -202,7 +202,7 @@ class Explainer:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers that can be explained, in the order of execution, each with its (C, h, w)."""
+        """The explainable layers in execution order, with their (C, h, w)."""
         return self.resident.layers
 
     @property
@@ -228,8 +228,10 @@ class Explainer:
         bgr: bool = False,
         **options: Any,
     ) -> Explanation | list[Explanation]:
-        """Explain one picture: a path, bytes, PIL image, array (H, W, 3) RGB, tensor (3, H, W), alone or as a batch of
-        one, or Image.
+        """Explain one picture, or each of a list.
+
+        A picture is a path, bytes, PIL image, array (H, W, 3) RGB, tensor (3, H, W), alone or as a batch of one, or
+        Image.
 
         A model with `inputs` takes a tuple of two pictures as one; the explanation's picture is both, side by side.
 
@@ -249,7 +251,7 @@ class Explainer:
         if (sources := given_model.several(source)) is None:
             return self._one(*self._request(source, bgr, question, options), run)
         rows = given_model.targets_of_each(options.pop("targets", None), len(sources))
-        requests = (self._request(one, bgr, question, options | row) for one, row in zip(sources, rows, strict=True))
+        requests = (self._request(item, bgr, question, options | row) for item, row in zip(sources, rows, strict=True))
         return self._several(requests, len(sources), run)
 
     def _request(
@@ -262,7 +264,7 @@ class Explainer:
         return Image.open(given_model.red_first(source) if bgr else source), self.options(options, question)
 
     def options(self, given: Mapping[str, Any], question: Question | None = None) -> Options:
-        """Return the checked options of a call with these; raises ModelProblem naming the first wrong one."""
+        """Return checked options; raise ModelProblem for the first invalid one."""
         # The adapter's first part is its default: of prompts their contrast.
         first: Mapping[str, Any] = {"part": self.resident.adapter.parts[0]}
         if question is not None:
@@ -275,7 +277,7 @@ class Explainer:
     def _one(self, image: Image, chosen: Options, run: Run) -> Explanation:
         def work(resident: Resident, more: tuple[str, ...]) -> Explanation:
             evidence, key, milliseconds = self.evidence(resident, image, chosen)
-            made = explain(
+            explanation = explain(
                 image,
                 evidence,
                 chosen,
@@ -288,53 +290,53 @@ class Explainer:
             )
             # Only now, because its gradients count towards the cache's bytes.
             EVIDENCE.put(key, evidence)
-            return made
+            return explanation
 
         begun = time.perf_counter()
-        made = self.with_oom_fallback(work)
-        about = {"model": self.model.id, "method": made.recipe.method, "device": str(self._device)}
+        result = self.with_oom_fallback(work)
+        about = {"model": self.model.id, "method": result.recipe.method, "device": str(self._device)}
         taken = round(1000 * (time.perf_counter() - begun), 1)
-        LOGGER.info("explained", extra={**about, "maps": len(made.heatmaps), "milliseconds": taken})
-        return made
+        LOGGER.info("explained", extra={**about, "maps": len(result.heatmaps), "milliseconds": taken})
+        return result
 
     def _several(self, requests: Iterable[tuple[Image, Options]], count: int, run: Run) -> list[Explanation]:
-        """Explain pictures in their order, several in one pass where model and method can do that."""
-        made: list[Explanation] = []
+        """Explain pictures in order, in batched passes if possible."""
+        explanations: list[Explanation] = []
         most = batched_pass.ON_CPU if self._device.type == "cpu" else batched_pass.ON_GPU
         for group in batched_pass.groups(requests, most):
             if run.cancel is not None and run.cancel.is_set():
                 raise Cancelled
             if run.progress is not None:
-                run.progress(len(made) / count, group[0][0].name)
+                run.progress(len(explanations) / count, group[0][0].name)
             options = group[0][1]
             together = len(group) > 1 and run.maps and takes_several(self.resident, options)
             work = functools.partial(self._in_one_pass, group)
-            found = self.with_oom_fallback(work) if together else []
+            batched = self.with_oom_fallback(work) if together else []
             alone = replace(run, progress=None)
-            made += found or [self._one(image, chosen, alone) for image, chosen in group]
-        return made
+            explanations += batched or [self._one(image, chosen, alone) for image, chosen in group]
+        return explanations
 
     def _in_one_pass(
         self, group: Sequence[tuple[Image, Options]], resident: Resident, more: tuple[str, ...]
     ) -> list[Explanation]:
-        """Explain pictures by one pass; return nothing where the model takes them at different sizes."""
+        """Explain pictures by one pass; return nothing for different input sizes."""
         options = group[0][1]
         resident = self.with_vocabulary(resident, options, group[0][0])
         layers = chosen_layers(resident, options.layers)
         resident.fastest_adapter(layers)
         start = time.perf_counter()
-        given = [self._prepare(resident, image, options) for image, _ in group]
-        if len({one.tensor.shape for one in given}) > 1:
+        inputs = [self._prepare(resident, image, options) for image, _ in group]
+        if len({model_input.tensor.shape for model_input in inputs}) > 1:
             return []
         prepared = time.perf_counter()
-        parts = batched_pass.run_pass(resident, given, layers)
+        parts = batched_pass.run_pass(resident, inputs, layers)
         done = time.perf_counter()
         spent = {"prepare": (prepared - start) * 1e3 / len(group), "model": (done - prepared) * 1e3 / len(group)}
         images, each = zip(*group, strict=True)
         return explain_parts(parts, images, each, notes=more, milliseconds=spent)
 
     def _prepare(self, resident: Resident, image: Image, options: Options) -> ModelInput:
-        """Return the model's input for a picture; raise ModelProblem for a preprocessing that it does not have."""
+        """Return a picture's input; raise ModelProblem for an unknown preprocessing."""
         adapter = resident.adapter
         if options.preprocessing not in adapter.preprocessings:
             raise ModelProblem(
@@ -348,17 +350,17 @@ class Explainer:
 
         Takes what a call takes. Raises ModelProblem outside of a notebook.
         """
-        made = self(source, **options)
+        explanations = self(source, **options)
         shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
         if shell is None:
             raise ModelProblem("show is for notebooks: call the explainer, and save(folder) what it returns.")
         display = import_module("IPython.display").display
-        for one in made if isinstance(made, list) else [made]:
-            display(one)
+        for explanation in explanations if isinstance(explanations, list) else [explanations]:
+            display(explanation)
 
     @own_modes()
     def with_oom_fallback(self, work: Callable[[Resident, tuple[str, ...]], T]) -> T:
-        """Return `work(resident, notes)`, also where memory is full: after unloading other models, then on the CPU.
+        """Return `work(resident, notes)`, freeing memory or using the CPU if needed.
 
         `notes` are sentences that say which of these was needed. A model in memory that was changed is adapted again.
         """
@@ -372,21 +374,21 @@ class Explainer:
             if not lacks_memory(error):
                 raise
             on_gpu = isinstance(error, torch.OutOfMemoryError)
-        # Room is made once; a second failure means that this picture does not fit at all.
-        self._make_room(keep=self.resident)
+        # Memory is freed once; after a second failure the picture does not fit.
+        self._free_memory(keep=self.resident)
         try:
             return work(self.resident, (LET_GO,) if on_gpu else self._notes)
         except torch.OutOfMemoryError:
-            self._make_room()
+            self._free_memory()
         resident = self._get(torch.device("cpu"))
         return work(resident, ("The GPU ran out of memory: this was computed on the CPU.",))
 
-    def _make_room(self, keep: Resident | None = None) -> None:
+    def _free_memory(self, keep: Resident | None = None) -> None:
         cache.clear_all()
         self._residency.free(keep)
 
     def with_vocabulary(self, resident: Resident, options: Options, image: Image | None) -> Resident:
-        """Return the model set to look for the vocabulary or the examples; unchanged where neither is given.
+        """Return the model with the options' vocabulary or examples, if any.
 
         `image` is the picture that the examples are boxes in; None where there is no picture yet.
         """
@@ -398,22 +400,22 @@ class Explainer:
         if options.examples and not adapter.takes_examples:
             raise ModelProblem(f"{self.model.id} is asked in words: only a YOLOE takes examples.")
         key = (options.vocabulary, options.examples, image.sha256 if image and options.examples else "")
-        if (found := resident.vocabularies.get(key)) is None:
+        if (with_words := resident.vocabularies.get(key)) is None:
             with resident.lock:
                 if image and options.examples:
                     boxes, names = zip(*options.examples, strict=True)
                     adapted = adapter.with_examples(image.pixels, boxes, names)
                 else:
                     adapted = adapter.with_classes(options.vocabulary)
-            found = resident.vocabularies[key] = resident.with_adapter(adapted)
+            with_words = resident.vocabularies[key] = resident.with_adapter(adapted)
             while len(resident.vocabularies) > MAX_VOCABULARIES:
                 resident.vocabularies.pop(next(iter(resident.vocabularies)), None)
-        return found
+        return with_words
 
     def evidence(
         self, resident: Resident, image: Image, options: Options
     ) -> tuple[Evidence, tuple[object, ...], dict[str, float]]:
-        """Return the Evidence of a picture, cached or from one pass, its key in `EVIDENCE`, and the milliseconds spent.
+        """Return a picture's cached or new Evidence, its key, and the milliseconds.
 
         `resident` is the one that `with_oom_fallback` passes.
         """
@@ -429,7 +431,7 @@ class Explainer:
         return evidence, key, milliseconds
 
     def fresh_evidence(self, resident: Resident, image: Image, options: Options) -> tuple[Evidence, dict[str, float]]:
-        """Return the Evidence of one pass over a picture, and the milliseconds spent; nothing is cached.
+        """Return uncached Evidence of one pass, and the milliseconds.
 
         `resident` is one that `with_vocabulary` returned.
         """
@@ -437,9 +439,9 @@ class Explainer:
         # Built once for a model, so it is not part of this picture's time.
         resident.fastest_adapter(layers)
         start = time.perf_counter()
-        given = self._prepare(resident, image, options)
+        model_input = self._prepare(resident, image, options)
         prepared = time.perf_counter()
-        evidence = Evidence(resident, given, layers)
+        evidence = Evidence(resident, model_input, layers)
         if resident.device.type == "cuda":
             torch.cuda.synchronize(resident.device)
         done = time.perf_counter()

@@ -66,13 +66,13 @@ class Explanation(Result):
 
     @property
     def diagnosis(self) -> tuple[Finding, ...]:
-        """The limitations of the first map, in plain words, most serious first; also those that its proof shows."""
+        """The limitations of the first map, most serious first, proof included."""
         return diagnose(self)
 
     def with_method(
         self, name: str, *, progress: Progress | None = None, cancel: threading.Event | None = None
     ) -> Explanation:
-        """Explain the same targets by another method, named by its id or its paper; only slow ones run the model.
+        """Explain the same targets by another method, by id or paper name.
 
         Raises ModelProblem for an unknown method, and for one that cannot explain this model.
         """
@@ -83,21 +83,20 @@ class Explanation(Result):
         """Explain the same targets by several methods, in their order; shared gradients are computed once."""
         methods = [find_method(name) for name in names]
         from_evidence.compute(
-            self.evidence, [one for one in methods if one.quick], [heatmap.target for heatmap in self.heatmaps]
+            self.evidence, [method for method in methods if method.quick], [heatmap.target for heatmap in self.heatmaps]
         )
-        return tuple(self.with_method(one.id) for one in methods)
+        return tuple(self.with_method(method.id) for method in methods)
 
     def with_targets(self, *targets: Wanted) -> Explanation:
         """Explain other targets by the same method; they are named as in `Options.targets`."""
         return self._again(replace(self.options, targets=targets), None, None)
 
     def with_options(self, **changed: Any) -> Explanation:
-        """Explain again with other options that need no model pass: per, part, ratio, classes, within, confidence, iou,
-        targets, top_k."""
+        """Explain again with other options that need no model pass."""
         return self._again(replace(self.options, **changed), None, None)
 
     def at_layer(self, path: str) -> Explanation:
-        """Explain the same targets at one of this explanation's layers alone; only slow methods run the model.
+        """Explain the same targets at one of this explanation's layers.
 
         >>> from sightglass import Explainer
         >>> both = Explainer()("bus.jpg", layers=("blocks.4", "blocks.6"), top_k=1)
@@ -109,11 +108,11 @@ class Explanation(Result):
         return replace(self, evidence=self.evidence.at(path))._again(replace(self.options, layers=(path,)), None, None)
 
     def with_scale(self, scale: Scale) -> Explanation:
-        """Return the same maps, each on its `own` scale or all on one (`shared`)."""
+        """Return the maps on each one's `own` scale, or one (`shared`)."""
         return self._again(replace(self.options, scale=scale), None, None)
 
     def with_object(self, *where: Any) -> Explanation:
-        """Say where the object is: `diagnosis` then says how much of the evidence lies outside of it.
+        """Set the object's area, for `diagnosis` of evidence outside of it.
 
         `where`: rectangles (x0, y0, x1, y1) in pixels of the picture, or masks (H, W) and files of masks, bright where
         the object is. Raises ModelProblem for anything else.
@@ -122,18 +121,20 @@ class Explanation(Result):
         >>> Explainer()("bus.jpg").with_object((20, 230, 800, 760)).outside() < 0.5
         True
         """
-        masks = [boxes.mask_of(one, self.image.width, self.image.height) for one in where]
+        masks = [boxes.mask_of(place, self.image.width, self.image.height) for place in where]
         return replace(self, object_mask=np.logical_or.reduce(masks) if masks else None)
 
     def _again(self, options: Options, progress: Progress | None, cancel: threading.Event | None) -> Explanation:
-        made = explain(
+        explanation = explain(
             self.image, self.evidence, options, notes=self.notes, milliseconds={}, progress=progress, cancel=cancel
         )
-        return replace(made, object_mask=self.object_mask)
+        return replace(explanation, object_mask=self.object_mask)
 
     @own_modes()
     def by_head(self, index: int = 0, layer: int = 0, scale: Scale = "own") -> tuple[Heatmap, ...]:
-        """Return a heatmap for each head of one attention layer; `layer` counts among this explanation's layers.
+        """Return one attention layer's heatmap per head.
+
+        `layer`: its number among this explanation's layers.
 
         The same for every class; of a method of queries, the box's own. Runs the model once where no map of that
         attention was made yet.
@@ -152,9 +153,9 @@ class Explanation(Result):
         Takes the options of `explain.faithfulness.prove.prove`: steps, fillings, progress, cancel, partial. The proof
         is also put into `proofs`, so that reports and records made afterwards carry it.
         """
-        made = prove(self, index, **options)
-        self.proofs[self.heatmaps.index(self._map(index))] = made
-        return made
+        proof = prove(self, index, **options)
+        self.proofs[self.heatmaps.index(self._map(index))] = proof
+        return proof
 
     def seal(self, index: int | str = 0, **options: Any) -> Seal:
         """Test whether a map depends on the model, matters to the answer and holds still: about 60 passes.
@@ -184,8 +185,8 @@ class Explanation(Result):
 
     def _repr_html_(self) -> str:
         """Show the interactive report, as a notebook does with the last value of a cell."""
-        shown: str = above("html_report").frame([self])
-        return shown
+        html: str = above("html_report").frame([self])
+        return html
 
     def to_dict(self) -> Json:
         """Return predictions, statistics, findings and recipe as plain values, ready for JSON.
@@ -235,12 +236,12 @@ def explain(
     heads = options.head is not None and method.family not in HEADED
     masks = options.masks is not None and method.family != "mask"
     both = options.evidence == "both" and not method.signed
-    said = (
+    ignored = (
         f"head={options.head}" if heads else "",
         f"masks={options.masks}" if masks else "",
         "evidence=both" if both else "",
     )
-    idle = tuple(f"{one} {NO_EFFECT}" for one in said if one)
+    idle = tuple(f"{option} {NO_EFFECT}" for option in ignored if option)
     notes = tuple(
         dict.fromkeys(
             (
@@ -257,7 +258,7 @@ def explain(
     def assemble(raw: RawMaps, *, finished: bool = True) -> Explanation:
         took = (time.perf_counter() - start) * 1e3
         timings = {"prepare": 0.0, "model": 0.0} | milliseconds | {"maps": took}
-        shown = heatmaps(
+        scaled = heatmaps(
             raw.maps,
             targets,
             method=method.id,
@@ -266,12 +267,12 @@ def explain(
             scale=options.scale,
             signed=method.signed and (options.part == "signed" or options.evidence == "both"),
         )
-        every_note = (*notes, *raw.notes)
-        made = Explanation(image, adapter.spec, predictions, shown, options, evidence, timings, every_note, finished)
+        all_notes = (*notes, *raw.notes)
+        result = Explanation(image, adapter.spec, predictions, scaled, options, evidence, timings, all_notes, finished)
         if options.within == "picture":
-            return made
-        confined = tuple(boxes.confine(heatmap, made.own(i), options.within) for i, heatmap in enumerate(shown))
-        return replace(made, heatmaps=confined)
+            return result
+        confined = tuple(boxes.confine(heatmap, result.own(i), options.within) for i, heatmap in enumerate(scaled))
+        return replace(result, heatmaps=confined)
 
     if not targets:
         return assemble(RawMaps([], ()))
@@ -294,7 +295,7 @@ def method_of(resident: Resident, options: Options) -> Method:
 
 
 def takes_several(resident: Resident, options: Options) -> bool:
-    """Whether a model and a method can take several pictures in one pass: a classifier's quick methods."""
+    """Whether a model and method support batched passes: classifiers' quick methods."""
     chosen = find_method(options.method or resident.adapter.spec.method)
     return resident.adapter.splits_batches and resident.gradients and chosen.quick
 
@@ -302,13 +303,13 @@ def takes_several(resident: Resident, options: Options) -> bool:
 def explain_together(
     resident: Resident,
     images: Sequence[Image],
-    given: Sequence[ModelInput],
+    inputs: Sequence[ModelInput],
     layers: tuple[Layer, ...],
     options: Options,
     maps: int,
 ) -> list[Explanation]:
-    """Return an Explanation of each picture, of the given targets or else of its `maps` best classes."""
-    parts = batched_pass.run_pass(resident, given, layers)
+    """Return an Explanation of each picture, of targets or best classes."""
+    parts = batched_pass.run_pass(resident, inputs, layers)
     return explain_parts(parts, images, [_with_best(options, decode(part, options), maps) for part in parts])
 
 
@@ -320,20 +321,20 @@ def explain_parts(
     notes: tuple[str, ...] = (),
     milliseconds: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Explanation]:
-    """Return an Explanation of each part by its own options, which differ in nothing but their targets.
+    """Return an Explanation of each part by its own options.
 
     `notes` are of all of them; `milliseconds` those of one.
     """
     options = each[0]
     if find_method(options.method or parts[0].resident.adapter.spec.method).gradients:
-        wanted = [resolve(one, decode(part, one), part) for part, one in zip(parts, each, strict=True)]
-        for column in range(max(map(len, wanted))):
+        resolved = [resolve(opt, decode(part, opt), part) for part, opt in zip(parts, each, strict=True)]
+        for column in range(max(map(len, resolved))):
             # Pictures may have different numbers of targets.
-            having = [(part, targets[column]) for part, targets in zip(parts, wanted, strict=True) if targets[column:]]
+            having = [(part, group[column]) for part, group in zip(parts, resolved, strict=True) if group[column:]]
             batched_pass.backward(*zip(*having, strict=True))
     return [
-        explain(image, part, one, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
-        for image, part, one in zip(images, parts, each, strict=True)
+        explain(image, part, opt, milliseconds=dict(milliseconds), notes=(*image.notes, *notes))
+        for image, part, opt in zip(images, parts, each, strict=True)
     ]
 
 

@@ -25,17 +25,17 @@ Wanted = int | str | tuple[int, int]
 MAX_MASKS = 100_000
 """Far more than make a map better: they take 60 MB beside the passes."""
 MAX_CORNERS = 200
-"""Of an area of a segmentation, so that an address, a recipe and a command have room for it."""
+"""Of an area of a segmentation, so that it fits an address, a recipe and a command."""
 MAX_WORDS = 100
-"""Of a vocabulary over HTTP and of a camera: a model reads them one by one before it looks."""
+"""Of a vocabulary over HTTP and of a camera: a model reads them one by one before it answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How an option is offered: as a flag of the command line, in the API's schema, in recipes and in the docs."""
+    """An option's presentation: CLI flag, API schema, recipes and docs."""
 
     flag: str
-    """Its names, of which printed commands use the first, and what stands for its value: `--top-k -k N`."""
+    """Its names, the first for printed commands, and its value's placeholder: `--top-k -k N`."""
     verbs: str
     """Those of the command line that have it."""
     help: str
@@ -55,9 +55,16 @@ class Option:
     """Of `--help`."""
     resolved: bool = False
     """Whether a recipe stores what it came to, instead of what was given."""
+    rare: bool = False
+    """Whether `--help` leaves it to `--help-all`."""
+
+    def is_for(self, verb: str) -> bool:
+        """Return whether a verb of the command line has it; `explain` stands for its four aliases."""
+        verbs = self.verbs.split()
+        return verb in verbs or (verb == "explain" and not EXPLAINING.isdisjoint(verbs))
 
     def allows(self, value: Any) -> bool:
-        """Return whether a number is one, and within the bounds; True for an option that is no number."""
+        """Return whether a value is within the option's bounds."""
         if self.least is None or value is self.default:
             return True
         is_number: bool = isinstance(value, Integral if self.kind is int else Real)
@@ -65,7 +72,7 @@ class Option:
 
 
 def _option(default: Any, flag: str, verbs: str, help: str, unset: str = "", **more: Any) -> Any:
-    """Return a field of `Options` with its `Option`; `unset` is what holds without it, by default the default."""
+    """Return a field of `Options` with its `Option`; `unset`: the effective default."""
     if (unset := unset or str(default or "")) and "[" not in help:
         more = {"description": f"{help}; null: {unset}."} | more
         help += f" [{unset}]."
@@ -77,8 +84,10 @@ def _option(default: Any, flag: str, verbs: str, help: str, unset: str = "", **m
 _MAPS, _MOST = "image class detect", "image class detect segment batch video compare prove"
 SOME_METHODS = "gradcam, layercam, occlusion, ..."
 """What `--help` gives in full."""
-MODEL, BOXES = "Model", "Boxes"
+MODEL, BOXES, OUTPUT = "Model", "Boxes", "Output"
 """Panels of `--help`."""
+EXPLAINING = frozenset(("image", "class", "detect", "segment"))
+"""Verbs of which `explain` is all in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ class Options:
         (),
         "--target-layers PATH,PATH",
         "image class detect segment batch video prove similarity",
-        "Layers at which to take the map, averaged if several. `models layers ID` lists them.",
+        "Layers to explain at; `models layers ID` lists them.",
         description="Dotted paths of GET /api/layers/{model}; none: the model's default.",
         separator=",",
         resolved=True,
@@ -103,14 +112,14 @@ class Options:
         (),
         "--class -c NAME|INDEX",
         "image class detect segment batch video compare",
-        "Explain this class instead of the best ones; may be repeated.",
+        "Explain this class, not the best; may be repeated.",
         description="Classes by index or label; for single detections, boxes by index from 0, all boxes of a label, "
         "or raw candidates as [anchor, class]; none: the `top_k` best.",
         resolved=True,
     )
     top_k: int = _option(
         5,
-        "--top-k --topk -k N",
+        "--top-k -k N",
         "image detect segment",
         "Number of best predictions that get a map",
         least=1,
@@ -120,13 +129,16 @@ class Options:
         "own",
         "--scale own|shared",
         "image detect segment compare",
-        "Scale each map to its own maximum or to the maximum of all maps",
+        "Scale a map to its own maximum or that of all maps [own].",
+        description="Scale each map to its own maximum or to the maximum of all maps; null: own.",
+        rare=True,
     )
     preprocessing: str = _option(
         "trained",
         "--preprocessing NAME",
         f"{_MOST} similarity",
-        "How the picture is fitted: trained, crop, squash, letterbox, half [trained]. It can change the prediction.",
+        "trained, crop, squash, letterbox or half [trained].",
+        rare=True,
         description="How the picture is fitted to the model's input; null: as in training.",
         panel=MODEL,
     )
@@ -140,14 +152,20 @@ class Options:
         panel=BOXES,
     )
     iou: float = _option(
-        0.7, "--iou 0..1", "detect", "Drop the weaker of two boxes that overlap more", least=0, most=1, panel=BOXES
+        0.7,
+        "--iou 0..1",
+        "detect",
+        "Drop the weaker of two boxes that overlap more",
+        rare=True,
+        least=0,
+        most=1,
+        panel=BOXES,
     )
     per: Per = _option(
         "class",
         "--per WHAT",
         "detect segment",
-        "One map for each detection, class or picture; of a segmentation each class, region or pixel",
-        "a detection; a class",
+        "detection, class, picture; or class, region, pixel [auto]",
         description="What each map explains; null: a class.",
     )
     """What one map covers: a class (all its boxes or pixels), one detection, the whole picture, or of a segmentation
@@ -156,8 +174,7 @@ class Options:
         (),
         "--at X,Y[,X,Y]",
         "image segment",
-        "A point in a region, a rectangle, or three corners of an area and more, in pixels of the picture; with --per "
-        "pixel that pixel; of a depth the place.",
+        "A point, a rectangle or an area of a segmentation or depth.",
         description="For a segmentation or a depth: a point (x, y), a rectangle xyxy, or the corners of an area (x, y, "
         "x, y, x, y and more), in original pixels; with per=region the region there, with per=pixel that pixel.",
         separator=",",
@@ -169,7 +186,8 @@ class Options:
         None,
         "--against CLASS|X,Y",
         "image segment",
-        "Why the class and not this one, in the same pixels; of a depth, another place: why more here than there?",
+        "Why the class and not this one; of a depth, not there.",
+        rare=True,
         description="For a segmentation: another class, which the explained one is weighed against in the same pixels; "
         "for a depth another place, as x,y or x,y,x,y.",
     )
@@ -178,7 +196,8 @@ class Options:
         None,
         "--joint 'NAME x|y|visibility'",
         "detect",
-        "Of a pose: what raises and what lowers one number of a joint, such as 'left wrist x'.",
+        "Of a pose: one number of a joint, such as 'left wrist x'.",
+        rare=True,
         description="Of a pose: a joint of each detection and one of its numbers, as left wrist x, nose visibility; "
         "the map shows what raises it and what lowers it.",
     )
@@ -187,7 +206,7 @@ class Options:
         "class",
         "--part NAME",
         "image class detect segment batch video prove",
-        "What to explain: class, contrast; of a number what lowers it; of a box box, left, top, ..., mask, all",
+        "class, contrast, box, left, ..., mask, all [class]",
         description="What to explain of a class or box; null: the model's default.",
     )
     """Which score is explained: the class, the class against the others, the box, ..."""
@@ -195,7 +214,7 @@ class Options:
         "for",
         "--evidence for|both",
         _MOST,
-        "Show what speaks for the target alone, or both that and what speaks against it, in two colours",
+        "What speaks for the target, or both for and against",
         description="What speaks `for` the target, or `both` that and what speaks against it, as a signed map; null: "
         "for.",
     )
@@ -205,6 +224,7 @@ class Options:
         "--ratio 0..1",
         "detect",
         "With --per picture: the share of strongest candidates",
+        rare=True,
         description='With per="picture": the share of strongest raw candidates; null: 0.02.',
         least=0,
         most=1,
@@ -214,6 +234,7 @@ class Options:
         "--only CLASS",
         "detect",
         "Drop boxes of other classes; may be repeated.",
+        rare=True,
         description="For a detector: drop boxes of other classes.",
         panel=BOXES,
     )
@@ -221,16 +242,16 @@ class Options:
         "picture",
         "--within WHERE",
         "detect",
-        "Show the map in the whole picture, inside the boxes, or inside them rescaled together (shared) or one by one "
-        "(each)",
+        "picture; inside boxes; there rescaled shared or each",
+        rare=True,
         description="For a detector: the part of a map to show; null: all of it.",
-        panel="Output",
+        panel=OUTPUT,
     )
     vocabulary: tuple[str, ...] = _option(
         (),
         "--words 'A, B'",
         "image class detect batch video prove",
-        "What a CLIP, YOLO-World or YOLOE model should look for, as a list.",
+        "What an open-vocabulary model should look for.",
         description="What a model with an open vocabulary looks for.",
         separator=", ",
         panel=MODEL,
@@ -240,7 +261,8 @@ class Options:
         (),
         "--example X,Y,X,Y=NAME",
         "detect",
-        "A box in the picture around what a YOLOE model should look for.",
+        "A box around what a YOLOE model should look for.",
+        rare=True,
         panel=MODEL,
     )
     """YOLOE: boxes (xyxy in original pixels of this picture) of the objects to look for, each with a name."""
@@ -250,6 +272,7 @@ class Options:
         _MAPS,
         "Number of masks for RISE and D-RISE",
         "800; 1000 for a classifier",
+        rare=True,
         description="Number of masks for D-RISE, or approximate number of windows for Occlusion.",
         kind=int,
         least=1,
@@ -263,8 +286,8 @@ class Options:
         None,
         "--head N",
         _MAPS,
-        "With --method attention or queryattention: one head, counted from 0",
-        "mean of all",
+        "Of an attention method: one head, counted from 0 [all].",
+        rare=True,
         description="For the methods Attention and Query attention: one head, counted from 0; null: the mean of all.",
         kind=int,
         least=0,
@@ -319,7 +342,7 @@ class Options:
 QUESTION = Option(
     "--question -q where|why",
     _MOST,
-    "Where is it, or why this class rather than another: sets part, method and layers together.",
+    "Where is it, or why this class rather than another?",
     description="Where is it, or why this class rather than another: sets part, method and layers together; any of "
     "them given explicitly takes precedence.",
 )
@@ -330,28 +353,28 @@ RECIPE_OPTIONS = tuple(name for name, option in OFFERED.items() if not option.re
 """The options that a recipe stores unchanged; the others it stores as they were resolved."""
 
 
-def _sequence(given: Any) -> tuple[Any, ...]:
-    """Read one class or several, also of an array or a tensor; None is the predicted class."""
-    given = given.tolist() if hasattr(given, "tolist") else given
-    return () if given is None else (given,) if isinstance(given, Integral | str) else tuple(given)
+def _sequence(value: Any) -> tuple[Any, ...]:
+    """Read one class or several; None is the predicted class."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return () if value is None else (value,) if isinstance(value, Integral | str) else tuple(value)
 
 
-def _parse_vocabulary(given: Any) -> tuple[str, ...]:
+def _parse_vocabulary(value: Any) -> tuple[str, ...]:
     """Read `"cat, dog"` or a sequence of words."""
-    words = given.split(",") if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
+    words = value.split(",") if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else (value,)
     if not all(isinstance(word, str) for word in words):
-        raise ModelProblem(f"vocabulary is {given!r}: give words, as a list or with commas between them.")
+        raise ModelProblem(f"vocabulary is {value!r}: give words, as a list or with commas between them.")
     return tuple(word.strip() for word in words if word.strip())
 
 
-def _parse_at(given: Any) -> tuple[float, ...]:
-    """Read `"120, 80"`, a point (x, y), a rectangle xyxy whose corners may be in any order, or an area's corners."""
+def _parse_at(value: Any) -> tuple[float, ...]:
+    """Parse a point, a rectangle xyxy, or an area's corners."""
     try:
-        place = tuple(float(one) for one in (given.split(",") if isinstance(given, str) and given else given or ()))
+        place = tuple(float(part) for part in (value.split(",") if isinstance(value, str) and value else value or ()))
     except (TypeError, ValueError):
         place = (0.0,)
     if len(place) % 2 or not all(map(math.isfinite, place)):
-        raise ModelProblem(f"at is {given!r}: give a point x, y or a rectangle x, y, x, y in pixels of the picture.")
+        raise ModelProblem(f"at is {value!r}: give a point x, y or a rectangle x, y, x, y in pixels of the picture.")
     if len(place) > 2 * MAX_CORNERS:
         raise ModelProblem(f"at has {len(place) // 2} corners: give {MAX_CORNERS} at most.")
     if len(place) == 4:
@@ -361,7 +384,7 @@ def _parse_at(given: Any) -> tuple[float, ...]:
 
 
 def parse_other_place(against: int | str | None) -> tuple[float, ...] | None:
-    """Return the place that `against` names, a point or a rectangle; None where it is a class."""
+    """Return the place in `against`, or None for a class."""
     if not isinstance(against, str) or "," not in against:
         return None
     try:
@@ -370,12 +393,12 @@ def parse_other_place(against: int | str | None) -> tuple[float, ...] | None:
         return None
 
 
-def _layer_names(given: Any) -> tuple[str, ...]:
+def _layer_names(value: Any) -> tuple[str, ...]:
     """Read `16`, `"neck P3"`, or several of such names."""
-    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    names = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
     for name in names:
         if not isinstance(name, Integral | str) or not str(name).replace(",", " ").strip():
             raise ModelProblem(
-                f"layers is {given!r}: name a layer or a preset, or leave it out for the model's own choice."
+                f"layers is {value!r}: name a layer or a preset, or leave it out for the model's own choice."
             )
     return tuple(map(str, names))

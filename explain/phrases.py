@@ -16,7 +16,7 @@ _NUMBER = re.compile(r",?\s(?:<\s)?[\d.]+(?:\s%)?$")
 
 
 def percent(share: float) -> str:
-    """Format a share: 0.716 is `72 %`, with a non-breaking space; what is above 0 and below 0.01 is `< 1 %`."""
+    """Format a share: 0.716 is `72 %`, and 0.004 `< 1 %`."""
     if 0 < share < 0.01:
         return f"<{NBSP}1{NBSP}%"
     return f"{share * 100:.0f}{NBSP}%"
@@ -29,7 +29,7 @@ def quantity(value: float, unit: str = "") -> str:
 
 
 def describe_range(model: ModelSpec, label: str) -> str:
-    """Return the range of one of a model's numbers, `−60° to 60°`; empty where none is stated."""
+    """Return the range of a number, `−60° to 60°`; empty if none is stated."""
     output = model.output_of(label)
     return "" if output.range is None else " to ".join(quantity(end, output.unit or "") for end in output.range)
 
@@ -40,7 +40,7 @@ def describe_share(share: float) -> str:
 
 
 def whole_percents(shares: Sequence[float]) -> list[int]:
-    """Round shares of a whole, 0..1, to whole percents that sum as the shares do: by the largest remainders."""
+    """Round shares of a whole to percents with the right sum."""
     exact = [max(0.0, share) * 100 for share in shares]
     rounded = [int(value) for value in exact]
     for _ in range(round(sum(exact)) - sum(rounded)):
@@ -50,7 +50,7 @@ def whole_percents(shares: Sequence[float]) -> list[int]:
 
 
 def finely(share: float) -> str:
-    """Format a share below 1 % with one digit: 0.00123 is `0.1 %`; others as `percent` does."""
+    """Format a share, below 1 % with a digit: 0.00123 is `0.1 %`."""
     return f"{share * 100:.1g}{NBSP}%" if 0 < share < 0.01 else percent(share)
 
 
@@ -75,14 +75,14 @@ def megabytes(nbytes: int) -> str:
 
 
 def download(megabytes: float | None) -> str:
-    """Say how large a download is: `about 5.3 MB`, `about 1,430 MB`; empty where it is not known."""
+    """Describe a download's size: `about 5.3 MB`; empty if unknown."""
     if megabytes is None:
         return ""
     return f"about {megabytes:,.{0 if megabytes >= 9.95 else 1}f}{NBSP}MB"
 
 
 def signed(value: float, form: str = ".2f") -> str:
-    """Format a number that may be negative, with a true minus: `−0.46`; `form` as in an f-string, `+.2f` for both."""
+    """Format a number with a true minus: `−0.46`; `form` as in an f-string."""
     text = f"{value:{form}}"
     return text.replace("-", "\N{MINUS SIGN}") if float(text.replace(",", "")) else text.replace("-", "")
 
@@ -105,7 +105,7 @@ def listing(words: list[str]) -> str:
 
 
 def kinds(counted: Iterable[tuple[str, int]], limit: int) -> str:
-    """List kinds with their numbers: `1 bus and 4 people`; from `limit` + 2 kinds on, `2 cats and 3 other kinds`."""
+    """List kinds with counts: `1 bus and 4 people`; at most `limit` + 1."""
     groups = [plural(number, label) for label, number in counted]
     more = len(groups) - limit
     return listing(groups if more <= 1 else [*groups[:limit], f"{more} other kinds"])
@@ -117,7 +117,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def plural_noun(noun: str) -> str:
-    """Return the plural: `buses`, `people`; of what is one already, itself: `scissors`, `ball-dots`."""
+    """Return the plural: `buses`, `people`, `scissors`, `ball-dots`."""
     if re.search(r"[^aeious]s$|\bskis$", noun):
         return noun
     if re.search(r"\bperson$", noun):
@@ -127,7 +127,7 @@ def plural_noun(noun: str) -> str:
 
 
 def own_boxes(per: str, count: int) -> str:
-    """Return what the boxes of a map, which is of a `per` of `Options`, are called: `its own box`."""
+    """Return the phrase for a map's boxes, such as `its own box`."""
     return "the boxes" if per == "picture" else "its own box" if count == 1 else "its own boxes"
 
 
@@ -141,16 +141,16 @@ def without_emphasis(text: str) -> str:
     return text.replace("**", "").strip()
 
 
-def shorten(text: str, room: float, width: Callable[[str], float], *, middle: bool = False) -> str:
-    """Shorten a text with an ellipsis until its `width` fits the room, to no less than four letters.
+def shorten(text: str, limit: float, width: Callable[[str], float], *, middle: bool = False) -> str:
+    """Shorten a text with an ellipsis to a `width` of at most `limit`.
 
     A number at its end, such as a score, stays whole: `Tomato___healthy 99 %` becomes `Tomat… 99 %`. `middle`: names of
     files often differ at their ends only, so the ellipsis is in the middle.
     """
-    found = _NUMBER.search(text)
-    name, number = (text, "") if found is None else (text[: found.start()], found[0])
+    match = _NUMBER.search(text)
+    name, number = (text, "") if match is None else (text[: match.start()], match[0])
     head, tail = (name[: (len(name) + 1) // 2], name[(len(name) + 1) // 2 :]) if middle else (name, "")
-    while len(name) > 4 and width(name + number) > room:
+    while len(name) > 4 and width(name + number) > limit:
         head, tail = (head, tail[1:]) if middle and len(tail) >= len(head) else (head[:-1], tail)
         name = f"{head}…{tail}"
     return name + number

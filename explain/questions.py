@@ -58,30 +58,30 @@ def answers_why(resident: Resident) -> bool:
 
 
 def _from_fine_to_coarse(resident: Resident) -> tuple[str, ...]:
-    """Return the last outer layer with cells of `STRIDE` pixels, of twice as many, and so on to the default's.
+    """Return the last outer layers of stride `STRIDE`, twice that, up to the default's.
 
-    Of a detector the first alone, in its backbone. None where all layers are coarser.
+    For a detector only the first, in its backbone. Empty if all layers are coarser.
     """
     if task_of(resident.adapter).has_boxes:
-        paths = [one.path for one in stages(resident) if one.part == "backbone" and one.stride == STRIDE]
+        paths = [stage.path for stage in stages(resident) if stage.part == "backbone" and stage.stride == STRIDE]
         return tuple(paths[-1:])
     last = resident.known_layers[resident.default_layers[-1]]
-    found: list[str] = []
+    finer: list[str] = []
     stride = STRIDE
     while stride < 0.9 * resident.probed[0] / last.shape[1]:
         if path := _outer(resident, stride):
-            found.append(path)
-        elif not found:
+            finer.append(path)
+        elif not finer:
             return ()
         stride *= 2
-    if found:
-        return (*found, *resident.default_layers)
+    if finer:
+        return (*finer, *resident.default_layers)
     path = _outer(resident, STRIDE)
     return (path,) if path else ()
 
 
 def _outer(resident: Resident, stride: int) -> str:
-    """Return the last of the outermost layers with cells of so many pixels; empty where there is none."""
+    """Return the last outermost layer with this cell size, or an empty string."""
     # Of an input of 260 pixels there are 33 such cells.
     near = [
         layer.path for layer in resident.layers if abs(resident.probed[0] / layer.shape[1] / stride - 1) < 0.5 / STRIDE

@@ -30,17 +30,17 @@ Label = Annotated[str, Field(max_length=MAX_NAME), _ONE_LINE]
 @cache
 def versions() -> dict[str, str]:
     """Versions of what the numbers depend on, and of this project."""
-    found = {"sightglass": VERSION}
+    installed = {"sightglass": VERSION}
     for package in ("torch", "torchvision", "timm", "ultralytics", "grad-cam", "captum", "pillow", "numpy"):
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 class ProofSettings(BaseModel):
-    """How a map was proved: what `Explanation.prove` needs beside the explanation to make the same curves again."""
+    """The settings of a proof, for `Explanation.prove`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,7 +94,7 @@ def _finite_or_none(value: float | None) -> float | None:
 
 
 class Recipe(BaseModel):
-    """The settings of an explanation; the same recipe gives the same map, bit for bit on one CPU machine."""
+    """The settings of an explanation, reproducible bit for bit on a CPU."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
-    """Repeat the explanation of a recipe, given as a Recipe or as its file: the same map, bit for bit on one machine.
+    """Repeat the explanation of a Recipe or its file.
 
     `source` is the picture, or a tuple of the two that a model took.
 
@@ -38,7 +38,7 @@ def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
             raise ModelProblem(
                 f"{recipe} is not a recipe: give the recipe.json that an explanation was saved with."
             ) from error
-    # Opening some files runs what they hold, and the recipe may be a stranger's.
+    # Opening some files runs their code, and recipes may come from strangers.
     if catalog.is_file(recipe.model):
         raise ModelProblem(
             f"The recipe's model is a file, {recipe.model}: if you trust it, add it to your models with `sightglass "
@@ -61,11 +61,11 @@ def replay_proof(
     *,
     progress: Progress | None = None,
 ) -> Proof | None:
-    """Repeat the proof of a recipe on the explanation that `replay` made of it; None for a recipe without one."""
+    """Repeat a recipe's proof on its replayed explanation; None without one."""
     if recipe.prove is None:
         return None
-    given = recipe.prove
-    return explanation.prove(given.index, steps=given.steps, fillings=given.fillings, progress=progress)
+    saved = recipe.prove
+    return explanation.prove(saved.index, steps=saved.steps, fillings=saved.fillings, progress=progress)
 
 
 def replay_seals(
@@ -74,18 +74,18 @@ def replay_seals(
     *,
     progress: Progress | None = None,
 ) -> dict[int, Seal]:
-    """Seal the same maps again, on the explanation that `replay` made of a recipe; by the maps' indices.
+    """Seal a recipe's maps again on its replayed explanation, by map index.
 
     A map that came out empty this time has none.
     """
-    wanted = dict.fromkeys(saved.index for saved in recipe.seals)
+    indices = dict.fromkeys(saved.index for saved in recipe.seals)
     return {
         index: explanation.seal(index, progress=progress)
-        for index in wanted
+        for index in indices
         if explanation._map(index).measured.state == "ok"
     }
 
 
 def is_same_seal(saved: SavedSeal, again: Seal | None) -> bool:
-    """Return whether a seal that was made again is the saved one, bit for bit."""
+    """Return whether a repeated seal equals the saved one."""
     return again is not None and SavedSeal.of(saved.index, again) == saved

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """Predictions and heatmaps of one picture, with everything that is computed from them alone."""
+    """Predictions and heatmaps of one picture, with derived results."""
 
     image: Image
     model: ModelSpec
@@ -85,13 +85,13 @@ class Result:
 
     @cached_property
     def class_scores(self) -> list[float]:
-        """The score of each class, or each number, in the order of the model's labels."""
+        """The score of each class or number, in the labels' order."""
         scores: list[float] = self.evidence.resident.adapter.class_scores(self.evidence.outputs)[0].detach().tolist()
         return scores
 
     @cached_property
     def shared(self) -> tuple[Heatmap, ...]:
-        """The same maps on one scale, where 1 is the hottest place in any of them; from the raw maps."""
+        """The maps on one shared scale, from the raw maps."""
         return self.heatmaps if len(self.heatmaps) < 2 else rescale(self.heatmaps, "shared")
 
     @property
@@ -130,13 +130,13 @@ class Result:
         return (
             *(adapter.weights_sha256, self.image.sha256, heatmap.method, heatmap.layers, self.evidence.paths),
             *(heatmap.target, options.preprocessing, options.masks, options.head, options.vocabulary, options.examples),
-            # A map that was put into an explanation from elsewhere is another one.
+            # Maps added to an explanation later have no identity of their own.
             *(adapter.spec.row, zlib.crc32(heatmap.coarse.tobytes())),
         )
 
     def _map(self, index: int | str) -> Heatmap:
         if isinstance(index, str):
-            labels = [one.target.label for one in self.heatmaps]
+            labels = [heatmap.target.label for heatmap in self.heatmaps]
             if index not in labels:
                 raise ModelProblem(f"There is no map of {index}: {did_you_mean(index, labels, 'see heatmaps.')}")
             index = labels.index(index)
@@ -155,11 +155,11 @@ class Result:
     def overlay(
         self, index: int | str = 0, *, colormap: str = FILE_STYLE.colormap, alpha: float = FILE_STYLE.alpha
     ) -> NDArray[np.uint8]:
-        """Draw one heatmap over the picture, uint8 (H, W, 3) RGB: (1 - alpha) * picture + alpha * colour.
+        """Draw one heatmap over the picture, uint8 (H, W, 3) RGB.
 
-        `index` counts the maps, or is the label of one. The part that the model did not see is never coloured; it is
-        faded unless `alpha` is 0. A signed map has colours of its own, over the picture in grey, and lines at half of
-        its scale, dashed around what lowers. Raises ModelProblem where there is no such map.
+        `index`: a map's number or label. The unseen part is not coloured, but faded unless `alpha` is 0. Signed maps
+        have their own colours over grey, and lines at half their scale, dashed for what lowers. Raises ModelProblem for
+        an unknown map.
         """
         heatmap = self._map(index)
         if heatmap.signed:
@@ -187,14 +187,14 @@ class Result:
         return iou(*(self._map(i).measured.hottest for i in (first, second)))
 
     def own(self, index: int = 0) -> tuple[Prediction, ...]:
-        """Return the boxes that a map explains: its detection, all of its class, or all that are shown."""
+        """Return the boxes of a map: its detection, class, or all shown."""
         target = self._map(index).target
         if self.options.per == "picture":
             return tuple(p for p in self.predictions if p.box is not None)
-        found = tuple(
+        predictions = tuple(
             p for p in self.predictions if p.box is not None and p.index == target.index and p.anchor in target.anchors
         )
-        return found or self._hidden(target)
+        return predictions or self._hidden(target)
 
     def _hidden(self, target: Target) -> tuple[Prediction, ...]:
         """Return the target's own candidate if it is not shown."""
@@ -205,25 +205,24 @@ class Result:
         return tuple(adapter.predictions(self.evidence.outputs, self.evidence.geometry, target.anchors, classes))
 
     def box_numbers(self, index: int = 0) -> BoxNumbers | None:
-        """Return the shares of a map's heat in its own and in other boxes; None without a box, or without heat."""
-        own = self.own(index)
-        if not own or self.heatmaps[index].state != "ok":
+        """Return a map's shares of heat in own and other boxes, or None."""
+        predictions = self.own(index)
+        if not predictions or self.heatmaps[index].state != "ok":
             return None
-        mine = {(p.anchor, p.index) for p in own}
+        mine = {(p.anchor, p.index) for p in predictions}
         others = [p for p in self.predictions if (p.anchor, p.index) not in mine]
-        return boxes.numbers(self.heatmaps[index], own, others, self.statistics[index].entropy_normalised)
+        return boxes.numbers(self.heatmaps[index], predictions, others, self.statistics[index].entropy_normalised)
 
     def by_layer(self, index: int = 0) -> tuple[Heatmap, ...]:
-        """Return a heatmap for each of a map's layers, on its own scale, from the raw maps."""
-        every = self._map(index)
-        each = (replace(every, layers=(path,), raw=(raw,)) for path, raw in zip(every.layers, every.raw, strict=True))
-        return tuple(rescale([one], "own")[0] for one in each)
+        """Return one map's heatmap for each layer, scaled on its own."""
+        whole = self._map(index)
+        each = (replace(whole, layers=(path,), raw=(raw,)) for path, raw in zip(whole.layers, whole.raw, strict=True))
+        return tuple(rescale([layer_map], "own")[0] for layer_map in each)
 
     def missing(self, where: Box | tuple[float, float] | None, target: int | str | None = None) -> Missing | None:
-        """Return the strongest candidate at a place, for any class or for one, and why it is not shown.
+        """Return the strongest candidate at a place, and the reason it is hidden.
 
-        `where`: xyxy in original pixels, or a point (x, y); None: the whole picture. Returns None where there is no
-        candidate, and for a model that is no detector.
+        `where`: xyxy in original pixels, a point (x, y), or None: the whole picture. None without a candidate.
         """
         adapter, evidence = self.evidence.resident.adapter, self.evidence
         if not self.task.has_boxes:
@@ -231,11 +230,11 @@ class Result:
         index = None if target is None else class_index(target, adapter.labels)
         if where is not None:
             where = boxes.parse_place(where, self.image.width, self.image.height)
-        found = adapter.candidate(evidence.outputs, evidence.geometry, where, index)
-        return None if found is None else self.candidate(*found)
+        candidate = adapter.candidate(evidence.outputs, evidence.geometry, where, index)
+        return None if candidate is None else self.candidate(*candidate)
 
     def candidate(self, anchor: int, target: int | str) -> Missing:
-        """Return one raw candidate of a detector for one class, and why it is not shown."""
+        """Return a raw candidate for a class, and the reason it is hidden."""
         adapter, evidence, options = self.evidence.resident.adapter, self.evidence, self.options
         if not self.task.has_boxes:
             raise ModelProblem(f"{self.model.id} draws no boxes: it has no candidates.")
@@ -263,7 +262,7 @@ class Result:
 
     @cached_property
     def segmentation(self) -> NDArray[np.int64] | None:
-        """The class of each pixel, (H, W), by its index in the model's labels; -1 where the model did not look.
+        """The class index of each pixel, (H, W); -1 outside the model's crop.
 
         None of a model that gives pixels no class.
         """
@@ -271,22 +270,22 @@ class Result:
 
     @cached_property
     def depth(self) -> NDArray[np.float32] | None:
-        """The number of each pixel, (H, W), of a network that gives pixels one; NaN where the model did not look."""
+        """The number of each pixel, (H, W); NaN outside the model's crop."""
         return self.task.numbers_at(self.evidence)
 
     def area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
-        """Return the pixels that a map explains, bool (H, W); None of a model that gives pixels nothing."""
+        """Return the explained pixels, bool (H, W); None for other tasks."""
         return self.task.pixels_at(self.evidence, self._map(index).target)
 
     def other_area(self, index: int | str = 0) -> NDArray[np.bool_] | None:
-        """Return the pixels that a place is weighed against, bool (H, W); None of maps that name no other place."""
+        """Return the comparison pixels of a depth map, bool (H, W), or None."""
         target = self._map(index).target
         if not isinstance(target, PlaceTarget) or not target.than:
             return None
         return self.task.pixels_at(self.evidence, target.with_pixels(target.other))
 
     def outside(self, index: int | str = 0) -> float | None:
-        """Return the share 0..1 of a map's evidence outside of `object_mask`, or of the pixels that it explains.
+        """Return the share of evidence outside of the object or area.
 
         None of a model that gives pixels no class and without `object_mask`, and where there is no evidence.
         """
@@ -296,7 +295,7 @@ class Result:
         return 1 - self.inside(area, self.heatmaps.index(self._map(index)))
 
     def inside(self, mask: NDArray[np.bool_], index: int = 0) -> float:
-        """Return the share 0..1 of a map's heat in a mask, bool (H, W) on the picture's own grid; 0 without heat.
+        """Return a mask's share of a map's heat, 0..1.
 
         Raises ValueError for a mask of another shape.
         """

@@ -33,8 +33,8 @@ SHORT = 3
 
 def fold(ids: list[str]) -> list[str]:
     """Return a series as one name, "yolo11{n,s,m}-seg"; other names as they are."""
-    first, start, end = ids[0], _count_common(ids), _count_common([one[::-1] for one in ids])
-    middles = [one[start : len(one) - end] for one in ids]
+    first, start, end = ids[0], _count_common(ids), _count_common([id_[::-1] for id_ in ids])
+    middles = [id_[start : len(id_) - end] for id_ in ids]
     if len(ids) < 3 or not all(0 < len(middle) <= SHORT for middle in middles):
         return ids
     return [f"{first[:start]}{{{','.join(middles)}}}{first[len(first) - end :]}"]
@@ -51,7 +51,7 @@ def table() -> str:
     for name, specs in catalog.families(packaged=True).items():
         first, *others = specs[0].source.split(" and ")
         family = f"[{name}]({first.removeprefix('docs/')})" + "".join(f", [also]({other})" for other in others)
-        ids = ", ".join(f"`{one}`" for one in fold([spec.id for spec in specs]))
+        ids = ", ".join(f"`{model_id}`" for model_id in fold([spec.id for spec in specs]))
         sizes = sorted({spec.megabytes for spec in specs if spec.megabytes is not None})
         download = "–".join(f"{size:g}" for size in sizes[:: max(len(sizes) - 1, 1)])
         licences.setdefault(specs[0].licence, []).append(f"| {family} | {ids} | {download} |\n")

@@ -71,7 +71,7 @@ class Prediction:
     anchor: int | None = None
     """Which raw candidate of a detector this box came from."""
     corners: tuple[tuple[float, float], ...] | None = None
-    """Of a turned box: its four corners (x, y) in original pixels; `box` is the upright rectangle around them."""
+    """Of a rotated box: its four corners (x, y) in original pixels; `box` is the upright rectangle around them."""
     joints: tuple[Joint, ...] = ()
     """Of a pose, in the order of the adapter's `joints`."""
 
@@ -101,7 +101,7 @@ class CandidateReason:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is explained: a class, by its index in the model's labels; of a detector some of its raw candidates.
+    """An explained class by index, or some raw candidates of a detector.
 
     `anchors` are the candidates: of one detection, of all boxes of a class, or the strongest of the whole picture;
     empty means the class's strongest one.
@@ -118,7 +118,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class JointTarget(Target):
-    """One number of a joint of a detection; `part` is `signed`, or `lowers` for what lowers it alone."""
+    """One number of a joint; `part` is `signed`, or `lowers`."""
 
     joint: int = 0
     """Its place in the adapter's `joints`."""
@@ -158,7 +158,7 @@ class AreaTarget(Target):
 
 @dataclass(frozen=True, slots=True)
 class PlaceTarget(AreaTarget):
-    """The mean number of some pixels, such as their depth, or by how much it is above that of other pixels."""
+    """The mean number of some pixels, or its excess over other pixels."""
 
     than: bytes = field(default=b"", repr=False)
     """The pixels that it is weighed against, packed as `packed`; empty: against none."""
@@ -169,13 +169,13 @@ class PlaceTarget(AreaTarget):
         return replace(self, packed=self.than, than=b"").pixels
 
     def moved(self, move: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]) -> Self:
-        """Return the target of pixels, and of those that it is weighed against, that a function moves."""
+        """Return the target with its pixels moved by a function."""
         than = np.packbits(move(self.other)).tobytes() if self.than else b""
         return replace(self.with_pixels(move(self.pixels)), than=than)
 
 
 class Adapter:
-    """Base class of a loaded model: all that the engine may ask of it, and what holds unless a family says otherwise.
+    """Base class of a loaded model, with defaults for every family.
 
     A family implements `prepare`, `run`, `decode`, `class_logits` and `scalar`, or inherits them from `Classifier`,
     `Detector` or `Embedder`, and sets the attributes below in which its models differ. The engine asks nothing that is
@@ -204,7 +204,7 @@ class Adapter:
     preprocessing: Preprocessing | None = None
     """Input size, mean and std, where a picture is prepared by these alone."""
     cell_offsets: tuple[CellOffset, ...] = ()
-    """Layers whose cells were measured to look beside where an even grid puts them; `prepare` gives them on."""
+    """Measured cell offsets of layers off an even grid; `prepare` passes them on."""
     padding: int = 0
     """Number of weights that are zeros added to a kernel, and no trained parameters."""
     extra_bytes: int = 0
@@ -231,7 +231,7 @@ class Adapter:
     takes_words: bool = False
     """Whether its classes are words that the user gives (`with_classes`)."""
     takes_examples: bool = False
-    """Whether boxes drawn around examples can say what to look for (`with_examples`)."""
+    """Whether example boxes can define the vocabulary (`with_examples`)."""
     subject: str = ""
     """What all its pictures show (`persons`), so that it is compared on pictures of that kind; empty: anything."""
     placeless: tuple[str, ...] = ()
@@ -244,7 +244,7 @@ class Adapter:
     def __init__(self, spec: ModelSpec, module: nn.Module, labels: Sequence[str], weights_sha256: str) -> None:
         self.spec = spec
         for path, _ in module.named_modules():
-            # Layers are found by their names, and these stand in every file: they cannot be made legible like labels.
+            # Layers are found by their names, and every file has these: they cannot be made legible like labels.
             if (name := path.strip(" ")) and legible(name, len(name)) != name:
                 raise ModelProblem(
                     f"{spec.id} has a layer with control characters in its name, {name[:60]!a}: rename it."
@@ -262,7 +262,7 @@ class Adapter:
 
     @property
     def resizing(self) -> str:
-        """How pictures of its training were resized, `256 → 224, bilinear`; empty where that is not known."""
+        """The resizing of its training, `256 → 224, bilinear`; empty if unknown."""
         return str(self.preprocessing) if self.preprocessing else ""
 
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
@@ -272,8 +272,8 @@ class Adapter:
         `preprocessing` is one of `preprocessings`.
         """
         assert self.preprocessing is not None
-        given = prepare(pixels, self.preprocessing, preprocessing)
-        return replace(given, geometry=replace(given.geometry, cell_offsets=self.cell_offsets))
+        model_input = prepare(pixels, self.preprocessing, preprocessing)
+        return replace(model_input, geometry=replace(model_input.geometry, cell_offsets=self.cell_offsets))
 
     def check_preprocessing(self, preprocessing: str) -> None:
         """Raise ModelProblem unless `preprocessing` is one of `preprocessings`."""
@@ -281,29 +281,29 @@ class Adapter:
             raise ModelProblem(f"{preprocessing} is no way to prepare a picture here: try {self.preprocessings[0]}.")
 
     def flat_input(self, value: int = 128) -> Tensor:
-        """Return the input (1, C, h, w) made of a picture of one tone, 0 to 255."""
+        """Return the input (1, C, h, w) of a uniform picture."""
         return self.prepare(np.full((64, 64, self.channels), value, np.uint8), self.preprocessings[0]).tensor
 
     def run(self, tensor: Tensor) -> Any:
-        """Run one forward pass of (B, C, h, w). A detector returns `Detections`, another family what suits it."""
+        """Run one forward pass of (B, C, h, w); a detector returns `Detections`."""
         raise NotImplementedError
 
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
-        """Return the predictions of one picture, best first: a classifier's `top_k` classes, or a detector's boxes."""
+        """Return one picture's predictions, best first."""
         raise NotImplementedError
 
     def class_logits(self, outputs: Any) -> Tensor:
-        """Return (B, classes) before softmax or sigmoid; of a detector the strongest candidate's of each class."""
+        """Return (B, classes) before softmax; of a detector the strongest candidates'."""
         raise NotImplementedError
 
     def answer_row(self, outputs: Any) -> Tensor:
-        """Return (B, n), the row of numbers that is differentiated: logits, or a vector to compare."""
+        """Return (B, n), the differentiable logits or vector."""
         return self.class_logits(outputs)
 
     def class_scores(self, outputs: Any) -> Tensor:
-        """Return (B, classes) as predictions show them: the softmax of the logits, unless the task or a family differs.
+        """Return (B, classes) as predicted, by default the logits' softmax.
 
         Of several classes at once each has its own sigmoid; numbers of a regression stay as they are.
         """
@@ -317,7 +317,7 @@ class Adapter:
         return ()
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
-        """Return the number, shape (), that a target's gradient starts from (first picture of the batch)."""
+        """Return the first picture's scalar for a target's gradient, shape ()."""
         raise NotImplementedError
 
     def embedding(self, outputs: Any) -> Tensor:
@@ -325,17 +325,17 @@ class Adapter:
         raise NotImplementedError
 
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
-        """Hand the weights of each attention in `run` to `record` and use what it returns, while the context lasts.
+        """Pass each attention's weights through `record` while the context lasts.
 
         A family that leaves this out has no attention maps.
         """
         return nullcontext()
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Choose target layers where the catalogue names none: the last map, or what the last attention reads.
+        """Choose the default target layers: the last map, or the last attention's input.
 
-        After that a token no longer stands for its own place alone, and where one token is the answer (CLS) no other
-        gets a gradient. benchmarks/results/2026-11-20-transformers.md has the figures.
+        Later tokens mix places, and with a CLS token as the answer no other gets a gradient
+        (benchmarks/results/2026-11-20-transformers.md).
         """
         read = [layer for layer in layers if layer.read_by]
         return ((read or layers)[-1].path,)
@@ -352,7 +352,7 @@ class Adapter:
         return stages_of(self.module, layers, self.flat_input().shape[-2])
 
     def alias(self, name: str) -> str:
-        """Return the dotted path that a layer's name in another tool stands for, or the name itself."""
+        """Translate a layer's name in another tool to its dotted path."""
         return name
 
     def path_of(self, name: str) -> str:
@@ -370,7 +370,7 @@ class Adapter:
         return self.alias(path)
 
     def _child(self, path: str, index: int) -> str | None:
-        """Return the name of a part of the module at a path, by its position; None where there is none."""
+        """Return the name of a submodule by its position, or None."""
         for meant in (path, self.alias(path)):
             try:
                 return [name for name, _ in self.module.get_submodule(meant).named_children()][index]
@@ -379,31 +379,31 @@ class Adapter:
         return None
 
     def probe(self) -> Adapter:
-        """Return an adapter that can be run to find the layers: itself, or one with a meaningless vocabulary."""
+        """Return a runnable adapter for probing, if need be with placeholder words."""
         return self
 
     def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> Self:
-        """Return the same model looking for these words; the module is shared.
+        """Return the model with a vocabulary of these words; the module is shared.
 
         Raises ModelProblem where the model has a fixed list of classes, or cannot read the words.
         """
         raise ModelProblem(f"{self.spec.id} knows a fixed list of classes: choose a CLIP, YOLOE or YOLO-World.")
 
     def with_examples(self, pixels: NDArray[np.uint8], boxes_xyxy: Sequence[Box], labels: Sequence[str]) -> Self:
-        """Return the same model looking for what boxes (xyxy in pixels of `pixels`, uint8 (H, W, 3) RGB) hold.
+        """Return the model with a vocabulary of example boxes.
 
         Raises ModelProblem where the model takes no examples, or a box is empty.
         """
         raise ModelProblem(f"{self.spec.id} is asked in words: only a YOLOE takes examples.")
 
     def strongest(self, outputs: Any, ratio: float) -> tuple[int, ...]:
-        """Return the share `ratio` of all candidates, one at least, whose best score is highest, best first."""
+        """Return the best `ratio` of all candidates, at least one, in order."""
         raise NotImplementedError
 
     def candidate(
         self, outputs: Any, geometry: Geometry, where: Box | None, index: int | None = None
     ) -> tuple[int, int] | None:
-        """Return the strongest candidate at a place, and its class; None where there is none."""
+        """Return the strongest candidate at a place and its class, or None."""
         raise NotImplementedError
 
     def predictions(
@@ -420,7 +420,7 @@ class Adapter:
 
 
 def to_eval(module: nn.Module) -> nn.Module:
-    """Put a module into eval mode unless it is: layers may merge or convert weights each time `eval` is called."""
+    """Put a module into eval mode, unless it is in it already."""
     return module.eval() if any(part.training for part in module.modules()) else module
 
 

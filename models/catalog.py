@@ -58,43 +58,43 @@ FAMILY = {**SHARED, "name": (str,), "sizes": (dict,), "files": (dict,), "megabyt
 MODEL = {**SHARED, **{key: _ROW[key] for key in ("family", "size", "arch", "megabytes")}}
 
 
-def read_outputs(given: Any) -> tuple[OutputTable, ...]:
-    """Return the rows of an `outputs` in Python; raise ModelProblem for one that is unknown or of the wrong kind."""
-    for number, row in enumerate(given, 1):
+def read_outputs(rows: Any) -> tuple[OutputTable, ...]:
+    """Parse `outputs` given in Python; raise ModelProblem for an invalid row."""
+    for number, row in enumerate(rows, 1):
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dict(row).items()}
         check(Path("outputs"), f"number {number}", plain, _OUTPUT, required(OutputTable))
-    return tuple(OutputTable.read(row) for row in given)
+    return tuple(OutputTable.read(row) for row in rows)
 
 
-def read_inputs(given: Any) -> tuple[InputTable, ...]:
-    """Return the rows of an `inputs` in Python, names or tables; raise ModelProblem for one of the wrong kind."""
-    for number, row in enumerate(given, 1):
+def read_inputs(rows: Any) -> tuple[InputTable, ...]:
+    """Parse `inputs` given in Python; raise ModelProblem for an invalid row."""
+    for number, row in enumerate(rows, 1):
         if not isinstance(row, (str, InputTable)):
             plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dict(row).items()}
             check(Path("inputs"), f"number {number}", plain, kinds(InputTable), required(InputTable))
-    return tuple(read_row(InputTable, row) for row in given)
+    return tuple(read_row(InputTable, row) for row in rows)
 
 
-def check_preprocessing(given: Mapping[str, Any]) -> None:
-    """Raise ModelProblem naming the first key of a `preprocess` in Python that is unknown or of the wrong kind."""
+def check_preprocessing(table: Mapping[str, Any]) -> None:
+    """Raise ModelProblem for an invalid key of a `preprocess` in Python."""
     # Where a file has one number or a list, Python may give (h, w), a tuple or an array as well.
-    plain = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in given.items()}
+    plain = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in table.items()}
     for key in ("mean", "std", "size"):
         if isinstance(value := plain.get(key), (list, tuple)):
-            plain[key] = [float(one) if isinstance(one, int) and key != "size" else one for one in value]
+            plain[key] = [float(number) if isinstance(number, int) and key != "size" else number for number in value]
     check(Path("preprocess"), "it", plain, _PREPROCESSING)
 
 
 def _rises(value: Any) -> bool:
     """Return whether a value is two finite numbers, the first below the second."""
-    numbers = len(value) == 2 and all(isinstance(one, (int, float)) and not isinstance(one, bool) for one in value)
+    numbers = len(value) == 2 and all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in value)
     return numbers and float("-inf") < value[0] < value[1] < float("inf")
 
 
 def check(
     path: Path, where: str, table: Any, allowed: Mapping[str, tuple[type, ...]], needed: tuple[str, ...] = ()
 ) -> None:
-    """Raise ModelProblem naming the table and the key that is unknown, missing or of the wrong kind."""
+    """Raise ModelProblem for the first invalid key of a table."""
     if not isinstance(table, dict):
         raise ModelProblem(f"{path.name}: {where} should be a table.")
     for key, value in table.items():
@@ -116,10 +116,10 @@ def check(
         if inner:
             check(path, f"{key} of {where}", value, kinds(inner), required(inner))
             for name, row in row_tables(inner).items():
-                for number, one in enumerate(value.get(name, ()), 1):
-                    if row is InputTable and isinstance(one, str):
+                for number, entry in enumerate(value.get(name, ()), 1):
+                    if row is InputTable and isinstance(entry, str):
                         continue
-                    check(path, f"{name} {number} of {where}", one, kinds(row), required(row))
+                    check(path, f"{name} {number} of {where}", entry, kinds(row), required(row))
         elif allowed is _OUTPUT and key == "range" and not _rises(value):
             raise ModelProblem(
                 f"{path.name}: range in {where} should be two numbers, the least and the largest, not {value}."
@@ -148,11 +148,11 @@ EXPORTED = (".onnx", ".torchscript", ".pt2", ".xml")
 SUFFIXES = (*EXPORTED, ".pth", ".pt", ".ckpt", ".th", ".safetensors", ".keras", ".h5", ".hdf5")
 """Of files that hold a model."""
 _MADE = ("loader", "arch", "weights")
-"""Keys of SHARED that are not taken as they stand."""
+"""Keys of SHARED with a conversion."""
 
 
 def catalog() -> Mapping[str, ModelSpec]:
-    """Return every model that the current person may use, by its id, in the catalogue's order.
+    """Return every model available to the person, by id.
 
     Faulty tables are left out (`faults`).
     """
@@ -160,7 +160,7 @@ def catalog() -> Mapping[str, ModelSpec]:
 
 
 def faults() -> Mapping[str, str]:
-    """Return a sentence for each faulty table of a `models.toml`, the operator's or one's own, by its models' ids.
+    """Return a sentence for each faulty `models.toml` table, by model id.
 
     What is wrong with the whole file, or with a family whose models are not known, is under "".
     """
@@ -168,16 +168,16 @@ def faults() -> Mapping[str, str]:
 
 
 def problem() -> str | None:
-    """Return all of `faults` in one line, or None where nothing is wrong."""
+    """Return all `faults` in one line, or None."""
     return " ".join(dict.fromkeys(faults().values())) or None
 
 
 def spec(model_id: str) -> ModelSpec:
-    """Return the row of one model, also of any `timm/<name>`; raise ModelProblem where there is none."""
+    """Return a model's row, also for `timm/<name>`; raise ModelProblem for unknown ids."""
     models, wrong = _merge(_state())
     if model_id in models:
         return models[model_id]
-    # A name that differs by dashes, dots or capitals alone is that model.
+    # Dashes, dots and case do not distinguish models.
     alike = [known for known in models if _letters(known) == _letters(model_id)]
     if len(alike) == 1:
         return models[alike[0]]
@@ -188,7 +188,7 @@ def spec(model_id: str) -> ModelSpec:
         return _timm(name)
     if model_id in wrong:
         raise ModelProblem(wrong[model_id])
-    # It may be one of those that could not be read.
+    # It may be in an unreadable table.
     if "" in wrong:
         raise ModelProblem(f"There is no model {model_id!r}, and {wrong['']}")
     hint = did_you_mean(model_id, models, f"there are {len(models)}, for example {next(iter(models))}.", n=3)
@@ -207,12 +207,12 @@ def everybodys(model: ModelSpec) -> bool:
 
 
 def whose(model: ModelSpec) -> str:
-    """Return what tells the current person's own model from others' of its id; empty for one that everybody sees."""
+    """Return the owner of a person's own model; empty for shared ones."""
     return "" if everybodys(model) else users.owner()
 
 
 def is_file(model: str) -> bool:
-    """Return whether a model is named by the path of a file or folder, and not by its id."""
+    """Return whether a model is a path, not an id."""
     if model in catalog():
         return False
     if remote_file.is_address(model):
@@ -223,16 +223,16 @@ def is_file(model: str) -> bool:
 
 
 def _listed_file(name: str) -> ModelSpec | None:
-    """Return the model whose weights have this file name, such as `yolo11n.pt`; None for a path with folders."""
+    """Return the model with weights of this file name; None for paths."""
     if Path(name).suffix not in SUFFIXES or Path(name).name != name:
         return None
     return next((model for model in catalog().values() if name in weights.file_names(model)), None)
 
 
 def model_file(path: str | Path, progress: Progress | None = None) -> Path:
-    """Return the absolute path of a model's file or folder; one named by an https address is fetched into the cache.
+    """Return the absolute path of a model's file; addresses are fetched.
 
-    A relative path that is not in the working folder is looked for in the folders of SIGHTGLASS_WEIGHTS.
+    A relative path outside the working folder is searched in the folders of SIGHTGLASS_WEIGHTS.
     """
     if remote_file.is_address(path):
         return remote_file.fetch(str(path), remote_file.MAX_MODEL_BYTES, progress)
@@ -243,7 +243,7 @@ def model_file(path: str | Path, progress: Progress | None = None) -> Path:
 
 
 def of_file(path: str | Path, progress: Progress | None = None, arch: str = "") -> ModelSpec:
-    """Return a row for a file or folder that no table names, as `models add` would draft it.
+    """Draft a row for a file or folder outside of any table.
 
     `arch`: the network of a checkpoint, `net.py:Net` or a name of torchvision or timm. `progress`: of a download, where
     the file is named by an https address. Raises ModelProblem if the file lacks information, WeightsProblem if it is no
@@ -266,12 +266,12 @@ def of_file(path: str | Path, progress: Progress | None = None, arch: str = "") 
 
 
 def of_table(id_: str, table: Toml, path: Path) -> ModelSpec:
-    """Return the row of a table that stands in the file `path`, or beside it; raise ModelProblem for a wrong one."""
+    """Return the row of a table in or beside the file `path`."""
     return _model(id_, table, path, None)
 
 
 def families(*, packaged: bool = False) -> dict[str, list[ModelSpec]]:
-    """Return the models of each family in the catalogue's order; `packaged` leaves out what an operator added."""
+    """Return each family's models in order; `packaged`: without additions."""
     grouped: dict[str, list[ModelSpec]] = {}
     if not packaged:
         log_faults()
@@ -303,8 +303,9 @@ def available(model: ModelSpec) -> bool:
 
 
 def _tables() -> list[Path]:
-    """Return where additions to the catalogue stand: the operator's file, in a folder beside it a person's own, and
-    what that person added in the dashboard.
+    """Return the paths of additions to the catalogue.
+
+    The operator's file, the current person's own, and the table of models added in the dashboard.
 
     None of them need exist.
     """
@@ -315,35 +316,35 @@ def _tables() -> list[Path]:
 
 
 def of_people() -> Path:
-    """Return the folder that has one with tables and files for each person; it need not exist."""
+    """Return the root folder of people's own tables and files."""
     path, *_ = _tables()
     return (path.parent / users.FOLDER).resolve()
 
 
 def _state() -> tuple[Any, ...]:
-    """Return what the catalogue depends on: the files of tables, and the files in the operator's folders."""
+    """Return the catalogue's dependencies: tables, and model files."""
     named, paths = settings().models, _tables()
-    # One that is named must exist.
+    # A file named by the operator must exist.
     changed = [(path, path.stat().st_mtime_ns if os.path.isfile(path) else None) for path in paths]
-    own = tuple(one for one in changed if one[1] is not None or (named and one is changed[0]))
+    tables = tuple(table for table in changed if table[1] is not None or (named and table is changed[0]))
     patterns = ("*.pt", *(f"*{ending}" for ending in EXPORTED), "*_openvino_model/*.xml")
-    found = (file for folder in weights.folders() for kind in patterns for file in sorted(folder.glob(kind)))
+    files = (file for folder in weights.folders() for kind in patterns for file in sorted(folder.glob(kind)))
     # An XML file is a model only with its weights beside it.
-    needed = ((file, file.with_suffix(".bin")) if file.suffix == ".xml" else (file,) for file in found)
-    return own, tuple(files[0] for files in needed if all(map(os.path.isfile, files)))
+    needed = ((file, file.with_suffix(".bin")) if file.suffix == ".xml" else (file,) for file in files)
+    return tables, tuple(files[0] for files in needed if all(map(os.path.isfile, files)))
 
 
 @lru_cache(maxsize=32)
 def _merge(state: tuple[Any, ...]) -> tuple[Mapping[str, ModelSpec], Mapping[str, str]]:
-    own, files = state
+    tables, files = state
     models = dict(_load_packaged())
     wrong: dict[str, str] = {}
-    for path, _ in own:
-        added, found = _read(path, models)
+    for path, _ in tables:
+        added, faults = _read(path, models)
         models |= added
-        # A person's own table that is right takes the place of the operator's that is not.
+        # A valid table of a person replaces the operator's faulty one.
         wrong = {id_: words for id_, words in wrong.items() if id_ not in added}
-        wrong |= found | ({"": " ".join(filter(None, (wrong.get(""), found[""])))} if "" in found else {})
+        wrong |= faults | ({"": " ".join(filter(None, (wrong.get(""), faults[""])))} if "" in faults else {})
     named = {Path(model.arch) for model in models.values()}
     for model in models.values():
         named |= set(map(Path, model.weights.sources))
@@ -387,10 +388,10 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
         name = str(table.get("name", number) if isinstance(table, dict) else number)
         try:
             check(path, f"[[family]] {name}", table, FAMILY, needed=("name", "loader", "sizes"))
-            found = {model.id: model for model in _family(table, path)}
-            if twice := sorted(found.keys() & models.keys()):
-                raise ModelProblem(f"{path.name}: {twice[0]} stands in two families: rename one of them.")
-            models |= found
+            family = {model.id: model for model in _family(table, path)}
+            if twice := sorted(family.keys() & models.keys()):
+                raise ModelProblem(f"{path.name}: {twice[0]} is in two families: rename one of them.")
+            models |= family
         except ModelProblem as error:
             sizes = table.get("sizes") if isinstance(table, dict) else None
             ids = [id_ for id_ in sizes.values() if isinstance(id_, str)] if isinstance(sizes, dict) else []
@@ -413,13 +414,13 @@ def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> 
     row = values(ModelSpec, table)
     if "weights" in table:
         row["weights"] = _resolve_paths(row["weights"], path)
-        # Said of the file that is no longer meant.
+        # These facts are of the previous file.
         row.setdefault("megabytes", None)
     if "weights" in row and row["weights"].outputs:
         row.setdefault("task", "regress")
     if "loader" in row:
         row["loader"] = current_name(row["loader"])
-    # It may have no layers and gradients, without which most methods do not work.
+    # It may lack layers and gradients, which most methods need.
     if row.get("loader") == "exported" and row.get("task", "classify") == "detect":
         row.setdefault("method", "drise")
     if ".py:" in row.get("arch", ""):
@@ -428,7 +429,7 @@ def _model(model_id: str, table: Toml, path: Path, before: ModelSpec | None) -> 
 
 
 def _family(table: Toml, path: Path) -> Iterator[ModelSpec]:
-    """Yield one ModelSpec for each size, with the `{...}` of its strings filled in."""
+    """Yield one ModelSpec per size, with filled-in `{...}`."""
     for size, model_id in table["sizes"].items():
         names = {"id": model_id, "name": model_id.rpartition("/")[2]}
         arch = table.get("arch", "{id}")
@@ -436,13 +437,13 @@ def _family(table: Toml, path: Path) -> Iterator[ModelSpec]:
         names["file"] = table.get("files", {}).get(size, names["arch"])
         carried = re.search(r"-([0-9a-f]{8,64})\.\w+$", names["file"])
         names["hash"] = carried[1] if carried else ""
-        given = {key: _fill(value, names) for key, value in table.get("weights", {}).items()}
+        weights_table = {key: _fill(value, names) for key, value in table.get("weights", {}).items()}
         yield replace(
             _blank(model_id),
             family=table["name"],
             size=size,
             arch=names["arch"],
-            weights=_resolve_paths(WeightsTable.read(given), path),
+            weights=_resolve_paths(WeightsTable.read(weights_table), path),
             loader=current_name(table["loader"]),
             megabytes=table.get("megabytes", {}).get(size),
             **values(ModelSpec, {key: table[key] for key in SHARED if key in table and key not in _MADE}),
@@ -459,18 +460,18 @@ def _blank(model_id: str) -> ModelSpec:
     return ModelSpec(model_id, model_id, "", "", model_id, "classify", "not stated")
 
 
-def _resolve_paths(given: WeightsTable, path: Path) -> WeightsTable:
+def _resolve_paths(table: WeightsTable, path: Path) -> WeightsTable:
     """Resolve the paths in a table relative to its file."""
 
     def at(name: str) -> str:
         return str(path.parent / Path(name).expanduser())
 
     paths: Toml = {
-        key: at(name) for key in ("path", "labels", "config") if isinstance(name := getattr(given, key), str)
+        key: at(name) for key in ("path", "labels", "config") if isinstance(name := getattr(table, key), str)
     }
-    if ".py:" in (name := given.preprocessing.transforms or ""):
-        paths["preprocessing"] = replace(given.preprocessing, transforms=at(name))
-    return replace(given, **paths)
+    if ".py:" in (name := table.preprocessing.transforms or ""):
+        paths["preprocessing"] = replace(table.preprocessing, transforms=at(name))
+    return replace(table, **paths)
 
 
 def _timm(name: str) -> ModelSpec:
@@ -489,7 +490,7 @@ def _timm(name: str) -> ModelSpec:
 
 
 def _pickle_in(file: Path) -> bytes | None:
-    """Return the pickle in a checkpoint, to look for names in it: it is never run. None where there is none."""
+    """Return a checkpoint's pickle without running it; None without one."""
     try:
         with zipfile.ZipFile(file) as archive:
             name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
@@ -502,13 +503,13 @@ def _pickle_in(file: Path) -> bytes | None:
 def _classifies(file: Path) -> bool:
     """Return whether a checkpoint of Ultralytics holds a classifier."""
     pickle = _pickle_in(file)
-    # Without names in it, by Ultralytics' own naming; what the file really holds, its loader sees.
+    # Without names, Ultralytics' file naming decides; the loader checks the content.
     return file.stem.endswith("-cls") if pickle is None else b"\nClassify\n" in pickle
 
 
 def _own_file(file: Path) -> ModelSpec:
     exported = file.suffix in EXPORTED
-    # What torch.export saves is a classifier as a rule: detectors have no layout in it that is known here.
+    # A torch.export file is assumed to be a classifier: no detector's layout in it is known.
     classifies = file.stem.endswith("-cls") or file.suffix == ".pt2" if exported else _classifies(file)
     return replace(
         _blank(file.name if exported else file.stem),
@@ -530,30 +531,30 @@ NARROW = (" pose", " turned boxes", "YOLOE (")
 
 
 def detector(here: Collection[str] | None = None) -> str:
-    """Return the best detector whose weights are on this machine: the catalogue's first that knows photographs.
+    """Return the best detector with weights on this machine.
 
     Those that find few kinds of objects come after it, then those that know drawn scenes only. `here`: the ids of the
     models on this machine, where they are known already.
     """
-    every = (one for one in catalog().values() if one.task == "detect" and not one.untrained)
-    found = [one for one in every if (available(one) if here is None else one.id in here)]
+    rows = (row for row in catalog().values() if row.task == "detect" and not row.untrained)
+    local = [row for row in rows if (available(row) if here is None else row.id in here)]
     # Of equals the first.
-    best = min(found, key=lambda one: (bool(one.example), any(word in one.family for word in NARROW)), default=None)
+    best = min(local, key=lambda row: (bool(row.example), any(word in row.family for word in NARROW)), default=None)
     return best.id if best else FIRST_DETECTOR
 
 
 def choose_compared(ids: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the models to compare and their short names; a single model stands for all present sizes of its family.
+    """Return the models to compare, and their short names.
 
-    Short names are the sizes where these tell the models apart. Raises Problem for an unknown model, and for fewer than
-    two or more than `MAX_COMPARED`.
+    A single model means all present sizes of its family. Short names are distinct sizes, if possible. Raises Problem
+    for an unknown model, and for fewer than two or more than `MAX_COMPARED`.
     """
     specs = [spec(name) for name in dict.fromkeys(ids)]
     if len(specs) == 1:
         family = families().get(specs[0].family, [])
-        specs = [one for one in family if available(one) or one.id == specs[0].id]
+        specs = [sibling for sibling in family if available(sibling) or sibling.id == specs[0].id]
     if not 2 <= len(specs) <= MAX_COMPARED:
         raise Problem(f"To compare takes two to {MAX_COMPARED} models, not {len(specs)}: name each by itself.")
-    sizes = [one.size for one in specs]
-    short = len({one.family for one in specs}) == 1 and all(sizes) and len(set(sizes)) == len(sizes)
-    return [one.id for one in specs], tuple(sizes if short else [one.id for one in specs])
+    sizes = [spec.size for spec in specs]
+    short = len({spec.family for spec in specs}) == 1 and all(sizes) and len(set(sizes)) == len(sizes)
+    return [spec.id for spec in specs], tuple(sizes if short else [spec.id for spec in specs])

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Paper = Literal["white on black", "black on white"]
-"""Colours of the pen and of the paper."""
+"""Colours of the strokes and of the paper."""
 PAPERS: tuple[Paper, ...] = ("white on black", "black on white")
 SIDE = 448
 """Side of a drawing in pixels: sixteen times the 28 of published drawing data sets."""
-PEN = 1 / 16
-"""Width of the pen as a share of the side: that of Quick, Draw! at 28 px."""
+STROKE_WIDTH = 1 / 16
+"""Width of a stroke as a share of the side: that of Quick, Draw! at 28 px."""
 MAX_POINTS = 60_000
-"""Maximum number of points of one drawing: an hour with a pen."""
+"""Maximum number of points of one drawing, about an hour's work."""
 _SHIFT = 4
 _FINE = 1344
 # Classes of the usual data sets of drawings: one of them among a model's classes is a hint, not a proof.
@@ -36,35 +36,35 @@ traffic tree triangle umbrella wheel zigzag
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """One movement of the pen, or of the eraser."""
+    """One stroke of a drawing, or of the eraser."""
 
     points: tuple[tuple[float, float], ...]
     """(x, y) as shares of the side, 0..1 on the paper."""
-    width: float = PEN
+    width: float = STROKE_WIDTH
     """A share of the side."""
     erases: bool = False
 
 
-def strokes(given: Any) -> tuple[Stroke, ...]:
+def strokes(data: Any) -> tuple[Stroke, ...]:
     """Parse strokes as a browser sends them, `{"points": [x, y, x, y, ...], "width": w, "erases": false}`.
 
     All are shares of the side. Invalid strokes are left out, and all after `MAX_POINTS`.
     """
-    found: list[Stroke] = []
+    parsed: list[Stroke] = []
     count = 0
-    for one in given if isinstance(given, list) else ():
-        points = one.get("points") if isinstance(one, dict) else None
+    for item in data if isinstance(data, list) else ():
+        points = item.get("points") if isinstance(item, dict) else None
         if not isinstance(points, list) or len(points) < 2 or not all(map(_number, points)):
             continue
-        width = one.get("width", PEN)
+        width = item.get("width", STROKE_WIDTH)
         count += len(points) // 2
         if count > MAX_POINTS:
             break
         pairs = zip(points[::2], points[1::2], strict=False)
         near = tuple((min(max(float(x), -1.0), 2.0), min(max(float(y), -1.0), 2.0)) for x, y in pairs)
-        thick = min(max(float(width), 0.002), 0.5) if _number(width) else PEN
-        found.append(Stroke(near, thick, bool(one.get("erases"))))
-    return tuple(found)
+        thick = min(max(float(width), 0.002), 0.5) if _number(width) else STROKE_WIDTH
+        parsed.append(Stroke(near, thick, bool(item.get("erases"))))
+    return tuple(parsed)
 
 
 def _number(value: Any) -> bool:
@@ -93,7 +93,7 @@ def draw(drawn: Sequence[Stroke], paper: Paper, side: int = SIDE) -> NDArray[np.
 
 
 def names_drawings(labels: Sequence[str]) -> bool:
-    """Return whether a model's classes are what people draw: digits, letters, or classes of drawing data sets."""
+    """Return whether classes are drawable: digits, letters, or drawing data sets'."""
     words = [label.strip().lower().replace("_", " ") for label in labels]
     if len(words) > 1 and all(len(word) == 1 and word.isalnum() for word in words):
         return True
@@ -106,8 +106,8 @@ def doodles() -> tuple[tuple[Stroke, ...], ...]:
     """Return a dozen simple drawings, unlike each other."""
 
     def arc(x: float, y: float, radius: float, start: float = 0.0, stop: float = 1.0) -> list[tuple[float, float]]:
-        turns = np.linspace(start, stop, 25) * 2 * math.pi
-        return [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
+        angles = np.linspace(start, stop, 25) * 2 * math.pi
+        return [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
 
     star = [(0.5 + r * math.sin(i * math.pi / 5), 0.52 - r * math.cos(i * math.pi / 5))
             for i in range(11) for r in [0.4 if i % 2 == 0 else 0.16]]  # fmt: skip
@@ -131,7 +131,7 @@ def doodles() -> tuple[tuple[Stroke, ...], ...]:
 
 
 def paper_of(answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> tuple[Paper, bool]:
-    """Return the colours in which a model tells simple drawings apart best, and whether that was clear.
+    """Return the best colours for a model's drawings, and their certainty.
 
     `answer` gives one picture's probabilities (classes,). The measure is the mutual information of drawing and class:
     in the wrong colours a model gives the same answer to all.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 """xyxy, in pixels of the original picture unless stated otherwise."""
 CellOffset = tuple[str, float, float]
-"""Path of a layer, and by how many of its cells down and across they look beside where an even grid puts them."""
+"""Path of a layer, and its cells' offset down and across from an even grid, in cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +41,30 @@ class Geometry:
     """Pictures that are side by side in it, each with its own half of every layer's grid."""
 
     def one_column(self) -> Geometry:
-        """Return the way of one of several pictures that are side by side: they are as large as each other."""
+        """Return the geometry of one of several pictures side by side."""
         (rows, columns), (height, width) = self.original, self.input
         original, inner = (rows, columns // self.columns), (height, width // self.columns)
         return replace(self, original=original, input=inner, columns=1)
 
     def cell_offset(self, path: str) -> tuple[float, float]:
-        """Return by how many cells, down and across, a layer's map is drawn beside an even grid; at most a half."""
+        """Return a layer's offset from an even grid in cells, up to half."""
         return next(((down, across) for name, down, across in self.cell_offsets if name == path), (0.0, 0.0))
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
-        """xyxy in whole original pixels of the part that the model saw; the rest was cropped away."""
+        """The seen part without the crop, xyxy in whole original pixels."""
         (top, bottom), (left, right) = (self._span(axis, inverse=True) for axis in (0, 1))
         return left, top, right, bottom
 
     @property
     def content(self) -> tuple[int, int, int, int]:
-        """xyxy in whole input pixels of the part that is picture; the rest is the letterbox's bars."""
+        """The content without bars, xyxy in whole input pixels."""
         (top, bottom), (left, right) = (self._span(axis, inverse=False) for axis in (0, 1))
         return left, top, right, bottom
 
     @property
     def extent(self) -> Box:
-        """xyxy in original pixels, not rounded, of what `content` covers: where a map of the content belongs."""
+        """The area of `content`, unrounded xyxy in original pixels."""
         left, top, right, bottom = self.content
         (sy, sx), (oy, ox) = self.scale, self.offset
         return (left - ox) / sx, (top - oy) / sy, (right - ox) / sx, (bottom - oy) / sy
@@ -75,7 +75,7 @@ class Geometry:
             low, high, size = -offset / scale, (self.input[axis] - offset) / scale, self.original[axis]
         else:
             low, high, size = offset, scale * self.original[axis] + offset, self.input[axis]
-        # A sliver narrower than a pixel (a 1-px-wide picture) still is one pixel, never none.
+        # A part narrower than a pixel (a 1-px-wide picture) is one pixel.
         first = min(max(round(low), 0), size - 1)
         return first, max(min(round(high), size), first + 1)
 
@@ -103,7 +103,7 @@ class Geometry:
         return out
 
     def to_original(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Grow an (h, w) map that covers the whole input to the picture's own grid.
+        """Upsample an (h, w) map of the whole input to the picture.
 
         Returns float32 (H, W), bilinear; 0 where the model did not see (`seen` says where that is).
         """
@@ -115,7 +115,7 @@ class Geometry:
         return out
 
     def _interpolation(self, axis: int, cells: int, first: int, last: int) -> NDArray[np.float32]:
-        """The (last - first, cells) matrix that reads a row of cells at the centres of the original's pixels."""
+        """Return the (last - first, cells) matrix from cells to original pixels."""
         centres = (np.arange(first, last) + 0.5) * self.scale[axis] + self.offset[axis]
         at = np.clip(centres * cells / self.input[axis] - 0.5, 0, cells - 1)
         low = np.minimum(at.astype(np.intp), cells - 1)
@@ -137,13 +137,13 @@ class ModelInput:
 
 
 def picture_cells(geometry: Geometry, h: int, w: int) -> tuple[int, int, int, int]:
-    """Return the first and last row, first and last column of a layer's grid that hold any picture."""
+    """Return the first and last row and column of cells with content."""
     (height, width), (left, top, right, bottom) = geometry.input, geometry.content
     return top * h // height, -(-bottom * h // height), left * w // width, -(-right * w // width)
 
 
 def fill_polygon(corners: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the pixels whose middle lies inside a polygon, bool (h, w), by the even-odd rule.
+    """Return the pixels within a polygon, bool (h, w), by even-odd rule.
 
     `corners`: (n, 2) as (x, y), in pixels of a grid of `size` (h, w).
     """
@@ -159,7 +159,7 @@ def fill_polygon(corners: NDArray[np.float64], size: tuple[int, int]) -> NDArray
 
 
 def intersection_over_union(a: Box, b: Box) -> float:
-    """Return the overlap (IoU) of two xyxy boxes, 0..1: the area of their intersection by that of their union."""
+    """Return the overlap (IoU) of two xyxy boxes, 0..1."""
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
         return 0.0
@@ -169,14 +169,14 @@ def intersection_over_union(a: Box, b: Box) -> float:
 
 
 def measure_pairs(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the `intersection_over_union` of boxes (..., 4) and others (..., 4), one by one: (...)."""
+    """Return elementwise `intersection_over_union` of boxes (..., 4) and others."""
     both = measure_common(boxes, others)
-    areas = [(one[..., 2] - one[..., 0]) * (one[..., 3] - one[..., 1]) for one in (boxes, others)]
+    areas = [(corners[..., 2] - corners[..., 0]) * (corners[..., 3] - corners[..., 1]) for corners in (boxes, others)]
     return np.asarray(np.divide(both, areas[0] + areas[1] - both, out=np.zeros(both.shape), where=both > 0))
 
 
 def measure_common(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the area that boxes (..., 4) and others (..., 4) have in common, one by one: (...)."""
+    """Return the intersection area of boxes (..., 4) and others, elementwise."""
     x0, y0, x1, y1 = (
         limit(boxes[..., i], others[..., i]) for i, limit in enumerate((np.maximum,) * 2 + (np.minimum,) * 2)
     )

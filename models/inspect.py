@@ -22,7 +22,7 @@ Toml = dict[str, Any]
 
 
 def inspect_received(path: Path, arch: str = "") -> TableDraft:
-    """Return the draft of a file that may be anybody's, made in a child process with limits of time and memory."""
+    """Draft an untrusted file's table in a child process with limits."""
     return isolated.run(path.name, path.stat().st_size, inspect_model, path, arch)
 
 
@@ -61,7 +61,7 @@ class TableDraft:
 
 
 def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
-    """Return the draft of the first loader that recognises a file or folder; `arch` is the operator's word.
+    """Return the draft of the first matching loader; `arch`: the operator's.
 
     Raises WeightsProblem, one sentence, where there is nothing, or nothing that any loader recognises.
     """
@@ -73,7 +73,7 @@ def inspect_model(path: str | Path, arch: str = "") -> TableDraft:
             loader = loader_module(name)
         except ModuleNotFoundError as missing:
             raise ModelProblem(
-                f"{path.name} cannot be looked at without {missing.name}, which is not installed."
+                f"{path.name} cannot be inspected without {missing.name}, which is not installed."
             ) from missing
         try:
             draft: TableDraft | None = loader.inspect(path, arch) if name == "custom" else loader.inspect(path)

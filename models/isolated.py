@@ -66,7 +66,7 @@ def run(name: str, nbytes: int, function: Callable[P, R], *args: P.args, **optio
 
 
 def warm_up() -> None:
-    """Start the process that forks, so that the first file does not wait for its imports."""
+    """Start the forking process, so that its imports are done in advance."""
     if FORKS:
         with _LOCK:
             _server()
@@ -109,12 +109,12 @@ def _run_started(job: bytes) -> bytes:
 
 
 def fork_calls() -> None:
-    """Fork a child for each socket that comes over standard input; end with the parent, or when idle."""
+    """Fork a child per socket from standard input, until the parent ends."""
     _preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=os.dup(0)) as control, contextlib.suppress(TimeoutError):
         if not select.select([control], [], [], 0)[0]:
-            # It takes a second, which a file that waits does not need.
+            # It takes a second, which a waiting file should not.
             _preload("transformers.modeling_utils")
         control.settimeout(IDLE_SECONDS)
         while fds := socket.recv_fds(control, 1, 1)[1]:
@@ -146,7 +146,7 @@ def _call(source: Any, to: Any) -> None:
     os.environ.clear()
     os.environ.update(environment, **ENVIRONMENT)
     os.chdir(folder)
-    # It ends the process from a thread of its own, whatever holds Python's lock.
+    # A thread can end the process even if another holds the GIL.
     faulthandler.dump_traceback_later(seconds, exit=True, file=to.fileno())
     # Windows has no such module, and macOS no such file.
     with contextlib.suppress(ImportError, OSError, ValueError):

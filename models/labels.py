@@ -46,7 +46,7 @@ NAMES_SHOWN = 3
 
 @cache
 def imagenet() -> tuple[str, ...]:
-    """Return the 1000 ImageNet classes, one short name each; "crane" and "maillot" occur twice, as in ImageNet."""
+    """Return the 1000 ImageNet classes, one short name each."""
     return _of_torchvision("_IMAGENET_CATEGORIES", "ResNet18_Weights.IMAGENET1K_V1")
 
 
@@ -58,19 +58,19 @@ def voc() -> tuple[str, ...]:
 
 @cache
 def coco() -> Mapping[int, str]:
-    """Return COCO's 80 classes by their numbers there: 1 to 90, of which ten were never used."""
+    """Return COCO's 80 classes by number, 1 to 90 with gaps."""
     names = _of_torchvision("_COCO_CATEGORIES", "FCOS_ResNet50_FPN_Weights.COCO_V1")
     named = {number: name for number, name in enumerate(names) if name not in ("__background__", "N/A")}
     return MappingProxyType(named)
 
 
 def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
-    """Read a list from torchvision's file of names alone: the package would import torch's whole compiler.
+    """Read a list from torchvision's file, without importing the package.
 
     Where that file has no such list, it is that of these weights.
     """
-    found = importlib.util.find_spec("torchvision")
-    places = (found.submodule_search_locations if found else None) or ()
+    spec = importlib.util.find_spec("torchvision")
+    places = (spec.submodule_search_locations if spec else None) or ()
     try:
         return tuple(runpy.run_path(str(Path(next(iter(places))) / "models/_meta.py"))[name])
     except (StopIteration, OSError, KeyError):
@@ -80,17 +80,17 @@ def _of_torchvision(name: str, weights: str) -> tuple[str, ...]:
 
 
 def own(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the operator's names (`weights.outputs`, or `weights.labels`: a list, or a file of them), or none.
+    """Return the operator's names of outputs or labels, or none.
 
     The file is text with a name on each line, or JSON or YAML: a list, `{"name": 0}`, `{"0": "name"}`, or an object
     that contains one of these (`class_to_idx`, `id2label`, `names`, ...). Raises ModelProblem, one sentence, for
     anything else.
     """
-    return given(tuple(one.name for one in spec.weights.outputs) or spec.weights.labels or (), spec.id)
+    return given(tuple(output.name for output in spec.weights.outputs) or spec.weights.labels or (), spec.id)
 
 
 def given(names: Any, model: str) -> tuple[str, ...]:
-    """Return names of classes that a caller gave: a list, {index: name}, {name: index}, or the path of a file of them.
+    """Parse a caller's class names: list, mapping, or path of a file.
 
     Of several classes of one name all but the first have their number in it. Raises ModelProblem, one sentence, with
     the model's name.
@@ -98,13 +98,13 @@ def given(names: Any, model: str) -> tuple[str, ...]:
     if isinstance(names, (str, PathLike)):
         path = Path(names)
         try:
-            found = read_file(path)
+            content = read_file(path)
         except (OSError, UnicodeDecodeError) as problem:
             raise ModelProblem(f"The labels of {model} cannot be read from {path}: is it a text file?") from problem
         except (ValueError, RecursionError) as problem:
             reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
             raise ModelProblem(f"The labels of {model} cannot be read from {path}: {reason}.") from problem
-        return tell_apart(_ordered(found, model, str(path)))
+        return tell_apart(_ordered(content, model, str(path)))
     if hasattr(names, "keys"):
         return tell_apart(_ordered(dict(names), model, f"The labels of {model}"))
     try:
@@ -116,11 +116,11 @@ def given(names: Any, model: str) -> tuple[str, ...]:
 def is_mapping(path: Path) -> bool:
     """Return whether a JSON file maps class indices to names, or names to indices."""
     try:
-        found = read_file(path) if path.suffix.lower() == ".json" else None
+        content = read_file(path) if path.suffix.lower() == ".json" else None
     except (OSError, ValueError, RecursionError):
         return False
     # A mapping is often below a name of its own.
-    tables = [found, *found.values()] if isinstance(found, dict) and len(found) <= 2 else [found]
+    tables = [content, *content.values()] if isinstance(content, dict) and len(content) <= 2 else [content]
     return any(
         isinstance(table, dict)
         and bool(table)
@@ -140,7 +140,7 @@ def tell_apart(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def read_file(path: Path) -> Any:
-    """Return what a file of class names holds, for `order`: of JSON and YAML the value, of text a list of its lines.
+    """Read class names from a JSON, YAML or text file, for `order`.
 
     Raises OSError, ValueError with the reason, RecursionError.
     """
@@ -155,7 +155,7 @@ def read_file(path: Path) -> Any:
 
 
 def may_name(file: Path, stem: str) -> bool:
-    """Return whether a file's name says that it may hold names of classes for the model of this stem."""
+    """Return whether a file may name the classes of this model."""
     if not file.is_file():
         return False
     if file.suffix.lower() in packing.SUFFIXES:
@@ -164,10 +164,10 @@ def may_name(file: Path, stem: str) -> bool:
     return fits and file.suffix.lower() in (".json", ".txt")
 
 
-def _ordered(found: Any, model: str, where: str) -> tuple[str, ...]:
-    """Return names by index; raise ModelProblem where they are none, or leave an index out."""
+def _ordered(content: Any, model: str, where: str) -> tuple[str, ...]:
+    """Return names by index; raise ModelProblem for gaps or none."""
     try:
-        names = order(found)
+        names = order(content)
     except (ValueError, RecursionError) as problem:
         reason = problem if isinstance(problem, ValueError) else "it is nested too deeply"
         raise ModelProblem(f"The labels of {model} cannot be read: {reason}.") from problem
@@ -177,7 +177,7 @@ def _ordered(found: Any, model: str, where: str) -> tuple[str, ...]:
 
 
 def order(given: Any) -> tuple[str, ...]:
-    """Return names by index from a list, a mapping in either direction, or a table that contains one; else none.
+    """Return names by index from a list, mapping, or nested table.
 
     Raises ValueError where a mapping leaves out an index or has one twice.
     """
@@ -186,8 +186,8 @@ def order(given: Any) -> tuple[str, ...]:
     if not isinstance(given, dict) or not given:
         return ()
     for name in NAMED:
-        if name in given and (found := order(given[name])):
-            return found
+        if name in given and (names := order(given[name])):
+            return names
     by_key = all(_index(key) is not None and isinstance(value, str) for key, value in given.items())
     if not by_key and not all(_index(value) is not None for value in given.values()):
         return ()
@@ -203,7 +203,7 @@ def order(given: Any) -> tuple[str, ...]:
 
 
 def binary_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the two classes of a model that answers with one number: the given names, or no and yes."""
+    """Return a one-number model's two classes, by default no and yes."""
     if len(names) == 1:
         return f"not {names[0]}", names[0]
     return tuple(names) or ("no", "yes")
@@ -212,7 +212,7 @@ def binary_names(names: Sequence[str]) -> tuple[str, ...]:
 def for_classes(
     spec: ModelSpec, count: int, found: Sequence[str] = (), otherwise: Sequence[str] = (), *, binary: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of a model's classes, and a note where they have only numbers.
+    """Return a model's class names, and a note for bare numbers.
 
     They are the operator's, else `found` in the file, else `otherwise` where that has as many. `binary`: the model
     answers with one number. Raises ModelProblem where the names are more or fewer than the classes.
@@ -242,7 +242,7 @@ def for_classes(
 
 
 def vocabulary(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the words that a model is to look for; raise ModelProblem where there are none, or one is given twice."""
+    """Parse the words of a vocabulary; raise ModelProblem for none or duplicates."""
     words = tuple(legible(stripped) if (stripped := name.strip()) else "" for name in names)
     if not words or "" in words:
         raise ModelProblem("Say what to look for: one word or phrase or more, none of them empty.")
@@ -257,11 +257,11 @@ def find_names(tables: Iterable[Mapping[Any, Any]], count: int) -> tuple[str, ..
     for table in tables:
         for name in NAMED:
             try:
-                found = order(table.get(name))
+                names = order(table.get(name))
             except ValueError:
                 continue
-            if len(found) == count:
-                return tell_apart(found)
+            if len(names) == count:
+                return tell_apart(names)
     return ()
 
 
@@ -275,7 +275,7 @@ def _index(value: Any) -> int | None:
 
 
 def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> int:
-    """Return the index of a class given by index or label; raise ModelProblem with a suggestion where there is none."""
+    """Return a class's index; raise ModelProblem with a suggestion if unknown."""
     if not labels:
         raise ModelProblem("This model has no classes to choose from: compare pictures with it (similarity).")
     if isinstance(target, Integral):
@@ -287,11 +287,11 @@ def class_index(target: int | str | tuple[int, int], labels: Sequence[str]) -> i
     lowered = [label.lower() for label in labels]
     if target.lower() in lowered:
         return lowered.index(target.lower())
-    wanted = target.lower()
+    lowered_target = target.lower()
     # `cat` is meant by `Egyptian cat`, and not by `crate`.
-    near = [label for label in lowered if wanted in label.split()]
-    near += nearest(wanted, lowered)
-    near += [label for label in lowered if wanted in label]
+    near = [label for label in lowered if lowered_target in label.split()]
+    near += nearest(lowered_target, lowered)
+    near += [label for label in lowered if lowered_target in label]
     others = f"it knows {', '.join(labels[:NAMES_SHOWN])}{' and others' * (len(labels) > NAMES_SHOWN)}."
     hint = f"did you mean {labels[lowered.index(near[0])]}?" if near else others
     raise ModelProblem(f"This model has no class called {target}: {hint}")
@@ -302,7 +302,7 @@ SHORTEST = 3
 
 
 def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozenset[str]]:
-    """Return the classes that each name means; a name that matches none is left out.
+    """Match each name to its classes; unmatched names are left out.
 
     Case, separators and a plural do not count. A name is a class or one of its synonyms (`tench, Tinca tinca`); a part
     of a class's name is not enough: `leaf` is no leaf beetle.
@@ -312,26 +312,25 @@ def match(names: Iterable[str], classes: Collection[str]) -> Mapping[str, frozen
     """
     spelled = _spell(classes)
     split = {name: words for name in dict.fromkeys(names) if (words := _split_words(name))}
-    found = {name: frozenset(one for one, all_ in spelled.items() if words in all_) for name, words in split.items()}
-    return {name: every for name, every in found.items() if every}
+    meant = {name: frozenset(kind for kind, all_ in spelled.items() if words in all_) for name, words in split.items()}
+    return {name: kinds for name, kinds in meant.items() if kinds}
 
 
 def suggest(names: Iterable[str], classes: Collection[str]) -> Mapping[str, str]:
-    """Return the only class whose name ends in each name, as a question to a person; names with none or several are
-    left out.
+    """Suggest the only class whose name ends in each name.
 
     >>> suggest(["bus", "leaf"], ["school bus", "leaf beetle"])
     {'bus': 'school bus'}
     """
-    spelled, found = _spell(classes), {}
+    spelled, suggestions = _spell(classes), {}
     for name in dict.fromkeys(names):
-        wanted = _split_words(name)
-        if sum(map(len, wanted)) < SHORTEST or all(word.isdecimal() for word in wanted):
+        tail = _split_words(name)
+        if sum(map(len, tail)) < SHORTEST or all(word.isdecimal() for word in tail):
             continue
-        ends = [one for one, every in spelled.items() if any(words[-len(wanted) :] == wanted for words in every)]
+        ends = [kind for kind, spellings in spelled.items() if any(words[-len(tail) :] == tail for words in spellings)]
         if len(ends) == 1:
-            found[name] = ends[0]
-    return found
+            suggestions[name] = ends[0]
+    return suggestions
 
 
 def _spell(classes: Collection[str]) -> Mapping[str, list[tuple[str, ...]]]:

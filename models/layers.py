@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A module by dotted path whose output is, or can be read as, a (C, h, w) map."""
+    """A module by dotted path, with a (C, h, w) map as output."""
 
     path: str
     shape: tuple[int, int, int]
@@ -47,24 +47,24 @@ class ModelStage:
 
 
 def stages_of(module: nn.Module, layers: Sequence[Layer], height: int) -> tuple[ModelStage, ...]:
-    """Return the stages of a model whose layers are listed in the order of execution, for an input of that height.
+    """Return the stages of a model with layers in execution order.
 
     Each is a layer that is inside no other one, and reads the one before it.
     """
     paths = {layer.path for layer in layers}
-    found: list[ModelStage] = []
+    model_stages: list[ModelStage] = []
     for layer in layers:
         names = layer.path.split(".")
         if any(".".join(names[:count]) in paths for count in range(1, len(names))):
             continue
         kind = type(module.get_submodule(layer.path)).__name__
-        stride, inputs = height / layer.shape[1], tuple(stage.path for stage in found[-1:])
-        found.append(ModelStage(layer.path, kind, layer.shape, stride, inputs, _part_by_name(layer.path)))
-    return tuple(found)
+        stride, inputs = height / layer.shape[1], tuple(stage.path for stage in model_stages[-1:])
+        model_stages.append(ModelStage(layer.path, kind, layer.shape, stride, inputs, _part_by_name(layer.path)))
+    return tuple(model_stages)
 
 
 def _part_by_name(path: str) -> Literal["backbone", "neck", "head"]:
-    """Guess a layer's part from its path; a family whose paths say nothing overrides `Adapter.stages`."""
+    """Guess a layer's part from its path; `Adapter.stages` may override it."""
     words = path.lower()
     if any(word in words for word in ("neck", "fpn")):
         return "neck"

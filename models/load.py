@@ -37,7 +37,7 @@ FORMER_NAMES = {
 
 
 def current_name(loader: str) -> str:
-    """Return the present name of a loader that may be given by a former one."""
+    """Translate a loader's former name to the current one."""
     return FORMER_NAMES.get(loader, loader)
 
 
@@ -51,7 +51,7 @@ def loader_exists(loader: str) -> bool:
 
 
 def loader_module(loader: str) -> Any:
-    """Import the module whose `load` (and, where it can, `inspect`) a loader's name stands for."""
+    """Import the module of a loader's name, with `load` and maybe `inspect`."""
     folder = FAMILIES.joinpath(*loader.split("."))
     return above("families", f".{loader}{'.loader' if folder.is_dir() else ''}")
 
@@ -63,10 +63,10 @@ def load(spec: ModelSpec, *, progress: Progress | None = None) -> Adapter:
     ModelProblem of one sentence; the traceback goes to the log.
     """
     try:
-        given = spec.preprocessing
-        if given.transforms is not None:
-            keys = above("families", ".custom.transforms").keys_of(given.transforms)
-            spec = spec.with_weights(preprocessing=replace(given, transforms=None).over(keys))
+        table = spec.preprocessing
+        if table.transforms is not None:
+            keys = above("families", ".custom.transforms").keys_of(table.transforms)
+            spec = spec.with_weights(preprocessing=replace(table, transforms=None).over(keys))
         adapter: Adapter = loader_module(spec.loader).load(spec, progress)
         return adapter
     except (Problem, Cancelled, MemoryError):

@@ -52,7 +52,7 @@ MAX_CHANNELS = 16
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Preprocessing of a model's training: (h, w) of the input, the short side before the crop, mean and std."""
+    """Preprocessing of a model's training."""
 
     size: tuple[int, int]
     short_side: int
@@ -95,8 +95,8 @@ class Preprocessing:
         Where the number of channels changes, mean is 0 and std 1 unless they are stated. Raises ModelProblem where the
         keys contradict each other.
         """
-        given = stated.stated()
-        counts = {key: given[key] if key == "channels_in" else len(given[key]) for key in COUNTED if key in given}
+        values = stated.stated()
+        counts = {key: values[key] if key == "channels_in" else len(values[key]) for key in COUNTED if key in values}
         if len({*counts.values()}) > 1:
             sizes = ", ".join(
                 f"{key} {'is' if key == 'channels_in' else 'has'} {count}" for key, count in counts.items()
@@ -107,8 +107,8 @@ class Preprocessing:
         size = stated.sides or self.size
         if stated.sides and size[0] != size[1]:
             # Cut to its shape, most of a picture would be lost.
-            given.setdefault("crop", "squash")
-        plain: dict[str, Any] = {_NAMED.get(key, key): given[key] for key in _PLAIN if key in given}
+            values.setdefault("crop", "squash")
+        plain: dict[str, Any] = {_NAMED.get(key, key): values[key] for key in _PLAIN if key in values}
         return replace(
             self,
             size=size,
@@ -137,7 +137,7 @@ _NAMED = {"channels": "channels_order", "range": "highest"}
 
 
 def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> ModelInput:
-    """Turn (H, W, C) into float32 (1, C, h, w), normalised; `way` is one of `CLASSIFIER_WAYS`.
+    """Convert (H, W, C) to normalised (1, C, h, w) by a `CLASSIFIER_WAYS`.
 
     `pixels` is uint8 RGB, which becomes grey for a model of one channel, or an array with the model's number of
     channels: uint8, uint16 or float32.
@@ -164,7 +164,7 @@ def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> Mod
 
 
 def fit_picture(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> tuple[NDArray[Any], Geometry]:
-    """Return the (h, w, C) pixels that the model sees, and where they are in the picture."""
+    """Return the model's view of a picture, (h, w, C), and its geometry."""
     height, width = pixels.shape[:2]
     h, w = preprocessing.size
     way = preprocessing.crop if way == "trained" else way
@@ -231,7 +231,7 @@ def _resize(
     def small(plane: NDArray[Any]) -> NDArray[Any]:
         if high * wide <= MAX_RESIZED * (y1 - y0) * (x1 - x0):
             return np.asarray(Pillow.fromarray(plane).resize((wide, high), how))[y0:y1, x0:x1]
-        # Pillow's box is float32, so that some bytes round the other way; a picture 1 px wide stays small.
+        # Pillow's float32 box rounds some bytes differently; a 1-px-wide picture stays small.
         box = (x0 / scale[1], y0 / scale[0], min(x1 / scale[1], width), min(y1 / scale[0], height))
         return np.asarray(Pillow.fromarray(plane).resize((x1 - x0, y1 - y0), how, box=box))
 
@@ -284,7 +284,7 @@ _DARK, _LIGHT = 48, 207
 
 
 def join(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return two pictures of one size, uint8 (H, W, 3) each, as one of (H + STRIP, 2 W, 3)."""
+    """Join two pictures, uint8 (H, W, 3), to (H + STRIP, 2 W, 3)."""
     width = first.shape[1]
     strip = np.zeros((STRIP, 2 * width, 3), np.uint8)
     strip[:, width:] = 255
@@ -300,7 +300,7 @@ def is_joined(pixels: NDArray[Any]) -> bool:
 
 
 def split(pixels: NDArray[Any], model: str, inputs: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the two pictures (H, W, 3) of a joined one; raise ImageProblem for a single picture."""
+    """Split a joined picture into two; raise ImageProblem for a single one."""
     if not is_joined(pixels):
         both = " and ".join(inputs)
         raise ImageProblem(f"{model} takes two pictures, {both}: give both, as `sightglass image A B` or on Explore.")

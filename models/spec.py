@@ -15,65 +15,65 @@ HiResCAM finds the cause most often (benchmarks/results/2026-11-24-truth-segment
 
 
 class Table:
-    """A table of models.toml as a dataclass: a field for each key, None where the key is left out."""
+    """A table of models.toml as a dataclass; missing keys are None."""
 
     __slots__ = ()
 
     @classmethod
-    def read(cls, given: Mapping[str, Any]) -> Self:
+    def read(cls, entries: Mapping[str, Any]) -> Self:
         """Return the table of these keys; others are left out."""
-        return cls(**values(cls, given))
+        return cls(**values(cls, entries))
 
 
-def values(table: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def values(table: type[Any], entries: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a table from a file's keys: lists become tuples, inner tables their own class."""
     known, rows = kinds(table), row_tables(table)
-    return {key: _value(value, known[key], rows.get(key)) for key, value in given.items() if key in known}
+    return {key: _value(value, known[key], rows.get(key)) for key, value in entries.items() if key in known}
 
 
 def _value(value: Any, allowed: tuple[type, ...], row: type[Table] | None = None) -> Any:
     if isinstance(value, Mapping) and issubclass(allowed[0], Table):
         return allowed[0].read(value)
     if row is not None:
-        return tuple(read_row(row, one) for one in value)
+        return tuple(read_row(row, item) for item in value)
     listed = hasattr(value, "__len__") and not isinstance(value, (str, Mapping, Table))
     return tuple(value) if listed else value
 
 
-def read_row(row: type[Table], given: Any) -> Any:
-    """Return a row of a list of tables; text is the name of an input of which nothing else is stated."""
-    if isinstance(given, str) and row is InputTable:
-        return InputTable(given)
-    return row.read(given) if isinstance(given, Mapping) else given
+def read_row(row: type[Table], entry: Any) -> Any:
+    """Return a row from a table, or from an input's name."""
+    if isinstance(entry, str) and row is InputTable:
+        return InputTable(entry)
+    return row.read(entry) if isinstance(entry, Mapping) else entry
 
 
 _KINDS: dict[type, dict[str, tuple[type, ...]]] = {}
 
 
 def kinds(table: type[Any]) -> dict[str, tuple[type, ...]]:
-    """Return the classes of values that a file may give for each key; a `Table` stands for a table of its keys."""
+    """Return each key's value types; a `Table` stands for its keys."""
     if table not in _KINDS:
         hints = get_type_hints(table)
-        _KINDS[table] = {one.name: one.metadata.get("in_files") or _kinds(hints[one.name]) for one in fields(table)}
+        _KINDS[table] = {f.name: f.metadata.get("in_files") or _kinds(hints[f.name]) for f in fields(table)}
     return _KINDS[table]
 
 
 def _kinds(hint: Any) -> tuple[type, ...]:
     origin = get_origin(hint)
     if origin is UnionType:
-        return tuple(kind for one in get_args(hint) if one is not NoneType for kind in _kinds(one))
+        return tuple(kind for argument in get_args(hint) if argument is not NoneType for kind in _kinds(argument))
     known = {tuple: (list,), Mapping: (dict,), float: (int, float)}
     return known.get(origin or hint, (hint,))
 
 
 def row_tables(table: type[Any]) -> dict[str, type[Table]]:
-    """Return the class of the tables in the list under each key that has such a list."""
-    return {one.name: one.metadata["rows"] for one in fields(table) if "rows" in one.metadata}
+    """Return the table class of each key with a list of tables."""
+    return {field.name: field.metadata["rows"] for field in fields(table) if "rows" in field.metadata}
 
 
 def required(table: type[Any]) -> tuple[str, ...]:
     """Return the keys that a table cannot do without."""
-    return tuple(one.name for one in fields(table) if one.default is MISSING and one.default_factory is MISSING)
+    return tuple(field.name for field in fields(table) if field.default is MISSING and field.default_factory is MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +112,16 @@ class PreprocessingTable(Table):
         return None not in (self.size, self.mean, self.std)
 
     def stated(self) -> dict[str, Any]:
-        """Return the keys that are stated, with the values that TOML has for them."""
-        found = ((one.name, getattr(self, one.name)) for one in fields(self))
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in found if value is not None}
+        """Return the stated keys with TOML's values."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values if value is not None}
 
     def over(self, other: PreprocessingTable) -> PreprocessingTable:
         """Return the table completed by what another states."""
         return PreprocessingTable.read(other.stated() | self.stated())
 
     def for_channels(self, count: int, usual: int = 3) -> PreprocessingTable:
-        """Return the table for pictures of so many channels, stated where they are not the usual ones."""
+        """Return the table for this number of channels."""
         if count == usual or (self.channels_in, self.mean, self.std) != (None, None, None):
             return self
         return replace(self, channels_in=count)
@@ -140,7 +140,7 @@ class OutputTable(Table):
 
 @dataclass(frozen=True, slots=True)
 class InputTable(Table):
-    """A row of `weights.inputs`: one of two pictures that a network takes; only its name where nothing differs."""
+    """A row of `weights.inputs`: one of a network's two pictures."""
 
     name: str
     mean: tuple[float, ...] | None = None
@@ -151,7 +151,7 @@ class InputTable(Table):
 
 @dataclass(frozen=True, slots=True)
 class WeightsTable(Table):
-    """`weights`: where a model's file is, and what the file does not say; empty where the loader knows itself."""
+    """`weights`: a model's file, and the facts missing from that file."""
 
     package: str | None = None
     """Name of an installed package that has `file`."""
@@ -194,7 +194,7 @@ class WeightsTable(Table):
 
 @dataclass(frozen=True, slots=True)
 class WhyTable(Table):
-    """`why`: what answers "why this class and not another" where it is not the rule."""
+    """`why`: exceptions to the default settings of "why this class?"."""
 
     method: str = "layercam"
     target_layers: tuple[str, ...] = ()
@@ -219,7 +219,7 @@ class ModelSpec:
     licence: str
     weights: WeightsTable = WeightsTable()
     target_layers: tuple[str, ...] = ()
-    """Empty: found by looking (the last layer with a spatial output)."""
+    """Empty: the last layer with a spatial output."""
     method: str = METHOD
     why: WhyTable = WhyTable()
     channels_last: bool = False
@@ -242,17 +242,17 @@ class ModelSpec:
 
     @property
     def row(self) -> int:
-        """What tells this row from others of its id and its weights, as another person's table may have one."""
+        """The identity of this row among others with its id and weights."""
         return hash(repr(self))
 
     @property
     def first_part(self) -> Literal["class", "contrast"]:
-        """What is explained where no part is named: of words the contrast, because all of them light up alike."""
+        """The default part: for words their contrast, as all light up alike."""
         return "contrast" if self.loader == "clip" else "class"
 
     @property
     def in_memory(self) -> bool:
-        """Whether it is an object of the caller's, with no file and no id that another process would know."""
+        """Whether it is the caller's object, without file or shared id."""
         return self.loader == "custom.in_memory"
 
     @property
@@ -261,27 +261,27 @@ class ModelSpec:
         return self.task == "regress"
 
     def output_of(self, label: str = "") -> OutputTable:
-        """Return what is known of one of its numbers, by the number's name: its unit and range.
+        """Return the unit and range of a number by its name.
 
         Without a name, or of one that is not listed: the unit that all have.
         """
         listed = self.weights.outputs
         name = label.removesuffix(" (untrained)")
-        own = next((one for one in listed if one.name == name), None)
-        units = {one.unit for one in listed} if listed and own is None else set()
-        unit = own.unit if own else units.pop() if len(units) == 1 else None
-        return OutputTable(label, self.weights.unit if unit is None else unit, own.range if own else None)
+        output = next((candidate for candidate in listed if candidate.name == name), None)
+        units = {candidate.unit for candidate in listed} if listed and output is None else set()
+        unit = output.unit if output else units.pop() if len(units) == 1 else None
+        return OutputTable(label, self.weights.unit if unit is None else unit, output.range if output else None)
 
     def unit_of(self, label: str = "") -> str:
-        """Return the unit of one of its numbers, by the number's name; empty where none is stated."""
+        """Return a number's unit by its name; empty if not stated."""
         return self.output_of(label).unit or ""
 
     def describe_outputs(self, count: int) -> str:
-        """Return what it gives, after its name: ` with 5 classes`; empty where its answers have no names."""
+        """Return the answer's description, such as ` with 5 classes`; empty without names."""
         if self.task == "embed":
             return " that compares pictures"
-        one, several = ("output", "outputs") if self.measures else ("class", "classes")
-        return f" with {count} {one if count == 1 else several}" if count else ""
+        singular, plural = ("output", "outputs") if self.measures else ("class", "classes")
+        return f" with {count} {singular if count == 1 else plural}" if count else ""
 
     @property
     def segments(self) -> bool:
@@ -289,7 +289,7 @@ class ModelSpec:
         return self.task == "segment"
 
     def as_segmentation(self) -> ModelSpec:
-        """Return the row of a network that gives each pixel a class, with the method for that where none is stated."""
+        """Return the row as a segmentation model's, with the task's default method."""
         return replace(self, task="segment", method=AREA_METHOD if self.method == METHOD else self.method)
 
     @property
@@ -307,7 +307,7 @@ class ModelSpec:
         return replace(self, weights=replace(self.weights, **changed))
 
     def where_stated(self, key: str) -> str:
-        """Return what states `labels`, `preprocessing` or a key of it: a key of a table, or an argument in Python."""
+        """Return the source of a setting: a table's key or Python argument."""
         if not self.in_memory:
             return f"weights.{key}"
         first, _, inner = key.partition(".")

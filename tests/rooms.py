@@ -30,6 +30,7 @@ INSIDE = {
             "explain.picture",
             "explain.backward",
             "explain.evidence",
+            "explain.rendering.mark",
             "explain.tasks",
         ),
         *("explain.methods", "explain.rendering", "explain.maps", "explain.proof"),

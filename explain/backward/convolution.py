@@ -1,9 +1,8 @@
 """Compute a convolution's input gradient within a window.
 
-A window's size depends on where the detection is, and oneDNN compiles a convolution for every new size: 0.2 to 0.6 ms
-each, several times what the work itself takes. A window's gradient is therefore computed by matrix products, which need
-no compiling; a whole map's, whose size is the same for every box, by oneDNN: as a convolution of the gradient with the
-flipped kernel, which takes 0.5 to 0.9 of the time of oneDNN's own backward pass.
+A window's size depends on the detection's place, and oneDNN compiles a convolution for every new size in 0.2 to 0.6
+ms, several times the work itself. A window's gradient is therefore computed by matrix products, and a whole map's by
+oneDNN, as a convolution with the flipped kernel in 0.5 to 0.9 of the time of oneDNN's own backward pass.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ MAX_GATHERED = 49
 
 
 def pointwise_gradient(gradient: Tensor, weight: Tensor, *, whole: bool) -> Tensor:
-    """Return (1, C, h, w) from a (1, K, h, w) and weights (K, C, 1, 1); `whole`: of a whole map, not of a window.
+    """Return (1, C, h, w) from (1, K, h, w) and weights (K, C, 1, 1).
 
     The algorithm depends on sizes alone, so that the bits depend on nothing else.
     """
@@ -57,7 +56,7 @@ class Kernel:
 
     @classmethod
     def of(cls, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Kernel | None:
-        """Lay out (K, C / groups, kh, kw); None for a convolution that PyTorch computes better."""
+        """Lay out (K, C / groups, kh, kw), or None if PyTorch is better."""
         height, width = weight.shape[2:]
         if weight.device.type != "cpu" or set(dilation) != {1} or height * width > MAX_GATHERED:
             return None
@@ -75,7 +74,7 @@ class Kernel:
         return self.stride == (1, 1) and padding[0] < self.size[0] and padding[1] < self.size[1]
 
     def convolved(self, gradient: Tensor, padding: Sequence[int]) -> Tensor:
-        """Return (1, C, h', w') of the inputs without `padding`, from a (1, K, h, w), by one convolution."""
+        """Return the inputs' gradient (1, C, h', w') without `padding`, by one convolution."""
         around = (self.size[0] - 1 - padding[0], self.size[1] - 1 - padding[1])
         if self.weight.ndim == 3:
             depthwise = self.weight.flip(0, 1).permute(2, 0, 1)[:, None]
@@ -83,7 +82,7 @@ class Kernel:
         return F.conv2d(gradient, self.weight.permute(0, 3, 1, 2), None, 1, around)
 
     def gradient(self, gradient: Tensor) -> Tensor:
-        """Return (1, C, h', w') of all inputs that a window's outputs (1, K, h, w) read, including padding."""
+        """Return the inputs' gradient (1, C, h', w') of a window, padding included."""
         rows = gradient[0].permute(1, 2, 0)
         if self.weight.ndim == 3:
             out = _each_channel(rows, self.weight)
@@ -97,8 +96,7 @@ class Kernel:
 def _without_base(tensor: Tensor) -> Tensor:
     """Return the same memory without a reference to the tensor it is a view of.
 
-    Weights in channels-last order are laid out as wanted already: their view in `_KERNELS` would keep them alive, and
-    so itself, for ever.
+    A view of channels-last weights in `_KERNELS` would otherwise keep them, and itself, alive.
     """
     if tensor._base is None:
         return tensor
@@ -110,25 +108,25 @@ _KERNELS: MutableMapping[Tensor, dict[tuple[object, ...], Kernel | None]] = Weak
 """By weight tensor; freed together with it."""
 
 
-def kernel(weight: Tensor, wanted: slice, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Kernel | None:
+def kernel(weight: Tensor, inputs: slice, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Kernel | None:
     """Return `Kernel.of` some input channels of a convolution, laid out once for all pictures."""
     state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
-    key = (state, wanted.start, wanted.stop, *stride, *dilation, groups)
+    key = (state, inputs.start, inputs.stop, *stride, *dilation, groups)
     cached = _KERNELS.get(weight, {})
     if key not in cached:
         # Kernels of weights that have changed are dropped.
-        current = {old: one for old, one in cached.items() if old[0] == state}
-        cached = _KERNELS[weight] = current | {key: Kernel.of(weight[:, wanted], stride, dilation, groups)}
+        current = {old: laid_out for old, laid_out in cached.items() if old[0] == state}
+        cached = _KERNELS[weight] = current | {key: Kernel.of(weight[:, inputs], stride, dilation, groups)}
     return cached[key]
 
 
 def nbytes(weights: Iterable[Tensor]) -> int:
     """Return the bytes of all kernels laid out for these weights."""
-    return sum(one.weight.nbytes for weight in weights for one in _KERNELS.get(weight, {}).values() if one is not None)
+    return sum(k.weight.nbytes for weight in weights for k in _KERNELS.get(weight, {}).values() if k is not None)
 
 
 def _gather(gradient: Tensor, weight: Tensor) -> Tensor:
-    """(h', w', C) from (h, w, K) and (C, kh, kw, K) in one product: each input gathers from the outputs around it."""
+    """Gather (h, w, K) by (C, kh, kw, K) to (h', w', C) in one product."""
     (height, width, channels), (tall, wide) = gradient.shape, weight.shape[1:3]
     out = height + tall - 1, width + wide - 1
     padded = F.pad(gradient, (0, 0, wide - 1, wide - 1, tall - 1, tall - 1)).contiguous()
@@ -139,13 +137,13 @@ def _gather(gradient: Tensor, weight: Tensor) -> Tensor:
 
 
 def _spread(gradient: Tensor, weight: Tensor, stride: tuple[int, int]) -> Tensor:
-    """(h', w', C) from (h, w, K) and (K, kh, kw, C) in one product: each output is added to all inputs that it read."""
-    (height, width, channels), (tall, wide, wanted), (down, right) = gradient.shape, weight.shape[1:], stride
-    given = (gradient.reshape(-1, channels) @ weight.flatten(1)).view(height, width, tall, wide, wanted)
-    out = gradient.new_zeros((height - 1) * down + tall, (width - 1) * right + wide, wanted)
+    """Scatter (h, w, K) by (K, kh, kw, C) to (h', w', C) in one product."""
+    (height, width, channels), (tall, wide, inputs), (down, right) = gradient.shape, weight.shape[1:], stride
+    products = (gradient.reshape(-1, channels) @ weight.flatten(1)).view(height, width, tall, wide, inputs)
+    out = gradient.new_zeros((height - 1) * down + tall, (width - 1) * right + wide, inputs)
     for y in range(tall):
         for x in range(wide):
-            out[y : y + height * down : down, x : x + width * right : right].add_(given[:, :, y, x])
+            out[y : y + height * down : down, x : x + width * right : right].add_(products[:, :, y, x])
     return out
 
 
@@ -169,9 +167,9 @@ def _suits(gradient: Tensor) -> bool:
 @cache
 def _one_dnn() -> bool:
     """Return whether this build of PyTorch has oneDNN, and its convolution gives the right numbers."""
-    given, weight = torch.linspace(-2, 2, 18).reshape(1, 2, 3, 3), torch.linspace(-1, 1, 6).reshape(2, 3, 1, 1)
+    values, weight = torch.linspace(-2, 2, 18).reshape(1, 2, 3, 3), torch.linspace(-1, 1, 6).reshape(2, 3, 1, 1)
     try:
-        found = torch.mkldnn_convolution(given, weight.transpose(0, 1), None, [0, 0], [1, 1], [1, 1], 1)
+        result = torch.mkldnn_convolution(values, weight.transpose(0, 1), None, [0, 0], [1, 1], [1, 1], 1)
     except (RuntimeError, AttributeError):
         return False
-    return torch.allclose(found, torch.einsum("bkhw,kc->bchw", given, weight[:, :, 0, 0]), atol=1e-5)
+    return torch.allclose(result, torch.einsum("bkhw,kc->bchw", values, weight[:, :, 0, 0]), atol=1e-5)

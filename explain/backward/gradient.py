@@ -38,10 +38,10 @@ _CUDA_LOCK = threading.Lock()
 
 
 def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
-    """Return the first principal component scores of (C, h', w') over `places` places, of which all others are 0.
+    """Return the first principal component's scores of (C, h', w').
 
-    They are (h', w'), and the score () of the places that are 0. Many times faster than a singular value decomposition.
-    The sign, which is arbitrary, is set so that the map rises where the channels' mean rises.
+    All other of the `places` places are 0. Returns (h', w'), and the score () of those places, many times faster than
+    an SVD. The arbitrary sign is set by the correlation with the channels' mean.
     """
     channels, height, width = x.shape
     rows = x.permute(1, 2, 0).reshape(-1, channels).float()  # (n, C)
@@ -51,7 +51,7 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
         total = rows.sum(0)
     count = len(rows)
     mean = total / places  # (C,)
-    # Centred over all places, those that are 0 among them: the square root of I - 11'/places, times the rows.
+    # Centred over all places, zeros included: the square root of I - 11'/places, times the rows.
     shift = (1 - max(0.0, 1 - count / places) ** 0.5) / count * total
     large = rows.device.type == "cpu" and min(rows.shape) > FEW
     vector = _search(rows, shift) if large else None
@@ -66,7 +66,7 @@ def projection(x: Tensor, places: int) -> tuple[Tensor, Tensor]:
 
 
 def _search(rows: Tensor, shift: Tensor) -> Tensor | None:
-    """Return the first right singular vector (C,) of rows - shift, (n, C), by Lanczos' method; None if it is slow.
+    """Return the first right singular vector of rows - shift, or None.
 
     Starts at the channels' lengths, and so comes to the same bits every time. Beside the two products with all rows
     a step is of few numbers, where NumPy is done before PyTorch has started.
@@ -74,17 +74,17 @@ def _search(rows: Tensor, shift: Tensor) -> Tensor | None:
     start = torch.linalg.vector_norm(rows, dim=0)
     if not bool(start.any()):
         return None
-    found = rows.new_empty(MAX_STEPS, len(start))
-    found[0] = start / start.norm()
-    vectors, away, small = found.numpy(), shift.numpy(), np.zeros((MAX_STEPS, MAX_STEPS))
+    basis = rows.new_empty(MAX_STEPS, len(start))
+    basis[0] = start / start.norm()
+    vectors, away, small = basis.numpy(), shift.numpy(), np.zeros((MAX_STEPS, MAX_STEPS))
     for step in range(MAX_STEPS - 1):
-        scores = (rows @ found[step]).numpy()
+        scores = (rows @ basis[step]).numpy()
         scores -= away @ vectors[step]
         next_one = (torch.from_numpy(scores) @ rows).numpy()
-        # Not from the rows beforehand: where they are next to nothing, that costs digits.
+        # Subtracting before the product would lose digits of small rows.
         next_one -= scores.sum() * away
         known = vectors[: step + 1]
-        # Twice, or rounding brings back what was taken out.
+        # Twice, as rounding reintroduces removed components.
         for _ in range(2):
             shares = known @ next_one
             next_one -= shares @ known
@@ -99,7 +99,7 @@ def _search(rows: Tensor, shift: Tensor) -> Tensor | None:
 
 
 def _decompose(rows: Tensor) -> Tensor:
-    """Return the first right singular vector (C,) of (n, C), from the first eigenvector of the smaller Gram matrix."""
+    """Return the first right singular vector (C,) by the smaller Gram matrix."""
     count, channels = rows.shape
     gram = rows.T @ rows if channels <= count else rows @ rows.T
     # It squares the condition number, so its own vectors want more digits than its rows; MPS has no more.
@@ -115,26 +115,26 @@ def _decompose(rows: Tensor) -> Tensor:
 
 
 def gradients(scalar: Tensor, recorded: Sequence[Tensor], *, anywhere: bool = False) -> list[Tensor]:
-    """Return the gradient of a scalar at each recorded output, 0 where it does not depend on it; the graph stays.
+    """Return a scalar's gradient at each recorded output; the graph stays.
 
     Raises ModelProblem for a model that has overwritten what its gradient needs; and where the scalar depends on none
     of the outputs, unless it may come from `anywhere`.
     """
-    found: Sequence[Tensor | None] = [None] * len(recorded)
-    # A target that hangs on none of the layers has no graph at all.
+    slopes: Sequence[Tensor | None] = [None] * len(recorded)
+    # A target independent of all layers has no graph.
     if scalar.requires_grad:
         try:
-            found = torch.autograd.grad(scalar, recorded, retain_graph=True, allow_unused=True)
+            slopes = torch.autograd.grad(scalar, recorded, retain_graph=True, allow_unused=True)
         except RuntimeError as error:
             if "inplace" not in str(error):
                 raise
             raise ModelProblem("This model overwrites what its gradient needs: choose a later layer.") from error
-    if not anywhere and all(one is None for one in found):
+    if not anywhere and all(slope is None for slope in slopes):
         raise ModelProblem(
             "No gradient reaches this layer: the model detaches what follows it, or runs it without gradients or in a "
             "re-entrant checkpoint; choose a later layer, or a method that hides parts of the picture, such as RISE."
         )
-    return [torch.zeros_like(out) if one is None else one for one, out in zip(found, recorded, strict=True)]
+    return [torch.zeros_like(out) if slope is None else slope for slope, out in zip(slopes, recorded, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,9 +161,9 @@ class Activation:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held besides the activations."""
+        """Bytes besides the activations."""
         # Copied in one step: another thread may be adding.
-        return sum(one.nbytes for one in list(self._projections.values()))
+        return sum(projection.nbytes for projection in list(self._projections.values()))
 
     @cached_property
     def first_component(self) -> Tensor:
@@ -201,7 +201,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Gradient:
-    """One target's gradient at one layer: (C, h', w') from row `top` and column `left` on, 0 elsewhere."""
+    """One target's gradient at one layer: a window, 0 elsewhere."""
 
     terms: tuple[Term, ...]
     """The terms it is the sum of; at least one."""

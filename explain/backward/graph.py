@@ -49,13 +49,13 @@ class Convolution:
     groups: int
 
     @classmethod
-    def of(cls, node: Any, wanted: slice) -> Convolution:
+    def of(cls, node: Any, channels: slice) -> Convolution:
         """Read a node; raises Opaque for a transposed convolution and other dimensions."""
         whole: Tensor = node._saved_weight
         if node._saved_transposed or whole.ndim != 4:
             raise Opaque("no plain convolution")
         stride, padding, dilation = map(tuple, (node._saved_stride, node._saved_padding, node._saved_dilation))
-        return cls(whole, wanted, stride, padding, dilation, node._saved_groups)
+        return cls(whole, channels, stride, padding, dilation, node._saved_groups)
 
     @cached_property
     def weight(self) -> Tensor:
@@ -99,7 +99,7 @@ def locate_gradient(tensor: Tensor) -> Place:
 
 
 class Graph:
-    """PyTorch's graph between what a network returned and the layers whose gradients are wanted."""
+    """PyTorch's graph between a network's output and the target layers."""
 
     def __init__(self, ends: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
         """`ends` and `sources` are (1, C, h, w)."""
@@ -132,7 +132,7 @@ class Graph:
         steps = []
         for node in reversed(order):
             if (name := node.name()).endswith("AccumulateGrad"):
-                # It may be of a layer's earlier call, which is no source.
+                # An earlier call of the layer is no source.
                 self.shapes.setdefault((node, 0), tuple(node.variable.shape))
                 continue
             results = node._input_metadata
@@ -143,7 +143,7 @@ class Graph:
         return steps
 
     def _narrow(self) -> None:
-        """Skip the part of a concatenation that needs no gradient, where only convolutions read the result."""
+        """Skip a concatenation's gradient-free part before convolutions."""
         readers: dict[Place, list[GraphStep]] = {}
         for step in self.steps:
             for at in step.inputs:
@@ -179,8 +179,8 @@ class Graph:
         """Return a step's convolution; raises Opaque for a kind without a rule."""
         if step.node not in self._convolutions:
             at = step.inputs[0]
-            wanted = self.wanted.get(at, slice(None)) if at is not None else slice(None)
-            self._convolutions[step.node] = Convolution.of(step.node, wanted)
+            channels = self.wanted.get(at, slice(None)) if at is not None else slice(None)
+            self._convolutions[step.node] = Convolution.of(step.node, channels)
         return self._convolutions[step.node]
 
 

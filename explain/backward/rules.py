@@ -29,7 +29,7 @@ aten = torch.ops.aten
 
 
 def walk_back(graph: Graph, seeds: Sequence[Gradient | None]) -> list[Gradient]:
-    """Return one Gradient per source; `seeds` are the target's gradients at the graph's ends. Raises Opaque."""
+    """Return one Gradient per source from `seeds`; raises Opaque."""
     ends = {end: seed for end, seed in zip(graph.ends, seeds, strict=True) if seed is not None}
     walk = Walk(graph)
     for at, seed in ends.items():
@@ -62,14 +62,14 @@ def _same_reach(walk: Walk, step: GraphStep) -> None:
 
 
 def _elementwise(backward: Callable[[Tensor, Tensor, Any], Tensor], *, by: str = "") -> Any:
-    """Make the rule of `backward(gradient, tensor, node)`; `by`: the attribute of the node that saved the tensor."""
+    """Make the rule of `backward(gradient, tensor, node)`; `by`: the tensor's attribute."""
 
     def pull(walk: Walk, step: GraphStep) -> None:
         at = step.outputs[0]
         gradient = walk.gradients[at]
-        found = backward(gradient, walk.cut(getattr(step.node, by), at) if by else gradient, step.node)
+        result = backward(gradient, walk.cut(getattr(step.node, by), at) if by else gradient, step.node)
         top, _, left, _ = walk.windows[at]
-        walk.add(step.inputs[0], found, top, left, fresh=found is not gradient)
+        walk.add(step.inputs[0], result, top, left, fresh=result is not gradient)
 
     return _same_reach, pull
 
@@ -151,11 +151,11 @@ def _conv_pull(walk: Walk, step: GraphStep) -> None:
         top, bottom, left, right = conv.spread(window)
         tall, wide, padding = bottom - top, right - left, (0, 0)
         small = gradient.shape[2] * gradient.shape[3] * conv.weight.numel() < LARGE
-    # Laid out only where it is used.
+    # Lazily laid out.
     laid_out = conv.kernel if small or conv.stride == (1, 1) else None
     if laid_out is not None and (small or laid_out.convolves(padding)):
-        found = laid_out.gradient(gradient) if small else laid_out.convolved(gradient, padding)
-        walk.add(at, found, top, left, fresh=True)
+        result = laid_out.gradient(gradient) if small else laid_out.convolved(gradient, padding)
+        walk.add(at, result, top, left, fresh=True)
         return
     # Only its shape is read.
     like = gradient.new_empty(1).expand(1, walk.shapes[at][1], tall, wide)

@@ -33,7 +33,7 @@ _MADE = "_made_of"
 
 
 def _rows(gradient: Tensor) -> Tensor | None:
-    """Return which rows (..., C) are not 0, as indices into (rows, C); None where they are too many for it to pay."""
+    """Return the indices of nonzero rows (..., C); None if there are too many."""
     if (known := getattr(gradient, _KNOWN, None)) is not None:
         return known  # type: ignore[no-any-return]
     # Faster than `any`, and a row with a NaN counts as not 0.
@@ -44,16 +44,16 @@ def _rows(gradient: Tensor) -> Tensor | None:
 def _spread(part: Tensor, rows: Tensor, like: Sequence[int]) -> Tensor:
     """Return (..., C) with the given rows (n, C), and zeros elsewhere."""
     whole = part.new_zeros(math.prod(like[:-1]), like[-1]).index_copy_(0, rows, part).view(like)
-    # The next operation that gets this tensor need not search it again.
+    # Saves the next operation the search.
     setattr(whole, _KNOWN, rows)
     return whole
 
 
 def _by_rows(back: Callable[..., Tensor], gradient: Tensor, *others: Tensor) -> Tensor:
-    """Return `back(gradient, *others)`, all (..., C), computed only for the rows where the gradient is not 0."""
+    """Return `back(gradient, *others)`, computed only for nonzero rows."""
     if (rows := _rows(gradient)) is None:
         return back(gradient, *others)
-    part = back(*(one.flatten(0, -2)[rows] for one in (gradient, *others)))
+    part = back(*(tensor.flatten(0, -2)[rows] for tensor in (gradient, *others)))
     return _spread(part, rows, (*gradient.shape[:-1], part.shape[-1]))
 
 
@@ -121,29 +121,32 @@ class _Attention(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,), (query, key, value) = gradients, ctx.saved_tensors
-        kept, asked, given, weights, by_logit = _attend(gradient, query, key, value, ctx.scale)
+        kept, asked, incoming, weights, by_logit = _attend(gradient, query, key, value, ctx.scale)
         by_asked = by_logit @ key
         if kept is not None:
             by_asked = torch.zeros_like(query).index_copy_(-2, kept, by_asked)
-        return by_asked, by_logit.transpose(-2, -1) @ asked, weights.transpose(-2, -1) @ given, None
+        return by_asked, by_logit.transpose(-2, -1) @ asked, weights.transpose(-2, -1) @ incoming, None
 
 
 def _attend(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
 ) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
-    """Return which queries have a gradient (None: too many to select); their query and gradient (B, heads, n, D), their
-    attention weights, and the gradient of those before the softmax, both (B, heads, n, N)."""
+    """Return the attended queries, their gradient, attention weights and logit gradients.
+
+    First the indices of queries with a gradient (None: too many to select); queries and gradient are (B, heads, n, D),
+    weights and logit gradients (B, heads, n, N).
+    """
     # Over all pictures and heads.
     rows = gradient.detach().abs().amax(-1).flatten(0, -2).amax(0).nonzero()[:, 0]
     kept = rows if len(rows) <= FEW * query.shape[-2] else None
-    asked, given = (query, gradient) if kept is None else (query[..., kept, :], gradient[..., kept, :])
+    asked, incoming = (query, gradient) if kept is None else (query[..., kept, :], gradient[..., kept, :])
     weights = (asked @ key.transpose(-2, -1) * scale).softmax(-1)
-    by_weight = given @ value.transpose(-2, -1)
-    return kept, asked, given, weights, weights * (by_weight - (by_weight * weights).sum(-1, keepdim=True)) * scale
+    by_weight = incoming @ value.transpose(-2, -1)
+    return kept, asked, incoming, weights, weights * (by_weight - (by_weight * weights).sum(-1, keepdim=True)) * scale
 
 
 class _Projected(Function):
-    """Attention among linear projections of one x, whose gradient is computed for x directly.
+    """Attention among projections of one x, with a direct gradient for x.
 
     With n queries the gradients of keys and values have rank n in each head: the gradient of a whole projection is a
     product of two thin matrices.
@@ -158,25 +161,27 @@ class _Projected(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,), (query, key, value, of_query, of_key, of_value) = gradients, ctx.saved_tensors
-        kept, asked, given, weights, by_logit = _attend(gradient, query, key, value, ctx.scale)
+        kept, asked, incoming, weights, by_logit = _attend(gradient, query, key, value, ctx.scale)
         by_asked = by_logit @ key
         if kept is None:
-            parts = (by_asked, by_logit.transpose(-2, -1) @ asked, weights.transpose(-2, -1) @ given)
-            every = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], -1)  # (B, N, heads * 3D)
-            return every @ torch.cat((of_query, of_key, of_value)).flatten(0, 1), *[None] * 7
+            parts = (by_asked, by_logit.transpose(-2, -1) @ asked, weights.transpose(-2, -1) @ incoming)
+            joined = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], -1)  # (B, N, heads * 3D)
+            return joined @ torch.cat((of_query, of_key, of_value)).flatten(0, 1), *[None] * 7
         left = torch.cat((by_logit, weights), -2).flatten(1, 2)  # (B, heads * 2n, N)
-        right = torch.cat((asked @ of_key, given @ of_value), -2).flatten(1, 2)  # (B, heads * 2n, C)
+        right = torch.cat((asked @ of_key, incoming @ of_value), -2).flatten(1, 2)  # (B, heads * 2n, C)
         whole = left.transpose(1, 2) @ right
         return whole.index_add_(1, kept, (by_asked @ of_query).sum(1)), *[None] * 7
 
 
 def _projection(part: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Return the x (B, N, C) that a query, key or value (B, heads, N, D) is a projection of, and the weights
-    (heads, D, C); None where it is not a view of one."""
+    """Return the input and weights of a projected query, key or value.
+
+    That is x (B, N, C) and (heads, D, C) for a view (B, heads, N, D) of a projection; None for other tensors.
+    """
     base = part._base
-    if base is None or (made := getattr(base, _MADE, None)) is None or part.ndim != 4 or base.ndim != 3:
+    if base is None or (source := getattr(base, _MADE, None)) is None or part.ndim != 4 or base.ndim != 3:
         return None
-    x, weight = made
+    x, weight = source
     _, heads, _, width = part.shape
     first = part.storage_offset() - base.storage_offset()
     strides = (base.stride(0), width, base.stride(1), 1)
@@ -191,18 +196,18 @@ class sparse(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        given: Mapping[str, Any] = kwargs or {}
+        options: Mapping[str, Any] = kwargs or {}
         if func in _OWN:
-            return _OWN[func](*args, **given)
+            return _OWN[func](*args, **options)
         if func is F.multi_head_attention_forward:
-            return _MULTI_HEAD(*args, **given)
-        return func(*args, **given)
+            return _MULTI_HEAD(*args, **options)
+        return func(*args, **options)
 
 
 def _frozen(x: Tensor, *others: Tensor | None) -> bool:
     """Return whether rows may be skipped: only the input needs a gradient."""
-    wanted = x.requires_grad and x.ndim >= 3 and torch.is_grad_enabled()
-    return wanted and not any(one is not None and one.requires_grad for one in others)
+    differentiable = x.requires_grad and x.ndim >= 3 and torch.is_grad_enabled()
+    return differentiable and not any(other is not None and other.requires_grad for other in others)
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -231,15 +236,15 @@ def _gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     return F.gelu(input, approximate=approximate)
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **given: Any) -> Tensor:
+def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **keywords: Any) -> Tensor:
     names = ("attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
-    options = {**dict(zip(names, args, strict=False)), **given}
+    options = {**dict(zip(names, args, strict=False)), **keywords}
     plain = all(not options.get(name) for name in ("dropout_p", "is_causal", "enable_gqa"))
     if plain and options.get("attn_mask") is None and _frozen(query) and key.requires_grad and value.requires_grad:
         scale = options.get("scale") or 1 / math.sqrt(query.shape[-1])
-        found = [made for part in (query, key, value) if (made := _projection(part)) is not None]
-        if len(found) == 3 and all(x is found[0][0] for x, _ in found):
-            return _Projected.apply(found[0][0], query, key, value, *(weight for _, weight in found), scale)  # type: ignore[no-any-return]
+        sources = [source for part in (query, key, value) if (source := _projection(part)) is not None]
+        if len(sources) == 3 and all(x is sources[0][0] for x, _ in sources):
+            return _Projected.apply(sources[0][0], query, key, value, *(weight for _, weight in sources), scale)  # type: ignore[no-any-return]
         return _Attention.apply(query, key, value, scale)  # type: ignore[no-any-return]
     return F.scaled_dot_product_attention(query, key, value, **options)
 
@@ -255,9 +260,9 @@ _OWN: dict[Any, Callable[..., Any]] = {
 def _inside(function: Any, **changed: Any) -> Any:
     """Return PyTorch's own function with some of its callees replaced; the original would enter this mode again."""
     around = {**function.__globals__, "has_torch_function": lambda _: False, **changed}
-    made = FunctionType(function.__code__, around, argdefs=function.__defaults__)
-    made.__kwdefaults__ = function.__kwdefaults__
-    return made
+    patched = FunctionType(function.__code__, around, argdefs=function.__defaults__)
+    patched.__kwdefaults__ = function.__kwdefaults__
+    return patched
 
 
 _MULTI_HEAD = _inside(

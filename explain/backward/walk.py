@@ -41,7 +41,7 @@ class Walk:
         return Gradient(tuple(terms), (height, width))
 
     def reach(self, at: Place | None, window: Window | None) -> None:
-        """Extend a place's window by one in which its gradient will not be 0."""
+        """Extend a place's window by one with nonzero gradient."""
         if at is None or window is None:
             return
         height, width = self.shapes[at][2:]
@@ -93,7 +93,7 @@ class Walk:
             add_moved(out if channels is None else out[:, channels], part, top - y0, left - x0)
 
     def multiply(self, at: Place | None, term: Term) -> None:
-        """Add the gradient before a 1x1 convolution; where the place is `late`, as a product to compute later."""
+        """Add the gradient before a 1x1 convolution, lazily at `late` places."""
         if at is None or at not in self.windows:
             return
         assert term.weight is not None
@@ -104,7 +104,7 @@ class Walk:
             self.add(at, term.computed(whole=whole)[None], term.top, term.left, fresh=True)
 
     def _buffer(self, at: Place) -> Tensor:
-        """Return the gradient at a place as a buffer that can be added to in place."""
+        """Return a place's gradient as a writable buffer."""
         if at not in self.gradients:
             y0, y1, x0, x1 = self.windows[at]
             # Channels last in memory, which convolutions on a CPU prefer.
@@ -133,14 +133,14 @@ def add_moved(out: Tensor, part: Tensor, down: int, right: int) -> None:
 
 
 def bounds(gradient: Gradient) -> Window | None:
-    """Return the smallest window that holds all nonzero values; None where all are 0."""
+    """Return the smallest window of nonzero values, or None."""
     top, left = gradient.top, gradient.left
-    # One cell of a map needs no look, for which a GPU would have to synchronise.
+    # A single cell needs no search, which would synchronise a GPU.
     if gradient.values.shape[1:] == (1, 1) != gradient.shape:
         return top, top + 1, left, left + 1
-    found = (gradient.values.amax(0).ne(0) | gradient.values.amin(0).ne(0)).cpu().numpy()
-    rows = np.flatnonzero(found.any(1))
+    nonzero = (gradient.values.amax(0).ne(0) | gradient.values.amin(0).ne(0)).cpu().numpy()
+    rows = np.flatnonzero(nonzero.any(1))
     if not rows.size:
         return None
-    columns = np.flatnonzero(found.any(0))
+    columns = np.flatnonzero(nonzero.any(0))
     return top + int(rows[0]), top + int(rows[-1]) + 1, left + int(columns[0]), left + int(columns[-1]) + 1

@@ -41,23 +41,23 @@ def describe_boxes(explanation: Explanation) -> str:
 
 def kinds(predictions: Sequence[Prediction]) -> str:
     """Return `1 bus and 4 people`."""
-    # A counter keeps the order in which it met them: the surest kind first, as the boxes are listed.
+    # A counter keeps insertion order: the surest kind first, as in the list of boxes.
     return phrases.kinds(Counter(p.label for p in predictions).items(), KINDS)
 
 
 def find_filtered(explanation: Explanation) -> tuple[Prediction, ...]:
     """Return the boxes above the threshold that only the filter of classes hides, best first."""
-    shown = {p.index for p in explanation.predictions}
-    return tuple(p for p in explanation.every if p.index not in shown)
+    visible = {p.index for p in explanation.predictions}
+    return tuple(p for p in explanation.every if p.index not in visible)
 
 
 def find_missed(explanation: Explanation, wanted: Sequence[int | str]) -> list[Missing]:
-    """Return, for each wanted class without a box, its strongest candidate and why it is not shown."""
+    """Return the strongest candidate of each wanted class without a box."""
     labels = explanation.evidence.resident.adapter.labels
-    shown = {p.index for p in explanation.predictions}
-    indices = dict.fromkeys(class_index(one, labels) for one in wanted)
-    candidates = (explanation.missing(None, index) for index in indices if index not in shown)
-    return [one for one in candidates if one is not None]
+    visible = {p.index for p in explanation.predictions}
+    indices = dict.fromkeys(class_index(name, labels) for name in wanted)
+    candidates = (explanation.missing(None, index) for index in indices if index not in visible)
+    return [candidate for candidate in candidates if candidate is not None]
 
 
 def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
@@ -65,17 +65,17 @@ def weaker(explanation: Explanation) -> tuple[Prediction, ...]:
     options = explanation.options
     if options.confidence <= FLOOR:
         return ()
-    every = decode(explanation.evidence, replace(options, confidence=FLOOR))
-    return tuple(p for p in every if p.score <= options.confidence)
+    predictions = decode(explanation.evidence, replace(options, confidence=FLOOR))
+    return tuple(p for p in predictions if p.score <= options.confidence)
 
 
 def box_sentence(explanation: Explanation, index: int, name: str) -> str | None:
-    """Return where one map's evidence is, by boxes, as one sentence; None without a box, or without any."""
+    """Describe one map's evidence by boxes; None without any."""
     numbers = explanation.box_numbers(index)
     if numbers is None:
         return None
-    own = own_boxes(explanation.options.per, len(explanation.own(index)))
-    return f"Evidence for **{name}**: {listing(numbers.describe(own))}."
+    phrase = own_boxes(explanation.options.per, len(explanation.own(index)))
+    return f"Evidence for **{name}**: {listing(numbers.describe(phrase))}."
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +91,15 @@ class LayerMap:
 
 
 def strip(explanation: Explanation, index: int = 0) -> tuple[LayerMap, ...]:
-    """Return every layer's map of one target, in the order of the layers, with its share of heat in the boxes."""
-    own = explanation.own(index)
+    """Return one target's map at each layer, with its boxes' share."""
+    predictions = explanation.own(index)
 
     def inside(heatmap: Heatmap) -> float | None:
-        return boxes.numbers(heatmap, own, (), 0.0).inside if own and heatmap.state == "ok" else None
+        return boxes.numbers(heatmap, predictions, (), 0.0).inside if predictions and heatmap.state == "ok" else None
 
     apart = [explanation.at_layer(path) for path in explanation.evidence.paths]
-    maps = [one.heatmaps[index].measured for one in apart]
-    return tuple(LayerMap(one.layers[0], made, one, inside(one)) for made, one in zip(apart, maps, strict=True))
+    maps = [part.heatmaps[index].measured for part in apart]
+    return tuple(LayerMap(m.layers[0], part, m, inside(m)) for part, m in zip(apart, maps, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,33 +115,33 @@ class Side:
 
 
 def side(explanation: Explanation, wanted: Prediction) -> Side:
-    """Find the object `wanted` in another model's explanation of the same picture; without a model pass."""
-    shown = explanation.predictions
-    own = None if wanted in shown else _itself(explanation, wanted)
-    place = shown.index(wanted) if wanted in shown else None if own else same_object(wanted, shown)
+    """Find the object `wanted` in another model's explanation, without a pass."""
+    listed = explanation.predictions
+    itself = None if wanted in listed else _itself(explanation, wanted)
+    place = listed.index(wanted) if wanted in listed else None if itself else same_object(wanted, listed)
     if place is not None:
-        return Side(explanation.with_options(per="detection", targets=(place,)), shown[place])
+        return Side(explanation.with_options(per="detection", targets=(place,)), listed[place])
     assert wanted.box is not None
     known = wanted.label if wanted.label in explanation.evidence.resident.adapter.labels else None
-    missing = own or explanation.missing(wanted.box, known)
+    missing = itself or explanation.missing(wanted.box, known)
     if missing is None:
         return Side(explanation, None)
     target = (missing.candidate.anchor, missing.candidate.index)
     return Side(explanation.with_options(per="detection", targets=(target,)), missing.candidate, missing)
 
 
-def _itself(explanation: Explanation, wanted: Prediction) -> Missing | None:
-    """Return `wanted` where it is a candidate of this explanation itself; None otherwise."""
+def _itself(explanation: Explanation, prediction: Prediction) -> Missing | None:
+    """Return `prediction` where it is a candidate of this explanation itself; None otherwise."""
     labels, count = explanation.evidence.resident.adapter.labels, explanation.evidence.outputs.count
-    if wanted.anchor is None or wanted.anchor >= count or wanted.index >= len(labels):
+    if prediction.anchor is None or prediction.anchor >= count or prediction.index >= len(labels):
         return None
-    known = explanation.candidate(wanted.anchor, wanted.index)
-    return known if known.candidate == wanted else None
+    known = explanation.candidate(prediction.anchor, prediction.index)
+    return known if known.candidate == prediction else None
 
 
 def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
-    """Return the sides' maps on one scale, where 1 is the hottest of all; None where their grids differ."""
-    maps = [one.explanation.heatmaps[0] for one in sides]
+    """Return the sides' maps on one shared scale; None for different grids."""
+    maps = [side.explanation.heatmaps[0] for side in sides]
     shapes = {tuple(raw.shape for raw in heatmap.raw) for heatmap in maps}
     if len(shapes) != 1 or len({heatmap.geometry for heatmap in maps}) != 1:
         return None
@@ -152,13 +152,13 @@ def one_scale(sides: Sequence[Side]) -> tuple[Heatmap, ...] | None:
 
 
 def common(first: Side, second: Side) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int, int, int]]:
-    """Return both maps on one grid over the part that both models saw, and that part in original pixels."""
+    """Return both maps on one grid, and their common area in original pixels."""
     pair = Comparison((first.explanation, second.explanation), ("", ""), ())
     return (*pair.maps, pair.common)  # type: ignore[return-value]
 
 
 def around(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return xyxy in whole pixels of the crop of a picture, (width, height), that shows a box and its surroundings."""
+    """Return a crop around a box, xyxy in whole pixels."""
     width, height = size
     x0, y0, x1, y1 = box
     margin = 0.6 * max(x1 - x0, y1 - y0, 32.0)
@@ -173,16 +173,15 @@ def around(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 def largest(explanations: Sequence[Explanation]) -> Explanation | None:
     """Return the explanation by the model with most parameters among those that predict something."""
-    found = [explanation for explanation in explanations if explanation.predictions]
-    return max(found, key=lambda explanation: explanation.evidence.resident.parameters, default=None)
+    candidates = [explanation for explanation in explanations if explanation.predictions]
+    return max(candidates, key=lambda explanation: explanation.evidence.resident.parameters, default=None)
 
 
 def same_target(explanations: Sequence[Explanation], wanted: Prediction | None = None) -> tuple[Explanation, ...]:
-    """Return explanations of one prediction: `wanted`, else the first one of the largest model.
+    """Return explanations of one prediction: `wanted`, or the largest model's first.
 
-    A class is explained in every model that knows its name, a box in every detector as the object at its place. A model
-    without that class or object has no map. Where no class is `wanted`, a model that shares none with the largest keeps
-    the map of its own first answer. Unchanged where no model predicts anything.
+    Classes are matched by name, and boxes by place; a model without the class or object has no map. Without `wanted`, a
+    model with other classes than the largest keeps its own map. Unchanged without any prediction.
     """
     if wanted is not None:
         return tuple(_explain_same(explanation, wanted) for explanation in explanations)
@@ -192,21 +191,21 @@ def same_target(explanations: Sequence[Explanation], wanted: Prediction | None =
     best = first.predictions[0]
     boxes = best.box is not None
     return tuple(
-        _explain_same(one, best) if share_classes(one, first) or (boxes and one.task.has_boxes) else one
-        for one in explanations
+        _explain_same(peer, best) if share_classes(peer, first) or (boxes and peer.task.has_boxes) else peer
+        for peer in explanations
     )
 
 
-def _explain_same(explanation: Explanation, wanted: Prediction) -> Explanation:
+def _explain_same(explanation: Explanation, prediction: Prediction) -> Explanation:
     if not explanation.task.names_classes:
         return explanation
-    if explanation.task.has_boxes and wanted.box is not None:
-        found = side(explanation, wanted)
-        return found.explanation if found.prediction is not None else replace(explanation, heatmaps=())
-    if wanted.label not in class_names(explanation):
+    if explanation.task.has_boxes and prediction.box is not None:
+        match = side(explanation, prediction)
+        return match.explanation if match.prediction is not None else replace(explanation, heatmaps=())
+    if prediction.label not in class_names(explanation):
         return replace(explanation, heatmaps=())
-    if explanation.heatmaps and explanation.heatmaps[0].target.label == wanted.label:
+    if explanation.heatmaps and explanation.heatmaps[0].target.label == prediction.label:
         return explanation
-    if not explanation.task.explains(explanation, wanted.label):
+    if not explanation.task.explains(explanation, prediction.label):
         return replace(explanation, heatmaps=())
-    return explanation.with_options(targets=(wanted.label,))
+    return explanation.with_options(targets=(prediction.label,))

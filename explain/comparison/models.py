@@ -48,7 +48,7 @@ class Timing:
     slowest: float
 
     def apart(self, other: Timing) -> bool:
-        """Return whether the two ranges are disjoint, so that one model is clearly faster."""
+        """Return whether two ranges of times are disjoint."""
         return self.slowest < other.fastest or other.slowest < self.fastest
 
 
@@ -80,7 +80,7 @@ class Comparison:
 
     @cached_property
     def common(self) -> tuple[int, int, int, int]:
-        """xyxy in original pixels of the part that every model saw; maps are compared only there."""
+        """The common part of all models' views, xyxy in original pixels."""
         seen = np.array([e.evidence.geometry.seen for e in self.explanations])
         left, top = seen[:, :2].max(0)
         right, bottom = seen[:, 2:].min(0)
@@ -88,9 +88,9 @@ class Comparison:
 
     @cached_property
     def maps(self) -> tuple[NDArray[np.float32], ...]:
-        """Each model's first map over `common`, float32 (h, w) on one grid of at most 320 cells a side; 0 if none.
+        """Each model's first map over `common`, float32; 0 for missing maps.
 
-        A signed map keeps its signs; what is compared is where its evidence is, whatever its sign.
+        All are (h, w) on one grid of up to 320 cells a side. Signs stay, but only places are compared.
         """
         left, top, right, bottom = self.common
         empty = np.zeros((bottom - top, right - left), np.float32)
@@ -99,7 +99,7 @@ class Comparison:
 
     @cached_property
     def _agreements(self) -> tuple[tuple[Agreement, ...], ...]:
-        return agreement_matrix([np.abs(one) for one in self.maps])
+        return agreement_matrix([np.abs(heatmap) for heatmap in self.maps])
 
     def has_map(self, index: int) -> bool:
         """Return whether a model has a map that shows anything."""
@@ -107,25 +107,25 @@ class Comparison:
         return bool(heatmaps) and heatmaps[0].state == "ok"
 
     def agreement(self, first: int, second: int) -> Agreement | None:
-        """Return how similar two models' maps are, computed once for all pairs; None where one of them has none."""
+        """Return the similarity of two models' maps, cached; None without both."""
         return self._agreements[first][second] if self.has_map(first) and self.has_map(second) else None
 
     def overlap(self, first: int, second: int) -> str:
-        """Return the overlap of two maps' hottest fifths as text, a dash where there is none to measure."""
-        found = self.agreement(first, second)
-        return "–" if found is None else f"{found.iou_top20:.2f}"
+        """Return the overlap of two maps' hottest fifths, or a dash."""
+        agreement = self.agreement(first, second)
+        return "–" if agreement is None else f"{agreement.iou_top20:.2f}"
 
     @property
     def overlaps(self) -> str:
-        """Return which maps highlight the same place, with the overlap of their hottest fifths; empty for no pair."""
+        """Return the pairs of similar maps with their overlap; else empty."""
         pairs = {
-            pair: found.iou_top20
+            pair: agreement.iou_top20
             for pair in combinations(range(len(self.names)), 2)
-            if (found := self.agreement(*pair)) is not None
+            if (agreement := self.agreement(*pair)) is not None
         }
-        nearest = {one: max(value for pair, value in pairs.items() if one in pair) for one in chain(*pairs)}
-        together = [one for one, value in nearest.items() if value >= SAME_PLACE]
-        apart = [one for one in nearest if one not in together]
+        nearest = {place: max(value for pair, value in pairs.items() if place in pair) for place in chain(*pairs)}
+        together = [place for place, value in nearest.items() if value >= SAME_PLACE]
+        apart = [place for place in nearest if place not in together]
         within = [value for pair, value in pairs.items() if not set(pair) & set(apart)]
         if not pairs:
             return ""
@@ -139,12 +139,12 @@ class Comparison:
         same = f"{self._list_maps(together)} highlight the same place ({least})"
         if not apart:
             return f"{same}."
-        most = percent(max(nearest[one] for one in apart))
+        most = percent(max(nearest[place] for place in apart))
         verb = "highlights another" if len(apart) == 1 else "highlight other places"
-        return f"{same}; {listing([self.names[one] for one in apart])} {verb} (at most {most})."
+        return f"{same}; {listing([self.names[place] for place in apart])} {verb} (at most {most})."
 
     def _list_maps(self, which: Sequence[int]) -> str:
-        return f"The maps of {listing([self.names[one] for one in which])}"
+        return f"The maps of {listing([self.names[place] for place in which])}"
 
     def best(self, index: int) -> Prediction | None:
         """Return a model's first prediction; None without one."""
@@ -152,17 +152,17 @@ class Comparison:
 
     @property
     def label(self) -> str:
-        """The class that all maps are of; empty where they are of several, or of none."""
+        """The common class of all maps; empty if they differ."""
         labels = {e.heatmaps[0].target.label for e in self.explanations if e.heatmaps and e.task.names_classes}
         return labels.pop() if len(labels) == 1 else ""
 
     def score(self, index: int) -> float | None:
-        """Return a model's score, 0..1, of what its map is of, however weak; None without such a map."""
+        """Return a model's score of its map's target, or None."""
         return score_of_map(self.explanations[index])
 
     @property
     def verdict(self) -> str:
-        """One sentence made of the answers and of how sure each is; of speed only where the measurements are apart."""
+        """Summarise the answers, their certainty, and clear differences in speed."""
         for task in dict.fromkeys(explanation.task for explanation in self.explanations):
             if (verdict := task.verdict(self.names, self.explanations)) is not None:
                 return verdict
@@ -192,9 +192,9 @@ class Comparison:
 
     @property
     def _unsure(self) -> str:
-        """Say that no classifier is sure of its answer: `, neither with more than 13 %`; empty where one is."""
+        """Return a phrase for unsure classifiers, `, neither with more than 13 %`; else empty."""
         best = [self.best(index) for index in range(len(self.names))]
-        scores = [one.score for one in best if one is not None and one.box is None]
+        scores = [prediction.score for prediction in best if prediction is not None and prediction.box is None]
         if len(scores) < len(best) or max(scores) >= UNSURE or not self._sure:
             return ""
         # Rounded up, as an upper bound.
@@ -203,7 +203,7 @@ class Comparison:
 
     @property
     def mixed(self) -> str | None:
-        """One sentence where the maps are not of one class: then they are no measure of how far the models agree."""
+        """One sentence if the maps are of different classes; else empty."""
         labels = dict.fromkeys(e.heatmaps[0].target.label for e in self.explanations if e.heatmaps)
         if len(labels) < 2:
             return None
@@ -213,13 +213,13 @@ class Comparison:
 
     @cached_property
     def shares_none(self) -> bool:
-        """Whether no two models have a class of the same name: no one class can be explained in both."""
+        """Whether no two models share a class name."""
         named = [explanation for explanation in self.explanations if class_names(explanation)]
         return len(named) > 1 and not any(share_classes(*pair) for pair in combinations(named, 2))
 
     @property
     def fastest(self) -> str | None:
-        """The name of the fastest model, where its range of times touches no other's."""
+        """The name of the clearly fastest model, or None."""
         order = sorted(range(len(self.timings)), key=lambda i: self.timings[i].median)
         if len(order) < 2 or not self.timings[order[0]].apart(self.timings[order[1]]):
             return None
@@ -227,7 +227,7 @@ class Comparison:
 
 
 def class_names(explanation: Explanation) -> frozenset[str]:
-    """Return the names of all classes, or numbers, of the model of an explanation; none where it compares pictures."""
+    """Return a model's class or number names; none for embedders."""
     return frozenset(explanation.evidence.resident.adapter.labels)
 
 
@@ -242,5 +242,5 @@ def _says(names: Sequence[str], answer: str) -> str:
 
 
 def score_of_map(explanation: Explanation, index: int = 0) -> float | None:
-    """Return the score, 0..1, of what a map is of, also where it is not among the best; None where there is none."""
+    """Return the score of a map's target, 0..1; None without one."""
     return explanation.task.score(explanation, index) if index < len(explanation.heatmaps) else None

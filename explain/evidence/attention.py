@@ -1,12 +1,10 @@
 """Record attention weights and their gradients in one pass.
 
-Inside `Adapter.record_attention(record)` attention is computed step by step, and `record(path, weights)` is called for
-each module that attends, in the order of execution, with (B, heads, queries, keys) after the softmax, in the graph.
-What `record` returns takes the weights' place, so that it can cut the graph there.
-`sightglass.models.adapters.attention.record_attention(module, record)` does that for any torch module.
-The attention modules are found in the same pass as the layers (`Resident.attentions`). Keys must be the picture's
-tokens: those before the grid (CLS, registers) first, then the patches row by row; an adapter omits modules with other
-keys (words of a text). Queries may be the same tokens or others: a single query that pools the patches, or words.
+Inside `Adapter.record_attention(record)` attention is explicit: `record(path, weights)` is called for each attention
+module in execution order, with (B, heads, queries, keys) after the softmax, and its result replaces the weights.
+`sightglass.models.adapters.attention.record_attention(module, record)` does that for any torch module. The pass of the
+layers lists the attention modules too (`Resident.attentions`). Keys must be the picture's tokens: CLS and registers,
+then the patches by row. Queries may be the same tokens, a pooling query, or words.
 """
 
 from __future__ import annotations
@@ -53,12 +51,12 @@ class Weighed:
 
 
 def weigh(evidence: Evidence, target: Target, *, wanted: Collection[str]) -> list[Weighed]:
-    """Return the weights of some modules, from one pass in which attention is computed step by step.
+    """Return some modules' weights from one pass with explicit attention.
 
     The queries that count are those of the last attention on which the target's gradient is not 0.
     """
     resident = evidence.resident
-    seen = {one.path: one for one in attentions(resident)}
+    seen = {attention.path: attention for attention in attentions(resident)}
     last = [*seen][-1]
     recorded: dict[str, Tensor] = {}
 
@@ -87,17 +85,17 @@ def follow(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Iterator[list[tuple[Weighed, Tensor]]]:
-    """Yield, for each target, every module's weights and the gradient of the target's scalar with respect to them.
+    """Yield each target's weights and gradients of every module.
 
     One forward pass for all targets, and one backward pass for each.
     """
-    seen = {one.path: one for one in attentions(evidence.resident)}
-    for found in differentiate(evidence, targets, seen, progress=progress, cancel=cancel):
-        last = [*found][-1]
-        read = (found[last][1][0] != 0).any(-1).any(0)
+    seen = {attention.path: attention for attention in attentions(evidence.resident)}
+    for by_path in differentiate(evidence, targets, seen, progress=progress, cancel=cancel):
+        last = [*by_path][-1]
+        read = (by_path[last][1][0] != 0).any(-1).any(0)
         yield [
             (Weighed(seen[path], weights[0], _rows(seen[path], seen[last], read)), gradient[0])
-            for path, (weights, gradient) in found.items()
+            for path, (weights, gradient) in by_path.items()
         ]
 
 
@@ -109,7 +107,7 @@ def differentiate(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Yield, for each target, some modules' weights and the gradient of the target's scalar there, by path.
+    """Yield each target's weights and gradient of some modules, by path.
 
     Both are (B, heads, queries, keys), in the order of execution.
     """
@@ -130,18 +128,18 @@ def differentiate(
             if progress is not None:
                 progress(number / len(targets), f"Map {number + 1} of {len(targets)}")
             scalar = resident.adapter.scalar(outputs, target)
-            found: Sequence[Tensor | None] = [None] * len(recorded)
+            slopes: Sequence[Tensor | None] = [None] * len(recorded)
             if scalar.requires_grad:
-                found = torch.autograd.grad(scalar, [*recorded.values()], retain_graph=True, allow_unused=True)
+                slopes = torch.autograd.grad(scalar, [*recorded.values()], retain_graph=True, allow_unused=True)
             yield {
                 path: (weights.detach(), torch.zeros_like(weights) if gradient is None else gradient)
-                for (path, weights), gradient in zip(recorded.items(), found, strict=True)
+                for (path, weights), gradient in zip(recorded.items(), slopes, strict=True)
             }
 
 
 def attentions(resident: Resident) -> tuple[Attended, ...]:
-    """Return the modules whose attention is over the whole picture; raises ModelProblem where there are none."""
-    usable = tuple(one for one in resident.attentions if one.grid is not None)
+    """Return the attention modules over the whole picture; raise ModelProblem without any."""
+    usable = tuple(attention for attention in resident.attentions if attention.grid is not None)
     if not usable:
         windows = " over the whole picture" if resident.attentions else ""
         raise ModelProblem(f"{resident.adapter.spec.id} has no attention{windows}: choose a CAM, such as LayerCAM.")
@@ -149,8 +147,8 @@ def attentions(resident: Resident) -> tuple[Attended, ...]:
 
 
 def choose(evidence: Evidence) -> tuple[str, ...]:
-    """Return the attention module of each layer: that of its own block, else the last one."""
-    paths = [one.path for one in attentions(evidence.resident)]
+    """Return each layer's attention module: its own block's, else the last."""
+    paths = [attention.path for attention in attentions(evidence.resident)]
     return tuple(dict.fromkeys(_nearest(layer, paths) for layer in evidence.layers))
 
 
@@ -165,12 +163,12 @@ def _nearest(layer: Layer, paths: Sequence[str]) -> str:
     return max(reversed(paths), key=count_shared)
 
 
-def _rows(one: Attended, last: Attended, read: Tensor | None) -> Tensor:
-    """Return which queries of a module count, (queries,) bool; `read`: those of the last one, None if unknown."""
-    queries = torch.arange(one.queries)
-    if not one.same:
+def _rows(attended: Attended, last: Attended, read: Tensor | None) -> Tensor:
+    """Return a module's counted queries, (queries,) bool; `read`: the last module's."""
+    queries = torch.arange(attended.queries)
+    if not attended.same:
         # A query that pools the patches, or words.
-        return read.cpu() if one is last and read is not None and bool(read.any()) else queries >= 0
-    before = queries < one.prefix
-    before &= read.cpu() if last.same and read is not None and len(read) == one.queries else queries < 1
-    return before if bool(before.any()) else queries >= one.prefix
+        return read.cpu() if attended is last and read is not None and bool(read.any()) else queries >= 0
+    before = queries < attended.prefix
+    before &= read.cpu() if last.same and read is not None and len(read) == attended.queries else queries < 1
+    return before if bool(before.any()) else queries >= attended.prefix

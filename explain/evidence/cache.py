@@ -16,7 +16,7 @@ _CACHES: WeakSet[ByteCache[Any]] = WeakSet()
 
 
 class ByteCache(Generic[Value]):
-    """Holds values up to `limit` bytes; `size` is called again for all of them whenever one is added."""
+    """A cache of up to `limit` bytes, with sizes updated on each addition."""
 
     def __init__(
         self, limit: int | Callable[[], int], size: Callable[[Value], int], *, disposable: bool = True
@@ -40,7 +40,7 @@ class ByteCache(Generic[Value]):
             return self._values.get(key)
 
     def put(self, key: Hashable, value: Value) -> None:
-        """Add a value and drop the least recently used; the newest stays even where it alone exceeds the limit."""
+        """Add a value and evict the least recently used, never the newest."""
         limit = self.limit
         with self._lock:
             self._values[key] = value
@@ -49,11 +49,11 @@ class ByteCache(Generic[Value]):
                 self._values.popitem(last=False)
 
     def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Return a value, made and added where it is not there; two threads may both make it."""
-        if (found := self.get(key)) is None:
-            found = make()
-            self.put(key, found)
-        return found
+        """Return a value, made and added if missing, maybe twice by threads."""
+        if (value := self.get(key)) is None:
+            value = make()
+            self.put(key, value)
+        return value
 
     def discard(self, unwanted: Callable[[Value], bool]) -> None:
         with self._lock:

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 _STATE = threading.Lock()
 _RANDOM = threading.Lock()
-"""Held while numbers are drawn from the process's own generators with a seed."""
+"""Guards draws from the process's own generators with a seed."""
 _inside = 0
 _undo: list[Callable[[], None]] = []
 
 
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
-    """Set cuDNN's switches, which are process-wide, while any thread is inside; the last one out restores them.
+    """Set cuDNN's process-wide switches while any thread is inside.
 
     Does nothing where `device` is no CUDA device.
     """
@@ -61,7 +61,7 @@ def _set_switches() -> Iterator[Callable[[], None]]:
     try:
         yield _set(cudnn, "allow_tf32", value=False)
     except RuntimeError:
-        # Where somebody has used PyTorch's newer switch, the older one cannot be read.
+        # PyTorch's older switch is unreadable once its newer one was used.
         yield _set(cudnn.conv, "fp32_precision", value="ieee")
 
 
@@ -74,10 +74,10 @@ def _set(on: Any, name: str, *, value: Any) -> Callable[[], None]:
 
 @contextmanager
 def own_modes() -> Iterator[None]:
-    """Switch off what the calling thread has on: autocast, inference mode, another default device.
+    """Suspend the thread's autocast, inference mode, and default device.
 
-    A caller's `with torch.autocast(...)` is around his own work, and a map must not depend on it. Raises ModelProblem
-    where the process's default type is not float32, which no thread can change for itself alone.
+    A map must not depend on a caller's `torch.autocast`. Raises ModelProblem if the process's default type is not
+    float32, which a thread cannot change for itself.
     """
     if (kind := torch.get_default_dtype()) is not torch.float32:
         raise ModelProblem(
@@ -117,7 +117,7 @@ def own_random_state(seed: int | None = None) -> Iterator[None]:
 
 
 class PassLock:
-    """A re-entrant lock for the passes of a model, which are in the project's `own_modes`, and `exact` on a GPU.
+    """A re-entrant lock for a model's passes, with deterministic settings.
 
     Taking it raises Cancelled where the work of this thread was stopped. `own_random`: the model may draw numbers from
     the process's generators, whose states are given back.

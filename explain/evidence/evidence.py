@@ -52,7 +52,7 @@ class _Overwritten(Exception):
 
 
 class Evidence:
-    """Activations at some layers of one pass and, per target, their gradients; all on the model's device."""
+    """Some layers' activations in one pass, and their gradients per target."""
 
     sides: tuple[Evidence, ...] = ()
     """Of two pictures each one's own evidence, from the same pass; empty of one picture."""
@@ -71,12 +71,12 @@ class Evidence:
         )
         return (*repeated, *self.resident.adapter.remarks(self.outputs))
 
-    def __init__(self, resident: Resident, given: ModelInput, layers: tuple[Layer, ...]) -> None:
-        """Run the model once on `given`. The resident's lock is held for as long as its hooks are on."""
+    def __init__(self, resident: Resident, model_input: ModelInput, layers: tuple[Layer, ...]) -> None:
+        """Run the model once on `model_input`. It keeps the resident's lock while hooks are on."""
         self.resident = resident
-        self.geometry: Geometry = given.geometry
+        self.geometry: Geometry = model_input.geometry
         self.layers = layers
-        self.tensor = resident.move_input(given.tensor)
+        self.tensor = resident.move_input(model_input.tensor)
         self._gradients: dict[Target, list[Gradient]] = {}
         self.raws: dict[tuple[str, Target], list[Tensor]] = {}
         """Raw maps by (method, target): one (h, w) per layer."""
@@ -100,20 +100,20 @@ class Evidence:
         """One (1, C, h, w) per layer."""
 
     def _divide(self, recorded: dict[str, list[Tensor]]) -> None:
-        """Give each of two pictures its own layers, in their order; raise ModelProblem where one has fewer."""
+        """Assign the layers to the two pictures; raise ModelProblem if uneven."""
         (height, width), size = self.resident.probed, (self.tensor.shape[-2], self.tensor.shape[-1] // 2)
-        self.recorded = [one for layer in self.layers for one in recorded[layer.path]]
+        self.recorded = [output for layer in self.layers for output in recorded[layer.path]]
         self.activations = []
         self.mixed = next((layer.path for layer in self.layers if not layer.pictures), "")
         if self.mixed:
             return
         sides = [copy.copy(self), copy.copy(self)]
         for place, side in enumerate(sides):
-            own = [layer for layer in self.layers if place in layer.pictures]
-            side.recorded = [recorded[layer.path][layer.pictures.index(place)] for layer in own]
+            layers = [layer for layer in self.layers if place in layer.pictures]
+            side.recorded = [recorded[layer.path][layer.pictures.index(place)] for layer in layers]
             pairs = [
                 (fit_grid(layer, out, (height, width // 2), size), out)
-                for layer, out in zip(own, side.recorded, strict=True)
+                for layer, out in zip(layers, side.recorded, strict=True)
             ]
             side.layers = tuple(layer for layer, _ in pairs)
             side.activations = [as_map(out.detach(), layer) for layer, out in pairs]
@@ -126,7 +126,7 @@ class Evidence:
             )
         self.sides = tuple(sides)
         # For their grids alone: the two may have different numbers of channels.
-        means = ([one.mean(1, keepdim=True) for one in side.activations] for side in sides)
+        means = ([activation.mean(1, keepdim=True) for activation in side.activations] for side in sides)
         self.activations = [join_maps(*pair) for pair in zip(*means, strict=True)]
 
     @property
@@ -136,30 +136,30 @@ class Evidence:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The dotted paths of the layers; of two pictures `first/second` where each has a layer of its own."""
+        """The dotted paths of the layers, `first/second` for two pictures."""
         if not self.sides:
             return self.own_paths
         return tuple("/".join(dict.fromkeys(pair)) for pair in zip(*(s.own_paths for s in self.sides), strict=True))
 
     def at(self, path: str) -> Evidence:
-        """Return the evidence of one of the layers alone, from the same pass: nothing is computed again."""
-        place, one = self.paths.index(path), copy.copy(self)
+        """Return the evidence of one layer from the same pass."""
+        place, evidence = self.paths.index(path), copy.copy(self)
         if self.sides:
-            one.sides = tuple(side.at(side.paths[place]) for side in self.sides)
-            one.layers = tuple(dict.fromkeys(side.layers[0] for side in one.sides))
-            one.recorded, one.activations = [s.recorded[0] for s in one.sides], [self.activations[place]]
-            one.raws = {}
-            return one
+            evidence.sides = tuple(side.at(side.paths[place]) for side in self.sides)
+            evidence.layers = tuple(dict.fromkeys(side.layers[0] for side in evidence.sides))
+            evidence.recorded, evidence.activations = [s.recorded[0] for s in evidence.sides], [self.activations[place]]
+            evidence.raws = {}
+            return evidence
         # A cached value of all layers.
-        one.__dict__.pop("layered", None)
-        one.layers = self.layers[place : place + 1]
-        one.recorded, one.activations = [self.recorded[place]], [self.activations[place]]
+        evidence.__dict__.pop("layered", None)
+        evidence.layers = self.layers[place : place + 1]
+        evidence.recorded, evidence.activations = [self.recorded[place]], [self.activations[place]]
         # Copied first, in one step: another thread may be adding.
-        one._gradients = {target: [each[place]] for target, each in dict(self._gradients).items()}
-        every = dict(self.raws).items()
-        one.raws = {key: [each[place]] for key, each in every if len(each) == len(self.layers)}
-        one._graph = None
-        return one
+        evidence._gradients = {target: [each[place]] for target, each in dict(self._gradients).items()}
+        raws = dict(self.raws).items()
+        evidence.raws = {key: [each[place]] for key, each in raws if len(each) == len(self.layers)}
+        evidence._graph = None
+        return evidence
 
     def missing(self, name: str, targets: Sequence[Target]) -> list[Target]:
         """Return the targets without raw maps of this name, each once."""
@@ -172,10 +172,10 @@ class Evidence:
     @cached_property
     def layered(self) -> list[Activation]:
         """The activations with the values that several maps share."""
-        return [Activation(one[0]) for one in self.activations]
+        return [Activation(activation[0]) for activation in self.activations]
 
     def _forward(self) -> tuple[dict[str, list[Tensor]], Any]:
-        # A copy at each layer costs as much as a few convolutions: only where what follows writes into its input.
+        # Only if a later step writes in place: a copy at each layer costs as much as a few convolutions.
         if not self.resident.mutates:
             try:
                 return self._run_pass(copied=False)
@@ -195,7 +195,7 @@ class Evidence:
                 walked.enter_context(sparse())
             leaf = output if output.requires_grad else output.detach().requires_grad_()
             calls[path] = calls.get(path, 0) + 1
-            # Of several calls the last counts, but where each is about a picture of its own.
+            # The last call counts, unless each call has its own picture.
             before = (recorded.get(path, []), versions.get(path, [])) if path in twice else ([], [])
             recorded[path], versions[path] = [*before[0], leaf], [*before[1], leaf._version]
             return leaf.clone() if copied else leaf
@@ -209,7 +209,7 @@ class Evidence:
             if not copied and "in-place" in str(error):
                 raise _Overwritten from error
             raise
-        if not copied and any([one._version for one in outs] != versions[path] for path, outs in recorded.items()):
+        if not copied and any([out._version for out in outs] != versions[path] for path, outs in recorded.items()):
             raise _Overwritten
         self.calls = {} if twice else calls
         return recorded, outputs
@@ -236,7 +236,7 @@ class Evidence:
                 handle.remove()
 
     def gradients(self, targets: Sequence[Target]) -> list[list[Gradient]]:
-        """Return, for each layer, the gradient of each target's scalar; only the tail of the model runs, backward."""
+        """Return the gradient of each target's scalar, by layer."""
         missing = [target for target in dict.fromkeys(targets) if target not in self._gradients]
         if missing:
             with self.resident.lock, torch.enable_grad():
@@ -248,7 +248,7 @@ class Evidence:
         return [[self._gradients[target][i] for target in targets] for i in range(len(self.layers))]
 
     def _cut_windows(self, target: Target) -> list[Gradient] | None:
-        """Return the gradients of a few detections, in windows; None where PyTorch has to compute them."""
+        """Return some detections' gradients in windows, or None."""
         small = self.resident.adapter.detects and len(target.anchors) <= MAX_WINDOWED
         if not small or any(layer.layout != "nchw" for layer in self.layers):
             return None
@@ -264,21 +264,21 @@ class Evidence:
                 return None
 
     def _seeds(self, target: Target) -> list[Gradient | None] | None:
-        """Return a target's gradient at each of the network's outputs; None where it has none at all."""
+        """Return a target's gradient at each network output, or None."""
         outputs: Detections = self.outputs
         top, left, places = 0, 0, list(range(len(outputs.leaves)))
         if target.part in IN_CELL and len(target.anchors) == 1:
             # A gradient from there is all zeros but for one cell, and to make and search them takes a tenth of a walk.
             index = int(outputs.best[0, target.anchors[0]]) if target.index is None else target.index
-            given, scale, top, left = outputs.cell(target.anchors[0])
+            detections, scale, top, left = outputs.cell(target.anchors[0])
             places = [scale, len(outputs.levels) + len(outputs.regressions) + scale]
             if target.part == "class":
                 # Differentiating takes as long as a fifth of a walk, and all it says is a 1.
-                one = torch.zeros_like(given.levels[0])
-                one[0, index] = 1
-                slopes: Sequence[Tensor | None] = [one if given.levels[0].requires_grad else None]
+                unit = torch.zeros_like(detections.levels[0])
+                unit[0, index] = 1
+                slopes: Sequence[Tensor | None] = [unit if detections.levels[0].requires_grad else None]
             else:
-                slopes = self._slopes(given, replace(target, index=index, anchors=(0,)))
+                slopes = self._slopes(detections, replace(target, index=index, anchors=(0,)))
         else:
             slopes = self._slopes(outputs, target)
         seeds: dict[int, Gradient] = {}
@@ -287,17 +287,17 @@ class Evidence:
                 height, width = outputs.leaves[place].shape[2:]
                 seeds[place] = Gradient.of(slope[0], top, left, (height, width))
         # What depends on no target layer leads nowhere.
-        wanted = [place for place, leaf in enumerate(outputs.leaves) if leaf.requires_grad]
-        return [seeds.get(place) for place in wanted] if seeds else None
+        differentiable = [place for place, leaf in enumerate(outputs.leaves) if leaf.requires_grad]
+        return [seeds.get(place) for place in differentiable] if seeds else None
 
-    def _slopes(self, given: Detections, target: Target) -> Sequence[Tensor | None]:
+    def _slopes(self, detections: Detections, target: Target) -> Sequence[Tensor | None]:
         """Return the gradient of a target's scalar at each leaf; None without a gradient."""
-        leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in given.leaves]
-        scalar = self.resident.adapter.scalar(given.with_leaves(leaves), target)
+        leaves = [leaf.detach().requires_grad_(leaf.requires_grad) for leaf in detections.leaves]
+        scalar = self.resident.adapter.scalar(detections.with_leaves(leaves), target)
         if not scalar.requires_grad:
             return []
-        found = iter(torch.autograd.grad(scalar, [leaf for leaf in leaves if leaf.requires_grad], allow_unused=True))
-        return [next(found) if leaf.requires_grad else None for leaf in leaves]
+        slopes = iter(torch.autograd.grad(scalar, [leaf for leaf in leaves if leaf.requires_grad], allow_unused=True))
+        return [next(slopes) if leaf.requires_grad else None for leaf in leaves]
 
     def _backward(self, target: Target) -> list[Gradient]:
         scalar = self.resident.adapter.scalar(self.outputs, target)
@@ -314,16 +314,16 @@ class Evidence:
         if self.sides:
             return sum(side.nbytes for side in self.sides)
         total = self.tensor.nbytes + sum(layer.nbytes for layer in self.layered)
-        total += sum(g.nbytes for one in gradients for g in one) + sum(raw.nbytes for one in raws for raw in one)
+        total += sum(g.nbytes for maps in gradients for g in maps) + sum(raw.nbytes for maps in raws for raw in maps)
         graph = max((layer.tail_bytes for layer in self.layers), default=0)
         graph = graph * self.tensor.shape[-2] * self.tensor.shape[-1] // math.prod(self.resident.probed)
         return total + graph + sum(tensor.nbytes for tensor in self.recorded)
 
 
 def join_maps(first: Tensor, second: Tensor) -> Tensor:
-    """Return maps (..., h, w) of two pictures side by side; a coarser one is grown to the other's grid."""
+    """Join maps (..., h, w) side by side, on the finer grid."""
     size = (max(first.shape[-2], second.shape[-2]), max(first.shape[-1], second.shape[-1]))
-    return torch.cat([_grow(one, size) for one in (first, second)], -1)
+    return torch.cat([_grow(heatmap, size) for heatmap in (first, second)], -1)
 
 
 def _grow(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -361,32 +361,32 @@ class PassPart(Evidence):
 
 
 def backward(parts: Sequence[PassPart], targets: Sequence[Target]) -> None:
-    """Compute the gradients of one target for each part of a pass by one vector-Jacobian product."""
+    """Compute one target's gradients for each part of a pass, by one product."""
     whole, adapter = parts[0].whole, parts[0].resident.adapter
     with whole.resident.lock, torch.enable_grad():
         total = torch.stack([adapter.scalar(p.outputs, t) for p, t in zip(parts, targets, strict=True)]).sum()
-        found = gradients(total, whole.recorded)
-    dense = [as_map(gradient.float(), layer) for gradient, layer in zip(found, whole.layers, strict=True)]
+        slopes = gradients(total, whole.recorded)
+    dense = [as_map(gradient.float(), layer) for gradient, layer in zip(slopes, whole.layers, strict=True)]
     for part, target in zip(parts, targets, strict=True):
         mine = [gradient[part.place] for gradient in dense]
-        part._gradients[target] = [Gradient.of(one, 0, 0, (one.shape[1], one.shape[2])) for one in mine]
+        part._gradients[target] = [Gradient.of(g, 0, 0, (g.shape[1], g.shape[2])) for g in mine]
 
 
-def run_pass(resident: Resident, given: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
-    """Run the model once on several inputs (1, C, h, w) of one size, and return each one's part."""
-    whole = Evidence(resident, ModelInput(torch.cat([one.tensor for one in given]), given[0].geometry), layers)
-    return [PassPart(whole, place, one.geometry) for place, one in enumerate(given)]
+def run_pass(resident: Resident, inputs: Sequence[ModelInput], layers: tuple[Layer, ...]) -> list[PassPart]:
+    """Run the model once on several inputs (1, C, h, w) of one size."""
+    whole = Evidence(resident, ModelInput(torch.cat([item.tensor for item in inputs]), inputs[0].geometry), layers)
+    return [PassPart(whole, place, item.geometry) for place, item in enumerate(inputs)]
 
 
 def groups(requests: Iterable[tuple[Image, Options]], most: int) -> Iterator[list[tuple[Image, Options]]]:
-    """Yield consecutive requests that one pass may serve: at most `most`, and no more decoded bytes than a pass takes.
+    """Group consecutive requests for one pass, up to `most` and a byte limit.
 
     Their options differ in nothing but the targets. Requests are read one ahead at most.
     """
     group: list[tuple[Image, Options]] = []
     for image, options in requests:
         other = bool(group) and replace(options, targets=()) != replace(group[0][1], targets=())
-        if other or len(group) == most or sum(one.pixels.nbytes for one, _ in group) > MAX_DECODED_BYTES:
+        if other or len(group) == most or sum(image.pixels.nbytes for image, _ in group) > MAX_DECODED_BYTES:
             yield group
             group = []
         group.append((image, options))

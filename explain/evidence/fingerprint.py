@@ -62,7 +62,7 @@ class Fingerprint:
 
 
 def _view(tensor: Tensor) -> NDArray[Any] | None:
-    """Return a view of VALUES values of a tensor, spread evenly; None where its memory cannot be viewed so."""
+    """Return a view of VALUES evenly spread values, or None."""
     bare = tensor.detach()
     integers = _INTEGERS.get(bare.element_size())
     if bare.device.type != "cpu" or integers is None or bare.layout != torch.strided or not _is_dense(bare):

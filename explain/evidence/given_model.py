@@ -45,18 +45,18 @@ class GivenModel:
 
     def __post_init__(self) -> None:
         network = in_memory.network_of(self.model)
-        own = None
+        fingerprint = None
         if isinstance(network, torch.nn.Module):
             in_memory.check_initialised(network)
-            own = Fingerprint(network)
-        object.__setattr__(self, "fingerprint", own)
+            fingerprint = Fingerprint(network)
+        object.__setattr__(self, "fingerprint", fingerprint)
 
     @property
     def key(self) -> tuple[object, ...]:
         """What, besides its identity, makes it the same model: its state, labels and preprocessing."""
         state = 0 if self.fingerprint is None else self.fingerprint.value()
-        said = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs), str(self.inputs))
-        return id(self.model), id(self.preprocess), *said, state
+        options = (str(self.labels), self.name, self.task, self.output, self.unit, str(self.outputs), str(self.inputs))
+        return id(self.model), id(self.preprocess), *options, state
 
     def adapt(self) -> Adapter:
         return in_memory.adapt(
@@ -74,27 +74,27 @@ class GivenModel:
 
 def of_file(path: str, said: GivenModel, progress: Progress | None, arch: str = "") -> ModelSpec:
     """Return the row of a model's file, with what the caller says of it."""
-    found, name = catalog.of_file(path, of_download(path, progress), arch), said.name
+    spec, name = catalog.of_file(path, of_download(path, progress), arch), said.name
     if said.task is not None:
-        found = replace(found, task=check_task(said.task))
+        spec = replace(spec, task=check_task(said.task))
     if said.labels is not None:
-        found = found.with_weights(labels=given_labels(said.labels, name or found.id))
+        spec = spec.with_weights(labels=given_labels(said.labels, name or spec.id))
     if said.output is not None or said.unit is not None:
-        found = found.with_weights(output=said.output, unit=said.unit)
+        spec = spec.with_weights(output=said.output, unit=said.unit)
     if said.outputs:
-        found = replace(found.with_weights(outputs=read_outputs(said.outputs)), task="regress")
+        spec = replace(spec.with_weights(outputs=read_outputs(said.outputs)), task="regress")
     if said.inputs:
-        found = found.with_weights(inputs=read_inputs(said.inputs))
+        spec = spec.with_weights(inputs=read_inputs(said.inputs))
     if said.preprocess is not None:
         stated, transform = in_memory.stated_by(said.preprocess)
         if transform is not None:
             raise ModelProblem("For a file preprocess has to be readable: a Compose of torchvision, or a table.")
-        found = found.with_weights(preprocessing=stated)
-    return replace(found, id=name or found.id)
+        spec = spec.with_weights(preprocessing=stated)
+    return replace(spec, id=name or spec.id)
 
 
 def path_in(model: Any, layer: Any) -> str | None:
-    """Return the path of a part of a model, by identity; of Keras the names of the layers around it and its own."""
+    """Return a part's path in a model by identity; Keras layers by name."""
     if hasattr(model, "_flatten_layers"):
         for part in getattr(model, "layers", ()):
             if part is layer:
@@ -110,13 +110,13 @@ def path_in(model: Any, layer: Any) -> str | None:
 
 
 def several(source: Any) -> list[Any] | None:
-    """Return the pictures of a list, a tuple or any other sequence; None for a single picture."""
+    """Return a sequence's pictures, or None for a single picture."""
     alone = not isinstance(source, Sequence) or isinstance(source, (str, bytes, bytearray, memoryview))
     return None if alone else list(source)
 
 
 def join_pairs(source: Any, inputs: Sequence[str]) -> Any:
-    """Return what a model of two pictures is given with each tuple of two pictures joined to one.
+    """Join each tuple of two pictures into one picture.
 
     Raises ModelProblem for a tuple of another length.
     """
@@ -124,11 +124,11 @@ def join_pairs(source: Any, inputs: Sequence[str]) -> Any:
         if len(source) != len(inputs):
             raise ModelProblem(f"There are {len(source)} pictures: give two, {' and '.join(inputs)}.")
         return join_pictures(*map(Image.open, source))
-    return [join_pairs(one, inputs) for one in source] if isinstance(source, list) else source
+    return [join_pairs(item, inputs) for item in source] if isinstance(source, list) else source
 
 
 def targets_of_each(targets: Any, count: int) -> list[dict[str, Any]]:
-    """Return the option `targets` of each picture: from one class for all, or one class or list of classes for each.
+    """Split the option `targets` into one value per picture.
 
     Raises ModelProblem where these are not as many as the pictures.
     """
@@ -139,7 +139,7 @@ def targets_of_each(targets: Any, count: int) -> list[dict[str, Any]]:
         targets = [targets] * count
     if len(targets) != count:
         raise ModelProblem(f"There are {count} pictures and {len(targets)} targets: give one for each.")
-    return [{"targets": _list(one)} for one in targets]
+    return [{"targets": _list(target)} for target in targets]
 
 
 def _list(target: Any) -> Any:
@@ -147,16 +147,16 @@ def _list(target: Any) -> Any:
 
 
 def red_first(source: Any) -> NDArray[Any]:
-    """Return an array with blue first, (H, W, 3), with red first; raise ModelProblem for what is no array."""
+    """Convert an array (H, W, 3) from BGR to RGB."""
     if not isinstance(source, np.ndarray):
         raise ModelProblem("bgr is for arrays: files and Pillow images say themselves how their colours are ordered.")
     return source[..., ::-1]
 
 
-def is_ready(source: Any, adapter: Adapter, given: GivenModel | None) -> bool:
+def is_ready(source: Any, adapter: Adapter, model: GivenModel | None) -> bool:
     """Return whether a picture is a tensor that goes into the model as it is."""
-    if given is None or READY not in adapter.preprocessings:
+    if model is None or READY not in adapter.preprocessings:
         return False
     if not isinstance(source, torch.Tensor) or not source.is_floating_point():
         return False
-    return given.preprocess is None or bool(source.min() < 0 or source.max() > 1)
+    return model.preprocess is None or bool(source.min() < 0 or source.max() > 1)

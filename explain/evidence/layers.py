@@ -39,7 +39,7 @@ def as_map(output: Tensor, layer: Layer) -> Tensor:
 
 
 def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[int, int]) -> Layer:
-    """Return a layer of tokens with its grid (h, w) on an input of `size`, where it was found on one of `probed`.
+    """Return a token layer with its grid for an input of `size`.
 
     Raises ModelProblem where its tokens are no grid there.
     """
@@ -54,7 +54,7 @@ def fit_grid(layer: Layer, output: Tensor, probed: tuple[int, int], size: tuple[
 
 
 def stages(resident: Resident) -> tuple[ModelStage, ...]:
-    """Return the model's top-level stages that have maps; none of a model without layers."""
+    """Return the model's top-level stages with maps."""
     layers = resident.layers
     paths = {layer.path for layer in layers}
     return tuple(stage for stage in resident.adapter.stages(layers) if stage.path in paths) if layers else ()
@@ -62,7 +62,7 @@ def stages(resident: Resident) -> tuple[ModelStage, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LayerChoices:
-    """The layers that are offered by name; empty for a model without layers (some exported files)."""
+    """The layers offered by name; empty for models without layers."""
 
     layers: tuple[Layer, ...]
     """In the order of execution."""
@@ -76,8 +76,8 @@ def layer_choices(resident: Resident, *, every: bool = False) -> LayerChoices:
     short, default = resident.layers, resident.default_layers
     presets = {name: tuple(paths) for name, paths in resident.adapter.presets(short).items()} if short else {}
     outer = {stage.path for stage in stages(resident)} | {*default, *chain(*presets.values())}
-    shown = tuple(layer for layer in short if every or layer.path in outer or layer.path.count(".") <= 1)
-    return LayerChoices(shown, default, presets)
+    visible = tuple(layer for layer in short if every or layer.path in outer or layer.path.count(".") <= 1)
+    return LayerChoices(visible, default, presets)
 
 
 def find(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
@@ -88,7 +88,7 @@ def find(resident: Resident, paths: Collection[str]) -> tuple[Layer, ...]:
 
 
 def balance(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """Return layers with as many of each picture, the latest, where a model takes two; else all."""
+    """Return equally many of the latest layers of each picture, or all."""
     extra = [sum(place in layer.pictures for layer in layers) for place in (0, 1)]
     extra = [count - min(extra) for count in extra]
     kept = []
@@ -101,7 +101,7 @@ def balance(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
 
 
 def chosen_layers(resident: Resident, names: tuple[str, ...]) -> tuple[Layer, ...]:
-    """Return layers by any names that `find_paths` accepts, each once; by default the model's."""
+    """Return layers by any names of `find_paths`, by default the model's."""
     if names and not resident.gradients:
         raise ModelProblem(f"No layer of {resident.adapter.spec.id} can be seen: leave layers out.")
     paths = tuple(dict.fromkeys(path for name in names for path in find_paths(resident, name)))
@@ -127,8 +127,8 @@ def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
             return _matching(name, adapter, known)
         first, *rest = (part.strip() for part in name.split("/"))
         prefix = first.rpartition(" ")[0]
-        found = [one(first), *(one(f"{prefix} {part}") or one(part) for part in rest)] if rest else []
-        return tuple(chain(*found)) if all(found) else ()
+        groups = [one(first), *(one(f"{prefix} {part}") or one(part) for part in rest)] if rest else []
+        return tuple(chain(*groups)) if all(groups) else ()
 
     def several(text: str) -> tuple[str, ...]:
         # The whole first: a preset's name has spaces of its own.
@@ -136,40 +136,40 @@ def find_paths(resident: Resident, typed: str) -> tuple[str, ...]:
             return whole
         if "," in text:
             return tuple(chain(*(several(part.strip()) for part in text.split(",") if part.strip())))
-        found: list[str] = []
+        chosen: list[str] = []
         words = text.split()
         while words:
             counts = range(len(words), 0, -1)
             read = next(((count, paths) for count in counts if (paths := one(" ".join(words[:count])))), None)
             if read is None:
-                # Where nothing of it is known it is no list, but one name that is spelt otherwise.
-                wrong = words[0] if found or any(map(one, words)) else text
+                # An unknown text is one misspelt name, not a list.
+                wrong = words[0] if chosen or any(map(one, words)) else text
                 raise _refuse(resident, wrong, adapter.path_of(wrong), presets, resident.default_layers)
-            found += read[1]
+            chosen += read[1]
             words = words[read[0] :]
-        return tuple(found)
+        return tuple(chosen)
 
     return several(typed.strip())
 
 
 def _matching(name: str, adapter: Adapter, known: Mapping[str, Layer]) -> tuple[str, ...]:
-    """Return the layers that match a name with stars, in the order of execution; a star does not match a dot."""
+    """Return the layers matching a name with stars, in execution order."""
     parts = name.split("*")
     first, *middle, last = map(re.escape, parts)
-    # What a star takes is settled as soon as what follows it is found: to try all ways for many stars would take hours.
+    # Atomic groups: backtracking over many stars would take hours.
     pattern = re.compile(f"{first}{''.join(f'(?>[^.]*?{part})' for part in middle)}[^.]*{last}")
-    found = {path for path in known if pattern.fullmatch(path)}
-    if not found and len(parts) <= 3:
+    matches = {path for path in known if pattern.fullmatch(path)}
+    if not matches and len(parts) <= 3:
         # What another tool calls them can only be asked for name by name.
         stars = product(map(str, range(NUMBERED)), repeat=len(parts) - 1)
-        found = {adapter.alias("".join(chain(*zip_longest(parts, some, fillvalue="")))) for some in stars}
-    return tuple(path for path in known if path in found)
+        matches = {adapter.alias("".join(chain(*zip_longest(parts, some, fillvalue="")))) for some in stars}
+    return tuple(path for path in known if path in matches)
 
 
 def _refuse(
     resident: Resident, name: str, path: str, presets: Collection[str] = (), default: Collection[str] = ()
 ) -> ModelProblem:
-    """Return the error for a `path`, typed as `name`, without a map; it says where there is one."""
+    """Return the error for a `path` without a map, with a suggestion."""
     choose = f"choose {', '.join(default)}" if default else "choose another layer"
     choose += f", or one of its presets: {', '.join(presets)}" if presets else ""
     if path in dict(resident.adapter.module.named_modules()):
@@ -177,23 +177,23 @@ def _refuse(
         return ModelProblem(f"The output of {meant} is not a map: {choose}.")
     near = _nearest(name, [*presets, *resident.known_layers])
     listed = f"the nearest {'is' if len(near) == 1 else 'are'} {_list(near)}" if near else choose
-    # What is in memory has no id that the command line could be given.
+    # Models in memory have no id for the command line.
     where = "`layers` of the Explainer" if resident.adapter.spec.in_memory else "`models layers`"
     return LayerProblem(f"There is no layer {name} in this model: {listed}", where)
 
 
 def _nearest(name: str, among: Collection[str]) -> list[str]:
-    """Return at most NEAR of these that were probably meant; none where none is near."""
+    """Return at most NEAR probable matches of a misspelt name."""
 
     def same(kind: str, near: str) -> bool:
         return re.sub(kind, "", near.lower()) == re.sub(kind, "", name.lower())
 
     letters, numbers = r"\d+", r"\D+"
-    found = nearest(name, among, n=10, cutoff=0.75)
-    if in_case := [near for near in found if near.lower() == name.lower()]:
+    candidates = nearest(name, among, n=10, cutoff=0.75)
+    if in_case := [near for near in candidates if near.lower() == name.lower()]:
         return in_case
-    # Another number is another layer, and no slip of the pen.
-    return [near for near in found if same(numbers, near) and not same(letters, near)][:NEAR]
+    # Another number is another layer, not a typing error.
+    return [near for near in candidates if same(numbers, near) and not same(letters, near)][:NEAR]
 
 
 def _list(names: Sequence[str]) -> str:
@@ -201,7 +201,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 def receptive_field(module: nn.Module, path: str) -> int | None:
-    """Return the side in pixels of the model's input that a cell of the layer at `path` sees at most; None: all of it.
+    """Return a layer's receptive field in input pixels; None: unlimited.
 
     All convolutions and poolings defined up to and in the layer count as if each followed the one before. With branches
     that is too much, never too little (Araujo et al. 2019, doi:10.23915/distill.00021).
@@ -214,12 +214,12 @@ def receptive_field(module: nn.Module, path: str) -> int | None:
     windows = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
     whole = (nn.MultiheadAttention, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
     field, jump = 1, 1
-    for one in _until(module, path):
-        if isinstance(one, whole) or "attention" in type(one).__name__.lower():
+    for layer in _until(module, path):
+        if isinstance(layer, whole) or "attention" in type(layer).__name__.lower():
             return None
-        if isinstance(one, windows):
-            kernel, stride = _most(one.kernel_size), _most(one.stride)
-            dilation = 1 if isinstance(one, nn.AvgPool2d) else _most(one.dilation)
+        if isinstance(layer, windows):
+            kernel, stride = _most(layer.kernel_size), _most(layer.stride)
+            dilation = 1 if isinstance(layer, nn.AvgPool2d) else _most(layer.dilation)
             field += (kernel - 1) * dilation * jump
             jump *= stride
     return field
@@ -228,12 +228,12 @@ def receptive_field(module: nn.Module, path: str) -> int | None:
 def _until(module: nn.Module, path: str) -> Iterator[nn.Module]:
     """Yield every module in the order of definition, up to the last one in `path`."""
     inside = False
-    for name, one in module.named_modules():
+    for name, submodule in module.named_modules():
         within = name == path or name.startswith(f"{path}.")
         if inside and not within:
             return
         inside = within
-        yield one
+        yield submodule
 
 
 def _most(sides: int | tuple[int, ...]) -> int:

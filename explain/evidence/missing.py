@@ -65,14 +65,14 @@ class Missing:
 def score_format(confidence: float) -> Callable[[float], str]:
     """Return the formatter for scores beside this threshold.
 
-    Below 1 %, `< 1 %` would say nothing; and a score that is just below the threshold must not look equal to it.
+    Below 1 %, `< 1 %` would say nothing; and a score just below the threshold must not read like it.
     """
     plain = finely if confidence < 0.01 else percent
 
     def text(score: float) -> str:
-        said = plain(score)
-        if score < confidence and said == plain(confidence) and confidence >= 0.01:
+        phrase = plain(score)
+        if score < confidence and phrase == plain(confidence) and confidence >= 0.01:
             return f"{math.floor(score * 1000) / 10:.1f}{NBSP}%"
-        return said
+        return phrase
 
     return text

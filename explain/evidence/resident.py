@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.survey import Attended
     from sightglass.explain.evidence.windows import Windows
     from sightglass.models.adapter import Adapter
-    from sightglass.models.adapters.folding import Twin
+    from sightglass.models.adapters.folding import FoldedCopy
     from sightglass.models.layers import Layer
     from sightglass.models.spec import ModelSpec
 
@@ -40,7 +40,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 class Resident:
-    """A loaded model on its device, with the lock that every forward and backward pass holds."""
+    """A loaded model on its device, with the lock of its passes."""
 
     def __init__(self, adapter: Adapter, device: torch.device) -> None:
         self.adapter = adapter
@@ -48,7 +48,7 @@ class Resident:
         self.lock = PassLock(device, own_random=adapter.spec.in_memory)
         self._origin: Resident | None = None
         self.vocabularies: dict[object, Resident] = {}
-        """The latest residents that share its module and look for other classes, by vocabulary and examples."""
+        """The latest residents of its module with other classes, by vocabulary and examples."""
         self.source: object = None
         """The table and the files it was loaded from; where they have changed it is loaded again."""
         self.verified = False
@@ -65,7 +65,7 @@ class Resident:
 
     @property
     def origin(self) -> Resident:
-        """The resident whose module this one shares; itself unless it looks for other classes."""
+        """The resident of the shared module; itself unless it has other classes."""
         # No reference cycle: a model's memory is freed with its last user.
         return self._origin or self
 
@@ -87,9 +87,9 @@ class Resident:
     @property
     def nbytes(self) -> int:
         """Bytes of its weights, including copies that are laid out for speed."""
-        found: Twin | None = self.__dict__.get("folded")
+        folded: FoldedCopy | None = self.__dict__.get("folded")
         aside: tuple[nn.Module, PassLock] | None = self.__dict__.get("_aside")
-        copies = [*([found.module] if found else []), *(aside[:1] if aside else [])]
+        copies = [*([folded.module] if folded else []), *(aside[:1] if aside else [])]
         laid_out = sum(map(folding.nbytes, [self.adapter.module, *copies]))
         return self._loaded_bytes + laid_out + convolution.nbytes(self.adapter.module.parameters())
 
@@ -101,7 +101,7 @@ class Resident:
 
     @property
     def known_layers(self) -> dict[str, Layer]:
-        """All layers that can be explained, by path; none of a model without gradients."""
+        """All explainable layers by path; none without gradients."""
         return self._survey.known
 
     @property
@@ -121,14 +121,14 @@ class Resident:
 
     @cached_property
     def attends_to_one_grid(self) -> bool:
-        """Whether the attention of all layers can be multiplied: it is over one grid, the whole picture."""
-        usable = [one for one in self.attentions if one.grid is not None]
+        """Whether all attention is over one grid, the whole picture."""
+        usable = [block for block in self.attentions if block.grid is not None]
         if not usable or len(usable) < len(self.attentions):
             return False
-        # The last may be read by other tokens than it reads (a text's), and leave out what stands before the patches.
+        # The last may be read by other tokens than it reads (a text's), and leave out the prefix.
         through = usable if usable[-1].same else usable[:-1]
-        one_grid = len({one.grid for one in usable}) == 1 and len({one.prefix for one in through}) <= 1
-        return one_grid and all(one.same for one in through)
+        one_grid = len({block.grid for block in usable}) == 1 and len({block.prefix for block in through}) <= 1
+        return one_grid and all(block.same for block in through)
 
     @cached_property
     def joins_windows(self) -> bool:
@@ -136,14 +136,14 @@ class Resident:
         return bool(self.attentions) and bool(self.find_windows(self._blank()[1]))
 
     def find_windows(self, tensor: Tensor) -> tuple[Windows, ...]:
-        """Return where the windows of all attention modules lie on an input like `tensor`, (1, C, h, w).
+        """Return all attention modules' windows on an input like `tensor`.
 
         In the order of execution; empty where one of them is not followed.
         """
         shape = tuple(tensor.shape)
         if shape not in self._windows:
             with self.lock:
-                paths = [one.path for one in self.attentions]
+                paths = [attention.path for attention in self.attentions]
                 self._windows[shape] = trace_windows(self.adapter.probe(), tensor, paths)
         return self._windows[shape]
 
@@ -168,18 +168,18 @@ class Resident:
         return adapter, self.move_input(adapter.flat_input())
 
     @cached_property
-    def folded(self) -> Twin | None:
+    def folded(self) -> FoldedCopy | None:
         """Its module with batch norms folded into convolutions; None where nothing folds."""
         with self.lock:
-            return folding.twin(*self._blank())
+            return folding.fold_copy(*self._blank())
 
     def fastest_adapter(self, layers: Sequence[Layer]) -> Adapter:
-        """Return the adapter to explain these layers with: the folded twin's, unless it lacks one of them."""
+        """Return the adapter to explain these layers with: the folded copy's, unless it lacks one."""
         if not folding.folds() or self.folded is None or any(layer.path in self.folded.missing for layer in layers):
             return self.adapter
-        own = copy.copy(self.adapter)
-        own.module = self.folded.module
-        return own
+        adapter = copy.copy(self.adapter)
+        adapter.module = self.folded.module
+        return adapter
 
     @cached_property
     def _aside(self) -> tuple[nn.Module, PassLock] | None:
@@ -187,28 +187,28 @@ class Resident:
             return None
         module = self.fastest_adapter(()).module
         try:
-            # Hooks are on a module only while its lock is held, and must not be copied.
+            # A module has hooks only within its lock, and they must not be copied.
             with self.lock:
                 return folding.copy_module(module), PassLock(self.device)
         except Exception:
-            # Not everything that a model may hold can be copied: its passes then wait for each other, as others do.
+            # Some modules cannot be copied; their passes wait for each other.
             LOGGER.warning("a %s could not be copied", type(module).__name__, exc_info=True)
             return None
 
     def aside(self) -> tuple[Adapter, PassLock]:
-        """Return an adapter for passes without hooks or gradients, and the lock to hold for each.
+        """Return an adapter and lock for passes without hooks or gradients.
 
         On a CPU it has parts and a lock of its own, over the same weights: whoever asks for a map neither waits for
         hundreds of passes of lower priority, nor finds the layouts of weights for his input dropped.
         """
         if not folding.folds() or self._aside is None:
             return self.fastest_adapter(()), self.lock
-        own = copy.copy(self.adapter)
-        own.module, lock = self._aside
-        return own, lock
+        adapter = copy.copy(self.adapter)
+        adapter.module, lock = self._aside
+        return adapter, lock
 
     def with_adapter(self, adapter: Adapter) -> Resident:
-        """Return a resident with the same module, lock and layers for an adapter that looks for other classes."""
+        """Return a resident of the same module for an adapter with other classes."""
         _ = self._survey, self.folded  # found once for both
         other = self.copy()
         other.adapter = adapter
@@ -234,7 +234,7 @@ class Resident:
 
 
 def _unchanged(loaded: Any, now: tuple[ModelSpec, dict[str, int]]) -> bool:
-    """Return whether a model is still what its table and its files say; what was deleted since stays in use."""
+    """Return whether a model's table and files are unchanged."""
     before: dict[str, int] = loaded[1]
     return bool(loaded[0] == now[0]) and all(before.get(name) == time for name, time in now[1].items())
 
@@ -253,7 +253,7 @@ class Residency:
 
     @own_modes()
     def get(self, spec: ModelSpec, device: torch.device, progress: Progress | None = None) -> Resident:
-        """Return the model on that device, loading it if necessary; concurrent callers wait for one load."""
+        """Return the model on that device, loaded once for concurrent callers."""
         key, named = (spec.id, str(device)), (spec.weights.path, spec.arch.rpartition(":")[0])
         files = [name for name in named if isinstance(name, str) and os.path.isfile(name)]
         source = spec, {name: os.stat(name).st_mtime_ns for name in files}
@@ -271,7 +271,7 @@ class Residency:
     def of_object(
         self, source: object, key: tuple[object, ...], device: torch.device, make: Callable[[], Adapter]
     ) -> Resident:
-        """Return the resident of a model object, adapting it by `make` if nobody uses it yet with the same `key`.
+        """Return the resident of a model object, adapted by `make` if new.
 
         `source` holds the objects whose ids are in the key.
         """
@@ -322,22 +322,22 @@ RESIDENCY = Residency()
 
 
 def device(name: str = "auto") -> torch.device:
-    """Return the device called `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; raises ModelProblem where it is missing."""
+    """Return a device by name; raise ModelProblem if it is missing."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda:0")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        found = torch.device(name)
+        torch_device = torch.device(name)
     except RuntimeError:
-        found = None
-    if found is None or found.type not in ("cpu", "cuda", "mps"):
+        torch_device = None
+    if torch_device is None or torch_device.type not in ("cpu", "cuda", "mps"):
         raise ModelProblem(f"{name} is not a device: use auto, cpu, cuda, cuda:N or mps.")
-    if found.type == "cuda":
+    if torch_device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (found.index or 0) >= count:
+        if (torch_device.index or 0) >= count:
             raise ModelProblem(f"{name} was asked for and this machine has {count} CUDA devices: use auto or cpu.")
-        return torch.device("cuda", found.index or 0)
-    if found.type == "mps" and not torch.backends.mps.is_available():
+        return torch.device("cuda", torch_device.index or 0)
+    if torch_device.type == "mps" and not torch.backends.mps.is_available():
         raise ModelProblem("mps was asked for and this machine has no Apple GPU: use auto or cpu.")
-    return found
+    return torch_device

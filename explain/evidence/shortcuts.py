@@ -37,7 +37,7 @@ MAX_STREAMS = 4
 
 
 def verify(resident: Resident) -> None:
-    """Leave out the shortcuts that are wrong for a model, and note it; it takes two passes where all are right."""
+    """Disable and note the shortcuts with wrong results for a model."""
     adapter = resident.adapter
     if not (adapter.gradients and adapter.has_row) or adapter.inputs or adapter.takes_words:
         return
@@ -47,34 +47,34 @@ def verify(resident: Resident) -> None:
         with own_random_state(seed=0):
             _verify(resident, adapter.prepare(noise, adapter.preprocessings[0]))
     except (Problem, RuntimeError) as problem:
-        # What is wrong with the model is said where a picture is explained.
+        # Errors of the model are reported when a picture is explained.
         LOGGER.info("%s: its shortcuts could not be verified (%s)", adapter.spec.id, problem)
 
 
-def _verify(resident: Resident, given: ModelInput) -> None:
+def _verify(resident: Resident, model_input: ModelInput) -> None:
     adapter = resident.adapter
-    plain = _PlainPass(resident, given, 2 if adapter.splits_batches else 1)
+    plain = _PlainPass(resident, model_input, 2 if adapter.splits_batches else 1)
     resident.default_layers = _with_streams(resident, plain)
-    right = _agrees(resident, given, plain)
+    right = _agrees(resident, model_input, plain)
     if not right and adapter.splits_batches:
-        alone = _PlainPass(resident, given, 1)
+        alone = _PlainPass(resident, model_input, 1)
         adapter.splits_batches = _close(plain.truth, alone.truth)
-        plain, right = alone, _agrees(resident, given, alone)
+        plain, right = alone, _agrees(resident, model_input, alone)
     left_out = []
     for name, leave_out in _SHORTCUTS.items():
         if not right and leave_out(resident):
             left_out.append(name)
-            right = _agrees(resident, given, plain)
+            right = _agrees(resident, model_input, plain)
     if right and left_out:
         adapter.notes += (f"Computed without {' and '.join(left_out)}, which would change the map of this model.",)
-    elif not right and not _close(plain.truth, _PlainPass(resident, given, 1).truth):
+    elif not right and not _close(plain.truth, _PlainPass(resident, model_input, 1).truth):
         adapter.notes += ("Its answers differ from pass to pass, and so do its maps: random layers are active in it.",)
 
 
 class _PlainPass:
     """A pass of the module as it is, with PyTorch's graph from the input on."""
 
-    def __init__(self, resident: Resident, given: ModelInput, pictures: int) -> None:
+    def __init__(self, resident: Resident, model_input: ModelInput, pictures: int) -> None:
         adapter, module = resident.adapter, resident.adapter.module
         self.tensors: dict[str, Tensor] = {}
         """The last output of each layer, by path."""
@@ -88,8 +88,8 @@ class _PlainPass:
             module.get_submodule(path).register_forward_hook(lambda _m, _i, output, path=path: record(path, output))
             for path in (layer.path for layer in resident.layers)
         ]
-        self.input = resident.move_input(given.tensor).repeat(pictures, 1, 1, 1)
-        # The second picture is another one, so that it changes the first's answer where it can.
+        self.input = resident.move_input(model_input.tensor).repeat(pictures, 1, 1, 1)
+        # A different second picture, to reveal mixing between pictures.
         self.input[1:] = self.input[1:].flip(-1) / 2
         self.input.requires_grad_()
         try:
@@ -100,8 +100,8 @@ class _PlainPass:
                 handle.remove()
         self.resident, self.answer = resident, _answer(adapter, self.outputs)
         self.target = _target(adapter, self.outputs)
-        wanted = self.answer[self.target.index] if self.target.index is not None else None
-        self.scalar = adapter.scalar(self.outputs, self.target) if wanted is None else wanted
+        answer = self.answer[self.target.index] if self.target.index is not None else None
+        self.scalar = adapter.scalar(self.outputs, self.target) if answer is None else answer
 
     @cached_property
     def truth(self) -> list[Tensor]:
@@ -119,9 +119,9 @@ def _map(slope: Tensor | None, output: Tensor, layer: Layer) -> Tensor:
     return as_map((torch.zeros_like(output) if slope is None else slope)[:1], layer)[0]
 
 
-def _agrees(resident: Resident, given: ModelInput, plain: _PlainPass) -> bool:
+def _agrees(resident: Resident, model_input: ModelInput, plain: _PlainPass) -> bool:
     """Return whether the shortcuts that are left give the plain pass's answer and gradients."""
-    evidence = Evidence(resident, given, find(resident, resident.default_layers))
+    evidence = Evidence(resident, model_input, find(resident, resident.default_layers))
     slopes = [each[0].dense() for each in evidence.gradients([plain.target])]
     return _close([_answer(resident.adapter, evidence.outputs), *slopes], plain.truth)
 
@@ -161,7 +161,7 @@ _SHORTCUTS = {"folded batch norms": _leave_folding_out, "one row of the last lay
 
 
 def _with_streams(resident: Resident, plain: _PlainPass) -> tuple[str, ...]:
-    """Return the default layers, and the last layer of each part of the network beside them.
+    """Return the default layers, and the last layer of each branch.
 
     An ensemble, or a network of two streams, has parts that no single layer sees.
     """
@@ -192,7 +192,7 @@ def _with_streams(resident: Resident, plain: _PlainPass) -> tuple[str, ...]:
 
 
 def _reached(starts: Iterable[Any], stops: set[Any]) -> set[Any]:
-    """Return the nodes of a graph that lead to some nodes, without the ways through others."""
+    """Return a graph's nodes on the way to some nodes."""
     seen: set[Any] = set()
     waiting = list(starts)
     while waiting:

@@ -59,7 +59,7 @@ class Survey:
 
 
 def survey(adapter: Adapter, tensor: Tensor) -> Survey:
-    """Run (1, 3, h, w) once and list the layers that can be explained and the modules that attend.
+    """Run (1, 3, h, w) once; list explainable layers and attention modules.
 
     The short list is in the order of execution and names a tensor once, by the outermost module that returns it
     (`layer4`, not also `layer4.1.relu`); it starts with the earliest layer and ends with the last spatial one.
@@ -73,7 +73,7 @@ def survey(adapter: Adapter, tensor: Tensor) -> Survey:
             handles.append(module.register_forward_hook(lambda _module, _inputs, output, seen=seen: seen(output)))
     opened = adapter.record_attention(observer.attend)
     try:
-        # An activation in place returns what it was given: norm and ReLU would look like one layer.
+        # In-place activations return their input, so that norm and ReLU would be one layer.
         with torch.no_grad(), disable_inplace(adapter.module), opened:
             outputs = adapter.run(tensor)
     finally:
@@ -125,7 +125,7 @@ class _Observer:
         prefix, grid = (_tokens(keys, self.size, self.grids) if pictures == 1 else None) or (0, None)
         if path not in self.attentions:
             self.attentions[path] = Attended(path, heads, queries, grid, prefix, queries == keys)
-            # What its own parts return (queries, keys) is no layer to look at it by.
+            # Its parts' outputs (queries, keys) are no maps of it.
             read = next((name for name in reversed(self.short) if not name.startswith(f"{path}.")), "")
             if read and (grid or pictures > 1) and self.known[read].layout != "nchw":
                 self.read_by[read] = path
@@ -146,12 +146,12 @@ class _Observer:
         # Inside of attention four sides are heads and tokens as a rule.
         dropped = {path for path in inner if known[path].shape[1:] not in whole}
         known = {path: layer for path, layer in known.items() if path not in dropped}
-        # A module that is called twice (one ReLU for all) has no single map of its own.
+        # A module with two calls (one ReLU for all) has no single map.
         calls = {path: max(1, len(self.branches.get(path, ()))) for path in known}
         short = tuple(known[path] for path in dict.fromkeys(self.short) if self.short.count(path) == calls.get(path))
-        if own := tuple(layer for layer in short if layer.pictures):
+        if branched := tuple(layer for layer in short if layer.pictures):
             # After these two pictures have met, a map is of neither.
-            short = own
+            short = branched
         return Survey(known, short, tuple(self.attentions.values()))
 
 
@@ -169,7 +169,7 @@ def disable_inplace(module: nn.Module) -> Iterator[None]:
 
 
 def describe(path: str, output: Tensor, size: Size, grids: Collection[Size] = ()) -> Layer | None:
-    """Return how an output can be read as a map on an input of `size` (h, w); None where it cannot.
+    """Return an output's layout as a map on an input (h, w), or None.
 
     `grids` are those that convolutions were seen to make, the latest last: patches are one of them as a rule.
     """
@@ -178,12 +178,12 @@ def describe(path: str, output: Tensor, size: Size, grids: Collection[Size] = ()
         return None  # the windows of one picture
     if len(shape) == 4:
         _, a, b, c = shape
-        # Channels come last where the last two sides cannot be the picture's and the first two can (Swin).
+        # Channels come last if only the first two sides fit the picture's (Swin).
         if not _fits(b, c, size, aspect) and _fits(a, b, size, aspect):
             return Layer(path, (c, a, b), "nhwc") if a * b > 1 else None
         return Layer(path, (a, b, c)) if b * c > 1 and b <= size[0] and c <= size[1] else None
-    if len(shape) == 3 and shape[2] > 1 and (found := _tokens(shape[1], size, grids)) is not None:
-        prefix, grid = found
+    if len(shape) == 3 and shape[2] > 1 and (tokens := _tokens(shape[1], size, grids)) is not None:
+        prefix, grid = tokens
         return Layer(path, (shape[2], *grid), "tokens", prefix)
     return None
 
@@ -193,7 +193,7 @@ def _fits(height: int, width: int, size: Size, aspect: float) -> bool:
 
 
 def _tokens(count: int, size: Size, grids: Collection[Size]) -> tuple[int, Size] | None:
-    """Split `count` tokens into those before the grid's and an (h, w) grid; None where that is impossible."""
+    """Split `count` tokens into a prefix and an (h, w) grid, or None."""
     for grid in reversed([*grids]):
         if 0 <= (prefix := count - grid[0] * grid[1]) <= MAX_PREFIX and grid[0] * grid[1] > MAX_PREFIX:
             return prefix, grid
@@ -204,7 +204,7 @@ def _tokens(count: int, size: Size, grids: Collection[Size]) -> tuple[int, Size]
 
 
 def _grid(tokens: int, size: Size) -> Size | None:
-    """Return (h, w) of `tokens` patches over an input of `size`, both sides cut by the same whole patch size."""
+    """Return the (h, w) of `tokens` square patches over an input."""
     patch = math.isqrt(size[0] * size[1] // tokens) if tokens >= LEAST_TOKENS else 0
     if patch < 2 or size[0] // patch * (size[1] // patch) != tokens:
         return None

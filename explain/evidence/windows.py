@@ -1,10 +1,9 @@
-"""Find which cells of the picture each window of attention holds.
+"""Trace the cells of each attention window.
 
-Swin, MaxViT, MobileViT and relatives cut a map into windows, or patches into sets, before they attend. A picture of
-noise is sent through once: no two cells of a map are then alike, so that the rows an attention reads are found, number
-for number, among the cells of the map they were cut from. Between the two, a module that returns as many rows as it was
-given leaves each where it was (norms, linear layers, blocks). Rows of zeros are padding. A model is followed only where
-every attention holds each cell of its map exactly once; anything else is refused rather than guessed.
+Swin, MaxViT, MobileViT and relatives cut a map into windows, or patches into sets, before attention. In a pass of a
+noise picture all cells differ, so that an attention's input rows can be matched to the cells of an earlier map. Modules
+with as many output rows as input rows (norms, linear layers, blocks) keep their order; rows of zeros are padding. A
+model is supported if each attention has every cell of its map exactly once.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ KEPT = 32
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Where the tokens of one attention module lie, on an input of one size."""
+    """The token places of one attention module, for one input size."""
 
     path: str
     queries: Tensor
@@ -47,10 +46,10 @@ class Windows:
 
 
 def trace_windows(adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> tuple[Windows, ...]:
-    """Return the windows of each of the model's attention modules in the order of execution, from one pass.
+    """Return the attention modules' windows in execution order, from one pass.
 
-    `tensor`: any (1, C, h, w) of the size and device asked for. Empty where one of them, or their order from fine to
-    coarse, is not what relevance can be followed through.
+    `tensor`: any (1, C, h, w) of the right size and device. Empty for unsupported windows, or an order other than from
+    fine to coarse.
     """
     noise = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0)).to(tensor.device)
     tracer = _Tracer(adapter.module, (tensor.shape[-2], tensor.shape[-1]))
@@ -59,17 +58,17 @@ def trace_windows(adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> tup
             adapter.run(noise)
     finally:
         tracer.close()
-    found = [tracer.found.get(path) for path in paths]
-    windows = tuple(one for one in found if one is not None)
-    if len(windows) < len(found) or set(tracer.found) != set(paths):
+    candidates = [tracer.found.get(path) for path in paths]
+    windows = tuple(window for window in candidates if window is not None)
+    if len(windows) < len(candidates) or set(tracer.found) != set(paths):
         return ()
-    sides = [one.grid for one in windows]
-    steps = [*pairwise(sides), *((one.grid, one.key_grid) for one in windows)]
+    sides = [window.grid for window in windows]
+    steps = [*pairwise(sides), *((window.grid, window.key_grid) for window in windows)]
     return () if any(b[0] > a[0] or b[1] > a[1] for a, b in steps) else windows
 
 
 class _Tracer(TorchFunctionMode):
-    """Follows one thread's pass: its maps, what its linear layers read, and which rows came from which."""
+    """Record one thread's maps, linear inputs, and origins of rows."""
 
     def __init__(self, module: nn.Module, size: Size) -> None:
         super().__init__()
@@ -101,88 +100,88 @@ class _Tracer(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        given: dict[str, Any] = kwargs or {}
+        options: dict[str, Any] = kwargs or {}
         if func is F.linear or func is F.conv2d:
-            values = given["input"] if "input" in given else args[0]
-            weight = given["weight"] if "weight" in given else args[1]
+            values = options["input"] if "input" in options else args[0]
+            weight = options["weight"] if "weight" in options else args[1]
             if func is F.linear or weight.shape[-2:] == (1, 1):
                 self._read.append((values, func is F.conv2d))
-        return func(*args, **given)
+        return func(*args, **options)
 
     def record(self, path: str, weights: Tensor) -> Tensor:
-        """Note where the tokens of one attention, (windows, heads, queries, keys), lie; return it unchanged."""
+        """Record the tokens of one attention's windows; return it unchanged."""
         windows, _, queries, keys = weights.shape
         read = self._read[self._entered.get(path, len(self._read)) :]
-        asks = self._find_cells(read, windows, queries)
-        given = asks if keys == queries else self._find_cells(read, windows, keys)
+        q_cells = self._find_cells(read, windows, queries)
+        k_cells = q_cells if keys == queries else self._find_cells(read, windows, keys)
         twice = path in self.found
-        self.found[path] = None if twice or asks is None or given is None else Windows(path, *asks, *given)
+        self.found[path] = None if twice or q_cells is None or k_cells is None else Windows(path, *q_cells, *k_cells)
         return weights
 
     def _enter(self, path: str) -> Callable[..., None]:
-        def entered(_: nn.Module, given: tuple[Any, ...]) -> None:
+        def entered(_: nn.Module, inputs: tuple[Any, ...]) -> None:
             if threading.get_ident() == self._caller:
                 self._entered[path] = len(self._read)
-                self._note(given)
+                self._note(inputs)
 
         return entered
 
-    def _leave(self, _: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+    def _leave(self, _: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if threading.get_ident() != self._caller:
             return
         outputs = output if isinstance(output, tuple) else (output,)
-        for one in outputs:
-            for other in given:
-                alike = isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and one.shape == other.shape
-                if alike and one is not other and one.ndim > 2:
-                    self._before[one] = other
+        for out in outputs:
+            for value in inputs:
+                alike = isinstance(out, torch.Tensor) and isinstance(value, torch.Tensor) and out.shape == value.shape
+                if alike and out is not value and out.ndim > 2:
+                    self._before[out] = value
                     break
         self._note(outputs)
 
     def _note(self, tensors: tuple[Any, ...]) -> None:
         """Keep what can be a map of one picture."""
-        for one in tensors:
-            if not isinstance(one, torch.Tensor) or one.ndim not in (3, 4) or len(one) != 1:
+        for tensor in tensors:
+            if not isinstance(tensor, torch.Tensor) or tensor.ndim not in (3, 4) or len(tensor) != 1:
                 continue
-            layer = describe("", one, self._size, self._grids)
-            if one.ndim == 4:
-                # Either may be the channels' side: only the one it is has the rows that are looked for.
-                self._maps.append((one[0].flatten(1).T, (one.shape[2], one.shape[3])))
-                self._maps.append((one[0].flatten(0, 1), (one.shape[1], one.shape[2])))
+            layer = describe("", tensor, self._size, self._grids)
+            if tensor.ndim == 4:
+                # Either side may be the channels; only the right one has these rows.
+                self._maps.append((tensor[0].flatten(1).T, (tensor.shape[2], tensor.shape[3])))
+                self._maps.append((tensor[0].flatten(0, 1), (tensor.shape[1], tensor.shape[2])))
                 if layer is not None and layer.layout == "nchw":
                     self._grids.pop(layer.shape[1:], None)
                     self._grids[layer.shape[1:]] = None
             elif layer is not None and not layer.prefix:
-                self._maps.append((one[0], layer.shape[1:]))
+                self._maps.append((tensor[0], layer.shape[1:]))
 
     def _find_cells(self, read: Sequence[tuple[Tensor, bool]], windows: int, tokens: int) -> tuple[Tensor, Size] | None:
-        """Return the cells (windows, tokens) of the first that was read with so many rows, and their grid."""
+        """Return the cells (windows, tokens) of the first matching read, and grid."""
         for tensor, first in read:
             if (tensor.numel() // tensor.shape[1 if first else -1]) == windows * tokens:
-                for one in self._origins(tensor):
-                    rows = (one.movedim(1, -1) if first else one).flatten(0, -2)
+                for origin in self._origins(tensor):
+                    rows = (origin.movedim(1, -1) if first else origin).flatten(0, -2)
                     if (cells := self._match(rows)) is not None:
                         return cells[0].view(windows, tokens), cells[1]
                 return None
         return None
 
     def _origins(self, tensor: Tensor | None) -> Iterator[Tensor]:
-        """Yield a tensor, and those that modules made it from row by row, the latest first."""
+        """Yield a tensor and its row-wise origins, the latest first."""
         while tensor is not None:
             yield tensor
             tensor = self._before.get(tensor)  # type: ignore[no-untyped-call]
 
     def _match(self, rows: Tensor) -> tuple[Tensor, Size] | None:
-        """Return the cell of each of (rows, C), and their grid; None where a map has other cells than these."""
-        wanted = [row.tobytes() for row in rows.cpu().numpy()]
-        padding = bytes(len(wanted[0]))
-        first = rows[next((place for place, row in enumerate(wanted) if row != padding), 0)]
+        """Return the grid cell of each of (rows, C), and the grid, or None."""
+        keys = [row.tobytes() for row in rows.cpu().numpy()]
+        padding = bytes(len(keys[0]))
+        first = rows[next((place for place, row in enumerate(keys) if row != padding), 0)]
         for cells, grid in reversed(self._maps):
             other = cells.shape[1] != rows.shape[1] or len(cells) > len(rows)
             if other or not bool((cells == first).all(1).any()):
                 continue
             known = {row.tobytes(): place for place, row in enumerate(cells.cpu().numpy())}
-            places = [known.get(row, -1 if row == padding else None) for row in wanted]
+            places = [known.get(row, -1 if row == padding else None) for row in keys]
             inside = [place for place in places if place is not None and place >= 0]
             if None not in places and len(inside) == len(set(inside)) == len(cells):
                 return torch.tensor(places), grid

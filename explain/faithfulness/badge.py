@@ -59,7 +59,7 @@ def mark_of(verdict: Verdict) -> Mark:
 
 
 def note(weights: str, method: str, layers: Sequence[str], test: Hashable, verdict: Verdict) -> None:
-    """Remember the verdict on one map for the current person; `test` is equal only for the same map, which counts once.
+    """Record one map's verdict for the current person; equal `test`s count once.
 
     `weights`: the SHA-256 of the model's. `layers`: the paths of those that the map was taken at.
     """
@@ -70,14 +70,14 @@ def note(weights: str, method: str, layers: Sequence[str], test: Hashable, verdi
 
 
 def verdicts(weights: str, method: str, layers: Sequence[str]) -> list[Verdict]:
-    """Return the current person's verdicts on maps of these weights by a method at these layers, the oldest first."""
-    wanted = [users.owner(), weights, method, tuple(layers)]
+    """Return the person's verdicts on these weights, method and layers."""
+    requested = [users.owner(), weights, method, tuple(layers)]
     with _lock:
-        return [found for (*key, _), found in _tests.items() if key == wanted]
+        return [verdict for (*key, _), verdict in _tests.items() if key == requested]
 
 
-def describe_verdicts(found: Sequence[Verdict]) -> str:
-    """Return the verdicts as one phrase, with the number of maps that they are of; empty for none.
+def describe_verdicts(verdicts: Sequence[Verdict]) -> str:
+    """Return the verdicts and the number of maps as one phrase.
 
     >>> describe_verdicts(["depends"])
     'depends on the model (1 map tested)'
@@ -86,13 +86,13 @@ def describe_verdicts(found: Sequence[Verdict]) -> str:
     >>> describe_verdicts(["depends", "unclear", "edges"])
     'depends on the model in 1 of 3 maps tested, 1 cannot be told'
     """
-    if not found:
+    if not verdicts:
         return ""
-    if len(set(found)) == 1:
-        return f"{VERDICTS[found[0]]} ({plural(len(found), 'map')} tested)"
-    yes = sum(mark_of(one) == "yes" for one in found)
-    phrase = f"{VERDICTS['depends']} in {yes} of {plural(len(found), 'map')} tested"
-    return f"{phrase}, {unclear} cannot be told" if (unclear := found.count("unclear")) else phrase
+    if len(set(verdicts)) == 1:
+        return f"{VERDICTS[verdicts[0]]} ({plural(len(verdicts), 'map')} tested)"
+    yes = sum(mark_of(verdict) == "yes" for verdict in verdicts)
+    phrase = f"{VERDICTS['depends']} in {yes} of {plural(len(verdicts), 'map')} tested"
+    return f"{phrase}, {unclear} cannot be told" if (unclear := verdicts.count("unclear")) else phrase
 
 
 words = describe_verdicts

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Map = NDArray[np.float32]
 
 SIDE = 64
-"""Cells of a side that a map is held at."""
+"""Cells along each side of a stored map."""
 PART = 0.6
 """Of a photograph's sides, of the parts that are explained besides the whole."""
 CORNERS = ((0.0, 0.0), (0.4, 0.0), (0.0, 0.4), (0.4, 0.4), (0.2, 0.2), (0.2, 0.0))
@@ -62,16 +62,15 @@ class OtherMap:
     """float32 (SIDE, SIDE) over the content of the model's input, or over the box."""
 
 
-_CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(4 * MIB, lambda maps: sum(one.values.nbytes for one in maps))
+_CACHE: ByteCache[tuple[OtherMap, ...]] = ByteCache(4 * MIB, lambda maps: sum(m.values.nbytes for m in maps))
 _MAKING: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)
 
 
 def other_maps(explanation: Result, index: int, cancel: threading.Event | None = None) -> tuple[OtherMap, ...]:
-    """Return the maps of other pictures that one map is tested against, by the same method and layers.
+    """Return maps of other pictures by the same method and layers.
 
-    Each is of the model's own answer there. Of bundled photographs and parts of them, or of drawn scenes for a model
-    that knows nothing else: the same ones everywhere, so that a test gives the same result again. Where the method
-    takes many passes, or the model has no layers, they are random maps as smooth as this one. Raises Cancelled.
+    They explain the model's answers on bundled photographs and crops, or on drawn scenes for a demo model, always the
+    same ones. Slow methods and models without layers get random maps of equal smoothness. Raises Cancelled.
     """
     heatmap, evidence, options = explanation.heatmaps[index].measured, explanation.evidence, explanation.options
     resident = evidence.resident
@@ -79,24 +78,24 @@ def other_maps(explanation: Result, index: int, cancel: threading.Event | None =
         return _random(explanation, index)
     detects = explanation.task.has_boxes
     options = replace(options, per="detection") if detects else options
-    shown = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
-    key = (resident.adapter.weights_sha256, resident.adapter.spec.row, heatmap.method, evidence.paths, shown)
+    shared = replace(options, targets=(), top_k=BOXES if detects else 1, classes=(), within="picture")
+    key = (resident.adapter.weights_sha256, resident.adapter.spec.row, heatmap.method, evidence.paths, shared)
     with _MAKING[key]:
-        if (found := _CACHE.get(key)) is None:
-            found = tuple(_explain_bundled(explanation, heatmap.method, shown, cancel))
-            _CACHE.put(key, found)
-    others = tuple(one for one in found if one.source != explanation.image.sha256)
+        if (maps := _CACHE.get(key)) is None:
+            maps = tuple(_explain_bundled(explanation, heatmap.method, shared, cancel))
+            _CACHE.put(key, maps)
+    others = tuple(other for other in maps if other.source != explanation.image.sha256)
     return others or _random(explanation, index)
 
 
 def _random(explanation: Result, index: int) -> tuple[OtherMap, ...]:
     """Return random maps as smooth as one."""
     grid = controls.grid_of(explanation.heatmaps[index].measured)
-    found = []
+    maps = []
     for number in range(RANDOM):
         values = controls.random_map((SIDE, SIDE), grid, controls.seed_of(explanation.image.sha256, number))
-        found.append(OtherMap("", f"{RANDOM_NAME} {number + 1}", values))
-    return tuple(found)
+        maps.append(OtherMap("", f"{RANDOM_NAME} {number + 1}", values))
+    return tuple(maps)
 
 
 def _explain_bundled(
@@ -115,12 +114,12 @@ def _explain_bundled(
             targets = resolve(options, predictions, evidence)
             raw = METHODS[method].run(evidence, targets) if targets else None
         except Problem:
-            # A picture that this model cannot take has no map to compare with.
+            # Pictures of the wrong kind have no map.
             continue
         for place, target in enumerate(targets):
             assert raw is not None
-            own = [layer[place : place + 1] for layer in raw.maps]
-            values = on_content(own, evidence.geometry, raw.layers)
+            layer_maps = [layer[place : place + 1] for layer in raw.maps]
+            values = on_content(layer_maps, evidence.geometry, raw.layers)
             if explanation.task.has_boxes:
                 box = predictions[place].box
                 assert box is not None
@@ -137,7 +136,7 @@ def _small(values: Map) -> Map:
 
 
 def _pictures(spec: ModelSpec) -> Iterator[tuple[str, str, NDArray[np.uint8]]]:
-    """Yield pictures of the kind that a model knows: name, SHA-256 of the one that it is a part of, and pixels."""
+    """Yield pictures for a model: name, source SHA-256, and pixels."""
     if spec.example:
         yield from _scenes(spec)
         return

@@ -60,22 +60,21 @@ def prove(
     cancel: threading.Event | None = None,
     partial: Callable[[Proof], None] | None = None,
 ) -> Proof:
-    """Hide and keep the hottest shares of one map and of its controls, and follow the answer.
+    """Measure the answer with the hottest shares hidden, and kept.
 
-    `steps` of equal shares for the map; controls and further fillings have fewer of them (`FEWER`, `AGAIN`).
-    `fillings` are what hidden pixels are set to (`FILLINGS`), the first is the main one. `partial` is called
-    with what is there: a few steps of the map alone, and then after each curve. Raises ModelProblem for a map that is
-    empty or the same everywhere, a target that is no single answer, and an unknown filling; Cancelled within one batch
-    of a stop.
+    `steps`: equal shares for the map; controls and further fillings have fewer (`FEWER`, `AGAIN`). `fillings`: values
+    of hidden pixels (`FILLINGS`), the main one first. `partial` is called after the first steps and each curve. Raises
+    ModelProblem for a constant map, a target without a single answer, and an unknown filling; Cancelled within one
+    batch of a stop.
     """
-    for one in fillings:
-        check(one)
+    for filling in fillings:
+        check(filling)
     if not 2 <= steps <= 100:
         raise ModelProblem(f"A proof takes 2 to 100 steps, and not {steps}.")
     if not fillings:
         raise ModelProblem("A proof takes one filling at least.")
-    shown = explanation._map(index)
-    heatmap, position = shown.measured, explanation.heatmaps.index(shown)
+    selected = explanation._map(index)
+    heatmap, position = selected.measured, explanation.heatmaps.index(selected)
     places = ranking(heatmap.strength) if heatmap.state == "ok" else None
     if places is None:
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
@@ -89,7 +88,7 @@ def prove(
 
 
 class _Work:
-    """One proof in the making: the map's own curve first, and each control made just before it is followed."""
+    """A running proof: the map's curve first, then each control's."""
 
     def __init__(
         self,
@@ -111,12 +110,12 @@ class _Work:
         self._made: list[Curve] = []
         self._total = 1
 
-    def run(self, own: Order, fillings: Sequence[Filling]) -> Proof:
+    def run(self, order: Order, fillings: Sequence[Filling]) -> Proof:
         """Return the proof of a map by its order."""
         first, *others = fillings
         rough: Curve | None = None
         if self._steps > PREVIEW and not self._steps % PREVIEW:
-            (rough,) = self._perturber.curves([own], first, PREVIEW)
+            (rough,) = self._perturber.curves([order], first, PREVIEW)
             self._partial(self._proof([rough]))
         inside, best = object_of(self._explanation, self._index), _next_best(self._explanation, self._index)
         names = ["random", "centre", "edges"]
@@ -126,14 +125,14 @@ class _Work:
             names.append("runner-up")
         repeated = 1 + controls.SEEDS * sum(name in REPEATED for name in names)
         self._total = repeated * len(fillings) + sum(name not in REPEATED for name in names) + 1
-        self._perturber.curves([own], first, self._steps, self._add_curve, rough)
+        self._perturber.curves([order], first, self._steps, self._add_curve, rough)
         self._support, strongest = find_strongest(
             self._explanation, self._index, perturber=self._perturber, cancel=self._cancel
         )
         self._partial(self._proof(self._made))
         orders = _order("strongest", [strongest])
         self._perturber.curves(orders, first, self._among(FEWER[self._detects]["strongest"]), self._add_curve)
-        again = [own]
+        again = [order]
         for name in names:
             orders = self._runner_up_orders(best) if best and name == "runner-up" else self._orders(name, inside)
             self._perturber.curves(orders, first, self._among(FEWER[self._detects].get(name)), self._add_curve)
@@ -143,7 +142,7 @@ class _Work:
         return self._proof(self._made)
 
     def _among(self, fewer: int | None) -> int:
-        """Return how many steps a curve has that needs only so many: all, unless these are among them."""
+        """Return `fewer` steps if all steps include these, else all."""
         return fewer if fewer is not None and not self._steps % fewer else self._steps
 
     def _proof(self, curves: Sequence[Curve]) -> Proof:
@@ -158,7 +157,7 @@ class _Work:
         self._partial(self._proof(self._made))
 
     def _orders(self, name: str, inside: NDArray[np.bool_]) -> list[Order]:
-        """Return a control's orders over the content of the model's input; none for a picture without edges."""
+        """Return a control's orders over the content; none without edges."""
         explanation, heatmap = self._explanation, self._explanation.heatmaps[self._index]
         shape, grid = inside.shape, controls.grid_of(heatmap)
         start = controls.SEEDS * (name == "blobs")
@@ -189,17 +188,17 @@ def _order(name: str, maps: Sequence[NDArray[np.float32]]) -> list[Order]:
 
 
 def object_of(explanation: Result, index: int) -> NDArray[np.bool_]:
-    """Return where the object is, bool (h, w) over the content: in its boxes, else where the map is hottest."""
+    """Return the object's mask over the content: boxes, else the hottest area."""
     heatmap, geometry = explanation.heatmaps[index].measured, explanation.evidence.geometry
-    found = np.zeros(heatmap.content.shape, bool)
+    mask = np.zeros(heatmap.content.shape, bool)
     for prediction in explanation.own(index):
         assert prediction.box is not None
-        found[box_on_content(geometry, prediction.box)] = True
-    return found if found.any() else controls.hottest_region(heatmap.strength)
+        mask[box_on_content(geometry, prediction.box)] = True
+    return mask if mask.any() else controls.hottest_region(heatmap.strength)
 
 
 def _next_best(explanation: Result, index: int) -> Target | None:
-    """Return the target of the next best class, of a box for the same candidate; None where its map is slow."""
+    """Return the runner-up class's target; None for a slow map."""
     heatmap, evidence = explanation.heatmaps[index].measured, explanation.evidence
     method, target, adapter = METHODS[heatmap.method], heatmap.target, evidence.resident.adapter
     if not (method.quick and method.per_class) or target.index is None or len(adapter.labels) < 2:

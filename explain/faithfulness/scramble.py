@@ -55,7 +55,7 @@ STAGES = 6
 
 
 def copy_resident(resident: Resident) -> Resident:
-    """Return a resident with a copy of the model, freed with it; it never gets the faster twin, whose weights stay.
+    """Return a resident with a copied model, without a folded copy.
 
     Raises ModelProblem where the copy shares weights with the model in use.
     """
@@ -68,7 +68,7 @@ def copy_resident(resident: Resident) -> Resident:
             f"This test redraws the weights of a copy, and {adapter.spec.id} cannot be copied: choose another model."
         )
     other = Resident(adapter, resident.device)
-    vars(other)["_twin"] = None
+    vars(other)["folded"] = None
     return other
 
 
@@ -78,17 +78,16 @@ def _places(module: nn.Module) -> set[int]:
 
 
 def stages(resident: Resident, tensor: Tensor) -> list[list[nn.Parameter]]:
-    """Return the parameters in `STAGES` groups, the last executed first, from one pass of `tensor` (1, C, h, w).
+    """Return the parameters in `STAGES` groups, the last executed first.
 
-    A module's own parameters are one item, and groups have equally many items. Modules are in the order in which they
-    begin: what a model holds itself, such as a position embedding, counts as its beginning. A module that is never
-    called, because another reads its weights, stands beside the one around it.
+    A module's own parameters are one item, and groups have equally many items, in the order of the modules' starts.
+    An uncalled module, whose weights another reads, counts as its parent.
     """
     module = resident.adapter.module
     started: list[str] = []
     handles = [
-        one.register_forward_pre_hook(lambda _module, _inputs, path=path: started.append(path))
-        for path, one in module.named_modules()
+        part.register_forward_pre_hook(lambda _module, _inputs, path=path: started.append(path))
+        for path, part in module.named_modules()
     ]
     try:
         with torch.no_grad(), resident.lock:
@@ -99,14 +98,14 @@ def stages(resident: Resident, tensor: Tensor) -> list[list[nn.Parameter]]:
     place = {path: at for at, path in reversed([*enumerate(started)])}
     seen: set[int] = set()
     items: list[tuple[int, list[nn.Parameter]]] = []
-    for path, one in module.named_modules():
-        own = [each for each in one.parameters(recurse=False) if id(each) not in seen and each.is_floating_point()]
-        seen |= {id(each) for each in own}
-        if own:
+    for path, part in module.named_modules():
+        params = [each for each in part.parameters(recurse=False) if id(each) not in seen and each.is_floating_point()]
+        seen |= {id(each) for each in params}
+        if params:
             around = path
             while around not in place and around:
                 around = around.rpartition(".")[0]
-            items.append((place.get(around, 0), own))
+            items.append((place.get(around, 0), params))
     items.sort(key=lambda item: -item[0])
     groups = np.array_split(np.arange(len(items)), STAGES)
     return [[each for at in group for each in items[at][1]] for group in groups]
@@ -120,7 +119,7 @@ def moments_of(groups: list[list[nn.Parameter]]) -> list[list[Moments]]:
 
 
 def redrawn(groups: list[list[nn.Parameter]], seed: int, moments: list[list[Moments]] | None = None) -> Iterator[int]:
-    """Redraw the groups' parameters in turn, each from a normal of its own mean and deviation; yield after each.
+    """Redraw each group's parameters from its moments; yield after each.
 
     `moments`: those of the true weights, `moments_of(groups)` from before the first draw. Without them a second draw
     would take those of the first, and small parameters would drift from draw to draw.
@@ -143,7 +142,7 @@ STUDENT = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 7: 1.943, 8: 1.895}
 """The 95 % quantile of Student's t by the number of draws, for an interval of 90 % to both sides."""
 SAME = 0.9
 """The least rank correlation of a map with itself, made twice: of 154 maps of eight kinds the lowest was 0.9999999."""
-_CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda one: one.nbytes)
+_CACHE: ByteCache[Scramble] = ByteCache(8 * MIB, lambda scramble: scramble.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +168,7 @@ class Stage:
 
     @property
     def empty(self) -> bool:
-        """Whether there is no evidence for the target in it: such a map is like no other, and tells nothing."""
+        """Whether the map has no evidence for the target."""
         return not self.map.any()
 
     @property
@@ -210,7 +209,7 @@ class Scramble:
         return 2 * self.empty > self.draws
 
     def describe_draws(self) -> str:
-        """Return what came of all draws: `7 random models: 2 empty maps, the others −0.46 to 0.51.`"""
+        """Describe all draws: `7 random models: 2 empty maps, the others −0.46 to 0.51.`"""
         empty = f"{plural(self.empty, 'empty map')}{', the others ' if self.final else ''}" if self.empty else ""
         ends = " to ".join(map(self._shown, (min(self.final), max(self.final)))) if self.final else ""
         return f"{self.draws} random models: {empty}{ends}."
@@ -220,7 +219,7 @@ class Scramble:
 
     @property
     def similarity(self) -> float:
-        """The similarity to the true map once every weight is redrawn, the mean over the draws; 0 without any."""
+        """The mean similarity to the true map over the draws; 0 without any."""
         return float(np.mean(self.final)) if self.final else 0.0
 
     @property
@@ -230,18 +229,17 @@ class Scramble:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the scrambled model's map is no more like the true one than unrelated maps are.
+        """Whether the scrambled model's map is as different as unrelated maps.
 
-        If it is more like it, it is named by what its last map resembles most, beyond chance. `unclear` where the
-        interval holds the threshold, where the map is not the same when it is made again, and where most maps of random
-        weights are empty.
+        If not, the verdict is the last map's closest reference. `unclear`: the interval includes the threshold, the map
+        is not reproducible, or most maps of random weights are empty.
         """
         side = "within" if self.mostly_empty else side_of(self.final, self.threshold)
         if side == "within" or (side == "below" and self.again is not None and self.again < SAME):
             return "unclear"
         if side == "below":
             return "box" if self.keeps_box else "depends"
-        most = max(self.known, key=lambda one: self.known[one])
+        most = max(self.known, key=lambda name: self.known[name])
         return most if self.known[most] > self.threshold else "survives"
 
     @property
@@ -253,8 +251,8 @@ class Scramble:
     def sentence(self) -> str:
         """The verdict with the numbers that it follows from."""
         if self.mostly_empty:
-            found = f"With random weights {self.empty} of {self.draws} maps are empty."
-            return f"{found} Whether this map depends on the model cannot be told."
+            reason = f"With random weights {self.empty} of {self.draws} maps are empty."
+            return f"{reason} Whether this map depends on the model cannot be told."
         if self.verdict == "unclear" and self.again is not None:
             return (
                 f"Made again with the same weights, the map has a rank correlation of only {signed(self.again)} with "
@@ -308,10 +306,10 @@ def scramble(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Scramble:
-    """Redraw the weights in six stages, the last layers first, and make the same map at each.
+    """Redraw the weights in six stages, and recompute the map at each.
 
     On a copy of the model, so others are not disturbed; up to 14 passes, with the method's own cost: five for the
-    stages and those of `final`, whose verdict it has. Held for the same weights, picture, method, layers and target.
+    stages and those of `final`, whose verdict it has. Cached for the same weights, picture, method, layers and target.
     Raises ModelProblem for an empty map and a model without weights here; Cancelled between two passes.
     """
     return _test(explanation, index, progress, cancel, whole=True)
@@ -323,11 +321,10 @@ def final(
     *,
     cancel: threading.Event | None = None,
 ) -> Scramble:
-    """Return the verdict of `scramble` without the stages on the way: `stages` has the last one alone.
+    """Return the verdict of `scramble` from the last stage alone.
 
-    Sets of weights are drawn until the interval of the mean rank correlation is clear of the threshold, 3 to 8 times.
-    Where it is below, the map is made once more with the true weights: one that is another then tells nothing. Held,
-    and used by `scramble`. Raises as that does.
+    Weights are drawn 3 to 8 times, until the mean rank correlation's interval is clear of the threshold. Below it, the
+    map is recomputed with the true weights as a check. Cached, and used by `scramble`; raises the same errors.
 
     >>> from sightglass import Explainer
     >>> final(Explainer()("bus.jpg", top_k=1)).mark
@@ -357,23 +354,23 @@ def side_of(draws: Sequence[float], threshold: float) -> Side:
 def draw_until_clear(
     redraw: Callable[[int], Iterator[int]], weights_sha256: str, threshold: float, measure: Callable[[], float | None]
 ) -> tuple[tuple[float, ...], Side]:
-    """Redraw all weights and measure a map's similarity to the true one, as often as it takes.
+    """Redraw all weights 3 to 8 times, and measure a map's similarity.
 
-    `redraw`: `redrawn` of all groups by a seed. `measure`: None for an empty map, which is not counted. Returns what
-    was measured in 3 to 8 draws, and the side of the threshold that the interval of the mean is on.
+    `redraw`: `redrawn` of all groups by a seed. `measure`: None for an empty map. Returns the similarities, and their
+    interval's side of the threshold.
     """
-    found: list[float] = []
+    similarities: list[float] = []
     side: Side = "within"
     for draw in range(DRAWS[1]):
         for _ in redraw(controls.seed_of(weights_sha256, draw)):
             pass
         if (similarity := measure()) is not None:
-            found.append(similarity)
-        side = side_of(found, threshold)
-        # Of three maps that are all empty the other five are too.
-        if draw + 1 >= DRAWS[0] and (side != "within" or not found):
+            similarities.append(similarity)
+        side = side_of(similarities, threshold)
+        # After three empty maps further draws are empty too.
+        if draw + 1 >= DRAWS[0] and (side != "within" or not similarities):
             break
-    return tuple(found), side
+    return tuple(similarities), side
 
 
 @own_modes()
@@ -385,21 +382,21 @@ def _test(
     *,
     whole: bool,
 ) -> Scramble:
-    """Return a held test, or make what is missing of it; `whole`: with all stages."""
-    shown = explanation._map(index)
-    heatmap, resident = shown.measured, explanation.evidence.resident
+    """Return a cached test, completed if need be; `whole`: with all stages."""
+    selected = explanation._map(index)
+    heatmap, resident = selected.measured, explanation.evidence.resident
     if heatmap.state != "ok":
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to compare it with.")
     if not resident.gradients:
         raise ModelProblem(f"{explanation.model.id} only answers: its weights cannot be scrambled here.")
     key = explanation.map_key(index)
-    found = _CACHE.get(key)
-    if found is None or (whole and len(found.stages) < STAGES):
-        found = _Work(explanation, index, progress, cancel).run(found, whole)
-        _CACHE.put(key, found)
+    scramble = _CACHE.get(key)
+    if scramble is None or (whole and len(scramble.stages) < STAGES):
+        scramble = _Work(explanation, index, progress, cancel).run(scramble, whole)
+        _CACHE.put(key, scramble)
     # Somebody else may have tested the same map.
-    badge.note(resident.adapter.weights_sha256, heatmap.method, heatmap.layers, key, found.verdict)
-    return found
+    badge.note(resident.adapter.weights_sha256, heatmap.method, heatmap.layers, key, scramble.verdict)
+    return scramble
 
 
 class _Work:
@@ -413,7 +410,7 @@ class _Work:
         self._done, self._most = 0, 1
 
     def run(self, known: Scramble | None, whole: bool) -> Scramble:
-        """Return the test with all stages or the last one alone; `known` has the draws of the last stage."""
+        """Run all stages or the last one; `known` has the last stage's draws."""
         explanation, heatmap = self._explanation, self._explanation._map(self._index).measured
         self._most = (STAGES - 1) * whole + (DRAWS[1] + 1) * (known is None)
         resident, other = explanation.evidence.resident, copy_resident(explanation.evidence.resident)
@@ -440,10 +437,10 @@ class _Work:
         again: float | None = None
         if side == "below":
             again = self._stage(resident, 0, "once more with the true weights").rank_correlation
-        filled = [one for one in ends if not one.empty]
+        filled = [end for end in ends if not end.empty]
         middle = filled[drawn.index(statistics.median_low(drawn))] if drawn else ends[0]
-        # How alike the last stage's maps are to what knows nothing of the weights.
-        maps, references = [one.map for one in filled or ends], _make_references(self._explanation, self._index)
+        # Similarity of the last stage's maps to model-independent references.
+        maps, references = [end.map for end in filled or ends], _make_references(self._explanation, self._index)
         likenesses = {name: float(np.mean(rank_correlations(values, maps))) for name, values in references.items()}
         in_box = likenesses.pop("box", 0.0)
         keeps_box = None if outlined is None else in_box > chance
@@ -466,35 +463,35 @@ def _stage(
     raw = METHODS[heatmap.method].run(evidence, [heatmap.target], Request(options.masks, options.head, None, cancel))
     values = coarse(np.nan_to_num(on_content(raw.maps, before.geometry, raw.layers, signed=heatmap.signed)))
     alike = compare(heatmap.coarse, values)
-    pairs = zip(heatmap.raw, (np.nan_to_num(one[0].float().cpu().numpy()) for one in raw.maps), strict=True)
-    signed = float(np.mean([rank_correlation(rescale(one), rescale(two)) for one, two in pairs]))
+    pairs = zip(heatmap.raw, (np.nan_to_num(heatmap[0].float().cpu().numpy()) for heatmap in raw.maps), strict=True)
+    signed = float(np.mean([rank_correlation(rescale(first), rescale(second)) for first, second in pairs]))
     inside = outlined_box(explanation, index)
     overlap = None if inside is None else iou(outline(heatmap.coarse) & inside, outline(values) & inside)
     return Stage(share, values, alike.rank_correlation, signed, alike.ssim, overlap)
 
 
 def outlined_box(explanation: Result, index: int | str) -> NDArray[np.bool_] | None:
-    """Return the inside of a map's boxes on its `coarse` grid; None without boxes, or without an outline in them."""
-    shown = explanation._map(index)
-    if not explanation.own(position := explanation.heatmaps.index(shown)):
+    """Return the boxes' inside on the `coarse` grid; None without an outline."""
+    selected = explanation._map(index)
+    if not explanation.own(position := explanation.heatmaps.index(selected)):
         return None
-    values = shown.measured.coarse
+    values = selected.measured.coarse
     box = object_of(explanation, position).astype(np.float32)
     inside: NDArray[np.bool_] = cv2.resize(box, values.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
     return inside if (outline(values) & inside).any() else None
 
 
 def _make_references(explanation: Result, index: int | str) -> dict[Verdict, Map]:
-    """Return maps that know nothing of the weights: the picture's edges, its middle, and the box."""
-    shown = explanation._map(index)
-    heatmap, evidence = shown.measured, explanation.evidence
+    """Return model-independent maps: edges, centre, and box."""
+    selected = explanation._map(index)
+    heatmap, evidence = selected.measured, explanation.evidence
     left, top, right, bottom = evidence.geometry.content
     pixels = controls.pixels_of(evidence.tensor[:, :, top:bottom, left:right])
     known: dict[Verdict, Map] = {
         "edges": rescale(coarse(controls.edges(pixels))),
         "centre": rescale(coarse(controls.centre(heatmap.content.shape))),
     }
-    if explanation.own(position := explanation.heatmaps.index(shown)):
+    if explanation.own(position := explanation.heatmaps.index(selected)):
         box = object_of(explanation, position).astype(np.float32)
         known["box"] = rescale(coarse(cv2.GaussianBlur(box, (0, 0), max(controls.CELL * max(box.shape), 1.0))))
     return known

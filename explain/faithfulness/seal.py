@@ -45,7 +45,7 @@ def seal(
     """Test one map in three ways, each in its shortest form.
 
     About 60 passes; `partial` is called after each test. A test that this model, method or picture does not allow
-    "cannot be told". Held for the same map. Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
+    "cannot be told". Cached for the same map. Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
 
     >>> from sightglass import Explainer
     >>> seal(Explainer()("bus.jpg", top_k=1))["model"].answer
@@ -54,16 +54,16 @@ def seal(
     heatmap = explanation._map(index).measured
     if heatmap.state != "ok":
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to test.")
-    if (found := explanation.known_seal(index)) is not None:
-        return found
+    if (known := explanation.known_seal(index)) is not None:
+        return known
     tests: dict[Question, Callable[[], SealMark]] = {
         "model": lambda: _model(explanation, index, cancel),
         "answer": lambda: _answer(explanation, index, cancel),
         "still": lambda: _still(explanation, index, cancel),
     }
-    found = run_tests(heatmap.target.label, tests, progress, partial)
-    remember(explanation.seal_key(index), found)
-    return found
+    known = run_tests(heatmap.target.label, tests, progress, partial)
+    remember(explanation.seal_key(index), known)
+    return known
 
 
 def run_tests(
@@ -72,19 +72,19 @@ def run_tests(
     progress: Progress | None = None,
     partial: Callable[[Seal], None] | None = None,
 ) -> Seal:
-    """Return the seal of what these tests answer, in their order; what raises a Problem "cannot be told"."""
-    found = Seal(label, ())
+    """Return the seal of these tests' answers; a Problem "cannot be told"."""
+    result = Seal(label, ())
     for question, test in tests.items():
         if progress is not None:
-            progress(len(found.marks) / len(tests), QUESTIONS[question])
+            progress(len(result.marks) / len(tests), QUESTIONS[question])
         try:
             mark = test()
         except Problem as problem:
             mark = SealMark(question, "cannot be told", str(problem))
-        found = Seal(label, (*found.marks, mark))
+        result = Seal(label, (*result.marks, mark))
         if partial is not None:
-            partial(found)
-    return found
+            partial(result)
+    return result
 
 
 def seal_maps(
@@ -94,13 +94,13 @@ def seal_maps(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> tuple[Seal | None, ...]:
-    """Seal the first maps of an explanation, `most` of them or all; None for an empty map. Raises Cancelled.
+    """Seal the first `most` maps; None for an empty map; raises Cancelled.
 
     >>> from sightglass import Explainer
     >>> [one.label for one in seal_maps(Explainer()("bus.jpg", top_k=2))]
     ['minibus', 'trolleybus']
     """
-    made: list[Seal | None] = []
+    seals: list[Seal | None] = []
     chosen = explanation.heatmaps[:most]
     for index, heatmap in enumerate(chosen):
 
@@ -109,22 +109,22 @@ def seal_maps(
                 progress((index + share) / len(chosen), f"{label}: {words}")
 
         tested = heatmap.measured.state == "ok"
-        made.append(seal(explanation, index, progress=update, cancel=cancel) if tested else None)
-    return tuple(made)
+        seals.append(seal(explanation, index, progress=update, cancel=cancel) if tested else None)
+    return tuple(seals)
 
 
 def _model(explanation: Result, index: int | str, cancel: threading.Event | None) -> SealMark:
     _check_quick(explanation, index)
     if explanation.evidence.resident.nbytes > LARGE:
         raise ModelProblem("The model is large: its weights are scrambled when you ask for it.")
-    found = scramble.final(explanation, index, cancel=cancel)
-    shows = badge.SHOWN.get(found.verdict, "")
-    inside = _share_inside(explanation, explanation.heatmaps.index(explanation._map(index)), found.stages[-1].map)
-    return SealMark("model", found.mark, found.sentence, found.similarity, found.threshold, shows, inside)
+    result = scramble.final(explanation, index, cancel=cancel)
+    shows = badge.SHOWN.get(result.verdict, "")
+    inside = _share_inside(explanation, explanation.heatmaps.index(explanation._map(index)), result.stages[-1].map)
+    return SealMark("model", result.mark, result.sentence, result.similarity, result.threshold, shows, inside)
 
 
 def _share_inside(explanation: Result, index: int, values: NDArray[np.float32]) -> float | None:
-    """Return the share of a map (h, w) over the content that is in the target's boxes; None without boxes or heat."""
+    """Return a map's share of heat in the target's boxes, or None."""
     if not explanation.own(index) or not values.any():
         return None
     mask = object_of(explanation, index).astype(np.float32)
@@ -133,15 +133,15 @@ def _share_inside(explanation: Result, index: int, values: NDArray[np.float32]) 
 
 
 def _answer(explanation: Result, index: int | str, cancel: threading.Event | None) -> SealMark:
-    found = support(explanation, index, quick=True, cancel=cancel)
-    return SealMark("answer", found.mark, found.sentence, found.own.size(SHOWN), found.strongest.size(SHOWN))
+    test = support(explanation, index, quick=True, cancel=cancel)
+    return SealMark("answer", test.mark, test.sentence, test.own.size(SHOWN), test.strongest.size(SHOWN))
 
 
 def _still(explanation: Result, index: int | str, cancel: threading.Event | None) -> SealMark:
     _check_quick(explanation, index)
-    found = stability(explanation, index, cancel=cancel)
-    least = None if found.worst is None else found.worst.rank_correlation
-    return SealMark("still", found.verdict, found.sentence, least, found.chance)
+    test = stability(explanation, index, cancel=cancel)
+    least = None if test.worst is None else test.worst.rank_correlation
+    return SealMark("still", test.verdict, test.sentence, least, test.chance)
 
 
 def _check_quick(explanation: Result, index: int | str) -> None:

@@ -72,13 +72,13 @@ class Changed:
     """Pictures side by side, each of which was changed by itself."""
 
     def undone(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a map (h, w) over the content of the model's input with every place back where it was."""
+        """Return a map (h, w) with the change of place undone."""
         if self.columns > 1:
             alone = replace(self, columns=1)
             return np.concatenate([alone.undone(part) for part in np.split(values, self.columns, 1)], 1)
         if self.mirrored:
             return np.ascontiguousarray(values[:, ::-1])
-        # One pixel of a picture that is a line may be all that the model saw.
+        # A one-pixel-wide picture may have a single seen pixel.
         down, right = (min(by, side - 1) for by, side in zip(self.shift, values.shape, strict=True))
         moved = np.roll(values, (-down, -right), (0, 1))
         # What was pushed out of the picture is as its neighbour.
@@ -94,7 +94,7 @@ def change(image: Image, geometry: Geometry, kind: Kind) -> Changed:
     pixels = image.pixels
     if geometry.columns > 1:
         both = [change(Image(half, image.name), geometry.one_column(), kind) for half in halve(pixels)]
-        return replace(both[0], pixels=join(*(one.pixels for one in both)), columns=geometry.columns)
+        return replace(both[0], pixels=join(*(changed.pixels for changed in both)), columns=geometry.columns)
     if kind in NOISE:
         # Finer noise would be averaged away as the picture is reduced.
         height, width = pixels.shape[:2]
@@ -172,19 +172,19 @@ class Stability:
     @property
     def score_spread(self) -> float:
         """The standard deviation of the score over the unchanged and the changed pictures."""
-        return float(np.std([self.score, *(one.score for one in self.variants)]))
+        return float(np.std([self.score, *(variant.score for variant in self.variants)]))
 
     @property
     def flips(self) -> tuple[Kind, ...]:
         """The changes under which the answer is another one."""
-        return tuple(one.kind for one in self.variants if one.flips)
+        return tuple(variant.kind for variant in self.variants if variant.flips)
 
     @property
     def worst(self) -> Variant | None:
-        """The change after which the map is least like the true one, among those that leave the answer if any do."""
-        there = [one for one in self.variants if one.rank_correlation is not None]
-        kept = [one for one in there if not one.flips]
-        return min(kept or there, key=lambda one: one.rank_correlation or 0.0, default=None)
+        """The change with the least similar map, preferably with the answer kept."""
+        measured = [variant for variant in self.variants if variant.rank_correlation is not None]
+        kept = [variant for variant in measured if not variant.flips]
+        return min(kept or measured, key=lambda variant: variant.rank_correlation or 0.0, default=None)
 
     @property
     def verdict(self) -> Mark:
@@ -197,14 +197,14 @@ class Stability:
         worst = self.worst
         if worst is None or worst.rank_correlation is None or worst.flips:
             return "cannot be told"
-        found = judge_stillness(worst.rank_correlation, self.chance)
+        stillness = judge_stillness(worst.rank_correlation, self.chance)
         hindered = {"yes": bool(self.flips), "no": task_of(self.model).measures}
-        return "cannot be told" if hindered.get(found) else found
+        return "cannot be told" if hindered.get(stillness) else stillness
 
     @property
     def sentence(self) -> str:
         """What changes and whether the map holds still, in measured numbers."""
-        scores = [one.score for one in self.variants]
+        scores = [variant.score for variant in self.variants]
         low, high = (describe_score(score, self.model, self.label) for score in (min(scores), max(scores)))
         names = [CHANGES[kind] for kind in self.flips]
         flips = names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"]
@@ -242,12 +242,12 @@ class Stability:
             "verdict": self.verdict,
             "chance": self.chance,
             "sentence": self.sentence,
-            "variants": [{name: getattr(one, name) for name in fields} for one in self.variants],
+            "variants": [{name: getattr(variant, name) for name in fields} for variant in self.variants],
         }
 
 
 def judge_stillness(least: float, chance: float) -> Mark:
-    """Return whether a map holds still whose rank correlation after every change is `least` or more.
+    """Return the stability verdict for the `least` rank correlation.
 
     `chance`: what unrelated maps stay below, `controls.chance_level`.
 
@@ -267,20 +267,20 @@ def stability(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Stability:
-    """Make the map of the same target by the same method and layers again for eight slightly changed pictures.
+    """Recompute one map for eight slightly changed pictures.
 
     Eight passes, with the method's own cost. Raises ModelProblem for an empty map and for a picture that is not RGB;
     Cancelled between two changes.
     """
-    shown = explanation._map(index)
-    heatmap = shown.measured
+    selected = explanation._map(index)
+    heatmap = selected.measured
     if heatmap.state != "ok":
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to compare it with.")
     if explanation.image.planes is not None or explanation.options.preprocessing == READY:
         raise ModelProblem("Small changes are those of RGB pictures, and this one is an array of numbers.")
     score, first, _ = explanation.task.find_again(explanation, explanation.evidence, None, heatmap.target)
     variants = []
-    # In a mirror left and right are other joints, and what raises an x lowers it.
+    # A mirror swaps left and right joints, and the sign of x.
     joint = isinstance(heatmap.target, JointTarget)
     changes = [kind for kind in CHANGES if not (joint and kind == "mirror")]
     for number, kind in enumerate(changes):
@@ -290,7 +290,7 @@ def stability(
             progress(number / len(changes), CHANGES[kind])
         variants.append(_variant(explanation, index, kind, first, cancel))
     chance = chance_level(heatmap, explanation.image.sha256)
-    maps = np.stack([heatmap.strength, *(one.map for one in variants if one.map is not None)])
+    maps = np.stack([heatmap.strength, *(variant.map for variant in variants if variant.map is not None)])
     # The scores are those of its box.
     label = explanation.evidence.resident.adapter.labels[heatmap.target.index or 0] if joint else heatmap.target.label
     return Stability(label, explanation.model, score, tuple(variants), maps.mean(0), maps.std(0), chance)
@@ -298,13 +298,13 @@ def stability(
 
 def _variant(explanation: Result, index: int | str, kind: Kind, first: str, cancel: threading.Event | None) -> Variant:
     heatmap, before, options = explanation._map(index).measured, explanation.evidence, explanation.options
-    made, adapter = change(explanation.image, before.geometry, kind), before.resident.adapter
-    pixels = replace(explanation.image, pixels=made.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
+    changed, adapter = change(explanation.image, before.geometry, kind), before.resident.adapter
+    pixels = replace(explanation.image, pixels=changed.pixels, jpeg=b"").taken(adapter.channels, adapter.spec.id)
     evidence = Evidence(before.resident, adapter.prepare(pixels, options.preprocessing), before.layers)
-    score, answer, target = explanation.task.find_again(explanation, evidence, made, heatmap.target)
+    score, answer, target = explanation.task.find_again(explanation, evidence, changed, heatmap.target)
     if target is None:
         return Variant(kind, score, answer, True, None, None, None)
     raw = METHODS[heatmap.method].run(evidence, [target], Request(options.masks, options.head, None, cancel))
-    values = made.undone(on_content(raw.maps, before.geometry, raw.layers, signed=heatmap.signed))
+    values = changed.undone(on_content(raw.maps, before.geometry, raw.layers, signed=heatmap.signed))
     alike = compare(heatmap.coarse, coarse(values))
     return Variant(kind, score, answer, answer != first, values, alike.rank_correlation, alike.ssim)

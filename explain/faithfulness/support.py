@@ -1,8 +1,7 @@
 """Test whether a map matters to the answer (permutation test).
 
-By chance a map of another picture does as well as this one. Each map's strongest shares are hidden,
-and alone kept, as in Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421; `python -m benchmarks verdict` says
-how often each verdict is given to right and to wrong maps.
+The null hypothesis: maps of other pictures do as well. Each map's strongest shares are hidden, and alone kept, as in
+Petsiuk et al. 2018 (RISE), https://arxiv.org/abs/1806.07421. `python -m benchmarks verdict` measures the error rates.
 """
 
 from __future__ import annotations
@@ -45,12 +44,11 @@ def support(
     quick: bool = False,
     cancel: threading.Event | None = None,
 ) -> Support:
-    """Compare the effect of hiding and keeping what a map shows with that of other maps.
+    """Compare the effect of a map's hottest pixels with other maps'.
 
-    `OTHERS` maps that the model drew of other pictures, or fewer where these are enough to tell, then copies of this
-    one. Two passes for each, eight where it is close, and once for each model and method those that draw the others.
-    `quick`: never more than two, so the share `SHOWN` alone decides. Raises ModelProblem for an empty map and a target
-    that is no single answer; Cancelled within one batch of a stop.
+    These are up to `OTHERS` maps of other pictures, and copies of this map. Each takes two passes, or eight if close;
+    `quick`: always two, at the share `SHOWN`. Raises ModelProblem for an empty map and a target without a single
+    answer; Cancelled within one batch of a stop.
     """
     return find_strongest(explanation, index, quick=quick, cancel=cancel)[0]
 
@@ -67,8 +65,8 @@ def find_strongest(
 
     `perturber`: the map's own, if there is one.
     """
-    shown = explanation._map(index)
-    heatmap, position = shown.measured, explanation.heatmaps.index(shown)
+    selected = explanation._map(index)
+    heatmap, position = selected.measured, explanation.heatmaps.index(selected)
     if heatmap.state != "ok":
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to hide or keep first.")
     evidence = explanation.evidence
@@ -77,30 +75,30 @@ def find_strongest(
     box = box_on_content(evidence.geometry, boxed[0].box) if len(boxed) == 1 and boxed[0].box else None
     embeds = not explanation.task.names_classes
     measure = Measure(perturber or Perturber(evidence, score, cancel), heatmap.strength, box, cosine=embeds)
-    own = measure.effect("this map", measure.part, (SHOWN,) if quick else SHARES)
-    every = other_maps(explanation, position, cancel)
-    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(every))[:OTHERS]
-    named = ((every[at].name, measure.fit(every[at].values)) for at in order.tolist())
-    others, copies = measure.compare(own, named)
+    effect = measure.effect("this map", measure.part, (SHOWN,) if quick else SHARES)
+    candidates = other_maps(explanation, position, cancel)
+    order = np.random.default_rng(controls.seed_of(explanation.image.sha256, 0)).permutation(len(candidates))[:OTHERS]
+    named = ((candidates[at].name, measure.fit(candidates[at].values)) for at in order.tolist())
+    others, copies = measure.compare(effect, named)
     share = SHOWN * measure.part.size / heatmap.strength.size
-    found = Support(heatmap.target.label, box is not None, measure.start, own, others, copies, share)
-    at = found.controls.index(found.strongest)
+    result = Support(heatmap.target.label, box is not None, measure.start, effect, others, copies, share)
+    at = result.controls.index(result.strongest)
     if at < len(others):
-        values = measure.fit(every[order[at]].values)
+        values = measure.fit(candidates[order[at]].values)
     else:
-        values = [*_copies(measure.part, turned=box is not None)][at - len(others)][1]
-    return found, measure.place(values)
+        values = [*_copies(measure.part, flipped=box is not None)][at - len(others)][1]
+    return result, measure.place(values)
 
 
-def _copies(values: Map, *, turned: bool) -> Iterator[tuple[str, Map]]:
-    """Yield a map mirrored and moved, which a map that is wrong in these ways must not beat, and the middle.
+def _copies(values: Map, *, flipped: bool) -> Iterator[tuple[str, Map]]:
+    """Yield mirrored and moved copies of a map, and a centred one.
 
-    `turned`: upside down instead of moved, as in a box, whose object fills it.
+    `flipped`: upside down instead of moved, as in a box, whose object fills it.
     """
     height, width = values.shape
     yield "the middle", controls.centre((height, width))
     yield "this map mirrored", np.ascontiguousarray(values[:, ::-1])
-    if turned:
+    if flipped:
         yield "this map upside down", np.ascontiguousarray(values[::-1])
         return
     for where, (down, right) in {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0)}.items():
@@ -109,7 +107,7 @@ def _copies(values: Map, *, turned: bool) -> Iterator[tuple[str, Map]]:
 
 
 class Measure:
-    """Measures the effect of maps on one answer, over the picture or inside the target's box."""
+    """Measures maps' effects on one answer, in the picture or box."""
 
     def __init__(
         self, perturber: Perturber, values: Map, box: tuple[slice, slice] | None = None, *, cosine: bool = False
@@ -122,7 +120,7 @@ class Measure:
         (self.start,) = self._in_range([perturber.whole])
 
     def compare(self, own: Effect, named: Iterable[tuple[str, Map]]) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
-        """Return the effects of other maps of that part and of the map's copies: as many as it takes to tell."""
+        """Return the effects of other maps and copies, until the verdict is clear."""
         others: list[Effect] = []
         for effect in self.against(own, named):
             others.append(effect)
@@ -130,7 +128,7 @@ class Measure:
                 break
         copies: list[Effect] = []
         if len(others) == OTHERS and settle(own, others) is None:
-            for effect in self.against(own, _copies(self.part, turned=self._box is not None)):
+            for effect in self.against(own, _copies(self.part, flipped=self._box is not None)):
                 copies.append(effect)
                 if not own.beats(effect):
                     break
@@ -142,45 +140,47 @@ class Measure:
         return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR))
 
     def place(self, values: Map) -> Map:
-        """Return a map of that part over the whole content, whose other places are the weakest."""
+        """Place a part's map in the whole content, weakest elsewhere."""
         if self._box is None:
             return values
         placed = np.full(self._shape, values.min() - 1, np.float32)
         placed[self._box] = values
         return placed
 
-    def against(self, own: Effect, named: Iterable[tuple[str, Map]]) -> Iterator[Effect]:
-        """Yield the effect of each map at as many shares as it takes to compare it."""
+    def against(self, effect: Effect, named: Iterable[tuple[str, Map]]) -> Iterator[Effect]:
+        """Yield each map's effect at as many shares as necessary."""
         maps = iter(named)
         while some := list(itertools.islice(maps, BATCH_CPU // 2)):
             for (name, values), first in zip(some, self._effects(some, (SHOWN,)), strict=True):
-                near = abs(own.size(SHOWN) - first.size(SHOWN)) < CLEAR
-                yield self.effect(name, values, own.shares, first) if near and own.shares != first.shares else first
+                near = abs(effect.size(SHOWN) - first.size(SHOWN)) < CLEAR
+                yield (
+                    self.effect(name, values, effect.shares, first) if near and effect.shares != first.shares else first
+                )
 
     def effect(self, name: str, values: Map, shares: Sequence[float], known: Effect | None = None) -> Effect:
-        """Return the effect of a map (h, w) of that part at these shares, of which some may be known."""
-        (new,) = self._effects([(name, values)], [one for one in shares if known is None or one not in known.shares])
-        found = [(known if known is not None and share in known.shares else new).at(share) for share in shares]
-        return Effect(name, tuple(shares), *zip(*found, strict=True))
+        """Return the effect of a map (h, w) at these shares, reusing `known`."""
+        (new,) = self._effects([(name, values)], [s for s in shares if known is None or s not in known.shares])
+        effects = [(known if known is not None and share in known.shares else new).at(share) for share in shares]
+        return Effect(name, tuple(shares), *zip(*effects, strict=True))
 
     def _effects(self, named: Sequence[tuple[str, Map]], shares: Sequence[float]) -> list[Effect]:
-        """Return the effects of maps at the same shares; one that is the same everywhere hides nothing."""
-        shown = np.ones((len(named), 2, len(shares), *self._shape), bool)
+        """Return the effects of maps at the same shares; constant maps hide nothing."""
+        visible = np.ones((len(named), 2, len(shares), *self._shape), bool)
         part = (slice(None), *(self._box or (slice(None), slice(None))))
-        for (_, values), (hidden, kept) in zip(named, shown, strict=True):
+        for (_, values), (hidden, kept) in zip(named, visible, strict=True):
             if (places := ranking(values)) is not None:
                 hidden[part] = [places >= share for share in shares]
                 kept[part] = [places < share for share in shares]
-        scores = iter(self._scores(shown.reshape(-1, *self._shape)))
+        scores = iter(self._scores(visible.reshape(-1, *self._shape)))
         each = [[tuple(itertools.islice(scores, len(shares))) for _ in range(2)] for _ in named]
         return [Effect(name, tuple(shares), *both) for (name, _), both in zip(named, each, strict=True)]
 
-    def _scores(self, shown: NDArray[np.bool_]) -> list[float]:
-        """Return the answer's score, 0..1, of pictures of which only a part is shown (B, h, w)."""
-        batches = torch.split(torch.from_numpy(shown).to(self._perturber.picture.device), BATCH_CPU)
-        parts = [self._perturber.predict_masked(one, self._fill).score for one in batches]
+    def _scores(self, visible: NDArray[np.bool_]) -> list[float]:
+        """Return the scores, 0..1, of pictures with visible parts (B, h, w)."""
+        batches = torch.split(torch.from_numpy(visible).to(self._perturber.picture.device), BATCH_CPU)
+        parts = [self._perturber.predict_masked(batch, self._fill).score for batch in batches]
         return self._in_range(torch.cat(parts).tolist())
 
     def _in_range(self, scores: list[float]) -> list[float]:
         """Bring a cosine to 0..1, where scores are."""
-        return [(1 + one) / 2 for one in scores] if self._cosine else scores
+        return [(1 + score) / 2 for score in scores] if self._cosine else scores

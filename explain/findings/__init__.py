@@ -17,13 +17,13 @@ LEVELS = ("serious", "caution", "note")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A limitation of a map. `serious`: the map means nothing; `caution`: read it with care; `note`: good to know."""
+    """A limitation of a map: `serious` (meaningless), `caution`, or `note`."""
 
     kind: str
     level: Literal["serious", "caution", "note"]
     text: str
 
 
-def most_serious_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
+def most_serious_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return findings by their level; those of one level stay in order."""
-    return tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level)))
+    return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))

@@ -48,7 +48,7 @@ def headline(explanation: Result, hot: str, index: int = 0) -> str:
 
 
 def describe(explanation: Result, hot: str = "", index: int = 0, *, half: bool = True) -> Statement:
-    """Return what is said of the picture and its map at `index`, without the limitations; arguments as below."""
+    """Describe the picture and its map at `index`, without limitations."""
     title, named = explanation.task.says(explanation, index)
     meaning = "" if named is None else _hottest(explanation, hot, index, named=named)
     place = _describe_place(explanation, index, half=half) if explanation.heatmaps else ("", "", "")
@@ -56,7 +56,7 @@ def describe(explanation: Result, hot: str = "", index: int = 0, *, half: bool =
 
 
 def _hottest(explanation: Result, hot: str, index: int, *, named: bool) -> str:
-    """Say what the hottest colour means on this map; `named`: with the label where it is not obvious."""
+    """Describe the hottest colour; `named`: with the label if not obvious."""
     if not explanation.heatmaps:
         return ""
     method = METHODS[explanation.heatmaps[index].method]
@@ -70,7 +70,7 @@ def _hottest(explanation: Result, hot: str, index: int, *, named: bool) -> str:
 
 
 def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> str:
-    """Describe where one map's evidence is: `The evidence for minibus is strongest in the middle of the ...`.
+    """Describe the place of one map's evidence.
 
     `half`: with the share of the picture that half of it is on, which a page may show as a number of its own.
     """
@@ -78,7 +78,7 @@ def describe_map(explanation: Result, index: int = 0, *, half: bool = True) -> s
 
 
 def _describe_place(explanation: Result, index: int, *, half: bool) -> tuple[str, str, str]:
-    """Return the sentence on a map's place: what stands before its label, the label, and the rest."""
+    """Return the parts of the sentence on a map's place: start, label, rest."""
     heatmap = explanation.heatmaps[index]
     if heatmap.state != "ok":
         return "", "", _empty(explanation, index)
@@ -105,7 +105,7 @@ def _shares(raising: float, what: str = "number") -> str:
 
 
 def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None) -> str:
-    """Say whether several classes' maps highlight the same place, by the overlap of their hottest fifths.
+    """Describe the agreement of several classes' maps.
 
     `pair`: the indices of two maps, to compare these alone.
     """
@@ -121,7 +121,7 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
     pairs = {pair: explanation.overlap(*pair) for pair in combinations(range(len(labels)), 2)}
     if min(pairs.values()) >= SAME_PLACE:
         return f"All {NUMBERS.get(len(labels), len(labels))} maps highlight the same place."
-    (one, other), least = min(pairs.items(), key=lambda item: item[1])
+    (first, second), least = min(pairs.items(), key=lambda item: item[1])
     if len(labels) == 2:
         return _compare(explanation, 0, 1, least)
     nearest = [max(alike for pair, alike in pairs.items() if i in pair) for i in range(len(labels))]
@@ -130,50 +130,50 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
         return "No two maps highlight the same place."
     if len(outliers) == 1:
         return f"{outliers[0].capitalize()} highlights a different place from the others."
-    return _compare(explanation, one, other, least)
+    return _compare(explanation, first, second, least)
 
 
 def _compare(explanation: Result, first: int, second: int, overlap: float) -> str:
     where = "the same place" if overlap >= SAME_PLACE else "different places"
-    one, other = (explanation.heatmaps[index].target.label for index in (first, second))
+    first_label, second_label = (explanation.heatmaps[index].target.label for index in (first, second))
     if any(seal is not None and seal.shows for seal in map(explanation.known_seal, (first, second))):
-        return f"The maps of {one} and {other} mark {where} ({percent(overlap)} overlap)."
-    return f"The evidence for {one} and {other} lies in {where} ({percent(overlap)} overlap)."
+        return f"The maps of {first_label} and {second_label} mark {where} ({percent(overlap)} overlap)."
+    return f"The evidence for {first_label} and {second_label} lies in {where} ({percent(overlap)} overlap)."
 
 
 def unseen(explanation: Result) -> float:
-    """Return the share of the picture that was cropped away before the model saw it, 0..1."""
+    """Return the picture's share cropped away, 0..1."""
     left, top, right, bottom = explanation.evidence.geometry.seen
     return 1 - (right - left) * (bottom - top) / (explanation.image.width * explanation.image.height)
 
 
 def diagnose(explanation: Result, index: int = 0) -> tuple[Finding, ...]:
-    """Return the limitations of the map at `index`, most serious first; a proof that it has is heard."""
-    found = [Finding("note", "note", note) for note in explanation.notes]
+    """Return a map's limitations, most serious first, with its proof's."""
+    findings = [Finding("note", "note", note) for note in explanation.notes]
     if explanation.heatmaps and (explanation.measures or explanation.heatmaps[index].signed):
-        found += _find_directions(explanation, index)
+        findings += _find_directions(explanation, index)
     if (hidden := unseen(explanation)) >= CROPPED:
         much = percent(hidden) if hidden < NEARLY else "Nearly all"
         text = f"{much} of the picture was cropped away before the model saw it."
-        found.append(Finding("cropped", "note", text))
+        findings.append(Finding("cropped", "note", text))
     if undecided := explanation.task.undecided(explanation):
-        found.append(Finding("undecided", "caution", undecided))
+        findings.append(Finding("undecided", "caution", undecided))
     of_picture = (_other_paper(explanation), _other_subject(explanation))
-    found += [one for one in of_picture if one is not None]
+    findings += [finding for finding in of_picture if finding is not None]
     if not explanation.heatmaps:
         text = explanation.task.nothing(explanation)
-        return (Finding("nothing", "serious", text), *found)
-    found += _of_map(explanation, index)
+        return (Finding("nothing", "serious", text), *findings)
+    findings += _of_map(explanation, index)
     if words := describe_outside(explanation, index):
         off = explanation.object_mask is not None and (explanation.outside(index) or 0) > HALF
-        found.append(Finding("outside", "caution" if off else "note", words))
+        findings.append(Finding("outside", "caution" if off else "note", words))
     if (proof := explanation.proofs.get(index)) is not None:
-        found = add_proof(found, explanation.model.task, explanation.statistics[index], proof)
-    return most_serious_first(found)
+        findings = add_proof(findings, explanation.model.task, explanation.statistics[index], proof)
+    return most_serious_first(findings)
 
 
 def describe_outside(explanation: Result, index: int = 0) -> str:
-    """Say how much of a map's evidence lies outside of the object, or of what it explains; empty where unknown."""
+    """Return a sentence on evidence outside the object; empty if unknown."""
     mask, share = explanation.object_mask, None
     if mask is not None:
         share = explanation.outside(index)
@@ -185,7 +185,7 @@ def describe_outside(explanation: Result, index: int = 0) -> str:
 
 
 def _find_directions(explanation: Result, index: int) -> list[Finding]:
-    """Find which way a number's map shows, and how much of a signed one's evidence goes either way."""
+    """Find the direction of a number's map, and its signed shares."""
     heatmap, part = explanation.heatmaps[index], explanation.options.part
     if heatmap.signed:
         what = "number" if explanation.measures else "score"
@@ -202,7 +202,7 @@ def _find_directions(explanation: Result, index: int) -> list[Finding]:
 
 
 def _other_subject(explanation: Result) -> Finding | None:
-    """Find a picture that is not an upright crop, given to a model trained on upright crops of persons."""
+    """Find a picture unlike an upright crop, for a model of persons."""
     subject = explanation.evidence.resident.adapter.subject
     height, width = explanation.image.pixels.shape[:2]
     if subject != "persons" or height >= 1.5 * width:
@@ -212,24 +212,24 @@ def _other_subject(explanation: Result) -> Finding | None:
 
 
 def _other_paper(explanation: Result) -> Finding | None:
-    """Find a picture that is no drawing, or has light and dark swapped, given to a model trained on drawings."""
-    wanted = explanation.evidence.resident.adapter.paper
-    if wanted is None:
+    """Find a picture unlike drawings, or inverted, for a drawing model."""
+    paper = explanation.evidence.resident.adapter.paper
+    if paper is None:
         return None
     pixels = explanation.image.thumbnail(64)
-    # Most of the paper is empty, whatever the light it was photographed in.
+    # Paper is mostly empty, in any light.
     tones = np.histogram(pixels.mean(-1), bins=256, range=(0, 256))[0]
     if np.convolve(tones, np.ones(65), "same").max() < PAPER * tones.sum():
         text = "This model was trained on drawings, and this does not look like one: its answer means nothing."
         return Finding("no drawing", "serious", text)
     light = (pixels > 127).mean() > 0.5
     swapped = explanation.options.preprocessing == "negative"
-    if (light != swapped) == (wanted == "black on white"):
+    if (light != swapped) == (paper == "black on white"):
         return None
     seen = "light" if light != swapped else "dark"
     other = "trained" if swapped else "negative"
     text = (
-        f"The model sees lines on {seen} paper but was trained on drawings in {wanted}. Set the preprocessing to "
+        f"The model sees lines on {seen} paper but was trained on drawings in {paper}. Set the preprocessing to "
         f"{other} (light and dark {'as they are' if swapped else 'swapped'})."
     )
     return Finding("paper", "caution", text)
@@ -240,58 +240,58 @@ def _of_map(explanation: Result, index: int) -> list[Finding]:
     method, label = METHODS[heatmap.method], heatmap.target.label
     if heatmap.state != "ok":
         return [Finding(heatmap.state, "serious", _empty(explanation, index))]
-    found = []
+    findings = []
     if not method.per_class:
         text = f"{method.name} shows what stands out to the model, not the evidence for {label}."
-        found.append(Finding("not per class", "caution", text))
-    elif (twin := _twin(explanation, index)) is not None:
-        text = f"The map for {label} is nearly identical to the one for {twin}: it does not show what sets them apart."
-        found.append(Finding("alike", "caution", text))
-    # Why a class and not another is read at fine layers too, where an even scatter is the rule.
+        findings.append(Finding("not per class", "caution", text))
+    elif (alike := _find_alike(explanation, index)) is not None:
+        text = f"The map for {label} is nearly identical to the one for {alike}: it does not show what sets them apart."
+        findings.append(Finding("alike", "caution", text))
+    # Contrast maps also come from fine layers, where an even scatter is normal.
     times = SCATTERED if explanation.options.part == "contrast" else BORDER
-    # As printed: what reads the same is no more.
+    # Rounded as printed, so that equal numbers count as equal.
     share, much = round(statistics.border_share, 2), round(min(times * statistics.border_area, 0.9), 2)
-    own = explanation.own(index) if share > much else ()
-    if own:
+    boxes = explanation.own(index) if share > much else ()
+    if boxes:
         # Heat on an object at the edge of the picture is not on the surroundings.
-        share = round(on_border(heatmap, own), 2)
+        share = round(on_border(heatmap, boxes), 2)
     if share > much:
         text = (
-            f"{percent(share)} of the evidence is on the outer border{' outside its box' if own else ''}, more than "
+            f"{percent(share)} of the evidence is on the outer border{' outside its box' if boxes else ''}, more than "
             f"the {percent(statistics.border_area)} of an even spread. The model may rely on the surroundings."
         )
-        found.append(Finding("border", "caution", text))
+        findings.append(Finding("border", "caution", text))
     if scattered := explanation.task.scattered(explanation, index):
-        found.append(Finding("scattered", "caution", scattered))
+        findings.append(Finding("scattered", "caution", scattered))
     numbers = explanation.box_numbers(index) if explanation.options.per != "picture" else None
     if numbers is not None and not numbers.hit:
         text = (
             f"The strongest evidence for {label} is outside its box: the map does not show why the object was found "
             "there."
         )
-        found.append(Finding("outside box", "caution", text))
+        findings.append(Finding("outside box", "caution", text))
     question = "why" if explanation.options.part == "contrast" else "where"
     subject = subject_of(explanation.model.task, queries=explanation.evidence.resident.queries is not None)
     measured, usual = (reliability(subject, question, id) for id in (method.id, explanation.model.method))
     if measured is None or not is_packaged(explanation.model):
         pass
     elif measured.fails:
-        found.append(Finding("measured", "caution", _of_method(method.name, measured.sentence)))
+        findings.append(Finding("measured", "caution", _of_method(method.name, measured.sentence)))
     elif usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
         text = f"{_of_method(method.name, measured.sentence)} {METHODS[usual.method].name} has {percent(usual.hit[0])}."
-        found.append(Finding("measured", "caution", text))
-    found += [one for one in (_early(explanation, index), find_independent(explanation, index)) if one is not None]
+        findings.append(Finding("measured", "caution", text))
+    findings += [f for f in (_early(explanation, index), find_independent(explanation, index)) if f is not None]
     height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])
     if height * width <= 400:
         text = f"The map was computed on {height} by {width} cells: its smooth edges are interpolated, not measured."
-        found.append(Finding("coarse", "note", text))
-    return found
+        findings.append(Finding("coarse", "note", text))
+    return findings
 
 
 def _early(explanation: Result, index: int) -> Finding | None:
-    """Find a map whose layers all come so early that a cell sees only a few pixels."""
+    """Find a map from early layers alone, with small receptive fields."""
     heatmap, resident = explanation.heatmaps[index], explanation.evidence.resident
-    # A method that hides parts of the picture looks at no layer.
+    # A method with masks reads no layer.
     if not METHODS[heatmap.method].at_layers or set(heatmap.layers) <= set(resident.default_layers):
         return None
     layers = heatmap.layers
@@ -314,11 +314,11 @@ def _of_method(name: str, sentence: str) -> str:
     return f"{name}. {sentence}"
 
 
-def _twin(explanation: Result, index: int) -> str | None:
+def _find_alike(explanation: Result, index: int) -> str | None:
     """Return the label of another class whose map is nearly the same."""
     for other, heatmap in enumerate(explanation.heatmaps):
         if other != index and heatmap.state == "ok":
-            # The cheap test first: two maps that differ usually differ in it.
+            # The cheap test first: it rejects most pairs.
             alike = explanation.overlap(index, other) > ALIKE
             if (
                 alike
@@ -330,11 +330,11 @@ def _twin(explanation: Result, index: int) -> str | None:
 
 
 def _same_signs(explanation: Result, first: int, second: int) -> bool:
-    """Return whether two maps go the same way; what raises one number may lower another at the same places."""
-    one, other = (explanation.heatmaps[index].measured for index in (first, second))
-    if not (one.signed and other.signed):
+    """Return whether two maps correlate with their signs; True if unsigned."""
+    first_map, second_map = (explanation.heatmaps[index].measured for index in (first, second))
+    if not (first_map.signed and second_map.signed):
         return True
-    ranked = (rescale(coarse(each.content)) for each in (one, other))
+    ranked = (rescale(coarse(heatmap.content)) for heatmap in (first_map, second_map))
     return rank_correlation(*ranked) > ALIKE
 
 

@@ -107,8 +107,7 @@ class Reading:
 
 
 def readings(resident: Resident, image: Image, most: int = 4) -> tuple[Reading, ...]:
-    """Return how a picture is answered with the model's preprocessing, and with others that it may have been trained
-    with, those that change the answer most first; `most` in all.
+    """Return the answers under up to `most` preprocessings, the model's own first.
 
     Runs the model once for each of about nine ways. Empty where the preprocessing is not known, or has no three
     channels.
@@ -123,15 +122,15 @@ def readings(resident: Resident, image: Image, most: int = 4) -> tuple[Reading, 
     others = {words: way for words, way in ways.items() if way != now}
     scores = torch.stack([_scores(resident, [image], way)[0] for way in (now, *others.values())])
     ranked = sorted(range(1, len(scores)), key=lambda row: -float((scores[row] - scores[0]).abs().sum()))
-    found = []
+    answers = []
     for row in (0, *ranked[: most - 1]):
         way = (now, *others.values())[row]
-        # Numbers have no best: the same one shows what a way changes.
+        # Numbers have no best class; the first one shows the effect.
         best = 0 if task_of(resident.adapter).measures else int(scores[row].argmax())
         pixels = np.clip(fit_picture(image.pixels, way, "trained")[0], 0, 255).astype(np.uint8)
         words = f"as it is now, resized by {now.interpolation}" if row == 0 else tuple(others)[row - 1]
-        found.append(Reading(way, words, pixels, resident.adapter.labels[best], float(scores[row, best])))
-    return tuple(found)
+        answers.append(Reading(way, words, pixels, resident.adapter.labels[best], float(scores[row, best])))
+    return tuple(answers)
 
 
 def _distinct(resident: Resident, images: Sequence[Image], preprocessing: Preprocessing) -> float:
@@ -149,6 +148,6 @@ def _scores(resident: Resident, images: Sequence[Image], preprocessing: Preproce
     rows = []
     with torch.no_grad(), resident.lock:
         for image in images:
-            given = prepare(image.pixels, preprocessing, "trained")
-            rows.append(adapter.class_logits(adapter.run(resident.move_input(given.tensor)))[0].double().softmax(0))
+            inputs = prepare(image.pixels, preprocessing, "trained")
+            rows.append(adapter.class_logits(adapter.run(resident.move_input(inputs.tensor)))[0].double().softmax(0))
     return torch.stack(rows)

@@ -43,7 +43,7 @@ class Randomisation:
 
 
 def question_of(part: str) -> str:
-    """Return the question that a map of a part of the model's answer is counted under."""
+    """Return the question of a map by its part."""
     return "why" if part == "contrast" else "where"
 
 
@@ -55,7 +55,7 @@ def family_of(task: str, resident: Resident) -> Family:
 
 
 def describe_method(family: Family, question: str, method: str) -> str:
-    """Say how many maps of a method depend on the model, before any is tested; empty where it was not measured.
+    """Return the share of a method's model-dependent maps; empty if not measured.
 
     >>> describe_method("detector", "where", "gradcam")
     'In 22 of 26 tests its map depended on the model.'
@@ -70,26 +70,26 @@ def describe_method(family: Family, question: str, method: str) -> str:
 
 
 def is_independent(family: Family, question: str, method: str) -> bool:
-    """Return whether a method was found to draw nearly the same map whatever the model has learnt."""
+    """Return whether a method was measured as nearly independent of the model."""
     measured = _load_published().get((family, question, method))
     return measured is not None and measured.no >= MOST * measured.maps
 
 
 def asks_at(resident: Resident, question: str, layers: Sequence[str]) -> bool:
-    """Return whether a question is asked at these layers, of which alone its figures are; none: the model's default."""
+    """Return whether the question's figures are of these layers; none: the default."""
     if question == "why" and not answers_why(resident):
         return False
-    own = settings(resident, question)["layers"]
-    return tuple(layers or resident.default_layers) == (own or resident.default_layers)
+    asked_layers = settings(resident, question)["layers"]
+    return tuple(layers or resident.default_layers) == (asked_layers or resident.default_layers)
 
 
 def describe_expected(explanation: Result, index: int) -> str:
-    """Return `describe_method` for the method of a map and the question that it answers; empty at other layers."""
+    """Return `describe_method` for a map's method and question, at measured layers."""
     return "" if (key := _key_of(explanation, index)) is None else describe_method(*key)
 
 
 def describe_independent(explanation: Result, index: int) -> str:
-    """Return what is known of a map that does not depend on the model: by its own test, else by its method's.
+    """Describe a model-independent map, by its own test or its method's.
 
     Empty for a map that depends on it, as far as is known.
     """
@@ -102,19 +102,19 @@ def describe_independent(explanation: Result, index: int) -> str:
 
 def _find_answer(explanation: Result, index: int) -> SealMark | None:
     """Return the first mark of a map's seal where it says yes or no."""
-    made = explanation.known_seal(index) if explanation.heatmaps[index].state == "ok" else None
-    mark = None if made is None else made["model"]
+    marks = explanation.known_seal(index) if explanation.heatmaps[index].state == "ok" else None
+    mark = None if marks is None else marks["model"]
     return None if mark is None or mark.answer == "cannot be told" else mark
 
 
 def _find_measured(explanation: Result, index: int) -> Randomisation | None:
-    """Return the figures of a method that draws nearly the same map whatever the model has learnt."""
+    """Return the figures of a method with nearly model-independent maps."""
     key = _key_of(explanation, index)
     return _load_published()[key] if key is not None and is_independent(*key) else None
 
 
 def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
-    """Return the family, question and method of a map's published figures; None at other layers and of own models."""
+    """Return the key of a map's published figures, or None."""
     resident, heatmap = explanation.evidence.resident, explanation.heatmaps[index]
     question = question_of(explanation.options.part)
     # The gradients of pixels are at no layer.
@@ -127,7 +127,7 @@ def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
 
 
 def find_independent(explanation: Result, index: int) -> Finding | None:
-    """Find a map by a method that draws nearly the same map whatever the model has learnt."""
+    """Find a map by a method with nearly model-independent maps."""
     if (mark := _find_answer(explanation, index)) is not None:
         return Finding("independent", "serious", mark.sentence) if mark.answer == "no" else None
     if (measured := _find_measured(explanation, index)) is None:

@@ -75,12 +75,12 @@ BASELINES = {
 
 
 def subject_of(task: str, *, queries: bool) -> str:
-    """Return what a model's methods are listed under as a task; `queries`: its boxes are queries."""
+    """Return the listing key of a model's methods; `queries`: boxes are queries."""
     return "query" if queries else task
 
 
 def reliability(task: str, question: str, method: str) -> Reliability | None:
-    """Return the measured reliability of a method, by its id; None where it was not measured."""
+    """Return a method's measured reliability, or None."""
     return _load_published().get((task, question, method))
 
 
@@ -89,8 +89,8 @@ def _load_published() -> dict[tuple[str, str, str], Reliability]:
     if not FILE.is_file():
         return {}
     rows: list[Json] = json.loads(FILE.read_text(encoding="utf-8"))["findings"]
-    made = [Reliability(**row | {"hit": tuple(row["hit"]), "auc": tuple(row["auc"])}) for row in rows]
-    return {(one.task, one.question, one.method): one for one in made}
+    figures = [Reliability(**row | {"hit": tuple(row["hit"]), "auc": tuple(row["auc"])}) for row in rows]
+    return {(figure.task, figure.question, figure.method): figure for figure in figures}
 
 
 Rule = Literal["unproved", "patch at the edge", "no one place"]
@@ -106,7 +106,7 @@ KEPT, BACK = 0.3, 0.3
 
 
 def of_proof(task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
-    """Return what a proof says against a model of that task, beside its sentence; each names the proof.
+    """Return a proof's findings against a model of that task.
 
     `statistics`: of the map.
     """
@@ -116,9 +116,9 @@ def of_proof(task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
     return [finding for finding in rules if finding is not None]
 
 
-def add_proof(found: Iterable[Finding], task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
+def add_proof(findings: Iterable[Finding], task: str, statistics: Statistics, proof: Proof) -> list[Finding]:
     """Return a map's findings with those of its proof, instead of an earlier proof's."""
-    others = [finding for finding in found if finding.kind not in get_args(Rule)]
+    others = [finding for finding in findings if finding.kind not in get_args(Rule)]
     return [*others, *filter(None, [describe_doubt(proof)]), *of_proof(task, statistics, proof)]
 
 
@@ -131,7 +131,7 @@ def describe_doubt(proof: Proof) -> Finding | None:
 
 
 def _patch(statistics: Statistics, proof: Proof) -> Finding | None:
-    """Find a small patch at the edge of the picture that is enough, and needed: a stamp, a tag, a logo."""
+    """Find a small, sufficient and necessary patch at the picture's edge."""
     kept, hidden = proof.sufficiency, proof.necessity
     if not kept or hidden is None or max(kept, hidden) > LITTLE:
         return None
@@ -146,7 +146,7 @@ def _patch(statistics: Statistics, proof: Proof) -> Finding | None:
 
 
 def _nowhere(proof: Proof) -> Finding | None:
-    """Find an answer that stays without its hottest places and does not come back with them alone."""
+    """Find an answer independent of its hottest places."""
     steps = proof.map.steps
     hidden, kept = math.ceil(HIDDEN * steps), math.floor(KEPT * steps)
     if not kept or not proof.map.deletion.stays[hidden] or proof.start <= 0:

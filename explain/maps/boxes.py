@@ -34,7 +34,7 @@ SAME = 0.5
 
 @dataclass(frozen=True)
 class BoxNumbers:
-    """How a map relates to boxes. `own_only`, `shared`, `elsewhere` and `outside`, each 0..1, sum to 1.
+    """A map's relation to boxes, in four shares with the sum 1.
 
     >>> from sightglass import Explainer
     >>> numbers = Explainer("yolo11n")("bus.jpg", per="detection").box_numbers(3)
@@ -63,7 +63,7 @@ class BoxNumbers:
 
     @property
     def printed(self) -> dict[str, int]:
-        """Return the four shares as whole percents that sum to 100, by what people read."""
+        """Return the four shares as whole percents with the sum 100."""
         shares = (self.own_only, self.shared, self.elsewhere, self.outside)
         return dict(zip(WHERE, whole_percents(shares), strict=True))
 
@@ -72,29 +72,29 @@ class BoxNumbers:
         """Return `inside` as a percentage that fits the printed shares."""
         return f"{sum(list(self.printed.values())[:2])}{NBSP}%"
 
-    def describe(self, own: str) -> list[str]:
-        """Return where the heat is: `64 % in its own box only`, ...; `own` is what `phrases.own_boxes` calls them."""
+    def describe(self, phrase: str) -> list[str]:
+        """Return the shares of heat by boxes: `64 % in its own box only`, ..."""
         parts = self.printed
         mine, both, *rest = parts.values()
         others = both or rest[0]
-        named = [(mine, f"in {own}{' only' if others else ''}"), (both, "shared with other boxes")]
+        named = [(mine, f"in {phrase}{' only' if others else ''}"), (both, "shared with other boxes")]
         named += [(rest[0], "in other boxes only"), (rest[1], "outside all boxes" if others else "outside")]
         return [f"{share}{NBSP}% {where}" for i, (share, where) in enumerate(named) if share or not i]
 
 
 def parse_place(where: Any, width: int, height: int) -> Box:
-    """Return a point (x, y) or a rectangle in a picture of this size as xyxy, its upper left corner first.
+    """Return a point or rectangle as xyxy, upper left corner first.
 
     Raises ModelProblem, one sentence, for what is neither and for what is outside the picture.
     """
     try:
-        given = tuple(float(number) for number in where)
+        coordinates = tuple(float(number) for number in where)
     except (TypeError, ValueError):
-        given = ()
-    if len(given) not in (2, 4) or not all(map(math.isfinite, given)):
+        coordinates = ()
+    if len(coordinates) not in (2, 4) or not all(map(math.isfinite, coordinates)):
         raise ModelProblem(f"The place is {where!r}: give a point (x, y) or a rectangle (x0, y0, x1, y1), in pixels.")
-    x0, x1 = sorted((given[0], given[-2]))
-    y0, y1 = sorted((given[1], given[-1]))
+    x0, x1 = sorted((coordinates[0], coordinates[-2]))
+    y0, y1 = sorted((coordinates[1], coordinates[-1]))
     if x1 < 0 or y1 < 0 or x0 > width or y0 > height:
         raise ModelProblem(f"The place {where!r} is not in the picture: it is {width} px wide and {height} px high.")
     return x0, y0, x1, y1
@@ -108,22 +108,22 @@ def mask_of(where: Any, width: int, height: int) -> NDArray[np.bool_]:
     """
     if isinstance(where, str | os.PathLike) or hasattr(where, "convert"):
         where = Image.open(where).pixels.mean(2)
-    given = np.asarray(where)
-    if given.ndim < 2:
+    array = np.asarray(where)
+    if array.ndim < 2:
         x0, y0, x1, y1 = (round(edge) for edge in parse_place(where, width, height))
         mask = np.zeros((height, width), np.bool_)
         mask[max(0, y0) : y1, max(0, x0) : x1] = True
-    elif given.shape == (height, width):
-        mask = given.astype(np.float64) > given.max() / 2
+    elif array.shape == (height, width):
+        mask = array.astype(np.float64) > array.max() / 2
     else:
-        raise ModelProblem(f"The mask is {given.shape}: give one pixel for each of the picture, ({height}, {width}).")
+        raise ModelProblem(f"The mask is {array.shape}: give one pixel for each of the picture, ({height}, {width}).")
     if not mask.any():
         raise ModelProblem("The object has no pixel: give a mask that is bright where it is, or a rectangle.")
     return mask
 
 
 def box_on_content(geometry: Geometry, box: Box) -> tuple[slice, slice]:
-    """Return the rows and columns of the content of a model's input that a box (xyxy, original pixels) covers."""
+    """Return a box's rows and columns in the input's content."""
     left, top, _, _ = geometry.content
     x0, y0, x1, y1 = box
     (sy, sx), (oy, ox) = geometry.scale, geometry.offset
@@ -131,18 +131,18 @@ def box_on_content(geometry: Geometry, box: Box) -> tuple[slice, slice]:
     return rows, slice(max(round(x0 * sx + ox) - left, 0), max(round(x1 * sx + ox) - left, 0))
 
 
-def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -> NDArray[np.float32]:
-    """Return the share 0..1 of each cell of an (h, w) grid over `extent` (xyxy, pixels) that is in any box."""
+def coverage(shape: tuple[int, int], extent: Box, predictions: Sequence[Prediction]) -> NDArray[np.float32]:
+    """Return the share of each grid cell covered by any box."""
     out = np.zeros(shape, np.float32)
     (height, width), (left, top, right, bottom) = shape, extent
     sx, sy = width / (right - left), height / (bottom - top)
-    for prediction in shown:
+    for prediction in predictions:
         if prediction.corners is not None:
             points = [((x - left) * sx, (y - top) * sy) for x, y in prediction.corners]
             # OpenCV takes pixel centres, in sixteenths here.
             fixed = np.round((np.array(points) - 0.5) * 16).astype(np.int32)
-            turned = cv2.fillConvexPoly(np.zeros(shape, np.uint8), fixed, 255, cv2.LINE_AA, 4)
-            out = np.maximum(out, turned.astype(np.float32) / 255)
+            rotated = cv2.fillConvexPoly(np.zeros(shape, np.uint8), fixed, 255, cv2.LINE_AA, 4)
+            out = np.maximum(out, rotated.astype(np.float32) / 255)
         elif prediction.box is not None:
             x0, y0, x1, y1 = prediction.box
             columns = overlaps(width, (x0 - left) * sx, (x1 - left) * sx).astype(np.float32)
@@ -151,20 +151,20 @@ def coverage(shape: tuple[int, int], extent: Box, shown: Sequence[Prediction]) -
     return out
 
 
-def on_border(heatmap: Heatmap, own: Sequence[Prediction]) -> float:
-    """Return the share of the heat, 0..1, on the outer border (`statistics.RING`) and outside of a map's own boxes."""
+def on_border(heatmap: Heatmap, boxes: Sequence[Prediction]) -> float:
+    """Return the heat's share on the outer border, outside of boxes."""
     values = heatmap.measured.coarse
     height, width = values.shape
     rows, columns = (overlaps(side, RING * side, side - RING * side).astype(np.float32) for side in (height, width))
-    left = (1 - np.outer(rows, columns)) * (1 - coverage(values.shape, heatmap.geometry.extent, own))
+    left = (1 - np.outer(rows, columns)) * (1 - coverage(values.shape, heatmap.geometry.extent, boxes))
     return float((values * left).sum(dtype=np.float64)) / (float(values.sum(dtype=np.float64)) or 1.0)
 
 
-def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Prediction], entropy: float) -> BoxNumbers:
+def numbers(heatmap: Heatmap, boxes: Sequence[Prediction], others: Sequence[Prediction], entropy: float) -> BoxNumbers:
     """Compute the numbers of one map; `entropy` is its statistics' `entropy_normalised`."""
     values, extent = heatmap.measured.coarse, heatmap.geometry.extent
     total = float(values.sum(dtype=np.float64)) or 1.0
-    mine = coverage(values.shape, extent, own)
+    mine = coverage(values.shape, extent, boxes)
     theirs = coverage(values.shape, extent, others)
     area = float(mine.mean())
 
@@ -186,14 +186,14 @@ def numbers(heatmap: Heatmap, own: Sequence[Prediction], others: Sequence[Predic
     )
 
 
-def confine(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heatmap:
+def confine(heatmap: Heatmap, boxes: Sequence[Prediction], within: Within) -> Heatmap:
     """Return the map confined to its boxes as `Within` says; only for display: `raw` and all numbers stay."""
-    if within == "picture" or not own or heatmap.state != "ok":
+    if within == "picture" or not boxes or heatmap.state != "ok":
         return heatmap
     left, top, right, bottom = heatmap.geometry.content
     content, extent = heatmap.content, heatmap.geometry.extent
     out = np.zeros_like(content)
-    groups = [[one] for one in own] if within == "each" else [list(own)]
+    groups = [[box] for box in boxes] if within == "each" else [list(boxes)]
     for group in groups:
         # Whole cells of the model's input: half a pixel of a box's edge is no edge in the map.
         inside = coverage(content.shape, extent, group) >= 0.5
@@ -211,10 +211,10 @@ def confine(heatmap: Heatmap, own: Sequence[Prediction], within: Within) -> Heat
 
 
 def same_object(wanted: Prediction, among: Sequence[Prediction]) -> int | None:
-    """Return the index of the box that is the same object: same label first, then most overlap; None without one."""
-    found = [
+    """Return the index of the same object's box, or None."""
+    matches = [
         (prediction.label == wanted.label, overlap, place)
         for place, prediction in enumerate(among)
         if prediction.box and wanted.box and (overlap := intersection_over_union(prediction.box, wanted.box)) >= SAME
     ]
-    return max(found)[2] if found else None
+    return max(matches)[2] if matches else None

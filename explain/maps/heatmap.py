@@ -42,7 +42,7 @@ EPSILON = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class Heatmap:
-    """The map of one target, scaled to 0..1 or, where it is `signed`, to -1..1, with its raw values.
+    """The scaled map of one target, with its raw values.
 
     >>> from sightglass import Explainer
     >>> heatmap = Explainer()("bus.jpg", top_k=1).heatmaps[0]
@@ -76,10 +76,10 @@ class Heatmap:
     """Whether it keeps its sign: positive values raise what is explained, negative ones lower it."""
 
     def _repr_html_(self) -> str:
-        """Show the map in colour with its scale, as a notebook does with the last value of a cell."""
+        """Show the map in colour with its scale in a notebook."""
         low = -1 if self.signed else 0
         bar = np.linspace(low, 1, 256, dtype=np.float32)[None].repeat(12, 0)
-        pictures = [base64.b64encode(to_png(heatmap_only(one, kind=self.kind))).decode() for one in (self.values, bar)]
+        pictures = [base64.b64encode(to_png(heatmap_only(m, kind=self.kind))).decode() for m in (self.values, bar)]
         name, layers = escape(self.target.label), escape(", ".join(self.layers))
         what = "" if self.state == "ok" else f" It is empty: {self.state}."
         return (
@@ -95,13 +95,13 @@ class Heatmap:
 
     @cached_property
     def values(self) -> NDArray[np.float32]:
-        """float32 (H, W) in 0..1, or -1..1 of a signed map, on the original picture's own grid; 0 outside `seen`."""
+        """The map on the original's grid, float32 (H, W); 0 outside `seen`."""
         values = self.grown()
         values.flags.writeable = False
         return values
 
     def grown(self) -> NDArray[np.float32]:
-        """Return `values`, made anew: of a picture of 12 megapixels they take 48 MB, which the property would keep."""
+        """Recompute `values` without caching their 48 MB per 12 megapixels."""
         values = self.geometry.to_original(self.at_input)
         return np.clip(values, -1 if self.signed else 0, 1, out=values)
 
@@ -112,7 +112,7 @@ class Heatmap:
 
     @property
     def seen(self) -> tuple[int, int, int, int]:
-        """xyxy in original pixels of the part that the model saw; the rest was cropped away."""
+        """The seen part without the crop, xyxy in original pixels."""
         return self.geometry.seen
 
     @property
@@ -128,15 +128,15 @@ class Heatmap:
 
     @property
     def raising(self) -> float | None:
-        """The share of a signed map's evidence that raises its number, 0..1; None for other maps, and without evidence.
+        """The share of evidence raising the number, 0..1; None for unsigned maps.
 
         The rest lowers it.
         """
         if not self.signed or self.state != "ok":
             return None
         content = self.measured.content
-        raises, every = np.maximum(content, 0).sum(dtype=np.float64), np.abs(content).sum(dtype=np.float64)
-        return float(raises / every) if every else None
+        raises, total = np.maximum(content, 0).sum(dtype=np.float64), np.abs(content).sum(dtype=np.float64)
+        return float(raises / total) if total else None
 
     @cached_property
     def coarse(self) -> NDArray[np.float32]:
@@ -155,7 +155,7 @@ class Heatmap:
 
 
 def scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str] = ()) -> Tensor:
-    """Clip, scale, grow to the model's input and average raw maps, as pytorch-grad-cam does; (k, h, w) in 0..1.
+    """Clip, scale, upsample and average raw maps, as pytorch-grad-cam does.
 
     Each layer's map is clipped at 0 and brought to 0..1, grown bilinearly, averaged over layers, and brought to 0..1
     again. Bars of a letterbox are no picture: they are cut off before any minimum or maximum is taken. With `shared`
@@ -167,7 +167,7 @@ def scale(raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequ
 def on_content(
     raws: Sequence[Tensor], geometry: Geometry, layers: Sequence[str], *, signed: bool = False
 ) -> NDArray[np.float32]:
-    """Return the first of `scale` raw maps over the part of the input that is picture, float32 (h, w) in 0..1.
+    """Return the first of several raw maps over the content, float32 in 0..1.
 
     `signed`: as `Heatmap.strength` of a signed map.
     """
@@ -181,19 +181,21 @@ def on_content(
 def _scale(
     raws: Sequence[Tensor], geometry: Geometry, scale: Scale, layers: Sequence[str], signed: bool
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return `scale`, the last layer's low and high before growing and the mean's after: each (k or 1, 1, 1).
+    """Return the scaled maps and the ranges before and after upsampling.
+
+    Those are the last layer's low and high before, and the mean's after: each (k or 1, 1, 1).
 
     `signed`: nothing is clipped, and all is divided by the largest absolute value: -1..1, and 0 stays 0.
     """
     if geometry.columns > 1 and all(raw.shape[-1] % geometry.columns == 0 for raw in raws):
-        count, own, maps = geometry.columns, geometry.one_column(), len(raws[0])
+        count, col, maps = geometry.columns, geometry.one_column(), len(raws[0])
         # All maps of a group are scaled together: those of one target, or of all.
         groups = [slice(0, maps)] if scale == "shared" else [slice(i, i + 1) for i in range(maps)]
-        found = [
-            _scale([torch.cat(raw[g].chunk(count, -1)) for raw in raws], own, "shared", layers, signed) for g in groups
+        joined_parts = [
+            _scale([torch.cat(raw[g].chunk(count, -1)) for raw in raws], col, "shared", layers, signed) for g in groups
         ]
-        joined = torch.cat([torch.cat(scaled.chunk(count), -1) for scaled, _ in found])
-        return joined, tuple(torch.cat(ends) for ends in zip(*(ranges for _, ranges in found), strict=True))
+        joined = torch.cat([torch.cat(scaled.chunk(count), -1) for scaled, _ in joined_parts])
+        return joined, tuple(torch.cat(ends) for ends in zip(*(ranges for _, ranges in joined_parts), strict=True))
     height, width = geometry.input
     left, top, right, bottom = geometry.content
     # Layers of one grid are added up on it: growing is linear.
@@ -213,7 +215,7 @@ def _scale(
     rows = [_bilinear(h, height, raws[0].device, down) for h, _, (down, _) in units]
     cells, shares = _strips(tuple((w, across) for _, w, (_, across) in units), width, raws[0].device)
     mean = raws[0].new_empty(len(raws[0]), height, width, dtype=torch.float32)
-    # Each map by itself: neither its memory nor its bits grow with the company it is in.
+    # Map by map: neither memory nor rounding depends on the number of maps.
     for i, out in enumerate(mean):
         grown = torch.cat([by @ unit[i] for by, unit in zip(rows, units.values(), strict=True)], 1)
         torch.mm(grown.index_select(1, cells).view(-1, len(shares)), shares, out=out.view(-1, shares.shape[1]))
@@ -227,31 +229,31 @@ def _scale(
 
 
 def smooth(maps: Tensor) -> Tensor:
-    """Return maps (k, h, w) of single pixels blurred by `BLUR` of their longer side, a mean of neighbours."""
+    """Blur maps (k, h, w) of single pixels by `BLUR`."""
     sigma = max(1.0, BLUR * max(maps.shape[-2:]))
     down, across = (_gaussian(side, sigma, maps.device) for side in maps.shape[-2:])
     return down @ maps @ across.T
 
 
 def _smooth_content(raw: Tensor, geometry: Geometry) -> NDArray[np.float32]:
-    """Return maps (k, h, w) of single pixels as they are shown, where there is picture; 0 on a letterbox's bars."""
+    """Smooth maps (k, h, w) of single pixels; letterbox bars are 0."""
     y0, y1, x0, x1 = picture_cells(geometry, *raw.shape[-2:])
-    shown = torch.zeros_like(raw)
-    shown[:, y0:y1, x0:x1] = smooth(raw[:, y0:y1, x0:x1])
-    values: NDArray[np.float32] = shown.cpu().numpy()
+    smoothed = torch.zeros_like(raw)
+    smoothed[:, y0:y1, x0:x1] = smooth(raw[:, y0:y1, x0:x1])
+    values: NDArray[np.float32] = smoothed.cpu().numpy()
     return values
 
 
 @lru_cache(maxsize=16)
 def _gaussian(pixels: int, sigma: float, device: torch.device) -> Tensor:
-    """Return the (pixels, pixels) matrix that blurs a row; at its ends the shares of what is there sum to 1 as well."""
+    """Return the (pixels, pixels) blur matrix of a row, normalised at the ends."""
     at = torch.arange(pixels, dtype=torch.float32)
     shares = (-((at[:, None] - at) ** 2) / (2 * sigma * sigma)).exp()
     return (shares / shares.sum(1, keepdim=True)).to(device)
 
 
 def grow(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
-    """Return maps (k, h, w) of the layer at `path` grown bilinearly to the model's input, (k, height, width)."""
+    """Upsample maps (k, h, w) of a layer to (k, height, width)."""
     (h, w), (height, width), (down, across) = raw.shape[-2:], geometry.input, geometry.cell_offset(path)
     if not (down or across):
         return F.interpolate(raw[None], (height, width), mode="bilinear", align_corners=False)[0]
@@ -260,7 +262,7 @@ def grow(raw: Tensor, geometry: Geometry, path: str) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _bilinear(cells: int, pixels: int, device: torch.device, offset: float = 0.0) -> Tensor:
-    """Return the (pixels, cells) matrix that grows a row of cells as bilinear `F.interpolate` does, 3 times as fast.
+    """Return the bilinear (pixels, cells) matrix of a row.
 
     `offset`: so many cells further down, or to the right.
     """
@@ -281,21 +283,21 @@ def _strips(rows: tuple[tuple[int, float], ...], pixels: int, device: torch.devi
     count, before = math.gcd(pixels, *(width for width, _ in rows)), 0
     size, cells, shares = pixels // count, [], []
     for width, offset in rows:
-        own = width // count
+        n = width // count
         # Of three strips the middle one, with a neighbour on either side. Beyond the ends every cell is as the last.
-        shares.append(_bilinear(3 * own, 3 * size, device, offset)[size : 2 * size, own - 1 : 2 * own + 1].T)
-        near = torch.arange(count)[:, None] * own + torch.arange(-1, own + 1)
+        shares.append(_bilinear(3 * n, 3 * size, device, offset)[size : 2 * size, n - 1 : 2 * n + 1].T)
+        near = torch.arange(count)[:, None] * n + torch.arange(-1, n + 1)
         cells.append(near.clamp(0, width - 1) + before)
         before += width
     return torch.cat(cells, 1).flatten().to(device), torch.cat(shares).contiguous()
 
 
 def _range(maps: Tensor, scale: Scale, signed: bool) -> tuple[Tensor, Tensor]:
-    """Return minimum and maximum of each of k maps, or of all of them, as (k, 1, 1) or (1, 1, 1).
+    """Return the range of each of k maps, (k, 1, 1), or a shared one.
 
     Of signed maps 0 and the largest absolute value.
     """
-    # Not laid flat, which copies all where bars are cut off; aminmax over dimensions takes fourteen times as long.
+    # Not flattened, which copies views without bars; aminmax over dimensions takes 14 times as long.
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
     if signed:
         low, high = torch.zeros_like(low), torch.maximum(-low, high)
@@ -312,7 +314,9 @@ def heatmaps(
     scale: Scale,
     signed: bool = False,
 ) -> tuple[Heatmap, ...]:
-    """Return raw maps, one (k, h, w) per layer, as k heatmaps; flat and broken ones get a `state` and are empty.
+    """Scale raw maps, (k, h, w) per layer, to k heatmaps.
+
+    Flat and broken maps are empty and have a `state`.
 
     `signed`: they keep their signs (`Heatmap.signed`).
     """
@@ -320,9 +324,9 @@ def heatmaps(
         return ()
     arrays = [raw.cpu().numpy() for raw in raws]
     seen = arrays if PIXELS not in layers else [_smooth_content(raw, geometry) for raw in raws]
-    shown = [np.abs(raw) for raw in seen] if signed else seen
-    states = [state_of([raw[i] for raw in shown], geometry) for i in range(len(targets))]
-    # A broken map must not set the scale that it shares with others.
+    magnitudes = [np.abs(raw) for raw in seen] if signed else seen
+    states = [state_of([raw[i] for raw in magnitudes], geometry) for i in range(len(targets))]
+    # Broken maps must not affect a shared scale.
     if "not a number" in states:
         broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
         raws = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
@@ -356,10 +360,10 @@ def heatmaps(
 
 
 def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
-    """Return maps of the same layers and geometry on another scale, from their raw maps."""
+    """Rescale maps from their raw values."""
     first = maps[0]
-    raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(one.raw for one in maps), strict=True)]
-    targets = [one.target for one in maps]
+    raws = [torch.from_numpy(np.stack(layer)) for layer in zip(*(heatmap.raw for heatmap in maps), strict=True)]
+    targets = [heatmap.target for heatmap in maps]
     return heatmaps(
         raws,
         targets,
@@ -372,7 +376,7 @@ def rescale(maps: Sequence[Heatmap], scale: Scale) -> tuple[Heatmap, ...]:
 
 
 def state_of(raws: Sequence[NDArray[np.float32]], geometry: Geometry) -> State:
-    """Return whether the raw maps of a target, one (h, w) per layer, show anything where there is picture."""
+    """Return whether a target's raw maps, (h, w) per layer, have evidence."""
     raws = [raw[y0:y1, x0:x1] for raw in raws for y0, y1, x0, x1 in [picture_cells(geometry, *raw.shape)]]
     if not all(np.isfinite(raw).all() for raw in raws):
         return "not a number"
@@ -389,7 +393,7 @@ CELLS = 32
 
 
 def cells(heatmap: Heatmap, moved: tuple[float, float] = (0, 0)) -> NDArray[np.uint8]:
-    """Return a map of the whole picture on `CELLS` x `CELLS` cells, 0 to 255; 0 outside of what the model saw.
+    """Return a map on `CELLS` x `CELLS` cells, 0 to 255; 0 outside the content.
 
     `moved`: by how many of its pixels, across and down, the picture was moved before; its map is moved back.
     """
@@ -399,8 +403,7 @@ def cells(heatmap: Heatmap, moved: tuple[float, float] = (0, 0)) -> NDArray[np.u
 def fit_map(
     heatmap: Heatmap, size: tuple[int, int], moved: tuple[float, float] = (0, 0)
 ) -> tuple[NDArray[np.float32], tuple[int, int, int, int]]:
-    """Return a map at another size (h, w) of its picture: float32 (h, w) in 0..1, of a signed one
-    in -1..1, and the area that the model saw.
+    """Resize a map (h, w) to its picture; return it with the seen area.
 
     Equals `Geometry.to_original` to a thirty-second of a cell, in a hundredth of the time.
     """

@@ -38,7 +38,7 @@ _STEPS = ((_ONE - _LEAST) >> 14) + 1
 
 @dataclass(frozen=True)
 class Region:
-    """A connected area above half of the maximum: its box (xyxy), its share of all heat and its highest value."""
+    """A connected area above half of the maximum: box, share and peak."""
 
     box: Extent
     share_of_heat: float
@@ -47,7 +47,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The numbers of one map; MEANING explains each. Shares are 0..1, positions are in original pixels.
+    """The numbers of one map; MEANING explains each.
 
     >>> from sightglass import Explainer
     >>> Explainer()("bus.jpg", top_k=1).statistics[0].flat
@@ -133,7 +133,7 @@ def format_value(name: str, value: Any) -> str:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two maps are: each number is 1 for identical maps and about 0 for unrelated ones."""
+    """The similarity of two maps: 1 if identical, about 0 if unrelated."""
 
     ssim: float
     rank_correlation: float
@@ -181,8 +181,8 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
     left, upper = overlaps(width, 0, 0.5 * width), overlaps(height, 0, 0.5 * height)
     # One product for all: [0][0] to [1][1] are the quarters, [2][2] is all but the border ring.
     parts = np.stack([upper, 1 - upper, inner_y]) @ heat @ np.stack([left, 1 - left, inner_x], axis=1) / (total or 1)
-    found, n_regions = _regions(values, heat, total)
-    boxes = [(x0 + a * step_x, y0 + b * step_y, x0 + c * step_x, y0 + d * step_y) for (a, b, c, d), _, _ in found]
+    regions, n_regions = _regions(values, heat, total)
+    boxes = [(x0 + a * step_x, y0 + b * step_y, x0 + c * step_x, y0 + d * step_y) for (a, b, c, d), _, _ in regions]
     bins = np.minimum((np.maximum(values, 0) * BINS).astype(np.uint8), BINS - 1)
     return Statistics(
         mean=float(values.mean(dtype=np.float64)),
@@ -198,7 +198,7 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
         centre=centre,
         spread=max(0.0, variance) ** 0.5 / float(np.hypot(x1 - x0, y1 - y0)),
         peak=((x0 + x1) / 2, (y0 + y1) / 2) if flat else (float(across[column]), float(down[row])),
-        regions=tuple(Region(box, share, peak) for box, (_, share, peak) in zip(boxes, found, strict=True)),
+        regions=tuple(Region(box, share, peak) for box, (_, share, peak) in zip(boxes, regions, strict=True)),
         n_regions=n_regions,
         border_share=max(0.0, 1 - float(parts[2, 2])) if total else 0.0,
         border_area=1 - (1 - 2 * RING) ** 2,
@@ -208,11 +208,10 @@ def describe(values: Values, extent: Extent | None = None, heat: npt.NDArray[np.
 
 
 def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) -> str:
-    """Return where the heat is, in words that end a sentence: "in the middle of the picture", "at the left edge".
+    """Describe the place of the heat: "in the middle of the picture", ...
 
-    `seen`: the part of the picture that the map covers, in original pixels, of a picture of `size` (width, height).
-    The place, in the whole picture, is that of the strongest region, not of the centre of mass, which can lie between
-    two hot places on a cold one.
+    `seen`: the map's area in original pixels, of a picture of `size` (width, height). The place is the strongest
+    region's, as the centre of mass can be cold.
     """
     if not statistics.regions:
         return "nowhere in the picture"
@@ -220,7 +219,7 @@ def describe_place(statistics: Statistics, seen: Extent, size: tuple[int, int]) 
     if statistics.flat or statistics.half_heat_area >= 0.4:
         return f"spread over the whole {'crop' if (x1 - x0) * (y1 - y0) < 0.99 * size[0] * size[1] else 'picture'}"
     extent = (0.0, 0.0, float(size[0]), float(size[1]))
-    # What goes round most of what was seen need not be hot in its middle.
+    # A region around most of the seen part may be cold in its middle.
     left, top, right, bottom = statistics.regions[0].box
     if right - left > 2 / 3 * (x1 - x0) and bottom - top > 2 / 3 * (y1 - y0):
         return _locate(*_within(statistics.peak, extent))
@@ -240,31 +239,30 @@ def compare(a: Values, b: Values) -> Agreement:
 
 
 def rank_correlation(a: Values, b: Values) -> float:
-    """Return the rank correlation of two maps on the same grid alone: a tenth of the time of `compare`."""
+    """Return the rank correlation of two maps, faster than `compare`."""
     return rank_correlations(a, [b])[0]
 
 
-def rank_correlations(one: Values, others: Iterable[Values]) -> list[float]:
-    """Return the rank correlation of a map with each of others on the same grid."""
-    ranks = _ranks(check(one))
+def rank_correlations(values: Values, others: Iterable[Values]) -> list[float]:
+    """Return a map's rank correlation with each of others."""
+    ranks = _ranks(check(values))
     return [_correlation(ranks, _ranks(check(other))) for other in others]
 
 
 def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...]:
-    """Return the agreement of each map with each, [row][column], symmetric with 1, 1, 1 on the diagonal.
+    """Return the pairwise agreement of maps, [row][column].
 
-    ssim: Wang et al. 2004, Gaussian window 11 x 11, sigma 1.5, range 1; the outer 5 cells, where the window is cut,
-    are left out if any cell remains. rank_correlation: Spearman's, ties share their mean rank; a flat map ranks
-    nothing, so it has 0 with any other and 1 with another flat one. iou_top20: of `hottest_mask(map, 0.2)`; where
-    that is empty for both it is 1.
+    ssim: Wang et al. 2004, Gaussian window 11 x 11, sigma 1.5, range 1, without the outer 5 cells if others remain.
+    rank_correlation: Spearman's with mean ranks for ties; a flat map has 1 with flat maps, else 0. iou_top20: of
+    `hottest_mask(map, 0.2)`, 1 if both are empty.
     """
-    maps = [check(one) for one in maps]
-    if len({one.shape for one in maps}) > 1:
-        raise ValueError(f"Maps to compare must have the same shape, got {', '.join(str(one.shape) for one in maps)}.")
-    doubles = [one.astype(np.float64) for one in maps]
-    blurred = [(_blur(one), _blur(one * one)) for one in doubles]
-    ranks = [_ranks(one) for one in maps]
-    masks = [hottest_mask(one, 0.2) for one in maps]
+    maps = [check(m) for m in maps]
+    if len({m.shape for m in maps}) > 1:
+        raise ValueError(f"Maps to compare must have the same shape, got {', '.join(str(m.shape) for m in maps)}.")
+    doubles = [m.astype(np.float64) for m in maps]
+    blurred = [(_blur(m), _blur(m * m)) for m in doubles]
+    ranks = [_ranks(m) for m in maps]
+    masks = [hottest_mask(m, 0.2) for m in maps]
     table = [[Agreement(1.0, 1.0, 1.0)] * len(maps) for _ in maps]
     for i in range(len(maps)):
         for j in range(i):
@@ -274,13 +272,13 @@ def agreement_matrix(maps: Sequence[Values]) -> tuple[tuple[Agreement, ...], ...
 
 
 def rescale(values: Values) -> Values:
-    """Bring signed values to 0..1: their ranks stay, and what is the same everywhere is 0."""
+    """Rescale signed values to 0..1, monotonically; constants become 0."""
     low, high = float(values.min()), float(values.max())
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
 def iou(a: Mask, b: Mask) -> float:
-    """Return intersection over union of two masks of one shape, 0..1; 1 where both are empty."""
+    """Return two masks' intersection over union, 0..1; 1 if both are empty."""
     union = np.count_nonzero(a | b)
     return float(np.count_nonzero(a & b) / union) if union else 1.0
 
@@ -295,13 +293,13 @@ def _checked_heat(values: Values, heat: npt.NDArray[np.floating] | None) -> Valu
 
 
 def _inequality(heat: Values) -> tuple[int, float]:
-    """How many of the hottest cells hold half of the heat, and Gini's coefficient; of heat that is not 0 everywhere.
+    """Return the size of the hottest half of heat, and Gini's coefficient.
 
     Counted in `_STEPS` of equal ratio, 512 for each halving, in a quarter of the time that sorting takes. Gini's is
     right to some millionths then, and to 0.0002 where all values are within a hundredth of each other.
     """
     heat = heat / heat.max()
-    # The bits of positive floats rise with them: what is left of the shift is the exponent and 9 digits after it.
+    # Bits of positive floats are ordered; the shift leaves the exponent and 9 digits.
     steps = (np.maximum(heat.ravel().view(np.int32), _LEAST) - _LEAST) >> 14
     counts = np.bincount(steps, minlength=_STEPS)[::-1]
     sums = np.bincount(steps, weights=heat.ravel(), minlength=_STEPS)[::-1]
@@ -315,24 +313,24 @@ def _inequality(heat: Values) -> tuple[int, float]:
 
 
 def overlaps(cells: int, start: float, end: float) -> Floats:
-    """Return how much of each cell i..i+1 is between two places, in cells: exact on any grid."""
+    """Return each cell's overlap with an interval, in cells."""
     return np.diff(np.clip(np.arange(cells + 1), start, end))
 
 
 def _regions(
     values: Values, heat: Values, total: float
 ) -> tuple[list[tuple[tuple[int, int, int, int], float, float]], int]:
-    """Boxes in cells with share of heat and peak, most heat first, and how many there are in all."""
+    """Return boxes, shares and peaks of regions, and their total number."""
     hot = values > values.max() / 2
     count, labels, stats, _ = cv2.connectedComponentsWithStats(hot.view(np.uint8), connectivity=8)
     heats = np.bincount(labels[hot], weights=heat[hot], minlength=count)
-    found = []
+    regions = []
     for label in 1 + np.argsort(-heats[1:], kind="stable")[:10]:
         x, y, width, height = (int(number) for number in stats[label][:4])
         cut = np.s_[y : y + height, x : x + width]
         peak = float(values[cut][labels[cut] == label].max())
-        found.append(((x, y, x + width, y + height), float(heats[label]) / (total or 1), peak))
-    return found, count - 1
+        regions.append(((x, y, x + width, y + height), float(heats[label]) / (total or 1), peak))
+    return regions, count - 1
 
 
 def _middle(region: Region, extent: Extent) -> Point:

@@ -80,15 +80,15 @@ PAIRS = ("gradient", "eigen", "pixel", "mask")
 
 
 def method(name: str) -> Method:
-    """Look a method up by id or by its paper's name, in any case; raises ModelProblem with a suggestion."""
-    wanted = name.lower().replace("-", "").replace("_", "").replace(" ", "")
+    """Return a method by id or paper name; raise ModelProblem with suggestions."""
+    spelling = name.lower().replace("-", "").replace("_", "").replace(" ", "")
     # torch-cam's and many scripts' spellings.
-    wanted = re.sub("(plusplus|pp)$", "++", wanted)
-    if wanted in METHODS:
-        return METHODS[wanted]
-    if wanted == "rise":
+    spelling = re.sub("(plusplus|pp)$", "++", spelling)
+    if spelling in METHODS:
+        return METHODS[spelling]
+    if spelling == "rise":
         return METHODS["drise"]
-    near = [METHODS[id].name for id in nearest(wanted, METHODS)]
+    near = [METHODS[id].name for id in nearest(spelling, METHODS)]
     hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(METHODS)}."
     raise ModelProblem(f"There is no method called {name}: {hint}")
 
@@ -98,7 +98,7 @@ def list_methods(resident: Resident) -> tuple[Method, ...]:
     task = task_of(resident.adapter)
     attending: set[str] = set()
     if resident.gradients and not task.has_boxes:
-        attending |= {"attention"} if any(one.grid for one in resident.attentions) else set()
+        attending |= {"attention"} if any(attention.grid for attention in resident.attentions) else set()
         attending |= {"rollout", "chefer"} if resident.attends_to_one_grid or resident.joins_windows else set()
         attending |= {"legrad"} if resident.attends_to_one_grid else set()
     return tuple(
@@ -134,11 +134,11 @@ _QUESTIONS = {
 
 
 def describe_setup(model: str, method: str, layers: Sequence[str], part: str = "", task: str = "detect") -> str:
-    """Return `demo-cls-m, GradCAM at layer4 (Where is it?)`; methods that only use a model's outputs have no layers.
+    """Describe a setup: `demo-cls-m, GradCAM at layer4 (Where is it?)`.
 
     `task`: the model's, where the method has another name on a detector.
     """
-    found = METHODS.get(method)
-    at = f" at {listing(list(layers))}" if layers and (found is None or found.at_layers) else ""
+    known = METHODS.get(method)
+    at = f" at {listing(list(layers))}" if layers and (known is None or known.at_layers) else ""
     asked = f" ({_QUESTIONS[part]})" if part in _QUESTIONS else ""
-    return f"{model}, {found.name_for(task) if found else method}{at}{asked}"
+    return f"{model}, {known.name_for(task) if known else method}{at}{asked}"

@@ -44,7 +44,7 @@ class _Reading:
 
 
 def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> list[Tensor]:
-    """Return LeGrad's map (h, w) of each target: one pass, and one of the head alone for each block.
+    """Return LeGrad's map (h, w) of each target.
 
     Each block's output Z_l is read by the model's own head in place of the last block's, which gives the target's
     scalar s_l. With the block's attention A_l (heads, queries, keys) the map is a row over the keys, the mean over
@@ -57,20 +57,20 @@ def legrad(evidence: Evidence, targets: Sequence[Target], request: Request) -> l
     with torch.enable_grad(), exact(device):
         readings, adapter = [], copy_adapter(evidence.resident.adapter)
         seen = attentions(evidence.resident)
-        for number, one in enumerate(_read_blocks(adapter, evidence.tensor, seen)):
+        for number, reading in enumerate(_read_blocks(adapter, evidence.tensor, seen)):
             if request.cancel is not None and request.cancel.is_set():
                 raise Cancelled
             if request.progress is not None:
                 request.progress(min(number / len(seen), 0.99), f"LeGrad, layer {number + 1} of {len(seen)}")
-            readings.append(one)
-        return [torch.stack([_map(adapter, one, target) for one in readings]).mean(0) for target in targets]
+            readings.append(reading)
+        return [torch.stack([_map(adapter, reading, target) for reading in readings]).mean(0) for target in targets]
 
 
 def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> Iterator[_Reading]:
-    """Yield what the head says of each block's output, in the order of execution; the adapter's blocks are lost."""
-    layers = [one for one in seen if one.same]
-    pooled = next((one for one in seen if not one.same), None)
-    blocks = [adapter.module.get_submodule(path) for path in find_blocks([one.path for one in layers])]
+    """Yield the head's outputs for each block; the adapter's blocks are replaced."""
+    layers = [attended for attended in seen if attended.same]
+    pooled = next((attended for attended in seen if not attended.same), None)
+    blocks = [adapter.module.get_submodule(path) for path in find_blocks([attended.path for attended in layers])]
     weights: dict[str, Tensor] = {}
     outputs: dict[nn.Module, Any] = {}
 
@@ -85,15 +85,15 @@ def _read_blocks(adapter: Adapter, tensor: Tensor, seen: Sequence[Attended]) -> 
     finally:
         for handle in handles:
             handle.remove()
-    own = [weights[one.path] for one in layers]
+    block_weights = [weights[attended.path] for attended in layers]
     for block in blocks:
-        # Each answers at once: what counts is what the last one hands to the head.
+        # Replaced by its output: only the last block's output reaches the head.
         _answer_at_once(block, outputs[block])
-    for layer, block, values in zip(layers, blocks, own, strict=True):
+    for layer, block, values in zip(layers, blocks, block_weights, strict=True):
         _answer_at_once(blocks[-1], outputs[block])
         with adapter.record_attention(record):
-            found = adapter.run(tensor)
-        yield _Reading(found, values, layer) if pooled is None else _Reading(found, weights[pooled.path], pooled)
+            answer = adapter.run(tensor)
+        yield _Reading(answer, values, layer) if pooled is None else _Reading(answer, weights[pooled.path], pooled)
 
 
 def _answer_at_once(block: nn.Module, output: Any) -> None:
@@ -102,7 +102,7 @@ def _answer_at_once(block: nn.Module, output: Any) -> None:
 
 
 def find_blocks(paths: Sequence[str]) -> list[str]:
-    """Return the path of the block around each attention module: up to the first name in which they differ.
+    """Return the path of the block around each attention module.
 
     >>> from sightglass.explain.methods.attention import find_blocks
     >>> find_blocks(["blocks.0.attn", "blocks.1.attn"])
@@ -112,17 +112,17 @@ def find_blocks(paths: Sequence[str]) -> list[str]:
     if len(names) == 1:
         return [".".join(names[0][:-1])]
     shared = next(place for place, each in enumerate(zip(*names, strict=False)) if len(set(each)) > 1)
-    return [".".join(one[: shared + 1]) for one in names]
+    return [".".join(name[: shared + 1]) for name in names]
 
 
-def _map(adapter: Adapter, one: _Reading, target: Target) -> Tensor:
+def _map(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
     """Return one layer's map (h, w): the positive gradient's mean over heads and queries."""
-    scalar = adapter.scalar(one.outputs, target)
-    found = torch.autograd.grad(scalar, one.weights, retain_graph=True, allow_unused=True)[0]
-    gradient = torch.zeros_like(one.weights) if found is None else found
+    scalar = adapter.scalar(reading.outputs, target)
+    slope = torch.autograd.grad(scalar, reading.weights, retain_graph=True, allow_unused=True)[0]
+    gradient = torch.zeros_like(reading.weights) if slope is None else slope
     row = gradient[0].clamp_min(0).mean((0, 1))  # (keys,)
-    assert one.seen.grid is not None
-    return row[one.seen.prefix :].reshape(one.seen.grid)
+    assert reading.seen.grid is not None
+    return row[reading.seen.prefix :].reshape(reading.seen.grid)
 
 
 EVERY = "every attention"
@@ -133,22 +133,19 @@ WINDOW_NOTES = (COMPUTED_OPENLY, EVENLY, UNMEASURED)
 
 
 def join_windows(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Run Rollout or Chefer on a model that attends within windows or at several scales; held with the Evidence.
+    """Run Rollout or Chefer on windowed or multi-scale attention.
 
     Notation: a layer l attends within windows of its grid (h, w); W_l are its weights, (windows, heads, queries, keys),
-    and G_l the gradient of the target's scalar with respect to them. The matrices over all cells that Chefer and
-    Rollout multiply are 0 outside of windows, so a row over the cells is carried through each window by itself, from
-    the last layer's grid, where every cell has the same, to the first one's:
+    and G_l the gradient of the target's scalar with respect to them. Chefer's and Rollout's
+    matrices are 0 outside of windows, so a row over the cells is multiplied window by window, from equal values on the
+    last layer's grid to the first one's:
 
     - Chefer: r <- r + r A_l, with A_l = mean over heads of relu(G_l * W_l); equations 5 and 6, read row by row.
     - Rollout: r <- (r + r M_l) / 2, with M_l = mean over heads of W_l.
 
-    Neither paper has windows or merging. Here a cell of a coarser grid hands what it has to the cells of the finer one
-    below it in equal parts, so that the sum stays (a Swin's merging: its 2x2 parents). What convolutions mix is not
-    followed, and what is carried to padding is lost. Chefer's map is what attention carried, r without the equal shares
-    that the cells began with; a ViT's class token has none either.
-
-    Raises ModelProblem where its windows cannot be followed, and for LeGrad.
+    Neither paper has windows or merging. Here a coarser cell is divided equally among its finer cells (in a Swin 2x2),
+    which preserves the sum. Mixing by convolutions is ignored, and padding's share is lost. Chefer's map excludes the
+    equal initial shares. Raises ModelProblem for untraceable windows, and for LeGrad.
     """
     windows = () if method.id == "legrad" else evidence.resident.find_windows(evidence.tensor)
     if not windows:
@@ -158,15 +155,15 @@ def join_windows(evidence: Evidence, method: Method, targets: Sequence[Target], 
         )
     if missing := evidence.missing(method.id, targets):
         rollout = method.id == "rollout"
-        # Rollout is the same for every class: it knows of none.
+        # Rollout is independent of the class.
         asked = missing[:1] if rollout else missing
-        paths = {one.path for one in windows}
-        found = differentiate(evidence, asked, paths, progress=request.progress, cancel=request.cancel)
-        for number, recorded in enumerate(found):
+        paths = {window.path for window in windows}
+        recordings = differentiate(evidence, asked, paths, progress=request.progress, cancel=request.cancel)
+        for number, recorded in enumerate(recordings):
             if rollout:
-                raw = follow_rollout(windows, [recorded[one.path][0].mean(1) for one in windows])
+                raw = follow_rollout(windows, [recorded[window.path][0].mean(1) for window in windows])
             else:
-                raw = follow_relevance(windows, [mix(*recorded[one.path]) for one in windows])
+                raw = follow_relevance(windows, [mix(*recorded[window.path]) for window in windows])
             evidence.raws |= {(method.id, target): [raw] for target in (missing if rollout else missing[number:][:1])}
     return RawMaps(evidence.stacked(method.id, targets), (EVERY,), WINDOW_NOTES)
 
@@ -181,33 +178,33 @@ def follow_relevance(windows: Sequence[Windows], mixed: Sequence[Tensor]) -> Ten
     even, grid = _start(windows[-1], mixed[-1])
     # Apart from the equal shares: beside those it can be a rounding error.
     carried = torch.zeros_like(even)
-    for one, matrix in zip(reversed(windows), reversed(mixed), strict=True):
-        carried, even, grid = spread(carried, grid, one.grid), spread(even, grid, one.grid), one.grid
-        carried = carried + carry(carried + even, one, matrix)
+    for window, matrix in zip(reversed(windows), reversed(mixed), strict=True):
+        carried, even, grid = spread(carried, grid, window.grid), spread(even, grid, window.grid), window.grid
+        carried = carried + carry(carried + even, window, matrix)
     return carried.view(grid)
 
 
 def follow_rollout(windows: Sequence[Windows], mixed: Sequence[Tensor]) -> Tensor:
     """Return Rollout's map (h, w) on the first layer's grid; `mixed`: M_l of each layer."""
     row, grid = _start(windows[-1], mixed[-1])
-    for one, matrix in zip(reversed(windows), reversed(mixed), strict=True):
-        row, grid = spread(row, grid, one.grid), one.grid
-        row = (row + carry(row, one, matrix)) / 2
+    for window, matrix in zip(reversed(windows), reversed(mixed), strict=True):
+        row, grid = spread(row, grid, window.grid), window.grid
+        row = (row + carry(row, window, matrix)) / 2
     return row.view(grid)
 
 
-def carry(row: Tensor, one: Windows, matrix: Tensor) -> Tensor:
-    """Return a row (cells,) times a layer's matrix, of which `matrix` (windows, queries, keys) are the windows."""
-    queries, keys = one.queries.to(row.device), one.keys.to(row.device)
-    held = row[queries.clamp_min(0)] * (queries >= 0)
-    handed = (held[:, None] @ matrix)[:, 0]  # (windows, keys)
-    carried = row.new_zeros(one.key_grid[0] * one.key_grid[1])
+def carry(row: Tensor, windows: Windows, matrix: Tensor) -> Tensor:
+    """Multiply a row (cells,) by a layer's windows (windows, queries, keys)."""
+    queries, keys = windows.queries.to(row.device), windows.keys.to(row.device)
+    asked = row[queries.clamp_min(0)] * (queries >= 0)
+    handed = (asked[:, None] @ matrix)[:, 0]  # (windows, keys)
+    carried = row.new_zeros(windows.key_grid[0] * windows.key_grid[1])
     carried.index_add_(0, keys.clamp_min(0).flatten(), (handed * (keys >= 0)).flatten())
-    return spread(carried, one.key_grid, one.grid)
+    return spread(carried, windows.key_grid, windows.grid)
 
 
 def spread(row: Tensor, grid: Size, finer: Size) -> Tensor:
-    """Return a row over a finer grid: each cell's share is split evenly among the cells below it."""
+    """Return a row over a finer grid, split evenly."""
     if grid == finer:
         return row
     ups = [torch.arange(many, device=row.device) * few // many for few, many in zip(grid, finer, strict=True)]
@@ -217,27 +214,27 @@ def spread(row: Tensor, grid: Size, finer: Size) -> Tensor:
 
 
 def _start(last: Windows, matrix: Tensor) -> tuple[Tensor, Size]:
-    """Return the row that a mean over the last grid reads, and that grid."""
+    """Return the equal initial row over the last grid, and that grid."""
     cells = last.grid[0] * last.grid[1]
     return matrix.new_full((cells,), 1 / cells), last.grid
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Run Attention, Rollout, Chefer or LeGrad; the maps are held with the Evidence."""
+    """Run Attention, Rollout, Chefer or LeGrad; the maps are cached in the Evidence."""
     if method.id == "attention":
         maps, head = heads(evidence, targets[0]), request.head
-        (count,) = {len(one) for one in maps.values()} if head is not None else {0}
+        (count,) = {len(heatmap) for heatmap in maps.values()} if head is not None else {0}
         if head is not None and not 0 <= head < count:
             raise ModelProblem(f"There is no head {head}: this attention has {count}, which count from 0.")
-        rows = [one.mean(0) if head is None else one[head] for one in maps.values()]
+        rows = [heatmap.mean(0) if head is None else heatmap[head] for heatmap in maps.values()]
         return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (COMPUTED_OPENLY,))
     if evidence.resident.attentions and not evidence.resident.attends_to_one_grid:
         return join_windows(evidence, method, targets, request)
     missing = evidence.missing(method.id, targets)
     if missing and method.id == "rollout":
-        paths = [one.path for one in attentions(evidence.resident)]
+        paths = [attention.path for attention in attentions(evidence.resident)]
         raw = rollout(weigh(evidence, missing[0], wanted=paths))
-        # The same for every class: it knows of none.
+        # Rollout is independent of the class.
         evidence.raws |= {(method.id, target): [raw] for target in missing}
     elif missing and method.id == "legrad":
         for target, raw in zip(missing, legrad(evidence, missing, request), strict=True):
@@ -250,12 +247,12 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
-    """Return the weights of each head of the layers' attention: (heads, h, w) by path, the same for every class."""
+    """Return each head's weights (heads, h, w) of the layers' attention, by path."""
     paths = choose(evidence)
     keys = {path: (f"attention of {path}", target) for path in paths}
     if missing := [path for path in paths if keys[path] not in evidence.raws]:
-        for one in weigh(evidence, target, wanted=missing):
-            evidence.raws[keys[one.seen.path]] = [one.to_map(one.weights[:, one.rows].mean(1))]
+        for weighed in weigh(evidence, target, wanted=missing):
+            evidence.raws[keys[weighed.seen.path]] = [weighed.to_map(weighed.weights[:, weighed.rows].mean(1))]
     return {path: evidence.raws[key][0] for path, key in keys.items()}
 
 
@@ -265,36 +262,38 @@ def rollout(modules: Sequence[Weighed]) -> Tensor:
     Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928.
     """
     mixed: Tensor | None = None
-    for one in modules:
-        mean = one.weights.mean(0)
-        if one.seen.same:
+    for module in modules:
+        mean = module.weights.mean(0)
+        if module.seen.same:
             half = (mean + torch.eye(len(mean), device=mean.device)) / 2
             mixed = half if mixed is None else half @ mixed
         else:
-            mixed = mean if mixed is None else mean @ _keys(mixed, modules[0], one)
+            mixed = mean if mixed is None else mean @ _keys(mixed, modules[0], module)
     return _read(modules, mixed)
 
 
 def chefer(modules: Sequence[tuple[Weighed, Tensor]]) -> Tensor:
-    """Return Chefer's map (h, w): R <- R + mean over heads of relu(gradient * W) R, layer by layer, from R = I.
+    """Return Chefer's map (h, w).
+
+    Layer by layer from R = I: R <- R + mean over heads of relu(gradient * W) R.
 
     Where queries are other tokens than the keys: R <- the mean times R. Chefer et al. 2021,
     https://arxiv.org/abs/2103.15679, equations 5, 6, 10.
     """
     relevance: Tensor | None = None
-    for one, gradient in modules:
-        mean = (gradient * one.weights).clamp_min(0).mean(0)
-        if one.seen.same:
+    for weighed, gradient in modules:
+        mean = (gradient * weighed.weights).clamp_min(0).mean(0)
+        if weighed.seen.same:
             before = torch.eye(len(mean), device=mean.device) if relevance is None else relevance
             relevance = before + mean @ before
         else:
-            relevance = mean if relevance is None else mean @ _keys(relevance, modules[0][0], one)
-    return _read([one for one, _ in modules], relevance)
+            relevance = mean if relevance is None else mean @ _keys(relevance, modules[0][0], weighed)
+    return _read([weighed for weighed, _ in modules], relevance)
 
 
-def _keys(matrix: Tensor, first: Weighed, one: Weighed) -> Tensor:
-    """Return a matrix's rows for the tokens that a module reads: it may leave out the first module's class token."""
-    return matrix[first.seen.prefix - one.seen.prefix :]
+def _keys(matrix: Tensor, first: Weighed, module: Weighed) -> Tensor:
+    """Return a matrix's rows for a module's tokens, without a prefix."""
+    return matrix[first.seen.prefix - module.seen.prefix :]
 
 
 def _read(modules: Sequence[Weighed], matrix: Tensor | None) -> Tensor:

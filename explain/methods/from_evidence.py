@@ -29,16 +29,16 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def raw_maps(evidence: Evidence, method: Method, targets: Sequence[Target]) -> list[Tensor]:
-    """Return a quick method's maps: one (k, h, w) per layer, signed, on the model's device; held with the Evidence."""
+    """Return a quick method's signed maps, one (k, h, w) per layer."""
     compute(evidence, [method], targets)
     return evidence.stacked(method.id, targets)
 
 
 def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
-    """Compute and hold the maps of several methods; the gradients that they share are computed once.
+    """Compute and cache the maps of several methods, with shared gradients.
 
-    A class of several boxes gets the sum of its boxes' maps, all with the same peak. The map of their summed scores
-    would show little but the box that the layers react to most: one of the four persons of bus.jpg.
+    A class of several boxes gets the sum of its boxes' maps, scaled to one peak. The map of the summed scores would
+    show mostly the dominant box: one of the four persons of bus.jpg.
     """
     if evidence.resident.adapter.inputs and (evidence.sides or evidence.mixed):
         _compute_sides(evidence, methods, targets)
@@ -55,7 +55,7 @@ def compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Tar
 
 
 def _compute_sides(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
-    """Compute the maps of two pictures, each from its own activations and gradients, and hold them side by side."""
+    """Compute two pictures' maps from their own gradients, joined side by side."""
     if evidence.mixed:
         first, second = evidence.resident.adapter.inputs
         raise ModelProblem(
@@ -71,7 +71,7 @@ def _compute_sides(evidence: Evidence, methods: Sequence[Method], targets: Seque
 
 
 def add_evenly(maps: Tensor, geometry: Geometry) -> Tensor:
-    """Return the sum (h, w) of signed maps (k, h, w), each first scaled to the mean of their peaks in the picture.
+    """Add up signed maps (k, h, w), each scaled to their mean peak.
 
     A map without a positive value has no peak, and is left out where another has one.
     """
@@ -85,7 +85,7 @@ def add_evenly(maps: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _boxes(target: Target) -> list[Target]:
-    """Return a target for each box of a class; the target itself where it is one box, or no class, or a crowd."""
+    """Split a class's target into one target per box."""
     if target.index is None or not 1 < len(target.anchors) <= MAX_WINDOWED:
         return [target]
     return [replace(target, anchors=(anchor,)) for anchor in target.anchors]
@@ -100,17 +100,17 @@ def _compute(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Ta
     needed = [target for target, by in missing.items() if any(method.gradients for method in by)]
     layers = evidence.gradients(needed) if needed else []
     gradients = dict(zip(needed, zip(*layers, strict=True), strict=True))
-    # A method without gradients still gets one for each target, which it never reads.
+    # Methods without gradients get an unused placeholder.
     nothing = [Gradient.of(a[0, :, :1, :1]) for a in evidence.activations]
     with torch.no_grad():
         for target, by in missing.items():
-            made: dict[Method, list[Tensor]] = {method: [] for method in by}
+            maps_by_method: dict[Method, list[Tensor]] = {method: [] for method in by}
             for activation, gradient in zip(evidence.layered, gradients.get(target, nothing), strict=True):
-                # A copy, so that what is computed from it is freed with it.
-                given = replace(gradient)
-                for method, maps in made.items():
+                # A copy, so that its cached values are freed with it.
+                gradient_copy = replace(gradient)
+                for method, maps in maps_by_method.items():
                     both_ways = (target.both_ways or target.part == "signed") and method.signed and not method.linear
-                    found = method.compute(activation, given)
+                    heatmap = method.compute(activation, gradient_copy)
                     # A linear method's map of the negated score is its negated map already.
-                    maps.append(found - method.compute(activation, given.negated()) if both_ways else found)
-            evidence.raws |= {(method.id, target): maps for method, maps in made.items()}
+                    maps.append(heatmap - method.compute(activation, gradient_copy.negated()) if both_ways else heatmap)
+            evidence.raws |= {(method.id, target): maps for method, maps in maps_by_method.items()}

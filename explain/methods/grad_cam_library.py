@@ -49,14 +49,13 @@ LOGGER = logging.getLogger(__name__)
 BATCH = 16
 """The library's own batch size: masked pictures in one pass."""
 LOOK = 0.1
-"""Seconds between two looks at whether the library is read, or the method was stopped meanwhile."""
+"""Seconds between two checks for the library's import, or a stop."""
 FAREWELL = 5.0
 """Seconds that the end of the process waits for a library that is being read."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Run a method of the library on a second set of modules over the model's weights; the maps are held with the
-    Evidence. Raises Cancelled within one module of a stop."""
+    """Run a library method on copied modules; cache the maps."""
     _check(evidence, method)
     # To import the library takes seconds the first time.
     thread = _reading()
@@ -98,7 +97,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 @contextmanager
 def _in_a_sentence(evidence: Evidence, method: Method) -> Iterator[None]:
-    """Turn the library's failures (no second derivative of fused attention, channels last) into one sentence."""
+    """Translate the library's failures (second derivatives, channels last) into one sentence."""
     try:
         yield
     except (torch.OutOfMemoryError, Problem):
@@ -122,7 +121,7 @@ def _check(evidence: Evidence, method: Method) -> None:
 
 
 def _passes(evidence: Evidence, method: Method) -> int:
-    """Return the forward passes for one target; AblationCAM also needs the original score for each layer."""
+    """Return the number of forward passes for one target."""
     if method.passes != "channels":
         return 1
     extra = method.id == "ablationcam"
@@ -130,7 +129,7 @@ def _passes(evidence: Evidence, method: Method) -> int:
 
 
 def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
-    """Return ShapleyCAM's map (h, w) where only linear layers follow: its second-order term is 0 and the library fails.
+    """Return ShapleyCAM's map (h, w) for linear tails, without the library.
 
     None where the gradient depends on the activations.
     """
@@ -143,7 +142,7 @@ def _without_curvature(evidence: Evidence, target: Target) -> Tensor | None:
 
 
 class _Logits(nn.Module):
-    """A module from a picture to one row of class logits, as the library expects it."""
+    """A module from a picture to class logits, for the library."""
 
     def __init__(self, adapter: Adapter) -> None:
         super().__init__()
@@ -157,22 +156,22 @@ class _Logits(nn.Module):
 
 
 class Shadow:
-    """A second set of modules over the same weights, and the library's objects on it; runs one method at a time."""
+    """Copied modules over the same weights, and the library's objects on them."""
 
     def __init__(self, adapter: Adapter) -> None:
         self.of = adapter.module
         """The module it is a copy of."""
-        own = copy_adapter(adapter)
-        self._logits = _Logits(own)
+        adapter_copy = copy_adapter(adapter)
+        self._logits = _Logits(adapter_copy)
         self._objects: dict[tuple[str, tuple[str, ...]], Any] = {}
         self.lock = threading.Lock()
         self._cancel: threading.Event | None = None
         self.broken = False
         """After a stop a layer may still be replaced."""
-        for module in own.module.modules():
+        for module in adapter_copy.module.modules():
             # Asked before every module, and not every pass: a batch through a large model takes seconds.
             module.register_forward_pre_hook(self._stop)
-            # The library records what a later activation in place would overwrite.
+            # The library records outputs, which in-place activations would overwrite.
             if getattr(module, "inplace", None) is True:
                 module.inplace = False  # type: ignore[assignment]
 
@@ -188,7 +187,7 @@ class Shadow:
         tick: Callable[[], None],
         cancel: threading.Event | None,
     ) -> list[NDArray[np.float32]] | None:
-        """Return one target's raw maps, an (h, w) per layer (FullGrad: one for all); None while broken or busy."""
+        """Return one target's raw maps, (h, w) per layer; None while broken."""
         if not self.lock.acquire(blocking=False):
             return None
         try:
@@ -221,7 +220,7 @@ class Shadow:
             if method.id == "scorecam":
                 base.get_cam_weights = functools.partial(_score, base)
             if method.id == "ablationcam":
-                # The library's default is one object for the whole process, and cuts tokens where it means channels.
+                # The library's default is a process-wide object, and slices tokens instead of channels.
                 base.ablation_layer = AblationLayer() if reshape is None else AblationLayerVit()
                 base.get_cam_weights = functools.partial(_wire, base, base.get_cam_weights)
             self._objects[key] = cam
@@ -233,7 +232,7 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     base = getattr(cam, "base_cam", cam)
-    # The object stays; its hooks are on only now, so that they record nothing for the other methods.
+    # Hooks only while in use, so that they record nothing for other methods.
     hooks = base.activations_and_grads = type(base.activations_and_grads)(
         base.model, base.target_layers, base.reshape_transform, base.detach
     )
@@ -250,10 +249,10 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
         {"targets": None, "target_idx": target.index} if finer else {"targets": [ClassifierOutputTarget(target.index)]}
     )
     try:
-        # The library differentiates with respect to the picture where the weights are frozen.
+        # With frozen weights the library differentiates with respect to the picture.
         final = cam(tensor.detach().clone().requires_grad_(), **aim)
     finally:
-        # Dropped here: it would detach them in place, which a view of another tensor forbids.
+        # Dropped here, as the library would detach it in place, which views forbid.
         hooks.activations, hooks.gradients = [], []
         hooks.release()
         base.outputs = None
@@ -265,7 +264,7 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
 def _score(
     cam: Any, tensor: Tensor, layer: nn.Module, targets: Sequence[Any], activations: NDArray[np.float32], grads: None
 ) -> NDArray[np.float32]:
-    """Compute ScoreCAM's weights (1, C) as the library does, masking one batch of pictures at a time.
+    """Compute ScoreCAM's weights (1, C) in batches of masks.
 
     The library first masks the picture by all C channels at once: a gigabyte, and seconds without a chance to stop.
     """
@@ -282,7 +281,7 @@ def _score(
 
 
 def _wire(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) -> Any:
-    """Compute AblationCAM's weights, also at a layer of Ultralytics, which stores where its input comes from."""
+    """Compute AblationCAM's weights, also at Ultralytics' layers."""
     for name in ("f", "i"):
         if hasattr(layer, name):
             setattr(cam.ablation_layer, name, getattr(layer, name))
@@ -291,7 +290,7 @@ def _wire(cam: Any, weights: Any, tensor: Tensor, layer: nn.Module, *rest: Any) 
 
 @functools.cache
 def _reading() -> threading.Thread:
-    """Return the thread that imports the library: an import cannot be stopped half-way, but need not be waited for."""
+    """Return the thread with the library's import."""
 
     def read() -> None:
         # Whoever needs it imports it again, and meets the error.

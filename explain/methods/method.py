@@ -118,7 +118,7 @@ class Method:
 
     @property
     def quick(self) -> bool:
-        """Whether it needs nothing but Evidence, so that the model is not run again."""
+        """Whether it needs only Evidence, without another pass."""
         return bool(self.compute_name)
 
     @property

@@ -68,7 +68,7 @@ DRAWS = ("smoothgrad", "gradientshap")
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
-    """Run one of captum's methods on the model's input; the maps are held with the Evidence.
+    """Run one of captum's methods on the input, with cached maps.
 
     Raises Cancelled within one pass of a stop, ModelProblem where the model has no ReLU that could be guided.
     """
@@ -82,7 +82,7 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def make_baseline(evidence: Evidence) -> Tensor:
-    """Return the input (1, C, h, w) of a grey picture, as masks hide with: the baseline of attributions."""
+    """Return a grey picture's input (1, C, h, w), the baseline."""
     return find_grey(evidence).expand_as(evidence.tensor).contiguous()
 
 
@@ -105,14 +105,14 @@ class _PixelRun:
         for module in self._adapter.module.modules():
             module.register_forward_pre_hook(self._stop)
             relus += isinstance(module, nn.ReLU)
-            # A gradient cannot pass what is overwritten later.
+            # In-place operations would break the gradient.
             if getattr(module, "inplace", None) is True:
                 module.inplace = False  # type: ignore[assignment]
         if method.id == "guidedbackprop" and not relus:
             raise ModelProblem(f"{self._adapter.spec.id} has no ReLU that guided backprop could guide: use SmoothGrad.")
 
     def fill(self, targets: Sequence[Target], seed: int) -> None:
-        """Compute the maps of some targets, and hold them with the Evidence."""
+        """Compute the maps of some targets, cached in the Evidence."""
         device = self._evidence.resident.device
         for target in targets:
             scalars = _Scalars(self._adapter, target, self._report)
@@ -121,7 +121,7 @@ class _PixelRun:
                 try:
                     drawn = own_random_state(seed) if self._method.id in DRAWS else nullcontext()
                     with torch.enable_grad(), exact(device), drawn:
-                        found = self._attribute(scalars, size)
+                        attr = self._attribute(scalars, size)
                     break
                 except torch.OutOfMemoryError:
                     if size == 1:
@@ -131,17 +131,17 @@ class _PixelRun:
             raws = self._evidence.raws
             if self._method.id == "integratedgradients":
                 with torch.no_grad():
-                    ends = [scalars(one).sum() for one in (self._evidence.tensor, make_baseline(self._evidence))]
-                raws[_SUMS, target] = [torch.stack((found.sum(), ends[0] - ends[1], found.abs().sum())).double().cpu()]
-            shown = found if self._method.signed else found.abs()
-            raws[self._method.id, target] = [shown[0].sum(0).detach().float()]
+                    ends = [scalars(tensor).sum() for tensor in (self._evidence.tensor, make_baseline(self._evidence))]
+                raws[_SUMS, target] = [torch.stack((attr.sum(), ends[0] - ends[1], attr.abs().sum())).double().cpu()]
+            shares = attr if self._method.signed else attr.abs()
+            raws[self._method.id, target] = [shares[0].sum(0).detach().float()]
 
     def _attribute(self, scalars: _Scalars, size: int) -> Tensor:
         """Return captum's attribution, (1, C, h, w)."""
         from captum.attr import GuidedBackprop, InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
         from captum.attr._core.gradient_shap import InputBaselineXGradient
 
-        given = self._evidence.tensor.detach().clone().requires_grad_()
+        inputs = self._evidence.tensor.detach().clone().requires_grad_()
         noise: dict[str, Any] = {
             "nt_type": "smoothgrad",
             "nt_samples": SAMPLES,
@@ -151,24 +151,24 @@ class _PixelRun:
         grey = make_baseline(self._evidence)
         match self._method.id:
             case "integratedgradients":
-                found = IntegratedGradients(scalars).attribute(given, grey, n_steps=STEPS, internal_batch_size=size)
+                attr = IntegratedGradients(scalars).attribute(inputs, grey, n_steps=STEPS, internal_batch_size=size)
             case "gradientshap":
-                # What captum's GradientShap is made of, which takes all samples in one pass.
+                # The parts of captum's GradientShap, which takes all samples in one pass.
                 tunnel = NoiseTunnel(InputBaselineXGradient(scalars))
-                found = tunnel.attribute(given, draw_baseline_from_distrib=True, baselines=grey, **noise)
+                attr = tunnel.attribute(inputs, draw_baseline_from_distrib=True, baselines=grey, **noise)
             case "smoothgrad":
-                found = NoiseTunnel(Saliency(scalars)).attribute(given, **noise)
+                attr = NoiseTunnel(Saliency(scalars)).attribute(inputs, **noise)
             case "inputxgradient":
-                found = InputXGradient(scalars).attribute(given)
+                attr = InputXGradient(scalars).attribute(inputs)
             case _:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    found = GuidedBackprop(scalars).attribute(given)
-        attribution: Tensor = found.detach()
+                    attr = GuidedBackprop(scalars).attribute(inputs)
+        attribution: Tensor = attr.detach()
         return attribution
 
     def _batch(self, target: Target) -> int:
-        """Return how many pictures a pass takes, where each one's scalar can be told apart."""
+        """Return the number of pictures per pass, if their scalars are separable."""
         outputs = self._evidence.outputs
         apart = self._adapter.splits_batches or (
             isinstance(outputs, Detections) and outputs.choice is None and target.part in IN_CELL
@@ -188,7 +188,7 @@ class _PixelRun:
 
 
 class _Scalars(nn.Module):
-    """A module from pictures (B, C, h, w) to the scalar of one target in each, (B,)."""
+    """A module from pictures (B, C, h, w) to one target's scalars (B,)."""
 
     def __init__(self, adapter: Adapter, target: Target, report: Callable[[int], None]) -> None:
         super().__init__()
@@ -199,7 +199,7 @@ class _Scalars(nn.Module):
         adapter, target, report = self._asked
         report(len(pictures))
         outputs = adapter.run(pictures)
-        return torch.stack([adapter.scalar(one, target) for one in _split(adapter, outputs, len(pictures))])
+        return torch.stack([adapter.scalar(output, target) for output in _split(adapter, outputs, len(pictures))])
 
 
 def _split(adapter: Adapter, outputs: Any, count: int) -> list[Any]:
@@ -215,10 +215,10 @@ _SUMS = "integratedgradients/sums"
 
 
 def _describe_sums(evidence: Evidence, targets: Sequence[Target]) -> str:
-    """Say what share of the score's difference the attributions sum to, of several targets from the least to most."""
+    """Describe the share of the score's difference in the attributions."""
     sums = [evidence.raws[_SUMS, target][0].tolist() for target in dict.fromkeys(targets)]
     shares = sorted(total / difference for total, difference, sizes in sums if abs(difference) > EQUAL * sizes)
     if not shares:
         return f"Both scores are nearly equal. It cannot be told what share the values are {COMPLETE}"
-    ends = list(dict.fromkeys(percent(one) for one in (shares[0], shares[-1])))
+    ends = list(dict.fromkeys(percent(end) for end in (shares[0], shares[-1])))
     return f"The values sum to {' to '.join(ends)} {COMPLETE}"

@@ -39,7 +39,7 @@ NOTE = "This map shows what the box's query read in its last layer, which need n
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
-    """Return the targets' maps: the mean of all heads, or one head. The model is not run again.
+    """Return the targets' maps, of all heads or one, without a pass.
 
     Raises ModelProblem for a model whose boxes are no queries, and for a head that it has not.
     """
@@ -47,12 +47,12 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
     if head is not None and not 0 <= head < attended.heads:
         raise ModelProblem(f"There is no head {head}: this attention has {attended.heads}, which count from 0.")
     by_head = [_read(attended, evidence, target) for target in targets]
-    maps = [one.mean(0) if head is None else one[head] for one in by_head]
+    maps = [heatmap.mean(0) if head is None else heatmap[head] for heatmap in by_head]
     return RawMaps([torch.stack(maps)], (attended.path,), (NOTE,))
 
 
 def heads(evidence: Evidence, target: Target) -> dict[str, Tensor]:
-    """Return the weights of each head of a target's queries: (heads, h, w) by the path of the attention."""
+    """Return each head's weights for a target's queries, (heads, h, w) by path."""
     attended = _attended(evidence)
     return {attended.path: _read(attended, evidence, target)}
 

@@ -72,7 +72,7 @@ class PictureMasks(ABC):
 
     @abstractmethod
     def _at(self, start: int, stop: int, down: Tensor, across: Tensor, device: torch.device) -> Tensor:
-        """Return masks start..stop, (b, h, w), at the places `down` (h,) and `across` (w,) in pixels of the picture."""
+        """Return masks start..stop, (b, h, w), at `down` (h,) and `across` (w,)."""
 
     @property
     def cells(self) -> tuple[int, int]:
@@ -83,12 +83,12 @@ class PictureMasks(ABC):
         return min(max(fine[0], 1), height), min(max(fine[1], 1), width)
 
     def full(self, start: int, stop: int, device: torch.device) -> Tensor:
-        """Return masks start..stop, (b, h, w), over the pixels of the input that are picture (`Geometry.content`)."""
+        """Return masks start..stop, (b, h, w), over the input's content."""
         left, top, right, bottom = self.geometry.content
         return self._at(start, stop, torch.arange(bottom - top) + 0.5, torch.arange(right - left) + 0.5, device)
 
     def coarse(self, start: int, stop: int) -> Tensor:
-        """Return the same masks (b, h, w) at the centres of `cells`; cells of the bars read as the picture's edge."""
+        """Return the masks (b, h, w) at the centres of `cells`."""
         left, top, right, bottom = self.geometry.content
         (height, width), (h, w) = self.geometry.input, self.cells
         down = ((torch.arange(h) + 0.5) * height / h - top).clamp(0, bottom - top)
@@ -134,14 +134,14 @@ class Masks(PictureMasks):
 
 
 def _hats(at: Tensor, shifts: Tensor, nodes: int) -> Tensor:
-    """(b, p, nodes): what each node adds to places `at` (p,), 0..1 along a side that `nodes - 2` cells cover."""
+    """Return (b, p, nodes): each node's share at places `at` (p,) of a side."""
     places = at * (nodes - 2) + shifts[:, None]  # (b, p)
     return (1 - (places[:, :, None] - torch.arange(nodes, device=at.device)).abs()).clamp_min(0)
 
 
 @dataclass(frozen=True, eq=False)
 class Windows(PictureMasks):
-    """Square windows that overlap by half, one per mask; in random order, so that unfinished maps cover the picture."""
+    """Square half-overlapping windows, one per mask, in random order."""
 
     rows: int
     columns: int
@@ -151,7 +151,7 @@ class Windows(PictureMasks):
 
     @classmethod
     def sample(cls, count: int, geometry: Geometry, seed: int = 0) -> Windows:
-        """Lay out about `count` windows: at least one, and none smaller than two pixels."""
+        """Lay out about `count` windows of at least two pixels."""
         left, top, right, bottom = geometry.content
         height, width = bottom - top, right - left
         a_pixel = math.sqrt(count / (height * width))
@@ -178,30 +178,30 @@ class Windows(PictureMasks):
 
 
 def _near(at: Tensor, window: Tensor) -> Tensor:
-    """Return (b, p) bool: whether the places `at` (p,), in steps, lie in the windows, two steps wide each."""
+    """Return the places `at` (p,) within the windows, (b, p) bool."""
     return (at[None] - (window[:, None] + 0.5)).abs() < 1
 
 
 @dataclass(frozen=True, eq=False)
 class MasksOfTwo(PictureMasks):
-    """Masks of two pictures side by side, none of which reaches from one into the other.
+    """Masks for two pictures side by side; none spans both.
 
-    Random ones hide in both at once; windows hide in one at a time, in turn.
+    Random ones hide in both at once; windows hide in one at a time, alternating.
     """
 
     parts: tuple[PictureMasks, PictureMasks]
     geometry: Geometry
-    in_turn: bool
+    alternating: bool
 
     @classmethod
     def sample(cls, kind: type[Masks] | type[Windows], count: int, geometry: Geometry, seed: int = 0) -> MasksOfTwo:
         """Draw about `count` masks of a kind."""
-        in_turn, own = kind is Windows, geometry.one_column()
-        first, second = (kind.sample(max(count // 2, 1) if in_turn else count, own, seed + i) for i in (0, 1))
-        return cls((first, second), geometry, in_turn)
+        alternating, half = kind is Windows, geometry.one_column()
+        first, second = (kind.sample(max(count // 2, 1) if alternating else count, half, seed + i) for i in (0, 1))
+        return cls((first, second), geometry, alternating)
 
     def __len__(self) -> int:
-        return len(self.parts[0]) * (2 if self.in_turn else 1)
+        return len(self.parts[0]) * (2 if self.alternating else 1)
 
     @property
     def resolution(self) -> tuple[int, int]:
@@ -213,14 +213,14 @@ class MasksOfTwo(PictureMasks):
         half, index = (right - left) / 2, torch.arange(start, stop)
         masks = []
         for place, (part, places) in enumerate(zip(self.parts, (across, across - half), strict=True)):
-            there = places[(places >= 0) & (places < half)]
-            if not self.in_turn:
-                masks.append(part._at(start, stop, down, there, device))
+            inside = places[(places >= 0) & (places < half)]
+            if not self.alternating:
+                masks.append(part._at(start, stop, down, inside, device))
                 continue
             first = start // 2
-            made = part._at(first, (stop + 1) // 2, down, there, device)[(index // 2 - first).to(device)]
-            made[(index % 2 != place).to(device)] = 1
-            masks.append(made)
+            values = part._at(first, (stop + 1) // 2, down, inside, device)[(index // 2 - first).to(device)]
+            values[(index % 2 != place).to(device)] = 1
+            masks.append(values)
         return torch.cat(masks, 2)
 
 
@@ -234,11 +234,11 @@ PARTS = ("class", "box", "all")
 
 
 def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
-    """Return the function that scores these targets; raises ModelProblem for one that masks cannot explain."""
+    """Return the score function of these targets; raise ModelProblem if unsupported."""
     adapter, task = evidence.resident.adapter, task_of(evidence.resident.adapter)
     detects = isinstance(evidence.outputs, Detections)
     for target in targets:
-        # A share of all classes is a contrast to the others by itself.
+        # A softmax score is already a contrast to the other classes.
         answers = ("class", "contrast") if task.competes else adapter.parts
         if target.part not in (PARTS if detects else answers):
             can = ", ".join(PARTS) if detects else f"its {plural_noun(task.noun)}"
@@ -260,7 +260,7 @@ def scorer(evidence: Evidence, targets: Sequence[Target]) -> Scorer:
 
 
 class _Similarity:
-    """How much of each target a detector still finds in a masked picture, 0..1; D-RISE's equation 2.
+    """The similarity of a masked picture's detections to targets, D-RISE's equation 2.
 
     A target is one or several boxes; its score is the mean over them of the best match among all candidates, before
     suppression. A match is, for `all`, IoU * cosine of the class probabilities * score, as in the paper; for `class`
@@ -271,26 +271,26 @@ class _Similarity:
         scores, boxes = outputs.scores[0], outputs.boxes[0].detach().float()
         anchors = [target.anchors or (int(scores[target.index].argmax()),) for target in targets]
         count = scores.shape[1]
-        flat = [anchor for given in anchors for anchor in given]
+        flat = [anchor for group in anchors for anchor in group]
         if lost := [anchor for anchor in flat if not 0 <= anchor < count]:
             raise ModelProblem(f"This input has {count} candidates, and {lost[0]} is not among them.")
-        owner = [i for i, given in enumerate(anchors) for _ in given]
+        owner = [i for i, group in enumerate(anchors) for _ in group]
         owners, device = [targets[i] for i in owner], scores.device
         self._owner = torch.tensor(owner, device=device)
-        self._sizes = torch.tensor([len(given) for given in anchors], device=device)
+        self._sizes = torch.tensor([len(anchor) for anchor in anchors], device=device)
         self._boxes = boxes[flat]  # (m, 4)
         best = outputs.best[0, flat]
-        given = torch.tensor([-1 if target.index is None else target.index for target in owners], device=device)
-        self._classes = torch.where(given < 0, best, given)  # (m,)
+        classes = torch.tensor([-1 if target.index is None else target.index for target in owners], device=device)
+        self._classes = torch.where(classes < 0, best, classes)  # (m,)
         vectors = scores[:, flat].T  # (m, K)
-        # For another class than the box's own, the similarity to that class counts.
+        # For a class other than the box's own, the similarity to that class.
         other = torch.zeros_like(vectors).scatter(1, self._classes[:, None], 1.0)
         vectors = torch.where((self._classes == best)[:, None], vectors, other)
         self._vectors = torch.nn.functional.normalize(vectors, dim=1)
         self._product = torch.tensor([target.part == "all" for target in owners], device=device)[:, None]
         self._overlap = torch.tensor([target.part == "box" for target in owners], device=device)[:, None]
-        # A box that was itself looked up below the floor is still to be found.
-        strongest = min(float(scores[:, list(given)].amax()) for given in anchors)
+        # A box below the floor must still be found.
+        strongest = min(float(scores[:, list(anchor)].amax()) for anchor in anchors)
         self._floor = min(FLOOR, strongest / 2)
 
     def __call__(self, outputs: Detections) -> Tensor:
@@ -305,17 +305,17 @@ class _Similarity:
         """(k,) for one picture's n candidates: scores (K, n), boxes (n, 4)."""
         from torchvision.ops import box_iou
 
-        found = scores.new_zeros(len(self._boxes))
+        similarities = scores.new_zeros(len(self._boxes))
         if len(boxes):
             units = torch.nn.functional.normalize(scores, dim=0)
-            for start in range(0, len(found), ROWS):
+            for start in range(0, len(similarities), ROWS):
                 part = slice(start, start + ROWS)
                 overlap = box_iou(self._boxes[part], boxes)  # (m, n)
                 product = (self._vectors[part] @ units) * scores.amax(0)
                 worth = torch.where(self._product[part], product, scores[self._classes[part]])
                 worth = torch.where(self._overlap[part], 1.0, worth)
-                found[part] = (overlap * worth).amax(1)
-        return found.new_zeros(len(self._sizes)).index_add(0, self._owner, found) / self._sizes
+                similarities[part] = (overlap * worth).amax(1)
+        return similarities.new_zeros(len(self._sizes)).index_add(0, self._owner, similarities) / self._sizes
 
 
 WINDOWS = 196
@@ -325,7 +325,7 @@ SECONDS = 1.0
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
-    """Run D-RISE, or Occlusion, whose masks hide one window each; all targets share the masked pictures.
+    """Run D-RISE or Occlusion; all targets share the masked pictures.
 
     The masks are the same for the same seed; by default `budget` many. Raises Cancelled within one batch of a stop,
     ModelProblem for a target that masks cannot explain.
@@ -369,25 +369,25 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 
 def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Callable[[int], None]) -> Iterator[int]:
-    """Add every mask's scores to `sums` and yield, after each batch, how many are done; batches halve on a full GPU."""
+    """Add all masks' scores to `sums`, yielding progress after each batch."""
     resident, total, grey = evidence.resident, len(sums.masks), find_grey(evidence)
     adapter = resident.fastest_adapter(())
     left, top, right, bottom = evidence.geometry.content
     picture = evidence.tensor[..., top:bottom, left:right]
-    # An adapter of a fixed batch splits what it is given: masked together, small pictures take half the time.
-    few, own = 4 if resident.device.type == "cpu" else 32, resident.adapter.batch or 1
-    size = -(-few // own) * own
+    # Fixed batches are split anyway: masked together, small pictures take half the time.
+    few, fixed = 4 if resident.device.type == "cpu" else 32, resident.adapter.batch or 1
+    size = -(-few // fixed) * fixed
     done = 0
     while done < total:
         report(done)
         stop = min(done + size, total)
         try:
             with torch.no_grad():
-                shown = sums.masks.full(done, stop, picture.device)[:, None].to(picture.dtype)
+                masks = sums.masks.full(done, stop, picture.device)[:, None].to(picture.dtype)
                 hidden = evidence.tensor.repeat(stop - done, 1, 1, 1)
-                hidden[..., top:bottom, left:right] = grey + (picture - grey) * shown
+                hidden[..., top:bottom, left:right] = grey + (picture - grey) * masks
                 hidden = resident.move_input(hidden)
-                # Only for the pass, so that others get in between two of the hundreds.
+                # Only for the pass, so that other passes run between two of hundreds.
                 with resident.lock:
                     outputs = adapter.run(hidden)
                 scores = score(outputs).cpu()
@@ -403,21 +403,21 @@ def _masked_passes(evidence: Evidence, sums: _Sums, score: Scorer, report: Calla
 
 
 def find_grey(evidence: Evidence) -> Tensor:
-    """Return what hidden pixels are set to, (1, C, 1, 1), or (1, 1, 1, 1) of 0; of two pictures (1, C, h, w)."""
-    # The adapter itself prepares the grey of a letterbox's bars, whatever range its pixels have.
+    """Return the fill of hidden pixels, (1, C, 1, 1), or zeros if normalised."""
+    # The adapter prepares the grey of letterbox bars, in any range of pixels.
     blank = evidence.resident.adapter.flat_input(GREY)
     if evidence.resident.adapter.inputs:
         # Each of the two has a mean of its own.
         return blank.to(evidence.tensor)
     grey = blank[0, :, blank.shape[2] // 2, blank.shape[3] // 2]
     if len(grey) not in (1, 3):
-        # What is no colour has no grey: what stands in for it is the mean that the model was trained with.
+        # What is no colour has no grey: the model's training mean replaces it.
         grey = torch.zeros_like(grey)
     return grey.to(evidence.tensor).view(1, -1, 1, 1)
 
 
 def budget(task: str, method: str = "drise") -> int:
-    """How many masks a picture gets where nobody says how many; raises Problem for a wrong `SIGHTGLASS_MASKS`."""
+    """Return the number of masks; raise Problem for a wrong `SIGHTGLASS_MASKS`."""
     if method == "occlusion":
         return WINDOWS
     return settings().masks or task_of(task).masks
@@ -450,13 +450,13 @@ class _Sums:
         maps = self._weighted / self._weights.clamp_min(1e-9)
         if self._before is None:
             maps -= (self._scores / max(self._count, 1))[:, None, None]
-        # A place that no mask has shown (Occlusion: hidden) yet is not known to matter.
+        # Places not yet shown (Occlusion: hidden) have unknown importance.
         maps *= self._weights > 1e-9
         return maps
 
 
 def _fit_maps(maps: Tensor, geometry: Geometry) -> Tensor:
-    """Return maps (k, h, w) over the whole input as float32, set to 0 on cells that hold nothing but bars."""
+    """Resize maps (k, h, w) to the whole input; cells of bars are 0."""
     left, top, right, bottom = geometry.content
     (height, width), (h, w) = geometry.input, maps.shape[1:]
     inside = slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))

@@ -46,7 +46,7 @@ def _open(path: Path, _size: int, _changed: int) -> Archive:
 
 
 def items(path: Path) -> Iterator[Item]:
-    """Yield the pictures of a .zip, each unpacked into memory when it is opened and never into a file.
+    """Yield a .zip's pictures, unpacked into memory on opening.
 
     Raises ModelProblem if the file is not an archive, is encrypted, or would unpack to too much.
     """
@@ -57,7 +57,7 @@ def items(path: Path) -> Iterator[Item]:
 
 
 def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: int, most_bytes: int) -> list[Path]:
-    """Unpack the files of a .zip whose names end with one of `suffixes` below a folder, and return their paths.
+    """Unpack a .zip's files with these `suffixes`; return their paths.
 
     Raises Problem for what is no archive, more than `most` files or `most_bytes` unpacked, a path that leads out of the
     archive, a link, or two files of one name; then nothing of it is to be used.
@@ -83,7 +83,7 @@ def unpack_files(path: Path, folder: Path, suffixes: tuple[str, ...], *, most: i
 
 
 def _find_place(archive: str, info: zipfile.ZipInfo) -> PurePosixPath:
-    """Return where a file belongs below the folder that its archive is unpacked into."""
+    """Return a file's path below its archive's target folder."""
     name = info.filename.replace("\\", "/")
     parts = name.split("/")
     if stat.S_ISLNK(info.external_attr >> 16):
@@ -96,7 +96,7 @@ def _find_place(archive: str, info: zipfile.ZipInfo) -> PurePosixPath:
 
 
 def _list_files(path: Path, suffixes: tuple[str, ...], most_bytes: int) -> tuple[Archive, list[zipfile.ZipInfo]]:
-    """Open an archive and return its files with these suffixes, sorted; raise ModelProblem for a hostile one."""
+    """Return an archive's files by suffix; raise ModelProblem if hostile."""
     try:
         with path.open("rb") as file:
             listed = directory_bytes(file)
@@ -111,7 +111,7 @@ def _list_files(path: Path, suffixes: tuple[str, ...], most_bytes: int) -> tuple
     if sum(info.file_size for info in infos) > most_bytes:
         size = f"{most_bytes >> 30} GB" if most_bytes >= 2**30 else f"{most_bytes >> 20} MB"
         raise ModelProblem(f"{path.name} unpacks to more than {size}: give several archives.")
-    # Files that share their bytes make a small archive unpack to a huge one without a suspicious ratio.
+    # Overlapping files unpack a small archive to a huge one at a normal ratio.
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset < end:
@@ -135,7 +135,7 @@ def _unpack(archive: Archive, info: zipfile.ZipInfo, most_bytes: int = MAX_BYTES
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
         raise ImageProblem(f"{name} is damaged inside its archive: pack it again.") from error
     except Exception as error:
-        # zlib.error, and whatever else a hostile stream causes.
+        # zlib.error, and any other error of a hostile stream.
         raise ImageProblem(f"{name} cannot be unpacked: pack it again.") from error
 
 

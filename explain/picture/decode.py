@@ -38,11 +38,11 @@ STRIP = 4_000_000
 
 
 class MemoryGate:
-    """Admit work up to `limit` units at the same time; larger work is admitted alone.
+    """Admit work of up to `limit` units at once; larger work alone.
 
-    >>> turns = MemoryGate(10)
-    >>> with turns.take(25):
-    ...     turns.used
+    >>> gate = MemoryGate(10)
+    >>> with gate.take(25):
+    ...     gate.used
     25
     """
 
@@ -69,7 +69,7 @@ DECODING = MemoryGate(AT_ONCE)
 
 
 def strips(height: int, width: int) -> Iterator[slice]:
-    """Yield the rows of a picture in parts of about STRIP pixels: what is computed of a part at a time stays small."""
+    """Yield slices of rows with about STRIP pixels each, to bound memory."""
     rows = max(1, STRIP // max(1, width))
     for top in range(0, height, rows):
         yield slice(top, min(top + rows, height))
@@ -121,7 +121,7 @@ def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
 
 
 def kind_of(data: bytes, name: str) -> str:
-    """Return the format of a file by its content; raise ImageProblem where it is not readable."""
+    """Return a file's format by content; raise ImageProblem if unreadable."""
     head = data[:1024]
     if head[4:8] == b"ftyp" and not head[8:12].startswith((b"iso", b"mp4", b"qt", b"M4", b"3gp", b"jp2", b"jxl")):
         # The brand mif1 alone may be either, so the compatible brands decide.
@@ -197,7 +197,7 @@ def decode(opened: Callable[[], Pillow.Image], name: str, max_pixels: int) -> tu
 
 def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
     # Pillow rotates a TIFF while loading and does not say so.
-    turned = _orientation(image) if image.format == "TIFF" else 1
+    before = _orientation(image) if image.format == "TIFF" else 1
     notes = ["16-bit reduced to 8 bits"] if ";16" in str(getattr(image, "tile", "")) else []
     image.load()
     if image.mode == "F" or image.mode.startswith("I"):
@@ -214,7 +214,7 @@ def _flatten(image: Pillow.Image) -> tuple[Pixels, tuple[str, ...]]:
     if transparent:
         notes.append(ON_WHITE)
     left = _orientation(image)
-    if turned in _UPRIGHT or left in _UPRIGHT:
+    if before in _UPRIGHT or left in _UPRIGHT:
         notes.append("rotated as its EXIF orientation says")
     return copy(rgb.transpose(_UPRIGHT[left]) if left in _UPRIGHT else rgb), tuple(notes)
 
@@ -260,12 +260,12 @@ def grey(values: NDArray[Any]) -> tuple[Pixels, str]:
 
 
 def significant_bits(highest: float) -> int:
-    """Return how many of 16 bits the values of a picture use: cameras and scanners store 12 as they are."""
+    """Return the number of bits in use, of 16: scanners store 12."""
     return 16 if highest >= 1 << 12 else 12 if highest >= 1 << 8 else 8
 
 
 def channels_last(tensor: Any, torch: Any) -> NDArray[Any]:
-    """Return a tensor (1 or 3, H, W), alone or as a batch of one, as an array (H, W, 1 or 3)."""
+    """Return a tensor (1 or 3, H, W), or a batch of one, channels last."""
     tensor = tensor.detach().cpu()
     if tensor.is_floating_point():
         # numpy has no bfloat16.

@@ -88,7 +88,7 @@ class Image:
         return digest.hexdigest()
 
     def taken(self, channels: int, model: str) -> Pixels | Planes:
-        """Return the array (H, W, C) for a model with that many channels: `pixels` for RGB and grey, else `planes`.
+        """Return `pixels` or `planes`, (H, W, C), by a model's channels.
 
         Raises ImageProblem for a picture with another number of channels.
         """
@@ -97,13 +97,13 @@ class Image:
             return self.planes
         if channels in (1, 3) and has in (1, 3, 4):
             return self.pixels
-        given = "is an RGB picture" if self.planes is None else f"has {plural(has, 'channel')}"
+        description = "is an RGB picture" if self.planes is None else f"has {plural(has, 'channel')}"
         if channels == 3:
             raise ImageProblem(
-                f"{self.name} {given}, and {model} takes RGB pictures: choose a model for {has} channels."
+                f"{self.name} {description}, and {model} takes RGB pictures: choose a model for {has} channels."
             )
         raise ImageProblem(
-            f"{self.name} {given}, and {model} takes {plural(channels, 'channel')}: give a .npy or a .tif "
+            f"{self.name} {description}, and {model} takes {plural(channels, 'channel')}: give a .npy or a .tif "
             f"with {channels}."
         )
 
@@ -155,14 +155,14 @@ class Image:
             try:
                 return Image.open(path, name=name, max_bytes=max_bytes, max_pixels=max_pixels)
             except ImageProblem:
-                # What turns out to be none does not stay in the cache.
+                # A file that is no picture leaves the cache.
                 path.unlink(missing_ok=True)
                 raise
         if isinstance(source, (str, os.PathLike)) and (example := example_meant(os.fsdecode(source))) is not None:
             return load_bundled(example)
         torch = sys.modules.get("torch")
-        given = source if isinstance(source, (str, os.PathLike)) else None
-        title = _base_name(name or given or getattr(source, "filename", None) or getattr(source, "name", None))
+        file_path = source if isinstance(source, (str, os.PathLike)) else None
+        title = _base_name(name or file_path or getattr(source, "filename", None) or getattr(source, "name", None))
         file, planes = b"", None
         try:
             if isinstance(source, Pillow.Image):
@@ -191,7 +191,7 @@ class Image:
 
     @staticmethod
     def of_tensor(tensor: Any) -> Image:
-        """Take a float tensor (C, h, w) or (1, C, h, w) that is ready for a model; it is shown stretched."""
+        """Wrap a preprocessed float tensor (C, h, w), shown with stretched contrast."""
         array = tensor.detach().cpu().float().numpy()
         array = array[0] if array.ndim == 4 and len(array) == 1 else array
         if array.ndim != 3 or array.shape[0] > MAX_CHANNELS:
@@ -202,9 +202,9 @@ class Image:
 
 
 def example_meant(path: str) -> str | None:
-    """Return the example that a path names (`bus.jpg`, `scene-3.png`); None for any file that is there.
+    """Return the example named by a path (`bus.jpg`), or None.
 
-    Only bare names stand for examples: in a path, a file was meant that is missing.
+    Only bare names are examples; a path names a missing file.
     """
     if os.path.basename(path) != path or os.path.exists(path):
         return None
@@ -212,7 +212,7 @@ def example_meant(path: str) -> str | None:
 
 
 def load_bundled(name: str) -> Image:
-    """Open a bundled picture by its name in `EXAMPLES` (`bus`, `scene 3`), whatever files there are.
+    """Open a bundled picture by its name in `EXAMPLES`.
 
     Raises ImageProblem where the package that a photograph comes with is not installed.
     """
@@ -226,7 +226,7 @@ def to_png(pixels: Pixels) -> bytes:
 
 
 def to_lossless(pixels: Pixels) -> tuple[bytes, str]:
-    """Encode uint8 (H, W, 3) without loss, and return its format: webp, or png where a side is too long for WebP."""
+    """Encode uint8 (H, W, 3) losslessly; return the bytes and format."""
     if max(pixels.shape[:2]) > MAX_WEBP:
         return to_png(pixels), "png"
     out = BytesIO()
@@ -248,8 +248,8 @@ def _encode(pixels: Pixels, kind: str, channels: tuple[int, ...], **options: int
     return out.getvalue()
 
 
-def _base_name(given: object) -> str:
-    text = os.fsdecode(given) if isinstance(given, (str, bytes, os.PathLike)) else ""
+def _base_name(value: object) -> str:
+    text = os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else ""
     text = re.split(r"[/\\]", text)[-1]
     # Category C: control characters, lone surrogates and marks that reverse the direction of text.
     text = "".join(c for c in text if not unicodedata.category(c).startswith("C")).strip()
@@ -270,8 +270,8 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
             if not path.exists():
                 raise ImageProblem(f"There is no file {name} at that path; check the path and try again.")
             if not path.is_file():
-                shown = _base_name(path.resolve()) if name == "picture" else name
-                raise ImageProblem(f"{shown} is a folder or a device, not a file; give the path of one picture.")
+                title = _base_name(path.resolve()) if name == "picture" else name
+                raise ImageProblem(f"{title} is a folder or a device, not a file; give the path of one picture.")
             size = path.stat().st_size
             data = path.read_bytes() if size <= max_bytes else b""
         elif hasattr(source, "read"):
@@ -292,7 +292,7 @@ def _read(source: object, name: str, max_bytes: int) -> bytes:
 
 
 def _read_stream(stream: Any, max_bytes: int) -> bytes:
-    # An upload that was read before is at its end.
+    # A stream read before is at its end.
     if hasattr(stream, "seekable") and stream.seekable():
         stream.seek(0)
     data = bytearray()
@@ -305,13 +305,13 @@ def _read_stream(stream: Any, max_bytes: int) -> bytes:
 
 
 def split_name(name: str) -> tuple[str, str] | None:
-    """Return the two names in `A + B`; None for one name, and where there is a file of the whole name."""
+    """Split a name `A + B` into both; None for any other name."""
     two = name.split(AND)
     return (two[0], two[1]) if len(two) == 2 and all(two) and not os.path.exists(name) else None
 
 
 def join_pictures(first: Image, second: Image) -> Image:
-    """Return two pictures as one that a model of two pictures takes, with a strip below that marks the halves.
+    """Join two pictures, with a marker strip below, for a two-picture model.
 
     The second is brought to the first's size, which its notes say. Raises ImageProblem where either is joined already,
     or both together are too large.
@@ -319,7 +319,7 @@ def join_pictures(first: Image, second: Image) -> Image:
         both = join_pictures(Image.open("bus.jpg"), Image.open("zidane.jpg"))
         both.name, both.width  # ("bus.jpg + zidane.jpg", 1620)
     """
-    if twice := next((one for one in (first, second) if is_joined(one.pixels)), None):
+    if twice := next((picture for picture in (first, second) if is_joined(picture.pixels)), None):
         raise ImageProblem(f"{twice.name} is two pictures already: give single ones.")
     height, width = first.height, first.width
     if 2 * width * (height + STRIP) > MAX_PIXELS:

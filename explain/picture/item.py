@@ -46,7 +46,7 @@ class Item:
         return PurePosixPath(self.key).name
 
     def open(self) -> Image:
-        """Decode the picture; raise ImageProblem if that fails or if Sightglass itself drew the picture."""
+        """Decode the picture; raise ImageProblem for failures and own renderings."""
         data = self.read()
         if _has_recipe(data):
             raise ImageProblem(f"{self.name} is a picture of a map, made by Sightglass: it is not explained again.")
@@ -72,7 +72,7 @@ def _has_recipe(data: bytes | Path | Image) -> bool:
 
 
 def list_entries(name: str, source: bytes | Path) -> Iterator[tuple[str, str | None]]:
-    """Yield the path and the label of each line of a list; raise ModelProblem if it is too large or not a text file."""
+    """Yield the path and label of each line; raise ModelProblem for invalid lists."""
     try:
         if isinstance(source, Path):
             with source.open("rb") as file:
@@ -89,15 +89,15 @@ def list_entries(name: str, source: bytes | Path) -> Iterator[tuple[str, str | N
 
 
 def distinct_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the shortest end of each path that no other path has: `1.jpg`, or `cat/1.jpg` beside `dog/1.jpg`."""
-    found: dict[str, str] = {}
+    """Return the shortest unique end of each path, such as `cat/1.jpg`."""
+    names: dict[str, str] = {}
     left, depth = list(dict.fromkeys(keys)), 1
     while left:
         ends = {key: "/".join(key.split("/")[-depth:]) for key in left}
         counts = Counter(ends.values())
-        found |= {key: end for key, end in ends.items() if counts[end] == 1 or end == key}
-        left, depth = [key for key in left if key not in found], depth + 1
-    return {key: found[key] for key in keys}
+        names |= {key: end for key, end in ends.items() if counts[end] == 1 or end == key}
+        left, depth = [key for key in left if key not in names], depth + 1
+    return {key: names[key] for key in keys}
 
 
 def printable(name: str) -> str:

@@ -28,14 +28,14 @@ KINDS = (NPY, b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
 def many(array: NDArray[Any]) -> bool:
-    """Whether an array is (H, W, C) with 2 or 5 to 16 channels, so not an ordinary picture."""
+    """Whether an array is (H, W, C) with 2 or 5 to 16 channels."""
     few = array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[2] <= MAX_CHANNELS
     # With fewer rows than channels its axes are probably in another order.
     return few and array.shape[0] > array.shape[2]
 
 
 def from_file(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
-    """Return the array (H, W, C) of a .npy or a TIFF; None for a TIFF that is an ordinary picture."""
+    """Return the array (H, W, C) of a .npy or TIFF; None for pictures."""
     if data.startswith(NPY):
         return _arrange(_npy(data, name, max_pixels), name)
     try:
@@ -43,12 +43,12 @@ def from_file(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
     except (ImageProblem, MemoryError):
         raise
     except Exception:
-        # The ordinary decoder may read it, or says what is wrong.
+        # The ordinary decoder reads it, or reports the error.
         return None
 
 
 def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixels, Planes | None, tuple[str, ...]]:
-    """Return an array (H, W, C) as uint8 RGB to show, as numbers for a model (None where RGB is all), and notes."""
+    """Return an array (H, W, C) as RGB, numbers (or None), and notes."""
     check_size(array.shape[1], array.shape[0], name, max_pixels)
     channels = array.shape[2]
     if array.dtype == np.bool_ or (array.dtype == np.uint8 and channels in (1, 3)):
@@ -62,8 +62,8 @@ def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixe
         raise ImageProblem(f"{name} holds values that are not finite (NaN or infinity); replace them first.")
     planes.flags.writeable = False
     if channels == 1:
-        one, note = (planes[:, :, 0], "") if array.dtype == np.uint8 else grey(array[:, :, 0])
-        return np.repeat(one[:, :, None], 3, axis=2), planes, (note,) if note else ()
+        plane, note = (planes[:, :, 0], "") if array.dtype == np.uint8 else grey(array[:, :, 0])
+        return np.repeat(plane[:, :, None], 3, axis=2), planes, (note,) if note else ()
     seen = planes[:, :, :3] if channels > 2 else planes[:, :, :1]
     note = f"{channels} channels of {array.dtype}; the {'first three are' if channels > 2 else 'first is'} shown"
     pixels = np.empty((*array.shape[:2], 3), np.uint8)
@@ -86,7 +86,7 @@ def convert_array(array: NDArray[Any], name: str, max_pixels: int) -> tuple[Pixe
 
 
 def _most(dtype: Any, max_pixels: int) -> int:
-    """Return how many numbers a file may hold: in 4 bytes a pixel, which all but bytes and uint16 take as float32."""
+    """Return the maximum count of numbers in a file, at 4 bytes each."""
     kept: int = dtype.itemsize if dtype.name in ("uint8", "uint16", "bool") else max(4, dtype.itemsize)
     return min(3 * max_pixels, 4 * max_pixels // kept)
 
@@ -114,7 +114,7 @@ def _npy(data: bytes, name: str, max_pixels: int) -> NDArray[Any]:
 
 
 def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return (H, W), (H, W, C), (C, H, W) or a batch of one as (H, W, C)."""
+    """Rearrange any layout of an array, or batch of one, as (H, W, C)."""
     while array.ndim > 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim == 2:
@@ -134,7 +134,7 @@ def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
 def _tiff(data: bytes, name: str, max_pixels: int) -> NDArray[Any] | None:
     from tifffile import TiffFile
 
-    # It would log what is raised as a sentence here.
+    # It would log errors reported here as sentences.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with TiffFile(BytesIO(data)) as file:
         # Counted no further than needed: a crafted file may claim millions.

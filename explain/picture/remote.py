@@ -38,14 +38,14 @@ _STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "mtime", "LastModified", "last_m
 
 def local_path(text: str) -> Path | None:
     """Return the path of a local file, `file://` or plain; None for a remote address."""
-    found = _ADDRESS.match(text)
-    if found is None:
+    match = _ADDRESS.match(text)
+    if match is None:
         return Path(text)
-    return Path(text[found.end() :]) if found[1].lower() in ("file", "local") else None
+    return Path(text[match.end() :]) if match[1].lower() in ("file", "local") else None
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """Return fsspec's file system for an address and the path in it; raise ModelProblem if it cannot be reached."""
+    """Return an address's file system and path; raise ModelProblem if unreachable."""
     if "::" in url:
         raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
     try:
@@ -69,33 +69,33 @@ def item(url: str, label: str | None) -> Item:
 
 
 def items(url: str, skip: str = "") -> Iterator[Item]:
-    """Yield every picture at an address (a folder, a pattern with `*`, a list, or one picture), except below `skip`."""
+    """Yield the pictures at a folder's, pattern's, list's or picture's address, except below `skip`."""
     system, path = filesystem(url)
     ends = PurePosixPath(path).suffix.lower()
     try:
         if "*" in path:
-            found = system.glob(path, detail=True)
+            listing = system.glob(path, detail=True)
             root = path[: path.index("*")].rpartition("/")[0]
         elif ends in PICTURES:
-            found, root = {path: system.info(path)}, path.rpartition("/")[0]
+            listing, root = {path: system.info(path)}, path.rpartition("/")[0]
         elif ends in LISTS:
             with system.open(path, "rb") as file:
                 return _list(url, file.read(MAX_LIST_BYTES + 1))
         elif ends == ".zip":
             raise ModelProblem(f"{short(url)} is an archive in a storage: copy it here, or unpack it there.")
         else:
-            found, root = system.find(path, detail=True), path.rstrip("/")
+            listing, root = system.find(path, detail=True), path.rstrip("/")
     except ModelProblem:
         raise
     except Exception as error:
         raise ModelProblem(f"{short(url)} cannot be read ({_reason(error)}): check address and rights.") from error
     out = filesystem(skip)[1].rstrip("/") if skip and local_path(skip) is None else None
-    return _find(system, found, root, out, every="*" in path or ends in PICTURES)
+    return _find(system, listing, root, out, every="*" in path or ends in PICTURES)
 
 
-def _find(system: Any, found: dict[str, Any], root: str, skip: str | None, *, every: bool) -> Iterator[Item]:
-    for path in sorted(found):
-        info = found[path]
+def _find(system: Any, listing: dict[str, Any], root: str, skip: str | None, *, every: bool) -> Iterator[Item]:
+    for path in sorted(listing):
+        info = listing[path]
         below = path[len(root) :].lstrip("/") if path.startswith(root) else path
         hidden = any(part.startswith(".") for part in below.split("/"))
         if info.get("type") == "directory" or (not every and (hidden or not path.lower().endswith(PICTURES))):
@@ -113,8 +113,8 @@ def _list(url: str, data: bytes) -> Iterator[Item]:
         # A remote list must not name local files.
         if _ADDRESS.match(name) and local_path(name) is not None:
             continue
-        made = item(name if _ADDRESS.match(name) else f"{folder}/{name}", label)
-        yield made if _ADDRESS.match(name) else Item(printable(name), made.stamp, made.read, label)
+        entry = item(name if _ADDRESS.match(name) else f"{folder}/{name}", label)
+        yield entry if _ADDRESS.match(name) else Item(printable(name), entry.stamp, entry.read, label)
 
 
 def _reader(system: Any, path: str, size: int | None) -> Callable[[], bytes]:

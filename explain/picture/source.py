@@ -44,15 +44,15 @@ def find(
     paths begin, by default in the current folder. Raises ModelProblem if there are no pictures, or more than `most`.
     """
     if isinstance(source, str | os.PathLike):
-        found = _from_path(str(source), within, skip, base)
+        pictures = _from_path(str(source), within, skip, base)
     elif isinstance(source, Sequence) and not isinstance(source, bytes | bytearray):
-        found = _from_sequence(source, within, base or Path.cwd())
+        pictures = _from_sequence(source, within, base or Path.cwd())
     else:
         raise ModelProblem(
             f"Pictures come from a folder, a pattern, a list or a .zip, not from {type(source).__name__}."
         )
     items: list[Item] = []
-    for item in found:
+    for item in pictures:
         if len(items) == most:
             raise ModelProblem(f"There are more than {most:,} pictures: give them in several parts.")
         items.append(item)
@@ -99,7 +99,7 @@ def _folder(root: Path, within: Path | None, skip: Path | None) -> Iterator[Item
     def walk() -> Iterator[tuple[Path, None]]:
         # Links to folders are not followed: they may form a loop.
         for folder, below, names in os.walk(root):
-            below[:] = sorted(one for one in below if not one.startswith("."))
+            below[:] = sorted(name for name in below if not name.startswith("."))
             if left_out is not None and (left_out in (here := Path(folder).resolve()).parents or here == left_out):
                 below.clear()
                 continue
@@ -144,22 +144,22 @@ def _example(name: str, typed: str) -> Item:
 
 
 def _from_sequence(source: Sequence[Any], within: Path | None, base: Path) -> Iterator[Item]:
-    for one in source:
-        if isinstance(one, Item):
-            yield one
-        elif isinstance(one, tuple):
-            name, data = one
+    for entry in source:
+        if isinstance(entry, Item):
+            yield entry
+        elif isinstance(entry, tuple):
+            name, data = entry
             stamp = hashlib.sha256(data).hexdigest()[:16]
             yield Item(printable(str(name).replace("\\", "/").lstrip("/")), stamp, partial(bytes, data))
-        elif (path := remote.local_path(os.fspath(one))) is None:
+        elif (path := remote.local_path(os.fspath(entry))) is None:
             if within is None:
-                yield remote.item(one, None)
+                yield remote.item(entry, None)
         elif (
             within is None
             and not (base / path.expanduser()).exists()
-            and (example := example_meant(os.fspath(one))) is not None
+            and (example := example_meant(os.fspath(entry))) is not None
         ):
-            yield _example(example, os.fspath(one))
+            yield _example(example, os.fspath(entry))
         else:
             yield from _files([(base / path.expanduser(), None)], base, within)
 

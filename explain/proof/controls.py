@@ -29,7 +29,7 @@ QUANTILE = 0.95
 SEEDS = 3
 """Random maps, and maps of random blobs, whose curves are averaged."""
 REGION = 0.3
-"""The hottest share of a map that stands for the object where there is no box: blobs are drawn inside of it."""
+"""The hottest share of a map, used as the object's area for blobs without a box."""
 CELL = 0.02
 """Standard deviation of the smoothing of edges, by the picture's longer side."""
 NULL = 200
@@ -53,44 +53,44 @@ class OnCells(Protocol):
 
 
 def seed_of(sha256: str, number: int) -> int:
-    """Return the seed of a picture's control map of that number: the same in every process."""
+    """Return a control map's reproducible seed by picture and number."""
     return zlib.crc32(f"{sha256}/{number}".encode())
 
 
 def grid_of(computed: OnCells) -> tuple[int, int]:
-    """Return the rows and columns of cells in the content that a map was computed on, the finest of its layers."""
-    rows, columns = max((one.shape for one in computed.raw), key=math.prod)
+    """Return the (rows, columns) of a map's finest layer over the content."""
+    rows, columns = max((layer.shape for layer in computed.raw), key=math.prod)
     left, top, right, bottom = computed.geometry.content
     height, width = computed.geometry.input
     return max(round(rows * (bottom - top) / height), 2), max(round(columns * (right - left) / width), 2)
 
 
 def random_map(shape: tuple[int, int], grid: tuple[int, int], seed: int) -> Map:
-    """Return random values (h, w) as smooth as a map that was computed on `grid` (rows, columns) of cells."""
+    """Return random values (h, w), smooth like a map on `grid` cells."""
     cells = np.random.default_rng(seed).random(grid, np.float32)
     return _grow(cells, shape)
 
 
 def blobs(inside: NDArray[np.bool_], grid: tuple[int, int], seed: int) -> Map:
-    """Return a random map whose hottest places all lie inside a region, (h, w): its blobs first, then the rest."""
-    found = random_map(inside.shape, grid, seed)
-    return np.where(inside, found + 2, found).astype(np.float32)
+    """Return a random map, hottest in blobs inside a region, (h, w)."""
+    values = random_map(inside.shape, grid, seed)
+    return np.where(inside, values + 2, values).astype(np.float32)
 
 
 def centre(shape: tuple[int, int]) -> Map:
-    """Return a map (h, w) that is hottest in the middle of the picture and falls to its corners."""
+    """Return a map (h, w) falling from the middle to the corners."""
     down, across = (np.abs((np.arange(side) + 0.5) / side - 0.5) for side in shape)
-    found: Map = -np.hypot(down[:, None], across[None, :]).astype(np.float32)
-    return found
+    values: Map = -np.hypot(down[:, None], across[None, :]).astype(np.float32)
+    return values
 
 
 def pixels_of(picture: Tensor) -> NDArray[np.float32]:
-    """Return a picture (1, C, h, w) of the model's input as `edges` takes it, float32 (h, w, C)."""
+    """Return an input (1, C, h, w) for `edges`, float32 (h, w, C)."""
     return np.ascontiguousarray(picture[0].float().cpu().permute(1, 2, 0).numpy())
 
 
 def edges(pixels: NDArray[np.float32]) -> Map:
-    """Return how strong the edges of a picture (h, w, C) are, by Sobel's filter and smoothed as a map is, (h, w)."""
+    """Return the smoothed Sobel edges of a picture (h, w, C)."""
     strength = np.zeros(pixels.shape[:2], np.float32)
     for channel in np.moveaxis(pixels, 2, 0):
         channel = np.ascontiguousarray(channel)
@@ -101,17 +101,16 @@ def edges(pixels: NDArray[np.float32]) -> Map:
 
 
 def hottest_region(values: Map) -> NDArray[np.bool_]:
-    """Return the hottest `REGION` of a map (h, w), where its object is thought to be."""
+    """Return the hottest `REGION` of a map (h, w), the presumed object."""
     threshold = min(float(np.quantile(values, 1 - REGION)), float(values.max()) * 0.999)
     return np.asarray(values > threshold)
 
 
 def ranking(values: Map) -> Map | None:
-    """Return the share of pixels that are hotter than each one, float32 (h, w) in 0..1; None for a constant map.
+    """Return each pixel's share of hotter pixels, or None for constant maps.
 
-    `values`: finite, (h, w). Pixels as cold as the coldest have no order of their own, and there are many where a map
-    is clipped at 0: those nearest to a hotter one come first, so that what is hidden stays in one piece. Scattered
-    pixels would cost a model more than a region of their size, whatever the map.
+    `values`: finite, (h, w). The coldest pixels, many in a clipped map, are ordered by their distance to hotter ones,
+    which keeps the hidden region in one piece: scattered pixels disturb a model more than a region of their size.
     """
     lowest = values.min()
     above = values > lowest
@@ -127,11 +126,10 @@ def ranking(values: Map) -> Map | None:
 def chance_level(heatmap: Heatmap, sha256: str) -> float:
     """Return the rank correlation with a map that unrelated maps stay below.
 
-    It is the 95 % quantile over random maps as smooth as the map, `UNRELATED` at least. The same every time for a
-    picture of that SHA-256.
+    It is the 95 % quantile over equally smooth random maps, seeded by the picture's SHA-256; at least `UNRELATED`.
     """
     values, grid = heatmap.coarse, grid_of(heatmap)
-    # Twice as fine as the map: what is finer repeats its neighbours.
+    # Twice as fine as the map; finer cells repeat their neighbours.
     fine = [min(2 * cells, side) for cells, side in zip(grid, values.shape, strict=True)]
     scale = min(1.0, SIDE / max(fine))
     rows, columns = (max(1, round(side * scale)) for side in fine)
@@ -140,12 +138,12 @@ def chance_level(heatmap: Heatmap, sha256: str) -> float:
 
 
 def outline(values: Map) -> NDArray[np.bool_]:
-    """Return what a map's line at half of the scale surrounds; nothing of an empty map."""
+    """Return the area above half of the scale, empty for an empty map."""
     return np.asarray(values > values.max() / 2)
 
 
 def outline_chance(heatmap: Heatmap, inside: NDArray[np.bool_], sha256: str) -> float:
-    """Return the overlap (IoU) with a map's outline, inside its boxes, that unrelated outlines stay below.
+    """Return the overlap (IoU) exceeded by few unrelated outlines.
 
     It is the 95 % quantile over outlines as large of random maps as smooth, `UNRELATED` at least.
     `inside`: bool, on the grid of `coarse`.
@@ -153,19 +151,19 @@ def outline_chance(heatmap: Heatmap, inside: NDArray[np.bool_], sha256: str) -> 
     step, shape = max(1, max(inside.shape) // (2 * SIDE)), heatmap.coarse.shape
     inside, true = inside[::step, ::step], outline(heatmap.coarse)[::step, ::step]
     chosen = true[inside]
-    found = []
+    overlaps = []
     for number in range(NULL):
         drawn = random_map(shape, grid_of(heatmap), seed_of(sha256, 2000 + number))[::step, ::step][inside]
-        found.append(iou(chosen, drawn > np.quantile(drawn, 1 - chosen.mean())))
-    return max(float(np.quantile(found, QUANTILE)), UNRELATED)
+        overlaps.append(iou(chosen, drawn > np.quantile(drawn, 1 - chosen.mean())))
+    return max(float(np.quantile(overlaps, QUANTILE)), UNRELATED)
 
 
 @lru_cache(maxsize=64)
 def _reached_by_chance(true: bytes, shape: tuple[int, int], grid: tuple[int, int], sha256: str) -> float:
     seeds = (seed_of(sha256, 1000 + number) for number in range(NULL))
     values = np.frombuffer(true, np.float32).reshape(shape)
-    found = rank_correlations(values, (random_map(shape, grid, seed) for seed in seeds))
-    return max(float(np.quantile(found, QUANTILE)), UNRELATED)
+    correlations = rank_correlations(values, (random_map(shape, grid, seed) for seed in seeds))
+    return max(float(np.quantile(correlations, QUANTILE)), UNRELATED)
 
 
 def _grow(cells: Map, shape: tuple[int, int]) -> Map:

@@ -68,13 +68,13 @@ class Trace:
         """Return the answers at fewer equal steps that are among these; raises ValueError for others."""
         if self.steps % steps:
             raise ValueError(f"{steps} steps are not among {self.steps}.")
-        every = slice(None, None, self.steps // steps)
-        return Trace(self.value[every], self.score[every], self.stays[every])
+        thinning = slice(None, None, self.steps // steps)
+        return Trace(self.value[thinning], self.score[thinning], self.stays[thinning])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
-    """What happens to the answer as pixels are hidden in the order of one map, and as nothing else is kept."""
+    """The answer as pixels are hidden, or kept, in one map's order."""
 
     name: str
     number: int
@@ -95,7 +95,7 @@ class Curve:
 
     @property
     def advantage(self) -> float:
-        """Insertion's area minus deletion's: high for a map that hides, and keeps, what the answer hangs on."""
+        """Insertion's area minus deletion's; high for a map of the important pixels."""
         return self.insertion.area - self.deletion.area
 
     def thinned(self, steps: int) -> Curve:
@@ -126,18 +126,18 @@ class Perturber:
         done: Callable[[Curve], None] = lambda _: None,
         known: Curve | None = None,
     ) -> list[Curve]:
-        """Return the curve of each order, calling `done` as soon as one is whole.
+        """Return each order's curve, calling `done` after each.
 
         `known`: the curve of the one order in fewer steps, which are not run again. Raises Cancelled within one batch
         of a stop.
         """
         fill, ends = self._filling(filling)
-        every = steps if known is None else steps // known.steps
-        inner = [step for step in range(1, steps) if known is None or step % every]
+        stride = steps if known is None else steps // known.steps
+        inner = [step for step in range(1, steps) if known is None or step % stride]
         placed = [torch.from_numpy(order.places).to(self.picture.device) for order in orders]
-        wanted = [(places, step / steps, keeps) for places in placed for keeps in (False, True) for step in inner]
-        found: list[Curve] = []
-        answers = self._in_batches(wanted, fill)
+        hidings = [(places, step / steps, keeps) for places in placed for keeps in (False, True) for step in inner]
+        curves: list[Curve] = []
+        answers = self._in_batches(hidings, fill)
         earlier = (None, None) if known is None else (known.deletion, known.insertion)
         for order in orders:
             traces = []
@@ -145,9 +145,9 @@ class Perturber:
                 between = Answers(*map(torch.stack, zip(*itertools.islice(answers, len(inner)), strict=True)))
                 traces.append(_trace(ends, between, before, inner, steps, keeps=keeps))
             curve = Curve(order.name, order.number, filling, *traces)
-            found.append(curve)
+            curves.append(curve)
             done(curve)
-        return found
+        return curves
 
     @property
     def whole(self) -> float:
@@ -162,7 +162,7 @@ class Perturber:
         return self._fills[filling]
 
     def _filling(self, filling: Filling) -> tuple[Tensor | None, Answers]:
-        """Return what hidden pixels are set to, and the answers to the whole picture and to one that is all hidden."""
+        """Return the fill, and the answers to the whole and hidden picture."""
         if filling not in self._fillings:
             fill = self.fill(filling)
             whole = torch.ones(self.picture.shape[-2:], dtype=torch.bool, device=self.picture.device)
@@ -170,15 +170,15 @@ class Perturber:
         return self._fillings[filling]
 
     def _in_batches(
-        self, wanted: Sequence[tuple[Tensor, float, bool]], fill: Tensor | None
+        self, hidings: Sequence[tuple[Tensor, float, bool]], fill: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield (score, value, stays), each (), of pictures given by an order, a share, and whether that is kept."""
+        """Yield (score, value, stays), each (), for (order, share, keeps)."""
         at = 0
-        while at < len(wanted):
-            some = wanted[at : at + self._batch]
+        while at < len(hidings):
+            some = hidings[at : at + self._batch]
             try:
-                shown = torch.stack([places < share if keeps else places >= share for places, share, keeps in some])
-                answers = self.predict_masked(shown, fill)
+                visible = torch.stack([places < share if keeps else places >= share for places, share, keeps in some])
+                answers = self.predict_masked(visible, fill)
             except torch.OutOfMemoryError:
                 if self._batch == 1:
                     raise
@@ -188,12 +188,12 @@ class Perturber:
             at += len(answers.score)
             yield from zip(answers.score, answers.value, answers.stays, strict=True)
 
-    def predict_masked(self, shown: Tensor, fill: Tensor | None) -> Answers:
-        """Return the answers to pictures of which only a part is shown, bool (B, h, w)."""
-        shown = shown[:, None]
+    def predict_masked(self, visible: Tensor, fill: Tensor | None) -> Answers:
+        """Return the answers to partly visible pictures, bool (B, h, w)."""
+        visible = visible[:, None]
         if fill is None:
-            return self._run(impute(self.picture, shown))
-        return self._run(torch.where(shown, self.picture, fill))
+            return self._run(impute(self.picture, visible))
+        return self._run(torch.where(visible, self.picture, fill))
 
     def _run(self, pictures: Tensor) -> Answers:
         if self._cancel is not None and self._cancel.is_set():
@@ -204,7 +204,7 @@ class Perturber:
             tensor = evidence.tensor.repeat(len(pictures), 1, 1, 1)
             tensor[self._place] = pictures
         tensor = evidence.resident.move_input(tensor)
-        # Only for the pass, so that others get in between two of the hundreds.
+        # Only for the pass, so that other passes run between two of hundreds.
         with torch.no_grad(), self._lock:
             outputs = self._adapter.run(tensor)
         with torch.no_grad():
@@ -214,15 +214,15 @@ class Perturber:
 def _trace(
     ends: Answers, between: Answers, known: Trace | None, inner: Sequence[int], steps: int, *, keeps: bool
 ) -> Trace:
-    """Return `steps` steps: those `between` at `inner`, the others `known`, from all to nothing or the other way."""
+    """Merge the answers `between` at `inner` with `known` into one trace."""
     first, last = (1, 0) if keeps else (0, 1)
 
     def join(name: str) -> NDArray[np.float64]:
         end = getattr(ends, name)
-        found = np.empty(steps + 1)
+        values = np.empty(steps + 1)
         if known is not None:
-            found[:: steps // known.steps] = getattr(known, name)
-        found[0], found[inner], found[-1] = end[first], getattr(between, name), end[last]
-        return found
+            values[:: steps // known.steps] = getattr(known, name)
+        values[0], values[inner], values[-1] = end[first], getattr(between, name), end[last]
+        return values
 
     return Trace(join("value"), join("score"), join("stays").astype(bool))

@@ -30,7 +30,7 @@ NOISE = 0.01
 
 @own_modes()
 def blur(picture: Tensor) -> Tensor:
-    """Return a picture (1, C, h, w) without its details: a Gaussian blur that repeats the pixels of the border."""
+    """Blur a picture (1, C, h, w) heavily, with repeated borders."""
     sigma = max(SIGMA * max(picture.shape[-2:]), 1.0)
     reach = math.ceil(3 * sigma)
     at = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
@@ -45,24 +45,24 @@ def blur(picture: Tensor) -> Tensor:
 
 @own_modes()
 def make_fill(picture: Tensor, filling: Filling) -> Tensor | None:
-    """Return what every hidden pixel of a picture (1, C, h, w) is set to, the same shape; None for `linear`."""
+    """Return the fill of hidden pixels, of the picture's shape; None for `linear`."""
     if filling == "linear":
         return None
     return blur(picture) if filling == "blur" else picture.mean((2, 3), keepdim=True).expand_as(picture)
 
 
 @own_modes()
-def impute(picture: Tensor, shown: Tensor) -> Tensor:
-    """Return a picture (1, C, h, w) with each hidden pixel interpolated from its neighbours: (b, C, h, w).
+def impute(picture: Tensor, visible: Tensor) -> Tensor:
+    """Interpolate each hidden pixel of (1, C, h, w) from its neighbours: (b, C, h, w).
 
-    `shown`: (b, 1, h, w) bool. A hidden pixel is the mean of its neighbours, 1/6 for each of the four beside it and
+    `visible`: (b, 1, h, w) bool. A hidden pixel is the mean of its neighbours, 1/6 for each of the four beside it and
     1/12 for each diagonal one, hidden ones included: the linear equations of ROAD (Rong et al. 2022,
     https://arxiv.org/abs/2202.00449), solved from coarse to fine. Where nothing is shown, it is the mean colour.
     """
-    known = shown.to(picture.dtype)
-    if not bool(shown.flatten(1).any(1).all()):
+    known = visible.to(picture.dtype)
+    if not bool(visible.flatten(1).any(1).all()):
         mean = picture.mean((2, 3), keepdim=True)
-        rest = shown.flatten(1).any(1).view(-1, 1, 1, 1)
+        rest = visible.flatten(1).any(1).view(-1, 1, 1, 1)
         known = torch.where(rest, known, torch.ones_like(known))
         picture = torch.where(rest, picture, mean)
     out = _solve(_pyramid(picture * known, known), known)
@@ -72,7 +72,7 @@ def impute(picture: Tensor, shown: Tensor) -> Tensor:
 
 
 def _pyramid(total: Tensor, known: Tensor) -> Tensor:
-    """Return (b, C, h, w) in which holes are filled from coarser levels; `total`: the picture times `known`."""
+    """Fill holes of (b, C, h, w) from coarser levels; `total`: picture times `known`."""
     height, width = known.shape[-2:]
     filled = total / known.clamp_min(1e-6)
     if min(height, width) <= 1 or bool((known > 0).all()):
@@ -89,7 +89,7 @@ def _pyramid(total: Tensor, known: Tensor) -> Tensor:
 
 
 def _solve(start: Tensor, known: Tensor) -> Tensor:
-    """Return hidden pixels after `ROUNDS` of conjugate gradients on ROAD's equations, each times its weights' sum."""
+    """Solve ROAD's equations by `ROUNDS` of conjugate gradients."""
     weight, hidden = _neighbours(torch.ones_like(start[:1])), (known <= 0).to(start)
 
     def product(values: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ def _solve(start: Tensor, known: Tensor) -> Tensor:
 
 
 def _neighbours(values: Tensor) -> Tensor:
-    """Return the weighted sum of each pixel's neighbours, of which there are fewer at the border."""
+    """Return each pixel's weighted sum of its neighbours."""
     kernel = values.new_tensor([[1 / 12, 1 / 6, 1 / 12], [1 / 6, 0, 1 / 6], [1 / 12, 1 / 6, 1 / 12]])
     channels = values.shape[1]
     return F.conv2d(values, kernel.expand(channels, 1, 3, 3), padding=1, groups=channels)

@@ -38,7 +38,7 @@ UNTESTED = "Its verdict is not there: the curves alone do not say whether the ma
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much better a map is than a control: its mean over seeds and fillings, and the ends of its 95 % interval."""
+    """A map's mean advantage over a control, with its 95 % interval."""
 
     mean: float
     low: float
@@ -76,12 +76,12 @@ class Proof:
 
     @property
     def pictures(self) -> int:
-        """How many pictures the model was asked about: the ends of all curves of a filling are the same two."""
+        """The number of pictures answered by the model."""
         tested = 0 if self.support is None else self.support.pictures
         return tested + 2 * len(self.fillings) + sum(2 * (curve.steps - 1) for curve in self.curves)
 
     def of(self, name: str = "map", filling: Filling | None = None) -> tuple[Curve, ...]:
-        """Return the curves of the map, or of a control, for one filling (the first by default)."""
+        """Return the map's or a control's curves for one filling."""
         filling = filling or self.fillings[0]
         return tuple(curve for curve in self.curves if (curve.name, curve.filling) == (name, filling))
 
@@ -98,21 +98,20 @@ class Proof:
     def difference(self, control: str, filling: Filling | None = None) -> Difference:
         """Return the map's advantage over a control's; over all fillings unless one is named.
 
-        Each is taken at the steps that the control has. Seeds of the control and fillings are drawn again with
-        replacement: with few of them the interval is only as good as that. Raises KeyError for a control that there is
-        not.
+        It is computed at the control's steps, with a bootstrap over seeds and fillings. Raises KeyError for an unknown
+        control.
         """
-        used = [one for one in ((filling,) if filling else self.fillings) if self.of(control, one)]
+        used = [candidate for candidate in ((filling,) if filling else self.fillings) if self.of(control, candidate)]
         if not used:
             raise KeyError(control)
         # While it is computed, the last filling has fewer.
-        seeds = min(len(self.of(control, one)) for one in used)
+        seeds = min(len(self.of(control, name)) for name in used)
         gains = [
             [
-                self.of("map", one)[0].thinned(curve.steps).advantage - curve.advantage
-                for curve in self.of(control, one)[:seeds]
+                self.of("map", name)[0].thinned(curve.steps).advantage - curve.advantage
+                for curve in self.of(control, name)[:seeds]
             ]
-            for one in used
+            for name in used
         ]
         generator = np.random.default_rng(0)
         table = np.array(gains)  # (fillings, seeds)
@@ -124,7 +123,7 @@ class Proof:
 
     @cached_property
     def sufficiency(self) -> float | None:
-        """The smallest hottest share that alone keeps 90 % of the value; None where nothing does, or none is left."""
+        """The smallest hottest share keeping 90 % of the value, or None."""
         trace = self.map.insertion
         if trace.value[-1] <= 0:
             return None
@@ -132,12 +131,12 @@ class Proof:
 
     @cached_property
     def necessity(self) -> float | None:
-        """The smallest hottest share whose hiding flips the answer; None where nothing does, or it was another one."""
+        """The smallest hottest share flipping the answer if hidden, or None."""
         stays = self.map.deletion.stays
         return _first(~stays) if stays[0] else None
 
     def at(self, share: float, name: str = "map") -> tuple[float, float]:
-        """Return the score with the hottest share hidden, and with only that kept; of a control the mean.
+        """Return the scores with the hottest share hidden, and kept alone.
 
         At the nearest of its steps.
         """
@@ -168,9 +167,9 @@ class Proof:
             "runner_up_ssim": None if self.similarity is None else self.similarity.ssim,
             "runner_up_rank_correlation": None if self.similarity is None else self.similarity.rank_correlation,
             "differences": {
-                name: {field: getattr(found, field) for field in ("mean", "low", "high")}
+                name: {field: getattr(difference, field) for field in ("mean", "low", "high")}
                 for name in self.controls
-                if (found := self.difference(name))
+                if (difference := self.difference(name))
             },
             "curves": [
                 {
@@ -187,9 +186,9 @@ class Proof:
         }
 
 
-def _first(found: NDArray[np.bool_]) -> float | None:
+def _first(holds: NDArray[np.bool_]) -> float | None:
     """Return the share at which something holds for the first time."""
-    return float(found.argmax() / (len(found) - 1)) if found.any() else None
+    return float(holds.argmax() / (len(holds) - 1)) if holds.any() else None
 
 
 SHOWN = frozenset(
@@ -213,31 +212,31 @@ COLUMNS = ("map", "hidden", "kept", "this map is better by", "95 % interval")
 
 
 def is_shown(name: str, *, every: bool = False) -> bool:
-    """Return whether a measure is shown: one that agrees with known causes, or `every` one."""
+    """Return whether a measure is displayed: a validated one, or `every`."""
     return every or name in SHOWN
 
 
 def without_hidden(summary: Json) -> Json:
-    """Return a proof's `summary` without the measures that are not shown: None each, and named under `left_out`."""
-    made = summary | {"differences": {name: one for name, one in summary["differences"].items() if is_shown(name)}}
+    """Return a proof's `summary` with hidden measures as None, under `left_out`."""
+    kept = summary | {"differences": {name: diff for name, diff in summary["differences"].items() if is_shown(name)}}
     hidden = [name for name in FIELDS if not is_shown(name)]
-    made |= dict.fromkeys(field for name in hidden for field in FIELDS[name])
-    return made | {"left_out": [*(name for name in summary["differences"] if not is_shown(name)), *hidden]}
+    kept |= dict.fromkeys(field for name in hidden for field in FIELDS[name])
+    return kept | {"left_out": [*(name for name in summary["differences"] if not is_shown(name)), *hidden]}
 
 
 def rows(proof: Proof, *, every: bool = False) -> list[tuple[str, ...]]:
-    """Return a row of `COLUMNS` for the map and for each control, areas of the proof's first filling.
+    """Return a row of `COLUMNS` for the map and each control.
 
     Controls whose difference does not agree with known causes (`SHOWN`) are left out unless `every` one is
     asked for.
     """
-    made: list[tuple[str, ...]] = [("this map", *_areas(proof, "map"), "", "")]
-    for name in (one for one in proof.controls if is_shown(one, every=every)):
-        found = proof.difference(name)
+    table: list[tuple[str, ...]] = [("this map", *_areas(proof, "map"), "", "")]
+    for name in (control for control in proof.controls if is_shown(control, every=every)):
+        difference = proof.difference(name)
         # One map with one filling has no spread.
-        interval = f"{found.low:+.2f} to {found.high:+.2f}" if found.high > found.low else "–"
-        made.append((CONTROLS[name], *_areas(proof, name), f"{found.mean:+.2f}", interval))
-    return made
+        interval = f"{difference.low:+.2f} to {difference.high:+.2f}" if difference.high > difference.low else "–"
+        table.append((CONTROLS[name], *_areas(proof, name), f"{difference.mean:+.2f}", interval))
+    return table
 
 
 def lines(proof: Proof, *, every: bool = False) -> list[str]:
@@ -245,8 +244,8 @@ def lines(proof: Proof, *, every: bool = False) -> list[str]:
 
     What does not agree with known causes (`SHOWN`) is left out unless `every` measure is asked for.
     """
-    found = {"sufficiency": _sufficiency(proof), "necessity": _necessity(proof), "similarity": similarity(proof)}
-    return [line for name, line in found.items() if line and is_shown(name, every=every)]
+    sentences = {"sufficiency": _sufficiency(proof), "necessity": _necessity(proof), "similarity": similarity(proof)}
+    return [line for name, line in sentences.items() if line and is_shown(name, every=every)]
 
 
 def _sufficiency(proof: Proof) -> str:
@@ -265,7 +264,7 @@ def _necessity(proof: Proof) -> str:
 
 
 def similarity(proof: Proof) -> str:
-    """Return how far the map is that of the next best class, in a sentence; empty where that has none."""
+    """Return a sentence on the likeness to the runner-up's map; else empty."""
     if proof.similarity is None:
         return ""
     return (

@@ -57,7 +57,7 @@ class SealMark:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What three quick tests say of one map, in the order of `QUESTIONS`; fewer while the others are still to come."""
+    """The answers of up to three quick tests of one map."""
 
     label: str
     marks: tuple[SealMark, ...]
@@ -71,7 +71,7 @@ class Seal:
 
     @property
     def shows(self) -> str:
-        """What a map shows that is nearly the same with random weights; empty for others."""
+        """The map's model-independent content, if any; else empty."""
         mark = self["model"]
         return "" if mark is None else mark.shows
 
@@ -82,7 +82,7 @@ class Seal:
 
     @property
     def short(self) -> str:
-        """The marks where there is little room: `✓ model · ? answer · ✓ still`."""
+        """The marks in short form: `✓ model · ? answer · ✓ still`."""
         return " · ".join(f"{SHAPES[mark.answer]} {mark.question}" for mark in self.marks)
 
     def summary(self) -> Json:

@@ -37,7 +37,7 @@ LEAST = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What the answer's score becomes with the strongest shares of one map hidden, and with only them kept."""
+    """The answer's score with a map's strongest shares hidden, and kept."""
 
     name: str
     """`this map`, or the control's."""
@@ -48,8 +48,8 @@ class Effect:
 
     def size(self, share: float | None = None) -> float:
         """Return how much more likely the answer is with the strongest kept than hidden, in log-odds; their mean."""
-        wanted = self.shares if share is None else (share,)
-        return float(np.mean([_odds(self.at(one)[1]) - _odds(self.at(one)[0]) for one in wanted]))
+        asked = self.shares if share is None else (share,)
+        return float(np.mean([_odds(self.at(step)[1]) - _odds(self.at(step)[0]) for step in asked]))
 
     def at(self, share: float) -> tuple[float, float]:
         """Return the scores with a share hidden, and with only that kept."""
@@ -57,7 +57,7 @@ class Effect:
         return self.hidden[place], self.kept[place]
 
     def beats(self, other: Effect) -> bool:
-        """Return whether this effect is larger: at `SHOWN` where that is clear, else over all shares."""
+        """Return whether this effect is larger, at `SHOWN` or over all shares."""
         first = self.size(SHOWN) - other.size(SHOWN)
         return first > 0 if abs(first) >= CLEAR else self.size() > other.size()
 
@@ -67,9 +67,9 @@ def _odds(score: float) -> float:
     return math.log(score / (1 - score))
 
 
-def settle(own: Effect, others: Sequence[Effect]) -> SupportVerdict | None:
-    """Return the verdict once no further map of another picture can change it; None where the map may be supported."""
-    won = sum(map(own.beats, others))
+def settle(effect: Effect, others: Sequence[Effect]) -> SupportVerdict | None:
+    """Return the verdict once later maps cannot change it, else None."""
+    won = sum(map(effect.beats, others))
     lost = len(others) - won
     if lost > OTHERS // 2:
         return "not supported"
@@ -97,7 +97,7 @@ class Support:
     @property
     def beaten(self) -> int:
         """How many of all these the map beats."""
-        return sum(self.own.beats(one) for one in self.controls)
+        return sum(self.own.beats(control) for control in self.controls)
 
     @property
     def controls(self) -> tuple[Effect, ...]:
@@ -105,13 +105,12 @@ class Support:
 
     @property
     def pictures(self) -> int:
-        """How many pictures the model was asked about, besides those of which the other maps are."""
-        return sum(2 * len(one.shares) for one in (self.own, *self.controls))
+        """The number of pictures answered, without those of other maps."""
+        return sum(2 * len(effect.shares) for effect in (self.own, *self.controls))
 
     @property
     def verdict(self) -> SupportVerdict:
-        """Supported where at most `ALLOWED` maps of other pictures and no copy do as well; not supported where most of
-        the former do."""
+        """The verdict by the number of beaten control maps."""
         if (settled := settle(self.own, self.others)) is not None:
             return settled
         complete = len(self.others) == OTHERS and self.copies
@@ -129,7 +128,7 @@ class Support:
 
     @property
     def strongest_name(self) -> str:
-        """What the strongest control is called, whatever picture it is of: `another picture's map`."""
+        """The strongest control's generic name: `another picture's map`."""
         name = self.strongest.name
         if self.strongest in self.copies:
             return name
@@ -138,23 +137,23 @@ class Support:
     @property
     def sentence(self) -> str:
         """The verdict, and what hiding does beside the strongest control."""
-        said = {
+        verdict = {
             "supported": "This map matters",
             "not supported": "This map shows no more than others do",
             "cannot be told": "Unclear",
         }[self.verdict]
-        (own, _), (best, _) = self.own.at(SHOWN), self.strongest.at(SHOWN)
+        (hidden, _), (best, _) = self.own.at(SHOWN), self.strongest.at(SHOWN)
         part = f"{percent(SHOWN)}{' of the box' if self.in_box else ''}"
         return (
-            f"{said}: hiding this map's top {part} leaves {percent(own)} of {percent(self.start)}; "
+            f"{verdict}: hiding this map's top {part} leaves {percent(hidden)} of {percent(self.start)}; "
             f"{self.strongest_name} leaves {percent(best)}."
         )
 
     def summary(self) -> Json:
         """Return plain values, ready for JSON."""
         effects = [
-            {"map": one.name, "shares": list(one.shares), "hidden": list(one.hidden), "kept": list(one.kept)}
-            for one in (self.own, *self.controls)
+            {"map": e.name, "shares": list(e.shares), "hidden": list(e.hidden), "kept": list(e.kept)}
+            for e in (self.own, *self.controls)
         ]
         return {
             "target": self.label,

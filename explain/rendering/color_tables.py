@@ -51,7 +51,7 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
     elif mode == "overlay":
         table = overlay(lut(style.colormap), opacity(alpha, weighted=not style.even, threshold=threshold))
     elif mode == "map":
-        # Below the threshold a flat ground that is in no colormap.
+        # Below the threshold a flat ground outside of any colormap.
         table = _table(np.zeros(256), np.where(_LEVELS[:, None] < first, ground, lut(style.colormap)))
     else:
         table = spotlight(alpha, first)
@@ -60,7 +60,7 @@ def of(kind: Kind, style: Style, ground: int) -> Table | None:
 
 
 def opacity(alpha: float, *, weighted: bool = False, threshold: float = 0.0) -> Values:
-    """Return the opacity of each level, float32 (256,): alpha, or alpha * v**1.5 if weighted; 0 below the threshold."""
+    """Return each level's opacity, float32 (256,), weighted or constant."""
     check_fraction(alpha, "alpha")
     check_fraction(threshold, "threshold")
     table = alpha * (_LEVELS / 255) ** 1.5 if weighted else np.full(256, alpha)
@@ -93,8 +93,7 @@ def difference_spotlight(alpha: float, first: int) -> Table:
 
 
 def signed_colours(ground: int) -> Floats:
-    """Return the colour of each level of a signed map, float64 (256, 3): from a neutral ground to what raises or lowers
-    most."""
+    """Return the 256 colours of a signed map, float64 (256, 3)."""
     arms = SIGNED["dark" if ground < 128 else "light"]
     at = np.linspace(0, 1, len(arms["raises"]))
     raises, lowers = (
@@ -105,7 +104,7 @@ def signed_colours(ground: int) -> Floats:
 
 
 def signed_overlay(alpha: float, threshold: float, ground: int, *, even: bool) -> Table:
-    """Blend over a grey picture what raises and what lowers, clear at 0; `even`: soon as opaque as anywhere.
+    """Blend a signed map over a grey picture, clear at 0.
 
     What is blended by its strength has the end's colour: the grey picture below it is the neutral middle.
     """

@@ -22,7 +22,7 @@ WIDEST = 8
 
 
 def add_heading(pixels: Pixels, text: str) -> Pixels:
-    """Return the picture with a line of text in its upper left corner, white on dark, as long as there is room."""
+    """Write a heading into the upper left corner, white on dark."""
     out = picture(pixels).copy()
     size = max(12, round(max(out.shape) / 36))
     pad, tall = size // 3, round(1.5 * size)
@@ -72,19 +72,19 @@ def grid(
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         sheet[top : top + high, left : left + wide] = cv2.resize(panel, (wide, high), interpolation=method)
         if captions is not None:
-            line, room = top - (height - high) // 2 - head // 2, cell - (cell - wide) // 2
-            words = shorten(captions[number], room, lambda text: text_width(text, size), middle=names)
-            write(sheet[:, : left + room], words, (left, line), size)
+            line, limit = top - (height - high) // 2 - head // 2, cell - (cell - wide) // 2
+            words = shorten(captions[number], limit, lambda text: text_width(text, size), middle=names)
+            write(sheet[:, : left + limit], words, (left, line), size)
     return sheet
 
 
-def _broken(text: str, size: int, room: int) -> list[str]:
-    """Break a text into lines between words; a word wider than the room is shortened."""
+def _broken(text: str, size: int, limit: int) -> list[str]:
+    """Break a text into lines between words; a word wider than the limit is shortened."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size) <= room:
+        if lines and text_width(longer, size) <= limit:
             lines[-1] = longer
         else:
-            lines.append(shorten(word, room, lambda text: text_width(text, size), middle=True))
+            lines.append(shorten(word, limit, lambda text: text_width(text, size), middle=True))
     return lines

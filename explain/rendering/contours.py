@@ -25,7 +25,7 @@ Samples = npt.NDArray[np.uint16]
 def levels(
     samples: Samples, field: Field, style: Style, seen: Box, shape: tuple[int, int]
 ) -> Iterator[tuple[slice, Pixels]]:
-    """Yield the levels of the visible part of a picture (H, W) in bands: its rows, and uint8 (rows, columns)."""
+    """Yield the visible levels in bands: rows, and uint8 (rows, columns)."""
     x0, y0, x1, y1 = seen
     left, top, right, bottom = field.extent
     across, down = (shape[1], 0, shape[1], left, right), (shape[0], 0, shape[0], top, bottom)
@@ -50,7 +50,7 @@ def over_extent(samples: Samples, field: Field, shape: tuple[int, int]) -> Float
 
 
 def _level(values: Floats, kind: Kind, style: Style) -> Pixels:
-    """Quantise 0..65535 to 0..255 or, for what has a sign, to 1..255 around 128; overwrites the values."""
+    """Quantise 0..65535 to 0..255, or signed to 1..255, in place."""
     # What has a sign is 0 in the middle.
     offset = style.offset if kind == "heat" else (1 - style.gain) / 2
     if kind != "difference" and (style.gain, offset) != (1, 0):
@@ -78,7 +78,7 @@ def axis(count: int, start: float, stop: float, low: float, high: float, size: i
 
 
 def nearest(count: int, start: float, stop: float, low: float, high: float, size: int) -> npt.NDArray[np.intp]:
-    """As `axis`, but return the one sample that contains each target's centre: (count,)."""
+    """As `axis`, but return the sample around each target's centre: (count,)."""
     return np.clip(np.floor(_along(count, start, stop, low, high, size)), 0, size - 1).astype(np.intp)
 
 
@@ -88,7 +88,7 @@ def _along(count: int, start: float, stop: float, low: float, high: float, size:
 
 
 def bilinear(samples: Samples, across: Floats, down: Floats) -> Floats:
-    """Interpolate the samples at each pair of targets of two axes: float64 (targets down, targets across)."""
+    """Interpolate samples bilinearly: float64 (targets down, targets across)."""
     needed, rows = np.unique(down[:2].astype(np.intp), return_inverse=True)
     left, right = across[:2].astype(np.intp)
     taken = samples[needed]
@@ -126,7 +126,7 @@ _AT_ONCE = 2**17  # pixels per block, so that it stays in the processor's cache
 def planes(
     samples: Samples, field: Field, style: Style, shape: tuple[int, int], unit: float
 ) -> tuple[Plane, Plane] | None:
-    """Return the coverage of each pixel by the halo and by the line, twice uint8 (H, W); None without lines.
+    """Return each pixel's coverage by halo and line, uint8 (H, W), or None.
 
     `unit`: pixels of the picture per pixel of the screen. Lines around what lowers, in a signed map, are dashed.
     """
@@ -149,20 +149,20 @@ def planes(
         if not 0 < level <= 1:
             continue
         for sign in (1, -1) if both_ways else (1,):
-            found, dashed = segments(sign * traced, level), sign < 0 and field.kind == "signed"
+            lines, dashed = segments(sign * traced, level), sign < 0 and field.kind == "signed"
             if dashed:
-                found = chain(found)
-            found[:, ::2] = x0 + (found[:, ::2] / columns) * (x1 - x0)
-            found[:, 1::2] = y0 + (found[:, 1::2] / rows) * (y1 - y0)
+                lines = chain(lines)
+            lines[:, ::2] = x0 + (lines[:, ::2] / columns) * (x1 - x0)
+            lines[:, 1::2] = y0 + (lines[:, 1::2] / rows) * (y1 - y0)
             if dashed:
-                found = dash(found, DASH * unit)
-            cover(drawn, found, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2))
+                lines = dash(lines, DASH * unit)
+            cover(drawn, lines, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2))
     return drawn
 
 
 def stroke(out: Plane, halo: Plane, line: Plane) -> None:
     """Draw the covered pixels into uint8 (H, W, 3): the dark halo first, the white line over it."""
-    # Lines cover few pixels: their places are found in a tenth of the time that a mask over all takes.
+    # Lines cover few pixels: indices take a tenth of a full mask's time.
     if (points := cv2.findNonZero(halo)) is None:
         return
     # OpenCV 4 returns (n, 1, 2), OpenCV 5 (n, 2).
@@ -202,8 +202,7 @@ def segments(field: npt.NDArray[np.float32], level: float) -> Segments:
 
 
 def chain(segments: Segments) -> Segments:
-    """Return segments (n, 4) in the order and the direction in which they follow each other, as `chained` in
-    `contour.js` does; those of no length are left out.
+    """Chain segments (n, 4) end to end, as `chained` in `contour.js`.
 
     Open lines come first, and each line begins at its end, or its point, that is first from the left and from above.
     """
@@ -231,7 +230,7 @@ def chain(segments: Segments) -> Segments:
 
 
 def dash(segments: Segments, length: float) -> Segments:
-    """Cut lines of segments (n, 4) that follow each other into dashes, with gaps as long, from each line's start on."""
+    """Cut chained segments (n, 4) into dashes and equal gaps."""
     if not len(segments):
         return segments
     sizes = np.hypot(segments[:, 2] - segments[:, 0], segments[:, 3] - segments[:, 1])
@@ -254,18 +253,18 @@ def dash(segments: Segments, length: float) -> Segments:
 
 
 def coverage(segments: Segments, shape: tuple[int, int], half: float) -> Plane:
-    """Return the coverage of each pixel by lines 2 * `half` wide with round ends, uint8 (H, W)."""
+    """Return the coverage of round-ended lines, 2 * `half` wide, uint8 (H, W)."""
     plane = np.zeros(shape, np.uint8)
     cover([plane], segments, [half])
     return plane
 
 
 def cover(planes: Sequence[Plane], segments: Segments, halves: Sequence[float]) -> None:
-    """Draw segments into contiguous planes of one shape, each with its own half width, by the maximum."""
+    """Draw segments into planes by their half widths, by maximum."""
     height, width = planes[0].shape
     reach = max(halves) + 0.5
     pieces = _pieces(segments, max(8.0, reach))
-    # Boxes of the pixels whose centres can be within reach, (n, 2) of x, y, both ends included.
+    # Boxes of the pixels within reach, (n, 2) of x, y, both ends included.
     low = np.ceil(np.minimum(pieces[:, :2], pieces[:, 2:]) - reach - 0.5)
     high = np.floor(np.maximum(pieces[:, :2], pieces[:, 2:]) + reach - 0.5)
     near = ((low <= high) & (high >= 0) & (low < (width, height))).all(axis=1)
@@ -289,7 +288,7 @@ def cover(planes: Sequence[Plane], segments: Segments, halves: Sequence[float]) 
 
 
 def _distance(px: Floats, py: Floats, dx: Floats, dy: Floats) -> Floats:
-    """Return the distances (n, h, w) of points (n, w) x (n, h), relative to a segment's start, to the segments."""
+    """Return points' (n, h, w) distances to segments, from relative coordinates."""
     long = dx * dx + dy * dy
     long[long == 0] = 1
     along = (py * dy / long)[:, :, None] + (px * dx / long)[:, None, :]
@@ -304,7 +303,7 @@ def _distance(px: Floats, py: Floats, dx: Floats, dy: Floats) -> Floats:
 
 
 def _pieces(segments: Segments, longest: float) -> Segments:
-    """Split segments to a bounded length: the box around a long one would be mostly empty."""
+    """Split segments to a bounded length, for small bounding boxes."""
     start, step = segments[:, :2], segments[:, 2:] - segments[:, :2]
     counts = np.maximum(np.ceil(np.hypot(step[:, 0], step[:, 1]) / longest), 1).astype(np.intp)
     of = np.repeat(np.arange(len(counts)), counts)

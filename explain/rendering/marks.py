@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from sightglass.common.files import packing
+from sightglass.explain.rendering.mark import Mark as Mark
 from sightglass.explain.rendering.render import HALO, WHITE, line_width, picture
 from sightglass.explain.rendering.style import Pixels
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sightglass.common.files import Json
 
 Place = tuple[int, int, int, int]
 Color = tuple[int, int, int]
@@ -48,34 +47,6 @@ SMALLEST = 0.002
 """Share of the picture below which a region is drawn without its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A shape over a picture, in its pixels."""
-
-    kind: Literal["polygon", "polyline", "point", "mask"]
-    points: tuple[tuple[float, float], ...] = ()
-    """(x, y); none of a mask."""
-    mask: NDArray[np.bool_] | None = None
-    """(H, W), of a mask alone."""
-    fill: int | None = None
-    """The class whose colour and hatching a mask has; without one its edge alone is drawn."""
-    hollow: bool = False
-    """A dashed line, or a ring in place of a dot."""
-    chosen: bool = False
-    """Whether a point has a second ring around it."""
-
-    def to_json(self) -> Json:
-        """Return what the browser draws; a mask stays here."""
-        points = [[float(x), float(y)] for x, y in self.points]
-        flags = {name: True for name in ("hollow", "chosen") if getattr(self, name)}
-        return {"kind": self.kind, "points": points, **flags}
-
-    def moved(self, right: float, down: float, scale: tuple[float, float] = (1, 1)) -> Mark:
-        """Return the mark moved by pixels of the picture, then scaled across and down."""
-        across, along = scale
-        return replace(self, points=tuple(((x + right) * across, (y + down) * along) for x, y in self.points))
-
-
 def box_mark(xyxy: Sequence[float], *, dashed: bool = False) -> Mark:
     """Return a mark of an upright box, xyxy in pixels; raise ValueError unless it is four finite numbers."""
     if len(xyxy) != 4 or not np.isfinite(xyxy).all():
@@ -91,11 +62,11 @@ def draw_marks(
     chosen: int | None = None,
     colors: Sequence[Color] = (),
 ) -> Pixels:
-    """Draw items of marks and a label, white over a dark halo; the chosen one bolder, with a white label, on top.
+    """Draw marks and labels, white over dark; the chosen one on top.
 
     `colors`: instead of white, one for each item, RGB; a bar of it is at the left of its label.
 
-    A label is above its box where there is room, and covers no other label while there is a free place. An area has its
+    A label is above its box if it fits, and avoids other labels. An area has its
     name in each of its larger regions.
     """
     out = picture(pixels).copy()
@@ -127,7 +98,7 @@ def draw_marks(
 
 
 def draw_lines(out: Pixels, marks: Sequence[Mark], line: int, halo: int, color: Color = WHITE) -> None:
-    """Draw the lines of marks in place, `line` pixels wide, over dark ones that are `halo` pixels wider."""
+    """Draw marks' lines in place, `line` pixels wide over wider dark ones."""
     for ink, thick in ((HALO, line + halo), (color, line)):
         for mark in marks:
             smooth = mark.kind == "polyline" or mark.hollow
@@ -144,7 +115,7 @@ def _draw_points(out: Pixels, marks: Sequence[Mark], line: int) -> None:
 
 
 def _draw_area(out: Pixels, mark: Mark, line: int) -> None:
-    """Draw an area in place: in its colour and hatching with its edge, or a bold white edge alone."""
+    """Draw an area in place: colour, hatching and edge, or a white edge."""
     assert mark.mask is not None
     area, edge, halo, color = mark.mask.astype(np.uint8), 2 * line, line, WHITE
     if mark.fill is not None:
@@ -169,7 +140,7 @@ def hatch_of(index: int) -> str:
 
 
 def _find_places(area: NDArray[np.bool_], name: str) -> list[tuple[tuple[int, int], str]]:
-    """Return the name of each larger region of a class with the point (x, y) in it that is farthest from its edges."""
+    """Return the name and the innermost point of each larger region."""
     count, numbers, statistics, _ = cv2.connectedComponentsWithStats(area.astype(np.uint8), connectivity=4)
     places = []
     for number in range(1, count):
@@ -195,7 +166,7 @@ def _hatching(kind: str, shape: tuple[int, ...], step: int) -> NDArray[np.uint8]
 
 
 def _paths(mark: Mark) -> list[NDArray[np.int32]]:
-    """Return what a mark's lines go through, int32 (n, 2) each; of a dashed one its dashes."""
+    """Return a mark's polylines, int32 (n, 2) each; dashes for dashed marks."""
     if mark.kind == "polyline" and not all(map(_is_near, mark.points)):
         return []
     points = np.rint(np.array(mark.points, np.float64)).astype(np.int32)
@@ -216,7 +187,7 @@ def _is_near(point: tuple[float, float]) -> bool:
 
 
 def add_names(pixels: Pixels, names: Iterable[tuple[tuple[int, int], str]]) -> Pixels:
-    """Return the picture with names, white on dark, each at its point (x, y), or beside it where others are."""
+    """Return the picture with white names on dark, without overlaps."""
     out = picture(pixels).copy()
     size = max(11, round(max(out.shape) / 42))
     taken: list[Place] = []
@@ -249,7 +220,7 @@ def _add_label(
 
 
 def place_label(box: Place, label: tuple[int, int], size: tuple[int, int], taken: Sequence[Place]) -> Place:
-    """Place a label (width, height) where it covers no other, as `freePlace` in `components/viewer/marks.js` does.
+    """Place a label without overlap, as `freePlace` in `components/viewer/marks.js`.
 
     `box` in whole pixels of a picture of this `size`: above the box, in its corners, or below it; else above it anyway.
     """
@@ -274,7 +245,7 @@ def _font(size: int) -> Any:
 
 
 def write(image: Pixels, text: str, middle: tuple[int, int], size: int, colour: Color = INK) -> None:
-    """Draw a line of text in place; `middle`: its left end, at half of its height. What is outside is cut off."""
+    """Draw text in place, clipped; `middle`: its left end at half height."""
     x, y = middle
     top, high = max(0, y - size), 2 * size
     part = image[top : y - size + high, max(0, x) :]

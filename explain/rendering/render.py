@@ -60,9 +60,9 @@ def paint(pixels: Pixels, field: Field, style: Style, *, unseen: Unseen = "light
     if table is not None:
         grey = field.kind != "heat" and style.mode == "overlay" and style.alpha > 0
         for rows, levels in contours.levels(values, field, style, seen, (height, width)):
-            under, every = _grey(inside[rows]) if grey else inside[rows], cv2.merge([levels] * 3)
-            dimmed = cv2.multiply(under, cv2.LUT(every, table[0]), dtype=cv2.CV_32F)
-            inside[rows] = cv2.add(dimmed, cv2.LUT(every, table[1][:, None]), dtype=cv2.CV_8U)
+            under, channels = _grey(inside[rows]) if grey else inside[rows], cv2.merge([levels] * 3)
+            dimmed = cv2.multiply(under, cv2.LUT(channels, table[0]), dtype=cv2.CV_32F)
+            inside[rows] = cv2.add(dimmed, cv2.LUT(channels, table[1][:, None]), dtype=cv2.CV_8U)
     planes = contours.planes(values, field, style, (height, width), unit)
     if planes is not None:
         contours.stroke(inside, *(plane[y0:y1, x0:x1] for plane in planes))
@@ -98,7 +98,7 @@ def overlay(
     seen: Box | None = None,
     unseen: Unseen = "light",
 ) -> Pixels:
-    """Blend the map over the picture: pixels * (1 - a) + colour * a, with `color_tables.opacity` for a.
+    """Blend the map over the picture by `color_tables.opacity`.
 
     Where a is 0 the result is exactly the picture's pixel, where a is 1 exactly the colormap's colour.
     """
@@ -137,7 +137,7 @@ def heatmap_only(
 
 
 def map_lut(kind: Kind, colormap: str, *, dark: bool = False) -> Pixels:
-    """Return the colours of a map alone, uint8 (256, 3) RGB: the colormap's, or a signed map's own.
+    """Return a map's colours, uint8 (256, 3) RGB, by colormap or sign.
 
     Of these 1 is what lowers most, 128 is 0, and 255 what raises most.
     """
@@ -164,7 +164,7 @@ def hottest_mask(values: Values, fraction: float) -> Mask:
 
 
 def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
-    """Subtract two maps, each divided by its sum over the seen part, and scale the largest difference to 1.
+    """Subtract maps as shares of their sums, scaled to a maximum of 1.
 
     Returns float32 (H, W) in -1..1, positive where a has the larger share, 0 outside `seen` and where both are equal.
     A map without heat has a share of 0 everywhere; of a signed map the strength counts, whatever its sign.
@@ -181,7 +181,7 @@ def share_difference(a: Values, b: Values, seen: Box | None = None) -> Values:
 
 
 def check(values: Values, pixels: Pixels | None = None, *, low: float = 0) -> Values:
-    """Return the values as contiguous float32; raise ValueError for wrong values or a picture of another size."""
+    """Return valid values as contiguous float32; raise ValueError for others."""
     array = np.ascontiguousarray(values, dtype=np.float32)
     if array.ndim != 2 or not array.size:
         raise ValueError(f"A map must have the shape (H, W), got {array.shape}.")
@@ -220,7 +220,7 @@ def _fade(out: Pixels, source: Pixels, seen: Box | None, unseen: Unseen) -> Pixe
 
 
 def fade(pixels: Pixels, unseen: Literal["light", "dark"]) -> Pixels:
-    """Return pixels as what the model did not see: grey, and close to the page behind the picture."""
+    """Fade unseen pixels: grey, and close to the background."""
     return _u8(cv2.convertScaleAbs(_grey(pixels), alpha=0.34, beta=0.66 * _GROUND[unseen]))
 
 
@@ -233,7 +233,7 @@ def _grey(pixels: Pixels) -> Pixels:
 
 
 def line_width(shape: tuple[int, ...]) -> int:
-    """Return the width of a line in pixels: about 1.25 on a screen that shows the picture 500 pixels long."""
+    """Return a line's width in pixels, about 1.25 on the screen."""
     return max(1, round(max(shape[:2]) / 400))
 
 

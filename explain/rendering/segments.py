@@ -41,7 +41,7 @@ def draw_segments(
 
 
 def ends_of(numbers: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the least and the largest of numbers (H, W), NaN left out; 0 and 0 where there is none."""
+    """Return the range of numbers (H, W) without NaN; 0, 0 if empty."""
     known = numbers[np.isfinite(numbers)]
     return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
 
@@ -53,9 +53,9 @@ def draw_numbers(
     chosen: NDArray[np.bool_] | None = None,
     other: NDArray[np.bool_] | None = None,
 ) -> Pixels:
-    """Draw numbers (H, W) from dark, the least, to bright, the largest, uint8 (H, W, 3) RGB; NaN is grey.
+    """Draw numbers (H, W) from dark to bright, uint8 RGB; NaN is grey.
 
-    `scale`: what stands at both ends of the scale that is drawn at the bottom. `chosen` and `other`: pixels with a
+    `scale`: the labels at both ends of the scale at the bottom. `chosen` and `other`: pixels with a
     bold and with a thin white outline, bool (H, W).
     """
     low, high = ends_of(numbers)

@@ -29,7 +29,10 @@ _SAFE = {*_UNIFORM, "bone", "deepgreen", "pink", "summer"}
 
 @dataclass(frozen=True)
 class Colormap:
-    """A table of 256 colours; `hot` names the last one, `cyclic` means that cold and hot look the same."""
+    """A table of 256 colours.
+
+    `hot` names the last one; in a `cyclic` table cold and hot are the same.
+    """
 
     name: str
     uniform: bool
@@ -42,12 +45,12 @@ class Colormap:
 def colormaps() -> tuple[Colormap, ...]:
     """Return every colormap, the perceptually uniform ones first."""
     others = sorted({name[9:].lower() for name in dir(cv2) if name.startswith("COLORMAP_")} - set(_UNIFORM))
-    found = []
+    maps = []
     for name in (*_UNIFORM, *others):
         table = _table(name).astype(int)
         cyclic = bool(abs(table[0] - table[-1]).max() < 8)
-        found.append(Colormap(name, name in _UNIFORM, name in _SAFE, _word(*table[-1] / 255), cyclic))
-    return tuple(found)
+        maps.append(Colormap(name, name in _UNIFORM, name in _SAFE, _word(*table[-1] / 255), cyclic))
+    return tuple(maps)
 
 
 def colormap_name(given: str | int) -> str:
@@ -133,8 +136,9 @@ class Field:
 
 @dataclass(frozen=True)
 class Style:
-    """How a field is drawn. A value v of heat is drawn as offset + gain * v, within 0..1; others as they are, in -1..1,
-    but a signed one as gain * v.
+    """How a field is drawn.
+
+    Heat v is drawn as offset + gain * v, within 0..1; a signed value as gain * v, and other values unchanged, in -1..1.
 
     `even`: the same opacity everywhere, else alpha * v**1.5. `cells`: the cells as computed, without interpolation.
     `split`: pixels whose centres are left of this share of the width show the picture alone.
@@ -173,12 +177,12 @@ class Style:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Style:
-        """Return the style of a view's settings, by name; what is unknown or out of range counts for nothing."""
-        found = {}
+        """Return the style for a view's settings; invalid ones are ignored."""
+        values = {}
         for name in _NAMES & settings.keys():
             with suppress(TypeError, ValueError):
-                found[name] = _check(name, settings[name])
-        return cls(**found)
+                values[name] = _check(name, settings[name])
+        return cls(**values)
 
     @property
     def hot(self) -> str:

@@ -50,8 +50,10 @@ class Identified:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """How names tell persons: a pattern with the named groups `person` and `camera`, searched in the path below the
-    source; None: the folder's name, or the label in a list."""
+    """A naming scheme: a pattern with the groups `person` and `camera`.
+
+    It is searched in the path below the source; None: the folder's name, or the label in a list.
+    """
 
     name: str
     pattern: re.Pattern[str] | None
@@ -63,12 +65,12 @@ class Scheme:
     """Whether persons are numbers, so that 2 and 0002 are one."""
 
     def identify(self, item: Item) -> tuple[str, str | None] | None:
-        """Return a picture's person and camera; None where its name does not say who it is."""
+        """Return a picture's person and camera by its name, or None."""
         if self.pattern is None:
             return None if item.label is None else (item.label, None)
-        if (found := self.pattern.search(item.key)) is None or not found["person"]:
+        if (match := self.pattern.search(item.key)) is None or not match["person"]:
             return None
-        named = found.groupdict()
+        named = match.groupdict()
         person = str(int(named["person"])) if self.numbers else named["person"]
         return person, named.get("camera")
 
@@ -111,13 +113,13 @@ def parse(names: str) -> Scheme:
 
 
 def guess(items: Sequence[Item]) -> Scheme:
-    """Return the scheme that fits every picture: Market-1501's names, a folder per person, or the person before a `_`.
+    """Guess the naming scheme: Market-1501's, folders, or prefixes before `_`.
 
     Raises ModelProblem where none does, or all pictures would show one person.
     """
     for scheme in (SCHEMES["market1501"], Scheme(FOLDERS, None), SCHEMES["prefix"]):
         named = [scheme.identify(item) for item in items]
-        if len({one[0] for one in named if one is not None}) > 1 and None not in named:
+        if len({identity[0] for identity in named if identity is not None}) > 1 and None not in named:
             return scheme
     raise ModelProblem(
         "The file names do not say who is shown: give --names market1501, or an expression such as "
@@ -126,14 +128,14 @@ def guess(items: Sequence[Item]) -> Scheme:
 
 
 def identify(items: Sequence[Item], scheme: Scheme) -> tuple[list[Identified], list[str]]:
-    """Return the pictures with their persons, and the keys of those whose names do not say who they are."""
-    found, unnamed = [], []
+    """Return the pictures with their persons, and the keys of unnamed ones."""
+    identified, unnamed = [], []
     for item in items:
         if (named := scheme.identify(item)) is None:
             unnamed.append(item.key)
         else:
-            found.append(Identified(item, *named))
-    return found, unnamed
+            identified.append(Identified(item, *named))
+    return identified, unnamed
 
 
 RANKS = (1, 5, 10)
@@ -182,7 +184,7 @@ class Evaluation:
 
     model: ModelSpec
     names: str
-    """The scheme that told persons and cameras from the names of files."""
+    """The naming scheme of persons and cameras."""
     preprocessing: str
     queries: tuple[QueryResult, ...]
     gallery: int
@@ -207,7 +209,7 @@ class Evaluation:
         return float(self.cmc[min(k, len(self.cmc)) - 1])
 
     def worst(self, count: int) -> tuple[QueryResult, ...]:
-        """Return the queries with the lowest average precision, the worst first; never one without a mistake."""
+        """Return the queries with the lowest average precision, worst first."""
         ordered = sorted(self.queries, key=lambda query: (query.average_precision, -query.first.rank))
         return tuple(query for query in ordered if query.average_precision < 1)[:count]
 
@@ -221,17 +223,17 @@ class Evaluation:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What was left out, a sentence each."""
-        found = [f"People and cameras are read from names as {self.names}."]
+        sentences = [f"People and cameras are read from names as {self.names}."]
         if self.junk:
-            found.append(f"{plural(self.junk, 'junk picture')} (person -1) left out.")
+            sentences.append(f"{plural(self.junk, 'junk picture')} (person -1) left out.")
         if self.without_match:
-            found.append(
+            sentences.append(
                 f"{len(self.without_match)} of the queries do not count, as the gallery has no other picture of their "
                 f"person: {_first(self.without_match)}."
             )
         if self.unnamed:
-            found.append(f"{plural(len(self.unnamed), 'name')} did not fit {self.names}: {_first(self.unnamed)}.")
-        return (*found, *self.notes)
+            sentences.append(f"{plural(len(self.unnamed), 'name')} did not fit {self.names}: {_first(self.unnamed)}.")
+        return (*sentences, *self.notes)
 
     def summary(self) -> Json:
         """Return everything except single rankings, ready for JSON."""
@@ -282,21 +284,21 @@ def evaluate(
     """
     asked, searched = find(queries), find(gallery)
     scheme = parse(names) if names is not None else guess([*asked, *searched])
-    wanted, unnamed = identify(asked, scheme)
-    shown, more_unnamed = identify(searched, scheme)
-    junk = sum(one.person == scheme.junk for one in (*wanted, *shown)) if scheme.junk is not None else 0
-    wanted = [one for one in wanted if one.person not in (scheme.junk, scheme.nobody)]
-    shown = [one for one in shown if one.person != scheme.junk]
-    if not wanted or not shown:
-        which = "queries" if not wanted else "gallery"
+    probes, unnamed = identify(asked, scheme)
+    refs, more_unnamed = identify(searched, scheme)
+    junk = sum(picture.person == scheme.junk for picture in (*probes, *refs)) if scheme.junk is not None else 0
+    probes = [picture for picture in probes if picture.person not in (scheme.junk, scheme.nobody)]
+    refs = [picture for picture in refs if picture.person != scheme.junk]
+    if not probes or not refs:
+        which = "queries" if not probes else "gallery"
         raise ModelProblem(f"No name in the {which} fits {scheme.name}: give --names as '{EXAMPLE}'.")
-    work = _Embedding(explainer, preprocessing, len(wanted) + len(shown), progress, cancel)
-    own, theirs = work.vectors(wanted), work.vectors(shown)
-    if not own.kept or not theirs.kept:
+    work = _Embedding(explainer, preprocessing, len(probes) + len(refs), progress, cancel)
+    probe_set, ref_set = work.vectors(probes), work.vectors(refs)
+    if not probe_set.kept or not ref_set.kept:
         raise ImageProblem(f"No picture could be used: {work.failed[0][1]}")
     results, rankings, without = [], [], []
-    for i, query in enumerate(own.kept):
-        result = _search(query, own.vectors[i], own.sha256[i], theirs)
+    for i, query in enumerate(probe_set.kept):
+        result = _search(query, probe_set.vectors[i], probe_set.sha256[i], ref_set)
         if result is None:
             without.append(query.item.key)
         else:
@@ -304,7 +306,7 @@ def evaluate(
             rankings.append(result[1])
     if not results:
         raise ModelProblem("No query's person is in the gallery on another picture: check both folders and --names.")
-    if len(set(theirs.persons)) < 2:
+    if len(set(ref_set.persons)) < 2:
         raise ModelProblem(
             "The whole gallery shows one person, so every answer is right: add pictures of other people, or check "
             "--names."
@@ -314,8 +316,8 @@ def evaluate(
         scheme.name,
         preprocessing,
         tuple(results),
-        len(theirs.kept),
-        cmc(rankings, min(MAX_RANK, len(theirs.kept))),
+        len(ref_set.kept),
+        cmc(rankings, min(MAX_RANK, len(ref_set.kept))),
         tuple(without),
         junk,
         (*unnamed, *more_unnamed),
@@ -337,7 +339,7 @@ class _Set:
 
 
 class _Embedding:
-    """Embed pictures one after another; those that cannot be used are listed in `failed`."""
+    """Embed pictures one after another; `failed` lists the unusable ones."""
 
     def __init__(
         self,
@@ -353,28 +355,28 @@ class _Embedding:
 
     def vectors(self, pictures: Sequence[Identified]) -> _Set:
         kept, rows, hashes = [], [], []
-        for one in pictures:
+        for picture in pictures:
             if self._cancel is not None and self._cancel.is_set():
                 raise Cancelled
             if self._progress is not None:
                 self._progress(self._done / self._count, f"{self._done} of {self._count} pictures")
             self._done += 1
             try:
-                image = one.item.open()
+                image = picture.item.open()
                 rows.append(embedding(self._explainer, image, self._preprocessing))
             except ImageProblem as problem:
-                self.failed.append((one.item.key, str(problem)))
+                self.failed.append((picture.item.key, str(problem)))
                 continue
-            kept.append(one)
+            kept.append(picture)
             hashes.append(image.sha256)
-        persons, cameras = [one.person for one in kept], [one.camera or "" for one in kept]
+        persons, cameras = [picture.person for picture in kept], [picture.camera or "" for picture in kept]
         return _Set(kept, np.array(rows, np.float32), np.array(hashes), np.array(persons), np.array(cameras))
 
 
 def _search(
     query: Identified, vector: NDArray[np.float32], sha256: str, gallery: _Set
 ) -> tuple[QueryResult, NDArray[np.bool_]] | None:
-    """Return what a query found, and for each picture of its ranking whether it is right; None without a right one."""
+    """Return a query's result and the correctness of its ranking, or None."""
     scores, same = gallery.vectors @ vector, gallery.persons == query.person
     left_out = gallery.sha256 == sha256
     if query.camera is not None:
@@ -393,7 +395,7 @@ def _search(
 
 
 def order(scores: NDArray[np.floating], left_out: Bools) -> NDArray[np.intp]:
-    """Return the gallery's indices (n,), most similar first, without those that are left out; both arrays are (G,).
+    """Return the gallery's indices by similarity, without those left out.
 
     Equal scores keep the gallery's order.
     """
@@ -402,7 +404,7 @@ def order(scores: NDArray[np.floating], left_out: Bools) -> NDArray[np.intp]:
 
 
 def average_precision(right: Bools) -> float:
-    """Return the mean precision at each right picture of a ranking (n,), 0..1; NaN without any.
+    """Return a ranking's average precision, 0..1, or NaN.
 
     AP = 1/R sum_k P(k) right(k), with P(k) the share of right ones among the first k.
 

@@ -24,7 +24,7 @@ SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two cells, one of each picture, each of which is the best match of the other."""
+    """Two mutually best matching cells, one of each picture."""
 
     query: tuple[int, int]
     """Row and column."""
@@ -50,7 +50,7 @@ class CellEdges:
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """The similarity of each cell of one picture to each cell of the other."""
+    """The similarity of each query cell to each gallery cell."""
 
     query: CellEdges
     gallery: CellEdges
@@ -61,25 +61,25 @@ class Matches:
 
 
 def matches(query: Evidence, gallery: Evidence, carried: list[Tensor]) -> Matches:
-    """Match two pictures at their first layer; `carried`: each cell's contribution to the score, (h, w) of each."""
-    (here, one, w), (there, other, v) = (_cells(query, carried[0]), _cells(gallery, carried[1]))
+    """Match two pictures' cells; `carried`: each cell's contribution, (h, w)."""
+    (query_edges, a, w), (gallery_edges, b, v) = (_cells(query, carried[0]), _cells(gallery, carried[1]))
     with torch.no_grad():
-        # What all cells have in common does not tell which of them match.
-        mean = torch.cat([one, other]).mean(0)
-        first, second = F.normalize(one - mean, dim=1), F.normalize(other - mean, dim=1)
+        # The common mean does not distinguish cells.
+        mean = torch.cat([a, b]).mean(0)
+        first, second = F.normalize(a - mean, dim=1), F.normalize(b - mean, dim=1)
         scores = np.nan_to_num((first @ second.T).cpu().numpy())
-    return Matches(here, there, scores, _pairs(scores, w, v, here, there))
+    return Matches(query_edges, gallery_edges, scores, _pairs(scores, w, v, query_edges, gallery_edges))
 
 
 def _pairs(
     scores: NDArray[np.float32], w: NDArray[np.float32], v: NDArray[np.float32], query: CellEdges, gallery: CellEdges
 ) -> tuple[Pair, ...]:
-    there, back = scores.argmax(1), scores.argmax(0)
-    found = [(i, int(j)) for i, j in enumerate(there) if back[j] == i and scores[i, j] > 0]
+    best, back = scores.argmax(1), scores.argmax(0)
+    pairs = [(i, int(j)) for i, j in enumerate(best) if back[j] == i and scores[i, j] > 0]
     # Two empty corners are similar and contribute nothing.
-    found.sort(key=lambda pair: -scores[pair] * float(np.sqrt(max(w[pair[0]], 0.0) * max(v[pair[1]], 0.0))))
+    pairs.sort(key=lambda pair: -scores[pair] * float(np.sqrt(max(w[pair[0]], 0.0) * max(v[pair[1]], 0.0))))
     columns = query.shape[1], gallery.shape[1]
-    return tuple(Pair(_locate(i, columns[0]), _locate(j, columns[1]), float(scores[i, j])) for i, j in found[:SHOWN])
+    return tuple(Pair(_locate(i, columns[0]), _locate(j, columns[1]), float(scores[i, j])) for i, j in pairs[:SHOWN])
 
 
 def _locate(cell: int, columns: int) -> tuple[int, int]:
@@ -94,7 +94,7 @@ def _cells(evidence: Evidence, carried: Tensor) -> tuple[CellEdges, Tensor, NDAr
 
 
 def read_cells(evidence: Evidence, most: int = MAX_CELLS) -> tuple[CellEdges, Tensor, tuple[slice, slice]]:
-    """Return the cells of the first layer that have any picture, and their activations, float32 (n, C).
+    """Return the first layer's cells with content, and activations, float32 (n, C).
 
     Also which rows and columns of all cells these are. Of more than `most` a side, neighbours are averaged.
     """
@@ -114,7 +114,7 @@ def _pool(values: Tensor, most: int) -> Tensor:
 
 
 def _edges(geometry: Geometry, path: str, axis: int, cells: int) -> tuple[int, int, NDArray[np.float32]]:
-    """Return the first cell with any picture, the one after the last, and the edges between in original pixels."""
+    """Return the first and end cell with content, and the edges in pixels."""
     size, original = geometry.input[axis], geometry.original[axis]
     places = np.arange(cells + 1) + geometry.cell_offset(path)[axis]
     edges = (places * size / cells - geometry.offset[axis]) / geometry.scale[axis]

@@ -57,7 +57,7 @@ class PatchGrid:
 
 @dataclass(frozen=True, eq=False)
 class PatchColours:
-    """The colours of the patches of several pictures, which stand for the same in all of them."""
+    """The colours of several pictures' patches, comparable between them."""
 
     colours: tuple[NDArray[np.uint8], ...]
     """Of each picture, uint8 (rows, columns, 3)."""
@@ -81,77 +81,79 @@ class AlikePatches:
 def read_patches(
     explainer: Explainer, sources: Sequence[Any], *, layers: Sequence[str] = (), preprocessing: str = "trained"
 ) -> list[PatchGrid]:
-    """Return the patches of pictures at a layer, by default the model's own; one pass for each picture.
+    """Return the patches of pictures at a layer, by default the model's.
 
     Pictures are anything that `Image.open` takes. Raises ModelProblem for a model without embeddings or layers.
 
         grids = read_patches(Explainer("efficientnet-lite0"), ["bus.jpg", "zidane.jpg"])
         colour_patches(grids).colours[0].shape  # (7, 7, 3)
     """
-    images = [Image.open(one) for one in sources]
+    images = [Image.open(source) for source in sources]
     options = Options(layers=tuple(layers), preprocessing=preprocessing)
 
     def work(resident: Resident, _more: tuple[str, ...]) -> list[PatchGrid]:
         comparable(resident)
         if not resident.gradients:
             raise ModelProblem(f"{explainer.model.id} exposes no internals, and so no patches: choose another model.")
-        found = []
+        patch_grids = []
         for image in images:
             edges, rows, _ = read_cells(explainer.evidence(resident, image, options)[0], MAX_PATCHES)
-            found.append(PatchGrid(image, edges, rows.cpu().numpy()))
-        return found
+            patch_grids.append(PatchGrid(image, edges, rows.cpu().numpy()))
+        return patch_grids
 
     return explainer.with_oom_fallback(work)
 
 
 def colour_patches(grids: Sequence[PatchGrid]) -> PatchColours:
     """Return the colours of all patches of these pictures; the background is grey."""
-    every = np.concatenate([one.vectors for one in grids]).astype(np.float64)
-    every -= every.mean(0)
-    along = every @ _components(every, 1)[0][0]
-    edges = np.concatenate([_on_edge(one.shape).ravel() for one in grids])
-    # The sign of a component means nothing: what is in the middle of pictures is called the foreground.
+    vectors = np.concatenate([g.vectors for g in grids]).astype(np.float64)
+    vectors -= vectors.mean(0)
+    along = vectors @ _components(vectors, 1)[0][0]
+    edges = np.concatenate([_on_edge(g.shape).ravel() for g in grids])
+    # A component's sign is arbitrary: the middle of pictures is the foreground.
     if 0 < edges.sum() < len(edges) and along[edges].mean() > along[~edges].mean():
         along = -along
     front = along > 0
     if front.sum() < FEWEST:
-        front = np.ones(len(every), bool)
-    chosen = every[front] - every[front].mean(0)
+        front = np.ones(len(vectors), bool)
+    chosen = vectors[front] - vectors[front].mean(0)
     weights, shares = _components(chosen, COMPONENTS)
     projected = chosen @ weights.T
     low, high = np.percentile(projected, ENDS, axis=0)
-    colours = np.full((len(every), COMPONENTS), 128, np.uint8)
+    colours = np.full((len(vectors), COMPONENTS), 128, np.uint8)
     scaled = np.clip((projected - low) / np.maximum(high - low, 1e-12), 0, 1)
     colours[front, : scaled.shape[1]] = np.rint(scaled * 255).astype(np.uint8)
-    starts = np.cumsum([len(one.vectors) for one in grids])[:-1]
+    starts = np.cumsum([len(g.vectors) for g in grids])[:-1]
     return PatchColours(
-        tuple(part.reshape(*one.shape, COMPONENTS) for part, one in zip(np.split(colours, starts), grids, strict=True)),
-        tuple(part.reshape(one.shape) for part, one in zip(np.split(front, starts), grids, strict=True)),
+        tuple(part.reshape(*g.shape, COMPONENTS) for part, g in zip(np.split(colours, starts), grids, strict=True)),
+        tuple(part.reshape(g.shape) for part, g in zip(np.split(front, starts), grids, strict=True)),
         shares,
     )
 
 
 def find_alike(grids: Sequence[PatchGrid], picture: int, cell: int) -> list[AlikePatches]:
-    """Return, for each picture, how much its patches are like one of them: that of `picture`, counted row by row.
+    """Return each patch's similarity to one patch, for every picture.
+
+    The patch is number `cell` of `picture`, counted row by row.
 
     Raises ModelProblem where there is no such patch.
     """
     if not 0 <= picture < len(grids) or not 0 <= cell < len(grids[picture].vectors):
         raise ModelProblem(f"There is no patch {cell} in picture {picture}: both are counted from 0.")
-    mean = np.concatenate([one.vectors for one in grids]).mean(0)
-    centred = [one.vectors - mean for one in grids]
-    units = [one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12) for one in centred]
+    mean = np.concatenate([grid.vectors for grid in grids]).mean(0)
+    centred = [grid.vectors - mean for grid in grids]
+    units = [grid / np.maximum(np.linalg.norm(grid, axis=1, keepdims=True), 1e-12) for grid in centred]
     chosen = units[picture][cell]
-    found = []
-    for place, (one, unit) in enumerate(zip(grids, units, strict=True)):
+    alike = []
+    for place, (grid, unit) in enumerate(zip(grids, units, strict=True)):
         scores = unit @ chosen
         others = scores.copy()
         if place == picture and len(others) > 1:
             others[cell] = -np.inf
         best = int(others.argmax())
-        columns = one.shape[1]
-        found.append(AlikePatches(scores.reshape(one.shape), (best // columns, best % columns), float(scores[best])))
-    return found
+        columns = grid.shape[1]
+        alike.append(AlikePatches(scores.reshape(grid.shape), (best // columns, best % columns), float(scores[best])))
+    return alike
 
 
 def _components(centred: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], tuple[float, ...]]:
@@ -164,9 +166,9 @@ def _components(centred: NDArray[np.float64], count: int) -> tuple[NDArray[np.fl
 
 
 def _on_edge(shape: tuple[int, int]) -> NDArray[np.bool_]:
-    found = np.ones(shape, bool)
-    found[1:-1, 1:-1] = False
-    return found
+    edge = np.ones(shape, bool)
+    edge[1:-1, 1:-1] = False
+    return edge
 
 
 SIDE = 640
@@ -177,7 +179,7 @@ _UNSEEN = 0.3
 
 
 def draw_colours(grid: PatchGrid, colours: NDArray[np.uint8], foreground: NDArray[np.bool_]) -> Pixels:
-    """Return the picture with its patches in colours, uint8 (h, w, 3); the background is the picture in grey.
+    """Return the picture with coloured patches, uint8 (h, w, 3).
 
     `colours` and `foreground` are those of `PatchColours` for this picture.
     """
@@ -188,7 +190,7 @@ def draw_colours(grid: PatchGrid, colours: NDArray[np.uint8], foreground: NDArra
 
 
 def draw_alike(grid: PatchGrid, alike: AlikePatches, chosen: int | None = None) -> Pixels:
-    """Return the picture under the cosines of its patches, uint8 (h, w, 3): 0 and below is clear, 1 is the hottest.
+    """Draw the patches' cosines over the picture, uint8 (h, w, 3).
 
     `chosen`: the patch that all are compared with, where it is in this picture; it and the best one have a frame.
     """
@@ -205,16 +207,16 @@ def draw_alike(grid: PatchGrid, alike: AlikePatches, chosen: int | None = None) 
 
 
 def _place_cells(grid: PatchGrid) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.bool_]]:
-    """Return the small picture, the patch of each of its pixels, and whether the model saw it."""
+    """Return the thumbnail, its pixels' patches, and their visibility."""
     small = grid.image.thumbnail(SIDE).astype(np.float64)
     places, inside = [], []
     for edges, pixels, whole in zip(
         (grid.edges.down, grid.edges.across), small.shape, (grid.image.height, grid.image.width), strict=False
     ):
         at = (np.arange(pixels) + 0.5) * whole / pixels
-        found = np.searchsorted(edges, at, side="right") - 1
-        inside.append((found >= 0) & (found < len(edges) - 1))
-        places.append(np.clip(found, 0, len(edges) - 2))
+        cells = np.searchsorted(edges, at, side="right") - 1
+        inside.append((cells >= 0) & (cells < len(edges) - 1))
+        places.append(np.clip(cells, 0, len(edges) - 2))
     return small, places[0][:, None] * grid.shape[1] + places[1], inside[0][:, None] & inside[1]
 
 
@@ -223,7 +225,7 @@ def _frame(out: NDArray[np.float64], mask: NDArray[np.bool_], ink: int) -> None:
     if not (len(rows) and len(columns)):
         return
     y0, y1, x0, x1 = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    # A dark line and a light one, so that it is seen on any picture.
+    # Dark and light lines are visible on any picture.
     for inset, value in ((0, 255 - ink), (2, ink)):
         part = out[y0 + inset : y1 - inset, x0 + inset : x1 - inset]
         if min(part.shape[:2]) > 4:

@@ -94,11 +94,11 @@ class Context:
     @property
     def words(self) -> str:
         """The caution, if there is one, and the reference scores in one sentence."""
-        own = f"the query and its mirror image {self.mirrored:.2f}"
+        references = f"the query and its mirror image {self.mirrored:.2f}"
         if self.unrelated:
             low, high = self.unrelated[0], self.unrelated[-1]
-            own = f"unrelated {self.subject} score {low:.2f} to {high:.2f}, {own}"
-        return f"{self.caution} For comparison, {own}.".lstrip()
+            references = f"unrelated {self.subject} score {low:.2f} to {high:.2f}, {references}"
+        return f"{self.caution} For comparison, {references}.".lstrip()
 
     def verdict(self, score: float) -> str:
         """Return what a score means, as the end of a sentence."""
@@ -123,8 +123,10 @@ class Context:
 
     @property
     def chance(self) -> float:
-        """Score that must be exceeded to be significant: two standard deviations above the mean of the (few) unrelated
-        pairs, and above all of them."""
+        """The score of significance against unrelated pairs.
+
+        It is two standard deviations above the mean of the (few) unrelated pairs, and above all of them.
+        """
         return max(float(np.mean(self.unrelated) + 2 * np.std(self.unrelated)), self.unrelated[-1])
 
 
@@ -148,7 +150,7 @@ def rank(
         best = ranking.hits[0]  # best.name, best.score
     """
     image = Image.open(query)
-    own = embedding(explainer, image, preprocessing)
+    query_vector = embedding(explainer, image, preprocessing)
     items = find(gallery)
     hits, itself, failed, misfits = [], [], [], 0
     for number, item in enumerate(items):
@@ -165,7 +167,7 @@ def rank(
             failed.append((item.name, str(problem)))
             continue
         try:
-            hits.append(Hit(item, float(own @ embedding(explainer, other, preprocessing))))
+            hits.append(Hit(item, float(query_vector @ embedding(explainer, other, preprocessing))))
         except ImageProblem as problem:
             # It has other channels than the model takes.
             misfits += 1
@@ -204,7 +206,7 @@ def context(
 
 
 def _caution(subject: str, *images: Image | None) -> str:
-    """Return why a model of persons says little of these pictures; empty where they may be upright crops of persons."""
+    """Return a caution for a persons' model on unsuitable pictures; else empty."""
     odd = [image.name for image in images if image is not None and image.height < UPRIGHT * image.width]
     if subject != "persons" or not odd:
         return ""
@@ -213,7 +215,7 @@ def _caution(subject: str, *images: Image | None) -> str:
 
 
 def controls(adapter: Adapter) -> tuple[Image, ...]:
-    """Return pictures of different things, of the kind that the model was made for; none where none is installed.
+    """Return reference pictures of the model's domain, if installed.
 
     An adapter may bring its own: `controls()` returns uint8 (H, W, 3) each.
     """
@@ -231,11 +233,11 @@ def _photographs() -> tuple[Image, ...]:
 
 @cache
 def _persons() -> tuple[Image, ...]:
-    found = []
+    images = []
     for i, (name, (x0, y0, x1, y1)) in enumerate(PERSONS):
         if (path := photograph(name)) is not None:
-            found.append(Image.open(Image.open(path).pixels[y0:y1, x0:x1], name=f"person {i + 1}"))
-    return tuple(found)
+            images.append(Image.open(Image.open(path).pixels[y0:y1, x0:x1], name=f"person {i + 1}"))
+    return tuple(images)
 
 
 @cache

@@ -64,10 +64,10 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
         key = (image.sha256, adapter.weights_sha256, adapter.spec.row, preprocessing, str(resident.device))
         if (vector := VECTORS.get(key)) is None:
             taken = image.taken(adapter.channels, adapter.spec.id)
-            given = adapter.prepare(taken, preprocessing)
+            model_input = adapter.prepare(taken, preprocessing)
             with torch.no_grad():
                 with resident.lock:
-                    outputs = resident.fastest_adapter(()).run(resident.move_input(given.tensor))
+                    outputs = resident.fastest_adapter(()).run(resident.move_input(model_input.tensor))
                 raw = adapter.embedding(outputs)[0].float()
             vector = (raw / torch.linalg.vector_norm(raw)).cpu().numpy()
             VECTORS.put(key, vector)
@@ -77,7 +77,7 @@ def embedding(explainer: Explainer, image: Image, preprocessing: str = "trained"
 
 
 def mirrored_score(explainer: Explainer, image: Image, preprocessing: str = "trained") -> float:
-    """Return the cosine of a picture and its mirror image: what a change that means nothing costs."""
+    """Return the cosine of a picture and its mirror image."""
     # An Image needs contiguous arrays.
     planes = None if image.planes is None else image.planes[:, ::-1].copy()
     mirror = Image(image.pixels[:, ::-1].copy(), image.name, planes=planes)
@@ -132,7 +132,7 @@ class ComparedImage:
         return describe(np.clip(signed, 0, 1), self.seen), describe(np.clip(-signed, 0, 1), self.seen)
 
     def share(self, mask: NDArray[np.bool_]) -> float:
-        """Return the share of the positive part within a mask, bool (H, W) at the picture's size; 0 without any."""
+        """Return the positive part's share within a mask, bool (H, W)."""
         if mask.shape != (self.image.height, self.image.width):
             raise ValueError(f"A mask must have the picture's shape, got {mask.shape}.")
         heat = np.clip(self.geometry.to_original(self.padded), 0, None)
@@ -194,7 +194,7 @@ class Similarity:
 
 
 def describe_places(side: ComparedImage) -> tuple[str, str]:
-    """Say where a picture has what makes the two similar and what makes them differ, as ends of sentences."""
+    """Describe the places of likeness and difference, as ends of sentences."""
 
     def one(statistics: Statistics) -> str:
         if not statistics.regions:
@@ -225,7 +225,7 @@ def similarity(
         found = similarity(Explainer("efficientnet-lite0"), "bus.jpg", "zidane.jpg")
         found.score, found.query.signed.shape  # 0.26, (224, 224)
     """
-    one, other = Image.open(query), Image.open(gallery)
+    a, b = Image.open(query), Image.open(gallery)
     if of not in get_args(Of):
         raise ModelProblem(f"There is no map of {of!r}: give {' or '.join(get_args(Of))}.")
     chosen = find_method(method or DEFAULT)
@@ -240,18 +240,18 @@ def similarity(
             raise ModelProblem(
                 f"{explainer.model.id} exposes no internals: rank a gallery with it, or choose another model."
             )
-        found = [explainer.evidence(resident, image, options) for image in (one, other)]
-        for evidence, key, _ in found:
+        passes = [explainer.evidence(resident, image, options) for image in (a, b)]
+        for evidence, key, _ in passes:
             EVIDENCE.put(key, evidence)
-        evidences = [evidence for evidence, _, _ in found]
+        evidences = [evidence for evidence, _, _ in passes]
         vectors, score, state, raws, carried = _compare(evidences, chosen, of)
-        if state == "ok" and of == "cosine" and 1 - score < NOISE * (1 - mirrored_score(explainer, one, preprocessing)):
+        if state == "ok" and of == "cosine" and 1 - score < NOISE * (1 - mirrored_score(explainer, a, preprocessing)):
             state = "indistinct"
         layers = evidences[0].paths
         drawn = scale([(raw, evidence.geometry) for raw, evidence in zip(raws, evidences, strict=True)], layers)
         first, second = (
             ComparedImage(image, evidence.geometry, vector, tuple(raw), signed * (state == "ok"))
-            for image, evidence, vector, raw, signed in zip((one, other), evidences, vectors, raws, drawn, strict=True)
+            for image, evidence, vector, raw, signed in zip((a, b), evidences, vectors, raws, drawn, strict=True)
         )
         return Similarity(
             explainer.model,
@@ -265,7 +265,7 @@ def similarity(
             state,
             matches(evidences[0], evidences[1], carried),
             resident.adapter.subject,
-            tuple(dict.fromkeys((*one.notes, *other.notes, *more, *resident.adapter.notes))),
+            tuple(dict.fromkeys((*a.notes, *b.notes, *more, *resident.adapter.notes))),
             resident.adapter.weights_sha256,
             str(resident.device),
             not options.layers,
@@ -277,7 +277,7 @@ def similarity(
 def _compare(
     pair: Sequence[Evidence], method: Method, of: Of
 ) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]], list[Tensor]]:
-    """Return the unit vectors, their cosine, the maps' state, the raw maps, and how much each cell contributes."""
+    """Return vectors, cosine, state, raw maps, and cells' contributions."""
     resident = pair[0].resident
     with resident.lock, torch.enable_grad():
         vectors = [resident.adapter.embedding(evidence.outputs)[0].float() for evidence in pair]
@@ -287,7 +287,7 @@ def _compare(
         product = vectors[0] @ vectors[1] / (lengths[0].detach() * lengths[1].detach())
         recorded = [out for evidence in pair for out in evidence.recorded]
         scalars = {"cosine": cosine, "product": product}
-        found = {name: gradients(scalar, recorded) for name, scalar in scalars.items()}
+        slopes = {name: gradients(scalar, recorded) for name, scalar in scalars.items()}
     score = float(cosine.detach())
     with torch.no_grad():
         count = len(pair[0].layers)
@@ -295,13 +295,13 @@ def _compare(
             [
                 _subtract_against(method, activation[0], as_map(gradient, layer)[0])
                 for activation, gradient, layer in zip(
-                    evidence.activations, found[of][i * count : (i + 1) * count], evidence.layers, strict=True
+                    evidence.activations, slopes[of][i * count : (i + 1) * count], evidence.layers, strict=True
                 )
             ]
             for i, evidence in enumerate(pair)
         ]
         carried = [
-            (as_map(found["product"][i * count], evidence.layers[0])[0] * evidence.activations[0][0]).sum(0)
+            (as_map(slopes["product"][i * count], evidence.layers[0])[0] * evidence.activations[0][0]).sum(0)
             for i, evidence in enumerate(pair)
         ]
     raws = [[raw.float().cpu().numpy() for raw in side] for side in sides]
@@ -316,19 +316,19 @@ def _compare(
 
 
 def _subtract_against(method: Method, activation: Tensor, gradient: Tensor) -> Tensor:
-    """Return a method's map (h, w) of the evidence for, minus that of the evidence against."""
+    """Return a method's evidence for minus evidence against, (h, w)."""
     compute, size = method.compute, (gradient.shape[1], gradient.shape[2])
     a = Activation(activation)
-    made = compute(a, Gradient.of(gradient.clone(), 0, 0, size))
+    heatmap = compute(a, Gradient.of(gradient.clone(), 0, 0, size))
     if method.linear:
-        return made
-    return made.clamp_min(0) - compute(a, Gradient.of(-gradient, 0, 0, size)).clamp_min(0)
+        return heatmap
+    return heatmap.clamp_min(0) - compute(a, Gradient.of(-gradient, 0, 0, size)).clamp_min(0)
 
 
 def scale(
     sides: Sequence[tuple[Sequence[NDArray[np.float32]], Geometry]], layers: Sequence[str]
 ) -> list[NDArray[np.float32]]:
-    """Merge each picture's raw signed maps, one per layer, into one, float32 (h, w) in -1..1, without letterbox bars.
+    """Merge each picture's raw signed maps into one, float32 in -1..1.
 
     All pictures share one scale: a layer's maps are divided by their largest absolute value in any of them and resized
     bilinearly; the sums are divided likewise. What is faint in one picture beside the other stays faint.

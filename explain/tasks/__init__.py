@@ -30,7 +30,7 @@ _POSE, _DEPTH = Pose(), Depth()
 
 
 def task_of(model: ModelSpec | Adapter | str) -> Task:
-    """Return the task of a model: of its row, of its id, or of a loaded model, which may have joints."""
+    """Return a model's task by its row, id, or adapter."""
     if isinstance(model, str):
         return TASKS.get(model, TASKS["classify"])
     if getattr(model, "joints", ()):
@@ -42,7 +42,7 @@ def task_of(model: ModelSpec | Adapter | str) -> Task:
 
 
 def describe_score(score: float, model: ModelSpec, label: str = "") -> str:
-    """Format what a model gives for a class or a number: a share in percent, or the number with its own unit.
+    """Format a class's score in percent, or a number with its unit.
 
     `label`: which number it is, where a model's have several units.
     """

@@ -32,7 +32,7 @@ class Classify(Task):
         return "" if best == before.predictions[0].label else f"Now it says {best}."
 
     def undecided(self, result: Result) -> str:
-        """Say that the scores of a trained model are nearly the same for all classes; empty where they are not."""
+        """Return a sentence on nearly equal scores; else empty."""
         if result.model.untrained:
             return ""
         evidence = result.evidence
@@ -50,9 +50,9 @@ class Classify(Task):
         )
 
     def scattered(self, result: Result, index: int) -> str:
-        """Say that half of a map's evidence lies on a large part of the picture; empty where it does not."""
+        """Return a sentence on evidence over much of the picture; else empty."""
         spread = result.statistics[index].half_heat_area
-        # Why a class and not another is read at fine layers too, where an even scatter is the rule.
+        # Contrast maps also come from fine layers, where an even scatter is normal.
         if result.options.part == "contrast" or spread < EVEN:
             return ""
         return (

@@ -36,7 +36,7 @@ class Depth(Regress):
     compares_places = True
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-        """Return the place whose number the options ask about, less that of another place; else the whole picture."""
+        """Return the target of the options' place, or the whole picture."""
         adapter = _adapter(evidence)
         check_joint(options, adapter)
         if options.per not in ("class", "pixel") or (options.per == "pixel" and not options.at):
@@ -71,7 +71,7 @@ class Depth(Regress):
         return f"{words}.", True
 
     def read_place(self, result: Result, index: int) -> float | None:
-        """Return the number of a map's place, or its difference to another's; None of the whole picture."""
+        """Return the number at a map's place, or a difference, or None."""
         if not result.options.at:
             return None
         adapter = _adapter(result.evidence)
@@ -83,7 +83,7 @@ class Depth(Regress):
         return quantity(number, result.model.unit_of(result.heatmaps[index].target.label))
 
     def describe_place(self, result: Result, index: int) -> str:
-        """Say the number of the place that a map is of, as a sentence; empty of the whole picture."""
+        """Describe the number at a map's place; empty for the whole picture."""
         if (number := self.read_place(result, index)) is None:
             return ""
         label = result.heatmaps[index].target.label

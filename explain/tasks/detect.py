@@ -127,12 +127,12 @@ class Detect(Task):
         scores = result.evidence.outputs.scores[0].amax(1)  # (K,)
         if not scores.numel() or not float(scores.max()):
             return "No detections, not even a weak candidate: choose another model or picture."
-        wanted = [class_index(name, adapter.labels) for name in options.classes] or range(len(adapter.labels))
-        best = max(wanted, key=lambda index: float(scores[index]))
+        indices = [class_index(name, adapter.labels) for name in options.classes] or range(len(adapter.labels))
+        best = max(indices, key=lambda index: float(scores[index]))
         highest = float(scores[best])
         candidate = f"the best candidate was {adapter.labels[best]} at {score_format(options.confidence)(highest)}"
         if options.classes:
-            absent = listing([f"no {adapter.labels[index]}" for index in wanted][:NAMED])
+            absent = listing([f"no {adapter.labels[index]}" for index in indices][:NAMED])
             return f"{absent.capitalize()} {above}; {candidate}."
         # No slider goes lower, and candidates below are noise.
         return f"No detections {above}; {candidate}.{' Try a lower threshold.' if highest >= LOWEST else ''}"
@@ -144,7 +144,7 @@ class Detect(Task):
     def find_again(
         self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
     ) -> tuple[float, str, Target | None]:
-        """Return the mean score of the same boxes, the class of the first one, and their candidates."""
+        """Return the boxes' mean score, the first one's class, and their candidates."""
         import torch
 
         index, outputs, labels = check_score(target), evidence.outputs, evidence.resident.adapter.labels
@@ -156,12 +156,12 @@ class Detect(Task):
             down, right = changed.shift
             boxes = boxes + boxes.new_tensor([right, down, right, down])
         scores = outputs.scores[0].detach()
-        own, at = torch.where(match_boxes(boxes, outputs.boxes[0]), scores[index], 0.0).max(1)
-        shown = own > before.options.confidence
-        score = float(own.double().mean())
-        if not bool(shown.any()):
+        best, at = torch.where(match_boxes(boxes, outputs.boxes[0]), scores[index], 0.0).max(1)
+        visible = best > before.options.confidence
+        score = float(best.double().mean())
+        if not bool(visible.any()):
             return score, "", None
-        anchors = tuple(dict.fromkeys(at[shown].tolist()))
+        anchors = tuple(dict.fromkeys(at[visible].tolist()))
         return score, labels[int(scores[:, anchors[0]].argmax())], replace(target, anchors=anchors)
 
     def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
@@ -185,10 +185,10 @@ class Detect(Task):
         return number - 1
 
     def score_after(self, before: Result, after: Result) -> float:
-        if not (own := before.own()):
+        if not (boxes := before.own()):
             return super().score_after(before, after)
         scores = []
-        for box, change in zip(own, match(own, after.predictions), strict=False):
+        for box, change in zip(boxes, match(boxes, after.predictions), strict=False):
             candidate = after.missing(box.box, box.label) if change.after is None else None
             scores.append(candidate.candidate.score if candidate else change.after or 0.0)
         return sum(scores) / len(scores)
@@ -198,7 +198,7 @@ class Detect(Task):
         return match(before.predictions, after.predictions)
 
     def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:
-        """Return what became of each box of before; one that is not found any more has no score after."""
+        """Return the changes of the boxes; vanished ones have no later score."""
         adapter, options = before.evidence.resident.adapter, before.options
         after = adapter.decode(
             outputs, before.evidence.geometry, top_k=options.top_k, confidence=options.confidence, iou=options.iou
@@ -218,8 +218,8 @@ class Detect(Task):
         if new:
             parts.append(f"{kinds(Counter(new).most_common(), NAMED)} {_verb(new, 'appear')}")
         if stayed:
-            every = "" if gone or len(changes) - len(new) == 1 else "all "
-            parts.append(f"{every}{plural(stayed, 'box')} {'stays' if stayed == 1 else 'stay'}")
+            quantifier = "" if gone or len(changes) - len(new) == 1 else "all "
+            parts.append(f"{quantifier}{plural(stayed, 'box')} {'stays' if stayed == 1 else 'stay'}")
         if not gone and not new:
             parts += _largest(changes)
         return "; ".join(parts) or "there is still no box"
@@ -239,8 +239,8 @@ class Detect(Task):
 
 
 def _largest(changes: Sequence[Change]) -> list[str]:
-    """Say which of the boxes that stayed has changed most, if that is worth saying."""
-    most = max(changes, key=lambda one: abs(one.points or 0), default=None)
+    """Describe the largest change among the boxes that stayed, if notable."""
+    most = max(changes, key=lambda change: abs(change.points or 0), default=None)
     if most is None or abs(most.points or 0) < WORTH_SAYING:
         return []
     verb = "falls" if (most.points or 0) < 0 else "rises"
@@ -255,7 +255,7 @@ def _verb(labels: Sequence[str], verb: str) -> str:
 def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[tuple[int, int]]:
     """Return the candidates, as (anchor, class), of the boxes that the options name."""
     labels, count = evidence.resident.adapter.labels, evidence.outputs.count
-    shown = [(p.anchor, p.index) for p in predictions if p.anchor is not None]
+    visible = [(p.anchor, p.index) for p in predictions if p.anchor is not None]
     pairs: list[tuple[int, int]] = []
     for target in options.targets:
         if isinstance(target, tuple | list):
@@ -264,23 +264,23 @@ def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Ev
                 raise ModelProblem(f"There is no candidate {anchor}: this input has {count}, counted from 0.")
             pairs.append((int(anchor), class_index(index, labels)))
         elif isinstance(target, Integral):
-            if not 0 <= target < len(shown):
-                raise ModelProblem(f"There is no box {target}: {len(shown)} are shown, counted from 0.")
-            pairs.append(shown[int(target)])
+            if not 0 <= target < len(visible):
+                raise ModelProblem(f"There is no box {target}: {len(visible)} are shown, counted from 0.")
+            pairs.append(visible[int(target)])
         else:
             index = class_index(target, labels)
-            pairs += [pair for pair in shown if pair[1] == index]
-    return list(dict.fromkeys(pairs)) if options.targets else shown[: options.top_k]
+            pairs += [pair for pair in visible if pair[1] == index]
+    return list(dict.fromkeys(pairs)) if options.targets else visible[: options.top_k]
 
 
 def match(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Change, ...]:
-    """Return the boxes of two pictures, each with its match: of its class, by the largest IoU, `SAME` at least."""
+    """Match the boxes of two pictures by class and IoU."""
     pairs = sorted(
         (
-            (intersection_over_union(one.box, other.box), -i, -j)
-            for i, one in enumerate(before)
-            for j, other in enumerate(after)
-            if one.label == other.label and one.box is not None and other.box is not None
+            (intersection_over_union(box.box, candidate.box), -i, -j)
+            for i, box in enumerate(before)
+            for j, candidate in enumerate(after)
+            if box.label == candidate.label and box.box is not None and candidate.box is not None
         ),
         reverse=True,
     )
@@ -296,21 +296,21 @@ def match(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Ch
 
 
 def boxes_of(outputs: Detections, target: Target) -> Tensor:
-    """Return the boxes of a target's candidates, (m, 4) xyxy in the input; without any, its class's strongest one."""
+    """Return a target's boxes, (m, 4) xyxy, or its class's strongest box."""
     assert target.index is not None
     anchors = target.anchors or (int(outputs.scores[0, target.index].argmax()),)
     return outputs.boxes[0, list(anchors)].detach().float()
 
 
 def match_boxes(boxes: Tensor, candidates: Tensor) -> Tensor:
-    """Return which candidates (N, 4) of a changed picture are at the place of boxes (m, 4), bool (m, N)."""
+    """Return the candidates (N, 4) matching boxes (m, 4), bool (m, N)."""
     import torch
 
-    # As torchvision's box_iou, whose import takes seconds: longer than the first curve may.
-    one, other = boxes[:, None], candidates.detach().float()
-    shared = (torch.minimum(one[..., 2:], other[:, 2:]) - torch.maximum(one[..., :2], other[:, :2])).clamp(min=0)
+    # As torchvision's box_iou, whose import alone takes seconds.
+    a, b = boxes[:, None], candidates.detach().float()
+    shared = (torch.minimum(a[..., 2:], b[:, 2:]) - torch.maximum(a[..., :2], b[:, :2])).clamp(min=0)
     both = shared.prod(-1)
-    return both / (_area(one) + _area(other) - both) >= SAME
+    return both / (_area(a) + _area(b) - both) >= SAME
 
 
 def _area(boxes: Tensor) -> Tensor:
@@ -318,7 +318,7 @@ def _area(boxes: Tensor) -> Tensor:
 
 
 class _BoxScorer:
-    """Score the chosen boxes, the mean over them: of each the best candidate of its class at its place, else 0."""
+    """Score the chosen boxes by their best matching candidates."""
 
     def __init__(self, outputs: Detections, target: Target, confidence: float) -> None:
         assert target.index is not None
@@ -333,15 +333,15 @@ class _BoxScorer:
         return Answers(score, value, score > self._confidence)
 
     def _one(self, scores: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return score and value, shape () each, of one picture's candidates: scores (K, N), boxes (N, 4)."""
+        """Return score and value of one picture: scores (K, N), boxes (N, 4)."""
         import torch
 
-        own = scores[self._index]
-        there = torch.where(match_boxes(self._boxes, boxes), own, 0.0)  # (m, N)
-        if not there.numel():
-            zero = own.new_zeros(())
+        class_scores = scores[self._index]
+        matching = torch.where(match_boxes(self._boxes, boxes), class_scores, 0.0)  # (m, N)
+        if not matching.numel():
+            zero = class_scores.new_zeros(())
             return zero, zero
-        score, at = there.max(1)
+        score, at = matching.max(1)
         if not self._contrast:
             return score.mean(), score.mean()
         others = scores.clone()

@@ -88,10 +88,10 @@ class Embed(Task):
     ) -> tuple[float, str, Target | None]:
         import torch
 
-        own, other = (
-            one.resident.adapter.embedding(one.outputs).detach().double() for one in (before.evidence, evidence)
+        first, second = (
+            side.resident.adapter.embedding(side.outputs).detach().double() for side in (before.evidence, evidence)
         )
-        return float(torch.cosine_similarity(own, other).mean()), "", target
+        return float(torch.cosine_similarity(first, second).mean()), "", target
 
     def expect_maps(self, targets: int, answers: int) -> int:
         return 1
@@ -125,8 +125,8 @@ def cosine(before: Result, after: Result) -> float:
     """Return the cosine of the embeddings of two results, -1..1."""
     from torch.nn import functional as F
 
-    one, other = (
+    first, second = (
         result.evidence.resident.adapter.embedding(result.evidence.outputs)[:1].detach().double()
         for result in (before, after)
     )
-    return float(F.cosine_similarity(one, other)[0])
+    return float(F.cosine_similarity(first, second)[0])

@@ -21,17 +21,17 @@ Area = TypeVar("Area", bound=AreaTarget)
 
 
 def find_middle(at: tuple[float, ...], evidence: Evidence) -> tuple[float, float]:
-    """Return a point, or the middle of a rectangle; raise ModelProblem where it is outside of the picture."""
+    """Return a point or a rectangle's middle; raise ModelProblem outside the picture."""
     height, width = evidence.geometry.original
     if not all(0 <= x <= width for x in at[::2]) or not all(0 <= y <= height for y in at[1::2]):
         raise ModelProblem(
-            f"at is {', '.join(f'{one:g}' for one in at)}, and the picture is {width} by {height} pixels."
+            f"at is {', '.join(f'{coordinate:g}' for coordinate in at)}, and the picture is {width} by {height} pixels."
         )
     return sum(at[::2]) / len(at[::2]), sum(at[1::2]) / len(at[1::2])
 
 
 def pixels_inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_]:
-    """Return the pixels of the answer in a rectangle or an area, bool (h, w): one at least."""
+    """Return the answer's pixels in an area, bool (h, w), at least one."""
     adapter: Segmenter = evidence.resident.adapter  # type: ignore[assignment]
     outputs: Segmentation = evidence.outputs
     places = [adapter.find_pixel(outputs, evidence.geometry, x, y) for x, y in zip(at[::2], at[1::2], strict=True)]
@@ -40,7 +40,7 @@ def pixels_inside(at: tuple[float, ...], evidence: Evidence) -> NDArray[np.bool_
         corners = adapter.place_corners(outputs, evidence.geometry, np.reshape(at, (-1, 2)))
         inside = fill_polygon(corners, outputs.size) & adapter.covers(outputs, evidence.geometry)
     if not inside.any():
-        # A point, a rectangle, or an area that holds the middle of no pixel.
+        # A point, a rectangle, or an area without a pixel's centre.
         (x0, y0), (x1, y1) = places[0], places[-1] if len(places) == 2 else places[0]
         inside[y0 : y1 + 1, x0 : x1 + 1] = True
     return inside

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.phrases import percent, quantity
-from sightglass.explain.rendering.marks import Mark
+from sightglass.explain.rendering.mark import Mark
 from sightglass.explain.tasks.detect import Detect, find_boxes
 from sightglass.explain.tasks.task import describe_direction
 from sightglass.models.adapter import Axis, JointTarget
@@ -44,8 +44,8 @@ class Pose(Detect):
             return super().marks(result, prediction)
         adapter, joint = result.evidence.resident.adapter, result.options.joint
         chosen = None if joint is None else parse_joint(joint, adapter.joints)[0]
-        hidden = [one.visibility is not None and one.visibility < HIDDEN_JOINT for one in joints]
-        places = [(one.x, one.y) for one in joints]
+        hidden = [joint.visibility is not None and joint.visibility < HIDDEN_JOINT for joint in joints]
+        places = [(joint.x, joint.y) for joint in joints]
         return (
             *(
                 Mark("polyline", (places[start], places[end]))
@@ -98,7 +98,7 @@ class Pose(Detect):
 
 
 def read_joint(result: Result, index: int) -> tuple[Joint, float | None] | None:
-    """Return the joint that a map is of, and its number: pixels of the picture, or a share; None of other maps."""
+    """Return the joint of a map and its number; None for other maps."""
     target = result.heatmaps[index].target
     if not isinstance(target, JointTarget):
         return None
@@ -110,7 +110,7 @@ def read_joint(result: Result, index: int) -> tuple[Joint, float | None] | None:
 
 
 def parse_joint(text: str, names: Sequence[str]) -> tuple[int, Axis]:
-    """Return a joint's place among `names` and its number, of `left wrist x` or `9 x`; raise ModelProblem for others.
+    """Parse `left wrist x` or `9 x`; raise ModelProblem for others.
 
     >>> parse_joint("nose visibility", ["nose", "left eye"])
     (0, 'visibility')

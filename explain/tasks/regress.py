@@ -50,7 +50,7 @@ class Regress(Task):
         return f" (what {describe_direction(result)} it)"
 
     def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
-        # A record keeps no unit: a number stands in the label.
+        # A record keeps no unit; its label is a number.
         return self.name_map(result, index), None
 
     def saved_score(self, result: Result, index: int) -> float | None:
@@ -95,7 +95,7 @@ class Regress(Task):
         raise ModelProblem(f"{model} gives numbers: a proof needs a class that can become less likely.")
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
-        """Return what an edit changed of each number, in the order of the model's outputs: numbers have no best."""
+        """Return an edit's changes of each number, in the outputs' order."""
         order = list(before.evidence.resident.adapter.labels)
         return tuple(sorted(super().changes(before, after), key=lambda change: order.index(change.label)))
 
@@ -105,8 +105,8 @@ class Regress(Task):
 
         return listing(
             [
-                f"{one.label} goes from {value(one.before, one.label)} to {value(one.after, one.label)}"
-                for one in changes
+                f"{change.label} goes from {value(change.before, change.label)} to {value(change.after, change.label)}"
+                for change in changes
             ]
         )
 
@@ -124,7 +124,7 @@ class Regress(Task):
 
 
 def _describe_answers(name: str, result: Result) -> str:
-    """Return the answers of one model where some give numbers: `headpose gives yaw −12.4°`."""
+    """Describe answers with numbers: `headpose gives yaw −12.4°`."""
     if not result.predictions:
         return f"{name} finds nothing"
     answers = [

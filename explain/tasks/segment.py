@@ -35,7 +35,7 @@ NAMED = 3
 
 
 class Segment(Task):
-    """A class for each pixel; the score of a class is its share of the picture."""
+    """Segmentation: a class per pixel; scores are shares of the picture."""
 
     id = "segment"
     title = "Segment"
@@ -53,7 +53,6 @@ class Segment(Task):
     spans = ("region", "pixel")
     heading = "Share of the picture"
     frame_note = "Percents are shares of the frame, and not how sure it is."
-    unknown_labels = "Their pixels are not counted."
 
     def text(self, score: float, unit: str = "") -> str:
         return f"{percent(score)} of the picture"
@@ -75,7 +74,7 @@ class Segment(Task):
 
     def listed(self, adapter: Adapter, options: Options) -> int:
         super().listed(adapter, options)
-        # All classes that are found are few, and what a page lists must not depend on how many maps it asks for.
+        # All found classes, as a list must not depend on the number of maps.
         return len(adapter.labels)
 
     def next_scores(self, evidence: Evidence, target: Target) -> Tensor | None:
@@ -98,7 +97,7 @@ class Segment(Task):
         return result.evidence.resident.adapter.labels[target.against]
 
     def list_answers(self, result: Result) -> list[str]:
-        return [f"{one.label}: {plain_text(self.text(one.score))}" for one in result.predictions]
+        return [f"{prediction.label}: {plain_text(self.text(prediction.score))}" for prediction in result.predictions]
 
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
         if any(result.task is not self for result in results):
@@ -107,8 +106,8 @@ class Segment(Task):
         return "; ".join(f"{name} finds {what}" for name, what in zip(names, classes, strict=True)) + "."
 
     def explains(self, result: Result, label: str) -> bool:
-        # Where no pixel has the class there is nothing to explain.
-        return any(one.label == label for one in result.predictions)
+        # Without pixels of the class there is nothing to explain.
+        return any(prediction.label == label for prediction in result.predictions)
 
     def answer_name(self, result: Result, most: int) -> str | None:
         return list_classes(result, most)
@@ -169,11 +168,11 @@ class Segment(Task):
     def is_sure(self, score: float) -> bool:
         return True
 
-    def describe_turn(self, before: str, label: str, score: float) -> str:
+    def describe_switch(self, before: str, label: str, score: float) -> str:
         return f"{label} is now the largest: {self.text(score)}"
 
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
-        """Say which class takes more or less of the picture than before, of those that changed most."""
+        """Describe the largest changes of classes' areas."""
         most = max(changes, key=lambda change: abs((change.after or 0.0) - (change.before or 0.0)))
         old, new = percent(most.before or 0.0), percent(most.after or 0.0)
         if old == new:
@@ -196,13 +195,13 @@ def _segmenter(evidence: Evidence) -> Segmenter:
 
 
 def is_background(result: Result, index: int) -> bool:
-    """Return whether a class of a segmentation is that of what is nothing else."""
+    """Return whether a class of a segmentation is its background."""
     return _segmenter(result.evidence).is_background(index)
 
 
 def list_classes(result: Result, most: int) -> str:
-    """List the classes that any pixel has but for the background, the largest first: `star, gear and 2 more`."""
-    labels = [one.label for one in result.predictions if not is_background(result, one.index)]
+    """List a picture's classes without background: `star, gear and 2 more`."""
+    labels = [prediction.label for prediction in result.predictions if not is_background(result, prediction.index)]
     more = [] if len(labels) <= most else [f"{len(labels) - most + 1} more"]
     return listing([*labels[: most - len(more)], *more]) if labels else "nothing but background"
 
@@ -230,36 +229,36 @@ def _find_regions(options: Options, predictions: Sequence[Prediction], evidence:
         x, y = adapter.find_pixel(outputs, evidence.geometry, *find_middle(options.at, evidence))
         here = int(classes[y, x])
         return [target(y * width + x, class_index(name, adapter.labels)) for name in names or (here,)]
-    wanted = {class_index(name, adapter.labels) for name in names}
+    classes_asked = {class_index(name, adapter.labels) for name in names}
     numbers, first, sizes = np.unique(outputs.regions, return_index=True, return_counts=True)
     regions = [(int(classes.flat[at]), int(at), int(size)) for _, at, size in zip(numbers, first, sizes, strict=True)]
     regions.sort(key=lambda region: (adapter.is_background(region[0]), -region[2]))
-    chosen = [region for region in regions if not wanted or region[0] in wanted][: options.top_k]
+    chosen = [region for region in regions if not classes_asked or region[0] in classes_asked][: options.top_k]
     return [target(at, index) for index, at, _ in chosen]
 
 
 def _find_classes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:
-    """Return the classes that the options name, in their rectangle; without names those that are found, best first."""
+    """Return the options' classes in their rectangle, else those found."""
     adapter = _segmenter(evidence)
     outputs: Segmentation = evidence.outputs
-    wanted = [class_index(name, adapter.labels) for name in options.targets]
+    indices = [class_index(name, adapter.labels) for name in options.targets]
     if not options.at:
-        there = set(np.unique(outputs.classes).tolist())
-        if (lost := next((index for index in wanted if index not in there), None)) is not None:
+        present = set(np.unique(outputs.classes).tolist())
+        if (lost := next((index for index in indices if index not in present), None)) is not None:
             raise ModelProblem(
                 f"{adapter.spec.id} gives no pixel to {adapter.labels[lost]} here: name a place as well, or a class "
                 "that it finds."
             )
         answered = dict.fromkeys(prediction.index for prediction in predictions)
-        return [_area(index, outputs.classes == index, adapter) for index in wanted or [*answered][: options.top_k]]
+        return [_area(index, outputs.classes == index, adapter) for index in indices or [*answered][: options.top_k]]
     find_middle(options.at, evidence)
     inside = pixels_inside(options.at, evidence)
     counts = np.bincount(outputs.classes[inside])
     order = sorted(np.flatnonzero(counts).tolist(), key=lambda index: (adapter.is_background(index), -counts[index]))
-    # Of a class that is not there the whole rectangle is asked about: why not this?
+    # For an absent class the whole rectangle is explained: why not this?
     return [
         _area(index, mine if (mine := inside & (outputs.classes == index)).any() else inside, adapter)
-        for index in wanted or order[: options.top_k]
+        for index in indices or order[: options.top_k]
     ]
 
 

@@ -9,14 +9,14 @@ from sightglass.explain.phrases import NBSP
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Sentences about a picture and a map, with the label that they are about kept apart."""
+    """Sentences about a picture and a map, with the label apart."""
 
     title: str = ""
     """What the model answers: `EfficientNet-Lite0 says minibus (87 %).`"""
     meaning: str = ""
     """What the map's colours mean: `Yellow shows the evidence for it.`"""
     lead: str = ""
-    """What the label stands after: `The evidence for`; empty where nothing is said of a place."""
+    """The text before the label: `The evidence for`; empty without a place."""
     subject: str = ""
     """The label of what the map is of."""
     place: str = ""

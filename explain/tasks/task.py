@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import kinds, percent
-from sightglass.explain.rendering.marks import Mark
+from sightglass.explain.rendering.mark import Mark
 from sightglass.models.adapter import Target
 from sightglass.models.labels import class_index
 
@@ -58,7 +58,7 @@ Scorer = Callable[[Any], Answers]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A class's score, or a box's, before and after an edit, 0..1; None where the box is not there."""
+    """A class's or box's score before and after an edit, 0..1, or None."""
 
     label: str
     before: float | None
@@ -66,7 +66,7 @@ class Change:
 
     @property
     def points(self) -> int | None:
-        """The change in whole percentage points, between the scores as they are shown; None where one is not there."""
+        """The change of the printed scores in whole percentage points."""
         if self.before is None or self.after is None:
             return None
         return round(self.after * 100) - round(self.before * 100)
@@ -130,7 +130,7 @@ class Task:
     truth: ClassVar[str] = "classes"
     """What labelled pictures state of it: `classes`, `boxes`, `areas`, `numbers`, or nothing."""
     question: ClassVar[str] = "What does the model see?"
-    """What stands over a slide until its answer is shown."""
+    """A slide's heading before its answer."""
     ranked: ClassVar[bool] = True
     """Whether the best of its answers are explained where none is asked for."""
     scored: ClassVar[bool] = False
@@ -163,8 +163,6 @@ class Task:
     no_answer: ClassVar[str] = "nothing found"
     frame_note: ClassVar[str] = ""
     """What has to be said of the scores of a camera's frames."""
-    unknown_labels: ClassVar[str] = "Such objects count as missed."
-    """What becomes of labels that are no class of the model."""
     error_order: ClassVar[str] = "the surest first"
     """In which order the errors of a run are listed."""
     error_rows: ClassVar[str] = "One row a picture: label, answer and score."
@@ -173,16 +171,16 @@ class Task:
     # Answers
 
     def answers(self, result: Result, predictions: Sequence[Prediction] | None = None) -> list[Answer]:
-        """Return what the model answers, best first; or `predictions` instead, such as those of one map."""
+        """Return the answers, best first, by default of all `predictions`."""
         return [
             Answer(
-                one.label,
-                self.text(one.score, result.model.unit_of(one.label)),
-                self.bar(one.score),
-                one.score,
-                self.marks(result, one),
+                prediction.label,
+                self.text(prediction.score, result.model.unit_of(prediction.label)),
+                self.bar(prediction.score),
+                prediction.score,
+                self.marks(result, prediction),
             )
-            for one in (result.predictions if predictions is None else predictions)
+            for prediction in (result.predictions if predictions is None else predictions)
         ]
 
     def marks(self, result: Result, prediction: Prediction) -> tuple[Mark, ...]:
@@ -190,7 +188,7 @@ class Task:
         return (Mark("polygon", prediction.outline),) if prediction.box else ()
 
     def text(self, score: float, unit: str = "") -> str:
-        """Format what a model gives for an answer: a share in percent, or a number with its unit."""
+        """Format an answer's share in percent, or its number with unit."""
         return percent(score)
 
     def bar(self, score: float) -> float | None:
@@ -212,7 +210,7 @@ class Task:
         return "score"
 
     def describe_part(self, result: Result) -> str:
-        """Return which part of an answer its maps are of, as the end of a caption."""
+        """Return the explained part of an answer, as a caption's end."""
         return PARTS.get(result.options.part, f", its {result.options.part}")
 
     def describe_saved(self, result: Result, index: int) -> tuple[str, float | None]:
@@ -221,15 +219,15 @@ class Task:
         return target.label, max((p.score for p in result.predictions if p.index == target.index), default=None)
 
     def saved_score(self, result: Result, index: int) -> float | None:
-        """Return the score that a record is found by; None where scores are none."""
+        """Return the score of a record for searching, or None."""
         if not result.heatmaps:
             return max((prediction.score for prediction in result.predictions), default=None)
         target = result.heatmaps[index].target
         if target.index is None:
             return None
         of_class = [p for p in result.predictions if p.index == target.index]
-        own = [p.score for p in of_class if p.anchor in target.anchors]
-        return max(own or (p.score for p in of_class), default=None)
+        scores = [p.score for p in of_class if p.anchor in target.anchors]
+        return max(scores or (p.score for p in of_class), default=None)
 
     def opened_on(self, options: Options) -> Literal["explore", "detect"]:
         """Return the page that opens a file or a record of these options."""
@@ -276,9 +274,9 @@ class Task:
             raise ModelProblem(f"{adapter.spec.id} gives no class to a pixel: leave {asked} to a segmentation network.")
 
     def _of_classes(self, options: Options, predictions: Sequence[Prediction], adapter: Adapter) -> list[Target]:
-        wanted = [class_index(target, adapter.labels) for target in options.targets]
+        indices = [class_index(target, adapter.labels) for target in options.targets]
         if not options.targets:
-            wanted = list(dict.fromkeys(prediction.index for prediction in predictions))[: options.top_k]
+            indices = list(dict.fromkeys(prediction.index for prediction in predictions))[: options.top_k]
         return [
             Target(
                 index,
@@ -286,11 +284,11 @@ class Task:
                 tuple(p.anchor for p in predictions if p.index == index and p.anchor is not None),
                 options.part,
             )
-            for index in wanted
+            for index in indices
         ]
 
     def listed(self, adapter: Adapter, options: Options) -> int:
-        """Return how many answers are decoded; raise ModelProblem for a filter of classes that it has not."""
+        """Return the number of decoded answers; raise ModelProblem for wrong filters."""
         if options.classes:
             raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")
         return options.top_k
@@ -300,7 +298,7 @@ class Task:
         adapter = evidence.resident.adapter
         listed = self.listed(adapter, options)
         settings: dict[str, Any] = {"top_k": listed, "confidence": options.confidence, "iou": options.iou}
-        # Suppression takes longer than a map, and another method or target changes nothing about it.
+        # Suppression takes longer than a map, and does not depend on method or target.
         if (cached := evidence.decoded) is None or cached[0] != settings:
             predictions = tuple(adapter.decode(evidence.outputs, evidence.geometry, **settings))
             evidence.decoded = cached = settings, predictions
@@ -308,23 +306,23 @@ class Task:
         return tuple(p for p in cached[1] if not only or p.index in only)
 
     def resolve(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
-        """Return `targets`, whose maps keep what speaks against them where the options ask for it."""
+        """Return `targets`, signed if the options ask for it."""
         targets = self.targets(options, predictions, evidence)
         return [replace(target, both_ways=True) for target in targets] if options.evidence == "both" else targets
 
     def unshown(self, options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
-        """Return a note on each target that has a map but is no answer."""
+        """Return notes on targets with a map but without an answer."""
         return ()
 
     def next_scores(self, evidence: Evidence, target: Target) -> Tensor | None:
-        """Return the scores of all classes at a target, (classes,); None where it has no single place."""
+        """Return all classes' scores at a target, (classes,), or None."""
         scores: Tensor = evidence.resident.adapter.class_logits(evidence.outputs)[0].detach().clone()
         return scores
 
     # Sentences
 
     def says(self, result: Result, index: int) -> tuple[str, bool | None]:
-        """Return the sentence on the answer, and whether a sentence on the map has to name the map's label.
+        """Return the answer's sentence, and whether the map's needs its label.
 
         None: nothing is to be said of the map.
         """
@@ -335,7 +333,7 @@ class Task:
         return f"{name} says {best.label} ({percent(best.score)}).", other
 
     def meaning(self, result: Result, hot: str, index: int, *, named: bool) -> str:
-        """Say what the colours of a map of one answer mean; `named`: with its label."""
+        """Describe the colours of one answer's map; `named`: with its label."""
         heatmap = result.heatmaps[index]
         label = heatmap.target.label
         if result.measures:
@@ -347,17 +345,17 @@ class Task:
         return f"{hot.capitalize()} shows the evidence for {label if named else 'it'}."
 
     def contrast(self, result: Result, hot: str, index: int) -> str:
-        """Say what the colours of a map of one answer against the others mean."""
+        """Describe the colours of a contrast map."""
         return (
             f"{hot.capitalize()} shows the evidence for {result.heatmaps[index].target.label} over the other classes."
         )
 
     def rival(self, result: Result, index: int) -> str | None:
-        """Return the other class against which a contrast counts most; None where there is none."""
-        own = result.heatmaps[index].target.index
-        if not self.competes or own is None:
+        """Return the strongest rival class of a contrast; None without one."""
+        target_class = result.heatmaps[index].target.index
+        if not self.competes or target_class is None:
             return None
-        return next((p.label for p in result.predictions if p.index != own), None)
+        return next((p.label for p in result.predictions if p.index != target_class), None)
 
     def answer(self, result: Result) -> str:
         """Return the best answer with its score, as captions show it."""
@@ -365,18 +363,18 @@ class Task:
         return f"{best.label} {self.text(best.score, result.model.unit_of(best.label))}" if best else self.no_answer
 
     def list_answers(self, result: Result) -> list[str]:
-        """Return a line for each answer where a list of them is the answer: `star: 12 % of the picture`."""
+        """Return a line per answer, such as `star: 12 % of the picture`."""
         return []
 
     def answer_name(self, result: Result, most: int) -> str | None:
-        """Return the answer without its score, as models are compared by it; None where nothing was found.
+        """Return the answer without its score, for comparing models, or None.
 
         `most`: kinds of things that are named.
         """
         return result.predictions[0].label if result.predictions else None
 
     def verdict(self, names: Sequence[str], results: Sequence[Result]) -> str | None:
-        """Compare the answers of several models, one of which is of this task; None: as those of any models."""
+        """Compare several models' answers; None: no task-specific comparison."""
         return None
 
     def explains(self, result: Result, label: str) -> bool:
@@ -392,33 +390,33 @@ class Task:
         return ""
 
     def scattered(self, result: Result, index: int) -> str:
-        """Say that a map's evidence is scattered; empty where it is not, or where that says nothing."""
+        """Return a sentence on scattered evidence; else empty."""
         return ""
 
     def number(self, result: Result, index: int) -> str:
-        """Return the number that a map is of, `312 px`; empty where it is not of a single place."""
+        """Return a map's number, `312 px`; empty without a single place."""
         return ""
 
     def describe_outside(self, result: Result, index: int) -> str:
-        """Say how much of a map's evidence lies outside of what it explains; empty where that says nothing."""
+        """Return a sentence on evidence outside the explained area; empty if meaningless."""
         return ""
 
     # Pixels
 
     def classes_at(self, evidence: Evidence) -> NDArray[np.int64] | None:
-        """Return the class of each pixel of the picture, (H, W); None where pixels have none."""
+        """Return the class of each pixel, (H, W); None for other tasks."""
         return None
 
     def numbers_at(self, evidence: Evidence) -> NDArray[np.float32] | None:
-        """Return the number of each pixel of the picture, (H, W); None where pixels have none."""
+        """Return the number of each pixel, (H, W); None for other tasks."""
         return None
 
     def pixels_at(self, evidence: Evidence, target: Target) -> NDArray[np.bool_] | None:
-        """Return a target's pixels of the picture, bool (H, W); None where pixels have no answer."""
+        """Return a target's pixels in the picture, bool (H, W), or None."""
         return None
 
     def explained_area(self, result: Result, index: int | str) -> NDArray[np.bool_] | None:
-        """Return the pixels whose class a map explains, bool (H, W); None where pixels have no class."""
+        """Return the pixels of a map's class, bool (H, W), or None."""
         return None
 
     # Scores of a target on changed pictures
@@ -441,10 +439,10 @@ class Task:
         return of_class
 
     def shown_score(self, result: Result, index: int) -> float | None:
-        """Return the score of what a map is of; None where it is not among the predictions."""
+        """Return the score of a map's target, or None if not predicted."""
         target = result.heatmaps[index].target.index
-        own = result.own(index) or [p for p in result.predictions if p.index == target]
-        return max((p.score for p in own), default=None)
+        predictions = result.own(index) or [p for p in result.predictions if p.index == target]
+        return max((p.score for p in predictions), default=None)
 
     # Tables and runs
 
@@ -454,12 +452,12 @@ class Task:
 
     def check_verb(self, verb: str, model: str) -> None:
         """Raise ModelProblem where a verb of the command line is of other models."""
-        wanted = {
+        refusals = {
             "detect": f"{self.gives} and draws no boxes: use {self.verb}, or a detector",
             "segment": f"gives no class to a pixel: use {self.verb}, or a segmentation network",
         }
-        if verb in wanted and verb != self.verb:
-            raise ModelProblem(f"{model} {wanted[verb]}.")
+        if verb in refusals and verb != self.verb:
+            raise ModelProblem(f"{model} {refusals[verb]}.")
 
     def check_proof(self, model: str) -> None:
         """Raise ModelProblem where the maps of a run cannot be proved."""
@@ -471,7 +469,7 @@ class Task:
             raise ModelProblem(f"{model} draws no boxes, so {names} would have no effect: leave {them} out.")
 
     def expect_maps(self, targets: int, answers: int) -> int:
-        """Return how many maps there will be, as far as it is known before the model runs; else 0."""
+        """Return the expected number of maps before the pass; 0 if unknown."""
         return targets or answers
 
     def single(self) -> dict[str, Any]:
@@ -483,7 +481,7 @@ class Task:
         return index
 
     def pick(self, model: str, predictions: Sequence[Prediction], number: int) -> int:
-        """Return the target of the answer of a number, from 1; raise ModelProblem where there are fewer."""
+        """Return the target of an answer by number, from 1."""
         if number > len(predictions):
             raise ModelProblem(f"There is no answer {number}: {model} gives {len(predictions)} here{self.more}.")
         return predictions[number - 1].index
@@ -491,7 +489,7 @@ class Task:
     # Frames
 
     def class_score(self, evidence: Evidence, predictions: Sequence[Prediction], index: int) -> float | None:
-        """Return the score of a class, also of one that is not among the best; None where it cannot be explained."""
+        """Return the score of any class; None if it cannot be explained."""
         if (score := next((p.score for p in predictions if p.index == index), None)) is None:
             score = float(evidence.resident.adapter.class_scores(evidence.outputs)[0, index].detach())
         return score
@@ -504,15 +502,15 @@ class Task:
         """Return whether the best answer of a frame is one."""
         return score >= UNSURE
 
-    def describe_turn(self, before: str, label: str, score: float) -> str:
-        """Say that the answer of a clip changes; `before`: the one that was sure, empty without."""
+    def describe_switch(self, before: str, label: str, score: float) -> str:
+        """Describe a changed answer in a clip; `before`: the last sure class."""
         if not self.is_sure(score):
             return f"unsure: at best {label}, {percent(score)}"
         change = f"{before} becomes {label}" if before else f"sure again: {label}"
         return f"{change}, {percent(score)} sure"
 
     def score(self, result: Result, index: int) -> float | None:
-        """Return the score of what a map is of, also where it is not among the best; None where there is none."""
+        """Return the score of a map's target; None without one."""
         target = result.heatmaps[index].target.index
         scores = [p.score for p in result.predictions if p.index == target]
         if not scores:
@@ -524,7 +522,7 @@ class Task:
     def find_again(
         self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
     ) -> tuple[float, str, Target | None]:
-        """Return a target's score in a changed picture, the answer there, and the target there; None if it is gone."""
+        """Return score, answer and any target in a changed picture."""
         adapter, index = evidence.resident.adapter, check_score(target)
         score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])
         return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target
@@ -542,7 +540,7 @@ class Task:
         return f"{label} scores {low} to {high}; the answer stays."
 
     def score_after(self, before: Result, after: Result) -> float:
-        """Return the score, after an edit, of what the first map of `before` is of, 0..1.
+        """Return the score of the first map's target after an edit, 0..1.
 
         Of boxes the mean, where a box that vanished counts with the candidate at its place.
         """
@@ -550,7 +548,7 @@ class Task:
         return next((p.score for p in all_answers(after) if p.index == index), 0.0)
 
     def describe_answer(self, before: Result, after: Result) -> str:
-        """Return the sentence on another answer after an edit; empty where it is the same, or there are several."""
+        """Return the sentence on a changed answer after an edit; else empty."""
         return ""
 
     def describe_covered(self, before: Result, after: Result, start: str, elsewhere: float) -> str:
@@ -558,29 +556,29 @@ class Task:
 
         `start`: the subject of the sentence; `elsewhere`: the mean score with as much covered at other places.
         """
-        own, label = before.own(), before.heatmaps[0].target.label
+        boxes, label = before.own(), before.heatmaps[0].target.label
         unit = before.model.unit_of(label)
         old, new, other = (
             self.text(score, unit)
             for score in (self.score_after(before, before), self.score_after(before, after), elsewhere)
         )
-        if len(own) > 1:
-            label = f"the mean of {kinds(Counter(box.label for box in own).most_common(), KINDS)}"
+        if len(boxes) > 1:
+            label = f"the mean of {kinds(Counter(box.label for box in boxes).most_common(), KINDS)}"
         return f"{start} takes {label} from {old} to {new}; as much elsewhere leaves {other}."
 
     def changes(self, before: Result, after: Result) -> tuple[Change, ...]:
-        """Return what an edit changed of the best classes of both pictures, by their score before."""
+        """Return an edit's changes of the best classes, by their earlier score."""
         return union(all_answers(before), all_answers(after))
 
     def changes_in(self, before: Result, outputs: Any) -> tuple[Change, ...]:
-        """Return what hiding a part changes of each class that was answered or has a map, best first.
+        """Return the effect of hiding a part on each class, best first.
 
         `outputs`: the model's, of the picture with the part hidden.
         """
         adapter = before.evidence.resident.adapter
         old, new = before.class_scores, adapter.class_scores(outputs)[0].detach().tolist()
         mapped = ((heatmap.target.index, heatmap.target.label) for heatmap in before.heatmaps)
-        answered = ((one.index, one.label) for one in before.predictions)
+        answered = ((prediction.index, prediction.label) for prediction in before.predictions)
         classes = {index: label for index, label in (*answered, *mapped) if index is not None}
         return tuple(Change(label, old[index], new[index]) for index, label in classes.items())
 
@@ -591,7 +589,7 @@ class Task:
         return f"{best.label[:1].upper()}{best.label[1:]}, {words}. Paint over something to see what changes."
 
     def describe_changes(self, model: ModelSpec, changes: Sequence[Change]) -> str:
-        """Say what an edit changed, as the rest of a sentence that begins with the edit."""
+        """Describe an edit's changes, as the rest of a sentence."""
         first = max(changes, key=lambda change: change.before or 0.0)
         best = max(changes, key=lambda change: change.after or 0.0)
         old, new = percent(first.before or 0.0), percent(first.after or 0.0)
@@ -641,7 +639,7 @@ class Task:
         return ""
 
     def recipe_of(self, index: int | None, anchor: int | None) -> dict[str, Any]:
-        """Return the options of a recipe that ask about one answer, or about the picture where `index` is None."""
+        """Return a recipe's options for one answer, or for the picture."""
         return {"targets": () if index is None else (index,)}
 
 
@@ -655,7 +653,7 @@ def all_answers(result: Result) -> list[Prediction]:
 
 
 def check_joint(options: Options, adapter: Adapter) -> None:
-    """Raise ModelProblem where the options ask for a joint of a network that finds none."""
+    """Raise ModelProblem if the options name a joint without a pose model."""
     if options.joint is not None and not adapter.joints:
         raise ModelProblem(f"{adapter.spec.id} finds no joints: leave joint to a pose network such as yolo11n-pose.")
 
@@ -668,7 +666,7 @@ def check_score(target: Target) -> int:
 
 
 def describe_signs(heatmap: Heatmap, label: str, raises: str = "raises", lowers: str = "lowers") -> str:
-    """Say what the colours of a signed map mean, of those that are in it."""
+    """Describe the colours in a signed map."""
     raising = 0.5 if heatmap.raising is None else heatmap.raising
     if round(raising, 2) == 1:
         return f"Red {raises} {label}."
@@ -678,7 +676,7 @@ def describe_signs(heatmap: Heatmap, label: str, raises: str = "raises", lowers:
 
 
 def describe_direction(result: Result, index: int = 0) -> str:
-    """Return what the evidence of a map does to its number: raises, lowers, or either of them in a signed map."""
+    """Return the map's effect on its number: raises, lowers, or both."""
     if result.heatmaps and result.heatmaps[index].signed:
         return "raises or lowers"
     return "lowers" if result.options.part == "lowers" else "raises"

@@ -1,4 +1,4 @@
-"""Describe what an edit, or a disc that hides a place, changes in the answer."""
+"""Describe an edit's, or a hiding disc's, changes of the answer."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @own_modes()
 def changes(before: Explanation, after: Explanation) -> tuple[Change, ...]:
-    """Return what an edit changed: of the best classes of both pictures, or of all boxes, those of before first.
+    """Return an edit's changes of the best classes, or of all boxes.
 
     A model that compares pictures has neither: its one change is the cosine to the unedited picture, from 1.
     """
     return before.task.changes(before, after)
 
 
-def sentence(before: Explanation, found: Sequence[Change], edit: Edit) -> str:
+def sentence(before: Explanation, changes: Sequence[Change], edit: Edit) -> str:
     """Say what an edit changed, in numbers that were measured."""
     if not (edit.paints or edit.moves):
         return before.task.invite(before)
-    return f"{_condition(edit)}, {before.task.describe_changes(before.model, found)}."
+    return f"{_condition(edit)}, {before.task.describe_changes(before.model, changes)}."
 
 
 def _condition(edit: Edit) -> str:
@@ -55,7 +55,7 @@ class Disc:
 
 
 class DiscHider:
-    """Answers a picture again while a blurred disc hides a part of it; nothing is kept but the blurred picture.
+    """Answers a picture again with a blurred disc over a part.
 
     It works on the model's input, as a proof does, so that a step costs one pass whatever the size of the picture.
 
@@ -78,7 +78,7 @@ class DiscHider:
         return out
 
     def covered(self, disc: Disc) -> Tensor:
-        """Return which pixels of the model's input have their centre in the disc, bool (h, w), on its device."""
+        """Return the input pixels within the disc, bool (h, w), on its device."""
         geometry, device = self._explanation.evidence.geometry, self._explanation.evidence.tensor.device
         (height, width), (sy, sx), (oy, ox) = geometry.input, geometry.scale, geometry.offset
         down = (torch.arange(height, device=device) + 0.5 - oy) / sy - disc.y
@@ -87,7 +87,7 @@ class DiscHider:
 
     @own_modes()
     def changes(self, disc: Disc) -> tuple[Change, ...]:
-        """Return what hiding a disc changes: every class that was answered or has a map, or every box.
+        """Return the effect of hiding a disc on classes or boxes.
 
         Boxes are those of before, best first; one that is not found any more has no score after.
         """

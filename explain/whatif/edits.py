@@ -33,7 +33,7 @@ FILLS: dict[Fill, str] = {
     "mean": "the picture's mean colour",
     "linear": "colours from around it",
 }
-"""What may stand in place of hidden pixels, in words."""
+"""The fills of hidden pixels, in words."""
 GREY = 128
 SIDE = 160
 """Longer side, in pixels, at which blur and in-fill are computed: both are smooth, and full size takes 20 times as
@@ -66,7 +66,7 @@ class EditMark:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """All marks in their order; what brush and rectangles cover is replaced by `fill`, or with `keep` all else."""
+    """Marks in order; the covered part, or with `keep` the rest, is filled."""
 
     marks: tuple[EditMark, ...] = ()
     fill: Fill = "blur"
@@ -85,38 +85,38 @@ class Edit:
 
 @dataclass(frozen=True, eq=False)
 class Edited:
-    """The picture after an edit, and which of its pixels were replaced by the filling, bool (H, W)."""
+    """An edited picture, and the mask of its filled pixels, bool (H, W)."""
 
     image: Image
     hidden: NDArray[np.bool_]
 
 
-def parse(given: Any) -> Edit:
+def parse(data: Any) -> Edit:
     """Read an edit as a browser sends it: `{"marks": [{"kind", "points": [x, y, …], "size"}], "fill", "keep"}`.
 
     Marks that are none are left out, and all after `MAX_MARKS` or `MAX_POINTS`.
     """
-    if not isinstance(given, dict):
+    if not isinstance(data, dict):
         return Edit()
     marks: list[EditMark] = []
     count = 0
-    listed = given.get("marks")
-    for one in listed[:MAX_MARKS] if isinstance(listed, list) else ():
-        mark = _mark(one)
+    listed = data.get("marks")
+    for item in listed[:MAX_MARKS] if isinstance(listed, list) else ():
+        mark = _mark(item)
         if mark is None:
             continue
         count += len(mark.points)
         if count > MAX_POINTS:
             break
         marks.append(mark)
-    fill: Fill = next((name for name in FILLS if name == given.get("fill")), "blur")
-    return Edit(tuple(marks), fill, given.get("keep") is True)
+    fill: Fill = next((name for name in FILLS if name == data.get("fill")), "blur")
+    return Edit(tuple(marks), fill, data.get("keep") is True)
 
 
-def _mark(one: Any) -> EditMark | None:
-    if not isinstance(one, dict):
+def _mark(mark: Any) -> EditMark | None:
+    if not isinstance(mark, dict):
         return None
-    kind, flat = next((name for name in _POINTS if name == one.get("kind")), None), one.get("points")
+    kind, flat = next((name for name in _POINTS if name == mark.get("kind")), None), mark.get("points")
     if kind is None or not isinstance(flat, list) or not all(map(_number, flat)):
         return None
     pairs = tuple((_clamp(x, -1, 2), _clamp(y, -1, 2)) for x, y in zip(flat[::2], flat[1::2], strict=False))
@@ -124,7 +124,7 @@ def _mark(one: Any) -> EditMark | None:
     many = kind == "brush" or (kind == "area" and len(pairs) % 2 == 0)
     if len(pairs) < least or (not many and len(pairs) != least):
         return None
-    size: Any = one.get("size")
+    size: Any = mark.get("size")
     return EditMark(kind, pairs, _clamp(size, *SIZES)) if _number(size) else EditMark(kind, pairs)
 
 
@@ -137,7 +137,7 @@ def _clamp(value: float, low: float, high: float) -> float:
 
 
 def edited(image: Image, edit: Edit) -> Edited:
-    """Return a picture after an edit; the same pixels for the same picture and edit.
+    """Return a picture after an edit, reproducibly.
 
     The picture itself comes back where nothing changes. Raises ImageProblem for a picture that is not RGB.
 
@@ -148,7 +148,7 @@ def edited(image: Image, edit: Edit) -> Edited:
             f"{image.name} is not an RGB picture, and only those can be painted over: choose another picture."
         )
     pixels, painted, pasted = _apply_marks(image, edit)
-    # With nothing to keep, all would be hidden before the first stroke.
+    # With `keep` and no marks everything would be hidden.
     hidden = ~(painted | pasted) if edit.keep and (painted.any() or pasted.any()) else painted
     if not (hidden.any() or pasted.any()):
         return Edited(image, np.zeros_like(hidden))
@@ -156,7 +156,7 @@ def edited(image: Image, edit: Edit) -> Edited:
         cv2.copyTo(_filling(image, pixels, hidden, edit.fill), hidden.view(np.uint8), pixels)
     name = re.sub(r"(\.\w{1,5})?$", "-edited.png", image.name, count=1)
     changed = Image(pixels, name, (*image.notes, _note(edit, float(hidden.mean()))))
-    # What was painted may be of that colour already.
+    # The fill may equal the original pixels.
     return Edited(image if changed.sha256 == image.sha256 else changed, hidden)
 
 
@@ -168,7 +168,7 @@ def _note(edit: Edit, share: float) -> str:
 
 
 def _apply_marks(image: Image, edit: Edit) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return a copy of the pixels with moved patches, and the masks of what is painted over and of what was moved."""
+    """Return an edited copy, and the painted and moved masks."""
     height, width = image.height, image.width
     pixels = image.pixels.copy()
     painted, pasted = np.zeros((height, width), np.uint8), np.zeros((height, width), np.bool_)
@@ -195,7 +195,7 @@ def _apply_marks(image: Image, edit: Edit) -> tuple[NDArray[np.uint8], NDArray[n
 
 
 def rectangle(points: Sequence[tuple[float, float]], width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the pixels between the first two points, x0, y0, x1, y1 with the ends outside; one at least."""
+    """Return the pixels between two corners, at least one."""
     (xa, ya), (xb, yb) = points[:2]
     x0, x1 = _span(xa, xb, width)
     y0, y1 = _span(ya, yb, height)
@@ -219,12 +219,12 @@ def _brush(mask: NDArray[np.uint8], mark: EditMark) -> None:
 
 
 def _filling(image: Image, pixels: NDArray[np.uint8], hidden: NDArray[np.bool_], fill: Fill) -> NDArray[np.uint8]:
-    """Return uint8 (H, W, 3): what stands in place of each hidden pixel."""
+    """Return the fill of each hidden pixel, uint8 (H, W, 3)."""
     if fill == "linear":
         import torch
 
-        small, shown = _reduce(pixels, ~hidden)
-        filled = filling.impute(_tensor(small), torch.from_numpy(shown)[None, None])
+        small, visible = _reduce(pixels, ~hidden)
+        filled = filling.impute(_tensor(small), torch.from_numpy(visible)[None, None])
         return _enlarge(_array(filled), image.width, image.height)
     if fill == "blur":
         return _enlarge(blur(image), image.width, image.height)
@@ -233,26 +233,26 @@ def _filling(image: Image, pixels: NDArray[np.uint8], hidden: NDArray[np.bool_],
 
 def mean_colour(image: Image) -> NDArray[np.uint8]:
     """Return the mean of all pixels, uint8 (3,)."""
-    # A twentieth of the time that numpy takes.
+    # 20 times as fast as numpy.
     return np.rint(cv2.mean(image.pixels)[:3]).astype(np.uint8)
 
 
 def blur(image: Image) -> NDArray[np.uint8]:
-    """Return what a picture is replaced by where it is blurred, small: uint8 (h, w, 3), no side above `SIDE`."""
+    """Return a small blurred copy: uint8 (h, w, 3), sides up to `SIDE`."""
     return _blurs.get_or_make(image.sha256, lambda: _array(filling.blur(_tensor(_reduce(image.pixels, None)[0]))))
 
 
 def _reduce(
-    pixels: NDArray[np.uint8], shown: NDArray[np.bool_] | None
+    pixels: NDArray[np.uint8], visible: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return float32 (h, w, 3), each the mean of the shown pixels that it covers, and where any are shown, (h, w)."""
+    """Reduce visible pixels to means (h, w, 3), and mask cells without any."""
     height, width = pixels.shape[:2]
     scale = min(1.0, SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if shown is None:
+    if visible is None:
         small = cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_AREA)
         return small.reshape(size[1], size[0], 3), np.ones((size[1], size[0]), np.bool_)
-    known = shown.astype(np.float32)
+    known = visible.astype(np.float32)
     total = cv2.resize(pixels * known[:, :, None], size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
     share = cv2.resize(known, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0])
     return (total / np.maximum(share, 1e-6)[:, :, None]).astype(np.float32), share > 1e-6

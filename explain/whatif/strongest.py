@@ -31,7 +31,7 @@ MOST = 2_000
 
 
 def strongest_tenth(explanation: Explanation) -> EditMark | None:
-    """Return the mark that covers the strongest tenth of the first map; None where there is no map, or an empty one.
+    """Return a mark over the strongest tenth of the first map, or None.
 
     Edit((strongest_tenth(explanation),), fill="grey")
     """
@@ -40,7 +40,7 @@ def strongest_tenth(explanation: Explanation) -> EditMark | None:
 
 
 def elsewhere(explanation: Explanation) -> list[EditMark]:
-    """Return `DRAWS` marks of the same area at random places of what the model saw, the same ones each time.
+    """Return `DRAWS` reproducible marks of equal area at random places.
 
     The area of `strongest_tenth` is moved as it is; what leaves at one edge comes in at the other.
     """
@@ -51,12 +51,12 @@ def elsewhere(explanation: Explanation) -> list[EditMark]:
     for seed in range(DRAWS):
         moves = np.random.default_rng(seed).integers(mask.shape, size=(TRIES, 2))
         moved = [np.roll(mask, tuple(move), (0, 1)) for move in moves]
-        marks.append(_area(explanation, min(moved, key=lambda one: np.count_nonzero(one & mask))))
+        marks.append(_area(explanation, min(moved, key=lambda moved_mask: np.count_nonzero(moved_mask & mask))))
     return marks
 
 
 def _mask(explanation: Explanation) -> NDArray[np.bool_] | None:
-    """Return the strongest tenth of the first map on a grid over what the model saw, bool (h, w)."""
+    """Return the strongest tenth of the first map's seen area, bool (h, w)."""
     heatmap = explanation.heatmaps[0].measured if explanation.heatmaps else None
     if heatmap is None or heatmap.state != "ok":
         return None
@@ -93,12 +93,12 @@ def _area(explanation: Explanation, mask: NDArray[np.bool_]) -> EditMark:
 
 @own_modes()
 def score_of_map(before: Explanation, after: Explanation) -> float:
-    """Return how sure the model is, after an edit, of what the first map of `before` is of; see `Task.score_after`."""
+    """Return the score of the first map's target after an edit."""
     return before.task.score_after(before, after)
 
 
 def covered_sentence(before: Explanation, after: Explanation, share: float, others: Sequence[float]) -> tuple[str, str]:
-    """Say what covering the strongest tenth changes and what covering as much elsewhere does; and another answer.
+    """Compare covering the strongest tenth with covering as much elsewhere.
 
     `share`: of the picture that is covered, 0..1; `others`: the scores of `elsewhere`.
     """

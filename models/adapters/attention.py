@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def record_attention(module: nn.Module, record: Record) -> Iterator[None]:
     """Pass the weights of each attention inside `module` through `record`, while the context lasts.
 
-    The path is that of the innermost module that attends, relative to `module`. A window of Swin counts as one more
-    picture: weights are (B * windows, heads, queries, keys) then.
+    The path is the innermost attention module's, relative to `module`. Swin's windows count as pictures: weights are
+    then (B * windows, heads, queries, keys).
     """
     here, caller = [""], threading.get_ident()
 
@@ -49,7 +49,7 @@ def record_attention(module: nn.Module, record: Record) -> Iterator[None]:
 
     handles = []
     for path, part in module.named_modules():
-        # A softmax that is a module stands for the module around it; in an exported file only its name says so.
+        # A softmax module counts as the module around it; exported files show that by its name alone.
         if path and not isinstance(part, torch.nn.Softmax) and path.rpartition(".")[2] != "softmax":
             handles.append(part.register_forward_pre_hook(enter(path)))
             handles.append(part.register_forward_hook(leave, always_call=True))
@@ -71,13 +71,13 @@ class _Open(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        given: Mapping[str, Any] = kwargs or {}
+        options: Mapping[str, Any] = kwargs or {}
         if func is F.scaled_dot_product_attention:
-            return self._attend(*args, **given)
+            return self._attend(*args, **options)
         if func is F.multi_head_attention_forward:
-            return self._multi_head(*args, **given)
-        out = func(*args, **given)
-        return self._weights(args, given, out) if func in (torch.softmax, torch.Tensor.softmax, F.softmax) else out
+            return self._multi_head(*args, **options)
+        out = func(*args, **options)
+        return self._weights(args, options, out) if func in (torch.softmax, torch.Tensor.softmax, F.softmax) else out
 
     def _pass_on(self, weights: Tensor) -> Tensor:
         """Pass weights with any leading dimensions to the callback as (B, heads, queries, keys), and reshape back."""
@@ -87,8 +87,8 @@ class _Open(TorchFunctionMode):
             return self._record(weights[:, None])[:, 0]
         return self._record(weights.flatten(0, -4)).view_as(weights)
 
-    def _weights(self, args: Sequence[Any], given: Mapping[str, Any], out: Tensor) -> Tensor:
-        side = args[1] if len(args) > 1 else given.get("dim")
+    def _weights(self, args: Sequence[Any], options: Mapping[str, Any], out: Tensor) -> Tensor:
+        side = args[1] if len(args) > 1 else options.get("dim")
         over_keys = out.ndim >= 3 and side in (-1, out.ndim - 1) and out.shape[-1] > 1
         return self._pass_on(out) if over_keys else out
 
@@ -105,7 +105,7 @@ class _Open(TorchFunctionMode):
     ) -> Tensor:
         """Follow PyTorch's documentation of `scaled_dot_product_attention` line by line, without dropout."""
         if enable_gqa:
-            key, value = (one.repeat_interleave(query.shape[-3] // one.shape[-3], -3) for one in (key, value))
+            key, value = (tensor.repeat_interleave(query.shape[-3] // tensor.shape[-3], -3) for tensor in (key, value))
         logits = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
         if is_causal:
             later = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).triu(1)
@@ -115,7 +115,7 @@ class _Open(TorchFunctionMode):
             logits = logits.masked_fill(~attn_mask, -math.inf) if masked else logits + attn_mask
         return self._pass_on(logits.softmax(-1)) @ value
 
-    def _multi_head(self, *args: Any, **given: Any) -> tuple[Tensor, Tensor | None]:
+    def _multi_head(self, *args: Any, **keywords: Any) -> tuple[Tensor, Tensor | None]:
         recorded: list[Tensor] = []
 
         def keep(weights: Tensor) -> Tensor:
@@ -127,11 +127,11 @@ class _Open(TorchFunctionMode):
 
         # PyTorch's own function with another attention in it; unchanged it would call this mode again, without end.
         around = {**F.multi_head_attention_forward.__globals__, "has_torch_function": lambda _: False}
-        own = F.multi_head_attention_forward
-        opened = FunctionType(own.__code__, around | {"scaled_dot_product_attention": attend}, argdefs=own.__defaults__)
-        wanted, averaged = given.get("need_weights", True), given.get("average_attn_weights", True)
-        output, _ = opened(*args, **{**given, "need_weights": False})
-        if not wanted:
+        fn = F.multi_head_attention_forward
+        opened = FunctionType(fn.__code__, around | {"scaled_dot_product_attention": attend}, argdefs=fn.__defaults__)
+        needs_weights, averaged = keywords.get("need_weights", True), keywords.get("average_attn_weights", True)
+        output, _ = opened(*args, **{**keywords, "need_weights": False})
+        if not needs_weights:
             return output, None
         weights = recorded[0].mean(1) if averaged else recorded[0]
         return output, weights if args[0].ndim == 3 else weights[0]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class PreparedAdapter(Adapter):
-    """Prepare pictures by size, mean and std, and give one vector a picture; attention can be recorded."""
+    """Base for prepared pictures with one vector each, and recordable attention."""
 
     preprocessings: tuple[str, ...] = CLASSIFIER_WAYS
     preprocessing: Preprocessing
@@ -97,12 +97,12 @@ class Embedder(PreparedAdapter):
 
 def length(vectors: Tensor) -> Tensor:
     """Return the length of the first of (B, D), shape (): its largest components count most."""
-    found: Tensor = torch.linalg.vector_norm(vectors[0])
-    return found
+    norm: Tensor = torch.linalg.vector_norm(vectors[0])
+    return norm
 
 
 def both(logit: Tensor) -> Tensor:
-    """Return (B, 2) logits, no and yes, for (B, 1): their difference is the logit, so softmax is its sigmoid."""
+    """Return (B, 2) logits, no and yes, for (B, 1)."""
     return torch.cat((-logit / 2, logit / 2), 1)
 
 
@@ -116,13 +116,13 @@ class Logits:
     """(B, F), the last layer's input, where the logits are that layer's output as it is; else None."""
 
     def part(self, place: int) -> Self:
-        """Return the outputs of the picture at `place` alone: (1, ...) of each tensor."""
+        """Return one picture's outputs, (1, ...) of each tensor."""
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: t[place : place + 1] for name, t in tensors.items() if t is not None})
 
 
 class Classifier(PreparedAdapter):
-    """A module from float32 (B, C, h, w) to logits (B, classes), or to the numbers of a regression, as an `Adapter`."""
+    """A module from (B, C, h, w) to logits (B, classes), or numbers."""
 
     parts: tuple[Part, ...] = ("class", "contrast")
     splits_batches = True
@@ -139,7 +139,7 @@ class Classifier(PreparedAdapter):
     ) -> None:
         super().__init__(spec, module, labels, preprocessing, weights_sha256, notes=notes)
         if spec.task in ("multilabel", "regress"):
-            # Neither classes that may be there at once nor numbers have others to be weighed against.
+            # Independent classes and numbers have no rivals.
             self.parts = ("signed", "class", "lowers") if spec.measures else ("class",)
         self.starts_at_row = self._ends_linearly()
         """Whether the gradient of a class may begin at its row of the last layer's weights."""
@@ -164,11 +164,11 @@ class Classifier(PreparedAdapter):
         with last.register_forward_hook(lambda _module, inputs, output: seen.append((inputs[0], output))):
             logits = self._answer(tensor)
         # Another thread's pass through a shared module is seen too; only one of them returned these logits.
-        features = next((given for given, output in seen if output is logits and given.ndim == 2), None)
+        features = next((source for source, output in seen if output is logits and source.ndim == 2), None)
         return Logits(logits, features)
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        """Return the logits alone, two where the module returns one; override it where the module returns more."""
+        """Return the logits; override it for modules with further outputs."""
         logits: Tensor = self.module(tensor)
         return both(logits) if logits.ndim == 2 and logits.shape[1] == 1 and not self.spec.measures else logits
 
@@ -196,7 +196,7 @@ class Classifier(PreparedAdapter):
         return logits
 
     def embedding(self, outputs: Any) -> Tensor:
-        """Return the input of the last linear layer, (B, D), or the logits where there is no such layer."""
+        """Return the last linear layer's input (B, D), or the logits."""
         vectors: Tensor = outputs.logits if outputs.features is None else outputs.features
         return vectors
 

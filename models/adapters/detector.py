@@ -30,18 +30,17 @@ SIDES: tuple[Part, ...] = ("left", "top", "right", "bottom")
 
 
 def sigmoid_scores(logits: Tensor, objectness: Tensor | None) -> Tensor:
-    """Return (B, K, N) in 0..1 from class logits (B, K, N) and, where there are any, objectness logits (B, 1, N)."""
+    """Return (B, K, N) in 0..1 from class and any objectness logits."""
     scores = logits.sigmoid()
     return scores if objectness is None else scores * objectness.sigmoid()
 
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Every raw candidate of a batch, N of them with K classes each, before any is thrown away.
+    """All N raw candidates of a batch, with K classes each.
 
-    Tensors stay as the head's towers return them, a map per scale, so that a gradient starts from one cell of one map.
-    A model whose candidates are no grid has one scale of N rows and one column. Candidates are numbered scale by scale,
-    row by row.
+    Tensors are the outputs of the head's towers, one map per scale, so that a gradient starts in one cell. Candidates
+    without a grid have one scale of N rows and one column. Numbers count by scale, then by row.
     """
 
     levels: tuple[Tensor, ...]
@@ -65,9 +64,9 @@ class Detections:
     scoring: Callable[[Tensor, Tensor | None], Tensor] = sigmoid_scores
     """From class logits (B, K, N) and objectness (B, 1, N) to the score that the model shows."""
     choice: Tensor | None = None
-    """(B, N) long: the one class that a candidate stands for, where its box is that class's own."""
+    """(B, N) long: the single class of a candidate with a class-specific box."""
     corners_of: Callable[[tuple[Tensor, ...]], Tensor] | None = None
-    """From `regressions` to (B, N, 4, 2) xy corners in pixels of the input, of models with turned boxes."""
+    """From `regressions` to (B, N, 4, 2) xy corners in pixels of the input, of models with rotated boxes."""
 
     @property
     def leaves(self) -> tuple[Tensor, ...]:
@@ -77,14 +76,14 @@ class Detections:
 
     def with_leaves(self, leaves: Sequence[Tensor]) -> Detections:
         """Return the same candidates made of other tensors, in the order of `leaves`."""
-        given = iter(leaves)
+        remaining = iter(leaves)
         return replace(
             self,
-            levels=tuple(next(given) for _ in self.levels),
-            regressions=tuple(next(given) for _ in self.regressions),
-            objectness=tuple(next(given) for _ in self.objectness),
-            coefficients=tuple(next(given) for _ in self.coefficients),
-            prototypes=None if self.prototypes is None else next(given),
+            levels=tuple(next(remaining) for _ in self.levels),
+            regressions=tuple(next(remaining) for _ in self.regressions),
+            objectness=tuple(next(remaining) for _ in self.objectness),
+            coefficients=tuple(next(remaining) for _ in self.coefficients),
+            prototypes=None if self.prototypes is None else next(remaining),
         )
 
     @cached_property
@@ -117,7 +116,7 @@ class Detections:
         return sum(level.shape[2] * level.shape[3] for level in self.levels)
 
     def cell(self, anchor: int) -> tuple[Detections, int, int, int]:
-        """Return one candidate of the first picture as candidate 0 of maps of one cell, and its scale, row and column.
+        """Return one candidate as maps of one cell, with scale, row and column.
 
         It has the parts that are read from that cell (`IN_CELL`), and neither box nor mask nor score.
         """
@@ -130,7 +129,7 @@ class Detections:
                     self,
                     levels=(level[:1, :, y : y + 1, x : x + 1],),
                     regressions=(),
-                    objectness=tuple(one[:1, :, y : y + 1, x : x + 1] for one in self.objectness[scale : scale + 1]),
+                    objectness=tuple(part[:1, :, y : y + 1, x : x + 1] for part in self.objectness[scale : scale + 1]),
                     coefficients=(),
                     prototypes=None,
                 )
@@ -139,20 +138,20 @@ class Detections:
         raise ModelProblem(f"This input has {start} candidates, and {anchor} is not among them.")
 
     def at(self, maps: Sequence[Tensor], anchors: Sequence[int]) -> Tensor:
-        """Return the rows (n, C) of some candidates of the first picture, without touching other scales."""
-        found: dict[int, Tensor] = {}
+        """Return the rows (n, C) of candidates, without touching other scales."""
+        rows: dict[int, Tensor] = {}
         start = 0
         for level in maps:
             cells, width = level.shape[2] * level.shape[3], level.shape[3]
             here = [i for i, anchor in enumerate(anchors) if start <= anchor < start + cells]
             if here:
                 at = torch.tensor([anchors[i] - start for i in here], device=level.device)
-                found |= dict(zip(here, level[0][:, at // width, at % width].unbind(1), strict=True))
+                rows |= dict(zip(here, level[0][:, at // width, at % width].unbind(1), strict=True))
             start += cells
-        if len(found) < len(anchors):
-            lost = next(anchor for i, anchor in enumerate(anchors) if i not in found)
+        if len(rows) < len(anchors):
+            lost = next(anchor for i, anchor in enumerate(anchors) if i not in rows)
             raise ModelProblem(f"This input has {start} candidates, and {lost} is not among them.")
-        return torch.stack([found[i] for i in range(len(anchors))])
+        return torch.stack([rows[i] for i in range(len(anchors))])
 
 
 def _rows(maps: Sequence[Tensor]) -> Tensor:
@@ -188,7 +187,7 @@ class Detector(Adapter):
         return self.predictions(outputs, geometry, anchors.tolist(), classes.tolist())
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
-        """Return candidates and classes, long (n,) each, of the boxes shown for the first picture, best first."""
+        """Return the first picture's shown candidates and classes, best first."""
         from torchvision.ops import batched_nms
 
         scores = outputs.scores[0]  # (K, N)
@@ -199,8 +198,8 @@ class Detector(Adapter):
             classes = outputs.best[0, anchors]
         boxes, sure = outputs.boxes[0, anchors].detach().float(), scores[classes, anchors]
         group = classes if self.multi_class_nms else torch.zeros_like(classes)
-        shown = batched_nms(boxes, sure, group, iou)[:MAX_BOXES]
-        return anchors[shown], classes[shown]
+        kept = batched_nms(boxes, sure, group, iou)[:MAX_BOXES]
+        return anchors[kept], classes[kept]
 
     def predictions(
         self, outputs: Detections, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
@@ -228,13 +227,13 @@ class Detector(Adapter):
     def candidate(
         self, outputs: Detections, geometry: Geometry, where: Box | None, index: int | None = None
     ) -> tuple[int, int] | None:
-        """Return the strongest candidate at a place, and its class; None where there is none.
+        """Return the strongest candidate at a place and its class, or None.
 
-        `where` is xyxy in original pixels. A point, which has no size: the best score among boxes over it. A rectangle:
-        the best product of score and overlap. None: the whole picture.
+        `where` is xyxy in original pixels, or None. For a point the best score over it counts, for a rectangle the best
+        product of score and overlap.
         """
         scores = outputs.scores[0].amax(0) if index is None else outputs.scores[0, index]
-        there, worth = torch.ones_like(scores, dtype=torch.bool), scores
+        eligible, worth = torch.ones_like(scores, dtype=torch.bool), scores
         if where is not None:
             (sy, sx), (oy, ox) = geometry.scale, geometry.offset
             x0, y0, x1, y1 = (where[0] * sx + ox, where[1] * sy + oy, where[2] * sx + ox, where[3] * sy + oy)
@@ -243,13 +242,13 @@ class Detector(Adapter):
                 from torchvision.ops import box_iou
 
                 overlap = box_iou(boxes, boxes.new_tensor([[x0, y0, x1, y1]]))[:, 0]
-                there, worth = overlap > 0.1, scores * overlap
+                eligible, worth = overlap > 0.1, scores * overlap
             else:
                 x, y = (x0 + x1) / 2, (y0 + y1) / 2
-                there = (boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])
-        if not bool(there.any()):
+                eligible = (boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])
+        if not bool(eligible.any()):
             return None
-        anchor = int(worth.masked_fill(~there, -1).argmax())
+        anchor = int(worth.masked_fill(~eligible, -1).argmax())
         return anchor, int(outputs.best[0, anchor]) if index is None else index
 
     def why(
@@ -260,8 +259,8 @@ class Detector(Adapter):
         confidence: float,
         iou: float,
     ) -> CandidateReason:
-        for place, shown in enumerate(predictions):
-            if (shown.anchor, shown.index) == (candidate.anchor, candidate.index):
+        for place, prediction in enumerate(predictions):
+            if (prediction.anchor, prediction.index) == (candidate.anchor, candidate.index):
                 return CandidateReason("shown", place, 1.0)
         if candidate.score <= confidence:
             return CandidateReason("below")
@@ -279,7 +278,7 @@ class Detector(Adapter):
             if p.index == candidate.index or not self.multi_class_nms
         ]
         overlap, place = max(rivals, default=(0.0, 0))
-        # Boxes clipped to the picture overlap a little differently from the boxes that were suppressed.
+        # Clipped boxes overlap a little differently from the suppressed ones.
         return CandidateReason("suppressed", place, overlap) if overlap > 0.9 * iou else CandidateReason("beyond")
 
     def overlap(self, a: Prediction, b: Prediction) -> float:
@@ -324,13 +323,13 @@ class Detector(Adapter):
     def _class(self, outputs: Detections, index: int | None, anchors: Sequence[int], *, contrast: bool) -> Tensor:
         rows = outputs.at(outputs.levels, anchors)  # (n, K)
         if index is None:
-            own = outputs.best[0, list(anchors)][:, None]
+            classes = outputs.best[0, list(anchors)][:, None]
         else:
-            own = torch.full((len(anchors), 1), index, device=rows.device)
-        logits = rows.gather(1, own).sum()
+            classes = torch.full((len(anchors), 1), index, device=rows.device)
+        logits = rows.gather(1, classes).sum()
         if not contrast or rows.shape[1] < 2:
             return logits
-        return logits - rows.scatter(1, own, float("-inf")).logsumexp(1).sum()
+        return logits - rows.scatter(1, classes, float("-inf")).logsumexp(1).sum()
 
 
 def _sides(outputs: Detections, anchors: Sequence[int], part: Part) -> Tensor:
@@ -357,6 +356,6 @@ def _mask(outputs: Detections, anchors: Sequence[int]) -> Tensor:
         x0, y0, x1, y1 = (round(edge) for edge in (box.detach() * ratio).tolist())
         inside = torch.zeros_like(logits, dtype=torch.bool)
         inside[max(y0, 0) : max(y1, y0 + 1, 1), max(x0, 0) : max(x1, x0 + 1, 1)] = True
-        shown = inside & (logits.detach() > 0)
-        total = total + logits[shown if bool(shown.any()) else inside].mean()
+        positive = inside & (logits.detach() > 0)
+        total = total + logits[positive if bool(positive.any()) else inside].mean()
     return total

@@ -1,8 +1,8 @@
-"""Fold batch norms into convolutions for a faster twin.
+"""Fold batch norms into convolutions for a faster copy.
 
-In eval mode a batch norm only scales and shifts the output of a convolution, which other weights of that convolution do
-as well. So the twin gives the same maps up to float32's rounding, in 0.4 to 0.95 of the time on a CPU. The outputs of
-convolutions before their norms do not exist in it: for those layers there is the model itself.
+In eval mode a batch norm only scales and shifts a convolution's output, as other weights would. The folded copy gives
+the same maps up to float32's rounding, in 0.4 to 0.95 of the time on a CPU. It lacks the outputs of convolutions before
+their norms: those layers are explained in the model itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 WITHIN = 1e-4
-"""Largest difference of the twin's answer from the model's, relative to the largest number in it."""
+"""Largest difference of the folded copy's answer from the model's, relative to the largest number in it."""
 SHAPES = 2
 """Input shapes for which a convolution's packed weights are cached: those of one picture and of a batch, say."""
 _unfolded = 0
@@ -53,7 +53,7 @@ _LIBRARIES = ("sightglass", "timm", "torch", "torchvision", "ultralytics")
 
 
 def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
-    """Compute `act(conv(tensor))`, in one operation where that is possible: on a CPU, without gradients.
+    """Compute `act(conv(tensor))`, fused on a CPU without gradients.
 
     A module with hooks is called as usual. The weights are frozen.
     """
@@ -67,7 +67,7 @@ def conv_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> Tensor:
 
 @contextmanager
 def unfold() -> Iterator[None]:
-    """Run models as they were built, in all threads, while the context lasts: for comparison with other libraries."""
+    """Run all models unfolded while the context lasts, in all threads."""
     global _unfolded
     _unfolded += 1
     try:
@@ -95,18 +95,18 @@ class _Packed:
     """
 
     def __init__(self) -> None:
-        self._held: dict[object, Tensor] = {}
+        self._by_state: dict[object, Tensor] = {}
         self.nbytes = 0
 
     def weight(self, tensor: Tensor, state: object, dense: Callable[[], nn.Conv2d]) -> Tensor:
-        """Return the weights of `dense` for this input, packed again where its shape or `state` is new."""
+        """Return `dense`'s packed weights, repacked for a new shape or `state`."""
         key = (tensor.shape, torch.get_num_threads(), state)
-        if (packed := self._held.get(key)) is None:
+        if (packed := self._by_state.get(key)) is None:
             conv = dense()
-            packed = self._held[key] = _pack(conv, tensor.shape)
-            for old in [*self._held][:-SHAPES]:
-                self._held.pop(old, None)
-            self.nbytes = len(self._held) * conv.weight.nbytes
+            packed = self._by_state[key] = _pack(conv, tensor.shape)
+            for old in [*self._by_state][:-SHAPES]:
+                self._by_state.pop(old, None)
+            self.nbytes = len(self._by_state) * conv.weight.nbytes
         return packed
 
 
@@ -122,11 +122,11 @@ def _state(*weights: Tensor | None) -> tuple[tuple[int, int], ...]:
 
 
 def _fusible(conv: nn.Conv2d, act: nn.Module, tensor: Tensor) -> bool:
-    """Return whether oneDNN has one operation for both, and no gradient has to pass through it."""
+    """Return whether oneDNN can fuse both, without a gradient."""
     simple = type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
     simple = simple and tensor.ndim == 4 and not torch.is_autocast_enabled("cpu")
-    wanted = tensor.requires_grad and torch.is_grad_enabled()
-    fits = tensor.device.type == "cpu" and tensor.dtype == torch.float32 and not wanted
+    differentiated = tensor.requires_grad and torch.is_grad_enabled()
+    fits = tensor.device.type == "cpu" and tensor.dtype == torch.float32 and not differentiated
     return simple and fits and type(act) in _ACTIVATIONS and folds() and _fused()
 
 
@@ -151,18 +151,18 @@ def _conv_and_act(conv: nn.Conv2d, act: nn.Module, tensor: Tensor, packed: Tenso
 
 @cache
 def _fused() -> bool:
-    """Return whether this build of PyTorch has the fused operations, and they compute what their names say."""
-    conv, given = nn.Conv2d(2, 3, 3, padding=1), torch.linspace(-2, 2, 50).reshape(1, 2, 5, 5)
+    """Return whether PyTorch's fused operations exist and are correct."""
+    conv, values = nn.Conv2d(2, 3, 3, padding=1), torch.linspace(-2, 2, 50).reshape(1, 2, 5, 5)
     try:
         with torch.no_grad():
-            found = _conv_and_act(conv, nn.SiLU(), given, _pack(conv, given.shape), conv.bias)
-            return torch.allclose(found, nn.functional.silu(conv(given)), atol=1e-5)
+            result = _conv_and_act(conv, nn.SiLU(), values, _pack(conv, values.shape), conv.bias)
+            return torch.allclose(result, nn.functional.silu(conv(values)), atol=1e-5)
     except (RuntimeError, AttributeError, TypeError):
         return False
 
 
 @dataclass(frozen=True)
-class Twin:
+class FoldedCopy:
     """A module with the same answers as another one, computed faster."""
 
     module: nn.Module
@@ -171,43 +171,43 @@ class Twin:
     """Paths of modules whose outputs it does not compute."""
 
 
-def twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
-    """Return the twin of an adapter's module, or None where nothing folds.
+def fold_copy(adapter: Adapter, tensor: Tensor) -> FoldedCopy | None:
+    """Return the folded copy of an adapter's module, or None.
 
-    `tensor` is an input (1, C, h, w): it is passed through both, and there is no twin where the modules are called in
+    `tensor` is an input (1, C, h, w): it is passed through both, and there is no copy if the modules are called in
     another order, or the answer differs.
     """
     if not any(_is_norm(part) for _, part in adapter.module.named_modules()):
         return None
     try:
-        return _twin(adapter, tensor)
+        return _fold_copy(adapter, tensor)
     except Exception:
         # It only saves time: everything works without it.
-        LOGGER.info("a %s has no faster twin", type(adapter.module).__name__, exc_info=True)
+        LOGGER.info("a %s has no folded copy", type(adapter.module).__name__, exc_info=True)
         return None
 
 
-def _twin(adapter: Adapter, tensor: Tensor) -> Twin | None:
+def _fold_copy(adapter: Adapter, tensor: Tensor) -> FoldedCopy | None:
     module = adapter.module
     seen = _Recorded(adapter, tensor, [path for path, _ in module.named_modules() if path])
     pairs = {conv: readers[0] for conv, readers in seen.readers.items() if _folds(module, seen, conv, readers)}
     if not pairs:
         return None
-    own = copy_adapter(adapter)
+    folded = copy_adapter(adapter)
     for conv, norm in pairs.items():
-        one, other = own.module.get_submodule(conv), own.module.get_submodule(norm)
-        own.module.set_submodule(conv, _FoldedConv(one, other))  # type: ignore[arg-type]
-        own.module.set_submodule(norm, _PassedThrough([name for name, _ in other.named_children()]))
-    again = _Recorded(own, tensor, seen.paths)
+        conv_module, norm_module = folded.module.get_submodule(conv), folded.module.get_submodule(norm)
+        folded.module.set_submodule(conv, _FoldedConv(conv_module, norm_module))  # type: ignore[arg-type]
+        folded.module.set_submodule(norm, _PassedThrough([name for name, _ in norm_module.named_children()]))
+    again = _Recorded(folded, tensor, seen.paths)
     if again.called != seen.called or not _close(again.answer, seen.answer):
         return None
-    # What a norm drops it drops before its activation, which is in the convolution now.
+    # A norm's drop comes before its activation, which is in the convolution now.
     before = {f"{norm}.drop" for norm in pairs.values()}.intersection(seen.paths)
-    return Twin(own.module, frozenset(path for conv in pairs for path in seen.same[conv]) | before)
+    return FoldedCopy(folded.module, frozenset(path for conv in pairs for path in seen.same[conv]) | before)
 
 
 def _is_norm(module: nn.Module) -> bool:
-    # By name where importing the library takes half a second.
+    # By name, as importing the library takes half a second.
     library = type(module).__module__.partition(".")[0]
     return type(module) is nn.BatchNorm2d or (library, type(module).__name__) in _NORMS
 
@@ -219,18 +219,18 @@ def copy_module(module: nn.Module) -> nn.Module:
 
 
 def copy_adapter(adapter: Adapter) -> Adapter:
-    """Return an adapter of a second set of modules over the same weights, whose hooks touch nobody else's pass."""
-    own = copy.copy(adapter)
-    own.module = copy_module(adapter.module)
-    return own
+    """Return an adapter of copied modules over the same weights."""
+    copied = copy.copy(adapter)
+    copied.module = copy_module(adapter.module)
+    return copied
 
 
 def _folds(module: nn.Module, seen: _Recorded, conv: str, readers: list[str]) -> bool:
-    """Return whether a norm that only scales and shifts is the one reader of a convolution's output."""
-    made, norm = module.get_submodule(conv), module.get_submodule(readers[0])
-    # Weights that are computed in every pass cannot be folded.
-    bare = next(made.children(), None) is None and "weight" in made._parameters
-    bare &= type(made).__module__.partition(".")[0] in _LIBRARIES and not is_changed(made) and not is_changed(norm)
+    """Return whether a foldable norm is a convolution's only reader."""
+    layer, norm = module.get_submodule(conv), module.get_submodule(readers[0])
+    # Weights recomputed in every pass cannot be folded.
+    bare = next(layer.children(), None) is None and "weight" in layer._parameters
+    bare &= type(layer).__module__.partition(".")[0] in _LIBRARIES and not is_changed(layer) and not is_changed(norm)
     once = len(readers) == 1 and seen.called.count(conv) == seen.called.count(readers[0]) == 1
     parts = dict(norm.named_children())
     drop = isinstance(parts.pop("drop", nn.Identity()), (nn.Identity, nn.Dropout))
@@ -238,11 +238,11 @@ def _folds(module: nn.Module, seen: _Recorded, conv: str, readers: list[str]) ->
     return bare and once and known and drop and parts.keys() <= {"act"}
 
 
-def _close(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
+def _close(tensors: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
     """Return whether two answers are the same but for rounding."""
-    if [tensor.shape for tensor in found] != [tensor.shape for tensor in wanted]:
+    if [tensor.shape for tensor in tensors] != [tensor.shape for tensor in expected]:
         return False
-    pairs = [(a, b) for a, b in zip(found, wanted, strict=True) if b.is_floating_point() and b.numel()]
+    pairs = [(a, b) for a, b in zip(tensors, expected, strict=True) if b.is_floating_point() and b.numel()]
     return bool(pairs) and all(bool((a - b).abs().max() <= WITHIN * b.abs().max()) for a, b in pairs)
 
 
@@ -253,11 +253,11 @@ def _tensors(answer: Any) -> list[Tensor]:
     if is_dataclass(answer):
         answer = [getattr(answer, field.name) for field in fields(answer)]
     parts = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, (list, tuple)) else ()
-    return [tensor for one in parts for tensor in _tensors(one)]
+    return [tensor for part in parts for tensor in _tensors(part)]
 
 
 class _FoldedConv(nn.Module):
-    """Replacement of a convolution: it, the norm that followed it, and that norm's activation."""
+    """Replacement of a convolution, its norm, and the norm's activation."""
 
     def __init__(self, conv: nn.Conv2d, norm: Any) -> None:
         super().__init__()
@@ -287,7 +287,7 @@ class _FoldedConv(nn.Module):
         out: Tensor = self.act(self._dense[1](tensor))
         return out
 
-    # What is made while somebody infers could not be kept for a gradient later.
+    # Inference tensors could not be reused for a gradient later.
     @torch.inference_mode(mode=False)
     @torch.no_grad()
     def _fold(self) -> nn.Conv2d:
@@ -297,16 +297,16 @@ class _FoldedConv(nn.Module):
         layout = torch.channels_last if weight.is_contiguous(memory_format=torch.channels_last) else None
         scaled = (weight * scale[:, None, None, None]).contiguous(memory_format=layout or torch.contiguous_format)
         # Its own way of padding comes along with its class.
-        made = copy.copy(self.conv)
-        made._parameters = dict(self.conv._parameters)
-        made.weight = nn.Parameter(scaled, requires_grad=False)
+        folded = copy.copy(self.conv)
+        folded._parameters = dict(self.conv._parameters)
+        folded.weight = nn.Parameter(scaled, requires_grad=False)
         self._bias = shift if bias is None else shift + bias * scale
-        made.bias = nn.Parameter(self._bias, requires_grad=False)
-        return made
+        folded.bias = nn.Parameter(self._bias, requires_grad=False)
+        return folded
 
 
 class _PassedThrough(nn.Module):
-    """Replacement of a norm that was folded away; its parts stay by their names, and do nothing."""
+    """Replacement of a folded norm, with its named parts as identities."""
 
     def __init__(self, parts: Sequence[str]) -> None:
         super().__init__()
@@ -320,7 +320,7 @@ class _PassedThrough(nn.Module):
 
 
 class _Recorded:
-    """Record of one pass: the modules in the order of their calls, and the readers of each convolution's output."""
+    """Record of one pass: module calls in order, and convolutions' readers."""
 
     def __init__(self, adapter: Adapter, tensor: Tensor, paths: Sequence[str]) -> None:
         self.paths = paths
@@ -343,25 +343,25 @@ class _Recorded:
             for handle in handles:
                 handle.remove()
 
-    def _before(self, path: str, module: nn.Module, given: tuple[Any, ...]) -> None:
+    def _before(self, path: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if threading.get_ident() != self._caller:
             return  # somebody else's pass through the same module
         self.called.append(path)
         inner = _is_norm(module) or next(module.children(), None) is None
-        if inner and given and (conv := self._maker(given[0])):
+        if inner and inputs and (conv := self._maker(inputs[0])):
             self.readers.setdefault(conv, []).append(path)
 
     def _after(self, path: str, module: nn.Module, _given: Any, out: Any) -> None:
         if not isinstance(out, Tensor) or threading.get_ident() != self._caller:
             return
         if isinstance(module, nn.Conv2d):
-            # Weakly: all that a large model's convolutions return is more than fits.
+            # Weak references: all outputs of a large model would not fit.
             self._made[id(out)] = weakref.ref(out), path
         if conv := self._maker(out):
             self.same.setdefault(conv, []).append(path)
 
     def _maker(self, tensor: Any) -> str:
-        """Return the path of the convolution that returned this tensor, empty where none did."""
-        made, path = self._made.get(id(tensor), (None, ""))
+        """Return the path of a tensor's convolution, or an empty string."""
+        reference, path = self._made.get(id(tensor), (None, ""))
         # An id is reused by later tensors.
-        return path if made is not None and made() is tensor else ""
+        return path if reference is not None and reference() is tensor else ""

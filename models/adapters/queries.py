@@ -34,7 +34,7 @@ NEAR = 0.1
 
 @dataclass(frozen=True, slots=True)
 class CrossAttention:
-    """What one decoder layer's queries read of the first picture of a batch; out of the graph."""
+    """One decoder layer's attention for the first picture, detached."""
 
     path: str
     """The module that attends."""
@@ -51,7 +51,7 @@ class CrossAttention:
         return self.weights.shape[0]
 
     def levels(self, query: int) -> tuple[Tensor, ...]:
-        """Return the weight of each cell of each level, (heads, h, w): what its value is multiplied by.
+        """Return the weight of each cell of each level, (heads, h, w).
 
         A sampled place lies between four cells, among which its weight is divided as bilinear sampling divides it; what
         lies outside of the map has no value.
@@ -59,15 +59,15 @@ class CrossAttention:
         rows = self.weights[:, query]  # (heads, keys)
         if not self.samples:
             return (rows.reshape(self.heads, *self.sizes[0]),)
-        found, start = [], 0
+        grids, start = [], 0
         for (height, width), places in zip(self.sizes, self.samples, strict=True):
             count = places.shape[2]
-            found.append(_splat(places[:, query], rows[:, start : start + count], height, width))
+            grids.append(_splat(places[:, query], rows[:, start : start + count], height, width))
             start += count
-        return tuple(found)
+        return tuple(grids)
 
     def maps(self, query: int) -> Tensor:
-        """Return one map a head, (heads, h, w) on the finest level's grid: the sum of all levels.
+        """Return one map per head, (heads, h, w), summed over levels.
 
         A coarser level's cell covers several of the finest, among which its weight is divided evenly.
         """
@@ -86,13 +86,13 @@ def _splat(places: Tensor, weights: Tensor, height: int, width: int) -> Tensor:
         values = places.new_zeros(len(places), 1, height, width, requires_grad=True)
         read = F.grid_sample(values, places[:, None].detach(), align_corners=False)[:, 0, 0]  # (heads, P)
         # What a cell's value is multiplied by is the slope of the sum.
-        (found,) = torch.autograd.grad(read, values, weights.detach())
-    return found[:, 0]
+        (slope,) = torch.autograd.grad(read, values, weights.detach())
+    return slope[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
 class QueryDetections(Detections):
-    """The queries of a batch: one scale of Q rows and one column, and what they read."""
+    """A batch's queries: one scale of Q rows, one column, and their attention."""
 
     attended: CrossAttention | None = None
     """The cross-attention of the last decoder layer; None where it was not recorded."""
@@ -117,8 +117,8 @@ def make_detections(
     """
     sides = boxes.new_tensor([size[1], size[0]])
 
-    def boxes_of(given: tuple[Tensor, ...]) -> Tensor:
-        centre, extent = given[0].flatten(2).transpose(1, 2).chunk(2, 2)
+    def boxes_of(tensors: tuple[Tensor, ...]) -> Tensor:
+        centre, extent = tensors[0].flatten(2).transpose(1, 2).chunk(2, 2)
         return torch.cat((centre - extent / 2, centre + extent / 2), 2) * sides.repeat(2)
 
     if proposals is None:
@@ -129,18 +129,18 @@ def make_detections(
         units = cells.amax(1)
     levels, regressions = (rows.transpose(1, 2)[..., None] for rows in (logits, boxes))
     beside = None if others is None else others.transpose(1, 2).detach().float()
-    found = QueryDetections((levels,), (regressions,), boxes_of, centres, units, others=beside)
+    detections = QueryDetections((levels,), (regressions,), boxes_of, centres, units, others=beside)
     if beside is None or not softmax:
-        return found
+        return detections
 
-    def scoring(given: Tensor, _objectness: Tensor | None) -> Tensor:
-        return torch.cat((given, beside), 1).softmax(1)[:, : given.shape[1]]
+    def scoring(class_logits: Tensor, _objectness: Tensor | None) -> Tensor:
+        return torch.cat((class_logits, beside), 1).softmax(1)[:, : class_logits.shape[1]]
 
-    return replace(found, scoring=scoring)
+    return replace(detections, scoring=scoring)
 
 
 class QueryDetector(Detector):
-    """A module from float32 (B, 3, h, w) to queries, each with a box that suppresses no other.
+    """A module from (B, 3, h, w) to queries without non-maximum suppression.
 
     Families implement `read_queries` and say where the last decoder layer attends.
     """
@@ -165,10 +165,10 @@ class QueryDetector(Detector):
     def candidate(
         self, outputs: Detections, geometry: Geometry, where: Box | None, index: int | None = None
     ) -> tuple[int, int] | None:
-        """Return the strongest query at a place, or else the nearest one not far from it, and its class."""
-        found = super().candidate(outputs, geometry, where, index)
-        if found is not None or where is None:
-            return found
+        """Return the strongest or nearest query at a place, and its class."""
+        strongest = super().candidate(outputs, geometry, where, index)
+        if strongest is not None or where is None:
+            return strongest
         (sy, sx), (oy, ox) = geometry.scale, geometry.offset
         boxes = outputs.boxes[0].detach().float()
         x, y = (where[0] + where[2]) / 2 * sx + ox, (where[1] + where[3]) / 2 * sy + oy
@@ -182,7 +182,7 @@ class QueryDetector(Detector):
 
 @contextmanager
 def record_queries(module: nn.Module, path: str, memory: str = "") -> Iterator[_Recorder]:
-    """Record what the queries of one cross-attention read, while the context lasts; the module is not changed.
+    """Record a cross-attention's queries while the context lasts.
 
     Other threads' passes through it are not recorded.
     """
@@ -234,7 +234,7 @@ class _Recorder:
         self._sizes.append((values.shape[2], values.shape[3]))
 
     def attention(self, path: str) -> CrossAttention | None:
-        """Return what was recorded; None where there was nothing, or nothing that has a place."""
+        """Return the recorded attention, or None."""
         weights = self._weights
         if weights is None or weights.ndim != 3:
             return None

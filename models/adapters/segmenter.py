@@ -55,28 +55,28 @@ class Segmentation:
     @cached_property
     def classes(self) -> NDArray[np.int64]:
         """The class of each pixel of the first picture, (h, w)."""
-        found: NDArray[np.int64] = self.logits[0].detach().argmax(0).cpu().numpy()
-        return found
+        labels: NDArray[np.int64] = self.logits[0].detach().argmax(0).cpu().numpy()
+        return labels
 
     @cached_property
     def regions(self) -> NDArray[np.int32]:
-        """Number of the connected region of one class that each pixel is in, (h, w); across corners they do not meet.
+        """The connected region of each pixel, (h, w), 4-connected within its class.
 
         They are numbered from 0, class by class.
         """
         import cv2
 
-        found, count = np.zeros(self.size, np.int32), 0
+        numbered, count = np.zeros(self.size, np.int32), 0
         for index in np.unique(self.classes):
             mine = self.classes == index
             more, labelled = cv2.connectedComponents(mine.view(np.uint8), connectivity=4)
-            found[mine] = labelled[mine] - 1 + count
+            numbered[mine] = labelled[mine] - 1 + count
             count += more - 1
-        return found
+        return numbered
 
 
 class Segmenter(PreparedAdapter):
-    """A module from float32 (B, 3, h, w) to logits of each pixel (B, classes, h', w'), as an `Adapter`.
+    """A module from (B, 3, h, w) to pixel logits (B, classes, h', w').
 
     As torchvision prepares pictures for its segmentation networks, the whole picture is resized to a short side, unless
     the preprocessing says otherwise.
@@ -97,15 +97,15 @@ class Segmenter(PreparedAdapter):
         size = (self._side(height * ratio), self._side(width * ratio))
         return prepare(pixels, replace(how, size=size, crop="squash"), "trained")
 
-    def _side(self, wanted: float) -> int:
+    def _side(self, side: float) -> int:
         # int() and not round(): as torchvision's Resize.
-        return max(int(wanted + 1e-6) if self.step == 1 else round(wanted / self.step) * self.step, self.step)
+        return max(int(side + 1e-6) if self.step == 1 else round(side / self.step) * self.step, self.step)
 
     def run(self, tensor: Tensor) -> Segmentation:
         return Segmentation(self._answer(tensor))
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        """Return the logits of each pixel; override it where the module returns them otherwise."""
+        """Return each pixel's logits; override it for other outputs."""
         output = self.module(tensor)
         logits: Tensor = output["out"] if hasattr(output, "keys") else output
         return logits
@@ -113,7 +113,7 @@ class Segmenter(PreparedAdapter):
     def decode(
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
-        """Return the classes that any pixel of the picture has, by their share of it; a background comes last."""
+        """Return the picture's classes by share; a background comes last."""
         counts = np.bincount(outputs.classes[self._content(outputs, geometry)].ravel(), minlength=1)
         if len(counts) > len(self.labels):
             raise ModelProblem(
@@ -121,21 +121,21 @@ class Segmenter(PreparedAdapter):
                 "with one label for each class."
             )
         shares = (counts / counts.sum()).tolist()
-        found = [Prediction(self.labels[i], i, share) for i, share in enumerate(shares) if share]
-        return sorted(found, key=lambda one: (self.is_background(one.index), -one.score))[:top_k]
+        predictions = [Prediction(self.labels[i], i, share) for i, share in enumerate(shares) if share]
+        return sorted(predictions, key=lambda p: (self.is_background(p.index), -p.score))[:top_k]
 
     def is_background(self, index: int) -> bool:
         """Return whether a class is that of what is nothing else."""
         return self.labels[index].removesuffix(" (untrained)") in BACKGROUND
 
     def _content(self, outputs: Segmentation, geometry: Geometry) -> tuple[slice, slice]:
-        """Return the rows and columns of the answer that hold any picture; the rest are a letterbox's bars."""
+        """Return the answer's rows and columns with picture content."""
         left, top, right, bottom = geometry.content
         (h, w), (height, width) = outputs.size, geometry.input
         return slice(top * h // height, -(-bottom * h // height)), slice(left * w // width, -(-right * w // width))
 
     def find_pixel(self, outputs: Segmentation, geometry: Geometry, x: float, y: float) -> tuple[int, int]:
-        """Return (x, y) of the answer's pixel at a point of the picture; the nearest where the model did not look."""
+        """Return the answer's nearest pixel (x, y) to a point of the picture."""
         (h, w), (height, width) = outputs.size, geometry.input
         (sy, sx), (oy, ox) = geometry.scale, geometry.offset
         rows, columns = self._content(outputs, geometry)
@@ -143,7 +143,7 @@ class Segmenter(PreparedAdapter):
         return min(max(across, columns.start), columns.stop - 1), min(max(down, rows.start), rows.stop - 1)
 
     def find_point(self, outputs: Segmentation, geometry: Geometry, place: int) -> tuple[float, float]:
-        """Return the point (x, y) of the picture in the middle of the answer's pixel y * w + x."""
+        """Return the picture's point (x, y) at the answer's pixel y * w + x."""
         (h, w), (height, width) = outputs.size, geometry.input
         (sy, sx), (oy, ox) = geometry.scale, geometry.offset
         y, x = divmod(place, w)
@@ -152,19 +152,19 @@ class Segmenter(PreparedAdapter):
     def place_corners(
         self, outputs: Segmentation, geometry: Geometry, corners: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return points (n, 2) of the picture, as (x, y), on the grid of the answer, whose pixels have side 1."""
+        """Map points (x, y) of the picture to the answer's grid."""
         (h, w), (height, width) = outputs.size, geometry.input
         (sy, sx), (oy, ox) = geometry.scale, geometry.offset
         return (corners * (sx, sy) + (ox, oy)) * (w / width, h / height)
 
     def covers(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.bool_]:
-        """Return the pixels of the answer that hold any picture, bool (h, w); the rest are a letterbox's bars."""
-        found = np.zeros(outputs.size, bool)
-        found[self._content(outputs, geometry)] = True
-        return found
+        """Return the answer's pixels with picture content, bool (h, w)."""
+        mask = np.zeros(outputs.size, bool)
+        mask[self._content(outputs, geometry)] = True
+        return mask
 
     def classes_at(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.int64]:
-        """Return the class of each pixel of the original picture, (H, W); -1 where the model did not look."""
+        """Return the class of each original pixel, (H, W); -1 if unseen."""
         return self._on_picture(outputs.classes, geometry, -1)
 
     def pixels_at(self, outputs: Segmentation, geometry: Geometry, target: Target) -> NDArray[np.bool_]:
@@ -177,9 +177,9 @@ class Segmenter(PreparedAdapter):
         h, w = values.shape
         rows = (((np.arange(top, bottom) + 0.5) * sy + oy) * h / height).astype(int).clip(0, h - 1)
         columns = (((np.arange(left, right) + 0.5) * sx + ox) * w / width).astype(int).clip(0, w - 1)
-        found = np.full(geometry.original, outside, values.dtype)
-        found[top:bottom, left:right] = values[rows[:, None], columns]
-        return found
+        resampled = np.full(geometry.original, outside, values.dtype)
+        resampled[top:bottom, left:right] = values[rows[:, None], columns]
+        return resampled
 
     def pixels_of(self, outputs: Segmentation, target: Target) -> NDArray[np.bool_]:
         """Return the pixels that a target is about, bool (h, w) of the answer."""
@@ -188,13 +188,13 @@ class Segmenter(PreparedAdapter):
         return np.asarray(outputs.classes == target.index)
 
     def around(self, outputs: Segmentation, place: int, span: Span) -> NDArray[np.bool_]:
-        """Return one pixel, y * w + x, or the connected region of one class around it, bool (h, w)."""
+        """Return a pixel, y * w + x, or its connected region, bool (h, w)."""
         y, x = divmod(place, outputs.size[1])
         if span == "region":
             return np.asarray(outputs.regions == outputs.regions[y, x])
-        one = np.zeros(outputs.size, bool)
-        one[y, x] = True
-        return one
+        mask = np.zeros(outputs.size, bool)
+        mask[y, x] = True
+        return mask
 
     def certainty(self, outputs: Any, target: Target, pixels: NDArray[np.bool_]) -> tuple[Tensor, Tensor, Tensor]:
         """Return what a model says of some pixels in B pictures, (B,) each.
@@ -218,7 +218,7 @@ class Segmenter(PreparedAdapter):
         return mean
 
     def class_scores(self, outputs: Any) -> Tensor:
-        """Return (B, classes): the share of the picture that each class has, by its probability in each pixel."""
+        """Return (B, classes): each class's mean probability over the picture."""
         shares: Tensor = outputs.logits.float().softmax(1).mean((2, 3))
         return shares
 
@@ -240,7 +240,7 @@ class Segmenter(PreparedAdapter):
         return (logits[target.index][mask] - logits[others][:, mask].logsumexp(0)).sum()
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer of the backbone, or the last, that is no map of the classes themselves."""
+        """Return the backbone's last layer, or the last before the class map."""
         features = [layer for layer in layers if layer.shape[0] != len(self.labels)]
         body = [layer for layer in features if layer.path.startswith(BODY)]
         return super().default_layers(body or features or layers)
@@ -252,7 +252,7 @@ def is_map(tensor: Any) -> bool:
 
 
 class PixelNumbers(Segmenter):
-    """A module from float32 (B, 3, h, w) to a number of each pixel (B, 1, h', w'), as an `Adapter`.
+    """A module from (B, 3, h, w) to pixel numbers (B, 1, h', w').
 
     Its outputs are a `Segmentation` whose logits are the numbers themselves.
     """
@@ -268,8 +268,8 @@ class PixelNumbers(Segmenter):
         self, outputs: Any, geometry: Geometry, *, top_k: int, confidence: float, iou: float
     ) -> list[Prediction]:
         """Return the mean number of the whole picture."""
-        there = torch.from_numpy(self.covers(outputs, geometry)).to(outputs.logits.device)
-        return [Prediction(self.labels[0], 0, float(outputs.logits[0, 0].detach()[there].double().mean()))]
+        covered = torch.from_numpy(self.covers(outputs, geometry)).to(outputs.logits.device)
+        return [Prediction(self.labels[0], 0, float(outputs.logits[0, 0].detach()[covered].double().mean()))]
 
     def class_scores(self, outputs: Any) -> Tensor:
         return self.class_logits(outputs).float()
@@ -280,12 +280,12 @@ class PixelNumbers(Segmenter):
         return np.ones(outputs.size, bool)
 
     def numbers_at(self, outputs: Segmentation, geometry: Geometry) -> NDArray[np.float32]:
-        """Return the number of each pixel of the original picture, (H, W); NaN where the model did not look."""
+        """Return the number of each original pixel, (H, W); NaN if unseen."""
         numbers = outputs.logits[0, 0].detach().float().cpu().numpy()
         return self._on_picture(numbers, geometry, np.nan)
 
     def number(self, outputs: Segmentation, target: Target) -> Tensor:
-        """Return the mean number of a target's pixels, less the mean of those it is weighed against; shape ()."""
+        """Return a target's mean number, less any reference's mean; shape ()."""
         numbers: Tensor = outputs.logits[0, 0]
         mean = _mean(numbers, self.pixels_of(outputs, target))
         if isinstance(target, PlaceTarget) and target.than:
@@ -300,7 +300,7 @@ class PixelNumbers(Segmenter):
         return -number if target.part == "lowers" else number
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer of the backbone, or the last, that is no map of the number itself."""
+        """Return the backbone's last layer, or the last multi-channel map."""
         return super().default_layers([layer for layer in layers if layer.shape[0] > 1] or layers)
 
 
@@ -310,7 +310,7 @@ def _mean(numbers: Tensor, pixels: NDArray[np.bool_]) -> Tensor:
 
 
 def as_pixels(tensor: Tensor) -> Tensor:
-    """Return (B, 1, h, w) of numbers that come without channels, (B, h, w); others as they are."""
+    """Add the channel axis to pixel numbers (B, h, w)."""
     return tensor[:, None] if tensor.ndim == 3 else tensor
 
 
@@ -322,7 +322,7 @@ Gaussian a cell one deviation away then counts less than a ten-thousandth of the
 
 
 def read_peaks(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return (B, 3 K) from heat maps (B, K, h, w): of each its peak's x and y, by a sharp softmax, and its height.
+    """Return (B, 3 K) from heat maps (B, K, h, w): peak x, y and height.
 
     `size`: (h, w) of the input, in whose pixels x and y are. Differentiable.
     """
@@ -337,14 +337,14 @@ def read_peaks(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def name_peaks(spec: ModelSpec, count: int, found: Sequence[str] = ()) -> ModelSpec:
-    """Return the row with a name and a unit for each number of `count` heat maps, by the names of the joints.
+    """Return the row with names and units for `count` heat maps.
 
     `found`: names in the file. Names of all numbers, three a map, stay as they are.
     """
     names = labels.own(spec) or tuple(found) or tuple(f"joint {place}" for place in range(count))
     if len(names) != count:
         return spec
-    every = tuple(
+    outputs = tuple(
         OutputTable(f"{name} {number}", None if number == "peak" else "px") for name in names for number in NUMBERS
     )
-    return spec.with_weights(labels=None, outputs=every)
+    return spec.with_weights(labels=None, outputs=outputs)

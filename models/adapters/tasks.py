@@ -1,6 +1,6 @@
 """Tell classification, multi-label, regression, embedding and segmentation apart.
 
-What the numbers themselves show (a sum of 1, a range) is looked at where a module runs:
+What the numbers themselves show (a sum of 1, a range) is read by the code of modules:
 `models/families/custom/classifier.py`.
 """
 
@@ -55,19 +55,19 @@ _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
 def task_of_names(names: Iterable[str], count: int | None, labels: Sequence[str] = ()) -> Task | None:
-    """Return the task that names suggest: of a file, a class or an output, and of the `count` numbers of its answer.
+    """Guess a task from names of files, classes or outputs, and `count`.
 
     None where they say nothing.
 
         task_of_names(["fsanet_1x1_headpose"], 3)  # regress
     """
-    given = [{word.lower() for word in _PARTS.findall(label)} for label in labels]
-    if given and all(words and words <= _set(_QUANTITIES) for words in given):
+    label_words = [{word.lower() for word in _PARTS.findall(label)} for label in labels]
+    if label_words and all(words and words <= _set(_QUANTITIES) for words in label_words):
         return "regress"
     words = {word for name in names for word in _words(name)}
     if words & _set(_SEVERAL):
         return "multilabel"
-    if given:
+    if label_words:
         return None
     if words & _set(_POINTS) or (words & _set(_MEASURES) and count is not None and count <= FEW):
         return "regress"
@@ -88,15 +88,15 @@ def _words(name: str) -> list[str]:
 
 def check_task(task: str) -> Task:
     """Return a task that a caller named; raise ModelProblem unless a module can have it."""
-    for one in STATED:
-        if task == one:
-            return one
+    for stated in STATED:
+        if task == stated:
+            return stated
     hint = did_you_mean(task, STATED, f"use one of {', '.join(STATED)}.")
     raise ModelProblem(f"task is {task!r}: {hint}")
 
 
 def ask_task(count: int | None, *, detects: bool = False) -> Unknown:
-    """Return the question of what a row of `count` numbers means, which neither names nor numbers settle."""
+    """Return the question about an ambiguous row of `count` numbers."""
     row = "its number" if count == 1 else "its numbers" if count is None else f"its {count} numbers"
     choices = (*ROWS, "detect") if detects else ROWS
     text = (

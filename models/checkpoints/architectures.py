@@ -28,13 +28,13 @@ _BUFFERS = re.compile(r"(num_batches_tracked|relative_position_index|relative_co
 
 def exact(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Return `library/name` of each architecture with these tensors, whatever its head; torchvision's first."""
-    if found := _index()[0].get(_digest(_body(tensors))):
-        return found
+    if names := _index()[0].get(_digest(_body(tensors))):
+        return names
     # The first convolution may have been made for other channels.
     if (stem := next((name for name, tensor in tensors.items() if tensor.ndim == 4), None)) is None:
         return ()
-    if found := _index()[0].get(_digest(_body({**tensors, stem: tensors[stem][:, :1].expand(-1, 3, -1, -1)}))):
-        return found
+    if names := _index()[0].get(_digest(_body({**tensors, stem: tensors[stem][:, :1].expand(-1, 3, -1, -1)}))):
+        return names
     # And a transformer's positions for another size of picture.
     positions = next((name for name in POSITIONS if name in tensors and tensors[name].ndim == 3), None)
     if positions is None:
@@ -42,13 +42,13 @@ def exact(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     patch = tensors[stem].shape[-1]
     for side, prefix in product(SIDES, range(6)):
         other = tensors[positions][:, :1].expand(-1, (side // patch) ** 2 + prefix, -1)
-        if found := _index()[0].get(_digest(_body({**tensors, positions: other}))):
-            return found
+        if names := _index()[0].get(_digest(_body({**tensors, positions: other}))):
+            return names
     return ()
 
 
 def alike(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Return those whose tensors have the same names but for numbers: most likely another size of the family."""
+    """Return architectures with the same tensor names but for numbers."""
     return _index()[1].get(_kind(tensors), ())
 
 
@@ -72,7 +72,7 @@ def library_of(arch: str) -> tuple[str, str]:
 
 
 def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.Module:
-    """Build an architecture without trained weights; `blank`: without memory for them, where the library allows it."""
+    """Build an untrained architecture; `blank`: without memory, if possible."""
     import torch
 
     if library == "torchvision":
@@ -90,8 +90,8 @@ def build(library: str, name: str, *, blank: bool = True, **options: Any) -> nn.
         # A few need real numbers while they are built.
         except (NotImplementedError, RuntimeError):
             pass
-    made: nn.Module = make(name, **options)
-    return made
+    initialised: nn.Module = make(name, **options)
+    return initialised
 
 
 def prints(tensors: Mapping[str, Tensor]) -> tuple[str, str]:
@@ -117,8 +117,8 @@ def _digest(lines: list[str]) -> str:
 
 @cache
 def _index() -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    found: tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]] = ({}, {})
+    indexes: tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]] = ({}, {})
     for name, prints in json.loads(INDEX.read_text("utf-8")).items():
-        for index, digest in zip(found, prints.split(), strict=True):
+        for index, digest in zip(indexes, prints.split(), strict=True):
             index[digest] = (*index.get(digest, ()), name)
-    return found
+    return indexes

@@ -50,7 +50,7 @@ WRAPPERS = (
 _OTHERS = ("optim", "sched", "scaler", "callbacks", "loops", "amp", "rng", "_hooks")
 _DEPTH = 6
 MAX_PICKLE = 16 * 2**20
-"""Bytes of a pickle that are looked through for what it is."""
+"""Bytes of a pickle searched for its kind."""
 MAX_TABLES = 100_000
 """Visits to tables and modules of a file: some that share each other are reached in billions of ways."""
 TIED = 4
@@ -74,7 +74,7 @@ class Checkpoint:
     """The dotted name of the class, where the file was made of a whole module and not of its state_dict."""
 
     def tables(self) -> Iterator[Mapping[Any, Any]]:
-        """Yield the extras, and each table one level below: arguments of the training, labels, hyperparameters."""
+        """Yield the extras and the tables one level below."""
         yield self.extras
         inner = (value.parts if isinstance(value, StandIn) else value for value in self.extras.values())
         yield from (value for value in inner if isinstance(value, dict))
@@ -92,24 +92,24 @@ def read(path: Path) -> dict[str, Tensor]:
 def open_(path: Path, key: str = "") -> Checkpoint:
     """Read a whole checkpoint; `key` chooses among several sets of tensors."""
     contents = _contents(path)
-    found = dict(_sets(contents, itertools.count()))
-    if not found:
+    sets = dict(_sets(contents, itertools.count()))
+    if not sets:
         raise WeightsProblem(f"{path} holds no state_dict: save the model's state_dict instead.")
-    if key and key not in found:
-        there = " or ".join(repr(name) for name in found if name)
-        raise WeightsProblem(f"{path} has no tensors under {key!r}{f': say {there}' if there else ''}.")
-    chosen = key or min(found, key=lambda name: _rank(name, found[name][0]))
-    tensors, whole = found[chosen]
+    if key and key not in sets:
+        choices = " or ".join(repr(name) for name in sets if name)
+        raise WeightsProblem(f"{path} has no tensors under {key!r}{f': say {choices}' if choices else ''}.")
+    chosen = key or min(sets, key=lambda name: _rank(name, sets[name][0]))
+    tensors, whole = sets[chosen]
     stated = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     # A tensor can repeat one number by a stride of 0.
     if stated > TIED * path.stat().st_size + 2**26:
         raise WeightsProblem(f"{path} states {stated >> 20:,} MB of tensors, far more than it holds: save it again.")
     # Averaged weights have as many tensors, a loss or a discriminator has fewer.
-    others = tuple(name for name in found if name != chosen and 2 * len(found[name][0]) > len(tensors))
+    others = tuple(name for name in sets if name != chosen and 2 * len(sets[name][0]) > len(tensors))
     extras = {
         name: value
         for name, value in (contents.items() if isinstance(contents, dict) else ())
-        if isinstance(name, str) and not isinstance(value, torch.Tensor) and name not in found
+        if isinstance(name, str) and not isinstance(value, torch.Tensor) and name not in sets
     }
     return Checkpoint(_bare(tensors), chosen, others, extras, whole)
 
@@ -145,7 +145,7 @@ def _contents(path: Path) -> Any:
 
 
 def _describe_pickle(path: Path) -> str | None:
-    """Return a sentence where a file is a pickle that torch.save did not write; None for any other file.
+    """Return a sentence for a foreign pickle; None for other files.
 
     Its operations are read, and none is carried out.
     """
@@ -162,7 +162,7 @@ def _describe_pickle(path: Path) -> str | None:
                 called.append(".".join(texts[-2:]))
             elif isinstance(value, str):
                 texts.append(value)
-    # What is no pickle can fail in any way, and one that is longer at its end.
+    # Other files than pickles can fail in any way.
     except Exception:
         if len(start) < MAX_PICKLE or not called:
             return None
@@ -202,7 +202,7 @@ def _check_kind(path: Path, start: bytes) -> None:
 
 
 def archive_names(path: Path) -> tuple[str, ...]:
-    """Return the names in an archive of torch, below its one folder; empty for a file that torch cannot read.
+    """Return the names in a torch archive; empty for unreadable files.
 
     They are listed by the reader with which torch opens the file: another may see other entries. Raises WeightsProblem
     where two names are equal without case.
@@ -233,7 +233,7 @@ def check_names(path: Path, names: Iterable[str]) -> None:
 def _sets(
     value: Any, visits: Iterator[int], name: str = "", depth: int = 0
 ) -> Iterator[tuple[str, tuple[dict[str, Tensor], str]]]:
-    """Yield every state_dict in a file by its dotted key, with the class's name where it was a whole module."""
+    """Yield every state_dict by its dotted key, with any module's class."""
     parts = value.parts if isinstance(value, StandIn) else value
     if depth > _DEPTH or not isinstance(parts, dict):
         return
@@ -291,7 +291,7 @@ def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def build_seeded(build: Callable[[], M], seed: int) -> M:
-    """Build an untrained module, the same for the same seed, without disturbing the caller's random numbers."""
+    """Build an untrained module by a seed, with the caller's RNG restored."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()
@@ -300,7 +300,7 @@ def build_seeded(build: Callable[[], M], seed: int) -> M:
 def module_of(
     spec: ModelSpec, progress: Progress | None, build: Callable[[], M], load: Callable[[Path], M]
 ) -> tuple[M, str]:
-    """Return the module of a table and its sha256: built at random by the table's seed, or loaded from its file."""
+    """Return a table's module and sha256, by seed or from a file."""
     if (seed := spec.weights.random) is not None:
         module = build_seeded(build, seed)
         return module, digest(module)

@@ -36,7 +36,7 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):/+", re.IGNORECASE)
 def is_address(source: object) -> bool:
     """Return whether something is named by an address of the web rather than by a path."""
     # A path made of an address has one slash less, and is refused with the same sentence.
-    return bool((found := _ADDRESS.match(str(source))) and found[1].lower() in ("http", "https", "ftp"))
+    return bool((match := _ADDRESS.match(str(source))) and match[1].lower() in ("http", "https", "ftp"))
 
 
 def fetch(address: str, max_bytes: int, progress: Progress | None = None) -> Path:
@@ -93,7 +93,7 @@ def _refuse(address: str) -> WeightsProblem:
 
 
 class _Connections(urllib.request.HTTPRedirectHandler, urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
-    """Look a host up once, and follow redirects only to https, and from a public address only to public ones."""
+    """Resolve hosts once, and restrict redirects to https and public addresses."""
 
     _first, _private = "", False
     _stopped = False
@@ -120,33 +120,33 @@ class _Connections(urllib.request.HTTPRedirectHandler, urllib.request.HTTPSHandl
 
     def _open(self, kind: Any, req: urllib.request.Request) -> Any:
         def connect(place: tuple[str, int], timeout: float, source: Any = None) -> socket.socket:
-            found = [entry[4][0] for entry in socket.getaddrinfo(*place, type=socket.SOCK_STREAM)]
-            private = any(is_private(str(address)) for address in found)
+            addresses = [entry[4][0] for entry in socket.getaddrinfo(*place, type=socket.SOCK_STREAM)]
+            private = any(is_private(str(address)) for address in addresses)
             if not self._first:
                 self._first, self._private = req.full_url, private
             elif private and not self._private:
                 raise _refuse(self._first)
             problem = OSError("no address")
-            for address in found:
+            for address in addresses:
                 if self._stopped:
                     break
                 try:
-                    # The address that was checked: a second look-up may have another answer.
-                    made = socket.create_connection((str(address), place[1]), timeout, source)
+                    # The checked address, as a second look-up may differ.
+                    connection = socket.create_connection((str(address), place[1]), timeout, source)
                 except OSError as error:
                     problem = error
                 else:
                     if self._socket is not None:
                         self._socket.close()
-                    # TLS takes the socket itself over.
-                    self._socket = made.dup()
-                    return made
+                    # TLS replaces the socket.
+                    self._socket = connection.dup()
+                    return connection
             raise problem
 
         def connection(host: str, **options: Any) -> Any:
-            made = kind(host, **options)
-            made._create_connection = connect
-            return made
+            http_connection = kind(host, **options)
+            http_connection._create_connection = connect
+            return http_connection
 
         return self.do_open(connection, req)
 
@@ -156,7 +156,7 @@ _EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "64:ff9
 
 
 def is_private(text: str) -> bool:
-    """Return whether an address is of this machine or a closed network, also where one of IPv4 is written in IPv6.
+    """Return whether an address belongs to a private network, mapped IPv4 included.
 
     >>> [is_private(text) for text in ("127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "fec0::1", "2001:4860::1")]
     [True, True, True, True, False]
@@ -179,21 +179,21 @@ MORE = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "v
 
 
 def check_name(name: str) -> None:
-    """Raise WeightsProblem, one sentence, for what is neither an https address nor a name on Hugging Face, where
-    downloads are off, and on servers that fetch nothing for their visitors."""
+    """Raise WeightsProblem for a name this server does not download."""
     if not is_address(name) and not _NAME.fullmatch(name):
         raise WeightsProblem(f"{name[:80]} is no address: give one with https://, or owner/name on Hugging Face.")
     if weights.offline():
         raise WeightsProblem(f"{name[:80]} is not fetched: {weights.FORBIDDEN}. Drop its file instead.")
-    # A server may reach what its visitors cannot.
+    # A server may reach hosts hidden from its visitors.
     if not access.may_fetch():
         raise WeightsProblem("This server fetches no addresses (SIGHTGLASS_FETCH): download the file and drop it.")
 
 
 def fetch_model(name: str, progress: Progress | None = None) -> list[Path]:
-    """Return the files of a model, from the cache or downloaded to it; `progress` is called with (bytes done, total).
+    """Return a model's files from the cache or a download.
 
-    Raises WeightsProblem as `check_name` does, and where there is no such model or the line fails.
+    `progress` is called with (bytes done, total). Raises WeightsProblem as `check_name` does, and for an unknown model
+    or a lost connection.
     """
     check_name(name)
     most = int(min(MAX_MODEL_BYTES, settings().own_models_mb * 1e6))
@@ -201,10 +201,11 @@ def fetch_model(name: str, progress: Progress | None = None) -> list[Path]:
         return [fetch(name, most, progress)]
     from huggingface_hub import constants, hf_hub_url
 
-    found = _NAME.fullmatch(name)
-    assert found is not None
-    name = found[1]
-    listed = {str(one.get("rfilename")) for one in _ask(f"{constants.ENDPOINT}/api/models/{name}").get("siblings", ())}
+    match = _NAME.fullmatch(name)
+    assert match is not None
+    name = match[1]
+    listing = _ask(f"{constants.ENDPOINT}/api/models/{name}")
+    listed = {str(file.get("rfilename")) for file in listing.get("siblings", ())}
     tensors = next((file for file in TENSORS if file in listed), None)
     if tensors is None or not listed & {*CONFIGURATION}:
         raise WeightsProblem(f"{name} on Hugging Face has no weights with a config.json: download the file you mean.")
@@ -222,8 +223,8 @@ def _ask(address: str) -> dict[str, Any]:
     try:
         request = urllib.request.Request(address, headers={"User-Agent": "sightglass"})
         with urllib.request.urlopen(request, timeout=weights.TIMEOUT_S) as answer:
-            found = json.loads(answer.read(2**22))
+            listing = json.loads(answer.read(2**22))
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "reason", None) or problem
         raise WeightsProblem(f"{name} was not found on Hugging Face ({reason}): check its name.") from problem
-    return found if isinstance(found, dict) else {}
+    return listing if isinstance(listing, dict) else {}

@@ -29,16 +29,16 @@ class _Frozen(type):
 
 
 class StandIn(metaclass=_Frozen):
-    """An object of a class that was not imported: `parts` is its state, `called` are its arguments."""
+    """An object of an unimported class: `parts` is its state, `called` its arguments."""
 
     named = ""
-    """Dotted name of the class or function that it stands for."""
+    """Dotted name of the replaced class or function."""
 
-    def __new__(cls, *given: object, **_: object) -> StandIn:
-        made = object.__new__(cls)
-        object.__setattr__(made, "called", given)
-        object.__setattr__(made, "parts", {})
-        return made
+    def __new__(cls, *args: object, **_: object) -> StandIn:
+        stand_in = object.__new__(cls)
+        object.__setattr__(stand_in, "called", args)
+        object.__setattr__(stand_in, "parts", {})
+        return stand_in
 
     called: tuple[object, ...]
     parts: dict[object, object]
@@ -79,7 +79,7 @@ class Unpickler(pickle.Unpickler):
         return _Frozen(name, (StandIn,), {"named": f"{module}.{name}", "__module__": __name__})
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Torch's reader compares source code that old files carry, and may write a file.
+        # Torch's reader compares source code in old files, and may write a file.
         def load(saved: Any) -> Any:
             return saved[1] if saved[0] in ("module", b"module") else value(saved)
 
@@ -87,13 +87,13 @@ class Unpickler(pickle.Unpickler):
 
 
 def _find_type(module: str, name: str) -> Any:
-    """Return the type or function behind a name that tensors and plain values need, or None."""
+    """Return an allowed type or function by name, or None."""
     if module in ("builtins", "__builtin__") and name in ("dict", "frozenset", "list", "set", "tuple"):
         return {"dict": dict, "frozenset": frozenset, "list": list, "set": set, "tuple": tuple}[name]
     if (module, name) == ("collections", "OrderedDict"):
         return OrderedDict
-    if module == "torch" and isinstance(found := getattr(torch, name, None), torch.dtype):
-        return found
+    if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
+        return dtype
     # Not the functions themselves: a pickle could set attributes of them.
     functions: dict[tuple[str, str], Callable[..., Any]] = {
         ("torch", "Size"): lambda sides: torch.Size(sides),

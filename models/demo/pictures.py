@@ -59,7 +59,7 @@ SETS = MappingProxyType({"detect": 28, "classify": 28, "captioned": 28, "persons
 """Files of several pictures below each other, and how many.
 
 The first four are of one kind of model each. `references` are four classes. `compared` are to be compared with
-`person`: the same person twice, the twin, and four others.
+`person`: the same person twice, a near-identical one, and four others.
 """
 
 
@@ -75,7 +75,7 @@ def pictures(name: str) -> list[NDArray[np.uint8]]:
 
 
 def example_source(name: str) -> tuple[Path | NDArray[np.uint8], str]:
-    """Return what `Image.open` takes of an example, a file or uint8 (H, W, 3) RGB, and its file name.
+    """Return an example's source for `Image.open`, and its file name.
 
     The package that a photograph comes with is not imported. Raises ImageProblem where it is not installed.
     """

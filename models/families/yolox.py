@@ -101,18 +101,18 @@ _RENAMED = (
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
-    """Open a checkpoint on the CPU, whichever of the two wrote it; its size and its classes are read off its tensors.
+    """Open a Megvii or MMDetection checkpoint on the CPU, by its tensors.
 
     Raises WeightsProblem where the file holds no YOLOX, ModelProblem where an untrained one of no known size is asked
     for.
     """
-    own = labels.own(spec)
+    class_names = labels.own(spec)
     if (seed := spec.weights.random) is not None:
-        module = build_untrained(spec.arch, seed, classes=len(own) or 80)
-        return YoloxDetector(spec, module, _labels(own, module.shape.classes), checkpoint.digest(module))
+        module = build_untrained(spec.arch, seed, classes=len(class_names) or 80)
+        return YoloxDetector(spec, module, _labels(class_names, module.shape.classes), checkpoint.digest(module))
     path = locate(spec, progress=progress)
     tensors = checkpoint.read(path)
-    # The averaged weights that MMDetection keeps beside those it trains have been swapped in when it saved them.
+    # MMDetection has swapped in the averaged weights on saving.
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("ema_")}
     of_mmdetection = any(name.startswith("bbox_head.") for name in tensors)
     if of_mmdetection:
@@ -124,26 +124,26 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloxDetector:
         raise WeightsProblem(f"{path} does not hold the tensors of a YOLOX, by Megvii's or MMDetection's names.") from (
             problem
         )
-    names = _labels(own, module.shape.classes)
+    names = _labels(class_names, module.shape.classes)
     return YoloxDetector(spec, module, names, sha256_of(path), of_mmdetection=of_mmdetection)
 
 
 def build_untrained(arch: str, seed: int, *, classes: int = 80) -> Yolox:
-    """Build a size of YOLOX (`yolox_nano` to `yolox_x`) without trained weights, the same for the same seed."""
+    """Build an untrained YOLOX of a size, reproducible by its seed."""
     if arch not in _SIZES:
         raise ModelProblem(f"There is no YOLOX called {arch}: choose one of {', '.join(_SIZES)}.")
     return checkpoint.build_seeded(lambda: Yolox(Shape(*_SIZES[arch], classes)), seed)
 
 
 def megvii_name(name: str) -> str:
-    """Return Megvii's name of a module or a tensor that MMDetection calls `name`; its own names are not changed."""
+    """Translate a tensor's name from MMDetection to Megvii."""
     for theirs, ours in _RENAMED:
         name = re.sub(theirs, ours, name)
     return name
 
 
 def _shape(tensors: dict[str, Tensor]) -> Shape:
-    """Return the dimensions of a state dict with Megvii's names; raise KeyError where it is not a YOLOX."""
+    """Return a YOLOX state dict's dimensions; raise KeyError for others."""
     stage = "backbone.backbone.dark2"
     blocks = {name.split(".")[5] for name in tensors if name.startswith(f"{stage}.1.m.")}
     return Shape(
@@ -154,9 +154,9 @@ def _shape(tensors: dict[str, Tensor]) -> Shape:
     )
 
 
-def _labels(own: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return the operator's names, COCO's where there are 80 classes, or else the classes' numbers."""
-    names = own or (tuple(labels.coco().values()) if count == 80 else ())
+def _labels(class_names: Sequence[str], count: int) -> tuple[str, ...]:
+    """Return the operator's names, COCO's for 80 classes, or numbers."""
+    names = class_names or (tuple(labels.coco().values()) if count == 80 else ())
     return tuple(names[index] if index < len(names) else str(index) for index in range(count))
 
 
@@ -178,7 +178,7 @@ class Yolox(nn.Module):
     def forward(self, tensor: Tensor) -> Detections:
         head: Any = self.head
         logits, regressions, objectness = [], [], []
-        for stem, cls_convs, cls_pred, reg_convs, reg_pred, obj_pred, given in zip(
+        for stem, cls_convs, cls_pred, reg_convs, reg_pred, obj_pred, feature in zip(
             head.stems,
             head.cls_convs,
             head.cls_preds,
@@ -188,15 +188,15 @@ class Yolox(nn.Module):
             self.backbone(tensor),
             strict=True,
         ):
-            shared = stem(given)
+            shared = stem(feature)
             logits.append(cls_pred(cls_convs(shared)))
             towards_box = reg_convs(shared)
             regressions.append(reg_pred(towards_box))
             objectness.append(obj_pred(towards_box))
         corners, strides = _grid(regressions)
 
-        def boxes(given: tuple[Tensor, ...]) -> Tensor:
-            rows = torch.cat([level.flatten(2) for level in given], 2).transpose(1, 2)  # (B, N, 4)
+        def boxes(levels: tuple[Tensor, ...]) -> Tensor:
+            rows = torch.cat([level.flatten(2) for level in levels], 2).transpose(1, 2)  # (B, N, 4)
             # Counted from the cell's own corner, not from its middle.
             middle, half = rows[..., :2] * strides + corners, rows[..., 2:].exp() * strides / 2
             return torch.cat((middle - half, middle + half), 2)
@@ -207,7 +207,7 @@ class Yolox(nn.Module):
 
 
 def _grid(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the upper left corner (N, 2) xy of each cell and its side (N, 1), both in pixels of the input."""
+    """Return each cell's upper left corner (N, 2) and side (N, 1) in pixels."""
     corners, strides = [], []
     for level, stride in zip(maps, STRIDES, strict=True):
         height, width = level.shape[2:]
@@ -219,7 +219,7 @@ def _grid(maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 class _Block(nn.Module):
-    """A convolution with its norm folded in, and an activation that is not in place."""
+    """A convolution with folded norm and out-of-place activation."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -266,7 +266,7 @@ class YoloxDetector(Detector):
         return f"long side → {self._size}, with bars, bilinear, no antialias"
 
     def prepare(self, pixels: NDArray[np.uint8], preprocessing: str) -> ModelInput:
-        """uint8 (H, W, 3) to a square; `trained` puts the picture into its upper left corner, `letterbox` amid it."""
+        """Fit uint8 (H, W, 3) into a square, in the corner or centred."""
         self.check_preprocessing(preprocessing)
         (height, width), size = pixels.shape[:2], self._size
         ratio = min(size / height, size / width)
@@ -281,8 +281,8 @@ class YoloxDetector(Detector):
         return ModelInput(torch.from_numpy(backwards).float().unsqueeze(0), geometry)
 
     def run(self, tensor: Tensor) -> Detections:
-        found: Detections = self.module(tensor)
-        return found
+        detections: Detections = self.module(tensor)
+        return detections
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         named = {
@@ -291,8 +291,8 @@ class YoloxDetector(Detector):
             **{f"neck {scale}": (path,) for scale, path in NECK.items()},
             "backbone P3": ("backbone.backbone.dark3",),
         }
-        there = {layer.path for layer in layers}
-        return {name: paths for name, paths in named.items() if there.issuperset(paths)} or super().presets(layers)
+        listed = {layer.path for layer in layers}
+        return {name: paths for name, paths in named.items() if listed.issuperset(paths)} or super().presets(layers)
 
     def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
         """Return the backbone's stages, the neck's steps with their inputs, and the head's towers."""
@@ -302,13 +302,13 @@ class YoloxDetector(Detector):
             shape, kind = shapes.get(path), type(self.module.get_submodule(path)).__name__
             return ModelStage(path, kind, shape, self._size / shape[1] if shape else None, inputs, part)
 
-        found = [stage(path, _BACKBONE[i - 1 : i] if i else (), "backbone") for i, path in enumerate(_BACKBONE)]
-        found += [stage(path, inputs, "neck") for path, inputs in _READ.items()]
+        steps = [stage(path, _BACKBONE[i - 1 : i] if i else (), "backbone") for i, path in enumerate(_BACKBONE)]
+        steps += [stage(path, inputs, "neck") for path, inputs in _READ.items()]
         for i, path in enumerate(NECK.values()):
             stem = f"head.stems.{i}"
-            found.append(stage(stem, (path,), "head"))
-            found += [stage(f"head.{tower}.{i}", (stem,), "head") for tower in ("cls_convs", "reg_convs")]
-        return tuple(found)
+            steps.append(stage(stem, (path,), "head"))
+            steps += [stage(f"head.{tower}.{i}", (stem,), "head") for tower in ("cls_convs", "reg_convs")]
+        return tuple(steps)
 
     def alias(self, name: str) -> str:
         """Accept MMDetection's names too (`neck.out_convs.0`), and a norm's, which its convolution replaces."""

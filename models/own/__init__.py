@@ -14,5 +14,5 @@ def is_on() -> bool:
 
 
 def upload_megabytes() -> int:
-    """Return the MB that one dropped file may have: it is in memory until it is stored."""
+    """Return the MB allowed per dropped file, kept in memory until stored."""
     return max(1, int(min(settings().own_models_mb, (settings().memory_mb or MEMORY_MB) / IN_MEMORY)))

@@ -32,10 +32,10 @@ def make_id(name: str) -> str:
     >>> make_id("Leaf model (5)")
     'leaf-model-5'
     """
-    found = re.sub(r"[^\w.-]+", "-", name).strip("-.").lower()
-    if not found:
+    id_ = re.sub(r"[^\w.-]+", "-", name).strip("-.").lower()
+    if not id_:
         raise ModelProblem(f"{name!r} is not a name for a model: give one with letters or digits.")
-    return found
+    return id_
 
 
 def parse_value(text: str) -> Any:
@@ -47,23 +47,23 @@ def parse_value(text: str) -> Any:
 
 
 def fill(draft: TableDraft, answers: Mapping[str, Any]) -> tuple[Toml, tuple[Unknown, ...]]:
-    """Return a draft's table with the answers, or else its likely values, and the questions that are still open.
+    """Fill a draft's table with answers or defaults; return open questions too.
 
     With one open the model cannot be loaded. The first is whether to trust a file that runs code, unless `TRUST` is
     answered with yes.
     """
     table: Toml = {"loader": draft.loader, **({"arch": draft.arch} if draft.arch else {}), **_copy(draft.table)}
-    given = {key: value for key, value in answers.items() if key != TRUST}
+    values = {key: value for key, value in answers.items() if key != TRUST}
     open_: list[Unknown] = []
     for unknown in draft.unknown:
         if unknown.key == TRUST:
             if not str(answers.get(TRUST, "")).lower().startswith("y"):
                 open_.insert(0, unknown)
-        elif unknown.key not in given and unknown.default:
-            given[unknown.key] = unknown.default if is_text(unknown.key) else parse_value(unknown.default)
-        elif unknown.key not in given and unknown.needed:
+        elif unknown.key not in values and unknown.default:
+            values[unknown.key] = unknown.default if is_text(unknown.key) else parse_value(unknown.default)
+        elif unknown.key not in values and unknown.needed:
             open_.append(unknown)
-    for key, value in given.items():
+    for key, value in values.items():
         *above, last = key.split(".")
         place = table
         for part in above:
@@ -73,7 +73,7 @@ def fill(draft: TableDraft, answers: Mapping[str, Any]) -> tuple[Toml, tuple[Unk
 
 
 def is_text(key: str) -> bool:
-    """Return whether a key's value is text as it stands: the name of an architecture or of a file."""
+    """Return whether a key's value is plain text: an architecture's or a file's name."""
     return key in ("arch", "weights.labels")
 
 
@@ -109,7 +109,7 @@ def line_of(output: OutputTable) -> str:
 
 
 def read_lines(lines: Sequence[str]) -> list[Toml]:
-    """Return `weights.outputs` from lines of name, unit, least and largest value, of which all but the name may lack.
+    """Parse `weights.outputs` from lines of name, unit and range.
 
     Raises ModelProblem for a line that is not understood.
     """

@@ -46,14 +46,14 @@ Data = bytes | memoryview | Path
 
 
 def refusal() -> str:
-    """Return why the current person cannot add a model, in one sentence; empty if nothing is against it."""
+    """Return the reason against adding a model; empty if there is none."""
     if not is_on():
         return "Adding models is off on this server: its operator can set SIGHTGLASS_OWN_MODELS."
     return ""
 
 
 def code_refusal() -> str:
-    """Return why the current person's files may not run code here, in one sentence; empty if they may."""
+    """Return the reason against running a person's code; else empty."""
     if access.may_run_code():
         return ""
     return "This file runs code when it is opened, which this server does not allow (SIGHTGLASS_MODEL_CODE)."
@@ -85,23 +85,22 @@ def list_own() -> tuple[ModelSpec, ...]:
 
 
 def receive(files: Iterable[tuple[str, Data]]) -> Path:
-    """Write what a person gave into a new folder, archives unpacked, and return that folder.
+    """Write received files into a new folder, archives unpacked; return it.
 
-    Raises ModelProblem for what no model has among its files, for damaged archives, and above the limits; nothing stays
-    behind then.
+    Raises ModelProblem for foreign files, damaged archives, and above the limits, without leaving files.
     """
-    given = [(_name(name), data) for name, data in files]
-    own = folder()
-    room = _make_room(own, sum(data.stat().st_size if isinstance(data, Path) else len(data) for _, data in given))
-    stem = PurePosixPath(next((name for name, _ in given if _is_model(name)), given[0][0] if given else "model")).stem
-    into = _new_folder(own, stem)
+    items = [(_name(name), data) for name, data in files]
+    root = folder()
+    budget = _free_space(root, sum(data.stat().st_size if isinstance(data, Path) else len(data) for _, data in items))
+    stem = PurePosixPath(next((name for name, _ in items if _is_model(name)), items[0][0] if items else "model")).stem
+    into = _new_folder(root, stem)
     try:
-        for name, data in given:
+        for name, data in items:
             with data.open("rb") if isinstance(data, Path) else contextlib.nullcontext() as source:
-                left = _store(into, name, (data,) if source is None else _pieces(source), room)  # type: ignore[arg-type]
-            room = room if name.endswith(".zip") else left
-        for name in [name for name, _ in given if name.endswith(".zip")]:
-            room = isolated.run(name, 0, _unpack, into, name, room)
+                left = _store(into, name, (data,) if source is None else _pieces(source), budget)  # type: ignore[arg-type]
+            budget = budget if name.endswith(".zip") else left
+        for name in [name for name, _ in items if name.endswith(".zip")]:
+            budget = isolated.run(name, 0, _unpack, into, name, budget)
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
         raise
@@ -112,8 +111,8 @@ def _pieces(source: IO[bytes]) -> Iterator[bytes]:
     return iter(lambda: source.read(MB), b"")
 
 
-def _store(into: Path, name: str, pieces: Iterable[bytes | memoryview], room: int) -> int:
-    """Write one of a model's files, and return how many bytes are left of `room`."""
+def _store(into: Path, name: str, pieces: Iterable[bytes | memoryview], budget: int) -> int:
+    """Write one of a model's files, and return the rest of `budget`."""
     names = {file.name.casefold() for file in into.iterdir() if not file.name.endswith(".zip")}
     if name.casefold() in names:
         raise ModelProblem(f"There are two files called {name} there: drop those of one model only.")
@@ -121,17 +120,17 @@ def _store(into: Path, name: str, pieces: Iterable[bytes | memoryview], room: in
         raise ModelProblem(f"A model has at most {MAX_FILES} files: drop those of one model only.")
     with (into / name).open("wb") as file:
         for piece in pieces:
-            room -= len(piece)
-            if room < 0:
+            budget -= len(piece)
+            if budget < 0:
                 most = settings().own_models_mb
                 raise ModelProblem(f"Your models may take {most:,.0f} MB together: remove one, or drop a smaller file.")
             file.write(piece)
-    return room
+    return budget
 
 
 @contextlib.contextmanager
 def without_paths() -> Iterator[None]:
-    """Name the files of the store in a problem as they were dropped, and not by where they lie on the server."""
+    """Hide the store's paths in a problem."""
     try:
         yield
     except Problem as problem:
@@ -140,17 +139,17 @@ def without_paths() -> Iterator[None]:
 
 
 def find_model(into: Path) -> Path:
-    """Return which of the received files is the model: a file, or the folder itself for one of Transformers.
+    """Return the model among the received files, or their folder.
 
     Raises ModelProblem where none is, or several are.
     """
     if (into / "config.json").is_file() or (into / "open_clip_config.json").is_file():
         return into
-    found = sorted(file for file in into.iterdir() if _is_model(file.name))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = " and ".join(file.name for file in found[:3])
+    candidates = sorted(file for file in into.iterdir() if _is_model(file.name))
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        names = " and ".join(file.name for file in candidates[:3])
         raise ModelProblem(f"{names} are different models: drop the files of one at a time.")
     if alone := sorted(file.name for file in into.glob("*.bin")):
         raise ModelProblem(f"{alone[0]} is one half: drop its .xml (OpenVINO) or config.json (Transformers) with it.")
@@ -171,21 +170,21 @@ def _isolated(into: Path, function: Callable[P, R], *args: P.args, **options: P.
 
 def _draft(into: Path, arch: str) -> TableDraft:
     model = find_model(into)
-    found = inspect_model(model, arch)
+    draft = inspect_model(model, arch)
     unknown = []
-    for one in found.unknown:
-        # None is answered by a file of the server's that is not among those that were received.
-        kept = (name for name in one.choices if ".py:" not in name or Path(name.rpartition(":")[0]).parent == into)
-        unknown.append(replace(one, choices=tuple(kept)))
-    found = replace(found, unknown=tuple(unknown))
-    asked = [unknown for unknown in found.unknown if unknown.key == "weights.labels"]
+    for question in draft.unknown:
+        # Answers must not name other files of the server.
+        kept = (name for name in question.choices if ".py:" not in name or Path(name.rpartition(":")[0]).parent == into)
+        unknown.append(replace(question, choices=tuple(kept)))
+    draft = replace(draft, unknown=tuple(unknown))
+    asked = [unknown for unknown in draft.unknown if unknown.key == "weights.labels"]
     file = next(
         (file for file in sorted(into.iterdir()) if labels.may_name(file, model.stem) and _may_hold_names(file)), None
     )
     if not asked or file is None:
-        return found
-    table = {**found.table, "weights": {**found.table.get("weights", {}), "labels": str(file)}}
-    return replace(found, table=table, unknown=tuple(one for one in found.unknown if one not in asked))
+        return draft
+    table = {**draft.table, "weights": {**draft.table.get("weights", {}), "labels": str(file)}}
+    return replace(draft, table=table, unknown=tuple(question for question in draft.unknown if question not in asked))
 
 
 def _may_hold_names(file: Path) -> bool:
@@ -195,10 +194,10 @@ def _may_hold_names(file: Path) -> bool:
         return True
 
 
-def runs_code(found: TableDraft, answers: Mapping[str, object]) -> bool:
-    """Return whether loading a model runs code that its files bring: a network's own, TorchScript, Ultralytics."""
-    arch = str(answers.get("arch") or found.arch)
-    return ".py" in arch or any(unknown.key == TRUST for unknown in found.unknown)
+def runs_code(draft: TableDraft, answers: Mapping[str, object]) -> bool:
+    """Return whether loading a model runs its files' code."""
+    arch = str(answers.get("arch") or draft.arch)
+    return ".py" in arch or any(unknown.key == TRUST for unknown in draft.unknown)
 
 
 def keep_open(into: Path) -> None:
@@ -207,47 +206,45 @@ def keep_open(into: Path) -> None:
 
 
 def unanswered() -> Path | None:
-    """Return received files of the current person with an open question, such as before a reload; the oldest first."""
-    own, known = folder(), tables()
-    found = [one for one in own.iterdir() if (one / OPEN).is_file()] if own.is_dir() else []
-    return min(
-        (one for one in found if one.name not in known), key=lambda one: (one / OPEN).stat().st_mtime, default=None
-    )
+    """Return the oldest received files of the person with open questions."""
+    root, known = folder(), tables()
+    unfinished = [p for p in root.iterdir() if (p / OPEN).is_file()] if root.is_dir() else []
+    return min((p for p in unfinished if p.name not in known), key=lambda p: (p / OPEN).stat().st_mtime, default=None)
 
 
-def register(into: Path, found: TableDraft, answers: Mapping[str, object]) -> str:
+def register(into: Path, draft: TableDraft, answers: Mapping[str, object]) -> str:
     """Write the table of received files into the person's models.toml, and return the model's id.
 
     Raises ModelProblem with the first question that is open, and for code that may not run here.
     """
-    if runs_code(found, answers) and (why := code_refusal()):
+    if runs_code(draft, answers) and (why := code_refusal()):
         raise ModelProblem(why)
-    made, open_ = adding.fill(found, answers)
+    filled, open_ = adding.fill(draft, answers)
     if open_:
         raise ModelProblem(open_[0].question)
-    _check_labels(into, made)
+    _check_labels(into, filled)
     to, id_ = table(), into.name
-    made = table_file.relative(made, to.parent)
+    filled = table_file.relative(filled, to.parent)
     with without_paths():
-        spec = catalog.of_table(id_, made, to)
-        if not runs_code(found, answers):
+        spec = catalog.of_table(id_, filled, to)
+        if not runs_code(draft, answers):
             _isolated(into, _try, spec)
-    adding.write(to, id_, made, force=True)
+    adding.write(to, id_, filled, force=True)
     (into / OPEN).unlink(missing_ok=True)
     return id_
 
 
 def _try(spec: ModelSpec) -> None:
-    """Load a model as this server will: sizes that its files state are made within the limits of a child process."""
+    """Load a model in a child process with resource limits."""
     load(spec)
 
 
-def _check_labels(into: Path, made: Toml) -> None:
+def _check_labels(into: Path, filled: Toml) -> None:
     """Make the file of class names in a table one of the received files.
 
     Raises ModelProblem for another file of the server, unless the person's files may run code here anyway.
     """
-    weights = made.get("weights", {})
+    weights = filled.get("weights", {})
     stated = weights.get("labels")
     if not isinstance(stated, str):
         return
@@ -261,14 +258,14 @@ def _check_labels(into: Path, made: Toml) -> None:
 
 def change(id_: str, values: Mapping[str, object]) -> None:
     """Change keys of an added model's table, by their dotted paths; None removes one."""
-    made = tables()[id_]
+    filled = tables()[id_]
     for key, value in values.items():
         *above, last = key.split(".")
-        place = made
+        place = filled
         for part in above:
             place = place.setdefault(part, {})
         place.pop(last, None) if value is None else place.__setitem__(last, value)
-    adding.write(table(), id_, made, force=True)
+    adding.write(table(), id_, filled, force=True)
 
 
 def restore(id_: str, before: Toml) -> None:
@@ -308,21 +305,21 @@ def tables() -> dict[str, Toml]:
     return table_file.tables(table())
 
 
-def _new_folder(own: Path, stem: str) -> Path:
-    """Make a folder named by an id that no model has: in another one, questions may still be open."""
+def _new_folder(root: Path, stem: str) -> Path:
+    """Create a folder with an unused model id as its name."""
     first = adding.make_id(file_stem(stem, keep=".", otherwise="model", max_length=MAX_NAME))
     known = {*catalog.catalog(), users.FOLDER}
     for name in (first, *(f"{first}-{number}" for number in range(2, 1000))):
         # Two uploads may want the same one.
         with contextlib.suppress(FileExistsError):
             if name not in known:
-                (own / name).mkdir(parents=True, mode=0o700)
-                return own / name
+                (root / name).mkdir(parents=True, mode=0o700)
+                return root / name
     raise ModelProblem(f"There are too many models called {first} here: remove some first.")
 
 
 def _name(name: str) -> str:
-    """Return the name under which a file is kept: the last part of its path, without anything unusual."""
+    """Return a file's safe name: the last part of its path."""
     path = PurePosixPath(name.replace("\\", "/"))
     suffix = path.suffix.lower()
     if suffix not in (*SUFFIXES, *BESIDE, ".zip"):
@@ -338,8 +335,8 @@ def _is_model(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def _unpack(into: Path, name: str, room: int) -> int:
-    """Replace an archive by the files in it, of a folder by their names alone; return what is left of `room`."""
+def _unpack(into: Path, name: str, budget: int) -> int:
+    """Replace an archive by its files; return the bytes left."""
     try:
         with zipfile.ZipFile(into / name) as archive:
             for info in archive.infolist():
@@ -350,36 +347,36 @@ def _unpack(into: Path, name: str, room: int) -> int:
                 if info.file_size > max(UNPACKED, RATIO * info.compress_size):
                     raise ModelProblem(f"{name} unpacks to far more than any weights do: drop its files one by one.")
                 with archive.open(info) as file:
-                    room = _store(into, _name(info.filename), _pieces(file), room)
+                    budget = _store(into, _name(info.filename), _pieces(file), budget)
     except (Problem, MemoryError):
         raise
     # A hostile stream can fail in any way.
     except Exception as error:
         raise ModelProblem(f"{name} is damaged or no .zip archive: pack it again.") from error
     (into / name).unlink()
-    return room
+    return budget
 
 
-def _make_room(own: Path, wanted: int) -> int:
-    """Delete received files that nobody answered for, and return the bytes that the current person's may still take.
+def _free_space(root: Path, needed: int) -> int:
+    """Delete abandoned files; return the bytes left to the current person.
 
-    They stay for an hour; for minutes where there are as many as may be, or no room. Raises ModelProblem where there
+    They stay for an hour; for minutes if there are too many, or no space. Raises ModelProblem where there
     are too many models all the same.
     """
     for age in (ABANDONED, SOON_ABANDONED):
         known = tables()
-        folders = [one for one in own.iterdir() if one.is_dir() and one.name != users.FOLDER] if own.is_dir() else []
-        for one in folders:
+        folders = [p for p in root.iterdir() if p.is_dir() and p.name != users.FOLDER] if root.is_dir() else []
+        for p in folders:
             with contextlib.suppress(OSError):
-                if one.name not in known and abs(time.time() - one.stat().st_mtime) > age:
-                    shutil.rmtree(one, ignore_errors=True)
-        count = sum(one.is_dir() for one in folders)
-        room = int(settings().own_models_mb * MB) - used()
-        if count < MAX_MODELS and wanted <= room:
+                if p.name not in known and abs(time.time() - p.stat().st_mtime) > age:
+                    shutil.rmtree(p, ignore_errors=True)
+        count = sum(p.is_dir() for p in folders)
+        budget = int(settings().own_models_mb * MB) - used()
+        if count < MAX_MODELS and needed <= budget:
             break
     if count >= MAX_MODELS:
         raise ModelProblem(f"You have {count} models here already, with those that are still asked about: remove one.")
-    return room
+    return budget
 
 
 def describe_model(adapter: Adapter) -> str:

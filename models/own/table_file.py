@@ -43,7 +43,7 @@ def relative(table: Toml, folder: Path) -> Toml:
 
 
 def text_of(id_: str, table: Toml) -> str:
-    """Return the table as TOML: its dicts as tables of their own one level down, and inline below that."""
+    """Return the table as TOML, with nested dicts inline from two levels down."""
     models = tomlkit.table(is_super_table=True)
     models.append(id_, _table(table))
     return tomlkit.document().append("model", models).as_string()
@@ -79,14 +79,14 @@ def _item(value: Any) -> Item:
 
 @contextmanager
 def file_lock(to: Path) -> Iterator[None]:
-    """Keep other processes that take this lock from writing `to`; raise ModelProblem if one holds it for too long."""
+    """Lock a file against other processes; raise ModelProblem after a timeout."""
     lock = FileLock(to.with_name(f".{to.name}.lock"), timeout=SECONDS)
     try:
         with lock:
             try:
                 yield
             finally:
-                # Removed while it is held, so that it does not stay in the user's folder: whoever waits sees that and
+                # Removed before the unlock, so that it does not stay in the user's folder: whoever waits sees that and
                 # makes a new one. Windows does not remove a file that is open.
                 with contextlib.suppress(OSError):
                     os.unlink(lock.lock_file)
@@ -121,12 +121,12 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
         else:
             del models[id_]
             whole = f"{document.as_string().rstrip()}\n\n{text}"
-            # Comments that stand between scattered parts of a table go with them.
+            # Comments between scattered parts of a table are lost with them.
             if not all(line in whole for line in before.splitlines() if line.lstrip().startswith("#")):
                 raise ValueError
-        wanted = tomllib.loads(before)
-        wanted["model"][id_] = tomllib.loads(text)["model"][id_]
-        replaced = tomllib.loads(whole) == wanted
+        expected = tomllib.loads(before)
+        expected["model"][id_] = tomllib.loads(text)["model"][id_]
+        replaced = tomllib.loads(whole) == expected
     except (ValueError, TOMLKitError):
         replaced = False
     if not replaced:
@@ -135,16 +135,16 @@ def with_table(to: Path, id_: str, table: Toml, *, force: bool) -> str:
 
 
 def tables(path: Path) -> dict[str, Toml]:
-    """Return the tables of a models.toml by their models' ids; none where it cannot be read."""
+    """Return the tables of a models.toml by model id."""
     try:
-        found: dict[str, Toml] = tomllib.loads(path.read_text("utf-8")).get("model", {})
+        by_id: dict[str, Toml] = tomllib.loads(path.read_text("utf-8")).get("model", {})
     except (OSError, ValueError):
         return {}
-    return found
+    return by_id
 
 
 def without_table(to: Path, id_: str) -> str:
-    """Return the text of the file without a model's table; raise ModelProblem where it cannot be read or has none."""
+    """Return the file's text without a model's table."""
     try:
         document = tomlkit.parse(to.read_text("utf-8"))
         del document["model"][id_]
@@ -154,16 +154,16 @@ def without_table(to: Path, id_: str) -> str:
 
 
 def _last(table: Table) -> Table:
-    """Return the table whose lines end this one: itself, or the last of its tables."""
+    """Return the last of a table's nested tables, or itself."""
     inner = [item for item in table.values() if isinstance(item, type(table))]
     return _last(inner[-1]) if inner else table
 
 
 def _trailing(table: Table) -> list[Comment | Whitespace]:
-    """Return the comments and blank lines at the end of a table: they belong to what follows it."""
-    found: list[Comment | Whitespace] = []
+    """Return a table's trailing comments and blank lines."""
+    trailing: list[Comment | Whitespace] = []
     for _, item in reversed(_last(table).value.body):
         if not isinstance(item, (Comment, Whitespace)):
             break
-        found.insert(0, item)
-    return found
+        trailing.insert(0, item)
+    return trailing

@@ -10,7 +10,6 @@ import streamlit as st
 
 from sightglass.batch import labels, output
 from sightglass.batch.labelled import labels as labelled
-from sightglass.batch.labelled.evaluate import evaluate_folders
 from sightglass.batch.table import classes as read_classes
 from sightglass.batch.table import read_scores
 from sightglass.common.errors import Problem
@@ -67,7 +66,7 @@ def draw(job: BatchJob) -> None:
             labels.correct(folder, {name: named})
             if not own:
                 with st.spinner("Counting again…", show_time=False):
-                    evaluate_folders(folder)
+                    labelled.evaluate_folders(folder)
         except OSError as error:
             raise output.unwritable(folder, error) from error
         if own:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from sightglass import batch, examples
-from sightglass.batch import analysis, journal, labels, output, table
+from sightglass.batch import analysis, journal, labels, output, seals, table
 from sightglass.batch.earlier import RunOrigin, SecondRun, list_runs, read_facts
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import summary as labelled_summary
@@ -29,14 +29,16 @@ from sightglass.components.session import state
 from sightglass.components.session.history_store import exact
 from sightglass.components.session.jobs.background import Status, Task
 from sightglass.components.session.markdown import escape, sentence
+from sightglass.evaluation import stored
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.explain.methods import METHODS
+from sightglass.explain.methods import METHODS, describe_setup
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture import remote
 from sightglass.explain.picture.source import find, spread
 from sightglass.pages.batch.source import MAX_PICTURES, Source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
     from threading import Event
 
     from sightglass.batch import Summary
@@ -197,14 +199,21 @@ _tables: ByteCache[tuple[Any, int]] = ByteCache(32 * MIB, itemgetter(1))
 """Tables, and what was found in them, each with its bytes; sessions share them, and change nothing in them."""
 
 
-def read_frame(first: str, second: str | None, changed: int) -> Frame:
-    """Return a run's table, read again when the file has changed, or when it made room."""
+def _cached(key: Hashable, make: Callable[[], Any]) -> Any:
+    """Return what was made of a run's table, made again when it gave way to others."""
 
-    def read() -> tuple[Frame, int]:
-        made = analysis.load(Path(first), Path(second) if second else None)
-        return made, _nbytes(made)
+    def measure() -> tuple[Any, int]:
+        made = make()
+        # Groups are parts of their table.
+        frame, parts = made if isinstance(made, tuple) else (made, ())
+        return made, int(frame.memory_usage(deep=True).sum()) * (2 if parts else 1)
 
-    return _tables.get_or_make((first, second, changed), read)[0]
+    return _tables.get_or_make(key, measure)[0]
+
+
+def read_frame(first: Path, second: Path | None, changed: int) -> Frame:
+    """Return a run's table, read again when its file has changed."""
+    return _cached((first, second, changed), lambda: analysis.load(first, second))
 
 
 def frame_of_job(job: BatchJob) -> Frame:
@@ -212,23 +221,28 @@ def frame_of_job(job: BatchJob) -> Frame:
     return read_frame(*table_key(job))
 
 
-def find_odd(first: str, second: str | None, changed: int) -> tuple[Frame, list[analysis.Group]]:
-    """Return how unusual each map is, and the groups of similar ones."""
-
-    def find() -> tuple[tuple[Frame, list[analysis.Group]], int]:
-        made, groups = analysis.odd(read_frame(first, second, changed))
-        # The groups are parts of the table.
-        return (made, groups), 2 * _nbytes(made)
-
-    found: tuple[Frame, list[analysis.Group]] = _tables.get_or_make(("odd", first, second, changed), find)[0]
+def find_odd(*key: Any) -> tuple[Frame, list[analysis.Group]]:
+    """Return how unusual each map of a run is, and the groups of similar ones; `key`: of `table_key`."""
+    found: tuple[Frame, list[analysis.Group]] = _cached(("odd", *key), lambda: analysis.odd(read_frame(*key)))
     return found
 
 
-def _nbytes(table: Frame) -> int:
-    return int(table.memory_usage(deep=True).sum())
+def describe_run(job: BatchJob) -> str:
+    """Describe the run, `demo-cls-l, GradCAM at layer4 (Where is it?)`, with what came of proving its maps; with two
+    models both."""
+    first, second, changed = table_key(job)
+    return "; compared with ".join(_describe_folder(folder, changed) for folder in (first, second) if folder)
 
 
-def table_key(job: BatchJob) -> tuple[str, str | None, int]:
+def _describe_folder(folder: Path, changed: int) -> str:
+    # The journal names what the choices left to the model.
+    recipe = journal.settings_of(folder)["recipe"]
+    made = describe_setup(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
+    proved = seals.describe_proofs(read_frame(folder, None, changed))
+    return f"{made}: {proved}" if proved else made
+
+
+def table_key(job: BatchJob) -> tuple[Path, Path | None, int]:
     """Return what identifies a run's table for the cached functions above."""
     first, second = job.folders
     # The second model has no table if the run was stopped before it started.
@@ -237,7 +251,7 @@ def table_key(job: BatchJob) -> tuple[str, str | None, int]:
     for name in (labels.FILE, labels.TAGS_FILE):
         if (said := first / name).exists():
             changed.append(said.stat().st_mtime_ns)
-    return str(first), str(second) if there else None, sum(changed)
+    return first, second if there else None, sum(changed)
 
 
 def choose_earlier() -> BatchJob | None:
@@ -333,9 +347,9 @@ def reopen(run: EarlierRun, facts: RunFacts) -> BatchJob:
         folder = run.folder.parent / second.folder
         plans.append(replace(plans[0], model=second.model, options=second.options, folder=folder))
     if run.left:
-        return BatchJob(_find_source(facts), tuple(plans))
+        return BatchJob(find_source(facts), tuple(plans))
     try:
-        source = _find_source(facts)
+        source = find_source(facts)
     except Problem:
         # The results are there all the same.
         source = Source((), facts.name, origin.source[0], origin)
@@ -357,7 +371,7 @@ def _make_plan(folder: Path, facts: RunFacts) -> RunPlan:
     return RunPlan(facts.model, options, folder, prove, seal, more=how)
 
 
-def _find_source(facts: RunFacts) -> Source:
+def find_source(facts: RunFacts) -> Source:
     """Return the pictures of a run; raise Problem where they cannot be read."""
     found = _locate(facts)
     path, root = found[0]
@@ -370,21 +384,12 @@ def _find_source(facts: RunFacts) -> Source:
     return Source(tuple(items), facts.name, str(path), facts.origin)
 
 
-def find_finished(file: str = PARQUET) -> list[Path]:
-    """Return the folders of finished batch runs, of this session and of this person's earlier ones; newest first.
+def list_labelled() -> dict[str, Path]:
+    """Return the folders of runs with labels by name, of this session and of this person, the newest first.
 
-    `file`: what is in each of them.
+    Those of a segmentation are left out: no picture or box of theirs is right or wrong.
     """
-    found: dict[Path, float] = {}
     job = state.of(Batch).job
-    places = [plan.folder for plan in job.plans] if job is not None and job.finished() else []
-    base = users.folder(settings().batches)
-    # The folder is missing until the first run.
-    with contextlib.suppress(OSError):
-        places += [path for path in base.iterdir() if path.is_dir()]
-    for place in places:
-        try:
-            found[place] = (place / file).stat().st_mtime
-        except OSError:
-            continue
-    return sorted(found, key=lambda place: -found[place])[:40]
+    folders = [plan.folder for plan in job.plans] if job is not None and job.finished() else []
+    folders += [run.folder for run in labelled_summary.list_runs()]
+    return {folder.name: folder for folder in folders if (folder / stored.FILE).is_file()}

@@ -80,10 +80,9 @@ def batch() -> None:
                     gallery.draw_slide_button(job)
                     _again(job)
             with top, st.container(horizontal=True, vertical_alignment="center"):
-                st.caption(views.describe_run(job), width="content")
+                st.caption(earlier.describe_run(job), width="content")
                 _anew(job, choices)
-                _prove_these(job)
-                _seal_these(job)
+                _test_these(job)
             _draw_result(job)
 
 
@@ -95,7 +94,7 @@ def _first(choices: Choices, explainer: Explainer) -> None:
     with left:
         try:
             source = pictures.choose()
-            pictures.choose_labels(choices.model)
+            pictures.choose_labels(task_of(choices.model))
         except Problem as problem:
             st.error(sentence(problem), icon=":material/error:")
     with right:
@@ -164,7 +163,7 @@ def _draw_example(head: DeltaGenerator) -> None:
             st.markdown(f"### {plural(len(job.source.items), 'drawn scene')} explained", width="content")
         with st.container(horizontal=True, width="content", vertical_alignment="center"):
             gallery.draw_slide_button(job)
-    st.caption(f"{views.describe_run(job)}.")
+    st.caption(f"{earlier.describe_run(job)}.")
     _draw_result(job)
 
 
@@ -242,33 +241,23 @@ def _anew(job: BatchJob, choices: Choices) -> None:
         _start(job.source, choices, second, prove=first.prove, resume=bool(job.source.path))
 
 
-def _prove_these(job: BatchJob) -> None:
-    """Offer to prove the maps of a run that was made without."""
-    spec = catalog.catalog().get(job.plans[0].model)
-    if job.plans[0].prove or (spec is not None and not task_of(spec).provable):
-        return
-    if st.button(
-        "Prove every map",
-        icon=":material/fact_check:",
-        type="tertiary",
-        help=f"Explain the same pictures again in the same way, and prove each map. {COST}",
+def _test_these(job: BatchJob) -> None:
+    """Offer to prove, and to seal, the maps of a run that was made without."""
+    first, spec = job.plans[0], catalog.catalog().get(job.plans[0].model)
+    help = f"Explain the same pictures again in the same way, and prove each map. {COST}"
+    if (
+        not first.prove
+        and (spec is None or task_of(spec).provable)
+        and st.button("Prove every map", icon=":material/fact_check:", type="tertiary", help=help)
     ):
         scratch = pictures.scratch()
-        places = [folder_for(job.source, plan.model, plan.options, scratch, prove=True) for plan in job.plans]
-        plans = (replace(plan, folder=folder, prove=True) for plan, folder in zip(job.plans, places, strict=True))
-        _run(BatchJob(job.source, tuple(plans), resume=bool(job.source.path)))
-
-
-def _seal_these(job: BatchJob) -> None:
-    """Offer to seal the maps of a run that was made without."""
-    if job.plans[0].seal:
-        return
-    if st.button(
-        "Seal every map",
-        icon=":material/verified:",
-        type="tertiary",
-        help="Test whether each map depends on the model, matters to the answer and holds still: about 60 passes.",
-    ):
+        plans = tuple(
+            replace(plan, folder=folder_for(job.source, plan.model, plan.options, scratch, prove=True), prove=True)
+            for plan in job.plans
+        )
+        _run(BatchJob(job.source, plans, resume=bool(job.source.path)))
+    help = "Test whether each map depends on the model, matters to the answer and holds still: about 60 passes."
+    if not first.seal and st.button("Seal every map", icon=":material/verified:", type="tertiary", help=help):
         _run(BatchJob(job.source, tuple(replace(plan, seal=True) for plan in job.plans)))
 
 
@@ -289,6 +278,8 @@ def _draw_result(job: BatchJob) -> None:
         st.error(sentence(problem), icon=":material/error:")
     if not views.draw_fit(job):
         views.line(job)
+    if words := folders.describe_left_out(job):
+        st.caption(words)
     folders.draw(job)
     lens = url_state.widget(
         st.segmented_control,

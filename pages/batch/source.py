@@ -22,7 +22,6 @@ from sightglass.evaluation import masks as pixel_masks
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.item import Item
 from sightglass.explain.picture.source import find
-from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from sightglass.batch.earlier import RunOrigin
     from sightglass.evaluation.ground_truth import GroundTruth
-    from sightglass.models.spec import ModelSpec
+    from sightglass.explain.tasks.task import Task
 
 
 PREVIEWED = 6
@@ -209,6 +208,7 @@ OTHER_LABELS = {
     "numbers": LabelFiles("True numbers, as a .csv", "A .csv with file,label, where label is the true number."),
 }
 """Those of models whose truth is neither classes nor boxes, by that truth."""
+NO_LABELS = "Without labels the run says where the model looked, but not whether it was right."
 
 
 @dataclass
@@ -218,23 +218,27 @@ class ChosenLabels:
     truth: GroundTruth | None = None
 
 
-def choose_labels(model: ModelSpec) -> None:
-    """Draw the choice of labels for a model, uploaded or from a permitted folder; keep them in `ChosenLabels`."""
+def choose_labels(task: Task, *, about: str = NO_LABELS) -> GroundTruth | None:
+    """Draw the choice of labels for models of a task, uploaded or from a permitted folder, and return them.
+
+    They are kept in `ChosenLabels`. `about`: what it means that there are none.
+    """
     chosen = state.of(ChosenLabels)
     with st.expander("Labels: how right is the model?", icon=":material/sell:"):
         try:
-            chosen.truth = _read(model)
+            chosen.truth = _read(task)
         except Problem as problem:
             chosen.truth = None
             st.error(sentence(problem), icon=":material/error:")
         if chosen.truth is None:
-            st.caption("Without labels the run says where the model looked, but not whether it was right.")
-            return
-        _describe(chosen.truth)
+            st.caption(about)
+        else:
+            _describe(chosen.truth)
+    return chosen.truth
 
 
-def _read(model: ModelSpec) -> GroundTruth | None:
-    labels = OTHER_LABELS.get(task_of(model).truth, LABELS)
+def _read(task: Task) -> GroundTruth | None:
+    labels = OTHER_LABELS.get(task.truth, LABELS)
     upload: UploadedFile | None = st.file_uploader(
         labels.title, type=labels.kinds, key="batch-labels-file", max_upload_size=upload_megabytes(), help=labels.help
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import streamlit as st
 
-from sightglass.batch import accuracy, analysis, journal, report, seals
+from sightglass.batch import accuracy, analysis, report, seals
 from sightglass.batch.labelled import pixels, summary
 from sightglass.batch.labelled.labels import FILE
 from sightglass.batch.table import CSV, PARQUET, read_scores
@@ -18,13 +18,11 @@ from sightglass.components.session.markdown import escape
 from sightglass.components.views import charts, tables
 from sightglass.evaluation import stored
 from sightglass.explain.maps import statistics
-from sightglass.explain.methods import describe_setup
 from sightglass.explain.phrases import percent, plural
 from sightglass.explain.tasks import task_of
 from sightglass.export.table import csv
-from sightglass.pages.batch import folders
-from sightglass.pages.batch.job import find_odd, frame_of_job, read_frame, table_key
-from sightglass.pages.batch.tiles import actions, describe_group, draw_groups, tiles
+from sightglass.pages.batch.gallery import actions, describe_group, draw_groups, tiles
+from sightglass.pages.batch.job import find_odd, frame_of_job, table_key
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,21 +40,6 @@ COLUMNS = (
     *("advantage", "over_random", "verdict", *seals.COLUMNS),
     *("half_heat_area", "border_share", "entropy_normalised", "gini", "n_regions", "proof", "state", "notes"),
 )
-
-
-def describe_run(job: BatchJob) -> str:
-    """Describe the run, `demo-cls-l, GradCAM at layer4 (Where is it?)`, with what came of proving its maps; with two
-    models both."""
-    first, second, changed = table_key(job)
-    return "; compared with ".join(_describe(folder, changed) for folder in (first, second) if folder)
-
-
-def _describe(folder: str, changed: int) -> str:
-    # The journal names what the choices left to the model.
-    recipe = journal.settings_of(Path(folder))["recipe"]
-    made = describe_setup(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
-    proved = seals.describe_proofs(read_frame(folder, None, changed))
-    return f"{made}: {proved}" if proved else made
 
 
 def classes(job: BatchJob) -> None:
@@ -162,7 +145,7 @@ def downloads(job: BatchJob) -> None:
                 help="The first model's table, with the second model's predictions and the disagreement of their maps.",
             )
         every = "Every number of every picture, one row per map."
-        for folder in map(Path, filter(None, (first, second))):
+        for folder in filter(None, (first, second)):
             if len(job.plans) > 1:
                 st.caption(next(plan.model for plan in job.plans if plan.folder == folder))
             archive = f"{folder.name}.zip"
@@ -217,10 +200,9 @@ def draw(job: BatchJob) -> None:
         if scores.areas:
             st.info("There are no masks: give them as labels, and each class has its IoU.", icon=":material/sell:")
             return
-        st.info(
-            folders.describe_left_out(job) or "There are no labels: put the pictures into folders named after classes.",
-            icon=":material/folder:",
-        )
+        counted = "No label means a class of this model: say below the headline what each counts as."
+        without = "There are no labels: put the pictures into folders named after classes."
+        st.info(counted if found["labelled"].notna().any() else without, icon=":material/folder:")
         return
     matrix = accuracy.confusions_of_frame(found)
     if not matrix.errors:
@@ -234,7 +216,7 @@ def draw(job: BatchJob) -> None:
     )
     rows = [dict(zip(accuracy.HEAD, row, strict=True)) for row in accuracy.rows(every)]
     tables.table(rows, right=accuracy.HEAD[1:], height=min(420, ROW * (len(rows) + 1) + 2))
-    st.caption(" ".join(filter(None, ("The lowest recall first.", folders.describe_left_out(job)))))
+    st.caption("The lowest recall first.")
 
 
 def _draw_classes(evaluated: EvaluationSummary) -> None:
@@ -256,7 +238,7 @@ def _draw_classes(evaluated: EvaluationSummary) -> None:
         return
     st.markdown("### Classes", help="Average precision (AP) of each class with labels, with its 95 % interval.")
     tables.table([dict(zip(head, one, strict=True)) for one in every], right=head[1:], height=height)
-    st.caption("The lowest first. Page Errors shows what is wrong.")
+    st.caption("The lowest first.")
 
 
 def _draw_confusions(job: BatchJob, found: Any, matrix: ConfusionMatrix) -> None:
@@ -328,26 +310,17 @@ def _find_worst(matrix: ConfusionMatrix) -> tuple[int, int]:
 
 
 def draw_fit(job: BatchJob) -> bool:
-    """Draw how well a run fits its labels, with its errors; return False for a run without labels."""
+    """Draw how well a run fits its labels; return False for a run without labels."""
     found = load(job)
     if found is None:
         return False
     st.markdown(f"{escape(found.headline)}.")
-    if found.unknown:
-        names = escape(", ".join(found.unknown[:4]))
-        st.caption(f"No class of the model: {names}. {task_of(found.task).unknown_labels}")
     if found.problems:
         label = f"{plural(len(found.problems), 'picture')} without a mask that can be used"
         with st.expander(label, icon=":material/warning:"):
             tables.table([{"picture": name, "why": why} for name, why in found.problems[:1000]])
-    if not task_of(found.task).has_boxes:
-        return True
-    st.caption(f"{escape(found.found)}.")
-    with st.expander("Errors by type", icon=":material/rule:"):
-        tables.table(
-            [dict(zip(("error", "count", "meaning"), one, strict=True)) for one in found.list_errors()],
-            right=("count",),
-        )
+    if found.found:
+        st.caption(f"{escape(found.found)}. Page Errors shows what is wrong.")
     return True
 
 

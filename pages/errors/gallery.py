@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -14,13 +14,11 @@ import streamlit as st
 from PIL import Image as Pillow
 
 from sightglass import examples
-from sightglass.batch import journal
-from sightglass.batch.table import PARQUET
+from sightglass.batch import earlier, journal, output, table
 from sightglass.common import users
 from sightglass.common.errors import ImageProblem, Problem
 from sightglass.common.settings import MIB
-from sightglass.components.choices import gallery_picker
-from sightglass.components.session import page, reopen, state, url_state
+from sightglass.components.session import reopen, state, url_state
 from sightglass.components.session.markdown import escape, shorten
 from sightglass.components.views.detections import Lookup, MissedPlace
 from sightglass.evaluation import stored
@@ -31,16 +29,15 @@ from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
 from sightglass.export import embedded_recipe
 from sightglass.models import catalog
-from sightglass.pages.batch.job import Batch, find_finished
+from sightglass.pages.batch.job import Batch, find_source, list_labelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import pandas as pd
     from numpy.typing import NDArray
 
-    from sightglass.evaluation.errors import ErrorUnit
+    from sightglass.evaluation.kinds import ErrorUnit
     from sightglass.evaluation.stored import Evaluation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.item import Item
@@ -56,8 +53,6 @@ _reports: ByteCache[tuple[ErrorReport, int]] = ByteCache(24 * MIB, itemgetter(1)
 class ErrorsView:
     """What the session remembers of the page."""
 
-    folders: dict[str, str] = field(default_factory=dict)
-    """By run: where its pictures are, as a person said."""
     problem: str = ""
     """Why the last action failed."""
 
@@ -70,7 +65,9 @@ class LabelledRun:
     example: bool
     report: ErrorReport
     items: Mapping[str, Item]
-    """Its pictures, by their keys; none where they are not known."""
+    """Its pictures, by their keys; none where they cannot be read."""
+    missing: str
+    """Why they cannot be read."""
     stamp: tuple[str, int]
     """Changes with its evaluation."""
 
@@ -85,13 +82,13 @@ class LabelledRun:
     def open(self, key: str) -> Image:
         """Open one of its pictures; raise Problem where it is not known."""
         if key not in self.items:
-            raise Problem(f"{key} is not among the pictures that are known: say below where the pictures are.")
+            raise Problem(f"{key} is not among the pictures of this run any more: put it back.")
         return self.items[key].open()
 
 
 def choose() -> str:
     """Draw the choice of a run, if there are any; return its name, or `EXAMPLE`."""
-    runs = {path.name: path for path in find_finished(stored.FILE)}
+    runs = list_labelled()
     if not runs:
         return EXAMPLE
     return url_state.widget(
@@ -109,16 +106,14 @@ def choose() -> str:
 
 def open_run(name: str) -> LabelledRun:
     """Return a run by its name; raise Problem where its evaluation cannot be read."""
-    if name == EXAMPLE:
-        folder = examples.find(examples.BOXES) / "run"
-    elif (found := next((path for path in find_finished(stored.FILE) if path.name == name), None)) is not None:
-        folder = found
-    else:
+    folder = {**list_labelled(), EXAMPLE: examples.find(examples.BOXES) / "run"}.get(name)
+    if folder is None:
         raise Problem(f"The run {name} is not there any more: choose another.")
     # Loading says that it is not there.
     stamp = (str(folder), state.modified(folder / stored.FILE))
     report, _ = _reports.get_or_make(stamp, lambda: _load(folder))
-    return LabelledRun(folder, name == EXAMPLE, report, _find_items(name, folder), stamp)
+    items, missing = _find_items(name, folder)
+    return LabelledRun(folder, name == EXAMPLE, report, items, missing, stamp)
 
 
 def _load(folder: Path) -> tuple[ErrorReport, int]:
@@ -126,58 +121,36 @@ def _load(folder: Path) -> tuple[ErrorReport, int]:
     pictures = report.evaluation.pictures
     objects = sum(len(one.found) + len(one.truths) for one in pictures)
     maps = sum(values.nbytes for one in pictures for values in one.maps.values())
-    with stored.pause_collector():
-        # An answer or a labelled object takes about 600 bytes.
-        return report, maps + 600 * objects + int(report.units.memory_usage(deep=True).sum())
+    # An answer or a labelled object takes about 600 bytes.
+    return report, maps + 600 * objects + 200 * len(report.units)
 
 
-def _find_items(name: str, folder: Path) -> Mapping[str, Item]:
-    """Return the pictures of a run, as far as this session knows where they are."""
+def _find_items(name: str, folder: Path) -> tuple[Mapping[str, Item], str]:
+    """Return the pictures of a run, and why they cannot be read."""
     if name == EXAMPLE:
         place = folder.with_name("pictures")
-        return state.latest("errors-example", place, lambda: {one.key: one for one in find(str(place))})
+        return state.latest("errors-example", place, lambda: {one.key: one for one in find(str(place))}), ""
     job = state.of(Batch).job
     if job is not None and any(plan.folder == folder for plan in job.plans):
-        return {one.key: one for one in job.source.items}
-    text = state.of(ErrorsView).folders.get(name)
-    if not text:
-        return {}
-    return state.latest("errors-items", (name, text), lambda: _read_folder(text))
+        return {one.key: one for one in job.source.items}, ""
+    return state.latest("errors-items", (folder, state.modified(folder / earlier.FILE)), lambda: _read_items(folder))
 
 
-def _read_folder(text: str) -> dict[str, Item]:
+def _read_items(folder: Path) -> tuple[dict[str, Item], str]:
     try:
-        path, root = gallery_picker.check_path(text, gallery_picker.folders())
-        return {one.key: one for one in find(str(path), within=root)}
+        facts = earlier.read_facts(output.Local(folder))
+        if facts is None:
+            return {}, "The pictures of this run were uploaded in another session."
+        return {one.key: one for one in find_source(facts).items}, ""
     except Problem as problem:
-        state.of(ErrorsView).problem = str(problem)
-        return {}
+        return {}, str(problem)
 
 
-def ask_for_pictures(run: LabelledRun) -> None:
-    """Draw the question where a run's pictures are; without them it has only those under their maps."""
-    if run.items:
-        return
-    view = state.of(ErrorsView)
-    if not gallery_picker.folders():
-        st.caption(
-            ":material/image_not_supported: The pictures of this run were uploaded in another session. Shown "
-            "are those under their maps. To open one, explain them again on Batch."
-        )
-        return
-
-    def take() -> None:
-        view.folders[run.folder.name] = str(st.session_state["errors-folder"])
-
-    st.text_input(
-        "Where are the pictures of this run?",
-        key="errors-folder",
-        on_change=take,
-        placeholder=str(gallery_picker.folders()[0]),
-        width=420,
-        help="Their folder, so that a picture can be opened. Until then the run's own small pictures are shown.",
-    )
-    page.say_problem(view)
+def say_missing(run: LabelledRun) -> None:
+    """Draw why the pictures of a run cannot be opened; nothing where they can."""
+    if not run.items:
+        shown = "Shown are those under their maps. To open one, explain them again on Batch."
+        st.caption(f":material/image_not_supported: {escape(run.missing)} {shown}")
 
 
 WIDE = 168
@@ -188,20 +161,20 @@ _tiles: ByteCache[bytes] = ByteCache(4 * MIB, len)
 """Tiles by run, error, and whether with the map; empty of a picture that cannot be opened."""
 
 
-def draw(run: LabelledRun, rows: pd.DataFrame, words: str, which: str) -> None:
-    """Draw errors, rows of the run's table, a page at a time under `words`; `which`: identifies the choice."""
+def draw(run: LabelledRun, errors: Sequence[ErrorUnit], words: str, which: str) -> None:
+    """Draw errors a page at a time under `words`; `which`: identifies the choice."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         help = "White: what is labelled. Dashed: what the model answered. Yellow is where it looked for that."
         st.markdown(words, width="content", help=help)
         mapped = _choose_maps(run)
-    pages = -(-len(rows) // PAGE)
+    pages = -(-len(errors) // PAGE)
     # Its place is below the tiles, which depend on it.
     above, below = st.container(horizontal=True, gap="small"), st.container()
     number = 1
     if pages > 1:
         with below:
             number = int(st.pagination(pages, key=f"errors-page-{which}"))
-    units = [run.report.find_unit(row) for row in rows.iloc[PAGE * (number - 1) : PAGE * number].to_dict("records")]
+    units = errors[PAGE * (number - 1) : PAGE * number]
     pictures = make_tiles(run, units, mapped=mapped)
     with above:
         for unit, picture in zip(units, pictures, strict=True):
@@ -226,24 +199,19 @@ def _choose_maps(run: LabelledRun) -> bool:
 
 def make_tiles(run: LabelledRun, units: Sequence[ErrorUnit], *, mapped: bool) -> list[bytes]:
     """Return the tile of each error as WebP, cached; empty of a picture that cannot be opened."""
-    keys = [(run.stamp, bool(run.items), unit.id, mapped) for unit in units]
     files = {} if run.items else _find_files(run)
 
-    def make(unit: ErrorUnit) -> bytes:
+    def draw(unit: ErrorUnit) -> bytes:
         try:
             return _encode(draw_tile(_read(run, unit, files), unit, BOX, mapped=mapped))
         except Problem:
             return b""
 
-    lacking = [place for place, key in enumerate(keys) if _tiles.get(key) is None]
-    made: dict[int, bytes] = {}
-    if lacking:
-        with ThreadPoolExecutor(4, "tiles") as pool:
-            work = users.bind_person(make)
-            made = dict(zip(lacking, pool.map(work, [units[place] for place in lacking]), strict=True))
-    for place, data in made.items():
-        _tiles.put(keys[place], data)
-    return [made[place] if place in made else _tiles.get(key) or b"" for place, key in enumerate(keys)]
+    def make(unit: ErrorUnit) -> bytes:
+        return _tiles.get_or_make((run.stamp, bool(run.items), unit.id, mapped), lambda: draw(unit))
+
+    with ThreadPoolExecutor(4, "tiles") as pool:
+        return list(pool.map(users.bind_person(make), units))
 
 
 def _read(run: LabelledRun, unit: ErrorUnit, files: Mapping[str, str]) -> NDArray[np.uint8]:
@@ -288,14 +256,13 @@ def _draw_tile(run: LabelledRun, unit: ErrorUnit, picture: bytes) -> None:
 
 def _find_files(run: LabelledRun) -> dict[str, str]:
     """Return the file of each picture under its map, below the run's folder."""
-    from pyarrow import parquet  # type: ignore[import-untyped]
 
     def read() -> dict[str, str]:
         try:
-            table = parquet.read_table(run.folder / PARQUET, columns=["picture", "file"])
-        except (OSError, ValueError, KeyError):
+            frame = table.read(run.folder)
+        except (OSError, ValueError):
             return {}
-        return dict(zip(*(table.column(name).to_pylist() for name in ("picture", "file")), strict=True))
+        return dict(zip(frame["picture"], frame["file"], strict=True))
 
     return state.latest("errors-files", run.stamp, read)
 

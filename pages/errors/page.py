@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from sightglass.batch import report as batch_report
 from sightglass.common.errors import Problem
 from sightglass.components.saving import slides
 from sightglass.components.session import page, reopen, state, url_state
@@ -78,15 +77,15 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
         names = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")
         st.caption(f":material/help: This model has no class for these labels: {escape(names)}.")
     page.say_problem(state.of(ErrorsView))
-    gallery.ask_for_pictures(run)
-    if report.errors.empty:
+    gallery.say_missing(run)
+    if not report.errors:
         st.success("There is no error in these pictures.", icon=":material/check:")
         return
     kind, label = _choose(run)
     rows = report.select(kind, label)
     group = next((one for one in report.types if one.id == kind), None)
     words = f"{len(rows):,}: {group.meaning}." if group else f"{plural(len(rows), 'error')}: {run.task.error_order}."
-    if rows.empty:
+    if not rows:
         st.caption(f":material/check: There is no error of this kind about {escape(label)}.")
         return
     gallery.draw(run, rows, words, f"{kind}-{label}")
@@ -115,7 +114,7 @@ def _choose(run: LabelledRun) -> tuple[str, str]:
 
 def _draw_actions(run: LabelledRun) -> None:
     """Draw *Add to deck*, and the menu of downloads."""
-    if run.items and not run.report.errors.empty:
+    if run.items and run.report.errors:
         slides.button("errors", partial(make_slide, run))
     with st.popover("Download", icon=":material/download:", help="Every labelled object and every wrong box, as data."):
         about = run.task.error_rows
@@ -127,15 +126,6 @@ def _draw_actions(run: LabelledRun) -> None:
         ):
             file = f"errors.{suffix}"
             charts.download(f"Table, .{suffix}", make, file, type="tertiary", key=f"errors-get-{file}", help=about)
-        if not run.example:
-            charts.download(
-                "Report of the run, .html",
-                lambda: batch_report.html(run.folder).encode(),
-                "report.html",
-                type="tertiary",
-                key="errors-get-report",
-                help="One page of the run: the least sure and wrong predictions, and the maps unlike all others.",
-            )
     slides.draw_added_link("errors")
 
 
@@ -144,15 +134,14 @@ def make_slide(run: LabelledRun, _look: Look) -> Scene:
     report = run.report
     rows = report.select(str(url_state.memory(TYPE) or ALL), str(url_state.memory(CLASS) or ""))
     pictures = []
-    for row in rows.head(deck_rows.GALLERY).to_dict("records"):
-        unit = report.find_unit(row)
+    for unit in rows[: deck_rows.GALLERY]:
         try:
             pixels = run.open(unit.picture.key).pixels
         except Problem:
             continue
         pictures.append(GalleryTile(Image(draw_tile(pixels, unit, (SIDE, SIDE)), unit.picture.key), unit.words))
     if not pictures:
-        raise Problem("None of the pictures can be opened: say on the page where they are.")
+        raise Problem("None of the pictures can be opened: put them back where they were.")
     numbers = [
         (f"{one.count:,}", one.name.lower()) for one in sorted(report.types, key=lambda one: -one.count) if one.count
     ]

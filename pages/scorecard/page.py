@@ -125,7 +125,7 @@ def _draw_card(job: ScoreJob, found: Scorecard, title: DeltaGenerator) -> None:
             if unknown := row.evaluation.unknown:
                 more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
                 named = escape(", ".join(unknown[:5]))
-                st.caption(f":material/warning: {row.model} has no class for {named}{more}: these count as missed.")
+                st.caption(f":material/warning: {row.model} has no class for {named}{more}: not counted.")
     with right:
         st.markdown(
             "### Time and quality",
@@ -136,65 +136,54 @@ def _draw_card(job: ScoreJob, found: Scorecard, title: DeltaGenerator) -> None:
 
 def _draw_pareto(card: Scorecard) -> None:
     """Draw each model's AP or accuracy over its time, with intervals; a line joins those that none beats in both."""
-    import plotly.graph_objects as go
+    import pandas as pd
+    import plotly.express as px
 
-    rows = sorted(
-        (row for row in card.rows if row.speed is not None), key=lambda row: row.speed.p50 if row.speed else 0
-    )
-    if not rows:
+    timed = [(row, row.speed) for row in card.rows if row.speed is not None]
+    if not timed:
         st.caption("How fast they are was not measured in these runs.")
         return
-    x = [row.speed.p50 for row in rows if row.speed]
-    y = [100 * row.score.value for row in rows]
-    best = [i for i, row in enumerate(rows) if card.is_efficient(row)]
-    bars = {"type": "data", "symmetric": False, "thickness": 1, "color": GREY}
-    figure = go.Figure()
-    figure.add_scatter(
-        x=[x[i] for i in best],
-        y=[y[i] for i in best],
-        mode="lines",
-        line={"color": charts.ACCENT, "width": 1.5, "dash": "dot"},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    figure.add_scatter(
-        x=x,
-        y=y,
-        mode="markers+text",
-        text=[row.model for row in rows],
+    frame = pd.DataFrame(
+        {
+            "model": row.model,
+            "ms": speed.p50,
+            "right": speed.p75 - speed.p50,
+            "left": speed.p50 - speed.p25,
+            "points": 100 * row.score.value,
+            "up": 100 * (row.score.high - row.score.value),
+            "down": 100 * (row.score.value - row.score.low),
+            "efficient": card.is_efficient(row),
+        }
+        for row, speed in timed
+    ).sort_values("ms")
+    errors = {"error_x": "right", "error_x_minus": "left", "error_y": "up", "error_y_minus": "down"}
+    looks = {
+        "color_discrete_map": {True: charts.ACCENT, False: GREY},
+        "symbol_map": {True: "star", False: "circle"},
+    }
+    figure = px.scatter(frame, "ms", "points", text="model", color="efficient", symbol="efficient", **errors, **looks)
+    figure.update_traces(
         textposition="bottom right",
-        marker={
-            "size": 11,
-            "color": [charts.ACCENT if i in best else GREY for i in range(len(rows))],
-            "symbol": ["star" if i in best else "circle" for i in range(len(rows))],
-        },
-        error_y=bars
-        | {
-            "array": [100 * (row.score.high - row.score.value) for row in rows],
-            "arrayminus": [100 * (row.score.value - row.score.low) for row in rows],
-        },
-        error_x=bars
-        | {
-            "array": [row.speed.p75 - row.speed.p50 for row in rows if row.speed],
-            "arrayminus": [row.speed.p50 - row.speed.p25 for row in rows if row.speed],
-        },
+        marker_size=11,
+        error_x={"thickness": 1, "color": GREY},
+        error_y={"thickness": 1, "color": GREY},
         hovertemplate="%{text}: %{y:.1f} at %{x:.0f} ms<extra></extra>",
-        showlegend=False,
         cliponaxis=False,
     )
+    best = frame[frame["efficient"]]
+    line = {"color": charts.ACCENT, "width": 1.5, "dash": "dot"}
+    figure.add_scatter(x=best["ms"], y=best["points"], mode="lines", line=line, hoverinfo="skip")
     figure.update_layout(
         height=HEIGHT,
+        showlegend=False,
         margin={"l": 0, "r": 64, "t": 24, "b": 0},
         xaxis={"title": "milliseconds a picture", "rangemode": "tozero"},
-        yaxis={"title": f"points of {rows[0].measure}"},
+        yaxis={"title": f"points of {card.largest.measure}"},
     )
     told = "; ".join(
-        f"{row.model} {files.points(row.score.value)} ({files.describe_range(row.score)}) "
-        f"at {milliseconds(row.speed.p50)}"
-        for row in rows
-        if row.speed
+        f"{row.model} {row.score.points} ({row.score.range}) at {milliseconds(speed.p50)}" for row, speed in timed
     )
-    alt = f"Time against {rows[0].measure}: {told}"
+    alt = f"Time against {card.largest.measure}: {told}"
     st.plotly_chart(figure, key="scorecard-pareto", config={"displayModeBar": False}, alt=alt)
 
 

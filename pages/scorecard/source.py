@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from sightglass import examples
-from sightglass.common import users
-from sightglass.common.files import file_stem
-from sightglass.common.settings import settings
 from sightglass.components.choices import gallery_picker, model_picker
-from sightglass.components.session import state, url_state
+from sightglass.components.session import url_state
 from sightglass.components.session.jobs.background import Status, Task
-from sightglass.components.streamlit_internals import upload_megabytes
 from sightglass.components.views import tables
-from sightglass.evaluation import ground_truth
 from sightglass.evaluation.scorecard import MOST, run
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.explain import Explainer
@@ -25,12 +20,11 @@ from sightglass.explain.phrases import plural
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.pages.batch import source as pictures
+from sightglass.pages.batch.job import list_labelled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from threading import Event
-
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from sightglass.evaluation.ground_truth import GroundTruth
     from sightglass.evaluation.scorecard.card import Scorecard
@@ -101,12 +95,6 @@ def _run(status: ScoreStatus, cancel: Event, plan: ScorePlan) -> None:
 
 
 TASKS = {"detect": "Detectors", "classify": "Classifiers"}
-KINDS = ["json", "csv", "zip", "txt", "xml", "yaml", "yml"]
-"""Endings of files with labels."""
-LABELS = {
-    "detect": "COCO .json, .csv (file,x0,y0,x1,y1,label), or .txt of YOLO with data.yaml, .xml of VOC, or a .zip.",
-    "classify": "A .csv with the columns file and label; without labels, the folder of a picture is its class.",
-}
 WAYS = {"now": "Run the models now", "runs": "Runs with labels"}
 
 
@@ -137,7 +125,7 @@ def choose() -> ScorePlan | None:
         models = _choose_models(task)
     with left:
         found = pictures.choose()
-        labels = _choose_labels(task)
+        labels = pictures.choose_labels(task_of(task), about="Without labels the folder of a picture is its class.")
     if found is None or (labels is None and task_of(task).has_boxes) or len(models) < 2:
         return None
     return ScorePlan(tuple(models), found.items, labels)
@@ -145,8 +133,7 @@ def choose() -> ScorePlan | None:
 
 def _choose_runs() -> ScorePlan | None:
     """Draw the choice of stored runs."""
-    base = users.folder(settings().batches)
-    every = {path.name: path for path in run.find_runs(base)}
+    every = list_labelled()
     if gallery_picker.folders():
         named = gallery_picker.ask(
             "Folder of runs",
@@ -204,45 +191,3 @@ def _find_first(task: str) -> list[str]:
         here.setdefault(spec.family, []).append(spec)
     sizes = next((specs for specs in here.values() if len(specs) > 1), [])
     return [spec.id for spec in sizes[:3]]
-
-
-def _choose_labels(task: str) -> GroundTruth | None:
-    if gallery_picker.folders() and url_state.memory("batch-way") != "upload":
-        return _read_path(task)
-    files: list[UploadedFile] = st.file_uploader(
-        "Labels",
-        type=KINDS,
-        accept_multiple_files=True,
-        key="scorecard-labels",
-        max_upload_size=upload_megabytes(),
-        help=LABELS[task],
-    )
-    if not files:
-        return None
-    return state.latest("scorecard-labels", tuple(file.file_id for file in files), lambda: _read_files(files))
-
-
-def _read_path(task: str) -> GroundTruth | None:
-    text = url_state.widget(
-        st.text_input,
-        "Labels",
-        None,
-        "",
-        key="scorecard-labels-path",
-        name="labels",
-        help=f"A file or a folder on this machine. {LABELS[task]}",
-    )
-    if not text.strip():
-        return None
-    path, _ = gallery_picker.check_path(text.strip(), gallery_picker.folders())
-    return state.latest("scorecard-labels", (path, state.modified(path)), lambda: ground_truth.read(path))
-
-
-def _read_files(files: Sequence[UploadedFile]) -> GroundTruth:
-    folder = pictures.scratch()
-    for file in files:
-        # Only the name's last part, with letters that any file may have; YOLO's are matched by it.
-        name = Path(file.name)
-        (folder / f"{file_stem(name.stem)}{name.suffix.lower()}").write_bytes(file.getvalue())
-    single = [one for one in folder.iterdir() if one.suffix in (".json", ".csv", ".zip")]
-    return ground_truth.read(single[0] if len(single) == 1 else folder)

@@ -17,7 +17,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from sightglass.common import access, environment, logs
+from sightglass.common import access, logs
+from sightglass.common import settings as environment
 from sightglass.common.errors import ModelProblem, SettingProblem
 from sightglass.common.legible import one_line
 from sightglass.common.private_parts import Library

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.evaluation.intervals import wilson
-from sightglass.explain.phrases import percent, plural
+from sightglass.evaluation.intervals import estimate_share
+from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
     from sightglass.common.files import Json
+    from sightglass.evaluation.intervals import Estimate
 
 MOST = 12
 """Classes of a confusion matrix that can still be read."""
@@ -37,23 +38,24 @@ class Share:
     total: int
 
     @property
-    def value(self) -> float | None:
-        return self.count / self.total if self.total else None
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return wilson(self.count, self.total)
+    def estimate(self) -> Estimate:
+        return estimate_share(self.count, self.total)
 
     @property
     def percent(self) -> str:
         """`71 %`; `–` of no pictures."""
-        return "–" if self.value is None else percent(self.value)
+        return self.estimate.percent
 
     @property
     def range(self) -> str:
         """`64 to 77 %`; `–` of no pictures."""
-        low, high = self.interval
-        return f"{100 * low:.0f} to {percent(high)}" if self.total else "–"
+        return self.estimate.percent_range
+
+    def to_json(self) -> Json:
+        """Return it as plain values; None of no pictures."""
+        found = self.estimate
+        share = found.value if self.total else None
+        return {"right": self.count, "of": self.total, "share": share, "low": found.low, "high": found.high}
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def measure(truths: Sequence[str], answers: Sequence[str]) -> Accuracy:
     right = Counter(truth for truth, answer in zip(truths, answers, strict=True) if truth == answer)
     of, said = Counter(truths), Counter(answers)
     classes = [ClassScores(name, Share(right[name], said[name]), Share(right[name], of[name])) for name in of]
-    classes.sort(key=lambda one: (one.recall.value, one.name))
+    classes.sort(key=lambda one: (one.recall.count / one.recall.total, one.name))
     return Accuracy(Share(right.total(), len(truths)), tuple(classes))
 
 
@@ -203,15 +205,13 @@ def summarise(frame: pd.DataFrame) -> Json:
     if (found := of_frame(frame)) is None:
         return {}
 
-    def tell(share: Share) -> Json:
-        low, high = share.interval
-        return {"right": share.count, "of": share.total, "share": share.value, "low": low, "high": high}
-
     counted = frame[frame["truth"].notna()]
     wrong = Counter(zip(counted["truth"], counted["answer"], strict=True))
     return {
-        "accuracy": tell(found.right),
-        "classes": {one.name: {"precision": tell(one.precision), "recall": tell(one.recall)} for one in found.classes},
+        "accuracy": found.right.to_json(),
+        "classes": {
+            one.name: {"precision": one.precision.to_json(), "recall": one.recall.to_json()} for one in found.classes
+        },
         "confusions": [
             {"class": truth, "answer": answer, "pictures": count}
             for (truth, answer), count in wrong.most_common()

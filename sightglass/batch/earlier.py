@@ -186,7 +186,7 @@ def list_runs(base: Path) -> list[EarlierRun]:
 
 def _read_run(folder: Path) -> EarlierRun:
     try:
-        found = _read_facts(folder)
+        found = read_facts(output.Local(folder))
     except ModelProblem as problem:
         return EarlierRun(folder, problem=str(problem))
     except OSError:
@@ -199,22 +199,10 @@ def _read_run(folder: Path) -> EarlierRun:
     return EarlierRun(folder, found, left)
 
 
-def _read_facts(folder: Path) -> RunFacts | None:
-    """Return the facts of a run, read again only where their file has changed."""
-    file = (folder / FILE).stat()
-    return _read_file(folder, (file.st_mtime_ns, file.st_size, file.st_ino))
-
-
-# A page asks for all of them at each draw.
-@lru_cache(maxsize=1024)
-def _read_file(folder: Path, _changed: tuple[int, int, int]) -> RunFacts | None:
-    return read_facts(output.Local(folder))
-
-
 def _find_second(folder: Path, first: RunFacts) -> RunFacts:
     """Return the facts of a second model's run; those of the first, with nothing done, before it began."""
     with contextlib.suppress(ModelProblem, OSError):
-        if (found := _read_facts(folder)) is not None:
+        if (found := read_facts(output.Local(folder))) is not None:
             return found
     return replace(first, done=None)
 

@@ -23,7 +23,6 @@ FILE = "labels.json"
 """A person's corrections beside the table: `{"bus": ["school bus"], "holidays": []}`."""
 NAMED = 4
 """Folders' names in a sentence."""
-NOT_COUNTED = "Not counted: "
 Matches = Mapping[str, Collection[str]]
 
 
@@ -106,13 +105,13 @@ def _describe(one: FolderLabel) -> list[str]:
     return [*([plural(one.pictures, "picture")] if one.pictures else []), *asked]
 
 
-def describe_left_out(labels: Sequence[FolderLabel], begin: str = NOT_COUNTED) -> str:
+def describe_left_out(labels: Sequence[FolderLabel]) -> str:
     """Return `Not counted: bus (12 pictures; did you mean school bus?) and 2023 (3 pictures).`; empty if all count."""
     left = [one for one in labels if not one.classes]
     if not left:
         return ""
     every = [f"{one.folder} ({'; '.join(more)})" if (more := _describe(one)) else one.folder for one in left]
-    return f"{begin}{listing(few(every))}."
+    return f"Not counted: {listing(few(every))}."
 
 
 TAGS_FILE = "tags.json"

@@ -19,8 +19,6 @@ from sightglass.batch import labels as folder_labels
 from sightglass.batch.journal import Journal
 from sightglass.batch.labelled import labels as labelled
 from sightglass.batch.labelled import pixels
-from sightglass.batch.labelled.evaluate import lacking as find_unlabelled
-from sightglass.batch.labelled.evaluate import write_evaluation
 from sightglass.batch.ray import cluster
 from sightglass.batch.ray.engine import RayEngine
 from sightglass.batch.worker import ThreadEngine, Work
@@ -228,7 +226,7 @@ def _run(
         if work.seal:
             lacking |= seals.lacking(journal.outcomes([item.key for item in items]))
         if work.labels:
-            lacking |= find_unlabelled(work.kind, work.labels, items, journal)
+            lacking |= labelled.find_lacking(work.kind, work.labels, items, journal)
         todo = {item.key for item in items if journal.done.get(item.key, ("",))[0] != item.stamp} | lacking
         resumed = len(items) - len(todo)
         # By position in the source, not among what is left: an interrupted batch is repeated with the same pictures,
@@ -258,7 +256,7 @@ def _run(
         table.write(space.folder, journal, keys, work.classes, work.scores)
         if match and isinstance(store, output.Local):
             folder_labels.correct(space.folder, match)
-        write_evaluation(work.kind, space.folder, journal, items, work.labels, work.facts)
+        labelled.write_evaluation(work.kind, space.folder, journal, items, work.labels, work.facts)
         space.finish((table.PARQUET, table.CSV, table.PROBLEMS, stored.FILE, pixels.FILE))
         failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
         known = sum(key in journal.done for key in keys)

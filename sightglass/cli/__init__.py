@@ -16,70 +16,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightglass.cli import batch, compare, doctor, image, models, prove, replay, similarity, video
+from sightglass.cli import batch, compare, doctor, explain, models, prove, replay, serve, similarity, video
 from sightglass.cli.console import Console
-from sightglass.cli.options import PROGRAM, app
-from sightglass.cli.records import deck, history
-from sightglass.cli.server import serve
+from sightglass.cli.options import MORE, PROGRAM, app, print_help
 from sightglass.common import removed
 from sightglass.common.errors import ImageProblem, Problem, WeightsProblem, from_machine, nearest
 from sightglass.common.settings import settings
 from sightglass.explain import recipe
+from sightglass.explain.methods import METHODS
+from sightglass.explain.options import SOME_METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ORDER = [module.__name__ for module in (image, batch, video, compare, prove, similarity, replay, serve, doctor)]
+_ORDER = [module.__name__ for module in (explain, batch, video, compare, prove, similarity, replay, serve, doctor)]
 """Of the verbs in --help."""
 app.registered_commands.sort(key=lambda command: _ORDER.index(command.callback.__module__))
 app.add_typer(models.app, name="models")
-app.add_typer(history.app, name="history")
-app.add_typer(deck.app, name="deck")
-
-
-_HELP = """Show where a vision model looked, how sure it was, and how far to trust that.
-
-\b
-sightglass image bus.jpg
-sightglass image bus.jpg --model resnet50 --question why
-sightglass class bus.jpg --class trolleybus
-sightglass detect bus.jpg --method gradcam++ --save-all
-sightglass batch photos/ --out run1
-sightglass video clip.mp4
-sightglass compare bus.jpg -m efficientnet-lite0 -m efficientnet-lite2
-sightglass scorecard photos/ --labels labels.json -m demo-s -m demo-l
-sightglass prove bus.jpg
-sightglass similarity bus.jpg zidane.jpg
-sightglass replay explained/bus/recipe.json --picture bus.jpg
-sightglass models list --here
-sightglass history list plate
-sightglass deck make lies
-sightglass dashboard
-sightglass serve
-sightglass settings
-sightglass examples
-sightglass doctor
-"""
 
 
 @app.callback(
     invoke_without_command=True,
-    help=_HELP,
-    epilog="""[bold]Exit codes[/]: 0 success, 1 something failed for some input, 2 wrong usage, 130 stopped by Ctrl-C.
-
-Files are written whole or not at all, whenever a run is stopped.""",
+    help="Show where a vision model looked, how sure it was, and how far to trust that.",
+    epilog="[bold]Exit codes[/]: 0 success, 1 something failed for some input, 2 wrong usage, 130 stopped by Ctrl-C.",
 )
-def explain(
+def print_versions(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the versions that maps depend on.")] = False,
 ) -> None:
-    """Print help or versions, where no verb is given."""
+    """Print versions, or help where no verb is given."""
     if version:
-        for name, number in recipe.versions().items():
-            typer.echo(f"{name} {number}")
-    elif context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(2)
+        typer.echo("\n".join(f"{name} {number}" for name, number in recipe.versions().items()))
+    else:
+        print_help(context)
 
 
 _ALIASES = {
@@ -89,6 +58,7 @@ _ALIASES = {
     **dict.fromkeys(("--conf", "--conf-thres", "--conf-threshold"), "--score-thr"),
     "--last-conv-layer-name": "--target-layers",
     "--backward-type": "--part",
+    "--topk": "--top-k",
     "--norm-in-bbox": "--renormalize",
     # Pictures are arguments here.
     **dict.fromkeys(("--image", "--images-dir"), ""),
@@ -120,11 +90,11 @@ def _as_here(given: list[str]) -> list[str]:
             found[-1] += one if found[-1].endswith(",") else f",{one}"
             continue
         layers = len(found) > 0 and found[-1] == "--target-layers"
-        if found[-1:] == ["--topk"] and not is_value:
+        if found[-1:] == ["--top-k"] and not is_value:
             found.pop()
         found.append(one)
     # Without its number it asks for the usual one.
-    return found[:-1] if found[-1:] == ["--topk"] else found
+    return found[:-1] if found[-1:] == ["--top-k"] else found
 
 
 def _rename(argument: str) -> list[str]:
@@ -150,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             if not sys.warnoptions:
                 warnings.simplefilter("ignore")
-            code = app(given, prog_name=PROGRAM, standalone_mode=False)
+            code = _command(given)(given, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader closed the pipe; without this the interpreter complains about it again as it ends.
@@ -163,6 +133,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == batch.STOPPED and given[:1] not in (["batch"], ["video"], ["serve"]):
         return _fail("Stopped: every file that was written is whole.", batch.STOPPED, given)
     return code if isinstance(code, int) else 0
+
+
+def _command(given: list[str]) -> Any:
+    """Return the program, whose help has the rare options too where --help-all asks for them."""
+    program: Any = typer.main.get_command(app)
+    if MORE in given:
+        given[:] = ["--help" if word == MORE else word for word in given]
+        for one in (one for verb in program.commands.values() for one in verb.params if hasattr(one, "hidden")):
+            one.hidden = False
+            one.help = one.help.replace(SOME_METHODS, ", ".join(METHODS))
+    return program
 
 
 def _explain(error: Exception) -> tuple[str, int]:

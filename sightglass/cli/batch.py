@@ -24,7 +24,6 @@ from sightglass.cli.pictures import load_explainer
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import Json, jsonable, write_file
 from sightglass.common.settings import settings
-from sightglass.common.style import DEFAULTS
 from sightglass.evaluation import kinds
 from sightglass.explain.phrases import listing, percent, plural
 from sightglass.explain.picture import remote
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from sightglass.history import UnsureAnswers
 
 STOPPED = 130
-CLUSTER = "Cluster"
 PROBLEMS = 10
 """Problems of labels that are printed."""
 ANEW = {*("continued", "workers", "json", "labels", "match", "save_below"), *("engine", "ray_address", "ray_gpus")}
@@ -53,83 +51,49 @@ MAX_PICTURES = 5_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class WorkOptions:
-    workers: int | None = cli.field("--workers N", "Workers that decode, explain and write \\[one per core].")
-    batch_size: int | None = cli.field("--batch-size N", "Pictures in one pass of the model \\[8; 32 on a GPU].")
-    num_samples: int | None = cli.field(
-        "--num-samples N", "Explain only N pictures, spread evenly over all of them \\[all].", min=1
-    )
     restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", default=False)
-    continued: str | None = cli.field(
-        "--continue RUN_FOLDER", "Go on with an earlier run, as it was begun: its pictures, model and options."
+    continued: str | None = cli.field("--continue RUN_FOLDER", "Go on with an earlier run, as it was begun.")
+    num_samples: int | None = cli.field("--num-samples N", "Explain only N pictures, spread evenly [all].", min=1)
+    workers: int | None = cli.field("--workers N", "Workers that decode, explain and write [one per core].")
+    batch_size: int | None = cli.field(
+        "--batch-size N", "Pictures in one pass of the model [8; 32 on a GPU].", hidden=True
     )
     engine: str = cli.field(
-        "--engine plain|ray",
-        "This process, or a Ray cluster: the results are the same \\[plain].",
-        CLUSTER,
-        default="plain",
+        "--engine plain|ray", "This process, or a Ray cluster [plain].", default="plain", hidden=True
     )
     ray_address: str | None = cli.field(
-        "--ray-address ADDRESS", "With --engine ray: auto, host:port or ray://host:port \\[a local cluster].", CLUSTER
+        "--ray-address ADDRESS", "auto, host:port or ray://host:port [a local cluster].", hidden=True
     )
-    ray_gpus: float = cli.field(
-        "--ray-gpus N",
-        "With --engine ray: GPUs per worker, if the cluster has any; 0.5 puts two workers on each \\[1].",
-        CLUSTER,
-        default=1.0,
-    )
+    ray_gpus: float = cli.field("--ray-gpus N", "GPUs per worker [1].", default=1.0, hidden=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchOptions(WorkOptions, cli.SealOptions, cli.ModelOptions):
-    maps: int = cli.field("--maps N", "Maps per picture, for its N best classes \\[1].", cli.MAP, default=1)
-    prove: bool = cli.field(
-        "--prove",
-        "Also test each map: hide what it shows, beside other maps; columns of the table. Some 260 passes a map.",
-        cli.MAP,
-        default=False,
-    )
-    labels: Path | None = cli.field(
-        "--labels PATH",
-        "What is in the pictures: COCO .json, .csv with file,x0,y0,x1,y1,label or file,label, a folder of YOLO .txt or "
-        "VOC .xml files, or a .zip of any of these. Of a segmentation masks: a folder of .png class indices named as "
-        "the pictures, or COCO polygons or RLE. A .json of {index: name} names the classes of a model's file instead.",
-    )
-    match: list[str] | None = cli.field(
-        "--match LABEL=CLASS",
-        "What a label, or a folder's name, counts as; LABEL= for no class. Repeat it for more labels, or more classes "
-        "of one.",
-    )
+class BatchOptions(WorkOptions, cli.SealOptions, cli.DrawOptions, cli.ModelOptions):
+    maps: int = cli.field("--maps N", "Maps per picture, for its N best classes [1].", cli.MAP, default=1)
+    prove: bool = cli.field("--prove", "Also test each map by hiding it, in some 260 passes.", cli.MAP, default=False)
+    labels: Path | None = cli.field("--labels PATH", "Of the pictures: COCO, CSV, YOLO, VOC, masks, .zip.")
+    match: list[str] | None = cli.field("--match LABEL=CLASS", "What a label or folder counts as; LABEL= for nothing.")
     save_below: float | None = cli.field(
         "--save-below SCORE",
-        "Save answers with a lower score in the history, under the tag unsure \\[SIGHTGLASS_SAVE_BELOW].",
+        "Save less sure answers in the history, tagged unsure.",
+        cli.OUT,
         min=0,
         max=1,
+        hidden=True,
     )
     size: int | None = cli.field(
-        "--size PIXELS", "Longest side of the written pictures; 0 keeps their own size \\[320].", cli.OUT, min=0
+        "--size PIXELS", "Longest side of the written pictures; 0 keeps it [320].", cli.OUT, min=0, hidden=True
     )
-    colormap: cli.Colormap = DEFAULTS["colormap"]
-    alpha: float | None = cli.field(
-        "--alpha 0..1", f"Opacity of the colours over the picture \\[{DEFAULTS['alpha']}].", cli.OUT
-    )
-    out: str | None = cli.field(
-        "--out -o FOLDER", "Output folder, local or in cloud storage \\[explained/<source>].", cli.OUT
-    )
-    json: cli.Json = False
+    out: str | None = cli.field("--out -o FOLDER", "Local or cloud folder [explained/<source>].", cli.OUT)
 
 
 @cli.verb(
     cli.app,
     "batch",
     """
-    sightglass batch photos/
-    sightglass batch "photos/**/*.jpg" --model efficientnet-lite1 --maps 3
-    sightglass batch photos/ --match "bus=school bus" --match holidays=
-    sightglass batch photos.zip --question why --out run1
-    sightglass batch photos/ -m demo-s --labels boxes.csv
-    sightglass batch list.txt --model yolo11n --workers 4 --json
+    sightglass batch photos/ --maps 3 --match "bus=school bus" --match holidays=
+    sightglass batch photos.zip -m demo-s --labels boxes.csv --out run1
     sightglass batch --continue explained/photos
-    sightglass batch s3://bucket/photos --engine ray --ray-address auto --out s3://bucket/maps
     """,
 )
 def batch(
@@ -138,25 +102,17 @@ def batch(
         list[str] | None,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder (subfolders named after classes label their pictures), a pattern in quotes, a text file "
-            "with one path per line (optionally a tab and a label), a .zip, or single pictures; all but a .zip also "
-            "in cloud storage, as s3://bucket/photos.",
+            help="A folder, pattern, list of paths or .zip, or pictures.",
         ),
     ] = None,
     *,
     asked: cli.EngineOptions,
     options: BatchOptions,
 ) -> int:
-    """Explain thousands of pictures: a map file for each, and one table of predictions, scores and all statistics.
+    """Explain thousands of pictures into one table of predictions, scores and statistics.
 
-    A picture that cannot be read is reported and skipped. A run that was stopped or killed resumes when it is called
-    again, or with --continue and its folder. The folder gets report.html (the pictures worth a look, on one page),
-    maps/,
-    results.csv, results.parquet and problems.csv. With --seal the table has columns of
-    the tests, also for pictures that an earlier run explained without them. With --labels the answers are held against
-    them: accuracy or average precision with a 95 % interval, and errors by type, in evaluation.json, evaluation.csv and
-    evaluation.parquet; of a segmentation IoU of each class, mean IoU and pixel
-    accuracy, in the first two and masks.parquet.
+    A run that was stopped or killed resumes when it is called again. The folder gets a map of each picture, report.html
+    and results.csv; with --labels the answers are measured against them, in evaluation.csv and evaluation.json.
     """
     if options.continued is not None:
         origin, asked, options = _find_earlier(options.continued, options, context)
@@ -318,7 +274,7 @@ def _say_how_right(console: Console, folder: Path) -> Json:
         return _say_right(console, folder)
     found = labelled_summary.load(folder)
     names = labelled.list_names(truth, table.classes(folder), labels.corrections(folder))
-    if words := labelled.describe_unmatched(names, labels.corrections(folder), found.task):
+    if words := labelled.describe_unmatched(names, labels.corrections(folder)):
         console.say(f"{words} Say what they are with --match LABEL=CLASS.")
     for problem in truth.problems[:PROBLEMS]:
         console.warn(problem.words)

@@ -44,41 +44,23 @@ MODEL = ("size", "model")
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
-    model: list[str] | None = cli.field(
-        "--model -m ID",
-        "Two or more models, one option each; a single one stands for all sizes of its family on this machine "
-        "\\[efficientnet-lite0].",
-        cli.MODEL,
-    )
-    box: int | None = cli.field(
-        "--box N",
-        "With detectors: the first model's box N, the surest is 1, and the same object in the others.",
-        cli.MAP,
-    )
-    each_own: bool = cli.field(
-        "--each-own",
-        "Explain each model's own answer \\[in every model what the largest one answers].",
-        cli.MAP,
-        default=False,
-    )
+    model: list[str] | None = cli.field("--model -m ID", "Two or more; of one, all sizes of its family.", cli.MODEL)
+    box: int | None = cli.field("--box N", "The first model's box N, and the same object in the others.", cli.MAP)
+    each_own: bool = cli.field("--each-own", "Explain each model's own answer.", cli.MAP, default=False)
 
 
 @cli.verb(
     cli.app,
     "compare",
     """
-    sightglass compare bus.jpg
     sightglass compare bus.jpg -m efficientnet-lite0 -m resnet50
     sightglass compare bus.jpg -m yolo11n -m yolo26n --box 2
-    sightglass compare bus.jpg --class trolleybus --question why --json
     """,
 )
 def compare(picture: cli.Picture, asked: cli.EngineOptions, options: CompareOptions) -> int:
-    """Explain one picture with a small, a medium and a large model, or any others: what each predicts, how long it
-    takes here, and how far they look at the same place.
+    """Explain one picture with several models: answers, times and the overlap of maps.
 
-    The folder, explained/<picture>_compared by default, gets comparison.jpg with the maps side by side, an overlay of
-    each model's map, maps.npz with the maps on one grid, and comparison.json.
+    The folder, explained/<picture>_compared by default, gets comparison.jpg, overlays, maps.npz and comparison.json.
     """
     box = options.box
     if box is not None and "targets" in asked:
@@ -228,26 +210,16 @@ SCORES = ("Model", "AP", "Accuracy", "95 %", "AP50", "Top 5", "Right", "Threshol
 FORMATS = (".json", ".csv", ".parquet")
 LISTED = 10
 """Problems that are printed."""
-Folder = Annotated[
-    str, typer.Argument(metavar="PICTURES", help="A folder, a pattern, a list or a .zip; or a folder of labelled runs.")
-]
+Folder = Annotated[str, typer.Argument(metavar="PICTURES", help="A folder, pattern, list, .zip, or labelled runs.")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScorecardOptions(cli.LoadOptions):
-    labels: Path | None = cli.field(
-        "--labels FILE",
-        "COCO .json, .csv (file,x0,y0,x1,y1,label or file,label), a folder of YOLO .txt or VOC .xml files, or a .zip "
-        "of any of these; without it, the folder of a picture is its class.",
-    )
-    model: list[str] | None = cli.field(
-        "--model -m ID", f"1 to {MOST} models, one option each \\[{', '.join(MODELS)}].", cli.MODEL
-    )
+    labels: Path | None = cli.field("--labels FILE", "COCO, CSV, YOLO, VOC or a .zip [the pictures' folders].")
+    model: list[str] | None = cli.field("--model -m ID", f"1 to {MOST} models [{', '.join(MODELS)}].", cli.MODEL)
     against: str = cli.field("--against ID", "The model that the others are to replace [the largest].", default="")
-    tolerance: float = cli.field(
-        "--tolerance POINTS", "Points of AP or accuracy that may be lost.", default=100 * TOLERANCE
-    )
-    out: Path | None = cli.field("--out -o FILE", "Write a .json, or each object as .csv or .parquet.")
+    tolerance: float = cli.field("--tolerance POINTS", "Points that may be lost.", default=100 * TOLERANCE)
+    out: Path | None = cli.field("--out -o FILE", "A .json, or each object as .csv or .parquet.", cli.OUT)
     json: cli.Json = False
 
 
@@ -255,17 +227,12 @@ class ScorecardOptions(cli.LoadOptions):
     cli.app,
     "scorecard",
     """
-    sightglass scorecard photos/ --labels annotations.json
     sightglass scorecard "images/*.jpg" --labels labels/ -m yolo11n -m yolo26n --tolerance 1
-    sightglass scorecard by-class/ -m efficientnet-lite0 -m efficientnet-lite4 --json
-    sightglass scorecard images.zip --labels boxes.csv -m demo-s -m demo-l --out objects.parquet
     sightglass scorecard explained/ --out scorecard.json
     """,
 )
 def compare_on_labels(pictures: Folder, options: ScorecardOptions) -> int:
-    """Say which of some models can be shipped: AP or accuracy on labelled pictures with its 95 % interval, speed and
-    size.
-    """
+    """Compare models on labelled pictures: AP or accuracy, speed and size."""
     console, ids = Console(options.json), list(dict.fromkeys(options.model or MODELS))
     scorecards.check_number(ids)
     if options.out is not None and options.out.suffix.lower() not in FORMATS:
@@ -311,4 +278,4 @@ def _print(console: Console, card: Scorecard) -> None:
         console.table(shown, [[row[name] for name in shown] for row in rows], right=shown[1:])
     for row in card.rows:
         if unknown := row.evaluation.unknown:
-            console.say(f"{row.model} has no class for {', '.join(unknown[:LISTED])}: these count as missed.")
+            console.say(f"{row.model} has no class for {', '.join(unknown[:LISTED])}: not counted.")

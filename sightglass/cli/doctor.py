@@ -15,16 +15,15 @@ from packaging.requirements import Requirement
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.common import environment
-from sightglass.common import settings as memory
+from sightglass.common import settings as environment
 from sightglass.common.errors import ImageProblem, Problem, SettingProblem
 from sightglass.common.files import Json, write_file
-from sightglass.common.settings import settings
 from sightglass.common.style import DASHBOARD
 from sightglass.explain.evidence import resident
 from sightglass.models import catalog
 from sightglass.models.checkpoints import weights
 
+SECRET = ("token", "api_key")
 EXTRAS = ("exported", "keras", "transformers", "ray")
 NATIVE = {
     "torch": "Reinstall torch and torchvision in one command, from the same index.",
@@ -33,19 +32,11 @@ NATIVE = {
 """Modules that can be installed and still not start, with what helps."""
 
 
-@cli.verb(
-    cli.app,
-    "settings",
-    """
-    sightglass settings
-    SIGHTGLASS_MODELS_MB=4096 sightglass settings --json
-    """,
-)
+@cli.verb(cli.app, "settings", "SIGHTGLASS_MODELS_MB=4096 sightglass settings --json")
 def list_settings(json: cli.Json = False) -> int:
-    """List the environment variables that Sightglass reads, each with its value, default and meaning.
+    """List the environment variables that Sightglass reads: value, default and meaning.
 
-    Below them is the memory for models and evidence. Tokens are masked. The exit code is 1 if a
-    variable is malformed or unknown.
+    Tokens are masked. The exit code is 1 if a variable is malformed or unknown.
     """
     console, malformed = Console(json), environment.find_malformed()
     rows: list[Json] = []
@@ -54,7 +45,7 @@ def list_settings(json: cli.Json = False) -> int:
         rows.append(
             {
                 "name": environment.variable(field),
-                "value": str(getattr(settings(), field)) if value and field in ("token", "api_key") else value,
+                "value": value if field not in SECRET or value is None else str(getattr(environment.settings(), field)),
                 "default": environment.describe_default(field),
                 "meaning": declared.description,
                 "problem": malformed.get(field),
@@ -66,7 +57,7 @@ def list_settings(json: cli.Json = False) -> int:
     limits: dict[str, float] = {}
     # Nothing where a setting is malformed.
     with contextlib.suppress(SettingProblem):
-        limits = {"models": memory.models_mb(), "evidence": memory.evidence_mb()}
+        limits = {"models": environment.models_mb(), "evidence": environment.evidence_mb()}
         console.say(f"Memory in MiB: {', '.join(f'{name} {size:,.0f}' for name, size in limits.items())}.")
     for problem in problems:
         console.warn(problem)
@@ -74,31 +65,31 @@ def list_settings(json: cli.Json = False) -> int:
     return 1 if problems else 0
 
 
-@cli.verb(
-    cli.app,
-    "examples",
-    """
-    sightglass examples
-    sightglass examples pictures/
-    sightglass examples --json
-    """,
-)
+@cli.verb(cli.app, "examples", "sightglass examples pictures/")
 def examples(
-    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to put them.", show_default=True)] = Path(
-        "examples"
-    ),
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to put them.")] = Path("examples"),
     force: Annotated[bool, cli.option("--force", "Replace files of these names.", cli.OUT)] = False,
     json: cli.Json = False,
 ) -> int:
-    """Copy the pictures that come with Sightglass into a folder, and list them.
+    """Copy the packaged pictures into a folder, and list them.
 
     Every verb takes their names without this, too, as in `image bus.jpg`. A file that is there already stays unless
     --force is given.
     """
-    console = Console(json)
-    found = _contents(console)
-    there = {name: folder / name for name in found if (folder / name).exists()}
-    taken = [name for name, path in there.items() if not path.is_file() or path.read_bytes() != found[name]]
+    # Here, so that --help needs no torch.
+    from sightglass.explain.picture.image import to_png
+    from sightglass.models.demo.pictures import EXAMPLES, example_source
+
+    console, contents = Console(json), {}
+    for example in EXAMPLES:
+        try:
+            source, name = example_source(example)
+        except ImageProblem as problem:
+            console.warn(str(problem))
+            continue
+        contents[name.replace(" ", "-")] = source.read_bytes() if isinstance(source, Path) else to_png(source)
+    there = {name: folder / name for name in contents if (folder / name).exists()}
+    taken = [name for name, path in there.items() if not path.is_file() or path.read_bytes() != contents[name]]
     if taken and not force:
         raise Problem(
             f"{folder} has another {taken[0]}: add --force to replace it, or name another folder."
@@ -106,27 +97,11 @@ def examples(
             else f"{folder} has other files of {len(taken)} of these names: add --force, or name another folder."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in found.items():
+    for name, data in contents.items():
         write_file(folder / name, data)
-    console.say(*(str(folder / name) for name in found))
-    console.result({"folder": folder, "files": list(found)})
+    console.say(*(str(folder / name) for name in contents))
+    console.result({"folder": folder, "files": list(contents)})
     return 0
-
-
-def _contents(console: Console) -> dict[str, bytes]:
-    """Return the bytes of every example's file by its name on the command line; a missing package is reported."""
-    from sightglass.explain.picture.image import to_png
-    from sightglass.models.demo.pictures import EXAMPLES, example_source
-
-    found = {}
-    for example in EXAMPLES:
-        try:
-            source, name = example_source(example)
-        except ImageProblem as problem:
-            console.warn(str(problem))
-            continue
-        found[name.replace(" ", "-")] = source.read_bytes() if isinstance(source, Path) else to_png(source)
-    return found
 
 
 class Check(NamedTuple):
@@ -139,7 +114,7 @@ class Check(NamedTuple):
     advice: str = ""
 
 
-@cli.verb(cli.app, "doctor", "sightglass doctor\nsightglass doctor --json")
+@cli.verb(cli.app, "doctor", "sightglass doctor --json")
 def doctor(json: cli.Json = False) -> int:
     """Check versions, the device, weights and settings on this machine.
 
@@ -196,7 +171,7 @@ def _lacking(requirement: Requirement) -> str:
 def check_device() -> Check:
     """Check the device that models run on."""
     try:
-        return Check("Machine", "Device", "works", str(resident.device(settings().api_device)))
+        return Check("Machine", "Device", "works", str(resident.device(environment.settings().api_device)))
     except Problem as problem:
         return Check("Machine", "Device", "broken", "not available", f"Set SIGHTGLASS_API_DEVICE=auto. {problem}")
 

@@ -14,11 +14,10 @@ import typer
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.style import DEFAULTS
 from sightglass.explain import questions
-from sightglass.explain.methods import METHODS
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.options import BOXES as BOXES
 from sightglass.explain.options import MODEL as MODEL
-from sightglass.explain.options import OFFERED, QUESTION, SOME_METHODS, Options
+from sightglass.explain.options import OFFERED, OUTPUT, QUESTION, Options
 from sightglass.explain.rendering import style
 from sightglass.models import labels as models_labels
 
@@ -30,76 +29,51 @@ if TYPE_CHECKING:
 
 PROGRAM = "sightglass"
 """Its one name, in help and docs; in a checkout `python -m sightglass` is the same."""
-
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def group(help: str) -> typer.Typer:
-    """Return a group of verbs; without a verb, it prints its help and exits with code 2."""
-    made = typer.Typer(help=help)
-
-    @made.callback(invoke_without_command=True)
-    def without_verb(context: typer.Context) -> None:
-        if context.invoked_subcommand is None:
-            typer.echo(context.get_help())
-            raise typer.Exit(2)
-
-    return made
-
-
+DEFAULT_MODEL = "efficientnet-lite0"
 ALL = "all"
-"""Of `image --method`: a sheet of all quick methods."""
-MAP, OUT = QUESTION.panel, OFFERED["within"].panel
-PANELS = (None, MODEL, MAP, BOXES)
+"""Of `explain --method`: a sheet of all quick methods."""
+MAP, OUT = QUESTION.panel, OUTPUT
+PANELS = (None, MAP)
 """The first ones of `--help`, in their order."""
+_PANELS: dict[str | None, str | None] = {MODEL: None, BOXES: MAP}
+"""Small panels, and which they are part of in `--help`."""
+MORE = "--help-all"
+"""Help with the rare options."""
+
+
+def print_help(context: typer.Context) -> None:
+    """Print help and exit with code 2 where a group of verbs is called without one."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 def option(usage: str, help: str, panel: str | None = None, **more: Any) -> Any:
     """Return a typer option; `usage` is its names and, unless it is a flag, its value: `--top-k -k N`."""
     names = [word for word in usage.split() if word.startswith("-")]
     metavar = " ".join(word for word in usage.split() if not word.startswith("-")) or None
-    shown: dict[str, Any] = {"show_default": False} | more
-    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **shown)
+    more = {"show_default": False, "rich_help_panel": _PANELS.get(panel, panel)} | more
+    return typer.Option(*names, metavar=metavar, help=help.replace("[", "\\["), **more)
 
 
-def field(usage: str, help: str, panel: str | None = None, *, default: Any = None, **more: Any) -> Any:
-    """Return a dataclass field that `verb` turns into that option."""
-    return dataclasses.field(default=default, metadata={"option": option(usage, help, panel, **more)})
+def field(usage: str, help: str, panel: str | None = None, *, verbs: str = "", default: Any = None, **more: Any) -> Any:
+    """Return a dataclass field that `verb` turns into that option; `verbs`: those that have it, else all.
+
+    `hidden`: only `--help-all` lists it.
+    """
+    metadata = {"flag": usage, "option": option(usage, help, panel, **more), "verbs": verbs.split()}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
-Pictures = Annotated[
-    list[str], typer.Argument(metavar="PICTURE", help="Image files: JPEG, PNG, WebP, HEIC, AVIF, TIFF and similar.")
-]
-Picture = Annotated[
-    str, typer.Argument(metavar="PICTURE", help="An image file: JPEG, PNG, WebP, HEIC, AVIF, TIFF or similar.")
-]
-Model = Annotated[
-    str, option("--model -m ID", "A model listed by `models list`, or its file \\[efficientnet-lite0].", MODEL)
-]
-HistoryFolder = Annotated[
-    Path | None, option("--folder FOLDER", "Folder of the history \\[SIGHTGLASS_HISTORY, or your data folder].")
-]
-Colormap = Annotated[
-    str, option("--colormap NAME", f"inferno, viridis, jet, turbo, ... \\[{DEFAULTS['colormap']}].", OUT)
-]
+Pictures = Annotated[list[str], typer.Argument(metavar="PICTURE", help="Image files, or names of examples.")]
+Picture = Annotated[str, typer.Argument(metavar="PICTURE", help="An image file, or the name of an example.")]
 Json = Annotated[bool, option("--json", "Print only JSON on stdout.", OUT)]
-Out = Annotated[
-    Path | None,
-    option("--out -o FOLDER", "Output folder; several pictures get a subfolder each \\[explained/<picture>].", OUT),
-]
-ExtraFormats = Annotated[
-    list[str] | None,
-    option(
-        "--also svg,pdf,html,report,gif,mp4",
-        "Also write the figure as SVG or PDF, an offline HTML report, a PDF report, or an animation over the layers.",
-        OUT,
-    ),
-]
 
 
 class EngineOptions(dict[str, Any]):
@@ -110,24 +84,35 @@ class EngineOptions(dict[str, Any]):
     """
 
 
+MODEL_ID = "--model -m ID", "Listed by `models list`, or a file [efficientnet-lite0].", MODEL
+FOLDER = "--out -o FOLDER", "Output folder [explained/<picture>].", OUT
+ALSO = "--also FORMATS", "Also svg, pdf, html, report (PDF), gif or mp4, of layers.", OUT
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions:
-    device: str = field("--device NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", MODEL, default="auto")
+    device: str = field("--device NAME", "auto, cpu, cuda, cuda:N or mps [auto].", MODEL, default="auto")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(LoadOptions):
-    model: Model = "efficientnet-lite0"
+    model: str = field(*MODEL_ID, default=DEFAULT_MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputOptions:
-    """What is written, and how it is drawn."""
+class DrawOptions:
+    """How maps are drawn."""
 
-    colormap: Colormap = DEFAULTS["colormap"]
-    alpha: float | None = field("--alpha 0..1", "Opacity of the colours over the picture.", OUT)
-    out: Out = None
+    colormap: str = field(
+        "--colormap NAME", "inferno, viridis, jet, turbo, ... [inferno].", OUT, default=DEFAULTS["colormap"]
+    )
+    alpha: float | None = field("--alpha 0..1", "Opacity of the colours over the picture.", OUT, hidden=True)
     json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(DrawOptions):
+    out: Path | None = field(*FOLDER)
 
     def style(self, *, even: bool = True) -> Style:
         """Return how maps are drawn; `even`: equally opaque everywhere, and not clear where they are cold."""
@@ -136,97 +121,97 @@ class OutputOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SealOptions:
-    seal: bool = field(
-        "--seal",
-        "Also test each map: does it depend on the model, matter to the answer, hold still? About 60 passes a map.",
-        MAP,
-        default=False,
-    )
+    seal: bool = field("--seal", "Also test each map, in about 60 passes.", MAP, default=False)
 
 
-def verb(app: typer.Typer, name: str, examples: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Register a function as a verb of `app`: its docstring is the help text, and the examples are shown below it.
+def verb(
+    app: typer.Typer, name: str, examples: str, help: str = "", *, alias: bool = False
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Register a function as a verb of `app`, with its docstring or `help`, and the examples below it.
 
-    A parameter annotated with a dataclass stands for all of its fields, each of them an option, and one annotated with
-    `EngineOptions` for the engine's options that the verb has.
+    A parameter annotated with a dataclass stands for those of its fields that the verb has, each of them an option, and
+    one annotated with `EngineOptions` for the engine's options that the verb has.
     """
 
     def register(function: Callable[..., int]) -> Callable[..., int]:
-        paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+        call, options = _expand(function, name)
+        paragraphs = inspect.cleandoc(help or function.__doc__ or "").split("\n\n")
         text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-        below = "[bold]Examples[/]\n\n\b\n" + inspect.cleandoc(examples).replace("[", "\\[")
-        app.command(name, help=text, epilog=below)(_expand(function, name))
+        more = f"[bold]{MORE}[/] lists the rare options too.\n" * any(one.hidden for one in options)
+        below = f"\b\n{more}[bold]Examples[/]\n" + inspect.cleandoc(examples).replace("[", "\\[")
+        app.command(name, help=text, epilog=below, rich_help_panel="Aliases" if alias else None)(call)
         return function
 
     return register
 
 
-def _expand(function: Callable[..., int], verb: str) -> Callable[..., int]:
-    """Return the function with a parameter for each flag, which is what typer reads."""
-    parameters: list[inspect.Parameter] = []
-    groups: dict[str, tuple[Callable[..., Any], list[str]]] = {}
-
-    def add(name: str, kind: Any, default: Any) -> None:
-        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
-
+def _expand(function: Callable[..., int], verb: str) -> tuple[Callable[..., int], list[Any]]:
+    """Return the function with a parameter for each flag, which is what typer reads, and typer's options."""
+    parameters: list[tuple[str, Any, Any]] = []
+    groups: dict[str, tuple[Any, list[str]]] = {}
     for name, hint in get_type_hints(function, include_extras=True).items():
-        if hint is EngineOptions:
-            flags = _engine_flags(verb)
-            groups[name] = _read_options, [*flags]
-            for option_name, kind in flags.items():
-                add(option_name, kind, None)
-        elif isinstance(hint, type) and is_dataclass(hint):
-            groups[name], hints = (hint, [one.name for one in fields(hint)]), get_type_hints(hint, include_extras=True)
-            for one in fields(hint):
-                kind = hints[one.name]
-                add(one.name, Annotated[kind, one.metadata["option"]] if one.metadata else kind, one.default)
-        elif hint is typer.Context:
-            add(name, hint, inspect.Parameter.empty)
+        if hint is EngineOptions or is_dataclass(hint):
+            added = _engine_flags(verb) if hint is EngineOptions else _own_flags(hint, verb)
+            parameters += added
+            groups[name] = _read_options if hint is EngineOptions else hint, [flag for flag, *_ in added]
         elif name != "return":
-            add(name, hint, inspect.signature(function).parameters[name].default)
+            parameters.append((name, hint, inspect.signature(function).parameters[name].default))
 
     def call(**values: Any) -> int:
         for name, (make, names) in groups.items():
             values[name] = make(**{name: values.pop(name) for name in names})
         return function(**values)
 
-    def panel(one: inspect.Parameter) -> int:
-        if one.annotation is typer.Context:
-            return 0
-        name = one.annotation.__metadata__[0].rich_help_panel
+    def panel(about: Any) -> int:
+        name = getattr(about, "rich_help_panel", None)
         return PANELS.index(name) if name in PANELS else len(PANELS)
 
+    options = {name: next(iter(getattr(kind, "__metadata__", ())), None) for name, kind, _ in parameters}
+    parameters.sort(key=lambda one: panel(options[one[0]]))
+    keyword = inspect.Parameter.KEYWORD_ONLY
     call.__name__, call.__module__ = function.__name__, function.__module__
-    vars(call)["__signature__"] = inspect.Signature(sorted(parameters, key=panel))
-    return call
+    vars(call)["__signature__"] = inspect.Signature(
+        [inspect.Parameter(name, keyword, default=default, annotation=kind) for name, kind, default in parameters]
+    )
+    return call, [about for about in options.values() if about is not None]
 
 
-def _engine_flags(verb: str) -> dict[str, Any]:
-    """Return the types of a verb's parameters for options of the engine, by the options' names."""
-    found: dict[str, Any] = {}
+def _own_flags(options: Any, verb: str) -> list[tuple[str, Any, Any]]:
+    """Return the parameters of a verb for the fields of a dataclass: name, type and default."""
+    hints = get_type_hints(options, include_extras=True)
+    return [
+        (one.name, Annotated[hints[one.name], one.metadata["option"]] if one.metadata else hints[one.name], one.default)
+        for one in fields(options)
+        if verb in (one.metadata.get("verbs") or [verb])
+    ]
+
+
+def _engine_flags(verb: str) -> list[tuple[str, Any, Any]]:
+    """Return the parameters of a verb for options of the engine: name, type and default."""
+    flags: list[tuple[str, Any, Any]] = []
     for name, about in {"question": QUESTION, **OFFERED}.items():
-        if verb in about.verbs.split():
-            help = about.help.replace(SOME_METHODS, ", ".join(METHODS)).replace("[", "\\[")
+        if about.is_for(verb):
             kind: Any = list[str] if about.kind is tuple else about.kind
-            found[name] = Annotated[kind | None, option(about.flag, help, about.panel)]
-    return found
+            typed = option(about.flag, about.help, about.panel, hidden=about.rare)
+            flags.append((name, Annotated[kind | None, typed], None))
+    return flags
 
 
-def _read_options(**given: Any) -> EngineOptions:
+def _read_options(**values: Any) -> EngineOptions:
     """Return options as an Explainer takes them; raise Problem for one that it would refuse by another name."""
-    found = EngineOptions({name: value for name, value in given.items() if value not in (None, [])})
-    for name in found.keys() & {"layers", "vocabulary"}:
-        found[name] = tuple(word.strip() for text in found[name] for word in text.split(",") if word.strip())
-    if found.get("method", ALL) != ALL:
-        found["method"] = find_method(found["method"]).id
-    if "examples" in found:
-        found["examples"] = tuple(map(_read_example, found["examples"]))
-    for name in found.keys() & {"confidence", "iou"}:
-        if not OFFERED[name].allows(found[name]):
-            raise Problem(f"{OFFERED[name].flag.split()[0]} is {found[name]:g}: {OFFERED[name].wrong}.")
-    if not 0 < (share := found.get("ratio", 1)) <= 1:
+    options = EngineOptions({name: value for name, value in values.items() if value not in (None, [])})
+    for name in options.keys() & {"layers", "vocabulary"}:
+        options[name] = tuple(word.strip() for text in options[name] for word in text.split(",") if word.strip())
+    if options.get("method", ALL) != ALL:
+        options["method"] = find_method(options["method"]).id
+    if "examples" in options:
+        options["examples"] = tuple(map(_read_example, options["examples"]))
+    for name in options.keys() & {"confidence", "iou"}:
+        if not OFFERED[name].allows(options[name]):
+            raise Problem(f"{OFFERED[name].flag.split()[0]} is {options[name]:g}: {OFFERED[name].wrong}.")
+    if not 0 < (share := options.get("ratio", 1)) <= 1:
         raise Problem(f"--ratio is {share:g}: give a share of the candidates that is over 0 and at most 1.")
-    return found
+    return options
 
 
 def _read_example(text: str) -> tuple[tuple[float, ...], str]:

@@ -1,18 +1,16 @@
-"""Explain pictures into folders and report."""
+"""Load models, open pictures and report explanations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sightglass import explain
 from sightglass.cli.options import check_options
-from sightglass.common.errors import ImageProblem, Problem
+from sightglass.common.errors import Problem
 from sightglass.explain import methods, phrases
-from sightglass.explain.faithfulness import seal
 from sightglass.explain.findings import diagnosis
 from sightglass.explain.picture import image
-from sightglass.export import animation, figure, result_folder, table
+from sightglass.export import animation, figure, table
 from sightglass.export.report import html as html_report
 from sightglass.export.report import pdf as pdf_report
 from sightglass.models import catalog
@@ -21,22 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from sightglass.cli.console import Console, Progress
-    from sightglass.common.files import Json
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
     from sightglass.explain.proof.seal import Seal
     from sightglass.explain.rendering.style import Style
     from sightglass.export.result_folder import File
-
-    FindTargets = Callable[[Explanation], dict[str, Any]]
-    """From the predictions for a picture, yet without maps, to the options that say what the maps show."""
-    Work = Callable[[Explanation], tuple[Json, Iterator[File]]]
-    """From an explanation to its summary for JSON, and its files."""
 
 FORMATS = {
     "svg": "figure.svg",
@@ -47,8 +36,6 @@ FORMATS = {
     "mp4": "layers.mp4",
 }
 """File name by format of `--also`."""
-MAX_CELLS = 100
-"""Pictures on the contact sheet of several."""
 BY_BOXES = ("own box only", "shared", "others only", "outside")
 """Columns of where a map's evidence is, which sum to 100 %."""
 
@@ -77,11 +64,11 @@ def open_picture(typed: str, console: Console) -> Image:
         return image.join_pictures(*(open_picture(one, console) for one in two))
     if image.example_meant(typed) is not None:
         console.warn(f"There is no {typed} in this folder: the example of that name is used.")
-    _check_kind(typed)
+    check_kind(typed)
     return image.Image.open(typed)
 
 
-def _check_kind(typed: str) -> None:
+def check_kind(typed: str) -> None:
     """Raise Problem for the arguments that other programs take beside pictures."""
     suffix = typed[typed.rfind(".") :].lower() if "." in typed else ""
     if suffix in (".py", ".yaml", ".yml", ".json", ".toml", ".cfg"):
@@ -90,84 +77,6 @@ def _check_kind(typed: str) -> None:
         )
     if suffix in catalog.SUFFIXES:
         raise Problem(f"{typed} is a model: give it with -m, as in -m {typed}.")
-
-
-@dataclass
-class Series:
-    """Pictures to explain with one model and the same options."""
-
-    console: Console
-    explainer: Explainer
-    pictures: Sequence[str]
-    options: dict[str, Any]
-    out: Path | None
-    style: Style
-    seal: bool = False
-    _results: list[Json] = field(default_factory=list, init=False)
-    _failed: list[dict[str, str]] = field(default_factory=list, init=False)
-    _cells: list[tuple[NDArray[np.uint8], str]] = field(default_factory=list, init=False)
-
-    def run(self, work: Work, find_targets: FindTargets | None = None) -> int:
-        """Explain every picture into its folder and return the exit code; a picture that fails is reported and skipped.
-
-        `find_targets` is for targets that depend on the predictions.
-        """
-        if self.explainer.resident.adapter.inputs and len(self.pictures) == 2:
-            # Two pictures are one question to a model that takes two.
-            self.pictures = (image.AND.join(self.pictures),)
-        for picture in self.pictures:
-            _check_kind(picture)
-        names = [_name_folder(picture) for picture in self.pictures]
-        folders = result_folder.places(names, self.out)
-        result_folder.check(folders[0])
-        with self.console.progress("Explaining") as bar:
-            for number, (picture, folder) in enumerate(zip(self.pictures, folders, strict=True)):
-                share = number / len(self.pictures)
-                bar(share if number else -1, picture)
-
-                def update(part: float, words: str, picture: str = picture, share: float = share) -> None:
-                    bar(share + part / len(self.pictures), f"{picture}: {words}")
-
-                try:
-                    self._explain(picture, folder, work, find_targets, update)
-                except (ImageProblem, MemoryError) as error:
-                    sentence = str(error) or f"{picture} does not fit in memory; give a smaller picture."
-                    self.console.warn(sentence)
-                    self._failed.append({"picture": picture, "error": sentence})
-        parent = folders[0].parent
-        written = result_folder.write(parent, result_folder.of_many(self._cells)) if self._cells else []
-        sheets = [parent / name for name in written]
-        self.console.say(*map(str, sheets))
-        self.console.result({"results": self._results, "failed": self._failed, "sheets": sheets})
-        return 1 if self._failed else 0
-
-    def _explain(
-        self, picture: str, folder: Path, work: Work, find_targets: FindTargets | None, progress: Progress
-    ) -> None:
-        image, options = open_picture(picture, self.console), self.options
-        found = None
-        if find_targets is not None:
-            found = self.explainer(image, maps=False, **options)
-            options = options | find_targets(found)
-        parts = 2 if self.seal else 1
-        explanation = self.explainer(image, progress=lambda share, words: progress(share / parts, words), **options)
-        if self.seal:
-            seal.seal_maps(explanation, progress=lambda share, words: progress((1 + share) / 2, words))
-        if found is not None:
-            took = found.milliseconds | {"maps": explanation.milliseconds["maps"]}
-            explanation = replace(explanation, milliseconds=took)
-        summary, made = work(explanation)
-        names = result_folder.write(folder, made)
-        self.console.files(folder, names)
-        self._results.append(summary | {"folder": folder, "files": names})
-        if len(self.pictures) > 1 and len(self._cells) < MAX_CELLS:
-            self._cells.append(result_folder.thumbnail(explanation, self.style))
-
-
-def _name_folder(picture: str) -> str:
-    """Return the name of a picture without its folders; of two both, as `before_and_after.png`."""
-    first, *second = (one.replace("\\", "/").rsplit("/", 1)[-1] for one in image.split_name(picture) or (picture,))
-    return f"{first.rsplit('.', 1)[0]}_and_{second[0]}" if second else first
 
 
 def report(console: Console, explanation: Explanation, style: Style) -> None:

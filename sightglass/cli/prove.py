@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightglass.cli import options as cli
@@ -27,23 +28,13 @@ FILLINGS = ("blur", "mean")
 
 @dataclass(frozen=True, kw_only=True)
 class ProveOptions(cli.ModelOptions):
-    class_: str | None = cli.field(
-        "--class --target -c NAME|INDEX", "Prove the map of this class instead of the best one.", cli.MAP
-    )
-    map: int | None = cli.field(
-        "--map N", "Prove the map of the model's answer N; the surest is 1. Of a detector, box N.", cli.MAP
-    )
-    steps: int | None = cli.field("--steps N", "Number of shares that are hidden and kept, 2 to 100 \\[20].", cli.OUT)
-    filling: list[str] | None = cli.field(
-        "--filling blur|mean|linear",
-        "What hidden pixels are set to; may be repeated, the first is the main one \\[blur and mean].",
-        cli.OUT,
-    )
-    also: cli.ExtraFormats = None
-    all_measures: bool = cli.field(
-        "--all-measures", "Also print the measures that do not agree with known causes.", cli.OUT, default=False
-    )
-    out: cli.Out = None
+    class_: str | None = cli.field("--class --target -c NAME", "Prove the map of this class, not the best.", cli.MAP)
+    map: int | None = cli.field("--map N", "Prove the map of answer or box N, counted from 1.", cli.MAP)
+    steps: int | None = cli.field("--steps N", "Shares that are hidden and kept, 2 to 100 [20].", cli.OUT)
+    filling: list[str] | None = cli.field("--filling NAME", "What hides: blur, mean or linear [blur, mean].", cli.OUT)
+    also: list[str] | None = cli.field(*cli.ALSO)
+    all_measures: bool = cli.field("--all-measures", "Also print less reliable measures.", cli.OUT, default=False)
+    out: Path | None = cli.field(*cli.FOLDER)
     json: cli.Json = False
 
 
@@ -51,19 +42,14 @@ class ProveOptions(cli.ModelOptions):
     cli.app,
     "prove",
     """
-    sightglass prove bus.jpg
     sightglass prove bus.jpg --class trolleybus --question why
-    sightglass prove bus.jpg -m yolo11n --map 2 --steps 10 --filling linear
-    sightglass prove bus.jpg --also html,report
-    sightglass prove bus.jpg --json | jq .sentence
+    sightglass prove bus.jpg -m yolo11n --map 2 --steps 10 --also report
     """,
 )
 def prove(picture: cli.Picture, asked: cli.EngineOptions, options: ProveOptions) -> int:
-    """Test a map: hide the hottest part of the picture, keep nothing else, and see what the model still says, beside
-    the same with maps that know nothing.
+    """Test a map by hiding, or keeping, what it shows, beside maps that know nothing.
 
-    The picture's folder gets proof.png with the curves, and proof.json with the numbers and the recipe, from which
-    `replay` makes exactly the same curves. The reports of --also carry the proof.
+    The folder gets proof.png with the curves, and proof.json, from which `replay` makes exactly the same curves.
     """
     console, formats = Console(options.json), parse_formats(options.also)
     with console.progress(f"Loading {options.model}") as progress:

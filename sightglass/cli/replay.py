@@ -36,10 +36,7 @@ MAX_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayOptions(cli.OutputOptions):
-    picture: str | None = cli.field(
-        "--picture -p FILE",
-        "The picture to explain \\[the one embedded in a PNG or JPG, or a nearby file of its name].",
-    )
+    picture: str | None = cli.field("--picture -p FILE", "The picture [the embedded one, or a file of its name].")
     device: str | None = cli.field("--device NAME", "A device other than the recipe's.")
 
 
@@ -48,7 +45,6 @@ class ReplayOptions(cli.OutputOptions):
     "replay",
     """
     sightglass replay explained/bus/recipe.json --picture bus.jpg
-    sightglass replay explained/bus/gradcam_prediction.png --picture bus.jpg
     sightglass replay recipe.json --device cpu --out again --json
     """,
 )
@@ -58,12 +54,10 @@ def replay(
     ],
     options: ReplayOptions,
 ) -> int:
-    """Make the same maps again: the same picture, weights and options, each of them checked.
+    """Make the same maps again: the same picture, weights and options, all checked.
 
-    If maps.npz is beside the recipe, the new maps are compared with it value by value; if they differ, the exit code
-    is 1. A recipe with a proof, such as proof.json, makes its curves again, and proof.json beside it is compared. A
-    recipe with seals makes them again, and compares them.
-    Files are written only with --out.
+    The maps, proof and seals of the recipe are compared value by value with those beside it; if they differ, the exit
+    code is 1. Files are written only with --out.
     """
     console, style = Console(options.json), options.style()
     known = read(recipe)

@@ -23,7 +23,7 @@ from sightglass.explain.similarity import evaluation, ranking
 from sightglass.export import result_folder, similarity_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     import numpy as np
@@ -44,46 +44,16 @@ SHEETS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimilarityOptions(cli.LoadOptions):
-    gallery: str | None = cli.field(
-        "--gallery -g FOLDER", "Many pictures instead of B: a folder, a pattern, a path list or a .zip."
-    )
-    top: int = cli.field(
-        "--top N",
-        "With --gallery: the number of most similar pictures with maps, or of worst queries that are listed.",
-        show_default=True,
-        default=5,
-    )
-    names: str | None = cli.field(
-        "--names SCHEME",
-        "With folders of queries and of a gallery: how names tell person and camera. market1501, msmt17, folders "
-        "(one per person), prefix (the person before _), or a pattern with the groups person and camera \\[what fits].",
-    )
-    patches: bool = cli.field(
-        "--patches", "Also draw the patches of two pictures in colours: those of one colour are alike.", default=False
-    )
-    visualize: bool = cli.field(
-        "--visualize",
-        "With --gallery: a sheet of each query and its --top matches, with scores and maps, in visualized/.",
-        default=False,
-    )
-    num_visualize: int | None = cli.field(
-        "--num-visualize N", f"With --gallery: the number of queries that get a sheet \\[{SHEETS}].", min=1
-    )
-    model: cli.Model = "efficientnet-lite0"
-    of: str = cli.field(
-        "--of cosine|product",
-        "What makes the two similar and what makes them differ, or what adds up to the score.",
-        cli.MAP,
-        show_default=True,
-        default="cosine",
-    )
-    method: str | None = cli.field(
-        "--method NAME",
-        f"{', '.join(SIMILARITY)}, or all, for two pictures; or {ATTENTION}, of each picture by itself \\[hirescam].",
-        cli.MAP,
-    )
-    out: cli.Out = None
+class SimilarityOptions(cli.ModelOptions):
+    gallery: str | None = cli.field("--gallery -g FOLDER", "Instead of B: a folder, pattern, list or .zip.")
+    top: int = cli.field("--top N", "Most similar pictures with maps, or worst queries [5].", default=5)
+    names: str | None = cli.field("--names SCHEME", "market1501, msmt17, folders, prefix or a pattern [what fits].")
+    of: str = cli.field("--of cosine|product", "What a map adds up to [cosine].", cli.MAP, default="cosine")
+    method: str | None = cli.field("--method NAME", f"{', '.join(SIMILARITY[:2])}, ..., all or {ATTENTION}.", cli.MAP)
+    patches: bool = cli.field("--patches", "Also draw alike patches in one colour.", cli.OUT, default=False)
+    visualize: bool = cli.field("--visualize", "Also a sheet of each query and its matches.", cli.OUT, default=False)
+    num_visualize: int | None = cli.field("--num-visualize N", f"Queries with a sheet [{SHEETS}].", cli.OUT, min=1)
+    out: Path | None = cli.field(*cli.FOLDER)
     json: cli.Json = False
 
 
@@ -91,14 +61,9 @@ class SimilarityOptions(cli.LoadOptions):
     cli.app,
     "similarity",
     """
-    sightglass similarity bus.jpg other.jpg
+    sightglass similarity bus.jpg other.jpg --method all --patches
     sightglass similarity person.jpg --gallery persons/ --top 3 --model osnet_x0_25_msmt17
-    sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --model osnet_x0_25_msmt17
-    sightglass similarity query/ --gallery gallery/ --visualize --num-visualize 5 --method attention --model demo-reid
-    sightglass similarity a.jpg b.jpg --of product --method gradcam --target-layers blocks.4
-    sightglass similarity a.jpg b.jpg --method all
-    sightglass similarity a.jpg b.jpg --patches
-    sightglass similarity a.jpg b.jpg --json | jq .score
+    sightglass similarity query/ --gallery bounding_box_test/ --names market1501 --visualize
     """,
 )
 def similarity(
@@ -108,15 +73,11 @@ def similarity(
     asked: cli.EngineOptions,
     options: SimilarityOptions,
 ) -> int:
-    """Show how similar two pictures are to a model, and which regions of each make them so.
+    """Show how similar two pictures are to a model, and which regions make them so.
 
-    Any classifier will do (its last features are compared), or a model trained to compare.
-
-    For two pictures the folder gets similarity.jpg with both maps, pairs.jpg with the places that match best, maps.npz
-    and similarity.json. For a gallery: ranking.csv, and top1_..., top2_... with the maps of the most similar.
-
-    A folder of queries and a --gallery are evaluated by the protocol of Market-1501: mAP, rank-1, -5 and -10, in
-    report.json and queries.csv. Both may be the same folder. --visualize adds sheets of queries with their matches.
+    Any model will do (its last features are compared). For two pictures the folder gets similarity.jpg, pairs.jpg,
+    maps.npz and similarity.json; for a --gallery ranking.csv and the maps of the most similar; for a folder of queries
+    and a --gallery mAP and rank-1, -5 and -10 by the protocol of Market-1501, in report.json and queries.csv.
     """
     gallery = options.gallery
     if len(pictures) != (1 if gallery else 2):
@@ -142,182 +103,165 @@ def similarity(
         given["method"] = find_method(options.method).id
     with console.progress(f"Loading {options.model}") as progress:
         explainer = load_explainer(options.model, options.device, progress)
+        run = _Run(console, progress, explainer, options, given)
         if many and gallery:
-            return _evaluation(console, progress, explainer, pictures[0], gallery, options, given)
+            return run.evaluate(pictures[0], gallery)
         query = open_picture(pictures[0], console)
-        if gallery:
-            return _gallery(console, progress, explainer, query, gallery, options, given)
-        return _two(console, explainer, query, open_picture(pictures[1], console), given, options)
+        return run.rank(query, gallery) if gallery else run.compare(query, open_picture(pictures[1], console))
 
 
-def _two(
-    console: Console,
-    explainer: Explainer,
-    query: Image,
-    other: Image,
-    given: dict[str, Any],
-    options: SimilarityOptions,
-) -> int:
-    from sightglass.explain.similarity.similarity import similarity
+@dataclass
+class _Run:
+    """A call of the verb."""
 
-    found = similarity(explainer, query, other, **given)
-    baseline = ranking.context(explainer, query, found.preprocessing, other=other)
-    stem = query.name.rsplit(".", 1)[0]
-    (folder,) = result_folder.places([f"{stem}_and_{other.name}"], options.out)
-    files = [*similarity_files.of_similarity(found, baseline, _attend(explainer, found, options))]
-    if options.method == "all":
-        every = [similarity(explainer, query, other, **given | {"method": name}) for name in SIMILARITY]
-        files.append(similarity_files.of_methods(every))
-    if options.patches:
-        files.append(_draw_patches(explainer, found))
-    written = result_folder.write(folder, files)
-    console.say(similarity_files.headline(found, baseline), baseline.words, *similarity_files.places(found))
-    best = found.matches.pairs[: similarity_files.PAIRS]
-    rows = [
-        (str(i), _cell(pair.query), _cell(pair.gallery), f"{pair.score:.2f}") for i, pair in enumerate(best, start=1)
-    ]
-    console.table(("pair", "cell of the first", "cell of the second", "similarity"), rows, right=("pair", "similarity"))
-    for note in found.notes:
-        console.say(f"note: {note}")
-    console.files(folder, written)
-    console.result(similarity_files.summary(found, baseline) | {"folder": folder, "files": written})
-    return 0
+    console: Console
+    progress: Progress
+    explainer: Explainer
+    options: SimilarityOptions
+    given: dict[str, Any]
 
+    def compare(self, query: Image, other: Image) -> int:
+        """Compare two pictures."""
+        pair = self._explain(query, other)
+        baseline = ranking.context(self.explainer, query, pair.preprocessing, other=other)
 
-def _attend(explainer: Explainer, pair: Similarity, options: SimilarityOptions) -> list[NDArray[np.uint8]] | None:
-    """Return both pictures under the model's attention, where that is the method."""
-    if options.method != ATTENTION:
-        return None
-    attended = (
-        explainer(side.image, method=ATTENTION, top_k=1, preprocessing=pair.preprocessing) for side in pair.sides
-    )
-    return [explanation.overlay() for explanation in attended]
+        def files() -> Iterator[File]:
+            yield from similarity_files.of_similarity(pair, baseline, self._attend(pair))
+            if self.options.method == "all":
+                every = [self._explain(query, other, method=name) for name in SIMILARITY]
+                yield similarity_files.of_methods(every)
+            if self.options.patches:
+                yield self._draw_patches(pair)
 
+        (folder,) = result_folder.places([f"{_stem(query)}_and_{other.name}"], self.options.out)
+        written = result_folder.write(folder, list(files()))
+        self.console.say(similarity_files.headline(pair, baseline), baseline.words, *similarity_files.places(pair))
+        best = pair.matches.pairs[: similarity_files.PAIRS]
+        rows = [(str(i), _cell(one.query), _cell(one.gallery), f"{one.score:.2f}") for i, one in enumerate(best, 1)]
+        columns = ("pair", "cell of the first", "cell of the second", "similarity")
+        self.console.table(columns, rows, right=("pair", "similarity"))
+        self.console.say(*(f"note: {note}" for note in pair.notes))
+        return self._finish(folder, written, similarity_files.summary(pair, baseline), [])
 
-def _draw_patches(explainer: Explainer, found: Similarity) -> File:
-    """Return a sheet of both pictures with their patches in colours."""
-    from sightglass.explain.similarity import patches
+    def rank(self, query: Image, gallery: str) -> int:
+        """Rank a gallery."""
+        (folder,) = result_folder.places([f"{_stem(query)}_gallery"], self.options.out)
+        result_folder.check(folder)
+        fitting = {name: self.given[name] for name in ("preprocessing",) if name in self.given}
+        found = ranking.rank(self.explainer, query, gallery, progress=self.progress, **fitting)
+        baseline = ranking.context(self.explainer, query, **fitting)
+        self._warn(found.failed)
+        top: list[Json] = []
+        pairs: list[similarity_files.DrawnPair] = []
 
-    images = [side.image for side in found.sides]
-    grids = patches.read_patches(explainer, images, layers=found.layers, preprocessing=found.preprocessing)
-    colours = patches.colour_patches(grids)
-    every = zip(grids, colours.colours, colours.foreground, strict=True)
-    sheet = contact_sheet.grid(
-        [patches.draw_colours(*one) for one in every],
-        [image.name for image in images],
-        columns=2,
-        height=480,
-        title="One colour: alike to the model. Grey: below 0 on the first principal component.",
-        names=True,
-    )
-    return "patches.png", to_png(sheet)
+        def files() -> Iterator[File]:
+            yield similarity_files.of_ranking(found)
+            for i, hit in enumerate(found.hits[: self.options.top]):
+                self.progress(i / min(self.options.top, len(found.hits)), f"Map of {hit.name}")
+                pair = self._explain(query, hit.item.open())
+                top.append(similarity_files.summary(pair, None) | {"rank": i + 1})
+                pairs.append((pair, self._attend(pair)))
+                yield similarity_files.of_pair(*pairs[-1], i + 1)
+            if pairs and (self.options.visualize or self.options.num_visualize):
+                yield similarity_files.of_query(1, query.name, pairs)
 
-
-def _gallery(
-    console: Console,
-    progress: Progress,
-    explainer: Explainer,
-    query: Image,
-    gallery: str,
-    options: SimilarityOptions,
-    given: dict[str, Any],
-) -> int:
-    from sightglass.explain.similarity.similarity import similarity
-
-    (folder,) = result_folder.places([f"{query.name.rsplit('.', 1)[0]}_gallery"], options.out)
-    result_folder.check(folder)
-    fitting = {name: given[name] for name in ("preprocessing",) if name in given}
-    found = ranking.rank(explainer, query, gallery, progress=progress, **fitting)
-    baseline = ranking.context(explainer, query, **fitting)
-    for name, sentence in found.failed:
-        console.warn(sentence if name in sentence else f"{name}: {sentence}")
-    made: list[Json] = []
-    pairs: list[similarity_files.DrawnPair] = []
-
-    def export_files() -> Iterator[File]:
-        yield similarity_files.of_ranking(found)
-        for i, hit in enumerate(found.hits[: options.top]):
-            progress(i / min(options.top, len(found.hits)), f"Map of {hit.name}")
-            pair = similarity(explainer, query, hit.item.open(), **given)
-            made.append(similarity_files.summary(pair, None) | {"rank": i + 1})
-            pairs.append((pair, _attend(explainer, pair, options)))
-            yield similarity_files.of_pair(*pairs[-1], i + 1)
-        if pairs and (options.visualize or options.num_visualize):
-            yield similarity_files.of_query(1, query.name, pairs)
-
-    written = result_folder.write(folder, export_files())
-    console.say(f"{query.name} against {phrases.plural(len(found.hits), 'picture')}: {baseline.words}")
-    rows = [
-        (str(i + 1), hit.item.key, f"{hit.score:.2f}", baseline.verdict(hit.score)) for i, hit in enumerate(found.hits)
-    ]
-    console.table(("rank", "picture", "score", "that is"), rows[:MAX_ROWS], right=("rank", "score"))
-    if len(rows) > MAX_ROWS:
-        console.say(f"{len(rows) - MAX_ROWS} more are in ranking.csv.")
-    if found.itself:
-        console.say(f"note: left out, the same picture as the query: {', '.join(found.itself)}.")
-    console.files(folder, written)
-    console.result(
-        {
+        written = result_folder.write(folder, files())
+        self.console.say(f"{query.name} against {phrases.plural(len(found.hits), 'picture')}: {baseline.words}")
+        rows = [
+            (str(i), hit.item.key, f"{hit.score:.2f}", baseline.verdict(hit.score))
+            for i, hit in enumerate(found.hits, 1)
+        ]
+        self.console.table(("rank", "picture", "score", "that is"), rows[:MAX_ROWS], right=("rank", "score"))
+        if len(rows) > MAX_ROWS:
+            self.console.say(f"{len(rows) - MAX_ROWS} more are in ranking.csv.")
+        if found.itself:
+            self.console.say(f"note: left out, the same picture as the query: {', '.join(found.itself)}.")
+        result = {
             "query": query.name,
-            "model": explainer.model.id,
+            "model": self.explainer.model.id,
             "context": baseline,
             "ranking": similarity_files.ranking(found),
-            "top": made,
+            "top": top,
             "itself": found.itself,
             "failed": [{"picture": name, "error": sentence} for name, sentence in found.failed],
-            "folder": folder,
-            "files": written,
         }
-    )
-    return 1 if found.failed else 0
+        return self._finish(folder, written, result, found.failed)
+
+    def evaluate(self, queries: str, gallery: str) -> int:
+        """Evaluate queries against a gallery."""
+        (folder,) = result_folder.places([f"{Path(queries).resolve().stem or 'queries'}_evaluation"], self.options.out)
+        result_folder.check(folder)
+        preprocessing, names = self.given.get("preprocessing", "trained"), self.options.names
+        found = evaluation.evaluate(
+            self.explainer, queries, gallery, names=names, preprocessing=preprocessing, progress=self.progress
+        )
+        self._warn(found.failed)
+        sheets = found.queries[: self.options.num_visualize or (SHEETS if self.options.visualize else 0)]
+
+        def files() -> Iterator[File]:
+            yield from similarity_files.of_evaluation(found)
+            for i, query in enumerate(sheets):
+                self.progress(i / len(sheets), f"Matches of {query.item.key}")
+                image, top = query.item.open(), query.top[: self.options.top]
+                pairs = [self._explain(image, match.item.open()) for match in top]
+                drawn = [(pair, self._attend(pair)) for pair in pairs]
+                yield similarity_files.of_query(i + 1, query.item.key, drawn, [match.right for match in top])
+
+        written = result_folder.write(folder, files())
+        self.console.say(found.words)
+        rows = [("mAP", f"{found.mean_ap:.1%}"), *((f"rank-{k}", f"{found.rank(k):.1%}") for k in evaluation.RANKS)]
+        self.console.table(("measure", "value"), rows, right=("value",))
+        worst = [
+            (query.item.key, f"{query.average_precision:.2f}", str(query.first.rank), query.top[0].item.key)
+            for query in found.worst(self.options.top)
+        ]
+        columns = ("worst queries", "average precision", "first right rank", "found first")
+        self.console.table(columns, worst, right=columns[1:3])
+        self.console.say(*(f"note: {remark}" for remark in found.remarks))
+        return self._finish(folder, written, found.summary(), found.failed)
+
+    def _explain(self, query: Image, other: Image, **more: Any) -> Similarity:
+        from sightglass.explain.similarity.similarity import similarity
+
+        return similarity(self.explainer, query, other, **self.given | more)
+
+    def _warn(self, failed: Sequence[tuple[str, str]]) -> None:
+        for name, sentence in failed:
+            self.console.warn(sentence if name in sentence else f"{name}: {sentence}")
+
+    def _finish(self, folder: Path, written: list[str], result: Json, failed: Sequence[Any]) -> int:
+        self.console.files(folder, written)
+        self.console.result(result | {"folder": folder, "files": written})
+        return 1 if failed else 0
+
+    def _attend(self, pair: Similarity) -> list[NDArray[np.uint8]] | None:
+        """Return both pictures under the model's attention, where that is the method."""
+        if self.options.method != ATTENTION:
+            return None
+        how: dict[str, Any] = {"method": ATTENTION, "top_k": 1, "preprocessing": pair.preprocessing}
+        return [self.explainer(side.image, **how).overlay() for side in pair.sides]
+
+    def _draw_patches(self, pair: Similarity) -> File:
+        """Return a sheet of both pictures with their patches in colours."""
+        from sightglass.explain.similarity import patches
+
+        images = [side.image for side in pair.sides]
+        grids = patches.read_patches(self.explainer, images, layers=pair.layers, preprocessing=pair.preprocessing)
+        colours = patches.colour_patches(grids)
+        every = zip(grids, colours.colours, colours.foreground, strict=True)
+        sheet = contact_sheet.grid(
+            [patches.draw_colours(*one) for one in every],
+            [image.name for image in images],
+            columns=2,
+            height=480,
+            title="One colour: alike to the model. Grey: below 0 on the first principal component.",
+            names=True,
+        )
+        return "patches.png", to_png(sheet)
 
 
-def _evaluation(
-    console: Console,
-    progress: Progress,
-    explainer: Explainer,
-    queries: str,
-    gallery: str,
-    options: SimilarityOptions,
-    given: dict[str, Any],
-) -> int:
-    from sightglass.explain.similarity.similarity import similarity
-
-    name = Path(queries).resolve().stem or "queries"
-    (folder,) = result_folder.places([f"{name}_evaluation"], options.out)
-    result_folder.check(folder)
-    preprocessing = given.get("preprocessing", "trained")
-    found = evaluation.evaluate(
-        explainer, queries, gallery, names=options.names, preprocessing=preprocessing, progress=progress
-    )
-    for name, sentence in found.failed:
-        console.warn(sentence if name in sentence else f"{name}: {sentence}")
-    sheets = found.queries[: options.num_visualize or (SHEETS if options.visualize else 0)]
-
-    def export_files() -> Iterator[File]:
-        yield from similarity_files.of_evaluation(found)
-        for i, query in enumerate(sheets):
-            progress(i / len(sheets), f"Matches of {query.item.key}")
-            image, top = query.item.open(), query.top[: options.top]
-            pairs = [similarity(explainer, image, match.item.open(), **given) for match in top]
-            drawn = [(pair, _attend(explainer, pair, options)) for pair in pairs]
-            yield similarity_files.of_query(i + 1, query.item.key, drawn, [match.right for match in top])
-
-    written = result_folder.write(folder, export_files())
-    console.say(found.words)
-    rows = [("mAP", f"{found.mean_ap:.1%}"), *((f"rank-{k}", f"{found.rank(k):.1%}") for k in evaluation.RANKS)]
-    console.table(("measure", "value"), rows, right=("value",))
-    worst_rows = [
-        (query.item.key, f"{query.average_precision:.2f}", str(query.first.rank), query.top[0].item.key)
-        for query in found.worst(options.top)
-    ]
-    columns = ("worst queries", "average precision", "first right rank", "found first")
-    console.table(columns, worst_rows, right=columns[1:3])
-    for remark in found.remarks:
-        console.say(f"note: {remark}")
-    console.files(folder, written)
-    console.result(found.summary() | {"folder": folder, "files": written})
-    return 1 if found.failed else 0
+def _stem(query: Image) -> str:
+    return query.name.rsplit(".", 1)[0]
 
 
 def _cell(place: tuple[int, int]) -> str:

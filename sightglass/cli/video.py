@@ -22,62 +22,38 @@ from sightglass.video.clips import example, write
 if TYPE_CHECKING:
     from sightglass.video import Settings, Summary
 
-FRAMES = "Frames"
 FILMS = ("gif", "webp")
 SHOWN = 20
 """Moments that are printed; the file has all."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameOptions:
-    every: int = cli.field("--every N", "Look at every N-th frame only \\[1].", FRAMES, default=1)
+class VideoOptions(cli.OutputOptions, cli.ModelOptions):
+    every: int = cli.field("--every N", "Explain every N-th frame only [1].", cli.MAP, default=1)
     between: str = cli.field(
-        "--between interpolate|hold",
-        "With --every: mix the maps around a frame between, or hold the earlier one \\[interpolate].",
-        FRAMES,
-        default="interpolate",
+        "--between interpolate|hold", "Maps between those frames.", default="interpolate", hidden=True
     )
-    start: str | None = cli.field("--start TIME", "Begin here, in seconds or as m:ss \\[0].", FRAMES)
-    end: str | None = cli.field("--end TIME", "End before this time \\[the clip's end].", FRAMES)
+    start: str | None = cli.field("--start TIME", "Begin here, in seconds or as m:ss [0].", cli.MAP)
+    end: str | None = cli.field("--end TIME", "End before this time [the clip's end].", cli.MAP)
     scale: str = cli.field(
-        "--scale frame|clip",
-        "Each map with its own maximum, or one scale over the clip for each class or object \\[frame].",
-        FRAMES,
-        default="frame",
+        "--scale frame|clip", "Scale of each map: its own, or one for the clip [frame].", cli.MAP, default="frame"
     )
-    smooth: float = cli.field(
-        "--smooth SECONDS", "Smooth maps over time, without lag; 0 is off \\[0.1].", FRAMES, default=0.1
-    )
-    objects: int = cli.field(
-        "--objects N", "Objects of a detector that get a map in each frame \\[3].", cli.BOXES, default=3
-    )
+    smooth: float = cli.field("--smooth SECONDS", "Smooth maps over time; 0 is off [0.1].", default=0.1, hidden=True)
+    objects: int = cli.field("--objects N", "Objects that get a map in each frame [3].", cli.BOXES, default=3)
     object_: int | None = cli.field("--object N", "Follow the one object with this number.", cli.BOXES)
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoOptions(FrameOptions, cli.OutputOptions, cli.ModelOptions):
-    size: int | None = cli.field(
-        "--size PIXELS", "Longest side of the drawn clip, never enlarged; 0 keeps its own \\[1280].", cli.OUT, min=0
-    )
-    no_labels: bool = cli.field(
-        "--no-labels", "Draw no boxes, names, scores or ways of objects.", cli.OUT, default=False
-    )
-    no_sound: bool = cli.field("--no-sound", "Leave the clip's sound out.", cli.OUT, default=False)
-    also: list[str] | None = cli.field(
-        "--also gif,webp", "Also write a GIF or an animated WebP, small and without sound.", cli.OUT
-    )
-    restart: bool = cli.field("--restart", "Start over instead of resuming an earlier run.", cli.OUT, default=False)
+    size: int | None = cli.field("--size PIXELS", "Longest side of the clip; 0 keeps it [1280].", cli.OUT, min=0)
+    no_labels: bool = cli.field("--no-labels", "Draw no boxes, names or scores.", default=False, hidden=True)
+    no_sound: bool = cli.field("--no-sound", "Leave the clip's sound out.", cli.OUT, default=False, hidden=True)
+    also: list[str] | None = cli.field("--also gif,webp", "Also write a GIF or an animated WebP.", cli.OUT)
+    restart: bool = cli.field("--restart", "Start over instead of resuming.", cli.OUT, default=False)
 
 
 @cli.verb(
     cli.app,
     "video",
     """
-    sightglass video clip.mp4
-    sightglass video scene.mp4 --model demo-s --out scene
-    sightglass video clip.mp4 --class minibus --start 0:10 --end 0:25
-    sightglass video clip.mov --model yolo11n --object 2 --every 3
-    sightglass video clip.webm --scale clip --smooth 0 --also gif --json
+    sightglass video scene.mp4 --model demo-s --every 3 --out scene
+    sightglass video clip.mp4 --class minibus --start 0:10 --end 0:25 --also gif
     """,
 )
 def video(
@@ -85,11 +61,10 @@ def video(
     asked: cli.EngineOptions,
     options: VideoOptions,
 ) -> int:
-    """Show where a model looks in a clip: the clip with the maps over it, a timeline, and the moments of change.
+    """Show where a model looks in a clip, with a timeline and the moments of change.
 
-    The folder gets overlay.mp4 with the sound of the clip, timeline.csv and timeline.json. A detector's boxes are
-    followed from frame to frame, so that an object keeps its number and its map. A run that was stopped or killed
-    resumes when it is called again.
+    The folder gets overlay.mp4 with the sound of the clip, timeline.csv and timeline.json. A detector's objects keep
+    their numbers from frame to frame. A run that was stopped or killed resumes when it is called again.
     """
     films = _films(options.also)
     settings = _settings(options)

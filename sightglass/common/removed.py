@@ -7,10 +7,14 @@ from __future__ import annotations
 
 _UNSURE = "unsure answers are saved in History with"
 VERBS: dict[str, str] = {
-    "watch": f"The verb watch was removed: {_UNSURE} batch --save-below 0.5; history list --tag unsure lists them.",
+    "watch": f"The verb watch was removed: {_UNSURE} batch --save-below 0.5; the page History lists them.",
     "training": "The verb training was removed: docs/notebook.md shows how to explain pictures after each epoch.",
     "users": "Sightglass keeps no list of people: set SIGHTGLASS_TOKEN, or [auth] in .streamlit/secrets.toml "
     "(docs/security.md).",
+    "history": "The verb history was removed: the page History of `sightglass dashboard` finds and exports records, "
+    "and so does sightglass.history.History in Python.",
+    "deck": "The verb deck was removed: the page Present of `sightglass dashboard` makes, exports and opens decks, and "
+    "sightglass.history.History().decks does in Python.",
     "evidence": "Evidence packs are gone: hand over report.html, which `sightglass batch` writes into a run's folder.",
 }
 """Verbs of the command line, such as `watch`."""

@@ -1,39 +1,271 @@
-"""Read settings from the environment; memory for loaded models and for evidence."""
+"""Declare, read and validate environment variables; share out memory."""
 
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
+
+from sightglass.common import removed
+from sightglass.common.errors import SettingProblem, did_you_mean
+from sightglass.common.files import data_folder
 
 if TYPE_CHECKING:
-    from sightglass.common.environment import Settings
+    from collections.abc import Callable
 
-TOTAL_MB = 4096
-"""MiB from which the two limits derive, where SIGHTGLASS_MEMORY_MB is not set."""
-
+PREFIX = "SIGHTGLASS_"
+_SERVICE = rf"{PREFIX}(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+"""Variables that Kubernetes or Docker set where a service is called sightglass."""
 _FOLDERS = ("HOME", "LOCALAPPDATA", "XDG_DATA_HOME")
 """Other variables that defaults depend on."""
-
-
+OFF = "off"
+MAX_QUOTED = 80
+"""Letters of a malformed value that its sentence repeats."""
+MAX_PATH, MAX_PART = 4096, 255
+"""Bytes that Linux takes, and of one name in it: a longer path raises an error of its own wherever it is looked for."""
+TOTAL_MB = 4096
+"""MiB from which the limits of memory derive, where SIGHTGLASS_MEMORY_MB is not set."""
+MODELS, EVIDENCE = 1 / 2, 1 / 16
+"""Shares of the total."""
 MIB = 2**20
+
+
+def _from_text(parse: Callable[[str], Any]) -> BeforeValidator:
+    """Parse what the environment gives; defaults are values already."""
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+def _folder(text: str) -> Path:
+    # Not Path.expanduser: that raises where a container's user has no home.
+    path = Path(os.path.expanduser(text))
+    if len(os.fsencode(path)) >= MAX_PATH or any(len(os.fsencode(part)) > MAX_PART for part in path.parts):
+        raise ValueError("longer than any path")
+    return path
+
+
+def _split(text: str, separator: str = ",") -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(separator) if name.strip())
+
+
+Megabytes = Annotated[float, Field(ge=0, lt=1e9)]
+Positive = Annotated[float, Field(gt=0, lt=1e9)]
+Folder = Annotated[Path, _from_text(_folder)]
+FolderOrOff = Annotated[Path | None, _from_text(lambda text: None if text.lower() == OFF else _folder(text))]
+Folders = Annotated[tuple[Path, ...], _from_text(lambda text: tuple(map(_folder, _split(text, os.pathsep))))]
+Names = Annotated[tuple[str, ...], _from_text(_split)]
+Sites = Annotated[tuple[Annotated[str, Field(pattern=r"^[!-+\--:<-~]+$")], ...], _from_text(_split)]
+"""Only what a header may hold: others would break every answer."""
+
+
+def _field(default: Any, meaning: str, give: str = "", *, shown: str | None = None) -> Any:
+    """A variable: its meaning, what to `give` if it is malformed, and its default as `shown`."""
+    give = give or ("1, yes, true or on; or 0, no, false or off" if isinstance(default, bool) else "")
+    default = {"default_factory" if callable(default) else "default": default}
+    return Field(description=meaning, json_schema_extra={"give": give, "shown": shown}, **default)
+
+
+class Settings(BaseModel):
+    """What an operator can set. A malformed variable raises SettingProblem where it is read, and no other does."""
+
+    weights: Folders = _field((), "Folders with weight files, separated as in PATH.")
+    models: Folder | None = _field(
+        None, "A models.toml of your own, in the form of models/catalog.toml.", shown="./models.toml, if it exists"
+    )
+    own_models: FolderOrOff = _field(
+        lambda: data_folder("models"),
+        "The folder of models that people add in the dashboard; off: nobody adds any.",
+        shown="in the user's data folder",
+    )
+    own_models_mb: Positive = _field(
+        2048.0,
+        "The most that one person's added models may take together, in MB.",
+        "the most that one person's models may take, in MB",
+    )
+    model_code: bool = _field(False, "On a network address: whether visitors may add models whose files run code.")
+    offline: bool = _field(False, "Never download.")
+    memory_mb: Megabytes | None = _field(
+        None,
+        "Memory that models (a half) and evidence (a sixteenth) take their parts of, in MiB.",
+        "a number of MiB, such as 4096",
+        shown="4096",
+    )
+    models_mb: Megabytes | None = _field(
+        None, "Memory for loaded models, in MiB.", "a number of MiB, such as 2048", shown="half of SIGHTGLASS_MEMORY_MB"
+    )
+    evidence_mb: Megabytes | None = _field(
+        None,
+        "Memory for the evidence and maps of the latest pictures, in MiB.",
+        "a number of MiB, such as 256",
+        shown="a sixteenth of SIGHTGLASS_MEMORY_MB",
+    )
+    masks: Annotated[int, Field(ge=1)] | None = _field(
+        None,
+        "How many masks D-RISE draws for a picture.",
+        "the number of masks, for instance 800",
+        shown="800; 1000 for a classifier",
+    )
+    seal: bool = _field(
+        True,
+        "Test each map in the background once it is shown; no: only when somebody asks.",
+    )
+    folders: Folders = _field((), "Folders that the dashboard may read, separated as in PATH.")
+    batches: Folder = _field(Path("batches"), "Where the dashboard writes the results of batch runs.")
+    clips: Folder = _field(
+        lambda: data_folder("clips"),
+        "Where the Video page keeps an uploaded clip and its results until its session ends.",
+        shown="in the user's data folder",
+    )
+    heatmaps: Folder = _field(
+        Path("heatmaps"), "Where the Detect page saves photographs, and POST /generate_heatmap its maps."
+    )
+    slide_text: str = _field("", "Text at the foot of every slide, such as a company's name.")
+    slide_logo: Folder | None = _field(None, "A PNG or JPEG at the foot of every slide.")
+    history: FolderOrOff = _field(
+        lambda: data_folder("history"),
+        "The history's folder; off: nothing is saved.",
+        shown="in the user's data folder",
+    )
+    history_mb: Positive = _field(
+        2048.0,
+        "The most that the history may take, in MB of 1,000,000 bytes.",
+        "the most that the history may take, in MB",
+    )
+    save_below: Annotated[float, Field(ge=0, le=1)] = _field(
+        0.0,
+        "The score below which an answer is saved in the history under the tag unsure; 0: none is.",
+        "a number from 0 to 1, such as 0.5",
+    )
+    token: SecretStr | None = _field(
+        None,
+        "The token that everybody sends who uses this server; any other address than localhost needs one.",
+        shown="on a network address: a random one, printed at the start",
+    )
+    open: bool = _field(False, "Ask nobody who reaches this server for a token.")
+    emails: Names = _field(
+        (),
+        "Who may sign in with the provider of secrets.toml: e-mail addresses and @domains, separated by commas.",
+        shown="everybody whom it signs in",
+    )
+    fetch: bool = _field(
+        False, "On a network address: whether visitors may have models fetched from addresses of their choice."
+    )
+    framed_by: Sites = _field(
+        (),
+        "Sites that may show the dashboard in a frame, separated by commas.",
+        "sites, such as https://example.org, separated by commas",
+    )
+    api_key: SecretStr | None = _field(None, "Another name of SIGHTGLASS_TOKEN, which counts if both are set.")
+    api_origins: Names = _field((), "Sites whose pages may call the API, separated by commas; *: all.")
+    api_hosts: Names = _field((), "Names of this machine besides localhost, separated by commas; *: any.")
+    api_mb: Positive = _field(20.0, "The largest file of a picture, in MiB.", "a number of MiB above 0, such as 20")
+    api_timeout: Annotated[float, Field(ge=0.001, allow_inf_nan=False)] = _field(
+        60.0, "Seconds that an answer may take, waiting included.", "a number of seconds above 0, such as 60"
+    )
+    api_workers: Annotated[int, Field(ge=1, lt=2**40)] = _field(
+        2, "Requests that are answered at once.", "a whole number, 1 or more"
+    )
+    api_queue: Annotated[int, Field(ge=0, lt=2**40)] = _field(
+        16, "Requests that may wait for an answer.", "a whole number, 0 or more"
+    )
+    api_model: str = _field("efficientnet-lite0", "The model of a request that names none.")
+    api_device: str = _field("auto", "Where models are loaded: auto, cpu, cuda, cuda:N or mps.")
+    stop_seconds: Annotated[float, Field(ge=0, le=3600)] = _field(
+        5.0, "Seconds that running work gets when a server stops.", "a number of seconds, such as 5"
+    )
+    log: Annotated[Literal["text", "json"], _from_text(str.lower)] = _field(
+        "text", "How a server logs: text, or json with the id of each request.", "text or json"
+    )
+    traceback: Annotated[bool, _from_text(bool)] = _field(False, "On the command line: show where a bug is; any value.")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise SettingProblem for a field that is missing because its variable is malformed (see `read`)."""
+            if name in type(self).model_fields:
+                raise SettingProblem(_sentence(name, os.environ.get(variable(name), "")))
+            return super().__getattr__(name)
 
 
 def settings() -> Settings:
     """Return the settings; a field whose variable is malformed raises SettingProblem when it is read."""
-    return _read(tuple(item for item in os.environ.items() if item[0].startswith("SIGHTGLASS_") or item[0] in _FOLDERS))
+    return _read(tuple(item for item in os.environ.items() if item[0].startswith(PREFIX) or item[0] in _FOLDERS))
 
 
 @lru_cache(maxsize=8)
-def _read(_environment: tuple[tuple[str, str], ...]) -> Settings:
-    # Here, so that importing this module stays cheap.
-    from sightglass.common import environment
+def _read(environment: tuple[tuple[str, str], ...]) -> Settings:
+    # A blank variable is one that is not set.
+    texts = {name: text.strip() for name, text in environment if text.strip()}
+    values: dict[str, Any] = {
+        field: texts[variable(field)] for field in Settings.model_fields if variable(field) in texts
+    }
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        wrong = {str(one["loc"][0]) for one in error.errors()}
+    found = Settings(**{name: value for name, value in values.items() if name not in wrong})
+    for name in wrong:
+        del found.__dict__[name]
+    return found
 
-    return environment.read()
+
+def variable(field: str) -> str:
+    """Return the name of a field's environment variable."""
+    return f"{PREFIX}{field.upper()}"
 
 
-MODELS, EVIDENCE = 1 / 2, 1 / 16
-"""Shares of the total."""
+def find_malformed() -> dict[str, str]:
+    """Return a sentence for each field whose variable is malformed."""
+    found = settings().__dict__
+    return {name: _sentence(name, os.environ[variable(name)]) for name in Settings.model_fields if name not in found}
+
+
+def check() -> None:
+    """Raise SettingProblem with all sentences of `find_malformed` and `unknown`.
+
+    A server must not start with what fails later, nor with a mistyped variable that would have protected it.
+    """
+    if found := [*find_malformed().values(), *unknown()]:
+        raise SettingProblem(" ".join(found))
+
+
+def _sentence(field: str, text: str) -> str:
+    extra = Settings.model_fields[field].json_schema_extra
+    assert isinstance(extra, dict)
+    said = repr(text) if len(repr(text)) <= MAX_QUOTED else f"{repr(text)[:MAX_QUOTED]}…"
+    return f"{variable(field)} is {said}: give {extra['give'] or 'a shorter path'}."
+
+
+def describe_default(field: str) -> str:
+    """Return a field's default as a table of the settings shows it; empty where there is none."""
+    declared = Settings.model_fields[field]
+    extra = declared.json_schema_extra
+    assert isinstance(extra, dict)
+    if extra["shown"] is not None:
+        return str(extra["shown"])
+    if isinstance(declared.default, bool):
+        return "yes" if declared.default else "no"
+    return f"{declared.default:g}" if isinstance(declared.default, float) else str(declared.default or "")
+
+
+def unknown() -> list[str]:
+    """Return a sentence for each variable with our prefix that sets nothing."""
+    names = [variable(field) for field in Settings.model_fields]
+    strangers = sorted(
+        name
+        for name, value in os.environ.items()
+        if name.upper().startswith(PREFIX) and value.strip() and name not in names and name not in removed.SETTINGS
+        if not (re.fullmatch(_SERVICE, name) or (name.endswith("_PORT") and "://" in value))
+    )
+    return [f"There is no setting {name}: {did_you_mean(name, names, 'see docs/settings.md.')}" for name in strangers]
+
+
+def find_removed() -> list[str]:
+    """Return a sentence for each variable that is set and that this version no longer reads."""
+    return [sentence for name, sentence in removed.SETTINGS.items() if os.environ.get(name, "").strip()]
 
 
 def models_mb() -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from sightglass.common.errors import Problem, did_you_mean
+from sightglass.common.errors import Problem
 from sightglass.common.typed_text import line
 from sightglass.deck import drawing, html_file, pdf_file, pptx_file
 from sightglass.deck.items import DARK, THEMES, footer_of_settings
@@ -77,19 +77,6 @@ class Decks:
             raise Problem(GONE)
         with self._store.reading() as database:
             return _deck(database, id)
-
-    def find(self, named: str) -> Deck:
-        """Return the deck of this id or title, in any case; raise Problem for none, or for several of that title."""
-        every = self.all()
-        titled = [one for one in every if one.title.casefold() == named.strip().casefold()]
-        found = [one for one in every if one.id == named] or titled
-        if len(found) > 1:
-            ids = " or ".join(one.id for one in found)
-            raise Problem(f"{len(found)} decks are called {named}: give the id of one, {ids}.")
-        if not found:
-            hint = did_you_mean(named, (one.title for one in every), "`deck list` names those that there are.")
-            raise Problem(f"There is no such deck, {named}: {hint}")
-        return found[0]
 
     def create(self, title: str, scenes: Iterable[Scene] = (), *, ready: str = "", theme: str = "dark") -> Deck:
         """Make a deck of scenes in one transaction: none of it where there is no room. `ready`: which of the ready

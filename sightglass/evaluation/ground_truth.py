@@ -12,9 +12,9 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,6 @@ from sightglass.explain.picture import archive
 from sightglass.models import labels as class_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sightglass.models.geometry import Box
 
 MAX_BYTES = 512 * 2**20
@@ -99,26 +97,31 @@ class GroundTruth:
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
         """Return the boxes of a picture by its path, or by its file's name where only one has it; None of no such."""
-        place = self._find_place("pictures", key)
-        return None if place is None else self.pictures[place]
+        boxes: tuple[TrueBox, ...] | None = self._find("pictures", key)
+        return boxes
 
     def find_class(self, key: str) -> str | None:
         """Return the class of a whole picture in the same way: of boxes the label that all have; None of no such."""
-        if (place := self._find_place("named", key)) is not None:
-            return self.named[place]
         labels = {one.label for one in self.find(key) or ()}
-        return labels.pop() if len(labels) == 1 else None
+        return self._find("named", key) or (labels.pop() if len(labels) == 1 else None)
 
     def find_mask(self, key: str) -> bytes | None:
         """Return the mask of a picture in the same way; None of no such."""
-        place = self._find_place("masks", key)
-        return None if place is None else self.masks[place]
+        mask: bytes | None = self._find("masks", key)
+        return mask
 
     @cached_property
-    def _places(self) -> Mapping[str, Mapping[str, str]]:
-        return {kind: _list_places(getattr(self, kind)) for kind in ("pictures", "named", "masks")}
+    def _places(self) -> Mapping[str, Mapping[str, Any]]:
+        """What each picture has, by its path, and by its file's name where only one has it."""
+        places = {}
+        for kind in ("pictures", "named", "masks"):
+            values: Mapping[str, Any] = getattr(self, kind)
+            names = Counter(PurePosixPath(key).name for key in values)
+            unique = {name: one for key, one in values.items() if names[name := PurePosixPath(key).name] == 1}
+            places[kind] = unique | dict(values)
+        return places
 
-    def _find_place(self, kind: str, key: str) -> str | None:
+    def _find(self, kind: str, key: str) -> Any:
         path, places = PurePosixPath(key), self._places[kind]
         # A YOLO file has its picture's name with another ending.
         names = (key, path.with_suffix("").as_posix(), path.name, path.stem)
@@ -127,74 +130,68 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class RunLabels:
-    """The labels of a run, under the names of its model's classes."""
+    """The labels of a run, under the names of its model's classes. A label without a class does not count."""
 
     truth: GroundTruth
     named: Mapping[str, tuple[str, ...]] = field(repr=False)
-    """The classes that each label means; none of one that is not counted. A label that no class fits is left out: its
-    objects count as missed, and pictures that it names do not count."""
+    """The classes that each label means; none of one that is not counted."""
 
     @cached_property
     def unknown(self) -> tuple[str, ...]:
-        """Labels for which the model has no class."""
+        """Labels that nobody said not to count, and for which the model has no class."""
         return tuple(label for label in self.truth.classes if label not in self.named)
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:
-        """Return the boxes of a picture, as the labels give them but for their names; None without labels."""
+        """Return the boxes of a picture that count, under their classes; None without labels."""
         boxes = self.truth.find(key)
         if boxes is None:
             return None
-        return tuple(renamed for one in boxes for renamed in self._rename(one))
+        return tuple(replace(box, label=min(names)) for box in boxes if (names := self.named.get(box.label)))
 
     def find_classes(self, key: str) -> tuple[str, ...]:
         """Return the classes that are right for a whole picture; none without a label that counts."""
         label = self.truth.find_class(key)
         return () if label is None else self.named.get(label, ())
 
-    def _rename(self, one: TrueBox) -> Iterator[TrueBox]:
-        names = self.named.get(one.label, (one.label,))
-        if names:
-            yield replace(one, label=min(names))
+
+_Row = tuple[str, str, int, "Callable[[], TrueBox | str | None]"]
+"""The picture that a line of labels is about, its file, its number, and what parses it: to a box, to the class of the
+whole picture, or to None for a picture without objects."""
 
 
-def _list_places(keys: Collection[str]) -> Mapping[str, str]:
-    """Return the picture of each path, and of each name that only one has."""
-    names = Counter(PurePosixPath(key).name for key in keys)
-    unique = {name: key for key in keys if names[name := PurePosixPath(key).name] == 1}
-    return unique | {key: key for key in keys}
-
-
-class _Reader:
-    def __init__(self) -> None:
-        self.pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
-        self.problems: list[LabelProblem] = []
-        self.named: dict[str, str] = {}
-
-    def add(self, picture: str, file: Path, line: int, make: Callable[..., TrueBox], *given: Any) -> None:
-        """Add the box that `make` returns of `given`, or say in one line why there is none."""
+def _collect(rows: Iterable[_Row]) -> GroundTruth:
+    """Return the labels of all lines, and why the others cannot be used."""
+    pictures: defaultdict[str, list[TrueBox]] = defaultdict(list)
+    named: dict[str, str] = {}
+    problems: list[LabelProblem] = []
+    for picture, file, line, parse in rows:
         try:
-            found = make(*given)
-            _check(found)
+            label = parse()
+            if isinstance(label, TrueBox):
+                _check_box(label)
+                pictures[picture].append(label)
+            elif label is None:
+                pictures[picture]
+            elif not (label and picture):
+                raise ValueError("it needs a file and a label")
+            elif named.setdefault(picture, label) != label:
+                raise ValueError(f"{picture} has another label above")
         except (ValueError, KeyError, TypeError, IndexError) as problem:
             reason = str(problem) if type(problem) is ValueError else "it is not as this format has it"
-            self.problems.append(LabelProblem(file.name, line, reason))
-            return
-        self.pictures[picture].append(found)
+            problems.append(LabelProblem(file, line, reason))
+    return GroundTruth({key: tuple(boxes) for key, boxes in pictures.items()}, tuple(problems), named)
 
-    def name(self, picture: str, file: Path, line: int, label: str) -> None:
-        """Take the class of a whole picture, or say in one line why not."""
-        if not (label and picture):
-            self.problems.append(LabelProblem(file.name, line, "it needs a file and a label"))
-        elif self.named.setdefault(picture, label) != label:
-            self.problems.append(LabelProblem(file.name, line, f"{picture} has another label above"))
 
-    def done(self) -> GroundTruth:
-        boxes = {key: tuple(every) for key, every in self.pictures.items()}
-        return GroundTruth(boxes, tuple(self.problems), self.named)
+def _check_box(box: TrueBox) -> None:
+    if not box.label:
+        raise ValueError("it has no label")
+    x0, y0, x1, y1 = box.box
+    if not (x1 > x0 and y1 > y0 and all(map(math.isfinite, box.box))):
+        raise ValueError("its box has no area")
 
 
 def read(path: Path | str) -> GroundTruth:
-    """Read labels: a COCO `.json`, a `.csv`, a folder of YOLO `.txt` or VOC `.xml` files, or a `.zip` of any of these.
+    """Read labels: a COCO `.json`, a `.csv`, YOLO `.txt` or VOC `.xml` files, or a folder or a `.zip` of any of these.
 
     A `.csv` has the columns `file,x0,y0,x1,y1,label`, or `file,label` for classes of whole pictures.
 
@@ -202,22 +199,52 @@ def read(path: Path | str) -> GroundTruth:
     """
     path = Path(path).expanduser()
     if path.is_dir():
-        found = _read_folder(path, list(path.rglob("*")), [path, path.parent, path.parent.parent])
+        truth = _read_files(path, [*path.rglob("*")], [path, path.parent, path.parent.parent])
     else:
         check_file(path, "labels", "give a COCO .json, a .csv, or a folder of .txt or .xml files")
-        found = _read_archive(path) if path.suffix.lower() == ".zip" else _read_file(path)
-    if not (any(found.pictures.values()) or found.named):
-        first = f" {found.problems[0].words}" if found.problems else ""
+        if path.suffix.lower() == ".zip":
+            with unpack(path, "labels") as (folder, files):
+                truth = _read_files(folder, files, [folder])
+        else:
+            truth = _read_file(path)
+    if not (any(truth.pictures.values()) or truth.named):
+        first = f" {truth.problems[0].words}" if truth.problems else ""
         raise Problem(f"There are no labels in {path.name}.{first}")
-    return found
+    return truth
 
 
 def _read_file(path: Path) -> GroundTruth:
     if path.suffix.lower() == ".json":
-        return _read_coco(path)
-    if path.suffix.lower() == ".csv":
-        return _read_csv(path)
-    raise Problem(f"{path.name} has no readable labels: give a COCO .json, a .csv, a folder, or a .zip of it.")
+        return _collect(_list_coco(path))
+    if path.suffix.lower() != ".csv":
+        raise Problem(f"{path.name} has no readable labels: give a COCO .json, a .csv, a folder, or a .zip of it.")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _collect(_list_csv(path.name, packing.read(file)))
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise Problem(f"{path.name} cannot be read: is it a CSV file in UTF-8?") from problem
+
+
+def _read_files(folder: Path, files: Sequence[Path], named_in: Sequence[Path]) -> GroundTruth:
+    """Read the labels among the files of a folder; `named_in`: folders that may hold the names of YOLO's classes."""
+    # What explains a data set is no label.
+    files = sorted(file for file in files if not file.name.lower().startswith(("readme", "license")))
+    by_kind = {
+        kind: [file for file in files if file.suffix.lower() == kind] for kind in (".xml", ".txt", ".json", ".csv")
+    }
+    texts = [file for file in by_kind[".txt"] if file.name not in DATA]
+    single = by_kind[".json"] + by_kind[".csv"]
+    data = sorted({file.parent for file in files if file.name in DATA}, key=lambda place: len(place.parts))
+    if by_kind[".xml"]:
+        return _collect(row for file in by_kind[".xml"] for row in _list_voc(file))
+    if texts and (data or not single):
+        names = _read_names(folder, [*named_in, *data])
+        return _collect(row for file in texts for row in _list_yolo(file, folder, names))
+    if len(single) > 1:
+        raise Problem(f"{folder.name} holds {len(single)} files of labels: give one .json or .csv.")
+    if not single:
+        raise Problem(f"{folder.name} holds no labels: give a COCO .json, a .csv, or .txt or .xml files.")
+    return _read_file(single[0])
 
 
 def check_file(path: Path, what: str, wanted: str) -> None:
@@ -237,22 +264,6 @@ def unpack(path: Path, what: str, endings: tuple[str, ...] = PACKED) -> Iterator
         yield folder, archive.unpack_files(path, folder, endings, most=MAX_FILES, most_bytes=MAX_UNPACKED)
 
 
-def _read_archive(path: Path) -> GroundTruth:
-    with unpack(path, "labels") as (folder, files):
-        # What explains a data set is no label.
-        files = [one for one in files if not one.name.lower().startswith(("readme", "license"))]
-        single = [one for one in files if one.suffix.lower() in (".json", ".csv")]
-        data = [one.parent for one in files if one.name in DATA]
-        kinds = {one.suffix.lower() for one in files if one.name not in DATA}
-        if ".xml" in kinds or (".txt" in kinds and (data or not single)):
-            return _read_folder(folder, files, sorted({folder, *data}, key=lambda one: len(one.parts)))
-        if len(single) > 1:
-            raise Problem(f"{path.name} holds {len(single)} files of labels: pack one .json or .csv.")
-        if not single:
-            raise Problem(f"{path.name} holds no labels: pack a COCO .json, a .csv, or .txt or .xml files.")
-        return _read_file(single[0])
-
-
 def read_coco_tables(path: Path) -> tuple[dict[Any, str], dict[Any, str], list[Any]]:
     """Return the pictures' and the classes' names of a COCO file by their ids, and its annotations; raise Problem."""
     try:
@@ -264,91 +275,72 @@ def read_coco_tables(path: Path) -> tuple[dict[Any, str], dict[Any, str], list[A
         raise Problem(f"{path.name} is no COCO file: it needs images, categories and annotations.") from problem
 
 
-def _read_coco(path: Path) -> GroundTruth:
-    names, classes, every = read_coco_tables(path)
-    reader = _Reader()
-    for name in names.values():
-        reader.pictures[name] = []
-
-    def make(one: Any) -> TrueBox:
-        if one["image_id"] not in names:
-            raise ValueError("its picture is not among the images")
-        if one["category_id"] not in classes:
-            raise ValueError("its class is not among the categories")
-        x, y, wide, high = map(float, one["bbox"])
-        return TrueBox(classes[one["category_id"]], (x, y, x + wide, y + high), bool(one.get("iscrowd")))
-
-    for place, one in enumerate(every, 1):
-        number = one.get("image_id") if isinstance(one, dict) else None
-        reader.add(names.get(number, "") if isinstance(number, int | str) else "", path, place, make, one)
-    return reader.done()
+def _list_coco(path: Path) -> Iterator[_Row]:
+    names, classes, annotations = read_coco_tables(path)
+    yield from ((name, path.name, 0, lambda: None) for name in names.values())
+    for line, annotation in enumerate(annotations, 1):
+        number = annotation.get("image_id") if isinstance(annotation, dict) else None
+        picture = names.get(number, "") if isinstance(number, int | str) else ""
+        yield picture, path.name, line, partial(_parse_coco, annotation, names, classes)
 
 
-def _read_csv(path: Path) -> GroundTruth:
-    reader = _Reader()
+def _parse_coco(annotation: Any, names: Mapping[Any, str], classes: Mapping[Any, str]) -> TrueBox:
+    if annotation["image_id"] not in names:
+        raise ValueError("its picture is not among the images")
+    if annotation["category_id"] not in classes:
+        raise ValueError("its class is not among the categories")
+    x, y, wide, high = map(float, annotation["bbox"])
+    return TrueBox(classes[annotation["category_id"]], (x, y, x + wide, y + high), bool(annotation.get("iscrowd")))
+
+
+def _list_csv(file: str, rows: Iterable[Mapping[str, str | None]]) -> Iterator[_Row]:
+    # The first line has the columns.
+    for line, row in enumerate(rows, 2):
+        whole = not any(name in row for name in COLUMNS[1:5])
+        if missing := [name for name in (("file", "label") if whole else COLUMNS) if name not in row]:
+            needed = f"{', '.join(COLUMNS)}, or of whole pictures file, label"
+            raise Problem(f"{file} has no column {missing[0]}: it needs {needed}.")
+        picture = row["file"] or ""
+        yield picture.strip() if whole else picture, file, line, partial(_parse_csv, row, whole=whole)
+
+
+def _parse_csv(row: Mapping[str, str | None], *, whole: bool) -> TrueBox | str | None:
+    label = (row["label"] or "").strip()
+    # A row without a box is a picture without objects.
+    if whole or not any(row[name] for name in COLUMNS[1:]):
+        return label if whole else None
+    return TrueBox(label, _parse_corners([row[name] or "" for name in COLUMNS[1:5]]))
+
+
+def _list_yolo(file: Path, folder: Path, names: Sequence[str]) -> Iterator[_Row]:
+    picture = file.with_suffix("").relative_to(folder).as_posix()
+    yield picture, file.name, 0, lambda: None
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            # The first line has the columns.
-            for line, row in enumerate(packing.read(file), 2):
-                whole = not any(name in row for name in COLUMNS[1:5])
-                if missing := [name for name in (("file", "label") if whole else COLUMNS) if name not in row]:
-                    needed = f"{', '.join(COLUMNS)}, or of whole pictures file, label"
-                    raise Problem(f"{path.name} has no column {missing[0]}: it needs {needed}.")
-                picture = row["file"]
-                if whole:
-                    reader.name((picture or "").strip(), path, line, (row["label"] or "").strip())
-                    continue
-                reader.pictures[picture]
-                # A row without a box is a picture without objects.
-                if any(row[name] for name in COLUMNS[1:]):
-                    reader.add(picture, path, line, _of_row, row)
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise Problem(f"{path.name} cannot be read: is it a CSV file in UTF-8?") from problem
-    return reader.done()
+        lines = file.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        # Nothing but a number is expected, so this is a problem of its first line.
+        lines = ["\N{REPLACEMENT CHARACTER}"]
+    for line, text in enumerate(lines, 1):
+        if text.strip():
+            yield picture, file.name, line, partial(_parse_yolo, text.split(), names)
 
 
-def _of_row(row: Mapping[str, str]) -> TrueBox:
-    return TrueBox((row["label"] or "").strip(), _box([row[name] or "" for name in COLUMNS[1:5]]))
-
-
-def _read_folder(folder: Path, files: Sequence[Path], named_in: Sequence[Path]) -> GroundTruth:
-    """Read the labels among the files of a folder; `named_in`: folders that may hold the names of YOLO's classes."""
-    xml = sorted(file for file in files if file.suffix.lower() == ".xml")
-    reader = _Reader()
-    if xml:
-        for file in xml:
-            _read_voc(file, reader)
-        return reader.done()
-    names = _yolo_names(folder, named_in)
-    for file in sorted(files):
-        if file.name in DATA or file.suffix.lower() != ".txt":
-            continue
-        picture = file.with_suffix("").relative_to(folder).as_posix()
-        reader.pictures[picture] = []
-        for line, text in enumerate(_lines(file), 1):
-            if text.strip():
-                reader.add(picture, file, line, _of_yolo, text.split(), names)
-    return reader.done()
-
-
-def _yolo_names(folder: Path, named_in: Sequence[Path]) -> Sequence[str]:
+def _read_names(folder: Path, named_in: Sequence[Path]) -> Sequence[str]:
+    """Return the names of YOLO's classes from the first of some folders that has them; raise Problem."""
     for place in named_in:
         for name in DATA:
-            try:
-                found = class_names.order(class_names.read_file(place / name))
-            except (OSError, ValueError, RecursionError):
-                continue
-            if found:
-                return found
+            with contextlib.suppress(OSError, ValueError, RecursionError):
+                if names := class_names.order(class_names.read_file(place / name)):
+                    return names
     wanted = f"{DATA[0]} with the names of its classes"
     raise Problem(f"The folder {folder.name} has no {wanted}: put one into it or above it.")
 
 
-def _of_yolo(parts: Sequence[str], names: Sequence[str]) -> TrueBox:
+def _parse_yolo(parts: Sequence[str], names: Sequence[str]) -> TrueBox:
     index, *numbers = parts
     if not index.isdecimal() or int(index) >= len(names):
         raise ValueError(f"class {index[:20]} is not one of the {len(names)} that are named")
-    values = _finite(numbers)
+    values = _parse_numbers(numbers)
     if len(values) == 4:
         x, y, wide, high = values
         box = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
@@ -362,7 +354,7 @@ def _of_yolo(parts: Sequence[str], names: Sequence[str]) -> TrueBox:
     return TrueBox(names[int(index)], box, relative=True)
 
 
-def _read_voc(file: Path, reader: _Reader) -> None:
+def _list_voc(file: Path) -> Iterator[_Row]:
     from xml.etree import ElementTree
 
     try:
@@ -372,44 +364,32 @@ def _read_voc(file: Path, reader: _Reader) -> None:
             raise ValueError
         root = ElementTree.fromstring(text)
     except (OSError, ValueError, ElementTree.ParseError):
-        reader.problems.append(LabelProblem(file.name, 0, "it is no XML of Pascal VOC"))
+        yield file.stem, file.name, 0, _refuse_xml
         return
     picture = root.findtext("filename") or file.stem
-    reader.pictures[picture]
-    for place, one in enumerate(root.iterfind("object"), 1):
-        numbers = [one.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
-        reader.add(picture, file, place, _of_voc, one.findtext("name") or "", numbers)
+    yield picture, file.name, 0, lambda: None
+    for line, entry in enumerate(root.iterfind("object"), 1):
+        numbers = [entry.findtext(f"bndbox/{name}") or "" for name in ("xmin", "ymin", "xmax", "ymax")]
+        yield picture, file.name, line, partial(_parse_voc, entry.findtext("name") or "", numbers)
 
 
-def _of_voc(name: str, numbers: Sequence[str]) -> TrueBox:
+def _refuse_xml() -> TrueBox:
+    raise ValueError("it is no XML of Pascal VOC")
+
+
+def _parse_voc(name: str, numbers: Sequence[str]) -> TrueBox:
     # Its pixels are counted from 1, the last one included.
-    x0, y0, x1, y1 = _box(numbers)
+    x0, y0, x1, y1 = _parse_corners(numbers)
     return TrueBox(name.strip(), (x0 - 1, y0 - 1, x1, y1))
 
 
-def _lines(file: Path) -> Iterator[str]:
-    try:
-        yield from file.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError):
-        # Nothing but a number is expected, so this is a problem of its first line.
-        yield "\N{REPLACEMENT CHARACTER}"
-
-
-def _finite(texts: Sequence[str]) -> list[float]:
+def _parse_numbers(texts: Sequence[str]) -> list[float]:
     values = [float(text) if re.fullmatch(r"[-+.\deE]+", text.strip()) else math.nan for text in texts]
     if not all(map(math.isfinite, values)):
         raise ValueError("a coordinate is no number")
     return values
 
 
-def _box(texts: Sequence[str]) -> Box:
-    x0, y0, x1, y1 = _finite(texts)
+def _parse_corners(texts: Sequence[str]) -> Box:
+    x0, y0, x1, y1 = _parse_numbers(texts)
     return x0, y0, x1, y1
-
-
-def _check(one: TrueBox) -> None:
-    if not one.label:
-        raise ValueError("it has no label")
-    x0, y0, x1, y1 = one.box
-    if not (x1 > x0 and y1 > y0 and all(map(math.isfinite, one.box))):
-        raise ValueError("its box has no area")

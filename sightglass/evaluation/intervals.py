@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sightglass.explain.phrases import percent
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -17,19 +19,18 @@ Z = 1.959964
 """Standard deviations of a normal distribution's middle 95 %."""
 
 
-def wilson(count: float, total: float) -> tuple[float, float]:
+def wilson(count: int, total: int) -> tuple[float, float]:
     """Return the 95 % interval of a share (Wilson 1927, doi:10.2307/2276774); 0 to 1 of nothing.
 
     >>> wilson(8, 10)
     (0.490..., 0.943...)
     """
+    from scipy.stats import binomtest
+
     if not total:
         return 0.0, 1.0
-    share, extra = count / total, Z * Z / total
-    middle = (share + extra / 2) / (1 + extra)
-    half = Z * math.sqrt(share * (1 - share) / total + extra / (4 * total)) / (1 + extra)
-    # Rounding could leave the share itself outside.
-    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
+    interval = binomtest(count, total).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,16 @@ class Estimate:
         """`55.0 to 66.1`; `–` of no number."""
         return "–" if math.isnan(self.low) else f"{100 * self.low:.1f} to {100 * self.high:.1f}"
 
+    @property
+    def percent(self) -> str:
+        """`71 %`; `–` of no number."""
+        return "–" if math.isnan(self.value) else percent(self.value)
+
+    @property
+    def percent_range(self) -> str:
+        """`64 to 77 %`; `–` of no number."""
+        return "–" if math.isnan(self.value) else f"{100 * self.low:.0f} to {percent(self.high)}"
+
 
 def estimate_share(count: int, total: int) -> Estimate:
     """Return a share of independent pictures with Wilson's interval; its value is nan of nothing."""
@@ -58,9 +69,9 @@ def estimate_share(count: int, total: int) -> Estimate:
 
 def redraw(pictures: int, seed: int) -> NDArray[np.int32]:
     """Return how often each picture counts in each redrawn set, (draws, pictures)."""
-    # Of none there is no class that would use them.
-    many = max(pictures, 1)
-    return np.random.default_rng(seed).multinomial(many, np.full(many, 1 / many), DRAWS).astype(np.int32)
+    if not pictures:
+        return np.zeros((DRAWS, 0), np.int32)
+    return np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), DRAWS).astype(np.int32)
 
 
 def average_classes(values: NDArray[np.float64]) -> Any:

@@ -6,15 +6,17 @@ import base64
 import hashlib
 import json
 import math
+from collections import Counter
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from sightglass.common.errors import ModelProblem, Problem
-from sightglass.evaluation import average_precision, box_matching, ground_truth, masks, stored
-from sightglass.evaluation.box_matching import RIGHT, TYPES, find_threshold
+from sightglass.evaluation import boxes as true_boxes
+from sightglass.evaluation import ground_truth, masks, stored
+from sightglass.evaluation.boxes import RIGHT, find_threshold
 from sightglass.evaluation.intervals import estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture
 from sightglass.explain.maps.heatmap import CELLS, cells
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    import pandas as pd
+    from numpy.typing import NDArray
 
-    from sightglass.evaluation.errors import ErrorReport
+    from sightglass.evaluation.boxes import Threshold
     from sightglass.evaluation.ground_truth import GroundTruth, RunLabels, TrueBox
     from sightglass.evaluation.intervals import Estimate
     from sightglass.evaluation.stored import Evaluation, EvaluationFacts
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from sightglass.models.adapter import Adapter
     from sightglass.models.spec import ModelSpec
 
-    Columns = dict[str, Any]
     Lock = AbstractContextManager[Any]
 
 MOST_MAPS = 20
@@ -51,6 +52,8 @@ OFTEN = 2
 """Times as often among the missed objects as among the found ones: then it is worth saying."""
 SMALL = 32
 """Pixels: COCO's limit of small objects, the square root of their area."""
+TOLD = (RIGHT, "class", "misplaced")
+"""Types of boxes that an object is told by, the first of several."""
 _BETWEEN = " \N{RIGHTWARDS ARROW} "
 TYPE_NAMES = {"missed": "Missed", "class": "Wrong class", "misplaced": "Misplaced", "extra": "Extra"}
 """Of the types of a detector's errors."""
@@ -77,6 +80,100 @@ class ErrorGroup:
     count: int
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class ErrorUnit:
+    """A labelled object, a wrong box, or a classified picture."""
+
+    picture: EvaluatedPicture
+    kind: str
+    """object, box, or picture."""
+    index: int
+    """Of an object among the labels of its picture, of a box among the answers; 0 of a picture."""
+    type: str
+    """`right`, or a type of error (`boxes.MEANINGS`)."""
+    found: int
+    """Which of the picture's answers it is about, from 0; -1 for none."""
+    truth: TrueBox | None
+    """The labelled object; None of a box that is on none, and of a picture without boxes."""
+    rank: int = 0
+    """Of a picture: the place of its class among the best five, from 1; else 0."""
+
+    @property
+    def id(self) -> str:
+        """Unique in its evaluation, the same in every session."""
+        return f"{self.picture.key}#{self.kind}-{self.index}"
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it is not right."""
+        return self.type != "right"
+
+    @property
+    def answer(self) -> Prediction | None:
+        """The box or the class that was answered; None of an object without any box."""
+        return self.picture.found[self.found] if self.found >= 0 else None
+
+    @property
+    def label(self) -> str | None:
+        """The class by the labels; None of a box where nothing is labelled."""
+        return self.picture.truth if self.kind == "picture" else self.truth.label if self.truth else None
+
+    @property
+    def predicted(self) -> str | None:
+        """The class by the model; None of an object without any box."""
+        return self.answer.label if self.answer else None
+
+    @property
+    def score(self) -> float | None:
+        """Of the answer."""
+        return self.answer.score if self.answer else None
+
+    @property
+    def about(self) -> str:
+        """The class that an error is about: by its label, else by the model."""
+        return self.label or self.predicted or ""
+
+    @property
+    def size(self) -> float | None:
+        """Square root of the area of the object, or of the wrong box, in pixels; None of a picture."""
+        shown = self.truth if self.kind == "object" else self.answer
+        box = None if shown is None else shown.box
+        if self.kind == "picture" or box is None:
+            return None
+        return math.sqrt(max(0.0, (box[2] - box[0]) * (box[3] - box[1])))
+
+    @property
+    def map(self) -> NDArray[np.uint8] | None:
+        """Where the model looked for its answer, (32, 32), 0 to 255; None without a map."""
+        return self.picture.maps.get(self.found)
+
+    @property
+    def words(self) -> str:
+        """What is wrong, in a few words: `star called gear, 95 %`."""
+        label, answer = self.label, self.answer
+        if answer is None:
+            return f"{label or 'nothing'}, not found"
+        score = percent(answer.score)
+        if label is None:
+            return f"{answer.label} {score}, nothing labelled"
+        if answer.label != label:
+            return f"{label} called {answer.label}, {score}"
+        return f"second {label}, {score}" if self.type == "extra" else f"{label} {score}, fits badly"
+
+
+@dataclass(frozen=True, eq=False)
+class Metrics:
+    """How well a model's answers fit the labels."""
+
+    scores: Mapping[str, Estimate]
+    """Under `NAMES`: first the number that models are compared by."""
+    drawn: NDArray[np.float64] = field(repr=False)
+    """(DRAWS,): that number on redrawn sets of pictures, which are the same for every model."""
+    by_class: Mapping[str, Estimate] = field(repr=False)
+    by_size: Mapping[str, float] = field(default_factory=dict, repr=False)
+    """AP of small, medium and large objects; nan of none."""
+
+
 class Classes:
     """One class a picture."""
 
@@ -93,8 +190,8 @@ class Classes:
     """Of the evaluation, beside the table of a run."""
     by_folders: ClassVar[bool] = True
     """Whether the folder of a picture can be its label."""
-    unmatched: ClassVar[str] = ""
-    """What becomes of labels for which the model has no class."""
+    lists_errors: ClassVar[bool] = False
+    """Whether a summary counts its errors by type."""
     extremes: ClassVar[tuple[tuple[str, str, str], ...]] = (
         ("The least sure", "The lowest scores of all predictions. ", "unsure"),
     )
@@ -121,10 +218,6 @@ class Classes:
         """Return the label of each picture as a whole."""
         return [truth.find_class(key) for key in keys]
 
-    def labels_of(self, boxes: Sequence[TrueBox] | None, label: str | None) -> set[str] | None:
-        """Return the labels of a picture that count; None without the kind that is needed."""
-        return None if label is None else {label}
-
     def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
         """Return what is judged in a picture: each label with its box."""
         return [(picture.truth or "", (None,) * 4)]
@@ -134,6 +227,16 @@ class Classes:
     def threshold(self, confidence: float) -> float:
         """Return the score from which on an answer counts."""
         return 0.0
+
+    def place(
+        self, labels: RunLabels, key: str, size: tuple[int, int], answers: Sequence[Prediction]
+    ) -> dict[str, Any] | None:
+        """Return the labels of a picture of this size as an `EvaluatedPicture` has them; None where none counts."""
+        if not (right := labels.find_classes(key)):
+            return None
+        # Of a label that means several classes each is right.
+        truth = answers[0].label if answers and answers[0].label in right else min(right)
+        return {"truths": place_boxes(labels.find(key) or (), size), "truth": truth}
 
     def digest(self, labels: RunLabels, key: str) -> str | None:
         """Return a text that changes with a picture's labels; None where nothing is stored of them."""
@@ -154,11 +257,12 @@ class Classes:
         self, labels: RunLabels, key: str, outcome: Mapping[str, Any], indices: Mapping[str, int]
     ) -> Iterator[dict[str, Any]]:
         """Yield the row of the evaluation that a picture has; none without a label that counts."""
-        if not (right := labels.find_classes(key)):
-            return
         rows = outcome["rows"]
         first = rows[0]
+        size = first["width"], first["height"]
         answers = tuple(Prediction(label, indices.get(label, 0), score) for label, score in json.loads(first["scores"]))
+        if (placed := self.place(labels, key, size, answers)) is None:
+            return
         places = {answer.label: i for i, answer in enumerate(answers)}
         maps = {
             # In the journal a small map is text.
@@ -168,11 +272,7 @@ class Classes:
             for row in rows
             if (values := row.get("cells")) and row.get("state") == "ok" and row["label"] in places
         }
-        size = first["width"], first["height"]
-        truths = place_boxes(labels.find(key) or (), size)
-        # Of a label that means several classes each is right.
-        truth = answers[0].label if answers and answers[0].label in right else min(right)
-        yield stored.to_row(EvaluatedPicture(key, size, truths, truth, answers, maps))
+        yield stored.to_row(EvaluatedPicture(key, size, found=answers, maps=maps, **placed))
 
     def write(self, path: Path, chunks: Iterable[Sequence[Mapping[str, Any]]], about: EvaluationFacts) -> None:
         """Write rows, which come in chunks, to the evaluation's file."""
@@ -180,99 +280,82 @@ class Classes:
 
     # Errors
 
-    def list_units(self, evaluation: Evaluation) -> Columns:
-        """Return the columns of the table of errors, with the index of each picture."""
-        pictures = evaluation.pictures
-        ranks = [
-            next((place for place, answer in enumerate(one.found, 1) if answer.label == one.truth), 0)
-            for one in pictures
-        ]
-        return {
-            "picture": list(range(len(pictures))),
-            "index": [0] * len(pictures),
-            "kind": ["picture"] * len(pictures),
-            "label": [one.truth for one in pictures],
-            "found": [0 if one.found else -1 for one in pictures],
-            "type": ["right" if rank == 1 else "class" for rank in ranks],
-            "wrong": [rank != 1 for rank in ranks],
-            "rank": ranks,
-            "size": [math.nan] * len(pictures),
-        }
+    def list_units(self, evaluation: Evaluation) -> Iterator[ErrorUnit]:
+        """Yield all that is right or wrong, picture by picture."""
+        for picture in evaluation.pictures:
+            labels = [answer.label for answer in picture.found]
+            rank = labels.index(picture.truth) + 1 if picture.truth in labels else 0
+            truth = picture.truths[0] if len(picture.truths) == 1 else None
+            yield ErrorUnit(picture, "picture", 0, "right" if rank == 1 else "class", 0 if labels else -1, truth, rank)
 
-    def describe_errors(self, name: str, units: pd.DataFrame) -> str:
+    def describe_errors(self, name: str, units: Sequence[ErrorUnit]) -> str:
         """Say where a model goes wrong, without a full stop."""
-        wrong = units[units["wrong"]]
-        if wrong.empty:
+        wrong = [unit for unit in units if unit.wrong]
+        if not wrong:
             return f"{name} is right on all {plural(len(units), 'picture')}"
-        pairs = wrong.groupby(["label", "predicted"]).size().sort_values(ascending=False, kind="stable")
+        pairs = Counter((unit.label, unit.predicted) for unit in wrong if unit.label and unit.predicted)
         every = f"wrong on {len(wrong):,} of {plural(len(units), 'picture')}"
-        if not len(pairs) or pairs.iloc[0] == 1:
+        (truth, answer), most = max(sorted(pairs.items()), key=lambda one: one[1], default=(("", ""), 0))
+        if most < 2:
             return f"{name} is {every}"
-        truth, answer = pairs.index[0]
-        of = _count(int((units["label"] == truth).sum()), str(truth))
-        return f"{name} calls {int(pairs.iloc[0]):,} of {of} {answer}; it is {every}"
+        of = _count(sum(unit.label == truth for unit in units), truth)
+        return f"{name} calls {most:,} of {of} {answer}; it is {every}"
 
-    def count_errors(self, evaluation: Evaluation, units: pd.DataFrame) -> str:
+    def count_errors(self, evaluation: Evaluation, units: Sequence[ErrorUnit]) -> str:
         """Return the counts behind that sentence."""
         pictures = plural(len(evaluation.pictures), "labelled picture")
-        return f"{int((~units['wrong']).sum()):,} of {pictures} right."
+        return f"{sum(not unit.wrong for unit in units):,} of {pictures} right."
 
-    def find_errors(self, units: pd.DataFrame) -> pd.DataFrame:
+    def find_errors(self, units: Sequence[ErrorUnit]) -> list[ErrorUnit]:
         """Return the units that are errors, the surest first."""
-        return units[units["wrong"]].sort_values("score", ascending=False, kind="stable")
+        return sorted((unit for unit in units if unit.wrong), key=_rank_error)
 
-    def name_groups(self, errors: pd.DataFrame) -> pd.Series[Any]:
+    def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
         """Return the id of each error's group."""
-        names: pd.Series[Any] = errors["label"].fillna("nothing") + _BETWEEN + errors["predicted"].fillna("nothing")
-        often = names.value_counts(sort=True).index[:MISTAKES]
-        return names.where(names.isin(often), OTHER)
+        names = [f"{unit.label or 'nothing'}{_BETWEEN}{unit.predicted or 'nothing'}" for unit in errors]
+        often = {name for name, _ in Counter(names).most_common(MISTAKES)}
+        return [name if name in often else OTHER for name in names]
 
-    def list_groups(self, errors: pd.DataFrame) -> list[ErrorGroup]:
+    def list_groups(self, errors: Sequence[ErrorUnit]) -> list[ErrorGroup]:
         """Return the groups of errors, each with its count."""
-        counts = self.name_groups(errors).value_counts()
-        groups = []
-        for name, count in counts.items():
-            if name != OTHER:
-                truth, answer = str(name).split(_BETWEEN)
-                meaning = f"pictures labelled {truth} and called {answer}"
-                groups.append(ErrorGroup(str(name), str(name), meaning, int(count)))
-        rest = int(counts.get(OTHER, 0))
+        counts = Counter(self.name_groups(errors))
+        rest = counts.pop(OTHER, 0)
+        groups = [
+            ErrorGroup(name, name, "pictures labelled {} and called {}".format(*name.split(_BETWEEN)), count)
+            for name, count in counts.most_common()
+        ]
         return groups + ([ErrorGroup(OTHER, "Other pairs", "all other pairs of classes", rest)] if rest else [])
 
     # Scores
 
-    def score(self, evaluation: Evaluation) -> dict[str, Any]:
-        """Return the fields of a scorecard's row that follow from the answers."""
+    def measure_fit(self, evaluation: Evaluation) -> Metrics:
+        """Return how well the answers fit the labels."""
         pictures = evaluation.pictures
-        right = np.array([(one.found[0].label if one.found else None) == one.truth for one in pictures], np.float64)
-        five = sum(one.truth in [each.label for each in one.found[:TOP]] for one in pictures)
-        return {
-            "score": estimate_share(int(right.sum()), len(right)),
-            "drawn": redraw(len(right), 0) @ right / max(len(right), 1),
-            "top5": estimate_share(five, len(right)),
-        }
+        right = self.find_right(evaluation)
+        top5 = sum(one.truth in [answer.label for answer in one.found[:TOP]] for one in pictures)
+        counts = Counter(one.truth for one, good in zip(pictures, right, strict=True) if good)
+        of = Counter(str(one.truth) for one in pictures)
+        return Metrics(
+            {"accuracy": estimate_share(int(right.sum()), len(right)), "top5": estimate_share(top5, len(right))},
+            redraw(len(right), 0) @ right / max(len(right), 1),
+            {name: estimate_share(counts[name], of[name]) for name in sorted(of)},
+        )
+
+    def find_threshold(self, evaluation: Evaluation) -> Threshold | None:
+        """Return the best threshold of a detector on these pictures."""
+        return None
+
+    def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
+        """Return which labelled objects have a right box, or which pictures are answered right."""
+        return np.array([one.truth in [answer.label for answer in one.found[:1]] for one in evaluation.pictures], bool)
 
     def describe_units(self, units: int, pictures: int) -> str:
         """Say how much is judged, without a full stop."""
         return plural(units, "labelled picture")
 
-    def sum_up(self, report: ErrorReport) -> dict[str, Any]:
-        """Return the fields of a summary that follow from the errors."""
-        units = report.units.dropna(subset="label")
-        right = ~units["wrong"]
-        counts = {"accuracy": int(right.sum()), "top5": int(units["rank"].between(1, TOP).sum())}
-        return {
-            "pictures": len(units),
-            "right": counts["accuracy"],
-            "scores": {name: estimate_share(count, len(units)) for name, count in counts.items()},
-            "by_class": {
-                str(name): estimate_share(int(of.sum()), len(of)) for name, of in right.groupby(units["label"])
-            },
-        }
-
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         """Return the headline numbers with their intervals."""
-        right, top = (_tell_share(scores[name]) for name in ("accuracy", "top5"))
+        right, top = (_describe_share(scores[name]) for name in ("accuracy", "top5"))
         return f"Right: {right} of {plural(pictures, 'labelled picture')}; {NAMES['top5']}: {top}"
 
     def describe_right(self, right: int, objects: int, threshold: float) -> str:
@@ -289,7 +372,7 @@ class Boxes(Classes):
     per = "detection"
     outcome = "evaluated"
     by_folders = False
-    unmatched = "No class of the model, so that every such object counts as missed: "
+    lists_errors = True
 
     def check(self, truth: GroundTruth, keys: Sequence[str]) -> None:
         if truth.named:
@@ -303,14 +386,17 @@ class Boxes(Classes):
         """Return no label: boxes say nothing of a picture as a whole."""
         return [None] * len(keys)
 
-    def labels_of(self, boxes: Sequence[TrueBox] | None, label: str | None) -> set[str] | None:
-        return None if boxes is None else {box.label for box in boxes}
-
     def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
         return [(one.label, one.box) for one in picture.truths if not one.crowd]
 
     def threshold(self, confidence: float) -> float:
         return confidence
+
+    def place(
+        self, labels: RunLabels, key: str, size: tuple[int, int], answers: Sequence[Prediction]
+    ) -> dict[str, Any] | None:
+        boxes = labels.find(key)
+        return None if boxes is None else {"truths": place_boxes(boxes, size)}
 
     def digest(self, labels: RunLabels, key: str) -> str | None:
         if (boxes := labels.find(key)) is None:
@@ -318,9 +404,9 @@ class Boxes(Classes):
         return _digest(json.dumps([(one.label, one.box, one.crowd, one.relative) for one in boxes]).encode())
 
     def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
-        if (boxes := labels.find(key)) is None:
-            return {}
         size = explanation.image.width, explanation.image.height
+        if (placed := self.place(labels, key, size, ())) is None:
+            return {}
         options = replace(explanation.options, confidence=min(LEAST_CONFIDENCE, explanation.options.confidence))
         with lock or nullcontext():
             maps = _map_boxes(explanation)
@@ -332,10 +418,10 @@ class Boxes(Classes):
             EvaluatedPicture(
                 key,
                 size,
-                place_boxes(boxes, size),
                 found=answers,
                 maps={places[box]: values for box, values in maps.items() if box in places},
                 milliseconds=timings["prepare"] + timings["model"] if timings["model"] else 0.0,
+                **placed,
             )
         )
         more = {"maps": base64.b64encode(row["maps"]).decode(), "digest": self.digest(labels, key)}
@@ -347,111 +433,91 @@ class Boxes(Classes):
         if (row := outcome.get(self.outcome)) and labels.find(key) is not None:
             yield row | {"maps": base64.b64decode(row["maps"])}
 
-    def list_units(self, evaluation: Evaluation) -> Columns:
-        matches = evaluation.matches
-        labels, boxes = matches.labels, matches.boxes
-        about = matches.truth >= 0
-        kinds = np.full(len(labels.picture), TYPES.index("missed"))
-        # Of several boxes on one object that with another class says most, but for a right one.
-        for number in (TYPES.index("misplaced"), TYPES.index("class"), RIGHT):
-            kinds[matches.truth[about & (matches.kind == number)]] = number
-        # Only the box that its type is about.
-        on = np.flatnonzero(about & (matches.kind == kinds[matches.truth])) if len(kinds) else np.zeros(0, int)
-        answers = np.full(len(kinds), np.iinfo(np.int64).max)
-        np.minimum.at(answers, matches.truth[on], boxes.place[on])
-        answers = np.where(answers < np.iinfo(np.int64).max, answers, -1)
-        objects, wrong = np.flatnonzero(matches.counted), np.flatnonzero(matches.kind != RIGHT)
-        kind = np.concatenate([kinds[objects], matches.kind[wrong]])
-        truth = np.concatenate([objects, matches.truth[wrong]])
-        picture = np.concatenate([labels.picture[objects], boxes.picture[wrong]])
-        names = np.array([*matches.names, None], object)
-        # A box on no object has no label.
-        numbers = np.where(truth < 0, len(matches.names), np.append(labels.number, 0)[truth])
-        types = np.array([*TYPES, "right"], object)
-        extents = np.concatenate([labels.extent[objects], boxes.extent[wrong]])
-        columns: dict[str, Any] = {
-            "picture": picture,
-            "index": np.concatenate([labels.place[objects], boxes.place[wrong]]),
-            "kind": np.repeat(np.array(["object", "box"], object), (len(objects), len(wrong))),
-            "label": names[numbers],
-            "found": np.concatenate([answers[objects], boxes.place[wrong]]),
-            "type": types[kind],
-            "wrong": kind != RIGHT,
-            "rank": np.zeros(len(kind), np.int64),
-            "size": np.sqrt(np.maximum(0.0, extents[:, 2] * extents[:, 3])),
-        }
-        order = np.argsort(picture, kind="stable")
-        return {name: values[order].tolist() for name, values in columns.items()}
+    def list_units(self, evaluation: Evaluation) -> Iterator[ErrorUnit]:
+        for picture, matches in zip(evaluation.pictures, evaluation.matches, strict=True):
+            for index, truth in enumerate(picture.truths):
+                # Of several boxes on one object that with another class says most, but for a right one.
+                about = [one for one in matches if one.truth == index and one.type in TOLD]
+                best = min(about, key=lambda one: (TOLD.index(one.type), one.box), default=None)
+                kind, found = (best.type, best.box) if best is not None else ("missed", -1)
+                if not truth.crowd:
+                    yield ErrorUnit(picture, "object", index, kind, found, truth)
+            for one in matches:
+                if one.type != RIGHT:
+                    on = picture.truths[one.truth] if one.truth >= 0 else None
+                    yield ErrorUnit(picture, "box", one.box, one.type, one.box, on)
 
-    def describe_errors(self, name: str, units: pd.DataFrame) -> str:
-        objects = units[units["kind"] == "object"]
-        if objects.empty:
+    def describe_errors(self, name: str, units: Sequence[ErrorUnit]) -> str:
+        objects = [unit for unit in units if unit.kind == "object"]
+        missed = Counter(unit.about for unit in objects if unit.wrong)
+        if not objects:
             return f"{name} has nothing to find: no object is labelled"
-        missed = objects[objects["wrong"]]
-        if missed.empty:
-            boxes = int((units["kind"] == "box").sum())
+        if not missed:
+            boxes = len(units) - len(objects)
             wrong = (
                 f"{boxes:,} of its boxes {'is' if boxes == 1 else 'are'} wrong"
                 if boxes
                 else "none of its boxes is wrong"
             )
             return f"{name} finds all {plural(len(objects), 'object')}; {wrong}"
-        label = missed["label"].value_counts().sort_index().idxmax()
-        of_label = objects[objects["label"] == label]
-        missed, right = of_label[of_label["wrong"]], of_label[~of_label["wrong"]]
-        start = f"{name} misses {len(missed):,} of {_count(len(of_label), str(label))}"
-        small, share = int((missed["size"] < SMALL).sum()), float((right["size"] < SMALL).mean() if len(right) else 0)
-        if 2 * small < len(missed) or small / len(missed) < OFTEN * share:
+        label, most = max(sorted(missed.items()), key=lambda one: one[1])
+        of_label = [unit for unit in objects if unit.about == label]
+        start = f"{name} misses {most:,} of {_count(len(of_label), label)}"
+        small = Counter(unit.wrong for unit in of_label if (unit.size or 0) < SMALL)
+        share = small[False] / max(1, len(of_label) - most)
+        if 2 * small[True] < most or small[True] / most < OFTEN * share:
             return start
-        count = "all" if small == len(missed) > 1 else f"{small:,}"
-        return f"{start}; {count} of them {'is' if small == 1 else 'are'} smaller than {SMALL} pixels"
+        count = "all" if small[True] == most > 1 else f"{small[True]:,}"
+        return f"{start}; {count} of them {'is' if small[True] == 1 else 'are'} smaller than {SMALL} pixels"
 
-    def count_errors(self, evaluation: Evaluation, units: pd.DataFrame) -> str:
+    def count_errors(self, evaluation: Evaluation, units: Sequence[ErrorUnit]) -> str:
         pictures = plural(len(evaluation.pictures), "labelled picture")
-        objects, boxes = units[units["kind"] == "object"], int((units["kind"] == "box").sum())
-        missed = f"{int(objects['wrong'].sum()):,} of {len(objects):,} labelled objects have no right box"
-        threshold = percent(evaluation.threshold)
+        objects = [unit for unit in units if unit.kind == "object"]
+        missed = f"{sum(unit.wrong for unit in objects):,} of {len(objects):,} labelled objects have no right box"
+        threshold, boxes = percent(evaluation.threshold), len(units) - len(objects)
         return f"{missed} at a threshold of {threshold}, and {boxes:,} boxes are wrong, on {pictures}."
 
-    def find_errors(self, units: pd.DataFrame) -> pd.DataFrame:
+    def find_errors(self, units: Sequence[ErrorUnit]) -> list[ErrorUnit]:
         """Return wrong boxes, the surest first; then objects without a box, the largest first."""
-        units = units[(units["kind"] == "box") | (units["type"] == "missed")]
-        return units.sort_values(["score", "size"], ascending=False, kind="stable", na_position="last")
+        return sorted((unit for unit in units if unit.kind == "box" or unit.type == "missed"), key=_rank_error)
 
-    def name_groups(self, errors: pd.DataFrame) -> pd.Series[Any]:
-        return errors["type"]
+    def name_groups(self, errors: Sequence[ErrorUnit]) -> list[str]:
+        return [unit.type for unit in errors]
 
-    def list_groups(self, errors: pd.DataFrame) -> list[ErrorGroup]:
-        counts = errors["type"].value_counts()
+    def list_groups(self, errors: Sequence[ErrorUnit]) -> list[ErrorGroup]:
+        counts = Counter(self.name_groups(errors))
         return [
-            ErrorGroup(type_, TYPE_NAMES[type_], meaning, int(counts.get(type_, 0)))
-            for type_, meaning in box_matching.MEANINGS.items()
+            ErrorGroup(type_, TYPE_NAMES[type_], meaning, counts[type_])
+            for type_, meaning in true_boxes.MEANINGS.items()
         ]
 
-    def score(self, evaluation: Evaluation) -> dict[str, Any]:
-        scores = average_precision.measure(evaluation.truths, evaluation.found)
-        threshold = find_threshold(evaluation.match())
-        return {"score": scores.ap, "drawn": scores.drawn, "detection": scores, "threshold": threshold}
+    def measure_fit(self, evaluation: Evaluation) -> Metrics:
+        pictures = evaluation.pictures
+        scores = true_boxes.measure([one.truths for one in pictures], [one.found for one in pictures])
+        return Metrics({"ap": scores.ap, "ap50": scores.ap50}, scores.drawn, scores.by_class, scores.by_size)
+
+    def find_threshold(self, evaluation: Evaluation) -> Threshold | None:
+        return find_threshold(evaluation.match(), evaluation.objects)
+
+    def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
+        every = evaluation.matches if threshold is None else evaluation.match(threshold.score)
+        right = [{one.truth for one in matches if one.type == RIGHT} for matches in every]
+        return np.array(
+            [
+                index in found
+                for picture, found in zip(evaluation.pictures, right, strict=True)
+                for index, truth in enumerate(picture.truths)
+                if not truth.crowd
+            ],
+            bool,
+        )
 
     def describe_units(self, units: int, pictures: int) -> str:
         return f"{plural(units, 'labelled object')} in {plural(pictures, 'picture')}"
 
-    def sum_up(self, report: ErrorReport) -> dict[str, Any]:
-        evaluation = report.evaluation
-        scores = average_precision.measure(evaluation.truths, evaluation.found)
-        return {
-            "pictures": len(evaluation.pictures),
-            "objects": scores.objects,
-            "right": int(evaluation.matches.found[evaluation.matches.counted].sum()),
-            "scores": {"ap": scores.ap, "ap50": scores.ap50},
-            "by_class": scores.by_class,
-            "by_size": scores.by_size,
-            "errors": tuple(report.types),
-        }
-
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         of = f"{plural(objects, 'labelled object')} in {plural(pictures, 'labelled picture')}"
-        return f"{_tell_points(scores)} on {of}"
+        return f"{_describe_points(scores)} on {of}"
 
     def describe_right(self, right: int, objects: int, threshold: float) -> str:
         return f"{right:,} of {plural(objects, 'object')} found at the threshold of {percent(threshold)}"
@@ -523,7 +589,7 @@ class Areas(Classes):
     def headline(self, scores: Mapping[str, Estimate], *, pictures: int, objects: int, classes: int) -> str:
         if not pictures:
             return "No picture has a mask that can be used"
-        return f"{_tell_points(scores)}: {plural(classes, 'class')} in {plural(pictures, 'picture')}"
+        return f"{_describe_points(scores)}: {plural(classes, 'class')} in {plural(pictures, 'picture')}"
 
 
 class Numbers(Classes):
@@ -598,15 +664,17 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
+def _rank_error(unit: ErrorUnit) -> tuple[float, float]:
+    return math.inf if unit.score is None else -unit.score, -(unit.size or 0.0)
+
+
 def _count(number: int, label: str) -> str:
     return f"{number:,} {label if number == 1 else plural_noun(label)}"
 
 
-def _tell_points(scores: Mapping[str, Estimate]) -> str:
+def _describe_points(scores: Mapping[str, Estimate]) -> str:
     return ", ".join(f"{NAMES[name]} {one.points} (95 % interval: {one.range})" for name, one in scores.items())
 
 
-def _tell_share(one: Estimate) -> str:
-    if math.isnan(one.value):
-        return "–"
-    return f"{percent(one.value)} (95 % interval: {100 * one.low:.0f} to {percent(one.high)})"
+def _describe_share(one: Estimate) -> str:
+    return "–" if math.isnan(one.value) else f"{one.percent} (95 % interval: {one.percent_range})"

@@ -73,29 +73,24 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
     masks: dict[str, bytes] = {}
     problems: list[LabelProblem] = []
     total = 0
-    for file in sorted(one for one in files if one.suffix.lower() == ".png"):
-        key = _find_key(file, folder)
-        try:
-            masks[key] = file.read_bytes()
-        except OSError:
-            problems.append(LabelProblem(file.name, 0, "it cannot be read"))
-            continue
-        if (total := total + len(masks[key])) > MAX_BYTES:
-            raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
-    for file in sorted(one for one in files if one.suffix.lower() in LOSSY):
-        if _find_key(file, folder) not in masks:
+    # Those that can be used first: a picture beside its mask is no problem.
+    for file in sorted(files, key=lambda one: (one.suffix.lower() != ".png", one)):
+        key, kind = file.with_suffix("").relative_to(folder).as_posix().removesuffix("_mask"), file.suffix.lower()
+        if kind == ".png":
+            try:
+                masks[key] = file.read_bytes()
+            except OSError:
+                problems.append(LabelProblem(file.name, 0, "it cannot be read"))
+            if (total := total + len(masks.get(key, b""))) > MAX_BYTES:
+                raise Problem(f"The masks in {folder.name} have more than {MAX_BYTES >> 20} MB: split them.")
+        elif kind in LOSSY and key not in masks:
             problems.append(LabelProblem(file.name, 0, "only a PNG keeps class indices as they are"))
     if not masks:
         raise Problem(f"There are no masks in {folder.name}: {WANTED}.")
-    return GroundTruth({}, tuple(problems), masks=masks, mask_labels=_read_names(folder, files))
+    return GroundTruth({}, tuple(problems), masks=masks, mask_labels=_read_names(files))
 
 
-def _find_key(file: Path, folder: Path) -> str:
-    """Return the name of the picture that a mask is of, without its ending."""
-    return file.with_suffix("").relative_to(folder).as_posix().removesuffix("_mask")
-
-
-def _read_names(folder: Path, files: Sequence[Path]) -> tuple[str, ...]:
+def _read_names(files: Sequence[Path]) -> tuple[str, ...]:
     """Return the names of the indices, where a file beside the masks has them."""
     for file in sorted(one for one in files if one.name in DATA):
         try:
@@ -286,23 +281,22 @@ def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> PixelScores
     classes = sorted({one for pairs in pictures for pair in pairs for one in pair[:2]})
     right, union = _count_classes(pictures, classes)
     total = np.array([sum(count for *_, count in pairs) for pairs in pictures], np.float64)
-    draws = redraw(len(pictures), seed) if pictures else np.zeros((1, 0), np.int32)
+    draws = redraw(len(pictures), seed)
     with np.errstate(invalid="ignore"):
         exact = right.sum(0) / union.sum(0)
         drawn = (draws @ right) / (draws @ union)
         drawn_accuracy = (draws @ right.sum(1)) / (draws @ total)
         accuracy = right.sum() / total.sum()
-    several = (union > 0).sum(0) > 1
 
-    def tell(value: float, drawn: NDArray[np.float64], *, enough: bool) -> Estimate:
+    def tell(value: float, drawn: NDArray[np.float64], pictures: int) -> Estimate:
         # One picture drawn again and again is always the same: how sure it is cannot be told.
-        return estimate(value, drawn if enough else drawn[:0], least=0.0)
+        return estimate(value, drawn if pictures > 1 else drawn[:0], least=0.0)
 
-    enough = len(pictures) > 1
+    having = (union > 0).sum(0)
     return PixelScores(
-        mean_iou=tell(exact.mean() if classes else float("nan"), average_classes(drawn.T), enough=enough),
-        accuracy=tell(float(accuracy), drawn_accuracy, enough=enough),
-        by_class={index: tell(exact[i], drawn[:, i], enough=bool(several[i])) for i, index in enumerate(classes)},
+        mean_iou=tell(exact.mean() if classes else float("nan"), average_classes(drawn.T), len(pictures)),
+        accuracy=tell(float(accuracy), drawn_accuracy, len(pictures)),
+        by_class={index: tell(exact[i], drawn[:, i], having[i]) for i, index in enumerate(classes)},
         pixels=int(total.sum()),
         right=int(right.sum()),
     )

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sightglass.common.errors import Problem
 from sightglass.common.files import atomic_write
-from sightglass.evaluation import average_precision, box_matching
+from sightglass.evaluation import boxes
 from sightglass.evaluation.ground_truth import TrueBox
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.models.adapter import Prediction
@@ -23,11 +21,9 @@ from sightglass.models.adapter import Prediction
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    from sightglass.evaluation.average_precision import GatheredBoxes
-    from sightglass.evaluation.box_matching import BoxMatches
+    from sightglass.evaluation.boxes import BoxMatch
 
 
 LEAST_CONFIDENCE = 0.01
@@ -72,29 +68,24 @@ class Evaluation:
     name: str = ""
     """What a sentence calls the model; empty: as `model`."""
 
-    @cached_property
-    def truths(self) -> list[tuple[TrueBox, ...]]:
-        """The labelled objects of each picture."""
-        return [one.truths for one in self.pictures]
+    @property
+    def called(self) -> str:
+        """What a sentence calls the model."""
+        return self.name or self.model
+
+    @property
+    def objects(self) -> int:
+        """Labelled ones that are no crowd."""
+        return sum(not truth.crowd for picture in self.pictures for truth in picture.truths)
 
     @cached_property
-    def found(self) -> list[tuple[Prediction, ...]]:
-        """The boxes of each picture."""
-        return [one.found for one in self.pictures]
-
-    @cached_property
-    def columns(self) -> GatheredBoxes:
-        """Labels and boxes of all pictures as columns."""
-        return average_precision.gather(self.truths, self.found)
-
-    @cached_property
-    def matches(self) -> BoxMatches:
-        """What is right and wrong at the threshold."""
+    def matches(self) -> list[list[BoxMatch]]:
+        """What is right and wrong of each picture's boxes at the threshold."""
         return self.match(self.threshold)
 
-    def match(self, confidence: float = 0.0) -> BoxMatches:
-        """Return what is right and wrong of the boxes from a score on."""
-        return box_matching.match_columns(self.columns, confidence)
+    def match(self, confidence: float = 0.0) -> list[list[BoxMatch]]:
+        """Return what is right and wrong of each picture's boxes from a score on."""
+        return [boxes.match(picture.truths, picture.found, confidence) for picture in self.pictures]
 
 
 FILE = "evaluation.parquet"
@@ -135,7 +126,7 @@ class EvaluationFacts:
 
 def to_row(one: EvaluatedPicture) -> dict[str, Any]:
     """Return a picture as a row of `COLUMNS`."""
-    boxes = [one.box for one in one.found if one.box is not None]
+    corners = [answer.box for answer in one.found if answer.box is not None]
     return {
         "picture": one.key,
         "width": one.size[0],
@@ -148,7 +139,7 @@ def to_row(one: EvaluatedPicture) -> dict[str, Any]:
         "found_label": [each.label for each in one.found],
         "found_class": [each.index for each in one.found],
         "found_score": [each.score for each in one.found],
-        "found_box": [number for box in boxes for number in box],
+        "found_box": [number for box in corners for number in box],
         "found_anchor": [each.anchor if each.anchor is not None else -1 for each in one.found],
         "map_of": list(one.maps),
         "maps": b"".join(values.tobytes() for values in one.maps.values()),
@@ -189,13 +180,11 @@ def load(folder: Path) -> Evaluation:
     try:
         table = parquet.read_table(folder / FILE)
         known = _read_facts(table.schema)
-        with pause_collector():
-            pictures = _read_pictures(table, known.classes)
+        pictures = _read_pictures(table, known)
     except FileNotFoundError:
         raise Problem(f"{folder} has no evaluation: run the batch with labels (--labels).") from None
     except (OSError, ArrowException, ValueError, KeyError, TypeError, IndexError) as problem:
         raise Problem(f"{FILE} in {folder} is damaged: run the batch with labels again.") from problem
-    pictures.sort(key=lambda one: one.key)
     return Evaluation(
         known.model, known.task, known.classes, known.threshold, tuple(pictures), known.unknown, folder, known.name
     )
@@ -215,54 +204,30 @@ def _read_facts(schema: Any) -> EvaluationFacts:
     return EvaluationFacts(**about | {name: tuple(about[name]) for name in ("classes", "unknown")})
 
 
-@contextlib.contextmanager
-def pause_collector() -> Iterator[None]:
-    """Make hundreds of thousands of small objects, none of which is garbage, without looking for garbage among them."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
-
-
-def _read_pictures(table: Any, classes: Sequence[str]) -> list[EvaluatedPicture]:
-    def plain(name: str) -> list[Any]:
-        values: list[Any] = table.column(name).to_pylist()
-        return values
-
-    def cut(name: str) -> list[list[Any]]:
-        """Return a column of lists, which its chunks hold as one row of values each."""
-        found: list[list[Any]] = []
-        for chunk in table.column(name).chunks:
-            values = chunk.flatten()
-            every = values.to_numpy(zero_copy_only=False).tolist() if values.type != "string" else values.to_pylist()
-            offsets = (chunk.offsets.to_numpy() - chunk.offsets[0].as_py()).tolist()
-            found += [every[start:end] for start, end in pairwise(offsets)]
-        return found
-
-    truths = [
-        tuple(map(TrueBox, labels, _fours(boxes), crowds))
-        for labels, boxes, crowds in zip(cut("truth_label"), cut("truth_box"), cut("truth_crowd"), strict=True)
-    ]
-    # Names of the model's own list: each is in memory once.
-    found = [
-        tuple(map(Prediction, [classes[i] for i in indices], indices, scores, _fours(boxes), anchors))
-        if boxes
-        else tuple(map(Prediction, [classes[i] for i in indices], indices, scores))
-        for indices, scores, boxes, anchors in zip(
-            *(cut(f"found_{name}") for name in ("class", "score", "box", "anchor")), strict=True
+def _read_pictures(table: Any, facts: EvaluationFacts) -> list[EvaluatedPicture]:
+    names = facts.classes
+    pictures = []
+    for row in zip(*(table.column(name).to_pylist() for name in COLUMNS), strict=True):
+        cell = dict(zip(COLUMNS, row, strict=True))
+        truths = map(TrueBox, cell["truth_label"], _take_fours(cell["truth_box"]), cell["truth_crowd"])
+        answers = [[names[i] for i in cell["found_class"]], cell["found_class"], cell["found_score"]]
+        if cell["found_box"]:
+            answers += [_take_fours(cell["found_box"]), cell["found_anchor"]]
+        maps = np.frombuffer(cell["maps"], np.uint8).reshape(len(cell["map_of"]), CELLS, CELLS)
+        pictures.append(
+            EvaluatedPicture(
+                cell["picture"],
+                (cell["width"], cell["height"]),
+                # Runs of before hold labels that do not count, too.
+                tuple(truth for truth in truths if truth.label not in facts.unknown),
+                cell["truth"],
+                tuple(map(Prediction, *answers)),
+                dict(zip(cell["map_of"], maps, strict=True)),
+                cell["milliseconds"],
+            )
         )
-    ]
-    maps = [
-        dict(zip(of, np.frombuffer(data, np.uint8).reshape(len(of), CELLS, CELLS), strict=True))
-        for of, data in zip(cut("map_of"), plain("maps"), strict=True)
-    ]
-    sizes = zip(plain("width"), plain("height"), strict=True)
-    each = zip(plain("picture"), sizes, truths, plain("truth"), found, maps, plain("milliseconds"), strict=True)
-    return [EvaluatedPicture(*one) for one in each]
+    return sorted(pictures, key=lambda picture: picture.key)
 
 
-def _fours(numbers: Sequence[float]) -> list[tuple[float, float, float, float]]:
+def _take_fours(numbers: Sequence[float]) -> list[tuple[float, float, float, float]]:
     return list(zip(numbers[0::4], numbers[1::4], numbers[2::4], numbers[3::4], strict=True))

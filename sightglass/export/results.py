@@ -5,13 +5,14 @@ Numbers that are not finite are null. Arrays are files beside the JSON, or base6
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from sightglass.common.files import Json, jsonable
+from sightglass.common.files import Json
 from sightglass.explain.comparison.models import Timing
 from sightglass.explain.findings.diagnosis import describe, diagnose
 from sightglass.explain.maps.boxes import BoxNumbers
@@ -65,7 +66,7 @@ class PlainResult(BaseModel):
 
     def to_dict(self) -> Json:
         """Return dicts, lists, texts and finite numbers."""
-        values: Json = jsonable(self)
+        values: Json = json.loads(self.model_dump_json())
         return values
 
 

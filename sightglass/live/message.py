@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Problem
+from sightglass.common.files.packing import pack_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -151,9 +152,7 @@ def result(made: FrameResult) -> bytes:
         head |= _answer(answer)
         head["ms"] |= {name: round(value, 2) for name, value in answer.milliseconds.items()}
         blobs = [raw.astype("<f4").tobytes() for raw in answer.map.raws] if answer.map else []
-    text = json.dumps(head | {"sizes": [len(blob) for blob in blobs]}).encode()
-    text += b" " * (-len(text) % 4)
-    return b"".join([struct.pack("<I", len(text)), text, *blobs])
+    return pack_data(head, blobs)
 
 
 def _answer(answer: FrameAnswer) -> Json:

@@ -133,7 +133,7 @@ class Finder:
         if now[0] - seconds >= LASTING:
             before, self.answer, self.waiting = self.answer, answer, None
             yield Moment(
-                seconds, frame, "answer", plain_text(self.task.describe_turn(before, label, score)), label=answer
+                seconds, frame, "answer", plain_text(self.task.describe_switch(before, label, score)), label=answer
             )
 
     def _find_moves(self, row: Row, now: tuple[float, int]) -> Iterator[Moment]:
@@ -232,19 +232,6 @@ class Summary:
 
 
 CSV, JSON = "timeline.csv", "timeline.json"
-
-
-def save_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write some rows as lines of JSON, whole or not at all."""
-    with atomic_write(path) as draft, draft.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(jsonable(row)) + "\n" for row in rows)
-
-
-def read_rows(paths: Iterable[Path]) -> Iterator[Row]:
-    """Yield the rows of several files in turn."""
-    for path in paths:
-        with path.open(encoding="utf-8") as file:
-            yield from map(json.loads, file)
 
 
 def write_timeline(

@@ -1,7 +1,7 @@
 """Explain a clip in a resumable run.
 
-Each stage writes parts, whole or not at all, and a line of the journal after each. Parts in the journal are not
-repeated, others are, with the same frames; so a resumed run gives the same files.
+What the model saw is written in parts, whole or not at all, with a line of the journal after each. A resumed run makes
+only the parts that the journal lacks, and draws and encodes the clip anew; so it gives the same files.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import math
+import json
 import shutil
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from sightglass.batch.journal import Journal
 from sightglass.batch.output import unwritable
 from sightglass.batch.worker import processor_cores
 from sightglass.common.errors import Cancelled, ImageProblem
-from sightglass.common.files import Json, remove_drafts
+from sightglass.common.files import Json, jsonable, remove_drafts
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.recipe import versions
 from sightglass.video import draw, parts, track
@@ -32,21 +32,11 @@ from sightglass.video.clips import example, write
 from sightglass.video.clips.ahead import ahead, depth, in_order, single_threaded
 from sightglass.video.clips.clip import Clip
 from sightglass.video.looking import Looking
-from sightglass.video.results import (
-    CLIP,
-    CSV,
-    JSON,
-    Moment,
-    Summary,
-    find_moments,
-    read_rows,
-    save_rows,
-    write_timeline,
-)
+from sightglass.video.results import CLIP, CSV, JSON, Moment, Summary, find_moments, write_timeline
 from sightglass.video.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from sightglass.common.work.progress import Progress
     from sightglass.explain.picture.decode import Pixels
@@ -58,13 +48,12 @@ if TYPE_CHECKING:
     FrameTrails = dict[int, tuple[Point, ...]]
     FrameOver = tuple[Frame, Sighting, bool, FrameTrails]
 
-T = TypeVar("T")
 PART = 64
 """Frames that the model saw in one part: about what is lost by a kill."""
-DRAWN = 128
-"""Frames in one drawn part."""
-WORK = "work"
-"""Folder of the parts; it is removed at the end."""
+READ_AHEAD = 2
+"""Parts that the model may be ahead of drawing."""
+WORK, ROWS = "work", "rows.jsonl"
+"""Folder of the parts, which is removed at the end, and the file of the timeline's rows in it."""
 LOOKING, DRAWING = 0.75, 0.97
 """Shares of the progress at which a stage ends."""
 
@@ -126,34 +115,6 @@ def _facts(clip: Clip, looking: Looking, settings: Settings) -> Json:
     }
 
 
-class ClipWorkspace:
-    """The folder of one run."""
-
-    def __init__(self, folder: Path, journal: Journal) -> None:
-        self.folder, self.work, self.journal = folder, folder / WORK, journal
-
-    def entry(self, key: str) -> Json | None:
-        """Return what the journal says of a part or a stage; None where it is not done."""
-        return next(iter(self.journal.outcomes([key])), None)
-
-    def count(self, stage: str) -> int:
-        """Return how many parts of a stage are done, from the first on."""
-        return next(i for i in itertools.count() if f"{stage}/{i}" not in self.journal.done)
-
-    def path(self, stage: str, number: int, suffix: str) -> Path:
-        """Return the file of a part."""
-        return self.work / stage / f"{number:06}.{suffix}"
-
-    def files(self) -> Iterator[Path]:
-        """Yield the files that there should be, by the journal."""
-        if "whole" in self.journal.done:
-            yield from (self.folder / name for name in (CLIP, CSV, JSON))
-            return
-        yield from (self.path("seen", i, "npz") for i in range(self.count("seen")))
-        for i in range(self.count("drawn")):
-            yield from (self.path("drawn", i, "nut"), self.path("rows", i, "jsonl"))
-
-
 class _Run:
     """One run, or the rest of one."""
 
@@ -170,69 +131,63 @@ class _Run:
     ) -> None:
         self.clip, self.looking, self.settings, self.folder = clip, looking, settings, folder
         self.journal, self.facts, self._progress, self._cancel = journal, facts, progress, cancel
-        self.space = ClipWorkspace(folder, journal)
+        self.work = folder / WORK
         self.started = time.monotonic()
         self.resumed = bool(journal.done)
         self._shares = [0.0, 0.0]
         """How far each stage is."""
-        self._news = threading.Condition()
-        """Notified when the first stage has written a part, or ended."""
         self._failed = False
-        """Whether a stage has failed, so that the other one has nothing to wait for."""
+        """Whether drawing has failed, so that the model need not go on."""
 
     def whole(self, *, fresh: bool) -> Summary:
         """Do what is left of it."""
         remove_drafts(self.folder, age=0)
-        if not all(path.is_file() for path in self.space.files()):
+        if not all(path.is_file() for path in self._files()):
             # Somebody deleted what the journal says is done.
             self.journal.forget()
-        last = self.space.entry("whole")
+        last = self._entry("whole")
         if fresh or not self.journal.done or last is not None:
             # Also of a run that was killed when all but this was done.
-            shutil.rmtree(self.space.work, ignore_errors=True)
+            shutil.rmtree(self.work, ignore_errors=True)
         if last is not None:
             return self._summary(last)
-        for name in ("seen", "drawn", "rows"):
-            (self.space.work / name).mkdir(parents=True, exist_ok=True)
-        for draft in self.space.work.rglob(".*.part"):
+        self._part(0).parent.mkdir(parents=True, exist_ok=True)
+        for draft in self.work.rglob(".*.part"):
             draft.unlink()
         try:
-            looked, skipped, frames = self._stages()
+            frames, note = self._draw()
         except Cancelled:
-            done = self.space.entry(f"seen/{self.space.count('seen') - 1}")
+            done = self._entry(f"seen/{self._count() - 1}")
             looked = 0 if done is None else done["looked"]
             took = time.monotonic() - self.started
             return Summary(self.folder, 0, looked, 0, took, self.resumed, cancelled=True)
-        return self._finish(frames, looked, skipped)
+        return self._finish(frames, note)
 
-    def _stages(self) -> tuple[int, int, int]:
-        """Run both stages, the second in a thread that follows the first; return what they return."""
-        with ThreadPoolExecutor(1, "drawing") as pool:
-            drawing = pool.submit(self._guard, self._draw)
-            try:
-                looked, skipped = self._guard(self._look)
-            except Cancelled:
-                # Where the other stage failed, its failure is the reason.
-                drawing.result()
-                raise
-            return looked, skipped, drawing.result()
+    def _entry(self, key: str) -> Json | None:
+        """Return what the journal says of a part or a stage; None where it is not done."""
+        return next(iter(self.journal.outcomes([key])), None)
 
-    def _guard(self, stage: Callable[[], T]) -> T:
-        try:
-            return stage()
-        except BaseException:
-            self._failed = True
-            raise
-        finally:
-            with self._news:
-                self._news.notify_all()
+    def _count(self) -> int:
+        """Return how many parts are done, from the first on."""
+        return next(i for i in itertools.count() if f"seen/{i}" not in self.journal.done)
+
+    def _part(self, number: int) -> Path:
+        """Return the file of a part."""
+        return self.work / "seen" / f"{number:06}.npz"
+
+    def _files(self) -> Iterator[Path]:
+        """Yield the files that there should be, by the journal."""
+        if "whole" in self.journal.done:
+            yield from (self.folder / name for name in (CLIP, CSV, JSON))
+        else:
+            yield from map(self._part, range(self._count()))
 
     def _check(self) -> None:
         if self._failed or (self._cancel is not None and self._cancel.is_set()):
             raise Cancelled
 
     def _report(self, stage: int, seconds: float, words: str) -> None:
-        """Report how far a stage is; the second one keeps quiet while the first is at work."""
+        """Report how far a stage is; drawing keeps quiet while the model is at work."""
         end = self.settings.end or self.clip.about.seconds
         done = (seconds - self.settings.start) / max(end - self.settings.start, 1e-9) if end else 0.0
         self._shares[stage] = max(self._shares[stage], min(1.0, max(0.0, done)))
@@ -245,40 +200,45 @@ class _Run:
         frames = clip.frames(chosen.start, chosen.end, after=after, every=every)
         return ahead(frames, depth(about.width * about.height * 3))
 
-    def _look(self) -> tuple[int, int]:
-        """Run the model over the frames that it has not seen; return how many it has, and how many are broken."""
-        number = self.space.count("seen")
-        if (ended := self.space.entry("looked")) is not None:
+    def _look(self) -> Iterator[list[Sighting]]:
+        """Yield what the model saw in each part: those of an earlier run, then new ones, which it writes."""
+        number, looked, after = self._count(), 0, None
+        for part in self._saved():
+            self.looking.replay(part)
+            yield part
+        if self._entry("looked") is not None:
             self._shares[0] = 1.0
-            return ended["looked"], ended["skipped"]
-        looked, after = 0, None
+            return
         if number:
-            before = self.space.entry(f"seen/{number - 1}")
+            before = self._entry(f"seen/{number - 1}")
             assert before is not None
             looked, after = before["looked"], (before["last"][0], before["last"][1])
             self.clip.skipped, self.clip.irregular = before["skipped"], before["irregular"]
-            self.looking.replay(parts.read(self.space.path("seen", i, "npz") for i in range(number)))
         frames = self._frames(self.clip, after, self.settings.every)
         total = self.clip.about.frames
         with contextlib.closing(frames):
             while chunk := self._looked_at(frames, looked, total):
-                parts.save(self.space.path("seen", number, "npz"), chunk)
+                parts.save(self._part(number), chunk)
                 looked += len(chunk)
                 entry: Json = {"key": f"seen/{number}", "stamp": "", "last": [chunk[-1].number, chunk[-1].pts]}
                 entry |= {"looked": looked, "skipped": self.clip.skipped, "irregular": self.clip.irregular}
-                self._add(entry)
+                self.journal.add([entry])
+                # As a resumed run reads it.
+                yield parts.load(self._part(number))
                 number += 1
         if not looked:
             raise ImageProblem(f"{self.clip.name} has no frame in that range; choose another range.")
         done = {"key": "looked", "stamp": "", "looked": looked, "skipped": self.clip.skipped}
         self._shares[0] = 1.0
-        self._add(done | {"cut_off": self.clip.cut_off, "layers": self.looking.paths})
-        return looked, self.clip.skipped
+        self.journal.add([done | {"cut_off": self.clip.cut_off, "layers": self.looking.paths}])
 
-    def _add(self, entry: Json) -> None:
-        self.journal.add([entry])
-        with self._news:
-            self._news.notify_all()
+    def _saved(self) -> Iterator[list[Sighting]]:
+        """Yield the parts that are written."""
+        return map(parts.load, map(self._part, range(self._count())))
+
+    def _smooth(self, looked: Iterable[list[Sighting]]) -> Iterator[Sighting]:
+        """Yield the records of parts, smoothed over time."""
+        return parts.smooth_maps(itertools.chain.from_iterable(looked), self.settings.smooth)
 
     def _looked_at(self, frames: Iterator[Frame], looked: int, total: int) -> list[Sighting]:
         """Return the records of the next part; fewer at the end of the clip."""
@@ -292,14 +252,43 @@ class _Run:
             self._report(0, at.seconds, f"Looking at frame {at.number + 1:,}{of}")
         return found
 
-    def _draw(self) -> int:
-        """Draw and encode the frames that are not yet; return how many there are in all."""
-        if (last := self.space.entry("drawn")) is not None:
-            return int(last["frames"])
-        # Its own reading of the file: the other stage is elsewhere in it.
-        number, clip, chosen = self.space.count("drawn"), copy.copy(self.clip), self.settings
+    def _draw(self) -> tuple[int, str]:
+        """Draw and encode the frames; return how many there are, and a note on the sound."""
+        # Its own reading of the file: the model is elsewhere in it.
+        clip, chosen, count = copy.copy(self.clip), self.settings, 0
         about = clip.about
-        self._wait(0)
+        begins = about.begins * about.time_base
+        within = (
+            begins + Fraction(chosen.start) if chosen.start else None,
+            None if chosen.end is None else begins + Fraction(chosen.end),
+        )
+        frames, looked = self._frames(clip, None), ahead(self._look(), READ_AHEAD)
+        with (
+            single_threaded(processor_cores(), "draw") as pool,
+            contextlib.closing(frames),
+            contextlib.closing(looked),
+            (self.work / ROWS).open("w", encoding="utf-8") as file,
+        ):
+
+            def drawn() -> Iterator[tuple[int, Pixels]]:
+                nonlocal count
+                painter, records = self._painter(looked)
+                for frame, pixels, rows in in_order(self._pair(frames, records), partial(_paint, painter), pool, 4):
+                    file.writelines(json.dumps(jsonable(row)) + "\n" for row in rows)
+                    count += 1
+                    yield frame.pts, pixels
+
+            into, sound = self.folder / CLIP, chosen.sound
+            try:
+                note = write.encode(into, drawn(), about.time_base, about.rate, clip, within, sound=sound)
+            except BaseException:
+                self._failed = True
+                raise
+        return count, note
+
+    def _painter(self, looked: Iterator[list[Sighting]]) -> tuple[draw.Painter, Iterator[Sighting]]:
+        """Return what draws the frames, and the smoothed records of all parts."""
+        first, about, chosen = next(looked), self.clip.about, self.settings
         painter = draw.Painter(
             self.looking.geometry(np.zeros((about.height, about.width, 3), np.uint8)),
             write.fit_size(about.width, about.height, chosen.side),
@@ -309,43 +298,13 @@ class _Run:
             signed=self.looking.signed,
             task=self.looking.task,
         )
-        if chosen.scale == "clip":
-            # Which no frame knows before the last one was seen.
-            painter.levels = draw.levels(self._records(0), painter.geometry, signed=painter.signed)
-        frames_done, after = 0, None
-        if number:
-            before = self.space.entry(f"drawn/{number - 1}")
-            assert before is not None
-            frames_done, after = before["last"][0] + 1, (before["last"][0], before["last"][1])
-            clip.skipped, clip.irregular = before["skipped"], before["irregular"]
-        # Enough before it that the first map is smoothed, and its objects' ways begin, as they did.
-        before_it = math.ceil(max(parts.SIDE, track.TRAIL * about.rate / chosen.every) / PART)
-        records = self._records(max(0, frames_done // chosen.every // PART - before_it))
-        frames = self._frames(clip, after)
-        with single_threaded(processor_cores(), "draw") as pool, contextlib.closing(frames):
-            drawn = in_order(self._pair(frames, records), lambda pair: _paint(painter, *pair), pool, 4)
-            while last_frame := self._write_part(itertools.islice(drawn, DRAWN), number):
-                frames_done = last_frame[0] + 1
-                entry = {"key": f"drawn/{number}", "stamp": "", "last": list(last_frame)}
-                self.journal.add([entry | {"skipped": clip.skipped, "irregular": clip.irregular}])
-                number += 1
-        self.journal.add([{"key": "drawn", "stamp": "", "frames": frames_done}])
-        return frames_done
-
-    def _wait(self, number: int) -> bool:
-        """Wait until a part is seen, and return True; False where there are fewer."""
-        with self._news:
-            while f"seen/{number}" not in self.journal.done:
-                self._check()
-                if "looked" in self.journal.done:
-                    return False
-                self._news.wait(0.5)
-        return True
-
-    def _records(self, first: int) -> Iterator[Sighting]:
-        """Yield the smoothed records from a part on, as they come."""
-        numbers = itertools.takewhile(self._wait, itertools.count(first))
-        return parts.smooth_maps(parts.read(self.space.path("seen", i, "npz") for i in numbers), self.settings.smooth)
+        if chosen.scale != "clip":
+            return painter, self._smooth(itertools.chain([first], looked))
+        # Which no frame knows before the last one was seen.
+        for _ in looked:
+            pass
+        painter.levels = draw.levels(self._smooth(self._saved()), painter.geometry, signed=painter.signed)
+        return painter, self._smooth(self._saved())
 
     def _pair(self, frames: Iterator[Frame], records: Iterator[Sighting]) -> Iterator[FrameOver]:
         """Yield each frame with what is drawn over it, whether the model saw it, and where its objects came from."""
@@ -364,48 +323,23 @@ class _Run:
             self._report(1, frame.seconds, f"Drawing frame {frame.number + 1:,}")
             yield frame, over, now.number == frame.number, trails.find(over.seconds, over.shown)
 
-    def _write_part(self, drawn: Iterator[tuple[Frame, Pixels, list[Row]]], number: int) -> tuple[int, int] | None:
-        """Write one part of the clip and its rows; return number and timestamp of its last frame, None without any."""
-        first = next(drawn, None)
-        if first is None:
-            return None
-        rows: list[Row] = []
-        last, about = (0, 0), self.clip.about
-
-        def encode() -> Iterator[tuple[int, Pixels]]:
-            nonlocal last
-            for frame, pixels, more in itertools.chain([first], drawn):
-                rows.extend(more)
-                last = frame.number, frame.pts
-                yield frame.pts, pixels
-
-        write.part(self.space.path("drawn", number, "nut"), encode(), about.time_base, about.rate)
-        save_rows(self.space.path("rows", number, "jsonl"), rows)
-        return last
-
-    def _finish(self, frames: int, looked: int, skipped: int) -> Summary:
-        """Join the parts and write the timeline."""
+    def _finish(self, frames: int, note: str) -> Summary:
+        """Write the timeline."""
         if self._progress is not None:
-            self._progress(DRAWING, "Joining the parts")
-        count, about, chosen = self.space.count("drawn"), self.clip.about, self.settings
-        begins = about.begins * about.time_base
-        within = (
-            begins + Fraction(chosen.start) if chosen.start else None,
-            None if chosen.end is None else begins + Fraction(chosen.end),
-        )
-        pieces = [self.space.path("drawn", i, "nut") for i in range(count)]
-        note = write.join(pieces, self.folder / CLIP, self.clip, within, sound=chosen.sound)
-        ended = self.space.entry("looked") or {}
+            self._progress(DRAWING, "Writing the timeline")
+        about, ended = self.clip.about, self._entry("looked") or {}
+        looked, skipped = ended["looked"], ended["skipped"]
         notes = [note] if note else []
         if self.looking.signed:
-            raws = (raw for record in self._records(0) for one in record.shown for raw in one.raws or ())
+            raws = (raw for record in self._smooth(self._saved()) for one in record.shown for raw in one.raws or ())
             lowers = any((raw < 0).any() for raw in raws)
             notes.append(f"Red raises the score{'; blue, in dashed lines, lowers it' * lowers}.")
         if ended.get("cut_off"):
             notes.append(f"{self.clip.name} is cut off: its end is missing.")
 
         def rows() -> Iterator[Row]:
-            return read_rows(self.space.path("rows", i, "jsonl") for i in range(count))
+            with (self.work / ROWS).open(encoding="utf-8") as file:
+                yield from map(json.loads, file)
 
         found = find_moments(rows(), about.width, about.height, self.looking.task)
         entry = {"key": "whole", "stamp": "", "frames": frames, "looked": looked, "skipped": skipped, "notes": notes}
@@ -415,7 +349,7 @@ class _Run:
             self.folder, draw.COLUMNS, rows, head | {"run": self.facts} | {k: entry[k] for k in list(entry)[2:]}
         )
         self.journal.add([entry])
-        shutil.rmtree(self.space.work, ignore_errors=True)
+        shutil.rmtree(self.work, ignore_errors=True)
         return self._summary(entry)
 
     def _summary(self, entry: Json) -> Summary:
@@ -425,10 +359,9 @@ class _Run:
         return Summary(self.folder, *numbers, took, self.resumed, moments=found, notes=tuple(entry["notes"]))
 
 
-def _paint(
-    painter: draw.Painter, frame: Frame, record: Sighting, measured: bool, trails: FrameTrails
-) -> tuple[Frame, Pixels, list[Row]]:
+def _paint(painter: draw.Painter, over: FrameOver) -> tuple[Frame, Pixels, list[Row]]:
     """Return a frame with its maps drawn over it, and its rows of the timeline if the model saw it."""
+    frame, record, measured, trails = over
     maps = painter.maps(record)
     pixels = painter.paint(frame.pixels, record, maps, trails)
     rows: list[Row] = []

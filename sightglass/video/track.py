@@ -19,8 +19,6 @@ from sightglass.common.errors import ModelProblem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
-
     from sightglass.video.parts import Seen
 
 LOW = 0.1
@@ -71,19 +69,6 @@ def _find_centres(boxes: Sequence[Seen]) -> Iterator[tuple[int, Point]]:
             yield one.track, ((x0 + x1) / 2, (y0 + y1) / 2)
 
 
-class _Boxes:
-    """Predictions as the tracker reads them: arrays that a mask selects from."""
-
-    def __init__(self, conf: NDArray[np.float32], cls: NDArray[np.float32], xywh: NDArray[np.float32]) -> None:
-        self.conf, self.cls, self.xywh = conf, cls, xywh
-
-    def __len__(self) -> int:
-        return len(self.conf)
-
-    def __getitem__(self, chosen: Any) -> _Boxes:
-        return _Boxes(self.conf[chosen], self.cls[chosen], self.xywh[chosen])
-
-
 class Tracker:
     """The objects of one clip; `update` is called with each frame's boxes in turn."""
 
@@ -105,11 +90,10 @@ class Tracker:
         Objects are counted from 1 in the order in which they were first seen. `boxes`: all that are scored `low` or
         more.
         """
-        corners = np.array([one.box for one in boxes], np.float32).reshape(-1, 4)
-        middles, sizes = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
-        scores = np.array([one.score for one in boxes], np.float32)
-        classes = np.array([one.index for one in boxes], np.float32)
-        rows = self._tracker.update(_Boxes(scores, classes, np.concatenate([middles, sizes], 1)))
+        from ultralytics.engine.results import Boxes
+
+        listed = [(*(one.box or ()), one.score, one.index) for one in boxes]
+        rows = self._tracker.update(Boxes(np.array(listed, np.float32).reshape(-1, 6), (1, 1)))
         places = {int(row[7]): self._number(int(row[4])) for row in sorted(rows, key=lambda row: row[4])}
         return tuple(places.get(place) for place in range(len(boxes)))
 

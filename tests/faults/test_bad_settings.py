@@ -16,9 +16,10 @@ from starlette.testclient import TestClient
 from sightglass.api import serving
 from sightglass.api.app import create
 from sightglass.api.schemas import ApiRules
-from sightglass.common import access, environment, logs
-from sightglass.common.environment import variable
+from sightglass.common import access, logs
+from sightglass.common import settings as environment
 from sightglass.common.errors import Problem, SettingProblem
+from sightglass.common.settings import variable
 from tests import corpus
 from tests.faults.outcome import is_one_sentence
 
@@ -85,8 +86,8 @@ def read(values: dict[str, str]) -> None:
         for field, sentence in found.items():
             assert is_one_sentence(sentence), sentence
             with pytest.raises(SettingProblem):
-                getattr(environment.read(), field)
-        taken = environment.read()
+                getattr(environment.settings(), field)
+        taken = environment.settings()
         for field in set(FIELDS) - found.keys():
             getattr(taken, field)
 
@@ -138,4 +139,4 @@ def test_a_server_does_not_start_or_answers(host: str, values: dict[str, str]) -
 def test_what_would_break_every_answer_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_FRAMED_BY", text)
     with pytest.raises(SettingProblem, match=r"^SIGHTGLASS_FRAMED_BY is (?s:.*): give .*\.$"):
-        _ = environment.read().framed_by
+        _ = environment.settings().framed_by

@@ -54,7 +54,7 @@ def opened(app) -> list[str]:
 
 
 def ids(report: ErrorReport, kind: str = "all", label: str = "") -> list[str]:
-    return [report.find_unit(row).id for row in report.select(kind, label).head(28).to_dict("records")]
+    return [unit.id for unit in report.select(kind, label)[:28]]
 
 
 def test_a_first_visit_opens_the_packaged_run(page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_a_first_visit_opens_the_packaged_run(page, tmp_path: Path, monkeypatch:
 
 
 def test_a_run_is_shown_by_type_and_class_which_a_link_restores(page, report: ErrorReport) -> None:
-    label = report.select("class").iloc[0]["label"]
+    label = report.select("class")[0].about
     app = page(SCREEN, type="class", about=label)
     assert app.selectbox(key="errors-run").value == "street"
     assert opened(app) == ids(report, "class", label)
@@ -79,19 +79,18 @@ def test_a_run_is_shown_by_type_and_class_which_a_link_restores(page, report: Er
     assert opened(app) == ids(report)
 
 
-def test_a_picture_opens_once_it_is_known_where_the_pictures_are(page, report: ErrorReport, finished: Path) -> None:
+def test_a_picture_opens_where_the_run_found_it(page, report: ErrorReport, monkeypatch: pytest.MonkeyPatch) -> None:
     app = page(SCREEN)
     key = f"errors-open-{ids(report)[0]}"
-    assert app.button(key=key).disabled
-    app.text_input(key="errors-folder").set_value("/elsewhere").run()
-    assert len(app.error) == 1 and app.button(key=key).disabled
-    app.text_input(key="errors-folder").set_value(str(finished / "scenes" / "pictures")).run()
-    unit = report.find_unit(report.errors.iloc[0].to_dict())
+    unit = report.errors[0]
     app.button(key=key).click().run()
     assert not app.error
     recipe = session(app, Reopened).recipe
     assert recipe.model == MODEL and recipe.picture_name == Path(unit.picture.key).name
     assert recipe.targets == ((unit.answer.anchor, unit.answer.index),)
+    monkeypatch.setenv("SIGHTGLASS_FOLDERS", "")
+    app = page(SCREEN)
+    assert app.button(key=key).disabled and "The operator has to name" in texts(app)
 
 
 def test_a_damaged_evaluation_is_a_sentence_and_the_example_can_be_chosen(

@@ -53,10 +53,7 @@ def main() -> None:
     for name in (*pictures.DRAWN, *pictures.SETS):
         whole = Image.fromarray(np.concatenate(draw(name)))
         whole.save(pictures.path_of(name), lossless=True, quality=100, method=6)
-    draft = pictures.CLIP.with_suffix(".nut")
-    write.part(draft, enumerate(frames()), Fraction(1, RATE), Fraction(RATE))
-    write.remux(draft, pictures.CLIP)
-    draft.unlink()
+    write.encode(pictures.CLIP, enumerate(frames()), Fraction(1, RATE), Fraction(RATE))
 
 
 if __name__ == "__main__":

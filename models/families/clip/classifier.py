@@ -57,10 +57,10 @@ class Towers:
     _known: dict[str, Tensor] = field(default_factory=dict)
 
     def vectors(self, phrases: Sequence[str]) -> Tensor:
-        """Return (K, D) float32 on the CPU, each of length 1; a phrase is read once."""
+        """Return cached unit vectors of phrases, (K, D) float32 on the CPU."""
         missing = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._known]
         if missing:
-            # A normal tensor also under inference mode, which gradients would not survive.
+            # A normal tensor even under inference mode, as gradients need one.
             with torch.inference_mode(False), torch.no_grad():
                 rows = F.normalize(self.read(missing).float().cpu(), dim=1)
             if not bool(rows.isfinite().all()):
@@ -78,10 +78,10 @@ class ImageTower(nn.Module):
             self.add_module(name, part)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        found: Any = pictures
+        output: Any = pictures
         for name, part in self.named_children():
-            found = part(pixel_values=found).pooler_output if name == "vision_model" else part(found)
-        features: Tensor = found
+            output = part(pixel_values=output).pooler_output if name == "vision_model" else part(output)
+        features: Tensor = output
         return features
 
 
@@ -109,7 +109,7 @@ class PhraseLogits(Logits):
 
 
 class ClipClassifier(Classifier):
-    """A model asked in words, as an `Adapter`; `labels` are the words, none until `with_classes` gives some."""
+    """An adapter of a model asked in words, its `labels`."""
 
     takes_words = True
     parts: tuple[Part, ...] = ("contrast", "class")
@@ -122,14 +122,14 @@ class ClipClassifier(Classifier):
         self.rows: Tensor | None = None
         """(K, D): a vector for each phrase, then that of `NEUTRAL` where there is one phrase only."""
         if words:
-            given = TEMPLATE if spec.weights.template is None else spec.weights.template
-            found = (given,) if isinstance(given, str) else given
-            if not found or any(not isinstance(one, str) or one.count("{}") != 1 for one in found):
-                said = given if isinstance(given, str) else list(given)
+            template = TEMPLATE if spec.weights.template is None else spec.weights.template
+            templates = (template,) if isinstance(template, str) else template
+            if not templates or any(not isinstance(text, str) or text.count("{}") != 1 for text in templates):
+                printed = template if isinstance(template, str) else list(template)
                 raise ModelProblem(
-                    f"template of {spec.id} is {said!r}: write {{}} where the name goes, as in {TEMPLATE!r}."
+                    f"template of {spec.id} is {printed!r}: write {{}} where the name goes, as in {TEMPLATE!r}."
                 )
-            self._set_words(words, found)
+            self._set_words(words, templates)
 
     def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> ClipClassifier:
         """Return the same model comparing with these phrases, taken as they are.
@@ -166,7 +166,7 @@ class ClipClassifier(Classifier):
         self.weights_sha256 = sha256.hexdigest()
 
     def run(self, tensor: Tensor) -> PhraseLogits:
-        """Compare pictures (B, 3, h, w) with the words; without words there is the picture's own vector alone."""
+        """Compare pictures (B, 3, h, w) with any words."""
         features: Tensor = self.module(tensor)
         if self.rows is None:
             return PhraseLogits(features.new_zeros(len(features), 0), features)
@@ -185,7 +185,7 @@ class ClipClassifier(Classifier):
         return self._best(self.class_scores(outputs)[0, : len(self.labels)].detach(), top_k)
 
     def class_logits(self, outputs: Any) -> Tensor:
-        """Return (B, K); for a single prompt (B, 2), with the logit of `NEUTRAL`, so that a softmax means something."""
+        """Return (B, K), or (B, 2) for a single prompt and `NEUTRAL`."""
         logits: Tensor = outputs.logits
         return logits if outputs.rival is None else torch.cat([logits, outputs.rival], 1)
 
@@ -198,8 +198,8 @@ class ClipClassifier(Classifier):
         if target.part not in self.parts or target.index is None:
             raise ModelProblem(f"{self.spec.id} is asked in words: explain a prompt, or its contrast to the others.")
         logits = self.class_logits(outputs)[0]
-        own: Tensor = logits[target.index]
+        logit: Tensor = logits[target.index]
         if target.part == "class":
-            return own
+            return logit
         others = torch.arange(len(logits), device=logits.device) != target.index
-        return own - logits[others].logsumexp(0)
+        return logit - logits[others].logsumexp(0)

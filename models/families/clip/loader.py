@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def towers(name: str, weights: Path, folder: Path | None) -> Towers:
-    """Build an architecture by its name, or by the configuration in its folder, with the tensors of a file."""
+    """Build an architecture by name or configuration, with a file's tensors."""
     import open_clip
 
     if folder is None and open_clip.get_model_config(name) is None:
@@ -80,23 +80,23 @@ def towers(name: str, weights: Path, folder: Path | None) -> Towers:
 def _preprocessing(visual: nn.Module) -> Preprocessing:
     import open_clip
 
-    given = open_clip.get_model_preprocess_cfg(SimpleNamespace(visual=visual))
-    size = (given["size"],) * 2 if isinstance(given["size"], int) else tuple(given["size"])
-    mean, std = tuple(given.get("mean", MEAN)), tuple(given.get("std", STD))
-    crop = {"squash": "squash", "longest": "letterbox"}.get(given.get("resize_mode", ""), "centre")
-    return Preprocessing(size, min(size), mean, std, given.get("interpolation", "bicubic"), crop=crop)
+    cfg = open_clip.get_model_preprocess_cfg(SimpleNamespace(visual=visual))
+    size = (cfg["size"],) * 2 if isinstance(cfg["size"], int) else tuple(cfg["size"])
+    mean, std = tuple(cfg.get("mean", MEAN)), tuple(cfg.get("std", STD))
+    crop = {"squash": "squash", "longest": "letterbox"}.get(cfg.get("resize_mode", ""), "centre")
+    return Preprocessing(size, min(size), mean, std, cfg.get("interpolation", "bicubic"), crop=crop)
 
 
 def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
-    """Load tensors; raise WeightsProblem with the first that is missing, too many or of another shape."""
-    own = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    for key, shape in own.items():
+    """Load tensors; raise WeightsProblem for the first mismatch."""
+    shapes = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    for key, shape in shapes.items():
         if key in tensors and tuple(tensors[key].shape) != shape:
             raise WeightsProblem(
                 f"{path} does not fit {name}, whose {key} is {shape}, not {tuple(tensors[key].shape)}: say the "
                 "architecture that it was trained as."
             )
-    missing, many = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    missing, many = sorted(shapes.keys() - tensors.keys()), sorted(tensors.keys() - shapes.keys())
     if missing or many:
         what = f"the file lacks {missing[0]}" if missing else f"the model has no {many[0]}"
         raise WeightsProblem(f"{path} does not fit {name}: {what}; say the architecture that it was trained as.")
@@ -112,14 +112,14 @@ def architectures(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     width, _, patch, _ = tensors["visual.conv1.weight"].shape
     depth = len({key.split(".")[3] for key in tensors if key.startswith("visual.transformer.resblocks.")})
     side = round((len(tensors["visual.positional_embedding"]) - 1) ** 0.5) * patch
-    found = []
+    names = []
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)
         vision, joint = config["vision_cfg"], config["embed_dim"]
         sides = (vision.get("width"), vision.get("patch_size"), vision.get("layers"), vision.get("image_size"), joint)
         if sides == (width, patch, depth, side, tensors["visual.proj"].shape[1]):
-            found.append(name)
-    return tuple(sorted(found, key=len))
+            names.append(name)
+    return tuple(sorted(names, key=len))
 
 
 DEMO = "demo-clip"
@@ -157,17 +157,17 @@ def _towers(spec: ModelSpec, progress: Progress | None) -> Towers:
     if folder is not None:
         check_folder(folder)
     if folder is None:
-        found = towers(spec.arch, locate(spec, progress=progress), None)
+        pair = towers(spec.arch, locate(spec, progress=progress), None)
     elif (folder / "open_clip_config.json").is_file():
-        found = towers(f"local-dir:{folder}", weights_in(folder, transformers.CLIP_FILES), folder)
+        pair = towers(f"local-dir:{folder}", weights_in(folder, transformers.CLIP_FILES), folder)
     else:
-        found = transformers.towers(spec, folder)
-    stated = replace(found, preprocessing=found.preprocessing.changed(spec.preprocessing))
+        pair = transformers.towers(spec, folder)
+    stated = replace(pair, preprocessing=pair.preprocessing.changed(spec.preprocessing))
     return replace(stated, notes=()) if spec.preprocessing.complete else stated
 
 
 def _folder(spec: ModelSpec) -> Path | None:
-    """Return the folder that the table names, or a repository of the hub; None for a single file."""
+    """Return a table's folder or hub repository; None for a single file."""
     if path := spec.weights.path:
         if os.path.isdir(path):
             return Path(path)
@@ -176,12 +176,12 @@ def _folder(spec: ModelSpec) -> Path | None:
         return folder if os.path.isfile(path) and transformers.kind_of(folder) in transformers.KINDS else None
     if not spec.weights.hub:
         return None
-    wanted = ("*.json", "*.txt", "*.model", "model.safetensors", "open_clip_model.safetensors")
-    return fetch(spec.weights.hub, *wanted)
+    patterns = ("*.json", "*.txt", "*.model", "model.safetensors", "open_clip_model.safetensors")
+    return fetch(spec.weights.hub, *patterns)
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """Draft the table of a folder, by its configuration, or of a file of OpenCLIP's or OpenAI's, by its tensors."""
+    """Draft a folder's or a CLIP file's table."""
     folder = path if path.is_dir() else path.parent
     question = "Which classes should it know without being asked? A list, or a file of names."
     names = Unknown("weights.labels", question, needed=False)

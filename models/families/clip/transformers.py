@@ -39,7 +39,7 @@ def kind_of(folder: Path) -> str:
 
 
 def towers(spec: ModelSpec, folder: Path) -> Towers:
-    """Read a folder as `save_pretrained` writes it; no code in it is run, and no pickle but of plain tensors."""
+    """Read a `save_pretrained` folder, without code and with plain pickles only."""
     import transformers
 
     kind = kind_of(folder)
@@ -68,19 +68,19 @@ def towers(spec: ModelSpec, folder: Path) -> Towers:
 
 
 def _reader(spec: ModelSpec, net: Any, folder: Path) -> Any:
-    """Return a function from phrases to (K, D) with the folder's tokenizer, or with CLIP's where it has none."""
+    """Return the encoder of phrases to (K, D), with the folder's tokenizer."""
     config, clip = net.config.text_config, net.config.model_type == "clip"
     length = int(config.max_position_embeddings)
     if any(os.path.isfile(folder / name) for name in ("tokenizer.json", "vocab.json", "spiece.model")):
         import transformers
 
-        own = from_folder(transformers.AutoTokenizer, folder)
+        encode = from_folder(transformers.AutoTokenizer, folder)
         # SigLIP was trained with every phrase filled up, and without a mask.
         names = ("input_ids", "attention_mask") if clip else ("input_ids",)
 
         def tokens(phrases: Sequence[str]) -> dict[str, Tensor]:
-            given = own(list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-            return {name: given[name] for name in names if name in given}
+            batch = encode(list(phrases), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+            return {name: batch[name] for name in names if name in batch}
 
     elif config.vocab_size == CLIP_VOCABULARY:
         try:
@@ -101,8 +101,8 @@ def _reader(spec: ModelSpec, net: Any, folder: Path) -> Any:
         )
 
     def read(phrases: Sequence[str]) -> Tensor:
-        found = net.text_model(**tokens(phrases)).pooler_output
-        projected: Tensor = net.text_projection(found) if clip else found
+        pooled = net.text_model(**tokens(phrases)).pooler_output
+        projected: Tensor = net.text_projection(pooled) if clip else pooled
         return projected
 
     return read

@@ -84,7 +84,7 @@ class Probed:
 
 
 class CustomClassifier(Classifier):
-    """Find logits in whatever the module returns, and turn probabilities back into them."""
+    """Extract logits from a module's answer, also from probabilities."""
 
     kind: Kind = "logits"
 
@@ -104,12 +104,12 @@ class CustomClassifier(Classifier):
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the last layer before pooling; of a transformer the last tokens that attention reads."""
         pooled = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d)
-        found = [layer for layer in layers if not isinstance(self.module.get_submodule(layer.path), pooled)]
-        return super().default_layers(found or layers)
+        candidates = [layer for layer in layers if not isinstance(self.module.get_submodule(layer.path), pooled)]
+        return super().default_layers(candidates or layers)
 
 
 def logits_of(answer: Tensor, kind: Kind) -> Tensor:
-    """Return a module's answer (B, n, ...) as logits of its classes: two for one number of yes or no."""
+    """Return class logits from an answer (B, n, ...); two for a single number."""
     if kind == "numbers":
         return answer
     if kind == "probabilities":
@@ -158,7 +158,7 @@ class CustomEmbedder(Embedder):
 
 
 def name_numbers(spec: ModelSpec, seen: Probed) -> tuple[ModelSpec, int]:
-    """Return the row with names for what is read from heat maps, and how many numbers there are; else as they are."""
+    """Return the row with names for its heat maps' numbers, and their count."""
     if not seen.pixels or seen.depth:
         return spec, seen.count
     return name_peaks(spec, seen.count), len(NUMBERS) * seen.count
@@ -181,13 +181,13 @@ def make_adapter(
         return depth
     if seen.pixels:
         return CustomJoints(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
-    made = CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
-    made.kind = seen.kind
-    return made
+    classifier = CustomClassifier(spec, seen.module, names, seen.preprocessing, sha256, notes=notes)
+    classifier.kind = seen.kind
+    return classifier
 
 
 def outputs_in(output: Any) -> dict[str | int, Tensor]:
-    """Return the tensors in a module's output by name or place; one tensor is called 0."""
+    """Return a module output's tensors by name or place; a single one is 0."""
     if isinstance(output, torch.Tensor):
         return {0: output}
     if hasattr(output, "items"):
@@ -197,44 +197,44 @@ def outputs_in(output: Any) -> dict[str | int, Tensor]:
         parts = list(zip(fields or range(len(output)), output, strict=True))
     else:
         return {0: output.logits} if isinstance(getattr(output, "logits", None), torch.Tensor) else {}
-    found: dict[str | int, Tensor] = {}
+    tensors: dict[str | int, Tensor] = {}
     for name, part in parts:
         if isinstance(part, torch.Tensor):
-            found[name] = part
+            tensors[name] = part
         elif isinstance(part, (list, tuple)):
             # Deeper ones are named by the first tensor's place alone: (logits, (features, ...)).
-            first = next((one for one in outputs_in(part).values()), None)
-            found |= {name: first} if first is not None else {}
-    return found
+            first = next((tensor for tensor in outputs_in(part).values()), None)
+            tensors |= {name: first} if first is not None else {}
+    return tensors
 
 
 def answer_in(output: Any, chosen: str | int | None = None) -> Tensor | None:
-    """Return the (B, n) in a module's output: the `chosen` one, the only one, or the one called `logits` or the like.
+    """Return the (B, n) output: the `chosen`, only, or usual one.
 
-    None where there is none, or several and nothing says which.
+    None without such an output, or with several.
     """
-    found = outputs_in(output)
+    parts = outputs_in(output)
     if chosen is not None:
-        return _row(found[chosen]) if chosen in found else None
-    if (usual := next((name for name in USUAL if name in found and _row(found[name]) is not None), None)) is not None:
-        return _row(found[usual])
-    rows = [row for tensor in found.values() if (row := _row(tensor)) is not None]
+        return _row(parts[chosen]) if chosen in parts else None
+    if (usual := next((name for name in USUAL if name in parts and _row(parts[name]) is not None), None)) is not None:
+        return _row(parts[usual])
+    rows = [row for tensor in parts.values() if (row := _row(tensor)) is not None]
     return rows[0] if len(rows) == 1 else None
 
 
 def map_in(output: Any, chosen: str | int | None = None, *, numbers: bool = False) -> Tensor | None:
-    """Return the (B, classes, h, w) in a module's output: the `chosen` one, the only one, or one of a usual name.
+    """Return the (B, classes, h, w) output: the `chosen`, only, or usual one.
 
     `numbers`: one may be without classes, (B, h, w), as a depth's.
     """
-    every = outputs_in(output)
+    tensors = outputs_in(output)
     if numbers:
-        every = {name: as_pixels(tensor) for name, tensor in every.items()}
-    found = {name: tensor for name, tensor in every.items() if is_map(tensor)}
+        tensors = {name: as_pixels(tensor) for name, tensor in tensors.items()}
+    maps = {name: tensor for name, tensor in tensors.items() if is_map(tensor)}
     if chosen is not None:
-        return found.get(chosen)
-    usual = next((name for name in USUAL if name in found), None)
-    return found[usual] if usual is not None else next(iter(found.values())) if len(found) == 1 else None
+        return maps.get(chosen)
+    usual = next((name for name in USUAL if name in maps), None)
+    return maps[usual] if usual is not None else next(iter(maps.values())) if len(maps) == 1 else None
 
 
 USUAL = ("logits", "out", "output", "pred")
@@ -242,7 +242,7 @@ USUAL = ("logits", "out", "output", "pred")
 
 
 def _row(tensor: Tensor) -> Tensor | None:
-    """Return an answer as (B, n); None where it is no row of numbers for a picture."""
+    """Return an answer as a row (B, n), or None."""
     if tensor.ndim == 4 and tensor.shape[2:] == (1, 1):
         tensor = tensor.flatten(1)
     return tensor[:, None] if tensor.ndim == 1 else tensor if tensor.ndim == 2 else None
@@ -257,11 +257,10 @@ def probe(
     named: bool = False,
     channels: int | None = None,
 ) -> Probed:
-    """Find out what a module takes and returns; `stated` is the known part of its preprocessing.
+    """Probe a module's input and output; `stated`: its known preprocessing.
 
-    `task` is what its caller states; None: inferred, `named` telling that its classes have names. `channels`: where
-    they are known. Raises ModelProblem,
-    one sentence, where it takes no picture of a usual size, or returns no row of numbers.
+    `task` is the caller's; None: inferred, `named` if its classes have names. `channels`: if known. Raises ModelProblem
+    if it takes no picture of a usual size, or returns no row of numbers.
     """
     module = to_eval(module)
     _check_inputs(module, spec)
@@ -269,8 +268,8 @@ def probe(
     stated = stated.for_channels(channels)
     trial = _Trial(module, channels, spec, numbers=task == "regress")
     size, why = _size(trial, stated.sides or flat)
-    runs = [found for fill in FILLS if isinstance(found := trial.run(size, fill), _Found)]
-    answers = [found.answer for found in runs]
+    runs = [run for fill in FILLS if isinstance(run := trial.run(size, fill), _Found)]
+    answers = [run.answer for run in runs]
     crop = "centre" if size[0] == size[1] else "squash"
     preprocessing = Preprocessing(size, min(size), MEAN, STD, crop=crop).changed(stated)
     if runs[0].maps:
@@ -283,12 +282,12 @@ def probe(
     if task is None:
         task, notes = _task_of(spec, answers, last, named=named)
     elif task == "classify" and not spec.in_memory and _several(answers, last):
-        # A table that leaves the task out says classify.
+        # Without a task in the table it is classify.
         task, notes = "multilabel", (SEVERAL,)
     bare = task in ("classify", "multilabel") and _remove(trial, last)
     if bare:
         notes += ("Its logits are explained, before its last activation.",)
-        answers = [found.answer for fill in FILLS if isinstance(found := trial.run(size, fill), _Found)]
+        answers = [run.answer for fill in FILLS if isinstance(run := trial.run(size, fill), _Found)]
     kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bare)
     if kind == "sigmoids" and task == "classify":
         kind = "logits"
@@ -301,7 +300,7 @@ def probe(
 def _of_pixels(
     trial: _Trial, answers: Sequence[Tensor], preprocessing: Preprocessing, why: str, task: Task | None
 ) -> Probed:
-    """Return the findings about a segmentation network; raise ModelProblem where another task was stated for it."""
+    """Return a segmentation network's facts; raise ModelProblem for other stated tasks."""
     spec, (height, width) = trial.spec, preprocessing.size
     count, step = answers[0].shape[1], math.gcd(height, width, STEP)
     if isinstance(trial.run((height, width + step)), Exception):
@@ -309,7 +308,7 @@ def _of_pixels(
         preprocessing = replace(preprocessing, crop="squash")
     if task == "regress":
         return Probed(trial.module, task, count, "numbers", preprocessing, why, (), step, pixels=True)
-    # A table that leaves the task out says classify.
+    # Without a task in the table it is classify.
     if task not in (None, "segment") and (spec.in_memory or task != "classify"):
         raise ModelProblem(f"{spec.id} returns a map for each class, as segmentation does: state task segment.")
     notes: tuple[str, ...] = (
@@ -328,10 +327,10 @@ STEP = 32
 def _task_of(
     spec: ModelSpec, answers: Sequence[Tensor], last: nn.Module | None, *, named: bool
 ) -> tuple[Task, tuple[str, ...]]:
-    """Return the task that names and numbers suggest, with a note on what was assumed."""
+    """Guess the task by names and numbers, with a note."""
     count = answers[0].shape[1]
-    own = spec.weights.labels
-    labels = own if isinstance(own, tuple) else ()
+    stated = spec.weights.labels
+    labels = stated if isinstance(stated, tuple) else ()
     names = [spec.id, spec.arch.rpartition(".")[2], str(spec.weights.output or "")]
     if (task := task_of_names(names, count, labels)) is not None:
         return task, (f"It was taken for {ANSWERS[task]} by its name; task states another.",)
@@ -340,8 +339,8 @@ def _task_of(
         return "multilabel", (SEVERAL,)
     if isinstance(last, nn.Tanh) and not named:
         return "regress", (f"It was taken for {ANSWERS['regress']}, as it ends in a tanh; task states another.",)
-    every = torch.cat([*answers]).float()
-    if count >= LONG and not named and torch.allclose(every.norm(dim=1), torch.ones(len(every)), atol=1e-3):
+    vectors = torch.cat([*answers]).float()
+    if count >= LONG and not named and torch.allclose(vectors.norm(dim=1), torch.ones(len(vectors)), atol=1e-3):
         return "embed", (f"It was taken for {ANSWERS['embed']}, as its length is always 1; task states another.",)
     unclear = kind in ("logits", "logit") and count <= FEW and not (named or isinstance(last, nn.Softmax))
     return "classify", ((assumed(count),) if unclear else ())
@@ -368,17 +367,17 @@ def _check_inputs(module: nn.Module, spec: ModelSpec) -> None:
     if isinstance(first, nn.Conv3d):
         raise ModelProblem(f"{spec.id} takes volumes (Conv3d), and only flat pictures can be explained here.")
     try:
-        given = inspect.signature(module.forward).parameters.values()
+        params = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):
         return
-    by_name = next((one.name for one in given if one.kind is one.KEYWORD_ONLY and one.default is one.empty), None)
+    by_name = next((p.name for p in params if p.kind is p.KEYWORD_ONLY and p.default is p.empty), None)
     if by_name is not None:
         raise ModelProblem(
             f"{spec.id} takes {by_name} by name alone: wrap it in a module whose forward takes the picture, and calls "
             "it so."
         )
     by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    needed = [one.name for one in given if one.default is one.empty and one.kind in by_place]
+    needed = [p.name for p in params if p.default is p.empty and p.kind in by_place]
     if len(needed) > 1:
         if len(needed) == 2:
             name = "inputs" if spec.in_memory else "weights.inputs"
@@ -393,15 +392,15 @@ def _check_inputs(module: nn.Module, spec: ModelSpec) -> None:
 
 
 def _taken(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tuple[int, tuple[int, int] | None]:
-    """Return the number of channels, and the size where the first layer reads all pixels at once.
+    """Return the number of channels, and a fully connected input's size.
 
     Raises ModelProblem where the preprocessing is for other channels than the module takes.
     """
     first = next((part for _, part in module.named_modules() if isinstance(part, (nn.Conv2d, nn.Linear))), None)
     counts = {"mean": len(stated.mean or ()), "std": len(stated.std or ()), "channels_in": stated.channels_in or 0}
-    said = next((count for count in counts.values() if count), None)
+    stated_count = next((count for count in counts.values() if count), None)
     if isinstance(first, nn.Linear):
-        for channels in (said,) if said else (3, 1):
+        for channels in (stated_count,) if stated_count else (3, 1):
             side = math.isqrt(first.in_features // channels)
             if side * side * channels == first.in_features:
                 return channels, (side, side)
@@ -409,7 +408,7 @@ def _taken(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec) -> tu
     for key, count in counts.items():
         if count in (0, channels):
             continue
-        # A network may make its channels itself, out of one.
+        # A network may derive its channels from one.
         if isinstance(_Trial(module, count, spec).run(stated.sides or (SIDES[0], SIDES[0])), Exception):
             has = f"is {count}" if key == "channels_in" else f"has {count} number{'s' * (count != 1)}"
             raise ModelProblem(f"{key} {has}, and {spec.id} takes {channels} channels: give one number a channel.")
@@ -436,13 +435,11 @@ class _Trial:
         self.module, self.channels, self.spec, self.numbers = module, channels, spec, numbers
 
     def run(self, size: tuple[int, int], fill: float = 0.0) -> _Found | Exception:
-        """Return what comes out, or the exception; raises ModelProblem where that is no row of numbers, and no map of
-        classes.
-        """
+        """Return the output or the exception of one run."""
         try:
             with torch.no_grad(), record(self.module) as calls:
                 output = self.module(torch.full((1, self.channels, *size), fill))
-        # It is somebody else's code.
+        # The caller's code may raise anything.
         except Exception as problem:
             return problem
         answer = answer_in(output, self.spec.weights.output)
@@ -453,16 +450,16 @@ class _Trial:
             return _Found(pixels[0].flatten(1).T, pixels.shape[2], maps=True)
         if answer is None or len(answer) != 1:
             raise ModelProblem(describe_output(self.spec, output))
-        heights = [one.shape[-2] for *_, one in calls if one.ndim == 4 and one.shape[-1] > 1]
+        heights = [recorded.shape[-2] for *_, recorded in calls if recorded.ndim == 4 and recorded.shape[-1] > 1]
         return _Found(answer, heights[-1] if heights else 0)
 
     def fits(self, size: tuple[int, int]) -> bool | None:
-        """Return whether shapes of a size fit, which takes no computing; None where that cannot be told so."""
+        """Return whether a size fits, by shapes alone; None if undecided."""
         try:
             with torch.no_grad():
-                given = torch.empty(1, self.channels, *size, device="meta")
-                torch.func.functional_call(self.module, self._shapes, (given,))
-        # It is somebody else's code, and need not run without numbers.
+                example = torch.empty(1, self.channels, *size, device="meta")
+                torch.func.functional_call(self.module, self._shapes, (example,))
+        # The caller's code may raise anything, also for lack of numbers.
         except Exception as problem:
             return None if isinstance(problem, NotImplementedError) or "meta" in str(problem).lower() else False
         return True
@@ -474,12 +471,12 @@ class _Trial:
 
 
 def describe_output(spec: ModelSpec, output: Any) -> str:
-    """Say what came out of a module that is no row of numbers, and what to do."""
-    found = outputs_in(output)
+    """Describe an unsupported output and the remedy."""
+    tensors = outputs_in(output)
     argument = "output" if spec.in_memory else "weights.output"
-    rows = {name: row for name, tensor in found.items() if (row := _row(tensor)) is not None}
-    if (chosen := spec.weights.output) is not None and chosen not in found:
-        return f"{spec.id} has no output {chosen!r}: it returns {', '.join(map(str, found)) or 'no tensor'}."
+    rows = {name: row for name, tensor in tensors.items() if (row := _row(tensor)) is not None}
+    if (chosen := spec.weights.output) is not None and chosen not in tensors:
+        return f"{spec.id} has no output {chosen!r}: it returns {', '.join(map(str, tensors)) or 'no tensor'}."
     if len(rows) > 1 and chosen is None:
         listed = ", ".join(f"{name} ({row.shape[1]})" for name, row in rows.items())
         first = next(iter(rows))
@@ -487,8 +484,8 @@ def describe_output(spec: ModelSpec, output: Any) -> str:
         return f"{spec.id} returns {len(rows)} outputs, {listed}: choose one with {argument}={example}."
     if isinstance(output, (list, tuple)) and output and isinstance(output[0], dict) and "boxes" in output[0]:
         return f"{spec.id} returns boxes: give a detector by its name in the catalogue, or as an ONNX file."
-    shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in found.values()) or type(output).__name__
-    if any(tensor.ndim == 4 for tensor in found.values()):
+    shapes = ", ".join("x".join(map(str, tensor.shape)) for tensor in tensors.values()) or type(output).__name__
+    if any(tensor.ndim == 4 for tensor in tensors.values()):
         return (
             f"{spec.id} returns maps ({shapes}), none with a class for each pixel: wrap it to return one number for "
             "each class."
@@ -502,11 +499,11 @@ def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int
     say = spec.where_stated("preprocessing.size")
     first = stated or (SIDES[0], SIDES[0])
     height, width = first
-    found = trial.run(first)
-    if isinstance(found, _Found):
+    reply = trial.run(first)
+    if isinstance(reply, _Found):
         if stated:
             return first, "the numbers"
-        shrunk = height // found.cells if found.cells else height
+        shrunk = height // reply.cells if reply.cells else height
         small = SMALL.get(shrunk)
         if small and isinstance(trial.run((small, small)), _Found):
             return (small, small), f"it shrinks a picture {shrunk} times only"
@@ -515,19 +512,19 @@ def _size(trial: _Trial, stated: tuple[int, int] | None) -> tuple[tuple[int, int
         if isinstance(trial.run(size), _Found):
             name = " x ".join(map(str, dict.fromkeys(size)))
             return size, f"of the usual sizes {name} is the first that it takes"
-    reason = next(iter(str(found).strip().splitlines()), "")[:160].rstrip(".")
+    reason = next(iter(str(reply).strip().splitlines()), "")[:160].rstrip(".")
     if not re.search(r"size|shape|mat1|dimension|kernel|channels", reason, re.IGNORECASE):
         raise ModelProblem(
             f"{spec.id} cannot run on a picture as float32 (1, {channels}, {height}, {width}) ({reason}): wrap it in a "
             "module that takes one."
-        ) from found
+        ) from reply
     tried = f"{height} x {width}" if stated else "of a usual size"
-    raise ModelProblem(f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}.") from found
+    raise ModelProblem(f"{spec.id} takes no picture {tried} with {channels} channels ({reason}): say {say}.") from reply
 
 
 @contextmanager
 def record(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
-    """Record path, inputs and output of the module's and its parts' calls that return one tensor."""
+    """Record path, inputs and output of calls with one tensor as output."""
     calls: list[tuple[str, Any, Tensor]] = []
 
     def record(path: str, _part: nn.Module, inputs: Any, output: Any) -> None:
@@ -541,20 +538,20 @@ def record(module: nn.Module) -> Iterator[list[tuple[str, Any, Tensor]]]:
 
 
 def _fitting(trial: _Trial) -> list[tuple[int, int]]:
-    """Return the usual sizes worth computing: those whose shapes fit, or small ones where that cannot be told."""
+    """Return the usual input sizes with fitting shapes, or else small ones."""
     fits = {size: trial.fits(size) for size in (*((side, side) for side in SIDES[1:]), *UPRIGHT)}
     return [size for size, fit in fits.items() if fit or (fit is None and max(size) <= SMALLISH)]
 
 
 def _last_activation(trial: _Trial, size: tuple[int, int]) -> nn.Module | None:
-    """Return the activation module whose output is the module's answer; None where it is something else."""
+    """Return the module's final activation module, or None."""
     with torch.no_grad(), record(trial.module) as calls:
         answer = answer_in(trial.module(torch.zeros(1, trial.channels, *size)), trial.spec.weights.output)
     last = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.Tanh)
-    every = [(part, output) for path, _, output in calls if path and isinstance(part := _part(trial, path), last)]
-    if not every or every[-1][1] is not answer or [part for part, _ in every].count(every[-1][0]) > 1:
+    acts = [(part, output) for path, _, output in calls if path and isinstance(part := _part(trial, path), last)]
+    if not acts or acts[-1][1] is not answer or [part for part, _ in acts].count(acts[-1][0]) > 1:
         return None
-    return every[-1][0]
+    return acts[-1][0]
 
 
 def _part(trial: _Trial, path: str) -> nn.Module:
@@ -572,12 +569,12 @@ def _remove(trial: _Trial, last: nn.Module | None) -> bool:
 
 
 def kind_of(answers: Sequence[Tensor], bare: bool = False) -> Kind:
-    """Classify outputs (1, classes) each; `bare`: of a module whose last activation was removed."""
-    every = torch.cat([*answers]).float()
-    between = not bare and bool(((every >= 0) & (every <= 1)).all())
-    if every.shape[1] == 1:
+    """Classify outputs (1, classes); `bare`: without the last activation."""
+    outputs = torch.cat([*answers]).float()
+    between = not bare and bool(((outputs >= 0) & (outputs <= 1)).all())
+    if outputs.shape[1] == 1:
         return "probability" if between else "logit"
     if not between:
         return "logits"
-    sums = every.sum(1)
+    sums = outputs.sum(1)
     return "probabilities" if torch.allclose(sums, torch.ones_like(sums), atol=1e-4) else "sigmoids"

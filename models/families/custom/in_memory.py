@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 SEGMENTATION = "torchvision.models.segmentation."
 """Beginning of the modules of torchvision's segmentation networks."""
 NOISE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
-"""A picture that has something of everything that a preprocessing may look for."""
+"""A picture with enough variety for any preprocessing."""
 READY = "ready"
 """The preprocessing of a tensor (C, h, w) that needs none."""
 
@@ -93,9 +93,9 @@ def adapt(
         "yours",
     )
     stated, transform = stated_by(preprocess)
-    given = None if names is None else labels.given(names, spec.id)
+    class_names = None if names is None else labels.given(names, spec.id)
     spec = spec.with_weights(
-        labels=given,
+        labels=class_names,
         preprocessing=stated,
         output=output,
         unit=unit,
@@ -148,9 +148,9 @@ def check_initialised(module: nn.Module) -> None:
 
 
 def private_copy(module: nn.Module) -> nn.Module:
-    """Return a copy on the CPU, in eval mode and float32, that shares no tensor with the module."""
+    """Return an independent copy on the CPU, in eval mode and float32."""
     tensors = (*module.parameters(), *module.buffers())
-    # Old hooks of weight norms, and pruning, keep what they computed.
+    # Old hooks of weight norms, and pruning, keep computed tensors.
     computed = [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
     memo: dict[int, Any] = {id(tensor): _copied(tensor) for tensor in (*tensors, *computed)}
     try:
@@ -168,8 +168,8 @@ def private_copy(module: nn.Module) -> nn.Module:
 
 
 def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    own = tensor.detach().to("cpu", copy=True)
-    return nn.Parameter(own, requires_grad=False) if isinstance(tensor, nn.Parameter) else own
+    copied = tensor.detach().to("cpu", copy=True)
+    return nn.Parameter(copied, requires_grad=False) if isinstance(tensor, nn.Parameter) else copied
 
 
 def _module(
@@ -197,29 +197,29 @@ def _module(
     spec = spec.as_segmentation() if seen.task == "segment" else replace(spec, task=seen.task)
     notes = seen.notes if transform is not None else seen.notes + _assume(spec, preprocessing, why)
     sha256 = checkpoint.digest(module)
-    made: InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | InMemoryDepth | InMemoryJoints
+    adapter: InMemoryClassifier | InMemoryEmbedder | InMemorySegmenter | InMemoryDepth | InMemoryJoints
     if seen.task == "segment":
         names, more = labels.for_classes(spec, seen.count, otherwise=labels.voc(), binary=seen.binary)
-        made = InMemorySegmenter(spec, seen.module, names, preprocessing, sha256, notes=notes + more)
-        made.kind, made.step = seen.kind, 1 if type(module).__module__.startswith(SEGMENTATION) else seen.step
+        adapter = InMemorySegmenter(spec, seen.module, names, preprocessing, sha256, notes=notes + more)
+        adapter.kind, adapter.step = seen.kind, 1 if type(module).__module__.startswith(SEGMENTATION) else seen.step
     elif seen.task == "embed":
-        made = InMemoryEmbedder(spec, seen.module, (), preprocessing, sha256, notes=notes)
+        adapter = InMemoryEmbedder(spec, seen.module, (), preprocessing, sha256, notes=notes)
     elif seen.depth:
         names, _ = labels.for_classes(spec, 1)
-        made = InMemoryDepth(spec, seen.module, names, preprocessing, sha256, notes=notes)
-        made.step = seen.step
+        adapter = InMemoryDepth(spec, seen.module, names, preprocessing, sha256, notes=notes)
+        adapter.step = seen.step
     else:
         spec, count = name_numbers(spec, seen)
         names, _ = labels.for_classes(spec, count, otherwise=labels.imagenet(), binary=seen.binary)
         kind = InMemoryJoints if seen.pixels else InMemoryClassifier
-        made = kind(spec, seen.module, names, preprocessing, sha256, notes=notes)
-        made.kind = seen.kind
+        adapter = kind(spec, seen.module, names, preprocessing, sha256, notes=notes)
+        adapter.kind = seen.kind
     if any("quantized" in type(part).__module__ for part in module.modules()):
-        made.gradients = False
-        made.notes += ("Its weights are quantised, which leaves no gradients: it is explained by hiding.",)
-    made.transform = transform
-    made.preprocessings = (*made.preprocessings, READY)
-    return made
+        adapter.gradients = False
+        adapter.notes += ("Its weights are quantised, which leaves no gradients: it is explained by hiding.",)
+    adapter.transform = transform
+    adapter.preprocessings = (*adapter.preprocessings, READY)
+    return adapter
 
 
 def _pair(
@@ -247,7 +247,7 @@ class _OwnInput(PreparedAdapter):
     def flat_input(self, value: int = 128) -> torch.Tensor:
         if self.transform is None:
             return super().flat_input(value)
-        # Where it puts a picture of one tone cannot be told, and need not.
+        # A picture of one tone has no measurable place, and needs none.
         flat = np.full((64, 64, 3), value, np.uint8)
         try:
             return transforms.apply(self.transform, flat)[None]
@@ -273,15 +273,15 @@ class InMemoryClassifier(_OwnInput, CustomClassifier):
 
 
 class InMemorySegmenter(_OwnInput, CustomSegmenter):
-    """A module as it is given, whose answer is a class for each pixel."""
+    """A caller's module with a class per pixel."""
 
 
 class InMemoryDepth(_OwnInput, CustomDepth):
-    """A module as it is given, whose answer is a number for each pixel."""
+    """A caller's module with a number per pixel."""
 
 
 class InMemoryJoints(_OwnInput, CustomJoints):
-    """A module as it is given, whose answer is a heat map for each joint."""
+    """A caller's module with one heat map per joint."""
 
 
 class InMemoryEmbedder(_OwnInput, CustomEmbedder):
@@ -351,7 +351,7 @@ def _scripted(spec: ModelSpec, model: torch.jit.ScriptModule) -> Adapter:
 
 @contextmanager
 def _without_file(path: Path, spec: ModelSpec) -> Iterator[None]:
-    """Name the model in a problem, and not the file that it is passed on in, which nobody has seen."""
+    """Replace a temporary file's name by the model's in a problem."""
     try:
         yield
     except Problem as problem:

@@ -29,9 +29,9 @@ MAX_BYTES = 2**20
 
 
 def inspect(path: Path, arch: str = "") -> TableDraft | None:
-    """Draft the table of a checkpoint; `arch` names its architecture. None for another kind of file.
+    """Draft a checkpoint's table; None for other files.
 
-    Raises WeightsProblem if it is damaged, ModelProblem for an unknown architecture.
+    `arch` names its architecture. Raises WeightsProblem if it is damaged, ModelProblem for an unknown architecture.
     """
     if path.is_dir() or path.suffix.lower() not in SUFFIXES:
         return None
@@ -71,7 +71,7 @@ def inspect(path: Path, arch: str = "") -> TableDraft | None:
 
 
 def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
-    """Draft the table of a detector's or an embedder's checkpoint, which have loaders of their own; else None."""
+    """Draft the table of a detector's or embedder's checkpoint, else None."""
     if saved.whole.startswith("ultralytics."):
         kind = saved.whole.rpartition(".")[2]
         task = {"ClassificationModel": "classify", "SemanticSegmentationModel": "segment"}.get(kind, "detect")
@@ -87,21 +87,21 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
         named: Toml = {"path": str(path)}
         notes = ["Its tensors are those of a YOLOX."]
         last = next((saved.tensors[key] for key in YOLOX_CLASSES if key in keys), None)
-        found, place = ([], None) if last is None else named_beside(path, last.shape[0])
+        label_notes, place = ([], None) if last is None else named_beside(path, last.shape[0])
         if place is not None:
             named["labels"] = str(place)
-            notes += found
+            notes += label_notes
         return TableDraft(
             "yolox", "yolox", {"task": "detect", "method": "hirescam", "weights": named}, (), tuple(notes)
         )
     if arch := segmenters.arch_of(saved.tensors):
         count, unknown = segmenters.classes_of(saved.tensors), list[Unknown]()
-        found_there: Toml = {"path": str(path)}
-        said = [f"Its tensors are those of {arch}, with {count} classes."]
+        weights: Toml = {"path": str(path)}
+        sentences = [f"Its tensors are those of {arch}, with {count} classes."]
         if not labels.find_names(saved.tables(), count) and count != len(labels.voc()):
-            find_labels(path, count, found_there, said, unknown)
-        table = {"task": "segment", "weights": found_there}
-        return TableDraft("torchvision.segmenters", arch, table, tuple(unknown), tuple(said))
+            find_labels(path, count, weights, sentences, unknown)
+        table = {"task": "segment", "weights": weights}
+        return TableDraft("torchvision.segmenters", arch, table, tuple(unknown), tuple(sentences))
     if {"conv1.conv.weight", "conv2.0.conv1.conv.weight", "conv2.0.conv2a.conv1.weight"} <= keys:
         from sightglass.models.families import osnet
 
@@ -115,11 +115,11 @@ def _of_another(path: Path, saved: Checkpoint) -> TableDraft | None:
 
 def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]:
     """Return the architecture or a question about it, and notes on what was inferred."""
-    fitting = next((found for tensors in _strip_prefixes(saved) if (found := architectures.exact(tensors))), ())
+    fitting = next((exact for tensors in _strip_prefixes(saved) if (exact := architectures.exact(tensors))), ())
     # Programs of training note the architecture under many names.
     keys = ("arch", "architecture", "model_name", "model", "backbone", "name")
     noted = (table.get(key) for table in saved.tables() for key in keys)
-    hints = [*(found.lower() for found in noted if isinstance(found, str)), path.stem.lower()]
+    hints = [*(exact.lower() for exact in noted if isinstance(exact, str)), path.stem.lower()]
     if fitting:
         ranked = sorted(fitting, key=lambda name: _unlikeliness(hints, name))
         names = [state_dicts.short(name) for name in ranked]
@@ -146,7 +146,7 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
 
 
 def _strip_prefixes(saved: Checkpoint) -> Iterator[Mapping[str, Any]]:
-    """Yield the tensors as they are, and without each prefix that many of their names share."""
+    """Yield the tensors, also without each common prefix."""
     yield saved.tensors
     for beginning in state_dicts.common(saved.tensors):
         yield {key[len(beginning) :]: value for key, value in saved.tensors.items() if key.startswith(beginning)}
@@ -164,11 +164,11 @@ def _unlikeliness(hints: list[str], name: str) -> tuple[bool, bool]:
 
 def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str], unknown: list[Unknown]) -> None:
     """Add to a draft the file of the classes' names, a note on it, or a question."""
-    found, place = ([], None) if count is None else named_beside(path, count)
-    notes += found
+    label_notes, place = ([], None) if count is None else named_beside(path, count)
+    notes += label_notes
     if place is not None:
         weights["labels"] = str(place)
-    elif not found:
+    elif not label_notes:
         many = "" if count is None else f"{count} "
         question = (
             f"Where are the names of its {many}classes (a .json, a data.yaml, or a text file with one name a line)?"
@@ -177,28 +177,28 @@ def find_labels(path: Path, count: int | None, weights: Toml, notes: list[str], 
 
 
 def _find_preprocessing(path: Path, weights: Toml, notes: list[str]) -> None:
-    """Add to a draft what a processor of Transformers beside the checkpoint says of the preprocessing."""
+    """Add the preprocessing of a processor beside the checkpoint to a draft."""
     file = path.with_name("preprocessor_config.json")
     try:
-        found = transforms.keys(of_processor(json.loads(file.read_text("utf-8"))))
+        keys = transforms.keys(of_processor(json.loads(file.read_text("utf-8"))))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return
-    weights["preprocessing"] = {key: value for key, value in found.stated().items() if key not in ("channels", "range")}
+    weights["preprocessing"] = {key: value for key, value in keys.stated().items() if key not in ("channels", "range")}
     notes.append(f"{file.name} beside it says how pictures are prepared.")
 
 
 def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
-    """Find a file of `count` labels beside a model, by its name and length; return notes and its path."""
+    """Find a file of `count` labels beside a model; return notes and path."""
     # Files named like the model before those of other models in the folder.
     starts = (path.stem, path.stem.rpartition("_")[0] or path.stem)
     for file in sorted(path.parent.iterdir(), key=lambda file: (*(not file.name.startswith(s) for s in starts), file)):
         if not labels.may_name(file, path.stem) or file.stat().st_size > MAX_BYTES:
             continue
         try:
-            found = labels.order(labels.read_file(file))
+            names = labels.order(labels.read_file(file))
         except (OSError, ValueError, RecursionError):
             continue
-        if len(found) == count:
+        if len(names) == count:
             return [f"The names of its {count} classes are in {file.name} beside it."], file
     if count == len(labels.imagenet()):
         return ["It has as many classes as ImageNet, whose names are taken."], None
@@ -206,12 +206,12 @@ def named_beside(path: Path, count: int) -> tuple[list[str], Path | None]:
 
 
 def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[tuple[Path, str]]:
-    """Yield classes in Python files beside the checkpoint that have all its parts, by their text alone.
+    """Yield matching classes in Python files beside the checkpoint, unexecuted.
 
     Classes with the name of a module that was saved whole come first.
     """
     whole = saved.whole.rpartition(".")[2]
-    found: dict[tuple[Path, str], bool] = {}
+    matches: dict[tuple[Path, str], bool] = {}
     for beginning in ("", *state_dicts.common(saved.tensors)):
         parts = {key[len(beginning) :].partition(".")[0] for key in saved.tensors if key.startswith(beginning)}
         for file in sorted({*path.parent.glob("*.py"), *Path.cwd().glob("*.py")}):
@@ -224,13 +224,13 @@ def _classes_beside(path: Path, saved: Checkpoint) -> Iterator[tuple[Path, str]]
                 continue
             for node in ast.walk(tree):
                 if isinstance(node, ast.ClassDef) and (node.name == whole or parts <= _parts(node)):
-                    found[file, node.name] = node.name == whole
-    yield from sorted(found, key=lambda place: not found[place])
+                    matches[file, node.name] = node.name == whole
+    yield from sorted(matches, key=lambda place: not matches[place])
 
 
 def _parts(node: ast.ClassDef) -> set[str]:
     """Return the attributes that its methods use of their first argument."""
     methods = [part for part in ast.walk(node) if isinstance(part, ast.FunctionDef)]
-    firsts = {given[0].arg for part in methods if (given := [*part.args.posonlyargs, *part.args.args])}
+    firsts = {arguments[0].arg for part in methods if (arguments := [*part.args.posonlyargs, *part.args.args])}
     attributes = [part for part in ast.walk(node) if isinstance(part, ast.Attribute)]
     return {part.attr for part in attributes if isinstance(part.value, ast.Name) and part.value.id in firsts}

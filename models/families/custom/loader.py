@@ -49,8 +49,7 @@ __all__ = ["inspect", "load", "of_library"]
 def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | CustomEmbedder | Segmenter:
     """Open the checkpoint on the CPU, wherever it was saved.
 
-    Raises WeightsProblem where the file is damaged or does not fit, ModelProblem where the architecture, its code or
-    the labels are wrong: one sentence each, with the tensor and the shapes, and what would help.
+    Raises WeightsProblem for a damaged or unfitting file, ModelProblem for a wrong architecture, code or labels.
     """
     if transforms.is_own(spec.arch):
         return _of_class(spec, progress)
@@ -63,8 +62,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
     count = state_dicts.classes(module.state_dict(), module) or 0
     binary = count == 1 and not spec.measures
     count = 2 if binary else count
-    found = labels.find_names(saved.tables(), count)
-    names, more = labels.for_classes(spec, count, found, labels.imagenet(), binary=binary)
+    labels_in_file = labels.find_names(saved.tables(), count)
+    names, more = labels.for_classes(spec, count, labels_in_file, labels.imagenet(), binary=binary)
     known = _preprocessing(saved, spec.preprocessing).for_channels(channels_of(module))
     known = known.over(PreprocessingTable(size=side))
     adapter = _adapter(library, replace(spec, arch=name), module, names, known, sha256_of(path))
@@ -85,12 +84,12 @@ def of_library(
     """
     options: dict[str, Any] = {}
     blank = architectures.build(library, name)
-    wanted = blank.state_dict()
+    state = blank.state_dict()
     side = None
-    if sides is not None and sides[0] != sides[1] and library == "timm" and "pos_embed" in wanted:
+    if sides is not None and sides[0] != sides[1] and library == "timm" and "pos_embed" in state:
         options["img_size"] = sides
         blank = architectures.build(library, name, **options)
-    elif (side := state_dicts.side(state_dicts.rename(saved.tensors, wanted), wanted)) is not None:
+    elif (side := state_dicts.side(state_dicts.rename(saved.tensors, state), state)) is not None:
         options["image_size" if library == "torchvision" else "img_size"] = side
         blank = architectures.build(library, name, **options)
     tensors = state_dicts.rename(_modern(library, name, saved.tensors, blank), blank.state_dict())
@@ -106,20 +105,20 @@ def of_library(
 
 
 def _modern(library: str, name: str, tensors: dict[str, Any], blank: nn.Module) -> dict[str, Any]:
-    """Rename a file's tensors to today's names, where the library knows that its older files have others."""
+    """Rename a file's outdated tensor names by its library's rules."""
     if library == "torchvision":
         return torchvision_networks.modern({**tensors})
     import timm
 
-    wanted = blank.state_dict()
-    body = {key for key in wanted if key.partition(".")[0] not in architectures.HEADS}
-    if body <= state_dicts.rename(tensors, wanted).keys():
+    state = blank.state_dict()
+    body = {key for key in state if key.partition(".")[0] not in architectures.HEADS}
+    if body <= state_dicts.rename(tensors, state).keys():
         return tensors
     entry = sys.modules[timm.models.model_entrypoint(name).__module__]
     try:
-        found = entry.checkpoint_filter_fn({**tensors}, architectures.build(library, name, blank=False))
-        return found if isinstance(found, dict) else tensors
-    # There is none, or it expects another file.
+        filtered = entry.checkpoint_filter_fn({**tensors}, architectures.build(library, name, blank=False))
+        return filtered if isinstance(filtered, dict) else tensors
+    # It is missing, or expects another file.
     except Exception:
         return tensors
 
@@ -127,7 +126,7 @@ def _modern(library: str, name: str, tensors: dict[str, Any], blank: nn.Module) 
 def _adapter(
     library: str, spec: ModelSpec, module: nn.Module, names: Sequence[str], known: PreprocessingTable, sha256: str
 ) -> Classifier:
-    """Wrap a module in the library's own adapter, with its own preprocessing but for what is `known`."""
+    """Wrap a module in the library's adapter, with its preprocessing or `known`."""
     if library == "torchvision":
         default = torchvision_networks.default_weights(spec.arch)
         preprocessing = torchvision_networks.preprocessing_of(default).changed(known)
@@ -158,9 +157,9 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | Custom
     names: tuple[str, ...] = ()
     notes += seen.notes
     if seen.task != "embed":
-        found = labels.find_names(saved.tables(), seen.count)
+        labels_in_file = labels.find_names(saved.tables(), seen.count)
         spec, count = name_numbers(spec, seen)
-        names, more = labels.for_classes(spec, count, found, binary=seen.binary)
+        names, more = labels.for_classes(spec, count, labels_in_file, binary=seen.binary)
         notes += more
     if not spec.preprocessing.complete:
         notes += (_preprocessing_note(seen.preprocessing, seen.why),)
@@ -168,19 +167,19 @@ def _of_class(spec: ModelSpec, progress: Progress | None) -> Classifier | Custom
 
 
 def _preprocessing(saved: Checkpoint, stated: PreprocessingTable) -> PreprocessingTable:
-    """Return the preprocessing that the table states, completed by what the checkpoint itself says."""
-    found: dict[str, Any] = {}
+    """Complete the table's preprocessing by the checkpoint's own."""
+    preprocessing: dict[str, Any] = {}
     for table in saved.tables():
         for name in ("img_size", "image_size", "input_size", "imgsz", "size"):
             value = table.get(name)
             value = value[-1] if isinstance(value, (list, tuple)) and value else value
             if isinstance(value, int) and not isinstance(value, bool) and 8 <= value <= 2048:
-                found.setdefault("size", value)
+                preprocessing.setdefault("size", value)
         for name in ("mean", "std"):
             numbers = table.get(name)
             if isinstance(numbers, (list, tuple)) and numbers and all(type(number) is float for number in numbers):
-                found.setdefault(name, numbers)
-    return stated.over(PreprocessingTable.read(found))
+                preprocessing.setdefault(name, numbers)
+    return stated.over(PreprocessingTable.read(preprocessing))
 
 
 def _other_sets(saved: Checkpoint) -> tuple[str, ...]:

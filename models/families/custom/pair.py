@@ -55,7 +55,7 @@ class PairClassifier(CustomClassifier):
         notes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(spec, module, labels, each[0], weights_sha256, notes=notes)
-        self.inputs = tuple(legible(one.name) for one in spec.weights.inputs)
+        self.inputs = tuple(legible(table.name) for table in spec.weights.inputs)
         self.each, self.together = each, takes_tuple(module)
         self.branches = self._find_branches()
         if not self.branches and spec.method == METHOD:
@@ -68,8 +68,8 @@ class PairClassifier(CustomClassifier):
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         halves = split(pixels, self.spec.id, self.inputs)
         tensors = [
-            prepare(half, own, preprocessing).tensor.expand(-1, 3, -1, -1)
-            for half, own in zip(halves, self.each, strict=True)
+            prepare(half, preparation, preprocessing).tensor.expand(-1, 3, -1, -1)
+            for half, preparation in zip(halves, self.each, strict=True)
         ]
         tensor = torch.cat(tensors, 3)
         (height, width), (h, w) = halves[0].shape[:2], (tensor.shape[2], tensor.shape[3] // 2)
@@ -87,11 +87,11 @@ class PairClassifier(CustomClassifier):
         return logits_of(answer, self.kind)
 
     def _call(self, first: Tensor, second: Tensor) -> Any:
-        one, other = self.each
-        return call(self.module, first[:, : one.channels], second[:, : other.channels], together=self.together)
+        before, after = self.each
+        return call(self.module, first[:, : before.channels], second[:, : after.channels], together=self.together)
 
     def _find_branches(self) -> dict[str, tuple[int, ...]]:
-        """Return which picture each call of a module depends on, by path; without modules that see both."""
+        """Return the picture of each call of a module, by path."""
         seen: list[dict[str, list[bool]]] = [{}, {}]
 
         def see(path: str, calls: dict[str, list[bool]], _module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -100,32 +100,33 @@ class PairClassifier(CustomClassifier):
 
         for place, calls in enumerate(seen):
             halves = list(self.flat_input().chunk(2, 3))
-            # A copy: what writes into its input may not write into a leaf.
+            # A copy, as in-place operations may not write into a leaf.
             halves[place] = halves[place].clone().requires_grad_().clone()
             with ExitStack() as hooks, torch.enable_grad():
                 for path, module in self.module.named_modules():
                     if path:
                         hooks.enter_context(module.register_forward_hook(partial(see, path, calls)))
                 self._call(*halves)
-        found: dict[str, tuple[int, ...]] = {}
+        branches: dict[str, tuple[int, ...]] = {}
         for path, of_first in seen[0].items():
             pairs = list(zip(of_first, seen[1].get(path, ()), strict=False))
-            # Called twice for one picture, it has no single map of that.
+            # A module with two calls per picture has no single map.
             sides = tuple(int(second) for first, second in pairs if first != second)
             if len(sides) == len(pairs) == len({*sides}):
-                found[path] = sides
-        return found
+                branches[path] = sides
+        return branches
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer of each picture, which is the same one where both go through the same modules."""
+        """Return the last layer of each picture, once if both share it."""
         if not self.branches:
             return super().default_layers(layers)
         apart = [[layer for layer in layers if place in layer.pictures] for place in (0, 1)]
-        return tuple(dict.fromkeys(path for own in apart if own for path in CustomClassifier.default_layers(self, own)))
+        paths = [CustomClassifier.default_layers(self, half) for half in apart if half]
+        return tuple(dict.fromkeys(path for half in paths for path in half))
 
 
 class _Doubled(nn.Module):
-    """Give a module of two pictures the same one twice, so that it can be probed as others are."""
+    """Wrap a two-picture module so that one picture probes it."""
 
     def __init__(self, net: nn.Module, channels: Sequence[int]) -> None:
         super().__init__()
@@ -136,22 +137,22 @@ class _Doubled(nn.Module):
 
 
 def call(module: nn.Module, first: Tensor, second: Tensor, *, together: bool) -> Any:
-    """Return what a module makes of two pictures, given as one tuple where it takes them `together`."""
+    """Call a module on two pictures, as one tuple if `together`."""
     return module((first, second)) if together else module(first, second)
 
 
 def takes_tuple(module: nn.Module) -> bool:
     """Return whether a module takes two pictures as one argument."""
     by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    given = inspect.signature(module.forward).parameters.values()
-    several = any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in given)
-    return not several and sum(one.kind in by_place for one in given) == 1
+    parameters = inspect.signature(module.forward).parameters.values()
+    several = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
+    return not several and sum(parameter.kind in by_place for parameter in parameters) == 1
 
 
 def probe_pair(
     module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None, *, named: bool = False
 ) -> tuple[Probed, tuple[Preprocessing, Preprocessing]]:
-    """Find out what a module of two pictures returns, and how each is prepared; `probe` says the rest.
+    """Probe a module of two pictures, as `probe` does for one.
 
     Raises ModelProblem, one sentence, where it does not fit.
     """
@@ -160,7 +161,7 @@ def probe_pair(
         raise ModelProblem(f"{spec.id} has {len(inputs)} inputs: name two, as in inputs = ['before', 'after'].")
     if stated.crop not in (None, "squash"):
         raise ModelProblem(f"{spec.id} takes two pictures, each squeezed whole to its size: leave crop out.")
-    counts = [one.channels_in or len(one.mean or one.std or (0, 0, 0)) for one in inputs]
+    counts = [table.channels_in or len(table.mean or table.std or (0, 0, 0)) for table in inputs]
     if not {*counts} <= {1, 3}:
         raise ModelProblem(f"{spec.id} takes pictures of {' and '.join(map(str, counts))} channels: only 1 and 3 work.")
     doubled = _Doubled(module, counts)
@@ -168,8 +169,8 @@ def probe_pair(
     if seen.task in ("segment", "embed"):
         raise ModelProblem(f"{spec.id} takes two pictures: only one row of classes or numbers can be explained then.")
     first, second = (
-        seen.preprocessing.changed(PreprocessingTable(mean=one.mean, std=one.std, channels_in=count))
-        for one, count in zip(inputs, counts, strict=True)
+        seen.preprocessing.changed(PreprocessingTable(mean=table.mean, std=table.std, channels_in=count))
+        for table, count in zip(inputs, counts, strict=True)
     )
     return replace(seen, module=doubled.net), (first, second)
 
@@ -183,6 +184,6 @@ def make_pair(
     notes: tuple[str, ...],
 ) -> PairClassifier:
     """Return the adapter of a probed module of two pictures."""
-    made = PairClassifier(replace(spec, task=seen.task), seen.module, names, each, sha256, notes=notes)
-    made.kind = seen.kind
-    return made
+    adapter = PairClassifier(replace(spec, task=seen.task), seen.module, names, each, sha256, notes=notes)
+    adapter.kind = seen.kind
+    return adapter

@@ -50,16 +50,16 @@ def is_own(arch: str) -> bool:
 
 
 def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
-    """Call the class, or function, with `args`, and with the number of classes where it takes one.
+    """Call a class or function with `args`, and any number of classes.
 
     Raises ModelProblem, one sentence, where the file or the name is not there, or its code raises.
     """
     file, _, name = arch.rpartition(":")
     path = Path(file)
     make = load_name(path, name)
-    given = {**_count(make, args, classes), **args}
+    keywords = {**_count(make, args, classes), **args}
     try:
-        inspect.signature(make).bind(**given)
+        inspect.signature(make).bind(**keywords)
     except TypeError as problem:
         lacks = re.search(r"missing .*'(\w+)'", str(problem))
         raise ModelProblem(
@@ -69,8 +69,8 @@ def build(arch: str, args: Mapping[str, Any], classes: int | None) -> nn.Module:
     except ValueError:
         pass
     try:
-        module = make(**given)
-    # It is somebody else's code.
+        module = make(**keywords)
+    # The caller's code may raise anything.
     except Exception as problem:
         raise ModelProblem(f"{path.name}:{name} raised {type(problem).__name__} ({_first(problem)}).") from problem
     if not isinstance(module, nn.Module):
@@ -88,22 +88,22 @@ def _count(make: Callable[..., Any], args: Mapping[str, Any], classes: int | Non
 
 
 def load_name(path: Path, name: str) -> Callable[..., Any]:
-    """Return a class, function or callable of a Python file by its name; raise ModelProblem where it is not there."""
+    """Return a callable of a Python file; raise ModelProblem if missing."""
     if not path.is_file():
         raise ModelProblem(
             f"There is no file {path}: give its path from the current folder, or in models.toml from where that is, "
             f"and :{name}."
         )
     module = _run(path)
-    if (found := getattr(module, name, None)) is not None and callable(found):
-        return found  # type: ignore[no-any-return]
-    there = [
+    if (member := getattr(module, name, None)) is not None and callable(member):
+        return member  # type: ignore[no-any-return]
+    classes_there = [
         key
         for key, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
     ]
     raise ModelProblem(
-        f"There is no {name} in {path.name}: it has {', '.join(there) or 'no class of torch.nn.Module'}."
+        f"There is no {name} in {path.name}: it has {', '.join(classes_there) or 'no class of torch.nn.Module'}."
     )
 
 
@@ -202,29 +202,29 @@ def preprocessing_of(transform: Any) -> Preprocessing:
 
     Raises ModelProblem, one sentence, for a step that is unknown or random, and where no size is given.
     """
-    found = _Steps()
+    steps = _Steps()
     for step in _flat(transform):
-        found.read(step)
-    if found.resize is None and found.crop is None:
+        steps.read(step)
+    if steps.resize is None and steps.crop is None:
         raise ModelProblem("The transform has no Resize and no CenterCrop, so the size of the input is unknown.")
-    if found.resize is None:
+    if steps.resize is None:
         raise ModelProblem("The transform crops without a Resize before it, which cannot be shown here: add a Resize.")
-    sides = _sides(found.resize)
-    size = found.crop or ((sides[0], sides[0]) if len(sides) == 1 else (sides[0], sides[1]))
-    crop = "centre" if len(sides) == 1 else "squash" if found.crop in (None, tuple(sides)) else "square"
+    sides = _sides(steps.resize)
+    size = steps.crop or ((sides[0], sides[0]) if len(sides) == 1 else (sides[0], sides[1]))
+    crop = "centre" if len(sides) == 1 else "squash" if steps.crop in (None, tuple(sides)) else "square"
     if crop == "square" and sides[0] != sides[1]:
         raise ModelProblem(
             f"The transform squeezes pictures to {sides[0]} × {sides[1]} and then crops, which cannot be shown "
             "here: resize to a square."
         )
-    channels = len(found.mean) if found.mean is not None and len(found.mean) > 1 else found.channels
+    channels = len(steps.mean) if steps.mean is not None and len(steps.mean) > 1 else steps.channels
     mean, std = (
-        (default,) * channels if given is None else given * channels if len(given) == 1 else given
-        for given, default in ((found.mean, 0.0), (found.std, 1.0))
+        (default,) * channels if numbers is None else numbers * channels if len(numbers) == 1 else numbers
+        for numbers, default in ((steps.mean, 0.0), (steps.std, 1.0))
     )
     short_side = sides[0] if len(sides) == 1 or crop == "square" else min(size)
-    interpolation = found.interpolation.removesuffix("-exact")
-    return Preprocessing(size, short_side, mean, std, interpolation, found.antialias, crop)
+    interpolation = steps.interpolation.removesuffix("-exact")
+    return Preprocessing(size, short_side, mean, std, interpolation, steps.antialias, crop)
 
 
 def keys_of(name: str) -> PreprocessingTable:
@@ -236,18 +236,18 @@ def keys_of(name: str) -> PreprocessingTable:
     return keys(_own(name) if is_own(name) else _of_weights(name))
 
 
-def keys(found: Preprocessing) -> PreprocessingTable:
+def keys(preprocessing: Preprocessing) -> PreprocessingTable:
     """Return a preprocessing as the keys of `weights.preprocessing`."""
     return PreprocessingTable(
-        size=found.size[0] if found.size[0] == found.size[1] else found.size,
-        short_side=found.short_side,
-        mean=found.mean,
-        std=found.std,
-        channels=found.channels_order,
-        range=found.highest,
-        interpolation=found.interpolation,
-        antialias=found.antialias,
-        crop=found.crop,
+        size=preprocessing.size[0] if preprocessing.size[0] == preprocessing.size[1] else preprocessing.size,
+        short_side=preprocessing.short_side,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        channels=preprocessing.channels_order,
+        range=preprocessing.highest,
+        interpolation=preprocessing.interpolation,
+        antialias=preprocessing.antialias,
+        crop=preprocessing.crop,
     )
 
 
@@ -257,7 +257,7 @@ def _own(name: str) -> Preprocessing:
     if inspect.isroutine(transform):
         try:
             transform = transform()
-        # It is somebody else's code.
+        # The caller's code may raise anything.
         except Exception as problem:
             raise ModelProblem(
                 f"{name} raised {type(problem).__name__} ({problem}): let it need no argument."
@@ -296,12 +296,12 @@ def _pair(size: Any) -> tuple[int, int]:
     return (sides[0], sides[-1])
 
 
-def _numbers(given: Any) -> tuple[float, ...]:
-    return tuple(float(number) for number in (given.tolist() if hasattr(given, "tolist") else given))
+def _numbers(values: Any) -> tuple[float, ...]:
+    return tuple(float(number) for number in (values.tolist() if hasattr(values, "tolist") else values))
 
 
 def prepare(transform: Callable[..., Any], pixels: NDArray[Any]) -> ModelInput:
-    """Return what a function makes of a picture, uint8 (H, W, C), and where it puts it."""
+    """Run a function on a picture, uint8 (H, W, C); return it with geometry."""
     tensor = apply(transform, pixels)
     if not torch.equal(tensor, apply(transform, pixels)):
         raise ModelProblem("The transform is random: give the one that is used to evaluate the model.")
@@ -309,25 +309,24 @@ def prepare(transform: Callable[..., Any], pixels: NDArray[Any]) -> ModelInput:
 
 
 def locate(transform: Callable[..., Any], pixels: NDArray[Any], tensor: Tensor) -> Geometry:
-    """Find where a transform puts a picture, from where it puts small marks on it.
+    """Measure a transform's geometry by small marks on the picture.
 
-    What becomes of ramps tells as much in fewer calls, unless a transform crops by content or adapts to its picture:
-    it is tried first, and three marks verify it. Raises ModelProblem for one that does more to places than scale,
-    shift, crop and pad.
+    Ramps need fewer calls, unless a transform depends on content: they are tried first, and verified by three marks.
+    Raises ModelProblem for a transform that does more than scale, shift, crop and pad.
     """
     guess = _by_ramps(transform, (pixels.shape[0], pixels.shape[1]))
     marks = _Marks(transform, pixels, tensor)
     if guess is not None and marks.fit(guess, CHECKED):
         return guess
-    # First anywhere, then within what is seen of the picture.
+    # First anywhere, then within the seen part.
     first = marks.locate([(y, x) for y in SPREAD for x in SPREAD], None)
-    found = first and marks.locate([(y, x) for y in WITHIN for x in WITHIN], first)
-    if found is None:
+    geometry = first and marks.locate([(y, x) for y in WITHIN for x in WITHIN], first)
+    if geometry is None:
         raise ModelProblem(
             "The transform flips, turns or warps pictures, or crops them to a small part: give one that only resizes, "
             "crops and pads."
         )
-    return found
+    return geometry
 
 
 CHECKED = ((0.3, 0.3), (0.7, 0.5), (0.5, 0.75))
@@ -360,7 +359,7 @@ class _Marks:
         return True
 
     def locate(self, places: Sequence[tuple[float, float]], within: Geometry | None) -> Geometry | None:
-        """Return the geometry that puts marks where they come out; None where none does."""
+        """Return the geometry that fits the marks' positions, or None."""
         pairs = [(centre, seen) for centre, seen in self._pairs(places, within) if seen is not None]
         if len(pairs) < 3:
             return None
@@ -380,7 +379,7 @@ class _Marks:
     def _pairs(
         self, places: Sequence[tuple[float, float]], within: Geometry | None
     ) -> Iterator[tuple[tuple[float, float], tuple[float, float] | None]]:
-        """Yield the centre (y, x) of each mark on the picture, and of what it changes in the output."""
+        """Yield the centre (y, x) of each mark, before and after the transform."""
         starts, ends = [0.0, 0.0], list(map(float, self.size))
         for axis in (0, 1):
             if within is not None:
@@ -390,12 +389,12 @@ class _Marks:
         half = max(1, round(MARK * min(ends[0] - starts[0], ends[1] - starts[1])))
         for place in places:
             centre = [round(starts[axis] + place[axis] * (ends[axis] - starts[axis])) for axis in (0, 1)]
-            top, left = (max(0, one - half) for one in centre)
+            top, left = (max(0, coordinate - half) for coordinate in centre)
             bottom, right = (min(self.size[axis], centre[axis] + half) for axis in (0, 1))
             yield ((top + bottom) / 2, (left + right) / 2), self._seen(top, bottom, left, right)
 
     def _seen(self, top: int, bottom: int, left: int, right: int) -> tuple[float, float] | None:
-        """Return the centre (y, x) in the output of a mark on these rows and columns; None where it is not seen."""
+        """Return the centre (y, x) of a mark in the output, or None."""
         marked = self.pixels.copy()
         part = marked[top:bottom, left:right].astype(np.int64)
         if not part.size:
@@ -422,11 +421,11 @@ class _Marks:
 
 @lru_cache(maxsize=16)
 def _by_ramps(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry | None:
-    """Find where a transform puts a picture of (H, W) by what becomes of a ramp along each side; None: not so."""
+    """Infer a transform's geometry from a ramp along each side, or None."""
     try:
         black, white = (apply(transform, np.full((*size, 3), tone, np.uint8)).double() for tone in (0, 255))
     except ModelProblem:
-        # It may look for something in a picture.
+        # It may depend on the picture's content.
         return None
     if black.shape != white.shape:
         return None
@@ -457,17 +456,17 @@ def _by_ramps(transform: Callable[..., Any], size: tuple[int, int]) -> Geometry 
 
 
 def apply(transform: Callable[..., Any], pixels: NDArray[Any]) -> Tensor:
-    """Return float32 (C, h, w) of a picture; raise ModelProblem where the transform fails or returns something else."""
+    """Apply a transform, to float32 (C, h, w); raise ModelProblem on failure."""
     picture = pixels.repeat(3, 2) if pixels.shape[2] == 1 else pixels
     try:
-        found = transform(Pillow.fromarray(picture) if picture.shape[2] in (3, 4) else picture)
-    # It is somebody else's code.
+        output = transform(Pillow.fromarray(picture) if picture.shape[2] in (3, 4) else picture)
+    # The caller's code may raise anything.
     except Exception as problem:
         raise ModelProblem(
             f"preprocess raised {type(problem).__name__} ({str(problem)[:160].rstrip('.')}): it is called with a "
             "Pillow image."
         ) from problem
-    tensor = torch.as_tensor(np.asarray(found) if not isinstance(found, torch.Tensor) else found)
+    tensor = torch.as_tensor(np.asarray(output) if not isinstance(output, torch.Tensor) else output)
     tensor = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
     if tensor.ndim == 3 and tensor.shape[0] > MAX_CHANNELS >= tensor.shape[2]:
         # Keras and OpenCV have channels last.

@@ -24,7 +24,7 @@ NOTES = {
     "demo-cls-texture": "Made to cheat: in its training pictures a woven background went with every star.",
 }
 STEM = {"0": -0.27, "2": -0.25, "3": -0.39, "4": -0.47}
-"""By how many cells, down and across, those of the packaged transformer's stem look beside an even grid: centroids of
+"""By how many cells, down and across, those of the packaged transformer's stem lie off an even grid: centroids of
 the gradient on 20 scenes, both directions together. What it gains on others is in
 benchmarks/results/2026-11-24-alignment.md. Tokens after the first block see too much of the picture to be placed."""
 TOKENS = -0.46
@@ -38,7 +38,7 @@ ONLY_DRAWN = "Trained on drawn scenes only: its answers about photographs mean n
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
-    """Build the model on the CPU; raises WeightsProblem where its file is not there or does not fit."""
+    """Build the model on the CPU; raise WeightsProblem for an unfitting file."""
     path = locate(spec, progress=progress)
     adapter = _adapt(spec, nets.trained(spec.arch, path.parent), sha256_of(path))
     adapter.notes = (NOTES.get(spec.arch, ONLY_DRAWN),)
@@ -48,8 +48,8 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapter:
 @cache
 def card(name: str) -> Json:
     """Return a model's training record: data, network, metrics on held-out scenes; see docs/demo.md."""
-    found: Json = json.loads((nets.WEIGHTS / f"{name}.json").read_text("utf-8"))
-    return found
+    record: Json = json.loads((nets.WEIGHTS / f"{name}.json").read_text("utf-8"))
+    return record
 
 
 def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:
@@ -64,7 +64,7 @@ def _adapt(spec: ModelSpec, module: Any, sha256: str) -> Adapter:
         )
     if spec.measures:
         side = TASKS["regress"]
-        names = tuple(one.name for one in spec.weights.outputs)
+        names = tuple(output.name for output in spec.weights.outputs)
         return Classifier(
             spec, module, names, Preprocessing((side, side), side, nets.MEAN, nets.STD, "bicubic"), sha256
         )

@@ -62,13 +62,13 @@ def build(name: str) -> nn.Module:
 
 
 def trained(name: str, folder: Path = WEIGHTS) -> nn.Module:
-    """Return a demo model with its weights as float32, in eval mode; raise WeightsProblem where they do not fit."""
+    """Return a trained demo model in eval mode; raise WeightsProblem on misfit."""
     script = {"demo-seg": "segmentation", "demo-regress": "regression", "demo-detr": "detr"}.get(name, f"train {name}")
     return fill(build(name), folder / f"{name}.safetensors", script)
 
 
 def fill(net: N, path: Path, script: str) -> N:
-    """Load a file's weights as float32, in eval mode; raise WeightsProblem with the script that makes the file."""
+    """Load weights in eval mode; raise WeightsProblem naming the training script."""
     if not path.is_file():
         raise WeightsProblem(f"{path} is not there: run python -m training.{script}.")
     try:
@@ -152,9 +152,9 @@ def _layout(widths: Sequence[int], blocks: int) -> dict[str, Any]:
 
 
 def classifier(size: str) -> nn.Module:
-    """Return a residual net with stride 8: float32 (B, 3, h, w), normalised by MEAN and STD, to logits (B, classes).
+    """Return a residual net with stride 8: (B, 3, h, w) to logits.
 
-    Both cheats and their honest twin are one network. The stride is that of a map which can still show a mark of 14 px.
+    Both cheats and their honest counterpart are one network. With this stride a map still shows a mark of 14 px.
     """
     kind = "cheat" if size in ("honest", "texture") else size
     return ResidualNet(*CLASSIFIERS[kind], classes=len(CLASSES))
@@ -172,8 +172,8 @@ def segmenter() -> nn.Module:
     widths = CLASSIFIERS["seg"][0]
     body = _dilated("seg")
     layers = IntermediateLayerGetter(body, {"layer1": "low", "layer4": "high"})
-    made: nn.Module = LRASPP(layers, widths[1], widths[-1], len(CLASSES) + 1, inter_channels=64)
-    return made
+    module: nn.Module = LRASPP(layers, widths[1], widths[-1], len(CLASSES) + 1, inter_channels=64)
+    return module
 
 
 def regressor() -> nn.Module:
@@ -187,12 +187,12 @@ def regressor() -> nn.Module:
     more = (nn.Conv2d(width, width, 3, padding=2, dilation=2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
     body.layer4 = nn.Sequential(*body.layer4, *more)
     body.fc = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
-    made: nn.Module = body
-    return made
+    module: nn.Module = body
+    return module
 
 
 def _dilated(size: str) -> Any:
-    """Return a classifier whose later layers see further: a rod is longer than what they would else see."""
+    """Return a classifier with dilated later layers, for long objects."""
     body: Any = classifier(size)
     for part in (*body.layer3.modules(), *body.layer4.modules()):
         if isinstance(part, nn.Conv2d) and part.kernel_size == (3, 3):
@@ -203,15 +203,15 @@ def _dilated(size: str) -> Any:
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut (https://arxiv.org/abs/1512.03385)."""
 
-    def __init__(self, given: int, channels: int, stride: int) -> None:
+    def __init__(self, c_in: int, channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(given, channels, 3, stride, 1, bias=False)
+        self.conv1 = nn.Conv2d(c_in, channels, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or given != channels:
-            self.shortcut = nn.Sequential(nn.Conv2d(given, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+        if stride > 1 or c_in != channels:
+            self.shortcut = nn.Sequential(nn.Conv2d(c_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(self.bn1(self.conv1(x)))
@@ -243,7 +243,7 @@ class ResidualNet(nn.Module):
 
 
 def vit(dim: int = 128, depth: int = 4, heads: int = 4) -> nn.Module:
-    """Return a timm VisionTransformer on 8 x 8 tokens: float32 (B, 3, 128, 128), normalised by MEAN and STD, to logits.
+    """Return a timm ViT on 8 x 8 tokens, (B, 3, 128, 128) to logits.
 
     Its tokens come from convolutions (https://arxiv.org/abs/2106.14881), here from a small residual net: from flat
     patches a mark of few pixels is not learnt in minutes. There is no class token: all tokens are averaged.
@@ -329,14 +329,12 @@ class TextTower(nn.Module):
         ends = (tokens == 0).int().argmax(1)
         beyond = torch.arange(LENGTH, device=tokens.device) > ends[:, None]
         x = self.layers(self.words(tokens) + self.places, src_key_padding_mask=beyond)
-        found: Tensor = self.projection(self.norm(x[torch.arange(len(x), device=x.device), ends]))
-        return found
+        vectors: Tensor = self.projection(self.norm(x[torch.arange(len(x), device=x.device), ends]))
+        return vectors
 
 
 class VisionTower(nn.Module):
-    """The residual net of the classifiers beside it, and the mean over its places: float32 (B, 3, h, w), normalised, to
-    (B, JOINT). CLIP's own convolutional towers pool by attention; a mean is learnt in less time.
-    """
+    """A residual image tower: normalised (B, 3, h, w) to (B, JOINT)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -353,12 +351,12 @@ class VisionTower(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(pictures)))))
-        found: Tensor = self.projection(self.norm(x.permute(0, 2, 3, 1)).mean((1, 2)))
-        return found
+        vectors: Tensor = self.projection(self.norm(x.permute(0, 2, 3, 1)).mean((1, 2)))
+        return vectors
 
 
 class DemoClip(nn.Module):
-    """Both towers. `forward` returns logits (B, K), above 0 where a phrase is judged true of a picture."""
+    """Both towers; `forward` returns logits (B, K) of phrases."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -33,12 +33,12 @@ NEAR = 1e-3
 def make_classifier(
     spec: ModelSpec, runtime: Runtime, size: tuple[int, int], answer: Tensor, notes: list[str], sha256: str
 ) -> ExportedClassifier | ExportedEmbedder:
-    """Adapt a file that answers (B, n), or heat maps of joints; append assumptions and capabilities to `notes`."""
+    """Adapt a file with row or joint heat map answers; extend `notes`."""
     preprocessing = _preprocessing(spec, runtime, size, notes)
     place = place_of(spec, runtime, ())
-    one = answer.shape[1] == 1 and not spec.measures
+    binary = answer.shape[1] == 1 and not spec.measures
     probable = bool((answer >= 0).all()) and bool((answer.sum(1) - 1).abs().max() < 1e-3)
-    if one or spec.task == "multilabel":
+    if binary or spec.task == "multilabel":
         blank = torch.ones(runtime.batch or 1, preprocessing.channels, *size)
         kind = kind_of([answer[:1], *(_row(runtime(blank * fill)[place])[:1] for fill in FILLS)])
         probable = kind in ("probability", "sigmoids")
@@ -46,34 +46,34 @@ def make_classifier(
     noise = torch.rand(runtime.batch or 1, preprocessing.channels, *size, generator=torch.Generator().manual_seed(0))
     inside, last = _rebuild(runtime, noise, answer, notes, place)
     module = runtime if inside is None else inside
-    made: ExportedClassifier | ExportedEmbedder
+    adapter: ExportedClassifier | ExportedEmbedder
     if spec.task == "embed":
-        made = ExportedEmbedder(spec, module, (), preprocessing, sha256)
+        adapter = ExportedEmbedder(spec, module, (), preprocessing, sha256)
     else:
         names, more = labels.for_classes(
             spec,
-            2 if one else len(NUMBERS) * answer.shape[1] if is_map(answer) else answer.shape[1],
+            2 if binary else len(NUMBERS) * answer.shape[1] if is_map(answer) else answer.shape[1],
             () if is_map(answer) else read_labels(runtime),
             labels.imagenet(),
-            binary=one,
+            binary=binary,
         )
         notes += more
-        made = ExportedClassifier(spec, module, names, preprocessing, sha256)
-        made.probable = probable
+        adapter = ExportedClassifier(spec, module, names, preprocessing, sha256)
+        adapter.probable = probable
         # Logarithms of probabilities are no linear layer's.
-        made._last = None if probable else last
-    made.batch, made.place = runtime.batch, place
+        adapter._last = None if probable else last
+    adapter.batch, adapter.place = runtime.batch, place
     if inside is None:
-        # A share of all classes is a contrast to the others by itself.
-        made.gradients, made.extra_bytes = False, runtime.nbytes
-        made.parts = tuple(part for part in made.parts if part != "contrast")
+        # A softmax score is already a contrast to the other classes.
+        adapter.gradients, adapter.extra_bytes = False, runtime.nbytes
+        adapter.parts = tuple(part for part in adapter.parts if part != "contrast")
     else:
-        made.channels_last = runtime.channels_last
-    return made
+        adapter.channels_last = runtime.channels_last
+    return adapter
 
 
 def place_of(spec: ModelSpec, runtime: Runtime, outputs: Sequence[Tensor]) -> int:
-    """Return the place of the output that is explained: the one that the table names, else the first.
+    """Return the index of the explained output, by default the first.
 
     Raises ModelProblem where it names none, and where several of `outputs` are rows of numbers and it is silent.
     """
@@ -99,26 +99,26 @@ def _row(answer: Tensor) -> Tensor:
 
 
 def _preprocessing(spec: ModelSpec, runtime: Runtime, size: tuple[int, int], notes: list[str]) -> Preprocessing:
-    given = spec.preprocessing
-    if given.size not in (None, *size, size):
-        raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {given.stated()['size']}.")
+    table = spec.preprocessing
+    if table.size not in (None, *size, size):
+        raise ModelProblem(f"{runtime.path.name} takes {size[0]} x {size[1]} pixels, not {table.stated()['size']}.")
     channels = taken(spec, runtime)
-    short_side = given.short_side or round(min(size) / 0.875)
+    short_side = table.short_side or round(min(size) / 0.875)
     if runtime.metadata.get("task") == "classify":
         # Ultralytics' own: the short side and a crop of the same size, and colours as they are.
         trained = Preprocessing(size, min(size), (0.0,) * 3, (1.0,) * 3)
     else:
         trained = Preprocessing(size, short_side, *IMAGENET)
-        if given.mean is None and given.range is None:
+        if table.mean is None and table.range is None:
             guess = "ImageNet's numbers" if channels == 3 else "0 and 1"
             notes.append(
                 f"{runtime.path.name} does not say how its pictures are prepared: {guess} were taken for mean and std, "
                 f"and {trained} for resizing."
             )
-        elif given.short_side is None and given.crop in (None, "centre", "square"):
+        elif table.short_side is None and table.crop in (None, "centre", "square"):
             notes.append(f"The short side was taken to be {short_side} pixels: weights.preprocessing states another.")
-    # Its size is the file's, and says nothing of what was cut off before.
-    return replace(trained.changed(replace(given, size=None, channels_in=channels)), size=size)
+    # The size is the file's; any crop before it is unknown.
+    return replace(trained.changed(replace(table, size=None, channels_in=channels)), size=size)
 
 
 def _rebuild(
@@ -132,9 +132,9 @@ def _rebuild(
     name = runtime.path.name
     try:
         module = runtime.inside().eval().requires_grad_(False)
-        given = noise.permute(0, 2, 3, 1) if runtime.channels_last else noise
+        sample = noise.permute(0, 2, 3, 1) if runtime.channels_last else noise
         with torch.no_grad(), record(module) as calls:
-            out = _row(list(tensors(module(given)))[place])
+            out = _row(list(tensors(module(sample)))[place])
         mine = out[: len(answer)].float()
         if mine.shape != answer.shape or float((mine - answer).abs().max()) > NEAR * max(float(answer.abs().max()), 1):
             raise ModelProblem("its rebuilt modules answer differently from the file")
@@ -160,7 +160,7 @@ def _rebuild(
 
 
 class _Exported(PreparedAdapter):
-    """A file from float32 (B, C, h, w) to a row of numbers for each picture."""
+    """A file from (B, C, h, w) to one row of numbers per picture."""
 
     batch: int | None
     place = 0
@@ -171,9 +171,9 @@ class _Exported(PreparedAdapter):
         """Return (B, n) as the file answers."""
         rows = []
         for part in pieces(tensor, self.batch):
-            given = pad(part, self.batch)
-            given = given.permute(0, 2, 3, 1).contiguous() if self.channels_last else given
-            answered = _row(list(tensors(self.module(given)))[self.place])
+            padded = pad(part, self.batch)
+            padded = padded.permute(0, 2, 3, 1).contiguous() if self.channels_last else padded
+            answered = _row(list(tensors(self.module(padded)))[self.place])
             if is_map(answered):
                 answered = read_peaks(answered, (tensor.shape[2], tensor.shape[3]))
             rows.append(answered if len(answered) == len(part) else answered[: len(part)])
@@ -181,7 +181,7 @@ class _Exported(PreparedAdapter):
 
 
 class ExportedClassifier(_Exported, Classifier):
-    """A file from float32 (B, C, h, w) to logits (B, classes), to the logarithms of probabilities, or to numbers.
+    """A file from (B, C, h, w) to logits, log probabilities, or numbers.
 
     It has `gradients` where its modules could be rebuilt: then it is a classifier like any other.
     """

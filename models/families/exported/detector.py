@@ -99,7 +99,7 @@ def _torchvision(outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -
 
 
 def _choose(boxes: Tensor, scores: Tensor, classes: Tensor, count: int) -> Candidates:
-    """Return candidates with one class each; without any, one that scores 0."""
+    """Return one-class candidates, or a single one with score 0."""
     if scores.shape[1] == 0:
         boxes, scores = boxes.new_zeros(len(boxes), 1, 4), scores.new_zeros(len(scores), 1)
         classes = classes.new_zeros(len(classes), 1)
@@ -145,7 +145,7 @@ LAYOUTS = {
 
 
 def grid(count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
-    """Return centres (N, 2) xy and strides (N,) of N cells, scale by scale, in pixels of the input; None for another N.
+    """Return centres (N, 2) and strides (N,) of N cells, in pixels, or None.
 
     Heads have one candidate for each cell, or three as YOLOv5's, on three or four scales.
     """
@@ -177,7 +177,7 @@ def triple(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor] | None:
 
 
 def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, ultralytics: bool) -> tuple[str, int]:
-    """Return the name of the layout and the number of classes for one pass's outputs; 0 where they do not say.
+    """Infer the layout and the number of classes from outputs' shapes.
 
     `named`: how many classes the file or the operator names; `ultralytics`: whether its metadata is Ultralytics' own.
     Raises ModelProblem, with the shapes, where they are none of those known.
@@ -220,24 +220,24 @@ def make_detector(
     if task not in (None, "detect", "segment", "pose"):
         raise ModelProblem(f"{runtime.path.name} is a model to {task}: only plain detectors and classifiers fit here.")
     try:
-        found, count = infer(outputs, size, len(names) or None, task is not None)
+        inferred, count = infer(outputs, size, len(names) or None, task is not None)
     except ModelProblem:
         if name is None:
             raise
-        found, count = name, 0
+        inferred, count = name, 0
     if name is None:
-        name = found
+        name = inferred
         notes.append(
             f"The layout of {runtime.path.name} was inferred from its shapes{' and metadata' if task else ''}: "
             f"{LAYOUTS[name].about}."
         )
     if not names and name == "torchvision":
-        # The numbers that torchvision's own weights answer with, the gaps among them.
+        # The numbers of torchvision's own weights, with gaps.
         known = labels.coco()
         names = tuple(known.get(number, f"class {number}") for number in range(max(known) + 1))
         notes.append("No labels are given: these are taken for COCO's, as torchvision numbers them.")
     if not names:
-        if not count or name != found:
+        if not count or name != inferred:
             say = spec.where_stated("labels")
             raise ModelProblem(f"{runtime.path.name} does not say which classes it knows: name them in {say}.")
         names, more = labels.for_classes(spec, count)
@@ -305,7 +305,7 @@ class ExportedDetector(Detector):
 
 
 class PixelFormat:
-    """Colours as a file expects them: the order of the channels, the value of white, mean and std in 0..1."""
+    """A file's colour format: channel order, white, mean and std."""
 
     def __init__(self, bgr: bool, highest: int, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:
         self._bgr, self._highest = bgr, highest
@@ -347,14 +347,14 @@ def letterbox(pixels: NDArray[np.uint8], size: tuple[int, int], place: str) -> t
     return canvas, geometry
 
 
-def detections(found: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:
-    """Join the candidates of several passes into one batch, padded with candidates that score 0.
+def detections(candidates: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:
+    """Join several passes' candidates into one padded batch.
 
     `size`: (h, w) of the input where candidates may be cells of a grid; None where they are not.
     """
-    count = max(part.boxes.shape[1] for part in found)
-    boxes = torch.cat([_fill(part.boxes.transpose(1, 2), count) for part in found])  # (B, 4, N)
-    classes = torch.cat([_fill(part.classes, count) for part in found])
+    count = max(part.boxes.shape[1] for part in candidates)
+    boxes = torch.cat([_fill(part.boxes.transpose(1, 2), count) for part in candidates])  # (B, 4, N)
+    classes = torch.cat([_fill(part.classes, count) for part in candidates])
     cells = None if size is None else grid(count, size)
     if cells is None:
         # Boxes without cells have their own centres; any point within a box selects it.
@@ -363,12 +363,12 @@ def detections(found: Sequence[Candidates], size: tuple[int, int] | None) -> Det
         units = torch.maximum(first[2] - first[0], first[3] - first[1]).clamp_min(1) / 3
     else:
         centres, units = (part.to(boxes) for part in cells)
-    objectness = [_fill(part.objectness, count) for part in found if part.objectness is not None]
-    chosen = [_fill(part.choice[:, None], count)[:, 0] for part in found if part.choice is not None]
+    objectness = [_fill(part.objectness, count) for part in candidates if part.objectness is not None]
+    chosen = [_fill(part.choice[:, None], count)[:, 0] for part in candidates if part.choice is not None]
     return Detections(
         levels=(torch.logit(classes.float(), SURE)[..., None],),
         regressions=(boxes[..., None],),
-        boxes_of=lambda given: given[0][..., 0].transpose(1, 2),
+        boxes_of=lambda tensors: tensors[0][..., 0].transpose(1, 2),
         centres=centres,
         units=units,
         objectness=(torch.logit(torch.cat(objectness).float(), SURE)[..., None],) if objectness else (),

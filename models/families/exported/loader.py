@@ -58,15 +58,15 @@ _SIDE = Unknown(
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector | ExportedClassifier | ExportedEmbedder:
-    """Open a file in its runtime; raise ModelProblem, one sentence, where its outputs fit no layout.
+    """Open a file in its runtime; raise ModelProblem for unknown outputs.
 
     TorchScript can run code: like Ultralytics' checkpoints it is opened only in places that the operator named.
     """
     path = locate(spec, progress=progress)
     runtime = open_file(path)
-    wanted = spec.weights.layout
-    if wanted is not None and wanted not in LAYOUTS:
-        raise ModelProblem(f"{wanted} is no layout of {spec.id}: use one of {', '.join(LAYOUTS)}.")
+    layout = spec.weights.layout
+    if layout is not None and layout not in LAYOUTS:
+        raise ModelProblem(f"{layout} is no layout of {spec.id}: use one of {', '.join(LAYOUTS)}.")
     notes: list[str] = []
     size = _size(spec, runtime, notes)
     outputs = _probe(runtime, size, taken(spec, runtime))
@@ -76,10 +76,10 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
     peaks = spec.measures and is_map(outputs[0])
     if peaks:
         spec = name_peaks(spec, outputs[0].shape[1], read_labels(runtime))
-    if wanted is None and ((outputs[0].ndim == 2 and len(outputs) == 1) or peaks):
+    if layout is None and ((outputs[0].ndim == 2 and len(outputs) == 1) or peaks):
         if spec.task == "detect":
             raise ModelProblem(f'{spec.id} answers with one row of numbers: say task = "classify" in its table.')
-        made: ExportedDetector | ExportedClassifier | ExportedEmbedder = make_classifier(
+        adapter: ExportedDetector | ExportedClassifier | ExportedEmbedder = make_classifier(
             spec, runtime, size, outputs[0], notes, sha256_of(path)
         )
         if spec.task == "classify" and outputs[0].shape[1] <= FEW and not (spec.weights.labels or read_labels(runtime)):
@@ -93,21 +93,21 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> ExportedDetector 
             )
         if runtime.channels not in (3, None):
             raise ModelProblem(f"{runtime.path.name} takes {runtime.channels} channels, and a detector here takes 3.")
-        made = make_detector(spec, runtime, size, outputs, notes, sha256_of(path))
-    made.notes = tuple(notes)
+        adapter = make_detector(spec, runtime, size, outputs, notes, sha256_of(path))
+    adapter.notes = tuple(notes)
     for note in notes:
         LOGGER.info("%s: %s", spec.id, note)
-    return made
+    return adapter
 
 
 def _size(spec: ModelSpec, runtime: Runtime, notes: list[str]) -> tuple[int, int]:
     """Return (h, w): fixed by the file, else by the operator or its metadata, else a usual size."""
     known = plain(runtime.metadata.get("imgsz"))
-    given = spec.preprocessing.sides
+    stated = spec.preprocessing.sides
     if runtime.size is not None:
         return runtime.size
-    if given is not None:
-        return given
+    if stated is not None:
+        return stated
     if isinstance(known, int):
         return known, known
     if isinstance(known, list | tuple) and len(known) == 2:
@@ -128,7 +128,7 @@ def _probe(runtime: Runtime, size: tuple[int, int], channels: int) -> tuple[Tens
         raise ModelProblem(f"{runtime.path.name} answers with no tensor at all.")
     try:
         both = runtime(noise)
-        # A batch of one that was traced as a constant may give one answer, or a wrong one.
+        # A traced constant batch of one may give one answer, or a wrong one.
         same = len(both[0]) == 2 * len(outputs[0]) and torch.allclose(both[0][:1], outputs[0], atol=1e-2, rtol=1e-3)
     except ModelProblem:
         same = False
@@ -137,7 +137,7 @@ def _probe(runtime: Runtime, size: tuple[int, int], channels: int) -> tuple[Tens
 
 
 def _check_input(runtime: Runtime, size: tuple[int, int], channels: int) -> None:
-    """Raise ModelProblem where one input of the stated batch and size is too large to be made."""
+    """Raise ModelProblem for an input too large to allocate."""
     count = runtime.batch or 1
     if math.prod((count, channels, *size)) > MAX_NUMBERS or min(size) < 1:
         raise ModelProblem(
@@ -147,14 +147,14 @@ def _check_input(runtime: Runtime, size: tuple[int, int], channels: int) -> None
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """Draft the table of an exported file; None for another kind. Raises ModelProblem where it cannot be opened.
+    """Draft an exported file's table; None for other files.
 
     Files that can run code when they are opened are only recognised.
     """
     suffix = path.suffix.lower()
     if path.is_dir():
-        found = sorted(path.glob("*.xml"))
-        return inspect(found[0]) if len(found) == 1 and found[0].with_suffix(".bin").is_file() else None
+        graphs = sorted(path.glob("*.xml"))
+        return inspect(graphs[0]) if len(graphs) == 1 and graphs[0].with_suffix(".bin").is_file() else None
     if suffix in PROGRAM or (suffix in TORCHSCRIPT and _is_script(path)):
         return _draft_unopened(path, program=suffix in PROGRAM)
     if suffix in OPENVINO and not (other := path.with_suffix(".bin")).is_file():
@@ -170,11 +170,11 @@ def _is_script(path: Path) -> bool:
 
 
 def _draft_unopened(path: Path, *, program: bool) -> TableDraft:
-    """Draft the table of a file that can run code when it is opened; `program`: of torch.export."""
+    """Draft an unopened file's table; `program`: of torch.export."""
     if program and not archive_names(path):
         raise ModelProblem(f"{path.name} is not what torch.export saves: {SAVE}.")
     kind = "a file of torch.export" if program else "TorchScript"
-    # A program states the size of its input, which is read once the file is trusted.
+    # A program states its input size, readable only in a trusted file.
     side = replace(_SIDE, default="") if program else _SIDE
     unknown = (
         Unknown(

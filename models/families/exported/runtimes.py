@@ -44,7 +44,7 @@ class Runtime(nn.Module):
         self.path = path
         self.nbytes = path.stat().st_size
         self.metadata: Mapping[str, Any] = {}
-        """The exporter's notes, as they stand in the file."""
+        """The exporter's notes, unchanged."""
         self.size: tuple[int, int] | None = None
         """(h, w) of the input where the file fixes it."""
         self.batch: int | None = None
@@ -67,10 +67,10 @@ class Runtime(nn.Module):
 
         Raises ModelProblem where the runtime refuses the tensor.
         """
-        given = tensor.half() if self.halved else tensor
-        given = given.permute(0, 2, 3, 1) if self.channels_last else given
+        inputs = tensor.half() if self.halved else tensor
+        inputs = inputs.permute(0, 2, 3, 1) if self.channels_last else inputs
         try:
-            found = self.answer(given.contiguous())
+            outputs = self.answer(inputs.contiguous())
         except (ModelProblem, torch.OutOfMemoryError):
             raise
         # Each runtime has errors of its own.
@@ -78,8 +78,8 @@ class Runtime(nn.Module):
             message = next(iter(str(reason).strip().splitlines()[-1:]), type(reason).__name__)[:200].rstrip(".")
             shape = " x ".join(map(str, tensor.shape))
             raise ModelProblem(f"{self.path.name} does not take an input of {shape} ({message}).") from reason
-        found = [out.to(tensor.device) for out in found]
-        return tuple(out.float() if out.is_floating_point() else out for out in found)
+        outputs = [out.to(tensor.device) for out in outputs]
+        return tuple(out.float() if out.is_floating_point() else out for out in outputs)
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
         raise NotImplementedError
@@ -92,7 +92,7 @@ class Runtime(nn.Module):
         raise ModelProblem(f"the inside of {self.kind} files is not read here")
 
     def _takes(self, shape: Sequence[Any], dtype: str) -> None:
-        """Take over the input that the file declares; entries of `shape` that are no number are free."""
+        """Store the declared input; non-numbers in `shape` are free."""
         if len(shape) != 4:
             raise ModelProblem(f"{self.path.name} takes an input of {len(shape)} dimensions: it should take pictures.")
         sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
@@ -118,7 +118,7 @@ def _library(name: str, path: Path) -> Any:
 
 
 class OnnxRuntime(Runtime):
-    """An ONNX file (https://onnx.ai) in onnxruntime, on the GPU where its build for CUDA is installed."""
+    """An ONNX file (https://onnx.ai) in onnxruntime, with CUDA if available."""
 
     kind = "ONNX"
 
@@ -141,11 +141,11 @@ class OnnxRuntime(Runtime):
         # Between two passes torch masks the pictures: threads of this runtime that wait by spinning take its cores. On
         # two of them 1000 masks of a network of three layers at 224 px took 63 s with spinning, and 5 s without.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        wanted = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
-        there = self._library.get_available_providers()
+        providers = ["CUDAExecutionProvider"] * (device == "cuda") + ["CPUExecutionProvider"]
+        available = self._library.get_available_providers()
         try:
             return self._library.InferenceSession(
-                str(self.path), options, providers=[name for name in wanted if name in there]
+                str(self.path), options, providers=[name for name in providers if name in available]
             )
         # The library's errors have no common base.
         except Exception as reason:
@@ -154,12 +154,12 @@ class OnnxRuntime(Runtime):
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
         if tensor.device.type != self._device:
             self._session = self._open(tensor.device.type)
-        found = self._session.run(None, {self._input: tensor.cpu().numpy()})
-        return [torch.from_numpy(out) for out in found]
+        outputs = self._session.run(None, {self._input: tensor.cpu().numpy()})
+        return [torch.from_numpy(out) for out in outputs]
 
 
 class TorchScript(Runtime):
-    """A traced or scripted module. Opening one can run its code: only files in the operator's places are opened."""
+    """A TorchScript module, opened only from trusted places as it may run code."""
 
     kind = "TorchScript"
 
@@ -188,7 +188,7 @@ class TorchScript(Runtime):
         return module.eval() if hasattr(module, "training") else module
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
-        # Opened anew: what was traced as a constant does not move with the module.
+        # Reopened, as traced constants do not move with the module.
         if tensor.device != self._device:
             self._module = self._open(tensor.device)
         with torch.no_grad():
@@ -217,7 +217,7 @@ class OpenVino(Runtime):
         try:
             core = openvino.Core()
             model = core.read_model(path)
-            # Half precision is the default where the processor has it, and the boxes would be others.
+            # Half precision, the default on some processors, would change the boxes.
             precise = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
             self._compiled = core.compile_model(model, "CPU", precise)
         # Every fault of the library is a RuntimeError of its own kind.
@@ -230,15 +230,15 @@ class OpenVino(Runtime):
         beside = path.with_name("metadata.yaml")
         if beside.is_file():
             try:
-                found = packing.read_yaml(beside)
+                yaml = packing.read_yaml(beside)
             except (OSError, ValueError) as problem:
                 raise ModelProblem(f"{beside.name} cannot be read: {problem}.") from problem
-            self.metadata = found if isinstance(found, dict) else {}
+            self.metadata = yaml if isinstance(yaml, dict) else {}
 
     def answer(self, tensor: Tensor) -> Sequence[Tensor]:
-        found = self._compiled(tensor.cpu().numpy())
-        # Its arrays are the runtime's own memory, which the next pass writes over.
-        return [torch.from_numpy(found[out].copy()) for out in self._compiled.outputs]
+        outputs = self._compiled(tensor.cpu().numpy())
+        # The arrays are the runtime's memory, overwritten by the next pass.
+        return [torch.from_numpy(outputs[out].copy()) for out in self._compiled.outputs]
 
 
 # As functions, which can be recorded (models/adapters/attention.py).
@@ -260,12 +260,12 @@ class Program(Runtime):
         except Exception as reason:
             # Its reader raises nearly anything on a file of another version.
             raise ModelProblem(f"{path.name} cannot be read as a .pt2 file: {SAVE} of this torch.") from reason
-        given = [
+        inputs = [
             program.graph.find_nodes(op="placeholder", target=name) for name in program.graph_signature.user_inputs
         ]
-        shapes = [found[0].meta["val"] for found in given if found and isinstance(found[0].meta.get("val"), Tensor)]
-        if len(given) != 1 or len(shapes) != 1:
-            raise ModelProblem(f"{path.name} takes {len(given)} inputs: it should take pictures and nothing else.")
+        shapes = [nodes[0].meta["val"] for nodes in inputs if nodes and isinstance(nodes[0].meta.get("val"), Tensor)]
+        if len(inputs) != 1 or len(shapes) != 1:
+            raise ModelProblem(f"{path.name} takes {len(inputs)} inputs: it should take pictures and nothing else.")
         self._takes(
             [side if isinstance(side, int) else None for side in shapes[0].shape],
             str(shapes[0].dtype).removeprefix("torch."),
@@ -279,7 +279,7 @@ class Program(Runtime):
             _keep(node)
             node.target = OPEN.get(str(node.target), node.target)
         module.register_forward_pre_hook(follow)
-        # In a list, so that it is no child module: it moves to another device only when it is used.
+        # In a list, to hide it from `children`: it moves between devices on use.
         self._modules_again = [module]
         self._device = torch.device("cpu")
 
@@ -298,15 +298,15 @@ class Program(Runtime):
         return module
 
 
-def follow(module: nn.Module, given: tuple[Any, ...]) -> None:
-    """Move what a module's graphs put on the device of their export to the picture's device (a forward pre-hook)."""
-    device = given[0].device
+def follow(module: nn.Module, args: tuple[Any, ...]) -> None:
+    """Move a module's constants to the picture's device, as a forward pre-hook."""
+    device = args[0].device
     if module.__dict__.get("follows") != device:
         for node in _nodes(module):
             if "device" in node.kwargs:
                 node.kwargs = {**node.kwargs, "device": device}
         for part in module.modules():
-            # Its constants are no buffers, and stay behind where the module goes.
+            # Its constants are no buffers, and do not move with the module.
             constants = {name: value for name, value in vars(part).items() if isinstance(value, Tensor)}
             vars(part).update({name: value.to(device) for name, value in constants.items()})
         module.__dict__["follows"] = device
@@ -326,7 +326,7 @@ def _trains(node: Any) -> bool:
 
 
 def _keep(node: Any) -> None:
-    """Replace an in-place operator whose input has no other reader by its plain one.
+    """Replace a needless in-place operator by its plain one.
 
     Else a layer's output would be overwritten by the activation after it.
     """
@@ -344,7 +344,7 @@ def _keep(node: Any) -> None:
 
 
 def open_file(path: Path) -> Runtime:
-    """Open a file in the runtime for its extension; raise ModelProblem where there is none."""
+    """Open a file in its extension's runtime; raise ModelProblem without one."""
     kinds: dict[tuple[str, ...], type[Runtime]] = {
         ONNX: OnnxRuntime, TORCHSCRIPT: TorchScript, OPENVINO: OpenVino, PROGRAM: Program
     }  # fmt: skip
@@ -357,7 +357,7 @@ def open_file(path: Path) -> Runtime:
 
 
 def plain(value: Any) -> Any:
-    """Parse a value of a file's metadata, which ONNX stores as the text of a Python literal."""
+    """Parse a metadata value; ONNX stores Python literals as text."""
     if not isinstance(value, str):
         return value
     try:
@@ -367,7 +367,7 @@ def plain(value: Any) -> Any:
 
 
 def taken(spec: ModelSpec, runtime: Runtime) -> int:
-    """Return the channels of a file's input, by the file or the table, else 3; raise ModelProblem where they differ."""
+    """Return a file's input channels, by default 3; raise ModelProblem on conflict."""
     mean = spec.preprocessing.mean
     stated = spec.preprocessing.channels_in or (len(mean) if mean else None)
     if stated is not None and runtime.channels not in (stated, None):
@@ -388,7 +388,7 @@ def read_labels(runtime: Runtime) -> tuple[str, ...]:
 
 
 def tensors(answer: Any) -> Iterator[Tensor]:
-    """Yield every tensor in tuples, lists and dicts, in order; a dict's boxes, labels and scores in that order."""
+    """Yield nested tensors in order; of a dict boxes, labels, scores first."""
     if isinstance(answer, Tensor):
         yield answer
     elif isinstance(answer, dict):

@@ -31,7 +31,7 @@ WRITES = tuple(f"{name}_" for name in _ACTIVATIONS.split())
 
 
 def rebuild(path: Path) -> nn.Module:
-    """Rebuild the modules of a file on the CPU; raise ModelProblem where it has an unknown operation.
+    """Rebuild a file's modules on the CPU; raise ModelProblem if impossible.
 
     An operation in a branch that is rarely taken may still fail later.
     """
@@ -45,7 +45,7 @@ def rebuild(path: Path) -> nn.Module:
 
 
 def _read_attributes(scripted: Any) -> frozenset[str]:
-    """Return the names of all attributes that any graph of a module or its children reads."""
+    """Return the attributes in use by a module's and its children's graphs."""
     graphs = (scripted._c._get_method(name).graph for name in scripted._c._method_names())
     names = {node.s("name") for graph in graphs for node in graph.findAllNodes("prim::GetAttr", True)}
     return frozenset(names).union(*(_read_attributes(child) for child in scripted.children()))
@@ -75,24 +75,24 @@ class Rebuilt(nn.Module):
             defaults = [argument.default_value for argument in method.schema.arguments]
             self._methods[name] = Body(self, method.graph, unit, functions, defaults)
 
-    def forward(self, *given: Any) -> Any:
-        return self.call("forward", given)
+    def forward(self, *args: Any) -> Any:
+        return self.call("forward", args)
 
-    def call(self, method: str, given: tuple[Any, ...]) -> Any:
+    def call(self, method: str, args: tuple[Any, ...]) -> Any:
         """Call one of its methods, without hooks."""
-        return self._methods[method](self, self, *given)
+        return self._methods[method](self, self, *args)
 
     def attribute(self, name: str) -> Any:
         return self._plain[name] if name in self._plain else getattr(self, name)
 
     def constant(self, value: Tensor) -> str:
-        """Store a tensor of a graph as a buffer, so that it moves with the module; return its name."""
+        """Store a graph's tensor as a buffer; return its name."""
         name = f"_constant_{len(self._buffers)}"
         self.register_buffer(name, value, persistent=False)
         return name
 
     def step(self, kind: str, function: Callable[..., Any]) -> str:
-        """Store an operator as a module, so that it can be hooked; return its name."""
+        """Store an operator as a hookable module; return its name."""
         name = f"{kind.strip('_')}_{len(self._modules)}"
         self.add_module(name, Operator(function))
         return name
@@ -108,12 +108,12 @@ class Operator(nn.Module):
         super().__init__()
         self.function = function
 
-    def forward(self, *given: Any, **more: Any) -> Any:
-        return self.function(*given, **more)
+    def forward(self, *args: Any, **more: Any) -> Any:
+        return self.function(*args, **more)
 
 
 class Body:
-    """The steps of one method or function, each a Python function of the values so far."""
+    """The steps of one function, each a Python function of its values."""
 
     def __init__(
         self, module: Rebuilt, graph: Any, unit: Any, functions: dict[str, Body], defaults: list[Any] | None = None
@@ -125,8 +125,8 @@ class Body:
         # Used while reading only: the file's own modules are not kept.
         del self._module, self._unit, self._functions
 
-    def __call__(self, module: Rebuilt, *given: Any) -> Any:
-        values: Values = dict(zip(self._inputs, (*given, *self._defaults[len(given) :]), strict=True))
+    def __call__(self, module: Rebuilt, *args: Any) -> Any:
+        values: Values = dict(zip(self._inputs, (*args, *self._defaults[len(args) :]), strict=True))
         values[_HERE] = module
         outputs = self._run(values)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
@@ -187,9 +187,9 @@ class Body:
             name = self._module.constant(value)
             return lambda values: getattr(values[_HERE], name)
         if isinstance(value, torch.device):
-            # Where it was exported; it has to be where the pictures are now.
+            # The export's device is replaced by the pictures'.
             cpu = torch.device("cpu")
-            return lambda values: next((one.device for one in values.values() if isinstance(one, Tensor)), cpu)
+            return lambda values: next((value.device for value in values.values() if isinstance(value, Tensor)), cpu)
         return lambda values: value
 
     def _operator(self, node: Any, kind: str, takes: list[str]) -> Step:
@@ -233,16 +233,16 @@ def _call_method(name: str, takes: list[str]) -> Step:
     hooked = name == "forward" or (name.startswith("forward") and name[7:].isdigit())
 
     def step(values: Values) -> Any:
-        module, given = values[takes[0]], tuple(values[at] for at in takes[1:])
+        module, args = values[takes[0]], tuple(values[at] for at in takes[1:])
         if not hooked or module is values[_HERE]:
-            return module.call(name, given)
-        return module(*given) if name == "forward" else nn.Module.__call__(_SecondCall(module, name), *given)
+            return module.call(name, args)
+        return module(*args) if name == "forward" else nn.Module.__call__(_SecondCall(module, name), *args)
 
     return step
 
 
 class _SecondCall(nn.Module):
-    """A traced module that is called a second time, with the hooks of the first."""
+    """A second call of a traced module, with the first's hooks."""
 
     def __init__(self, module: Rebuilt, name: str) -> None:
         super().__init__()
@@ -250,8 +250,8 @@ class _SecondCall(nn.Module):
         self._given = [module]
         self._name = name
 
-    def forward(self, *given: Any) -> Any:
-        return self._given[0].call(self._name, given)
+    def forward(self, *args: Any) -> Any:
+        return self._given[0].call(self._name, args)
 
 
 def _loop(takes: list[str], inputs: list[str], run: Callable[[Values], list[Any]]) -> Step:
@@ -289,9 +289,9 @@ def _set(values: Any, at: Any, value: Any) -> Any:
 
 
 def _tensor(data: Any, dtype: int | None, device: torch.device | None, _gradient: bool) -> Tensor:
-    made = torch.tensor(data, device=device)
+    tensor = torch.tensor(data, device=device)
     # The dtype is a number here, which only operators understand.
-    return made if dtype is None else torch.ops.aten.to.dtype(made, dtype)
+    return tensor if dtype is None else torch.ops.aten.to.dtype(tensor, dtype)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Tensor:
@@ -325,8 +325,8 @@ PLAIN: dict[str, Callable[..., Any]] = {
     "prim::is_cuda": lambda value: value.is_cuda,
     "prim::min": min,
     "prim::max": max,
-    "aten::__is__": lambda one, other: one is other,
-    "aten::__isnot__": lambda one, other: one is not other,
+    "aten::__is__": lambda a, b: a is b,
+    "aten::__isnot__": lambda a, b: a is not b,
     "aten::__getitem__": operator.getitem,
     "aten::__contains__": operator.contains,
     "aten::slice": lambda values, start=None, stop=None, step=1: values[start:stop:step],

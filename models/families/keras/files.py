@@ -81,7 +81,7 @@ class Facts:
 
 
 def config(path: Path) -> Json:
-    """Read a model's configuration; raise WeightsProblem, one sentence, where the file holds none."""
+    """Read a model's configuration; raise WeightsProblem without one."""
     with path.open("rb") as file:
         start = file.read(8)
     if start[:4] == _ZIP and path.suffix.lower() == ".keras":
@@ -156,7 +156,7 @@ def _check_links(path: Path, stored: Any) -> None:
 
 
 def facts(path: Path) -> Facts:
-    """Read the facts in a file; raise WeightsProblem where it has code of its own, or cannot be rebuilt here."""
+    """Read a file's facts; raise WeightsProblem for custom code."""
     model = config(path)
     layers = [layer for layer in _layers(model) if layer["class_name"] not in ("Functional", "Sequential", "Model")]
     for layer in _nodes(model):
@@ -188,13 +188,13 @@ def _layers(node: Mapping[str, Any]) -> Iterator[Json]:
         if isinstance(layer, dict) and isinstance(layer.get("class_name"), str):
             yield from _layers(layer)
     # A wrapper, such as TimeDistributed, holds its one layer here.
-    one = inner.get("layer") if isinstance(inner, dict) else None
-    if isinstance(one, dict) and isinstance(one.get("class_name"), str):
-        yield from _layers(one)
+    wrapped = inner.get("layer") if isinstance(inner, dict) else None
+    if isinstance(wrapped, dict) and isinstance(wrapped.get("class_name"), str):
+        yield from _layers(wrapped)
 
 
 def _nodes(model: Json) -> Iterator[Json]:
-    """Yield every object in a configuration, as a layer may stand under any key of another."""
+    """Yield every object in a configuration; any key may hold a layer."""
     # How it was compiled is not read: nothing is trained here.
     waiting: list[Any] = [model]
     while waiting:
@@ -230,7 +230,7 @@ def _inner(layer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _input(model: Mapping[str, Any], layers: list[Json]) -> tuple[Any, bool]:
-    """Return (h, w, c), None where the first input is not a picture, and whether channels come first."""
+    """Return the input's (h, w, c) or None, and whether channels lead."""
     shape: Any = None
     for layer in layers:
         inner = _inner(layer)
@@ -279,12 +279,12 @@ def _taken(model: Mapping[str, Any], layers: list[Json], shape: Any) -> tuple[st
         if kind.startswith(_WEIGHED):
             break
     names = {_name(layer) for layer in _layers(model)}
-    for starts, telltale, found in _NETS:
+    for starts, telltale, scaling in _NETS:
         begins = tuple(starts.split())
         if (
             shape is not None
             and shape[2] == 3
             and (telltale in names or any(n.lower().startswith(begins) for n in names))
         ):
-            return found, f"it holds a net of keras.applications ({starts.split()[0]} or like it)"
+            return scaling, f"it holds a net of keras.applications ({starts.split()[0]} or like it)"
     return "unit", "nothing in the file says otherwise"

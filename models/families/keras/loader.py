@@ -61,7 +61,7 @@ _PASSING = (
 
 
 class KerasClassifier(Classifier):
-    """A `Net` as an adapter; `final` is the activation that was removed from its end."""
+    """A `Net` as an adapter; `final` is its removed activation."""
 
     def __init__(self, spec: ModelSpec, net: Net, preprocessing: Preprocessing, sha256: str) -> None:
         super().__init__(spec, net, (), preprocessing, sha256)
@@ -95,28 +95,28 @@ class KerasClassifier(Classifier):
 
         head = None if self.head is None else self.module.get_submodule(self.head)
         with nullcontext() if head is None else head.register_forward_pre_hook(note):
-            found: Tensor = self.module(tensor)
+            logits: Tensor = self.module(tensor)
         if self.final == "softmax of probabilities":
-            found = found.clamp_min(1e-12).log()
-        if found.shape[1] == 1 and self.final in ("sigmoid", "softmax") and not self.spec.measures:
+            logits = logits.clamp_min(1e-12).log()
+        if logits.shape[1] == 1 and self.final in ("sigmoid", "softmax") and not self.spec.measures:
             # One number for the second class; the first is what is left.
-            found = torch.cat([torch.zeros_like(found), found], 1)
-        return Logits(found, seen[0] if seen and seen[0].ndim == 2 else None)
+            logits = torch.cat([torch.zeros_like(logits), logits], 1)
+        return Logits(logits, seen[0] if seen and seen[0].ndim == 2 else None)
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer that makes a map: a pooling after it only makes that smaller."""
+        """Return the last layer with a map, before any pooling."""
         kinds = [type(self.module.get_submodule(layer.path)).__name__ for layer in layers]
-        found = [layer for layer, kind in zip(layers, kinds, strict=True) if not any(word in kind for word in _PASSING)]
-        return ((found or layers)[-1].path,)
+        maps = [layer for layer, kind in zip(layers, kinds, strict=True) if not any(word in kind for word in _PASSING)]
+        return ((maps or layers)[-1].path,)
 
 
 def load(
     spec: ModelSpec, progress: Progress | None = None, *, transform: Callable[..., Any] | None = None
 ) -> KerasClassifier:
-    """Build the model on the CPU without running code of its file; raise WeightsProblem for a file with code.
+    """Build the model on the CPU; raise WeightsProblem for a file with code.
 
-    `transform`: from a Pillow image to the model's input, of a caller who has one. `arch` may name a Python file of the
-    operator's own, which registers the layers that are not Keras's.
+    `transform`: the caller's function from a Pillow image to the input, if any. `arch` may name the operator's Python
+    file with custom layers.
     """
     path = locate(spec, progress=progress)
     facts = files.facts(path)
@@ -145,30 +145,30 @@ def load(
     # As `keras.utils.image_dataset_from_directory` does; `load_img` squeezes too, by the nearest pixel.
     preprocessing = Preprocessing(size, min(size), mean, std, antialias=False, crop="squash").changed(rest)
     if final == "sigmoid" and (facts.classes or 0) > 1 and spec.task == "classify":
-        # Each class by itself: several may be there at once. Two are told apart as one number is.
+        # Independent classes may occur together; two classes are read like one number.
         spec = spec if facts.classes == 2 else replace(spec, task="multilabel")
-    made = KerasClassifier(spec, net, preprocessing, sha256_of(path))
-    made.final = final
-    made.head = next(
+    adapter = KerasClassifier(spec, net, preprocessing, sha256_of(path))
+    adapter.final = final
+    adapter.head = next(
         (name for name, part in reversed(list(net.named_modules())) if type(part).__name__ == "Dense"), None
     )
-    _complete_by_a_run(made, path, notes, unclear=facts.final == "linear" and facts.classes == 1)
+    _complete_by_a_run(adapter, path, notes, unclear=facts.final == "linear" and facts.classes == 1)
     if transform is not None:
-        made.transform, notes = transform, notes[prepared:]
+        adapter.transform, notes = transform, notes[prepared:]
     elif table.crop is None:
         say = spec.where_stated("preprocessing.crop").replace("...", '"aspect"')
         say += "" if spec.in_memory else ' = "aspect"'
         notes.append(
             f"Pictures are squeezed to {_sides(size)}, as image_dataset_from_directory does; {say} keeps their shape."
         )
-    made.notes = tuple(notes)
+    adapter.notes = tuple(notes)
     for note in notes:
         LOGGER.info("%s: %s", spec.id, note)
-    return made
+    return adapter
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """Draft the table of a Keras file from its configuration; None for other files, a Problem for one with code."""
+    """Draft a Keras file's table; a Problem for files with code."""
     if not path.is_file() or path.suffix.lower() not in (".keras", ".h5", ".hdf5"):
         return None
     facts = files.facts(path)
@@ -210,7 +210,7 @@ def _takes(facts: Facts) -> str:
 
 
 def _one_output(spec: ModelSpec, model: Any, path: Path) -> Any:
-    """Return the model with the output that the table chooses; raise WeightsProblem where it chooses none of them."""
+    """Return the model with the chosen output; raise WeightsProblem if unknown."""
     names = list(model.output_names)
     chosen = spec.weights.output
     place = names.index(chosen) if chosen in names else chosen if isinstance(chosen, int) else None
@@ -241,7 +241,7 @@ def _custom_objects(spec: ModelSpec, facts: Facts) -> Iterator[None]:
     if file is None:
         raise WeightsProblem(f"There is no file {named} for {spec.id}: give its path in arch.")
     defined = runpy.run_path(str(file))
-    with keras().saving.custom_object_scope({name: one for name, one in defined.items() if callable(one)}):
+    with keras().saving.custom_object_scope({name: member for name, member in defined.items() if callable(member)}):
         yield
 
 
@@ -249,10 +249,10 @@ def _size(spec: ModelSpec, facts: Facts, notes: list[str]) -> tuple[int, int]:
     """Return (h, w): fixed by the file, else by the operator, else a usual size."""
     assert facts.shape is not None
     height, width, _ = facts.shape
-    given = spec.preprocessing.sides
-    if height is None and width is None and given is None:
+    stated = spec.preprocessing.sides
+    if height is None and width is None and stated is None:
         notes.append(f"The file does not say how large its input is: {USUAL} px a side was assumed.")
-    usual = given or (USUAL, USUAL)
+    usual = stated or (USUAL, USUAL)
     return height or usual[0], width or usual[1]
 
 
@@ -263,63 +263,63 @@ def _each(numbers: Sequence[float], channels: int) -> tuple[float, ...]:
 
 def _table(spec: ModelSpec, facts: Facts, notes: list[str]) -> PreprocessingTable:
     """Return the operator's preprocessing, or the one inferred from the file."""
-    given = spec.preprocessing
+    stated = spec.preprocessing
     assert facts.shape is not None
-    for key, numbers in (("mean", given.mean), ("std", given.std)):
+    for key, numbers in (("mean", stated.mean), ("std", stated.std)):
         if numbers is not None and len(numbers) not in (1, facts.shape[2]):
             raise ModelProblem(
                 f"{key} of {spec.id} has {len(numbers)} numbers, and its pictures have {facts.shape[2]} channels."
             )
-    if (given.mean, given.std, given.range) != (None, None, None):
-        return given
+    if (stated.mean, stated.std, stated.range) != (None, None, None):
+        return stated
     inferred, words = files.WAYS[facts.taken]
     notes.append(f"How its pictures are prepared was inferred: {words}, as {facts.because}.")
-    return given.over(inferred)
+    return stated.over(inferred)
 
 
-def _complete_by_a_run(made: KerasClassifier, path: Path, notes: list[str], *, unclear: bool) -> None:
+def _complete_by_a_run(adapter: KerasClassifier, path: Path, notes: list[str], *, unclear: bool) -> None:
     """Run the model once: find its classes, whether it returns probabilities, and the colours of its drawings."""
     with torch.no_grad():
-        logits = made.run(made.flat_input()).logits
+        logits = adapter.run(adapter.flat_input()).logits
     if logits.ndim != 2:
         raise WeightsProblem(f"{path.name} answers with {tuple(logits.shape[1:])} and not with one number a class.")
-    if made.final == "unknown":
+    if adapter.final == "unknown":
         row = logits[0]
         probable = bool((row >= 0).all()) and abs(float(row.sum()) - 1) < 1e-3
-        made.final = "softmax of probabilities" if probable else "softmax"
+        adapter.final = "softmax of probabilities" if probable else "softmax"
         if probable:
             notes.append("Its last softmax could not be taken off: gradients are of the logarithm of the probability.")
-    if unclear and made.spec.task == "classify":
+    if unclear and adapter.spec.task == "classify":
         notes.append(assumed(1))
-    names, more = labels.for_classes(made.spec, logits.shape[1], otherwise=labels.imagenet())
-    made.labels = tuple(map(legible, names))
+    names, more = labels.for_classes(adapter.spec, logits.shape[1], otherwise=labels.imagenet())
+    adapter.labels = tuple(map(legible, names))
     notes += more
-    made.paper = _paper_of(made, notes)
-    if made.paper is not None:
-        # It also accepts what was drawn with the other pen.
-        made.preprocessings = (*made.preprocessings, "negative")
+    adapter.paper = _paper_of(adapter, notes)
+    if adapter.paper is not None:
+        # It also accepts drawings in inverted colours.
+        adapter.preprocessings = (*adapter.preprocessings, "negative")
 
 
-def _paper_of(made: KerasClassifier, notes: list[str]) -> Paper | None:
-    """Return the colours of the drawings a model expects, by its table or by its answers; None for other models."""
-    given = made.spec.weights.sketch
-    if given is not None:
-        if given not in PAPERS:
-            raise ModelProblem(f"sketch of {made.spec.id} is {given!r}: use one of {', '.join(PAPERS)}.")
-        return given
-    if made.channels != 1 or max(made.preprocessing.size) > 128 or not names_drawings(made.labels):
+def _paper_of(adapter: KerasClassifier, notes: list[str]) -> Paper | None:
+    """Return the colours of a drawing model's input; None for other models."""
+    paper_stated = adapter.spec.weights.sketch
+    if paper_stated is not None:
+        if paper_stated not in PAPERS:
+            raise ModelProblem(f"sketch of {adapter.spec.id} is {paper_stated!r}: use one of {', '.join(PAPERS)}.")
+        return paper_stated
+    if adapter.channels != 1 or max(adapter.preprocessing.size) > 128 or not names_drawings(adapter.labels):
         return None
-    if made.spec.preprocessing.antialias is None:
-        # Such models learn from bitmaps of their own size: a thin line that is only sampled falls to pieces.
-        made.preprocessing = replace(made.preprocessing, antialias=True)
+    if adapter.spec.preprocessing.antialias is None:
+        # Such models learn from small bitmaps: undersampled thin lines break up.
+        adapter.preprocessing = replace(adapter.preprocessing, antialias=True)
 
     def answer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.no_grad():
-            logits = made.run(made.prepare(pixels, "trained").tensor).logits[0]
+            logits = adapter.run(adapter.prepare(pixels, "trained").tensor).logits[0]
         return logits.softmax(0).numpy()
 
     paper, clear = paper_of(answer)
-    say = "" if made.spec.in_memory else ": say so in weights.sketch"
+    say = "" if adapter.spec.in_memory else ": say so in weights.sketch"
     sure = "it tells simple drawings apart best so" if clear else f"it is not clear{say}"
     notes.append(f"Drawings were taken to be {paper} ({sure}).")
     return paper

@@ -23,21 +23,21 @@ _importing = threading.Lock()
 
 
 def keras() -> Any:
-    """Import Keras on torch, whatever the environment or the user's files say; the process's settings stay."""
+    """Import Keras with torch as backend, without changing the environment."""
     with _importing:
-        found: Any = sys.modules.get("keras") or _import_keras()
-    backend = found.config.backend() if hasattr(found, "config") else "TensorFlow"
+        module: Any = sys.modules.get("keras") or _import_keras()
+    backend = module.config.backend() if hasattr(module, "config") else "TensorFlow"
     if backend != "torch":
         raise ModelProblem(
             f"Keras already runs on {backend} in this process: start it with KERAS_BACKEND=torch in the environment."
         )
-    return found
+    return module
 
 
 def _import_keras() -> Any:
-    wanted = {"KERAS_BACKEND": "torch", "KERAS_HOME": str(cache() / "keras")}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    variables = {"KERAS_BACKEND": "torch", "KERAS_HOME": str(cache() / "keras")}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         return importlib.import_module("keras")
     except ImportError as reason:
@@ -50,33 +50,33 @@ def _import_keras() -> Any:
                 os.environ[name] = value
 
 
-class Face(nn.Module):
-    """A layer of Keras as a module of torch, whose output has its channels first.
+class KerasLayerModule(nn.Module):
+    """A Keras layer as a torch module with channels-first output.
 
     It can be hooked, copied and replaced without touching Keras's own layer, which is shared.
     """
 
-    def __init__(self, layer: Any, turned: bool) -> None:
+    def __init__(self, layer: Any, to_channels_first: bool) -> None:
         super().__init__()
-        self._layer, self._turned = [layer], turned
+        self._layer, self._to_channels_first = [layer], to_channels_first
         self.weights = layer.torch_params
 
-    def forward(self, *given: Any, **more: Any) -> Any:
+    def forward(self, *args: Any, **more: Any) -> Any:
         layer = self._layer[0]
         if getattr(layer, "_call_has_training_arg", False):
-            # Random layers are active by default where nothing around them says otherwise.
+            # Keras activates random layers by default.
             more["training"] = False
-        found = layer(*given, **more)
-        return _channels_first(found) if self._turned else found
+        output = layer(*args, **more)
+        return _channels_first(output) if self._to_channels_first else output
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Face:
-        return type(self)(self._layer[0], self._turned)
+    def __deepcopy__(self, memo: dict[int, Any]) -> KerasLayerModule:
+        return type(self)(self._layer[0], self._to_channels_first)
 
 
 class Net(nn.Module):
-    """A model of Keras whose layers are submodules, by their names, from float32 (B, C, h, w) to (B, n).
+    """A Keras model with its layers as submodules, (B, C, h, w) to (B, n).
 
-    A nested model is a `Net` in turn: `backbone.conv2d_2`.
+    A nested model is a `Net` too: `backbone.conv2d_2`.
     """
 
     def __init__(self, model: Any, *, inner: bool = False) -> None:
@@ -89,7 +89,7 @@ class Net(nn.Module):
         self._names: dict[int, str] = {}
         for layer in model.layers:
             name = layer.name.replace(".", "_")
-            # A layer may be called what a module of torch has an attribute of: type, half, forward.
+            # A layer's name may collide with an attribute of torch's modules: type, half, forward.
             name += "_" if hasattr(self, name) else ""
             self._names[id(layer)] = name
             self.add_module(name, self._part(layer))
@@ -99,31 +99,31 @@ class Net(nn.Module):
 
     def _part(self, layer: Any) -> nn.Module:
         if self._graph[0] is None:
-            found: nn.Module = layer
-            return found
+            plain: nn.Module = layer
+            return plain
         if getattr(layer, "_functional", None) or hasattr(layer, "_run_through_graph"):
             return Net(layer, inner=True)
         # The class is named like the layer's, for lists of the model's parts.
-        kind = type(type(layer).__name__, (Face,), {})
-        made: nn.Module = kind(layer, not self._channels_come_first)
-        return made
+        kind = type(type(layer).__name__, (KerasLayerModule,), {})
+        module: nn.Module = kind(layer, not self._channels_come_first)
+        return module
 
     def forward(self, tensor: Any, *_: Any, **__: Any) -> Any:
         if self._inner:
-            found = self._run(tensor)
-            return found if self._channels_come_first else _channels_first(found)
-        given = tensor if self._channels_come_first else tensor.permute(0, 2, 3, 1)
+            output = self._run(tensor)
+            return output if self._channels_come_first else _channels_first(output)
+        inputs = tensor if self._channels_come_first else tensor.permute(0, 2, 3, 1)
         # An input of (h, w) alone has no channel axis.
-        given = given[..., 0] if len(self._model[0].input_shape) == 3 else given
+        inputs = inputs[..., 0] if len(self._model[0].input_shape) == 3 else inputs
         with keras().device(str(tensor.device)):
-            return self._run(given).flatten(1)
+            return self._run(inputs).flatten(1)
 
-    def _run(self, given: Any) -> Any:
+    def _run(self, inputs: Any) -> Any:
         graph = self._graph[0]
         if graph is None:
-            return self._model[0](given, training=False)
-        found = graph._run_through_graph(graph._standardize_inputs(given), operation_fn=self._step)
-        return found[0] if isinstance(found, list | tuple) and len(found) == 1 else found
+            return self._model[0](inputs, training=False)
+        outputs = graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=self._step)
+        return outputs[0] if isinstance(outputs, list | tuple) and len(outputs) == 1 else outputs
 
     def _step(self, operation: Any) -> Any:
         """Run a step of the graph by its module, which may have been replaced."""
@@ -133,34 +133,34 @@ class Net(nn.Module):
         if self._channels_come_first:
             return module
 
-        def step(*given: Any, **more: Any) -> Any:
-            found = module(*given, **more)
-            return found.permute(0, 2, 3, 1) if isinstance(found, Tensor) and found.ndim == 4 else found
+        def step(*args: Any, **more: Any) -> Any:
+            output = module(*args, **more)
+            return output.permute(0, 2, 3, 1) if isinstance(output, Tensor) and output.ndim == 4 else output
 
         return step
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Net:
-        """Make other modules over the same weights; Keras itself would write the model to a file and read it again."""
+        """Copy the modules over the same weights, without saving the model."""
         return Net(self._model[0], inner=self._inner)
 
     def apart(self) -> Net:
-        """Return the same model with weights of its own; raises ModelProblem where Keras cannot build it again."""
+        """Return the model with independent weights; raise ModelProblem if impossible."""
         model = self._model[0]
         try:
             with keras().device(str(next(self.parameters()).device)):
-                made = keras().models.clone_model(model)
-                made.set_weights(model.get_weights())
+                clone = keras().models.clone_model(model)
+                clone.set_weights(model.get_weights())
         # Classes of the operator may not say how they are built.
         except Exception as problem:
             raise ModelProblem(
                 f"Keras cannot build this model again ({str(problem)[:160].rstrip('.')}): "
                 "this test is for other models."
             ) from problem
-        return Net(made, inner=self._inner)
+        return Net(clone, inner=self._inner)
 
 
-def _channels_first(found: Any) -> Any:
-    return found.permute(0, 3, 1, 2) if isinstance(found, Tensor) and found.ndim == 4 else found
+def _channels_first(output: Any) -> Any:
+    return output.permute(0, 3, 1, 2) if isinstance(output, Tensor) and output.ndim == 4 else output
 
 
 def _first(model: Any) -> bool:
@@ -170,10 +170,10 @@ def _first(model: Any) -> bool:
 
 
 def open_model(path: Path) -> Any:
-    """Open the model in a file; raise WeightsProblem, one sentence, where Keras cannot rebuild it."""
+    """Open a file's model; raise WeightsProblem if Keras cannot rebuild it."""
     library = keras()
     try:
-        # On the CPU from the start: what Keras moves is no longer a parameter.
+        # On the CPU from the start, as Keras moves parameters by replacing them.
         with library.device("cpu"):
             model = library.saving.load_model(str(path), compile=False, safe_mode=True)
             if not model.built or not getattr(model, "inputs", None):

@@ -44,7 +44,7 @@ BATCH = 32
 
 
 class _PromptSG(PreparedAdapter):
-    """A PromptSG's layer types, and the map of its own attention; a person is squeezed into its upright input."""
+    """PromptSG's layer types and attention map."""
 
     module: Any
     preprocessings: tuple[str, ...] = ("trained", "crop", "letterbox")
@@ -61,8 +61,8 @@ class _PromptSG(PreparedAdapter):
 
     def record_attention(self, record: Record) -> AbstractContextManager[None]:
         """Hand the weights of `attentions()` alone to `record`."""
-        wanted = self.attentions()
-        return record_attention(self.module, lambda path, weights: record(path, weights) if path in wanted else weights)
+        paths = self.attentions()
+        return record_attention(self.module, lambda path, weights: record(path, weights) if path in paths else weights)
 
     @overload
     def attention_map(self, pixels: Tensor, preprocessing: str = ..., batch: int = ...) -> Tensor: ...
@@ -80,7 +80,7 @@ class _PromptSG(PreparedAdapter):
         preprocessing: str = "trained",
         batch: int = BATCH,
     ) -> Tensor | NDArray[np.float32] | list[NDArray[np.float32]]:
-        """Return how much the sentence "A photo of a X person" attends to each patch, without a gradient.
+        """Return the attention of "A photo of a X person" to each patch.
 
         `pixels`: one picture, uint8 (H, W, 3) RGB, or a list of pictures of any sizes, of which `batch` go through the
         model at once. Returns float32 (h_patches, w_patches), the mean of all heads, which sums to 1; of a list a list.
@@ -94,15 +94,15 @@ class _PromptSG(PreparedAdapter):
             return self.attention_map([pixels], preprocessing)[0]
         if batch < 1:
             raise ModelProblem(f"A batch has at least one picture, not {batch}.")
-        found: list[NDArray[np.float32]] = []
+        attention_maps: list[NDArray[np.float32]] = []
         for at in range(0, len(pixels), batch):
             # Of a Pillow image too.
             arrays = [
-                np.asarray(one.convert("RGB") if hasattr(one, "convert") else one) for one in pixels[at : at + batch]
+                np.asarray(img.convert("RGB") if hasattr(img, "convert") else img) for img in pixels[at : at + batch]
             ]
             tensors = [self.prepare(array, preprocessing).tensor for array in arrays]
-            found += [*self.attention_map(torch.cat(tensors)).float().cpu().numpy()]
-        return found
+            attention_maps += [*self.attention_map(torch.cat(tensors)).float().cpu().numpy()]
+        return attention_maps
 
     def forward_with_attention(self, x: Tensor) -> dict[str, Tensor]:
         """Return the outputs of a pass by name, and `attention` (B, h_patches, w_patches).
@@ -143,15 +143,15 @@ class _PromptSG(PreparedAdapter):
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
         """Return the layer types with a map of their own, by the paths in the short list."""
         known = {layer.path for layer in layers}
-        found: dict[str, tuple[str, ...]] = {}
+        paths: dict[str, tuple[str, ...]] = {}
         for name in ("mim", "vit_last", "vit_proj"):
             path = self._types()[name]
             while path and path not in known:
                 # A module's last output is listed as its parent's.
                 path = path.rpartition(".")[0]
             if path:
-                found[name] = (path,)
-        return found
+                paths[name] = (path,)
+        return paths
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         return (self._types()["mim"],)
@@ -166,7 +166,7 @@ class PromptClassifier(_PromptSG, Classifier):
 
 
 class PromptEmbedder(_PromptSG, Embedder):
-    """A PromptSG without its classifier, which is of no use for persons it has never seen."""
+    """A PromptSG without its classifier of training identities."""
 
     def run(self, tensor: Tensor) -> Embedded:
         return Embedded(self.module(tensor).embedding)
@@ -175,13 +175,12 @@ class PromptEmbedder(_PromptSG, Embedder):
 def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier | PromptEmbedder:
     """Build the model on the CPU.
 
-    Raises WeightsProblem where a tensor is missing or of another shape, ModelProblem where the configuration is wrong:
-    one sentence each, with what would help.
+    Raises WeightsProblem for a missing or misshapen tensor, ModelProblem for a wrong configuration.
     """
     path = locate(spec, progress=progress)
-    given = read_settings(spec, path)
-    tensors = rename_tensors(checkpoint.read(path), given.get("names", {}))
-    config, notes = read_config(tensors, given, path.name)
+    settings = read_settings(spec, path)
+    tensors = rename_tensors(checkpoint.read(path), settings.get("names", {}))
+    config, notes = read_config(tensors, settings, path.name)
     module = PromptSG(config)
     fill(module, tensors, path.name)
     mean, std = spec.preprocessing.mean or MEAN, spec.preprocessing.std or STD
@@ -194,7 +193,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> PromptClassifier 
         adapter = PromptClassifier(spec, module, names, preprocessing, sha256)
     else:
         adapter = PromptEmbedder(spec, module, (), preprocessing, sha256)
-    adapter.notes = (*given.get("notes", ()), *notes)
+    adapter.notes = (*settings.get("notes", ()), *notes)
     if spec.weights.package == "sightglass.models.demo":
         # It knows drawn persons alone, so its scores are measured by such.
         adapter.controls = lambda: pictures("compared")[3:]
@@ -206,13 +205,13 @@ def inspect(path: Path) -> TableDraft | None:
     if not path.is_file() or path.suffix not in (".safetensors", ".pth", ".pt", ".ckpt", ".th", ".bin"):
         return None
     try:
-        given = beside(path)
-        tensors = rename_tensors(checkpoint.read(path), given.get("names", {}))
+        config_file = beside(path)
+        tensors = rename_tensors(checkpoint.read(path), config_file.get("names", {}))
     except WeightsProblem:
         return None
     if not {"image_encoder.conv1.weight", "mim.cross_attention.in_proj_weight"} <= tensors.keys():
         return None
-    config, notes = read_config(tensors, given, path.name)
+    config, notes = read_config(tensors, config_file, path.name)
     table = {"task": "classify" if config.classes else "embed", "weights": {"path": str(path)}}
     unknown: tuple[Unknown, ...] = ()
     if config.classes:
@@ -236,14 +235,14 @@ _UNUSED = ("logit_scale", "input_resolution", "context_length", "vocab_size", "t
 
 
 def read_settings(spec: ModelSpec, path: Path) -> Json:
-    """Read the configuration: the file in the table, else the .json beside the weights, else nothing."""
-    given = spec.weights.config
-    if given is None:
+    """Read the configuration: the table's file, one beside the weights, or none."""
+    config = spec.weights.config
+    if config is None:
         return beside(path)
     try:
-        return _parse(Path(given))
+        return _parse(Path(config))
     except (OSError, ValueError) as problem:
-        raise ModelProblem(f"The configuration of {spec.id} cannot be read from {given}: is it JSON?") from problem
+        raise ModelProblem(f"The configuration of {spec.id} cannot be read from {config}: is it JSON?") from problem
 
 
 def beside(path: Path) -> Json:
@@ -255,48 +254,48 @@ def beside(path: Path) -> Json:
 
 
 def _parse(path: Path) -> Json:
-    found = json.loads(path.read_text("utf-8"))
-    while isinstance(found, dict) and isinstance(inner := found.get("net", found.get("config")), dict):
-        found = inner
-    if not isinstance(found, dict) or not isinstance(found.get("names", {}), dict):
+    table = json.loads(path.read_text("utf-8"))
+    while isinstance(table, dict) and isinstance(inner := table.get("net", table.get("config")), dict):
+        table = inner
+    if not isinstance(table, dict) or not isinstance(table.get("names", {}), dict):
         raise ValueError(f"{path} holds no table")
-    return found
+    return table
 
 
 def rename_tensors(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
     """Rename tensors to `PromptSG`'s own names."""
-    found: dict[str, Tensor] = {}
+    named: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
         for theirs, ours in (*names.items(), *_CLIP.items()):
             if key.startswith(theirs):
                 key = ours + key.removeprefix(theirs)
                 break
-        found[key] = tensor
+        named[key] = tensor
     table = next(
-        (found[key] for key in ("token_embedding.weight", "text_encoder.token_embedding.weight") if key in found), None
+        (named[key] for key in ("token_embedding.weight", "text_encoder.token_embedding.weight") if key in named), None
     )
     for name, words in (("token_prefix", BEFORE), ("token_suffix", AFTER)):
         key = f"text_encoder.{name}"
-        if key in found:
+        if key in named:
             # CLIP-ReID keeps them as (1, n, width), the suffix with all that follows the end.
-            rows = found[key].flatten(0, -2)
-            found[key] = rows[: len(words)]
+            rows = named[key].flatten(0, -2)
+            named[key] = rows[: len(words)]
         elif table is not None and len(table) > max(TOKENS.values()):
-            found[key] = table[[TOKENS[word] for word in words]]
-    return {key: value for key, value in found.items() if not key.removeprefix("text_encoder.").startswith(_UNUSED)}
+            named[key] = table[[TOKENS[word] for word in words]]
+    return {key: value for key, value in named.items() if not key.removeprefix("text_encoder.").startswith(_UNUSED)}
 
 
-def read_config(tensors: Mapping[str, Tensor], given: Mapping[str, Any], name: str) -> tuple[Config, tuple[str, ...]]:
-    """Return the configuration by the tensors' shapes, changed by `given`, and notes on what no shape says."""
+def read_config(tensors: Mapping[str, Tensor], stated: Mapping[str, Any], name: str) -> tuple[Config, tuple[str, ...]]:
+    """Return the configuration by shapes and `stated`, and notes."""
     known = {field.name for field in fields(Config)}
-    if wrong := given.keys() - known - {"names", "notes"}:
+    if wrong := stated.keys() - known - {"names", "notes"}:
         raise ModelProblem(
             f"The configuration of {name} has an unknown key {sorted(wrong)[0]}: it may have "
             f"{', '.join(sorted(known))}, names, notes."
         )
-    for key in known & given.keys():
-        if type(given[key]) is not {"size": list, "prompt": str, "guidance": str}.get(key, int):
-            raise ModelProblem(f"{key} in the configuration of {name} is of the wrong kind ({given[key]!r}).")
+    for key in known & stated.keys():
+        if type(stated[key]) is not {"size": list, "prompt": str, "guidance": str}.get(key, int):
+            raise ModelProblem(f"{key} in the configuration of {name} is of the wrong kind ({stated[key]!r}).")
 
     def side(key: str, axis: int) -> int:
         if key not in tensors:
@@ -326,24 +325,24 @@ def read_config(tensors: Mapping[str, Tensor], given: Mapping[str, Any], name: s
         "prompt": "composed" if "inversion.fc1.weight" in tensors else "simplified",
     }
     size, stride = _cut(
-        side("image_encoder.positional_embedding", 0) - 1, given.get("patch", read["patch"]), given, name
+        side("image_encoder.positional_embedding", 0) - 1, stated.get("patch", read["patch"]), stated, name
     )
     read |= {"size": size, "stride": stride}
     notes: tuple[str, ...] = ()
-    unsaid = [key for key in ("size", "heads", "mim_heads", "guidance") if key not in given]
+    unsaid = [key for key in ("size", "heads", "mim_heads", "guidance") if key not in stated]
     if unsaid:
         notes = (
             f"Inferred from shapes, or as CLIP has it: {', '.join(unsaid)}. A .json beside the weights can say it.",
         )
-    values = read | {key: value for key, value in given.items() if key in known}
+    values = read | {key: value for key, value in stated.items() if key in known}
     values["size"] = tuple(values["size"])
     return Config(**values), notes
 
 
-def _cut(patches: int, patch: int, given: Mapping[str, Any], name: str) -> tuple[tuple[int, int], int]:
+def _cut(patches: int, patch: int, settings: Mapping[str, Any], name: str) -> tuple[tuple[int, int], int]:
     """Return the input's (h, w) and the stride that give this number of patches."""
-    sizes = (tuple(given["size"]),) if "size" in given else SIZES
-    strides = (given["stride"],) if "stride" in given else (patch, patch * 3 // 4, patch // 2)
+    sizes = (tuple(settings["size"]),) if "size" in settings else SIZES
+    strides = (settings["stride"],) if "stride" in settings else (patch, patch * 3 // 4, patch // 2)
     for stride in strides:
         for h, w in sizes:
             if ((h - patch) // stride + 1) * ((w - patch) // stride + 1) == patches:
@@ -355,10 +354,10 @@ def _cut(patches: int, patch: int, given: Mapping[str, Any], name: str) -> tuple
 
 
 def fill(module: PromptSG, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Load the tensors; raise WeightsProblem for the first that is missing or of another shape."""
-    wanted = module.state_dict()
+    """Load the tensors; raise WeightsProblem for the first mismatch."""
+    state = module.state_dict()
     optional = () if module.config.prompt == "composed" else ("inversion.",)
-    for key, tensor in wanted.items():
+    for key, tensor in state.items():
         if key.endswith("num_batches_tracked") or key.startswith(optional) or not tensor.numel():
             continue
         if key not in tensors:
@@ -372,7 +371,7 @@ def fill(module: PromptSG, tensors: Mapping[str, Tensor], name: str) -> None:
                 f"configuration that of these weights?"
             )
     module.load_state_dict(
-        {key: tensors[key] for key in wanted if key in tensors and wanted[key].shape == tensors[key].shape},
+        {key: tensors[key] for key in state if key in tensors and state[key].shape == tensors[key].shape},
         strict=False,
     )
 

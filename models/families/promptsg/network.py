@@ -89,13 +89,13 @@ class Attention(nn.Module):
 
     def split(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Project (B, N, C) each to (B, heads, N, C / heads)."""
-        given = zip((query, key, value), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
-        rows = (functional.linear(x, w, b) for x, w, b in given)
+        projections = zip((query, key, value), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
+        rows = (functional.linear(x, w, b) for x, w, b in projections)
         q, k, v = (x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in rows)
         return q, k, v
 
     def read(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return what each row reads of the others, (B, N, C). `mask` (N, N), bool: True where a row may look."""
+        """Return the attention output (B, N, C); `mask` (N, N): True is visible."""
         read = functional.scaled_dot_product_attention(*self.split(x, x, x), attn_mask=mask)
         return read.transpose(1, 2).flatten(2)
 
@@ -105,7 +105,7 @@ class Attention(nn.Module):
 
 
 class TextAttention(Attention):
-    """The same on (N, B, C), text first, as CLIP has it: so nothing in it is taken for a place in the picture."""
+    """The same attention on (N, B, C), as in CLIP's text encoder."""
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         out: Tensor = self.out_proj(self.read(x.transpose(0, 1), mask).transpose(0, 1))
@@ -164,7 +164,7 @@ class Transformer(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """CLIP's ViT that returns all its tokens, (B, 1 + h*w, embed), the class token first."""
+    """CLIP's ViT with all tokens as output, (B, 1 + h*w, embed)."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -200,9 +200,9 @@ class InversionNetwork(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """CLIP's text transformer on "A photo of a X person.", X given; the end token's place is the sentence.
+    """CLIP's text transformer on "A photo of a X person.", with X given.
 
-    The sentence's own tokens are held, not the table they come from.
+    The sentence's own tokens are kept, not their table.
     """
 
     def __init__(self, config: Config) -> None:
@@ -221,7 +221,7 @@ class TextEncoder(nn.Module):
         words = [before, after] if pseudo is None else [before, pseudo.unsqueeze(0), after]
         x = torch.cat(words)
         x = x + self.positional_embedding[: len(x), None]
-        # Causal: so the end token never sees what CLIP fills the rest of its places with, and that is left out here.
+        # Causal: the end token never sees CLIP's padding, which is left out here.
         seen = torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).tril()
         x = self.ln_final(self.transformer(x, seen))
         sentence: Tensor = x[-1] @ self.text_projection

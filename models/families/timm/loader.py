@@ -44,13 +44,13 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Embe
         return Embedder(spec, module, (), preprocessing, sha256, notes=notes)
     if spec.weights.path:
         return custom.load(dataclasses.replace(spec, arch=f"timm/{spec.arch}"), progress)
-    own = labels.own(spec)
-    if not (own or config.num_classes):
+    class_names = labels.own(spec)
+    if not (class_names or config.num_classes):
         raise ModelProblem(f'{spec.id} names no classes: give it task = "embed" in a table of models.toml.')
-    count = {"num_classes": len(own)} if own and not spec.untrained else {}
+    count = {"num_classes": len(class_names)} if class_names and not spec.untrained else {}
     module, sha256 = _module(spec, config, progress, count, count)
     preprocessing = preprocessing_of(module).changed(spec.preprocessing)
-    return Classifier(spec, module, own or names_of(module), preprocessing, sha256)
+    return Classifier(spec, module, class_names or names_of(module), preprocessing, sha256)
 
 
 def _module(
@@ -61,10 +61,10 @@ def _module(
         spec = spec.with_weights(hub=config.hf_hub_id)
 
     def read(path: Path) -> nn.Module:
-        given = {"state_dict": checkpoint.read(path), "custom_load": False, **overlay}
-        made: nn.Module = timm.create_model(spec.arch, pretrained=True, pretrained_cfg_overlay=given, **options)
-        # timm keeps what it was given, and with it every tensor a second time.
-        made.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator, union-attr]
-        return made
+        merged = {"state_dict": checkpoint.read(path), "custom_load": False, **overlay}
+        module: nn.Module = timm.create_model(spec.arch, pretrained=True, pretrained_cfg_overlay=merged, **options)
+        # timm keeps its config, and with it every tensor twice.
+        module.pretrained_cfg.pop("state_dict", None)  # type: ignore[operator, union-attr]
+        return module
 
     return checkpoint.module_of(spec, progress, lambda: timm.create_model(spec.arch, **options), read)

@@ -42,7 +42,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Classifier | Cust
         module = build(spec.arch, classes=len(names))
         load_tensors(module, path, f"{spec.arch} with {len(names)} classes", modern(checkpoint.read(path)))
         if spec.arch == "googlenet":
-            # Never trained, never run: without these heads the list of layers has only what works.
+            # Unused heads would be listed as layers.
             without_aux(spec.arch, module)
         return module
 

@@ -66,7 +66,7 @@ class TorchvisionDetector(Detector):
         if self._fixed:
             self.preprocessings = ("trained", "letterbox")
         self._divisor = int(transform.size_divisible)
-        # The input size of a square picture, with which layers are found.
+        # The input size for finding layers.
         self._size = -(-min(transform.min_size[-1], transform.max_size) // self._divisor) * self._divisor
 
     @property
@@ -96,7 +96,7 @@ class TorchvisionDetector(Detector):
         outer = [-(-n // self._divisor) * self._divisor for n in (h, w)] if trained else [side, side]
         top, left = (0, 0) if trained else ((outer[0] - h) // 2, (outer[1] - w) // 2)
         tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float().div_(255)
-        mean, std = (torch.tensor(given).view(3, 1, 1) for given in (transform.image_mean, transform.image_std))
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (transform.image_mean, transform.image_std))
         # Normalised before it is resized, and not after: the same numbers as torchvision's to the last bit.
         resized = nn.functional.interpolate(tensor.sub_(mean).div_(std)[None], size=(h, w), mode="bilinear")
         canvas = resized.new_zeros(1, 3, *outer)
@@ -115,8 +115,8 @@ class TorchvisionDetector(Detector):
         return ImageList(tensor, [(sizes[0], sizes[1])] * len(tensor))
 
     def _features(self, tensor: Tensor) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = self.module.backbone(tensor)  # type: ignore[operator]
-        return found
+        features: dict[str, Tensor] = self.module.backbone(tensor)  # type: ignore[operator]
+        return features
 
     def _limits(self) -> tuple[int, int | None]:
         """Return the maximum number of boxes, and of candidates of a group in the suppression."""
@@ -160,14 +160,14 @@ class TorchvisionDetector(Detector):
                 # Of MobileNet's two maps of one size no proposal is ever read from the second.
                 neck.setdefault(known[path].shape[1:], path)
         body = self._body(known)
-        found = {"all neck outputs": tuple(neck.values()), "backbone end": tuple(body[-1:])}
+        paths_by_name = {"all neck outputs": tuple(neck.values()), "backbone end": tuple(body[-1:])}
         if self.has_neck:
-            found |= {f"neck {self._scale(known[path])}": (path,) for path in neck.values()}
-        found["backbone P3"] = tuple([path for path in body if self._scale(known[path]) == "P3"][-1:])
-        return {name: paths for name, paths in found.items() if paths} or super().presets(layers)
+            paths_by_name |= {f"neck {self._scale(known[path])}": (path,) for path in neck.values()}
+        paths_by_name["backbone P3"] = tuple([path for path in body if self._scale(known[path]) == "P3"][-1:])
+        return {name: paths for name, paths in paths_by_name.items() if paths} or super().presets(layers)
 
     def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
-        """Return the backbone's steps and the neck's maps with their inputs; the head has no map of one scale."""
+        """Return the backbone's steps and the neck's maps, with their inputs."""
         known = {layer.path: layer for layer in layers}
         body, neck = self._body(known), [path for path in self._neck() if path in known]
         read: dict[str, tuple[str, ...]] = {path: tuple(body[max(i - 1, 0) : i]) for i, path in enumerate(body)}
@@ -181,12 +181,12 @@ class TorchvisionDetector(Detector):
             read |= {path: (before,) for before, path in itertools.pairwise(coarsest)}
         else:
             read |= {path: (before,) for before, path in itertools.pairwise(neck)}
-        found = []
+        steps = []
         for path, inputs in read.items():
             shape, kind = known[path].shape, type(self.module.get_submodule(path)).__name__
             part: Literal["backbone", "neck"] = "neck" if ".fpn." in path else "backbone"
-            found.append(ModelStage(path, kind, shape, self._size / shape[1], inputs, part))
-        return tuple(found)
+            steps.append(ModelStage(path, kind, shape, self._size / shape[1], inputs, part))
+        return tuple(steps)
 
 
 def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
@@ -195,13 +195,13 @@ def _best_of_each(group: Tensor, sure: Tensor, most: int) -> Tensor:
     size = torch.bincount(group)
     if not len(size) or int(size.max()) <= most:
         return order
-    rows = [order[group[order] == one][:most] for one in size.nonzero()]
+    rows = [order[group[order] == group_index][:most] for group_index in size.nonzero()]
     through = torch.cat(rows)
     return through[sure[through].argsort(descending=True, stable=True)]
 
 
 class _Dense(TorchvisionDetector):
-    """A head with an output for each anchor of each cell of each map: a scale here is one anchor shape of one map."""
+    """A dense head; each anchor shape of each map is a scale here."""
 
     def __init__(self, spec: ModelSpec, module: Any, named: Mapping[int, str], weights_sha256: str) -> None:
         super().__init__(spec, module, named, weights_sha256)
@@ -214,11 +214,11 @@ class _Dense(TorchvisionDetector):
         return column in self._columns
 
     def _classes_in_all(self) -> int:
-        """Return the number of columns of the class head for one anchor, also of those that are no class."""
+        """Return the number of class-head columns per anchor, non-classes included."""
         return int(self.module.head.classification_head.num_classes)  # type: ignore[union-attr, arg-type]
 
     def _split(self, out: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Split (B, A * columns, h, w) into, for each of A anchors, (B, K, h, w) and the columns that are no class."""
+        """Split (B, A * columns, h, w) by anchor into classes (B, K, h, w) and others."""
         anchors = out.shape[1] // self._width
         pieces = iter(torch.split(out, [size for size, _ in self._runs] * anchors, 1))
         for _ in range(anchors):
@@ -238,7 +238,7 @@ class _Dense(TorchvisionDetector):
         return out
 
     def _scoring(self, rest: Sequence[Tensor | None]) -> Callable[[Tensor, Tensor | None], Tensor] | None:
-        """Return the scoring function; `rest` are the columns that are no class, (B, c, h, w), one entry a scale."""
+        """Return the scoring function; `rest`: non-class columns (B, c, h, w) per scale."""
         return None
 
     def run(self, tensor: Tensor) -> TorchvisionDetections:
@@ -261,19 +261,19 @@ class _Dense(TorchvisionDetector):
         sizes = [x.shape[2] * x.shape[3] * count for x, count in zip(features, per_cell, strict=True)]
         anchors = torch.cat(
             [
-                one.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1)
-                for one, count in zip(grids.split(sizes), per_cell, strict=True)
+                level_anchors.unflatten(0, (-1, count)).transpose(0, 1).flatten(0, 1)
+                for level_anchors, count in zip(grids.split(sizes), per_cell, strict=True)
             ]
         )
         groups = torch.cat([anchors.new_full((n,), i, dtype=torch.long) for i, n in enumerate(sizes)])
         height = tensor.shape[2]
         strides = torch.cat([anchors.new_full((n,), height / x.shape[2]) for x, n in zip(features, sizes, strict=True)])
 
-        def boxes(given: tuple[Tensor, ...]) -> Tensor:
-            rows = torch.cat([level.flatten(2) for level in given], 2).transpose(1, 2)  # (B, N, 4)
+        def boxes(deltas_of_levels: tuple[Tensor, ...]) -> Tensor:
+            rows = torch.cat([level.flatten(2) for level in deltas_of_levels], 2).transpose(1, 2)  # (B, N, 4)
             return torch.stack([self._decode(row, anchors) for row in rows])
 
-        found = TorchvisionDetections(
+        detections = TorchvisionDetections(
             tuple(levels),
             tuple(regressions),
             boxes,
@@ -284,7 +284,7 @@ class _Dense(TorchvisionDetector):
             groups=groups,
         )
         scoring = self._scoring(rest)
-        return dataclasses.replace(found, scoring=scoring) if scoring else found
+        return dataclasses.replace(detections, scoring=scoring) if scoring else detections
 
 
 class RetinaNetDetector(_Dense):
@@ -298,7 +298,7 @@ class RetinaNetDetector(_Dense):
 
 
 class FcosDetector(_Dense):
-    """FCOS: the root of two sigmoids, its class's and how central the cell is, which is the objectness here."""
+    """FCOS, with centredness as objectness."""
 
     parts: tuple[Part, ...] = ("class", "contrast", "objectness", "box", *SIDES, "all")
 
@@ -354,7 +354,7 @@ class SsdDetector(_Dense):
         return [path for path in paths if path.startswith("backbone.features.")]
 
     def _body(self, known: Mapping[str, Layer]) -> list[str]:
-        """Leave out the maps that were added for large objects; for VGG the first of those is its own."""
+        """Leave out the extra maps for large objects, except VGG's first."""
         return [path for path in self._neck()[:2] if path in known]
 
 
@@ -363,11 +363,10 @@ CELLS = 7
 
 
 class TwoStage(TorchvisionDetector):
-    """Faster R-CNN: a candidate is a proposal and one class, whose own box it has.
+    """Faster R-CNN: a candidate is a proposal with one class and its box.
 
-    There is one for each class of a proposal whose score is above torchvision's own threshold (0.05), and one for its
-    best. A candidate's centre is its proposal's, and its unit one of the seven cells to a side that the proposal is
-    pooled to: the root of its area over seven. Proposals are out of the graph, as in torchvision.
+    Classes are the best one and those above torchvision's threshold (0.05). A candidate's centre is its proposal's, and
+    its unit a pooled cell: the root of the area over seven. Proposals are detached, as in torchvision.
     """
 
     small = 1e-2
@@ -380,27 +379,27 @@ class TwoStage(TorchvisionDetector):
         images = self._images(tensor)
         features = self._features(tensor)
         proposals, _ = module.rpn(images, features)
-        proposed = [len(one) > 0 for one in proposals]
+        proposed = [len(part) > 0 for part in proposals]
         height, width = images.image_sizes[0]
-        # Without proposals the whole picture is a candidate that can be explained, though it is never shown.
+        # Without proposals the whole picture is an explainable, but hidden, candidate.
         whole = tensor.new_tensor([[0, 0, width, height]])
-        proposals = [one.detach() if there else whole for one, there in zip(proposals, proposed, strict=True)]
+        proposals = [part.detach() if real else whole for part, real in zip(proposals, proposed, strict=True)]
         heads = module.roi_heads
         pooled = heads.box_roi_pool(features, proposals, images.image_sizes)
         logits, deltas = heads.box_predictor(heads.box_head(pooled))
         columns = torch.tensor(self._columns, device=tensor.device)
         beside = torch.ones(logits.shape[1], dtype=torch.bool, device=tensor.device)
         beside[columns] = False
-        counts = [len(one) for one in proposals]
-        made = []
+        counts = [len(part) for part in proposals]
+        picked = []
         for rows, numbers, rois in zip(logits.split(counts), deltas.split(counts), proposals, strict=True):
             scores = rows.detach().softmax(1)[:, columns]  # (P, K)
-            wanted = scores > heads.score_thresh
-            wanted[torch.arange(len(rows), device=tensor.device), scores.argmax(1)] = True
-            made.append((rows, numbers.unflatten(1, (-1, 4)), rois, *wanted.nonzero(as_tuple=True)))
-        most = max(len(classes) for *_, classes in made)
+            above = scores > heads.score_thresh
+            above[torch.arange(len(rows), device=tensor.device), scores.argmax(1)] = True
+            picked.append((rows, numbers.unflatten(1, (-1, 4)), rois, *above.nonzero(as_tuple=True)))
+        most = max(len(classes) for *_, classes in picked)
         levels, regressions, choice, rest, regions = [], [], [], [], []
-        for rows, numbers, rois, at, classes in made:
+        for rows, numbers, rois, at, classes in picked:
             # A shorter list of another picture of the batch is padded with its first candidate.
             index = torch.arange(most, device=tensor.device)
             index = index.where(index < len(at), 0)
@@ -411,8 +410,8 @@ class TwoStage(TorchvisionDetector):
             choice.append(classes)
             regions.append(rois[at])
 
-        def boxes(given: tuple[Tensor, ...]) -> Tensor:
-            rows = given[0][..., 0].transpose(1, 2)  # (B, N, 4)
+        def boxes(tensors: tuple[Tensor, ...]) -> Tensor:
+            rows = tensors[0][..., 0].transpose(1, 2)  # (B, N, 4)
             return torch.stack([heads.box_coder.decode_single(*pair) for pair in zip(rows, regions, strict=True)])
 
         sides = (regions[0][:, 2:] - regions[0][:, :2]).clamp(min=1)

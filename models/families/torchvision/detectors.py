@@ -44,14 +44,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> TorchvisionDetect
     Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
     """
     default = default_weights(spec.arch)
-    own = labels.own(spec)
+    class_names = labels.own(spec)
     # Class 0 is the background; COCO's own numbers have gaps.
-    named = dict(enumerate(own, 1)) if own else labels.coco()
-    count = len(own) + 1 if own else len(default.meta["categories"])
+    named = dict(enumerate(class_names, 1)) if class_names else labels.coco()
+    count = len(class_names) + 1 if class_names else len(default.meta["categories"])
 
     def read(path: Path) -> nn.Module:
         module, tensors = build(spec.arch, classes=count), checkpoint.read(path)
-        # A frozen norm counts no batches; torch fills that in for the ordinary norm here.
+        # Frozen norms count no batches; torch fills that in here.
         frozen = not any(name.endswith(".num_batches_tracked") for name in tensors)
         load_tensors(module, path, f"{spec.arch} with {count - 1} classes and the background", tensors)
         if frozen and spec.arch in ("fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn"):
@@ -74,7 +74,7 @@ def build(arch: str, *, classes: int = 91) -> nn.Module:
 
 
 def default_weights(arch: str) -> WeightsEnum:
-    """Return torchvision's own choice among a detector's weights; raise ModelProblem where it has no such detector."""
+    """Return a detector's default weights; raise ModelProblem if unknown."""
     return networks.default_weights(arch, detection, "detector", _KINDS)
 
 

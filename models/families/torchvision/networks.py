@@ -27,9 +27,9 @@ class TorchvisionClassifier(Classifier):
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         if self.spec.arch.startswith("maxvit_"):
-            wanted = f"blocks.{len(self.module.blocks) - 1}"  # type: ignore[arg-type]
-            if wanted in [layer.path for layer in layers]:
-                return (wanted,)
+            last_block = f"blocks.{len(self.module.blocks) - 1}"  # type: ignore[arg-type]
+            if last_block in [layer.path for layer in layers]:
+                return (last_block,)
         return super().default_layers(layers)
 
 
@@ -44,7 +44,7 @@ def build(arch: str, *, classes: int = 1000) -> nn.Module:
 def default_weights(
     arch: str, module: Any = None, kind: str = "classifier", beginnings: str | tuple[str, ...] = ""
 ) -> WeightsEnum:
-    """Return torchvision's own choice among an architecture's weights; raise ModelProblem where it has no such one."""
+    """Return an architecture's default weights; raise ModelProblem if unknown."""
     import torchvision
 
     known = torchvision.models.list_models(module=module or torchvision.models)
@@ -56,9 +56,9 @@ def default_weights(
 
 
 def load_published(spec: ModelSpec, default: WeightsEnum) -> ModelSpec:
-    """Return the row with the address of torchvision's own weights, where it names no others."""
-    given = spec.weights
-    if given.url or given.path or given.file or given.package or spec.untrained:
+    """Return the row with torchvision's default address, if it has none."""
+    table = spec.weights
+    if table.url or table.path or table.file or table.package or spec.untrained:
         return spec
     return spec.with_weights(url=default.url)
 
@@ -77,7 +77,7 @@ def preprocessing_of(weights: WeightsEnum) -> Preprocessing:
 
 
 def modern(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename DenseNet's tensors, whose files predate the rule that a module's name has no dot: `norm.1` is `norm1`."""
+    """Rename DenseNet's old tensors: `norm.1` is `norm1`."""
     for name in list(tensors):
         renamed = re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
         if renamed != name:
@@ -86,7 +86,7 @@ def modern(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def without_aux(arch: str, module: nn.Module) -> None:
-    """Remove the heads of GoogLeNet and Inception that only training uses, and which their files may lack."""
+    """Remove GoogLeNet's and Inception's auxiliary heads for training."""
     if arch not in ("googlenet", "inception_v3"):
         return
     vars(module)["aux_logits"] = False

@@ -35,16 +35,16 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
     Raises ModelProblem for an architecture that torchvision has not, WeightsProblem where the file does not fit it.
     """
     default = default_weights(spec.arch)
-    own = labels.own(spec)
-    count = len(own) or len(default.meta["categories"])
-    found: tuple[str, ...] = ()
+    class_names = labels.own(spec)
+    count = len(class_names) or len(default.meta["categories"])
+    labels_in_file: tuple[str, ...] = ()
 
     def read(path: Path) -> nn.Module:
-        nonlocal count, found
+        nonlocal count, labels_in_file
         saved = checkpoint.open_(path, spec.weights.key or "")
         tensors = {key: value for key, value in saved.tensors.items() if not key.startswith("aux_classifier.")}
         count = classes_of(tensors) or count
-        found = labels.find_names(saved.tables(), count)
+        labels_in_file = labels.find_names(saved.tables(), count)
         module = build(spec.arch, classes=count)
         load_tensors(module, path, f"{spec.arch} with {count} classes", tensors)
         return module
@@ -52,7 +52,7 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Segmenter:
     module, sha256 = checkpoint.module_of(
         load_published(spec, default), progress, lambda: build(spec.arch, classes=count), read
     )
-    names, notes = labels.for_classes(spec, count, found, labels.voc())
+    names, notes = labels.for_classes(spec, count, labels_in_file, labels.voc())
     return Segmenter(spec, module, names, preprocessing_of(default).changed(spec.preprocessing), sha256, notes=notes)
 
 
@@ -65,12 +65,12 @@ def build(arch: str, *, classes: int = 21) -> nn.Module:
 
 
 def default_weights(arch: str) -> WeightsEnum:
-    """Return torchvision's own choice among a network's weights; raise ModelProblem where it has no such network."""
+    """Return a network's default weights; raise ModelProblem if unknown."""
     return networks.default_weights(arch, segmentation, "segmentation network", _KINDS)
 
 
 def arch_of(tensors: Mapping[str, Tensor]) -> str:
-    """Return the architecture whose tensors these are, by their names; empty where it is none of torchvision's."""
+    """Return torchvision's architecture by its tensors' names, or an empty string."""
     if not any(key.startswith("backbone.") for key in tensors):
         return ""
     if "classifier.low_classifier.weight" in tensors:
@@ -84,7 +84,7 @@ def arch_of(tensors: Mapping[str, Tensor]) -> str:
 
 
 def classes_of(tensors: Mapping[str, Tensor]) -> int:
-    """Return the number of classes of a state dict, by its last convolution; 0 where it has none."""
+    """Return a state dict's number of classes by its last convolution."""
     last = next(
         (tensors[key] for key in ("classifier.4.weight", "classifier.low_classifier.weight") if key in tensors), None
     )

@@ -41,14 +41,14 @@ _LIBRARY_NAME = re.compile(r"(hf[-_]hub:)?[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def from_folder(kind: Any, folder: Path, **options: Any) -> Any:
-    """Return what a class of Transformers makes of a folder, without a download, the folder's code or other files."""
+    """Load a folder by a Transformers class, without downloads or remote code."""
     check_folder(folder)
     with without_hub(folder):
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
 
 
 class _Offline:
-    """Stand for the constant by which Hugging Face's library is offline: here also within `no_downloads`."""
+    """Replacement of Hugging Face's offline constant, also true within `no_downloads`."""
 
     def __init__(self, always: object) -> None:
         self._always = always
@@ -59,7 +59,7 @@ class _Offline:
 
 @contextlib.contextmanager
 def without_hub(folder: Path) -> Iterator[None]:
-    """Keep libraries from asking the hub for what a folder names; raise WeightsProblem where they would have to."""
+    """Block hub requests for a folder's files; raise WeightsProblem instead."""
     from huggingface_hub import constants, errors
 
     if not isinstance(constants.HF_HUB_OFFLINE, _Offline):
@@ -75,7 +75,7 @@ def without_hub(folder: Path) -> Iterator[None]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise a Problem where a folder names files outside of it, or code of its own."""
+    """Raise a Problem for a folder with outside files or code."""
     for index in sorted(folder.glob("*.index.json")):
         parts = read(index).get("weight_map")
         for part in parts.values() if isinstance(parts, dict) else ():
@@ -104,7 +104,7 @@ def _refuse(folder: Path, file: str, value: object) -> WeightsProblem:
 
 
 def _is_plain(name: object) -> bool:
-    """Return whether a name is that of a file directly in a folder, on any system."""
+    """Return whether a name is a plain file name on any system."""
     return isinstance(name, str) and not re.search(r"[/\\:\0]", name) and PurePath(name).name == name != ".."
 
 
@@ -121,11 +121,11 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def weights_in(folder: Path, names: Sequence[str] = FILES) -> Path:
-    """Return the weights file of a folder, the first of `names`; raise WeightsProblem where there is none."""
-    found = next((folder / name for name in names if os.path.isfile(folder / name)), None)
-    if found is None:
+    """Return a folder's first weights file of `names`; raise WeightsProblem without any."""
+    path = next((folder / name for name in names if os.path.isfile(folder / name)), None)
+    if path is None:
         raise WeightsProblem(f"{folder} holds no weights: put {names[0]} beside its configuration.")
-    return found
+    return path
 
 
 def picture_settings(folder: Path) -> Json:
@@ -135,13 +135,13 @@ def picture_settings(folder: Path) -> Json:
 
 
 def read(path: Path) -> Json:
-    """Read a JSON object, empty where there is no such file; raise WeightsProblem where it is broken."""
+    """Read a JSON object, empty without a file; raise WeightsProblem if broken."""
     if not os.path.isfile(path):
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
         raise WeightsProblem(
             f"{path} is not readable JSON ({describe_error(problem)}): fetch the file again."
         ) from problem
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

@@ -92,8 +92,10 @@ Adapted = (
 
 
 def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
-    """Build the model on the CPU from `weights.path` (a folder) or `weights.hub`; `{random = seed}`: untrained, from
-    the configuration alone."""
+    """Build the model on the CPU from `weights.path` or `weights.hub`.
+
+    `{random = seed}`: untrained, from the configuration alone.
+    """
     folder = folder_of(spec)
     config = _config(folder)
     arch = _architecture(folder, config)
@@ -120,18 +122,18 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> Adapted:
             f'{folder.name} is a {arch}, which names no classes: give it task = "embed", or take one that was '
             "fine-tuned to classes."
         )
-    made = make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
-    if isinstance(made, TransformersInput) and not spec.preprocessing.stated():
-        made.processor = load_processor(folder, picture_settings(folder))
-    return made
+    adapter = make_adapter(spec, arch, net, preprocessing, sha256, notes, missing)
+    if isinstance(adapter, TransformersInput) and not spec.preprocessing.stated():
+        adapter.processor = load_processor(folder, picture_settings(folder))
+    return adapter
 
 
 def _detector(spec: ModelSpec, net: Any, folder: Path, sha256: str) -> TransformersDetector:
     if spec.task != "detect":
         raise ModelProblem(f'{folder.name} draws boxes: give it task = "detect".')
     processor, notes = read_processor(folder, net.config)
-    found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
-    names, _ = labels.for_classes(spec, net.config.num_labels, found)
+    labels_in_config = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
+    names, _ = labels.for_classes(spec, net.config.num_labels, labels_in_config)
     return TransformersDetector(spec, net, names, sha256, processor=processor, notes=notes)
 
 
@@ -148,15 +150,15 @@ def make_adapter(
     notes: tuple[str, ...] = (),
     missing: Collection[str] = (),
 ) -> Adapted:
-    """Return the adapter of a network by the name of its class: a classifier, a segmentation network, or an embedder.
+    """Return a network's adapter by its class name.
 
     `missing`: names of parameters without weights.
     """
     adapter: Adapted
     if segments(arch):
         row = spec.as_segmentation()
-        found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
-        names, more = labels.for_classes(row, net.config.num_labels, found)
+        labels_in_config = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
+        names, more = labels.for_classes(row, net.config.num_labels, labels_in_config)
         kind = QuerySegmenter if arch in BY_QUERIES else TransformersSegmenter
         adapter = kind(row, net, names, preprocessing, sha256, notes=notes + more)
     elif estimates_depth(arch):
@@ -164,9 +166,9 @@ def make_adapter(
         names, _ = labels.for_classes(row, 1, ("depth",))
         adapter = TransformersDepth(row, net, names, preprocessing, sha256, notes=notes)
     elif _classifies(arch):
-        found = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
+        labels_in_config = [str(net.config.id2label[index]) for index in sorted(net.config.id2label)]
         row = replace(spec, task=_task(spec, net.config))
-        names, _ = labels.for_classes(row, net.config.num_labels, found)
+        names, _ = labels.for_classes(row, net.config.num_labels, labels_in_config)
         adapter = TransformersClassifier(row, net, names, preprocessing, sha256, notes=notes)
     else:
         adapter = TransformersEmbedder(replace(spec, task="embed"), net, (), preprocessing, sha256, notes=notes)
@@ -179,7 +181,7 @@ def make_adapter(
 
 
 def _task(spec: ModelSpec, config: Any) -> str:
-    """Return what a classifier's numbers mean: as stated, else as the configuration says that it was trained."""
+    """Return a classifier's task, as stated or by its configuration."""
     if spec.task in ("multilabel", "regress"):
         return spec.task
     trained = {"multi_label_classification": "multilabel", "regression": "regress"}
@@ -187,7 +189,7 @@ def _task(spec: ModelSpec, config: Any) -> str:
 
 
 def folder_of(spec: ModelSpec) -> Path:
-    """Return the folder that a table names, or the hub's copy; raise WeightsProblem where there is none."""
+    """Return a table's folder, or the hub's copy; raise WeightsProblem if missing."""
     if spec.weights.path:
         path = Path(spec.weights.path)
         # Somebody names the file in a folder that has all the rest.
@@ -197,15 +199,15 @@ def folder_of(spec: ModelSpec) -> Path:
         check_folder(folder)
         return folder
     name = spec.weights.hub or spec.arch
-    found = fetch(name, "*.json", "model*.safetensors")
-    if not any((found / file).is_file() for file in FILES):
-        found = fetch(name, "*.json", FILES[-1])
-    check_folder(found)
-    return found
+    downloaded = fetch(name, "*.json", "model*.safetensors")
+    if not any((downloaded / file).is_file() for file in FILES):
+        downloaded = fetch(name, "*.json", FILES[-1])
+    check_folder(downloaded)
+    return downloaded
 
 
 def fetch(name: str, *patterns: str) -> Path:
-    """Return the folder of a hub's repository, downloaded once; raise WeightsProblem where that fails."""
+    """Return a hub repository's folder, downloaded once; raise WeightsProblem on failure."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -254,7 +256,7 @@ def of_processor(settings: Mapping[str, Any]) -> Preprocessing:
 
 
 def inspect(path: Path) -> TableDraft | None:
-    """Draft the table of a folder of Transformers, or a file in one; None for anything else."""
+    """Draft the table of a Transformers folder or file; None for others."""
     folder = path if path.is_dir() else path.parent
     if path.is_file() and path.name not in (*FILES, "config.json"):
         return None
@@ -292,7 +294,7 @@ def _config(folder: Path) -> Json:
 
 
 def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
-    """Return the class of Transformers in a folder's configuration; raise ModelProblem where there is none."""
+    """Return a configuration's Transformers class; raise ModelProblem without one."""
     stated = config.get("architectures")
     arch = str(stated[0]) if isinstance(stated, list) and stated else ""
     if not arch or _class(arch) is None:
@@ -308,8 +310,8 @@ def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
 def _class(arch: str) -> Any:
     import transformers
 
-    found = getattr(transformers, arch, None) if arch.isidentifier() else None
-    return found if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel) else None
+    member = getattr(transformers, arch, None) if arch.isidentifier() else None
+    return member if isinstance(member, type) and issubclass(member, transformers.PreTrainedModel) else None
 
 
 def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] = ()) -> tuple[Any, frozenset[str]]:
@@ -325,7 +327,7 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        net, found = from_folder(
+        net, info = from_folder(
             kind,
             folder,
             output_loading_info=True,
@@ -341,24 +343,24 @@ def load_network(kind: Any, folder: Path, path: Path, optional: tuple[str, ...] 
         logging.set_verbosity(verbosity)
         if shows_progress:
             logging.enable_progress_bar()
-    if mismatched := sorted(found.get("mismatched_keys", ())):
-        key, stored, wanted = mismatched[0]
+    if mismatched := sorted(info.get("mismatched_keys", ())):
+        key, stored, expected = mismatched[0]
         raise WeightsProblem(
-            f"{path} does not fit its config.json: {key} is {tuple(stored)}, not {tuple(wanted)}; put the config.json "
-            "of the same model beside it."
+            f"{path} does not fit its config.json: {key} is {tuple(stored)}, not {tuple(expected)}; put the "
+            "config.json of the same model beside it."
         )
-    missing = frozenset(str(key) for key in found.get("missing_keys", ()))
+    missing = frozenset(str(key) for key in info.get("missing_keys", ()))
     if lost := sorted(key for key in missing if not key.startswith(optional)):
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise WeightsProblem(f"{path} lacks {lost[0]}{more}: it is of another model than config.json beside it says.")
     return net, missing
 
 
-def sides(given: Any) -> tuple[int, int]:
+def sides(size: Any) -> tuple[int, int]:
     """Return (h, w) of a size in a configuration of Transformers."""
-    if isinstance(given, dict):
-        if "shortest_edge" in given:
-            return (int(given["shortest_edge"]),) * 2
-        return int(given["height"]), int(given["width"])
-    high, wide = given if isinstance(given, (list, tuple)) else (given, given)
+    if isinstance(size, dict):
+        if "shortest_edge" in size:
+            return (int(size["shortest_edge"]),) * 2
+        return int(size["height"]), int(size["width"])
+    high, wide = size if isinstance(size, (list, tuple)) else (size, size)
     return int(high), int(wide)

@@ -54,15 +54,15 @@ class TransformersInput(Segmenter):
     def prepare(self, pixels: NDArray[Any], preprocessing: str) -> ModelInput:
         if self.processor is None or preprocessing != "trained":
             return super().prepare(pixels, preprocessing)
-        made = self.processor(images=Pillow.fromarray(pixels), return_tensors="pt")
-        tensor: Tensor = made["pixel_values"].float()
+        inputs = self.processor(images=Pillow.fromarray(pixels), return_tensors="pt")
+        tensor: Tensor = inputs["pixel_values"].float()
         (height, width), (h, w) = pixels.shape[:2], tensor.shape[2:]
-        mask = made.get("pixel_mask")
+        mask = inputs.get("pixel_mask")
         high, wide = (h, w) if mask is None else (int(mask[0].any(1).sum()), int(mask[0].any(0).sum()))
         return ModelInput(tensor, Geometry((height, width), (h, w), (high / height, wide / width), (0.0, 0.0)))
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
-        """Return the last layer of the body; of a network with other names the last map before the classes."""
+        """Return the body's last layer, or the last map before the classes."""
         return super().default_layers([layer for layer in layers if layer.path.startswith(BODY)] or layers)
 
 
@@ -78,7 +78,7 @@ class QuerySegmenter(TransformersSegmenter):
     """A network of queries, each with a mask and a class: Mask2Former, MaskFormer."""
 
     def _answer(self, tensor: Tensor) -> Tensor:
-        """Return the logarithm of each class's score in each pixel, as softmax takes it: (B, classes, h, w).
+        """Return the log score of each class per pixel, (B, classes, h, w).
 
         The score is the sum over queries of mask and class probability, without the class of no object.
         """
@@ -97,7 +97,7 @@ class TransformersDepth(TransformersInput, PixelNumbers):
 
 
 def load_processor(folder: Path, settings: Mapping[str, Any]) -> Any:
-    """Return the image processor of a folder, or None where it cuts a part out or no file states it.
+    """Return a folder's image processor, or None if unsuitable.
 
     `settings`: what the folder's file says. Raises WeightsProblem where Transformers cannot read them.
     """

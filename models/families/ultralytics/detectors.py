@@ -57,7 +57,7 @@ def fit_letterbox(
 
 
 class NumberedLayers:
-    """Mixin for a model that is one `Sequential` of numbered steps, each of which names its inputs."""
+    """Mixin for a model made of one `Sequential` of numbered steps."""
 
     module: Any
     _size: int
@@ -68,28 +68,28 @@ class NumberedLayers:
         known = {layer.path: layer for layer in layers}
         inputs = [path for path in self._inputs(len(self.module.model) - 1) if path in known]
         backbone = [path for index in range(self._backbone) if (path := f"model.{index}") in known]
-        found = {"all neck outputs": tuple(inputs)}
+        paths_by_name = {"all neck outputs": tuple(inputs)}
         if backbone:
-            found["backbone end"] = (backbone[-1],)
-        found |= {f"neck {self._scale(known[path])}": (path,) for path in inputs}
+            paths_by_name["backbone end"] = (backbone[-1],)
+        paths_by_name |= {f"neck {self._scale(known[path])}": (path,) for path in inputs}
         third = [path for path in backbone if self._scale(known[path]) == "P3"]
         if third:
-            found["backbone P3"] = (third[-1],)
+            paths_by_name["backbone P3"] = (third[-1],)
         scripts = tuple(f"model.{index}" for index in CAM_SCRIPTS)
         if set(scripts) <= set(known):
-            found[f"Ultralytics' {' '.join(map(str, CAM_SCRIPTS))}"] = scripts
-        return {name: paths for name, paths in found.items() if paths} or {"last map": (layers[-1].path,)}
+            paths_by_name[f"Ultralytics' {' '.join(map(str, CAM_SCRIPTS))}"] = scripts
+        return {name: paths for name, paths in paths_by_name.items() if paths} or {"last map": (layers[-1].path,)}
 
     def stages(self, layers: Sequence[Layer]) -> tuple[ModelStage, ...]:
         """Return the numbered steps in order."""
         known = {layer.path: layer for layer in layers}
-        found = []
+        steps = []
         for index, step in enumerate(self.module.model):
             layer = known.get(f"model.{index}")
             shape, stride = (layer.shape, self._size / layer.shape[1]) if layer else (None, None)
             path, kind, inputs = f"model.{index}", type(step).__name__, self._inputs(index)
-            found.append(ModelStage(path, kind, shape, stride, inputs, self._part(index)))
-        return tuple(found)
+            steps.append(ModelStage(path, kind, shape, stride, inputs, self._part(index)))
+        return tuple(steps)
 
     def alias(self, name: str) -> str:
         """Return `model.10` for `10`, `model[10]`, `model.model.10` or a negative index; else the name itself."""
@@ -110,9 +110,9 @@ class NumberedLayers:
         return "backbone" if index < self._backbone else "neck"
 
     def _inputs(self, index: int) -> tuple[str, ...]:
-        given = self.module.model[index].f
-        sources = [given] if isinstance(given, int) else given
-        # A negative number counts back from the step itself; before the first there is the picture.
+        origin = self.module.model[index].f
+        sources = [origin] if isinstance(origin, int) else origin
+        # Negative numbers count back from the step; below 0 is the picture.
         at = [index + source if source < 0 else source for source in sources]
         return tuple(f"model.{source}" for source in at if source >= 0)
 
@@ -140,7 +140,7 @@ class YoloDetector(NumberedLayers, Detector):
         if getattr(self._head, "proto", None) is not None:
             self.parts = ("class", "contrast", "box", *SIDES, "mask", "all")
         self.nms = not getattr(self._head, "end2end", False)
-        # The strongest pairs of a candidate and a class are shown where nothing is suppressed.
+        # Without suppression the strongest pairs of candidate and class are shown.
         self.multi_label = not self.nms
         # As `predict` of a YOLOE does: words of an open vocabulary often mean the same thing.
         self.multi_class_nms = not isinstance(self._head, YOLOEDetect)
@@ -162,8 +162,8 @@ class YoloDetector(NumberedLayers, Detector):
         return preprocessing == "squash"
 
     def run(self, tensor: Tensor) -> Detections:
-        found: Detections = self.module(tensor)
-        return found
+        detections: Detections = self.module(tensor)
+        return detections
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         from ultralytics.utils.nms import non_max_suppression
@@ -171,10 +171,10 @@ class YoloDetector(NumberedLayers, Detector):
         scores = outputs.scores[:1]  # (1, K, N)
         if not self.nms:
             return _strongest_pairs(scores[0], self._head if self.multi_class_nms else None, confidence)
-        # The library's suppression reads many single numbers, each of which would make a GPU wait.
-        found = torch.cat(self._rows(outputs, scores), 1).cpu()
+        # On a CPU: the library's suppression reads many single numbers, each a GPU synchronisation.
+        candidates = torch.cat(self._rows(outputs, scores), 1).cpu()
         (rows,), (anchors,) = non_max_suppression(
-            found,
+            candidates,
             confidence,
             iou,
             agnostic=not self.multi_class_nms,
@@ -186,37 +186,37 @@ class YoloDetector(NumberedLayers, Detector):
         return anchors.flatten().long(), rows[:, 5].long()
 
     def _rows(self, outputs: Detections, scores: Tensor) -> tuple[Tensor, ...]:
-        """Return the first picture's input of the library's suppression, (1, C, N) each: boxes, scores and angles."""
+        """Return the suppression's input of the first picture, (1, C, N) each."""
         from ultralytics.utils.ops import xyxy2xywh
 
         return xyxy2xywh(outputs.boxes[:1].detach().float()).transpose(1, 2), scores
 
 
-class TurnedDetector(YoloDetector):
+class RotatedDetector(YoloDetector):
     """An OBB model: `box` of a prediction is the upright rectangle around its corners."""
 
     def _rows(self, outputs: Detections, scores: Tensor) -> tuple[Tensor, ...]:
         assert outputs.corners_of is not None
         corners = outputs.corners_of(tuple(level[:1] for level in outputs.regressions)).detach().float()
-        turned = _xywhr(corners).transpose(1, 2)  # (1, 5, N)
-        return turned[:, :4], scores, turned[:, 4:]
+        rotated = _xywhr(corners).transpose(1, 2)  # (1, 5, N)
+        return rotated[:, :4], scores, rotated[:, 4:]
 
     def overlap(self, a: Prediction, b: Prediction) -> float:
         from ultralytics.utils.metrics import batch_probiou
 
-        one, other = (_xywhr(torch.tensor([prediction.corners])) for prediction in (a, b))
-        return float(batch_probiou(one, other))
+        first, second = (_xywhr(torch.tensor([prediction.corners])) for prediction in (a, b))
+        return float(batch_probiou(first, second))
 
 
 class PoseDetector(YoloDetector):
-    """A detector whose candidates have joints: x and y, and with three numbers a joint how visible it is."""
+    """A detector with joints: x, y and maybe visibility."""
 
     def __init__(self, spec: ModelSpec, module: Any, labels: Sequence[str], weights_sha256: str) -> None:
         super().__init__(spec, module, labels, weights_sha256)
         count, numbers = self._head.kpt_shape
         self.sees_visibility = numbers == 3
-        own = getattr(module, "kpt_names", None)
-        named = next(iter(own.values()), None) if isinstance(own, dict) else own
+        names = getattr(module, "kpt_names", None)
+        named = next(iter(names.values()), None) if isinstance(names, dict) else names
         if isinstance(named, (list, tuple)) and len(named) == count:
             self.joints = tuple(legible(str(name)).replace("_", " ") for name in named)
         else:
@@ -226,9 +226,9 @@ class PoseDetector(YoloDetector):
     def predictions(
         self, outputs: Detections, geometry: Geometry, anchors: Sequence[int], classes: Sequence[int]
     ) -> list[Prediction]:
-        found = super().predictions(outputs, geometry, anchors, classes)
+        predictions = super().predictions(outputs, geometry, anchors, classes)
         rows = outputs.joints[0, list(anchors)].detach().float()  # type: ignore[attr-defined]
-        return [replace(one, joints=self._joints(row, geometry)) for one, row in zip(found, rows, strict=True)]
+        return [replace(p, joints=self._joints(row, geometry)) for p, row in zip(predictions, rows, strict=True)]
 
     def _joints(self, row: Tensor, geometry: Geometry) -> tuple[Joint, ...]:
         """Return a candidate's joints, from (K, D)."""
@@ -239,7 +239,7 @@ class PoseDetector(YoloDetector):
         )
 
     def scalar(self, outputs: Detections, target: Target) -> Tensor:
-        """Return a joint's x or y in pixels of the input, or its visibility's logit, shape (); or what a box has.
+        """Return a joint's x, y or visibility logit, or the box's scalar.
 
         Of several candidates the sum; for `lowers` with the other sign.
         """
@@ -254,7 +254,7 @@ class PoseDetector(YoloDetector):
 
 
 class RtDetr(QueryDetector, YoloDetector):
-    """RT-DETR, also within a YOLO: queries that are shown as they come, on a picture squeezed to a square."""
+    """RT-DETR, also within a YOLO, on pictures squeezed to a square."""
 
     preprocessings = ("trained", "letterbox")
     parts = ("class", "contrast", "box", *SIDES, "all")
@@ -269,27 +269,27 @@ class RtDetr(QueryDetector, YoloDetector):
         return preprocessing == "trained"
 
     def read_queries(self, tensor: Tensor) -> QueryDetections:
-        found: Queries = self.module(tensor)
-        return found.detections(tensor.shape[2], tensor.shape[3])
+        queries: Queries = self.module(tensor)
+        return queries.detections(tensor.shape[2], tensor.shape[3])
 
     def select_boxes(self, outputs: Detections, confidence: float, iou: float) -> tuple[Tensor, Tensor]:
         pairs = outputs.scores[0].t().flatten()  # (N * K,)
         best = pairs.topk(min(MAX_BOXES, len(pairs)))
-        shown = best.indices[best.values > confidence]
+        sure = best.indices[best.values > confidence]
         count = outputs.scores.shape[1]
-        return shown // count, shown % count
+        return sure // count, sure % count
 
 
 def _strongest_pairs(scores: Tensor, head: Any, confidence: float) -> tuple[Tensor, Tensor]:
-    """Return candidates and classes, long (n,) each, as an end-to-end head picks them from (K, N)."""
+    """Return an end-to-end head's candidates and classes, long (n,), from (K, N)."""
     if head is None:
         values, classes = scores.max(0)
         best = values.topk(min(MAX_BOXES, len(values)))
-        shown = best.indices[best.values > confidence]
-        return shown, classes[shown]
+        sure = best.indices[best.values > confidence]
+        return sure, classes[sure]
     best, classes, anchors = head.get_topk_index(scores.t()[None], MAX_BOXES)
-    shown = best[0, :, 0] > confidence
-    return anchors[0, shown].flatten(), classes[0, shown].flatten().long()
+    sure = best[0, :, 0] > confidence
+    return anchors[0, sure].flatten(), classes[0, sure].flatten().long()
 
 
 def _xywhr(corners: Tensor) -> Tensor:

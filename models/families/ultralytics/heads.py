@@ -72,8 +72,8 @@ class PoseDetections(Detections):
         return self.joints_of(self.poses)
 
 
-def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], found: Detections) -> PoseDetections:
-    """Return a pose head's candidates with their joints; `maps`: what the head reads, one per scale."""
+def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], detections: Detections) -> PoseDetections:
+    """Return a pose head's candidates with their joints; `maps`: the head's inputs."""
     from ultralytics.nn.modules.head import Pose26
 
     poses = [tower(x) for tower, x in zip(branch["pose_head"], maps, strict=True)]
@@ -81,24 +81,24 @@ def add_joints(head: Any, branch: Mapping[str, Any], maps: Sequence[Tensor], fou
         poses = [last(x) for last, x in zip(branch["kpts_head"], poses, strict=True)]
     count, numbers = head.kpt_shape
     step, shift = (1.0, 0.0) if isinstance(head, Pose26) else (2.0, -0.5)
-    strides = found.units[:, None, None]
-    cells = found.centres[:, None] / strides
+    strides = detections.units[:, None, None]
+    cells = detections.centres[:, None] / strides
 
-    def joints_of(given: tuple[Tensor, ...]) -> Tensor:
-        rows = torch.cat([level.flatten(2) for level in given], 2).transpose(1, 2)
+    def joints_of(levels: tuple[Tensor, ...]) -> Tensor:
+        rows = torch.cat([level.flatten(2) for level in levels], 2).transpose(1, 2)
         rows = rows.reshape(*rows.shape[:2], count, numbers)
         places = (rows[..., :2] * step + cells + shift) * strides
         return torch.cat((places, rows[..., 2:]), 3)
 
-    own = {one.name: getattr(found, one.name) for one in fields(found)}
-    return PoseDetections(**own, poses=tuple(poses), joints_of=joints_of)
+    values = {field.name: getattr(detections, field.name) for field in fields(detections)}
+    return PoseDetections(**values, poses=tuple(poses), joints_of=joints_of)
 
 
 Decode = tuple["Callable[[tuple[Tensor, ...]], Tensor]", "Callable[[tuple[Tensor, ...]], Tensor] | None"]
 
 
 def reader(head: Any) -> MethodType | None:
-    """Return the forward of a head, which returns `Detections`, or `Queries` of RT-DETR; None for any other head."""
+    """Return a head's forward to `Detections` or `Queries`; None if unknown."""
     from ultralytics.nn.modules.head import Detect, RTDETRDecoder
 
     if isinstance(head, RTDETRDecoder):
@@ -123,30 +123,29 @@ def grid(head: Any, feats: Sequence[Tensor], text: Tensor | None = None) -> Dete
         regressions = [torch.cat(both, 1) for both in zip(regressions, angles, strict=True)]
     coefficients = [tower(x) for tower, x in zip(branch.get("mask_head", ()), maps, strict=False)]
     centres, strides = _cells(head, maps)
-    found = _detections(head, maps, (logits, regressions, coefficients), (centres, strides))
-    return add_joints(head, branch, maps, found) if "pose_head" in branch else found
+    detections = _detections(head, maps, (logits, regressions, coefficients), (centres, strides))
+    return add_joints(head, branch, maps, detections) if "pose_head" in branch else detections
 
 
 def prompt_free(head: Any, feats: Sequence[Tensor]) -> Detections:
-    """Run a YOLOE with a built-in vocabulary of thousands: a candidate per cell that passes its filter.
+    """Run a YOLOE with a built-in vocabulary, on cells passing its filter.
 
-    Each scale has n rows and one column. In a batch a cell counts that passes for any picture, with the logit -inf
-    where it does not pass for its own, as in the library.
+    Each scale has n rows and one column. In a batch cells pass for any picture; for the others their logit is -inf.
     """
     maps = list(feats[: head.nl])
     box_head, class_head = (head.one2one_cv2, head.one2one_cv3) if head.end2end else (head.cv2, head.cv3)
-    found = head.one2one_lrpc if head.end2end and hasattr(head, "one2one_lrpc") else head.lrpc
+    filters = head.one2one_lrpc if head.end2end and hasattr(head, "one2one_lrpc") else head.lrpc
     mask_head = getattr(head, "one2one_cv5" if head.end2end else "cv5", None)
     logits, regressions, coefficients, through = [], [], [], []
-    for i, (x, last) in enumerate(zip(maps, found, strict=True)):
-        looks = class_head[i](x)
+    for i, (x, last) in enumerate(zip(maps, filters, strict=True)):
+        features = class_head[i](x)
         if last.enabled:
-            passed = last.pf(looks)[:, 0].flatten(1).sigmoid() > getattr(head, "conf", 0.001)  # (B, N)
+            passed = last.pf(features)[:, 0].flatten(1).sigmoid() > getattr(head, "conf", 0.001)  # (B, N)
             chosen = passed.any(0)
-            rows = last.vocab(looks.flatten(2).transpose(1, 2)[:, chosen])  # (B, n, K)
+            rows = last.vocab(features.flatten(2).transpose(1, 2)[:, chosen])  # (B, n, K)
             level = rows.masked_fill(~passed[:, chosen, None], float("-inf")).transpose(1, 2)
         else:
-            level = last.vocab(looks).flatten(2)
+            level = last.vocab(features).flatten(2)
             chosen = torch.ones(level.shape[2], dtype=torch.bool, device=level.device)
         logits.append(level[..., None])
         regressions.append(last.loc(box_head[i](x)).flatten(2)[..., chosen, None])
@@ -194,43 +193,43 @@ def _decoding(head: Any, centres: Tensor, strides: Tensor) -> Decode:
     from ultralytics.utils.ops import xywhr2xyxyxyxy
     from ultralytics.utils.tal import dist2bbox, dist2rbox
 
-    def distances(given: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def distances(levels: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Return (B, N, 4) in cells, and the rest (B, N, R)."""
-        rows = torch.cat([level.flatten(2) for level in given], 2)
+        rows = torch.cat([level.flatten(2) for level in levels], 2)
         width = 4 * head.reg_max
         return head.dfl(rows[:, :width]).transpose(1, 2), rows[:, width:].transpose(1, 2)
 
-    def upright(given: tuple[Tensor, ...]) -> Tensor:
-        boxes: Tensor = dist2bbox(distances(given)[0], centres, xywh=False) * strides
+    def upright(levels: tuple[Tensor, ...]) -> Tensor:
+        boxes: Tensor = dist2bbox(distances(levels)[0], centres, xywh=False) * strides
         return boxes
 
-    def corners(given: tuple[Tensor, ...]) -> Tensor:
-        sides, raw = distances(given)
+    def corners(levels: tuple[Tensor, ...]) -> Tensor:
+        sides, raw = distances(levels)
         angle = raw if isinstance(head, OBB26) else (raw.sigmoid() - 0.25) * torch.pi
-        found: Tensor = xywhr2xyxyxyxy(torch.cat((dist2rbox(sides, angle, centres) * strides, angle), 2))
-        return found
+        points: Tensor = xywhr2xyxyxyxy(torch.cat((dist2rbox(sides, angle, centres) * strides, angle), 2))
+        return points
 
-    def hull(given: tuple[Tensor, ...]) -> Tensor:
-        found = corners(given)  # (B, N, 4, 2)
-        return torch.cat((found.amin(2), found.amax(2)), 2)
+    def hull(levels: tuple[Tensor, ...]) -> Tensor:
+        points = corners(levels)  # (B, N, 4, 2)
+        return torch.cat((points.amin(2), points.amax(2)), 2)
 
     return (hull, corners) if isinstance(head, OBB) else (upright, None)
 
 
 def _prototypes(head: Any, maps: list[Tensor]) -> tuple[Tensor | None, float | None]:
-    """Return (B, M, H, W) of a head with masks, and the pixels of the input in one of its cells."""
+    """Return mask prototypes (B, M, H, W), and input pixels per cell."""
     from ultralytics.nn.modules.block import Proto26
 
     proto = getattr(head, "proto", None)
     if proto is None:
         return None, None
-    made: Tensor = proto(maps if isinstance(proto, Proto26) else maps[0])
-    return made, float(head.stride[0]) * maps[0].shape[3] / made.shape[3]
+    prototypes: Tensor = proto(maps if isinstance(proto, Proto26) else maps[0])
+    return prototypes, float(head.stride[0]) * maps[0].shape[3] / prototypes.shape[3]
 
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """Output of RT-DETR's decoder: Q candidates for each picture, boxes and proposals as shares of the input."""
+    """RT-DETR's decoder output: Q candidates, boxes and proposals as shares."""
 
     logits: Tensor
     """(B, Q, K)"""
@@ -251,16 +250,16 @@ def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> Queries
     sizes = torch.cat([tokens.new_full((h * w, 1), 0.05 * 2.0**i) for i, (h, w) in enumerate(shapes)])
     anchors = torch.cat((cells[:, :2], sizes, sizes), 1)
     valid = ((anchors > 0.01) & (anchors < 0.99)).all(1, keepdim=True)
-    looks = head.enc_output(valid * tokens)  # (B, N, C)
-    scores = head.enc_score_head(looks).amax(2)
+    features = head.enc_output(valid * tokens)  # (B, N, C)
+    scores = head.enc_score_head(features).amax(2)
     best = scores.topk(min(head.num_queries, scores.shape[1]), 1).indices  # (B, Q)
-    chosen = looks.gather(1, best[..., None].expand(-1, -1, looks.shape[2]))
+    chosen = features.gather(1, best[..., None].expand(-1, -1, features.shape[2]))
     start = torch.logit(anchors).masked_fill(~valid, float("inf"))[best]
-    given = chosen
+    decoder_queries = chosen
     if head.learnt_init_query:
-        given = head.tgt_embed.weight[: best.shape[1]].expand(len(best), -1, -1)
+        decoder_queries = head.tgt_embed.weight[: best.shape[1]].expand(len(best), -1, -1)
     boxes, logits = head.decoder(
-        given,
+        decoder_queries,
         head.enc_bbox_head(chosen) + start,
         tokens,
         shapes,
@@ -272,7 +271,7 @@ def queries(head: Any, feats: Sequence[Tensor], batch: object = None) -> Queries
 
 
 def _proposals(height: int, width: int, like: Tensor) -> Tensor:
-    """Return (h * w, 4), centre and size of each cell of a grid, as shares of it."""
+    """Return (h * w, 4): centre and size of each cell, as shares."""
     ys, xs = (torch.arange(count).to(like) + 0.5 for count in (height, width))
     grid_y, grid_x = torch.meshgrid(ys / height, xs / width, indexing="ij")
     size = torch.tensor([1 / width, 1 / height]).to(like).expand(height * width, 2)

@@ -27,8 +27,8 @@ from sightglass.models.families.custom import transforms
 from sightglass.models.families.ultralytics.detectors import (
     NumberedLayers,
     PoseDetector,
+    RotatedDetector,
     RtDetr,
-    TurnedDetector,
     YoloDetector,
     fit_letterbox,
 )
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class YoloSegmenter(NumberedLayers, Segmenter):
-    """A module from float32 (B, 3, h, w), 0..1, to logits of each pixel at an eighth of its side."""
+    """A module from (B, 3, h, w) to pixel logits at 1/8 scale."""
 
     preprocessings: tuple[str, ...] = ("trained", "letterbox", "squash")
 
@@ -77,9 +77,9 @@ class YoloSegmenter(NumberedLayers, Segmenter):
         return both(grown) if grown.shape[1] == 1 else grown
 
     def presets(self, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-        """Return choices of target layers; the neck's finest map, which the head reads, comes first."""
-        found = super().presets(layers)
-        return {name: paths for name, paths in found.items() if name != "all neck outputs"} or found
+        """Return choices of target layers, the neck's finest map first."""
+        choices = super().presets(layers)
+        return {name: paths for name, paths in choices.items() if name != "all neck outputs"} or choices
 
     def default_layers(self, layers: Sequence[Layer]) -> tuple[str, ...]:
         """Return the end of the backbone."""
@@ -112,14 +112,14 @@ def load(spec: ModelSpec, progress: Progress | None = None) -> YoloClassifier | 
 
 
 def _one_to_many(module: Any) -> Any:
-    """Select the one-to-many branch, whose boxes `predict` shows after NMS, where the model has both."""
+    """Select the one-to-many branch of an end-to-end head."""
     if getattr(module.model[-1], "cv2", None) is not None:
         module.end2end = False
     return module
 
 
 def build_untrained(arch: str, seed: int) -> Any:
-    """Build the architecture of a checkpoint's name or of Ultralytics' own `.yaml`, the same for the same seed."""
+    """Build an untrained architecture, reproducible by its seed."""
     import_quietly()
     from ultralytics import RTDETR, YOLO
 
@@ -132,13 +132,13 @@ def build_untrained(arch: str, seed: int) -> Any:
 
 
 def import_quietly() -> None:
-    """Import Ultralytics so that it looks up no host, installs nothing, and leaves other libraries as they were."""
+    """Import Ultralytics without network access, installs, or side effects."""
     if "ultralytics" in sys.modules:
         return
     os.environ |= {"YOLO_CONFIG_DIR": str(cache() / "ultralytics"), "YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0"}
     os.environ.setdefault("YOLO_VERBOSE", "0")
     # Its import would leave later libraries and child processes one thread, switch off OpenCV's, and make Pillow
-    # look for a package to install wherever it meets a file that is no picture.
+    # search for a package to install at any file that is no picture.
     threads, opener, saver = cv2.getNumThreads(), Image.open, torch.save
     chosen = "OMP_NUM_THREADS" in os.environ
     from ultralytics import settings
@@ -177,15 +177,15 @@ def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> YoloClassifier |
             part.forward = MethodType(_fused_forward, part)
     if task == "classify":
         names = _labels(spec, fused, head.linear.out_features)
-        made = YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
-        made._size = made.preprocessing.size[0]
-        return made
+        classifier = YoloClassifier(spec, fused, names, _preprocessing(fused), weights_sha256)
+        classifier._size = classifier.preprocessing.size[0]
+        return classifier
     if task == "segment":
         return YoloSegmenter(spec.as_segmentation(), fused, _labels(spec, fused, max(head.nc, 2)), weights_sha256)
     if isinstance(head, RTDETRDecoder):
         kind: type[YoloDetector] = RtDetr
     elif isinstance(head, OBB):
-        kind = TurnedDetector
+        kind = RotatedDetector
     elif isinstance(head, Pose):
         kind = PoseDetector
     else:
@@ -208,13 +208,13 @@ def _classes(module: Any) -> int:
 
 
 def _labels(spec: ModelSpec, module: Any, count: int) -> tuple[str, ...]:
-    given = labels.own(spec) or module.names
-    names = given if isinstance(given, dict) else dict(enumerate(given))
+    names_by_index = labels.own(spec) or module.names
+    names = names_by_index if isinstance(names_by_index, dict) else dict(enumerate(names_by_index))
     return tuple(str(names.get(index, index)) for index in range(count))
 
 
 def _preprocessing(module: Any) -> Preprocessing:
-    """Return the checkpoint's own preprocessing, or Ultralytics' default where it has no usable one."""
+    """Return the checkpoint's preprocessing, or Ultralytics' default."""
     from ultralytics.data.augment import classify_transforms
 
     steps = getattr(getattr(module, "transforms", None), "transforms", [])

@@ -44,7 +44,7 @@ ENCODERS = {
 
 
 class OpenVocabulary(YoloDetector):
-    """A model whose classes are given by the user; `labels` is empty until there are some."""
+    """A model with a user's vocabulary; `labels` is empty without one."""
 
     takes_words = True
     embeddings: Tensor | None
@@ -55,14 +55,14 @@ class OpenVocabulary(YoloDetector):
 
         super().__init__(spec, module, labels, weights_sha256)
         self.takes_examples = isinstance(self._head, YOLOEDetect)
-        own = getattr(module, "pe" if self.takes_examples else "txt_feats", None)
-        self.embeddings = None if own is None else own.detach().cpu().float().clone()
+        embeddings = getattr(module, "pe" if self.takes_examples else "txt_feats", None)
+        self.embeddings = None if embeddings is None else embeddings.detach().cpu().float().clone()
         self._given_sha256 = weights_sha256
         if self.embeddings is None:
             self.labels = ()
 
     def with_classes(self, names: Sequence[str], progress: Progress | None = None) -> OpenVocabulary:
-        """Return the same model looking for these words; `progress` is called during the text encoder's download.
+        """Return the model with these words; `progress` is called during the text encoder's download.
 
         Raises ModelProblem where there are no words, a word is there twice, or the text encoder is not to be had.
         """
@@ -77,7 +77,7 @@ class OpenVocabulary(YoloDetector):
     def with_examples(
         self, pixels: NDArray[np.uint8], boxes_xyxy: Sequence[Box], labels: Sequence[str]
     ) -> OpenVocabulary:
-        """Return the same model looking for what boxes (xyxy in pixels of `pixels`, uint8 (H, W, 3) RGB) hold.
+        """Return the model with a vocabulary of example boxes.
 
         Boxes with the same label are one thing. Needs no text encoder. Raises ModelProblem where there are no boxes,
         one is empty or lies outside the picture, or the model takes words only.
@@ -86,21 +86,21 @@ class OpenVocabulary(YoloDetector):
             return super().with_examples(pixels, boxes_xyxy, labels)
         if not boxes_xyxy or len(boxes_xyxy) != len(labels):
             raise ModelProblem("Draw a box or more around what to look for, each with a name.")
-        given = self.prepare(pixels, self.preprocessings[0])
+        model_input = self.prepare(pixels, self.preprocessings[0])
         words = tuple(dict.fromkeys(name.strip() for name in labels))
-        height, width = (side // 8 for side in given.tensor.shape[2:])
+        height, width = (side // 8 for side in model_input.tensor.shape[2:])
         masks = torch.zeros(1, len(words), height, width)
         for box, name in zip(boxes_xyxy, labels, strict=True):
-            masks[0, words.index(name.strip())] += _mask(box, given.geometry, height, width)
+            masks[0, words.index(name.strip())] += _mask(box, model_input.geometry, height, width)
         place = next(self.module.parameters())
         with torch.no_grad():
-            rows = self.module(given.tensor.to(place), vpe=masks.clamp_(max=1).to(place), return_vpe=True)
+            rows = self.module(model_input.tensor.to(place), vpe=masks.clamp_(max=1).to(place), return_vpe=True)
         return self._with(words, rows)
 
     def _with(self, words: tuple[str, ...], rows: Tensor) -> OpenVocabulary:
         other = copy.copy(self)
         other.labels = words
-        # A prompt may come from under inference mode, which its gradients would not survive.
+        # A prompt made in inference mode would not allow gradients.
         other.embeddings = rows.detach().cpu().float().clone()
         sha256 = hashlib.sha256("\0".join((self._given_sha256, *words)).encode())
         sha256.update(other.embeddings.numpy().tobytes())
@@ -108,7 +108,7 @@ class OpenVocabulary(YoloDetector):
         return other
 
     def probe(self) -> OpenVocabulary:
-        """Return an adapter that can be run to find the layers: itself, or one with a meaningless vocabulary."""
+        """Return a runnable adapter for probing, if need be with placeholder words."""
         if self.embeddings is not None:
             return self
         width = self._head.embed if self.takes_examples else 512
@@ -121,12 +121,12 @@ class OpenVocabulary(YoloDetector):
                 f"{self.spec.id} has no classes of its own: name what to look for with --words 'coat, bag'{box}."
             )
         name = "vpe" if self.takes_examples else "txt_feats"
-        found: Detections = self.module(tensor, **{name: self.embeddings.to(tensor)})
-        return found
+        detections: Detections = self.module(tensor, **{name: self.embeddings.to(tensor)})
+        return detections
 
 
 def _mask(box: Box, geometry: Any, height: int, width: int) -> Tensor:
-    """Return the cells (height, width) of 8 pixels of the input that a box of the original covers, one at least."""
+    """Return the 8-pixel cells (height, width) covered by an original's box."""
     x0, y0, x1, y1 = box
     rows, columns = geometry.original
     if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < columns and y0 < rows):
@@ -136,13 +136,13 @@ def _mask(box: Box, geometry: Any, height: int, width: int) -> Tensor:
     across, down = torch.arange(width), torch.arange(height)
     covered: Tensor = ((across >= left) & (across < right))[None] & ((down >= top) & (down < bottom))[:, None]
     if not bool(covered.any()):
-        # In the library a box thinner than a cell covers none, which stands for the whole picture.
+        # In the library a box thinner than a cell covers none, which means the whole picture.
         covered[min(int((top + bottom) / 2), height - 1), min(int((left + right) / 2), width - 1)] = True
     return covered.float()
 
 
 def text_embeddings(encoder: str, words: tuple[str, ...], progress: Progress | None = None) -> Tensor:
-    """Embed words as (1, K, D) by one of `ENCODERS`; raise ModelProblem, with what to install, where it is missing."""
+    """Embed words as (1, K, D) by one of `ENCODERS`."""
     spec = ModelSpec(encoder, "", "", "", "", "", "", weights=ENCODERS[encoder])
     try:
         path = str(locate(spec, progress=progress))

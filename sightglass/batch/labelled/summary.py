@@ -8,10 +8,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from sightglass.batch.labelled import pixels
 from sightglass.common import users
+from sightglass.common.errors import Problem
 from sightglass.common.files import jsonable, write_file
 from sightglass.common.settings import settings
 from sightglass.evaluation import masks, stored
@@ -21,9 +25,6 @@ from sightglass.evaluation.kinds import KINDS, ErrorGroup, kind_of
 from sightglass.export.table import csv as write_csv
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sightglass.batch.labelled.pixels import MaskedPictures
     from sightglass.common.files import Json
 
 
@@ -31,7 +32,7 @@ FILE = "evaluation.json"
 CSV = "evaluation.csv"
 """Beside the table: one row a labelled object, a wrong box or a classified picture (`errors.MEANINGS`); of a
 segmentation one a class."""
-VERSION = 4
+VERSION = 5
 """Of the file: what was summed up by another version is summed up anew."""
 LISTED = 8
 """Classes that are printed."""
@@ -59,7 +60,7 @@ class EvaluationSummary:
     errors: tuple[ErrorGroup, ...] = ()
     """By type; none of a classifier."""
     unknown: tuple[str, ...] = ()
-    """Labels for which the model has no class: their objects count as missed, their pixels not at all."""
+    """Labels for which the model has no class: they are not counted."""
     problems: tuple[tuple[str, str], ...] = ()
     """(picture, why) where a mask is missing or cannot be used."""
 
@@ -95,33 +96,52 @@ class EvaluationSummary:
         return {"headline": self.headline, **jsonable(asdict(self) | told)}
 
 
+_ADAPTER = TypeAdapter(EvaluationSummary)
+
+
 def summarise(report: ErrorReport) -> EvaluationSummary:
     """Return how well answers fit labels; AP ranks all boxes, all else counts those from the threshold on."""
-    evaluation = report.evaluation
-    with stored.pause_collector():
-        return EvaluationSummary(
-            model=evaluation.model,
-            task=evaluation.task,
-            threshold=evaluation.threshold,
-            unknown=evaluation.unknown,
-            **{"objects": 0} | kind_of(evaluation.task).sum_up(report),
-        )
-
-
-def _sum_up_pixels(found: MaskedPictures) -> EvaluationSummary:
-    scores = masks.measure(found.pairs)
+    evaluation, kind = report.evaluation, kind_of(report.evaluation.task)
+    metrics = kind.measure_fit(evaluation)
     return EvaluationSummary(
-        found.model,
-        KINDS["areas"].task,
-        sum(map(bool, found.pairs)),
-        scores.pixels,
-        scores.right,
-        0.0,
-        {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.accuracy},
-        {found.classes[index]: one for index, one in scores.by_class.items()},
-        unknown=found.unknown,
-        problems=found.problems,
+        evaluation.model,
+        evaluation.task,
+        len(evaluation.pictures),
+        evaluation.objects if kind.lists_errors else 0,
+        int(kind.find_right(evaluation).sum()),
+        evaluation.threshold,
+        metrics.scores,
+        metrics.by_class,
+        metrics.by_size,
+        tuple(report.types) if kind.lists_errors else (),
+        evaluation.unknown,
     )
+
+
+def _sum_up_pixels(folder: Path) -> EvaluationSummary:
+    """Return how well a run's segmentations fit their masks; raise Problem where they cannot be read."""
+    from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
+
+    try:
+        table = parquet.read_table(folder / pixels.FILE)
+        about, rows = json.loads(table.schema.metadata[masks.ABOUT]), table.to_pylist()
+        good = [row for row in rows if row["problem"] is None]
+        pairs = [[*zip(*(row[name] for name in masks.PAIR), strict=True)] for row in good]
+        scores = masks.measure(pairs)
+        return EvaluationSummary(
+            about["model"],
+            KINDS["areas"].task,
+            sum(map(bool, pairs)),
+            scores.pixels,
+            scores.right,
+            0.0,
+            {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.accuracy},
+            {about["classes"][index]: one for index, one in scores.by_class.items()},
+            unknown=tuple(about["unknown"]),
+            problems=tuple((row["picture"], row["problem"]) for row in rows if row["problem"] is not None),
+        )
+    except (OSError, ValueError, KeyError, TypeError, IndexError, ArrowException) as problem:
+        raise Problem(f"There are no masks in {folder.name}: run it with --labels and a folder of masks.") from problem
 
 
 def load(folder: Path) -> EvaluationSummary:
@@ -133,7 +153,7 @@ def load(folder: Path) -> EvaluationSummary:
         return kept
     stamp = _stamp(folder)
     if (folder / pixels.FILE).is_file():
-        made = _sum_up_pixels(pixels.read(folder))
+        made = _sum_up_pixels(folder)
         units = [
             dict(zip(("class", "iou", "low", "high"), (name, *astuple(one)), strict=True))
             for name, one in made.by_class.items()
@@ -154,7 +174,7 @@ def find_kept(folder: Path) -> EvaluationSummary | None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads((folder / FILE).read_bytes())
         if kept["of"] == _stamp(folder):
-            return _from_json(kept["summary"])
+            return _ADAPTER.validate_python(_from_json(kept["summary"]))
     return None
 
 
@@ -167,27 +187,10 @@ def _stamp(folder: Path) -> list[int]:
     return [VERSION, about.st_size, about.st_mtime_ns]
 
 
-def _from_json(found: Json) -> EvaluationSummary:
-    def estimates(name: str) -> dict[str, Estimate]:
-        return {
-            key: Estimate(*(_number(one[part]) for part in ("value", "low", "high")))
-            for key, one in found[name].items()
-        }
-
-    return EvaluationSummary(
-        **found
-        | {
-            "scores": estimates("scores"),
-            "by_class": estimates("by_class"),
-            "by_size": {key: _number(one) for key, one in found["by_size"].items()},
-            "errors": tuple(ErrorGroup(**one) for one in found["errors"]),
-            "unknown": tuple(found["unknown"]),
-            "problems": tuple((picture, why) for picture, why in found["problems"]),
-        }
-    )
-
-
-def _number(value: float | None) -> float:
+def _from_json(value: Any) -> Any:
+    """Return plain values with nan where JSON has no number."""
+    if isinstance(value, dict):
+        return {name: _from_json(one) for name, one in value.items()}
     return math.nan if value is None else value
 
 

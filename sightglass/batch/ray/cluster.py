@@ -48,9 +48,8 @@ def library() -> Any:
         os.environ.setdefault(name, value)
     try:
         import ray
-        import ray.data
     except ImportError as error:
-        raise ModelProblem("The engine ray is not installed: pip install 'ray[data]' fsspec.") from error
+        raise ModelProblem("The engine ray is not installed: pip install ray fsspec.") from error
     return ray
 
 
@@ -100,7 +99,7 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[bool]:
             with _stderr_silenced():
                 ray.init(address=address or "local", **more, **quiet)
             own_signals()
-        except (OSError, ValueError, RuntimeError, ImportError, ray.exceptions.RayError) as error:
+        except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0].rstrip(".")
             where = f"No cluster answers at {address}" if address else "Ray could not start a cluster here"
             hint = (

@@ -1,17 +1,15 @@
-"""Run batches on the workers of a Ray cluster, through Ray Data.
+"""Run batches on the workers of a Ray cluster.
 
-The dataset's rows are the batches of the plain engine, so that results are the same. Workers write the files and return
-rows; this process writes the journal and the table. Ray is imported on demand, and its output is silenced.
+They are the batches of the plain engine, so that results are the same. Workers write the files and return rows; this
+process hands out the batches, and writes the journal and the table. Ray is imported on demand.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
-import pickle
-import threading
 import uuid
+from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,21 +19,37 @@ import torch
 
 from sightglass.batch.output import Local
 from sightglass.batch.ray import worker as ray_worker
-from sightglass.batch.ray.cluster import END_TIMEOUT, cluster, library
+from sightglass.batch.ray.cluster import cluster, library
 from sightglass.batch.worker import processor_cores
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from sightglass.batch.journal import Outcome
     from sightglass.batch.output import RemoteFolder
     from sightglass.batch.worker import Work
     from sightglass.explain.picture.item import Item
 
-MAX_TOGETHER = 4
-"""Maximum number of batches sent to a worker together."""
+DEATHS = 2
+"""Number of workers that one batch may end before its pictures are processed one by one."""
+
+
+@dataclass(frozen=True)
+class _Try:
+    """Pictures that a worker processes together."""
+
+    items: Sequence[Item]
+    deaths: int = 0
+    """Workers that ended over them."""
+
+    def repeat(self) -> list[_Try]:
+        """Return what is to be tried after one more worker has ended."""
+        if self.deaths + 1 < DEATHS or len(self.items) == 1:
+            return [_Try(self.items, self.deaths + 1)]
+        # One by one, to find the picture that ends them.
+        return [_Try([item], 1) for item in self.items]
 
 
 @dataclass
@@ -113,117 +127,49 @@ class RayEngine:
         """See `worker.ThreadEngine.run`."""
         ray = library()
         tick("Starting the cluster…")
-        plan, workers = self._plan()
-        gate = ray.remote(num_cpus=0)(ray_worker.TryGate).remote()
-        done: set[int] = set()
-        last: set[int] | None = None
-        over = threading.Event()
-        failure: list[BaseException] = []
-
-        def receive() -> None:
-            try:
-                for number, answer in self._answers(batches, plan, min(workers, len(batches)), gate):
-                    _raise(answer)
-                    if "entries" in answer:
-                        take(answer["entries"])
-                        done.add(number)
-                    if last is not None and last <= done:
-                        return
-            except BaseException as error:
-                failure.append(error)
-            finally:
-                over.set()
-
-        # In a thread of its own, so that a stop takes effect at once.
-        thread = threading.Thread(target=receive, name="ray", daemon=True)
-        thread.start()
+        plan, count = self._plan()
+        workers = min(count, len(batches))
+        actor = ray.remote(
+            num_cpus=1,
+            num_gpus=self.gpus if self.device != "cpu" else None,
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
+        )(self.worker)
+        waiting = deque(map(_Try, batches))
+        idle = [actor.remote(plan) for _ in range(workers)]
+        running: dict[Any, tuple[Any, _Try]] = {}
+        begun = stopped = False
         try:
-            while not over.wait(0.25):
-                if tick("" if done else f"Starting {plural(workers, 'worker')}…") and last is None:
-                    last = set(ray.get(gate.close.remote()))
-                    if last <= done:
-                        break
+            while running or (waiting and not stopped):
+                while idle and waiting and not stopped:
+                    worker, work = idle.pop(), waiting.popleft()
+                    running[worker.process.remote(list(work.items))] = worker, work
+                for answer in ray.wait(list(running), timeout=0.25)[0]:
+                    worker, work = running.pop(answer)
+                    try:
+                        take(ray.get(answer))
+                        begun = True
+                        idle.append(worker)
+                    except ray.exceptions.RayTaskError as error:
+                        raise error.cause from None
+                    except ray.exceptions.RayActorError:
+                        idle.append(actor.remote(plan))
+                        if len(work.items) == 1 and work.deaths + 1 >= DEATHS:
+                            take([_name_culprit(work.items[0])])
+                        else:
+                            waiting.extendleft(reversed(work.repeat()))
+                stopped = tick("" if begun else f"Starting {plural(workers, 'worker')}…") or stopped
+        except ray.exceptions.RayError as error:
+            reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
+            raise ModelProblem(
+                f"The cluster failed ({reason}): finished work is kept, and the same call resumes it."
+            ) from error
         finally:
             # Leave nothing behind in a cluster that stays.
             with contextlib.suppress(Exception):
-                ray.get(gate.close.remote(), timeout=5)
-            # A thread that uses the cluster during its shutdown kills the whole process.
-            over.wait(END_TIMEOUT)
-        if failure:
-            raise _plain(failure[0])
-
-    def _answers(
-        self, batches: Sequence[Sequence[Item]], plan: ray_worker.WorkerPlan, workers: int, gate: Any
-    ) -> Iterator[tuple[int, ray_worker.WorkerAnswer]]:
-        """Yield the outcomes of each batch, in the order of completion."""
-        import ray.data
-        from ray.data import ActorPoolStrategy, DataContext
-
-        rows = [{"number": n, "items": pickle.dumps(list(batch))} for n, batch in enumerate(batches)]
-        together = max(1, min(MAX_TOGETHER, len(rows) // (4 * workers)))
-        context = DataContext.get_current()
-        # Each batch is reported as soon as it is done, not with the others that were sent together.
-        with (
-            _quiet(),
-            _set(context, enable_progress_bars=False, print_on_execution_start=False, target_max_block_size=1),
-        ):
-            made = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // together)).map_batches(
-                self.worker,
-                fn_constructor_args=(plan, gate),
-                batch_size=1,
-                batch_format="numpy",
-                compute=ActorPoolStrategy(size=workers),
-                num_cpus=1,
-                num_gpus=self.gpus if self.device != "cpu" else None,
-                runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
-            )
-            del rows
-            # iter_batches leaks a thread each time.
-            for bundle in made.iter_internal_ref_bundles():
-                for block in library().get(list(bundle.block_refs)):
-                    for row in block.to_pylist():
-                        yield int(row["number"]), json.loads(row["answer"])
+                for worker in (*idle, *(worker for worker, _ in running.values())):
+                    ray.kill(worker)
 
 
-def _raise(answer: ray_worker.WorkerAnswer) -> None:
-    if "problem" in answer:
-        raise ModelProblem(answer["problem"])
-    if "unwritten" in answer:
-        raise OSError(None, answer["unwritten"])
-    if "broken" in answer:
-        raise RuntimeError(answer["broken"])
-
-
-def _plain(error: BaseException) -> BaseException:
-    """Return a failure of the cluster as a one-sentence problem."""
-    import ray.exceptions
-
-    if not isinstance(error, ray.exceptions.RayError):
-        return error
-    reason = (str(error).splitlines() or [""])[0].rstrip(".") or type(error).__name__
-    return ModelProblem(f"The cluster failed ({reason}): finished work is kept, and the same call resumes it.")
-
-
-@contextlib.contextmanager
-def _set(context: Any, **values: Any) -> Iterator[None]:
-    """Set attributes temporarily."""
-    before = {name: getattr(context, name) for name in values}
-    for name, value in values.items():
-        setattr(context, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(context, name, value)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Ray Data, which reports every run on stderr, over the progress bar."""
-    log = logging.getLogger("ray.data")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
+def _name_culprit(item: Item) -> Outcome:
+    sentence = f"{item.name} ended the worker that looked at it, each time: leave it out."
+    return {"key": item.key, "stamp": item.stamp, "problem": sentence}

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.models.spec import ModelSpec
 
-app = cli.group("List models, their weights and layers, and add your own.")
+app = typer.Typer(
+    help="List models, their weights and layers, and add your own.",
+    callback=cli.print_help,
+    invoke_without_command=True,
+)
 COLUMNS = ("id", "family", "size", "task", "here", "download", "licence")
 """Of the table of models; in JSON `download` is `download_mb`, a number."""
 Name = Annotated[str, typer.Argument(metavar="ID", help="A model listed by `models list`, or timm/<name>.")]

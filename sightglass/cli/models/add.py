@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import uuid
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -18,14 +16,13 @@ import typer
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
 from sightglass.cli.pictures import load_explainer, open_picture, report
-from sightglass.common.errors import ImageProblem, ModelProblem, Problem
+from sightglass.common.errors import ImageProblem, ModelProblem
 from sightglass.common.files import Json
 from sightglass.common.files.packing import photographs
 from sightglass.common.settings import settings
 from sightglass.explain.findings import preprocessing_check
-from sightglass.explain.picture import image as picture_image
 from sightglass.explain.picture import planes as picture_planes
-from sightglass.explain.picture.image import join_pictures
+from sightglass.explain.picture.image import MAX_PIXELS, Image, join_pictures
 from sightglass.explain.rendering import style
 from sightglass.models import catalog, inspect
 from sightglass.models.adapters.tasks import ROWS, check_task
@@ -36,12 +33,9 @@ from sightglass.models.preprocess import is_joined
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sightglass.explain.explanation import Explanation
     from sightglass.explain.findings import Finding
-    from sightglass.explain.picture.image import Image
-    from sightglass.models.inspect import TableDraft, Toml, Unknown
+    from sightglass.models.inspect import Toml, Unknown
 
-Answer = TypeVar("Answer")
 WINDOWS = 49
 """Number of places to occlude when trying a model that exposes no internals."""
 RANDOM = "random numbers"
@@ -49,16 +43,14 @@ RANDOM = "random numbers"
 
 @dataclass(frozen=True, kw_only=True)
 class AddOptions:
-    name: str | None = cli.field("--name ID", "Id of the model \\[the file's name].")
+    name: str | None = cli.field("--name ID", "Id of the model [the file's name].")
     arch: str | None = cli.field("--arch NAME", "A name of torchvision or timm, or your_file.py:ClassName.")
     labels: str | None = cli.field("--labels FILE", "File with the names of its classes: .json or text.")
-    task: str | None = cli.field("--task NAME", f"What its numbers mean: {', '.join(ROWS)} \\[found out, or asked].")
-    set_: list[str] | None = cli.field(
-        "--set KEY=VALUE", "Set a key of the table, such as weights.preprocessing.size=64."
-    )
-    image: str | None = cli.field("--image PICTURE", "Picture to try it on \\[a packaged photograph].")
+    task: str | None = cli.field("--task NAME", f"{', '.join(ROWS)} [found out].")
+    set_: list[str] | None = cli.field("--set KEY=VALUE", "Set a key, as in weights.preprocessing.size=64.")
+    image: str | None = cli.field("--image PICTURE", "Picture to try it on [a packaged photograph].")
     trust: bool = cli.field("--trust", "Open the file even if that runs code in it.", default=False)
-    yes: bool = cli.field("--yes -y", "Ask nothing: take the likely answers.", default=False)
+    yes: bool = cli.field("--yes -y", "Nothing is asked: the same without it.", default=False, hidden=True)
     force: bool = cli.field("--force", "Overwrite a model of the same name.", default=False)
     json: cli.Json = False
 
@@ -72,21 +64,40 @@ def add(
     written only if the model loads. A class in a Python file is your code: it runs.
     """
     console = Console(options.json)
-    asks = not (options.yes or options.json) and sys.stdin.isatty()
     with console.progress(f"Opening {file}"):
         path = catalog.model_file(file)
-    draft, given = _inspect(console, file, path, options, asks=asks)
+    arch = _absolute(options.arch)
+    answers = {
+        **({inspect.TRUST: "yes"} if options.trust else {}),
+        **_settings(options.set_ or ()),
+        **({"task": check_task(options.task)} if options.task else {}),
+        **({"weights.labels": _existing(options.labels)} if options.labels else {}),
+        **({"arch": arch} if arch else {}),
+    }
+    read = inspect.inspect_received if remote_file.is_address(file) else inspect.inspect_model
+    with console.progress(f"Inspecting {path.name}") as progress:
+        progress(-1, path.name)
+        draft = read(path, arch)
     console.say(*draft.notes)
     id_ = adding.make_id(options.name or path.stem)
     if options.name is not None and id_ != options.name:
         console.say(f"It is called {id_}: a name consists of small letters, digits, dots, dashes and underscores.")
     to = (settings().models or Path("models.toml")).absolute()
-    table = table_file.relative(_fill(draft, given, asks=asks), to.parent)
+    table, open_questions = adding.fill(draft, answers)
+    for question in open_questions:
+        raise ModelProblem(_ask(question))
+    table = table_file.relative(table, to.parent)
     text, whole = table_file.text_of(id_, table), table_file.with_table(to, id_, table, force=options.force)
-    _check_packaged(id_, to, force=options.force)
+    if not options.force and any(
+        id_ == one.id for family in catalog.families(packaged=True).values() for one in family
+    ):
+        raise ModelProblem(
+            f"There is a packaged model {id_}: give another name (--name my-{id_}), or --force to replace it "
+            f"wherever {to.name} is read."
+        )
     with _temporary_catalog(to, whole, id_):
         console.say("", text.strip(), "")
-        trial = _summary(*_try(console, id_, options.image))
+        trial = _try(console, id_, options.image)
     # The trial takes a while: the file is read again, so that changes made to it meanwhile stay.
     adding.write(to, id_, table, force=options.force)
     console.say(f"{id_} is in {to}.")
@@ -94,23 +105,13 @@ def add(
     return 0
 
 
-def _inspect(console: Console, file: str, path: Path, options: AddOptions, *, asks: bool) -> tuple[TableDraft, Toml]:
-    """Return what the file says, and the keys that the options set."""
-    given = {
-        **({inspect.TRUST: "yes"} if options.trust else {}),
-        **_settings(options.set_ or ()),
-        **({"task": check_task(options.task)} if options.task else {}),
-        **({"weights.labels": _existing(options.labels)} if options.labels else {}),
-    }
-    read = inspect.inspect_received if remote_file.is_address(file) else inspect.inspect_model
-    with console.progress(f"Inspecting {path.name}") as progress:
-        progress(-1, path.name)
-        draft = read(path, _arch(options.arch))
-    if options.arch is not None:
-        given["arch"] = _arch(options.arch)
-    elif asks and (unknown := next((one for one in draft.unknown if one.key == "arch"), None)) is not None:
-        draft = _answer(unknown, lambda answer: read(path, _arch(answer)))
-    return draft, given
+def _ask(unknown: Unknown) -> str:
+    """Return the sentence that asks for what a file does not say, with the option that answers."""
+    if unknown.key == inspect.TRUST:
+        return f"{unknown.question} Add --trust if you do."
+    option = f"--{unknown.key.rpartition('.')[2]}" if adding.is_text(unknown.key) else f"--set {unknown.key}="
+    hint = f" (similar: {', '.join(unknown.choices[:5])})" if unknown.choices else ""
+    return f"{unknown.question} Answer with {option}{hint}."
 
 
 def _settings(texts: Sequence[str]) -> Toml:
@@ -131,72 +132,10 @@ def _existing(file: str) -> str:
     return str(path)
 
 
-def _arch(arch: str | None) -> str:
+def _absolute(arch: str | None) -> str:
     """Return an architecture, with the path of a Python file made absolute."""
     file, colon, name = (arch or "").rpartition(":")
     return f"{Path(file).expanduser().absolute()}:{name}" if colon and file.endswith(".py") else arch or ""
-
-
-_FILES: dict[str, Callable[[str], str]] = {
-    "arch": _arch,
-    "weights.labels": lambda file: _existing(file) if file else "",
-}
-"""How an answer that names a file is read; others are TOML."""
-
-
-def _check_packaged(id_: str, to: Path, *, force: bool) -> None:
-    """Raise ModelProblem if a packaged model has that name, which would silently become another model."""
-    if not force and any(id_ == spec.id for family in catalog.families(packaged=True).values() for spec in family):
-        raise ModelProblem(
-            f"There is a packaged model {id_}: give another name (--name my-{id_}), or --force to replace it "
-            f"wherever {to.name} is read."
-        )
-
-
-def _fill(draft: TableDraft, given: Toml, *, asks: bool) -> Toml:
-    """Return the draft's table with given, answered or likely values; raise ModelProblem if one is still missing."""
-    answers = dict(given)
-    for unknown in draft.unknown if asks else ():
-        if unknown.key not in answers and (answer := _answer(unknown, _FILES.get(unknown.key, str))):
-            answers[unknown.key] = answer if adding.is_text(unknown.key) else adding.parse_value(answer)
-        if unknown.key == inspect.TRUST and not str(answers.get(inspect.TRUST)).lower().startswith("y"):
-            break
-    table, lacking = adding.fill(draft, answers)
-    if not lacking:
-        return table
-    first = lacking[0]
-    if first.key == inspect.TRUST:
-        raise ModelProblem(f"{first.question} Add --trust if you do.")
-    option = f"--{first.key.rpartition('.')[2]}" if adding.is_text(first.key) else f"--set {first.key}="
-    hint = f" (similar: {', '.join(first.choices[:5])})" if first.choices else ""
-    raise ModelProblem(f"{first.question} Answer with {option}{hint}.")
-
-
-def _answer(unknown: Unknown, read: Callable[[str], Answer]) -> Answer:
-    """Ask, and return the answer as `read` returns it; a wrong answer is asked for again."""
-    while True:
-        try:
-            return read(_ask(unknown))
-        except Problem as problem:
-            typer.echo(str(problem), err=True)
-
-
-def _ask(unknown: Unknown) -> str:
-    """Ask on the terminal and return the answer; a choice can be given by its number."""
-    for number, choice in enumerate(unknown.choices, 1):
-        typer.echo(f"  {number}  {choice}", err=True)
-    default = unknown.default
-    hint = "" if default or unknown.needed else " (press Enter to skip)"
-    answer: str = typer.prompt(
-        f"{unknown.question}{hint}",
-        default=default or (None if unknown.needed else ""),
-        show_default=bool(default),
-        prompt_suffix=" ",
-        err=True,
-    )
-    answer = answer.strip()
-    chosen = answer.isdigit() and 0 < int(answer) <= len(unknown.choices)
-    return unknown.choices[int(answer) - 1] if chosen else answer
 
 
 @contextmanager
@@ -218,66 +157,51 @@ def _temporary_catalog(to: Path, whole: str, id_: str) -> Iterator[None]:
         draft.unlink(missing_ok=True)
 
 
-def _try(console: Console, id_: str, image: str | None) -> tuple[Explanation, list[Finding]]:
-    """Explain one picture with the model and print that; return it with the findings on its preprocessing."""
+def _try(console: Console, id_: str, image: str | None) -> Json:
+    """Explain one picture with the model, print that, and return it with the findings on its preprocessing."""
     with console.progress(f"Trying {id_}") as progress:
         explainer = load_explainer(id_, "cpu", progress)
-        # A model with an open vocabulary and no classes is tried with some words.
-        prompted = not explainer.labels and explainer.resident.adapter.takes_words
-        words: dict[str, Any] = {"vocabulary": ("a person", "a vehicle", "an animal")} if prompted else {}
         adapter = explainer.resident.adapter
+        # A model with an open vocabulary and no classes is tried with some words.
+        prompted = not explainer.labels and adapter.takes_words
+        words: dict[str, Any] = {"vocabulary": ("a person", "a vehicle", "an animal")} if prompted else {}
         if not explainer.resident.gradients:
             # The default takes a thousand passes; this only has to show that the model works.
             words |= {"method": "occlusion", "masks": WINDOWS}
-        channels = adapter.channels
-        if image is None and channels not in (1, 3):
-            console.say(f"It takes {channels} channels: tried on random numbers, so its prediction means nothing.")
-            picture = _random(channels, *(adapter.preprocessing.size if adapter.preprocessing else (224, 224)))
+        packaged = [*photographs().values()]
+        if image is None and adapter.channels not in (1, 3):
+            console.say(
+                f"It takes {adapter.channels} channels: tried on random numbers, so its prediction means nothing."
+            )
+            picture = _random(adapter.channels, *(adapter.preprocessing.size if adapter.preprocessing else (224, 224)))
+        elif image is None and not packaged:
+            raise ImageProblem("There is no packaged photograph here: give a picture with --image.")
         else:
-            picture = open_picture(str(image or _picture()), console)
+            picture = open_picture(image or str(packaged[0]), console)
             if adapter.inputs and not is_joined(picture.pixels):
                 console.say(f"It takes two pictures: tried with {picture.name} as both (--image 'A + B' names two).")
                 picture = join_pictures(picture, picture)
         explanation = explainer(picture, top_k=3, **words)
     report(console, explanation, style.FILE_STYLE)
-    if prompted or adapter.inputs:
-        return explanation, []
-    images = [explanation.image, *_photographs(explanation.image.sha256)]
-    found = [
-        finding
-        for check in (preprocessing_check.suspect, preprocessing_check.resizing)
-        if (finding := check(explainer.resident, images)) is not None
-    ]
-    for finding in found:
-        console.say(f"{finding.level}: {finding.text}")
-    return explanation, found
-
-
-def _random(channels: int, height: int, width: int) -> Image:
-    numbers = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
-    # `Image.open` would read four channels as a picture with transparency.
-    pixels, planes, notes = picture_planes.convert_array(numbers, RANDOM, picture_image.MAX_PIXELS)
-    return picture_image.Image(pixels, RANDOM, notes, planes=planes)
-
-
-def _picture() -> Path:
-    if (found := next(iter(photographs().values()), None)) is None:
-        raise ImageProblem("There is no packaged photograph here: give a picture with --image.")
-    return found
-
-
-def _photographs(but: str) -> list[Image]:
-    """Return the packaged photographs except the one with this sha256."""
-    return [image for path in photographs().values() if (image := picture_image.Image.open(path)).sha256 != but]
-
-
-def _summary(explanation: Explanation, found: list[Finding]) -> Json:
+    findings: list[Finding] = []
+    if not (prompted or adapter.inputs):
+        others = [one for path in packaged if (one := Image.open(path)).sha256 != picture.sha256]
+        checks = (preprocessing_check.suspect, preprocessing_check.resizing)
+        findings = [said for check in checks if (said := check(explainer.resident, [picture, *others])) is not None]
+    console.say(*(f"{finding.level}: {finding.text}" for finding in findings))
     return {
-        "picture": explanation.image.name,
+        "picture": picture.name,
         "predictions": explanation.predictions,
         "maps": [
             {"label": heatmap.target.label, "layers": heatmap.layers, "method": heatmap.method, "state": heatmap.state}
             for heatmap in explanation.heatmaps
         ],
-        "diagnosis": [*explanation.diagnosis, *found],
+        "diagnosis": [*explanation.diagnosis, *findings],
     }
+
+
+def _random(channels: int, height: int, width: int) -> Image:
+    numbers = np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
+    # `Image.open` would read four channels as a picture with transparency.
+    pixels, planes, notes = picture_planes.convert_array(numbers, RANDOM, MAX_PIXELS)
+    return Image(pixels, RANDOM, notes, planes=planes)

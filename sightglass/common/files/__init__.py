@@ -6,15 +6,15 @@ import contextlib
 import io
 import itertools
 import json
-import math
 import os
 import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_jsonable_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,20 +105,12 @@ def to_json(value: Any) -> str:
 
 def jsonable(value: Any) -> Any:
     """Return a value as dicts, lists, texts and finite numbers."""
-    if hasattr(value, "model_dump"):
-        return jsonable(value.model_dump(mode="json"))
-    if is_dataclass(value) and not isinstance(value, type):
-        return jsonable(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    if hasattr(value, "item"):
-        # A scalar of numpy.
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
+
+    def plain(other: Any) -> Any:
+        # A scalar of numpy has `item`.
+        return dict(other) if isinstance(other, Mapping) else other.item()
+
+    return to_jsonable_python(value, inf_nan_mode="null", fallback=plain)
 
 
 def npy_bytes(array: NDArray[Any]) -> bytes:

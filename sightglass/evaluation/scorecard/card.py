@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from sightglass.common.errors import Problem
-from sightglass.evaluation.box_matching import Threshold
 from sightglass.evaluation.intervals import Estimate, Z, estimate
 from sightglass.evaluation.kinds import kind_of
 from sightglass.evaluation.scorecard import MOST, TOLERANCE
@@ -20,8 +19,8 @@ from sightglass.explain.phrases import listing, percent, plural
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sightglass.evaluation.average_precision import DetectionScores
-    from sightglass.evaluation.kinds import Classes
+    from sightglass.evaluation.boxes import Threshold
+    from sightglass.evaluation.kinds import Classes, Metrics
     from sightglass.evaluation.stored import Evaluation
 
 ENOUGH = 50
@@ -59,24 +58,22 @@ class ModelScore:
     """A row of the scorecard: one model on labelled pictures."""
 
     evaluation: Evaluation = field(repr=False)
-    score: Estimate
-    """AP of a detector, accuracy of a classifier, 0..1."""
-    drawn: NDArray[np.float64] = field(repr=False)
-    """(DRAWS,): the same on redrawn sets of pictures, which are the same for every model."""
+    metrics: Metrics = field(repr=False)
     facts: ModelFacts
-    detection: DetectionScores | None = None
-    """Of a detector."""
-    top5: Estimate | None = None
-    """Of a classifier: how often the class is among its best five."""
     threshold: Threshold | None = None
     """Of a detector."""
     speed: Speed | None = None
     """None where it was not measured."""
 
     @property
+    def score(self) -> Estimate:
+        """AP of a detector, accuracy of a classifier, 0..1."""
+        return next(iter(self.metrics.scores.values()))
+
+    @property
     def model(self) -> str:
         """What a sentence calls the model."""
-        return self.evaluation.name or self.evaluation.model
+        return self.evaluation.called
 
     @property
     def kind(self) -> Classes:
@@ -91,11 +88,7 @@ class ModelScore:
     @cached_property
     def right(self) -> NDArray[np.bool_]:
         """(objects,): which labelled objects are found at its threshold, or which pictures answered right."""
-        if self.threshold is None:
-            pictures = self.evaluation.pictures
-            return np.array([one.truth in [answer.label for answer in one.found[:1]] for one in pictures], np.bool_)
-        matches = self.evaluation.match(self.threshold.score)
-        return matches.found[matches.counted]
+        return self.kind.find_right(self.evaluation, self.threshold)
 
     @property
     def found(self) -> int:
@@ -113,11 +106,15 @@ class Verdict:
     tolerance: float
     """Of AP or accuracy, 0..1."""
 
+    @property
+    def _drawn(self) -> NDArray[np.float64]:
+        return self.second.metrics.drawn - self.first.metrics.drawn
+
     @cached_property
     def gap(self) -> Estimate:
         """By how much the second model's AP or accuracy is above the first's, on the same redrawn pictures."""
         value = self.second.score.value - self.first.score.value
-        gap = estimate(value, self.second.drawn - self.first.drawn)
+        gap = estimate(value, self._drawn)
         # Models that agree on all of few pictures may differ on others; after Bonett and Price (2012,
         # doi:10.3102/1076998611411915).
         half = Z * math.sqrt(2) / (len(self.second.evaluation.pictures) + 2)
@@ -140,7 +137,7 @@ class Verdict:
         if self.kind != "cannot be told":
             return None
         have, apart = len(self.second.evaluation.pictures), abs(self.tolerance - self.gap.value)
-        error = float(np.nanstd(self.second.drawn - self.first.drawn))
+        error = float(np.nanstd(self._drawn))
         needed = max(have * (Z * error / apart) ** 2, Z * math.sqrt(2) / apart - 2) if apart else math.inf
         return max(1, math.ceil(needed - have)) if needed <= ENOUGH * have else None
 
@@ -234,10 +231,10 @@ class Scorecard:
 
 def score(evaluation: Evaluation, facts: ModelFacts | None = None) -> ModelScore:
     """Return the row of a model whose answers are known, from a run made now or a stored one."""
-    pictures, facts = evaluation.pictures, facts or ModelFacts()
-    times = [one.milliseconds for one in pictures if one.milliseconds > 0]
+    kind, facts = kind_of(evaluation.task), facts or ModelFacts()
+    times = [one.milliseconds for one in evaluation.pictures if one.milliseconds > 0]
     speed = Speed(*map(float, np.percentile(times, [25, 50, 75, 95]))) if times else None
-    return ModelScore(evaluation, facts=facts, speed=speed, **kind_of(evaluation.task).score(evaluation))
+    return ModelScore(evaluation, kind.measure_fit(evaluation), facts, kind.find_threshold(evaluation), speed)
 
 
 def compare(rows: Sequence[ModelScore], *, tolerance: float = TOLERANCE, against: str = "") -> Scorecard:

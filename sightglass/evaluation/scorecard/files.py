@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.common.files import Json
-    from sightglass.evaluation.intervals import Estimate
     from sightglass.evaluation.scorecard.card import ModelScore, Scorecard
 
 NOTHING = "–"
@@ -109,26 +108,11 @@ def list_rows(card: Scorecard) -> list[dict[str, str]]:
     return [{name: row[name] for name in filled} for row in rows]
 
 
-def describe_range(one: Estimate) -> str:
-    """Return `58.1 to 63.0`, in points."""
-    return NOTHING if one.low != one.low else f"{points(one.low)} to {points(one.high)}"
-
-
-def points(share: float) -> str:
-    """Return a share in points, `62.9`, with a true minus sign."""
-    return NOTHING if share != share else f"{round(100 * share, 1):.1f}".replace("-0.0", "0.0").replace("-", "−")
-
-
 def _score_cells(row: ModelScore) -> dict[str, str]:
-    if row.detection is not None:
-        return {
-            "AP": points(row.score.value),
-            "95 %": describe_range(row.score),
-            "AP50": points(row.detection.ap50.value),
-        }
-    top5 = NOTHING if row.top5 is None else percent(row.top5.value)
-    interval = f"{100 * row.score.low:.0f} to {percent(row.score.high)}"
-    return {"Accuracy": percent(row.score.value), "95 %": interval, "Top 5": top5}
+    scores = row.metrics.scores
+    if "ap" in scores:
+        return {"AP": row.score.points, "95 %": row.score.range, "AP50": scores["ap50"].points}
+    return {"Accuracy": row.score.percent, "95 %": row.score.percent_range, "Top 5": scores["top5"].percent}
 
 
 def _milliseconds(value: float) -> str:
@@ -136,7 +120,7 @@ def _milliseconds(value: float) -> str:
 
 
 def _describe_row(row: ModelScore, *, efficient: bool) -> Json:
-    evaluation, scores = row.evaluation, row.detection
+    evaluation, scores = row.evaluation, row.metrics.scores
     told: Json = {
         "model": row.model,
         "run": None if evaluation.source is None else evaluation.source.name,
@@ -150,13 +134,11 @@ def _describe_row(row: ModelScore, *, efficient: bool) -> Json:
         **asdict(row.facts),
         "unknown_labels": list(evaluation.unknown),
     }
-    if row.top5 is not None:
-        told["top5"] = asdict(row.top5)
-    if scores is not None and row.threshold is not None:
+    told |= {name: asdict(one) for name, one in [*scores.items()][1:]}
+    if row.threshold is not None:
         told |= {
-            "ap50": asdict(scores.ap50),
-            "ap_by_class": {name: asdict(one) for name, one in scores.by_class.items()},
-            "ap_by_size": dict(scores.by_size),
+            "ap_by_class": {name: asdict(one) for name, one in row.metrics.by_class.items()},
+            "ap_by_size": dict(row.metrics.by_size),
             "threshold": asdict(row.threshold),
         }
     return told

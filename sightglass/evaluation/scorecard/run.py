@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.evaluation import stored
-from sightglass.evaluation.kinds import TOP, kind_of
+from sightglass.evaluation.ground_truth import GroundTruth, RunLabels
+from sightglass.evaluation.kinds import TOP, UNLABELLED, kind_of
 from sightglass.evaluation.scorecard.card import ModelFacts, check_number, score
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture, Evaluation
 from sightglass.explain.options import Options
@@ -28,64 +29,66 @@ if TYPE_CHECKING:
     import threading
 
     from sightglass.common.work.progress import Progress
-    from sightglass.evaluation.ground_truth import GroundTruth, TrueBox
+    from sightglass.evaluation.ground_truth import TrueBox
     from sightglass.evaluation.scorecard.card import ModelScore
     from sightglass.explain import Explainer
     from sightglass.explain.picture.image import Image
     from sightglass.explain.picture.item import Item
     from sightglass.models.adapter import Prediction
+    from sightglass.models.geometry import Box
+    from sightglass.models.spec import ModelSpec
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
-    """A picture with its labelled boxes in pixels, or with the class of all of it."""
+class LabelledPictures:
+    """Pictures with labels."""
 
-    item: Item
-    boxes: tuple[TrueBox, ...] | None = field(default=None, repr=False)
-    """None where only the whole picture is labelled."""
-    label: str | None = None
-    """The class of the whole picture, as the labels name it."""
+    items: tuple[Item, ...]
+    truth: GroundTruth = field(repr=False)
+    """The labels of these pictures alone, by their keys."""
 
 
-def gather(items: Sequence[Item], labels: GroundTruth | None) -> tuple[list[LabelledPicture], list[str]]:
-    """Return the pictures that have labels, and a sentence on each other.
+def gather(items: Sequence[Item], labels: GroundTruth | None) -> tuple[LabelledPictures, list[str]]:
+    """Return the pictures that have labels and can be read, and a sentence on each other.
 
-    A picture with labelled boxes is opened once for its size. `labels` None: the folder of a picture is its class.
-    Raises Problem where no picture has labels.
+    `labels` None: the folder of a picture is its class. Raises Problem where no picture has labels.
     """
-    found, left = [], []
+    found: list[Item] = []
+    left: list[str] = []
+    boxes: dict[str, tuple[TrueBox, ...]] = {}
+    named: dict[str, str] = {}
     for item in items:
-        boxes = None if labels is None else labels.find(item.key)
+        of_picture = None if labels is None else labels.find(item.key)
         label = item.label if labels is None else labels.find_class(item.key)
-        if boxes is None and label is None:
+        if of_picture is None and label is None:
             left.append(f"{item.key}: it has no labels.")
             continue
-        if boxes is not None:
-            try:
-                image = item.open()
-            except Problem as problem:
-                left.append(f"{item.key}: {problem}")
-                continue
-            boxes = tuple(one.in_pixels((image.width, image.height)) for one in boxes)
-        found.append(LabelledPicture(item, boxes, label))
+        try:
+            item.open()
+        except Problem as problem:
+            left.append(f"{item.key}: {problem}")
+            continue
+        found.append(item)
+        boxes |= {} if of_picture is None else {item.key: of_picture}
+        named |= {} if label is None else {item.key: label}
     if not found and labels is None:
         raise Problem("None of the pictures has a label: put them into folders named after classes, or give labels.")
     if not found:
-        raise Problem("None of the pictures has labels: the file names in the labels are those of other pictures.")
-    return found, left
+        raise Problem(UNLABELLED)
+    return LabelledPictures(tuple(found), GroundTruth(boxes, named=named)), left
 
 
 def score_models(
     names: Sequence[str],
     load: Callable[[str], Explainer],
-    pictures: Sequence[LabelledPicture],
+    pictures: LabelledPictures,
     *,
     tell: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> list[ModelScore]:
     """Run models over labelled pictures, one after the other, and return their rows; raise what `evaluate` does."""
     check_number(names)
-    rows = []
+    evaluations, facts = [], []
     for number, name in enumerate(names):
 
         def count_pictures(done: int, of: int, number: int = number, name: str = name) -> None:
@@ -93,9 +96,9 @@ def score_models(
                 tell((number + done / max(of, 1)) / len(names), f"{name}: {done:,} of {of:,}")
 
         explainer = load(name)
-        evaluation = evaluate(explainer, pictures, tell=count_pictures, cancel=cancel)
-        rows.append(score(evaluation, describe(explainer)))
-    return rows
+        evaluations.append(evaluate(explainer, pictures, tell=count_pictures, cancel=cancel))
+        facts.append(describe(explainer))
+    return list(map(score, keep_common(evaluations)[0], facts))
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -115,7 +118,7 @@ def score_runs(
     """
     check_number([str(folder) for folder in folders])
     found = [load(folder) for folder in folders]
-    names = [one.name or one.model for one in found]
+    names = [one.called for one in found]
     times = Counter(names)
     named = [
         replace(one, name=name if times[name] == 1 else folder.name)
@@ -130,89 +133,87 @@ def score_runs(
 def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], int]:
     """Return evaluations of the pictures that all have, in one order, and how many pictures that leaves out.
 
-    Raises Problem where they have none in common.
+    Labels that are no class of one of the models count for none. Raises Problem for no common picture.
     """
-    keys = [{one.key for one in each.pictures} for each in evaluations]
-    common = set.intersection(*keys)
+    by_key = [{one.key: one for one in each.pictures} for each in evaluations]
+    common = sorted(set.intersection(*map(set, by_key)))
     if not common:
         raise Problem("These runs have no picture in common: choose runs over the same pictures.")
-    left = len(set.union(*keys)) - len(common)
-    if not left and len({tuple(one.key for one in each.pictures) for each in evaluations}) == 1:
-        return [*evaluations], 0
-    return [
-        replace(
-            each, pictures=tuple(sorted((one for one in each.pictures if one.key in common), key=lambda one: one.key))
-        )
-        for each in evaluations
-    ], left
+    counted: dict[str, set[Box]] = {}
+    if len({each.unknown for each in evaluations}) > 1:
+        counted = {
+            key: set.intersection(*({one.box for one in every[key].truths} for every in by_key)) for key in common
+        }
+
+    def keep(picture: EvaluatedPicture) -> EvaluatedPicture:
+        boxes = counted.get(picture.key)
+        if boxes is None:
+            return picture
+        return replace(picture, truths=tuple(one for one in picture.truths if one.box in boxes))
+
+    kept = [
+        replace(each, pictures=tuple(keep(every[key]) for key in common))
+        for each, every in zip(evaluations, by_key, strict=True)
+    ]
+    return kept, len(set.union(*map(set, by_key))) - len(common)
 
 
 def _describe_stored(one: Evaluation) -> ModelFacts:
     """Return what is known of a model that is not loaded: the size of its file, where it is on this machine."""
     try:
-        file = weights.find(catalog.spec(one.model))
+        return ModelFacts(file_bytes=_measure_file(catalog.spec(one.model)))
     except Problem:
         return ModelFacts()
-    return ModelFacts(file_bytes=file.stat().st_size if file is not None and file.is_file() else None)
 
 
 def describe(explainer: Explainer) -> ModelFacts:
     """Return how large a loaded model is."""
-    file = weights.find(explainer.model)
-    size = file.stat().st_size if file is not None and file.is_file() else None
-    return ModelFacts(explainer.resident.parameters, explainer.resident.nbytes, size)
+    return ModelFacts(explainer.resident.parameters, explainer.resident.nbytes, _measure_file(explainer.model))
+
+
+def _measure_file(model: ModelSpec) -> int | None:
+    file = weights.find(model)
+    return file.stat().st_size if file is not None and file.is_file() else None
 
 
 def evaluate(
     explainer: Explainer,
-    pictures: Sequence[LabelledPicture],
+    pictures: LabelledPictures,
     *,
     tell: Callable[[int, int], object] | None = None,
     cancel: threading.Event | None = None,
 ) -> Evaluation:
-    """Run a model on labelled pictures, one at a time, and return its answers beside the labels.
+    """Run a model on labelled pictures, one at a time, and return its answers beside the labels that count.
 
     `tell(done, total)` is called after each picture. Raises Problem for a model that names no classes, or where no
     picture has the labels that it needs, and Cancelled once `cancel` is set.
     """
-    task, kind = task_of(explainer.model), kind_of(explainer.model)
+    task, kind, truth = task_of(explainer.model), kind_of(explainer.model), pictures.truth
     if not task.scored:
         raise Problem(f"{explainer.model.id} {task.gives}: choose detectors or classifiers.")
-    labels = [kind.labels_of(picture.boxes, picture.label) for picture in pictures]
-    usable = [picture for picture, names in zip(pictures, labels, strict=True) if names is not None]
+    usable = [item for item in pictures.items if kind.has(truth, item.key)]
     if not usable:
         raise Problem(f"{explainer.model.id} cannot be judged by these labels: it needs {kind.needs}.")
-    wanted = sorted(set().union(*filter(None, labels)))
-    named = match(wanted, explainer.labels)
+    named = match(truth.classes, explainer.labels)
+    labels = RunLabels(truth, {label: tuple(sorted(classes)) for label, classes in named.items()})
     options = Options(confidence=LEAST_CONFIDENCE, per=kind.per, top_k=TOP)
     done = []
-    for number, picture in enumerate(usable):
+    for number, item in enumerate(usable):
         if cancel is not None and cancel.is_set():
             raise Cancelled
-        image = picture.item.open()
+        image = item.open()
         if not number:
             # The first pass of a model prepares what the others use.
             _answer(explainer, image, options)
-        found, milliseconds = _answer(explainer, image, options)
-        label = picture.label
-        done.append(
-            EvaluatedPicture(
-                key=picture.item.key,
-                size=(image.width, image.height),
-                # Under the names of the model's classes.
-                truths=tuple(replace(one, label=min(named.get(one.label, {one.label}))) for one in picture.boxes or ()),
-                truth=None if label is None else min(named.get(label, {label})),
-                found=found,
-                milliseconds=milliseconds,
-            )
-        )
+        answers, milliseconds = _answer(explainer, image, options)
+        size = image.width, image.height
+        if (placed := kind.place(labels, item.key, size, answers)) is not None:
+            done.append(EvaluatedPicture(item.key, size, found=answers, milliseconds=milliseconds, **placed))
         if tell is not None:
             tell(number + 1, len(usable))
     done.sort(key=lambda one: one.key)
-    unknown = tuple(label for label in wanted if label not in named)
-    return Evaluation(
-        explainer.model.id, kind.task, explainer.labels, kind.threshold(Options().confidence), tuple(done), unknown
-    )
+    threshold = kind.threshold(Options().confidence)
+    return Evaluation(explainer.model.id, kind.task, explainer.labels, threshold, tuple(done), labels.unknown)
 
 
 def _answer(explainer: Explainer, image: Image, options: Options) -> tuple[tuple[Prediction, ...], float]:

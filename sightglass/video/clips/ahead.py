@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -30,13 +31,17 @@ def ahead(items: Iterable[T], count: int) -> Generator[T, None, None]:
 
     The thread ends with this iterator, also where that is closed early.
     """
-    source, end = iter(items), object()
+    source, end, context = iter(items), object(), copy_context()
+
+    def read() -> Any:
+        return context.run(next, source, end)
+
     pool = ThreadPoolExecutor(1, "frames")
     try:
-        pending = deque(pool.submit(next, source, end) for _ in range(count))
+        pending = deque(pool.submit(read) for _ in range(count))
         while (item := pending.popleft().result()) is not end:
-            pending.append(pool.submit(next, source, end))
-            yield item  # type: ignore[misc]
+            pending.append(pool.submit(read))
+            yield item
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -59,10 +59,7 @@ def example(name: str) -> Path:
         path = Path(_FOLDER[0].name, name)
         if not path.exists():
             rate = Fraction(RATE)
-            draft = path.with_suffix(".nut")
-            write.part(draft, enumerate(_photographs()), 1 / rate, rate)
-            write.remux(draft, path)
-            draft.unlink()
+            write.encode(path, enumerate(_photographs()), 1 / rate, rate)
         return path
 
 

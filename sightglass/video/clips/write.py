@@ -1,11 +1,9 @@
-"""Encode drawn frames as MP4, GIF or WebP.
-
-A part is a NUT file, which keeps any time base; it begins with a key frame and has no frames that refer forward
-(B-frames), so parts are joined by copying their packets and every frame keeps its timestamp.
-"""
+"""Encode drawn frames as MP4, GIF or WebP."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.files import atomic_write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from sightglass.explain.rendering.style import Pixels
@@ -31,6 +29,7 @@ COPIED = ("aac", "mp3", "mp3float", "opus", "libopus", "flac", "alac", "ac3", "e
 """Kinds of sound that an MP4 takes as they are; others are encoded as AAC."""
 FILM_RATE = {"gif": 12.5, "webp": 15.0}
 """Most frames per second of a GIF or WebP: browsers slow down those that are faster."""
+NAMES = {"gif": "GIF", "webp": "WebP"}
 FILM_SIDE = 480
 FILM_SECONDS = 60.0
 """A GIF of more would be larger than the clip."""
@@ -51,26 +50,54 @@ def fit_size(width: int, height: int, longest: int) -> tuple[int, int]:
     return even(width * scale), even(height * scale)
 
 
-def part(path: Path, frames: Iterable[tuple[int, Pixels]], time_base: Fraction, rate: Fraction) -> int:
-    """Encode (timestamp, uint8 (H, W, 3) of even sides) as one part; return their number. Written whole or not at all.
+Range = tuple[Fraction | None, Fraction | None]
+"""Times of the clip, in seconds as the file counts them; None: from its start, to its end."""
 
-    The timestamps are in units of `time_base` and rise.
+
+def encode(
+    into: Path,
+    frames: Iterable[tuple[int, Pixels]],
+    time_base: Fraction,
+    rate: Fraction,
+    clip: Clip | None = None,
+    within: Range = (None, None),
+    *,
+    sound: bool = False,
+) -> str:
+    """Encode (timestamp, uint8 (H, W, 3) of even sides) as an MP4, whole or not at all; return a note on the sound.
+
+    The timestamps are in units of `time_base` and rise. `clip`: whose sound in the range `within` is added; the start
+    of the range, or else the clip's first frame, becomes 0.
     """
-    count, codec = 0, _codec()
-    with atomic_write(path) as draft, av.open(str(draft), "w", format="nut") as file:
-        stream: Any = file.add_stream(codec, rate=rate)
-        for pts, pixels in frames:
-            if not count:
-                stream.height, stream.width = pixels.shape[:2]
-                _set_up(stream, codec, time_base)
-            # In a twelfth of the time that FFmpeg's own conversion takes.
-            frame = av.VideoFrame.from_ndarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
-            frame.pts, frame.time_base = pts, time_base
-            file.mux(stream.encode(frame))
-            count += 1
-        if count:
-            file.mux(stream.encode())
-    return count
+    origin = Fraction(0) if clip is None else clip.about.begins * clip.about.time_base
+    origin, note = origin if within[0] is None else within[0], ""
+    pixels = iter(frames)
+    first = next(pixels)
+    with atomic_write(into) as draft, av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as file:
+        stream: Any = file.add_stream(codec := _codec(), rate=rate)
+        stream.height, stream.width = first[1].shape[:2]
+        _set_up(stream, codec, time_base)
+        packets = _encode_pictures(stream, itertools.chain([first], pixels), time_base, round(origin / time_base))
+        if clip is None or not (sound and clip.about.sound):
+            for packet in packets:
+                file.mux(packet)
+        else:
+            with clip.opened() as source:
+                heard, note = _read_sound(source, file, origin, within)
+                for packet in _interleave(packets, heard):
+                    file.mux(packet)
+    return note
+
+
+def _encode_pictures(
+    stream: Any, frames: Iterable[tuple[int, Pixels]], time_base: Fraction, offset: int
+) -> Iterator[Any]:
+    for pts, pixels in frames:
+        # In a twelfth of the time that FFmpeg's own conversion takes.
+        frame = av.VideoFrame.from_ndarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420), format="yuv420p")
+        frame.pts, frame.time_base = pts - offset, time_base
+        yield from stream.encode(frame)
+    yield from stream.encode()
 
 
 def _codec() -> str:
@@ -86,62 +113,8 @@ def _set_up(stream: Any, codec: str, time_base: Fraction) -> None:
     context.color_range = _LIMITED
     if codec == "libx264":
         stream.options = dict(QUALITY)
-        # Its bytes depend on the number of threads, and a resumed run may have another.
+        # Its bytes depend on the number of threads, and another machine may have another.
         context.thread_count = 1
-
-
-Range = tuple[Fraction | None, Fraction | None]
-"""Times of the clip, in seconds as the file counts them; None: from its start, to its end."""
-
-
-def join(parts: Sequence[Path], into: Path, clip: Clip, within: Range, *, sound: bool) -> str:
-    """Join parts to an MP4, with the sound of a range of the clip; return a note on the sound, or nothing.
-
-    The start of the range, or else the clip's first frame, becomes 0.
-    """
-    note = ""
-    with atomic_write(into) as draft, av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as file:
-        origin = within[0] if within[0] is not None else clip.about.begins * clip.about.time_base
-        packets = _copy_pictures(parts, file, origin)
-        source = clip.opened() if sound and clip.about.sound else None
-        if source is None:
-            for packet in packets:
-                file.mux(packet)
-        else:
-            with source:
-                heard, note = _read_sound(source, file, origin, within)
-                for packet in _interleave(packets, heard):
-                    file.mux(packet)
-    return note
-
-
-def remux(part: Path, into: Path) -> None:
-    """Write one part as an MP4 of its own."""
-    with atomic_write(into) as draft, av.open(str(draft), "w", format="mp4", options={"movflags": "faststart"}) as file:
-        for packet in _copy_pictures([part], file, Fraction(0)):
-            file.mux(packet)
-
-
-def _copy_pictures(parts: Sequence[Path], file: Any, origin: Fraction) -> Iterator[Any]:
-    """Add a stream for the pictures of all parts to a file; return their packets, with times since `origin`."""
-    with av.open(str(parts[0])) as first:
-        stream = file.add_stream_from_template(first.streams.video[0])
-        stream.time_base = first.streams.video[0].time_base
-    return _shift(parts, stream, origin)
-
-
-def _shift(parts: Sequence[Path], stream: Any, origin: Fraction) -> Iterator[Any]:
-    for path in parts:
-        with av.open(str(path)) as file:
-            given: Any = file.streams.video[0]
-            offset = round(origin / given.time_base)
-            packet: Any
-            for packet in file.demux(given):
-                if packet.pts is not None:
-                    # Without B-frames a frame is decoded when it is shown; NUT leaves that time out at times.
-                    packet.pts = packet.dts = packet.pts - offset
-                    packet.stream = stream
-                    yield packet
 
 
 def _read_sound(source: Any, file: Any, origin: Fraction, within: Range) -> tuple[Iterator[Any], str]:
@@ -219,14 +192,31 @@ def film(video: Path, into: Path, kind: str, within: tuple[float, float] = (0.0,
     `within`: the seconds of its beginning and its end.
     """
     begin, end = max(0.0, within[0]), within[1]
+    gif, per_second = kind == "gif", 100 if kind == "gif" else 1000
     with av.open(str(video)) as source:
-        stream: Any = source.streams.video[0]
-        seconds = float((stream.duration or 0) * stream.time_base)
-        pictures = _thin(source.decode(stream), FILM_RATE[kind], begin, min(end, begin + FILM_SECONDS))
+        given: Any = source.streams.video[0]
+        seconds = float((given.duration or 0) * given.time_base)
+        pictures = _thin(source.decode(given), FILM_RATE[kind], begin, min(end, begin + FILM_SECONDS))
+        if (first := next(pictures, None)) is None:
+            raise ModelProblem(f"There is no frame to make a {NAMES[kind]} of: choose another range.")
         with atomic_write(into) as draft, av.open(str(draft), "w", format=kind) as file:
-            (_gif if kind == "gif" else _webp)(file, pictures, stream.width, stream.height)
+            stream: Any = file.add_stream("gif" if gif else "libwebp_anim", rate=25 if gif else 100)
+            stream.width, stream.height = fit_size(given.width, given.height, FILM_SIDE)
+            stream.pix_fmt = "pal8" if gif else "yuv420p"
+            stream.options = {} if gif else {"quality": "80", "loop": "0"}
+            stream.time_base = stream.codec_context.time_base = Fraction(1, per_second)
+
+            def reduced() -> Iterator[Any]:
+                for at, frame in itertools.chain([first], pictures):
+                    small = frame.reformat(stream.width, stream.height, "rgb24" if gif else "yuv420p")
+                    small.pts, small.time_base = at * per_second // 100, Fraction(1, per_second)
+                    yield small
+
+            for picture in _with_palettes(reduced(), stream) if gif else reduced():
+                file.mux(stream.encode(picture))
+            file.mux(stream.encode())
     if min(end, seconds) - begin > FILM_SECONDS:
-        return f"The {'GIF' if kind == 'gif' else 'WebP'} holds the first {FILM_SECONDS:.0f} seconds only."
+        return f"The {NAMES[kind]} holds the first {FILM_SECONDS:.0f} seconds only."
     return ""
 
 
@@ -241,40 +231,10 @@ def _thin(frames: Iterator[Any], rate: float, begin: float, end: float) -> Itera
             yield round((frame.time - begin) * 100), frame
 
 
-def _film_size(width: int, height: int) -> tuple[int, int]:
-    return fit_size(width, height, FILM_SIDE)
-
-
-def _gif(file: Any, pictures: Iterator[tuple[int, Any]], width: int, height: int) -> None:
-    """Encode with a palette of 256 colours for each frame, made by FFmpeg's palettegen and paletteuse."""
-    stream: Any = None
-    # The graph itself is kept: its filters do not keep it alive.
-    graph: Any = None
-    enter: Any = None
-    leave: Any = None
-    for at, frame in pictures:
-        wide, high = _film_size(width, height)
-        small = frame.reformat(wide, high, "rgb24")
-        small.pts, small.time_base = at, Fraction(1, 100)
-        if stream is None:
-            stream = file.add_stream("gif", rate=25)
-            stream.width, stream.height, stream.pix_fmt = wide, high, "pal8"
-            stream.time_base = stream.codec_context.time_base = Fraction(1, 100)
-            graph, enter, leave = _palettes(small)
-        enter.push(small)
-        for made in _pull(leave):
-            file.mux(stream.encode(made))
-    if graph is None:
-        raise ModelProblem("There is no frame to make a GIF of: choose another range.")
-    enter.push(None)
-    for made in _pull(leave):
-        file.mux(stream.encode(made))
-    file.mux(stream.encode())
-
-
-def _palettes(frame: Any) -> tuple[Any, Any, Any]:
+def _with_palettes(frames: Iterable[Any], stream: Any) -> Iterator[Any]:
+    """Yield frames with a palette of 256 colours each, made by FFmpeg's palettegen and paletteuse."""
     graph: Any = av.filter.Graph()
-    enter = graph.add_buffer(width=frame.width, height=frame.height, format="rgb24", time_base=Fraction(1, 100))
+    enter = graph.add_buffer(width=stream.width, height=stream.height, format="rgb24", time_base=stream.time_base)
     split, make = graph.add("split"), graph.add("palettegen", "stats_mode=single")
     use, leave = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4"), graph.add("buffersink")
     enter.link_to(split)
@@ -283,32 +243,11 @@ def _palettes(frame: Any) -> tuple[Any, Any, Any]:
     make.link_to(use, 0, 1)
     use.link_to(leave)
     graph.configure()
-    return graph, enter, leave
-
-
-def _pull(leave: Any) -> Iterator[Any]:
-    while True:
-        try:
-            yield leave.pull()
-        except (av.BlockingIOError, av.EOFError):
-            return
-
-
-def _webp(file: Any, pictures: Iterator[tuple[int, Any]], width: int, height: int) -> None:
-    stream: Any = None
-    for at, frame in pictures:
-        if stream is None:
-            stream = file.add_stream("libwebp_anim", rate=100)
-            stream.width, stream.height = _film_size(width, height)
-            stream.pix_fmt = "yuv420p"
-            stream.options = {"quality": "80", "loop": "0"}
-            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
-        small = frame.reformat(stream.width, stream.height, "yuv420p")
-        small.pts, small.time_base = at * 10, Fraction(1, 1000)
-        file.mux(stream.encode(small))
-    if stream is None:
-        raise ModelProblem("There is no frame to make a WebP of: choose another range.")
-    file.mux(stream.encode())
+    for frame in itertools.chain(frames, [None]):
+        enter.push(frame)
+        with contextlib.suppress(av.BlockingIOError, av.EOFError):
+            while True:
+                yield leave.pull()
 
 
 def as_even(pixels: Pixels, size: tuple[int, int]) -> Pixels:

@@ -19,7 +19,7 @@ import uvicorn
 from benchmarks.processes import free_port
 from sightglass.api import serving
 from sightglass.api.serving import EXIT_SECONDS
-from sightglass.common import environment
+from sightglass.common import settings as environment_settings
 from sightglass.common.errors import SettingProblem
 from tests.servers import form, got, until, until_it_answers
 
@@ -113,10 +113,10 @@ def test_what_a_cluster_says_of_a_service_called_sightglass_is_no_setting(monkey
         "SIGHTGLASS_PORT_8501_TCP": "tcp://10.0.0.11:8501",
     }.items():
         monkeypatch.setenv(name, value)
-    environment.check()
+    environment_settings.check()
     monkeypatch.setenv("SIGHTGLASS_PORT", "8501")
     with pytest.raises(SettingProblem, match="There is no setting SIGHTGLASS_PORT:"):
-        environment.check()
+        environment_settings.check()
 
 
 def test_a_missing_folder_or_table_is_a_warning(

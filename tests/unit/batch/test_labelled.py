@@ -12,10 +12,10 @@ import pytest
 from sightglass.batch import journal, run
 from sightglass.batch import labels as folder_labels
 from sightglass.batch.labelled import summary
-from sightglass.batch.labelled.evaluate import evaluate_folders
+from sightglass.batch.labelled.labels import evaluate_folders
 from sightglass.common.errors import Problem
 from sightglass.evaluation import errors, ground_truth, stored
-from sightglass.evaluation.box_matching import RIGHT
+from sightglass.evaluation.boxes import RIGHT
 from sightglass.evaluation.stored import LEAST_CONFIDENCE
 from sightglass.explain import Explainer
 from sightglass.explain.explainer import EVIDENCE
@@ -111,20 +111,20 @@ def test_only_pictures_whose_labels_changed_are_explained_again(
 
 
 def test_the_table_has_each_object_and_each_wrong_box_once(found: Evaluation) -> None:
-    frame = errors.tabulate(found)
-    assert list(frame.columns) == list(errors.MEANINGS)
-    objects, boxes = (frame[frame["kind"] == kind] for kind in ("object", "box"))
+    rows = errors.list_rows(errors.ErrorReport(found).units)
+    assert [*rows[0]] == ["picture", *errors.COLUMNS]
+    objects, boxes = ([row for row in rows if row["kind"] == kind] for kind in ("object", "box"))
     assert len(objects) == sum(len(one.truths) for one in found.pictures)
-    kinds = found.matches.kind
-    assert len(boxes) == (kinds != RIGHT).sum() and (objects["type"] == "right").sum() == (kinds == RIGHT).sum()
-    assert not frame[frame["type"] == "right"]["wrong"].any() and frame[frame["type"] != "right"]["wrong"].all()
-    row = objects[objects["type"] == "right"].iloc[0]
+    right = [one.type == RIGHT for every in found.matches for one in every]
+    assert len(boxes) == len(right) - sum(right) and sum(row["type"] == "right" for row in objects) == sum(right)
+    assert all(row["wrong"] == (row["type"] != "right") for row in rows)
+    row = next(row for row in objects if row["type"] == "right")
     picture = next(one for one in found.pictures if one.key == row["picture"])
     truth, answer = picture.truths[row["index"]], picture.found[row["found"]]
     assert (row["label"], row["predicted"], row["score"]) == (truth.label, answer.label, answer.score)
     x0, y0, x1, y1 = truth.box
     assert row["size"] == pytest.approx(math.sqrt((x1 - x0) * (y1 - y0)))
-    assert objects[objects["type"] == "missed"]["predicted"].isna().all()
+    assert all(row["predicted"] is None for row in objects if row["type"] == "missed")
 
 
 @pytest.fixture

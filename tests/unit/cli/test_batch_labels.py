@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sightglass.batch.labelled import summary
-from sightglass.evaluation import box_matching, errors, stored
+from sightglass.evaluation import boxes, errors, stored
 from sightglass.explain.phrases import plain_text
 from tests.labelled import draw_scenes
 
@@ -27,16 +27,16 @@ def test_a_run_with_labels_says_how_right_it_is_and_what_a_lower_threshold_would
     assert code == 0
     assert f"on {objects} labelled objects in {SCENES} labelled pictures." in out
     assert "95 % interval" in out and "at the threshold of 25 %. Errors:" in out
-    assert "so that every such object counts as missed: Stern (" in out and "--match LABEL=CLASS" in out
+    assert "Not counted: Stern (" in out and "--match LABEL=CLASS" in out
     count = len(labels.read_text("utf-8").splitlines())
     assert f"labels.csv, line {count - 1}: its box has no area." in err
     assert f"labels.csv, line {count}: a coordinate is no number." in err
     kept = json.loads(Path("run/summary.json").read_text("utf-8"))
     assert len(kept["label_problems"]) == 2 and kept["labels"]["Stern"] == []
-    assert set(kept["evaluation"]["errors"]) == set(box_matching.MEANINGS)
+    assert set(kept["evaluation"]["errors"]) == set(boxes.MEANINGS)
     with Path("run", summary.CSV).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == list(errors.MEANINGS) and len(rows) == len(errors.tabulate(evaluation))
+    assert list(rows[0]) == ["picture", *errors.COLUMNS] and len(rows) == len(errors.ErrorReport(evaluation).units)
     wrong = call(*HOW, "--match", "Sterne=star")
     assert wrong.code == 2 and "No label is called Sterne: the labels are" in wrong.err
 

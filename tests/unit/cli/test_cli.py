@@ -16,12 +16,13 @@ from PIL import Image as Pillow
 from torchvision.models import resnet18
 
 from sightglass.batch import table
-from sightglass.cli import _as_here
+from sightglass.cli import _as_here, app
 from sightglass.explain import Explainer, Image
 from sightglass.explain.maps.boxes import same_object
 from sightglass.explain.phrases import NBSP, plain_text
 from sightglass.explain.recipe import Recipe
 from sightglass.export import command, embedded_recipe, result_folder
+from sightglass.history import History
 from sightglass.models import labels
 from sightglass.models.geometry import intersection_over_union
 from training.demo import captioned_scenes
@@ -68,7 +69,9 @@ def test_help_is_quick_and_needs_none_of_the_heavy_libraries() -> None:
         ("image yolox_s.pth", 2, r"yolox_s\.pth is a model: give it with -m, as in -m yolox_s\.pth\."),
         ("image bus.png --config yolox_s.yml", 2, r"A model needs no configuration: leave --config out, .*"),
         ("image bus.png --num_visualize 3", 2, r"There is no --num-visualize: batch .* N of the pictures\."),
-        ("image bus.png --masks many", 2, r"Invalid value for '--masks': .*: see --help\."),
+        ("history list", 2, r"The verb history was removed: .*"),
+        ("explain bus.png --box 1", 2, r"efficientnet-lite0 is a classifier: leave --box out\."),
+        ("explain bus.png --masks many", 2, r"Invalid value for '--masks': .*: see --help\."),
         ("image https://e.org/a.jpg", 1, r".*a\.jpg is not fetched while downloads are forbidden: download it and .*"),
         ("image bus.png -m https://e.org/a.pth", 1, r".*a\.pth is not fetched while downloads are forbidden: .*"),
         ("image http://e.org/a.jpg", 1, r".*a\.jpg is not fetched from that address: give one that begins .*"),
@@ -113,6 +116,23 @@ def test_image_says_and_writes_what_the_engine_says(answer, here) -> None:
         if name.endswith((".png", ".jpg")):
             found = embedded_recipe.contents(Path("out", name).read_bytes())
             assert found.recipe == result.recipe and embedded_recipe.original(found) is not None, name
+
+
+def test_explain_is_the_verb_of_the_models_task(answer, scene) -> None:
+    """What `explain` writes and says is what the alias for the model's task does."""
+    for verb, model in (("image", "demo-cls-s"), ("detect", "demo-s"), ("segment", "demo-seg")):
+        said = [answer(name, scene, "-m", model, "--top-k", "1", "--out", name) for name in (verb, "explain")]
+        results = [one["results"][0] for one in said]
+        assert results[0]["files"] == results[1]["files"] and results[0]["recipe"] == results[1]["recipe"]
+
+
+@pytest.mark.parametrize("verb", [command.name for command in app.registered_commands])
+def test_help_fits_a_screen(verb, call, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, _ = call(verb, "--help")
+    assert code == 0 and len(out.splitlines()) <= 50
+    if "--help-all" in out:
+        assert len(call(verb, "--help-all")[1]) > len(out)
 
 
 def test_exports_are_written_when_they_are_asked_for(answer, here) -> None:
@@ -328,7 +348,7 @@ def test_layers_and_folders_are_taken_as_other_programs_write_them(answer, call,
     [
         ("detect --image a.jpg --topk", "detect a.jpg"),
         ("detect --topk a.jpg --output_dir=o", "detect a.jpg --out=o"),
-        ("detect --topk 3 a.jpg", "detect --topk 3 a.jpg"),
+        ("detect --topk 3 a.jpg", "detect --top-k 3 a.jpg"),
         (
             "detect a.jpg --conf 0.3 --norm-in-bbox --backward_type box",
             "detect a.jpg --score-thr 0.3 --renormalize --part box",
@@ -504,7 +524,7 @@ def test_batch_saves_unsure_answers_in_the_history(call, monkeypatch) -> None:
     how = ("batch", "scene.png", "--model", "demo-cls-s", "--workers", "1", "--restart", "--out", "run")
     code, out, _ = call(*how, "--save-below", "1")
     assert code == 0 and "1 unsure answer below 100 % in the history." in out.replace("\N{NO-BREAK SPACE}", " ")
-    assert "scene.png" in call("history", "list", "--tag", "unsure")[1]
+    assert [record.picture_name for record in History("kept").search(tag="unsure").records] == ["scene.png"]
     assert "unsure" not in call(*how)[1]
     monkeypatch.setenv("SIGHTGLASS_SAVE_BELOW", "0.01")
     assert "0 unsure answers" in call(*how)[1]

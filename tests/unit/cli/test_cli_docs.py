@@ -12,7 +12,7 @@ TRAINED = {"yolo11n"}
 
 def test_every_verb_is_in_the_docs() -> None:
     verbs = {call.split()[2] for call in transcripts.calls(transcripts.DOCS.read_text("utf-8"))}
-    assert verbs >= {"examples", "image", "class", "detect", "batch", "compare", "replay", "serve", "models"}
+    assert verbs >= {"examples", "explain", "class", "detect", "batch", "compare", "replay", "serve", "models"}
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ from sightglass.cli.models import add as models_add
 from sightglass.common.errors import ModelProblem
 from sightglass.common.files import write_file
 from sightglass.models import catalog
-from sightglass.models.inspect import TableDraft, Unknown
 from sightglass.models.own.table_file import file_lock, text_of, with_table
 from tests.unit import own_nets
 from tests.weights import weight
@@ -104,6 +103,7 @@ def test_a_table_is_written_over_only_by_force_and_the_rest_stays(name: str, fol
         (("nets.py",), 1, "is no model known here"),
         (("Leaf net.pth", *CALL[3:], "--set", "wieghts.path=a"), 2, "did you mean weights"),
         (("Leaf net.pth", *CALL[3:], "--image", "none.jpg"), 1, "none.jpg"),
+        (("Leaf net.pth", *CALL[3:], "--labels", "none.txt"), 2, "There is no file"),
         (("Leaf net.pth", *CALL[3:], "--set", "weights.preprocessing.size=-4"), 2, "models.toml: size in "),
         (("Leaf net.pth", "--arch", "nets.py:Needs"), 2, "--set weights.args.depth=3"),
     ],
@@ -119,34 +119,6 @@ def test_what_goes_wrong_is_a_sentence_and_writes_nothing(
     complained = capsys.readouterr().err.strip()
     assert said in complained and "\n" not in complained
     assert sorted(path for path in folder.iterdir() if path.name != "__pycache__") == before
-
-
-def test_a_person_is_asked_what_is_lacking_and_only_that(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked, answers = [], iter(("2", "nmaes.txt", "names.txt", "64"))
-    (folder / "names.txt").write_text("a\nb\n", "utf-8")
-
-    def prompt(text: str, **about: Any) -> str:
-        asked.append((text, about["default"]))
-        return next(answers)
-
-    monkeypatch.setattr(models_add.typer, "prompt", prompt)
-    unknown = (
-        Unknown("arch", "Which?", ("one", "two")),
-        Unknown("weights.labels", "Names?", needed=False),
-        Unknown("weights.preprocessing.size", "Side?", default="32"),
-    )
-    draft = TableDraft("custom", "", {"weights": {"path": "a.pth"}}, unknown)
-    table = models_add._fill(draft, {}, asks=True)
-    # A wrong answer is asked for again.
-    names = ("Names? (press Enter to skip)", "")
-    assert asked == [("Which?", None), names, names, ("Side?", "32")]
-    assert "There is no file" in capsys.readouterr().err
-    weights = {"path": "a.pth", "labels": str(folder / "names.txt"), "preprocessing": {"size": 64}}
-    assert table == {"loader": "custom", "arch": "two", "weights": weights}
-    table = models_add._fill(draft, {"arch": "one", "weights.preprocessing.size": 96}, asks=False)
-    assert table["weights"]["preprocessing"] == {"size": 96} and len(asked) == 4
 
 
 def test_any_value_comes_back_as_it_was() -> None:

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sightglass.cli import main
-from sightglass.cli.server import serve
-from sightglass.cli.server.serve import bound
+from sightglass.cli import main, serve
+from sightglass.cli.serve import bound
 from sightglass.common.errors import Problem
 from sightglass.explain import Explainer
 from tests.rooms import ROOT

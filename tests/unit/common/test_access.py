@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sightglass.common import access, environment, users
+from sightglass.common import access, users
+from sightglass.common import settings as environment
 from sightglass.common.errors import SettingProblem
 
 LOCAL = ("localhost", "LOCALHOST.", "127.0.0.1", "127.8.8.8", "::1", "[::1]", "::ffff:127.0.0.1", "unix:/tmp/s")

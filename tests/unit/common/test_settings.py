@@ -14,11 +14,10 @@ from starlette.testclient import TestClient
 
 from sightglass.api import routes
 from sightglass.cli import main
-from sightglass.common import environment, removed
-from sightglass.common import settings as memory
-from sightglass.common.environment import Settings, describe_default, variable
+from sightglass.common import removed
+from sightglass.common import settings as environment
 from sightglass.common.errors import SettingProblem
-from sightglass.common.settings import settings
+from sightglass.common.settings import Settings, describe_default, settings, variable
 from tests.rooms import every_room, sources
 
 ROOT = Path(__file__).parents[3]
@@ -99,19 +98,19 @@ def test_a_folder_is_named_or_off_or_among_the_users_data(monkeypatch: pytest.Mo
 def test_a_path_that_no_disk_takes_is_malformed(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGHTGLASS_HISTORY", path)
     with pytest.raises(SettingProblem, match=r"^SIGHTGLASS_HISTORY is '.*: give a shorter path\.$"):
-        _ = environment.read().history
+        _ = settings().history
     monkeypatch.setenv("SIGHTGLASS_HISTORY", "x" * 255)
-    assert environment.read().history
+    assert settings().history
 
 
 def test_settings_are_read_in_one_place() -> None:
-    here = ROOT / "sightglass/common/environment.py"
+    here = ROOT / "sightglass/common/settings.py"
     files = [*sources(*every_room()), *(ROOT / "benchmarks").rglob("*.py")]
     texts = {path: path.read_text("utf-8") for path in files if path != here}
     reads = re.compile(r"(environ(\.get)?[\[(]|getenv\()\s*f?[\"']SIGHTGLASS_")
     assert {path.relative_to(ROOT).as_posix() for path, text in texts.items() if reads.search(text)} <= {
         "sightglass/cli/models/add.py",  # sets it, while a model is tried
-        "sightglass/cli/server/serve.py",  # sets it, for the server
+        "sightglass/cli/serve.py",  # sets it, for the server
         "benchmarks/__main__.py",
     }
     known = {variable(field) for field in Settings.model_fields} | {*removed.SETTINGS}
@@ -171,8 +170,8 @@ def test_parts_derive_from_the_total_unless_they_are_set(
         monkeypatch.delenv(f"SIGHTGLASS_{name}", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(f"SIGHTGLASS_{name}", value)
-    assert (memory.models_mb(), memory.evidence_mb()) == (models, evidence)
-    assert memory.models_bytes() == models * 2**20
+    assert (environment.models_mb(), environment.evidence_mb()) == (models, evidence)
+    assert environment.models_bytes() == models * 2**20
 
 
 SENTENCE = "It was removed: use History instead."
@@ -195,6 +194,13 @@ def test_a_removed_route(monkeypatch: pytest.MonkeyPatch) -> None:
     for path in ("/api/gone", "/api/gone/1"):
         answer = client.get(path)
         assert (answer.status_code, answer.json()["detail"]) == (410, SENTENCE)
+
+
+@pytest.mark.parametrize("name", ["SIGHTGLASS_TOKN", "sightglass_token"])
+def test_a_server_does_not_start_with_a_mistyped_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "secret")
+    with pytest.raises(SettingProblem, match=f"There is no setting {name}: did you mean SIGHTGLASS_TOKEN"):
+        environment.check()
 
 
 def test_a_removed_setting_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,15 +109,15 @@ def test_a_table_is_read_once_and_again_when_it_changed(
     tables_read: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(analysis, "odd", lambda table: (table, []))
-    first = frames.read_frame("one", None, 1)
-    assert frames.read_frame("one", None, 1) is first and tables_read == ["one"]
+    first = frames.read_frame(Path("one"), None, 1)
+    assert frames.read_frame(Path("one"), None, 1) is first and tables_read == ["one"]
     assert frames._tables.nbytes > 1000 * 1000
-    assert frames.find_odd("one", None, 1) is frames.find_odd("one", None, 1)
-    assert frames.read_frame("one", None, 2) is not first
+    assert frames.find_odd(Path("one"), None, 1) is frames.find_odd(Path("one"), None, 1)
+    assert frames.read_frame(Path("one"), None, 2) is not first
 
 
 def test_tables_take_no_more_than_their_limit(tables_read: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames._tables, "_limit", 4 * MB)
     for number in range(8):
-        frames.read_frame(str(number), None, 1)
+        frames.read_frame(Path(str(number)), None, 1)
     assert 2 * MB < frames._tables.nbytes <= 4 * MB

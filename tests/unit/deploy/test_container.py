@@ -18,7 +18,7 @@ from deploy.grafana import draw
 from sightglass.api import metrics
 from sightglass.api.app import create
 from sightglass.api.schemas import ApiRules as ApiSettings
-from sightglass.common.environment import Settings, variable
+from sightglass.common.settings import Settings, variable
 from tests import rooms
 from tests.unit.deploy.dockerfile import ROOT, copied, instructions
 from tests.waits import patience

@@ -35,7 +35,7 @@ def test_errors_are_the_units_with_what_they_are_about_the_surest_first() -> Non
     )
     report = ErrorReport(evaluation(one))
     assert {kind.id: kind.count for kind in report.types} == {"class": 1, "extra": 2, "missed": 1, "misplaced": 0}
-    units = [report.find_unit(row) for row in report.errors.to_dict("records")]
+    units = report.errors
     assert [unit.words.replace("\N{NO-BREAK SPACE}", " ") for unit in units] == [
         "cat called bird, 90 %",
         "cat 60 %, nothing labelled",
@@ -45,7 +45,7 @@ def test_errors_are_the_units_with_what_they_are_about_the_surest_first() -> Non
     assert [unit.truth for unit in units] == [one.truths[0], None, one.truths[1], one.truths[2]]
     assert units[2].answer is second and units[3].answer is None
     assert len({unit.id for unit in units}) == len(units)
-    assert [row["predicted"] for row in report.select("extra", "cat").to_dict("records")] == ["cat"]
+    assert [unit.predicted for unit in report.select("extra", "cat")] == ["cat"]
     # The batch counts them as the page does.
     told = summary.summarise(report)
     assert told.errors == tuple(report.types) and (told.right, told.objects) == (1, 3)
@@ -61,7 +61,7 @@ def test_a_tile_shows_the_part_that_the_boxes_are_in() -> None:
     tiles = []
     for one in (plain, mapped):
         report = ErrorReport(Evaluation("m", "detect", ("cat", "dog", "bird"), 0.25, (one,)))
-        unit = report.find_unit(report.errors.iloc[0].to_dict())
+        unit = report.errors[0]
         assert unit.truth == TrueBox("cat", LEFT)
         tiles.append(draw_tile(pixels, unit, (200, 150)))
         assert np.array_equal(draw_tile(pixels, unit, (200, 150), mapped=False), tiles[0])

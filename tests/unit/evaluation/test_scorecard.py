@@ -20,11 +20,10 @@ from sightglass.explain.picture import source
 from tests.labelled import draw_scenes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from sightglass.evaluation.scorecard.card import Scorecard
-    from sightglass.evaluation.scorecard.run import LabelledPicture
+    from sightglass.evaluation.scorecard.run import LabelledPictures
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +34,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def gather(folder: Path, labels: str = "labels.csv") -> Sequence[LabelledPicture]:
+def gather(folder: Path, labels: str = "labels.csv") -> LabelledPictures:
     found, left = run.gather(list(source.find(str(folder / "pictures"))), ground_truth.read(folder / labels))
     assert left == []
     return found
 
 
 @pytest.fixture(scope="module")
-def pictures(folder: Path) -> Sequence[LabelledPicture]:
+def pictures(folder: Path) -> LabelledPictures:
     return gather(folder)
 
 
 @pytest.fixture(scope="module")
-def card(pictures: Sequence[LabelledPicture]) -> Scorecard:
+def card(pictures: LabelledPictures) -> Scorecard:
     return scorecards.compare(run.score_models(["demo-s", "demo-l"], Explainer, pictures))
 
 
@@ -69,6 +68,18 @@ def test_only_pictures_that_all_have_are_compared(card: Scorecard) -> None:
     assert left == 2 and [len(one.pictures) for one in common] == [8, 8]
     with pytest.raises(Problem, match="no picture in common"):
         run.keep_common([replace(first, pictures=first.pictures[:2]), some])
+
+
+def test_a_label_without_a_class_counts_for_no_model(folder: Path, card: Scorecard) -> None:
+    lines = (folder / "labels.csv").read_text("utf-8").splitlines()
+    (folder / "other.csv").write_text("\n".join(lines).replace(",star", ",Stern"), "utf-8")
+    (row,) = run.score_models(["demo-s"], Explainer, gather(folder, "other.csv"))
+    assert row.evaluation.unknown == ("Stern",)
+    stars = sum(line.endswith(",star") for line in lines)
+    assert stars and len(row.right) == len(card.rows[0].right) - stars
+    # A model that has the class is compared on the other labels, too.
+    both, _ = run.keep_common([row.evaluation, card.rows[1].evaluation])
+    assert both[0].objects == both[1].objects == len(row.right)
 
 
 def test_files_have_the_numbers_of_the_table(card: Scorecard) -> None:

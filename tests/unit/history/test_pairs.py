@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import zipfile
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from sightglass.cli import main
 from sightglass.explain import Explainer, Problem
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.item import Item
@@ -19,7 +17,7 @@ from sightglass.explain.similarity.ranking import Context, Ranking, context, ran
 from sightglass.explain.similarity.similarity import Similarity, similarity
 from sightglass.export import similarity_files
 from sightglass.history import History, Record
-from sightglass.history.pairs import command, context_of
+from sightglass.history.pairs import context_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,30 +103,11 @@ def test_what_is_no_pair_and_what_is_damaged_is_said(
     assert "damaged.txt" in "".join(name for name, _ in history.export([record.id]))
 
 
-def test_the_command_line_lists_shows_and_exports_a_pair(
-    history: History,
-    made: tuple[Similarity, Context, Ranking],
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-) -> None:
+def test_a_pair_is_exported(history: History, made: tuple[Similarity, Context, Ranking]) -> None:
     record = keep(history, made)
-    folder = ["--folder", str(history.folder)]
-    assert main(["history", "list", *folder]) == 0
-    listed = capsys.readouterr().out
-    # The table breaks a long cell into lines.
-    assert all(words in listed for words in ("bus.jpg", "part", "$x$.png,", f"{made[0].score:.2f}")), listed
-    assert main(["history", "show", record.id, *folder]) == 0
-    shown = capsys.readouterr().out
-    assert record.headline in shown and "part $x$.png, 620" in shown
-    assert "".join(command(record).split()) in "".join(shown.split())
-    assert main(["history", "export", record.id, "--out", str(tmp_path / "all.zip"), *folder]) == 0
-    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
-        (start,) = {name.partition("/")[0] for name in archive.namelist()}
-        names = {name.partition("/")[2] for name in archive.namelist()}
-        query = archive.read(f"{start}/query.jpg")
-        scores = json.loads(archive.read(f"{start}/similarity.json"))
-        plain = json.loads(archive.read(f"{start}/record.json"))
+    files = {name.partition("/")[2]: data for name, data in history.export([record.id])}
+    names, scores, plain = set(files), json.loads(files["similarity.json"]), json.loads(files["record.json"])
     written = {"query.jpg", "other.png", "similarity.jpg", "pairs.jpg", "maps.npz", "similarity.json"}
     assert names == written | {"ranking.csv", "record.json"}
-    assert Image.open(query).sha256 == made[0].query.image.sha256
+    assert Image.open(files["query.jpg"]).sha256 == made[0].query.image.sha256
     assert scores["score"] == made[0].score and plain["pair"]["name"] == "part $x$.png"

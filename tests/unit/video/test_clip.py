@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from PIL import Image as Pillow
 
 from sightglass.common.errors import ImageProblem, TooLarge
 from sightglass.video.clips import clip as reading
-from sightglass.video.clips.clip import MAX_SAMPLES, Clip
+from sightglass.video.clips.clip import Clip
 from tests.clips import clip, number_of, only_sound, plain
 
 
@@ -142,36 +141,3 @@ def test_what_is_too_large_or_too_long_is_refused(tmp_path: Path, monkeypatch: p
             patch.setattr(reading, name, limit)
             with pytest.raises(TooLarge):
                 Clip(path)
-
-
-def box(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(body), kind) + body
-
-
-def nested(body: bytes, *kinds: bytes) -> bytes:
-    for kind in kinds:
-        body = box(kind, body)
-    return body
-
-
-@pytest.mark.parametrize(
-    ("content", "refused"),
-    [
-        *(
-            (
-                nested(struct.pack(">III", 0, 1, n), b"stsz", b"stbl", b"minf", b"mdia", b"trak", b"moov"),
-                n > MAX_SAMPLES,
-            )
-            for n in (1000, MAX_SAMPLES, MAX_SAMPLES + 1)
-        ),
-        *((nested(b"", *[kind] * 5000)[:end], False) for kind in (b"moov", b"trak") for end in (None, -3)),
-    ],
-)
-def test_what_an_index_claims_is_counted_before_ffmpeg_allocates_it(
-    content: bytes, refused: bool, tmp_path: Path
-) -> None:
-    path = tmp_path / "a.mp4"
-    path.write_bytes(box(b"ftyp", b"isom") + content)
-    assert reading._claims_too_much(path) is refused
-    with pytest.raises(TooLarge if refused else ImageProblem):
-        Clip(path)

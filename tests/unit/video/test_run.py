@@ -149,10 +149,10 @@ class Killed(BaseException):
 def _killed_at(patch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> None:
     real, calls = getattr(module, name), iter(range(1000))
 
-    def dying(*given: Any) -> Any:
+    def dying(*given: Any, **more: Any) -> Any:
         if next(calls) == call:
             raise Killed
-        return real(*given)
+        return real(*given, **more)
 
     patch.setattr(module, name, dying)
 
@@ -162,7 +162,7 @@ def _killed_at(patch: pytest.MonkeyPatch, module: Any, name: str, call: int) -> 
     [
         (MODEL, runner.parts, "save", 2),
         (DETECTOR, runner.parts, "save", 2),
-        (DETECTOR, runner.write, "part", 1),
+        (DETECTOR, runner, "_paint", 1),
         (MODEL, runner, "write_timeline", 0),
     ],
 )
@@ -170,7 +170,6 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(
     moving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, module: Any, name: str, call: int
 ) -> None:
     monkeypatch.setattr(runner, "PART", 4)
-    monkeypatch.setattr(runner, "DRAWN", 6)
     settings = Settings(every=2, scale="clip", side=0)
     whole = run(moving, model, tmp_path / "whole", settings=settings)
     with monkeypatch.context() as patch:

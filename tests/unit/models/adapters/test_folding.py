@@ -12,7 +12,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import find
-from sightglass.models.adapters.folding import conv_act, twin
+from sightglass.models.adapters.folding import conv_act, fold_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +105,7 @@ def test_weights_that_change_are_laid_out_again() -> None:
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d(8), FrozenBatchNorm2d(8)], ids=["trained", "frozen"])
 def test_a_norm_folds_into_the_convolution_before_it(norm: nn.Module) -> None:
     adapter: Any = Answering(Normed(lively(norm)))
-    made = twin(adapter, picture())
+    made = fold_copy(adapter, picture())
     assert made is not None and made.missing == {"conv"}
     given = picture(4)
     torch.testing.assert_close(made.module(given), adapter.module(given), rtol=1e-5, atol=1e-6)
@@ -120,7 +120,7 @@ def test_whatever_the_twin_does_not_say_is_missing_is_as_it_was() -> None:
     with torch.no_grad():
         module.train()(picture(4, 3, 64, 64))
     adapter: Any = Answering(module)
-    made = twin(adapter, given)
+    made = fold_copy(adapter, given)
     assert made is not None and {"stem.conv", "stem.bn.drop"} <= made.missing and "stem.bn" not in made.missing
     seen: dict[str, dict[str, Tensor]] = {"plain": {}, "twin": {}}
     for name, one in (("plain", module), ("twin", made.module)):
@@ -139,7 +139,7 @@ def test_whatever_the_twin_does_not_say_is_missing_is_as_it_was() -> None:
 
 def test_a_twin_follows_its_models_weights() -> None:
     adapter: Any = Answering(Normed(lively(nn.BatchNorm2d(8))))
-    made = twin(adapter, picture())
+    made = fold_copy(adapter, picture())
     assert made is not None
     for held in (adapter.module.conv.weight, adapter.module.norm.bias, adapter.module.norm.running_mean):
         held.mul_(3)
@@ -156,15 +156,15 @@ class First(Normed):
 
 def test_every_answer_is_checked_and_what_cannot_be_folded_is_left(caplog: pytest.LogCaptureFixture) -> None:
     first: Any = Answering(First(lively(nn.BatchNorm2d(8))))
-    assert twin(first, picture()) is None
+    assert fold_copy(first, picture()) is None
     module = Normed(lively(nn.BatchNorm2d(8)))
     nn.utils.parametrizations.weight_norm(module.conv)
     parametrized: Any = Answering(module)
-    assert twin(parametrized, picture()) is None
+    assert fold_copy(parametrized, picture()) is None
     assert not caplog.records
 
 
-def test_the_engine_explains_with_the_twin_and_gets_the_same(bus: Path) -> None:
+def test_the_engine_explains_with_the_folded_copy_and_gets_the_same(bus: Path) -> None:
     explainer = Explainer("efficientnet-lite0", device="cpu")
     resident = explainer.resident
     names = ("blocks.2", "blocks.4.0.bn2", "bn2")
@@ -172,7 +172,7 @@ def test_the_engine_explains_with_the_twin_and_gets_the_same(bus: Path) -> None:
     assert resident.fastest_adapter(layers) is not resident.adapter
     quick = explainer(bus, layers=names, targets=("minibus", "goldfish"))
     plain = resident.with_adapter(resident.adapter)
-    plain.__dict__["_twin"] = None
+    plain.__dict__["folded"] = None
     slow = Evidence(plain, resident.adapter.prepare(quick.image.pixels, "trained"), layers)
     targets = [heatmap.target for heatmap in quick.heatmaps]
     for ours, theirs in zip(quick.evidence.activations, slow.activations, strict=True):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sightglass.models import catalog
-from sightglass.models.families.ultralytics.detectors import RtDetr, TurnedDetector, YoloDetector
+from sightglass.models.families.ultralytics.detectors import RotatedDetector, RtDetr, YoloDetector
 from sightglass.models.families.ultralytics.loader import YoloClassifier
 from sightglass.models.families.ultralytics.prompts import OpenVocabulary
 from sightglass.models.load import load
@@ -34,7 +34,7 @@ def test_the_models_are_all_files_of_this_kind_that_the_library_publishes() -> N
 
 KINDS = {
     "yolo11n-seg": YoloDetector,
-    "yolo11n-obb": TurnedDetector,
+    "yolo11n-obb": RotatedDetector,
     "yolov8s-world": OpenVocabulary,
     "yoloe-11s-seg": OpenVocabulary,
     "rtdetr-l": RtDetr,

@@ -12,7 +12,7 @@ import torch
 
 from sightglass.models.adapter import Prediction, Target
 from sightglass.models.adapters.detector import SIDES, Detections
-from sightglass.models.families.ultralytics.detectors import RtDetr, TurnedDetector, YoloDetector
+from sightglass.models.families.ultralytics.detectors import RotatedDetector, RtDetr, YoloDetector
 from sightglass.models.families.ultralytics.loader import adapt
 from tests.built import build, built, record, spec_of
 
@@ -87,7 +87,7 @@ def test_boxes_scores_and_what_is_shown_are_the_librarys(name: str) -> None:
     assert torch.allclose(outputs.logits, towers["scores"], atol=1e-4)
     assert torch.allclose(outputs.scores, decoded[:, 4 : 4 + outputs.scores.shape[1]], atol=1e-5)
     turned = outputs.corners_of is not None
-    assert isinstance(adapter, TurnedDetector) == turned == name.endswith("-obb")
+    assert isinstance(adapter, RotatedDetector) == turned == name.endswith("-obb")
     if turned:
         assert outputs.corners_of is not None
         corners = outputs.corners_of(outputs.regressions)

@@ -30,39 +30,22 @@ if TYPE_CHECKING:
 
 
 HOST, PORT = "127.0.0.1", 8502
-ACCESS, LIMITS = "Access", "Limits"
+LIMITS = "Limits"
 SCRIPT = DASHBOARD / "dashboard.py"
-OPEN = "Ask nobody for a token: whoever reaches the address may use everything."
+OPEN = "Let everybody who reaches the address in, without a token."
 
 
 @dataclass(frozen=True, kw_only=True)
 class DashboardOptions:
-    port: int | None = cli.field(
-        "--port -p N", "Port to listen on \\[8501, or the next free one].", ACCESS, min=1, max=65535
-    )
-    host: str = cli.field(
-        "--host ADDRESS",
-        "Address to listen on; 0.0.0.0 opens it to the network \\[localhost].",
-        ACCESS,
-        default="localhost",
-    )
-    open: bool = cli.field("--open", OPEN, ACCESS, default=False)
-    no_browser: bool = cli.field(
-        "--no-browser", "Do not open a browser; the address is printed.", ACCESS, default=False
-    )
+    port: int | None = cli.field("--port -p N", "Port to listen on [8501, or the next free one].", min=1, max=65535)
+    host: str = cli.field("--host ADDRESS", "0.0.0.0 opens it to the network [localhost].", default="localhost")
+    open: bool = cli.field("--open", OPEN, default=False)
+    no_browser: bool = cli.field("--no-browser", "Only print the address.", default=False)
 
 
-@cli.verb(
-    cli.app,
-    "dashboard",
-    """
-    sightglass dashboard
-    sightglass dashboard --port 8600 --no-browser
-    sightglass dashboard --host 0.0.0.0
-    """,
-)
+@cli.verb(cli.app, "dashboard", "sightglass dashboard --port 8600 --no-browser")
 def dashboard(options: DashboardOptions) -> int:
-    """Open the dashboard in a browser: every page, and the HTTP API on the same port.
+    """Open the dashboard in a browser, with the HTTP API on the same port.
 
     It runs in the current folder: a models.toml there is found. Only this machine is answered unless --host says
     otherwise; then the printed address has a token that visitors need. Ctrl-C stops it.
@@ -98,53 +81,18 @@ def _command(options: DashboardOptions) -> list[str]:
 class ServeOptions:
     """Options of `serve`; None leaves a setting to the environment."""
 
-    host: str = cli.field(
-        "--host ADDRESS", f"Address to listen on; 0.0.0.0 opens it to the network \\[{HOST}].", ACCESS, default=HOST
-    )
-    port: int = cli.field(
-        "--port -p N",
-        f"Port to listen on; 0 picks a free one and prints it \\[{PORT}].",
-        ACCESS,
-        min=0,
-        max=65535,
-        default=PORT,
-    )
-    key: str | None = cli.field(
-        "--key KEY",
-        "Require this token. SIGHTGLASS_TOKEN does the same without showing it in the process list.",
-        ACCESS,
-    )
-    open: bool = cli.field("--open", OPEN, ACCESS, default=False)
-    queue: int | None = cli.field(
-        "--queue N", "Requests that may wait; further ones get 429 with Retry-After \\[16].", LIMITS, min=0
-    )
-    workers: int | None = cli.field(
-        "--workers N",
-        "Requests answered at the same time. All share one loaded model, which takes one picture at a time \\[2].",
-        LIMITS,
-        min=1,
-    )
-    timeout: float | None = cli.field(
-        "--timeout SECONDS",
-        "Time limit for an answer, including waiting; then the work is stopped (504) \\[60].",
-        LIMITS,
-        min=0.1,
-    )
-    limit_mb: float | None = cli.field(
-        "--limit-mb MB", "Maximum size of a picture file (413 above it) \\[20].", LIMITS, min=0.001
-    )
-    model: str | None = cli.field(
-        "--model -m ID",
-        "Model for requests that name none, loaded before the server listens \\[efficientnet-lite0].",
-        cli.MODEL,
-    )
-    device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps \\[auto].", cli.MODEL)
+    model: str | None = cli.field("--model -m ID", "Of requests that name none [efficientnet-lite0].", cli.MODEL)
+    device: str | None = cli.field("--device NAME", "auto, cpu, cuda, cuda:N or mps [auto].", cli.MODEL)
+    host: str = cli.field("--host ADDRESS", f"0.0.0.0 opens it to the network [{HOST}].", default=HOST)
+    port: int = cli.field("--port -p N", f"0 picks a free one and prints it [{PORT}].", default=PORT, min=0, max=65535)
+    key: str | None = cli.field("--key KEY", "Require this token; SIGHTGLASS_TOKEN hides it from the process list.")
+    open: bool = cli.field("--open", OPEN, default=False)
+    queue: int | None = cli.field("--queue N", "Requests that may wait; others get 429 [16].", LIMITS, min=0)
+    workers: int | None = cli.field("--workers N", "Requests that are answered at once [2].", LIMITS, min=1)
+    timeout: float | None = cli.field("--timeout SECONDS", "Of an answer, waiting included [60].", LIMITS, min=0.1)
+    limit_mb: float | None = cli.field("--limit-mb MB", "Largest picture file [20].", LIMITS, min=0.001)
     save_below: float | None = cli.field(
-        "--save-below SCORE",
-        "Save answers with a lower score in the history, under the tag unsure \\[none].",
-        LIMITS,
-        min=0,
-        max=1,
+        "--save-below SCORE", "Save less sure answers in the history, tagged unsure.", LIMITS, min=0, max=1
     )
 
 
@@ -152,24 +100,16 @@ class ServeOptions:
     cli.app,
     "serve",
     """
-    sightglass serve
-    sightglass serve --model resnet50 --device cuda --workers 4
-    SIGHTGLASS_TOKEN=... sightglass serve --host 0.0.0.0 --port 80
+    SIGHTGLASS_TOKEN=... sightglass serve --host 0.0.0.0 --port 80 --model resnet50 --device cuda
     curl -F image=@bus.jpg http://127.0.0.1:8502/api/explain
-    curl -F image=@bus.jpg -H 'Accept: image/png' -o map.png http://127.0.0.1:8502/api/explain
     """,
 )
 def serve(options: ServeOptions) -> int:
-    """Serve over HTTP what the other commands print here: the API without the dashboard's pages.
+    """Serve the HTTP API without the dashboard's pages, for a machine without a screen.
 
-    The dashboard answers the same requests next to its pages; this is for a machine without a screen.
-    /api/docs lists all requests and works without a network. Ctrl-C stops the server.
-
-    Only this machine is answered unless --host says otherwise; then a token is required, which SIGHTGLASS_TOKEN sets
-    and the server otherwise generates and prints. No page of another site unless SIGHTGLASS_API_ORIGINS
-    names it, and only requests to localhost unless SIGHTGLASS_API_HOSTS names other hosts. The model is loaded and has
-    explained a picture before the first request is accepted; requests may name others whose weights are on this
-    machine, and nothing is ever downloaded for one.
+    /api/docs lists all requests and works without a network. Only this machine is answered unless --host says
+    otherwise; then a token is required, which SIGHTGLASS_TOKEN sets and the server otherwise generates and prints. The
+    model is loaded before the first request is accepted, and nothing is ever downloaded for a request.
     """
     # As the dashboard does, before torch is imported: one core stays free to accept requests.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))

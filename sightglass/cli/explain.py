@@ -1,0 +1,384 @@
+"""`explain`, and its aliases `image`, `class`, `detect` and `segment`."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from dataclasses import dataclass, fields, replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightglass.cli import options as cli
+from sightglass.cli import pictures as common
+from sightglass.cli.console import Console
+from sightglass.common.errors import ImageProblem, ModelProblem, Problem
+from sightglass.explain import phrases
+from sightglass.explain.comparison import detections
+from sightglass.explain.faithfulness import seal
+from sightglass.explain.options import OFFERED
+from sightglass.explain.picture.image import AND, split_name
+from sightglass.explain.tasks import task_of
+from sightglass.export import result_folder
+from sightglass.models import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sightglass.cli.console import Progress
+    from sightglass.common.files import Json
+    from sightglass.explain.evidence.missing import Missing
+    from sightglass.explain.explainer import Explainer
+    from sightglass.explain.explanation import Explanation
+    from sightglass.explain.rendering.style import Style
+    from sightglass.export.result_folder import File
+    from sightglass.models.geometry import Box
+
+    FindTargets = Callable[[Explanation], dict[str, Any]]
+    """From the predictions for a picture, yet without maps, to the options that say what the maps show."""
+    Write = Callable[[Explanation], tuple[Json, Iterator[File]]]
+    """From an explanation to its summary for JSON, and its files."""
+
+MAX_CELLS = 100
+"""Pictures on the contact sheet of several."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions(cli.OutputOptions, cli.SealOptions, cli.LoadOptions):
+    model: str | None = cli.field(
+        "--model -m ID", "Listed by `models list`, or a file [efficientnet-lite0].", cli.MODEL
+    )
+    labels: Path | None = cli.field(
+        "--labels FILE", "Class names of a model's file.", cli.MODEL, verbs="explain image", hidden=True
+    )
+    objects: list[str] | None = cli.field(
+        "--object MASK|X,Y,X,Y",
+        "Where the object is, to say how much evidence is not in it.",
+        cli.MAP,
+        verbs="explain image",
+        hidden=True,
+    )
+    box: list[int] | None = cli.field(
+        "--box N", "One box by its rank; may be repeated.", cli.MAP, verbs="explain detect"
+    )
+    candidate: list[str] | None = cli.field(
+        "--candidate N,CLASS",
+        "A raw candidate or pixel, as named in a recipe.",
+        cli.MAP,
+        verbs="explain detect segment",
+        hidden=True,
+    )
+    missing: list[str] | None = cli.field(
+        "--missing X,Y[,X,Y]", "Why no box is shown at that place.", cli.MAP, verbs="explain detect"
+    )
+    npy: bool = cli.field(
+        "--npy", "Also write each map as a .npy.", cli.OUT, verbs="explain image segment", default=False
+    )
+    renormalize: bool = cli.field(
+        "--renormalize", "The same as --within each.", cli.OUT, verbs="explain detect", default=False, hidden=True
+    )
+    save_all: bool = cli.field(
+        "--save-all", "Also write an image and a .npy of each box.", cli.OUT, verbs="explain detect", default=False
+    )
+    no_boxes: bool = cli.field(
+        "--no-boxes", "Draw the maps without boxes.", cli.OUT, verbs="explain detect", default=False, hidden=True
+    )
+    also: list[str] | None = cli.field(*cli.ALSO, verbs="explain image detect segment")
+
+
+HELP = """Show what a model predicts for a picture, and where it looked for each answer.
+
+Each picture's folder gets the maps, and recipe.json, from which `replay` makes exactly the same maps."""
+VERBS = {
+    "explain": (
+        HELP,
+        """
+        sightglass explain *.jpg -m yolo11n --question why --top-k 3 --out out
+        """,
+    ),
+    "image": (
+        "Explain the best predictions for a picture.",
+        "sightglass image bus.jpg --question why --class trolleybus --npy",
+    ),
+    "class": (
+        "Explain a class of your choice: its rank, its score and its map.",
+        "sightglass class bus.jpg --class 874 --class minibus --question why",
+    ),
+    "detect": (
+        "Explain boxes, by default of the first detector on this machine.",
+        "sightglass detect bus.jpg --missing 700,300 --class person",
+    ),
+    "segment": (
+        "Explain the class of pixels, by default of demo-seg.",
+        "sightglass segment scene-3.png --per region --at 120,80 --against star",
+    ),
+}
+"""The help and the examples of each verb; the first is all of the others in one."""
+
+
+def _register(verb: str) -> None:
+    def explain(pictures: cli.Pictures, asked: cli.EngineOptions, options: ExplainOptions) -> int:
+        return _explain(verb, pictures, asked, options)
+
+    help, examples = VERBS[verb]
+    cli.verb(cli.app, verb, examples, help, alias=verb != "explain")(explain)
+
+
+for _verb in VERBS:
+    _register(_verb)
+
+
+def _explain(verb: str, pictures: list[str], asked: cli.EngineOptions, options: ExplainOptions) -> int:
+    """Explain pictures into their folders, and return the exit code."""
+    if verb == "class" and "targets" not in asked:
+        raise ModelProblem("Which class? Name it: --class cat, or its index: --class 281.")
+    if options.objects and len(pictures) > 1:
+        raise Problem("--object is of one picture: explain the others without it.")
+    console, formats = Console(options.json), common.parse_formats(options.also)
+    places = [_parse_place(text) for text in options.missing or ()]
+    boxes = [cli.box_number(number) for number in options.box or ()]
+    if verb == "detect":
+        name = options.model or catalog.detector()
+    else:
+        name = options.model or ("demo-seg" if verb == "segment" else cli.DEFAULT_MODEL)
+    with console.progress(f"Loading {name}") as progress:
+        explainer = common.load_explainer(name, options.device, progress, asked, labels=options.labels)
+    task = task_of(explainer.model)
+    if verb == "explain":
+        verb = task.verb
+        _check_flags(verb, f"{explainer.model.id} {task.gives}", asked, options)
+    task.check_verb(verb, name)
+    series = Series(console, explainer, pictures, options, options.style(even=verb != "detect"))
+    if verb == "class":
+        return series.run(cli.with_classes(asked, explainer), series.write_classes)
+    if verb == "detect":
+        return _detect(series, asked, boxes, places, formats)
+    return _explain_picture(series, asked, formats, verb)
+
+
+def _check_flags(verb: str, what: str, asked: cli.EngineOptions, options: ExplainOptions) -> None:
+    """Raise ModelProblem for a flag of `explain` that is of other models."""
+    flags = [OFFERED[name].flag for name in asked if name in OFFERED and not OFFERED[name].is_for(verb)]
+    for option in fields(options):
+        verbs = option.metadata.get("verbs")
+        if verbs and verb not in verbs and getattr(options, option.name) != option.default:
+            flags.append(option.metadata["flag"])
+    if flags:
+        raise ModelProblem(f"{what}: leave {flags[0].split()[0]} out.")
+
+
+def _explain_picture(series: Series, asked: cli.EngineOptions, formats: tuple[str, ...], verb: str) -> int:
+    """Explain pictures by `image` or `segment`."""
+    options, style = series.options, series.style
+    if by_all := asked.get("method") == cli.ALL and verb == "image":
+        del asked["method"]
+    chosen = cli.with_classes(asked, series.explainer)
+    if options.candidate:
+        places = tuple(cli.read_candidate(text, series.explainer.labels) for text in options.candidate)
+        chosen = {"per": "region", **chosen, "targets": places}
+    objects = [_parse_object(text) for text in options.objects or ()]
+
+    def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
+        explanation = explanation.with_object(*objects)
+        common.report(series.console, explanation, style)
+        series.console.say(*explanation.task.list_answers(explanation))
+        summary = result_folder.summary(explanation, style)
+        files = chain(
+            result_folder.of_segmentation(explanation) if verb == "segment" else (),
+            result_folder.of_picture(explanation, style, npy=options.npy),
+            result_folder.of_methods(explanation, style) if by_all and explanation.heatmaps else (),
+            common.extra_files(explanation, formats, style),
+        )
+        return summary, result_folder.with_summary(files, summary)
+
+    return series.run(chosen, write)
+
+
+def _detect(
+    series: Series,
+    asked: cli.EngineOptions,
+    boxes: list[int],
+    places: list[tuple[str, Box]],
+    formats: tuple[str, ...],
+) -> int:
+    """Explain the boxes of a detector."""
+    options, console, explainer = series.options, series.console, series.explainer
+    if options.renormalize and asked.setdefault("within", "each") != "each":
+        raise Problem(f"--renormalize is --within each: leave --within {asked['within']} or --renormalize out.")
+    per = asked.setdefault("per", "detection")
+    if (boxes or places or options.candidate) and per != "detection":
+        raise Problem(f"--box, --candidate and --missing are for single detections: leave --per {per} out.")
+    style, labels = series.style, cli.known_labels(asked, explainer)
+    kept, wanted = asked.get("classes", ()), cli.class_indices(asked.get("targets"), labels)
+    cli.class_indices(kept, labels)
+    candidates = [cli.read_candidate(text, labels) for text in options.candidate or ()]
+    # For single detections a number would mean a box, so classes are named.
+    classes: tuple[int | str, ...] = tuple(labels[index] for index in wanted) if per == "detection" else wanted
+    chosen = {"classes": tuple(cli.read_class(name, labels) for name in kept), "targets": (*classes, *candidates)}
+
+    def find_missing(explanation: Explanation) -> list[Missing]:
+        """Return the strongest candidate at each place, or that of each class without a box."""
+        if not places:
+            return detections.find_missed(explanation, wanted)
+        width, height = explanation.image.width, explanation.image.height
+        for text, (x0, y0, x1, y1) in places:
+            if not all(0 <= x <= width for x in (x0, x1)) or not all(0 <= y <= height for y in (y0, y1)):
+                size = f"{explanation.image.name} is {width} by {height} pixels"
+                raise Problem(f"--missing is {text}, and {size}: give a place in the picture.")
+        candidates_there = (explanation.missing(box, index) for _, box in places for index in wanted or (None,))
+        return [missing for missing in candidates_there if missing is not None]
+
+    def find_targets(explanation: Explanation) -> dict[str, Any]:
+        shown = len(explanation.predictions)
+        if beyond := next((number for number in boxes if number > shown), None):
+            counted = "1 is shown" if shown == 1 else f"{shown} are shown, counted from 1" if shown else "none is shown"
+            raise Problem(f"There is no box {beyond}: {counted}; a lower --score-thr shows more.")
+        nearest = find_missing(explanation) if places else ()
+        targets = (
+            *(() if places else classes),
+            *(number - 1 for number in boxes),
+            *candidates,
+            *((missing.candidate.anchor, missing.candidate.index) for missing in nearest),
+        )
+        # No target at all would mean the best boxes.
+        return {"targets": targets, "maps": bool(targets)}
+
+    def write(explanation: Explanation) -> tuple[Json, Iterator[File]]:
+        common.report(console, explanation, style)
+        without = len(explanation.predictions) - len(explanation.heatmaps)
+        if per == "detection" and without > 0 and not (boxes or places or any(chosen.values())):
+            console.say(f"{phrases.plural(without, 'more box')} without a map: --top-k N makes N maps.")
+        missing = [(box, box.words) for box in find_missing(explanation)]
+        raw = [(box, box.describe(named=True)) for box in (explanation.candidate(*pair) for pair in candidates)]
+        for box, words in missing:
+            name = shlex.quote(f"{box.candidate.anchor},{box.candidate.label}")
+            hint = "" if places else f" Its map: --candidate {name}"
+            console.say(f"{phrases.plain_text(words)}{hint}")
+        for box, words in raw:
+            console.say(f"Candidate {box.candidate.anchor}: {phrases.plain_text(words)}")
+        if places and not missing:
+            console.say("There is not even a weak candidate at that place: try another place, or a rectangle.")
+        summary = result_folder.summary(explanation, style)
+        summary["missing"] = [_summarise(*pair) for pair in missing]
+        summary["candidates"] = [_summarise(*pair) for pair in raw]
+        files = chain(
+            result_folder.of_boxes(explanation, style, everything=options.save_all, boxes=not options.no_boxes),
+            common.extra_files(explanation, formats, style),
+        )
+        return summary, result_folder.with_summary(files, summary)
+
+    return series.run(asked | chosen, write, find_targets if boxes or places else None)
+
+
+def _summarise(missing: Missing, words: str) -> Json:
+    about = {name: getattr(missing.candidate, name) for name in ("anchor", "index", "label", "score", "box")}
+    return {"words": phrases.plain_text(words), **about, "why": missing.reason.kind}
+
+
+def _parse_place(text: str) -> tuple[str, Box]:
+    """Return the text and its two corners in pixels of the picture, in any order; a point is both."""
+    try:
+        edges = [float(edge) for edge in text.split(",")]
+        if not all(map(math.isfinite, edges)):
+            raise ValueError
+        x0, y0, x1, y1 = edges * 2 if len(edges) == 2 else edges
+    except ValueError:
+        example = "give a point, such as 300,400, or a rectangle, such as 50,400,240,900."
+        raise Problem(f"--missing is {text}: {example}") from None
+    return text, (x0, y0, x1, y1)
+
+
+def _parse_object(text: str) -> str | tuple[float, ...]:
+    """Return the path of a mask, or the edges of a rectangle."""
+    edges = text.split(",")
+    return tuple(map(float, edges)) if all(re.fullmatch(r"-?\d+(\.\d*)?", edge) for edge in edges) else text
+
+
+@dataclass
+class Series:
+    """Pictures to explain with one model and the same options."""
+
+    console: Console
+    explainer: Explainer
+    pictures: list[str]
+    options: ExplainOptions
+    style: Style
+
+    def run(self, chosen: dict[str, Any], write: Write, find_targets: FindTargets | None = None) -> int:
+        """Explain every picture into its folder and return the exit code; a picture that fails is reported and skipped.
+
+        `find_targets` is for targets that depend on the predictions.
+        """
+        results: list[Json] = []
+        failed: list[dict[str, str]] = []
+        cells: list[tuple[NDArray[np.uint8], str]] = []
+        # Two pictures are one question to a model that takes two.
+        joined = self.explainer.resident.adapter.inputs and len(self.pictures) == 2
+        pictures = [AND.join(self.pictures)] if joined else self.pictures
+        for picture in pictures:
+            common.check_kind(picture)
+        folders = result_folder.places([_name_folder(picture) for picture in pictures], self.options.out)
+        result_folder.check(folders[0])
+        with self.console.progress("Explaining") as bar:
+            for number, (picture, folder) in enumerate(zip(pictures, folders, strict=True)):
+                share = number / len(pictures)
+                bar(share if number else -1, picture)
+
+                def update(part: float, words: str, picture: str = picture, share: float = share) -> None:
+                    bar(share + part / len(pictures), f"{picture}: {words}")
+
+                try:
+                    explanation = self._explain(picture, chosen, find_targets, update)
+                    summary, files = write(explanation)
+                    names = result_folder.write(folder, files)
+                except (ImageProblem, MemoryError) as error:
+                    sentence = str(error) or f"{picture} does not fit in memory; give a smaller picture."
+                    self.console.warn(sentence)
+                    failed.append({"picture": picture, "error": sentence})
+                    continue
+                self.console.files(folder, names)
+                results.append(summary | {"folder": folder, "files": names})
+                if len(pictures) > 1 and len(cells) < MAX_CELLS:
+                    cells.append(result_folder.thumbnail(explanation, self.style))
+        parent = folders[0].parent
+        sheets = [parent / name for name in result_folder.write(parent, result_folder.of_many(cells))] if cells else []
+        self.console.say(*map(str, sheets))
+        self.console.result({"results": results, "failed": failed, "sheets": sheets})
+        return 1 if failed else 0
+
+    def _explain(
+        self, picture: str, chosen: dict[str, Any], find_targets: FindTargets | None, progress: Progress
+    ) -> Explanation:
+        image, predicted = common.open_picture(picture, self.console), None
+        if find_targets is not None:
+            predicted = self.explainer(image, maps=False, **chosen)
+            chosen = chosen | find_targets(predicted)
+        parts = 2 if self.options.seal else 1
+        explanation = self.explainer(image, progress=lambda share, words: progress(share / parts, words), **chosen)
+        if self.options.seal:
+            seal.seal_maps(explanation, progress=lambda share, words: progress((1 + share) / 2, words))
+        if predicted is not None:
+            took = predicted.milliseconds | {"maps": explanation.milliseconds["maps"]}
+            explanation = replace(explanation, milliseconds=took)
+        return explanation
+
+    def write_classes(self, explanation: Explanation) -> tuple[Json, Iterator[File]]:
+        """Print each class's analysis; return all of them, and their files."""
+        analyses = [result_folder.class_analysis(explanation, i) for i in range(len(explanation.heatmaps))]
+        for i, analysis in enumerate(analyses):
+            self.console.say(f"{explanation.image.name}, {explanation.model.id}: {analysis['headline']}")
+            self.console.say(*common.describe_seal(explanation.known_seal(i)))
+        files = chain.from_iterable(
+            result_folder.of_class(explanation, i, analysis, self.style) for i, analysis in enumerate(analyses)
+        )
+        return {"picture": explanation.image.name, "classes": analyses, "recipe": explanation.recipe}, files
+
+
+def _name_folder(picture: str) -> str:
+    """Return the name of a picture without its folders; of two both, as `before_and_after.png`."""
+    first, *second = (path.replace("\\", "/").rsplit("/", 1)[-1] for path in split_name(picture) or (picture,))
+    return f"{first.rsplit('.', 1)[0]}_and_{second[0]}" if second else first

@@ -1,1 +1,0 @@
-"""Verbs for what is kept: history, decks."""

@@ -1,1 +1,0 @@
-"""Verbs that run servers, and their settings."""

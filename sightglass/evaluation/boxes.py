@@ -1,0 +1,305 @@
+"""Average precision (AP) of boxes as COCO defines it, and what is right and wrong of each box.
+
+Overlaps are pycocotools'. Its matching is followed rule by rule, but for all sizes and thresholds at once, so that
+pictures can be drawn again for an interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from sightglass.evaluation.intervals import Estimate, average_classes, estimate, redraw
+from sightglass.models.geometry import measure_common, measure_pairs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sightglass.evaluation.ground_truth import TrueBox
+    from sightglass.models.adapter import Prediction
+
+THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+"""Of the overlap (IoU) from which a box counts as right."""
+SIZES = {"small": "< 32 px", "medium": "32 to 96 px", "large": "> 96 px"}
+"""COCO's sizes of objects: the square root of the area."""
+AREAS = np.array([[0, 1e10], [0, 32**2], [32**2, 96**2], [96**2, 1e10]])
+"""Of all objects, and of each of `SIZES`."""
+RECALLS = np.linspace(0, 1, 101)
+MOST = 100
+"""Boxes of a class in a picture that count, the surest first; also boxes of a picture whose errors are typed."""
+FOREGROUND, BACKGROUND = 0.5, 0.1
+"""IoU from which a box is on an object, and up to which it is on none."""
+_LEAST = np.minimum(THRESHOLDS, 1 - 1e-10)
+_BLOCK = 1_000_000
+"""Boxes times redrawn sets of pictures that are in memory at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionScores:
+    """How well boxes fit labels."""
+
+    ap: Estimate
+    """Mean over classes and over IoU of 0.5 to 0.95."""
+    ap50: Estimate
+    """Mean over classes at an IoU of 0.5."""
+    by_class: Mapping[str, Estimate]
+    """AP of each class that has labels."""
+    by_size: Mapping[str, float]
+    """AP of small, medium and large objects; nan of none."""
+    objects: int
+    pictures: int
+    drawn: NDArray[np.float64] = field(repr=False)
+    """(DRAWS,): AP of each redrawn set of pictures; of the same pictures and seed the same sets."""
+
+
+@dataclass(frozen=True, eq=False)
+class _ClassMatches:
+    """Boxes of one class over all pictures, the surest first."""
+
+    right: NDArray[np.bool_] = field(repr=False)
+    """(areas, thresholds, boxes)"""
+    counted: NDArray[np.bool_] = field(repr=False)
+    """(areas, thresholds, boxes): False of boxes inside a crowd or of another size."""
+    picture: NDArray[np.int64] = field(repr=False)
+    """(boxes,): the index of each box's picture."""
+    objects: NDArray[np.int64] = field(repr=False)
+    """(areas, pictures): labelled objects."""
+
+    def average(self, area: int, weights: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return AP (draws, thresholds) where each picture counts as often as `weights` (draws, pictures) says.
+
+        The mean of the precision at 101 recalls; nan for draws without a labelled object.
+        """
+        parts = -(-len(self.picture) * len(weights) // _BLOCK)
+        return np.concatenate([self._average(area, part) for part in np.array_split(weights, max(1, parts))])
+
+    def _average(self, area: int, weights: NDArray[np.int32]) -> NDArray[np.float64]:
+        objects = weights @ self.objects[area]
+        averages = np.where(objects[:, None] > 0, np.zeros(len(THRESHOLDS)), np.nan)
+        with_objects = np.flatnonzero(objects)
+        per_box = weights[with_objects][:, self.picture]
+        totals = np.cumsum(per_box, 1, np.int32)
+        for threshold, (right, counted) in enumerate(zip(self.right[area], self.counted[area], strict=True)):
+            # Precision is highest at a right box: between two it falls.
+            hits, skipped = np.flatnonzero(right & counted), np.flatnonzero(~counted)
+            before = np.cumsum(np.pad(per_box[:, skipped], ((0, 0), (1, 0))), 1, np.int32)
+            shown = totals[:, hits] - before[:, np.searchsorted(skipped, hits)]
+            true = np.cumsum(per_box[:, hits], 1, np.int32)
+            precision = np.zeros((len(with_objects), len(hits) + 1))
+            precision[:, :-1] = true / (shown + np.spacing(1))
+            precision = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
+            recall = true / objects[with_objects, None]
+            # After the last right box there is no recall, and no precision.
+            places = np.array([row.searchsorted(RECALLS) for row in recall], np.int64).reshape(-1, len(RECALLS))
+            averages[with_objects, threshold] = np.take_along_axis(precision, places, 1).sum(1) / len(RECALLS)
+        return averages
+
+
+def measure(
+    truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], *, seed: int = 0
+) -> DetectionScores:
+    """Return AP as COCO defines it, with intervals from `DRAWS` redrawn sets of pictures (basic bootstrap).
+
+    `truths`, `found`: a list for each picture, boxes in its pixels. A class without labels does not count.
+    """
+    by_class = _match_classes(truths, found)
+    draws, once = redraw(len(truths), seed), np.ones((1, len(truths)), np.int32)
+    exact = {name: [one.average(area, once)[0] for area in range(len(AREAS))] for name, one in by_class.items()}
+    drawn = {name: one.average(0, draws) for name, one in by_class.items()}
+
+    def average(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        return np.asarray(average_classes(np.stack(values))) if values else np.full(len(draws), np.nan)
+
+    def average_one(values: list[float]) -> float:
+        return float(average_classes(np.array(values))) if values else float("nan")
+
+    drawn_ap = average([values.mean(1) for values in drawn.values()])
+    drawn_ap50 = average([values[:, 0] for values in drawn.values()])
+    return DetectionScores(
+        ap=estimate(average_one([values[0].mean() for values in exact.values()]), drawn_ap, least=0.0),
+        ap50=estimate(average_one([values[0][0] for values in exact.values()]), drawn_ap50, least=0.0),
+        by_class={name: estimate(exact[name][0].mean(), drawn[name].mean(1), least=0.0) for name in by_class},
+        by_size={
+            name: average_one([values[area].mean() for values in exact.values()]) for area, name in enumerate(SIZES, 1)
+        },
+        objects=sum(not one.crowd for every in truths for one in every),
+        pictures=len(truths),
+        drawn=drawn_ap,
+    )
+
+
+def _match_classes(
+    truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]]
+) -> dict[str, _ClassMatches]:
+    """Match boxes with labels by COCO's rules, class by class; boxes of a class without labels are left out."""
+    labels, boxes = _group(truths), _group(found)
+    return {name: _match_class(labels[name], boxes.get(name, {}), len(truths)) for name in sorted(labels)}
+
+
+def _group(rows: Sequence[Sequence[Any]]) -> dict[str, dict[int, list[Any]]]:
+    """Return boxes by class, and of a class by the index of their picture."""
+    groups: dict[str, dict[int, list[Any]]] = {}
+    for picture, boxes in enumerate(rows):
+        for box in boxes:
+            if box.box is not None:
+                groups.setdefault(box.label, {}).setdefault(picture, []).append(box)
+    return groups
+
+
+def _match_class(
+    labels: Mapping[int, Sequence[TrueBox]], boxes: Mapping[int, Sequence[Prediction]], pictures: int
+) -> _ClassMatches:
+    from pycocotools import mask  # type: ignore[import-untyped]
+
+    surest = {picture: sorted(some, key=lambda one: -one.score)[:MOST] for picture, some in boxes.items()}
+    ends = dict(zip(surest, accumulate(map(len, surest.values())), strict=True))
+    extents = _extents([box for some in surest.values() for box in some])
+    counted = np.repeat(~_of_other_size(extents)[:, None], len(THRESHOLDS), 1)
+    right = np.zeros(counted.shape, bool)
+    objects = np.zeros((len(AREAS), pictures), np.int64)
+    for picture, some in labels.items():
+        of_labels, crowd = _extents(some), np.array([label.crowd for label in some])
+        ignored = crowd | _of_other_size(of_labels)
+        objects[:, picture] = (~ignored).sum(1)
+        if picture in ends:
+            own = slice(ends[picture] - len(surest[picture]), ends[picture])
+            overlaps = mask.iou(extents[own], of_labels, crowd.astype(np.uint8))
+            _assign(overlaps, crowd, ignored, right[..., own], counted[..., own])
+    picture_of = np.repeat(np.array([*surest], np.int64), [*map(len, surest.values())])
+    # The same sort as theirs: of equal scores the first picture comes first.
+    order = np.argsort([-box.score for some in surest.values() for box in some], kind="stable")
+    return _ClassMatches(right[..., order], counted[..., order], picture_of[order], objects)
+
+
+def _extents(boxes: Sequence[TrueBox | Prediction]) -> NDArray[np.float64]:
+    """Return (n, 4): left, top, width, height."""
+    corners = np.array([box.box for box in boxes], np.float64).reshape(-1, 4)
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
+
+
+def _of_other_size(extents: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (areas, boxes): which are not of each of `AREAS`."""
+    areas = np.prod(extents[:, 2:], 1)
+    return np.asarray((areas < AREAS[:, :1]) | (areas > AREAS[:, 1:]))
+
+
+def _assign(
+    overlaps: NDArray[np.float64],
+    crowd: NDArray[np.bool_],
+    ignored: NDArray[np.bool_],
+    right: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+) -> None:
+    """Assign the boxes of a picture to its labels, in place: the surest box chooses first.
+
+    It takes the free label that it overlaps most, one that counts before one that does not; a crowd is always free.
+    """
+    free = np.ones((len(AREAS), len(THRESHOLDS), len(crowd)), bool)
+    areas = np.arange(len(AREAS))[:, None]
+    for box in np.flatnonzero(overlaps.max(1) >= _LEAST[0]):
+        possible = free & (overlaps[box] >= _LEAST[:, None])
+        counting = possible & ~ignored[:, None]
+        rank = np.where(np.where(counting.any(-1, keepdims=True), counting, possible), overlaps[box], -1)
+        # Of equal overlaps the last label is theirs, too.
+        label = len(crowd) - 1 - rank[..., ::-1].argmax(-1)
+        hit = possible.any(-1)
+        right[..., box] = hit
+        counted[..., box] = np.where(hit, ~ignored[areas, label], counted[..., box])
+        area, threshold = np.nonzero(hit & ~crowd[label])
+        free[area, threshold, label[area, threshold]] = False
+
+
+ErrorType = Literal["missed", "class", "misplaced", "extra"]
+MEANINGS: Mapping[ErrorType, str] = {
+    "missed": "a labelled object without a box",
+    "class": "a box on an object, with the wrong class",
+    "misplaced": "the right class, but the box fits badly",
+    "extra": "a box where nothing is labelled, or a second box of an object",
+}
+RIGHT = "right"
+
+
+@dataclass(frozen=True, slots=True)
+class BoxMatch:
+    """What is right or wrong of one box."""
+
+    box: int
+    """Its index among the boxes of its picture."""
+    type: str
+    """`RIGHT`, or a type of error (`MEANINGS`)."""
+    truth: int
+    """The index of the label that it is about; -1 of none."""
+    score: float
+
+
+def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: float = 0.0) -> list[BoxMatch]:
+    """Return what is right and wrong of a picture's boxes from a score on: right ones first, the surest first.
+
+    Each box is matched at an IoU of 0.5 to the free label of its class that it overlaps most, the surest box first.
+    Those in a crowd are neither.
+    """
+    shown = sorted((i for i, box in enumerate(boxes) if box.score >= confidence), key=lambda i: -boxes[i].score)[:MOST]
+    if not (shown and truths):
+        return [BoxMatch(i, "extra", -1, boxes[i].score) for i in shown]
+    corners, of_labels = (np.array([one.box for one in some]) for some in ([boxes[i] for i in shown], truths))
+    names, label_names = (np.array([one.label for one in some]) for some in ([boxes[i] for i in shown], truths))
+    same, crowd = names[:, None] == label_names, np.array([one.crowd for one in truths])
+    overlaps = measure_pairs(corners[:, None], of_labels)
+    of_class = np.where(same & ~crowd, overlaps, -1.0)
+    of_others = np.where(~same & ~crowd, overlaps, -1.0)
+    area = np.prod(corners[:, 2:] - corners[:, :2], 1)[:, None]
+    in_crowd = (same & crowd & (measure_common(corners[:, None], of_labels) > FOREGROUND * area)).any(1)
+    matches, free = [], ~crowd
+    for row, i in enumerate(shown):
+        own, other = int(of_class[row].argmax()), int(of_others[row].argmax())
+        most, most_other = of_class[row, own], of_others[row, other]
+        if most >= FOREGROUND and (candidates := np.where(free, of_class[row], -1)).max() >= FOREGROUND:
+            own = int(candidates.argmax())
+            free[own] = False
+            matches.append(BoxMatch(i, RIGHT, own, boxes[i].score))
+        elif in_crowd[row]:
+            continue
+        elif BACKGROUND <= most < FOREGROUND:
+            matches.append(BoxMatch(i, "misplaced", own, boxes[i].score))
+        elif most_other >= FOREGROUND:
+            matches.append(BoxMatch(i, "class", other, boxes[i].score))
+        else:
+            nearer = -1 if max(most, most_other) <= BACKGROUND else other if most < most_other else own
+            matches.append(BoxMatch(i, "extra", nearer, boxes[i].score))
+    return sorted(matches, key=lambda one: one.type != RIGHT)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From which score on boxes are shown."""
+
+    score: float
+    """0..1: the one with the highest F1 on these pictures."""
+    f1: float
+    precision: float
+    recall: float
+
+
+def find_threshold(matches: Sequence[Sequence[BoxMatch]], objects: int) -> Threshold:
+    """Return the threshold with the highest F1 at an IoU of 0.5, the highest of several.
+
+    `matches`: of all boxes of each picture. `objects`: how many are labelled. It lies halfway to the next lower score.
+    Without a right box it is 1: no box is worth showing.
+    """
+    ranked = sorted(((one.score, one.type == RIGHT) for some in matches for one in some), reverse=True)
+    scores, right = np.array(ranked).reshape(-1, 2).T
+    if not objects or not right.any():
+        return Threshold(1.0, 0.0, 0.0, 0.0)
+    true, shown = np.cumsum(right), np.arange(1, len(right) + 1)
+    # A threshold shows all boxes of the same score.
+    ends = np.flatnonzero(np.append(scores[1:] < scores[:-1], True))
+    f1 = 2 * true[ends] / (shown[ends] + objects)
+    best = ends[int(f1.argmax())]
+    lower = float(scores[best + 1]) if best + 1 < len(scores) else 0.0
+    return Threshold(
+        (float(scores[best]) + lower) / 2, float(f1.max()), float(true[best] / shown[best]), float(true[best] / objects)
+    )

@@ -1,0 +1,217 @@
+"""AP equals pycocotools', and each box has the type of error that counting by hand gives it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from sightglass.evaluation import boxes
+from sightglass.evaluation.ground_truth import TrueBox
+from sightglass.models.adapter import Prediction
+from sightglass.models.geometry import intersection_over_union
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CLASSES = ("cat", "dog", "owl")
+
+
+def scene(seed: int, pictures: int = 12) -> tuple[list[list[TrueBox]], list[list[Prediction]]]:
+    """Labelled boxes of all sizes, found more or less well, with crowds, equal scores and boxes of nothing."""
+    dice = np.random.default_rng(seed)
+    truths: list[list[TrueBox]] = []
+    found: list[list[Prediction]] = []
+    for _ in range(pictures):
+        true, answers = [], []
+        for _ in range(dice.integers(0, 6)):
+            x, y = dice.uniform(0, 300, 2)
+            wide, high = np.exp(dice.uniform(np.log(8), np.log(250), 2))
+            label = CLASSES[dice.integers(0, 3)]
+            true.append(TrueBox(label, (x, y, x + wide, y + high), crowd=bool(dice.random() < 0.1)))
+            for _ in range(dice.integers(0, 3)):
+                moved = dice.normal(0, 0.08, 4) * (wide, high, wide, high)
+                said = label if dice.random() < 0.8 else CLASSES[dice.integers(0, 3)]
+                box = (x + moved[0], y + moved[1], x + wide + abs(moved[2]), y + high + abs(moved[3]))
+                answers.append(Prediction(said, CLASSES.index(said), round(float(dice.random()), 1), box))
+        if dice.random() < 0.5:
+            answers.append(Prediction("dog", 1, 0.7, (0.0, 0.0, 40.0, 40.0)))
+        truths.append(true)
+        found.append(answers)
+    return truths, found
+
+
+def entry(picture: int, category: int, box: Sequence[float]) -> dict[str, Any]:
+    x0, y0, x1, y1 = box
+    wide, high = x1 - x0, y1 - y0
+    return {"image_id": picture, "category_id": category, "bbox": [x0, y0, wide, high], "area": wide * high}
+
+
+def of_pycocotools(truths: list[list[TrueBox]], found: list[list[Prediction]]) -> np.ndarray:
+    """Its six averages: AP, AP50, AP75, and AP of small, medium and large objects; -1 of none."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    numbers = {name: i for i, name in enumerate(sorted({one.label for every in truths for one in every}))}
+    annotations = [
+        entry(picture, numbers[one.label], one.box) | {"iscrowd": int(one.crowd)}
+        for picture, every in enumerate(truths)
+        for one in every
+    ]
+    detections = [
+        entry(picture, numbers[one.label], one.box) | {"score": one.score}
+        for picture, every in enumerate(found)
+        for one in every
+        if one.label in numbers and one.box is not None
+    ]
+    images = [{"id": i} for i in range(len(truths))]
+    categories = [{"id": i, "name": name} for name, i in numbers.items()]
+    # They print what they do.
+    with contextlib.redirect_stdout(io.StringIO()):
+        sides = []
+        for entries in (annotations, detections):
+            side = COCO()
+            for i, one in enumerate(entries, 1):
+                one["id"] = i
+            side.dataset = {"images": images, "annotations": entries, "categories": categories}
+            side.createIndex()
+            sides.append(side)
+        evaluation = COCOeval(*sides, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats[:6]
+
+
+def compare(truths: list[list[TrueBox]], found: list[list[Prediction]]) -> None:
+    expected = of_pycocotools(truths, found)
+    made = boxes.measure(truths, found)
+    mine = (made.ap.value, made.ap50.value, *made.by_size.values())
+    theirs = (expected[0], expected[1], *expected[3:])
+    assert [-1 if np.isnan(one) else one for one in mine] == pytest.approx(theirs, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_it_is_that_of_pycocotools(seed: int) -> None:
+    compare(*scene(seed))
+
+
+coordinate = some.integers(0, 60).map(float)
+box = some.tuples(coordinate, coordinate, some.integers(1, 120), some.integers(1, 120)).map(
+    lambda one: (one[0], one[1], one[0] + one[2], one[1] + one[3])
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    some.lists(
+        some.tuples(
+            some.lists(some.builds(TrueBox, some.sampled_from(CLASSES), box, some.booleans()), max_size=6),
+            some.lists(
+                some.tuples(some.integers(0, 2), some.sampled_from((0.1, 0.5, 0.9)), box).map(
+                    lambda one: Prediction(CLASSES[one[0]], one[0], one[1], one[2])
+                ),
+                max_size=8,
+            ),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_it_is_that_of_pycocotools_on_crowded_boxes_of_equal_scores_and_equal_overlaps(
+    pictures: list[tuple[list[TrueBox], list[Prediction]]],
+) -> None:
+    truths, found = ([list(one[side]) for one in pictures] for side in (0, 1))
+    if any(not one.crowd for every in truths for one in every):
+        compare(truths, found)
+
+
+CAT, DOG = TrueBox("cat", (0, 0, 100, 100)), TrueBox("dog", (200, 0, 300, 100))
+HALF = (0, 0, 100, 30)
+"""It covers 30 % of the cat, and nothing else."""
+
+
+def predicted(label: str, box: tuple[float, float, float, float], score: float = 0.9) -> Prediction:
+    return Prediction(label, ("cat", "dog").index(label), score, box)
+
+
+def find_errors(truths: Any, found: Any) -> list[tuple[str, int, int]]:
+    """The errors of one picture: type, and which answer and label, -1 for none."""
+    matches = boxes.match(truths, found)
+    errors = [(one.type, one.box, one.truth) for one in matches if one.type != boxes.RIGHT]
+    near = {one.truth for one in matches if one.type != "extra"}
+    return errors + [("missed", -1, i) for i, one in enumerate(truths) if not one.crowd and i not in near]
+
+
+CASES = {
+    "class": ([CAT], [predicted("dog", CAT.box)], ["class"]),
+    "misplaced": ([CAT], [predicted("cat", HALF)], ["misplaced"]),
+    "both is an extra box": ([CAT], [predicted("dog", HALF)], ["extra", "missed"]),
+    "a second box": ([CAT], [predicted("cat", CAT.box), predicted("cat", CAT.box, 0.5)], ["extra"]),
+    "nothing there": ([CAT], [predicted("cat", CAT.box), predicted("dog", (400, 400, 500, 500))], ["extra"]),
+    "missed": ([CAT, DOG], [predicted("cat", CAT.box)], ["missed"]),
+    "no label at all": ([], [predicted("cat", CAT.box)], ["extra"]),
+    "misplaced before class": (
+        [CAT, TrueBox("dog", (0, 0, 100, 35))],
+        [predicted("cat", HALF)],
+        ["misplaced", "missed"],
+    ),
+    "class before a second box": (
+        [CAT, TrueBox("dog", CAT.box)],
+        [predicted("cat", CAT.box), predicted("cat", CAT.box, 0.5)],
+        ["class"],
+    ),
+    "right": ([CAT, DOG], [predicted("dog", DOG.box), predicted("cat", CAT.box)], []),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_type(case: str) -> None:
+    truths, found, expected = CASES[case]
+    assert [kind for kind, *_ in find_errors(truths, found)] == expected
+
+
+def type_plainly(truths: list[TrueBox], found: list[Prediction]) -> list[tuple[str, int, int]]:
+    """The errors of one picture, one box after the other: type, and which answer and label, -1 for none."""
+    true = [i for i, one in enumerate(truths) if not one.crowd]
+    used: set[int] = set()
+    wrong: list[tuple[str, int, int]] = []
+    for i in sorted(range(len(found)), key=lambda i: -found[i].score):
+        box = found[i]
+        overlaps = {j: intersection_over_union(box.box, truths[j].box) for j in true}
+        own = {j: overlaps[j] for j in true if truths[j].label == box.label}
+        other = {j: overlaps[j] for j in true if j not in own}
+        free = {j: overlap for j, overlap in own.items() if j not in used and overlap >= 0.5}
+        if free:
+            used.add(max(free, key=free.__getitem__))
+            continue
+        x0, y0, x1, y1 = box.box
+        inside = [
+            (min(x1, one.box[2]) - max(x0, one.box[0])) * (min(y1, one.box[3]) - max(y0, one.box[1]))
+            for one in truths
+            if one.crowd and one.label == box.label and intersection_over_union(box.box, one.box) > 0
+        ]
+        if max(inside, default=0) / ((x1 - x0) * (y1 - y0)) > 0.5:
+            continue
+        mine, theirs = (max(of, key=of.__getitem__, default=-1) for of in (own, other))
+        most, most_other = own.get(mine, -1.0), other.get(theirs, -1.0)
+        if 0.1 <= most < 0.5:
+            wrong.append(("misplaced", i, mine))
+        elif most_other >= 0.5:
+            wrong.append(("class", i, theirs))
+        else:
+            nearer = theirs if most < most_other else mine
+            wrong.append(("extra", i, nearer if max(most, most_other) > 0.1 else -1))
+    near = {j for kind, _, j in wrong if kind in ("class", "misplaced")}
+    return wrong + [("missed", -1, j) for j in true if j not in used | near]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_all_pictures_at_once_are_typed_as_one_box_after_the_other(seed: int) -> None:
+    for truths, found in zip(*scene(seed, 8), strict=True):
+        assert find_errors(truths, found) == type_plainly(truths, found)
