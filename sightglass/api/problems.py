@@ -129,9 +129,11 @@ async def respond(request: Request, error: BaseException) -> Response:
     if isinstance(error, ClientDisconnect):
         return Response(status_code=CLIENT_CLOSED)
     path = request.url.path
+    # As it was asked for: with its version.
+    instance = request.scope.get("raw_path", path.encode()).decode("latin-1")
     if isinstance(error, HTTPException) and error.status_code == 404 and (sentence := find_route(path)):
-        return response(ApiProblem(410, "path", sentence), path)
-    return response(from_exception(error), path)
+        return response(ApiProblem(410, "path", sentence), instance)
+    return response(from_exception(error), instance)
 
 
 _STATUSES: tuple[tuple[type[Problem], int, str], ...] = (

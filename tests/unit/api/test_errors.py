@@ -275,6 +275,7 @@ def test_paths_methods_and_kinds_that_are_not_here(client: TestClient, picture: 
     for path in ("/api", "/api/nothing", "/api/explain/", "/api/docs/app.py", "/x"):
         told(client.get(path), 404, "path")
     assert "docs/api.md" in told(client.get("/api/problems/size"), 410, "path")
+    assert client.get("/api/v1/nothing?x=1").json()["instance"] == "/api/v1/nothing"
     for way in ("GET", "DELETE"):
         answer = client.request(way, "/api/explain")
         assert "POST" in told(answer, 405, "method")
