@@ -14,8 +14,8 @@ from sightglass.common.errors import ModelProblem
 from sightglass.common.lazy import above
 from sightglass.explain.evidence import evidence as batched_pass
 from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.faithfulness.checks import run_checks
 from sightglass.explain.faithfulness.prove import prove
-from sightglass.explain.faithfulness.seal import seal
 from sightglass.explain.findings.diagnosis import diagnose
 from sightglass.explain.maps import boxes
 from sightglass.explain.maps.heatmap import Heatmap, heatmaps
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from sightglass.explain.evidence.evidence import Evidence
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.findings import Finding
+    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.proof.proof import Proof
-    from sightglass.explain.proof.seal import Seal
     from sightglass.models.geometry import ModelInput
     from sightglass.models.layers import Layer
 
@@ -157,13 +157,16 @@ class Explanation(Result):
         self.proofs[self.heatmaps.index(self._map(index))] = proof
         return proof
 
-    def seal(self, index: int | str = 0, **options: Any) -> Seal:
+    def checks(self, index: int | str = 0, **options: Any) -> Checks:
         """Test whether a map depends on the model, matters to the answer and holds still: about 60 passes.
 
-        Takes the options of `explain.faithfulness.seal.seal`: progress, cancel, partial. Files that are made of this
-        explanation afterwards carry it.
+        Takes the options of `explain.faithfulness.checks.run_checks`: progress, cancel, partial. Files that are made of
+        this explanation afterwards carry it.
         """
-        return seal(self, index, **options)
+        return run_checks(self, index, **options)
+
+    seal = checks
+    """Former name."""
 
     def save(self, path: str | Path) -> Path:
         """Write figure, overlays, heatmaps, raw maps, statistics, summary and recipe into a folder.

@@ -13,7 +13,7 @@ from sightglass import __version__
 from sightglass.common.legible import MAX_NAME, legible
 from sightglass.explain.options import MAX_CORNERS, Per, Scale, Side, Within
 from sightglass.explain.proof import Filling
-from sightglass.explain.proof.seal import QUESTIONS, Question, Seal
+from sightglass.explain.proof.checks import QUESTIONS, CheckId, Checks
 from sightglass.explain.proof.support import Mark
 from sightglass.models.adapter import Part
 from sightglass.models.preprocess import Preprocessing
@@ -51,19 +51,19 @@ class ProofSettings(BaseModel):
 
 
 class SavedMark(BaseModel):
-    """One mark of a seal, by its numbers alone: its sentence follows from them."""
+    """One check by its numbers alone: its sentence follows from them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    question: Question
+    question: CheckId
     answer: Mark
     value: float | None = None
     control: float | None = None
     inside: float | None = None
 
 
-class SavedSeal(BaseModel):
-    """What came out when a map was sealed: `Explanation.seal` must find the same again."""
+class SavedChecks(BaseModel):
+    """The checks of a map: `Explanation.checks` must find the same again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,19 +72,19 @@ class SavedSeal(BaseModel):
     marks: tuple[SavedMark, ...] = Field(max_length=len(QUESTIONS))
 
     @classmethod
-    def of(cls, index: int, seal: Seal) -> SavedSeal:
-        """Return the seal of the map of that index, ready for a recipe."""
+    def of(cls, index: int, checks: Checks) -> SavedChecks:
+        """Return the checks of the map of that index, ready for a recipe."""
         return cls(
             index=index,
             marks=tuple(
                 SavedMark(
-                    question=mark.question,
-                    answer=mark.answer,
-                    value=_finite_or_none(mark.value),
-                    control=_finite_or_none(mark.control),
-                    inside=_finite_or_none(mark.inside),
+                    question=check.id,
+                    answer=check.state,
+                    value=_finite_or_none(check.value),
+                    control=_finite_or_none(check.control),
+                    inside=_finite_or_none(check.inside),
                 )
-                for mark in seal.marks
+                for check in checks.checks
             ),
         )
 
@@ -130,7 +130,7 @@ class Recipe(BaseModel):
     head: int | None = None
     prove: ProofSettings | None = Field(default=None, exclude_if=lambda settings: settings is None)
     """How one of its maps was proved; None: it was not, and then files lack it, so that earlier versions read them."""
-    seals: tuple[SavedSeal, ...] = Field(default=(), exclude_if=lambda seals: not seals)
+    seals: tuple[SavedChecks, ...] = Field(default=(), exclude_if=lambda seals: not seals)
     """Of the maps that were sealed; files lack it where none was, so that earlier versions read them."""
     device: Legible
     versions: dict[Legible, Legible]

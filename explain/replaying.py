@@ -10,14 +10,14 @@ from sightglass.explain.evidence.given_model import join_pairs
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import Image
-from sightglass.explain.recipe import Recipe, SavedSeal
+from sightglass.explain.recipe import Recipe, SavedChecks
 from sightglass.models import catalog
 
 if TYPE_CHECKING:
     from sightglass.common.work.progress import Progress
     from sightglass.explain.explanation import Explanation
+    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.proof.proof import Proof
-    from sightglass.explain.proof.seal import Seal
 
 
 def replay(recipe: Recipe | str | Path, source: Any) -> Explanation:
@@ -68,24 +68,24 @@ def replay_proof(
     return explanation.prove(saved.index, steps=saved.steps, fillings=saved.fillings, progress=progress)
 
 
-def replay_seals(
+def replay_checks(
     recipe: Recipe,
     explanation: Explanation,
     *,
     progress: Progress | None = None,
-) -> dict[int, Seal]:
-    """Seal a recipe's maps again on its replayed explanation, by map index.
+) -> dict[int, Checks]:
+    """Check a recipe's maps again on its replayed explanation, by map index.
 
     A map that came out empty this time has none.
     """
     indices = dict.fromkeys(saved.index for saved in recipe.seals)
     return {
-        index: explanation.seal(index, progress=progress)
+        index: explanation.checks(index, progress=progress)
         for index in indices
         if explanation._map(index).measured.state == "ok"
     }
 
 
-def is_same_seal(saved: SavedSeal, again: Seal | None) -> bool:
+def is_same_check(saved: SavedChecks, again: Checks | None) -> bool:
     """Return whether a repeated seal equals the saved one."""
-    return again is not None and SavedSeal.of(saved.index, again) == saved
+    return again is not None and SavedChecks.of(saved.index, again) == saved

@@ -19,7 +19,7 @@ from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.rise import budget
 from sightglass.explain.options import RECIPE_OPTIONS, Options
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof.seal import known
+from sightglass.explain.proof.checks import known
 from sightglass.explain.recipe import Recipe, versions
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.explain.evidence.evidence import Evidence
+    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.proof.proof import Proof
-    from sightglass.explain.proof.seal import Seal
     from sightglass.explain.tasks.task import Task
     from sightglass.models.spec import ModelSpec
 
@@ -115,11 +115,11 @@ class Result:
             versions=versions(),
         )
 
-    def known_seal(self, index: int | str = 0) -> Seal | None:
+    def known_checks(self, index: int | str = 0) -> Checks | None:
         """Return a map's seal if it was made in this process: `Explanation.seal` makes it."""
-        return known(self.seal_key(index))
+        return known(self.checks_key(index))
 
-    def seal_key(self, index: int | str = 0) -> Hashable:
+    def checks_key(self, index: int | str = 0) -> Hashable:
         """Return everything that a map's seal depends on."""
         options = self.options
         return (*self.map_key(index), options.per, options.confidence, options.iou, options.classes)

@@ -60,7 +60,7 @@ def compare() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             if maps:
                 proof.button()
-            saved = [(one, 0) for one in comparison.explanations]
+            saved = [(explanation, 0) for explanation in comparison.explanations]
             slide = slides.of_models(comparison, [add_title(name) for name in short_names(models)])
             saving.save_and_export("compare", partial(exports.of_models, comparison), saved=saved, slide=slide)
         proof.panel(maps)
@@ -171,7 +171,7 @@ def _of_one_target(comparison: Comparison) -> Comparison:
     if first is None or comparison.shares_none:
         return comparison
     names = [add_title(name) for name in comparison.names]
-    offered = [(names[comparison.explanations.index(first)], one) for one in first.predictions]
+    offered = [(names[comparison.explanations.index(first)], prediction) for prediction in first.predictions]
     if first.predictions[0].box is None:
         for i, name in enumerate(names):
             best = comparison.best(i)

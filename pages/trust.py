@@ -44,11 +44,11 @@ def trust() -> None:
             panels.show(choices.image, [panels.plain(choices.image)], key="viewer-trust-picture", height=380)
             return
         title.markdown(f"## {escape(sidebar.add_warning(choices, f'Can the map of {label} be trusted?'))}")
-        found = map_tests.draw_scramble(explanation, index)
-        if found is not None:
-            title.markdown(f"## {escape(sidebar.add_warning(choices, _headline(found)))}")
+        scramble = map_tests.draw_scramble(explanation, index)
+        if scramble is not None:
+            title.markdown(f"## {escape(sidebar.add_warning(choices, _headline(scramble)))}")
             with st.container(horizontal=True, vertical_alignment="center"):
-                draft = slides.of_scramble(explanation, index, found, _headline(found))
+                draft = slides.of_scramble(explanation, index, scramble, _headline(scramble))
                 slides.button("trust", draft, [(explanation, index)])
                 slides.draw_added_link("trust")
         map_tests.draw_stability(explanation, index)

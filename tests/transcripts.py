@@ -52,10 +52,10 @@ def _answered(part: str) -> str:
         return part
     said = io.StringIO()
     from sightglass.cli import main
-    from sightglass.explain.proof import seal
+    from sightglass.explain.proof import checks
 
     # Each call is a process of its own for who follows the docs.
-    seal.forget()
+    checks.forget()
 
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         code = main(shlex.split(call.removeprefix(_PROGRAM)))

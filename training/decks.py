@@ -139,7 +139,7 @@ def _cheat(_steps: int) -> Iterator[Scene]:
 
 def _find_shown(*found: Explanation) -> str:
     """Return what a map shows instead of what its model learnt, by its seal; empty where all depend on their models."""
-    seals = [one.known_seal(index) for one in found for index in range(len(one.heatmaps))]
+    seals = [one.known_checks(index) for one in found for index in range(len(one.heatmaps))]
     return next((seal.shows for seal in seals if seal is not None and seal.shows), "")
 
 
@@ -261,7 +261,7 @@ def _iou(found: Prediction, box: Any) -> float:
 
 def _names_it(label: str, score: float, half: float, shows: str = "") -> tuple[str, str]:
     """Title and sentence of a picture under its first map. `half`: the share of the visible picture with half of the
-    evidence, 0..1. `shows`: `Seal.shows`, of a map that does not depend on the model."""
+    evidence, 0..1. `shows`: `Checks.shows`, of a map that does not depend on the model."""
     sure = f"This model says {label}, {percent(score)} sure. " if score >= 0.2 else f"Its best guess is {label}. "
     if shows:
         return f"This heat map shows {shows}", f"{sure}With random weights the map is nearly the same."

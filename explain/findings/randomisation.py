@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sightglass.explain.evidence.resident import Resident
-    from sightglass.explain.proof.seal import SealMark
+    from sightglass.explain.proof.checks import Check
     from sightglass.explain.result import Result
 
 FILE = Path(__file__).with_name("randomisation.json")
@@ -94,17 +94,17 @@ def describe_independent(explanation: Result, index: int) -> str:
     Empty for a map that depends on it, as far as is known.
     """
     if (mark := _find_answer(explanation, index)) is not None:
-        return f"This map shows {mark.shows}, not what the model learnt." if mark.answer == "no" else ""
+        return f"This map shows {mark.shows}, not what the model learnt." if mark.state == "no" else ""
     if _find_measured(explanation, index) is None:
         return ""
     return f"This map shows {explanation.task.independent[0]}."
 
 
-def _find_answer(explanation: Result, index: int) -> SealMark | None:
+def _find_answer(explanation: Result, index: int) -> Check | None:
     """Return the first mark of a map's seal where it says yes or no."""
-    marks = explanation.known_seal(index) if explanation.heatmaps[index].state == "ok" else None
+    marks = explanation.known_checks(index) if explanation.heatmaps[index].state == "ok" else None
     mark = None if marks is None else marks["model"]
-    return None if mark is None or mark.answer == "cannot be told" else mark
+    return None if mark is None or mark.state == "cannot be told" else mark
 
 
 def _find_measured(explanation: Result, index: int) -> Randomisation | None:
@@ -129,7 +129,7 @@ def _key_of(explanation: Result, index: int) -> tuple[Family, str, str] | None:
 def find_independent(explanation: Result, index: int) -> Finding | None:
     """Find a map by a method with nearly model-independent maps."""
     if (mark := _find_answer(explanation, index)) is not None:
-        return Finding("independent", "serious", mark.sentence) if mark.answer == "no" else None
+        return Finding("independent", "serious", mark.sentence) if mark.state == "no" else None
     if (measured := _find_measured(explanation, index)) is None:
         return None
     text = (

@@ -237,9 +237,9 @@ def describe_run(job: BatchJob) -> str:
 def _describe_folder(folder: Path, changed: int) -> str:
     # The journal names what the choices left to the model.
     recipe = journal.settings_of(folder)["recipe"]
-    made = describe_setup(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
+    setup = describe_setup(recipe["model"], recipe["method"], recipe["layers"], recipe["part"])
     proved = seals.describe_proofs(read_frame(folder, None, changed))
-    return f"{made}: {proved}" if proved else made
+    return f"{setup}: {proved}" if proved else setup
 
 
 def table_key(job: BatchJob) -> tuple[Path, Path | None, int]:

@@ -257,7 +257,7 @@ def _test_these(job: BatchJob) -> None:
         )
         _run(BatchJob(job.source, plans, resume=bool(job.source.path)))
     help = "Test whether each map depends on the model, matters to the answer and holds still: about 60 passes."
-    if not first.seal and st.button("Seal every map", icon=":material/verified:", type="tertiary", help=help):
+    if not first.seal and st.button("Check every map", icon=":material/verified:", type="tertiary", help=help):
         _run(BatchJob(job.source, tuple(replace(plan, seal=True) for plan in job.plans)))
 
 

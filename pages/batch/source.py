@@ -140,16 +140,18 @@ def _take_uploads(files: list[UploadedFile]) -> Source:
 
 def preview(source: Source) -> None:
     """Draw some of the chosen pictures: what is to be explained is not what was shown before."""
-    shown = choose_previewed(source.items)
-    names = {item.key: "/".join(PurePosixPath(item.key).parts[-2:]) for item in shown}
-    small = state.latest("batch-preview", tuple((item.key, item.stamp) for item in shown), lambda: _thumbnails(shown))
+    previewed = choose_previewed(source.items)
+    names = {item.key: "/".join(PurePosixPath(item.key).parts[-2:]) for item in previewed}
+    small = state.latest(
+        "batch-preview", tuple((item.key, item.stamp) for item in previewed), lambda: _thumbnails(previewed)
+    )
     with st.container(horizontal=True, gap="small"):
-        for item in shown:
+        for item in previewed:
             with st.container(width=WIDE, gap="xxsmall"):
                 if (found := small[item.key]) is not None:
                     st.image(found, width="stretch", alt=names[item.key])
                 st.caption(escape(shorten(names[item.key], 24)))
-    if more := len(source.items) - len(shown):
+    if more := len(source.items) - len(previewed):
         st.caption(f"And {more:,} more.")
 
 
@@ -158,7 +160,7 @@ def choose_previewed(items: Sequence[Item]) -> list[Item]:
     folders: dict[str, list[Item]] = {}
     for item in items:
         folders.setdefault(item.label or str(PurePosixPath(item.key).parent), []).append(item)
-    turns = zip_longest(*(found[:PREVIEWED] for found in folders.values()))
+    turns = zip_longest(*(folder[:PREVIEWED] for folder in folders.values()))
     chosen = list(islice((item for turn in turns for item in turn if item is not None), PREVIEWED))
     return sorted(chosen, key=lambda item: item.key)
 
@@ -272,5 +274,7 @@ def _describe(truth: GroundTruth) -> None:
     st.caption(f":material/sell: {what}, {named}.")
     if truth.problems:
         st.caption(f":material/warning: {plural(len(truth.problems), 'line')} could not be used; the others count.")
-        rows = [{"file": one.file, "line": one.line, "why": one.reason} for one in truth.problems[:1000]]
+        rows = [
+            {"file": problem.file, "line": problem.line, "why": problem.reason} for problem in truth.problems[:1000]
+        ]
         tables.table(rows, height=min(220, 36 * (len(rows) + 1)))

@@ -187,11 +187,11 @@ def line(job: BatchJob) -> None:
 def draw(job: BatchJob) -> None:
     """Draw what is mistaken for what, and the numbers of each class."""
     found = frame_of_job(job)
-    every = accuracy.of_frame(found)
-    if every is None and (evaluated := load(job)) is not None:
+    frame = accuracy.of_frame(found)
+    if frame is None and (evaluated := load(job)) is not None:
         _draw_classes(evaluated)
         return
-    if every is None:
+    if frame is None:
         scores = read_scores(job.plans[0].folder)
         if scores.numbers:
             more = "sort the gallery by Largest error" if "error" in found else "give true numbers as labels"
@@ -214,7 +214,7 @@ def draw(job: BatchJob) -> None:
         help="Precision: of the pictures with this answer, those of this class. Recall: of the "
         "pictures of this class, those with this answer. Each with its 95 % interval (Wilson).",
     )
-    rows = [dict(zip(accuracy.HEAD, row, strict=True)) for row in accuracy.rows(every)]
+    rows = [dict(zip(accuracy.HEAD, row, strict=True)) for row in accuracy.rows(frame)]
     tables.table(rows, right=accuracy.HEAD[1:], height=min(420, ROW * (len(rows) + 1) + 2))
     st.caption("The lowest recall first.")
 

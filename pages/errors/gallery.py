@@ -119,8 +119,8 @@ def open_run(name: str) -> LabelledRun:
 def _load(folder: Path) -> tuple[ErrorReport, int]:
     report = ErrorReport(stored.load(folder))
     pictures = report.evaluation.pictures
-    objects = sum(len(one.found) + len(one.truths) for one in pictures)
-    maps = sum(values.nbytes for one in pictures for values in one.maps.values())
+    objects = sum(len(picture.found) + len(picture.truths) for picture in pictures)
+    maps = sum(values.nbytes for picture in pictures for values in picture.maps.values())
     # An answer or a labelled object takes about 600 bytes.
     return report, maps + 600 * objects + 200 * len(report.units)
 
@@ -132,7 +132,7 @@ def _find_items(name: str, folder: Path) -> tuple[Mapping[str, Item], str]:
         return state.latest("errors-example", place, lambda: {one.key: one for one in find(str(place))}), ""
     job = state.of(Batch).job
     if job is not None and any(plan.folder == folder for plan in job.plans):
-        return {one.key: one for one in job.source.items}, ""
+        return {item.key: item for item in job.source.items}, ""
     return state.latest("errors-items", (folder, state.modified(folder / earlier.FILE)), lambda: _read_items(folder))
 
 
@@ -141,7 +141,7 @@ def _read_items(folder: Path) -> tuple[dict[str, Item], str]:
         facts = earlier.read_facts(output.Local(folder))
         if facts is None:
             return {}, "The pictures of this run were uploaded in another session."
-        return {one.key: one for one in find_source(facts).items}, ""
+        return {item.key: item for item in find_source(facts).items}, ""
     except Problem as problem:
         return {}, str(problem)
 
@@ -184,7 +184,7 @@ def draw(run: LabelledRun, errors: Sequence[ErrorUnit], words: str, which: str) 
 
 def _choose_maps(run: LabelledRun) -> bool:
     """Draw the switch of the maps; without the pictures they are in the run's own already."""
-    if not run.items or not any(one.maps for one in run.evaluation.pictures):
+    if not run.items or not any(picture.maps for picture in run.evaluation.pictures):
         return False
     return url_state.widget(
         st.toggle,

@@ -73,9 +73,8 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
         st.caption(escape(report.counts), width="content")
         if run.example:
             _lead_to_batch()
-    if unknown := run.evaluation.unknown:
-        names = ", ".join(unknown[:5]) + (" and others" if len(unknown) > 5 else "")
-        st.caption(f":material/help: This model has no class for these labels: {escape(names)}.")
+    if words := run.evaluation.left_out:
+        st.caption(f":material/help: {escape(words)}")
     page.say_problem(state.of(ErrorsView))
     gallery.say_missing(run)
     if not report.errors:
@@ -93,8 +92,8 @@ def _draw_run(run: LabelledRun, title: DeltaGenerator, bar: DeltaGenerator) -> N
 
 def _choose(run: LabelledRun) -> tuple[str, str]:
     """Draw the choice of a type and of a class; return them, `ALL` and an empty text for all."""
-    groups = sorted((one for one in run.report.types if one.count), key=lambda one: -one.count)
-    kinds = {ALL: f"All {len(run.report.errors):,}"} | {one.id: f"{one.name} {one.count:,}" for one in groups}
+    groups = sorted((kind for kind in run.report.types if kind.count), key=lambda one: -one.count)
+    kinds = {ALL: f"All {len(run.report.errors):,}"} | {group.id: f"{group.name} {group.count:,}" for group in groups}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = url_state.widget(
             st.segmented_control, "Errors", kinds, ALL, key=TYPE, name="type", help="Which errors are shown below."
@@ -143,7 +142,9 @@ def make_slide(run: LabelledRun, _look: Look) -> Scene:
     if not pictures:
         raise Problem("None of the pictures can be opened: put them back where they were.")
     numbers = [
-        (f"{one.count:,}", one.name.lower()) for one in sorted(report.types, key=lambda one: -one.count) if one.count
+        (f"{kind.count:,}", kind.name.lower())
+        for kind in sorted(report.types, key=lambda one: -one.count)
+        if kind.count
     ]
     made = run.evaluation.model
     if run.task.has_boxes:

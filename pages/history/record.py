@@ -76,8 +76,8 @@ def show(record: Record) -> None:
             index = rows(items, key=f"history-rows-{record.id}", chosen=index)
             st.markdown("### What the map says")
             numbers(maps[index])
-            if (seal := record.seal_of(index)) is not None:
-                st.caption(f"Seal: {seal.line}", help="  \n".join(escape(mark.sentence) for mark in seal.marks))
+            if (seal := record.checks_of(index)) is not None:
+                st.caption(f"Checks: {seal.line}", help="  \n".join(escape(mark.sentence) for mark in seal.checks))
         st.markdown("### Note and tags")
         history_store.edit_note(record, [record.id], key=f"history-{record.id}")
     with left:
@@ -144,7 +144,7 @@ def panel_map(
     item: SavedMap, record: Record, place: int | None = None, *, title: str | None = None, note: str | None = None
 ) -> Map:
     """Return a saved map for the viewer; `place`: where a file of it opens, instead of on the record's own map."""
-    recipe, view = record.sealed_recipe, record.view
+    recipe, view = record.checked_recipe, record.view
     if place is not None:
         view = view.model_copy(update={"index": place, "label": item.label[:200]})
     return Map(

@@ -59,7 +59,7 @@ def grid(tiles: Sequence[Tile], pictures: Sequence[bytes], *, turn: str, key: st
     result = _component(key=key, data=data, on_open_change=no_callback, on_chosen_change=no_callback)
     sent = result.chosen if isinstance(result.chosen, dict) and result.chosen.get("turn") == turn else {}
     ids = sent.get("ids")
-    chosen = tuple(one for one in ids if isinstance(one, str)) if isinstance(ids, list) else ()
+    chosen = tuple(id_ for id_ in ids if isinstance(id_, str)) if isinstance(ids, list) else ()
     return Clicked(result.open if isinstance(result.open, str) else None, chosen)
 
 

@@ -126,7 +126,7 @@ def _filters(here: set[str]) -> list[ModelSpec]:
 def _residents() -> dict[str, Resident]:
     from sightglass.explain.evidence.resident import RESIDENCY
 
-    return {one.adapter.spec.id: one for one in RESIDENCY.residents()}
+    return {resident.adapter.spec.id: resident for resident in RESIDENCY.residents()}
 
 
 def _row(spec: ModelSpec, resident: Resident | None, *, present: bool, own: bool) -> dict[str, str]:

@@ -122,10 +122,8 @@ def _draw_card(job: ScoreJob, found: Scorecard, title: DeltaGenerator) -> None:
         rows = files.list_rows(card)
         views.table(rows, right=[*rows[0]][1:], help=files.HELP)
         for row in card.rows:
-            if unknown := row.evaluation.unknown:
-                more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-                named = escape(", ".join(unknown[:5]))
-                st.caption(f":material/warning: {row.model} has no class for {named}{more}: not counted.")
+            if words := row.evaluation.left_out:
+                st.caption(f":material/help: {escape(words)}")
     with right:
         st.markdown(
             "### Time and quality",
@@ -224,7 +222,7 @@ def _choose_card(found: Scorecard) -> Scorecard:
 def _choose_pair(card: Scorecard) -> Verdict:
     """Draw the choice of the model that may take the other's place, and return its verdict."""
     assert card.verdict is not None
-    by_name = {one.first.model: one for one in card.verdicts}
+    by_name = {verdict.first.model: verdict for verdict in card.verdicts}
     name = url_state.widget(
         st.selectbox,
         "Can I ship",

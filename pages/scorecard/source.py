@@ -88,7 +88,7 @@ def _run(status: ScoreStatus, cancel: Event, plan: ScorePlan) -> None:
     else:
         pictures, left = run.gather(plan.items, plan.labels)
         problems = plan.labels.problems if plan.labels is not None else ()
-        status.left_out = [*(one.words for one in problems), *left]
+        status.left_out = [*(problem.words for problem in problems), *left]
         rows = run.score_models(plan.models, Explainer, pictures, tell=status.report, cancel=cancel)
     status.report(1.0, "Comparing the answers")
     status.card = scorecards.compare(rows)
@@ -162,7 +162,7 @@ def list_problems(sentences: Sequence[str]) -> None:
     if not sentences:
         return
     with st.expander(f"{plural(len(sentences), 'line')} or pictures do not count", icon=":material/broken_image:"):
-        tables.table([{"what": one} for one in sentences[:200]])
+        tables.table([{"what": sentence} for sentence in sentences[:200]])
 
 
 def _choose_models(task: str) -> list[str]:

@@ -295,7 +295,7 @@ def headline(summary: Summary) -> str:
     if not summary.moments:
         return f"{plural(summary.frames, 'frame')}, and nothing changes for longer than an instant"
     # A moment of an unsure model has no label.
-    named = [one for one in summary.moments if one.kind in ("answer", "object") and one.label]
+    named = [moment for moment in summary.moments if moment.kind in ("answer", "object") and moment.label]
     if not named:
         return f"{plural(len(summary.moments), 'moment')} in {plural(summary.frames, 'frame')}"
     parts = [f"{one.label} from {clock(one.seconds).partition('.')[0]}" for one in named[:NAMED]]
@@ -389,7 +389,7 @@ def draw_slide_button(job: ClipJob) -> None:
     def slide(_look: object) -> Scene:
         words = f"Where a model looked in {job.plan.source.name}, frame by frame."
         start, made = job.plan.settings.start, job.summary
-        named = [one for one in made.moments if one.label]
+        named = [moment for moment in made.moments if moment.label]
         moments = [
             (max(0.0, one.seconds - start), f"{clock(one.seconds).partition('.')[0]} {one.label}") for one in named
         ]

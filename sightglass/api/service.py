@@ -32,7 +32,7 @@ from sightglass.common.files import Json, npy_bytes
 from sightglass.common.work.progress import check, explanation_slot
 from sightglass.explain.comparison.detections import find_missed, same_target
 from sightglass.explain.comparison.models import Comparison, measure
-from sightglass.explain.faithfulness.seal import seal_maps
+from sightglass.explain.faithfulness.checks import check_maps
 from sightglass.explain.findings.diagnosis import headline
 from sightglass.explain.methods import METHODS, method
 from sightglass.explain.methods.method import HEADED
@@ -47,9 +47,10 @@ from sightglass.explain.rendering.style import Style
 from sightglass.explain.similarity import ranking, similarity
 from sightglass.explain.tasks import task_of
 from sightglass.export import embedded_recipe, result_folder, results, similarity_files
-from sightglass.export.embedded_recipe import sealed_recipe
+from sightglass.export.embedded_recipe import checked_recipe
 from sightglass.export.proof import files as proof_files
 from sightglass.export.results import (
+    ChecksResult,
     ClassAnswer,
     ClassesAnswer,
     ComparisonAnswer,
@@ -57,10 +58,9 @@ from sightglass.export.results import (
     ExplanationAnswer,
     MapAnswer,
     ProofAnswer,
-    SealResult,
     SideAnswer,
     SimilarityAnswer,
-    seal_result,
+    checks_result,
 )
 from sightglass.models.catalog import available, catalog, choose_compared, detector, spec
 from sightglass.models.checkpoints import weights
@@ -225,13 +225,13 @@ def explain_picture(
         return explainer(image, question=question, **options)
 
 
-def make_seals(
+def make_checks(
     explanation: Explanation, request: Explaining | CompareRequest, most: int | None = None
-) -> list[SealResult | None] | None:
+) -> list[ChecksResult | None] | None:
     """Return the seals of the first `most` maps, or of all; None for a map without one, and where none is asked."""
     if not request.seal:
         return None
-    made = [seal_result(seal) for seal in seal_maps(explanation, most)]
+    made = [checks_result(seal) for seal in check_maps(explanation, most)]
     return made + [None] * (len(explanation.heatmaps) - len(made))
 
 
@@ -272,7 +272,7 @@ def explanation_answer(explanation: Explanation, request: ExplainRequest, settin
 def _fields(explanation: Explanation, request: ExplainRequest | DetectRequest, settings: ApiRules) -> Json:
     style = style_of(request)
     # The headline and the limitations follow from them.
-    seals = make_seals(explanation, request)
+    seals = make_checks(explanation, request)
     classes = explanation.segmentation
     return results.explained_fields(explanation, style) | {
         "heatmaps": [map_answer(explanation, i, request, style) for i in range(len(explanation.heatmaps))],
@@ -294,7 +294,7 @@ def detection_answer(explanation: Explanation, request: DetectRequest, settings:
 def class_answer(explanation: Explanation, request: ClassRequest, settings: ApiRules) -> ClassesAnswer:
     """Return what speaks for each class."""
     style = style_of(request)
-    seals = make_seals(explanation, request) or [None] * len(explanation.heatmaps)
+    seals = make_checks(explanation, request) or [None] * len(explanation.heatmaps)
     classes = [
         ClassAnswer(
             **results.class_fields(explanation, i)
@@ -308,7 +308,7 @@ def class_answer(explanation: Explanation, request: ClassRequest, settings: ApiR
         width=image.width,
         height=image.height,
         classes=classes,
-        recipe=sealed_recipe(explanation),
+        recipe=checked_recipe(explanation),
         milliseconds=explanation.milliseconds,
         notes=explanation.notes,
         saved=save_unsure(explanation, request.save_below, settings),
@@ -317,7 +317,7 @@ def class_answer(explanation: Explanation, request: ClassRequest, settings: ApiR
 
 def comparison_answer(comparison: Comparison, request: CompareRequest, settings: ApiRules) -> ComparisonAnswer:
     """Return the models' predictions and how far their maps agree."""
-    seals = [make_seals(explanation, request, 1) for explanation in comparison.explanations]
+    seals = [make_checks(explanation, request, 1) for explanation in comparison.explanations]
     style, fields = style_of(request), results.comparison_fields(comparison)
     for model, explanation, sealed in zip(fields["models"], comparison.explanations, seals, strict=True):
         model["seals"] = sealed
@@ -389,7 +389,7 @@ def overlay_png(explanation: Explanation, index: int, style: Style, single: Expl
     """Return the picture under one map as a PNG with its recipe; `single`: a copy with that map, if there is one."""
     drawn = (single or _single_map(explanation, index)).overlay(0, colormap=style.colormap, alpha=style.alpha)
     view = embedded_recipe.view_of(explanation, index, colormap=style.colormap, alpha=style.alpha)
-    return embedded_recipe.write(to_png(drawn), sealed_recipe(explanation), view)
+    return embedded_recipe.write(to_png(drawn), checked_recipe(explanation), view)
 
 
 def first_map(explanation: Explanation, kind: str, request: Explaining) -> bytes:

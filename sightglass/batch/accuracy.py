@@ -191,12 +191,12 @@ def rows(found: Accuracy, most: int | None = None) -> list[tuple[str, ...]]:
     """Return the classes as rows under `HEAD`."""
     return [
         (
-            one.name,
-            f"{one.recall.total:,}",
-            *(one.precision.percent, one.precision.range),
-            *(one.recall.percent, one.recall.range),
+            class_.name,
+            f"{class_.recall.total:,}",
+            *(class_.precision.percent, class_.precision.range),
+            *(class_.recall.percent, class_.recall.range),
         )
-        for one in found.classes[:most]
+        for class_ in found.classes[:most]
     ]
 
 
@@ -210,7 +210,8 @@ def summarise(frame: pd.DataFrame) -> Json:
     return {
         "accuracy": found.right.to_json(),
         "classes": {
-            one.name: {"precision": one.precision.to_json(), "recall": one.recall.to_json()} for one in found.classes
+            class_.name: {"precision": class_.precision.to_json(), "recall": class_.recall.to_json()}
+            for class_ in found.classes
         },
         "confusions": [
             {"class": truth, "answer": answer, "pictures": count}

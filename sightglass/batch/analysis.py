@@ -352,7 +352,7 @@ def _find_neighbours(frame: Frame) -> tuple[Frame, Any]:
     from sklearn.neighbors import NearestNeighbors
 
     maps = map(cells, rows["cells"])
-    flat = np.stack([cv2.resize(one, (COARSE, COARSE), interpolation=cv2.INTER_AREA).ravel() for one in maps])
+    flat = np.stack([cv2.resize(heatmap, (COARSE, COARSE), interpolation=cv2.INTER_AREA).ravel() for heatmap in maps])
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
     reduced = PCA(min(16, len(flat) - 1), random_state=0).fit_transform(flat)
     far, nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(flat) - 1)).fit(reduced).kneighbors()

@@ -95,9 +95,9 @@ _ADAPTER = TypeAdapter(RunFacts)
 def describe_source(source: Any) -> RunOrigin | None:
     """Return where pictures come from; None for what only this process has, such as uploads."""
     paths = [source] if isinstance(source, str | os.PathLike) else source
-    if not (isinstance(paths, Sequence) and paths and all(isinstance(one, str | os.PathLike) for one in paths)):
+    if not (isinstance(paths, Sequence) and paths and all(isinstance(path, str | os.PathLike) for path in paths)):
         return None
-    return RunOrigin(source=tuple(os.fspath(one) for one in paths), base=os.getcwd())
+    return RunOrigin(source=tuple(os.fspath(path) for path in paths), base=os.getcwd())
 
 
 def name_model(model: str | Explainer, origin: RunOrigin) -> str | None:
@@ -127,18 +127,18 @@ def read_facts(store: Local | RemoteFolder) -> RunFacts | None:
     if data is None:
         return None
     try:
-        found = _ADAPTER.validate_json(data)
-        second = found.origin.second
+        facts = _ADAPTER.validate_json(data)
+        second = facts.origin.second
         # A folder's name, and no way out of where results are.
-        if not (found.origin.source and found.pictures > 0) or (second and Path(second.folder).name != second.folder):
+        if not (facts.origin.source and facts.pictures > 0) or (second and Path(second.folder).name != second.folder):
             raise ValueError
     except (ValueError, RecursionError) as error:
         raise unreadable(store.name) from error
-    origin = found.origin
+    origin = facts.origin
     if second is not None:
         origin = replace(origin, second=replace(second, options=_restore_tuples(second.options)))
-    arguments = replace(found.arguments, options=_restore_tuples(found.arguments.options))
-    return replace(found, origin=origin, arguments=arguments)
+    arguments = replace(facts.arguments, options=_restore_tuples(facts.arguments.options))
+    return replace(facts, origin=origin, arguments=arguments)
 
 
 def _restore_tuples(value: Any) -> Any:

@@ -62,7 +62,7 @@ def find_class(name: str, known: Sequence[str]) -> str:
 def find_matches(frame: pd.DataFrame, folder: Path) -> dict[str, frozenset[str]]:
     """Return the classes that each folder's name in a table means, as matched or as corrected; none: not counted."""
     counts = dict.fromkeys(map(str, frame["labelled"].dropna().unique()), 0)
-    return {one.folder: frozenset(one.classes) for one in list_labels(counts, _classes(frame, folder), folder)}
+    return {label.folder: frozenset(label.classes) for label in list_labels(counts, _classes(frame, folder), folder)}
 
 
 def find_labels(frame: pd.DataFrame, folder: Path) -> list[FolderLabel]:
@@ -107,7 +107,7 @@ def _describe(one: FolderLabel) -> list[str]:
 
 def describe_left_out(labels: Sequence[FolderLabel]) -> str:
     """Return `Not counted: bus (12 pictures; did you mean school bus?) and 2023 (3 pictures).`; empty if all count."""
-    left = [one for one in labels if not one.classes]
+    left = [label for label in labels if not label.classes]
     if not left:
         return ""
     every = [f"{one.folder} ({'; '.join(more)})" if (more := _describe(one)) else one.folder for one in left]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.item import Item
-    from sightglass.explain.proof.seal import Seal
+    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.rendering.style import Style
 
 FOLDER = "maps"
@@ -90,14 +90,14 @@ def write(
     explanation: Explanation,
     style: Style,
     side: int | None,
-    seals: Sequence[Seal | None] = (),
+    seals: Sequence[Checks | None] = (),
 ) -> None:
     """Write the picture under its first map as a JPEG with its recipe and `seals`, and the raw maps.
 
     `put` writes a file by its name, atomically.
     """
     view = embedded_recipe.view_of(explanation, 0, **change(style)) if explanation.heatmaps else None
-    recipe = embedded_recipe.add_seals(explanation.recipe, seals)
+    recipe = embedded_recipe.add_checks(explanation.recipe, seals)
     drawn = embedded_recipe.write(to_jpeg(overlay(explanation, style, side), QUALITY), recipe, view)
     put(f"{stem}.jpg", drawn)
     if explanation.heatmaps:

@@ -258,7 +258,9 @@ def _run(
             folder_labels.correct(space.folder, match)
         labelled.write_evaluation(work.kind, space.folder, journal, items, work.labels, work.facts)
         space.finish((table.PARQUET, table.CSV, table.PROBLEMS, stored.FILE, pixels.FILE))
-        failed = tuple((one["key"], one["problem"]) for one in journal.outcomes(keys) if "problem" in one)
+        failed = tuple(
+            (outcome["key"], outcome["problem"]) for outcome in journal.outcomes(keys) if "problem" in outcome
+        )
         known = sum(key in journal.done for key in keys)
         if noted is not None:
             # What has no stamp is tried again by the next run.

@@ -1,4 +1,4 @@
-"""Seals and light proofs of a run's maps, as columns of its table."""
+"""Checks and light proofs of a run's maps, as columns of its table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.evidence.evidence import Evidence, PassPart
 from sightglass.explain.explanation import explain
-from sightglass.explain.faithfulness import seal
+from sightglass.explain.faithfulness.checks import check_maps
 from sightglass.models.geometry import ModelInput
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sightglass.batch.journal import Outcome
     from sightglass.batch.records import Row
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.proof.seal import Seal
+    from sightglass.explain.proof.checks import Checks
 
 
 MEANING = {
@@ -38,7 +38,7 @@ MARKS = tuple(FAILED)
 """The columns of the three answers."""
 
 
-def make(explanation: Explanation, cancel: threading.Event | None = None) -> tuple[Seal | None, ...]:
+def make(explanation: Explanation, cancel: threading.Event | None = None) -> tuple[Checks | None, ...]:
     """Return the seal of each map, None for an empty one. Raises Cancelled.
 
     Of the maps as they are made alone: those of a pass over several pictures differ from them in the last digits, and a
@@ -48,24 +48,24 @@ def make(explanation: Explanation, cancel: threading.Event | None = None) -> tup
         part = explanation.evidence
         alone = Evidence(part.resident, ModelInput(part.tensor, part.geometry), part.layers)
         explanation = explain(explanation.image, alone, explanation.options, milliseconds={})
-    return seal.seal_maps(explanation, cancel=cancel)
+    return check_maps(explanation, cancel=cancel)
 
 
-def columns(seals: Iterable[Seal | None]) -> list[Row]:
+def columns(seals: Iterable[Checks | None]) -> list[Row]:
     """Return the columns of each map; None each for an empty map."""
-    found: list[Row] = []
-    for made in seals:
-        if made is None:
-            found.append(dict.fromkeys(COLUMNS))
+    rows: list[Row] = []
+    for checks in seals:
+        if checks is None:
+            rows.append(dict.fromkeys(COLUMNS))
             continue
-        marks = {f"seal_{mark.question}": mark.answer for mark in made.marks}
-        found.append({"seal": sum(answer == "yes" for answer in marks.values()), **marks})
-    return found
+        marks = {f"seal_{check.id}": check.state for check in checks.checks}
+        rows.append({"seal": sum(answer == "yes" for answer in marks.values()), **marks})
+    return rows
 
 
 def lacking(outcomes: Iterable[Outcome]) -> set[str]:
     """Return the keys of pictures that were explained by a run that sealed no map."""
-    return {one["key"] for one in outcomes if any("seal" not in row for row in one.get("rows", ()))}
+    return {outcome["key"] for outcome in outcomes if any("seal" not in row for row in outcome.get("rows", ()))}
 
 
 def add_up(frame: pd.DataFrame) -> tuple[int, int] | None:

@@ -71,13 +71,15 @@ def write(
     """
     scores = scores or Scores()
     about = {_CLASSES: json.dumps(list(classes)), _TASK: scores.task, _UNITS: json.dumps(dict(scores.units))}
-    types = _types(row for one in journal.outcomes(keys) for row in one.get("rows", ()))
+    types = _types(row for outcome in journal.outcomes(keys) for row in outcome.get("rows", ()))
     columns = [name for name in types if name != "cells"]
     problems = [
-        {"picture": one["key"], "problem": one["problem"]} for one in journal.outcomes(keys) if "problem" in one
+        {"picture": outcome["key"], "problem": outcome["problem"]}
+        for outcome in journal.outcomes(keys)
+        if "problem" in outcome
     ]
     _parquet(folder / PARQUET, types, journal, keys, about)
-    _csv(folder / CSV, columns, (row for one in journal.outcomes(keys) for row in one.get("rows", ())))
+    _csv(folder / CSV, columns, (row for outcome in journal.outcomes(keys) for row in outcome.get("rows", ())))
     if problems:
         _csv(folder / PROBLEMS, ["picture", "problem"], problems)
     else:
@@ -155,7 +157,7 @@ def _parquet(path: Path, types: dict[str, str], journal: Journal, keys: list[str
     with atomic_write(path) as draft, parquet.ParquetWriter(draft, schema, compression="zstd") as writer:
         for start in range(0, len(keys), CHUNK):
             outcomes = journal.outcomes(keys[start : start + CHUNK])
-            chunk = [_convert_types(row, types) for one in outcomes for row in one.get("rows", ())]
+            chunk = [_convert_types(row, types) for outcome in outcomes for row in outcome.get("rows", ())]
             if chunk:
                 writer.write_table(pa.Table.from_pylist(chunk, schema))
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sightglass.evaluation.ground_truth import RunLabels
     from sightglass.explain.evidence.resident import Resident
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.proof.seal import Seal
+    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.rendering.style import Style
     from sightglass.models.layers import Layer
 
@@ -99,7 +99,7 @@ class Work:
         self._resident = resident
         self._model_lock: AbstractContextManager[Any] = nullcontext() if self.parallel else threading.Lock()
         # All workers take turns, as each seal has all cores.
-        self._sealing = threading.Lock()
+        self._checking = threading.Lock()
         self._layers: tuple[Layer, ...] = chosen_layers(resident, options.layers)
         # Made once for all workers.
         resident.fastest_adapter(self._layers)
@@ -138,7 +138,7 @@ class Work:
     def settings(self) -> Json:
         """Everything that results depend on; an earlier run with other settings cannot be resumed.
 
-        Seals and labels are none of them: a run with them adds what an earlier one lacks.
+        Checks and labels are none of them: a run with them adds what an earlier one lacks.
         """
         resident, options = self._resident, self.options
         spec = resident.adapter.spec
@@ -198,9 +198,9 @@ class Work:
                 found[item.key] = {"key": item.key, "stamp": item.stamp, "rows": rows} | held
         return [found[item.key] for item in batch]
 
-    def _test(self, rows: list[records.Row], made: Explanation) -> tuple[list[records.Row], tuple[Seal | None, ...]]:
+    def _test(self, rows: list[records.Row], made: Explanation) -> tuple[list[records.Row], tuple[Checks | None, ...]]:
         """Return the rows with the columns of each map's proof and seal, as far as they are made, and the seals."""
-        found: tuple[Seal | None, ...] = ()
+        found: tuple[Checks | None, ...] = ()
         if not (self.prove or self.seal):
             return rows, found
         with self._model_lock:
@@ -210,7 +210,7 @@ class Work:
             if self.seal:
                 # Bit for bit those that a replay of the recipe makes: in a new thread, which has as many threads for
                 # PyTorch; with the worker's one the maps of random weights differ in the last digits.
-                with self._sealing, ThreadPoolExecutor(1, "seal") as pool:
+                with self._checking, ThreadPoolExecutor(1, "seal") as pool:
                     found = pool.submit(seals.make, made, self.stop).result()
                 rows = _widen(rows, seals.columns(found), seals.COLUMNS)
         return rows, found

@@ -10,7 +10,7 @@ import typer
 
 from sightglass.cli import options as cli
 from sightglass.cli.console import Console
-from sightglass.cli.pictures import describe_seal, load_explainer, open_picture
+from sightglass.cli.pictures import describe_checks, load_explainer, open_picture
 from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import to_json, write_file
 from sightglass.evaluation import ground_truth
@@ -18,7 +18,7 @@ from sightglass.evaluation.scorecard import MOST, TOLERANCE, files, run
 from sightglass.evaluation.scorecard import card as scorecards
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections, models
-from sightglass.explain.faithfulness import seal
+from sightglass.explain.faithfulness import checks
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture import source as picture_source
 from sightglass.explain.tasks import task_of
@@ -115,14 +115,14 @@ def _compare(
 
 
 def _seal(comparison: Comparison, progress: Progress) -> None:
-    """Seal the first map of each model, which is the one that is compared."""
+    """Check the first map of each model, which is the one that is compared."""
     count = len(comparison.explanations)
     for i, explanation in enumerate(comparison.explanations):
 
         def update(share: float, words: str, i: int = i) -> None:
             progress((i + share) / count, f"{comparison.names[i]}: {words}")
 
-        seal.seal_maps(explanation, 1, progress=update)
+        checks.check_maps(explanation, 1, progress=update)
 
 
 def _side(found: Explanation, number: int, sides: Sequence[Side]) -> Side:
@@ -192,7 +192,7 @@ def _report(console: Console, comparison: Comparison) -> None:
     console.table((*MODEL[-len(named[0]) :], *columns), rows, right=columns[1:])
     for name, explanation in zip(comparison.names, comparison.explanations, strict=True):
         if explanation.heatmaps:
-            console.say(*describe_seal(explanation.known_seal(0), f"{name}, "))
+            console.say(*describe_checks(explanation.known_checks(0), f"{name}, "))
     console.say(" ".join(filter(None, (comparison.overlaps, comparison.mixed))))
 
 

@@ -16,7 +16,7 @@ from sightglass.cli.console import Console
 from sightglass.common.errors import ImageProblem, ModelProblem, Problem
 from sightglass.explain import phrases
 from sightglass.explain.comparison import detections
-from sightglass.explain.faithfulness import seal
+from sightglass.explain.faithfulness import checks
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import AND, split_name
 from sightglass.explain.tasks import task_of
@@ -360,7 +360,7 @@ class Series:
         parts = 2 if self.options.seal else 1
         explanation = self.explainer(image, progress=lambda share, words: progress(share / parts, words), **chosen)
         if self.options.seal:
-            seal.seal_maps(explanation, progress=lambda share, words: progress((1 + share) / 2, words))
+            checks.check_maps(explanation, progress=lambda share, words: progress((1 + share) / 2, words))
         if predicted is not None:
             took = predicted.milliseconds | {"maps": explanation.milliseconds["maps"]}
             explanation = replace(explanation, milliseconds=took)
@@ -371,7 +371,7 @@ class Series:
         analyses = [result_folder.class_analysis(explanation, i) for i in range(len(explanation.heatmaps))]
         for i, analysis in enumerate(analyses):
             self.console.say(f"{explanation.image.name}, {explanation.model.id}: {analysis['headline']}")
-            self.console.say(*common.describe_seal(explanation.known_seal(i)))
+            self.console.say(*common.describe_checks(explanation.known_checks(i)))
         files = chain.from_iterable(
             result_folder.of_class(explanation, i, analysis, self.style) for i, analysis in enumerate(analyses)
         )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sightglass.explain.explainer import Explainer
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
-    from sightglass.explain.proof.seal import Seal
+    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.rendering.style import Style
     from sightglass.export.result_folder import File
 
@@ -101,21 +101,21 @@ def report(console: Console, explanation: Explanation, style: Style) -> None:
     count = len(columns) if any(row[-1] for row in rows) else len(columns) - len(BY_BOXES)
     console.table(columns[:count], [row[:count] for row in rows], right=columns[1:])
     for index in range(len(explanation.heatmaps)):
-        console.say(*describe_seal(explanation.known_seal(index)))
+        console.say(*describe_checks(explanation.known_checks(index)))
     # Without a map of any box that a detector shows, its strongest candidates are reported instead.
     for finding in explanation.diagnosis if rows or not explanation.predictions else ():
         if finding.text != title:
             console.say(f"{finding.level}: {phrases.plain_text(finding.text)}")
 
 
-def describe_seal(found: Seal | None, begin: str = "") -> list[str]:
+def describe_checks(found: Checks | None, begin: str = "") -> list[str]:
     """Return a seal in one line, and a sentence for each of its marks that is not a yes; none without a seal.
 
     `begin`: what the line says before the map's name.
     """
     if found is None:
         return []
-    others = [phrases.plain_text(mark.sentence) for mark in found.marks if mark.answer != "yes"]
+    others = [phrases.plain_text(mark.sentence) for mark in found.checks if mark.state != "yes"]
     return [f"{begin}{found.label}: {found.line}", *others]
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
     from sightglass.explain.picture.image import Image
+    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.proof.proof import Proof
-    from sightglass.explain.proof.seal import Seal
     from sightglass.explain.recipe import Recipe
 
 MAX_BYTES = 64 * 2**20
@@ -72,7 +72,7 @@ def replay(
     with console.progress(f"Loading {known.model}") as progress:
         explanation = replaying.replay(known, picture)
         proof = replaying.replay_proof(known, explanation, progress=progress)
-        seals = replaying.replay_seals(known, explanation, progress=progress)
+        seals = replaying.replay_checks(known, explanation, progress=progress)
     now = explain_recipe.versions()
     changed = {name: (before, now.get(name)) for name, before in known.versions.items() if now.get(name) != before}
     same, difference = _compare(recipe.parent, known, explanation)
@@ -86,7 +86,7 @@ def replay(
     else:
         console.say(f"There is no {result_folder.MAPS} of this recipe beside it, so the new maps were not compared.")
     proved = None if proof is None else _report_proof(console, recipe.parent, known, proof)
-    sealed = _report_seals(console, known, seals)
+    sealed = _report_checks(console, known, seals)
     names: list[str] = []
     summary: Json = result_folder.summary(explanation, style)
     summary |= {"same": same, "largest_difference": difference, "changed_versions": changed}
@@ -121,13 +121,13 @@ def _report_proof(console: Console, folder: Path, recipe: Recipe, proof: Proof) 
     return same
 
 
-def _report_seals(console: Console, recipe: Recipe, seals: Mapping[int, Seal]) -> bool | None:
+def _report_checks(console: Console, recipe: Recipe, seals: Mapping[int, Checks]) -> bool | None:
     """Print the seals that were made again, and whether each is the recipe's; None for a recipe without one."""
     same = True
     for saved in recipe.seals:
         again = seals.get(saved.index)
         console.say("The map is empty now, so it has no seal." if again is None else f"{again.label}: {again.line}")
-        one = replaying.is_same_seal(saved, again)
+        one = replaying.is_same_check(saved, again)
         console.say("The seal matches the saved one bit for bit." if one else "The seal differs from the saved one.")
         same = same and one
     return same if recipe.seals else None

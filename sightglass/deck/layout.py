@@ -80,7 +80,7 @@ def describe_making(scene: Scene) -> str:
             lines.append(f"Answers: {said}.")
         if panel.maps:
             lines.append(f"Heat maps, as layers: {', '.join(one.label for one in panel.maps)}.")
-            lines += [f"Seal of {one.label}: {one.seal}." for one in panel.maps if one.seal]
+            lines += [f"Checks of {one.label}: {one.seal}." for one in panel.maps if one.seal]
     if any(panel.maps for panel in scene.panels):
         view = scene.view
         at = f", values from {view.threshold:.2f}" if view.threshold else ""
@@ -309,7 +309,7 @@ def _page(scene: Scene, footer: Footer, tiles: list[Tile], notes: str) -> Page:
     shown, division, texts = _divide(choices, body, words, _find_large(scene, tiles))
     seals = [one.seal_short for tile in shown if (one := _map(scene, tile)) is not None]
     line = seals[0] if len(set(seals)) == 1 else ""
-    foot = footer_items(scene, line and f"Seal: {line}", footer)
+    foot = footer_items(scene, line and f"Checks: {line}", footer)
     return Page((*title, *_draw_tiles(scene, shown, division), *texts, *foot), notes)
 
 
@@ -557,7 +557,7 @@ def _proof(scene: Scene, footer: Footer, notes: str) -> Page:
         chart=_CHART,
     )
     tiles, division, texts = _divide(choices, body, words)
-    seal = f"Seal: {one.seal_short}" if one is not None and one.seal_short else ""
+    seal = f"Checks: {one.seal_short}" if one is not None and one.seal_short else ""
     return Page((*title, *_draw_tiles(scene, tiles, division), *texts, *footer_items(scene, seal, footer)), notes)
 
 

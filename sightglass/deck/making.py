@@ -10,10 +10,10 @@ import numpy as np
 
 from sightglass.deck.scene import (
     MAX_BOXES,
+    MAX_CHECKS,
     MAX_MADE,
     MAX_MAPS,
     MAX_NOTES,
-    MAX_SEAL,
     MAX_SENTENCE,
     MAX_SIDE,
     MAX_TITLE,
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from sightglass.deck.scene import Curves, Fraction, Kind
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.picture.image import Image
+    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.proof.proof import Proof
-    from sightglass.explain.proof.seal import Seal
     from sightglass.explain.result import Result
     from sightglass.explain.tasks.task import Task
     from sightglass.history.records import Record, SavedMap
@@ -132,7 +132,9 @@ def saved_panel(record: Record, maps: Sequence[SavedMap]) -> Panel:
     """Return the same of a record of the history and its maps, with the selected one, without loading the model."""
     spec, task = catalog().get(record.model), task_of(record.task)
     drawn = [
-        _map(item, task, item.label, item.score, item.boxes, without_emphasis(item.looks), record.seal_of(i), item.unit)
+        _map(
+            item, task, item.label, item.score, item.boxes, without_emphasis(item.looks), record.checks_of(i), item.unit
+        )
         for i, item in ((i, maps[i]) for i in _select_maps(len(maps), record.index))
     ]
     return _panel(spec.name if spec else record.model, task, record.predictions, drawn, (record.width, record.height))
@@ -167,7 +169,7 @@ def _of_heatmap(result: Result, index: int) -> SceneMap:
     heatmap, sentence = result.heatmaps[index], describe(result, index=index).slide()
     label, score = result.task.describe_saved(result, index)
     unit = result.model.unit_of(heatmap.target.label)
-    return _map(heatmap, result.task, label, score, result.own(index), sentence, result.known_seal(index), unit)
+    return _map(heatmap, result.task, label, score, result.own(index), sentence, result.known_checks(index), unit)
 
 
 def _map(
@@ -177,7 +179,7 @@ def _map(
     score: float | None,
     boxes: Sequence[Prediction],
     sentence: str,
-    seal: Seal | None,
+    seal: Checks | None,
     unit: str,
 ) -> SceneMap:
     """Return a map for a slide; `unit`: of what a signed one raises or lowers."""
@@ -197,8 +199,8 @@ def _map(
         fraction(own[0], (width, height)) if len(own) == 1 else None,
         None if whole else fraction(geometry.seen, (width, height)),
         shorten(sentence, MAX_SENTENCE),
-        "" if seal is None else seal.line[:MAX_SEAL],
-        "" if seal is None else seal.short[:MAX_SEAL],
+        "" if seal is None else seal.line[:MAX_CHECKS],
+        "" if seal is None else seal.short[:MAX_CHECKS],
         item.signed,
         label_ends(item.ends, unit) if item.signed else ("", ""),
     )

@@ -34,7 +34,7 @@ MAX_SIDE, PICTURE_SIDE = 960, 1920
 """Maximum cells of a map's longer side, and pixels of a picture's."""
 MAX_SCENES, MAX_PANELS, MAX_MAPS, MAX_BOXES, MAX_BARS = 200, 8, 9, 100, 6
 """Maximum number of scenes of a deck, of panels and of bars of a scene, and of maps and boxes of a panel."""
-MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_SEAL, MAX_MADE = 120, 400, 4_000, 160, 240
+MAX_TITLE, MAX_SENTENCE, MAX_NOTES, MAX_CHECKS, MAX_MADE = 120, 400, 4_000, 160, 240
 """Maximum number of letters."""
 UNREADABLE = "These slides cannot be read: they are damaged, or of a newer version."
 
@@ -45,7 +45,7 @@ Fraction = tuple[Share, Share, Share, Share]
 Sentence = Annotated[
     str, Field(max_length=MAX_SENTENCE), AfterValidator(lambda text: text and legible(text, MAX_SENTENCE))
 ]
-SealLine = Annotated[str, Field(max_length=MAX_SEAL), AfterValidator(lambda text: text and legible(text, MAX_SEAL))]
+SealLine = Annotated[str, Field(max_length=MAX_CHECKS), AfterValidator(lambda text: text and legible(text, MAX_CHECKS))]
 Index = Annotated[int, Field(ge=0, le=100_000)]
 Scores = Annotated[tuple[Share, ...], Field(min_length=2)]
 Curves = tuple[Scores, Scores]
@@ -71,9 +71,9 @@ class SceneMap:
     sentence: Sentence = ""
     """What it shows, for a stage on which it is chosen in place of the map that the scene's own sentence is about."""
     seal: SealLine = ""
-    """`Seal.line` of a map that was sealed: `✓ changes with the model: yes · …`."""
+    """`Checks.line` of a map that was sealed: `✓ changes with the model: yes · …`."""
     seal_short: SealLine = ""
-    """`Seal.short`, for a map among several panels."""
+    """`Checks.short`, for a map among several panels."""
     signed: bool = False
     """It has a sign: what raises the number, and what lowers it."""
     ends: tuple[Legible, Legible] = ("", "")

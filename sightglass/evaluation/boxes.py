@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sightglass.evaluation.intervals import Estimate, average_classes, estimate, redraw
+from sightglass.evaluation.intervals import Metrics, average_classes, estimate, redraw
 from sightglass.models.geometry import measure_common, measure_pairs
 
 if TYPE_CHECKING:
@@ -36,24 +36,6 @@ FOREGROUND, BACKGROUND = 0.5, 0.1
 _LEAST = np.minimum(THRESHOLDS, 1 - 1e-10)
 _BLOCK = 1_000_000
 """Boxes times redrawn sets of pictures that are in memory at once."""
-
-
-@dataclass(frozen=True, eq=False)
-class DetectionScores:
-    """How well boxes fit labels."""
-
-    ap: Estimate
-    """Mean over classes and over IoU of 0.5 to 0.95."""
-    ap50: Estimate
-    """Mean over classes at an IoU of 0.5."""
-    by_class: Mapping[str, Estimate]
-    """AP of each class that has labels."""
-    by_size: Mapping[str, float]
-    """AP of small, medium and large objects; nan of none."""
-    objects: int
-    pictures: int
-    drawn: NDArray[np.float64] = field(repr=False)
-    """(DRAWS,): AP of each redrawn set of pictures; of the same pictures and seed the same sets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,9 +81,7 @@ class _ClassMatches:
         return averages
 
 
-def measure(
-    truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], *, seed: int = 0
-) -> DetectionScores:
+def measure(truths: Sequence[Sequence[TrueBox]], found: Sequence[Sequence[Prediction]], *, seed: int = 0) -> Metrics:
     """Return AP as COCO defines it, with intervals from `DRAWS` redrawn sets of pictures (basic bootstrap).
 
     `truths`, `found`: a list for each picture, boxes in its pixels. A class without labels does not count.
@@ -119,16 +99,13 @@ def measure(
 
     drawn_ap = average([values.mean(1) for values in drawn.values()])
     drawn_ap50 = average([values[:, 0] for values in drawn.values()])
-    return DetectionScores(
-        ap=estimate(average_one([values[0].mean() for values in exact.values()]), drawn_ap, least=0.0),
-        ap50=estimate(average_one([values[0][0] for values in exact.values()]), drawn_ap50, least=0.0),
-        by_class={name: estimate(exact[name][0].mean(), drawn[name].mean(1), least=0.0) for name in by_class},
-        by_size={
-            name: average_one([values[area].mean() for values in exact.values()]) for area, name in enumerate(SIZES, 1)
-        },
-        objects=sum(not one.crowd for every in truths for one in every),
-        pictures=len(truths),
-        drawn=drawn_ap,
+    ap = estimate(average_one([values[0].mean() for values in exact.values()]), drawn_ap, least=0.0)
+    ap50 = estimate(average_one([values[0][0] for values in exact.values()]), drawn_ap50, least=0.0)
+    return Metrics(
+        {"ap": ap, "ap50": ap50},
+        drawn_ap,
+        {name: estimate(exact[name][0].mean(), drawn[name].mean(1), least=0.0) for name in by_class},
+        {name: average_one([values[area].mean() for values in exact.values()]) for area, name in enumerate(SIZES, 1)},
     )
 
 
@@ -247,7 +224,7 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
         return [BoxMatch(i, "extra", -1, boxes[i].score) for i in shown]
     corners, of_labels = (np.array([one.box for one in some]) for some in ([boxes[i] for i in shown], truths))
     names, label_names = (np.array([one.label for one in some]) for some in ([boxes[i] for i in shown], truths))
-    same, crowd = names[:, None] == label_names, np.array([one.crowd for one in truths])
+    same, crowd = names[:, None] == label_names, np.array([truth.crowd for truth in truths])
     overlaps = measure_pairs(corners[:, None], of_labels)
     of_class = np.where(same & ~crowd, overlaps, -1.0)
     of_others = np.where(~same & ~crowd, overlaps, -1.0)

@@ -117,7 +117,7 @@ class ErrorReport:
             {
                 "headline": self.headline,
                 "counts": self.counts,
-                "types": [asdict(one) for one in self.types],
+                "types": [asdict(kind) for kind in self.types],
                 "total": len(self.errors),
                 "errors": list_rows(self.errors[:most]),
             }
@@ -143,8 +143,8 @@ def frame_boxes(boxes: list[Box], picture: tuple[int, int], shape: tuple[int, in
     wide, high = picture
     if not boxes:
         return 0, 0, wide, high
-    x0, y0 = min(one[0] for one in boxes), min(one[1] for one in boxes)
-    x1, y1 = max(one[2] for one in boxes), max(one[3] for one in boxes)
+    x0, y0 = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    x1, y1 = max(box[2] for box in boxes), max(box[3] for box in boxes)
     aspect = shape[0] / shape[1]
     height = max(ROOM * (y1 - y0), ROOM * (x1 - x0) / aspect, LEAST)
     width, height = min(wide, math.ceil(height * aspect)), min(high, math.ceil(height))

@@ -92,7 +92,7 @@ class GroundTruth:
     @property
     def classes(self) -> tuple[str, ...]:
         """The labels in use, sorted."""
-        boxes = {one.label for every in self.pictures.values() for one in every}
+        boxes = {one.label for picture in self.pictures.values() for one in picture}
         return tuple(sorted(boxes | {*self.named.values(), *self.mask_labels}))
 
     def find(self, key: str) -> tuple[TrueBox, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from sightglass.explain.phrases import percent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 DRAWS = 300
@@ -93,3 +95,17 @@ def estimate(value: float, drawn: NDArray[np.float64], least: float = -1.0) -> E
     high, low = 2 * value - np.percentile(drawn, [2.5, 97.5])
     low, high = max(least, min(value, low)), min(1.0, max(value, high))
     return Estimate(float(value), float(low), float(high))
+
+
+@dataclass(frozen=True, eq=False)
+class Metrics:
+    """How well a model's answers fit the labels."""
+
+    scores: Mapping[str, Estimate]
+    """Under `kinds.NAMES`: first the number that models are compared by."""
+    drawn: NDArray[np.float64] = field(repr=False)
+    """(DRAWS,): that number on redrawn sets of pictures, which are the same for every model."""
+    by_class: Mapping[str, Estimate] = field(repr=False)
+    """That number, or another one, of each class with labels."""
+    by_size: Mapping[str, float] = field(default_factory=dict, repr=False)
+    """AP of small, medium and large objects; nan of none."""

@@ -8,7 +8,7 @@ import json
 import math
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from sightglass.common.errors import ModelProblem, Problem
 from sightglass.evaluation import boxes as true_boxes
 from sightglass.evaluation import ground_truth, masks, stored
 from sightglass.evaluation.boxes import RIGHT, find_threshold
-from sightglass.evaluation.intervals import estimate_share, redraw
+from sightglass.evaluation.intervals import Metrics, estimate_share, redraw
 from sightglass.evaluation.stored import LEAST_CONFIDENCE, EvaluatedPicture
 from sightglass.explain.maps.heatmap import CELLS, cells
 from sightglass.explain.phrases import percent, plural, plural_noun
@@ -159,19 +159,6 @@ class ErrorUnit:
         if answer.label != label:
             return f"{label} called {answer.label}, {score}"
         return f"second {label}, {score}" if self.type == "extra" else f"{label} {score}, fits badly"
-
-
-@dataclass(frozen=True, eq=False)
-class Metrics:
-    """How well a model's answers fit the labels."""
-
-    scores: Mapping[str, Estimate]
-    """Under `NAMES`: first the number that models are compared by."""
-    drawn: NDArray[np.float64] = field(repr=False)
-    """(DRAWS,): that number on redrawn sets of pictures, which are the same for every model."""
-    by_class: Mapping[str, Estimate] = field(repr=False)
-    by_size: Mapping[str, float] = field(default_factory=dict, repr=False)
-    """AP of small, medium and large objects; nan of none."""
 
 
 class Classes:
@@ -332,9 +319,9 @@ class Classes:
         """Return how well the answers fit the labels."""
         pictures = evaluation.pictures
         right = self.find_right(evaluation)
-        top5 = sum(one.truth in [answer.label for answer in one.found[:TOP]] for one in pictures)
+        top5 = sum(picture.truth in [answer.label for answer in picture.found[:TOP]] for picture in pictures)
         counts = Counter(one.truth for one, good in zip(pictures, right, strict=True) if good)
-        of = Counter(str(one.truth) for one in pictures)
+        of = Counter(str(picture.truth) for picture in pictures)
         return Metrics(
             {"accuracy": estimate_share(int(right.sum()), len(right)), "top5": estimate_share(top5, len(right))},
             redraw(len(right), 0) @ right / max(len(right), 1),
@@ -347,7 +334,9 @@ class Classes:
 
     def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
         """Return which labelled objects have a right box, or which pictures are answered right."""
-        return np.array([one.truth in [answer.label for answer in one.found[:1]] for one in evaluation.pictures], bool)
+        return np.array(
+            [picture.truth in [answer.label for answer in picture.found[:1]] for picture in evaluation.pictures], bool
+        )
 
     def describe_units(self, units: int, pictures: int) -> str:
         """Say how much is judged, without a full stop."""
@@ -387,7 +376,7 @@ class Boxes(Classes):
         return [None] * len(keys)
 
     def list_labels(self, picture: EvaluatedPicture) -> list[tuple[str, tuple[float, ...] | tuple[None, ...]]]:
-        return [(one.label, one.box) for one in picture.truths if not one.crowd]
+        return [(truth.label, truth.box) for truth in picture.truths if not truth.crowd]
 
     def threshold(self, confidence: float) -> float:
         return confidence
@@ -401,7 +390,7 @@ class Boxes(Classes):
     def digest(self, labels: RunLabels, key: str) -> str | None:
         if (boxes := labels.find(key)) is None:
             return None
-        return _digest(json.dumps([(one.label, one.box, one.crowd, one.relative) for one in boxes]).encode())
+        return _digest(json.dumps([(box.label, box.box, box.crowd, box.relative) for box in boxes]).encode())
 
     def hold(self, labels: RunLabels, key: str, explanation: Explanation, lock: Lock | None = None) -> dict[str, Any]:
         size = explanation.image.width, explanation.image.height
@@ -437,15 +426,15 @@ class Boxes(Classes):
         for picture, matches in zip(evaluation.pictures, evaluation.matches, strict=True):
             for index, truth in enumerate(picture.truths):
                 # Of several boxes on one object that with another class says most, but for a right one.
-                about = [one for one in matches if one.truth == index and one.type in TOLD]
+                about = [match for match in matches if match.truth == index and match.type in TOLD]
                 best = min(about, key=lambda one: (TOLD.index(one.type), one.box), default=None)
                 kind, found = (best.type, best.box) if best is not None else ("missed", -1)
                 if not truth.crowd:
                     yield ErrorUnit(picture, "object", index, kind, found, truth)
-            for one in matches:
-                if one.type != RIGHT:
-                    on = picture.truths[one.truth] if one.truth >= 0 else None
-                    yield ErrorUnit(picture, "box", one.box, one.type, one.box, on)
+            for match in matches:
+                if match.type != RIGHT:
+                    on = picture.truths[match.truth] if match.truth >= 0 else None
+                    yield ErrorUnit(picture, "box", match.box, match.type, match.box, on)
 
     def describe_errors(self, name: str, units: Sequence[ErrorUnit]) -> str:
         objects = [unit for unit in units if unit.kind == "object"]
@@ -492,16 +481,16 @@ class Boxes(Classes):
         ]
 
     def measure_fit(self, evaluation: Evaluation) -> Metrics:
-        pictures = evaluation.pictures
-        scores = true_boxes.measure([one.truths for one in pictures], [one.found for one in pictures])
-        return Metrics({"ap": scores.ap, "ap50": scores.ap50}, scores.drawn, scores.by_class, scores.by_size)
+        return true_boxes.measure(
+            [picture.truths for picture in evaluation.pictures], [picture.found for picture in evaluation.pictures]
+        )
 
     def find_threshold(self, evaluation: Evaluation) -> Threshold | None:
         return find_threshold(evaluation.match(), evaluation.objects)
 
     def find_right(self, evaluation: Evaluation, threshold: Threshold | None = None) -> NDArray[np.bool_]:
         every = evaluation.matches if threshold is None else evaluation.match(threshold.score)
-        right = [{one.truth for one in matches if one.type == RIGHT} for matches in every]
+        right = [{match.truth for match in matches if match.type == RIGHT} for matches in every]
         return np.array(
             [
                 index in found

@@ -9,7 +9,6 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from sightglass.evaluation.ground_truth import (
     read_coco_tables,
     unpack,
 )
-from sightglass.evaluation.intervals import Estimate, average_classes, estimate, redraw
+from sightglass.evaluation.intervals import Estimate, Metrics, average_classes, estimate, redraw
 from sightglass.models import labels as class_names
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def read(path: Path | str) -> GroundTruth:
     check_file(path, "masks", WANTED)
     if path.suffix.lower() == ".zip":
         with unpack(path, "masks", (".png", *PACKED)) as (folder, files):
-            single = [one for one in files if one.suffix.lower() == ".json"]
+            single = [file for file in files if file.suffix.lower() == ".json"]
             return _read_coco(single[0]) if len(single) == 1 else _read_folder(folder, files)
     if path.suffix.lower() == ".json":
         return _read_coco(path)
@@ -92,7 +91,7 @@ def _read_folder(folder: Path, files: Sequence[Path]) -> GroundTruth:
 
 def _read_names(files: Sequence[Path]) -> tuple[str, ...]:
     """Return the names of the indices, where a file beside the masks has them."""
-    for file in sorted(one for one in files if one.name in DATA):
+    for file in sorted(file for file in files if file.name in DATA):
         try:
             if found := class_names.order(class_names.read_file(file)):
                 return tuple(found)
@@ -132,7 +131,7 @@ def decode(
     `indices`: the model's class of each label. `otherwise`: the class where no COCO shape is. Raises ValueError.
     """
     if data.startswith(b"\x89PNG"):
-        return _decode_png(data, size, [indices.get(one, VOID) for one in labels] if labels else range(count))
+        return _decode_png(data, size, [indices.get(label, VOID) for label in labels] if labels else range(count))
     return _draw_shapes(json.loads(data), size, indices, otherwise)
 
 
@@ -236,21 +235,6 @@ ABOUT = b"sightglass_masks"
 """Key of what holds for all pictures in the metadata of a file of pairs."""
 
 
-@dataclass(frozen=True)
-class PixelScores:
-    """How well segmentations fit their masks."""
-
-    mean_iou: Estimate
-    """Over the classes that any mask or any answer has."""
-    accuracy: Estimate
-    """Share of the counted pixels whose class is right."""
-    by_class: Mapping[int, Estimate] = field(repr=False)
-    """IoU by the index of a class."""
-    pixels: int
-    """That were counted."""
-    right: int
-
-
 def count_pairs(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> list[Pair]:
     """Return how many pixels have each pair of classes; those with a negative class on either side are not counted."""
     counted = (truth >= 0) & (answer >= 0)
@@ -274,8 +258,11 @@ def score_picture(pairs: Sequence[Pair]) -> tuple[float, float]:
     return float((right / union).mean()), float(right.sum() / total)
 
 
-def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> PixelScores:
-    """Return IoU and accuracy over all pictures, with intervals from redrawn sets of pictures (basic bootstrap)."""
+def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> Metrics:
+    """Return IoU and accuracy over all pictures, with intervals from redrawn sets of pictures (basic bootstrap).
+
+    Its classes are those that any mask or any answer has, by their indices.
+    """
     # A picture without a counted pixel says nothing, and drawn again it would widen the intervals.
     pictures = [pairs for pairs in pictures if pairs]
     classes = sorted({one for pairs in pictures for pair in pairs for one in pair[:2]})
@@ -292,13 +279,12 @@ def measure(pictures: Sequence[Sequence[Pair]], *, seed: int = 0) -> PixelScores
         # One picture drawn again and again is always the same: how sure it is cannot be told.
         return estimate(value, drawn if pictures > 1 else drawn[:0], least=0.0)
 
-    having = (union > 0).sum(0)
-    return PixelScores(
-        mean_iou=tell(exact.mean() if classes else float("nan"), average_classes(drawn.T), len(pictures)),
-        accuracy=tell(float(accuracy), drawn_accuracy, len(pictures)),
-        by_class={index: tell(exact[i], drawn[:, i], having[i]) for i, index in enumerate(classes)},
-        pixels=int(total.sum()),
-        right=int(right.sum()),
+    having, drawn_mean = (union > 0).sum(0), average_classes(drawn.T)
+    mean = tell(exact.mean() if classes else float("nan"), drawn_mean, len(pictures))
+    return Metrics(
+        {"mean_iou": mean, "pixel_accuracy": tell(float(accuracy), drawn_accuracy, len(pictures))},
+        drawn_mean,
+        {str(index): tell(exact[i], drawn[:, i], having[i]) for i, index in enumerate(classes)},
     )
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sightglass.evaluation.boxes import BoxMatch
 
 
+NAMED = 5
+"""Labels without a class in a sentence."""
 LEAST_CONFIDENCE = 0.01
 """Below the threshold in use, because AP ranks all boxes."""
 
@@ -72,6 +74,13 @@ class Evaluation:
     def called(self) -> str:
         """What a sentence calls the model."""
         return self.name or self.model
+
+    @property
+    def left_out(self) -> str:
+        """Which labels are not counted, `demo-s has no class for ring: not counted.`; empty where all are."""
+        more = f" and {len(self.unknown) - NAMED} more" if len(self.unknown) > NAMED else ""
+        names = ", ".join(self.unknown[:NAMED])
+        return f"{self.called} has no class for {names}{more}: not counted." if names else ""
 
     @property
     def objects(self) -> int:

@@ -137,8 +137,8 @@ def caption(explanation: Result, index: int) -> str:
     left, top, right, bottom = heatmap.seen
     if (right - left) * (bottom - top) < explanation.image.width * explanation.image.height:
         sentences.append("The model did not see the faded part.")
-    if (seal := explanation.known_seal(index)) is not None:
-        sentences.append(f"Seal: {seal.line}.")
+    if (seal := explanation.known_checks(index)) is not None:
+        sentences.append(f"Checks: {seal.line}.")
     return " ".join([*sentences, describe_versions(explanation)])
 
 
@@ -164,7 +164,7 @@ def inside_boxes(explanation: Result, index: int) -> str:
         return ""
     own = own_boxes(explanation.options.per, len(explanation.own(index)))
     which = own.replace("own ", "")
-    seal = explanation.known_seal(index)
+    seal = explanation.known_checks(index)
     what = "The map" if seal is not None and seal.shows else "Evidence"
     return (
         f"{what} by boxes: {phrases.listing(numbers.describe(own))}; {which} {'is' if which == 'its box' else 'are'} "

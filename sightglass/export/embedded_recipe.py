@@ -26,12 +26,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from sightglass.common.errors import ImageProblem
 from sightglass.explain.picture.image import Image, to_lossless
-from sightglass.explain.recipe import Label, Recipe, SavedSeal
+from sightglass.explain.recipe import Label, Recipe, SavedChecks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
-    from sightglass.explain.proof.seal import Seal
+    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.result import Result
 
 MAX_TEXT = 2**18
@@ -121,7 +121,7 @@ def write(data: bytes, recipe: Recipe, view: Look | None = None, *, picture: byt
 def tagger(explanation: Result, **settings: bool | float | str) -> Callable[[bytes, int], bytes]:
     """Return `write` for several files of one explanation: it takes a file's bytes and the index of its map, and
     embeds the picture, which is encoded once."""
-    recipe, picture = sealed_recipe(explanation), encode(explanation.image)
+    recipe, picture = checked_recipe(explanation), encode(explanation.image)
 
     def tag(data: bytes, index: int) -> bytes:
         view = view_of(explanation, index, **settings) if explanation.heatmaps else Look(screen=explanation.task.screen)
@@ -273,20 +273,20 @@ def _comment(body: bytes) -> bytes:
     return text.removeprefix(b"ASCII\0\0\0").rstrip(b"\0 ") if isinstance(text, bytes) else b""
 
 
-def list_seals(explanation: Result) -> list[Seal | None]:
+def list_checks(explanation: Result) -> list[Checks | None]:
     """Return the seal of each map; None for a map that nobody sealed: none is made here."""
-    return [explanation.known_seal(index) for index in range(len(explanation.heatmaps))]
+    return [explanation.known_checks(index) for index in range(len(explanation.heatmaps))]
 
 
-def add_seals(recipe: Recipe, seals: Sequence[Seal | None]) -> Recipe:
+def add_checks(recipe: Recipe, seals: Sequence[Checks | None]) -> Recipe:
     """Return a recipe that says what came out for the maps that were sealed; `seals`: one for each of its maps."""
-    found = tuple(SavedSeal.of(index, seal) for index, seal in enumerate(seals) if seal is not None)
+    found = tuple(SavedChecks.of(index, seal) for index, seal in enumerate(seals) if seal is not None)
     return recipe.model_copy(update={"seals": found}) if found else recipe
 
 
-def sealed_recipe(explanation: Result) -> Recipe:
+def checked_recipe(explanation: Result) -> Recipe:
     """Return the recipe of an explanation as files have it, with its seals.
 
     `Result.recipe` itself has none: it stands for an explanation where two are compared.
     """
-    return add_seals(explanation.recipe, list_seals(explanation))
+    return add_checks(explanation.recipe, list_checks(explanation))

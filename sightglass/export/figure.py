@@ -19,7 +19,7 @@ from sightglass.explain.picture.image import PNG_LEVEL
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import FILE_STYLE, Field, Style
 from sightglass.export import caption, embedded_recipe
-from sightglass.export.embedded_recipe import sealed_recipe
+from sightglass.export.embedded_recipe import checked_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -98,7 +98,7 @@ def figure(
         return data
     view = embedded_recipe.view_of(explanation, index, **settings)
     picture = embedded_recipe.encode(explanation.image)
-    return embedded_recipe.write(data, sealed_recipe(explanation), view, picture=picture)
+    return embedded_recipe.write(data, checked_recipe(explanation), view, picture=picture)
 
 
 def save(draw: Callable[[], Figure], title: str, format: str, encoding: Json | None = None) -> bytes:

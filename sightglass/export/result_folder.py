@@ -29,7 +29,7 @@ from sightglass.explain.rendering.style import FILE_STYLE, Style
 from sightglass.explain.tasks import describe_score
 from sightglass.explain.tasks.segment import is_background
 from sightglass.export import detection_images, embedded_recipe, results, table
-from sightglass.export.embedded_recipe import sealed_recipe
+from sightglass.export.embedded_recipe import checked_recipe
 from sightglass.export.figure import figure
 from sightglass.export.proof import files as proof_files
 
@@ -180,7 +180,7 @@ def of_picture(explanation: Result, style: Style, *, npy: bool = False, bare: bo
             shown = explanation.heatmaps[i]
             heatmap = render.heatmap_only(shown.values, style.colormap, kind=shown.kind)
             view = embedded_recipe.view_of(explanation, i)
-            yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), sealed_recipe(explanation), view)
+            yield f"{name}_heatmap.png", embedded_recipe.write(to_png(heatmap), checked_recipe(explanation), view)
         if npy:
             yield f"{name}.npy", npy_bytes(explanation.heatmaps[i].values)
     if len(explanation.heatmaps) > 1:
@@ -244,7 +244,7 @@ def _numbers(explanation: Result) -> Iterator[File]:
         begin = f"{stem(explanation, index)}_" if number else ""
         for name, data in proof_files.files(explanation, index, proof):
             yield f"{begin}{name}", data
-    yield RECIPE, sealed_recipe(explanation).model_dump_json(indent=1).encode()
+    yield RECIPE, checked_recipe(explanation).model_dump_json(indent=1).encode()
 
 
 def arrays(explanation: Result) -> dict[str, NDArray[np.float32]]:

@@ -20,14 +20,15 @@ from sightglass.explain.maps.heatmap import State
 from sightglass.explain.maps.statistics import Agreement, Statistics
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import plain_text
+from sightglass.explain.proof.checks import CheckId, Checks
 from sightglass.explain.proof.proof import Difference
-from sightglass.explain.proof.seal import Seal, SealMark
+from sightglass.explain.proof.support import Mark
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.rendering.style import FILE_STYLE, Style
 from sightglass.explain.similarity.matches import Pair
 from sightglass.explain.tasks import describe_score
 from sightglass.export import command
-from sightglass.export.embedded_recipe import list_seals, sealed_recipe
+from sightglass.export.embedded_recipe import checked_recipe, list_checks
 from sightglass.models.adapter import Joint
 from sightglass.models.geometry import Box
 
@@ -115,14 +116,33 @@ class MapResult(PlainResult):
     """xyxy in pixels of the picture: the area that the model saw; values outside of it are 0."""
 
 
-class SealResult(PlainResult):
+class CheckResult(PlainResult):
+    """The result of one quick test of a map."""
+
+    question: CheckId
+    """Whether the map depends on the `model`, matters to the `answer`, and holds `still`."""
+    answer: Mark
+    sentence: str
+    """The number, its control and its interval, or why there is none."""
+    value: Number | None
+    """`model`: the similarity to the map by random weights, of a box the overlap of the outlines in it; `answer`: the
+    effect on the answer, in log-odds; `still`: the least rank correlation after a small change."""
+    control: Number | None
+    """What `value` is compared with: unrelated maps, and for `answer` the strongest control."""
+    inside: Number | None
+    """Of a detector's box and `model`: the share of the heat inside it with random weights."""
+    shows: str
+    """What a map that does not depend on the model shows instead, such as `the box`; empty for others."""
+
+
+class ChecksResult(PlainResult):
     """What three quick tests say of one map."""
 
     model_config = ConfigDict(json_schema_extra={"example": SEAL_EXAMPLE})
 
     target: str
     """The label of what the map explains."""
-    marks: tuple[SealMark, ...]
+    marks: list[CheckResult]
     """One for each question."""
 
 
@@ -138,7 +158,7 @@ class ModelResult(PlainResult):
     heatmaps: Sequence[MapResult]
     statistics: tuple[Statistics, ...]
     """One per map."""
-    seals: list[SealResult | None] | None = None
+    seals: list[ChecksResult | None] | None = None
     """One per map, null for one that was not tested."""
     diagnosis: list[str]
     """The limits of the first map, most serious first."""
@@ -185,7 +205,7 @@ class ClassResult(PlainResult):
     state: State
     raw: tuple[Number, Number]
     statistics: Statistics
-    seal: SealResult | None = None
+    seal: ChecksResult | None = None
     """Of its map; null for one that was not tested."""
     diagnosis: list[str]
     recipe: Recipe
@@ -539,8 +559,8 @@ class ComparedRuns(EvaluationResult):
     """Sentences on pictures that do not count."""
 
 
-def seal_result(seal: Seal | None) -> SealResult | None:
-    return None if seal is None else SealResult(target=seal.label, marks=seal.marks)
+def checks_result(seal: Checks | None) -> ChecksResult | None:
+    return None if seal is None else ChecksResult(**seal.summary())
 
 
 def map_fields(explanation: Result, index: int) -> Json:
@@ -564,11 +584,11 @@ def model_fields(explanation: Result) -> Json:
         "boxes": [explanation.box_numbers(i) for i in indices if task.has_boxes],
         "heatmaps": [MapResult(**map_fields(explanation, i)) for i in indices],
         "statistics": explanation.statistics,
-        "seals": [seal_result(seal) for seal in list_seals(explanation)],
+        "seals": [checks_result(seal) for seal in list_checks(explanation)],
         "diagnosis": [finding.text for finding in diagnose(explanation)],
         "milliseconds": explanation.milliseconds,
         "notes": explanation.notes,
-        "recipe": sealed_recipe(explanation),
+        "recipe": checked_recipe(explanation),
     }
 
 
@@ -595,7 +615,7 @@ def class_fields(explanation: Explanation, index: int) -> Json:
         agreement = explanation.with_targets(target.index, best).agreement(0, 1)
     score = describe_score(scores[target.index], explanation.model, target.label)
     place = explanation.task.describe_rank(target.label, score, rank, len(scores))
-    recipe, labels = sealed_recipe(explanation), explanation.evidence.resident.adapter.labels
+    recipe, labels = checked_recipe(explanation), explanation.evidence.resident.adapter.labels
     return {
         "picture": explanation.image.name,
         "model": explanation.model.id,
@@ -612,7 +632,7 @@ def class_fields(explanation: Explanation, index: int) -> Json:
         "state": heatmap.state,
         "raw": heatmap.raw_range,
         "statistics": explanation.statistics[index],
-        "seal": seal_result(explanation.known_seal(index)),
+        "seal": checks_result(explanation.known_checks(index)),
         "diagnosis": [plain_text(finding.text) for finding in diagnose(explanation, index)],
         "recipe": recipe,
         "command": command.line(recipe),

@@ -50,8 +50,8 @@ class View:
 def map_view(explanation: Result, index: int) -> View:
     """Return the view of the map at `index`."""
     heatmap, image, recipe = explanation.heatmaps[index], explanation.image, proof_files.recipe(explanation, index)
-    statement, seal = describe(explanation, "The hottest colour", index), explanation.known_seal(index)
-    checks = () if seal is None else tuple((mark.answer, mark.words, mark.sentence) for mark in seal.marks)
+    statement, known = describe(explanation, "The hottest colour", index), explanation.known_checks(index)
+    checks = () if known is None else tuple((check.state, check.words, check.sentence) for check in known.checks)
     meaning = filter(None, (statement.slide(), caption.inside_boxes(explanation, index)))
     replay = command.replay(recipe)
     again = "Or save the recipe below as recipe.json and replay it, which checks the picture and the weights:"

@@ -17,7 +17,7 @@ from sightglass.explain.findings.diagnosis import describe, diagnose
 from sightglass.explain.picture.image import Image, to_jpeg, to_lossless
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import VIEWER_STYLE, Field, Style
-from sightglass.export.embedded_recipe import Look, list_seals, view_of
+from sightglass.export.embedded_recipe import Look, list_checks, view_of
 from sightglass.history import proofs
 from sightglass.history.records import MapInfo, RecordBody
 from sightglass.history.store import Blob
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sightglass.common.files import Json
     from sightglass.explain.explanation import Explanation
-    from sightglass.explain.proof.seal import Seal
+    from sightglass.explain.proof.checks import Checks
 
 
 MAGIC = b"SGMAPS1\n"
@@ -63,8 +63,8 @@ def unpack(data: bytes) -> dict[str, NDArray[Any]]:
         (length,) = struct.unpack_from("<I", data, len(MAGIC))
         start = len(MAGIC) + 4
         listed = [
-            (str(one["name"]), str(one["kind"]), tuple(map(int, one["shape"])))
-            for one in json.loads(data[start : start + length])
+            (str(load["name"]), str(load["kind"]), tuple(map(int, load["shape"])))
+            for load in json.loads(data[start : start + length])
         ]
         sizes = [math.prod(shape) * _bits(kind).itemsize for _, kind, shape in listed]
         if any(len(shape) not in (2, 3) or min(shape) < 1 for _, _, shape in listed) or sum(sizes) > MAX_BYTES:
@@ -146,7 +146,7 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
         notes=explanation.notes,
         screen=screen,
         proofs=said_of_proofs,
-        seals=encode_seals(explanation),
+        seals=encode_checks(explanation),
     )
     labels = {prediction.label for prediction in predictions if prediction.box is not None}
     labels |= {prediction.label for prediction in predictions[:1]} | set(body.labels[index : index + 1])
@@ -155,10 +155,10 @@ def encode(explanation: Explanation, index: int, look: Mapping[str, Any] | None,
     return EncodedRecord(body, maps, thumbnail, frozenset(labels), others)
 
 
-def encode_seals(explanation: Explanation) -> tuple[Seal | None, ...]:
+def encode_checks(explanation: Explanation) -> tuple[Checks | None, ...]:
     """Return the seal of each map, None for one without; empty where no map was sealed."""
-    found = list_seals(explanation)
-    return tuple(found) if any(found) else ()
+    seals = list_checks(explanation)
+    return tuple(seals) if any(seals) else ()
 
 
 def picture(image: Image) -> Blob:

@@ -61,7 +61,7 @@ def files(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the bytes of a record's files: its picture, `maps.npz`, `overlay.png`, `marked.png` if the
     record has marks, `proof.png` and `proof.json` if its map was proved, and `record.json`."""
-    recipe = record.sealed_recipe
+    recipe = record.checked_recipe
     assert recipe is not None
     yield _picture(picture)
     if maps:
@@ -96,7 +96,7 @@ def pair_files(record: Record, found: Similarity) -> Iterator[tuple[str, bytes]]
 def mark(record: Record, image: Image, item: SavedMap, index: int) -> bytes:
     """Return the picture under a map and the record's marks, at full size, as a PNG with the recipe."""
     data = to_png(draw(look(image, item, record.view.settings), record.marks))
-    recipe = record.sealed_recipe
+    recipe = record.checked_recipe
     if recipe is None:
         return data
     how = record.view.model_copy(update={"index": index, "label": item.label[:200]})
@@ -118,7 +118,7 @@ def describe(record: Record, maps: Iterable[SavedMap] = ()) -> Json:
     found: Json = {"id": record.id} | vars(record)
     found["created"] = record.created.isoformat()
     found["predictions"] = [asdict(prediction) for prediction in record.predictions]
-    found["recipe"] = record.sealed_recipe
+    found["recipe"] = record.checked_recipe
     found["seals"] = [None if seal is None else seal.summary() for seal in record.seals]
     names = ("label", "score", "method", "layers", "scale", "state", "raw", "seen", "extent", "statistics", "signed")
     found["maps"] = [

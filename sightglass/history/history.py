@@ -169,7 +169,7 @@ class History:
         maps, and the seals that its maps have by now; synced to the disk when this returns. Raises Problem if the
         record is gone or damaged, or the limit is reached."""
         said, files = proofs.encode(explanation.proofs)
-        seals = encoding.encode_seals(explanation)
+        seals = encoding.encode_checks(explanation)
         write = partial(rows.add_proofs, id=id, said=said, proofs=explanation.proofs, seals=seals)
         self.get(id)
         self._store.commit(lambda _: files, write, limit=self.limit)

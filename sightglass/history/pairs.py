@@ -56,7 +56,7 @@ def encode(found: Similarity, context: Context | None, ranking: Ranking | None) 
         **{name: getattr(found, name) for name in _SAVED},
         file=other.name,
         versions=versions(),
-        matches=tuple((one.query, one.gallery, one.score) for one in found.matches.pairs),
+        matches=tuple((pair.query, pair.gallery, pair.score) for pair in found.matches.pairs),
         unrelated=context.unrelated if context is not None else (),
         mirrored=context.mirrored if context is not None else None,
         compares=context.subject if context is not None else "pictures",
@@ -146,7 +146,7 @@ def restore(record: Record, images: tuple[Image, Image], maps: Sequence[tuple[st
             raise ValueError("no cells")
     except (ValueError, KeyError, RecursionError) as error:
         raise Problem(rows.DAMAGED_MAP) from error
-    matches = Matches(grids[0], grids[1], scores, tuple(Pair(*one) for one in pair.matches))
+    matches = Matches(grids[0], grids[1], scores, tuple(Pair(*match) for match in pair.matches))
     return Similarity(
         # It may have left the catalogue since.
         ModelSpec(record.model, "", "", "", "", record.task, ""),
@@ -222,7 +222,7 @@ def compare(one: Record, other: Record, maps: Sequence[SavedMap], other_maps: Se
 
 
 def _shows_else(record: Record) -> bool:
-    seal = record.seal_of(record.index)
+    seal = record.checks_of(record.index)
     return seal is not None and bool(seal.shows)
 
 

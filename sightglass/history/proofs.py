@@ -66,7 +66,9 @@ def decode(data: bytes) -> Proof:
         tested = None if plain.get("support") is None else _support(plain["support"])
         start = float(plain["start"])
         proof = Proof(**texts, curves=curves, fillings=fillings, start=start, similarity=similarity, support=tested)
-        if {curve.filling for curve in curves} != set(fillings) or not all(proof.of("map", one) for one in fillings):
+        if {curve.filling for curve in curves} != set(fillings) or not all(
+            proof.of("map", filling) for filling in fillings
+        ):
             raise ValueError("its own curves are missing")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Problem("The proof of this record is damaged: its content has changed.") from error
@@ -101,7 +103,7 @@ def _curve(plain: Json) -> Curve:
 def files(record: Record, maps: Sequence[SavedMap], proofs: Mapping[int, Proof]) -> Iterator[tuple[str, bytes]]:
     """Yield `proof.png` and `proof.json` of the record's own map, with the recipe that makes it again; files of other
     maps begin with their names."""
-    sealed = record.sealed_recipe
+    sealed = record.checked_recipe
     assert sealed is not None
     for index, proof in proofs.items():
         item = maps[index]

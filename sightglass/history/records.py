@@ -15,11 +15,11 @@ from sightglass.common.typed_text import line, unseen
 from sightglass.explain.findings import Finding
 from sightglass.explain.maps.statistics import Agreement, Statistics
 from sightglass.explain.proof import Filling
-from sightglass.explain.proof.seal import Seal
+from sightglass.explain.proof.checks import Checks
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.explain.rendering.style import Kind
 from sightglass.export.annotations import Mark
-from sightglass.export.embedded_recipe import Look, add_seals
+from sightglass.export.embedded_recipe import Look, add_checks
 from sightglass.models.adapter import Prediction
 from sightglass.models.geometry import Geometry
 
@@ -119,7 +119,7 @@ class RecordBody:
     """Where two pictures are compared; records of before have none."""
     proofs: tuple[SavedProof, ...] = ()
     """Of the maps that were proved; records of before have none."""
-    seals: tuple[Seal | None, ...] = ()
+    seals: tuple[Checks | None, ...] = ()
     """Of each map, None for one that was not sealed; records of before have none at all."""
 
 
@@ -150,18 +150,18 @@ class Record(RecordBody):
         """Return how the map of that index was proved; None if it was not."""
         return next((proof for proof in self.proofs if proof.index == index), None)
 
-    def seal_of(self, index: int) -> Seal | None:
+    def checks_of(self, index: int) -> Checks | None:
         """Return the seal of the map of that index; None if it had none when the record was saved."""
         return self.seals[index] if 0 <= index < len(self.seals) else None
 
     @property
-    def sealed_recipe(self) -> Recipe | None:
+    def checked_recipe(self) -> Recipe | None:
         """The recipe as files have it, with the seals of its maps; None in a damaged record."""
-        return None if self.recipe is None else add_seals(self.recipe, self.seals)
+        return None if self.recipe is None else add_checks(self.recipe, self.seals)
 
     def recipe_of(self, index: int) -> Recipe | None:
         """Return the recipe with the seals, and with the map's proof if there is one; None in a damaged record."""
-        proof, recipe = self.proof_of(index), self.sealed_recipe
+        proof, recipe = self.proof_of(index), self.checked_recipe
         return recipe if recipe is None or proof is None else recipe.model_copy(update={"prove": proof.settings})
 
     @property

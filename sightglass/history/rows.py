@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
+    from sightglass.explain.proof.checks import Checks
     from sightglass.explain.proof.proof import Proof
-    from sightglass.explain.proof.seal import Seal
     from sightglass.history.encoding import EncodedRecord
     from sightglass.history.store import Store
 
@@ -99,7 +99,7 @@ def add_proofs(
     id: str,
     said: Sequence[SavedProof],
     proofs: Mapping[int, Proof],
-    seals: Sequence[Seal | None] = (),
+    seals: Sequence[Checks | None] = (),
 ) -> None:
     """Name the proofs of a record, whose files are in their places, within `Store.writing`, instead of earlier ones of
     the same maps; their files go with the record, and its findings hear the one of its own map. `seals` of its maps
@@ -112,7 +112,7 @@ def add_proofs(
     except (TypeError, ValueError) as error:
         raise Problem("This record is gone or damaged: save the explanation again, with its proof.") from error
     new = {one.index for one in said}
-    kept = [one for one in body.proofs if one.index not in new]
+    kept = [proof for proof in body.proofs if proof.index not in new]
     body = replace(body, proofs=tuple(sorted((*kept, *said), key=lambda one: one.index)))
     pairs = zip_longest(seals, body.seals)
     body = replace(body, seals=tuple(now or before for now, before in pairs))
@@ -248,18 +248,18 @@ def read_records(store: Store, ids: Sequence[str]) -> RemovedRecords:
 
     Raises Problem where a file is damaged.
     """
-    found: list[_Rows] = []
+    _rowses: list[_Rows] = []
     with store.reading() as database:
         for id in ids:
             row = database.execute("SELECT n FROM records WHERE id = ?", (id,)).fetchone()
             if row is not None:
-                found.append({name: _rows(database, name, column, row[0]) for name, column in _RECORD_TABLES.items()})
-        files = dict.fromkeys(use["file"] for each in found for use in each["uses"])
+                _rowses.append({name: _rows(database, name, column, row[0]) for name, column in _RECORD_TABLES.items()})
+        files = dict.fromkeys(use["file"] for each in _rowses for use in each["uses"])
         sizes = [database.execute("SELECT bytes FROM files WHERE name = ?", (name,)).fetchone() for name in files]
     if sum(size[0] for size in sizes if size) > MOST:
         return RemovedRecords(0)
     blobs = tuple(Blob(name, store.file(name)) for name in files)
-    return RemovedRecords(0, tuple(found), blobs)
+    return RemovedRecords(0, tuple(_rowses), blobs)
 
 
 def _rows(database: sqlite3.Connection, table: str, column: str, n: int) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ def batch(folder: Path, say: Say) -> None:
 
 def video(folder: Path, say: Say) -> None:
     """Explain eighteen frames, in parts of four and six."""
-    runner.PART, runner.DRAWN = 4, 6
+    runner.PART = 4
     film(Path(_STATE["folder"].name) / "clip.mp4", _STATE["explainer"], folder)
 
 

@@ -10,9 +10,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sightglass.common.errors import Cancelled, ModelProblem
-from sightglass.components import seal as seal_job
+from sightglass.components import seal as checks_job
 from sightglass.components.proof import map_tests as parts
-from sightglass.components.seal import KEY, Seals
+from sightglass.components.seal import KEY, RunningChecks
 from sightglass.components.session.jobs import background
 from sightglass.components.session.jobs.explain_job import Proofs
 from sightglass.components.session.page import SOMETHING_BROKE
@@ -23,7 +23,7 @@ from sightglass.explain.faithfulness import badge, scramble, stability
 from sightglass.explain.faithfulness.prove import prove
 from sightglass.explain.phrases import percent
 from sightglass.explain.picture.image import load_bundled
-from sightglass.explain.proof import seal
+from sightglass.explain.proof import checks
 from sightglass.history import History
 from tests.pages.conftest import labels, press, received, rerun_until, session, texts
 from tests.waits import patience
@@ -53,7 +53,7 @@ def until(app: AppTest, words: str) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is expected is computed while no page polls, for long on a busy machine."""
-    seal.forget()
+    checks.forget()
     monkeypatch.setattr(background, "ABANDONED", 600.0)
 
 
@@ -233,7 +233,7 @@ def seals_asked(app: AppTest) -> AppTest:
     """Ask for the tests as the browser does, and again once they have ended."""
     app.session_state[KEY] = {"ask": 1}
     app.run()
-    job = session(app, Seals).job
+    job = session(app, RunningChecks).job
     assert job is None or job.finished(patience(120))
     return app.run()
 
@@ -241,10 +241,12 @@ def seals_asked(app: AppTest) -> AppTest:
 def test_the_marks_wait_for_the_browser_and_then_say_what_the_engine_says(page):
     app = page(model="demo-cls-s", example="scene 1")
     (row,) = seal_rows(app)
-    assert [mark["answer"] for mark in row["marks"]] == ["", "", ""] and session(app, Seals).job is None
+    assert [mark["answer"] for mark in row["marks"]] == ["", "", ""] and session(app, RunningChecks).job is None
     (row,) = seal_rows(seals_asked(app))
-    made = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).seal()
-    assert [(mark["answer"], mark["sentence"]) for mark in row["marks"]] == [(m.answer, m.sentence) for m in made.marks]
+    made = Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).checks()
+    assert [(mark["answer"], mark["sentence"]) for mark in row["marks"]] == [
+        (check.state, check.sentence) for check in made.checks
+    ]
     assert not app.error
 
 
@@ -260,7 +262,7 @@ def test_a_click_on_a_mark_opens_its_test_and_nonsense_from_the_browser_nothing(
     assert app.query_params["prove"] == "1" and app.query_params["test"] == "still"
     assert "### Can I trust this?" in texts(app) and "### Holds still" in texts(app)
     # A mark that is there was tested: nobody has to ask for that again.
-    Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).seal()
+    Explainer("demo-cls-s")(load_bundled("scene 1"), top_k=1).checks()
     app.run()
     assert "start-stability" not in {one.key for one in app.button}
 
@@ -274,7 +276,7 @@ def test_a_failure_is_a_sentence_on_the_marks_and_the_page_stays(page, monkeypat
     def fail(*_: Any, **__: Any) -> None:
         raise ModelProblem("The service does not answer: try again.")
 
-    monkeypatch.setattr(seal_job.seal, "seal", fail)
+    monkeypatch.setattr(checks_job, "run_checks", fail)
     (row,) = seal_rows(seals_asked(page(model="demo-cls-s", example="scene 1")))
     assert {(mark["answer"], mark["sentence"]) for mark in row["marks"]} == {
         ("cannot be told", "The service does not answer: try again.")

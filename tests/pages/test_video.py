@@ -152,14 +152,14 @@ def left_behind(plan: ClipPlan) -> None:
     path.write_bytes(plan.source.path.read_bytes())
     plan = replace(plan, source=ClipSource(path, plan.source.name), folder=folder.results())
     folder.begin(plan)
-    add = runner._Run._add
+    add = runner.Journal.add
 
-    def killed(self: Any, entry: Any) -> None:
-        add(self, entry)
+    def killed(self: Any, entries: Any) -> None:
+        add(self, entries)
         raise Killed
 
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
-        patch.setattr(runner._Run, "_add", killed)
+        patch.setattr(runner.Journal, "add", killed)
         run(Clip(path, plan.source.name), plan.model, plan.folder, options=plan.options, settings=plan.settings)
     # The lock goes with the process, and the folder stays.
     folder.delete.detach()

@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 @pytest.fixture
 def sealed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The labels of the maps that are sealed, of which none takes a pass."""
-    from sightglass.explain.faithfulness import seal
-    from sightglass.explain.proof.seal import Seal, SealMark, forget
+    from sightglass.explain.faithfulness import checks
+    from sightglass.explain.proof.checks import Check, Checks, forget
 
     labels: list[str] = []
 
-    def mark(explanation: Any, index: int = 0, **_: Any) -> Seal:
+    def mark(explanation: Any, index: int = 0, **_: Any) -> Checks:
         label = explanation.heatmaps[index].target.label
         labels.append(label)
         marks = (
-            SealMark("model", "no", "It shows the box.", 0.9, 0.2, "the box"),
-            SealMark("answer", "yes", "It matters.", float("inf"), 1.0),
-            SealMark("still", "cannot be told", "Nobody knows."),
+            Check("model", "no", "It shows the box.", 0.9, 0.2, "the box"),
+            Check("answer", "yes", "It matters.", float("inf"), 1.0),
+            Check("still", "cannot be told", "Nobody knows."),
         )
-        made = Seal(label, marks)
-        seal.remember(explanation.seal_key(index), made)
+        made = Checks(label, marks)
+        checks.remember(explanation.checks_key(index), made)
         return made
 
     forget()
-    monkeypatch.setattr(seal, "seal", mark)
+    monkeypatch.setattr(checks, "run_checks", mark)
     yield labels
     forget()

@@ -43,7 +43,7 @@ def match_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches
 
 def list_names(truth: GroundTruth, classes: Sequence[str], corrections: Matches) -> list[FolderLabel]:
     """Return what each label counts as, and in how many pictures it is: those without a class first."""
-    counts = Counter(label for every in truth.pictures.values() for label in {one.label for one in every})
+    counts = Counter(label for picture in truth.pictures.values() for label in {one.label for one in picture})
     counts.update(truth.named.values())
     # How many masks show a label would take all of them to be decoded.
     counts.update(dict.fromkeys(truth.mask_labels, 0))
@@ -55,14 +55,14 @@ def describe_unmatched(names: Sequence[FolderLabel], corrections: Matches) -> st
 
     `names`: of `list_names`. `corrections`: a label that a person said not to count is none of them.
     """
-    return folder_labels.describe_left_out([one for one in names if one.folder not in corrections])
+    return folder_labels.describe_left_out([name for name in names if name.folder not in corrections])
 
 
 def label_by_folders(folders: Mapping[str, str], classes: Sequence[str], corrections: Matches) -> RunLabels | None:
     """Return the labels that folders are; None where none is a class of the model. `folders`: of each picture."""
     truth = GroundTruth({}, (), folders)
-    found = list_names(truth, classes, corrections)
-    named = {one.folder: one.classes for one in found}
+    names = list_names(truth, classes, corrections)
+    named = {one.folder: one.classes for one in names}
     return RunLabels(truth, named) if any(named.values()) else None
 
 
@@ -83,7 +83,7 @@ def write_labels(store: Local | RemoteFolder, labels: GroundTruth) -> None:
         name: [(one.label, *one.box, one.crowd, one.relative) for one in every]
         for name, every in labels.pictures.items()
     }
-    problems = [(one.file, one.line, one.reason) for one in labels.problems]
+    problems = [(problem.file, problem.line, problem.reason) for problem in labels.problems]
     data = {"pictures": boxes, "named": dict(labels.named), "problems": problems}
     if labels.masks:
         data |= {"masks": list(labels.masks), "mask_labels": labels.mask_labels}
@@ -168,7 +168,7 @@ def evaluate_folders(folder: Path) -> None:
         return
     frame = table.read(folder)
     frame = frame.astype(object).where(frame.notna(), None)
-    folders = {one.picture: one.labelled for one in frame.itertuples() if one.labelled}
+    folders = {row.picture: row.labelled for row in frame.itertuples() if row.labelled}
     labels = label_by_folders(folders, about.classes, folder_labels.corrections(folder))
     if labels is None:
         (folder / stored.FILE).unlink(missing_ok=True)

@@ -88,11 +88,14 @@ class EvaluationSummary:
 
     def list_errors(self) -> list[tuple[str, str, str]]:
         """Return the types of errors, each with its count and its meaning."""
-        return [(one.name, f"{one.count:,}", one.meaning) for one in self.errors]
+        return [(error.name, f"{error.count:,}", error.meaning) for error in self.errors]
 
     def to_json(self) -> Json:
         """Return it as plain values, None where there is no number, with its headline."""
-        told = {"errors": {one.id: one.count for one in self.errors}, "problems": [list(one) for one in self.problems]}
+        told = {
+            "errors": {error.id: error.count for error in self.errors},
+            "problems": [list(problem) for problem in self.problems],
+        }
         return {"headline": self.headline, **jsonable(asdict(self) | told)}
 
 
@@ -127,16 +130,16 @@ def _sum_up_pixels(folder: Path) -> EvaluationSummary:
         about, rows = json.loads(table.schema.metadata[masks.ABOUT]), table.to_pylist()
         good = [row for row in rows if row["problem"] is None]
         pairs = [[*zip(*(row[name] for name in masks.PAIR), strict=True)] for row in good]
-        scores = masks.measure(pairs)
+        metrics = masks.measure(pairs)
         return EvaluationSummary(
             about["model"],
             KINDS["areas"].task,
             sum(map(bool, pairs)),
-            scores.pixels,
-            scores.right,
+            sum(count for picture in pairs for *_, count in picture),
+            sum(count for picture in pairs for truth, answer, count in picture if truth == answer),
             0.0,
-            {"mean_iou": scores.mean_iou, "pixel_accuracy": scores.accuracy},
-            {about["classes"][index]: one for index, one in scores.by_class.items()},
+            metrics.scores,
+            {about["classes"][int(index)]: one for index, one in metrics.by_class.items()},
             unknown=tuple(about["unknown"]),
             problems=tuple((row["picture"], row["problem"]) for row in rows if row["problem"] is not None),
         )
@@ -228,4 +231,4 @@ def list_runs() -> list[EvaluatedRun]:
 
 def find_run(id: str) -> EvaluatedRun | None:
     """Return a run of the current person by its id; None where there is no such."""
-    return next((one for one in list_runs() if one.id == id), None)
+    return next((run for run in list_runs() if run.id == id), None)

@@ -96,7 +96,7 @@ def _stores() -> Iterator[tuple[Path, Path | None]]:
     """Yield each folder in which something is somebody's, with the current person's own part of it."""
     found = settings()
     stores = (found.history, found.heatmaps, found.batches, found.clips, found.own_models)
-    for base in (one.resolve() for one in stores if one is not None):
+    for base in (store.resolve() for store in stores if store is not None):
         yield base, users.folder(base)
     # What is beside the operator's table of models is the operator's.
     if (of_models := catalog.of_people()).is_dir():

@@ -165,8 +165,8 @@ def _follow() -> None:
         if act.kind in _ACTS:
             pictures.just_given = False
             _ACTS[act.kind](act.value)
-    if (found := canvas.take_drawing()) is not None:
-        image_source.replace_drawing(found[1], found[0])
+    if (drawing := canvas.take_drawing()) is not None:
+        image_source.replace_drawing(drawing[1], drawing[0])
         pictures.just_given = True
 
 

@@ -136,7 +136,7 @@ def _detectors(
     names: list[str], families: Mapping[str, list[ModelSpec]], here: set[str]
 ) -> tuple[list[str], dict[str, list[ModelSpec]], ModelSpec]:
     """Return the families of detectors, and the first choice: the address's, that of the other pages, or the best."""
-    found = {name: [one for one in specs if task_of(one).has_boxes] for name, specs in families.items()}
+    found = {name: [spec for spec in specs if task_of(spec).has_boxes] for name, specs in families.items()}
     found = {name: specs for name, specs in found.items() if specs}
     last = state.of(state.Sidebar).choices
     wanted = (_read_model(), last.model if last is not None else None)

@@ -103,7 +103,7 @@ def _is_resident(model: ModelSpec) -> bool:
     """Return whether a model is loaded; without an import of torch, which takes seconds and is only needed if it is."""
     module = sys.modules.get("sightglass.explain.evidence.resident")
     residency = getattr(module, "RESIDENCY", None)
-    return residency is not None and any(one.adapter.spec.id == model.id for one in residency.residents())
+    return residency is not None and any(resident.adapter.spec.id == model.id for resident in residency.residents())
 
 
 def foreseen() -> tuple[Choices, Explainer] | None:

@@ -36,7 +36,7 @@ _channel = declare("hiding_channel", __file__)
 def is_offered(explanation: Explanation) -> bool:
     """Return whether the answers to a picture can follow a disc: there are classes, and their maps are finished."""
     maps = explanation.heatmaps
-    return explanation.finished and bool(maps) and all(one.target.index is not None for one in maps)
+    return explanation.finished and bool(maps) and all(heatmap.target.index is not None for heatmap in maps)
 
 
 def answer(view: View, explanation: Explanation) -> None:
@@ -66,7 +66,7 @@ def _answer(explanation: Explanation, hider: hiding.DiscHider) -> None:
 def _parse(given: dict[str, Any]) -> hiding.Disc | None:
     """Read a disc as the browser sends it; None for nonsense."""
     numbers = [given.get(name) for name in ("x", "y", "radius")]
-    if not all(isinstance(one, int | float) and abs(one) < MOST for one in numbers):
+    if not all(isinstance(number, int | float) and abs(number) < MOST for number in numbers):
         return None
     return hiding.Disc(*map(float, numbers))  # type: ignore[arg-type]
 
@@ -84,13 +84,13 @@ def rows(explanation: Explanation, found: Sequence[Change]) -> list[Json]:
 
 def _row(label: str, changes: Sequence[Change], explanation: Explanation) -> Json:
     task, unit = explanation.task, explanation.model.unit_of(label)
-    before, after = (task.row(label, [getattr(one, name) or 0.0 for one in changes], unit) for name in _SIDES)
+    before, after = (task.row(label, [getattr(change, name) or 0.0 for change in changes], unit) for name in _SIDES)
     return {
         "name": label,
         "label": before.label,
         "share": after.bar,
         "text": f"{before.text} → {after.text}",
-        "boxes": task.describe_left(sum(one.after is not None for one in changes), len(changes)),
+        "boxes": task.describe_left(sum(change.after is not None for change in changes), len(changes)),
     }
 
 

@@ -20,8 +20,8 @@ from sightglass.components.session import page, state, url_state
 from sightglass.components.session.jobs import explain_job
 from sightglass.explain.findings.reliability import of_proof
 from sightglass.explain.proof import FILLINGS
+from sightglass.explain.proof.checks import QUESTIONS
 from sightglass.explain.proof.proof import COLUMNS, rows, similarity
-from sightglass.explain.proof.seal import QUESTIONS
 from sightglass.explain.proof.support import SHOWN
 from sightglass.export.proof import chart as proof_view
 from sightglass.export.proof.chart import lines
@@ -99,7 +99,7 @@ def curves(proof: Proof | None, *, detects: bool, of: str, whole: bool) -> Json:
     return {
         "of": of,
         "label": proof.label,
-        "fillings": [{"id": one, "words": FILLINGS[one]} for one in proof.fillings],
+        "fillings": [{"id": filling, "words": FILLINGS[filling]} for filling in proof.fillings],
         "curves": [asdict(line) for line in lines(proof)],
         "sentence": proof.sentence if whole or proof.support else "",
         "line": proof_view.shares(proof, detects=detects) if whole else "",
@@ -190,7 +190,7 @@ def of_map(explanation: Explanation, index: int) -> list[Candidate]:
 
 def panel(candidates: Sequence[Candidate]) -> None:
     """Draw the panel where it is open: a test of one of the maps, and what chooses which."""
-    candidates = [one for one in candidates if one[1].finished]
+    candidates = [candidate for candidate in candidates if candidate[1].finished]
     if not candidates or not is_open():
         return
     with st.container(key="proof"):

@@ -19,7 +19,7 @@ from sightglass.components.views import panels, tables
 from sightglass.explain.faithfulness import badge, scramble, stability
 from sightglass.explain.methods import METHODS
 from sightglass.explain.phrases import percent
-from sightglass.explain.proof.seal import SealMark
+from sightglass.explain.proof.checks import Check
 from sightglass.explain.tasks import task_of
 
 if TYPE_CHECKING:
@@ -159,11 +159,11 @@ def draw_scramble(explanation: Explanation, index: int) -> Scramble | None:
     resident = explanation.evidence.resident
     quick = resident.gradients and METHODS[explanation.heatmaps[index].method].quick and resident.nbytes <= QUICK_BYTES
     # Who comes from a mark has had its test already.
-    begin = quick or explanation.known_seal(index) is not None
+    begin = quick or explanation.known_checks(index) is not None
     found: Scramble | None = result(SCRAMBLE, explanation, index, begin=begin)
     if found is None:
         return None
-    title.markdown(f"### {SealMark('model', found.mark, '').said.capitalize()}")
+    title.markdown(f"### {Check('model', found.mark, '').said.capitalize()}")
     strip = [_panel(explanation, index, _tested_map(explanation, index, title="The map", note="as it is"))]
     # Of a scrambled model they have no such score.
     boxes = tuple(replace(box, label="the same box") for box in panels.boxes_of(explanation, index))
@@ -202,10 +202,10 @@ def draw_stability(explanation: Explanation, index: int) -> None:
         f"says more about the method than the picture. It holds still from a similarity of {stability.STEADY:.2f}."
     )
     # Who comes from a mark has had its test already.
-    found: Stability | None = result(STABILITY, explanation, index, begin=explanation.known_seal(index) is not None)
+    found: Stability | None = result(STABILITY, explanation, index, begin=explanation.known_checks(index) is not None)
     if found is None:
         return
-    title.markdown(f"### {SealMark('still', found.verdict, '').said.capitalize()}")
+    title.markdown(f"### {Check('still', found.verdict, '').said.capitalize()}")
     most = float(found.spread.max())
     words = "Hot is where the map changes most under the small changes."
     values = found.spread / most if most > 0 else found.spread
@@ -222,16 +222,16 @@ def draw_stability(explanation: Explanation, index: int) -> None:
 
 
 def _changes(found: Stability, model: ModelSpec) -> None:
-    named = any(one.answer or one.flips for one in found.variants)
+    named = any(variant.answer or variant.flips for variant in found.variants)
     rows = [
         {
-            "Change": words.capitalize() if (words := stability.CHANGES[one.kind]).islower() else words,
-            **dict([task_of(model).column(one.score, model.unit_of(found.label))]),
-            "Answer": one.answer or None,
-            "Answer changes": ("yes" if one.flips else "no") if named else None,
-            "Same map": one.rank_correlation,
+            "Change": words.capitalize() if (words := stability.CHANGES[variant.kind]).islower() else words,
+            **dict([task_of(model).column(variant.score, model.unit_of(found.label))]),
+            "Answer": variant.answer or None,
+            "Answer changes": ("yes" if variant.flips else "no") if named else None,
+            "Same map": variant.rank_correlation,
         }
-        for one in found.variants
+        for variant in found.variants
     ]
     tables.table(
         pd.DataFrame(rows).dropna(axis="columns", how="all"),

@@ -1,4 +1,4 @@
-"""Seal: three marks for each map of a page.
+"""Checks: three marks for each map of a page.
 
 The browser asks for the tests once the map is on the screen, and then again until all marks are there: each time this
 fragment alone runs, so that neither the map nor a click waits for them.
@@ -19,9 +19,9 @@ from sightglass.components import proof
 from sightglass.components.declare import declare, no_callback
 from sightglass.components.session import page, state
 from sightglass.components.session.jobs.background import Job
-from sightglass.explain.faithfulness import seal
+from sightglass.explain.faithfulness.checks import run_checks
 from sightglass.explain.findings.randomisation import describe_expected
-from sightglass.explain.proof.seal import QUESTIONS, known, untested
+from sightglass.explain.proof.checks import QUESTIONS, known, untested
 
 if TYPE_CHECKING:
     import threading
@@ -30,42 +30,42 @@ if TYPE_CHECKING:
     from sightglass.common.files import Json
     from sightglass.common.work.progress import Progress
     from sightglass.components.proof import Candidate
-    from sightglass.explain.proof.seal import Seal
+    from sightglass.explain.proof.checks import Checks
 
 
-Unfinished = dict[Hashable, "Seal"]
+Unfinished = dict[Hashable, "Checks"]
 
 
 @dataclass
-class Seals:
+class RunningChecks:
     """The session's tests that run, or failed, and of which maps."""
 
     keys: tuple[Hashable, ...] = ()
     job: Job[Unfinished] | None = None
 
 
-def _seal_each(
+def _check_each(
     maps: Sequence[Candidate], *, progress: Progress, cancel: threading.Event, partial: Callable[[Unfinished], None]
 ) -> Unfinished:
     """Make the seals of some maps, one after the other; return them as far as they come."""
     seals: Unfinished = {}
     for _, explanation, index in maps:
-        key = explanation.seal_key(index)
+        key = explanation.checks_key(index)
 
-        def grow(seal: Seal, key: Hashable = key) -> None:
+        def grow(seal: Checks, key: Hashable = key) -> None:
             seals[key] = seal
             partial(seals)
 
-        seal.seal(explanation, index, progress=progress, cancel=cancel, partial=grow)
+        run_checks(explanation, index, progress=progress, cancel=cancel, partial=grow)
     return seals
 
 
-def follow(maps: Sequence[Candidate], *, begin: bool) -> tuple[list[Seal | None], bool]:
+def follow(maps: Sequence[Candidate], *, begin: bool) -> tuple[list[Checks | None], bool]:
     """Return the seals of a page's maps as far as they have come, and whether tests are under way.
 
     Tests of other maps stop. `begin`: start what is missing.
     """
-    held, keys = state.of(Seals), tuple(explanation.seal_key(index) for _, explanation, index in maps)
+    held, keys = state.of(RunningChecks), tuple(explanation.checks_key(index) for _, explanation, index in maps)
     if held.job is not None and (held.keys != keys or held.job.abandoned):
         held.job.cancel.set()
         held.job = None
@@ -73,7 +73,7 @@ def follow(maps: Sequence[Candidate], *, begin: bool) -> tuple[list[Seal | None]
     if missing and held.job is None and begin:
         held.keys, stop = keys, PausableStop()
         state.of(page.PageRun).tests = stop
-        held.job = Job(partial(_seal_each, missing), cancel=stop)
+        held.job = Job(partial(_check_each, missing), cancel=stop)
     if held.job is not None:
         held.job.polled()
     works = held.job is not None and not held.job.finished()
@@ -106,9 +106,11 @@ def draw(maps: Sequence[Candidate]) -> None:
 
     A click on a mark opens its test in the page's panel.
     """
-    tested = [one for one in maps if one[1].finished and one[1].heatmaps[one[2]].measured.state == "ok"]
+    tested = [
+        heatmap for heatmap in maps if heatmap[1].finished and heatmap[1].heatmaps[heatmap[2]].measured.state == "ok"
+    ]
     if tested and settings().seal:
-        said = [_shows(explanation.known_seal(index)) for _, explanation, index in tested]
+        said = [_shows(explanation.known_checks(index)) for _, explanation, index in tested]
         _draw(tested, [name for name, *_ in maps], said)
 
 
@@ -118,7 +120,7 @@ def keep_place() -> None:
         st.space(HEIGHT)
 
 
-def _shows(made: Seal | None) -> bool:
+def _shows(made: Checks | None) -> bool:
     return made is not None and bool(made.shows)
 
 
@@ -139,24 +141,24 @@ def _draw(maps: Sequence[Candidate], names: list[str], said: list[bool]) -> None
     _component(key=KEY, data={"rows": rows, "works": works}, on_ask_change=no_callback, on_open_change=no_callback)
 
 
-def _must_redraw(seals: Sequence[Seal | None], said: Sequence[bool]) -> bool:
+def _must_redraw(seals: Sequence[Checks | None], said: Sequence[bool]) -> bool:
     """Return whether the page has to say what these seals have found; `said`: of which maps it does already.
 
     Not before all three marks are there: only then does the rest of the page know them. The first map has the headline;
     for the others the page is drawn again once, not for each.
     """
-    whole = [made is not None and made.whole for made in seals]
+    whole = [seal is not None and seal.whole for seal in seals]
     news = [done and _shows(made) and not known for done, made, known in zip(whole, seals, said, strict=True)]
     return news[0] or (any(news) and all(whole))
 
 
-def _row(of: Candidate, made: Seal | None) -> Json:
+def _row(of: Candidate, made: Checks | None) -> Json:
     """Return the marks of one map as they are drawn: what is still to come has no answer."""
     name, explanation, index = of
     marks: list[Json] = []
     for question, words in QUESTIONS.items():
         if (mark := None if made is None else made[question]) is not None:
-            marks.append({"test": question, "words": mark.said, "answer": mark.answer, "sentence": mark.sentence})
+            marks.append({"test": question, "words": mark.said, "answer": mark.state, "sentence": mark.sentence})
             continue
         expected = describe_expected(explanation, index) if question == "model" else ""
         sentence = f"This is being tested. {expected}".strip()

@@ -18,7 +18,7 @@ from sightglass.components.session import page, state
 from sightglass.components.session.jobs import explain_job
 from sightglass.components.session.markdown import escape, sentence
 from sightglass.explain.phrases import plural
-from sightglass.export.embedded_recipe import list_seals
+from sightglass.export.embedded_recipe import list_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -181,7 +181,7 @@ def _save(entries: Sequence[_Entry], screen: str, view: str) -> None:
     saved = state.of(Saved)
     pressed = saved.pressed[screen] = Pressed(view)
     try:
-        there = [one.existing() for one in entries]
+        there = [entry.existing() for entry in entries]
         pressed.again = all(there)
         saved.ids[view] = tuple(found or one.keep() for found, one in zip(there, entries, strict=True))
     except Problem as problem:
@@ -213,8 +213,8 @@ def _existing(explanation: Explanation, index: int) -> str | None:
     """Return the record of this view, whoever saved it, if it has its proofs and seals."""
     if (there := store().find(explanation, index)) is None:
         return None
-    sealed = [i for i, seal in enumerate(list_seals(explanation)) if seal is not None]
-    whole = all(there.proof_of(i) for i in explanation.proofs) and all(there.seal_of(i) for i in sealed)
+    sealed = [i for i, seal in enumerate(list_checks(explanation)) if seal is not None]
+    whole = all(there.proof_of(i) for i in explanation.proofs) and all(there.checks_of(i) for i in sealed)
     return there.id if whole else None
 
 
@@ -285,8 +285,8 @@ def _save_note(ids: Sequence[str], place: str) -> None:
     if given is None or given.id != ids[0] or notes.get(place, widgets.NoteStatus()).step == given.step:
         return
     try:
-        for one in ids:
-            store().annotate(one, note=given.text)
+        for id_ in ids:
+            store().annotate(id_, note=given.text)
         notes[place] = widgets.NoteStatus(given.step)
     except Problem as problem:
         notes[place] = widgets.NoteStatus(given.step, str(problem))
@@ -294,8 +294,8 @@ def _save_note(ids: Sequence[str], place: str) -> None:
 
 def _annotate(ids: Sequence[str], key: str) -> None:
     try:
-        for one in ids:
-            store().annotate(one, tags=st.session_state[f"{key}-tags"])
+        for id_ in ids:
+            store().annotate(id_, tags=st.session_state[f"{key}-tags"])
     except Problem as problem:
         state.of(Saved).problems[key] = str(problem)
 

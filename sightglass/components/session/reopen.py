@@ -75,7 +75,9 @@ def view(contents: Contents) -> None:
     area.wanted, area.pixel, area.marked = None, None, ()
     if recipe.per in ("region", "pixel"):
         url_state.put(state.SPAN, recipe.per, drawn_only=True)
-        area.pixel = next((one for one in recipe.targets[contents.view.index :] if isinstance(one, tuple)), None)
+        area.pixel = next(
+            (target for target in recipe.targets[contents.view.index :] if isinstance(target, tuple)), None
+        )
     # Lists and viewers on the page keep what they show: new ones take their places.
     chosen.generation += 1
     _start_viewer(contents.view.settings, recipe.picture_sha256, screen)

@@ -84,9 +84,9 @@ def claims(cookies: Mapping[str, str]) -> Json | None:
         value = cookies.get(name)
         return None if value is None else decode_signed_value(get_cookie_secret(), name, value.encode("latin-1"))
 
-    found = get_cookie_with_chunks(single, USER_COOKIE_NAME)
+    cookie_with_chunks = get_cookie_with_chunks(single, USER_COOKIE_NAME)
     try:
-        said = json.loads(found) if found else None
+        said = json.loads(cookie_with_chunks) if cookie_with_chunks else None
     except ValueError:
         return None
     # The same secret may sign cookies of another server, for other people.

@@ -269,7 +269,9 @@ def show_pixels(explanation: Explanation) -> None:
         explanation.area() if explanation.options.at else None,
     )
     if (classes := explanation.segmentation) is not None:
-        plain = [one.index for one in explanation.predictions if is_background(explanation, one.index)]
+        plain = [
+            prediction.index for prediction in explanation.predictions if is_background(explanation, prediction.index)
+        ]
         drawn = draw_segments(explanation.image.pixels, classes, labels, plain=plain, chosen=chosen)
         key, title, line = "classes", "Classes", "Click a region, or mark an area: why this class?"
     else:

@@ -98,7 +98,7 @@ def numbers(explanation: Explanation, index: int) -> None:
 
 def without_training(explanation: Explanation, index: int) -> str:
     """Return `, 97 % with random weights`, the share inside the boxes of such a map; empty where it is unknown."""
-    made = explanation.known_seal(index)
+    made = explanation.known_checks(index)
     inside = None if made is None or made["model"] is None else made["model"].inside
     return "" if inside is None else f", {percent(inside)} with random weights"
 

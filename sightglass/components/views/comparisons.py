@@ -93,10 +93,10 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
     name, within = _of(item, request.per, len(own))
     maps, drawn_maps = strip(explanation), []
     # What a map shows that is known not to depend on the model; empty for others.
-    seals = {one.path: one.explanation.known_seal(0) for one in maps}
+    seals = {heatmap.path: heatmap.explanation.known_checks(0) for heatmap in maps}
     shows = {path: "" if made is None else made.shows for path, made in seals.items()}
-    ends = dict(zip([one.path for one in maps], tails([one.path for one in maps]), strict=True))
-    titles = [f"{capital(drawn[one.path].part)} {ends[one.path]}" for one in maps]
+    ends = dict(zip([heatmap.path for heatmap in maps], tails([heatmap.path for heatmap in maps]), strict=True))
+    titles = [f"{capital(drawn[heatmap.path].part)} {ends[heatmap.path]}" for heatmap in maps]
     for one, title in zip(maps, titles, strict=True):
         stage = drawn[one.path]
         cells = f", cells of {stage.stride:g} px" if stage.stride else ""
@@ -123,7 +123,7 @@ def every_layer(choices: Choices, explainer: Explainer, request: BoxOptions, ite
         panels.show(image, shown, key="viewer-layers", height=320, columns=_columns(image, len(drawn_maps), 3) or 4)
     pairs = zip(maps, titles, strict=True)
     tested = tuple((title, one.explanation, 0) for one, title in pairs if one.heatmap.state == "ok")
-    measured = [one for one in maps if one.inside is not None]
+    measured = [heatmap for heatmap in maps if heatmap.inside is not None]
     if not measured:
         return LensResult("", tested)
     # A map that shows the box whatever the weights would win.
@@ -159,7 +159,7 @@ def tails(paths: list[str]) -> list[str]:
 
     def tail(whole: list[str], least: int = 1) -> list[str]:
         ends = (whole[-n:] for n in range(least, len(whole) + 1))
-        return next((end for end in ends if [one[-len(end) :] for one in parts].count(end) == 1), whole)
+        return next((end for end in ends if [part[-len(end) :] for part in parts].count(end) == 1), whole)
 
     short = [tail(whole) for whole in parts]
     if not all(end[-1].isdecimal() and len(end) == 1 for end in short):
@@ -195,7 +195,7 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
         st.warning(sentence(words), icon=":material/warning:")
     if not sides:
         return LensResult()
-    alike = one_scale(sides) if all(one.explanation.heatmaps for one in sides) else None
+    alike = one_scale(sides) if all(side.explanation.heatmaps for side in sides) else None
     above, below = st.container(), st.container()
     with below, st.container(horizontal=True):
         close = _close_up()
@@ -211,7 +211,7 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
     with above:
         columns = _columns(image, len(shown), 2)
         view = panels.show(image, shown, key="viewer-sizes", height=400, columns=columns)
-        described = [(one.explanation, 0) for one in sides if one.explanation.heatmaps]
+        described = [(side.explanation, 0) for side in sides if side.explanation.heatmaps]
         panels.describe(view, described, key="viewer-sizes-words")
     for one, name in zip(sides, names, strict=True):
         if one.prediction is None or one.missing:
@@ -219,7 +219,7 @@ def every_size(choices: Choices, explainer: Explainer, request: BoxOptions, want
             st.markdown(f":material/search: **{escape(name)}**: {escape(words)}")
     if alike is None and len(sides) > 1:
         st.caption("Their layers differ in size, so each map is on its own scale.")
-    words = verdict([one.prediction is not None and not one.missing for one in sides], names, wanted.label)
+    words = verdict([side.prediction is not None and not side.missing for side in sides], names, wanted.label)
     named = zip(names, sides, strict=True)
     return LensResult(words, tuple((name, one.explanation, 0) for name, one in named if one.explanation.heatmaps))
 

@@ -74,7 +74,9 @@ def joint_table(explanation: Explanation, prediction: Prediction) -> None:
     chosen = prediction.joints[target.joint] if isinstance(target, JointTarget) else None
     with st.expander("Joints", expanded=chosen is not None):
         st.caption("x and y in pixels of the picture. A hollow dot is a joint that is probably hidden.")
-        tables.table([_row(one, one == chosen) for one in prediction.joints], right=("x", "y", "visible"), height=280)
+        tables.table(
+            [_row(joint, joint == chosen) for joint in prediction.joints], right=("x", "y", "visible"), height=280
+        )
 
 
 def _row(joint: Joint, chosen: bool) -> dict[str, str]:

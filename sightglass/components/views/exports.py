@@ -105,11 +105,13 @@ def _of_proof(explanation: Explanation, index: int, begin: str) -> Files:
     def numbers() -> str:
         return to_json(summary(explanation, index, proof))
 
-    made: list[charts.Offer] = [
+    offers: list[charts.Offer] = [
         (kind.upper(), f"{begin}-proof.{kind}", partial(curves, kind)) for kind in ("png", "svg", "pdf")
     ]
-    made.append(("Numbers, .json", f"{begin}-proof.json", numbers))
-    return Files("Proof", "The sentence with the curves of the map and its controls, and all of them in numbers.", made)
+    offers.append(("Numbers, .json", f"{begin}-proof.json", numbers))
+    return Files(
+        "Proof", "The sentence with the curves of the map and its controls, and all of them in numbers.", offers
+    )
 
 
 def of_classes(explanation: Explanation, look: Look) -> list[Files]:
@@ -147,7 +149,7 @@ def of_models(comparison: Comparison, look: Look) -> list[Files]:
         ("All files, .zip", f"{begin}.zip", make),
         ("All numbers, .json", f"{begin}.json", numbers),
     ]
-    proofs = ", their proofs" if any(one.proofs for one in comparison.explanations) else ""
+    proofs = ", their proofs" if any(explanation.proofs for explanation in comparison.explanations) else ""
     about = f"Each model's map, all of them on a sheet, their raw values{proofs}, and every number with the recipes."
     return [Files("All models", about, files)]
 

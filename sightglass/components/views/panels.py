@@ -21,7 +21,7 @@ from sightglass.explain.picture.image import Image as Picture
 from sightglass.explain.rendering.style import colormaps
 from sightglass.explain.tasks import describe_score
 from sightglass.export import embedded_recipe
-from sightglass.export.embedded_recipe import sealed_recipe
+from sightglass.export.embedded_recipe import checked_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,7 +72,9 @@ def _recipe(explanation: Explanation, index: int) -> tuple[Recipe, Look] | None:
     if not explanation.finished:
         return None
     screen = "detect" if state.of(state.Navigation).page == "detect" else "explore"
-    return sealed_recipe(explanation), embedded_recipe.view_of(explanation, index).model_copy(update={"screen": screen})
+    return checked_recipe(explanation), embedded_recipe.view_of(explanation, index).model_copy(
+        update={"screen": screen}
+    )
 
 
 def _line(explanation: Explanation, index: int) -> str | None:
@@ -262,7 +264,7 @@ def attention_heads(explanation: Explanation, index: int = 0) -> None:
             )
             for heatmap in heads
         ]
-        shown = [Pane(maps=(one,)) for one in maps]
+        shown = [Pane(maps=(heatmap,)) for heatmap in maps]
         show(explanation.image, shown, key="viewer-heads", height=268, columns=min(len(shown), 4))
         instead = "a CAM" if reads else "Chefer or a CAM"
         st.caption(

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sightglass.evaluation.boxes import Threshold
-    from sightglass.evaluation.kinds import Classes, Metrics
+    from sightglass.evaluation.intervals import Metrics
+    from sightglass.evaluation.kinds import Classes
     from sightglass.evaluation.stored import Evaluation
 
 ENOUGH = 50
@@ -206,7 +207,7 @@ class Scorecard:
     @property
     def verdict(self) -> Verdict | None:
         """That of the first model that can be shipped, or else of the first; None of a single model."""
-        return next((one for one in self.verdicts if one.kind == "ship"), next(iter(self.verdicts), None))
+        return next((verdict for verdict in self.verdicts if verdict.kind == "ship"), next(iter(self.verdicts), None))
 
     def tolerate(self, tolerance: float) -> Scorecard:
         """Return the same scorecard with another tolerance."""
@@ -232,7 +233,7 @@ class Scorecard:
 def score(evaluation: Evaluation, facts: ModelFacts | None = None) -> ModelScore:
     """Return the row of a model whose answers are known, from a run made now or a stored one."""
     kind, facts = kind_of(evaluation.task), facts or ModelFacts()
-    times = [one.milliseconds for one in evaluation.pictures if one.milliseconds > 0]
+    times = [picture.milliseconds for picture in evaluation.pictures if picture.milliseconds > 0]
     speed = Speed(*map(float, np.percentile(times, [25, 50, 75, 95]))) if times else None
     return ModelScore(evaluation, kind.measure_fit(evaluation), facts, kind.find_threshold(evaluation), speed)
 

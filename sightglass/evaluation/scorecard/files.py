@@ -48,14 +48,14 @@ def to_json(card: Scorecard, *, problems: Sequence[str] = (), left_out: Sequence
             "models": [_describe_row(row, efficient=card.is_efficient(row)) for row in card.rows],
             "pairs": [
                 {
-                    "kind": one.kind,
-                    "sentences": one.sentences,
-                    "more_pictures": one.more_pictures,
-                    "model": one.first.model,
-                    "beside": one.second.model,
-                    "gap": asdict(one.gap),
+                    "kind": verdict.kind,
+                    "sentences": verdict.sentences,
+                    "more_pictures": verdict.more_pictures,
+                    "model": verdict.first.model,
+                    "beside": verdict.second.model,
+                    "gap": asdict(verdict.gap),
                 }
-                for one in card.verdicts
+                for verdict in card.verdicts
             ],
             "problems": [*problems],
             "left_out": [*left_out],

@@ -135,21 +135,21 @@ def keep_common(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], in
 
     Labels that are no class of one of the models count for none. Raises Problem for no common picture.
     """
-    by_key = [{one.key: one for one in each.pictures} for each in evaluations]
+    by_key = [{picture.key: picture for picture in each.pictures} for each in evaluations]
     common = sorted(set.intersection(*map(set, by_key)))
     if not common:
         raise Problem("These runs have no picture in common: choose runs over the same pictures.")
     counted: dict[str, set[Box]] = {}
     if len({each.unknown for each in evaluations}) > 1:
         counted = {
-            key: set.intersection(*({one.box for one in every[key].truths} for every in by_key)) for key in common
+            key: set.intersection(*({truth.box for truth in every[key].truths} for every in by_key)) for key in common
         }
 
     def keep(picture: EvaluatedPicture) -> EvaluatedPicture:
         boxes = counted.get(picture.key)
         if boxes is None:
             return picture
-        return replace(picture, truths=tuple(one for one in picture.truths if one.box in boxes))
+        return replace(picture, truths=tuple(truth for truth in picture.truths if truth.box in boxes))
 
     kept = [
         replace(each, pictures=tuple(keep(every[key]) for key in common))

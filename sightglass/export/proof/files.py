@@ -17,7 +17,7 @@ from sightglass.explain.proof.support import SHOWN
 from sightglass.explain.recipe import ProofSettings, Recipe
 from sightglass.export import embedded_recipe, results
 from sightglass.export.caption import check_format
-from sightglass.export.embedded_recipe import sealed_recipe
+from sightglass.export.embedded_recipe import checked_recipe
 from sightglass.export.figure import LOCK, save
 from sightglass.export.proof.chart import INKS, dashes, write
 from sightglass.export.proof.chart import lines as chart_lines
@@ -54,7 +54,7 @@ def recipe(explanation: Result, index: int, proof: Proof | None = None) -> Recip
     `proof`: by default the explanation's own.
     """
     proof = proof or explanation.proofs.get(index)
-    made = sealed_recipe(explanation)
+    made = checked_recipe(explanation)
     return made if proof is None else made.model_copy(update={"prove": settings(index, proof)})
 
 
@@ -159,7 +159,7 @@ ABOUT = (
 
 def describe_settings(proof: Proof) -> str:
     """Say how the proof was made: what hidden pixels become, and in how many steps."""
-    first, *rest = (FILLINGS[one] for one in proof.fillings)
+    first, *rest = (FILLINGS[filling] for filling in proof.fillings)
     also = f"; computed again with {listing(rest)}" if rest else ""
     return f"Hidden pixels become {first}{also}. {plural(proof.map.steps, 'step')}, drawn for the first filling."
 

@@ -79,7 +79,7 @@ def html(explanations: Sequence[Result], *, title: str | None = None, index: int
 def _title(explanation: Result, index: int) -> str:
     """Return the page's title, which says "looked" of no map that random weights draw as well."""
     model, name = explanation.model.id, explanation.image.name
-    sealed = explanation.known_seal(index) if 0 <= index < len(explanation.heatmaps) else None
+    sealed = explanation.known_checks(index) if 0 <= index < len(explanation.heatmaps) else None
     if sealed is not None and sealed.shows:
         return f"A map of {model}: {name}"
     return f"Where {model} looked: {name}"

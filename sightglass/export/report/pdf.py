@@ -132,7 +132,9 @@ def _marked(explanation: Explanation, drawn: Pixels, predictions: Sequence[Predi
     """Return a scaled picture with the marks of answers."""
     scale = drawn.shape[1] / explanation.image.width
     answers = explanation.task.answers(explanation, predictions)
-    items = [([mark.moved(0, 0, (scale, scale)) for mark in one.marks], plain_text(one.line)) for one in answers]
+    items = [
+        ([mark.moved(0, 0, (scale, scale)) for mark in answer.marks], plain_text(answer.line)) for answer in answers
+    ]
     return draw_marks(drawn, items)
 
 

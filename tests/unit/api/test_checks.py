@@ -12,8 +12,8 @@ from sightglass.api.schemas import ApiRules, ExplainRequest, ProveRequest
 from sightglass.common.errors import Cancelled
 from sightglass.common.work.progress import stopped_by
 from sightglass.explain import Explainer
+from sightglass.explain.proof.checks import QUESTIONS, forget
 from sightglass.explain.proof.proof import without_hidden
-from sightglass.explain.proof.seal import QUESTIONS, forget
 from sightglass.explain.recipe import Recipe
 from sightglass.models.adapters.classifier import Classifier
 

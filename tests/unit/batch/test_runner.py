@@ -25,8 +25,8 @@ from sightglass.explain.explanation import explain_together
 from sightglass.explain.faithfulness import scramble
 from sightglass.explain.maps.heatmap import CELLS
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof.seal import forget
-from sightglass.explain.replaying import is_same_seal, replay_seals
+from sightglass.explain.proof.checks import forget
+from sightglass.explain.replaying import is_same_check, replay_checks
 from sightglass.export import embedded_recipe
 from training.demo import captioned_scenes
 
@@ -258,10 +258,10 @@ def test_a_picture_s_file_has_the_seals_that_its_recipe_makes_again(
         assert recipe is not None and [saved.index for saved in recipe.seals] == sealed
         forget()
         scramble._CACHE.clear()
-        again = replay_seals(recipe, replay(recipe, path))
+        again = replay_checks(recipe, replay(recipe, path))
         for saved in recipe.seals:
             assert {f"seal_{mark.question}": mark.answer for mark in saved.marks}.items() <= own[saved.index].items()
-            assert is_same_seal(saved, again[saved.index]), (saved, again[saved.index])
+            assert is_same_check(saved, again[saved.index]), (saved, again[saved.index])
     assert rows["seal"].notna().any()
     # Files of a run without seals say nothing of them.
     run(pictures[:1], model, tmp_path / "plain", **how)

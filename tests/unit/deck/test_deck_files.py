@@ -104,10 +104,10 @@ def test_answers_are_letters_of_20_points_and_proofs_are_charts_and_boxes_are_sh
 def test_a_sealed_map_s_marks_stand_in_the_footer_and_in_the_notes(opened: Any):
     picture, proof, boxes, models = (opened.slides[i] for i in (1, 2, 3, 4))
     for slide in (picture, proof, models):
-        assert f"Seal: {SHORT}" in named(slide)["Footer"].text_frame.text
-    assert "Seal" not in named(boxes)["Footer"].text_frame.text
-    assert f"Seal of minibus: {SEAL}." in picture.notes_slide.notes_text_frame.text
-    assert "Seal of trolleybus" not in picture.notes_slide.notes_text_frame.text
+        assert f"Checks: {SHORT}" in named(slide)["Footer"].text_frame.text
+    assert "Checks" not in named(boxes)["Footer"].text_frame.text
+    assert f"Checks of minibus: {SEAL}." in picture.notes_slide.notes_text_frame.text
+    assert "Checks of trolleybus" not in picture.notes_slide.notes_text_frame.text
 
 
 def shown(count: int, size: tuple[int, int], **given: Any) -> Scene:

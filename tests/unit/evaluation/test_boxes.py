@@ -91,7 +91,7 @@ def of_pycocotools(truths: list[list[TrueBox]], found: list[list[Prediction]]) -
 def compare(truths: list[list[TrueBox]], found: list[list[Prediction]]) -> None:
     expected = of_pycocotools(truths, found)
     made = boxes.measure(truths, found)
-    mine = (made.ap.value, made.ap50.value, *made.by_size.values())
+    mine = (*(one.value for one in made.scores.values()), *made.by_size.values())
     theirs = (expected[0], expected[1], *expected[3:])
     assert [-1 if np.isnan(one) else one for one in mine] == pytest.approx(theirs, abs=1e-12)
 

@@ -36,11 +36,11 @@ def test_iou_of_a_case_counted_by_hand() -> None:
     # The last pixel was not looked at. Class 0: 3 of 5; class 1: 2 of 3; class 2: 0 of 1.
     assert pairs == [(0, 0, 3), (0, 1, 1), (0, 2, 1), (1, 1, 2)]
     found = masks.measure([pairs])
-    assert {index: one.value for index, one in found.by_class.items()} == pytest.approx({0: 3 / 5, 1: 2 / 3, 2: 0})
-    assert found.mean_iou.value == pytest.approx((3 / 5 + 2 / 3) / 3)
-    assert (found.right, found.pixels) == (5, 7)
-    assert masks.score_picture(pairs) == pytest.approx((found.mean_iou.value, 5 / 7))
-    assert np.isnan(found.mean_iou.low), "of one picture no interval can be told"
+    ious = {index: one.value for index, one in found.by_class.items()}
+    assert ious == pytest.approx({"0": 3 / 5, "1": 2 / 3, "2": 0})
+    assert found.scores["mean_iou"].value == pytest.approx((3 / 5 + 2 / 3) / 3)
+    assert masks.score_picture(pairs) == pytest.approx([one.value for one in found.scores.values()])
+    assert np.isnan(found.scores["mean_iou"].low), "of one picture no interval can be told"
 
 
 def test_iou_is_scikit_learns_and_its_interval_holds_it() -> None:
@@ -53,8 +53,8 @@ def test_iou_is_scikit_learns_and_its_interval_holds_it() -> None:
     counted = (truths >= 0) & (answers >= 0)
     wanted = jaccard_score(truths[counted], answers[counted], average=None)
     assert [one.value for one in found.by_class.values()] == pytest.approx(list(wanted))
-    assert found.accuracy.value == pytest.approx(accuracy_score(truths[counted], answers[counted]))
-    for one in (found.mean_iou, found.accuracy, *found.by_class.values()):
+    assert found.scores["pixel_accuracy"].value == pytest.approx(accuracy_score(truths[counted], answers[counted]))
+    for one in (*found.scores.values(), *found.by_class.values()):
         assert one.low < one.value < one.high
 
 

@@ -74,7 +74,7 @@ def test_a_label_without_a_class_counts_for_no_model(folder: Path, card: Scoreca
     lines = (folder / "labels.csv").read_text("utf-8").splitlines()
     (folder / "other.csv").write_text("\n".join(lines).replace(",star", ",Stern"), "utf-8")
     (row,) = run.score_models(["demo-s"], Explainer, gather(folder, "other.csv"))
-    assert row.evaluation.unknown == ("Stern",)
+    assert row.evaluation.left_out == "demo-s has no class for Stern: not counted."
     stars = sum(line.endswith(",star") for line in lines)
     assert stars and len(row.right) == len(card.rows[0].right) - stars
     # A model that has the class is compared on the other labels, too.

@@ -12,7 +12,7 @@ import pytest
 
 from sightglass.explain import Explainer
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof.seal import Seal, SealMark, forget, remember
+from sightglass.explain.proof.checks import Check, Checks, forget, remember
 from sightglass.export import embedded_recipe, figure
 from sightglass.export.proof import files as proof_files
 from sightglass.export.report import html as html_report
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 SENTENCE = "With random weights the map is another one (0.03, <b>unrelated</b> maps: 0.20)."
 MARKS = (
-    SealMark("model", "yes", SENTENCE, 0.03, 0.2),
-    SealMark("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
-    SealMark("still", "cannot be told", "The map is too even.", None, float("nan")),
+    Check("model", "yes", SENTENCE, 0.03, 0.2),
+    Check("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
+    Check("still", "cannot be told", "The map is too even.", None, float("nan")),
 )
 LINE = "✓ changes with the model: yes · ✗ matters: no · ? holds still: unclear"
 
@@ -42,7 +42,7 @@ def bare(scene: Path) -> Explanation:
 def made(bare: Explanation) -> Iterator[Explanation]:
     """Two maps, of which the second was sealed."""
     forget()
-    remember(bare.seal_key(1), Seal(bare.heatmaps[1].target.label, MARKS))
+    remember(bare.checks_key(1), Checks(bare.heatmaps[1].target.label, MARKS))
     yield bare
     forget()
 
@@ -56,8 +56,8 @@ def words_of(svg: bytes) -> str:
 
 def test_a_figure_says_the_seal_of_its_own_map_alone(made: Explanation) -> None:
     other, own = (words_of(figure.figure(made, index, format="svg")) for index in (0, 1))
-    assert f"Seal: {LINE}." in own
-    assert "Seal" not in other
+    assert f"Checks: {LINE}." in own
+    assert "Checks" not in other
 
 
 def test_a_png_or_jpg_has_it_in_its_recipe(made: Explanation) -> None:
@@ -90,7 +90,7 @@ def test_a_report_has_a_line_of_marks_with_their_sentences(made: Explanation) ->
     assert "hidden" not in line
     spans = re.findall(r'<span data-answer="([^"]*)" title="([^"]*)">([^<]*)</span>', line)
     assert [(answer, html.unescape(sentence), words) for answer, sentence, words in spans] == [
-        (mark.answer, mark.sentence, mark.words) for mark in MARKS
+        (check.state, check.sentence, check.words) for check in MARKS
     ]
     assert "<b>unrelated" not in page
     assert "✗ matters: no" in html_report.frame([made])

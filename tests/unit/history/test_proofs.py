@@ -10,8 +10,8 @@ import pytest
 from sightglass.cli.replay import read
 from sightglass.deck import views
 from sightglass.explain import Explainer, Problem
+from sightglass.explain.proof.checks import Check, Checks, forget, remember
 from sightglass.explain.proof.proof import lines, rows
-from sightglass.explain.proof.seal import Seal, SealMark, forget, remember
 from sightglass.explain.replaying import replay, replay_proof
 from sightglass.export import embedded_recipe
 from sightglass.export.proof import files as proof_files
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from sightglass.explain.proof.proof import Proof
 
 MARKS = (
-    SealMark("model", "yes", "Random weights draw another map.", 0.030099123829178676, 0.2),
-    SealMark("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
-    SealMark("still", "cannot be told", "The map is too even.", None, 0.2),
+    Check("model", "yes", "Random weights draw another map.", 0.030099123829178676, 0.2),
+    Check("answer", "no", "Maps of other pictures matter as much.", 1.5, 2.25),
+    Check("still", "cannot be told", "The map is too even.", None, 0.2),
 )
 
 
@@ -40,10 +40,10 @@ def proved(bare: Explanation) -> Explanation:
 
 
 @pytest.fixture
-def sealed(bare: Explanation, no_seals: None) -> Seal:
+def sealed(bare: Explanation, no_seals: None) -> Checks:
     """The seal of the second of two maps."""
-    seal = Seal(bare.heatmaps[1].target.label, MARKS)
-    remember(bare.seal_key(1), seal)
+    seal = Checks(bare.heatmaps[1].target.label, MARKS)
+    remember(bare.checks_key(1), seal)
     return seal
 
 
@@ -115,12 +115,12 @@ def test_a_map_that_is_proved_after_it_was_saved_gets_its_proof(
 
 
 def test_a_record_and_its_files_have_the_seals_of_its_maps(
-    history: History, bare: Explanation, sealed: Seal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    history: History, bare: Explanation, sealed: Checks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = history.get(history.keep(bare, index=1).id)
     forget()
     assert record.seals == (None, sealed)
-    assert [record.seal_of(i) for i in range(3)] == [None, sealed, None]
+    assert [record.checks_of(i) for i in range(3)] == [None, sealed, None]
     # Its own recipe is the explanation's, and that of its files has the seal.
     assert record.recipe == bare.recipe
     recipe = record.recipe_of(1)

@@ -1,4 +1,4 @@
-"""Seals: small changes of a picture, maps of other pictures as controls, and the three answers."""
+"""RunningChecks: small changes of a picture, maps of other pictures as controls, and the three answers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from sightglass.explain.maps.boxes import box_on_content
 from sightglass.explain.methods.method import Method, RawMaps
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image
-from sightglass.explain.proof import controls, seal
-from sightglass.explain.proof.seal import QUESTIONS, Seal, SealMark, remember
+from sightglass.explain.proof import controls
+from sightglass.explain.proof.checks import QUESTIONS, Check, Checks, forget, remember
 from sightglass.explain.proof.support import OTHERS, SHARES, SHOWN, Effect, Support
 from sightglass.models.geometry import Geometry
 from sightglass.models.spec import ModelSpec, WeightsTable
@@ -173,7 +173,7 @@ MOST = 75
 
 @pytest.fixture(autouse=True)
 def fresh() -> None:
-    seal.forget()
+    forget()
 
 
 def counted(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -191,55 +191,55 @@ def counted(explanation: Explanation, monkeypatch: pytest.MonkeyPatch) -> list[i
 
 
 def test_each_question_is_answered_by_its_own_test_and_the_answers_come_one_by_one(bus: Path) -> None:
-    explained, came = Explainer()(bus, top_k=1), list[Seal]()
-    assert explained.known_seal() is None
-    made = explained.seal(partial=came.append)
-    assert [len(one.marks) for one in came] == [1, 2, 3] and came[-1] == made == explained.known_seal()
-    assert [mark.question for mark in made.marks] == list(QUESTIONS) and made.whole
+    explained, came = Explainer()(bus, top_k=1), list[Checks]()
+    assert explained.known_checks() is None
+    made = explained.checks(partial=came.append)
+    assert [len(one.checks) for one in came] == [1, 2, 3] and came[-1] == made == explained.known_checks()
+    assert [check.id for check in made.checks] == list(QUESTIONS) and made.whole
     whole, quick = scramble.final(explained), support(explained, quick=True)
     assert (made["model"].answer, made["model"].value) == (whole.mark, whole.similarity)
     assert (made["answer"].answer, made["answer"].sentence) == (quick.mark, quick.sentence)
     assert quick.own.shares == (SHOWN,) and {one.shares for one in quick.controls} == {(SHOWN,)}
-    assert all(mark.sentence and mark.words.endswith(mark.said) for mark in made.marks)
+    assert all(check.sentence and check.words.endswith(check.said) for check in made.checks)
     assert made.line.count(" · ") == 2
 
 
 def test_it_takes_about_sixty_passes_and_none_where_it_was_made(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     explained = Explainer("demo-cls-s")(scene, top_k=2)
     # The maps of other pictures are made once for each model and method.
-    explained.seal(1)
+    explained.checks(1)
     scramble._CACHE.clear()
     passes = counted(explained, monkeypatch)
-    explained.seal(0)
+    explained.checks(0)
     assert 20 <= sum(passes) <= MOST
     passes.clear()
-    explained.seal(0)
+    explained.checks(0)
     assert passes == []
 
 
 def test_a_map_that_random_weights_draw_as_well_has_no_sentence_of_what_the_model_looked_at(scene: Path) -> None:
     explained = Explainer("demo-s")(scene, per="detection", top_k=1, method="hirescam")
-    mark = SealMark("model", "no", "Random weights give a similar map.", 0.9, 0.2, "the picture's edges")
-    made = Seal(explained.heatmaps[0].target.label, (mark,))
-    remember(explained.seal_key(0), made)
+    mark = Check("model", "no", "Random weights give a similar map.", 0.9, 0.2, "the picture's edges")
+    made = Checks(explained.heatmaps[0].target.label, (mark,))
+    remember(explained.checks_key(0), made)
     assert headline(explained, "{hot}").endswith(f"This map shows {made.shows}, not what the model learnt.")
     assert "{hot}" not in headline(explained, "{hot}")
     assert describe_map(explained).startswith("The map for ")
     assert [one.kind for one in explained.diagnosis].count("independent") == 1
     # One that depends on it has.
     other = explained.with_method("gradcam")
-    if other.seal()["model"].answer == "yes":
+    if other.checks()["model"].state == "yes":
         assert "{hot} shows the evidence" in headline(other, "{hot}").lower()
 
 
 def test_what_a_method_or_a_map_does_not_allow_cannot_be_told_and_says_why(scene: Path) -> None:
-    slow = Explainer("demo-cls-s")(scene, top_k=1, method="occlusion").seal()
-    assert [mark.answer for mark in slow.marks if mark.question != "answer"] == ["cannot be told"] * 2
+    slow = Explainer("demo-cls-s")(scene, top_k=1, method="occlusion").checks()
+    assert [check.state for check in slow.checks if check.id != "answer"] == ["cannot be told"] * 2
     assert "hundreds of passes" in slow["model"].sentence
     numbers = Explainer("demo-cls-s")(np.zeros((64, 64, 3), np.uint8), top_k=1)
     if numbers.heatmaps[0].state != "ok":
         with pytest.raises(ModelProblem, match="is empty"):
-            numbers.seal()
+            numbers.checks()
 
 
 HONEST = "demo-cls-honest"

@@ -18,7 +18,7 @@ from sightglass.explain.faithfulness.prove import object_of
 from sightglass.explain.faithfulness.stability import stability
 from sightglass.explain.faithfulness.support import support
 from sightglass.explain.methods import METHODS
-from sightglass.explain.proof.seal import QUESTIONS, Question, Seal, SealMark, remember
+from sightglass.explain.proof.checks import QUESTIONS, Check, CheckId, Checks, remember
 from sightglass.explain.proof.support import SHOWN
 
 if TYPE_CHECKING:
@@ -34,73 +34,73 @@ LARGE = 256e6
 """Bytes of weights from which a model is not copied, to scramble it, before somebody asks."""
 
 
-def seal(
+def run_checks(
     explanation: Result,
     index: int | str = 0,
     *,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
-    partial: Callable[[Seal], None] | None = None,
-) -> Seal:
+    partial: Callable[[Checks], None] | None = None,
+) -> Checks:
     """Test one map in three ways, each in its shortest form.
 
     About 60 passes; `partial` is called after each test. A test that this model, method or picture does not allow
     "cannot be told". Cached for the same map. Raises ModelProblem for an empty map; Cancelled within a batch of a stop.
 
     >>> from sightglass import Explainer
-    >>> seal(Explainer()("bus.jpg", top_k=1))["model"].answer
+    >>> run_checks(Explainer()("bus.jpg", top_k=1))["model"].state
     'cannot be told'
     """
     heatmap = explanation._map(index).measured
     if heatmap.state != "ok":
         raise ModelProblem(f"The map of {heatmap.target.label} is empty: there is nothing to test.")
-    if (known := explanation.known_seal(index)) is not None:
+    if (known := explanation.known_checks(index)) is not None:
         return known
-    tests: dict[Question, Callable[[], SealMark]] = {
+    tests: dict[CheckId, Callable[[], Check]] = {
         "model": lambda: _model(explanation, index, cancel),
         "answer": lambda: _answer(explanation, index, cancel),
         "still": lambda: _still(explanation, index, cancel),
     }
     known = run_tests(heatmap.target.label, tests, progress, partial)
-    remember(explanation.seal_key(index), known)
+    remember(explanation.checks_key(index), known)
     return known
 
 
 def run_tests(
     label: str,
-    tests: Mapping[Question, Callable[[], SealMark]],
+    tests: Mapping[CheckId, Callable[[], Check]],
     progress: Progress | None = None,
-    partial: Callable[[Seal], None] | None = None,
-) -> Seal:
-    """Return the seal of these tests' answers; a Problem "cannot be told"."""
-    result = Seal(label, ())
-    for question, test in tests.items():
+    partial: Callable[[Checks], None] | None = None,
+) -> Checks:
+    """Return the checks of these tests; one that raises a Problem "cannot be told"."""
+    result = Checks(label, ())
+    for id, test in tests.items():
         if progress is not None:
-            progress(len(result.marks) / len(tests), QUESTIONS[question])
+            progress(len(result.checks) / len(tests), QUESTIONS[id])
         try:
-            mark = test()
+            check = test()
         except Problem as problem:
-            mark = SealMark(question, "cannot be told", str(problem))
-        result = Seal(label, (*result.marks, mark))
+            check = Check(id, "cannot be told", str(problem))
+        result = Checks(label, (*result.checks, check))
         if partial is not None:
             partial(result)
     return result
 
 
-def seal_maps(
+def check_maps(
     explanation: Result,
     most: int | None = None,
     *,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
-) -> tuple[Seal | None, ...]:
-    """Seal the first `most` maps; None for an empty map; raises Cancelled.
+) -> tuple[Checks | None, ...]:
+    """Check the first `most` maps; None for an empty map; raises Cancelled.
 
     >>> from sightglass import Explainer
-    >>> [one.label for one in seal_maps(Explainer()("bus.jpg", top_k=2))]
+    >>> [one.label for one in check_maps(Explainer()("bus.jpg", top_k=2))]
     ['minibus', 'trolleybus']
     """
-    seals: list[Seal | None] = []
+    checks: list[Checks | None] = []
     chosen = explanation.heatmaps[:most]
     for index, heatmap in enumerate(chosen):
 
@@ -109,18 +109,18 @@ def seal_maps(
                 progress((index + share) / len(chosen), f"{label}: {words}")
 
         tested = heatmap.measured.state == "ok"
-        seals.append(seal(explanation, index, progress=update, cancel=cancel) if tested else None)
-    return tuple(seals)
+        checks.append(run_checks(explanation, index, progress=update, cancel=cancel) if tested else None)
+    return tuple(checks)
 
 
-def _model(explanation: Result, index: int | str, cancel: threading.Event | None) -> SealMark:
+def _model(explanation: Result, index: int | str, cancel: threading.Event | None) -> Check:
     _check_quick(explanation, index)
     if explanation.evidence.resident.nbytes > LARGE:
         raise ModelProblem("The model is large: its weights are scrambled when you ask for it.")
     result = scramble.final(explanation, index, cancel=cancel)
     shows = badge.SHOWN.get(result.verdict, "")
     inside = _share_inside(explanation, explanation.heatmaps.index(explanation._map(index)), result.stages[-1].map)
-    return SealMark("model", result.mark, result.sentence, result.similarity, result.threshold, shows, inside)
+    return Check("model", result.mark, result.sentence, result.similarity, result.threshold, shows, inside)
 
 
 def _share_inside(explanation: Result, index: int, values: NDArray[np.float32]) -> float | None:
@@ -132,16 +132,16 @@ def _share_inside(explanation: Result, index: int, values: NDArray[np.float32]) 
     return float((values * part).sum() / values.sum())
 
 
-def _answer(explanation: Result, index: int | str, cancel: threading.Event | None) -> SealMark:
+def _answer(explanation: Result, index: int | str, cancel: threading.Event | None) -> Check:
     test = support(explanation, index, quick=True, cancel=cancel)
-    return SealMark("answer", test.mark, test.sentence, test.own.size(SHOWN), test.strongest.size(SHOWN))
+    return Check("answer", test.mark, test.sentence, test.own.size(SHOWN), test.strongest.size(SHOWN))
 
 
-def _still(explanation: Result, index: int | str, cancel: threading.Event | None) -> SealMark:
+def _still(explanation: Result, index: int | str, cancel: threading.Event | None) -> Check:
     _check_quick(explanation, index)
     test = stability(explanation, index, cancel=cancel)
     least = None if test.worst is None else test.worst.rank_correlation
-    return SealMark("still", test.verdict, test.sentence, least, test.chance)
+    return Check("still", test.verdict, test.sentence, least, test.chance)
 
 
 def _check_quick(explanation: Result, index: int | str) -> None:
