@@ -419,7 +419,7 @@ class Task:
         """Return the pixels of a map's class, bool (H, W), or None."""
         return None
 
-    # Scores of a target on changed pictures
+    # Scores of a target, on its picture and on changed ones
 
     def scorer(self, evidence: Evidence, target: Target, options: Options) -> Scorer:
         """Return a function from the outputs of B pictures to `Answers`; raise ModelProblem without such a score."""
@@ -443,6 +443,24 @@ class Task:
         target = result.heatmaps[index].target.index
         predictions = result.own(index) or [p for p in result.predictions if p.index == target]
         return max((p.score for p in predictions), default=None)
+
+    def score(self, result: Result, index: int) -> float | None:
+        """Return the score of a map's target; None without one."""
+        target = result.heatmaps[index].target.index
+        scores = [p.score for p in result.predictions if p.index == target]
+        if not scores:
+            count = len(result.evidence.resident.adapter.labels)
+            candidates = result.own(index) or self.decode(result.evidence, replace(result.options, top_k=count))
+            scores = [p.score for p in candidates if p.index == target]
+        return max(scores, default=None)
+
+    def find_again(
+        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
+    ) -> tuple[float, str, Target | None]:
+        """Return score, answer and any target in a changed picture."""
+        adapter, index = evidence.resident.adapter, check_score(target)
+        score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])
+        return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target
 
     # Tables and runs
 
@@ -508,24 +526,6 @@ class Task:
             return f"unsure: at best {label}, {percent(score)}"
         change = f"{before} becomes {label}" if before else f"sure again: {label}"
         return f"{change}, {percent(score)} sure"
-
-    def score(self, result: Result, index: int) -> float | None:
-        """Return the score of a map's target; None without one."""
-        target = result.heatmaps[index].target.index
-        scores = [p.score for p in result.predictions if p.index == target]
-        if not scores:
-            count = len(result.evidence.resident.adapter.labels)
-            candidates = result.own(index) or self.decode(result.evidence, replace(result.options, top_k=count))
-            scores = [p.score for p in candidates if p.index == target]
-        return max(scores, default=None)
-
-    def find_again(
-        self, before: Result, evidence: Evidence, changed: Changed | None, target: Target
-    ) -> tuple[float, str, Target | None]:
-        """Return score, answer and any target in a changed picture."""
-        adapter, index = evidence.resident.adapter, check_score(target)
-        score = float(adapter.class_scores(evidence.outputs)[0].detach().double()[index])
-        return score, adapter.labels[int(adapter.class_logits(evidence.outputs)[0].argmax())], target
 
     # Changes
 
